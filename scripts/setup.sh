@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# What the project needs and the machine lacks. `deps`: npm packages only. `all`: the servers and the browser that the
+# tests use as well (Debian). Safe to run again; starts no system service.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=()
+if [[ ${1:-all} == all ]]; then
+  compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
+  command -v chromium >/dev/null || [[ -n ${CHROMIUM:-} ]] || packages+=(chromium)
+fi
+
+if ((${#packages[@]})); then
+  if ! command -v apt-get >/dev/null; then
+    echo "setup: missing for the tests: ${packages[*]}; install them with this system's package manager" >&2
+    exit 1
+  fi
+  if ((EUID != 0)); then
+    echo "setup: missing for the tests: ${packages[*]}; run: sudo apt-get install -y --no-install-recommends ${packages[*]}" >&2
+    exit 1
+  fi
+  echo "setup: installing ${packages[*]}" >&2
+  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+  # Exit code 101 of policy-rc.d keeps the packages from starting their daemons; no cluster is made on install.
+  if [[ ! -e /usr/sbin/policy-rc.d ]]; then
+    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+    chmod +x /usr/sbin/policy-rc.d
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+  fi
+  mkdir -p /etc/postgresql-common
+  grep -qs create_main_cluster /etc/postgresql-common/createcluster.conf ||
+    echo 'create_main_cluster = false' >>/etc/postgresql-common/createcluster.conf
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+fi
+
+# npm writes node_modules/.package-lock.json last, so it is newer than the lock only after a complete install.
+if [[ ! node_modules/.package-lock.json -nt package-lock.json ]]; then
+  echo "setup: installing npm packages" >&2
+  npm ci --include=dev --no-audit --no-fund --loglevel=error >&2
+fi

@@ -1,0 +1,50 @@
+import { defineConfig } from 'vitest/config';
+
+// Tests run on the sources through a condition of our own. Vitest hands these names to `node --conditions`, so
+// `import` and `module` must not be listed: `require('ws')` and `require('pg-pool')` would get their ESM entry.
+const conditions = ['@groupcast/source', 'node'];
+const shared = { environment: 'node', setupFiles: ['packages/testing/src/no-leaks.ts'] };
+
+export default defineConfig({
+  test: {
+    reporters: ['default', ['json', { outputFile: '.cache/vitest.json' }]],
+    projects: [
+      {
+        extends: true,
+        resolve: { conditions },
+        ssr: { resolve: { conditions } },
+        test: { ...shared, name: 'unit', include: ['{packages,services}/*/test/**/*.unit.test.ts'] },
+      },
+      {
+        extends: true,
+        resolve: { conditions },
+        ssr: { resolve: { conditions } },
+        test: {
+          ...shared,
+          name: 'integration',
+          include: ['{packages,services}/*/test/**/*.int.test.ts', 'e2e/**/*.e2e.test.ts'],
+          pool: 'forks',
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        resolve: { conditions },
+        ssr: { resolve: { conditions } },
+        test: {
+          ...shared,
+          name: 'browser',
+          include: ['e2e/**/*.browser.test.ts'],
+          pool: 'forks',
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
+  },
+});
