@@ -1,0 +1,102 @@
+/** Every variable that was wrong, in one message. A process that meets it exits 78 (EX_CONFIG). */
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(`invalid configuration: ${problems.join('; ')}`);
+    this.problems = problems;
+  }
+}
+
+/**
+ * Reads typed values from environment variables and remembers every problem, so that `assertValid()` can name all of
+ * them at once. After a problem the reader returns the fallback: use no value before `assertValid()`.
+ * An empty variable counts as unset, except where `text()` is asked to keep it.
+ */
+export interface Environment {
+  readonly production: boolean;
+  text(name: string, options?: { keepEmpty?: boolean }): string | undefined;
+  integer(name: string, fallback: number, range: { min: number; max: number }): number;
+  port(name: string, fallback: number): number;
+  flag(name: string): boolean | undefined;
+  oneOf<T extends string>(name: string, fallback: T, allowed: readonly T[]): T;
+  /** An absolute URL with one of `protocols` (`http:` …), without a trailing slash. */
+  url(name: string, protocols: readonly string[]): string | undefined;
+  /** A secret; with `NODE_ENV=production` short and known-default ones are refused. Its value is never shown. */
+  secret(name: string): string | undefined;
+  problem(text: string): void;
+  assertValid(): void;
+}
+
+const MIN_SECRET_BYTES = 32;
+/** Fragments of secrets that people copy from examples. */
+const DEFAULT_SECRETS =
+  /change[-_ ]?(?:me|this)|your[-_ ]|example|placeholder|^(?:secret|password|default|test)[-_0-9a-z]*$/i;
+
+export function readEnvironment(source: Readonly<Record<string, string | undefined>>): Environment {
+  const problems: string[] = [];
+  const production = source['NODE_ENV'] === 'production';
+  const read = (name: string): string | undefined => source[name]?.trim() || undefined;
+
+  const env: Environment = {
+    production,
+    text(name, options = {}) {
+      if (options.keepEmpty && source[name] !== undefined) return source[name].trim();
+      return read(name);
+    },
+    integer(name, fallback, { min, max }) {
+      const raw = read(name);
+      if (raw === undefined) return fallback;
+      const value = Number(raw);
+      if (/^\d+$/.test(raw) && value >= min && value <= max) return value;
+      problems.push(`${name} must be an integer from ${min} to ${max}, got "${raw}"`);
+      return fallback;
+    },
+    port(name, fallback) {
+      return env.integer(name, fallback, { min: 0, max: 65_535 });
+    },
+    flag(name) {
+      const raw = read(name)?.toLowerCase();
+      if (raw === undefined) return undefined;
+      if (['1', 'true', 'yes', 'on'].includes(raw)) return true;
+      if (['0', 'false', 'no', 'off'].includes(raw)) return false;
+      problems.push(`${name} must be 1 or 0, got "${raw}"`);
+      return undefined;
+    },
+    oneOf(name, fallback, allowed) {
+      const raw = read(name);
+      const value = allowed.find((item) => item === raw);
+      if (raw !== undefined && value === undefined) {
+        problems.push(`${name} must be one of ${allowed.join(', ')}, got "${raw}"`);
+      }
+      return value ?? fallback;
+    },
+    url(name, protocols) {
+      const raw = read(name);
+      if (raw === undefined) return undefined;
+      if (URL.canParse(raw) && protocols.includes(new URL(raw).protocol)) return raw.replace(/\/+$/, '');
+      const schemes = protocols.map((protocol) => `${protocol}//`).join(' or ');
+      // The value is not shown: database URLs carry passwords.
+      problems.push(`${name} must be a URL that starts with ${schemes}`);
+      return undefined;
+    },
+    secret(name) {
+      const value = source[name] || undefined;
+      if (value === undefined || !production) return value;
+      if (Buffer.byteLength(value) < MIN_SECRET_BYTES) {
+        problems.push(`${name} must be at least ${MIN_SECRET_BYTES} bytes with NODE_ENV=production`);
+      } else if (DEFAULT_SECRETS.test(value)) {
+        problems.push(`${name} must not be a known default with NODE_ENV=production`);
+      }
+      return value;
+    },
+    problem(text) {
+      problems.push(text);
+    },
+    assertValid() {
+      if (problems.length > 0) throw new ConfigurationError(problems);
+    },
+  };
+  return env;
+}

@@ -1,0 +1,120 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import { type ErrorBody, GroupcastError, toErrorBody } from '@groupcast/shared';
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  LogController,
+  type RawReplyDefaultExpression,
+  type RawRequestDefaultExpression,
+  type RawServerDefault,
+} from 'fastify';
+import {
+  hasZodFastifySchemaValidationErrors,
+  isResponseSerializationError,
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod';
+import type { Logger } from './logger.ts';
+
+export type HttpApp = FastifyInstance;
+/** Where routes with zod schemas live. */
+export type HttpScope = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;
+
+/** Fastify's and its plugins' failures under our codes. */
+function fromStatus(status: number, error: FastifyError): GroupcastError | undefined {
+  const because = (what: string): string => `unable to ${what}; ${error.message}`;
+  if (status === 413) return new GroupcastError('PAYLOAD_TOO_LARGE', because('read the body'));
+  if (status === 429) {
+    const seconds = (error as { retryAfterSeconds?: number }).retryAfterSeconds ?? 1;
+    return new GroupcastError('RATE_LIMITED', 'unable to serve the request; too many requests', {
+      retryAfterMs: seconds * 1_000,
+    });
+  }
+  if (status === 404) return new GroupcastError('NOT_FOUND', because('serve the request'));
+  if (status === 503)
+    return new GroupcastError('API_UNAVAILABLE', 'unable to serve the request; the server is overloaded');
+  if (status >= 400 && status < 500) return new GroupcastError('INVALID_PAYLOAD', because('read the request'));
+  return undefined;
+}
+
+function toGroupcastError(error: unknown): GroupcastError | undefined {
+  if (error instanceof GroupcastError) return error;
+  if (hasZodFastifySchemaValidationErrors(error)) {
+    const issues = error.validation.map((issue) => ({
+      path: issue.instancePath.replace(/^\//, '').replaceAll('/', '.'),
+      message: issue.message ?? 'is malformed',
+    }));
+    const first = issues[0];
+    const message = `unable to accept the request; ${first?.path ? `${first.path} ` : ''}${first?.message ?? 'it is malformed'}`;
+    return new GroupcastError('INVALID_PAYLOAD', message, { details: { issues } });
+  }
+  if (isResponseSerializationError(error)) return undefined;
+  const { statusCode } = error as FastifyError;
+  return typeof statusCode === 'number' ? fromStatus(statusCode, error as FastifyError) : undefined;
+}
+
+/**
+ * A Fastify instance with the contract's error shape, an OpenAPI page at `/docs` and no line per request in the log.
+ * Register routes through `zodScope`.
+ */
+export async function createHttpApp(options: {
+  log: Logger;
+  bodyLimitBytes: number;
+  trustProxy?: boolean;
+  openapi: { title: string; description: string };
+}): Promise<HttpApp> {
+  const logger: FastifyBaseLogger = options.log;
+  const app = fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: options.bodyLimitBytes,
+    trustProxy: options.trustProxy ?? false,
+    routerOptions: { maxParamLength: 512 },
+    forceCloseConnections: 'idle',
+  });
+
+  app.setErrorHandler(async (error, request, reply) => {
+    const known = toGroupcastError(error);
+    if (!known)
+      request.log.error({ err: error, method: request.method, route: request.routeOptions.url }, 'request failed');
+    const body: ErrorBody = toErrorBody(known ?? error);
+    if (body.retryAfterMs !== undefined) reply.header('retry-after', Math.ceil(body.retryAfterMs / 1000));
+    return reply.status(known?.status ?? 500).send({ error: body });
+  });
+  app.setNotFoundHandler(async (request, reply) => {
+    const error = new GroupcastError(
+      'NOT_FOUND',
+      `unable to serve the request; there is no ${request.method} ${request.url.split('?')[0]}`,
+    );
+    return reply.status(404).send({ error: error.toBody() });
+  });
+
+  await app.register(swagger, {
+    openapi: {
+      info: { ...options.openapi, version: '0.1.0' },
+      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
+    },
+    transform: jsonSchemaTransform,
+  });
+  await app.register(swaggerUi, { routePrefix: '/docs' });
+  return app;
+}
+
+/** Routes inside `register` are checked by their zod schemas; plugins outside keep Fastify's own compilers. */
+export async function zodScope(app: HttpApp, register: (scope: HttpScope) => void | Promise<void>): Promise<void> {
+  await app.register(async (scope) => {
+    scope.setValidatorCompiler(validatorCompiler);
+    scope.setSerializerCompiler(serializerCompiler);
+    await register(scope.withTypeProvider<ZodTypeProvider>());
+  });
+}

@@ -1,0 +1,68 @@
+import { existsSync } from 'node:fs';
+import closeWithGrace from 'close-with-grace';
+import { dotEnvFile } from './data-dir.ts';
+import { ConfigurationError } from './environment.ts';
+import { createLogger, type Logger } from './logger.ts';
+
+export interface Closable {
+  /** Stops in reverse order of start. Resolves when nothing is left running. */
+  close(): Promise<void>;
+}
+
+const EXIT_CONFIGURATION = 78;
+/** Added to the drain time before a stop that hangs is cut off. */
+const STOP_MARGIN_MS = 7_000;
+
+/** Reads `.env` at the repo root where there is one; variables that are set already win. */
+export function loadDotEnv(): void {
+  const file = dotEnvFile();
+  if (existsSync(file)) process.loadEnvFile(file);
+}
+
+function listenProblem(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
+  if (code === 'EADDRINUSE') return `unable to listen; port ${port} is already in use`;
+  if (code === 'EACCES') return `unable to listen; no permission for port ${port}`;
+  return undefined;
+}
+
+/**
+ * The life of a process: configuration errors exit 78, a taken port exits 1 with one line, SIGTERM and SIGINT close
+ * orderly and exit 0, a second signal or a stop that hangs exits 1.
+ */
+export async function runService<Config extends { logLevel: string; production: boolean; drainMs: number }>(service: {
+  name: string;
+  readConfig: (source: NodeJS.ProcessEnv) => Config;
+  start: (config: Config, log: Logger) => Promise<Closable>;
+}): Promise<void> {
+  let config: Config;
+  try {
+    loadDotEnv();
+    config = service.readConfig(process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = EXIT_CONFIGURATION;
+    return;
+  }
+  const log = createLogger({ name: service.name, level: config.logLevel, production: config.production });
+
+  // A signal may come while the service is still starting: it is closed as soon as it has started.
+  let started: Promise<Closable | undefined> = Promise.resolve(undefined);
+  closeWithGrace({ delay: config.drainMs + STOP_MARGIN_MS, logger: false }, async ({ signal, err }) => {
+    if (err) log.fatal({ err }, 'stopping after an unexpected error');
+    else log.info({ signal }, 'stopping');
+    await (await started.catch(() => undefined))?.close();
+    log.info('stopped');
+  });
+  started = service.start(config, log);
+  try {
+    await started;
+  } catch (error) {
+    const problem = listenProblem(error);
+    if (problem) process.stderr.write(`${service.name}: ${problem}\n`);
+    else log.fatal({ err: error }, 'unable to start');
+    process.exit(1);
+  }
+}

@@ -1,0 +1,89 @@
+import { AUDIENCE } from '@groupcast/shared';
+import { resolveDataDir, useDevelopmentSecrets } from './data-dir.ts';
+import type { Environment } from './environment.ts';
+
+/** What verifies user and connection tokens; the fields are those of the token verifier. */
+export interface TokenConfig {
+  secret: string | undefined;
+  previousSecret: string | undefined;
+  jwksUrl: string | undefined;
+  issuer: string | undefined;
+  audience: string | undefined;
+  groupsClaim: string | undefined;
+  connectionSecret: string;
+  previousConnectionSecret: string | undefined;
+}
+
+export interface RelaySecrets {
+  secret: string;
+  previousSecret: string | undefined;
+}
+
+/** Fills a missing secret from `DATA_DIR` in development, and reports it missing in production. */
+function orGenerated(
+  env: Environment,
+  name: string,
+  value: string | undefined,
+  pick: (secrets: ReturnType<typeof useDevelopmentSecrets>) => string,
+): string {
+  if (value !== undefined) return value;
+  if (env.production) {
+    env.problem(`${name} is missing`);
+    return '';
+  }
+  return pick(useDevelopmentSecrets(resolveDataDir(env.text('DATA_DIR'))));
+}
+
+/** `RELAY_SERVICE_SECRET` and its predecessor. */
+export function readRelaySecrets(env: Environment): RelaySecrets {
+  return {
+    secret: orGenerated(env, 'RELAY_SERVICE_SECRET', env.secret('RELAY_SERVICE_SECRET'), (s) => s.relayServiceSecret),
+    previousSecret: env.secret('RELAY_SERVICE_SECRET_PREVIOUS'),
+  };
+}
+
+/** The variables of contract section 2, checked against each other. Both services read them the same way. */
+export function readTokenConfig(env: Environment): { tokens: TokenConfig; relaySecrets: RelaySecrets } {
+  const jwksUrl = env.url('JWT_JWKS_URL', ['https:', 'http:']);
+  const givenSecret = env.secret('JWT_SECRET');
+  const secret = jwksUrl ? givenSecret : orGenerated(env, 'JWT_SECRET', givenSecret, (s) => s.jwtSecret);
+  const connectionSecret = env.secret('CONNECTION_TOKEN_SECRET');
+  if (jwksUrl && connectionSecret === undefined) env.problem('CONNECTION_TOKEN_SECRET must be set with JWT_JWKS_URL');
+  const audience = env.text('JWT_AUDIENCE');
+  if (audience !== undefined && Object.values(AUDIENCE).some((ours) => ours === audience)) {
+    env.problem(`JWT_AUDIENCE must be none of ${Object.values(AUDIENCE).join(', ')}, got "${audience}"`);
+  }
+  const groupsClaim = env.text('JWT_GROUPS_CLAIM');
+  if (groupsClaim !== undefined && !jwksUrl) env.problem('JWT_GROUPS_CLAIM needs JWT_JWKS_URL');
+
+  const tokens: TokenConfig = {
+    secret,
+    previousSecret: env.secret('JWT_SECRET_PREVIOUS'),
+    jwksUrl,
+    issuer: env.text('JWT_ISSUER'),
+    audience,
+    groupsClaim,
+    connectionSecret: connectionSecret ?? secret ?? '',
+    previousConnectionSecret:
+      env.secret('CONNECTION_TOKEN_SECRET_PREVIOUS') ??
+      (connectionSecret ? undefined : env.secret('JWT_SECRET_PREVIOUS')),
+  };
+  const relaySecrets = readRelaySecrets(env);
+
+  const userSide = {
+    JWT_SECRET: tokens.secret,
+    JWT_SECRET_PREVIOUS: tokens.previousSecret,
+    CONNECTION_TOKEN_SECRET: connectionSecret,
+    CONNECTION_TOKEN_SECRET_PREVIOUS: tokens.previousConnectionSecret,
+  };
+  const serviceSide = {
+    RELAY_SERVICE_SECRET: relaySecrets.secret,
+    RELAY_SERVICE_SECRET_PREVIOUS: relaySecrets.previousSecret,
+  };
+  for (const [serviceName, serviceValue] of Object.entries(serviceSide)) {
+    for (const [userName, userValue] of Object.entries(userSide)) {
+      if (serviceValue && serviceValue === userValue) env.problem(`${serviceName} must differ from ${userName}`);
+    }
+  }
+  return { tokens, relaySecrets };
+}

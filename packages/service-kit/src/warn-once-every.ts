@@ -1,0 +1,28 @@
+/** Keys beyond this many are forgotten, oldest first, so that a flood of names cannot grow the process. */
+const MAX_KEYS = 10_000;
+
+/**
+ * `warn(key, write)` calls `write` with the number of calls it held back since, at most once per `intervalMs` and key.
+ */
+export function warnOnceEvery(
+  intervalMs: number,
+  now: () => number = Date.now,
+): (key: string, write: (suppressed: number) => void) => void {
+  const seen = new Map<string, { at: number; suppressed: number }>();
+  return (key, write) => {
+    const last = seen.get(key);
+    if (last && now() - last.at < intervalMs) {
+      last.suppressed += 1;
+      return;
+    }
+    seen.delete(key);
+    seen.set(key, { at: now(), suppressed: 0 });
+    if (seen.size > MAX_KEYS) {
+      for (const oldest of seen.keys()) {
+        seen.delete(oldest);
+        break;
+      }
+    }
+    write(last?.suppressed ?? 0);
+  };
+}

@@ -1,0 +1,90 @@
+/** What each code means for HTTP (`status`) and for whoever sent the request (`retryable`: the same again may succeed). */
+export const ERROR_CODES = {
+  TOKEN_MISSING: { status: 401, retryable: false },
+  TOKEN_INVALID: { status: 401, retryable: false },
+  TOKEN_EXPIRED: { status: 401, retryable: false },
+  TOKEN_REVOKED: { status: 401, retryable: false },
+  TOKEN_IN_QUERY: { status: 400, retryable: false },
+  SERVICE_TOKEN_INVALID: { status: 401, retryable: false },
+  ORIGIN_FORBIDDEN: { status: 403, retryable: false },
+  FORBIDDEN: { status: 403, retryable: false },
+  FORBIDDEN_EVENT: { status: 403, retryable: false },
+  NOT_A_MEMBER: { status: 403, retryable: false },
+  UNKNOWN_EVENT: { status: 400, retryable: false },
+  INVALID_PAYLOAD: { status: 400, retryable: false },
+  PAYLOAD_TOO_LARGE: { status: 413, retryable: false },
+  RATE_LIMITED: { status: 429, retryable: true },
+  GROUP_LIMIT: { status: 409, retryable: false },
+  TOO_MANY_CONNECTIONS: { status: 429, retryable: true },
+  SLOW_CONSUMER: { status: 408, retryable: true },
+  SERVER_DRAINING: { status: 503, retryable: true },
+  API_UNAVAILABLE: { status: 503, retryable: true },
+  RELAY_UNAVAILABLE: { status: 503, retryable: true },
+  BROKER_UNAVAILABLE: { status: 503, retryable: true },
+  NOT_FOUND: { status: 404, retryable: false },
+  CONFLICT: { status: 409, retryable: false },
+  POSITION_GAP: { status: 409, retryable: true },
+  INTERNAL: { status: 500, retryable: true },
+} as const satisfies Record<string, { status: number; retryable: boolean }>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export function isErrorCode(value: unknown): value is ErrorCode {
+  return typeof value === 'string' && Object.hasOwn(ERROR_CODES, value);
+}
+
+/** An error as it travels: in acknowledgements, in `connect_error`'s `data` and in HTTP bodies. */
+export interface ErrorBody {
+  code: ErrorCode;
+  message: string;
+  retryable: boolean;
+  /** Milliseconds to wait before the same request is worth sending again. */
+  retryAfterMs?: number;
+  /** Machine-readable facts, such as the `head` of a group's log, or which fields were wrong. */
+  details?: Record<string, unknown>;
+}
+
+export interface ErrorOptions {
+  cause?: unknown;
+  retryAfterMs?: number;
+  details?: Record<string, unknown>;
+  /** Only where a peer already decided: by default the code decides. */
+  retryable?: boolean;
+}
+
+/** Every expected failure. Messages follow one grammar: `unable to <do what>; <why>`. */
+export class GroupcastError extends Error {
+  override readonly name: string = 'GroupcastError';
+  readonly code: ErrorCode;
+  readonly retryable: boolean;
+  readonly retryAfterMs: number | undefined;
+  readonly details: Record<string, unknown> | undefined;
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.retryable = options.retryable ?? ERROR_CODES[code].retryable;
+    this.retryAfterMs = options.retryAfterMs;
+    this.details = options.details;
+  }
+
+  get status(): number {
+    return ERROR_CODES[this.code].status;
+  }
+
+  toBody(): ErrorBody {
+    return {
+      code: this.code,
+      message: this.message,
+      retryable: this.retryable,
+      ...(this.retryAfterMs === undefined ? {} : { retryAfterMs: this.retryAfterMs }),
+      ...(this.details === undefined ? {} : { details: this.details }),
+    };
+  }
+}
+
+/** What a caller may be told about `error`: expected failures as they are, anything else as `INTERNAL` without its text. */
+export function toErrorBody(error: unknown): ErrorBody {
+  if (error instanceof GroupcastError) return error.toBody();
+  return new GroupcastError('INTERNAL', 'unable to complete the request; an internal error was logged').toBody();
+}

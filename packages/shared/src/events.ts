@@ -1,0 +1,119 @@
+import type { JsonObject } from './json.ts';
+import type {
+  Answer,
+  BatchResult,
+  BroadcastInput,
+  BroadcastResult,
+  DisconnectInput,
+  MembersInput,
+  NotifyInput,
+} from './payloads/broadcast.ts';
+import type { JoinGroupInput, LeaveGroupInput, RefreshTokenInput } from './payloads/client-events.ts';
+import type { GroupEvent } from './payloads/messaging.ts';
+import type { Position } from './positions.ts';
+
+type Ack<T> = (answer: Answer<T>) => void;
+
+export interface JoinGroupResult {
+  groupId: string;
+  /** The first live event after the join is `position.seq + 1`; `null` while the relay does not know the group. */
+  position: Position | null;
+  recovered: boolean;
+  events: GroupEvent[];
+  more: boolean;
+}
+
+export interface GroupPosition {
+  groupId: string;
+  position: Position | null;
+}
+
+export type SessionNext = 'refresh-token' | 'reconnect' | 'stop';
+
+/** Sent before the relay closes a connection on purpose: why, and what to do next and when. */
+export interface SessionEnding {
+  code: string;
+  message: string;
+  next: SessionNext;
+  retryAfterMs: number;
+}
+
+export type LeftReason = 'member-removed' | 'token-refreshed';
+
+/** Browser → relay. */
+export interface ClientEvents {
+  'join-group': (input: JoinGroupInput, ack?: Ack<JoinGroupResult>) => void;
+  'leave-group': (input: LeaveGroupInput, ack?: Ack<{ groupId: string }>) => void;
+  'refresh-token': (input: RefreshTokenInput, ack?: Ack<{ expiresAt: number; groups: string[] }>) => void;
+}
+
+/** Back end → relay, on a connection of `type: "api"`. */
+export interface ServiceEvents {
+  'api-broadcast-message': (input: BroadcastInput, ack?: Ack<BroadcastResult>) => void;
+  'api-broadcast-batch': (input: { items: BroadcastInput[] }, ack?: Ack<BatchResult>) => void;
+  'api-notify-users': (input: NotifyInput, ack?: Ack<{ recipients: number }>) => void;
+  'api-add-members': (input: MembersInput, ack?: Ack<object>) => void;
+  'api-remove-members': (input: MembersInput, ack?: Ack<object>) => void;
+  'api-disconnect-users': (input: DisconnectInput, ack?: Ack<{ connections: number }>) => void;
+  'refresh-token': ClientEvents['refresh-token'];
+}
+
+/** What a monitor sees, as one tagged union; `at` is milliseconds since the Unix epoch. */
+export type MonitorEvent = { at: number; node: string } & (
+  | { kind: 'connected'; socketId: string; userId: string; transport: string; groups: string[] }
+  | { kind: 'disconnected'; socketId: string; userId: string; reason: string }
+  | { kind: 'refused'; code: string; message: string }
+  | { kind: 'joined'; socketId: string; userId: string; groupId: string }
+  | { kind: 'left'; socketId: string; userId: string; groupId: string; reason: string }
+  | {
+      kind: 'broadcast';
+      groupId: string;
+      id: string;
+      event: string;
+      position: Position | null;
+      connections: number;
+      duplicate: boolean;
+    }
+  | { kind: 'warning'; code: string; message: string; groupId?: string }
+);
+
+export interface MonitorSnapshot {
+  node: string;
+  at: number;
+  connections: { socketId: string; userId: string; transport: string; groups: string[] }[];
+}
+
+/** Relay → browser. Events of groups come under the publisher's own names, so the map is open. */
+export interface RelayEvents {
+  'joined-groups': (payload: { groups: GroupPosition[] }) => void;
+  'left-groups': (payload: { groups: string[]; reason: LeftReason }) => void;
+  'session-ending': (payload: SessionEnding) => void;
+  'monitor-snapshot': (payload: MonitorSnapshot) => void;
+  'monitor-event': (payload: MonitorEvent) => void;
+  [groupEvent: string]: (payload: never) => void;
+}
+
+const EVENT_PATTERN = /^[A-Za-z0-9_:.-]{1,64}$/;
+/** Socket.IO's and Node's own, the relay's own (nobody may forge them), and what clients send. */
+const RESERVED_EVENTS: ReadonlySet<string> = new Set(
+  `connect connect_error disconnect disconnecting newListener removeListener error __proto__
+   joined-groups resumed left-groups receipt presence typing notification group-head session-ending signal
+   monitor-snapshot monitor-event
+   join-group leave-group resume refresh-token send-message update-cursors mark-delivered mark-read get-presence
+   view-group watch-group`.split(/\s+/),
+);
+
+/** Event names a publisher may choose. */
+export function isPublishableEvent(name: string): boolean {
+  return EVENT_PATTERN.test(name) && !name.startsWith('api-') && !RESERVED_EVENTS.has(name);
+}
+
+/** The flat payload of a group's event on the socket: the publisher's fields under the envelope. */
+export function toWire(
+  groupId: string,
+  id: string,
+  position: Position | null,
+  message: JsonObject,
+): JsonObject & { id: string; groupId: string } {
+  return { ...message, id, groupId, epoch: position?.epoch ?? null, seq: position?.seq ?? null };
+}

@@ -1,0 +1,37 @@
+import { z } from 'zod';
+
+/** Group, message and event ids: 1–128 characters that need no escaping in a URL, a room or a Redis key. */
+const ID_PATTERN = /^[A-Za-z0-9_.:~-]{1,128}$/;
+/** User ids belong to the identity provider (`auth0|x`, e-mail addresses): 1–255 printable ASCII, no space. */
+const USER_ID_PATTERN = /^[\x21-\x7e]{1,255}$/;
+/** Valid characters, but a path segment or an object key with a meaning of its own. */
+const RESERVED_IDS: ReadonlySet<string> = new Set(['.', '..', '__proto__']);
+
+const ID_RULE = 'must be 1-128 characters of A-Z a-z 0-9 _ . : ~ - or a non-negative integer';
+const USER_ID_RULE = 'must be 1-255 printable ASCII characters without space or a non-negative integer';
+
+/** Ids are strings on the wire; a safe non-negative integer becomes its decimal string, so `1` and `"1"` are one id. */
+const integerId = z.int({ error: ID_RULE }).nonnegative();
+
+export const idSchema = z
+  .union([
+    z
+      .string()
+      .regex(ID_PATTERN, { error: ID_RULE })
+      .refine((id) => !RESERVED_IDS.has(id), { error: 'is a reserved name' }),
+    integerId,
+  ])
+  .transform(String);
+
+export const userIdSchema = z
+  .union([z.string().regex(USER_ID_PATTERN, { error: USER_ID_RULE }), integerId])
+  .transform(String);
+
+/** The id as every door spells it, or `undefined` where it is none. */
+export function parseId(value: unknown): string | undefined {
+  return idSchema.safeParse(value).data;
+}
+
+export function parseUserId(value: unknown): string | undefined {
+  return userIdSchema.safeParse(value).data;
+}

@@ -1,0 +1,32 @@
+export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject;
+export interface JsonObject {
+  [key: string]: JsonValue;
+}
+
+/** Deeper nesting is refused: serialising it could exhaust the stack. */
+const MAX_DEPTH = 64;
+
+function isJson(value: unknown, depth: number): value is JsonValue {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return true;
+    case 'number':
+      return Number.isFinite(value);
+    case 'object': {
+      if (value === null) return true;
+      if (depth >= MAX_DEPTH) return false;
+      if (Array.isArray(value)) return value.every((item) => isJson(item, depth + 1));
+      const prototype: unknown = Object.getPrototypeOf(value);
+      if (prototype !== Object.prototype && prototype !== null) return false;
+      return Object.values(value).every((item) => item === undefined || isJson(item, depth + 1));
+    }
+    default:
+      return false;
+  }
+}
+
+/** A plain JSON object: no arrays, dates, buffers or class instances, at most 64 levels deep. */
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && isJson(value, 0);
+}

@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import type { ErrorBody } from '../errors.ts';
+import { isPublishableEvent } from '../events.ts';
+import { idSchema, userIdSchema } from '../ids.ts';
+import { isJsonObject, type JsonObject } from '../json.ts';
+import { epochSchema, type Position, seqSchema } from '../positions.ts';
+import type { GroupEvent } from './messaging.ts';
+
+/** Bounds of the internal broadcast API. Sizes are bytes of UTF-8 JSON. */
+export const BROADCAST_LIMITS = { batchItems: 1_000, batchBytes: 900_000, userIds: 1_000 } as const;
+
+const eventName = z.string().refine(isPublishableEvent, {
+  error: 'must be 1-64 characters of A-Z a-z 0-9 _ : . - and no reserved name',
+});
+const jsonObject = z.custom<JsonObject>(isJsonObject, { error: 'must be a plain JSON object' });
+const userIds = z.array(userIdSchema).max(BROADCAST_LIMITS.userIds);
+
+/** `api-broadcast-message`. `message` is passed through; the envelope wins over its own fields. */
+export const broadcastSchema = z
+  .object({
+    groupId: idSchema,
+    message: jsonObject,
+    id: idSchema.optional(),
+    epoch: epochSchema.optional(),
+    seq: seqSchema.optional(),
+    event: eventName.default('new-message'),
+    exceptSocketId: z.string().min(1).max(64).optional(),
+    exceptUserId: userIdSchema.optional(),
+    expectedUserIds: userIds.optional(),
+    traceparent: z.string().max(128).optional(),
+  })
+  .refine((input) => (input.epoch === undefined) === (input.seq === undefined), {
+    error: 'epoch and seq come together or not at all',
+    path: ['seq'],
+  });
+
+/** `api-broadcast-batch`. Items are parsed one by one, so that a bad one fails alone. */
+export const batchSchema = z.object({ items: z.array(z.unknown()).max(BROADCAST_LIMITS.batchItems) });
+
+export const notifySchema = z.object({ userIds, event: eventName, data: jsonObject });
+
+export const membersSchema = z.object({ groupId: idSchema, userIds });
+
+export const disconnectSchema = z.object({
+  userIds,
+  code: z.string().regex(/^[A-Z][A-Z0-9_]{0,63}$/, { error: 'must be upper case letters, digits and underscores' }),
+  message: z.string().max(500).optional(),
+  next: z.enum(['refresh-token', 'reconnect', 'stop']).default('stop'),
+  /** Unix seconds, as `iat`: tokens issued earlier are refused from now on. */
+  revokeBefore: z.int().nonnegative().optional(),
+});
+
+export type BroadcastInput = z.input<typeof broadcastSchema>;
+export type NotifyInput = z.input<typeof notifySchema>;
+export type MembersInput = z.input<typeof membersSchema>;
+export type DisconnectInput = z.input<typeof disconnectSchema>;
+
+export type BroadcastWarning = 'NO_RECIPIENTS' | 'UNPOSITIONED';
+
+/** `connections`: local members when accepted. `nodes`: relays listening to the group. */
+export interface Recipients {
+  connections: number;
+  nodes: number;
+}
+
+export interface BroadcastResult {
+  id: string;
+  groupId: string;
+  position: Position | null;
+  duplicate: boolean;
+  recipients: Recipients;
+  warnings: BroadcastWarning[];
+}
+
+/** Every acknowledgement: the result with `ok: true`, or an error. */
+export type Answer<T> = ({ ok: true } & T) | { ok: false; error: ErrorBody };
+
+export interface BatchResult {
+  results: Answer<BroadcastResult>[];
+}
+
+/** `api-get-history`: what the relay's log holds of a group after `since`, oldest first. */
+export const historySchema = z.object({
+  groupId: idSchema,
+  since: z.coerce.number<number | string>().int().nonnegative().optional(),
+  limit: z.coerce.number<number | string>().int().min(1).max(500).default(100),
+});
+export type HistoryQuery = z.output<typeof historySchema>;
+
+export interface HistoryResult {
+  groupId: string;
+  /** Where the log stands; `null` when it does not know the group. */
+  position: Position | null;
+  /** The log holds every event above this `seq`. */
+  floor: number;
+  events: GroupEvent[];
+  more: boolean;
+}

@@ -1,0 +1,47 @@
+import type { JsonObject } from '../json.ts';
+import type { Position } from '../positions.ts';
+
+/** A message as the API answers it and as `new-message` carries it. Times are ISO 8601 in UTC. */
+export interface Message {
+  id: string;
+  groupId: string;
+  epoch: string;
+  seq: number;
+  senderId: string;
+  content: string;
+  createdAt: string;
+  clientMessageId?: string;
+  attachments?: JsonObject[];
+  updatedAt?: string;
+}
+
+export interface GroupMember {
+  userId: string;
+  role: 'owner' | 'member';
+  name?: string;
+}
+
+export interface Group {
+  id: string;
+  name: string | null;
+  kind: 'group' | 'direct';
+  members: GroupMember[];
+  createdAt: string;
+  position: Position;
+}
+
+/** A group as the list shows it. `unreadCount`: messages by others above one's read cursor. */
+export interface GroupSummary extends Omit<Group, 'members'> {
+  memberCount: number;
+  unreadCount: number;
+  lastMessage: Message | null;
+}
+
+/** One positioned event of a group: as on the socket, plus `event`, its name. */
+export interface GroupEvent extends JsonObject {
+  event: string;
+  id: string;
+  groupId: string;
+  epoch: string;
+  seq: number;
+}

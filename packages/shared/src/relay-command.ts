@@ -1,0 +1,75 @@
+import type { z } from 'zod';
+import { GroupcastError } from './errors.ts';
+import { batchSchema, broadcastSchema, disconnectSchema, membersSchema, notifySchema } from './payloads/broadcast.ts';
+import type { Position } from './positions.ts';
+
+type Parsed<S extends z.ZodType> = z.output<S>;
+
+/** One broadcast behind the door: ids are strings, `epoch` and `seq` are one position. */
+export interface BroadcastCommand extends Omit<Parsed<typeof broadcastSchema>, 'epoch' | 'seq'> {
+  kind: 'broadcast';
+  position?: Position;
+}
+
+/** Everything a trusted back end can ask of the relay, parsed. */
+export type RelayCommand =
+  | BroadcastCommand
+  | { kind: 'batch'; items: unknown[] }
+  | ({ kind: 'notify' } & Parsed<typeof notifySchema>)
+  | ({ kind: 'add-members' | 'remove-members' } & Parsed<typeof membersSchema>)
+  | ({ kind: 'disconnect-users' } & Parsed<typeof disconnectSchema>);
+
+export type RelayCommandKind = RelayCommand['kind'];
+
+/** The socket event and the HTTP path of each command. */
+export const COMMAND_DOORS: Readonly<Record<RelayCommandKind, { event: string; path: string }>> = {
+  broadcast: { event: 'api-broadcast-message', path: '/v1/broadcast' },
+  batch: { event: 'api-broadcast-batch', path: '/v1/batch' },
+  notify: { event: 'api-notify-users', path: '/v1/notify' },
+  'add-members': { event: 'api-add-members', path: '/v1/members/add' },
+  'remove-members': { event: 'api-remove-members', path: '/v1/members/remove' },
+  'disconnect-users': { event: 'api-disconnect-users', path: '/v1/disconnect' },
+};
+
+/** Parses `input`, or throws `INVALID_PAYLOAD` naming every wrong field. */
+export function parsePayload<S extends z.ZodType>(schema: S, input: unknown, what: string): z.output<S> {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const issues = result.error.issues.map((issue) => ({
+    path: issue.path.map(String).join('.'),
+    message: issue.message,
+  }));
+  const first = issues[0];
+  const where = first?.path ? `${first.path} ` : '';
+  throw new GroupcastError('INVALID_PAYLOAD', `unable to accept ${what}; ${where}${first?.message ?? 'is malformed'}`, {
+    details: { issues },
+  });
+}
+
+export function parseBroadcast(input: unknown): BroadcastCommand {
+  const { epoch, seq, ...rest } = parsePayload(broadcastSchema, input, COMMAND_DOORS.broadcast.event);
+  const position = epoch !== undefined && seq !== undefined ? { position: { epoch, seq } } : {};
+  return { kind: 'broadcast', ...rest, ...position };
+}
+
+/** Parses one command at the door, socket or HTTP alike. */
+export function parseRelayCommand(kind: RelayCommandKind, input: unknown): RelayCommand {
+  const what = COMMAND_DOORS[kind].event;
+  switch (kind) {
+    case 'broadcast':
+      return parseBroadcast(input);
+    case 'batch':
+      return { kind, ...parsePayload(batchSchema, input, what) };
+    case 'notify':
+      return { kind, ...parsePayload(notifySchema, input, what) };
+    case 'add-members':
+    case 'remove-members':
+      return { kind, ...parsePayload(membersSchema, input, what) };
+    case 'disconnect-users':
+      return { kind, ...parsePayload(disconnectSchema, input, what) };
+    default: {
+      const unreachable: never = kind;
+      return unreachable;
+    }
+  }
+}

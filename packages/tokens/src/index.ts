@@ -1,0 +1,3 @@
+export { signConnectionToken, signServiceToken, signUserToken } from './sign.ts';
+export { createServiceTokenVerifier, type ServiceTokenVerifier } from './verify-service.ts';
+export { createUserTokenVerifier, type UserTokenOptions, type UserTokenVerifier } from './verify-user.ts';

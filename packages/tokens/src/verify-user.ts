@@ -1,0 +1,110 @@
+import { AUDIENCE, GroupcastError, parseId, parseUserId, type UserClaims } from '@groupcast/shared';
+import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyOptions } from 'jose';
+import { checkTimes, claimedAudiences, type Key, secretKeys, verifyWithKeys } from './verify-jwt.ts';
+
+export interface UserTokenOptions {
+  /** HS256 secret of user tokens; ignored when `jwksUrl` is set. */
+  secret?: string | undefined;
+  previousSecret?: string | undefined;
+  jwksUrl?: string | undefined;
+  issuer?: string | undefined;
+  audience?: string | undefined;
+  /** With a JWKS: the claim that names Groupcast groups. Without it, such tokens name none. */
+  groupsClaim?: string | undefined;
+  connectionSecret?: string | undefined;
+  previousConnectionSecret?: string | undefined;
+}
+
+export interface UserTokenVerifier {
+  /** Throws `TOKEN_MISSING`, `TOKEN_EXPIRED` (if that is all), `TOKEN_INVALID`, or `INTERNAL` when no key can be fetched. */
+  verify(token: string | undefined): Promise<UserClaims>;
+}
+
+/** How long reading the JWKS may take, in milliseconds: less than a connection's 5 s to authenticate. */
+const JWKS_TIMEOUT_MS = 3_000;
+const OUR_SERVICE_AUDIENCES: readonly string[] = [AUDIENCE.relay, AUDIENCE.api];
+
+function invalid(why: string, cause?: unknown): GroupcastError {
+  return new GroupcastError('TOKEN_INVALID', `unable to accept the token; ${why}`, { cause });
+}
+
+function isKeyProblem(error: unknown): boolean {
+  if (error instanceof errors.JWKSTimeout) return true;
+  // jose reports a JWKS answer that is no 200 as a plain JOSEError; network failures are TypeErrors of fetch.
+  return error instanceof TypeError || (error instanceof errors.JOSEError && error.code === 'ERR_JOSE_GENERIC');
+}
+
+function readGroups(value: unknown): string[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) throw invalid('its groups are not a list');
+  const groups = value.map((item) => {
+    const id = parseId(item);
+    if (id === undefined) throw invalid('it names a group with an invalid id');
+    return id;
+  });
+  return [...new Set(groups)];
+}
+
+function readProfile(payload: JWTPayload): UserClaims['profile'] {
+  const profile: UserClaims['profile'] = {};
+  for (const field of ['name', 'email', 'picture'] as const) {
+    const value = payload[field];
+    if (typeof value === 'string' && value.length > 0) profile[field] = value.slice(0, 2_048);
+  }
+  return profile;
+}
+
+interface Verification {
+  keys: Key[];
+  options: JWTVerifyOptions & { algorithms: string[] };
+  groupsClaim: string | undefined;
+}
+
+/** One verifier for user and connection tokens. Algorithms are fixed here, never by the token. */
+export function createUserTokenVerifier(options: UserTokenOptions): UserTokenVerifier {
+  const checks = {
+    ...(options.issuer ? { issuer: options.issuer } : {}),
+    ...(options.audience ? { audience: options.audience } : {}),
+  };
+  const user: Verification = options.jwksUrl
+    ? {
+        keys: [createRemoteJWKSet(new URL(options.jwksUrl), { timeoutDuration: JWKS_TIMEOUT_MS })],
+        options: { ...checks, algorithms: ['RS256', 'ES256', 'EdDSA', 'Ed25519'] },
+        groupsClaim: options.groupsClaim,
+      }
+    : {
+        keys: secretKeys(options.secret, options.previousSecret),
+        options: { ...checks, algorithms: ['HS256'] },
+        groupsClaim: 'groups',
+      };
+  const connection: Verification = {
+    keys: secretKeys(options.connectionSecret, options.previousConnectionSecret),
+    options: { audience: AUDIENCE.connection, algorithms: ['HS256'] },
+    groupsClaim: 'groups',
+  };
+
+  return {
+    async verify(token) {
+      if (!token) throw new GroupcastError('TOKEN_MISSING', 'unable to authenticate; no token was given');
+      const audiences = claimedAudiences(token);
+      if (audiences.some((audience) => OUR_SERVICE_AUDIENCES.includes(audience))) {
+        throw invalid('it is a service token, not a user token');
+      }
+      const kind = audiences.includes(AUDIENCE.connection) ? 'connection' : 'user';
+      const { keys, options: verifyOptions, groupsClaim } = kind === 'connection' ? connection : user;
+      const { payload, expired } = await verifyWithKeys(token, keys, verifyOptions).catch((error: unknown) => {
+        if (isKeyProblem(error)) {
+          throw new GroupcastError('INTERNAL', 'unable to verify the token; the JWKS cannot be read', { cause: error });
+        }
+        throw invalid('its signature, algorithm or claims are wrong', error);
+      });
+      const times = checkTimes(payload, kind === 'connection');
+      if (typeof times === 'string') throw invalid(times);
+      const userId = parseUserId(payload.sub);
+      if (userId === undefined) throw invalid('its sub is not a user id');
+      const groups = groupsClaim ? readGroups(payload[groupsClaim]) : [];
+      if (expired) throw new GroupcastError('TOKEN_EXPIRED', 'unable to accept the token; token expired, log in again');
+      return { kind, userId, ...times, groups, profile: readProfile(payload) };
+    },
+  };
+}
