@@ -1,0 +1,105 @@
+import type {
+  Answer,
+  BatchResult,
+  BroadcastInput,
+  BroadcastResult,
+  DisconnectInput,
+  MembersInput,
+  NotifyInput,
+} from '@groupcast/shared';
+import { signServiceToken } from '@groupcast/tokens';
+import { type ConnectionState, createRelayConnection } from './relay-connection.ts';
+
+export interface BroadcasterOptions {
+  /** The relay's public URL, such as `http://localhost:3001`. */
+  url: string;
+  /** `RELAY_SERVICE_SECRET`: short service tokens of scope `broadcast` are signed with it. */
+  serviceSecret?: string;
+  /** Instead of the secret: returns a service token with scope `broadcast`; asked on every connect and refresh. */
+  tokenProvider?: () => Promise<string> | string;
+  /** How this back end is called in the relay's logs. Default `broadcaster`. */
+  name?: string;
+  /** How long one call may take, reconnecting included, in milliseconds. Default 10,000. */
+  timeoutMs?: number;
+  /** Most calls waiting for an acknowledgement; further ones are rejected at once. Default 10,000. */
+  maxPending?: number;
+  /** Called on every change of the connection; `refused` carries the relay's reason. */
+  onStateChange?: (state: ConnectionState) => void;
+}
+
+export type BatchItemResult = Answer<BroadcastResult>;
+
+/**
+ * Sends to the relay over one connection. Calls leave in the order they were made, and those without an answer are
+ * sent again, in that order, after a reconnect: each carries an id, so the relay drops the second copy.
+ *
+ * Every method rejects with a `GroupcastError` whose `retryable` says whether the same call may succeed later:
+ * `RELAY_UNAVAILABLE` when no answer came in time, otherwise the relay's own code.
+ */
+export interface Broadcaster {
+  readonly connected: boolean;
+  /** Resolves once the relay has accepted the message; `id` and `groupId` may be numbers. Without `id` one is made. */
+  broadcastMessage(input: BroadcastInput): Promise<BroadcastResult>;
+  /** At most 1,000 items and 900 KB. One result per item, in order: a bad item fails alone. */
+  broadcastBatch(items: BroadcastInput[]): Promise<BatchItemResult[]>;
+  /** To every connection of these users, in no group and with no position; nothing is kept for those who are away. */
+  notifyUsers(input: NotifyInput): Promise<{ recipients: number }>;
+  /** Resolves once every live connection of these users is in the group. */
+  addMembers(input: MembersInput): Promise<void>;
+  /** Resolves once no live connection of these users is in the group; older tokens will not bring them back. */
+  removeMembers(input: MembersInput): Promise<void>;
+  disconnectUsers(input: DisconnectInput): Promise<{ connections: number }>;
+  /** Rejects what is still waiting, and closes the connection. */
+  close(): Promise<void>;
+}
+
+/** The message's own id where it has one, so that a caller's retry of the whole call is recognised too. */
+function withId(input: BroadcastInput): BroadcastInput {
+  if (input.id !== undefined) return input;
+  const own = (input.event ?? 'new-message') === 'new-message' ? input.message['id'] : undefined;
+  const id = typeof own === 'string' || typeof own === 'number' ? own : crypto.randomUUID();
+  return { ...input, id };
+}
+
+export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
+  const { serviceSecret, tokenProvider, name = 'broadcaster' } = options;
+  if (!serviceSecret && !tokenProvider) throw new TypeError('createBroadcaster needs serviceSecret or tokenProvider');
+  const getToken =
+    tokenProvider ?? (() => signServiceToken({ secret: serviceSecret ?? '', scopes: ['broadcast'], subject: name }));
+
+  const connection = createRelayConnection({
+    url: options.url,
+    getToken,
+    timeoutMs: options.timeoutMs ?? 10_000,
+    maxPending: options.maxPending ?? 10_000,
+    onStateChange: options.onStateChange ?? (() => undefined),
+  });
+
+  return {
+    get connected() {
+      return connection.connected;
+    },
+    async broadcastMessage(input) {
+      return connection.call<BroadcastResult>('api-broadcast-message', withId(input));
+    },
+    async broadcastBatch(items) {
+      const { results } = await connection.call<BatchResult>('api-broadcast-batch', { items: items.map(withId) });
+      return results;
+    },
+    async notifyUsers(input) {
+      return connection.call<{ recipients: number }>('api-notify-users', input);
+    },
+    async addMembers(input) {
+      await connection.call<object>('api-add-members', input);
+    },
+    async removeMembers(input) {
+      await connection.call<object>('api-remove-members', input);
+    },
+    async disconnectUsers(input) {
+      return connection.call<{ connections: number }>('api-disconnect-users', input);
+    },
+    async close() {
+      connection.close();
+    },
+  };
+}

@@ -1,0 +1,171 @@
+import { type Answer, type ErrorBody, GroupcastError, isErrorCode, type SessionEnding } from '@groupcast/shared';
+import { io } from 'socket.io-client';
+
+/**
+ * `connecting`: no relay yet, trying. `connected`: calls are sent at once. `disconnected`: lost, trying again; calls wait.
+ * `refused`: the relay said no (a wrong token), trying again. `closed`: for good.
+ */
+export type ConnectionState =
+  | { name: 'connecting' | 'connected' | 'disconnected' | 'closed' }
+  | { name: 'refused'; error: GroupcastError };
+
+export interface RelayConnection {
+  readonly connected: boolean;
+  call<T>(event: string, payload: unknown): Promise<T>;
+  close(): void;
+}
+
+interface PendingCall {
+  event: string;
+  payload: unknown;
+  settle: (answer: unknown) => void;
+  fail: (error: GroupcastError) => void;
+}
+
+const RECONNECT_MIN_MS = 100;
+const RECONNECT_MAX_MS = 2_000;
+
+/** The relay's error as ours; a code that this version does not know becomes `INTERNAL`, and keeps its text. */
+function fromBody(body: Partial<ErrorBody> | undefined): GroupcastError {
+  const code = isErrorCode(body?.code) ? body.code : 'INTERNAL';
+  return new GroupcastError(code, body?.message ?? 'unable to read the answer of the relay', {
+    ...(body?.retryable === undefined ? {} : { retryable: body.retryable }),
+    ...(body?.retryAfterMs === undefined ? {} : { retryAfterMs: body.retryAfterMs }),
+    ...(body?.details === undefined ? {} : { details: body.details }),
+  });
+}
+
+/** One connection of `type: "api"`, and the calls on it that have no answer yet, in the order they were made. */
+export function createRelayConnection(options: {
+  url: string;
+  getToken: () => Promise<string> | string;
+  timeoutMs: number;
+  maxPending: number;
+  onStateChange: (state: ConnectionState) => void;
+}): RelayConnection {
+  const pending = new Set<PendingCall>();
+  let closed = false;
+  let retryTimer: NodeJS.Timeout | undefined;
+  let lastRefusal: GroupcastError | undefined;
+
+  const socket = io(options.url, {
+    transports: ['websocket'],
+    forceNew: true,
+    reconnectionDelay: RECONNECT_MIN_MS,
+    reconnectionDelayMax: RECONNECT_MAX_MS,
+    auth: (give) => {
+      Promise.resolve()
+        .then(options.getToken)
+        .then(
+          (token) => give({ token, type: 'api' }),
+          // Without a token the relay refuses with TOKEN_MISSING, and the next attempt asks again.
+          () => give({ type: 'api' }),
+        );
+    },
+  });
+
+  function transmit(call: PendingCall): void {
+    socket.emit(call.event, call.payload, call.settle);
+  }
+
+  socket.on('connect', () => {
+    lastRefusal = undefined;
+    options.onStateChange({ name: 'connected' });
+    for (const call of pending) transmit(call);
+  });
+  socket.on('disconnect', () => {
+    if (closed) return;
+    options.onStateChange({ name: 'disconnected' });
+    // After a disconnect by the server Socket.IO stays away for good; a broadcaster comes back.
+    if (!socket.active) reconnectLater();
+  });
+  socket.on('connect_error', (error: Error & { data?: Partial<ErrorBody> }) => {
+    if (closed) return;
+    if (error.data?.code) {
+      lastRefusal = fromBody(error.data);
+      options.onStateChange({ name: 'refused', error: lastRefusal });
+    }
+    if (!socket.active) reconnectLater();
+  });
+  socket.on('session-ending', (ending: SessionEnding) => {
+    if (ending.next !== 'refresh-token') return;
+    Promise.resolve()
+      .then(options.getToken)
+      .then(
+        (token) => socket.emit('refresh-token', { token }),
+        // The relay closes the connection at expiry, and the reconnect asks for a token again.
+        () => undefined,
+      );
+  });
+
+  function reconnectLater(): void {
+    clearTimeout(retryTimer);
+    retryTimer = setTimeout(() => socket.connect(), RECONNECT_MAX_MS * (0.5 + Math.random() / 2));
+  }
+
+  options.onStateChange({ name: 'connecting' });
+
+  return {
+    get connected() {
+      return socket.connected;
+    },
+    async call<T>(event: string, payload: unknown): Promise<T> {
+      if (closed)
+        throw new GroupcastError('RELAY_UNAVAILABLE', `unable to send ${event}; the broadcaster is closed`, {
+          retryable: false,
+        });
+      if (pending.size >= options.maxPending) {
+        throw new GroupcastError(
+          'RELAY_UNAVAILABLE',
+          `unable to send ${event}; ${pending.size} calls are already waiting`,
+        );
+      }
+      return new Promise<T>((resolve, reject) => {
+        const timer = setTimeout(() => {
+          const why = socket.connected
+            ? 'the relay did not answer'
+            : (lastRefusal?.message ?? 'the relay is not reachable');
+          call.fail(
+            new GroupcastError('RELAY_UNAVAILABLE', `unable to send ${event}; ${why} within ${options.timeoutMs} ms`, {
+              cause: lastRefusal,
+            }),
+          );
+        }, options.timeoutMs);
+        const finish = (): boolean => {
+          clearTimeout(timer);
+          return pending.delete(call);
+        };
+        const call: PendingCall = {
+          event,
+          payload,
+          settle: (raw) => {
+            if (!finish()) return;
+            const answer = raw as Answer<T & object> | undefined;
+            if (!answer?.ok) {
+              reject(fromBody(answer?.error));
+              return;
+            }
+            const { ok: _, ...result } = answer;
+            resolve(result as T);
+          },
+          fail: (error) => {
+            if (finish()) reject(error);
+          },
+        };
+        pending.add(call);
+        if (socket.connected) transmit(call);
+      });
+    },
+    close() {
+      closed = true;
+      clearTimeout(retryTimer);
+      socket.close();
+      for (const call of pending) {
+        call.fail(
+          new GroupcastError('RELAY_UNAVAILABLE', `unable to finish ${call.event}; the broadcaster was closed`),
+        );
+      }
+      options.onStateChange({ name: 'closed' });
+    },
+  };
+}
