@@ -1,0 +1,53 @@
+import {
+  COMMAND_DOORS,
+  GroupcastError,
+  historySchema,
+  parsePayload,
+  parseRelayCommand,
+  type RelayCommandKind,
+  refreshTokenSchema,
+} from '@groupcast/shared';
+import type { Authenticator } from '../connections/authenticate.ts';
+import type { EventHandler } from '../connections/event-door.ts';
+import type { SessionExpiry } from '../connections/session-expiry.ts';
+import type { RelaySocket, ServiceSession } from '../relay-server.ts';
+import type { Gateway } from './gateway.ts';
+import type { HistoryReader } from './history.ts';
+
+/** The events of connections of `type: "api"` and `"monitor"`. */
+export interface ServiceDoor {
+  handlersFor(socket: RelaySocket): Readonly<Record<string, EventHandler<RelaySocket>>>;
+}
+
+export function createServiceDoor(deps: {
+  gateway: Gateway;
+  history: HistoryReader;
+  authenticator: Authenticator;
+  expiry: SessionExpiry;
+}): ServiceDoor {
+  const refresh: EventHandler<RelaySocket> = async (socket, payload) => {
+    const session = socket.data.session as ServiceSession;
+    const { token } = parsePayload(refreshTokenSchema, payload, 'refresh-token');
+    const claims = await deps.authenticator.service(token, session.role);
+    if (claims.subject !== session.claims.subject) {
+      throw new GroupcastError('FORBIDDEN', 'unable to refresh; the token is of another service');
+    }
+    session.claims = claims;
+    deps.expiry.watch(socket);
+    return { expiresAt: claims.expiresAt, groups: [] };
+  };
+
+  const api: Record<string, EventHandler<RelaySocket>> = {
+    'refresh-token': refresh,
+    'api-get-history': async (_socket, payload) =>
+      deps.history.read(parsePayload(historySchema, payload, 'api-get-history')),
+  };
+  for (const kind of Object.keys(COMMAND_DOORS) as RelayCommandKind[]) {
+    api[COMMAND_DOORS[kind].event] = async (_socket, payload) => deps.gateway.execute(parseRelayCommand(kind, payload));
+  }
+  const monitor: Record<string, EventHandler<RelaySocket>> = { 'refresh-token': refresh };
+
+  return {
+    handlersFor: (socket) => ((socket.data.session as ServiceSession).role === 'api' ? api : monitor),
+  };
+}

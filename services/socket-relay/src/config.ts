@@ -1,0 +1,71 @@
+import {
+  type Environment,
+  LOG_LEVELS,
+  type Origins,
+  type RelaySecrets,
+  readEnvironment,
+  readOrigins,
+  readTokenConfig,
+  type TokenConfig,
+} from '@groupcast/service-kit';
+
+export interface RelayConfig {
+  production: boolean;
+  logLevel: string;
+  port: number;
+  internalPort: number;
+  internalHost: string;
+  tokens: TokenConfig;
+  relaySecrets: RelaySecrets;
+  /** Without it there is no API: the token's groups are all there is. */
+  apiUrl: string | undefined;
+  origins: Origins;
+  history: { size: number; bytes: number; ttlMs: number; totalBytes: number };
+  /** Largest `message`, in bytes of UTF-8 JSON. */
+  maxPayloadBytes: number;
+  maxGroupsPerConnection: number;
+  maxConnectionsPerUser: number;
+  clientEventsPerSecond: number;
+  /** How long a removal is remembered; claims older than this are confirmed with the API. */
+  removalMemoryMs: number;
+  drainMs: number;
+}
+
+const MAX = Number.MAX_SAFE_INTEGER;
+
+function readApiUrl(env: Environment): string | undefined {
+  if (env.text('API_URL', { keepEmpty: true }) === '') return undefined;
+  return env.url('API_URL', ['http:', 'https:']) ?? 'http://localhost:3000';
+}
+
+/** Throws `ConfigurationError` naming every variable that is wrong. */
+export function readRelayConfig(source: Readonly<Record<string, string | undefined>>): RelayConfig {
+  const env = readEnvironment(source);
+  if (env.text('REDIS_URL') !== undefined) {
+    env.problem('REDIS_URL is not supported yet: this version runs one relay, in memory; unset it');
+  }
+  const config: RelayConfig = {
+    production: env.production,
+    logLevel: env.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
+    port: env.port('RELAY_PORT', 3001),
+    internalPort: env.port('RELAY_INTERNAL_PORT', 3002),
+    internalHost: env.text('RELAY_INTERNAL_HOST') ?? '127.0.0.1',
+    ...readTokenConfig(env),
+    apiUrl: readApiUrl(env),
+    origins: readOrigins(env),
+    history: {
+      size: env.integer('HISTORY_SIZE', 1_000, { min: 1, max: 1_000_000 }),
+      bytes: env.integer('HISTORY_BYTES', 4 * 1024 * 1024, { min: 1_024, max: MAX }),
+      ttlMs: env.integer('HISTORY_TTL_SECONDS', 86_400, { min: 1, max: 31_536_000 }) * 1_000,
+      totalBytes: env.integer('HISTORY_TOTAL_BYTES', 256 * 1024 * 1024, { min: 1_024, max: MAX }),
+    },
+    maxPayloadBytes: env.integer('MAX_PAYLOAD_BYTES', 65_536, { min: 256, max: 16 * 1024 * 1024 }),
+    maxGroupsPerConnection: env.integer('MAX_GROUPS_PER_CONNECTION', 2_000, { min: 1, max: 100_000 }),
+    maxConnectionsPerUser: env.integer('MAX_CONNECTIONS_PER_USER', 1_000, { min: 1, max: 1_000_000 }),
+    clientEventsPerSecond: env.integer('CLIENT_EVENTS_PER_SECOND', 50, { min: 1, max: 100_000 }),
+    removalMemoryMs: env.integer('REMOVAL_MEMORY_SECONDS', 86_400, { min: 600, max: 31_536_000 }) * 1_000,
+    drainMs: env.integer('SHUTDOWN_DRAIN_SECONDS', 8, { min: 0, max: 3_600 }) * 1_000,
+  };
+  env.assertValid();
+  return config;
+}

@@ -1,0 +1,33 @@
+import type { RelayServer } from '../relay-server.ts';
+import { endSession } from './session-ending.ts';
+
+/**
+ * Ends every session, evenly spread over `drainMs`, each with word to come back at once: the spread is the delay, so
+ * that the relays that remain meet a trickle and not a storm. Resolves when the last one is gone; at once if there is none.
+ */
+export async function drainConnections(io: RelayServer, drainMs: number): Promise<void> {
+  const sockets = [...io.of('/').sockets.values()];
+  if (sockets.length === 0) return;
+  const startedAt = performance.now();
+  let next = 0;
+  await new Promise<void>((resolve) => {
+    const step = (): void => {
+      const progress = drainMs === 0 ? 1 : (performance.now() - startedAt) / drainMs;
+      const until = Math.min(sockets.length, Math.ceil(progress * sockets.length) || 1);
+      for (; next < until; next += 1) {
+        const socket = sockets[next];
+        if (!socket?.connected) continue;
+        endSession(socket, {
+          code: 'SERVER_DRAINING',
+          message: 'the relay is stopping',
+          next: 'reconnect',
+          retryAfterMs: 0,
+        });
+      }
+      if (next < sockets.length) setTimeout(step, Math.min(50, drainMs / sockets.length));
+      else if (io.engine.clientsCount === 0) resolve();
+      else setTimeout(resolve, 100);
+    };
+    step();
+  });
+}

@@ -1,0 +1,63 @@
+import { GroupcastError, type UserClaims } from '@groupcast/shared';
+import type { Admission } from '../relay-server.ts';
+import type { ApiClient } from '../upstream/api-client.ts';
+import type { Removals } from './removals.ts';
+
+export interface ClaimDecision {
+  admitted: string[];
+  /** The API has to be asked and could not be: ask again later, and admit nobody until then. */
+  undecided: string[];
+  /** Pass it to `removals.removedSince` when acting on the decision. */
+  removalVersion: number;
+}
+
+/** Who may be in which group: by the token's claim where that can be trusted, else by the API's word. */
+export interface Membership {
+  /** Decides about groups a token names. Never throws. */
+  decideClaims(claims: UserClaims, groupIds: readonly string[]): Promise<ClaimDecision>;
+  /**
+   * Whether the user may join one group. Throws `NOT_A_MEMBER`, or `API_UNAVAILABLE` when nobody can say. Compare
+   * `removalVersion` in the turn in which the answer is acted on.
+   */
+  authorise(claims: UserClaims, groupId: string): Promise<{ admission: Admission; removalVersion: number }>;
+}
+
+export function notAMember(groupId: string): GroupcastError {
+  return new GroupcastError('NOT_A_MEMBER', `unable to join group "${groupId}"; you are not a member of it`);
+}
+
+export function createMembership(options: { api: ApiClient | undefined; removals: Removals }): Membership {
+  const { api, removals } = options;
+
+  async function decideClaims(claims: UserClaims, groupIds: readonly string[]): Promise<ClaimDecision> {
+    const { userId, issuedAt } = claims;
+    const removalVersion = removals.version;
+    const admitted = groupIds.filter((groupId) => removals.claimStands(groupId, userId, issuedAt));
+    const doubtful = groupIds.filter((groupId) => !removals.claimStands(groupId, userId, issuedAt));
+    if (doubtful.length === 0) return { admitted, undecided: [], removalVersion };
+    if (!api) {
+      // Nobody to ask: the token is all there is, unless a removal is known that it does not know of.
+      const standing = doubtful.filter((groupId) => !removals.contradicts(groupId, userId, issuedAt));
+      return { admitted: [...admitted, ...standing], undecided: [], removalVersion };
+    }
+    try {
+      const confirmed = await api.memberOf(userId, doubtful);
+      return { admitted: [...admitted, ...doubtful.filter((id) => confirmed.has(id))], undecided: [], removalVersion };
+    } catch {
+      return { admitted, undecided: doubtful, removalVersion };
+    }
+  }
+
+  return {
+    decideClaims,
+    async authorise(claims, groupId) {
+      const removalVersion = removals.version;
+      if (claims.groups.includes(groupId)) {
+        const { admitted } = await decideClaims(claims, [groupId]);
+        if (admitted.length > 0) return { admission: 'token', removalVersion };
+      }
+      if (!api || !(await api.memberOf(claims.userId, [groupId])).has(groupId)) throw notAMember(groupId);
+      return { admission: 'api', removalVersion };
+    },
+  };
+}

@@ -1,0 +1,21 @@
+import { GroupcastError } from '@groupcast/shared';
+
+/** A token bucket: `perSecond` events, twice as many at once. `take` throws `RATE_LIMITED` when it is empty. */
+export function createRateLimit(perSecond: number, now: () => number = Date.now): { take(): void } {
+  const capacity = perSecond * 2;
+  let level = capacity;
+  let updatedAt = now();
+  return {
+    take() {
+      const at = now();
+      level = Math.min(capacity, level + ((at - updatedAt) / 1_000) * perSecond);
+      updatedAt = at;
+      if (level < 1) {
+        throw new GroupcastError('RATE_LIMITED', `unable to accept the event; more than ${perSecond} a second`, {
+          retryAfterMs: Math.ceil((1 - level) * (1_000 / perSecond)),
+        });
+      }
+      level -= 1;
+    },
+  };
+}

@@ -1,0 +1,71 @@
+import type { RelaySocket } from '../relay-server.ts';
+import { endSession } from './session-ending.ts';
+
+/** A client hears this long before its token expires that it should refresh it. */
+const NOTICE_SECONDS = 30;
+const TICK_MS = 500;
+
+/** Closes connections whose token has expired, after telling them to refresh it. One timer for all of them. */
+export interface SessionExpiry {
+  /** Starts or, after a refresh, restarts the watch. */
+  watch(socket: RelaySocket): void;
+  forget(socket: RelaySocket): void;
+  stop(): void;
+}
+
+export function createSessionExpiry(now: () => number = Date.now): SessionExpiry {
+  /** Sockets by the second in which something is due for them. */
+  const due = new Map<number, Set<RelaySocket>>();
+  const watched = new Map<RelaySocket, { second: number; noticed: boolean }>();
+
+  function schedule(socket: RelaySocket, second: number, noticed: boolean): void {
+    const set = due.get(second) ?? new Set();
+    due.set(second, set.add(socket));
+    watched.set(socket, { second, noticed });
+  }
+
+  function forget(socket: RelaySocket): void {
+    const entry = watched.get(socket);
+    if (!entry) return;
+    watched.delete(socket);
+    const set = due.get(entry.second);
+    set?.delete(socket);
+    if (set?.size === 0) due.delete(entry.second);
+  }
+
+  function act(socket: RelaySocket): void {
+    const { expiresAt } = socket.data.session.claims;
+    const noticed = watched.get(socket)?.noticed === true;
+    forget(socket);
+    if (noticed || expiresAt <= now() / 1_000) {
+      const message = 'token expired, log in again';
+      endSession(socket, { code: 'TOKEN_EXPIRED', message, next: 'reconnect', retryAfterMs: 0 });
+      return;
+    }
+    const message = `the token expires at ${new Date(expiresAt * 1_000).toISOString()}; send a new one with refresh-token`;
+    socket.emit('session-ending', { code: 'TOKEN_EXPIRED', message, next: 'refresh-token', retryAfterMs: 0 });
+    schedule(socket, expiresAt, true);
+  }
+
+  const timer = setInterval(() => {
+    const second = now() / 1_000;
+    for (const [at, sockets] of due) {
+      if (at <= second) for (const socket of sockets) act(socket);
+    }
+  }, TICK_MS);
+  timer.unref();
+
+  return {
+    watch(socket) {
+      forget(socket);
+      const { issuedAt, expiresAt } = socket.data.session.claims;
+      // Short tokens are told at the last third of their life.
+      const notice = Math.min(NOTICE_SECONDS, Math.ceil((expiresAt - issuedAt) / 3));
+      schedule(socket, Math.max(expiresAt - notice, Math.floor(now() / 1_000)), false);
+    },
+    forget,
+    stop() {
+      clearInterval(timer);
+    },
+  };
+}

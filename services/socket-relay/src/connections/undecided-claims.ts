@@ -1,0 +1,85 @@
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import type { UserSocket } from '../relay-server.ts';
+import type { Membership } from './membership.ts';
+import type { Removals } from './removals.ts';
+import type { UserEvents } from './user-events.ts';
+
+const RETRY_MIN_MS = 500;
+const RETRY_MAX_MS = 10_000;
+
+/**
+ * Connections whose token names groups that the API could not be asked about: they are connected, are in those groups
+ * as soon as the API has confirmed them, and not before.
+ */
+export interface UndecidedClaims {
+  add(socket: UserSocket): void;
+  stop(): void;
+}
+
+export function createUndecidedClaims(deps: {
+  membership: Membership;
+  removals: Removals;
+  users: UserEvents;
+  log: Logger;
+}): UndecidedClaims {
+  const waiting = new Set<UserSocket>();
+  const warn = warnOnceEvery(60_000);
+  let delay = RETRY_MIN_MS;
+  let timer: NodeJS.Timeout | undefined;
+
+  async function settle(socket: UserSocket): Promise<boolean> {
+    const { session } = socket.data;
+    if (!socket.connected || session.undecided.size === 0) return true;
+    const decision = await deps.membership.decideClaims(session.claims, [...session.undecided]);
+    if (decision.undecided.length > 0) return false;
+    const admitted = decision.admitted.filter(
+      (groupId) =>
+        session.undecided.has(groupId) && !deps.removals.removedSince(groupId, session.userId, decision.removalVersion),
+    );
+    session.undecided.clear();
+    const fresh = deps.users.admit(socket, admitted, 'token');
+    if (fresh.length > 0) await deps.users.announce(socket, fresh);
+    return true;
+  }
+
+  async function retry(): Promise<void> {
+    const results = await Promise.all(
+      [...waiting].map(async (socket) => {
+        const settled = await settle(socket).catch((error: unknown) => {
+          deps.log.error({ err: error }, 'unable to settle the groups of a token');
+          return true;
+        });
+        if (settled) waiting.delete(socket);
+        return settled;
+      }),
+    );
+    delay = results.every(Boolean) ? RETRY_MIN_MS : Math.min(RETRY_MAX_MS, delay * 2);
+    timer = undefined;
+    schedule();
+  }
+
+  function schedule(): void {
+    if (timer || waiting.size === 0) return;
+    timer = setTimeout(() => void retry(), delay * (0.75 + Math.random() / 2));
+    timer.unref();
+  }
+
+  return {
+    add(socket) {
+      if (socket.data.session.undecided.size === 0) return;
+      warn('undecided', (suppressed) => {
+        deps.log.warn(
+          { waiting: waiting.size + 1, suppressed },
+          'tokens from before this relay started need the API to confirm their groups, and it does not answer; check API_URL, or set it empty if there is no API',
+        );
+      });
+      waiting.add(socket);
+      socket.once('disconnect', () => waiting.delete(socket));
+      schedule();
+    },
+    stop() {
+      clearTimeout(timer);
+      waiting.clear();
+    },
+  };
+}

@@ -1,0 +1,158 @@
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { GroupcastError, MONITOR_ROOM, toErrorBody, userRoom } from '@groupcast/shared';
+import type { ServiceDoor } from '../broadcast/service-door.ts';
+import type { RelayMetrics } from '../metrics.ts';
+import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../relay-server.ts';
+import type { Authenticator } from './authenticate.ts';
+import type { ConnectionIndex } from './connection-index.ts';
+import { openEventDoor } from './event-door.ts';
+import type { Membership } from './membership.ts';
+import { createOneConnect } from './one-connect.ts';
+import { createRateLimit } from './rate-limit.ts';
+import type { Removals } from './removals.ts';
+import type { SessionExpiry } from './session-expiry.ts';
+import type { UndecidedClaims } from './undecided-claims.ts';
+import type { UserEvents } from './user-events.ts';
+
+export interface WelcomeDeps {
+  io: RelayServer;
+  authenticator: Authenticator;
+  membership: Membership;
+  removals: Removals;
+  expiry: SessionExpiry;
+  undecided: UndecidedClaims;
+  users: UserEvents;
+  services: ServiceDoor;
+  connections: ConnectionIndex;
+  monitor: MonitorFeed;
+  metrics: RelayMetrics;
+  log: Logger;
+  limits: { groups: number; connectionsPerUser: number; eventsPerSecond: number };
+}
+
+/** The way in: who are you (middleware), then what you may do (handlers by kind of session). */
+export function welcomeConnections(deps: WelcomeDeps): void {
+  const { io, metrics, monitor, log, limits } = deps;
+  const oneConnect = createOneConnect();
+  const warn = warnOnceEvery(60_000);
+
+  async function checkIn(socket: RelaySocket): Promise<void> {
+    const session = await deps.authenticator.handshake(socket);
+    socket.data.session = session;
+    if (session.kind !== 'user') return;
+    if (deps.connections.countOfUser(session.userId) >= limits.connectionsPerUser) {
+      throw new GroupcastError(
+        'TOO_MANY_CONNECTIONS',
+        `unable to connect; a user may have ${limits.connectionsPerUser} connections`,
+      );
+    }
+    if (session.claims.groups.length > limits.groups) {
+      throw new GroupcastError('GROUP_LIMIT', `unable to connect; a connection may be in ${limits.groups} groups`);
+    }
+    const decision = await deps.membership.decideClaims(session.claims, session.claims.groups);
+    session.undecided = new Set(decision.undecided);
+    socket.data.admission = decision;
+  }
+
+  io.use((socket, next) => {
+    if (!oneConnect.enter(socket)) return;
+    checkIn(socket).then(
+      () => next(),
+      (error: unknown) => {
+        oneConnect.refused(socket);
+        if (!(error instanceof GroupcastError)) log.error({ err: error }, 'handshake failed');
+        const body = toErrorBody(error);
+        metrics.refused.inc({ code: body.code });
+        monitor.publish({ kind: 'refused', code: body.code, message: body.message });
+        warn(body.code, (suppressed) => {
+          log.warn(
+            { code: body.code, address: socket.handshake.address, suppressed },
+            `connection refused: ${body.message}`,
+          );
+        });
+        next(Object.assign(new Error(body.message), { data: body }));
+      },
+    );
+  });
+
+  function onFailure(socket: RelaySocket): (event: string, error: unknown) => void {
+    return (event, error) => {
+      const { code } = toErrorBody(error);
+      metrics.eventsRefused.inc({ code });
+      log.debug({ socketId: socket.id, event: event.slice(0, 64), code }, 'event refused');
+    };
+  }
+
+  function guardUser(): (event: string) => void {
+    const rate = createRateLimit(limits.eventsPerSecond);
+    return (event) => {
+      rate.take();
+      if (event.startsWith('api-')) {
+        throw new GroupcastError(
+          'FORBIDDEN_EVENT',
+          `unable to accept "${event.slice(0, 64)}"; it needs a connection of type api`,
+        );
+      }
+    };
+  }
+
+  function welcomeUser(socket: UserSocket): void {
+    const { session, admission } = socket.data;
+    const { userId } = session;
+    delete socket.data.admission;
+    void socket.join(userRoom(userId));
+    const admitted = (admission?.admitted ?? []).filter(
+      (groupId) => !deps.removals.removedSince(groupId, userId, admission?.removalVersion ?? 0),
+    );
+    monitor.publish({
+      kind: 'connected',
+      socketId: socket.id,
+      userId,
+      transport: socket.conn.transport.name,
+      groups: admitted,
+    });
+    deps.users.admit(socket, admitted, 'token');
+    deps.undecided.add(socket);
+    openEventDoor(socket, { handlers: deps.users.handlers, guard: guardUser(), onFailure: onFailure(socket), log });
+    deps.users.announce(socket, admitted).catch((error: unknown) => {
+      log.error({ err: error, socketId: socket.id }, 'unable to announce the groups of a connection');
+      socket.conn.close();
+    });
+  }
+
+  io.on('connection', (socket) => {
+    const { session } = socket.data;
+    const role = session.kind === 'user' ? 'user' : session.role;
+    metrics.connections.inc({ type: role });
+    deps.expiry.watch(socket);
+    socket.once('disconnect', (reason) => {
+      metrics.connections.dec({ type: role });
+      deps.expiry.forget(socket);
+      if (session.kind === 'user') {
+        monitor.publish({ kind: 'disconnected', socketId: socket.id, userId: session.userId, reason });
+      }
+      log.debug({ socketId: socket.id, reason }, 'disconnected');
+      // A client that left the namespace but kept the connection would hold it, without a session, for ever.
+      setImmediate(() => socket.conn.close());
+    });
+    if (isUserSocket(socket)) {
+      welcomeUser(socket);
+      return;
+    }
+    log.info(
+      { socketId: socket.id, type: role, subject: session.kind === 'service' && session.claims.subject },
+      'service connected',
+    );
+    openEventDoor(socket, {
+      handlers: deps.services.handlersFor(socket),
+      guard: () => undefined,
+      onFailure: onFailure(socket),
+      log,
+    });
+    if (role === 'monitor') {
+      void socket.join(MONITOR_ROOM);
+      socket.emit('monitor-snapshot', monitor.snapshot());
+    }
+  });
+}

@@ -1,0 +1,53 @@
+import type { GroupEvent, JsonObject, Position } from '@groupcast/shared';
+
+/** What the gateway wants kept: the publisher's fields, not yet in their place. */
+export interface LogInput {
+  groupId: string;
+  id: string;
+  event: string;
+  message: JsonObject;
+  /** From a publisher that is the authority of the group's positions (the API); without it the relay assigns one. */
+  position?: Position;
+  /** Recovery leaves the event out for this user. */
+  exceptUserId?: string;
+}
+
+/**
+ * - `appended`: in its place, exactly one after the head before it.
+ * - `duplicate`: known already; `position` is where.
+ * - `unpositioned`: not kept, because the group's positions are the publisher's and this event brought none.
+ * - `conflict`: its place is taken by another event, or its epoch was replaced.
+ * - `gap`: it is further than one after the head; the publisher goes back to `head`.
+ */
+export type AppendOutcome =
+  | { outcome: 'appended'; position: Position }
+  | { outcome: 'duplicate'; position: Position }
+  | { outcome: 'unpositioned' }
+  | { outcome: 'conflict'; head: Position }
+  | { outcome: 'gap'; head: Position };
+
+export interface LogPage {
+  /** Where the log stands; `null` when it does not know the group. */
+  head: Position | null;
+  /** The log holds every event after this `seq`, up to the head. */
+  floor: number;
+  events: GroupEvent[];
+  /** There are events after the last one returned. */
+  more: boolean;
+}
+
+/**
+ * The recent events of each group, contiguous by construction: it accepts `head + 1` and nothing else. An empty log
+ * accepts any first `seq`. Appends to one group are kept in the order they were called.
+ */
+export interface GroupLog {
+  append(input: LogInput): Promise<AppendOutcome>;
+  head(groupId: string): Promise<Position | null>;
+  /**
+   * Events with a `seq` above `afterSeq`, oldest first, at most `limit`. Where `afterSeq` lies below the floor the page
+   * starts at the floor: compare `floor` before calling the answer complete.
+   */
+  read(groupId: string, afterSeq: number, limit: number): Promise<LogPage>;
+  stats(): { groups: number; events: number; bytes: number };
+  close(): Promise<void>;
+}

@@ -1,0 +1,187 @@
+import { type GroupEvent, generationOf, makeEpoch, type Position, toWire } from '@groupcast/shared';
+import type { AppendOutcome, GroupLog, LogInput, LogPage } from './group-log.ts';
+
+/** Head, floor and epoch outlive the events by this much. */
+const STATE_TTL_MS = 30 * 24 * 3_600_000;
+const SWEEP_INTERVAL_MS = 60_000;
+/** What an entry costs beside its JSON: objects, map slots, the array cell. */
+const ENTRY_OVERHEAD_BYTES = 300;
+
+interface Entry {
+  event: GroupEvent;
+  bytes: number;
+  exceptUserId: string | undefined;
+}
+
+interface GroupState {
+  epoch: string;
+  /** Who numbers the events: a publisher that sends positions, or the relay. */
+  authority: 'publisher' | 'relay';
+  head: number;
+  /** `entries` holds `floor + 1 … head`, and nothing else. */
+  floor: number;
+  /** A ring: the first live entry is at `start`; the array is compacted now and then. */
+  entries: Entry[];
+  start: number;
+  seqById: Map<string, number>;
+  bytes: number;
+  touchedAt: number;
+}
+
+export interface MemoryGroupLogOptions {
+  size: number;
+  bytes: number;
+  ttlMs: number;
+  totalBytes: number;
+  now?: () => number;
+  random?: () => string;
+}
+
+/** A group log in the memory of one process: gone when it ends, which is why positions, not the log, are the truth. */
+export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
+  const now = options.now ?? Date.now;
+  const random = options.random ?? (() => crypto.randomUUID().replaceAll('-', '').slice(0, 12));
+  /** In order of last append, so that the first is the one to let go. */
+  const groups = new Map<string, GroupState>();
+  let totalBytes = 0;
+  let totalEvents = 0;
+
+  function open(epoch: string, authority: GroupState['authority'], floor: number): GroupState {
+    return {
+      epoch,
+      authority,
+      head: floor,
+      floor,
+      entries: [],
+      start: 0,
+      seqById: new Map(),
+      bytes: 0,
+      touchedAt: now(),
+    };
+  }
+
+  function dropOldest(state: GroupState): void {
+    const entry = state.entries[state.start];
+    if (!entry) return;
+    state.start += 1;
+    state.floor += 1;
+    if (state.seqById.get(entry.event.id) === entry.event.seq) state.seqById.delete(entry.event.id);
+    state.bytes -= entry.bytes;
+    totalBytes -= entry.bytes;
+    totalEvents -= 1;
+    // Half of the array is dead: copy the rest, so that a drop costs a constant on average.
+    if (state.start > 32 && state.start * 2 > state.entries.length) {
+      state.entries = state.entries.slice(state.start);
+      state.start = 0;
+    }
+  }
+
+  function clear(state: GroupState): void {
+    totalBytes -= state.bytes;
+    totalEvents -= state.entries.length - state.start;
+    Object.assign(state, { floor: state.head, entries: [], start: 0, seqById: new Map<string, number>(), bytes: 0 });
+  }
+
+  /** `HISTORY_TOTAL_BYTES`: the groups that were quiet longest lose their oldest events first. */
+  function enforceTotal(): void {
+    if (totalBytes <= options.totalBytes) return;
+    for (const state of groups.values()) {
+      while (totalBytes > options.totalBytes && state.start < state.entries.length) dropOldest(state);
+      if (totalBytes <= options.totalBytes) return;
+    }
+  }
+
+  function expire(state: GroupState): void {
+    if (now() - state.touchedAt > options.ttlMs && state.bytes > 0) clear(state);
+  }
+
+  function find(groupId: string): GroupState | undefined {
+    const state = groups.get(groupId);
+    if (state) expire(state);
+    return state;
+  }
+
+  function sweep(): void {
+    for (const [groupId, state] of groups) {
+      expire(state);
+      if (now() - state.touchedAt > options.ttlMs + STATE_TTL_MS) groups.delete(groupId);
+    }
+  }
+
+  function keep(state: GroupState, input: LogInput): AppendOutcome {
+    const position = { epoch: state.epoch, seq: state.head + 1 };
+    const event: GroupEvent = {
+      ...toWire(input.groupId, input.id, position, input.message),
+      ...position,
+      event: input.event,
+    };
+    const entry: Entry = {
+      event,
+      bytes: Buffer.byteLength(JSON.stringify(event)) + ENTRY_OVERHEAD_BYTES,
+      exceptUserId: input.exceptUserId,
+    };
+    state.head = position.seq;
+    state.entries.push(entry);
+    state.seqById.set(input.id, position.seq);
+    state.bytes += entry.bytes;
+    totalBytes += entry.bytes;
+    totalEvents += 1;
+    state.touchedAt = now();
+    groups.delete(input.groupId);
+    groups.set(input.groupId, state);
+    while (state.entries.length - state.start > options.size || state.bytes > options.bytes) dropOldest(state);
+    enforceTotal();
+    return { outcome: 'appended', position };
+  }
+
+  function appendPositioned(state: GroupState | undefined, input: LogInput, position: Position): AppendOutcome {
+    const { epoch, seq } = position;
+    if (!state || generationOf(epoch) > generationOf(state.epoch)) {
+      if (state) clear(state);
+      return keep(open(epoch, 'publisher', seq - 1), input);
+    }
+    const head = { epoch: state.epoch, seq: state.head };
+    if (epoch !== state.epoch || state.authority !== 'publisher') return { outcome: 'conflict', head };
+    if (seq > state.head + 1) return { outcome: 'gap', head };
+    if (seq === state.head + 1) return keep(state, input);
+    // At or below the head. What the log still holds is compared; what it let go is a duplicate by its position alone.
+    const held = seq > state.floor ? state.entries[state.start + seq - state.floor - 1] : undefined;
+    if (held && held.event.id !== input.id) return { outcome: 'conflict', head };
+    return { outcome: 'duplicate', position };
+  }
+
+  function appendAssigned(known: GroupState | undefined, input: LogInput): AppendOutcome {
+    // Seconds as the generation: an epoch opened after a restart replaces the one before it.
+    const state = known ?? open(makeEpoch(Math.floor(now() / 1_000), random()), 'relay', 0);
+    const seq = state.seqById.get(input.id);
+    if (seq !== undefined) return { outcome: 'duplicate', position: { epoch: state.epoch, seq } };
+    return state.authority === 'publisher' ? { outcome: 'unpositioned' } : keep(state, input);
+  }
+
+  const timer = setInterval(sweep, SWEEP_INTERVAL_MS);
+  timer.unref();
+
+  return {
+    async append(input) {
+      const state = find(input.groupId);
+      return input.position ? appendPositioned(state, input, input.position) : appendAssigned(state, input);
+    },
+    async head(groupId) {
+      const state = find(groupId);
+      return state ? { epoch: state.epoch, seq: state.head } : null;
+    },
+    async read(groupId, afterSeq, limit): Promise<LogPage> {
+      const state = find(groupId);
+      if (!state) return { head: null, floor: 0, events: [], more: false };
+      const from = state.start + Math.max(0, afterSeq - state.floor);
+      const events = state.entries.slice(from, from + limit).map((entry) => entry.event);
+      const more = from + events.length < state.entries.length;
+      return { head: { epoch: state.epoch, seq: state.head }, floor: state.floor, events, more };
+    },
+    stats: () => ({ groups: groups.size, events: totalEvents, bytes: totalBytes }),
+    async close() {
+      clearInterval(timer);
+      groups.clear();
+    },
+  };
+}

@@ -1,0 +1,117 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { createHttpApp, type HttpApp, type Logger, zodScope } from '@groupcast/service-kit';
+import {
+  batchSchema,
+  broadcastSchema,
+  COMMAND_DOORS,
+  disconnectSchema,
+  historySchema,
+  membersSchema,
+  notifySchema,
+  parsePayload,
+  parseRelayCommand,
+  type RelayCommandKind,
+} from '@groupcast/shared';
+import type { ServiceTokenVerifier } from '@groupcast/tokens';
+import type { FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import type { Gateway } from '../broadcast/gateway.ts';
+import type { HistoryReader } from '../broadcast/history.ts';
+import type { RelayMetrics } from '../metrics.ts';
+
+/** A batch, its JSON punctuation and some air. */
+const BODY_LIMIT_BYTES = 1_100_000;
+/** Above this the process answers too late to be useful, in milliseconds. */
+const MAX_EVENT_LOOP_DELAY_MS = 1_000;
+
+const COMMANDS: Readonly<Record<RelayCommandKind, { body: z.ZodType; summary: string }>> = {
+  broadcast: { body: broadcastSchema, summary: 'Send one event to the members of a group' },
+  batch: { body: batchSchema, summary: 'Send many events; a bad item fails alone' },
+  notify: { body: notifySchema, summary: 'Send an event to every connection of some users' },
+  'add-members': { body: membersSchema, summary: 'Put the live connections of users into a group' },
+  'remove-members': { body: membersSchema, summary: 'Take the live connections of users out of a group' },
+  'disconnect-users': { body: disconnectSchema, summary: 'End the sessions of users, and revoke older tokens' },
+};
+
+export interface InternalAppDeps {
+  gateway: Gateway;
+  history: HistoryReader;
+  services: ServiceTokenVerifier;
+  metrics: RelayMetrics;
+  node: string;
+  connectionCount: () => number;
+  isDraining: () => boolean;
+  log: Logger;
+}
+
+function bearer(request: FastifyRequest): string | undefined {
+  return /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
+}
+
+/** The internal port: the broadcast API's HTTP twins for any language, health and metrics. */
+export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp> {
+  const { gateway, history, services, metrics } = deps;
+  const startedAt = Date.now();
+  const delay = monitorEventLoopDelay({ resolution: 20 });
+  delay.enable();
+
+  const app = await createHttpApp({
+    log: deps.log,
+    bodyLimitBytes: BODY_LIMIT_BYTES,
+    openapi: {
+      title: 'Groupcast relay, internal API',
+      description: 'Broadcasts from trusted back ends. Bearer: a service token (aud groupcast-relay, scope broadcast).',
+    },
+  });
+  app.addHook('onClose', async () => delay.disable());
+
+  app.get('/livez', { schema: { hide: true } }, async () => ({ status: 'live' }));
+  app.get('/readyz', { schema: { hide: true } }, async (_request, reply) => {
+    const late = delay.percentile(99) / 1e6 > MAX_EVENT_LOOP_DELAY_MS;
+    delay.reset();
+    const failing = [...(deps.isDraining() ? ['draining'] : []), ...(late ? ['event-loop'] : [])];
+    if (failing.length > 0) return reply.status(503).send({ status: 'unready', failing });
+    return { status: 'ready' };
+  });
+  app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {
+    reply.type(metrics.registry.contentType);
+    return metrics.registry.metrics();
+  });
+
+  await zodScope(app, (scope) => {
+    // The gateway's door parses, for HTTP and sockets alike: here the schemas only describe.
+    scope.setValidatorCompiler(() => (value: unknown) => ({ value }));
+    scope.addHook('onRequest', async (request) => {
+      await services.verify(bearer(request), 'broadcast');
+    });
+    scope.addHook('onError', async (_request, _reply, error) => {
+      metrics.eventsRefused.inc({ code: (error as { code?: string }).code ?? 'INTERNAL' });
+    });
+    const security = [{ bearer: [] }];
+    for (const kind of Object.keys(COMMANDS) as RelayCommandKind[]) {
+      const { body, summary } = COMMANDS[kind];
+      scope.post(COMMAND_DOORS[kind].path, { schema: { body, summary, security } }, async (request) => {
+        const answer = await gateway.execute(parseRelayCommand(kind, request.body));
+        return { ok: true, ...answer };
+      });
+    }
+    const historyQuery = historySchema.omit({ groupId: true });
+    const historyRoute = { querystring: historyQuery, params: historySchema.pick({ groupId: true }), security };
+    scope.get(
+      '/v1/groups/:groupId/history',
+      { schema: { ...historyRoute, summary: 'Recent events of a group' } },
+      async (request) => {
+        const query = { ...(request.query as object), ...(request.params as object) };
+        return { ok: true, ...(await history.read(parsePayload(historySchema, query, 'the request'))) };
+      },
+    );
+    scope.get('/v1/info', { schema: { summary: 'This relay', security } }, async () => ({
+      ok: true,
+      node: deps.node,
+      uptimeSeconds: Math.floor((Date.now() - startedAt) / 1_000),
+      connections: deps.connectionCount(),
+      groupLog: 'memory',
+    }));
+  });
+  return app;
+}

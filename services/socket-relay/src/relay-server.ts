@@ -1,0 +1,37 @@
+import type { ClientEvents, RelayEvents, ServiceClaims, ServiceEvents, UserClaims } from '@groupcast/shared';
+import type { Server, Socket } from 'socket.io';
+
+/** Why a connection is in a group: its token said so, or the API did (asked on a join, or by adding the member). */
+export type Admission = 'token' | 'api';
+
+export interface UserSession {
+  kind: 'user';
+  userId: string;
+  claims: UserClaims;
+  /** The groups this connection is in, and why. */
+  groups: Map<string, Admission>;
+  /** Groups its token names that the API could not be asked about yet. */
+  undecided: Set<string>;
+}
+
+export interface ServiceSession {
+  kind: 'service';
+  role: 'api' | 'monitor';
+  claims: ServiceClaims;
+}
+
+export type Session = UserSession | ServiceSession;
+
+export interface SocketData {
+  session: Session;
+  /** What the handshake decided about the token's groups, used once when the connection is welcomed. */
+  admission?: { admitted: string[]; removalVersion: number };
+}
+
+export type RelayServer = Server<ClientEvents & ServiceEvents, RelayEvents, Record<string, never>, SocketData>;
+export type RelaySocket = Socket<ClientEvents & ServiceEvents, RelayEvents, Record<string, never>, SocketData>;
+export type UserSocket = RelaySocket & { data: { session: UserSession } };
+
+export function isUserSocket(socket: RelaySocket): socket is UserSocket {
+  return socket.data.session.kind === 'user';
+}

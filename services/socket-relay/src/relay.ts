@@ -1,0 +1,178 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
+import { type Closable, isOriginAllowed, type Logger } from '@groupcast/service-kit';
+import { AUDIENCE, GroupcastError } from '@groupcast/shared';
+import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
+import { Server } from 'socket.io';
+import { createGateway } from './broadcast/gateway.ts';
+import { createHistoryReader } from './broadcast/history.ts';
+import { createServiceDoor } from './broadcast/service-door.ts';
+import type { RelayConfig } from './config.ts';
+import { createAuthenticator } from './connections/authenticate.ts';
+import { createConnectionIndex } from './connections/connection-index.ts';
+import { drainConnections } from './connections/drain.ts';
+import { createMembership } from './connections/membership.ts';
+import { createOriginGate } from './connections/origin-gate.ts';
+import { createRemovals } from './connections/removals.ts';
+import { createSessionExpiry } from './connections/session-expiry.ts';
+import { createUndecidedClaims } from './connections/undecided-claims.ts';
+import { createUserEvents } from './connections/user-events.ts';
+import { welcomeConnections } from './connections/welcome.ts';
+import { createSocketIoFanOut } from './fan-out/socket-io-fan-out.ts';
+import { createMemoryGroupLog } from './group-log/memory-group-log.ts';
+import { createInternalApp } from './internal-http/internal-app.ts';
+import { createRelayMetrics } from './metrics.ts';
+import { createMonitorFeed } from './monitor/monitor-feed.ts';
+import type { RelayServer } from './relay-server.ts';
+import { createApiClient } from './upstream/api-client.ts';
+
+/** A connection that has not authenticated by then is closed, in milliseconds. */
+const AUTHENTICATION_TIMEOUT_MS = 5_000;
+/** Air around the largest message in one packet: the envelope, the event's name, a batch. */
+const MIN_PACKET_BYTES = 1_000_000;
+const PACKET_OVERHEAD_BYTES = 65_536;
+
+export interface Relay extends Closable {
+  port: number;
+  internalPort: number;
+}
+
+/** What the public port answers beside Socket.IO. */
+function answerPublic(request: IncomingMessage, response: ServerResponse): void {
+  const path = request.url?.split('?')[0];
+  if (request.method === 'GET' && (path === '/' || path === '/livez')) {
+    response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' }).end('Groupcast relay is running\n');
+    return;
+  }
+  const error = new GroupcastError(
+    'NOT_FOUND',
+    'unable to serve the request; the relay speaks Socket.IO at /socket.io/',
+  );
+  response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ error: error.toBody() }));
+}
+
+async function listen(server: ReturnType<typeof createServer>, port: number): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(port, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+/** Builds a relay and opens its two ports. Throws when one of them is taken, leaving nothing open. */
+export async function startRelay(config: RelayConfig, log: Logger): Promise<Relay> {
+  const node = `${hostname()}-${process.pid}`;
+  let draining = false;
+
+  const groupLog = createMemoryGroupLog(config.history);
+  const metrics = createRelayMetrics(groupLog);
+  const http = createServer(answerPublic);
+  const io: RelayServer = new Server(http, {
+    serveClient: false,
+    connectTimeout: AUTHENTICATION_TIMEOUT_MS,
+    maxHttpBufferSize: Math.max(MIN_PACKET_BYTES, config.maxPayloadBytes + PACKET_OVERHEAD_BYTES),
+    cors: {
+      origin: (origin, done) => done(null, isOriginAllowed(config.origins, origin)),
+      credentials: true,
+    },
+    allowRequest: createOriginGate({ origins: config.origins, isDraining: () => draining, metrics, log }),
+  });
+
+  const removals = createRemovals({ memoryMs: config.removalMemoryMs });
+  const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
+  const authenticator = createAuthenticator({ users: createUserTokenVerifier(config.tokens), services, removals });
+  const api = config.apiUrl
+    ? createApiClient({ apiUrl: config.apiUrl, secret: config.relaySecrets.secret })
+    : undefined;
+  const membership = createMembership({ api, removals });
+  const connections = createConnectionIndex(io);
+  const monitor = createMonitorFeed(io, node);
+  const fanOut = createSocketIoFanOut(io);
+  const expiry = createSessionExpiry();
+  const users = createUserEvents({
+    log: groupLog,
+    fanOut,
+    membership,
+    removals,
+    authenticator,
+    expiry,
+    monitor,
+    maxGroups: config.maxGroupsPerConnection,
+  });
+  const undecided = createUndecidedClaims({ membership, removals, users, log });
+  const history = createHistoryReader(groupLog);
+  const gateway = createGateway({
+    io,
+    groupLog,
+    fanOut,
+    connections,
+    users,
+    removals,
+    monitor,
+    metrics,
+    log,
+    maxPayloadBytes: config.maxPayloadBytes,
+    broadcastLogLevel: config.production ? 'debug' : 'info',
+  });
+  welcomeConnections({
+    io,
+    authenticator,
+    membership,
+    removals,
+    expiry,
+    undecided,
+    users,
+    services: createServiceDoor({ gateway, history, authenticator, expiry }),
+    connections,
+    monitor,
+    metrics,
+    log,
+    limits: {
+      groups: config.maxGroupsPerConnection,
+      connectionsPerUser: config.maxConnectionsPerUser,
+      eventsPerSecond: config.clientEventsPerSecond,
+    },
+  });
+  const internal = await createInternalApp({
+    gateway,
+    history,
+    services,
+    metrics,
+    node,
+    connectionCount: () => io.of('/').sockets.size,
+    isDraining: () => draining,
+    log,
+  });
+
+  async function close(): Promise<void> {
+    draining = true;
+    http.close();
+    await drainConnections(io, config.drainMs);
+    undecided.stop();
+    expiry.stop();
+    removals.stop();
+    await io.close();
+    await internal.close();
+    await groupLog.close();
+  }
+
+  try {
+    const port = await listen(http, config.port);
+    await internal.listen({ port: config.internalPort, host: config.internalHost });
+    const internalPort = (internal.server.address() as AddressInfo).port;
+    log.info(
+      { url: `http://localhost:${port}`, internalUrl: `http://${config.internalHost}:${internalPort}` },
+      'listening',
+    );
+    if (config.production && config.origins.length === 0) {
+      log.warn('SOCKET_CORS_ORIGIN is not set: browsers will be refused');
+    }
+    return { port, internalPort, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
