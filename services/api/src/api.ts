@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
+import { createBroadcaster } from '@groupcast/broadcaster';
+import type { Closable, Logger } from '@groupcast/service-kit';
+import { AUDIENCE } from '@groupcast/shared';
+import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
+import type { ApiConfig } from './config.ts';
+import { openEmbeddedDatabase } from './db/embedded-database.ts';
+import { migrate } from './db/migrate.ts';
+import { openPostgresDatabase } from './db/postgres-database.ts';
+import { openLobby } from './demo/demo-routes.ts';
+import { createApiApp } from './http/api-app.ts';
+import { createApiMetrics } from './http/metrics.ts';
+import { createDispatcher, type Dispatcher } from './outbox/dispatcher.ts';
+import { createOutboxStore } from './outbox/outbox-store.ts';
+import { createRelayClient } from './outbox/relay-client.ts';
+import { createOutboxWakeUp } from './outbox/wake-up.ts';
+import { createUserStore } from './users/user-store.ts';
+
+/** A process that dies holds its groups this long. Longer than one call to the relay may take. */
+const LEASE_MS = 6_000;
+const RELAY_TIMEOUT_MS = 2_500;
+const POLL_MS = 1_000;
+const CONCURRENT_GROUPS = 32;
+
+export interface Api extends Closable {
+  port: number;
+}
+
+/** Builds the API, brings its database up to date and opens its port. Throws when it cannot, leaving nothing open. */
+export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
+  const name = `${hostname()}-${process.pid}`;
+  let draining = false;
+  /** What to stop, in order of start. */
+  const parts: { close(): Promise<unknown> }[] = [];
+  async function close(): Promise<void> {
+    draining = true;
+    for (const part of parts.toReversed()) await part.close();
+  }
+
+  try {
+    const db = config.databaseUrl
+      ? openPostgresDatabase(config.databaseUrl, log)
+      : await openEmbeddedDatabase(config.dataDir);
+    parts.push(db);
+    const migrations = await migrate(db);
+    if (migrations.length > 0) log.info({ migrations, database: db.kind }, 'database migrated');
+
+    const store = createOutboxStore(db, { owner: `${name}-${randomUUID().slice(0, 8)}`, leaseMs: LEASE_MS });
+    if (db.kind === 'embedded') await store.clearLeases();
+    const metrics = createApiMetrics(() => store.backlog());
+    let dispatcher: Dispatcher | undefined;
+    const broadcaster = createBroadcaster({
+      url: config.relayUrl,
+      serviceSecret: config.relaySecrets.secret,
+      name: `api-${name}`,
+      timeoutMs: RELAY_TIMEOUT_MS,
+      onStateChange(state) {
+        if (state.name === 'connected') {
+          log.info({ relayUrl: config.relayUrl }, 'connected to the relay');
+          dispatcher?.wake();
+        } else if (state.name === 'refused') {
+          log.error(
+            { err: state.error, relayUrl: config.relayUrl },
+            'the relay refuses this API: compare RELAY_SERVICE_SECRET on both sides',
+          );
+        } else if (state.name === 'disconnected') {
+          log.warn(
+            { relayUrl: config.relayUrl },
+            'lost the relay: messages are saved, and will be relayed when it is back',
+          );
+        }
+      },
+    });
+    parts.push(broadcaster);
+    dispatcher = createDispatcher({
+      store,
+      relay: createRelayClient(broadcaster),
+      metrics,
+      log,
+      leaseMs: LEASE_MS,
+      pollMs: POLL_MS,
+      concurrency: CONCURRENT_GROUPS,
+    });
+    const local = dispatcher;
+    parts.push({ close: () => local.stop() });
+    const wakeUp = await createOutboxWakeUp({ db, dispatcher: local, relay: broadcaster, log });
+    parts.push({ close: () => wakeUp.stop() });
+    const waking: Dispatcher = { ...local, wake: wakeUp.wake };
+    if (config.demo) await openLobby({ db, dispatcher: waking });
+
+    const app = await createApiApp({
+      config,
+      db,
+      dispatcher: waking,
+      users: createUserStore(db),
+      userTokens: createUserTokenVerifier(config.tokens),
+      serviceTokens: createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.api }),
+      metrics,
+      log,
+      isDraining: () => draining,
+    });
+    parts.push(app);
+    await app.listen({ port: config.port, host: '::' });
+    const { port } = app.server.address() as AddressInfo;
+    log.info({ url: `http://localhost:${port}`, database: db.kind, relayUrl: config.relayUrl }, 'listening');
+    return { port, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

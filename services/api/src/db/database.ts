@@ -1,0 +1,35 @@
+export type Row = Record<string, unknown>;
+
+export interface QueryResult<R> {
+  rows: R[];
+  /** Rows returned or, where the statement returns none, rows changed. */
+  count: number;
+}
+
+/** Rows come typed by the caller: `int8` as number, `timestamptz` as Date, `jsonb` parsed, on both backends. */
+export interface Queryable {
+  query<R extends Row = Row>(text: string, params?: readonly unknown[]): Promise<QueryResult<R>>;
+}
+
+/**
+ * PostgreSQL, real or embedded. A failure of the connection throws `API_UNAVAILABLE` (retryable), text that PostgreSQL
+ * cannot store `INVALID_PAYLOAD`, everything else the driver's own error.
+ */
+export interface Database extends Queryable {
+  readonly kind: 'embedded' | 'postgres';
+  /** Commits when `work` resolves, rolls back when it throws. */
+  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>;
+  /** Runs several statements without parameters. */
+  script(sql: string): Promise<void>;
+  /**
+   * Calls `onNotify` for each NOTIFY on the channel, and `onReset` whenever some may have been missed. On the embedded
+   * database, which has a single process, it does nothing.
+   */
+  listen(channel: string, onNotify: (payload: string) => void, onReset: () => void): Promise<() => Promise<void>>;
+  notify(channel: string, payload: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export function isUniqueViolation(error: unknown): boolean {
+  return error instanceof Error && (error as Error & { code?: string }).code === '23505';
+}

@@ -1,0 +1,51 @@
+import { join } from 'node:path';
+import { PGlite } from '@electric-sql/pglite';
+import type { Database, Queryable, Row } from './database.ts';
+import { fromDatabaseError } from './database-errors.ts';
+import { lockFolder } from './folder-lock.ts';
+
+interface Driver {
+  query(text: string, params?: unknown[]): Promise<{ rows: unknown[]; affectedRows?: number }>;
+}
+
+function wrap(driver: Driver): Queryable {
+  return {
+    async query<R extends Row>(text: string, params: readonly unknown[] = []) {
+      try {
+        const { rows, affectedRows } = await driver.query(text, [...params]);
+        return { rows: rows as R[], count: rows.length || (affectedRows ?? 0) };
+      } catch (error) {
+        throw fromDatabaseError(error);
+      }
+    },
+  };
+}
+
+/**
+ * PostgreSQL inside this process, in `<dataDir>/database`. Safe against a crashed process, not against a power cut: it
+ * calls no fsync. One process at a time; a second one is refused.
+ */
+export async function openEmbeddedDatabase(dataDir: string): Promise<Database> {
+  const folder = join(dataDir, 'database');
+  const unlock = lockFolder(folder);
+  const db = await PGlite.create(folder).catch((error: unknown) => {
+    unlock();
+    throw error;
+  });
+  return {
+    kind: 'embedded',
+    ...wrap(db),
+    async script(sql) {
+      await db.exec(sql);
+    },
+    async transaction(work) {
+      return db.transaction((tx) => work(wrap(tx)));
+    },
+    listen: async () => async () => undefined,
+    notify: async () => undefined,
+    async close() {
+      await db.close();
+      unlock();
+    },
+  };
+}

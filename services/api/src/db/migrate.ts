@@ -1,0 +1,42 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Database } from './database.ts';
+
+const FOLDER = fileURLToPath(new URL('../../migrations', import.meta.url));
+/** Any number, as long as nobody else locks it. */
+const LOCK_ID = 4_701_126;
+
+/**
+ * Brings the database to the newest version: numbered `.sql` files, each in a transaction of its own, once. Processes that
+ * start together wait for one another. Throws when a file that was applied has changed since.
+ */
+export async function migrate(db: Database): Promise<string[]> {
+  const applied: string[] = [];
+  await db.transaction(async (tx) => {
+    await tx.query('select pg_advisory_xact_lock($1)', [LOCK_ID]);
+    await tx.query(`create table if not exists schema_migrations (
+      name text primary key, sha256 text not null, applied_at timestamptz not null default now())`);
+  });
+  for (const name of readdirSync(FOLDER)
+    .filter((file) => file.endsWith('.sql'))
+    .toSorted()) {
+    const sql = readFileSync(join(FOLDER, name), 'utf8');
+    const sha256 = createHash('sha256').update(sql).digest('hex');
+    await db.transaction(async (tx) => {
+      await tx.query('select pg_advisory_xact_lock($1)', [LOCK_ID]);
+      const { rows } = await tx.query<{ sha256: string }>('select sha256 from schema_migrations where name = $1', [
+        name,
+      ]);
+      const known = rows[0];
+      if (known && known.sha256 !== sha256)
+        throw new Error(`unable to migrate; ${name} has changed since it was applied`);
+      if (known) return;
+      for (const statement of sql.split(/^--;;$/m)) await tx.query(statement);
+      await tx.query('insert into schema_migrations (name, sha256) values ($1, $2)', [name, sha256]);
+      applied.push(name);
+    });
+  }
+  return applied;
+}

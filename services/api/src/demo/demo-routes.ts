@@ -1,0 +1,40 @@
+import type { HttpScope } from '@groupcast/service-kit';
+import { signUserToken } from '@groupcast/tokens';
+import { createGroup, type GroupDeps, joinOpenGroup } from '../groups/group-service.ts';
+import { demoLoginBody } from '../http/schemas.ts';
+
+const TOKEN_TTL_SECONDS = 12 * 3_600;
+/** The group every demo user is in. */
+const LOBBY = { id: 'lobby', name: 'Lobby', ownerId: 'demo:groupcast' };
+
+/** Who says a name is that person: for trying things out, and refused in production. */
+export function demoRoutes(
+  scope: HttpScope,
+  deps: GroupDeps & { secret: string; issuer: string | undefined; audience: string | undefined },
+): void {
+  const { secret, issuer, audience } = deps;
+  scope.post(
+    '/api/demo/login',
+    { schema: { summary: 'Log in by name (demo only)', body: demoLoginBody } },
+    async (request) => {
+      const { name } = request.body;
+      // User ids are printable ASCII without space; names need not be.
+      const id = `demo:${encodeURIComponent(name)}`;
+      await joinOpenGroup(deps, LOBBY.id, id);
+      const { token } = await signUserToken({
+        secret,
+        userId: id,
+        name,
+        ttlSeconds: TOKEN_TTL_SECONDS,
+        ...(issuer === undefined ? {} : { issuer }),
+        ...(audience === undefined ? {} : { audience }),
+      });
+      return { user: { id, name }, token };
+    },
+  );
+}
+
+/** Makes sure that the lobby exists. */
+export async function openLobby(deps: GroupDeps): Promise<void> {
+  await createGroup(deps, { id: LOBBY.id, name: LOBBY.name, kind: 'group', memberIds: [], userId: LOBBY.ownerId });
+}

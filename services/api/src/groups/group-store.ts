@@ -1,0 +1,142 @@
+import { type Group, GroupcastError, type GroupMember, type Message } from '@groupcast/shared';
+import type { Queryable } from '../db/database.ts';
+import { type MessageRow, toMessage } from '../messages/message-store.ts';
+
+export interface GroupRow extends Record<string, unknown> {
+  id: string;
+  kind: Group['kind'];
+  name: string | null;
+  created_at: Date;
+  epoch: string;
+  seq: number;
+}
+
+export type Role = GroupMember['role'];
+
+/** `NOT_FOUND` for whoever is not a member: a stranger cannot tell a group from none. */
+export function groupNotFound(groupId: string): GroupcastError {
+  return new GroupcastError('NOT_FOUND', `unable to find group "${groupId}"; there is none, or you are not a member`);
+}
+
+/** The group and the user's role in it, in one snapshot. Throws `NOT_FOUND`. */
+export async function readGroupAs(q: Queryable, groupId: string, userId: string): Promise<GroupRow & { role: Role }> {
+  const { rows } = await q.query<GroupRow & { role: Role }>(
+    `select g.id, g.kind, g.name, g.created_at, g.epoch, g.seq, m.role
+     from groups g join group_members m on m.group_id = g.id and m.user_id = $2
+     where g.id = $1 and g.deleted_at is null`,
+    [groupId, userId],
+  );
+  const row = rows[0];
+  if (!row) throw groupNotFound(groupId);
+  return row;
+}
+
+export async function readMembers(q: Queryable, groupId: string): Promise<GroupMember[]> {
+  const { rows } = await q.query<{ user_id: string; role: Role; name: string | null }>(
+    `select m.user_id, m.role, u.name from group_members m left join users u on u.id = m.user_id
+     where m.group_id = $1 order by m.joined_at, m.user_id`,
+    [groupId],
+  );
+  return rows.map(({ user_id, role, name }) => ({ userId: user_id, role, ...(name ? { name } : {}) }));
+}
+
+export async function toGroup(q: Queryable, row: GroupRow): Promise<Group> {
+  return {
+    id: row.id,
+    name: row.name,
+    kind: row.kind,
+    members: await readMembers(q, row.id),
+    createdAt: row.created_at.toISOString(),
+    position: { epoch: row.epoch, seq: row.seq },
+  };
+}
+
+/** Adds those who are not members yet, and returns them. */
+export async function insertMembers(
+  q: Queryable,
+  groupId: string,
+  userIds: readonly string[],
+  role: Role,
+): Promise<string[]> {
+  const { rows } = await q.query<{ user_id: string }>(
+    `insert into group_members (group_id, user_id, role) select $1, u, $3 from unnest($2::text[]) as u
+     on conflict do nothing returning user_id`,
+    [groupId, [...userIds], role],
+  );
+  return rows.map(({ user_id }) => user_id);
+}
+
+export async function isMember(q: Queryable, groupId: string, userId: string): Promise<boolean> {
+  const { rows } = await q.query('select 1 from group_members where group_id = $1 and user_id = $2', [groupId, userId]);
+  return rows.length > 0;
+}
+
+/** The user's groups, most recently active first: what a connection token names. */
+export async function groupIdsOf(q: Queryable, userId: string, limit: number): Promise<string[]> {
+  const { rows } = await q.query<{ id: string }>(
+    `select g.id from group_members m join groups g on g.id = m.group_id
+     where m.user_id = $1 and g.deleted_at is null order by g.active_at desc limit $2`,
+    [userId, limit],
+  );
+  return rows.map(({ id }) => id);
+}
+
+/** Which of `groupIds` each user is a member of, in one query. */
+export async function membershipsOf(
+  q: Queryable,
+  questions: readonly { userId: string; groupIds: readonly string[] }[],
+): Promise<{ userId: string; groupIds: string[] }[]> {
+  const pairs = questions.flatMap(({ userId, groupIds }) => groupIds.map((groupId) => [userId, groupId] as const));
+  const { rows } = await q.query<{ user_id: string; group_id: string }>(
+    `select m.user_id, m.group_id from unnest($1::text[], $2::text[]) as asked (user_id, group_id)
+     join group_members m on m.user_id = asked.user_id and m.group_id = asked.group_id
+     join groups g on g.id = m.group_id where g.deleted_at is null`,
+    [pairs.map(([userId]) => userId), pairs.map(([, groupId]) => groupId)],
+  );
+  const found = new Map<string, Set<string>>();
+  for (const { user_id, group_id } of rows) found.set(user_id, (found.get(user_id) ?? new Set()).add(group_id));
+  return questions.map(({ userId, groupIds }) => ({
+    userId,
+    groupIds: groupIds.filter((groupId) => found.get(userId)?.has(groupId) === true),
+  }));
+}
+
+export interface GroupPage {
+  rows: (GroupRow & { member_count: number; unread_count: number; active_key: string; last: Message | null })[];
+}
+
+/** One page of the user's groups with what a list shows, in one query: no round trip per group. */
+export async function listGroups(
+  q: Queryable,
+  userId: string,
+  after: { activeKey: string; id: string } | undefined,
+  limit: number,
+): Promise<GroupPage> {
+  const { rows } = await q.query<
+    GroupRow & { member_count: number; unread_count: number; active_key: string; last: LastRow | null }
+  >(
+    `select g.id, g.kind, g.name, g.created_at, g.epoch, g.seq, g.active_at::text as active_key,
+       (select count(*)::int from group_members c where c.group_id = g.id) as member_count,
+       (select count(*)::int from messages u where u.group_id = g.id and u.seq > m.read_seq
+          and u.sender_id <> $1 and u.deleted_at is null) as unread_count,
+       (select to_jsonb(l) from (select * from messages l where l.group_id = g.id and l.deleted_at is null
+          order by l.seq desc limit 1) l) as last
+     from group_members m join groups g on g.id = m.group_id
+     where m.user_id = $1 and g.deleted_at is null
+       and ($2::text is null or (g.active_at, g.id) < ($2::text::timestamptz, $3))
+     order by g.active_at desc, g.id desc limit $4`,
+    [userId, after?.activeKey ?? null, after?.id ?? null, limit],
+  );
+  return { rows: rows.map((row) => ({ ...row, last: row.last && toMessage(fromJson(row.last), row.epoch) })) };
+}
+
+/** A message row that came through `to_jsonb`: its times are text. */
+type LastRow = Omit<MessageRow, 'created_at' | 'updated_at'> & { created_at: string; updated_at: string | null };
+
+function fromJson(row: LastRow): MessageRow {
+  return {
+    ...(row as Omit<MessageRow, 'created_at' | 'updated_at'>),
+    created_at: new Date(row.created_at),
+    updated_at: row.updated_at ? new Date(row.updated_at) : null,
+  } as MessageRow;
+}

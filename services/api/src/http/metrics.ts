@@ -1,0 +1,71 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Backlog } from '../outbox/outbox-store.ts';
+
+export interface ApiMetrics {
+  registry: Registry;
+  dispatched: Counter;
+  dispatchFailures: Counter<'code'>;
+  epochsOpened: Counter;
+  eventsOmitted: Counter;
+  requests: Histogram<'method' | 'route' | 'status'>;
+}
+
+/** `readBacklog` is asked on every scrape; while the database cannot answer, the gauges keep their last value. */
+export function createApiMetrics(readBacklog: () => Promise<Backlog>): ApiMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const backlogEvents = new Gauge({
+    name: 'groupcast_api_outbox_backlog_events',
+    help: 'Events saved and not yet accepted by the relay',
+    registers,
+    async collect() {
+      const backlog = await readBacklog().catch(() => undefined);
+      if (!backlog) return;
+      backlogEvents.set(backlog.events);
+      backlogGroups.set(backlog.groups);
+      backlogAge.set(backlog.oldestSeconds);
+    },
+  });
+  const backlogGroups = new Gauge({
+    name: 'groupcast_api_outbox_backlog_groups',
+    help: 'Groups with events that the relay has not accepted',
+    registers,
+  });
+  const backlogAge = new Gauge({
+    name: 'groupcast_api_outbox_oldest_seconds',
+    help: 'Age of the oldest event that the relay has not accepted',
+    registers,
+  });
+  return {
+    registry,
+    dispatched: new Counter({
+      name: 'groupcast_api_events_dispatched_total',
+      help: 'Events accepted by the relay',
+      registers,
+    }),
+    dispatchFailures: new Counter({
+      name: 'groupcast_api_dispatch_failures_total',
+      help: 'Attempts to dispatch that have to be repeated, by code',
+      labelNames: ['code'],
+      registers,
+    }),
+    epochsOpened: new Counter({
+      name: 'groupcast_api_epochs_opened_total',
+      help: 'Epochs opened after a conflict',
+      registers,
+    }),
+    eventsOmitted: new Counter({
+      name: 'groupcast_api_events_omitted_total',
+      help: 'Events the relay refused for good; any is worth an alert',
+      registers,
+    }),
+    requests: new Histogram({
+      name: 'groupcast_api_request_seconds',
+      help: 'Time to answer a request',
+      labelNames: ['method', 'route', 'status'],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+      registers,
+    }),
+  };
+}

@@ -1,0 +1,67 @@
+import { idSchema, isJsonObject, type JsonObject, userIdSchema } from '@groupcast/shared';
+import { z } from 'zod';
+
+/** NUL is valid JSON and cannot be stored; lone surrogates are no text. */
+const storable = (text: string): boolean => !text.includes('\0') && !/\p{Surrogate}/u.test(text);
+const STORABLE = { error: 'must be well-formed text without NUL' };
+
+const MAX_MEMBERS_PER_REQUEST = 1_000;
+const MAX_SEQ = Number.MAX_SAFE_INTEGER;
+
+/** A number in a query string: digits only, so that an empty value is no zero. */
+const queryInteger = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d{1,16}$/, { error: 'must be a non-negative integer' })
+    .transform(Number)
+    .pipe(z.int().min(min).max(max));
+
+const content = z.string().min(1).refine(storable, STORABLE);
+const name = z.string().trim().min(1).max(200).refine(storable, STORABLE);
+const clientMessageId = z.string().min(1).max(128).refine(storable, STORABLE);
+const memberIds = z.array(userIdSchema).max(MAX_MEMBERS_PER_REQUEST);
+
+const attachments = z
+  .array(
+    z
+      .custom<JsonObject>(isJsonObject, { error: 'must be a plain JSON object' })
+      .refine((value) => !JSON.stringify(value).includes('\\u0000'), STORABLE),
+  )
+  .max(20);
+
+export const groupParams = z.object({ groupId: idSchema });
+export const memberParams = z.object({ groupId: idSchema, userId: userIdSchema });
+export const messageParams = z.object({ groupId: idSchema, messageId: idSchema });
+
+export const createGroupBody = z.object({
+  name: name.optional(),
+  memberIds: memberIds.default([]),
+  kind: z.enum(['group', 'direct']).default('group'),
+});
+export const renameGroupBody = z.object({ name });
+export const addMembersBody = z.object({ userIds: memberIds.min(1) });
+export const listGroupsQuery = z.object({
+  cursor: z.string().max(500).optional(),
+  limit: queryInteger(1, 200).default(50),
+});
+
+export const sendMessageBody = z.object({
+  content,
+  clientMessageId: clientMessageId.optional(),
+  attachments: attachments.optional(),
+});
+export const idempotencyHeaders = z.object({ 'idempotency-key': clientMessageId.optional() });
+export const editMessageBody = z.object({ content });
+export const listMessagesQuery = z.object({
+  before: queryInteger(0, MAX_SEQ).optional(),
+  after: queryInteger(0, MAX_SEQ).optional(),
+  limit: queryInteger(1, 200).default(50),
+});
+export const listEventsQuery = z.object({
+  after: queryInteger(0, MAX_SEQ).default(0),
+  epoch: z.string().min(1).max(100).optional(),
+  limit: queryInteger(1, 500).default(200),
+});
+export const markReadBody = z.object({ seq: z.int().nonnegative() });
+
+export const demoLoginBody = z.object({ name: z.string().trim().min(1).max(40).refine(storable, STORABLE) });

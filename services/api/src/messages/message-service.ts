@@ -1,0 +1,196 @@
+import { randomUUID } from 'node:crypto';
+import { GroupcastError, type GroupEvent, type JsonObject, type Message, type Position } from '@groupcast/shared';
+import { type Database, isUniqueViolation, type Queryable } from '../db/database.ts';
+import { groupNotFound, isMember, readGroupAs } from '../groups/group-store.ts';
+import type { Dispatcher } from '../outbox/dispatcher.ts';
+import { appendEvent, nextPosition, readEvents } from '../outbox/outbox-store.ts';
+import {
+  eraseMessage,
+  findByClientId,
+  insertMessage,
+  lockMessage,
+  type MessageRow,
+  readPage,
+  toMessage,
+} from './message-store.ts';
+
+export interface MessageDeps {
+  db: Database;
+  dispatcher: Pick<Dispatcher, 'wake'>;
+  /** Largest event, in bytes of UTF-8 JSON, as the relay counts it. */
+  maxPayloadBytes: number;
+}
+
+interface Author {
+  groupId: string;
+  userId: string;
+}
+
+function assertSize(payload: JsonObject, maxBytes: number): void {
+  const bytes = Buffer.byteLength(JSON.stringify(payload));
+  if (bytes <= maxBytes) return;
+  throw new GroupcastError(
+    'PAYLOAD_TOO_LARGE',
+    `unable to save the message; it has ${bytes} bytes, at most ${maxBytes} are allowed`,
+    {
+      details: { bytes, maxBytes },
+    },
+  );
+}
+
+/** The group's row is locked first, so that a removal of the sender either comes before this message or after it. */
+async function takePlace(tx: Queryable, { groupId, userId }: Author): Promise<Position> {
+  const position = await nextPosition(tx, groupId);
+  if (!(await isMember(tx, groupId, userId))) throw groupNotFound(groupId);
+  return position;
+}
+
+/**
+ * Resolves after commit: the message is saved and will be relayed, whichever process crashes next. A repeated
+ * `clientMessageId` of the same sender in the same group resolves to the first message.
+ */
+export async function sendMessage(
+  deps: MessageDeps,
+  input: Author & { content: string; clientMessageId?: string | undefined; attachments?: JsonObject[] | undefined },
+): Promise<Message> {
+  const { groupId, userId: senderId, content, clientMessageId, attachments } = input;
+  const id = randomUUID();
+  const createdAt = new Date();
+  const body = {
+    senderId,
+    content,
+    createdAt: createdAt.toISOString(),
+    ...(clientMessageId === undefined ? {} : { clientMessageId }),
+    ...(attachments === undefined ? {} : { attachments }),
+  };
+  // What members receive: the message without its envelope, which the relay adds.
+  const payload: JsonObject = body;
+  assertSize(payload, deps.maxPayloadBytes);
+
+  const first = async (q: Queryable): Promise<Message | undefined> => {
+    if (clientMessageId === undefined) return undefined;
+    const { epoch } = await readGroupAs(q, groupId, senderId);
+    const row = await findByClientId(q, groupId, senderId, clientMessageId);
+    return row && toMessage(row, epoch);
+  };
+  const known = await first(deps.db);
+  if (known) return known;
+
+  try {
+    const position = await deps.db.transaction(async (tx) => {
+      const place = await takePlace(tx, input);
+      await insertMessage(tx, {
+        id,
+        groupId,
+        seq: place.seq,
+        senderId,
+        content,
+        attachments,
+        clientMessageId,
+        createdAt,
+      });
+      await appendEvent(tx, groupId, place.seq, { id, type: 'new-message', payload });
+      await tx.query('update group_members set read_seq = $3 where group_id = $1 and user_id = $2 and read_seq < $3', [
+        groupId,
+        senderId,
+        place.seq,
+      ]);
+      return place;
+    });
+    deps.dispatcher.wake(groupId);
+    return { id, groupId, ...position, ...body };
+  } catch (error) {
+    // The same clientMessageId came twice at once, and the other one was first.
+    const winner = isUniqueViolation(error) ? await first(deps.db) : undefined;
+    if (winner) return winner;
+    throw error;
+  }
+}
+
+async function lockOwn(tx: Queryable, author: Author, messageId: string, what: string): Promise<MessageRow> {
+  const row = await lockMessage(tx, author.groupId, messageId);
+  if (!row)
+    throw new GroupcastError('NOT_FOUND', `unable to ${what} the message; there is none with the id "${messageId}"`);
+  if (row.sender_id !== author.userId)
+    throw new GroupcastError('FORBIDDEN', `unable to ${what} the message; only its sender may`);
+  return row;
+}
+
+export async function editMessage(
+  deps: MessageDeps,
+  input: Author & { messageId: string; content: string },
+): Promise<Message> {
+  const { groupId, messageId, content } = input;
+  const updatedAt = new Date();
+  const payload: JsonObject = { messageId, content, senderId: input.userId, updatedAt: updatedAt.toISOString() };
+  assertSize(payload, deps.maxPayloadBytes);
+  const message = await deps.db.transaction(async (tx) => {
+    const place = await takePlace(tx, input);
+    const row = await lockOwn(tx, input, messageId, 'edit');
+    await tx.query('update messages set content = $2, updated_at = $3 where id = $1', [messageId, content, updatedAt]);
+    await appendEvent(tx, groupId, place.seq, { id: randomUUID(), type: 'message-updated', payload });
+    return toMessage({ ...row, content, updated_at: updatedAt }, place.epoch);
+  });
+  deps.dispatcher.wake(groupId);
+  return message;
+}
+
+/** The words are gone from the history too; the event that says so takes a place of its own. */
+export async function deleteMessage(deps: MessageDeps, input: Author & { messageId: string }): Promise<void> {
+  const { groupId, messageId, userId } = input;
+  await deps.db.transaction(async (tx) => {
+    const place = await takePlace(tx, input);
+    const row = await lockOwn(tx, input, messageId, 'delete');
+    await eraseMessage(tx, groupId, messageId, row.seq);
+    await appendEvent(tx, groupId, place.seq, {
+      id: randomUUID(),
+      type: 'message-deleted',
+      payload: { messageId, senderId: userId },
+    });
+  });
+  deps.dispatcher.wake(groupId);
+}
+
+/** A page and the group's position, of one snapshot: what comes after `position` is not in the page. */
+export async function listMessages(
+  deps: MessageDeps,
+  input: Author & { before?: number | undefined; after?: number | undefined; limit: number },
+): Promise<{ messages: Message[]; position: Position }> {
+  return snapshot(deps.db, async (tx) => {
+    const { epoch, seq } = await readGroupAs(tx, input.groupId, input.userId);
+    const rows = await readPage(tx, input.groupId, input);
+    return { messages: rows.map((row) => toMessage(row, epoch)), position: { epoch, seq } };
+  });
+}
+
+export interface EventPage {
+  events: GroupEvent[];
+  /** Of the last event returned or, with nothing to return, of the group. */
+  position: Position;
+  more: boolean;
+  /** The epoch asked for was replaced: reload the messages, and go on from `position`. */
+  reset?: true;
+}
+
+/** Catch-up: every positioned event after `after`, oldest first. */
+export async function listEvents(
+  deps: MessageDeps,
+  input: Author & { after: number; epoch?: string | undefined; limit: number },
+): Promise<EventPage> {
+  return snapshot(deps.db, async (tx) => {
+    const { epoch, seq } = await readGroupAs(tx, input.groupId, input.userId);
+    if ((input.epoch !== undefined && input.epoch !== epoch) || input.after > seq) {
+      return { reset: true, events: [], position: { epoch, seq }, more: false };
+    }
+    const events = await readEvents(tx, input.groupId, epoch, input.after, input.limit);
+    const last = events.at(-1)?.seq ?? seq;
+    return { events, position: { epoch, seq: last }, more: last < seq };
+  });
+}
+
+async function snapshot<T>(db: Database, work: (tx: Queryable) => Promise<T>): Promise<T> {
+  return db.transaction(async (tx) => {
+    await tx.query('set transaction isolation level repeatable read, read only');
+    return work(tx);
+  });
+}

@@ -1,0 +1,208 @@
+import { GroupcastError, type GroupEvent, type JsonObject, type Position } from '@groupcast/shared';
+import type { Database, Queryable } from '../db/database.ts';
+
+/** What the relay's live connections have to follow, besides receiving the event. */
+export interface MembershipEffect {
+  add?: string[];
+  remove?: string[];
+}
+
+export interface NewEvent {
+  id: string;
+  type: string;
+  payload: JsonObject;
+  effect?: MembershipEffect;
+}
+
+/** One event as the outbox keeps it. */
+export interface OutboxEvent extends NewEvent {
+  seq: number;
+}
+
+/** The right to dispatch one group's events, until it runs out or another process has claimed the group. */
+export interface Lease {
+  groupId: string;
+  /** Rises with every claim: what carries an older one changes nothing. */
+  token: number;
+  epoch: string;
+  dispatchedSeq: number;
+}
+
+/** Takes the next place of the group. Its row stays locked until the transaction ends, so places follow commits. */
+export async function nextPosition(tx: Queryable, groupId: string): Promise<Position> {
+  const { rows } = await tx.query<{ epoch: string; seq: number }>(
+    `update groups set seq = seq + 1, active_at = now() where id = $1 and deleted_at is null returning epoch, seq`,
+    [groupId],
+  );
+  const position = rows[0];
+  if (!position) throw new GroupcastError('NOT_FOUND', `unable to find group "${groupId}"`);
+  return position;
+}
+
+/** Part of the transaction that saves the change: both are there after the commit, or neither. */
+export async function appendEvent(tx: Queryable, groupId: string, seq: number, event: NewEvent): Promise<void> {
+  await tx.query('insert into events (group_id, seq, id, type, payload, effect) values ($1, $2, $3, $4, $5, $6)', [
+    groupId,
+    seq,
+    event.id,
+    event.type,
+    JSON.stringify(event.payload),
+    event.effect ? JSON.stringify(event.effect) : null,
+  ]);
+}
+
+/** Events above `afterSeq`, oldest first, in the shape they have on the socket plus `event`. */
+export async function readEvents(
+  q: Queryable,
+  groupId: string,
+  epoch: string,
+  afterSeq: number,
+  limit: number,
+): Promise<GroupEvent[]> {
+  const { rows } = await q.query<{ seq: number; id: string; type: string; payload: JsonObject }>(
+    'select seq, id, type, payload from events where group_id = $1 and seq > $2 order by seq limit $3',
+    [groupId, afterSeq, limit],
+  );
+  return rows.map(({ seq, id, type, payload }) => ({ ...payload, event: type, id, groupId, epoch, seq }));
+}
+
+export interface Backlog {
+  groups: number;
+  events: number;
+  /** Age of the oldest event that the relay has not accepted, in seconds; 0 when there is none. */
+  oldestSeconds: number;
+}
+
+/** What the dispatcher asks of the database. Every change of a cursor carries the lease's token: it is the fence. */
+export interface OutboxStore {
+  /** Groups with a backlog that nobody works on and whose time to retry has come. */
+  findBacklog(limit: number): Promise<string[]>;
+  /** `undefined` when the group has no backlog, waits for its retry, or is another process's. */
+  claim(groupId: string): Promise<Lease | undefined>;
+  /** False when the lease is lost. */
+  renew(lease: Lease): Promise<boolean>;
+  read(lease: Lease, limit: number): Promise<OutboxEvent[]>;
+  /**
+   * Moves the cursor. `released` when nothing was left and the lease was given back in the same step, so no event can
+   * slip in between; `lost` when the lease is no longer ours and nothing was changed.
+   */
+  settle(lease: Lease, dispatchedSeq: number): Promise<'released' | 'more' | 'lost'>;
+  /** Gives the group back, to be tried again after `delayMs` by whichever process. */
+  postpone(lease: Lease, delayMs: number): Promise<void>;
+  /** Moves the cursor back to where the relay's log stands. */
+  rewind(lease: Lease, dispatchedSeq: number): Promise<boolean>;
+  /** Gives the group a new epoch, and with it every event it ever had. */
+  changeEpoch(lease: Lease, epoch: string): Promise<boolean>;
+  /** Puts `event` in the place of one that the relay refuses for good. */
+  replace(lease: Lease, seq: number, event: NewEvent): Promise<void>;
+  /** The attempts that failed in a row, for the backoff. */
+  attempts(groupId: string): Promise<number>;
+  dispatchedSeq(groupId: string): Promise<number>;
+  backlog(): Promise<Backlog>;
+  /** Only for a database that no other process uses: leases of the process before are void. */
+  clearLeases(): Promise<void>;
+}
+
+export function createOutboxStore(db: Database, options: { owner: string; leaseMs: number }): OutboxStore {
+  const { owner, leaseMs } = options;
+  const until = `now() + interval '${leaseMs} milliseconds'`;
+  const changed = async (text: string, params: readonly unknown[]): Promise<boolean> =>
+    (await db.query(`${text} returning id`, params)).rows.length > 0;
+
+  return {
+    async findBacklog(limit) {
+      const { rows } = await db.query<{ id: string }>(
+        `select id from groups where seq > dispatched_seq and (lease_until is null or lease_until < now())
+         and (retry_at is null or retry_at <= now()) limit $1`,
+        [limit],
+      );
+      return rows.map(({ id }) => id);
+    },
+    async claim(groupId) {
+      const { rows } = await db.query<{ token: number; epoch: string; dispatched_seq: number }>(
+        `update groups set lease_owner = $2, lease_token = lease_token + 1, lease_until = ${until}
+         where id = $1 and seq > dispatched_seq and (lease_until is null or lease_until < now())
+         and (retry_at is null or retry_at <= now())
+         returning lease_token as token, epoch, dispatched_seq`,
+        [groupId, owner],
+      );
+      const row = rows[0];
+      return row && { groupId, token: row.token, epoch: row.epoch, dispatchedSeq: row.dispatched_seq };
+    },
+    async renew({ groupId, token }) {
+      return changed(`update groups set lease_until = ${until} where id = $1 and lease_token = $2`, [groupId, token]);
+    },
+    async read({ groupId, dispatchedSeq }, limit) {
+      const { rows } = await db.query<
+        Record<string, unknown> & Omit<OutboxEvent, 'effect'> & { effect: MembershipEffect | null }
+      >('select seq, id, type, payload, effect from events where group_id = $1 and seq > $2 order by seq limit $3', [
+        groupId,
+        dispatchedSeq,
+        limit,
+      ]);
+      return rows.map(({ effect, ...event }) => ({ ...event, ...(effect ? { effect } : {}) }));
+    },
+    async settle({ groupId, token }, dispatchedSeq) {
+      const { rows } = await db.query<{ released: boolean }>(
+        `update groups set dispatched_seq = $3, attempts = 0, retry_at = null,
+         lease_until = case when seq > $3 then ${until} end
+         where id = $1 and lease_token = $2 returning lease_until is null as released`,
+        [groupId, token, dispatchedSeq],
+      );
+      const row = rows[0];
+      return row ? (row.released ? 'released' : 'more') : 'lost';
+    },
+    async postpone({ groupId, token }, delayMs) {
+      await db.query(
+        `update groups set lease_until = null, attempts = attempts + 1, retry_at = now() + $3 * interval '1 millisecond'
+         where id = $1 and lease_token = $2`,
+        [groupId, token, delayMs],
+      );
+    },
+    async rewind({ groupId, token }, dispatchedSeq) {
+      return changed(
+        `update groups set dispatched_seq = $3, lease_until = ${until} where id = $1 and lease_token = $2 and dispatched_seq >= $3`,
+        [groupId, token, dispatchedSeq],
+      );
+    },
+    async changeEpoch({ groupId, token }, epoch) {
+      return changed(`update groups set epoch = $3, lease_until = ${until} where id = $1 and lease_token = $2`, [
+        groupId,
+        token,
+        epoch,
+      ]);
+    },
+    async replace({ groupId, token }, seq, event) {
+      await db.query(
+        `update events set id = $4, type = $5, payload = $6 from groups
+         where groups.id = $1 and groups.lease_token = $2 and events.group_id = $1 and events.seq = $3`,
+        [groupId, token, seq, event.id, event.type, JSON.stringify(event.payload)],
+      );
+    },
+    async attempts(groupId) {
+      const { rows } = await db.query<{ attempts: number }>('select attempts from groups where id = $1', [groupId]);
+      return rows[0]?.attempts ?? 0;
+    },
+    async dispatchedSeq(groupId) {
+      const { rows } = await db.query<{ seq: number }>('select dispatched_seq as seq from groups where id = $1', [
+        groupId,
+      ]);
+      return rows[0]?.seq ?? 0;
+    },
+    async backlog() {
+      const { rows } = await db.query<{ groups: number; events: number; oldest: number | null }>(
+        `select count(*)::int as groups, coalesce(sum(seq - dispatched_seq), 0)::int as events,
+         extract(epoch from now() - min((select created_at from events e
+           where e.group_id = g.id and e.seq = g.dispatched_seq + 1)))::float8 as oldest
+         from groups g where seq > dispatched_seq`,
+      );
+      const row = rows[0];
+      return { groups: row?.groups ?? 0, events: row?.events ?? 0, oldestSeconds: Math.max(0, row?.oldest ?? 0) };
+    },
+    async clearLeases() {
+      await db.query(
+        'update groups set lease_until = null, retry_at = null where lease_until is not null or retry_at is not null',
+      );
+    },
+  };
+}

@@ -1,0 +1,99 @@
+import { type BatchItemResult, type Broadcaster, GroupcastError } from '@groupcast/broadcaster';
+import type { BroadcastInput } from '@groupcast/shared';
+import type { Lease, OutboxEvent } from './outbox-store.ts';
+
+/** How far the relay has accepted a group's events: all up to `acceptedSeq`, and why not further. */
+export interface SendOutcome {
+  acceptedSeq: number;
+  failure?: { seq: number; error: GroupcastError };
+}
+
+/** Maps outbox rows to the broadcaster's calls. */
+export interface RelayClient {
+  readonly connected: boolean;
+  /** Sends in order and stops at the first failure. A membership effect is done before what follows it is sent. */
+  send(lease: Lease, events: readonly OutboxEvent[]): Promise<SendOutcome>;
+}
+
+/** Well below the relay's limit of 900 KB for a batch. */
+const MAX_BATCH_BYTES = 600_000;
+const MAX_BATCH_ITEMS = 500;
+
+function toBroadcast({ groupId, epoch }: Lease, { seq, id, type, payload }: OutboxEvent): BroadcastInput {
+  return { groupId, id, event: type, epoch, seq, message: payload };
+}
+
+/** Runs of events that may travel in one batch: an event with an effect stands alone. */
+function* segments(events: readonly OutboxEvent[]): Generator<OutboxEvent[]> {
+  let run: OutboxEvent[] = [];
+  let bytes = 0;
+  for (const event of events) {
+    const size = Buffer.byteLength(JSON.stringify(event.payload)) + 500;
+    const full = run.length >= MAX_BATCH_ITEMS || bytes + size > MAX_BATCH_BYTES;
+    if (run.length > 0 && (event.effect || full || run.at(-1)?.effect)) {
+      yield run;
+      run = [];
+      bytes = 0;
+    }
+    run.push(event);
+    bytes += size;
+  }
+  if (run.length > 0) yield run;
+}
+
+function toError(result: BatchItemResult | undefined): GroupcastError {
+  if (result && !result.ok) {
+    const { code, message, details } = result.error;
+    return new GroupcastError(code, message, details === undefined ? {} : { details });
+  }
+  return new GroupcastError('INTERNAL', 'unable to read the answer of the relay; a result is missing');
+}
+
+export function createRelayClient(broadcaster: Broadcaster): RelayClient {
+  async function sendRun(lease: Lease, run: readonly OutboxEvent[]): Promise<SendOutcome> {
+    const effect = run[0]?.effect;
+    const members = (userIds: string[]) => ({ groupId: lease.groupId, userIds });
+    let acceptedSeq = lease.dispatchedSeq;
+    let current = run[0]?.seq ?? acceptedSeq;
+    try {
+      // The added see their own arrival, and the removed their own removal, which is the last they see.
+      if (effect?.add?.length) await broadcaster.addMembers(members(effect.add));
+      const inputs = run.map((event) => toBroadcast(lease, event));
+      const [only, second] = inputs;
+      // Alone, an event may be as large as the relay allows; a batch has a limit of its own.
+      const results: BatchItemResult[] =
+        only && !second
+          ? [{ ok: true, ...(await broadcaster.broadcastMessage(only)) }]
+          : await broadcaster.broadcastBatch(inputs);
+      for (const [index, event] of run.entries()) {
+        current = event.seq;
+        const result = results[index];
+        if (!result?.ok) throw toError(result);
+        if (effect?.remove?.length) await broadcaster.removeMembers(members(effect.remove));
+        acceptedSeq = event.seq;
+      }
+      return { acceptedSeq };
+    } catch (error) {
+      const failure =
+        error instanceof GroupcastError
+          ? error
+          : new GroupcastError('INTERNAL', 'unable to dispatch', { cause: error });
+      return { acceptedSeq, failure: { seq: current, error: failure } };
+    }
+  }
+
+  return {
+    get connected() {
+      return broadcaster.connected;
+    },
+    async send(lease, events) {
+      let { dispatchedSeq: acceptedSeq } = lease;
+      for (const run of segments(events)) {
+        const outcome = await sendRun({ ...lease, dispatchedSeq: acceptedSeq }, run);
+        acceptedSeq = outcome.acceptedSeq;
+        if (outcome.failure) return outcome;
+      }
+      return { acceptedSeq };
+    },
+  };
+}
