@@ -1,0 +1,14 @@
+export { type Member, startMember } from './member.ts';
+export { freePort } from './ports.ts';
+export { type PostgresServer, startPostgres } from './postgres.ts';
+export { type ManagedProcess, startNode } from './processes.ts';
+export {
+  type ServiceProcess,
+  type System,
+  startApiProcess,
+  startRelayProcess,
+  startSystem,
+  TEST_SECRETS,
+} from './system.ts';
+export { tokenFor, tokenWith } from './tokens.ts';
+export { received, until } from './until.ts';

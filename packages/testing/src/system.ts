@@ -1,0 +1,86 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { freePort } from './ports.ts';
+import { type ManagedProcess, startNode } from './processes.ts';
+import { until } from './until.ts';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+
+/** Long enough for production, and known to every test. */
+export const TEST_SECRETS = {
+  JWT_SECRET: 'user-tokens-of-the-tests-0123456789abcdef',
+  RELAY_SERVICE_SECRET: 'service-tokens-of-the-tests-0123456789',
+} as const;
+
+export interface ServiceProcess extends ManagedProcess {
+  url: string;
+  port: number;
+}
+
+type Variables = Readonly<Record<string, string>>;
+
+async function startService(service: string, port: number, env: Variables): Promise<ServiceProcess> {
+  const child = startNode([join(ROOT, 'services', service, 'dist/main.js')], { ...TEST_SECRETS, ...env });
+  await child.wrote('"listening"');
+  return Object.assign(child, { url: `http://127.0.0.1:${port}`, port });
+}
+
+/** The built relay as a process of its own; resolves when it listens. */
+export async function startRelayProcess(env: Variables = {}): Promise<ServiceProcess & { internalUrl: string }> {
+  const port = Number(env['RELAY_PORT'] ?? (await freePort()));
+  const internalPort = Number(env['RELAY_INTERNAL_PORT'] ?? (await freePort()));
+  const ports = { RELAY_PORT: String(port), RELAY_INTERNAL_PORT: String(internalPort) };
+  const relay = await startService('socket-relay', port, { API_URL: '', ...env, ...ports });
+  return Object.assign(relay, { internalUrl: `http://127.0.0.1:${internalPort}` });
+}
+
+/** The built API as a process of its own; resolves when it listens. Give it `DATA_DIR` or `DATABASE_URL`. */
+export async function startApiProcess(env: Variables): Promise<ServiceProcess> {
+  const port = Number(env['API_PORT'] ?? (await freePort()));
+  return startService('api', port, { ...env, API_PORT: String(port) });
+}
+
+export interface System {
+  apiUrl: string;
+  relayUrl: string;
+  relayInternalUrl: string;
+  api: ServiceProcess;
+  relay: ServiceProcess;
+  /** What a command needs to find this system and to agree with it on its secrets. */
+  env: Record<string, string>;
+  stop(): Promise<void>;
+}
+
+/** API and relay as processes, in demo mode, on embedded defaults, in a folder of their own. */
+export async function startSystem(overrides: Variables = {}): Promise<System> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'groupcast-'));
+  const [apiPort, relayPort, internalPort] = [await freePort(), await freePort(), await freePort()];
+  const env = {
+    ...TEST_SECRETS,
+    DEMO: '1',
+    DATA_DIR: dataDir,
+    API_PORT: String(apiPort),
+    RELAY_PORT: String(relayPort),
+    RELAY_INTERNAL_PORT: String(internalPort),
+    API_URL: `http://127.0.0.1:${apiPort}`,
+    RELAY_URL: `http://127.0.0.1:${relayPort}`,
+    RELAY_INTERNAL_URL: `http://127.0.0.1:${internalPort}`,
+    ...overrides,
+  };
+  const [relay, api] = await Promise.all([startRelayProcess(env), startApiProcess(env)]);
+  await until('the API to reach the relay', () => api.output().includes('connected to the relay'));
+  return {
+    apiUrl: env.API_URL,
+    relayUrl: env.RELAY_URL,
+    relayInternalUrl: env.RELAY_INTERNAL_URL,
+    api,
+    relay,
+    env,
+    async stop() {
+      await Promise.all([api.stop(), relay.stop()]);
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,42 @@
+interface Emitter {
+  once(event: string, listener: (...args: never[]) => void): unknown;
+  off(event: string, listener: (...args: never[]) => void): unknown;
+}
+
+const STEP_MS = 10;
+
+/** Resolves with the first truthy value of `condition`, asked again and again; throws after `timeoutMs`, naming `what`. */
+export async function until<T>(
+  what: string,
+  condition: () => T | Promise<T>,
+  timeoutMs = 15_000,
+): Promise<NonNullable<T>> {
+  const deadline = performance.now() + timeoutMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const value = await condition();
+      if (value) return value;
+      last = value;
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for ${what}`, { cause: last });
+    await new Promise((resolve) => setTimeout(resolve, STEP_MS));
+  }
+}
+
+/** Resolves with the payload of the next `event`; throws when it does not come in time. */
+export async function received<T>(emitter: Emitter, event: string, timeoutMs = 10_000): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const listener = (payload: T): void => {
+      clearTimeout(timer);
+      resolve(payload);
+    };
+    const timer = setTimeout(() => {
+      emitter.off(event, listener);
+      reject(new Error(`waited ${timeoutMs} ms for "${event}"`));
+    }, timeoutMs);
+    emitter.once(event, listener);
+  });
+}

@@ -1,0 +1,37 @@
+// Runs the services as child processes, in groups of their own, so that Ctrl-C reaches them once, through us.
+import { spawn } from 'node:child_process';
+
+/** Starts `commands` ({ name: [file, ...args] }); when one ends, the others are stopped and its exit code is ours. */
+export function runTogether(commands, { env = process.env, onExit = () => undefined } = {}) {
+  const running = new Map();
+  let stopping = false;
+
+  function stop(signal) {
+    if (stopping) return;
+    stopping = true;
+    for (const child of running.values()) child.kill(signal);
+  }
+
+  for (const [name, [file, ...args]] of Object.entries(commands)) {
+    const child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit'], env, detached: true });
+    running.set(name, child);
+    child.on('exit', (code, signal) => {
+      running.delete(name);
+      if (!stopping) {
+        process.exitCode = code === 0 ? 1 : (code ?? 1);
+        onExit(name, code ?? signal);
+        stop('SIGTERM');
+      }
+    });
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop('SIGTERM'));
+  // However this process ends, it leaves none of them behind.
+  process.on('exit', () => {
+    for (const child of running.values()) child.kill('SIGTERM');
+  });
+}
+
+/** `DEMO` as `npm start` and `npm run dev` see it: on, unless it is set or this is production. */
+export function withDemo(env) {
+  return env.DEMO === undefined && env.NODE_ENV !== 'production' ? { ...env, DEMO: '1' } : env;
+}
