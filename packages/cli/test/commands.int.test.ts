@@ -1,0 +1,269 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { MonitorEvent } from '@groupcast/shared';
+import {
+  freePort,
+  type System,
+  startRelayProcess,
+  startSystem,
+  TEST_SECRETS,
+  tokenFor,
+  until,
+} from '@groupcast/testing';
+import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import type { TestReport } from '../src/broadcast-test/report.ts';
+import { type CliProcess, runCli, startCli } from './run-cli.ts';
+
+const WRONG_SECRET = 'a-secret-that-nobody-else-knows-0123456789';
+
+let system: System;
+beforeAll(async () => {
+  system = await startSystem();
+});
+afterAll(async () => {
+  await system.stop();
+});
+
+function startMonitor(args: readonly string[], env: Readonly<Record<string, string>>): CliProcess {
+  const monitor = startCli(['monitor-socket', ...args], env);
+  onTestFinished(() => monitor.stop());
+  return monitor;
+}
+
+function jsonLines(text: string): (MonitorEvent | { kind: 'snapshot' })[] {
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as MonitorEvent);
+}
+
+async function broadcast(groupId: string): Promise<void> {
+  const { stdout: token } = await runCli(['token', '--service', '--scope', 'broadcast'], system.env);
+  const response = await fetch(`${system.relayInternalUrl}/v1/broadcast`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token.trim()}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ groupId, message: { content: 'hello' } }),
+  });
+  expect(response.status).toBe(200);
+}
+
+async function groupsOfFirstReceiver(): Promise<{ id: string }[]> {
+  const token = await tokenFor('test-broadcast:receiver-0');
+  const response = await fetch(`${system.apiUrl}/api/messaging/groups`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  return ((await response.json()) as { groups: { id: string }[] }).groups;
+}
+
+describe('groupcast', () => {
+  it('shows its help, and that of every command', async () => {
+    const overall = await runCli(['--help']);
+    expect(overall).toMatchObject({ code: 0, stderr: '' });
+    for (const name of ['monitor-socket', 'test-broadcast', 'token']) {
+      expect(overall.stdout).toContain(name);
+      const help = await runCli([name, '--help']);
+      expect(help).toMatchObject({ code: 0, stderr: '' });
+      expect(help.stdout).toMatch(new RegExp(`^Usage: groupcast ${name} `));
+    }
+  });
+
+  it.each([
+    [[], 'Usage: groupcast <command>'],
+    [['monitor'], 'unknown command "monitor"; there are monitor-socket, test-broadcast, token'],
+    [['token', '--usr', 'alice'], "unknown option '--usr'"],
+    [['test-broadcast', '--rate', 'fast'], '--rate must be a whole number from 1 to 5000, got "fast"'],
+  ])('exits 2 on wrong usage: %j', async (args, message) => {
+    const result = await runCli(args);
+    expect(result).toMatchObject({ code: 2, stdout: '' });
+    expect(result.stderr).toContain(message);
+  });
+
+  it('exits 78 naming every wrong variable', async () => {
+    const result = await runCli(['test-broadcast'], { NODE_ENV: 'production', RELAY_URL: 'localhost' });
+    expect(result.code).toBe(78);
+    for (const name of ['RELAY_URL', 'JWT_SECRET', 'RELAY_SERVICE_SECRET']) expect(result.stderr).toContain(name);
+  });
+});
+
+describe('groupcast token', () => {
+  it('prints a user token that the services accept, and nothing else', async () => {
+    const args = ['token', '--user', 'alice', '--groups', '1,room~b', '--name', 'Alice', '--ttl', '10m'];
+    const { code, stdout, stderr } = await runCli(args, system.env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/^\S+\n$/);
+    const claims = await createUserTokenVerifier({ secret: TEST_SECRETS.JWT_SECRET }).verify(stdout.trim());
+    expect(claims).toMatchObject({ userId: 'alice', groups: ['1', 'room~b'], profile: { name: 'Alice' } });
+    expect(claims.expiresAt - claims.issuedAt).toBe(600);
+    const headers = { authorization: `Bearer ${stdout.trim()}` };
+    expect((await fetch(`${system.apiUrl}/api/messaging/groups`, { headers })).status).toBe(200);
+  });
+
+  it('prints a service token with its scopes', async () => {
+    const args = ['token', '--service', '--scope', 'broadcast,monitor', '--audience', 'api', '--json'];
+    const { code, stdout } = await runCli(args, system.env);
+    expect(code).toBe(0);
+    const { token, ...rest } = JSON.parse(stdout) as { token: string; expiresAt: number };
+    expect(rest).toMatchObject({ type: 'service', scopes: ['broadcast', 'monitor'], audience: 'groupcast-api' });
+    const verifier = createServiceTokenVerifier({
+      secret: TEST_SECRETS.RELAY_SERVICE_SECRET,
+      audience: 'groupcast-api',
+    });
+    const claims = await verifier.verify(token, 'monitor');
+    expect(claims.expiresAt).toBe(rest.expiresAt);
+  });
+
+  it('agrees with the services on the secret generated in DATA_DIR', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'groupcast-cli-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const { stdout } = await runCli(['token', '--user', 'bob'], { DATA_DIR: folder });
+    const { jwtSecret } = JSON.parse(readFileSync(join(folder, 'secrets.json'), 'utf8')) as { jwtSecret: string };
+    const claims = await createUserTokenVerifier({ secret: jwtSecret }).verify(stdout.trim());
+    expect(claims.userId).toBe('bob');
+  });
+});
+
+describe('groupcast test-broadcast', () => {
+  it.each([
+    ['api', 'websocket'],
+    ['relay', 'websocket'],
+    ['relay', 'polling'],
+  ])('finds nothing wrong via %s with %s', async (via, transport) => {
+    const sizes = ['--receivers', '5', '--messages', '40', '--rate', '100'];
+    const args = ['test-broadcast', '--json', '--via', via, '--transport', transport, ...sizes];
+    const { code, stdout, stderr } = await runCli(args, system.env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const report = JSON.parse(stdout) as TestReport;
+    expect(report).toMatchObject({
+      ok: true,
+      acknowledged: 40,
+      deliveries: 200,
+      expectedDeliveries: 200,
+      lost: 0,
+      duplicated: 0,
+      outOfOrder: 0,
+      unpositioned: 0,
+      failedSends: 0,
+      firstError: null,
+      disconnects: 0,
+    });
+    const { p50, p95, p99, max } = report.latencyMs ?? { p50: 0, p95: 0, p99: 0, max: 0 };
+    expect([p50, p95, p99, max]).toEqual([p50, p95, p99, max].toSorted((a, b) => a - b));
+    expect(p50).toBeGreaterThan(0);
+    expect(await groupsOfFirstReceiver()).toEqual([]);
+  });
+
+  it('prints a report for people without --json', async () => {
+    const { code, stdout } = await runCli(['test-broadcast', '--messages', '1', '--receivers', '1'], system.env);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^1 message via api to 1 receiver \(websocket\)\n.*p50 [\d.]+ ms/);
+    expect(stdout).toContain('lost 0, duplicated 0, out of order 0, failed sends 0');
+  });
+
+  it('deletes its group when it is interrupted, and exits 130', async () => {
+    const cli = startCli(['test-broadcast', '--messages', '100000', '--rate', '10'], system.env);
+    onTestFinished(() => cli.stop());
+    await until('the test group', async () => (await groupsOfFirstReceiver()).length > 0);
+    cli.signal('SIGINT');
+    expect(await cli.exited()).toBe(130);
+    expect(await groupsOfFirstReceiver()).toEqual([]);
+  });
+
+  it('exits 1 when sends fail, and says why the first one did', async () => {
+    const relay = await startRelayProcess();
+    onTestFinished(() => relay.stop());
+    const env = { ...system.env, RELAY_URL: relay.url };
+    const args = ['--via', 'relay', '--group', 'g1', '--messages', '200', '--rate', '100', '--timeout', '1s', '--json'];
+    const cli = startCli(['test-broadcast', ...args], env);
+    onTestFinished(() => cli.stop());
+    await until('a message', () => relay.output().includes('g1'));
+    await relay.stop();
+    expect(await cli.exited()).toBe(1);
+    const report = JSON.parse(cli.stdout()) as TestReport;
+    expect(report).toMatchObject({ ok: false, firstError: { code: 'RELAY_UNAVAILABLE' } });
+    expect(report.failedSends).toBeGreaterThan(0);
+  });
+
+  it('names the API or relay that it cannot reach, and the fix', async () => {
+    const url = `http://127.0.0.1:${await freePort()}`;
+    const api = await runCli(['test-broadcast', '--api-url', url], system.env);
+    expect(api.code).toBe(1);
+    expect(api.stderr).toBe(
+      `groupcast: unable to reach the API at ${url} (ECONNREFUSED); start it with npm start, or check API_URL or --api-url\n`,
+    );
+    for (const via of ['api', 'relay']) {
+      for (const transport of ['websocket', 'polling']) {
+        const args = ['test-broadcast', '--via', via, '--relay-url', url, '--transport', transport];
+        const relay = await runCli(args, system.env);
+        expect(relay.code).toBe(1);
+        expect(relay.stderr).toContain(`unable to reach the relay at ${url} (ECONNREFUSED); start it with npm start`);
+      }
+    }
+    expect(await groupsOfFirstReceiver()).toEqual([]);
+  });
+
+  it.each([
+    ['JWT_SECRET', 'api', 'TOKEN_INVALID'],
+    ['JWT_SECRET', 'relay', 'TOKEN_INVALID'],
+    ['RELAY_SERVICE_SECRET', 'relay', 'SERVICE_TOKEN_INVALID'],
+  ])('with a wrong %s via %s names %s and the variable', async (variable, via, code) => {
+    const result = await runCli(['test-broadcast', '--via', via], { ...system.env, [variable]: WRONG_SECRET });
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain(`${code}: `);
+    expect(result.stderr).toContain(`${variable} of this environment`);
+    expect(result.stderr).not.toContain(WRONG_SECRET);
+  });
+});
+
+describe('groupcast monitor-socket', () => {
+  it('shows a broadcast that nobody received as a warning, and ends with Ctrl-C', async () => {
+    const monitor = startMonitor([], system.env);
+    await monitor.wrote('snapshot');
+    await broadcast('nobody-is-here');
+    await monitor.wrote('! nobody is in this group');
+    expect(monitor.stderr()).toBe(`connecting to ${system.relayUrl}\nconnected to ${system.relayUrl}\n`);
+    expect(monitor.stdout()).toMatch(/broadcast +group=nobody-is-here event=new-message .* connections=0 !/);
+    monitor.signal('SIGINT');
+    expect(await monitor.exited()).toBe(0);
+  });
+
+  it('prints JSON lines of one group with --json --group', async () => {
+    const monitor = startMonitor(['--json', '--group', 'watched'], system.env);
+    await monitor.wrote('snapshot');
+    await broadcast('other');
+    const args = ['test-broadcast', '--via', 'relay', '--group', 'watched', '--receivers', '2', '--messages', '3'];
+    expect((await runCli(args, system.env)).code).toBe(0);
+    const kinds = (): string[] => jsonLines(monitor.stdout()).map(({ kind }) => kind);
+    await until('both receivers to leave', () => kinds().filter((kind) => kind === 'disconnected').length === 2);
+    expect(kinds().filter((kind) => kind === 'connected')).toHaveLength(2);
+    const groups = jsonLines(monitor.stdout()).flatMap((line) => (line.kind === 'broadcast' ? [line.groupId] : []));
+    expect(groups).toEqual(['watched', 'watched', 'watched']);
+  });
+
+  it('says that it is refused, why, and what to do, and goes on trying', async () => {
+    const monitor = startMonitor([], { ...system.env, RELAY_SERVICE_SECRET: WRONG_SECRET });
+    await monitor.wrote('Trying again');
+    expect(monitor.stderr()).toContain('refused SERVICE_TOKEN_INVALID: ');
+    expect(monitor.stderr()).toContain('this command signs with RELAY_SERVICE_SECRET of this environment');
+    expect(monitor.stdout()).toBe('');
+    monitor.signal('SIGINT');
+    expect(await monitor.exited()).toBe(0);
+  });
+
+  it('keeps trying until a relay is there and accepts it, and again when that one is gone', async () => {
+    const port = String(await freePort());
+    const url = `http://127.0.0.1:${port}`;
+    const monitor = startMonitor(['--url', url], system.env);
+    await monitor.wrote(`no relay answers at ${url} (ECONNREFUSED)`);
+    const first = await startRelayProcess({ RELAY_PORT: port, RELAY_SERVICE_SECRET: WRONG_SECRET });
+    onTestFinished(() => first.stop());
+    await monitor.wrote('refused SERVICE_TOKEN_INVALID');
+    await first.stop();
+    const second = await startRelayProcess({ RELAY_PORT: port });
+    onTestFinished(() => second.stop());
+    await monitor.wrote('connected to');
+    await second.stop();
+    await monitor.wrote('disconnected (');
+  });
+});
