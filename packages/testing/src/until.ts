@@ -1,6 +1,6 @@
 interface Emitter {
-  once(event: string, listener: (...args: never[]) => void): unknown;
-  off(event: string, listener: (...args: never[]) => void): unknown;
+  once(event: string, listener: (payload: unknown) => void): unknown;
+  off(event: string, listener: (payload: unknown) => void): unknown;
 }
 
 const STEP_MS = 10;
@@ -29,9 +29,9 @@ export async function until<T>(
 /** Resolves with the payload of the next `event`; throws when it does not come in time. */
 export async function received<T>(emitter: Emitter, event: string, timeoutMs = 10_000): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const listener = (payload: T): void => {
+    const listener = (payload: unknown): void => {
       clearTimeout(timer);
-      resolve(payload);
+      resolve(payload as T);
     };
     const timer = setTimeout(() => {
       emitter.off(event, listener);

@@ -65,7 +65,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   /** Deals with the reason why the relay did not take an event. False: the group has to wait. */
-  async function recover(lease: Lease, seq: number, error: GroupcastError): Promise<boolean> {
+  async function recover(lease: Lease, { seq, error, ofEvent }: NonNullable<SendOutcome['failure']>): Promise<boolean> {
+    if (!ofEvent) return false;
     const head = headOf(error);
     if (error.code === 'CONFLICT' && head) {
       const generation = Math.max(generationOf(head.epoch), generationOf(lease.epoch)) + 1;
@@ -109,7 +110,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const { groupId } = lease;
     const delay = backoff(await store.attempts(groupId));
     metrics.dispatchFailures.inc({ code: error.code });
-    log.debug({ err: error, groupId, delay }, 'dispatch failed; trying again');
+    // What cannot succeed by waiting needs a person.
+    log[error.retryable ? 'debug' : 'error']({ err: error, groupId, delay }, 'dispatch failed; trying again');
     await store.postpone(lease, delay);
     clearTimeout(retries.get(groupId));
     const timer = setTimeout(() => {
@@ -133,10 +135,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       const state = await settle(lease, outcome);
       if (state !== 'more') return;
       if (outcome.failure) {
-        const { seq, error } = outcome.failure;
         recoveries += 1;
-        if (recoveries > MAX_RECOVERIES || !(await recover(lease, seq, error))) {
-          await postpone(lease, error);
+        if (recoveries > MAX_RECOVERIES || !(await recover(lease, outcome.failure))) {
+          await postpone(lease, outcome.failure.error);
           return;
         }
       }

@@ -1,11 +1,16 @@
 import { type BatchItemResult, type Broadcaster, GroupcastError } from '@groupcast/broadcaster';
-import type { BroadcastInput } from '@groupcast/shared';
+import { BROADCAST_LIMITS, type BroadcastInput } from '@groupcast/shared';
 import type { Lease, OutboxEvent } from './outbox-store.ts';
 
 /** How far the relay has accepted a group's events: all up to `acceptedSeq`, and why not further. */
 export interface SendOutcome {
   acceptedSeq: number;
-  failure?: { seq: number; error: GroupcastError };
+  failure?: {
+    seq: number;
+    error: GroupcastError;
+    /** The event itself was refused, and not what belongs to it. */
+    ofEvent: boolean;
+  };
 }
 
 /** Maps outbox rows to the broadcaster's calls. */
@@ -50,26 +55,42 @@ function toError(result: BatchItemResult | undefined): GroupcastError {
 }
 
 export function createRelayClient(broadcaster: Broadcaster): RelayClient {
+  /** Large groups take several calls. */
+  async function follow(
+    call: Broadcaster['addMembers'],
+    groupId: string,
+    userIds: readonly string[] | undefined,
+  ): Promise<void> {
+    for (let from = 0; from < (userIds?.length ?? 0); from += BROADCAST_LIMITS.userIds) {
+      await call({ groupId, userIds: userIds?.slice(from, from + BROADCAST_LIMITS.userIds) ?? [] });
+    }
+  }
+
+  async function broadcast(inputs: BroadcastInput[]): Promise<BatchItemResult[]> {
+    const [only, second] = inputs;
+    // Alone, an event may be as large as the relay allows; a batch has a limit of its own.
+    if (!only || second) return broadcaster.broadcastBatch(inputs);
+    return [{ ok: true, ...(await broadcaster.broadcastMessage(only)) }];
+  }
+
   async function sendRun(lease: Lease, run: readonly OutboxEvent[]): Promise<SendOutcome> {
+    const { groupId } = lease;
     const effect = run[0]?.effect;
-    const members = (userIds: string[]) => ({ groupId: lease.groupId, userIds });
     let acceptedSeq = lease.dispatchedSeq;
     let current = run[0]?.seq ?? acceptedSeq;
+    let ofEvent = false;
     try {
       // The added see their own arrival, and the removed their own removal, which is the last they see.
-      if (effect?.add?.length) await broadcaster.addMembers(members(effect.add));
-      const inputs = run.map((event) => toBroadcast(lease, event));
-      const [only, second] = inputs;
-      // Alone, an event may be as large as the relay allows; a batch has a limit of its own.
-      const results: BatchItemResult[] =
-        only && !second
-          ? [{ ok: true, ...(await broadcaster.broadcastMessage(only)) }]
-          : await broadcaster.broadcastBatch(inputs);
+      await follow((members) => broadcaster.addMembers(members), groupId, effect?.add);
+      ofEvent = true;
+      const results = await broadcast(run.map((event) => toBroadcast(lease, event)));
       for (const [index, event] of run.entries()) {
         current = event.seq;
         const result = results[index];
         if (!result?.ok) throw toError(result);
-        if (effect?.remove?.length) await broadcaster.removeMembers(members(effect.remove));
+        ofEvent = false;
+        await follow((members) => broadcaster.removeMembers(members), groupId, effect?.remove);
+        ofEvent = true;
         acceptedSeq = event.seq;
       }
       return { acceptedSeq };
@@ -78,7 +99,7 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
         error instanceof GroupcastError
           ? error
           : new GroupcastError('INTERNAL', 'unable to dispatch', { cause: error });
-      return { acceptedSeq, failure: { seq: current, error: failure } };
+      return { acceptedSeq, failure: { seq: current, error: failure, ofEvent } };
     }
   }
 

@@ -1,0 +1,515 @@
+import type { Group, GroupEvent, GroupSummary, Message, Position } from '@groupcast/shared';
+import {
+  received,
+  type ServiceProcess,
+  startRelayProcess,
+  TEST_SECRETS,
+  tokenFor,
+  tokenWith,
+} from '@groupcast/testing';
+import { signServiceToken } from '@groupcast/tokens';
+import { decodeJwt } from 'jose';
+import { io } from 'socket.io-client';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
+
+const GROUPS = '/api/messaging/groups';
+
+/** What the API promises on every database. `database` gives the variables that pick one. */
+export function describeApi(backend: string, database: () => Promise<Record<string, string>>): void {
+  describe(`API on ${backend}`, () => {
+    let relay: ServiceProcess;
+    let api: ApiUnderTest;
+    beforeAll(async () => {
+      relay = await startRelayProcess();
+      api = await startApiUnderTest({ RELAY_URL: relay.url, DEMO: '1', ...(await database()) });
+    });
+    afterAll(async () => {
+      await api.close();
+      await relay.stop();
+    });
+
+    async function newGroup(owner: string, memberIds: string[] = [], extra: object = {}): Promise<Group> {
+      const { status, body } = await api.request<{ group: Group }>(owner, 'POST', GROUPS, {
+        name: 'Team',
+        memberIds,
+        ...extra,
+      });
+      expect(status).toBe(201);
+      return body.group;
+    }
+    async function say(user: string, groupId: string, content: string, extra: object = {}): Promise<Message> {
+      const path = `${GROUPS}/${groupId}/messages`;
+      const { status, body } = await api.request<{ message: Message }>(user, 'POST', path, { content, ...extra });
+      expect(status).toBe(201);
+      return body.message;
+    }
+    const codeOf = (answer: { body: unknown }): string => (answer.body as { error: { code: string } }).error.code;
+
+    describe('tokens', () => {
+      test('whoever has none, or a wrong one, is told so in the contract’s error shape', async () => {
+        const missing = await api.request(null, 'GET', GROUPS);
+        expect(missing).toEqual({
+          status: 401,
+          body: { error: { code: 'TOKEN_MISSING', message: expect.any(String), retryable: false } },
+        });
+        const wrong = await api.request(null, 'GET', GROUPS, undefined, { authorization: 'Bearer nonsense' });
+        expect([wrong.status, codeOf(wrong)]).toEqual([401, 'TOKEN_INVALID']);
+        const claims = { sub: 'alice', iat: 1, exp: 2 };
+        const expired = await api.request(null, 'GET', GROUPS, undefined, {
+          authorization: `Bearer ${await tokenWith(claims)}`,
+        });
+        expect(codeOf(expired)).toBe('TOKEN_EXPIRED');
+      });
+
+      test('a connection token names the user’s groups, for at most 10 minutes, and opens nothing here', async () => {
+        const group = await newGroup('token-user');
+        const { status, body } = await api.request<{ token: string; expiresAt: number; relayUrl: string }>(
+          'token-user',
+          'POST',
+          '/api/realtime/token',
+        );
+        expect([status, body.relayUrl]).toEqual([200, relay.url]);
+        const claims = decodeJwt(body.token);
+        expect(claims).toMatchObject({
+          sub: 'token-user',
+          aud: 'groupcast-user',
+          groups: [group.id],
+          exp: body.expiresAt,
+        });
+        expect((claims.exp ?? 0) - (claims.iat ?? 0)).toBeLessThanOrEqual(600);
+        for (const [method, path] of [
+          ['POST', '/api/realtime/token'],
+          ['GET', GROUPS],
+        ] as const) {
+          const refused = await api.request(null, method, path, undefined, { authorization: `Bearer ${body.token}` });
+          expect([refused.status, codeOf(refused)]).toEqual([401, 'TOKEN_INVALID']);
+        }
+      });
+
+      test('a connection token never outlives the user token', async () => {
+        const token = await tokenFor('short-lived', [], 60);
+        const headers = { authorization: `Bearer ${token}` };
+        const { body } = await api.request<{ expiresAt: number }>(
+          null,
+          'POST',
+          '/api/realtime/token',
+          undefined,
+          headers,
+        );
+        expect(body.expiresAt).toBe(decodeJwt(token).exp);
+      });
+    });
+
+    describe('groups', () => {
+      test('are created by an owner with members, who may never have been seen; ids may be numbers', async () => {
+        const { status, body } = await api.request<{ group: Group }>('alice', 'POST', GROUPS, {
+          name: 'Team',
+          memberIds: ['bob', 7, 'alice'],
+        });
+        expect(status).toBe(201);
+        expect(body.group).toMatchObject({
+          name: 'Team',
+          kind: 'group',
+          position: { epoch: expect.stringMatching(/^1-\w+$/), seq: 1 },
+        });
+        expect(body.group.members.map(({ userId, role }) => [userId, role]).toSorted()).toEqual([
+          ['7', 'member'],
+          ['alice', 'owner'],
+          ['bob', 'member'],
+        ]);
+      });
+
+      test('do not exist for whoever is not a member', async () => {
+        const { id } = await newGroup('alice', ['bob']);
+        const requests: [string, string, unknown?][] = [
+          ['GET', `${GROUPS}/${id}`],
+          ['PATCH', `${GROUPS}/${id}`, { name: 'x' }],
+          ['DELETE', `${GROUPS}/${id}`],
+          ['POST', `${GROUPS}/${id}/members`, { userIds: ['eve'] }],
+          ['DELETE', `${GROUPS}/${id}/members/bob`],
+          ['POST', `${GROUPS}/${id}/messages`, { content: 'hi' }],
+          ['GET', `${GROUPS}/${id}/messages`],
+          ['GET', `${GROUPS}/${id}/events`],
+          ['POST', `${GROUPS}/${id}/read`, { seq: 1 }],
+          ['GET', `${GROUPS}/none`],
+        ];
+        for (const [method, path, body] of requests) {
+          const answer = await api.request('eve', method, path, body);
+          expect([method, path, answer.status, codeOf(answer)]).toEqual([method, path, 404, 'NOT_FOUND']);
+        }
+        expect((await api.request<{ group: Group }>('bob', 'GET', `${GROUPS}/${id}`)).body.group.position.seq).toBe(1);
+      });
+
+      test('of kind direct are found where the two have one already, from either side and at once', async () => {
+        const ask = async (user: string, other: string) =>
+          api.request<{ group: Group }>(user, 'POST', GROUPS, { kind: 'direct', memberIds: [other] });
+        const answers = await Promise.all([ask('d1', 'd2'), ask('d2', 'd1'), ask('d1', 'd2')]);
+        expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 200, 201]);
+        expect(new Set(answers.map(({ body }) => body.group.id)).size).toBe(1);
+        const { id } = answers[0]?.body.group ?? { id: '' };
+        expect(codeOf(await api.request('d1', 'POST', `${GROUPS}/${id}/members`, { userIds: ['d3'] }))).toBe(
+          'FORBIDDEN',
+        );
+        expect(codeOf(await api.request('d1', 'POST', GROUPS, { kind: 'direct', memberIds: [] }))).toBe(
+          'INVALID_PAYLOAD',
+        );
+      });
+
+      test('are renamed and deleted by an owner only', async () => {
+        const { id } = await newGroup('alice', ['bob']);
+        expect(codeOf(await api.request('bob', 'PATCH', `${GROUPS}/${id}`, { name: 'Mine' }))).toBe('FORBIDDEN');
+        const renamed = await api.request<{ group: Group }>('alice', 'PATCH', `${GROUPS}/${id}`, { name: 'Ours' });
+        expect(renamed.body.group).toMatchObject({ name: 'Ours', position: { seq: 2 } });
+        expect(codeOf(await api.request('bob', 'DELETE', `${GROUPS}/${id}`))).toBe('FORBIDDEN');
+        expect((await api.request('alice', 'DELETE', `${GROUPS}/${id}`)).status).toBe(204);
+        expect((await api.request('alice', 'GET', `${GROUPS}/${id}`)).status).toBe(404);
+        expect(codeOf(await api.request('alice', 'POST', `${GROUPS}/${id}/messages`, { content: 'x' }))).toBe(
+          'NOT_FOUND',
+        );
+      });
+
+      test('are listed by activity, with the last message and what is unread, page by page', async () => {
+        const groups = [
+          await newGroup('lister', ['other']),
+          await newGroup('lister', ['other']),
+          await newGroup('lister'),
+        ];
+        const [first, second, third] = groups.map(({ id }) => id);
+        await say('other', first ?? '', 'one');
+        await say('other', first ?? '', 'two');
+        const list = async (query = '') =>
+          (await api.request<{ groups: GroupSummary[]; nextCursor?: string }>('lister', 'GET', `${GROUPS}${query}`))
+            .body;
+        const all = await list();
+        expect(all.groups.map(({ id, unreadCount, memberCount }) => [id, unreadCount, memberCount])).toEqual([
+          [first, 2, 2],
+          [third, 0, 1],
+          [second, 0, 2],
+        ]);
+        expect(all.groups[0]?.lastMessage).toMatchObject({ content: 'two', senderId: 'other', seq: 3, groupId: first });
+        expect(all).not.toHaveProperty('nextCursor');
+        const page = await list('?limit=2');
+        expect(page.groups.map(({ id }) => id)).toEqual([first, third]);
+        expect((await list(`?limit=2&cursor=${page.nextCursor}`)).groups.map(({ id }) => id)).toEqual([second]);
+        expect(codeOf(await api.request('lister', 'GET', `${GROUPS}?cursor=nonsense`))).toBe('INVALID_PAYLOAD');
+      });
+
+      test('keep an owner when theirs leaves', async () => {
+        const { id } = await newGroup('alice', ['bob']);
+        expect((await api.request('alice', 'DELETE', `${GROUPS}/${id}/members/alice`)).body).toEqual({ applied: true });
+        const { body } = await api.request<{ group: Group }>('bob', 'GET', `${GROUPS}/${id}`);
+        expect(body.group.members).toMatchObject([{ userId: 'bob', role: 'owner' }]);
+      });
+    });
+
+    describe('members', () => {
+      test('who are added or removed are in or out on live connections before the answer', async () => {
+        const { id } = await newGroup('alice');
+        const socket = io(relay.url, {
+          forceNew: true,
+          transports: ['websocket'],
+          auth: { token: await tokenFor('bob') },
+        });
+        try {
+          await received(socket, 'joined-groups');
+          const joined = received<{ groups: { groupId: string }[] }>(socket, 'joined-groups');
+          const added = await api.request<{ applied: boolean; group: Group }>(
+            'alice',
+            'POST',
+            `${GROUPS}/${id}/members`,
+            {
+              userIds: ['bob'],
+            },
+          );
+          expect([added.status, added.body.applied, added.body.group.members.length]).toEqual([201, true, 2]);
+          expect((await joined).groups[0]?.groupId).toBe(id);
+          const [message, left] = [received<Message>(socket, 'new-message'), received(socket, 'left-groups')];
+          const sent = await say('alice', id, 'hello');
+          expect(await message).toEqual(sent);
+          const removed = await api.request('alice', 'DELETE', `${GROUPS}/${id}/members/bob`);
+          expect(removed).toEqual({ status: 200, body: { applied: true } });
+          expect(await left).toEqual({ groups: [id], reason: 'member-removed' });
+          expect((await api.request('bob', 'GET', `${GROUPS}/${id}`)).status).toBe(404);
+        } finally {
+          socket.close();
+        }
+      });
+
+      test('are added and removed by an owner only; anybody may leave', async () => {
+        const { id } = await newGroup('alice', ['bob', 'carol']);
+        expect(codeOf(await api.request('bob', 'POST', `${GROUPS}/${id}/members`, { userIds: ['eve'] }))).toBe(
+          'FORBIDDEN',
+        );
+        expect(codeOf(await api.request('bob', 'DELETE', `${GROUPS}/${id}/members/carol`))).toBe('FORBIDDEN');
+        expect((await api.request('bob', 'DELETE', `${GROUPS}/${id}/members/bob`)).status).toBe(200);
+        expect(codeOf(await api.request('alice', 'DELETE', `${GROUPS}/${id}/members/nobody`))).toBe('NOT_FOUND');
+        const again = await api.request<{ group: Group }>('alice', 'POST', `${GROUPS}/${id}/members`, {
+          userIds: ['carol'],
+        });
+        expect(again.body.group.members).toHaveLength(2);
+      });
+    });
+
+    describe('messages', () => {
+      test('are saved with the next position of the group', async () => {
+        const { id, position } = await newGroup('alice');
+        const first = await say('alice', id, 'one');
+        const second = await say('alice', id, 'two', { attachments: [{ url: 'https://example.com/a.png' }] });
+        expect(first).toEqual({
+          id: expect.any(String),
+          groupId: id,
+          epoch: position.epoch,
+          seq: 2,
+          senderId: 'alice',
+          content: 'one',
+          createdAt: expect.stringMatching(/^\d{4}-.*Z$/),
+        });
+        expect(second).toMatchObject({ seq: 3, attachments: [{ url: 'https://example.com/a.png' }] });
+      });
+
+      test('repeated under one clientMessageId are one message, also when sent at the same time', async () => {
+        const { id } = await newGroup('alice', ['bob']);
+        const repeated = await Promise.all(
+          Array.from({ length: 5 }, () => say('alice', id, 'once', { clientMessageId: 'c1' })),
+        );
+        expect(new Set(repeated.map((message) => JSON.stringify(message))).size).toBe(1);
+        const other = await say('bob', id, 'mine', { clientMessageId: 'c1' });
+        expect(other.id).not.toBe(repeated[0]?.id);
+        const path = `${GROUPS}/${id}/messages`;
+        const byHeader = await api.request<{ message: Message }>(
+          'alice',
+          'POST',
+          path,
+          { content: 'x' },
+          { 'idempotency-key': 'c1' },
+        );
+        expect([byHeader.status, byHeader.body.message]).toEqual([201, repeated[0]]);
+        expect((await api.request<{ messages: Message[] }>('bob', 'GET', path)).body.messages).toHaveLength(2);
+      });
+
+      test('sent at the same time get positions without holes', async () => {
+        const { id } = await newGroup('alice');
+        const messages = await Promise.all(Array.from({ length: 25 }, (_, n) => say('alice', id, `m${n}`)));
+        expect(messages.map(({ seq }) => seq).toSorted((a, b) => a - b)).toEqual(
+          Array.from({ length: 25 }, (_, n) => n + 2),
+        );
+      });
+
+      test('are paged by seq, exclusive, newest last, with the position of the same snapshot', async () => {
+        const { id } = await newGroup('alice');
+        for (let n = 1; n <= 6; n += 1) await say('alice', id, `m${n}`);
+        const page = async (query: string) => {
+          const { body } = await api.request<{ messages: Message[]; position: Position }>(
+            'alice',
+            'GET',
+            `${GROUPS}/${id}/messages${query}`,
+          );
+          return [body.messages.map(({ content }) => content).join(' '), body.position.seq];
+        };
+        expect(await page('')).toEqual(['m1 m2 m3 m4 m5 m6', 7]);
+        expect(await page('?limit=2')).toEqual(['m5 m6', 7]);
+        expect(await page('?before=6&limit=2')).toEqual(['m3 m4', 7]);
+        expect(await page('?after=3&limit=2')).toEqual(['m3 m4', 7]);
+        expect(await page('?after=3&before=5')).toEqual(['m3', 7]);
+        for (const query of [
+          '?limit=0',
+          '?limit=201',
+          '?limit=',
+          '?before=-1',
+          '?after=1.5',
+          '?after=99999999999999999',
+        ]) {
+          expect(codeOf(await api.request('alice', 'GET', `${GROUPS}/${id}/messages${query}`))).toBe('INVALID_PAYLOAD');
+        }
+      });
+
+      test('that cannot be saved or relayed are refused before they take a position', async () => {
+        const { id } = await newGroup('alice');
+        const path = `${GROUPS}/${id}/messages`;
+        const refused: [unknown, number, string][] = [
+          [{ content: 'x'.repeat(65_537) }, 413, 'PAYLOAD_TOO_LARGE'],
+          [{ content: 'x'.repeat(600_000) }, 413, 'PAYLOAD_TOO_LARGE'],
+          [{}, 400, 'INVALID_PAYLOAD'],
+          [{ content: '' }, 400, 'INVALID_PAYLOAD'],
+          [{ content: 7 }, 400, 'INVALID_PAYLOAD'],
+          [{ content: 'nul \0 byte' }, 400, 'INVALID_PAYLOAD'],
+          ['{"content":"\\ud800"}', 400, 'INVALID_PAYLOAD'],
+          [{ content: 'x', attachments: [{ a: '\0' }] }, 400, 'INVALID_PAYLOAD'],
+          [{ content: 'x', attachments: ['text'] }, 400, 'INVALID_PAYLOAD'],
+          [{ content: 'x', clientMessageId: 'x'.repeat(129) }, 400, 'INVALID_PAYLOAD'],
+          ['{"content":', 400, 'INVALID_PAYLOAD'],
+        ];
+        for (const [body, status, code] of refused) {
+          const answer = await api.request('alice', 'POST', path, body);
+          expect([String(body).slice(0, 40), answer.status, codeOf(answer)]).toEqual([
+            String(body).slice(0, 40),
+            status,
+            code,
+          ]);
+        }
+        expect((await say('alice', id, 'x'.repeat(65_000))).seq).toBe(2);
+      });
+
+      test('are edited and deleted by their sender only, and a deleted one leaves no words behind', async () => {
+        const { id } = await newGroup('alice', ['bob']);
+        const { id: messageId } = await say('alice', id, 'a secret', { attachments: [{ name: 'secret.pdf' }] });
+        const path = `${GROUPS}/${id}/messages/${messageId}`;
+        expect(codeOf(await api.request('bob', 'PATCH', path, { content: 'mine' }))).toBe('FORBIDDEN');
+        expect(codeOf(await api.request('bob', 'DELETE', path))).toBe('FORBIDDEN');
+        const edited = await api.request<{ message: Message }>('alice', 'PATCH', path, { content: 'another secret' });
+        expect(edited.body.message).toMatchObject({
+          id: messageId,
+          seq: 2,
+          content: 'another secret',
+          updatedAt: expect.any(String),
+        });
+        expect((await api.request('alice', 'DELETE', path)).status).toBe(204);
+        expect(codeOf(await api.request('alice', 'DELETE', path))).toBe('NOT_FOUND');
+        const { body } = await api.request<{ events: GroupEvent[] }>('bob', 'GET', `${GROUPS}/${id}/events`);
+        expect(body.events.map(({ event, seq }) => [event, seq])).toEqual([
+          ['group-created', 1],
+          ['new-message', 2],
+          ['message-updated', 3],
+          ['message-deleted', 4],
+        ]);
+        expect(body.events[3]).toMatchObject({ messageId });
+        expect(JSON.stringify(body)).not.toContain('secret');
+        const list = await api.request('bob', 'GET', `${GROUPS}/${id}/messages`);
+        expect(list.body).toMatchObject({ messages: [], position: { seq: 4 } });
+      });
+    });
+
+    describe('catch-up', () => {
+      test('gives every event after a position, oldest first, page by page', async () => {
+        const { id, position } = await newGroup('alice');
+        for (let n = 1; n <= 5; n += 1) await say('alice', id, `m${n}`);
+        const events = async (query: string) =>
+          (
+            await api.request<{ events: GroupEvent[]; position: Position; more: boolean; reset?: boolean }>(
+              'alice',
+              'GET',
+              `${GROUPS}/${id}/events${query}`,
+            )
+          ).body;
+        const first = await events(`?after=2&limit=2&epoch=${position.epoch}`);
+        expect([first.events.map(({ seq }) => seq), first.position.seq, first.more]).toEqual([[3, 4], 4, true]);
+        const second = await events(`?after=4&limit=2`);
+        expect([second.events.map(({ seq }) => seq), second.position.seq, second.more]).toEqual([[5, 6], 6, false]);
+        expect(second.events[0]).toMatchObject({ event: 'new-message', groupId: id, content: 'm4', senderId: 'alice' });
+        expect(await events('?after=6')).toEqual({
+          events: [],
+          position: { epoch: position.epoch, seq: 6 },
+          more: false,
+        });
+        const reset = { reset: true, events: [], position: { epoch: position.epoch, seq: 6 }, more: false };
+        expect(await events('?after=2&epoch=1-other')).toEqual(reset);
+        expect(await events('?after=7')).toEqual(reset);
+      });
+    });
+
+    describe('unread', () => {
+      test('counts messages by others above the read cursor, which only moves forward and with one’s own messages', async () => {
+        const { id } = await newGroup('alice', ['bob']);
+        const unread = async (user: string) => {
+          const { body } = await api.request<{ groups: GroupSummary[] }>(user, 'GET', GROUPS);
+          return body.groups.find((group) => group.id === id)?.unreadCount;
+        };
+        await say('alice', id, 'one');
+        const { id: second } = await say('alice', id, 'two');
+        await say('alice', id, 'three');
+        expect([await unread('bob'), await unread('alice')]).toEqual([3, 0]);
+        expect((await api.request('bob', 'POST', `${GROUPS}/${id}/read`, { seq: 2 })).body).toEqual({
+          readSeq: 2,
+          unreadCount: 2,
+        });
+        expect((await api.request('bob', 'POST', `${GROUPS}/${id}/read`, { seq: 1 })).body).toEqual({
+          readSeq: 2,
+          unreadCount: 2,
+        });
+        await api.request('alice', 'DELETE', `${GROUPS}/${id}/messages/${second}`);
+        expect(await unread('bob')).toBe(1);
+        await say('bob', id, 'four');
+        expect([await unread('bob'), await unread('alice')]).toEqual([0, 1]);
+        expect((await api.request('alice', 'POST', `${GROUPS}/${id}/read`, { seq: 1_000 })).body).toEqual({
+          readSeq: 6,
+          unreadCount: 0,
+        });
+      });
+    });
+
+    describe('the demo', () => {
+      test('logs in by name, and puts everybody into the lobby', async () => {
+        const login = await api.request<{ user: { id: string }; token: string }>(null, 'POST', '/api/demo/login', {
+          name: 'Zoë',
+        });
+        expect(login.body.user).toEqual({ id: 'demo:Zo%C3%AB', name: 'Zoë' });
+        const headers = { authorization: `Bearer ${login.body.token}` };
+        const { body } = await api.request<{ group: Group }>(null, 'GET', `${GROUPS}/lobby`, undefined, headers);
+        expect(body.group.members).toContainEqual({ userId: 'demo:Zo%C3%AB', role: 'member', name: 'Zoë' });
+        expect(codeOf(await api.request(null, 'POST', '/api/demo/login', { name: ' ' }))).toBe('INVALID_PAYLOAD');
+      });
+    });
+
+    describe('for the relay', () => {
+      test('tells who is a member of what, in one request, to service tokens of scope relay only', async () => {
+        const { id } = await newGroup('alice', ['bob']);
+        const gone = await newGroup('alice', ['bob']);
+        await api.request('alice', 'DELETE', `${GROUPS}/${gone.id}`);
+        const options = {
+          secret: TEST_SECRETS.RELAY_SERVICE_SECRET,
+          subject: 'relay',
+          audience: 'groupcast-api',
+        } as const;
+        const token = await signServiceToken({ ...options, scopes: ['relay'] });
+        const users = ['bob', 'eve'].map((userId) => ({ userId, groupIds: [id, gone.id, 'none'] }));
+        const ask = async (bearer: string) =>
+          api.request(null, 'POST', '/internal/memberships', { users }, { authorization: `Bearer ${bearer}` });
+        expect((await ask(token)).body).toEqual({
+          users: [
+            { userId: 'bob', groupIds: [id] },
+            { userId: 'eve', groupIds: [] },
+          ],
+        });
+        expect((await ask(await signServiceToken({ ...options, scopes: ['broadcast'] }))).status).toBe(403);
+        expect(
+          (await ask(await signServiceToken({ ...options, scopes: ['relay'], audience: 'groupcast-relay' }))).status,
+        ).toBe(401);
+        expect((await ask(await tokenFor('alice'))).status).toBe(401);
+      });
+    });
+
+    describe('HTTP', () => {
+      test('health, metrics and OpenAPI', async () => {
+        expect(await api.request(null, 'GET', '/livez')).toEqual({ status: 200, body: { status: 'live' } });
+        expect(await api.request(null, 'GET', '/readyz')).toEqual({ status: 200, body: { status: 'ready' } });
+        const metrics = await (await fetch(`${api.url}/metrics`)).text();
+        expect(metrics).toMatch(/groupcast_api_outbox_backlog_events \d/);
+        const proxied = await fetch(`${api.url}/metrics`, { headers: { 'x-forwarded-for': '203.0.113.7' } });
+        expect(proxied.status).toBe(401);
+        const { body } = await api.request<{ paths: Record<string, unknown> }>(null, 'GET', '/docs/json');
+        expect(Object.keys(body.paths)).toContain(`${GROUPS}/{groupId}/messages`);
+        expect(Object.keys(body.paths).filter((path) => path.startsWith('/internal'))).toEqual([]);
+      });
+
+      test('what does not exist, and ids that are none, are refused in the same shape', async () => {
+        expect(await api.request('alice', 'GET', '/api/nothing')).toMatchObject({
+          status: 404,
+          body: { error: { code: 'NOT_FOUND' } },
+        });
+        for (const id of ['a%20b', '__proto__', '%00', 'x'.repeat(129)]) {
+          expect(codeOf(await api.request('alice', 'GET', `${GROUPS}/${id}/messages`))).toBe('INVALID_PAYLOAD');
+        }
+      });
+
+      test('browsers of other origins get no CORS header', async () => {
+        const from = async (origin: string) =>
+          (await fetch(`${api.url}/livez`, { headers: { origin } })).headers.get('access-control-allow-origin');
+        expect([await from('http://localhost:5173'), await from('https://evil.example.com')]).toEqual([
+          'http://localhost:5173',
+          null,
+        ]);
+      });
+    });
+  });
+}

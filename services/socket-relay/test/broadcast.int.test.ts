@@ -1,0 +1,405 @@
+import { received, TEST_SECRETS, until } from '@groupcast/testing';
+import { signServiceToken } from '@groupcast/tokens';
+import fc from 'fast-check';
+import type { Socket } from 'socket.io-client';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
+
+let relay: RelayUnderTest;
+let serviceToken: string;
+let service: Socket;
+beforeAll(async () => {
+  relay = await startRelayUnderTest();
+  const options = { secret: TEST_SECRETS.RELAY_SERVICE_SECRET, subject: 'test' };
+  serviceToken = await signServiceToken({ ...options, scopes: ['broadcast', 'monitor'] });
+  service = relay.client({ token: serviceToken, type: 'api' });
+  await received(service, 'connect');
+});
+afterAll(async () => {
+  await relay.close();
+});
+
+async function post(path: string, body: unknown, token = serviceToken): Promise<{ status: number; body: unknown }> {
+  const response = await fetch(`${relay.internalUrl}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+    body: JSON.stringify(body),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+describe('a broadcast', () => {
+  test('reaches every member once, flat, with the envelope over the publisher’s fields', async () => {
+    const members = await Promise.all(['alice', 'bob'].map(async (user) => relay.member(user, ['b1'])));
+    const stranger = await relay.member('eve', ['b2']);
+    stranger.onAny((event: string) => expect.unreachable(event));
+    const heard = Promise.all(members.map(async (member) => received(member, 'new-message')));
+    const message = { id: 7, content: 'hi', groupId: 'forged', epoch: 'forged', seq: 99 };
+    const answer = await ask<{ position: { epoch: string } }>(service, 'api-broadcast-message', {
+      groupId: 'b1',
+      message,
+    });
+    expect(answer).toEqual({
+      ok: true,
+      id: '7',
+      groupId: 'b1',
+      position: { epoch: expect.any(String), seq: 1 },
+      duplicate: false,
+      recipients: { connections: 2, nodes: 1 },
+      warnings: [],
+    });
+    const { epoch } = (answer as { position: { epoch: string } }).position;
+    const event = { id: '7', content: 'hi', groupId: 'b1', epoch, seq: 1 };
+    expect(await heard).toEqual([event, event]);
+    await ask(stranger, 'leave-group', { groupId: 'x' });
+  });
+
+  test('to the number 1 and to the string "1" is to one group', async () => {
+    const member = await relay.member('alice', ['1']);
+    const groups: unknown[] = [];
+    member.on('new-message', ({ groupId, seq }: { groupId: unknown; seq: number }) => groups.push([groupId, seq]));
+    await ask(service, 'api-broadcast-message', { groupId: 1, message: { n: 1 } });
+    await ask(service, 'api-broadcast-message', { groupId: '1', message: { n: 2 } });
+    await post('/v1/broadcast', { groupId: 1, message: { n: 3 } });
+    await until('three messages', () => groups.length === 3);
+    expect(groups).toEqual([
+      ['1', 1],
+      ['1', 2],
+      ['1', 3],
+    ]);
+  });
+
+  test('with a position is accepted once, in order, and says where the log stands otherwise', async () => {
+    const send = async (id: string, seq: number, epoch = '1-x') =>
+      ask(service, 'api-broadcast-message', { groupId: 'b3', id, epoch, seq, message: {} });
+    expect(await send('a', 1)).toMatchObject({ duplicate: false });
+    expect(await send('a', 1)).toMatchObject({ duplicate: true });
+    expect(await send('z', 1)).toBe('CONFLICT');
+    expect(await send('c', 3)).toBe('POSITION_GAP');
+    const { body } = await post('/v1/broadcast', { groupId: 'b3', id: 'c', epoch: '1-x', seq: 3, message: {} });
+    expect(body).toMatchObject({
+      error: { code: 'POSITION_GAP', retryable: true, details: { head: { epoch: '1-x', seq: 1 } } },
+    });
+    expect(await send('b', 2)).toMatchObject({ duplicate: false });
+  });
+
+  test('without a position to a group that has them goes out live and says so', async () => {
+    const member = await relay.member('alice', ['b4']);
+    await ask(service, 'api-broadcast-message', { groupId: 'b4', id: 'a', epoch: '1-x', seq: 1, message: {} });
+    const heard = received(member, 'weather');
+    const answer = await ask(service, 'api-broadcast-message', {
+      groupId: 'b4',
+      event: 'weather',
+      message: { epoch: 'forged', seq: 5 },
+    });
+    expect(answer).toMatchObject({ position: null, warnings: ['UNPOSITIONED'] });
+    expect(await heard).toMatchObject({ epoch: null, seq: null });
+  });
+
+  test('can leave out one connection or one user', async () => {
+    const [alice, alice2, bob] = [
+      await relay.member('alice', ['b5']),
+      await relay.member('alice', ['b5']),
+      await relay.member('bob', ['b5']),
+    ];
+    const counts = [0, 0, 0];
+    for (const [index, socket] of [alice, alice2, bob].entries()) {
+      socket.on('new-message', () => {
+        counts[index] = (counts[index] ?? 0) + 1;
+      });
+    }
+    const send = async (except: object) =>
+      ask(service, 'api-broadcast-message', { groupId: 'b5', message: {}, ...except });
+    expect(await send({ exceptSocketId: alice.id })).toMatchObject({ recipients: { connections: 2, nodes: 1 } });
+    expect(await send({ exceptUserId: 'alice' })).toMatchObject({ recipients: { connections: 1, nodes: 1 } });
+    expect(await send({})).toMatchObject({ recipients: { connections: 3, nodes: 1 } });
+    await until('all of them', () => counts.join() === '1,2,3');
+  });
+
+  test('that nobody hears is never silent, and warns once a minute per group', async () => {
+    for (let n = 0; n < 3; n += 1) {
+      const answer = await ask(service, 'api-broadcast-message', { groupId: 'empty', message: { n } });
+      expect(answer).toMatchObject({ recipients: { connections: 0, nodes: 0 }, warnings: ['NO_RECIPIENTS'] });
+    }
+    const lines = relay.logged.filter(({ code, msg }) => code === 'NO_RECIPIENTS' && msg.includes('group empty'));
+    expect(lines).toHaveLength(1);
+    expect(relay.logged.filter(({ msg }) => msg.includes('in group empty: broadcast to 0 connections'))).toHaveLength(
+      3,
+    );
+  });
+
+  test('may not use the name of an event that is the relay’s or Socket.IO’s own', async () => {
+    for (const event of [
+      'session-ending',
+      'joined-groups',
+      'connect',
+      'disconnect',
+      'api-x',
+      'a b',
+      '',
+      'x'.repeat(65),
+    ]) {
+      expect(await ask(service, 'api-broadcast-message', { groupId: 'b6', event, message: {} })).toBe(
+        'INVALID_PAYLOAD',
+      );
+    }
+  });
+
+  test('carries JSON and nothing else', async () => {
+    for (const message of [Buffer.from('x'), { nested: Buffer.from('x') }, [1], 'text', null, 7, undefined]) {
+      expect(await ask(service, 'api-broadcast-message', { groupId: 'b6', message })).toBe('INVALID_PAYLOAD');
+    }
+  });
+});
+
+describe('a batch', () => {
+  test('answers item by item: a bad one fails alone', async () => {
+    const items = [
+      { groupId: 'c1', id: 'a', message: {} },
+      { groupId: 'no such id!', message: {} },
+      { groupId: 'c1', id: 'b', message: {} },
+    ];
+    const answer = await ask<{ results: unknown[] }>(service, 'api-broadcast-batch', { items });
+    expect(answer).toMatchObject({
+      results: [
+        { ok: true, position: { seq: 1 } },
+        { ok: false, error: { code: 'INVALID_PAYLOAD' } },
+        { ok: true, position: { seq: 2 } },
+      ],
+    });
+  });
+
+  test('after a retryable failure the group’s later items fail too, other groups go on', async () => {
+    const item = (groupId: string, seq: number) => ({
+      groupId,
+      id: `${groupId}-${seq}`,
+      epoch: '1-x',
+      seq,
+      message: {},
+    });
+    const items = [item('c2', 1), item('c2', 3), item('c2', 2), item('c3', 1)];
+    const answer = await ask(service, 'api-broadcast-batch', { items });
+    expect(answer).toMatchObject({
+      results: [
+        { ok: true },
+        { error: { code: 'POSITION_GAP' } },
+        { error: { code: 'POSITION_GAP', retryable: true } },
+        { ok: true },
+      ],
+    });
+  });
+
+  test('has bounds', async () => {
+    const items = Array.from({ length: 1_001 }, () => ({ groupId: 'c4', message: {} }));
+    expect(await ask(service, 'api-broadcast-batch', { items })).toBe('INVALID_PAYLOAD');
+    const large = Array.from({ length: 15 }, () => ({ groupId: 'c4', message: { text: 'x'.repeat(62_000) } }));
+    expect(await ask(service, 'api-broadcast-batch', { items: large })).toBe('PAYLOAD_TOO_LARGE');
+  });
+});
+
+describe('fuzzed', () => {
+  const arbitraryId = fc.oneof(
+    fc.string({ maxLength: 140 }),
+    fc.integer(),
+    fc.double(),
+    fc.jsonValue(),
+    fc.stringMatching(/^[A-Za-z0-9_.:~-]{1,128}$/),
+    fc.constantFrom('__proto__', 'constructor', 'group-1', 'user-1', '.', '..', '', 'a'.repeat(129), 2 ** 53),
+  );
+  const valid = (id: unknown): boolean =>
+    typeof id === 'number'
+      ? Number.isSafeInteger(id) && id >= 0
+      : typeof id === 'string' && /^[A-Za-z0-9_.:~-]{1,128}$/.test(id) && !['.', '..', '__proto__'].includes(id);
+
+  test('group ids are accepted exactly as the contract says, and answered as strings', async () => {
+    await fc.assert(
+      fc.asyncProperty(arbitraryId, async (groupId) => {
+        const answer = await ask<{ groupId: string }>(service, 'api-broadcast-message', { groupId, message: {} });
+        if (valid(groupId)) expect(answer).toMatchObject({ groupId: String(groupId) });
+        else expect(answer).toBe('INVALID_PAYLOAD');
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('whatever a user or a back end sends is answered, and the relay goes on', async () => {
+    const alice = await relay.member('alice', ['1']);
+    const events = fc.constantFrom(
+      'join-group',
+      'leave-group',
+      'refresh-token',
+      'api-broadcast-message',
+      'nonsense',
+      '__proto__',
+    );
+    await fc
+      .assert(
+        fc.asyncProperty(events, fc.anything({ withNullPrototype: false }), async (event, payload) => {
+          let sendable: unknown;
+          try {
+            sendable = JSON.parse(JSON.stringify(payload) ?? 'null');
+          } catch {
+            return;
+          }
+          const answer = await ask(alice, event, sendable);
+          expect(typeof answer === 'string' ? answer : answer['ok']).toBeTruthy();
+          expect(answer).not.toBe('INTERNAL');
+        }),
+        { numRuns: 200 },
+      )
+      .catch((error: Error) => {
+        // More than 50 a second is refused as well, which is an answer.
+        if (!error.message.includes('RATE_LIMITED')) throw error;
+      });
+    await fc.assert(
+      fc.asyncProperty(fc.jsonValue(), async (payload) => {
+        const event = 'api-broadcast-batch';
+        expect(await ask(service, event, payload)).not.toBe('INTERNAL');
+        expect(await ask(service, 'api-remove-members', payload)).not.toBe('INTERNAL');
+        expect((await post('/v1/notify', payload)).status).toBeLessThan(500);
+      }),
+      { numRuns: 100 },
+    );
+    expect(await ask(service, 'api-broadcast-message', { groupId: '1', message: {} })).toMatchObject({ groupId: '1' });
+  });
+});
+
+describe('the HTTP twins', () => {
+  test('do the same as the socket’s events, in the contract’s error shape', async () => {
+    const carol = await relay.member('carol', ['h1']);
+    const heard = received(carol, 'new-message');
+    expect(await post('/v1/broadcast', { groupId: 'h1', message: { text: 'hi' } })).toMatchObject({
+      status: 200,
+      body: { ok: true, groupId: 'h1', recipients: { connections: 1, nodes: 1 } },
+    });
+    expect(await heard).toMatchObject({ text: 'hi', seq: 1 });
+    expect(await post('/v1/batch', { items: [{ groupId: 'h1', message: {} }] })).toMatchObject({
+      body: { results: [{ ok: true }] },
+    });
+    expect(await post('/v1/notify', { userIds: ['carol'], event: 'x', data: {} })).toMatchObject({
+      body: { recipients: 1 },
+    });
+    expect(await post('/v1/members/add', { groupId: 'h2', userIds: ['carol'] })).toMatchObject({
+      status: 200,
+      body: { ok: true },
+    });
+    expect(await post('/v1/members/remove', { groupId: 'h2', userIds: ['carol'] })).toMatchObject({ status: 200 });
+    expect(await post('/v1/disconnect', { userIds: ['carol'], code: 'BYE' })).toMatchObject({
+      body: { connections: 1 },
+    });
+    expect(await post('/v1/broadcast', { groupId: [], message: {} })).toMatchObject({
+      status: 400,
+      body: { error: { code: 'INVALID_PAYLOAD', retryable: false, message: expect.stringContaining('groupId') } },
+    });
+    const large = { groupId: 'h1', message: { text: 'x'.repeat(65_537) } };
+    expect(await post('/v1/broadcast', large)).toMatchObject({
+      status: 413,
+      body: { error: { code: 'PAYLOAD_TOO_LARGE' } },
+    });
+    const huge = { groupId: 'h1', message: { text: 'x'.repeat(1_200_000) } };
+    expect(await post('/v1/broadcast', huge)).toMatchObject({
+      status: 413,
+      body: { error: { code: 'PAYLOAD_TOO_LARGE' } },
+    });
+  });
+
+  test('need a service token with the scope', async () => {
+    const options = { secret: TEST_SECRETS.RELAY_SERVICE_SECRET, subject: 'test' };
+    expect(await post('/v1/broadcast', {}, 'nonsense')).toMatchObject({
+      status: 401,
+      body: { error: { code: 'SERVICE_TOKEN_INVALID' } },
+    });
+    const monitor = await signServiceToken({ ...options, scopes: ['monitor'] });
+    expect(await post('/v1/broadcast', {}, monitor)).toMatchObject({
+      status: 403,
+      body: { error: { code: 'FORBIDDEN' } },
+    });
+    const forApi = await signServiceToken({ ...options, scopes: ['broadcast'], audience: 'groupcast-api' });
+    expect(await post('/v1/broadcast', {}, forApi)).toMatchObject({ status: 401 });
+  });
+
+  test('history reads what the log holds', async () => {
+    for (const n of [1, 2, 3]) await post('/v1/broadcast', { groupId: 'h3', message: { n } });
+    const headers = { authorization: `Bearer ${serviceToken}` };
+    const response = await fetch(`${relay.internalUrl}/v1/groups/h3/history?since=1&limit=1`, { headers });
+    expect(await response.json()).toMatchObject({
+      ok: true,
+      floor: 0,
+      more: true,
+      events: [{ n: 2, seq: 2, event: 'new-message' }],
+    });
+    expect(await ask(service, 'api-get-history', { groupId: 'h3', since: 2 })).toMatchObject({
+      more: false,
+      events: [{ n: 3 }],
+    });
+    expect((await fetch(`${relay.internalUrl}/v1/groups/h3/history?limit=x`, { headers })).status).toBe(400);
+  });
+
+  test('are described by OpenAPI', async () => {
+    const response = await fetch(`${relay.internalUrl}/docs/json`);
+    const { paths } = (await response.json()) as { paths: Record<string, unknown> };
+    const documented = [
+      '/v1/broadcast',
+      '/v1/batch',
+      '/v1/notify',
+      '/v1/members/add',
+      '/v1/members/remove',
+      '/v1/disconnect',
+    ];
+    expect(Object.keys(paths)).toEqual(expect.arrayContaining(documented));
+    expect(JSON.stringify(paths['/v1/broadcast'])).toContain('exceptUserId');
+  });
+});
+
+describe('health and metrics', () => {
+  test('the public port says what it is, and nothing else', async () => {
+    const banner = await fetch(relay.url);
+    expect([banner.status, await banner.text()]).toEqual([200, 'Groupcast relay is running\n']);
+    expect((await fetch(`${relay.url}/livez`)).status).toBe(200);
+    expect((await fetch(`${relay.url}/metrics`)).status).toBe(404);
+    expect((await fetch(`${relay.url}/v1/info`)).status).toBe(404);
+  });
+
+  test('the internal port tells live, ready and the counters', async () => {
+    expect((await fetch(`${relay.internalUrl}/livez`)).status).toBe(200);
+    expect(await (await fetch(`${relay.internalUrl}/readyz`)).json()).toEqual({ status: 'ready' });
+    const metrics = await (await fetch(`${relay.internalUrl}/metrics`)).text();
+    expect(metrics).toMatch(/groupcast_relay_broadcasts_total\{outcome="appended"\} \d+/);
+    expect(metrics).toMatch(/groupcast_relay_connections\{type="api"\} 2/);
+  });
+});
+
+describe('a monitor', () => {
+  test('sees who is connected, joins, broadcasts and refusals; and may not broadcast', async () => {
+    const alice = await relay.member('alice', ['m1']);
+    const monitor = relay.client({ token: serviceToken, type: 'monitor' });
+    const events: { kind: string }[] = [];
+    monitor.on('monitor-event', (event: { kind: string }) => events.push(event));
+    expect(await received(monitor, 'monitor-snapshot')).toMatchObject({
+      connections: expect.arrayContaining([
+        { socketId: alice.id, userId: 'alice', transport: 'websocket', groups: ['m1'] },
+      ]),
+    });
+    await relay.broadcaster.broadcastMessage({ groupId: 'm1', message: { secret: 'not for monitors' } });
+    relay.client({ token: 'wrong' });
+    alice.close();
+    await until('four kinds', () =>
+      ['broadcast', 'refused', 'disconnected'].every((kind) => events.some((event) => event.kind === kind)),
+    );
+    expect(JSON.stringify(events)).not.toContain('not for monitors');
+    expect(await ask(monitor, 'api-broadcast-message', { groupId: 'm1', message: {} })).toBe('UNKNOWN_EVENT');
+  });
+});
+
+describe('stopping', () => {
+  test('tells every connection when to come back, lets it go, and refuses new ones meanwhile', async () => {
+    const stopping = await startRelayUnderTest({ SHUTDOWN_DRAIN_SECONDS: '1' });
+    const members = await Promise.all(Array.from({ length: 8 }, (_, n) => stopping.member(`u${n}`, ['1'])));
+    const endings = Promise.all(members.map(async (member) => received(member, 'session-ending')));
+    const closed = Promise.all(members.map(async (member) => received<string>(member, 'disconnect')));
+    await stopping.stop();
+    for (const ending of await endings) expect(ending).toMatchObject({ code: 'SERVER_DRAINING', next: 'reconnect' });
+    expect(new Set(await closed)).toEqual(new Set(['transport close']));
+    await stopping.close();
+  });
+});

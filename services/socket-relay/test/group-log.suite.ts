@@ -1,0 +1,179 @@
+import type { GroupEvent, JsonObject, Position } from '@groupcast/shared';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { AppendOutcome, GroupLog } from '../src/group-log/group-log.ts';
+
+export interface GroupLogLimits {
+  size: number;
+  bytes: number;
+  ttlMs: number;
+  totalBytes: number;
+}
+
+/** What every backend of the group log promises. `create` gets a clock that the suite moves. */
+export function describeGroupLog(
+  backend: string,
+  create: (limits: GroupLogLimits, now: () => number) => GroupLog | Promise<GroupLog>,
+): void {
+  describe(`group log on ${backend}`, () => {
+    const limits: GroupLogLimits = { size: 10, bytes: 100_000, ttlMs: 60_000, totalBytes: 1_000_000 };
+    let clock = Date.UTC(2026, 0, 1);
+    let log: GroupLog;
+
+    beforeEach(async () => {
+      log = await create(limits, () => clock);
+    });
+    afterEach(async () => {
+      await log.close();
+    });
+
+    async function append(id: string, position?: Position, message: JsonObject = { text: id }): Promise<AppendOutcome> {
+      return log.append({ groupId: 'g', id, event: 'new-message', message, ...(position ? { position } : {}) });
+    }
+    const at = (seq: number, epoch = '1-a'): Position => ({ epoch, seq });
+    const seqs = (events: readonly GroupEvent[]): number[] => events.map(({ seq }) => seq);
+
+    test('a group nobody wrote to has no position', async () => {
+      expect(await log.head('g')).toBeNull();
+      expect(await log.read('g', 0, 10)).toEqual({ head: null, floor: 0, events: [], more: false });
+    });
+
+    describe('for publishers that send no position', () => {
+      test('numbers events 1, 2, 3 in one epoch', async () => {
+        const outcomes = [await append('a'), await append('b'), await append('c')];
+        const epoch = (await log.head('g'))?.epoch ?? '';
+        expect(epoch).toMatch(/^\d+-\w+$/);
+        expect(outcomes).toEqual([1, 2, 3].map((seq) => ({ outcome: 'appended', position: { epoch, seq } })));
+      });
+
+      test('knows an id it has seen, and says where it stands', async () => {
+        await append('a');
+        const first = await append('b');
+        await append('c');
+        expect(await append('b')).toEqual({ ...first, outcome: 'duplicate' });
+        expect((await log.head('g'))?.seq).toBe(3);
+      });
+
+      test('keeps appends that are called together in the order of the calls', async () => {
+        await Promise.all(['a', 'b', 'c', 'd'].map(async (id) => append(id)));
+        const { events } = await log.read('g', 0, 10);
+        expect(events.map(({ id }) => id)).toEqual(['a', 'b', 'c', 'd']);
+      });
+
+      test('keeps nothing in a group whose positions are the publisher’s', async () => {
+        await append('a', at(1));
+        expect(await append('b')).toEqual({ outcome: 'unpositioned' });
+        expect(await log.head('g')).toEqual(at(1));
+      });
+    });
+
+    describe('for a publisher that is the authority of positions', () => {
+      test('an empty log accepts any first position', async () => {
+        expect(await append('x', at(42))).toEqual({ outcome: 'appended', position: at(42) });
+        expect(await log.read('g', 0, 10)).toMatchObject({ floor: 41, head: at(42) });
+      });
+
+      test('accepts exactly the next position', async () => {
+        await append('a', at(1));
+        expect(await append('b', at(2))).toEqual({ outcome: 'appended', position: at(2) });
+        expect(await append('d', at(4))).toEqual({ outcome: 'gap', head: at(2) });
+        expect(await append('c', at(3))).toEqual({ outcome: 'appended', position: at(3) });
+      });
+
+      test('the same id at its position is a duplicate, another id a conflict', async () => {
+        await append('a', at(1));
+        await append('b', at(2));
+        expect(await append('a', at(1))).toEqual({ outcome: 'duplicate', position: at(1) });
+        expect(await append('z', at(2))).toEqual({ outcome: 'conflict', head: at(2) });
+      });
+
+      test('below the floor every position is a duplicate, however old', async () => {
+        for (let seq = 1; seq <= 25; seq += 1) await append(`m${seq}`, at(seq));
+        expect(await append('m3', at(3))).toEqual({ outcome: 'duplicate', position: at(3) });
+        expect(await append('anything', at(2))).toEqual({ outcome: 'duplicate', position: at(2) });
+      });
+
+      test('a higher generation replaces the log, a lower or equal one is a conflict', async () => {
+        await append('a', at(1));
+        await append('b', at(2));
+        expect(await append('c', at(2, '2-b'))).toEqual({ outcome: 'appended', position: at(2, '2-b') });
+        expect(await log.read('g', 0, 10)).toMatchObject({ floor: 1, head: at(2, '2-b'), events: [{ id: 'c' }] });
+        expect(await append('d', at(3))).toEqual({ outcome: 'conflict', head: at(2, '2-b') });
+        expect(await append('d', at(3, '2-other'))).toEqual({ outcome: 'conflict', head: at(2, '2-b') });
+      });
+
+      test('generations compare as numbers', async () => {
+        await append('a', at(1, '9-a'));
+        expect(await append('b', at(1, '10-a'))).toMatchObject({ outcome: 'appended' });
+      });
+
+      test('cannot take over an epoch that the relay numbers', async () => {
+        await append('a');
+        const head = await log.head('g');
+        expect(await append('b', { epoch: head?.epoch ?? '', seq: 2 })).toEqual({ outcome: 'conflict', head });
+      });
+    });
+
+    describe('reading', () => {
+      test('returns the events as the socket shows them, plus their name, with the envelope winning', async () => {
+        await append('a', at(1), { text: 'hi', id: 'forged', groupId: 'other', seq: 99, event: 'forged' });
+        const { events } = await log.read('g', 0, 10);
+        expect(events).toEqual([{ text: 'hi', event: 'new-message', id: 'a', groupId: 'g', epoch: '1-a', seq: 1 }]);
+      });
+
+      test('pages from a position, oldest first, and says whether there is more', async () => {
+        for (let seq = 1; seq <= 7; seq += 1) await append(`m${seq}`, at(seq));
+        const first = await log.read('g', 2, 3);
+        expect([seqs(first.events), first.more]).toEqual([[3, 4, 5], true]);
+        const second = await log.read('g', 5, 3);
+        expect([seqs(second.events), second.more]).toEqual([[6, 7], false]);
+        expect((await log.read('g', 7, 3)).events).toEqual([]);
+      });
+
+      test('stays contiguous up to the head while it is trimmed', async () => {
+        for (let seq = 1; seq <= 95; seq += 1) await append(`m${seq}`, at(seq));
+        const { floor, head, events } = await log.read('g', 0, 1_000);
+        expect(head).toEqual(at(95));
+        expect(events.length).toBeLessThanOrEqual(limits.size);
+        expect(seqs(events)).toEqual(Array.from({ length: 95 - floor }, (_, index) => floor + 1 + index));
+      });
+    });
+
+    describe('bounds', () => {
+      test('one group holds at most HISTORY_BYTES', async () => {
+        const text = 'x'.repeat(40_000);
+        for (let seq = 1; seq <= 5; seq += 1) await append(`m${seq}`, at(seq), { text });
+        const { floor, head } = await log.read('g', 0, 10);
+        expect(head).toEqual(at(5));
+        expect(floor).toBeGreaterThanOrEqual(3);
+        expect(log.stats().bytes).toBeLessThanOrEqual(limits.bytes);
+      });
+
+      test('all groups together hold at most HISTORY_TOTAL_BYTES, and the quietest lose first', async () => {
+        const message = { text: 'x'.repeat(30_000) };
+        for (let group = 1; group <= 60; group += 1) {
+          await log.append({ groupId: `g${group}`, id: 'a', event: 'e', message, position: at(1) });
+        }
+        expect(log.stats().bytes).toBeLessThanOrEqual(limits.totalBytes);
+        expect((await log.read('g1', 0, 1)).events).toEqual([]);
+        expect((await log.read('g60', 0, 1)).events).toHaveLength(1);
+        expect(await log.head('g1')).toEqual(at(1));
+      });
+
+      test('after the TTL the events are gone; head and epoch stay', async () => {
+        await append('a', at(1));
+        await append('b', at(2));
+        clock += limits.ttlMs + 1;
+        expect(await log.read('g', 0, 10)).toEqual({ head: at(2), floor: 2, events: [], more: false });
+        expect(await append('c', at(3))).toEqual({ outcome: 'appended', position: at(3) });
+        expect(await append('e', at(5))).toMatchObject({ outcome: 'gap' });
+      });
+    });
+
+    test('groups do not share anything', async () => {
+      await log.append({ groupId: 'one', id: 'a', event: 'e', message: {}, position: at(1) });
+      await log.append({ groupId: 'two', id: 'a', event: 'e', message: {}, position: at(9, '5-z') });
+      expect(await log.head('one')).toEqual(at(1));
+      expect(await log.head('two')).toEqual(at(9, '5-z'));
+    });
+  });
+}

@@ -1,0 +1,250 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { MembershipQuery } from '@groupcast/shared';
+import { received, TEST_SECRETS, tokenFor, tokenWith, until } from '@groupcast/testing';
+import { createServiceTokenVerifier } from '@groupcast/tokens';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
+
+const now = (): number => Math.floor(Date.now() / 1_000);
+
+/** An API whose answers the test decides; it lets nobody in but the relay. */
+interface ApiStub {
+  url: string;
+  members: Set<string>;
+  queries: MembershipQuery[];
+  mode: 'answer' | 'fail' | 'hang';
+  release(): void;
+  close(): Promise<void>;
+}
+
+async function startApiStub(): Promise<ApiStub> {
+  const verifier = createServiceTokenVerifier({ secret: TEST_SECRETS.RELAY_SERVICE_SECRET, audience: 'groupcast-api' });
+  const held: (() => void)[] = [];
+  const server: Server = createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const { scopes } = await verifier.verify(request.headers.authorization?.replace('Bearer ', ''), 'relay');
+    expect([...scopes]).toEqual(['relay']);
+    const query = JSON.parse(Buffer.concat(chunks).toString()) as MembershipQuery;
+    stub.queries.push(query);
+    const answer = (): void => {
+      if (stub.mode === 'fail') {
+        response.writeHead(500).end();
+        return;
+      }
+      const users = query.users.map(({ userId, groupIds }) => ({
+        userId,
+        groupIds: groupIds.filter((groupId) => stub.members.has(`${userId} ${groupId}`)),
+      }));
+      response.setHeader('content-type', 'application/json').end(JSON.stringify({ users }));
+    };
+    if (stub.mode === 'hang') held.push(answer);
+    else answer();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const stub: ApiStub = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    members: new Set(),
+    queries: [],
+    mode: 'answer',
+    release() {
+      stub.mode = 'answer';
+      for (const answer of held.splice(0)) answer();
+    },
+    async close() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+  return stub;
+}
+
+describe('membership', () => {
+  let api: ApiStub;
+  let relay: RelayUnderTest;
+  beforeEach(async () => {
+    api = await startApiStub();
+    relay = await startRelayUnderTest({ API_URL: api.url });
+  });
+  afterEach(async () => {
+    await relay.close();
+    await api.close();
+  });
+
+  const broadcast = async (groupId: string, text: string) =>
+    relay.broadcaster.broadcastMessage({ groupId, message: { text } });
+
+  test('a claim of a fresh token is believed without asking', async () => {
+    await relay.member('alice', ['1', '2']);
+    expect(api.queries).toEqual([]);
+  });
+
+  test('a join of a group the token does not name is the API’s to decide', async () => {
+    api.members.add('alice 5');
+    const alice = await relay.member('alice');
+    expect(await ask(alice, 'join-group', { groupId: 5 })).toMatchObject({
+      groupId: '5',
+      position: null,
+      recovered: false,
+    });
+    expect(await ask(alice, 'join-group', { groupId: 6 })).toBe('NOT_A_MEMBER');
+    expect((await broadcast('5', 'x')).recipients).toEqual({ connections: 1, nodes: 1 });
+  });
+
+  test('while the API fails or is silent, a join is refused as retryable after 3 s at most', async () => {
+    const alice = await relay.member('alice');
+    api.mode = 'fail';
+    expect(await ask(alice, 'join-group', { groupId: '5' })).toBe('API_UNAVAILABLE');
+    api.mode = 'hang';
+    expect(await ask(alice, 'join-group', { groupId: '5' })).toBe('API_UNAVAILABLE');
+  });
+
+  test('what the API is asked about together travels together', async () => {
+    for (let user = 0; user < 20; user += 1) api.members.add(`u${user} 5`);
+    const members = await Promise.all(Array.from({ length: 20 }, (_, user) => relay.member(`u${user}`)));
+    const answers = await Promise.all(members.map((member) => ask(member, 'join-group', { groupId: '5' })));
+    for (const answer of answers) expect(answer).toMatchObject({ groupId: '5' });
+    expect(api.queries.length).toBeLessThan(20);
+  });
+
+  test('an added member’s live connections are in before the call is answered', async () => {
+    const [one, two] = [await relay.member('alice'), await relay.member('alice')];
+    const joined = Promise.all([received(one, 'joined-groups'), received(two, 'joined-groups')]);
+    await relay.broadcaster.addMembers({ groupId: '1', userIds: ['alice', 'nobody'] });
+    expect((await broadcast('1', 'x')).recipients.connections).toBe(2);
+    expect(await joined).toEqual([
+      { groups: [{ groupId: '1', position: null }] },
+      { groups: [{ groupId: '1', position: null }] },
+    ]);
+  });
+
+  test('a removed member hears why, receives nothing more, and an old token does not bring it back', async () => {
+    api.members.add('alice 2');
+    const alice = await relay.member('alice', ['1', '2']);
+    const heard: unknown[] = [];
+    alice.on('new-message', (message) => heard.push(message));
+    const left = received(alice, 'left-groups');
+    await relay.broadcaster.removeMembers({ groupId: '1', userIds: ['alice'] });
+    expect(await left).toEqual({ groups: ['1'], reason: 'member-removed' });
+    expect((await broadcast('1', 'secret')).warnings).toEqual(['NO_RECIPIENTS']);
+    expect(await ask(alice, 'join-group', { groupId: '1' })).toBe('NOT_A_MEMBER');
+
+    const token = await tokenWith({ sub: 'alice', groups: ['1', '2'], iat: now() - 5, exp: now() + 600 });
+    const again = relay.client({ token });
+    expect(await received(again, 'joined-groups')).toMatchObject({ groups: [{ groupId: '2' }] });
+    expect((await broadcast('1', 'secret')).recipients.connections).toBe(0);
+    expect(heard).toEqual([]);
+
+    await relay.broadcaster.addMembers({ groupId: '1', userIds: ['alice'] });
+    expect((await broadcast('1', 'welcome back')).recipients.connections).toBe(2);
+  });
+
+  test('a token from before this relay started is confirmed with the API', async () => {
+    api.members.add('alice 1');
+    const token = await tokenWith({ sub: 'alice', groups: ['1', '2'], iat: now() - 100, exp: now() + 600 });
+    const alice = relay.client({ token });
+    expect(await received(alice, 'joined-groups')).toEqual({ groups: [{ groupId: '1', position: null }] });
+    expect(api.queries).toEqual([{ users: [{ userId: 'alice', groupIds: ['1', '2'] }] }]);
+  });
+
+  test('… and while the API is away it connects, is in no such group, and joins by itself when the API is back', async () => {
+    api.mode = 'fail';
+    api.members.add('alice 1');
+    const token = await tokenWith({ sub: 'alice', groups: ['1', '2'], iat: now() - 100, exp: now() + 600 });
+    const alice = relay.client({ token });
+    expect(await received(alice, 'joined-groups')).toEqual({ groups: [] });
+    expect((await broadcast('1', 'x')).recipients.connections).toBe(0);
+    const joined = received(alice, 'joined-groups', 20_000);
+    api.mode = 'answer';
+    expect(await joined).toMatchObject({ groups: [{ groupId: '1' }] });
+    expect((await broadcast('1', 'y')).recipients.connections).toBe(1);
+  });
+
+  test('a removal that happens while the API is being asked wins over its answer', async () => {
+    api.members.add('alice 5');
+    const alice = await relay.member('alice');
+    api.mode = 'hang';
+    const answer = ask(alice, 'join-group', { groupId: '5' });
+    await until('the question', () => api.queries.length === 1);
+    await relay.broadcaster.removeMembers({ groupId: '5', userIds: ['alice'] });
+    api.release();
+    expect(await answer).toBe('NOT_A_MEMBER');
+    expect((await broadcast('5', 'x')).recipients.connections).toBe(0);
+  });
+
+  test('disconnecting a user ends every session, and revokes older tokens', async () => {
+    const alice = await relay.member('alice', ['1']);
+    const old = await tokenWith({ sub: 'alice', iat: now() - 10, exp: now() + 600 });
+    const [ending, closed] = [received(alice, 'session-ending'), received(alice, 'disconnect')];
+    const revokeBefore = now() - 5;
+    const input = { userIds: ['alice'], code: 'BANNED', message: 'by an admin', revokeBefore };
+    expect(await relay.broadcaster.disconnectUsers(input)).toEqual({ connections: 1 });
+    expect(await ending).toEqual({ code: 'BANNED', message: 'by an admin', next: 'stop', retryAfterMs: 0 });
+    expect(await closed).toBe('io server disconnect');
+    const error = await received<Error & { data: { code: string } }>(relay.client({ token: old }), 'connect_error');
+    expect(error.data.code).toBe('TOKEN_REVOKED');
+    await relay.member('alice');
+  });
+
+  test('notifications reach every connection of a user and nobody else', async () => {
+    const [one, two, bob] = [await relay.member('alice'), await relay.member('alice'), await relay.member('bob')];
+    const heard = Promise.all([received(one, 'invoice-paid'), received(two, 'invoice-paid')]);
+    bob.onAny((event: string) => expect.unreachable(event));
+    const input = { userIds: ['alice', 'alice', 'nobody'], event: 'invoice-paid', data: { id: 7 } };
+    expect(await relay.broadcaster.notifyUsers(input)).toEqual({ recipients: 2 });
+    expect(await heard).toEqual([{ id: 7 }, { id: 7 }]);
+    await ask(bob, 'leave-group', { groupId: 'x' });
+  });
+});
+
+describe('tokens of live connections', () => {
+  let relay: RelayUnderTest;
+  beforeEach(async () => {
+    relay = await startRelayUnderTest();
+  });
+  afterEach(async () => {
+    await relay.close();
+  });
+
+  test('a client is told before its token expires, and closed so that a stock client comes back', async () => {
+    // A clock tolerance of 5 s lets a token in that has just expired: the session ends at once.
+    const token = await tokenFor('alice', ['1'], 2);
+    const alice = relay.client({ token });
+    await received(alice, 'joined-groups');
+    const endings: { next: string; code: string }[] = [];
+    alice.on('session-ending', (ending) => endings.push(ending));
+    expect(await received<string>(alice, 'disconnect', 8_000)).toBe('transport close');
+    expect(endings.map(({ code, next }) => [code, next])).toEqual([
+      ['TOKEN_EXPIRED', 'refresh-token'],
+      ['TOKEN_EXPIRED', 'reconnect'],
+    ]);
+  });
+
+  test('a refreshed token keeps the connection, joins what is new in it and leaves what is missing', async () => {
+    const alice = relay.client({ token: await tokenFor('alice', ['1', '2'], 2) });
+    await received(alice, 'joined-groups');
+    await received(alice, 'session-ending');
+    const changes = Promise.all([received(alice, 'left-groups'), received(alice, 'joined-groups')]);
+    const answer = await ask<{ groups: string[]; expiresAt: number }>(alice, 'refresh-token', {
+      token: await tokenFor('alice', ['2', '3'], 600),
+    });
+    expect(answer).toMatchObject({ groups: ['2', '3'], expiresAt: expect.any(Number) });
+    expect(await changes).toEqual([
+      { groups: ['1'], reason: 'token-refreshed' },
+      { groups: [{ groupId: '3', position: null }] },
+    ]);
+    // Past the end of the first token.
+    const end = now() + 3;
+    await until('the first token to be over', () => now() >= end);
+    expect(alice.connected).toBe(true);
+  });
+
+  test('another user’s token refreshes nothing', async () => {
+    const alice = await relay.member('alice', ['1']);
+    expect(await ask(alice, 'refresh-token', { token: await tokenFor('bob', ['1']) })).toBe('FORBIDDEN');
+    expect(await ask(alice, 'refresh-token', { token: 'nonsense' })).toBe('TOKEN_INVALID');
+    expect(await ask(alice, 'refresh-token', {})).toBe('INVALID_PAYLOAD');
+    expect(alice.connected).toBe(true);
+  });
+});

@@ -1,0 +1,257 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { received, TEST_SECRETS, tokenFor, tokenWith, until } from '@groupcast/testing';
+import { signConnectionToken, signServiceToken } from '@groupcast/tokens';
+import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from 'jose';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ask, type RelayUnderTest, refusal, startRelayUnderTest } from './relay-harness.ts';
+
+const now = (): number => Math.floor(Date.now() / 1_000);
+const base64url = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+describe('the relay refuses, each with its code', () => {
+  let relay: RelayUnderTest;
+  beforeAll(async () => {
+    relay = await startRelayUnderTest({ SOCKET_CORS_ORIGIN: 'https://app.example.com' });
+  });
+  afterAll(async () => {
+    await relay.close();
+  });
+
+  test('no token at all', async () => {
+    expect(await refusal(relay.client({}))).toBe('TOKEN_MISSING');
+  });
+
+  test('the literal that everybody knows', async () => {
+    expect(await refusal(relay.client({ token: 'api-server', type: 'api' }))).toBe('SERVICE_TOKEN_INVALID');
+  });
+
+  test('a user’s token on a connection of type api or monitor', async () => {
+    const token = await tokenFor('alice', ['1']);
+    expect(await refusal(relay.client({ token, type: 'api' }))).toBe('SERVICE_TOKEN_INVALID');
+    expect(await refusal(relay.client({ token, type: 'monitor' }))).toBe('SERVICE_TOKEN_INVALID');
+  });
+
+  test('a service token as a user’s, and one without the scope', async () => {
+    const options = { secret: TEST_SECRETS.RELAY_SERVICE_SECRET, subject: 'test' };
+    const monitor = await signServiceToken({ ...options, scopes: ['monitor'] });
+    expect(await refusal(relay.client({ token: monitor }))).toBe('TOKEN_INVALID');
+    expect(await refusal(relay.client({ token: monitor, type: 'api' }))).toBe('SERVICE_TOKEN_INVALID');
+  });
+
+  test('an expired token, and an expired token of another secret', async () => {
+    const claims = { sub: 'alice', iat: now() - 100, exp: now() - 50 };
+    expect(await refusal(relay.client({ token: await tokenWith(claims) }))).toBe('TOKEN_EXPIRED');
+    expect(await refusal(relay.client({ token: await tokenWith(claims, 'another secret') }))).toBe('TOKEN_INVALID');
+  });
+
+  test('alg: none', async () => {
+    const claims = { sub: 'alice', iat: now(), exp: now() + 60, groups: ['1'] };
+    const token = `${base64url({ alg: 'none', typ: 'JWT' })}.${base64url(claims)}.`;
+    expect(await refusal(relay.client({ token }))).toBe('TOKEN_INVALID');
+  });
+
+  test('a token that is no string, and a type that is none', async () => {
+    expect(await refusal(relay.client({ token: { sub: 'alice' } }))).toBe('TOKEN_INVALID');
+    expect(await refusal(relay.client({ token: await tokenFor('alice'), type: 'admin' }))).toBe('INVALID_PAYLOAD');
+  });
+
+  test('a token in the query string, valid or not', async () => {
+    const token = await tokenFor('alice');
+    expect(await refusal(relay.client({}, { query: { token } }))).toBe('TOKEN_IN_QUERY');
+    expect(await refusal(relay.client({ token }, { query: { token }, transports: ['polling'] }))).toBe(
+      'TOKEN_IN_QUERY',
+    );
+  });
+
+  test.each([['websocket'], ['polling']] as const)('an origin that is not allowed, on %s', async (transport) => {
+    const options = { transports: [transport], extraHeaders: { origin: 'https://evil.example.com' } };
+    const socket = relay.client({ token: await tokenFor('alice') }, options);
+    const error = await received<Error & { context?: unknown; description?: unknown }>(socket, 'connect_error');
+    expect(error.message).toMatch(transport === 'websocket' ? /websocket error/ : /xhr poll error/);
+    const status = JSON.stringify([error.description, (error.context as { status?: number } | undefined)?.status]);
+    if (transport === 'polling') expect(status).toContain('403');
+    expect(relay.logged).toContainEqual(expect.objectContaining({ code: 'ORIGIN_FORBIDDEN' }));
+  });
+
+  test('… and says so in the body, on both transports', async () => {
+    const headers = { origin: 'https://evil.example.com' };
+    const poll = await fetch(`${relay.url}/socket.io/?EIO=4&transport=polling`, { headers });
+    expect([poll.status, await poll.text()]).toEqual([403, expect.stringContaining('ORIGIN_FORBIDDEN')]);
+    const allowed = await fetch(`${relay.url}/socket.io/?EIO=4&transport=polling`, {
+      headers: { origin: 'https://app.example.com' },
+    });
+    expect([allowed.status, allowed.headers.get('access-control-allow-origin')]).toEqual([
+      200,
+      'https://app.example.com',
+    ]);
+  });
+
+  test('a join of a group the user is not a member of, and of groups named like rooms', async () => {
+    const alice = await relay.member('alice', ['1']);
+    for (const groupId of ['2', 'user-alice', 'group-1', 'monitors', 'user-bob', alice.id]) {
+      expect(await ask(alice, 'join-group', { groupId })).toBe('NOT_A_MEMBER');
+    }
+    expect(await ask(alice, 'join-group', { groupId: 1 })).toMatchObject({ groupId: '1' });
+  });
+
+  test('a group named like a room reaches nobody but its members', async () => {
+    const [alice, bob] = [await relay.member('alice', ['1']), await relay.member('bob', ['user-alice'])];
+    const heard: string[] = [];
+    alice.onAny((event: string) => heard.push(event));
+    const answer = await relay.broadcaster.broadcastMessage({ groupId: 'user-alice', message: { text: 'x' } });
+    expect(answer.recipients.connections).toBe(1);
+    expect(await ask(bob, 'join-group', { groupId: 'user-alice' })).toMatchObject({ groupId: 'user-alice' });
+    await ask(alice, 'leave-group', { groupId: 'none' });
+    expect(heard).toEqual([]);
+  });
+
+  test('api-* events of a user, unknown events, and events without a payload', async () => {
+    const alice = await relay.member('alice', ['1']);
+    expect(await ask(alice, 'api-broadcast-message', { groupId: '1', message: {} })).toBe('FORBIDDEN_EVENT');
+    expect(await ask(alice, 'api-made-up', {})).toBe('FORBIDDEN_EVENT');
+    expect(await ask(alice, 'toString', {})).toBe('UNKNOWN_EVENT');
+    expect(await ask(alice, 'constructor', {})).toBe('UNKNOWN_EVENT');
+    expect(await ask(alice, 'join-group')).toBe('INVALID_PAYLOAD');
+    // Without an acknowledgement there is nothing to answer, and nothing breaks.
+    alice.emit('join-group', { groupId: {} });
+    alice.emit('join-group');
+    expect(await ask(alice, 'leave-group', { groupId: '9' })).toMatchObject({ groupId: '9' });
+  });
+
+  test('a message of one byte too many, and takes one of exactly the limit', async () => {
+    const overhead = JSON.stringify({ text: '' }).length;
+    const fits = { groupId: '1', message: { text: 'x'.repeat(65_536 - overhead) } };
+    await expect(relay.broadcaster.broadcastMessage(fits)).resolves.toMatchObject({ groupId: '1' });
+    const tooLarge = { groupId: '1', message: { text: 'x'.repeat(65_537 - overhead) } };
+    await expect(relay.broadcaster.broadcastMessage(tooLarge)).rejects.toMatchObject({
+      code: 'PAYLOAD_TOO_LARGE',
+      retryable: false,
+    });
+    const wide = { groupId: '1', message: { text: 'é'.repeat(32_768) } };
+    await expect(relay.broadcaster.broadcastMessage(wide)).rejects.toMatchObject({ code: 'PAYLOAD_TOO_LARGE' });
+  });
+
+  test('a second CONNECT on one connection, which is closed', async () => {
+    const alice = await relay.member('alice', ['1']);
+    const closed = received<string>(alice, 'disconnect');
+    const { engine } = alice.io;
+    engine.write(`40${JSON.stringify({ token: await tokenFor('mallory') })}`);
+    expect(await closed).toBe('transport close');
+  });
+
+  test('many CONNECT packets at once: one connection never becomes two sockets', async () => {
+    const token = await tokenFor('pipeliner', ['1']);
+    const response = await fetch(`${relay.url}/socket.io/?EIO=4&transport=polling`);
+    const { sid } = JSON.parse((await response.text()).slice(1)) as { sid: string };
+    const body = Array.from({ length: 10 }, () => `40${JSON.stringify({ token })}`).join('\u001e');
+    await fetch(`${relay.url}/socket.io/?EIO=4&transport=polling&sid=${sid}`, { method: 'POST', body });
+    await until('the connection to be closed', async () => {
+      const poll = await fetch(`${relay.url}/socket.io/?EIO=4&transport=polling&sid=${sid}`);
+      return poll.status === 400;
+    });
+    const { recipients } = await relay.broadcaster.notifyUsers({ userIds: ['pipeliner'], event: 'ping-me', data: {} });
+    expect(recipients).toBe(0);
+  });
+
+  test('a token over the limits of groups and of connections', async () => {
+    const small = await startRelayUnderTest({ MAX_GROUPS_PER_CONNECTION: '2', MAX_CONNECTIONS_PER_USER: '2' });
+    try {
+      expect(await refusal(small.client({ token: await tokenFor('greedy', ['1', '2', '3']) }))).toBe('GROUP_LIMIT');
+      await small.member('greedy', ['1']);
+      await small.member('greedy', ['1']);
+      expect(await refusal(small.client({ token: await tokenFor('greedy', ['1']) }))).toBe('TOO_MANY_CONNECTIONS');
+    } finally {
+      await small.close();
+    }
+  });
+
+  test('more events a second than allowed', async () => {
+    const small = await startRelayUnderTest({ CLIENT_EVENTS_PER_SECOND: '5' });
+    try {
+      const alice = await small.member('alice', ['1']);
+      const answers = await Promise.all(Array.from({ length: 30 }, () => ask(alice, 'leave-group', { groupId: '9' })));
+      expect(answers.filter((answer) => answer === 'RATE_LIMITED').length).toBeGreaterThan(10);
+      expect(answers[0]).toMatchObject({ groupId: '9' });
+    } finally {
+      await small.close();
+    }
+  });
+
+  test('whoever does not authenticate within 5 s', async () => {
+    const response = await fetch(`${relay.url}/socket.io/?EIO=4&transport=polling`);
+    const { sid } = JSON.parse((await response.text()).slice(1)) as { sid: string };
+    const closed = await until('the silent connection to be closed', async () => {
+      const poll = await fetch(`${relay.url}/socket.io/?EIO=4&transport=polling&sid=${sid}`);
+      const text = await poll.text();
+      return poll.status === 400 || text === '1';
+    });
+    expect(closed).toBe(true);
+  });
+
+  test('a connection token that stands for longer than 10 minutes', async () => {
+    const claims = { aud: 'groupcast-user', sub: 'alice', groups: ['1'], iat: now() };
+    expect(await refusal(relay.client({ token: await tokenWith({ ...claims, exp: now() + 3_600 }) }))).toBe(
+      'TOKEN_INVALID',
+    );
+    const user = {
+      kind: 'user' as const,
+      userId: 'alice',
+      issuedAt: now(),
+      expiresAt: now() + 3_600,
+      groups: [],
+      profile: {},
+    };
+    const { token } = await signConnectionToken({
+      secret: TEST_SECRETS.JWT_SECRET,
+      user,
+      groups: ['1'],
+      issuedAt: now(),
+    });
+    const socket = relay.client({ token });
+    expect(await received(socket, 'joined-groups')).toEqual({
+      groups: [{ groupId: '1', position: expect.anything() }],
+    });
+  });
+});
+
+describe('with a JWKS', () => {
+  let server: Server;
+  let relay: RelayUnderTest;
+  let sign: (claims: object) => Promise<string>;
+  let publicKeyPem: string;
+
+  beforeAll(async () => {
+    const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true });
+    publicKeyPem = await exportSPKI(publicKey);
+    const jwk = { ...(await exportJWK(publicKey)), kid: 'one', alg: 'RS256', use: 'sig' };
+    server = createServer((_request, response) => response.end(JSON.stringify({ keys: [jwk] })));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    relay = await startRelayUnderTest({
+      JWT_JWKS_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`,
+      CONNECTION_TOKEN_SECRET: 'connection-tokens-of-the-tests-0123456789',
+      JWT_GROUPS_CLAIM: 'chat_groups',
+    });
+    sign = async (claims) =>
+      new SignJWT({ ...claims })
+        .setProtectedHeader({ alg: 'RS256', kid: 'one' })
+        .setIssuedAt()
+        .setExpirationTime('5m')
+        .sign(privateKey);
+  });
+  afterAll(async () => {
+    await relay.close();
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  test('a token of the identity provider is let in, with the groups of the claim that was named', async () => {
+    const socket = relay.client({ token: await sign({ sub: 'auth0|alice', groups: ['directory'], chat_groups: [7] }) });
+    expect(await received(socket, 'joined-groups')).toEqual({ groups: [{ groupId: '7', position: null }] });
+  });
+
+  test('HS256 signed with the public key, or with the user secret of before, is refused', async () => {
+    const claims = { sub: 'alice', iat: now(), exp: now() + 60 };
+    expect(await refusal(relay.client({ token: await tokenWith(claims, publicKeyPem) }))).toBe('TOKEN_INVALID');
+    expect(await refusal(relay.client({ token: await tokenWith(claims) }))).toBe('TOKEN_INVALID');
+  });
+});
