@@ -1,0 +1,21 @@
+const TONES = 6;
+
+/** Initials on a colour that is always the same for the same id. Decoration: the name stands next to it. */
+export function Avatar({ id, name }: { id: string; name: string }) {
+  const initials = name
+    .split(/\s+/)
+    .slice(0, 2)
+    .map((word) => word.charAt(0).toUpperCase())
+    .join('');
+  return (
+    <span className="avatar" data-tone={toneOf(id)} aria-hidden="true">
+      {initials}
+    </span>
+  );
+}
+
+function toneOf(id: string): number {
+  let hash = 1;
+  for (const character of id) hash = (hash * 37 + (character.codePointAt(0) ?? 0)) % 9973;
+  return hash % TONES;
+}

@@ -1,0 +1,53 @@
+import { type KeyboardEvent, type SubmitEvent, useEffect, useRef, useState } from 'react';
+
+interface ComposerProps {
+  groupName: string;
+  onSend: (content: string) => void;
+}
+
+/** Enter sends, Shift+Enter starts a new line. */
+export function Composer({ groupName, onSend }: ComposerProps) {
+  const [draft, setDraft] = useState('');
+  const input = useRef<HTMLTextAreaElement>(null);
+
+  // On a touch screen focus would push the keyboard over the messages.
+  useEffect(() => {
+    if (matchMedia('(pointer: fine)').matches) input.current?.focus();
+  }, []);
+
+  const send = () => {
+    const content = draft.trim();
+    if (content === '') return;
+    onSend(content);
+    setDraft('');
+  };
+
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return;
+    event.preventDefault();
+    send();
+  };
+
+  const onSubmit = (event: SubmitEvent) => {
+    event.preventDefault();
+    send();
+    input.current?.focus();
+  };
+
+  return (
+    <form className="composer" onSubmit={onSubmit}>
+      <textarea
+        ref={input}
+        rows={1}
+        aria-label="Message"
+        placeholder={`Message ${groupName}`}
+        value={draft}
+        onChange={(event) => setDraft(event.target.value)}
+        onKeyDown={onKeyDown}
+      />
+      <button className="button primary" type="submit" disabled={draft.trim() === ''}>
+        Send
+      </button>
+    </form>
+  );
+}

@@ -1,0 +1,40 @@
+/** Demo accounts have no profile: everything shown about a person comes from the name in `demo:<name>`. */
+const PREFIX = 'demo:';
+const SAMPLE_NAMES = ['alice', 'bob', 'carol'];
+
+/** "Alice", " alice " and "ALICE" are one account. */
+export function accountName(typed: string): string {
+  return typed.trim().toLowerCase().replaceAll(/\s+/g, ' ');
+}
+
+/** The id the demo login gives to `typed`: ids are printable ASCII without space, names need not be. */
+export function userIdFor(typed: string): string {
+  return PREFIX + encodeURIComponent(accountName(typed));
+}
+
+/** `demo:zo%C3%AB%20b` → "Zoë B". An id that is not from the demo is shown as it is. */
+export function displayName(userId: string): string {
+  if (!userId.startsWith(PREFIX)) return userId;
+  return decoded(userId.slice(PREFIX.length))
+    .split(' ')
+    .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
+    .join(' ');
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Account names out of "Bob, carol ;dave": commas or semicolons separate, doubles are dropped. */
+export function parseNames(typed: string): string[] {
+  return [...new Set(typed.split(/[,;]/).map(accountName))].filter((name) => name !== '');
+}
+
+/** Somebody else to open a second window as. */
+export function someoneElse(userId: string): string {
+  return SAMPLE_NAMES.find((name) => PREFIX + name !== userId) ?? 'alice';
+}
