@@ -28,8 +28,13 @@ export interface DevelopmentSecrets {
 }
 
 function readSecrets(file: string): DevelopmentSecrets {
-  const parsed = JSON.parse(readFileSync(file, 'utf8')) as Partial<DevelopmentSecrets>;
-  if (!parsed.jwtSecret || !parsed.relayServiceSecret)
+  let parsed: Partial<DevelopmentSecrets> | null;
+  try {
+    parsed = JSON.parse(readFileSync(file, 'utf8')) as Partial<DevelopmentSecrets> | null;
+  } catch (cause) {
+    throw new Error(`unable to read ${file}; delete it to start anew`, { cause });
+  }
+  if (!parsed?.jwtSecret || !parsed.relayServiceSecret)
     throw new Error(`unable to read ${file}; delete it to start anew`);
   return { jwtSecret: parsed.jwtSecret, relayServiceSecret: parsed.relayServiceSecret };
 }

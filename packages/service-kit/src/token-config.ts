@@ -47,7 +47,9 @@ export function readTokenConfig(env: Environment): { tokens: TokenConfig; relayS
   const jwksUrl = env.url('JWT_JWKS_URL', ['https:', 'http:']);
   const givenSecret = env.secret('JWT_SECRET');
   const secret = jwksUrl ? givenSecret : orGenerated(env, 'JWT_SECRET', givenSecret, (s) => s.jwtSecret);
+  const previousSecret = env.secret('JWT_SECRET_PREVIOUS');
   const connectionSecret = env.secret('CONNECTION_TOKEN_SECRET');
+  const previousConnectionSecret = env.secret('CONNECTION_TOKEN_SECRET_PREVIOUS');
   if (jwksUrl && connectionSecret === undefined) env.problem('CONNECTION_TOKEN_SECRET must be set with JWT_JWKS_URL');
   const audience = env.text('JWT_AUDIENCE');
   if (audience !== undefined && Object.values(AUDIENCE).some((ours) => ours === audience)) {
@@ -58,23 +60,21 @@ export function readTokenConfig(env: Environment): { tokens: TokenConfig; relayS
 
   const tokens: TokenConfig = {
     secret,
-    previousSecret: env.secret('JWT_SECRET_PREVIOUS'),
+    previousSecret,
     jwksUrl,
     issuer: env.text('JWT_ISSUER'),
     audience,
     groupsClaim,
     connectionSecret: connectionSecret ?? secret ?? '',
-    previousConnectionSecret:
-      env.secret('CONNECTION_TOKEN_SECRET_PREVIOUS') ??
-      (connectionSecret ? undefined : env.secret('JWT_SECRET_PREVIOUS')),
+    previousConnectionSecret: previousConnectionSecret ?? (connectionSecret ? undefined : previousSecret),
   };
   const relaySecrets = readRelaySecrets(env);
 
   const userSide = {
     JWT_SECRET: tokens.secret,
-    JWT_SECRET_PREVIOUS: tokens.previousSecret,
+    JWT_SECRET_PREVIOUS: previousSecret,
     CONNECTION_TOKEN_SECRET: connectionSecret,
-    CONNECTION_TOKEN_SECRET_PREVIOUS: tokens.previousConnectionSecret,
+    CONNECTION_TOKEN_SECRET_PREVIOUS: previousConnectionSecret,
   };
   const serviceSide = {
     RELAY_SERVICE_SECRET: relaySecrets.secret,

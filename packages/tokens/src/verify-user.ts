@@ -29,7 +29,7 @@ function invalid(why: string, cause?: unknown): GroupcastError {
 }
 
 function isKeyProblem(error: unknown): boolean {
-  if (error instanceof errors.JWKSTimeout) return true;
+  if (error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid) return true;
   // jose reports a JWKS answer that is no 200 as a plain JOSEError; network failures are TypeErrors of fetch.
   return error instanceof TypeError || (error instanceof errors.JOSEError && error.code === 'ERR_JOSE_GENERIC');
 }

@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { MembershipQuery } from '@groupcast/shared';
 import { received, TEST_SECRETS, tokenFor, tokenWith, until } from '@groupcast/testing';
@@ -21,7 +21,10 @@ interface ApiStub {
 async function startApiStub(): Promise<ApiStub> {
   const verifier = createServiceTokenVerifier({ secret: TEST_SECRETS.RELAY_SERVICE_SECRET, audience: 'groupcast-api' });
   const held: (() => void)[] = [];
-  const server: Server = createServer(async (request, response) => {
+  const server: Server = createServer((request, response) => {
+    void answerQuery(request, response);
+  });
+  async function answerQuery(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const { scopes } = await verifier.verify(request.headers.authorization?.replace('Bearer ', ''), 'relay');
@@ -41,7 +44,7 @@ async function startApiStub(): Promise<ApiStub> {
     };
     if (stub.mode === 'hang') held.push(answer);
     else answer();
-  });
+  }
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const stub: ApiStub = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

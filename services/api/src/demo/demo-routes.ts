@@ -5,7 +5,7 @@ import { demoLoginBody } from '../http/schemas.ts';
 
 const TOKEN_TTL_SECONDS = 12 * 3_600;
 /** The group every demo user is in. */
-const LOBBY = { id: 'lobby', name: 'Lobby', ownerId: 'demo:groupcast' };
+const LOBBY = { id: 'lobby', name: 'Lobby', founderId: 'demo:groupcast' };
 
 /** Who says a name is that person: for trying things out, and refused in production. */
 export function demoRoutes(
@@ -34,7 +34,10 @@ export function demoRoutes(
   );
 }
 
-/** Makes sure that the lobby exists. */
+/** Makes sure that the lobby exists. It has no owner, so that no guest can close it. */
 export async function openLobby(deps: GroupDeps): Promise<void> {
-  await createGroup(deps, { id: LOBBY.id, name: LOBBY.name, kind: 'group', memberIds: [], userId: LOBBY.ownerId });
+  const { rows } = await deps.db.query('select 1 from groups where id = $1', [LOBBY.id]);
+  if (rows.length > 0) return;
+  await createGroup(deps, { id: LOBBY.id, name: LOBBY.name, kind: 'group', memberIds: [], userId: LOBBY.founderId });
+  await deps.db.query('delete from group_members where group_id = $1 and user_id = $2', [LOBBY.id, LOBBY.founderId]);
 }

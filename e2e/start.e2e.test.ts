@@ -1,0 +1,130 @@
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort, type ManagedProcess, startNode, TEST_SECRETS, until } from '@groupcast/testing';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+
+const RELAY = 'services/socket-relay/dist/main.js';
+const API = 'services/api/dist/main.js';
+
+let dataDir: string;
+let processes: ManagedProcess[];
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), 'groupcast-start-'));
+  processes = [];
+});
+afterEach(async () => {
+  for (const process of processes) await process.stop();
+  rmSync(dataDir, { recursive: true, force: true });
+});
+
+function run(file: string, env: Record<string, string> = {}): ManagedProcess {
+  const process = startNode([file], { DATA_DIR: dataDir, ...env });
+  processes.push(process);
+  return process;
+}
+
+async function ports(): Promise<Record<string, string>> {
+  const [api, relay, internal] = [await freePort(), await freePort(), await freePort()];
+  return { API_PORT: String(api), RELAY_PORT: String(relay), RELAY_INTERNAL_PORT: String(internal) };
+}
+
+describe('a wrong configuration', () => {
+  test('names every bad variable in one message, without the secrets, and exits 78', async () => {
+    const relay = run(RELAY, {
+      RELAY_PORT: '30OO',
+      HISTORY_SIZE: '0',
+      API_URL: 'localhost',
+      SOCKET_CORS_ORIGIN: 'app.example.com',
+      LOG_LEVEL: 'loud',
+      JWT_SECRET: 'one-secret-for-everything',
+      RELAY_SERVICE_SECRET: 'one-secret-for-everything',
+      JWT_AUDIENCE: 'groupcast-relay',
+    });
+    expect(await relay.exited()).toBe(78);
+    expect(relay.output().trim().split('\n')).toHaveLength(1);
+    expect(relay.output()).toMatch(/^invalid configuration: /);
+    const named = ['RELAY_PORT must be an integer from 0 to 65535, got "30OO"', 'HISTORY_SIZE', 'API_URL', 'SOCKET_CORS_ORIGIN'];
+    for (const name of [...named, 'LOG_LEVEL', 'RELAY_SERVICE_SECRET must differ from JWT_SECRET', 'JWT_AUDIENCE']) {
+      expect(relay.output()).toContain(name);
+    }
+    expect(relay.output()).not.toContain('one-secret-for-everything');
+  });
+
+  test('in production, missing, short and well-known secrets refuse to start; so does the demo', async () => {
+    const env = { NODE_ENV: 'production', JWT_SECRET: 'short', CONNECTION_TOKEN_SECRET: 'please-change-me-please-change-me-1', DEMO: '1' };
+    const api = run(API, { ...env, API_PORT: 'x', DATABASE_URL: 'mysql://root:hunter2@localhost/db' });
+    expect(await api.exited()).toBe(78);
+    for (const name of ['JWT_SECRET', 'CONNECTION_TOKEN_SECRET', 'RELAY_SERVICE_SECRET is missing', 'DEMO', 'API_PORT', 'DATABASE_URL']) {
+      expect(api.output()).toContain(name);
+    }
+    expect(api.output()).not.toContain('hunter2');
+  });
+});
+
+describe('a service', () => {
+  test.each([
+    ['relay', RELAY],
+    ['API', API],
+  ])('the %s logs where it listens, and exits 0 on SIGTERM', async (_name, file) => {
+    const service = run(file, { ...TEST_SECRETS, ...(await ports()) });
+    await service.wrote('"msg":"listening"');
+    service.signal('SIGTERM');
+    expect(await service.exited()).toBe(0);
+    expect(service.output()).toContain('"msg":"stopped"');
+  });
+
+  test.each([
+    ['relay', RELAY, 'RELAY_PORT'],
+    ['relay', RELAY, 'RELAY_INTERNAL_PORT'],
+    ['API', API, 'API_PORT'],
+  ])('the %s (%s) whose %s is taken says so in one line and exits 1', async (_name, file, variable) => {
+    const server = createServer();
+    const taken = await new Promise<number>((resolve) => {
+      server.listen(0, () => resolve((server.address() as { port: number }).port));
+    });
+    try {
+      const service = run(file, { ...TEST_SECRETS, ...(await ports()), [variable]: String(taken), LOG_LEVEL: 'error' });
+      expect(await service.exited()).toBe(1);
+      expect(service.output().trim()).toMatch(new RegExp(`^\\S+: unable to listen; port ${taken} is already in use$`));
+    } finally {
+      server.close();
+    }
+  });
+
+  test('two that start together agree on one generated secret, readable by their owner only', async () => {
+    const relay = run(RELAY, { ...(await ports()), API_URL: '' });
+    const env = await ports();
+    const api = run(API, { ...env, RELAY_URL: 'http://127.0.0.1:1' });
+    await Promise.all([relay.wrote('"msg":"listening"'), api.wrote('"msg":"listening"')]);
+    const file = join(dataDir, 'secrets.json');
+    expect(Object.keys(JSON.parse(readFileSync(file, 'utf8')) as object).toSorted()).toEqual(['jwtSecret', 'relayServiceSecret']);
+    expect((statSync(file).mode & 0o777).toString(8)).toBe('600');
+  });
+});
+
+describe('npm start', () => {
+  test('runs both on embedded defaults, prints the demo’s URL, and stops both in good order', async () => {
+    const env = await ports();
+    const all = run('scripts/start.mjs', env);
+    const url = `http://localhost:${env['API_PORT']}`;
+    await all.wrote(`Groupcast is ready: open ${url} in two browser windows`);
+    const page = await fetch(url);
+    expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+    await until('the relay to know the API', () => all.output().includes('connected to the relay'));
+    all.signal('SIGINT');
+    expect(await all.exited()).toBe(0);
+    expect(all.output().match(/"msg":"stopped"/g)).toHaveLength(2);
+  });
+
+  test('ends with an error, and leaves nothing running, when a port is taken', async () => {
+    const env = await ports();
+    const first = run(RELAY, { ...env, ...TEST_SECRETS });
+    await first.wrote('"msg":"listening"');
+    const all = run('scripts/start.mjs', { ...env, LOG_LEVEL: 'error' });
+    expect(await all.exited()).toBe(1);
+    expect(all.output()).toContain(`socket-relay: unable to listen; port ${env['RELAY_PORT']} is already in use`);
+    await expect(fetch(`http://localhost:${env['API_PORT']}/livez`)).rejects.toThrow();
+  });
+});

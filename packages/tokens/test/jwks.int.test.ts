@@ -1,0 +1,263 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { AUDIENCE } from '@groupcast/shared';
+import { type CryptoKey, exportJWK, exportSPKI, generateKeyPair, type JWK } from 'jose';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { createUserTokenVerifier, signConnectionToken, type UserTokenVerifier } from '../src/index.ts';
+import { CONNECTION_SECRET, claims, nowSeconds, OTHER_SECRET, outcome, sign, signText } from './forge.ts';
+
+const ALGORITHMS = ['RS256', 'ES256', 'EdDSA'] as const;
+
+interface SigningKey {
+  alg: string;
+  kid: string;
+  private: CryptoKey;
+  public: CryptoKey;
+  jwk: JWK;
+}
+
+async function makeKey(alg: string, kid: string): Promise<SigningKey> {
+  const pair = await generateKeyPair(alg, { extractable: true });
+  const jwk = { ...(await exportJWK(pair.publicKey)), kid, use: 'sig' };
+  return { alg, kid, private: pair.privateKey, public: pair.publicKey, jwk };
+}
+
+/** What the identity provider answers at its JWKS URL, and how often it was asked. */
+const provider = { status: 200, body: '', requests: 0 };
+let server: Server;
+let url = '';
+let keys: Record<string, SigningKey>;
+
+function keyOf(alg: string): SigningKey {
+  const key = keys[alg];
+  if (!key) throw new Error(`no key for ${alg}`);
+  return key;
+}
+
+async function signed(alg: string, changes: object = {}, header: object = {}): Promise<string> {
+  const key = keyOf(alg);
+  return sign(claims({ ...changes }), key.private, { alg, kid: key.kid, ...header });
+}
+
+function publish(...published: SigningKey[]): void {
+  Object.assign(provider, {
+    status: 200,
+    body: JSON.stringify({ keys: published.map(({ jwk }) => jwk) }),
+    requests: 0,
+  });
+}
+
+function makeVerifier(options: { groupsClaim?: string; issuer?: string } = {}): UserTokenVerifier {
+  return createUserTokenVerifier({ jwksUrl: url, connectionSecret: CONNECTION_SECRET, ...options });
+}
+
+beforeAll(async () => {
+  const made = await Promise.all(
+    [...ALGORITHMS, 'unpublished'].map((name) => makeKey(name === 'unpublished' ? 'RS256' : name, name)),
+  );
+  keys = Object.fromEntries(made.map((key) => [key.kid, key]));
+  server = createServer((_request, response) => {
+    provider.requests += 1;
+    response.writeHead(provider.status, { 'content-type': 'application/json' }).end(provider.body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/.well-known/jwks.json`;
+});
+afterAll(async () => {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe('user tokens of an identity provider with a JWKS', () => {
+  test.each(ALGORITHMS)('are accepted with %s', async (alg) => {
+    publish(...ALGORITHMS.map(keyOf));
+    const token = await signed(alg, { sub: `${alg}|x`, name: 'Alice' });
+    const expected = { kind: 'user', userId: `${alg}|x`, profile: { name: 'Alice' } };
+    expect(await makeVerifier().verify(token)).toMatchObject(expected);
+  });
+
+  test('need no kid where one key fits', async () => {
+    publish(keyOf('ES256'), keyOf('EdDSA'));
+    const token = await sign(claims(), keyOf('ES256').private, { alg: 'ES256' });
+    expect(await outcome(makeVerifier().verify(token))).toBe('accepted');
+  });
+
+  test('cost one request for the keys, however many come together', async () => {
+    publish(keyOf('ES256'));
+    const verifier = makeVerifier();
+    const tokens = await Promise.all(Array.from({ length: 20 }, async () => signed('ES256')));
+    await Promise.all(tokens.map(async (token) => verifier.verify(token)));
+    await verifier.verify(await signed('ES256'));
+    expect(provider.requests).toBe(1);
+  });
+
+  test('that have expired are TOKEN_EXPIRED if that is all', async () => {
+    publish(keyOf('RS256'));
+    const times = { iat: nowSeconds() - 120, exp: nowSeconds() - 60 };
+    const verifier = makeVerifier({ issuer: 'https://id.example.com' });
+    const expired = await signed('RS256', { iss: 'https://id.example.com', ...times });
+    expect(await outcome(verifier.verify(expired))).toBe('TOKEN_EXPIRED');
+    expect(await outcome(verifier.verify(await signed('RS256', { iss: 'other', ...times })))).toBe('TOKEN_INVALID');
+    const forged = await sign(claims({ iss: 'https://id.example.com', ...times }), keyOf('unpublished').private, {
+      alg: 'RS256',
+      kid: 'RS256',
+    });
+    expect(await outcome(verifier.verify(forged))).toBe('TOKEN_INVALID');
+  });
+});
+
+describe('a token that the JWKS does not vouch for is TOKEN_INVALID:', () => {
+  test('signed by another key under a published kid', async () => {
+    publish(keyOf('RS256'));
+    const token = await sign(claims(), keyOf('unpublished').private, { alg: 'RS256', kid: 'RS256' });
+    expect(await outcome(makeVerifier().verify(token))).toBe('TOKEN_INVALID');
+  });
+
+  test('with a kid that is not published', async () => {
+    publish(keyOf('RS256'));
+    expect(await outcome(makeVerifier().verify(await signed('unpublished', {}, { alg: 'RS256' })))).toBe(
+      'TOKEN_INVALID',
+    );
+    expect(await outcome(makeVerifier().verify(await signed('RS256', {}, { kid: '../RS256' })))).toBe('TOKEN_INVALID');
+  });
+
+  test('signed HS256 with a published key taken for a secret', async () => {
+    for (const alg of ALGORITHMS) {
+      const key = keyOf(alg);
+      publish(key);
+      const pem = await exportSPKI(key.public);
+      const secrets: (string | Uint8Array)[] = [
+        pem,
+        pem.trim(),
+        Buffer.from(pem.replaceAll(/-----[A-Z ]+-----|\s/g, ''), 'base64'),
+        JSON.stringify(key.jwk),
+        ...[key.jwk.n, key.jwk.x].flatMap((part) => (part === undefined ? [] : [part, Buffer.from(part, 'base64url')])),
+        '',
+      ];
+      for (const secret of secrets) {
+        const token = signText(JSON.stringify({ alg: 'HS256', kid: key.kid }), JSON.stringify(claims()), secret);
+        expect(await outcome(makeVerifier().verify(token))).toBe('TOKEN_INVALID');
+      }
+    }
+  });
+
+  test('signed with the right key by an algorithm that is not ours', async () => {
+    publish({ ...keyOf('RS256') });
+    for (const alg of ['RS384', 'RS512', 'PS256']) {
+      const hash = alg.slice(2) === '384' ? 'SHA-384' : alg.slice(2) === '512' ? 'SHA-512' : 'SHA-256';
+      const name = alg.startsWith('PS') ? 'RSA-PSS' : 'RSASSA-PKCS1-v1_5';
+      const pkcs8 = await crypto.subtle.exportKey('pkcs8', keyOf('RS256').private);
+      const key = await crypto.subtle.importKey('pkcs8', pkcs8, { name, hash }, false, ['sign']);
+      const token = await sign(claims(), key, { alg, kid: 'RS256' });
+      expect(await outcome(makeVerifier().verify(token))).toBe('TOKEN_INVALID');
+    }
+  });
+
+  test('signed HS256 with JWT_SECRET: a JWKS takes its place', async () => {
+    publish(keyOf('RS256'));
+    const verifier = createUserTokenVerifier({ jwksUrl: url, secret: OTHER_SECRET, previousSecret: OTHER_SECRET });
+    expect(await outcome(verifier.verify(await sign(claims(), OTHER_SECRET)))).toBe('TOKEN_INVALID');
+  });
+
+  test('made for our own audiences by the identity provider', async () => {
+    publish(keyOf('RS256'));
+    for (const aud of Object.values(AUDIENCE)) {
+      expect(await outcome(makeVerifier().verify(await signed('RS256', { aud })))).toBe('TOKEN_INVALID');
+    }
+  });
+});
+
+describe('groups of an identity provider', () => {
+  test('are its directory, and count for nothing', async () => {
+    publish(keyOf('RS256'));
+    const token = await signed('RS256', { groups: ['admins'], roles: ['x'] });
+    expect((await makeVerifier().verify(token)).groups).toEqual([]);
+    const directory = await signed('RS256', { groups: ['All Staff', { id: 1 }] });
+    expect((await makeVerifier().verify(directory)).groups).toEqual([]);
+  });
+
+  test('are those of the claim that JWT_GROUPS_CLAIM names', async () => {
+    publish(keyOf('RS256'));
+    const verifier = makeVerifier({ groupsClaim: 'https://example.com/groupcast' });
+    const token = await signed('RS256', { groups: ['admins'], 'https://example.com/groupcast': ['1', 2] });
+    expect((await verifier.verify(token)).groups).toEqual(['1', '2']);
+    const malformed = await signed('RS256', { 'https://example.com/groupcast': ['All Staff'] });
+    expect(await outcome(verifier.verify(malformed))).toBe('TOKEN_INVALID');
+  });
+
+  test('of a connection token are ours, and count', async () => {
+    publish(keyOf('RS256'));
+    const issuedAt = nowSeconds();
+    const user = await makeVerifier().verify(await signed('RS256'));
+    const { token } = await signConnectionToken({ secret: CONNECTION_SECRET, user, groups: ['1'], issuedAt });
+    const requests = provider.requests;
+    expect(await makeVerifier().verify(token)).toMatchObject({ kind: 'connection', groups: ['1'] });
+    expect(provider.requests).toBe(requests);
+  });
+});
+
+describe('while the keys cannot be read', () => {
+  const INTERNAL = { code: 'INTERNAL', retryable: true };
+
+  test('because nobody listens, a token is not called wrong: INTERNAL, and worth another try', async () => {
+    const closed = createServer();
+    await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
+    const { port } = closed.address() as AddressInfo;
+    await new Promise((resolve) => closed.close(resolve));
+    const verifier = createUserTokenVerifier({ jwksUrl: `http://127.0.0.1:${port}/` });
+    await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject(INTERNAL);
+  });
+
+  test.each([
+    ['an error', 500, 'oops'],
+    ['nothing', 404, ''],
+    ['no JSON', 200, '<html>'],
+    ['JSON that is no JWKS', 200, '{}'],
+    ['a list', 200, '[]'],
+    ['keys that are no keys', 200, '{"keys":["a"]}'],
+  ])('because %s comes back: INTERNAL too', async (_, status, body) => {
+    Object.assign(provider, { status, body });
+    await expect(makeVerifier().verify(await signed('RS256'))).rejects.toMatchObject(INTERNAL);
+  });
+
+  test('because no answer comes within 3 s: INTERNAL too', async () => {
+    const silent = createServer(() => undefined);
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    try {
+      const verifier = createUserTokenVerifier({ jwksUrl: `http://127.0.0.1:${port}/` });
+      await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject(INTERNAL);
+    } finally {
+      silent.closeAllConnections();
+      await new Promise((resolve) => silent.close(resolve));
+    }
+  });
+
+  test('the next token asks again, and is accepted once they are back', async () => {
+    Object.assign(provider, { status: 503, body: '' });
+    const verifier = makeVerifier();
+    await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject(INTERNAL);
+    publish(keyOf('RS256'));
+    expect(await outcome(verifier.verify(await signed('RS256')))).toBe('accepted');
+  });
+
+  test('a connection token is still accepted: it needs none of them', async () => {
+    Object.assign(provider, { status: 503, body: '' });
+    const token = await sign(claims({ aud: AUDIENCE.connection }), CONNECTION_SECRET);
+    expect(await outcome(makeVerifier().verify(token))).toBe('accepted');
+  });
+});
+
+test('a key that the identity provider adds later is found without a restart', async () => {
+  publish(keyOf('RS256'));
+  const verifier = makeVerifier();
+  expect(await outcome(verifier.verify(await signed('RS256')))).toBe('accepted');
+  publish(keyOf('RS256'), keyOf('ES256'));
+  // Unknown kids make the JWKS be read again, but not more often than every 30 s.
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 31_000 });
+  expect(await outcome(verifier.verify(await signed('ES256')))).toBe('accepted');
+  expect(provider.requests).toBe(1);
+});

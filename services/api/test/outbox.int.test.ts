@@ -1,0 +1,419 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { BatchItemResult, Broadcaster } from '@groupcast/broadcaster';
+import { type BroadcastInput, GroupcastError, generationOf, type Position } from '@groupcast/shared';
+import { type PostgresServer, startPostgres, until } from '@groupcast/testing';
+import { pino } from 'pino';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Database } from '../src/db/database.ts';
+import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
+import { migrate } from '../src/db/migrate.ts';
+import { openPostgresDatabase } from '../src/db/postgres-database.ts';
+import { addMembers, createGroup, removeMember } from '../src/groups/group-service.ts';
+import { createApiMetrics } from '../src/http/metrics.ts';
+import { type MessageDeps, sendMessage } from '../src/messages/message-service.ts';
+import { createDispatcher, type Dispatcher } from '../src/outbox/dispatcher.ts';
+import { createOutboxStore, type OutboxStore } from '../src/outbox/outbox-store.ts';
+import { createRelayClient } from '../src/outbox/relay-client.ts';
+import { createOutboxWakeUp } from '../src/outbox/wake-up.ts';
+
+const log = pino({ level: 'silent' });
+const LEASE_MS = 400;
+
+/** A relay that keeps each group's log as the contract says, and misbehaves when told to. */
+function createRelayStub() {
+  const heads = new Map<string, Position>();
+  const seen = new Map<string, string>();
+  const calls: string[] = [];
+  let fault: ((input: BroadcastInput) => GroupcastError | undefined) | undefined;
+  let hold: Promise<void> | undefined;
+
+  function accept(input: BroadcastInput): BatchItemResult {
+    const groupId = String(input.groupId);
+    const { epoch = '', seq = 0, id } = input;
+    const refused = fault?.(input);
+    if (refused) return { ok: false, error: refused.toBody() };
+    const head = heads.get(groupId);
+    const key = `${groupId} ${epoch} ${seq}`;
+    const fail = (code: 'CONFLICT' | 'POSITION_GAP'): BatchItemResult => ({
+      ok: false,
+      error: new GroupcastError(code, code, { details: { head } }).toBody(),
+    });
+    if (head && generationOf(epoch) <= generationOf(head.epoch)) {
+      if (epoch !== head.epoch) return fail('CONFLICT');
+      if (seq > head.seq + 1) return fail('POSITION_GAP');
+      if (seq <= head.seq && seen.get(key) !== String(id)) return fail('CONFLICT');
+    }
+    const duplicate = head?.epoch === epoch && seq <= head.seq;
+    if (!duplicate) {
+      calls.push(`${input.event} ${seq}`);
+      heads.set(groupId, { epoch, seq });
+      seen.set(key, String(id));
+    }
+    return {
+      ok: true,
+      id: String(id),
+      groupId,
+      position: { epoch, seq },
+      duplicate,
+      recipients: { connections: 1, nodes: 1 },
+      warnings: [],
+    };
+  }
+
+  const broadcaster: Broadcaster = {
+    connected: true,
+    async broadcastMessage(input) {
+      const [result] = await broadcaster.broadcastBatch([input]);
+      if (result?.ok) return result;
+      const { code, message, details } = result?.error ?? { code: 'INTERNAL', message: '' };
+      throw new GroupcastError(code, message, details ? { details } : {});
+    },
+    async broadcastBatch(items) {
+      await hold;
+      return items.map(accept);
+    },
+    notifyUsers: async () => ({ recipients: 0 }),
+    async addMembers({ userIds }) {
+      calls.push(`add ${userIds.join()}`);
+    },
+    async removeMembers({ userIds }) {
+      calls.push(`remove ${userIds.join()}`);
+    },
+    disconnectUsers: async () => ({ connections: 0 }),
+    close: async () => undefined,
+  };
+  return {
+    broadcaster,
+    calls,
+    heads,
+    failWhen(next: typeof fault) {
+      fault = next;
+    },
+    /** Every answer waits until the returned function is called. */
+    holdAnswers(): () => void {
+      let release = (): void => undefined;
+      hold = new Promise((resolve) => {
+        release = resolve;
+      });
+      return () => {
+        hold = undefined;
+        release();
+      };
+    },
+  };
+}
+
+function describeOutbox(backend: string, open: () => Promise<Database>): void {
+  describe(`outbox on ${backend}`, () => {
+    let db: Database;
+    let relay: ReturnType<typeof createRelayStub>;
+    let store: OutboxStore;
+    let metrics: ReturnType<typeof createApiMetrics>;
+    let dispatcher: Dispatcher;
+    let deps: MessageDeps & { dispatcher: Dispatcher };
+    let groupId: string;
+
+    function start(owner: string, stub = relay): Dispatcher {
+      const own = createOutboxStore(db, { owner, leaseMs: LEASE_MS });
+      const options = { metrics, log, leaseMs: LEASE_MS, pollMs: 50, concurrency: 4 };
+      return createDispatcher({ store: own, relay: createRelayClient(stub.broadcaster), ...options });
+    }
+
+    beforeAll(async () => {
+      db = await open();
+      await migrate(db);
+    });
+    afterAll(async () => {
+      await db.close();
+    });
+    beforeEach(async () => {
+      relay = createRelayStub();
+      store = createOutboxStore(db, { owner: 'test', leaseMs: LEASE_MS });
+      metrics = createApiMetrics(() => store.backlog());
+      dispatcher = start('one');
+      deps = { db, dispatcher, maxPayloadBytes: 65_536 };
+      ({
+        group: { id: groupId },
+      } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: ['bob'] }));
+      await idle();
+    });
+    afterEach(async () => {
+      relay.failWhen(undefined);
+      await idle();
+      await dispatcher.stop();
+    });
+
+    const say = async (content: string) => sendMessage(deps, { groupId, userId: 'alice', content });
+    const idle = async () => until('an empty backlog', async () => (await store.backlog()).events === 0);
+    const position = async () => {
+      const { rows } = await db.query<{ epoch: string; seq: number; dispatched_seq: number }>(
+        'select * from groups where id = $1',
+        [groupId],
+      );
+      return rows[0];
+    };
+
+    test('membership changes stand in the order of the events: in before, out after', async () => {
+      const release = relay.holdAnswers();
+      await say('one');
+      const added = addMembers(deps, { groupId, userId: 'alice', userIds: ['carol'] });
+      await until('the addition to be saved', async () => (await position())?.seq === 3);
+      await say('two');
+      const removed = removeMember(deps, { groupId, userId: 'alice', memberId: 'bob' });
+      await until('the removal to be saved', async () => (await position())?.seq === 5);
+      await say('three');
+      release();
+      expect((await added).applied && (await removed).applied).toBe(true);
+      await idle();
+      expect(relay.calls).toEqual([
+        'add alice,bob',
+        'group-created 1',
+        'new-message 2',
+        'add carol',
+        'member-added 3',
+        'new-message 4',
+        'member-removed 5',
+        'remove bob',
+        'new-message 6',
+      ]);
+    });
+
+    test('what follows a removal is not sent before the removal is done', async () => {
+      const { removeMembers } = relay.broadcaster;
+      let failures = 3;
+      relay.broadcaster.removeMembers = async (input) => {
+        failures -= 1;
+        if (failures >= 0) throw new GroupcastError('RELAY_UNAVAILABLE', 'away');
+        return removeMembers(input);
+      };
+      await removeMember(deps, { groupId, userId: 'alice', memberId: 'bob' });
+      await say('after');
+      await idle();
+      expect(relay.calls.slice(2)).toEqual(['member-removed 2', 'remove bob', 'new-message 3']);
+      expect(failures).toBe(-1);
+    });
+
+    test('a change that live connections cannot follow in time is answered with applied: false, and follows later', async () => {
+      relay.failWhen(() => new GroupcastError('RELAY_UNAVAILABLE', 'away'));
+      const { applied } = await addMembers(deps, { groupId, userId: 'alice', userIds: ['carol'] });
+      expect(applied).toBe(false);
+      relay.failWhen(undefined);
+      await idle();
+      expect(relay.calls.at(-1)).toBe('member-added 2');
+    });
+
+    test('what cannot be sent now is tried again, in order, and counted as a backlog until then', async () => {
+      let away = true;
+      relay.failWhen(() => (away ? new GroupcastError('BROKER_UNAVAILABLE', 'no redis') : undefined));
+      for (const content of ['one', 'two', 'three']) await say(content);
+      await until('three attempts', async () =>
+        (await metrics.registry.metrics()).match(/dispatch_failures_total\{code="BROKER_UNAVAILABLE"\} [3-9]/),
+      );
+      expect(await store.backlog()).toMatchObject({ groups: 1, events: 3 });
+      expect(await metrics.registry.metrics()).toContain('groupcast_api_outbox_backlog_events 3');
+      away = false;
+      await idle();
+      expect(relay.calls.slice(2)).toEqual(['new-message 2', 'new-message 3', 'new-message 4']);
+    });
+
+    test('a restored database, whose relay knows later events, opens a higher generation and goes on', async () => {
+      const epoch = (await position())?.epoch ?? '';
+      relay.heads.set(groupId, { epoch, seq: 100 });
+      const message = await say('after the restore');
+      await idle();
+      const after = await position();
+      expect(generationOf(after?.epoch ?? '')).toBe(2);
+      expect(relay.heads.get(groupId)).toEqual({ epoch: after?.epoch, seq: message.seq });
+      await say('and on');
+      await idle();
+      expect(relay.calls.slice(2)).toEqual(['new-message 2', 'new-message 3']);
+    });
+
+    test('a relay that lost the end of its log gets it again', async () => {
+      const first = await say('one');
+      await say('two');
+      await say('three');
+      await idle();
+      // As after a failover that lost acknowledged writes.
+      relay.heads.set(groupId, { epoch: first.epoch, seq: first.seq });
+      await say('four');
+      await idle();
+      expect(relay.heads.get(groupId)?.seq).toBe(5);
+    });
+
+    test('an event that is refused for good is omitted, in its place, and the group goes on', async () => {
+      relay.failWhen(({ event, seq }) =>
+        event === 'new-message' && seq === 2 ? new GroupcastError('PAYLOAD_TOO_LARGE', 'too large') : undefined,
+      );
+      await say('poison');
+      await say('fine');
+      await idle();
+      expect(relay.calls.slice(2)).toEqual(['event-omitted 2', 'new-message 3']);
+      expect(await metrics.registry.metrics()).toContain('groupcast_api_events_omitted_total 1');
+      const { rows } = await db.query('select type from events where group_id = $1 and seq = 2', [groupId]);
+      expect(rows).toEqual([{ type: 'event-omitted' }]);
+    });
+
+    test('a wrong secret loses nothing: the event waits', async () => {
+      let wrong = true;
+      relay.failWhen(() => (wrong ? new GroupcastError('FORBIDDEN', 'no scope') : undefined));
+      await say('waits');
+      await until('a failure', async () => (await metrics.registry.metrics()).includes('code="FORBIDDEN"'));
+      wrong = false;
+      await idle();
+      expect(relay.calls.at(-1)).toBe('new-message 2');
+    });
+
+    test('groups do not wait for one another', async () => {
+      const other = (await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: [] })).group.id;
+      await idle();
+      relay.failWhen(({ groupId: id }) =>
+        id === groupId ? new GroupcastError('RELAY_UNAVAILABLE', 'away') : undefined,
+      );
+      await say('stuck');
+      const { seq } = await sendMessage(deps, { groupId: other, userId: 'alice', content: 'free' });
+      expect(await dispatcher.whenDispatched(other, seq, 5_000)).toBe(true);
+      expect((await position())?.dispatched_seq).toBe(1);
+    });
+
+    test('a lease keeps others out until it runs out, and an older token moves nothing', async () => {
+      await dispatcher.stop();
+      await say('one');
+      const frozen = await store.claim(groupId);
+      expect(frozen).toMatchObject({ dispatchedSeq: 1 });
+      expect(await store.claim(groupId)).toBeUndefined();
+      const taken = await until('the lease to run out', async () => store.claim(groupId));
+      expect(taken.token).toBe((frozen?.token ?? 0) + 1);
+      if (!frozen) throw new Error('unreachable');
+      expect(await store.settle(frozen, 2)).toBe('lost');
+      expect(await store.renew(frozen)).toBe(false);
+      expect(await store.changeEpoch(frozen, '9-stale')).toBe(false);
+      expect(await store.rewind(frozen, 0)).toBe(false);
+      expect((await position())?.dispatched_seq).toBe(1);
+      expect(await store.settle(taken, 2)).toBe('released');
+      dispatcher = start('one again');
+    });
+
+    test('giving a lease back and seeing that nothing is left is one step', async () => {
+      await dispatcher.stop();
+      await say('one');
+      const lease = await store.claim(groupId);
+      if (!lease) throw new Error('unreachable');
+      await say('two, saved while one was on its way');
+      expect(await store.settle(lease, 2)).toBe('more');
+      expect(await store.settle(lease, 3)).toBe('released');
+      dispatcher = start('one again');
+    });
+
+    test('two dispatchers share the work without a duplicate or a change of order', async () => {
+      const second = start('two');
+      await Promise.all(
+        Array.from({ length: 40 }, async (_, n) => {
+          await say(`m${n}`);
+          second.wake(groupId);
+        }),
+      );
+      await idle();
+      await second.stop();
+      expect(relay.calls.slice(2)).toEqual(Array.from({ length: 40 }, (_, n) => `new-message ${n + 2}`));
+    });
+
+    test('stopping settles what is under way', async () => {
+      const release = relay.holdAnswers();
+      await say('on its way');
+      await until(
+        'the claim',
+        async () =>
+          (await db.query('select 1 from groups where id = $1 and lease_until is not null', [groupId])).rows.length,
+      );
+      const stopped = dispatcher.stop();
+      release();
+      await stopped;
+      expect((await position())?.dispatched_seq).toBe(2);
+      dispatcher = start('next');
+    });
+  });
+}
+
+let postgres: PostgresServer;
+let folder: string;
+beforeAll(async () => {
+  postgres = await startPostgres();
+  folder = mkdtempSync(join(tmpdir(), 'groupcast-outbox-'));
+});
+afterAll(async () => {
+  await postgres.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describeOutbox('the embedded database', async () => openEmbeddedDatabase(folder));
+describeOutbox('PostgreSQL', async () => openPostgresDatabase(await postgres.createDatabase(), log));
+
+describe('on PostgreSQL', () => {
+  test('a process without a relay wakes those that have one, by NOTIFY', async () => {
+    const url = await postgres.createDatabase();
+    const [here, there] = [openPostgresDatabase(url, log), openPostgresDatabase(url, log)];
+    const woken: unknown[] = [];
+    const dispatcher = { wake: (groupId?: string) => void woken.push(groupId) };
+    const listening = await createOutboxWakeUp({ db: there, dispatcher, relay: { connected: true }, log });
+    const alone = await createOutboxWakeUp({
+      db: here,
+      dispatcher: { wake: () => undefined },
+      relay: { connected: false },
+      log,
+    });
+    alone.wake('g1');
+    await until('the word to arrive', () => woken.includes('g1'));
+    // Both were told to look around when they began to listen.
+    expect(woken).toEqual([undefined, 'g1']);
+    for (const part of [alone, listening]) await part.stop();
+    for (const db of [here, there]) await db.close();
+  });
+
+  test('listening goes on after the connection was lost', async () => {
+    const url = await postgres.createDatabase();
+    const db = openPostgresDatabase(url, log);
+    const heard: string[] = [];
+    let resets = 0;
+    const stop = await db.listen(
+      'test_channel',
+      (payload) => heard.push(payload),
+      () => {
+        resets += 1;
+      },
+    );
+    await db.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen %' and datname = current_database()`,
+    );
+    await until('listening again', () => resets === 2);
+    await db.notify('test_channel', 'still here');
+    await until('the word', () => heard.includes('still here'));
+    await stop();
+    await db.close();
+  });
+
+  test('migrations run once, whoever starts at the same time; a changed file is refused', async () => {
+    const url = await postgres.createDatabase();
+    const databases = [1, 2, 3].map(() => openPostgresDatabase(url, log));
+    const applied = await Promise.all(databases.map(async (db) => migrate(db)));
+    expect(applied.flat()).toEqual(['0001_groups_messages_outbox.sql']);
+    await databases[0]?.query(`update schema_migrations set sha256 = 'other'`);
+    await expect(migrate(databases[0] as Database)).rejects.toThrow(/has changed since it was applied/);
+    for (const db of databases) await db.close();
+  });
+});
+
+describe('the embedded database', () => {
+  test('is opened by one process at a time, and a lock left by a dead one is taken over', async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'groupcast-lock-'));
+    const db = await openEmbeddedDatabase(dataDir);
+    await expect(openEmbeddedDatabase(dataDir)).rejects.toThrow(/is in use by process \d+/);
+    await db.close();
+    writeFileSync(join(dataDir, 'database.lock'), '999999999 1');
+    const again = await openEmbeddedDatabase(dataDir);
+    await again.close();
+    rmSync(dataDir, { recursive: true, force: true });
+  });
+});
