@@ -45,7 +45,12 @@ describe('a wrong configuration', () => {
     expect(await relay.exited()).toBe(78);
     expect(relay.output().trim().split('\n')).toHaveLength(1);
     expect(relay.output()).toMatch(/^invalid configuration: /);
-    const named = ['RELAY_PORT must be an integer from 0 to 65535, got "30OO"', 'HISTORY_SIZE', 'API_URL', 'SOCKET_CORS_ORIGIN'];
+    const named = [
+      'RELAY_PORT must be an integer from 0 to 65535, got "30OO"',
+      'HISTORY_SIZE',
+      'API_URL',
+      'SOCKET_CORS_ORIGIN',
+    ];
     for (const name of [...named, 'LOG_LEVEL', 'RELAY_SERVICE_SECRET must differ from JWT_SECRET', 'JWT_AUDIENCE']) {
       expect(relay.output()).toContain(name);
     }
@@ -53,10 +58,22 @@ describe('a wrong configuration', () => {
   });
 
   test('in production, missing, short and well-known secrets refuse to start; so does the demo', async () => {
-    const env = { NODE_ENV: 'production', JWT_SECRET: 'short', CONNECTION_TOKEN_SECRET: 'please-change-me-please-change-me-1', DEMO: '1' };
+    const env = {
+      NODE_ENV: 'production',
+      JWT_SECRET: 'short',
+      CONNECTION_TOKEN_SECRET: 'please-change-me-please-change-me-1',
+      DEMO: '1',
+    };
     const api = run(API, { ...env, API_PORT: 'x', DATABASE_URL: 'mysql://root:hunter2@localhost/db' });
     expect(await api.exited()).toBe(78);
-    for (const name of ['JWT_SECRET', 'CONNECTION_TOKEN_SECRET', 'RELAY_SERVICE_SECRET is missing', 'DEMO', 'API_PORT', 'DATABASE_URL']) {
+    for (const name of [
+      'JWT_SECRET',
+      'CONNECTION_TOKEN_SECRET',
+      'RELAY_SERVICE_SECRET is missing',
+      'DEMO',
+      'API_PORT',
+      'DATABASE_URL',
+    ]) {
       expect(api.output()).toContain(name);
     }
     expect(api.output()).not.toContain('hunter2');
@@ -99,7 +116,10 @@ describe('a service', () => {
     const api = run(API, { ...env, RELAY_URL: 'http://127.0.0.1:1' });
     await Promise.all([relay.wrote('"msg":"listening"'), api.wrote('"msg":"listening"')]);
     const file = join(dataDir, 'secrets.json');
-    expect(Object.keys(JSON.parse(readFileSync(file, 'utf8')) as object).toSorted()).toEqual(['jwtSecret', 'relayServiceSecret']);
+    expect(Object.keys(JSON.parse(readFileSync(file, 'utf8')) as object).toSorted()).toEqual([
+      'jwtSecret',
+      'relayServiceSecret',
+    ]);
     expect((statSync(file).mode & 0o777).toString(8)).toBe('600');
   });
 });
