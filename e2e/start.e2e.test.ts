@@ -145,6 +145,6 @@ describe('npm start', () => {
     const all = run('scripts/start.mjs', { ...env, LOG_LEVEL: 'error' });
     expect(await all.exited()).toBe(1);
     expect(all.output()).toContain(`socket-relay: unable to listen; port ${env['RELAY_PORT']} is already in use`);
-    await expect(fetch(`http://localhost:${env['API_PORT']}/livez`)).rejects.toThrow();
+    await expect(fetch(`http://localhost:${env['API_PORT']}/livez`)).rejects.toThrow('fetch failed');
   });
 });

@@ -5,6 +5,7 @@ import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
   type FastifyInstance,
+  type FastifyRequest,
   LogController,
   type RawReplyDefaultExpression,
   type RawRequestDefaultExpression,
@@ -108,6 +109,11 @@ export async function createHttpApp(options: {
   });
   await app.register(swaggerUi, { routePrefix: '/docs' });
   return app;
+}
+
+/** The token of `Authorization: Bearer …`. */
+export function bearerToken(request: FastifyRequest): string | undefined {
+  return /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
 }
 
 /** Routes inside `register` are checked by their zod schemas; plugins outside keep Fastify's own compilers. */

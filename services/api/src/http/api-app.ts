@@ -5,7 +5,14 @@ import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import fastifyStatic from '@fastify/static';
 import underPressure from '@fastify/under-pressure';
-import { createHttpApp, type HttpApp, isOriginAllowed, type Logger, zodScope } from '@groupcast/service-kit';
+import {
+  bearerToken,
+  createHttpApp,
+  type HttpApp,
+  isOriginAllowed,
+  type Logger,
+  zodScope,
+} from '@groupcast/service-kit';
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from '../config.ts';
 import type { Database } from '../db/database.ts';
@@ -14,7 +21,7 @@ import { groupRoutes } from '../groups/group-routes.ts';
 import { messageRoutes } from '../messages/message-routes.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
 import type { UserStore } from '../users/user-store.ts';
-import { bearerToken, requireUser } from './authenticate.ts';
+import { requireUser } from './authenticate.ts';
 import { healthRoutes } from './health-routes.ts';
 import { internalRoutes } from './internal-routes.ts';
 import type { ApiMetrics } from './metrics.ts';

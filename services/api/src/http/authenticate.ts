@@ -1,3 +1,4 @@
+import { bearerToken } from '@groupcast/service-kit';
 import { GroupcastError, type UserClaims } from '@groupcast/shared';
 import type { UserTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
@@ -8,10 +9,6 @@ declare module 'fastify' {
     /** Set behind `requireUser`. */
     user: UserClaims | null;
   }
-}
-
-export function bearerToken(request: FastifyRequest): string | undefined {
-  return /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
 }
 
 /** The caller, behind `requireUser`. */

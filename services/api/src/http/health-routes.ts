@@ -1,9 +1,8 @@
-import type { HttpApp } from '@groupcast/service-kit';
+import { bearerToken, type HttpApp } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
 import type { Database } from '../db/database.ts';
-import { bearerToken } from './authenticate.ts';
 import type { ApiMetrics } from './metrics.ts';
 
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;

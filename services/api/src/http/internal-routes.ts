@@ -1,9 +1,8 @@
-import type { HttpScope } from '@groupcast/service-kit';
+import { bearerToken, type HttpScope } from '@groupcast/service-kit';
 import { membershipQuerySchema } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { Database } from '../db/database.ts';
 import { membershipsOf } from '../groups/group-store.ts';
-import { bearerToken } from './authenticate.ts';
 
 /** What the relay asks. Service tokens with `aud: groupcast-api` and scope `relay` only. */
 export function internalRoutes(scope: HttpScope, deps: { db: Database; services: ServiceTokenVerifier }): void {

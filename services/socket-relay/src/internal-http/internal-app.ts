@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { createHttpApp, type HttpApp, type Logger, zodScope } from '@groupcast/service-kit';
+import { bearerToken, createHttpApp, type HttpApp, type Logger, zodScope } from '@groupcast/service-kit';
 import {
   batchSchema,
   broadcastSchema,
@@ -13,7 +13,6 @@ import {
   type RelayCommandKind,
 } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
-import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { Gateway } from '../broadcast/gateway.ts';
 import type { HistoryReader } from '../broadcast/history.ts';
@@ -42,10 +41,6 @@ export interface InternalAppDeps {
   connectionCount: () => number;
   isDraining: () => boolean;
   log: Logger;
-}
-
-function bearer(request: FastifyRequest): string | undefined {
-  return /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
 }
 
 /** The internal port: the broadcast API's HTTP twins for any language, health and metrics. */
@@ -82,7 +77,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     // The gateway's door parses, for HTTP and sockets alike: here the schemas only describe.
     scope.setValidatorCompiler(() => (value: unknown) => ({ value }));
     scope.addHook('onRequest', async (request) => {
-      await services.verify(bearer(request), 'broadcast');
+      await services.verify(bearerToken(request), 'broadcast');
     });
     scope.addHook('onError', async (_request, _reply, error) => {
       metrics.eventsRefused.inc({ code: (error as { code?: string }).code ?? 'INTERNAL' });
