@@ -1,3 +1,4 @@
+import type { ErrorBody } from './errors.ts';
 import type { JsonObject } from './json.ts';
 import type {
   Answer,
@@ -8,19 +9,45 @@ import type {
   MembersInput,
   NotifyInput,
 } from './payloads/broadcast.ts';
-import type { JoinGroupInput, LeaveGroupInput, RefreshTokenInput } from './payloads/client-events.ts';
+import type {
+  JoinGroupInput,
+  LeaveGroupInput,
+  MarkInput,
+  RefreshTokenInput,
+  ResumeInput,
+  UpdateCursorsInput,
+} from './payloads/client-events.ts';
 import type { GroupEvent } from './payloads/messaging.ts';
 import type { Position } from './positions.ts';
 
 type Ack<T> = (answer: Answer<T>) => void;
 
-export interface JoinGroupResult {
-  groupId: string;
-  /** The first live event after the join is `position.seq + 1`; `null` while the relay does not know the group. */
-  position: Position | null;
+/** What a member gets of the events after the position it asked from. Never a part of them without `more`. */
+export interface RecoveryResult {
+  /** `events` is everything between the position asked from and `position`. False: read the API's `/events`. */
   recovered: boolean;
+  /** Once `more` is false, the first live event is `position.seq + 1`; `null` while the relay does not know the group. */
+  position: Position | null;
   events: GroupEvent[];
+  /** Ask again from `position`; the group is live only after an answer with `more: false`. */
   more: boolean;
+}
+
+export interface JoinGroupResult extends RecoveryResult {
+  groupId: string;
+}
+
+/** Answers by group; a group that could not be joined has its error instead. */
+export interface ResumeResult {
+  groups: Record<string, RecoveryResult | { error: ErrorBody }>;
+}
+
+/** Where a group stands; `skipId` names the one event before it that was not for this connection. */
+export interface GroupHead {
+  groupId: string;
+  epoch: string;
+  seq: number;
+  skipId?: string;
 }
 
 export interface GroupPosition {
@@ -44,6 +71,10 @@ export type LeftReason = 'member-removed' | 'token-refreshed';
 export interface ClientEvents {
   'join-group': (input: JoinGroupInput, ack?: Ack<JoinGroupResult>) => void;
   'leave-group': (input: LeaveGroupInput, ack?: Ack<{ groupId: string }>) => void;
+  resume: (input: ResumeInput, ack?: Ack<ResumeResult>) => void;
+  'update-cursors': (input: UpdateCursorsInput, ack?: Ack<object>) => void;
+  'mark-delivered': (input: MarkInput, ack?: Ack<object>) => void;
+  'mark-read': (input: MarkInput, ack?: Ack<object>) => void;
   'refresh-token': (input: RefreshTokenInput, ack?: Ack<{ expiresAt: number; groups: string[] }>) => void;
 }
 
@@ -86,6 +117,8 @@ export interface MonitorSnapshot {
 /** Relay → browser. Events of groups come under the publisher's own names, so the map is open. */
 export interface RelayEvents {
   'joined-groups': (payload: { groups: GroupPosition[] }) => void;
+  resumed: (payload: ResumeResult) => void;
+  'group-head': (payload: GroupHead) => void;
   'left-groups': (payload: { groups: string[]; reason: LeftReason }) => void;
   'session-ending': (payload: SessionEnding) => void;
   'monitor-snapshot': (payload: MonitorSnapshot) => void;

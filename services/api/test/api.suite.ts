@@ -6,6 +6,7 @@ import {
   TEST_SECRETS,
   tokenFor,
   tokenWith,
+  until,
 } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import { decodeJwt } from 'jose';
@@ -476,6 +477,58 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
           (await ask(await signServiceToken({ ...options, scopes: ['relay'], audience: 'groupcast-relay' }))).status,
         ).toBe(401);
         expect((await ask(await tokenFor('alice'))).status).toBe(401);
+      });
+    });
+
+    describe('for a relay that has just started', () => {
+      const options = {
+        secret: TEST_SECRETS.RELAY_SERVICE_SECRET,
+        subject: 'relay',
+        audience: 'groupcast-api',
+      } as const;
+      const ask = async <T>(path: string, body: unknown) => {
+        const token = await signServiceToken({ ...options, scopes: ['relay'] });
+        return (await api.request<T>(null, 'POST', path, body, { authorization: `Bearer ${token}` })).body;
+      };
+      type Fill = { groups: { groupId: string; position: Position | null; events: GroupEvent[] }[] };
+
+      test('gives the newest events that a relay has accepted, without holes', async () => {
+        const { id, position } = await newGroup('alice');
+        for (let n = 1; n <= 5; n += 1) await say('alice', id, `m${n}`);
+        const { groups } = await until('the relay to have them', async () => {
+          const fill = await ask<Fill>('/internal/history', { groups: ['none', id], limit: 3 });
+          return fill.groups[1]?.position?.seq === 6 && fill;
+        });
+        expect(groups[0]).toEqual({ groupId: 'none', position: null, events: [] });
+        expect(groups[1]?.position).toEqual({ epoch: position.epoch, seq: 6 });
+        expect(groups[1]?.events.map(({ seq, event, content }) => [seq, event, content])).toEqual([
+          [4, 'new-message', 'm3'],
+          [5, 'new-message', 'm4'],
+          [6, 'new-message', 'm5'],
+        ]);
+      });
+
+      test('keeps the cursors of members, which only move forward, and unread follows from them', async () => {
+        const { id } = await newGroup('alice', ['bob']);
+        for (let n = 1; n <= 3; n += 1) await say('alice', id, `m${n}`);
+        const report = async (cursors: object) =>
+          ask('/internal/cursors', {
+            cursors: [
+              { groupId: id, ...cursors },
+              { groupId: 'none', userId: 'bob', read: 1 },
+            ],
+          });
+        const unread = async () => {
+          const { body } = await api.request<{ groups: GroupSummary[] }>('bob', 'GET', GROUPS);
+          return body.groups.find((group) => group.id === id)?.unreadCount;
+        };
+        await report({ userId: 'bob', received: 4, applied: 4, read: 3 });
+        expect(await unread()).toBe(1);
+        await report({ userId: 'bob', read: 2 });
+        expect(await unread()).toBe(1);
+        await report({ userId: 'bob', read: 1_000 });
+        expect(await unread()).toBe(0);
+        await report({ userId: 'eve', read: 3 });
       });
     });
 

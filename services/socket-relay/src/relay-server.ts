@@ -1,4 +1,4 @@
-import type { ClientEvents, RelayEvents, ServiceClaims, ServiceEvents, UserClaims } from '@groupcast/shared';
+import type { ClientEvents, Position, RelayEvents, ServiceClaims, ServiceEvents, UserClaims } from '@groupcast/shared';
 import type { Server, Socket } from 'socket.io';
 
 /** Why a connection is in a group: its token said so, or the API did (asked on a join, or by adding the member). */
@@ -25,7 +25,7 @@ export type Session = UserSession | ServiceSession;
 export interface SocketData {
   session: Session;
   /** What the handshake decided about the token's groups, used once when the connection is welcomed. */
-  admission?: { admitted: string[]; removalVersion: number };
+  admission?: { admitted: string[]; removalVersion: number; positions: ReadonlyMap<string, Position> };
 }
 
 export type RelayServer = Server<ClientEvents & ServiceEvents, RelayEvents, Record<string, never>, SocketData>;

@@ -12,13 +12,16 @@ import type { RelayConfig } from './config.ts';
 import { createAuthenticator } from './connections/authenticate.ts';
 import { createConnectionIndex } from './connections/connection-index.ts';
 import { drainConnections } from './connections/drain.ts';
+import { createGroupEntry } from './connections/group-entry.ts';
 import { createMembership } from './connections/membership.ts';
 import { createOriginGate } from './connections/origin-gate.ts';
+import { createRecovery } from './connections/recovery.ts';
 import { createRemovals } from './connections/removals.ts';
 import { createSessionExpiry } from './connections/session-expiry.ts';
 import { createUndecidedClaims } from './connections/undecided-claims.ts';
-import { createUserEvents } from './connections/user-events.ts';
+import { createUserHandlers } from './connections/user-events.ts';
 import { welcomeConnections } from './connections/welcome.ts';
+import { startGroupHeads } from './fan-out/group-heads.ts';
 import { createSocketIoFanOut } from './fan-out/socket-io-fan-out.ts';
 import { createMemoryGroupLog } from './group-log/memory-group-log.ts';
 import { createInternalApp } from './internal-http/internal-app.ts';
@@ -26,12 +29,16 @@ import { createRelayMetrics } from './metrics.ts';
 import { createMonitorFeed } from './monitor/monitor-feed.ts';
 import type { RelayServer } from './relay-server.ts';
 import { createApiClient } from './upstream/api-client.ts';
+import { createCursorForwarder } from './upstream/cursor-forwarder.ts';
+import { createHistoryFill } from './upstream/history-fill.ts';
 
 /** A connection that has not authenticated by then is closed, in milliseconds. */
 const AUTHENTICATION_TIMEOUT_MS = 5_000;
 /** Air around the largest message in one packet: the envelope, the event's name, a batch. */
 const MIN_PACKET_BYTES = 1_000_000;
 const PACKET_OVERHEAD_BYTES = 65_536;
+/** What the API is asked for, per group, to fill an empty log. */
+const MAX_FILL_EVENTS = 1_000;
 
 export interface Relay extends Closable {
   port: number;
@@ -85,31 +92,37 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
   const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
   const authenticator = createAuthenticator({ users: createUserTokenVerifier(config.tokens), services, removals });
   const api = config.apiUrl
-    ? createApiClient({ apiUrl: config.apiUrl, secret: config.relaySecrets.secret })
+    ? createApiClient({
+        apiUrl: config.apiUrl,
+        secret: config.relaySecrets.secret,
+        fillEvents: Math.min(MAX_FILL_EVENTS, config.history.size),
+      })
     : undefined;
   const membership = createMembership({ api, removals });
   const connections = createConnectionIndex(io);
   const monitor = createMonitorFeed(io, node);
   const fanOut = createSocketIoFanOut(io);
   const expiry = createSessionExpiry();
-  const users = createUserEvents({
-    log: groupLog,
-    fanOut,
+  const fill = api && createHistoryFill({ api, groupLog, log });
+  const recovery = createRecovery({ groupLog, fanOut, fill });
+  const cursors = api && createCursorForwarder({ api, log });
+  const entry = createGroupEntry({
     membership,
     removals,
-    authenticator,
-    expiry,
+    recovery,
     monitor,
     maxGroups: config.maxGroupsPerConnection,
   });
-  const undecided = createUndecidedClaims({ membership, removals, users, log });
+  const handlers = createUserHandlers({ entry, membership, removals, authenticator, expiry, cursors });
+  const heads = startGroupHeads({ fanOut, groupLog, log });
+  const undecided = createUndecidedClaims({ membership, removals, entry, log });
   const history = createHistoryReader(groupLog);
   const gateway = createGateway({
     io,
     groupLog,
     fanOut,
     connections,
-    users,
+    entry,
     removals,
     monitor,
     metrics,
@@ -124,7 +137,8 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     removals,
     expiry,
     undecided,
-    users,
+    entry,
+    handlers,
     services: createServiceDoor({ gateway, history, authenticator, expiry }),
     connections,
     monitor,
@@ -152,6 +166,8 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     http.close();
     await drainConnections(io, config.drainMs);
     undecided.stop();
+    heads.stop();
+    await cursors?.stop();
     expiry.stop();
     removals.stop();
     await io.close();

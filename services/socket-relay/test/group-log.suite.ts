@@ -34,7 +34,7 @@ export function describeGroupLog(
 
     test('a group nobody wrote to has no position', async () => {
       expect(await log.head('g')).toBeNull();
-      expect(await log.read('g', 0, 10)).toEqual({ head: null, floor: 0, events: [], more: false });
+      expect(await log.read('g', 0, 10)).toEqual({ head: null, floor: 0, events: [], lastSeq: 0, more: false });
     });
 
     describe('for publishers that send no position', () => {
@@ -138,6 +138,66 @@ export function describeGroupLog(
       });
     });
 
+    describe('filled from what came before', () => {
+      const event = (seq: number, epoch = '1-a'): GroupEvent => ({
+        event: 'e',
+        id: `m${seq}`,
+        groupId: 'g',
+        epoch,
+        seq,
+      });
+      const events = (from: number, to: number): GroupEvent[] =>
+        Array.from({ length: to - from + 1 }, (_, index) => event(from + index));
+
+      test('an empty log begins with it, and goes on after it', async () => {
+        await log.backfill('g', at(7), events(3, 7));
+        expect(await log.read('g', 0, 10)).toMatchObject({ head: at(7), floor: 2 });
+        expect(await append('m7', at(7))).toMatchObject({ outcome: 'duplicate' });
+        expect(await append('other', at(7))).toMatchObject({ outcome: 'conflict' });
+        expect(await append('m9', at(9))).toMatchObject({ outcome: 'gap' });
+        expect(await append('m8', at(8))).toMatchObject({ outcome: 'appended' });
+      });
+
+      test('a position without events is a beginning too', async () => {
+        await log.backfill('g', at(7), []);
+        expect(await log.read('g', 7, 10)).toMatchObject({ head: at(7), floor: 7, events: [] });
+      });
+
+      test('a log that has begun gets what is below its floor, and nothing else', async () => {
+        await append('m6', at(6));
+        await append('m7', at(7));
+        await log.backfill('g', at(6), [...events(3, 5), { ...event(6), id: 'late and different' }]);
+        const page = await log.read('g', 0, 10);
+        expect([page.floor, page.events.map(({ id }) => id)]).toEqual([2, ['m3', 'm4', 'm5', 'm6', 'm7']]);
+        await log.backfill('g', at(1), [event(1)]);
+        expect((await log.read('g', 0, 10)).floor).toBe(2);
+      });
+
+      test('what does not join on, or is of another epoch, is ignored', async () => {
+        await append('m6', at(6));
+        await log.backfill('g', at(4), events(3, 4));
+        await log.backfill('g', at(5, '0-z'), [event(5, '0-z')]);
+        expect(await log.read('g', 0, 10)).toMatchObject({ floor: 5, head: at(6) });
+      });
+
+      test('never holds more than the bounds', async () => {
+        await log.backfill('g', at(40), events(1, 40));
+        const page = await log.read('g', 0, 100);
+        expect(page.events.length).toBeLessThanOrEqual(limits.size);
+        expect(seqs(page.events)).toEqual(
+          Array.from({ length: 40 - page.floor }, (_, index) => page.floor + 1 + index),
+        );
+      });
+    });
+
+    test('an event that left a user out is not in what that user reads', async () => {
+      await append('a', at(1));
+      await log.append({ groupId: 'g', id: 'b', event: 'e', message: {}, position: at(2), exceptUserId: 'alice' });
+      const forAlice = await log.read('g', 0, 10, 'alice');
+      expect([seqs(forAlice.events), forAlice.lastSeq, forAlice.more]).toEqual([[1], 2, false]);
+      expect(seqs((await log.read('g', 0, 10, 'bob')).events)).toEqual([1, 2]);
+    });
+
     describe('bounds', () => {
       test('one group holds at most HISTORY_BYTES', async () => {
         const text = 'x'.repeat(40_000);
@@ -163,7 +223,7 @@ export function describeGroupLog(
         await append('a', at(1));
         await append('b', at(2));
         clock += limits.ttlMs + 1;
-        expect(await log.read('g', 0, 10)).toEqual({ head: at(2), floor: 2, events: [], more: false });
+        expect(await log.read('g', 0, 10)).toEqual({ head: at(2), floor: 2, events: [], lastSeq: 2, more: false });
         expect(await append('c', at(3))).toEqual({ outcome: 'appended', position: at(3) });
         expect(await append('e', at(5))).toMatchObject({ outcome: 'gap' });
       });

@@ -1,3 +1,4 @@
+import type { CursorUpdates } from '@groupcast/shared';
 import type { Database } from '../db/database.ts';
 import { groupNotFound } from '../groups/group-store.ts';
 
@@ -20,4 +21,29 @@ export async function markRead(
     [groupId, row.read_seq, userId],
   );
   return { readSeq: row.read_seq, unreadCount: unread.rows[0]?.count ?? 0 };
+}
+
+/**
+ * Moves many members' cursors forward in one statement, each at most to its group's head; older values, and cursors of those who
+ * are no members any more, change nothing.
+ */
+export async function storeCursors(db: Database, updates: CursorUpdates['cursors']): Promise<void> {
+  const column = (name: 'received' | 'applied' | 'read'): number[] => updates.map((update) => update[name] ?? 0);
+  await db.query(
+    `update group_members m set
+       received_seq = greatest(m.received_seq, least(u.received, g.seq)),
+       applied_seq = greatest(m.applied_seq, least(u.applied, g.seq)),
+       read_seq = greatest(m.read_seq, least(u.read, g.seq))
+     from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+       as u (group_id, user_id, received, applied, read)
+     join groups g on g.id = u.group_id
+     where m.group_id = u.group_id and m.user_id = u.user_id`,
+    [
+      updates.map(({ groupId }) => groupId),
+      updates.map(({ userId }) => userId),
+      column('received'),
+      column('applied'),
+      column('read'),
+    ],
+  );
 }

@@ -1,8 +1,10 @@
 import { bearerToken, type HttpScope } from '@groupcast/service-kit';
-import { membershipQuerySchema } from '@groupcast/shared';
+import { cursorUpdatesSchema, historyFillQuerySchema, membershipQuerySchema } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
+import { storeCursors } from '../cursors/cursor-service.ts';
 import type { Database } from '../db/database.ts';
 import { membershipsOf } from '../groups/group-store.ts';
+import { readAccepted } from '../outbox/outbox-store.ts';
 
 /** What the relay asks. Service tokens with `aud: groupcast-api` and scope `relay` only. */
 export function internalRoutes(scope: HttpScope, deps: { db: Database; services: ServiceTokenVerifier }): void {
@@ -12,4 +14,11 @@ export function internalRoutes(scope: HttpScope, deps: { db: Database; services:
   scope.post('/internal/memberships', { schema: { hide: true, body: membershipQuerySchema } }, async (request) => ({
     users: await membershipsOf(deps.db, request.body.users),
   }));
+  scope.post('/internal/history', { schema: { hide: true, body: historyFillQuerySchema } }, async (request) => ({
+    groups: await readAccepted(deps.db, request.body.groups, request.body.limit),
+  }));
+  scope.post('/internal/cursors', { schema: { hide: true, body: cursorUpdatesSchema } }, async (request) => {
+    await storeCursors(deps.db, request.body.cursors);
+    return {};
+  });
 }

@@ -15,9 +15,9 @@ import {
   userRoom,
 } from '@groupcast/shared';
 import type { ConnectionIndex } from '../connections/connection-index.ts';
+import type { GroupEntry } from '../connections/group-entry.ts';
 import type { Removals } from '../connections/removals.ts';
 import { endSession } from '../connections/session-ending.ts';
-import type { UserEvents } from '../connections/user-events.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { AppendOutcome, GroupLog } from '../group-log/group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
@@ -35,7 +35,7 @@ export interface GatewayDeps {
   groupLog: GroupLog;
   fanOut: FanOut;
   connections: ConnectionIndex;
-  users: UserEvents;
+  entry: GroupEntry;
   removals: Removals;
   monitor: MonitorFeed;
   metrics: RelayMetrics;
@@ -46,7 +46,7 @@ export interface GatewayDeps {
 }
 
 export function createGateway(deps: GatewayDeps): Gateway {
-  const { io, groupLog, fanOut, connections, users, removals, monitor, metrics, log } = deps;
+  const { io, groupLog, fanOut, connections, entry, removals, monitor, metrics, log } = deps;
   const warn = warnOnceEvery(60_000);
 
   /** The id under which the event is deduplicated: given, the message's own, or a new one. */
@@ -139,7 +139,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       ? fanOut.memberCount(groupId)
       : fanOut.deliver(
           groupId,
-          { event, payload: toWire(groupId, id, place, message), position: place },
+          { event, id, payload: toWire(groupId, id, place, message), position: place },
           { exceptSocketId, exceptUserId },
         );
     const nodes = fanOut.memberCount(groupId) > 0 ? 1 : 0;
@@ -197,7 +197,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     await Promise.all(
       sockets.map(async (socket) => {
         try {
-          if (users.admit(socket, [groupId], 'api').length > 0) await users.announce(socket, [groupId]);
+          if (entry.admit(socket, [groupId], 'api').length > 0) await entry.announce(socket, [groupId]);
         } catch (error) {
           // One connection that is full does not keep the others out.
           log.warn({ err: error, groupId, socketId: socket.id }, 'unable to add a connection to a group');
@@ -221,7 +221,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         case 'remove-members':
           removals.record(command.groupId, command.userIds);
           for (const socket of command.userIds.flatMap((userId) => connections.ofUser(userId))) {
-            users.expel(socket, [command.groupId], 'member-removed');
+            entry.expel(socket, [command.groupId], 'member-removed');
           }
           return {};
         case 'disconnect-users': {

@@ -1,4 +1,4 @@
-import { GroupcastError, handshakeSchema, type ServiceScope, type UserClaims } from '@groupcast/shared';
+import { GroupcastError, handshakeSchema, type Position, type ServiceScope, type UserClaims } from '@groupcast/shared';
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
 import type { RelaySocket, ServiceSession, Session } from '../relay-server.ts';
 import type { Removals } from './removals.ts';
@@ -8,7 +8,7 @@ const QUERY_NAMES = ['token', 'access_token', 'auth'];
 
 export interface Authenticator {
   /** Who is at the door? Throws with the code the client is told. */
-  handshake(socket: RelaySocket): Promise<Session>;
+  handshake(socket: RelaySocket): Promise<{ session: Session; positions: ReadonlyMap<string, Position> }>;
   user(token: string | undefined): Promise<UserClaims>;
   service(token: string | undefined, role: ServiceSession['role']): Promise<ServiceSession['claims']>;
 }
@@ -39,12 +39,18 @@ export function createAuthenticator(options: {
           `unable to authenticate; ${field} is malformed`,
         );
       }
-      const { type } = parsed.data;
+      const { type, positions = new Map<string, Position>() } = parsed.data;
       if (type !== 'user') {
-        return { kind: 'service', role: type, claims: await authenticator.service(parsed.data.token, type) };
+        const session: Session = {
+          kind: 'service',
+          role: type,
+          claims: await authenticator.service(parsed.data.token, type),
+        };
+        return { session, positions };
       }
       const claims = await authenticator.user(parsed.data.token);
-      return { kind: 'user', userId: claims.userId, claims, groups: new Map(), undecided: new Set() };
+      const session: Session = { kind: 'user', userId: claims.userId, claims, groups: new Map(), undecided: new Set() };
+      return { session, positions };
     },
     async user(token) {
       const claims = await options.users.verify(token);

@@ -1,13 +1,18 @@
 import type { RelayServer } from '../relay-server.ts';
 import { endSession } from './session-ending.ts';
 
+/** Each connection is told to wait a random part of this, which grows with their number. */
+const SPREAD_PER_CONNECTION_MS = 5;
+const MAX_SPREAD_MS = 5_000;
+
 /**
- * Ends every session, evenly spread over `drainMs`, each with word to come back at once: the spread is the delay, so
- * that the relays that remain meet a trickle and not a storm. Resolves when the last one is gone; at once if there is none.
+ * Ends every session, evenly spread over `drainMs`, each told when to come back, so that the relays
+ * that remain meet a trickle and not a storm. Resolves when the last one is gone; at once if there is none.
  */
 export async function drainConnections(io: RelayServer, drainMs: number): Promise<void> {
   const sockets = [...io.of('/').sockets.values()];
   if (sockets.length === 0) return;
+  const spreadMs = Math.min(MAX_SPREAD_MS, sockets.length * SPREAD_PER_CONNECTION_MS);
   const startedAt = performance.now();
   let next = 0;
   await new Promise<void>((resolve) => {
@@ -21,7 +26,7 @@ export async function drainConnections(io: RelayServer, drainMs: number): Promis
           code: 'SERVER_DRAINING',
           message: 'the relay is stopping',
           next: 'reconnect',
-          retryAfterMs: 0,
+          retryAfterMs: Math.floor(Math.random() * spreadMs),
         });
       }
       if (next < sockets.length) setTimeout(step, Math.min(50, drainMs / sockets.length));

@@ -33,17 +33,26 @@ export function openEventDoor<S extends RelaySocket>(
     return handler(socket, payload);
   }
 
+  function refuse(event: string, error: unknown, acknowledge: ((answer: object) => void) | undefined): void {
+    if (!(error instanceof GroupcastError)) log.error({ err: error, event }, 'event failed');
+    onFailure(event, error);
+    acknowledge?.({ ok: false, error: toErrorBody(error) });
+  }
+
   socket.onAny((event: string, ...args: unknown[]) => {
     const last = args.at(-1);
     const acknowledge = typeof last === 'function' ? (last as (answer: object) => void) : undefined;
     const payload = acknowledge && args.length === 1 ? undefined : args[0];
     handle(event, payload).then(
-      (answer) => acknowledge?.({ ok: true, ...(typeof answer === 'function' ? answer() : answer) }),
-      (error: unknown) => {
-        if (!(error instanceof GroupcastError)) log.error({ err: error, event }, 'event failed');
-        onFailure(event, error);
-        acknowledge?.({ ok: false, error: toErrorBody(error) });
+      (answer) => {
+        try {
+          const fields = typeof answer === 'function' ? (answer as () => object)() : answer;
+          acknowledge?.({ ok: true, ...fields });
+        } catch (error) {
+          refuse(event, error, acknowledge);
+        }
       },
+      (error: unknown) => refuse(event, error, acknowledge),
     );
   });
 }

@@ -1,8 +1,8 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { UserSocket } from '../relay-server.ts';
+import type { GroupEntry } from './group-entry.ts';
 import type { Membership } from './membership.ts';
 import type { Removals } from './removals.ts';
-import type { UserEvents } from './user-events.ts';
 
 const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 10_000;
@@ -19,7 +19,7 @@ export interface UndecidedClaims {
 export function createUndecidedClaims(deps: {
   membership: Membership;
   removals: Removals;
-  users: UserEvents;
+  entry: GroupEntry;
   log: Logger;
 }): UndecidedClaims {
   const waiting = new Set<UserSocket>();
@@ -37,8 +37,8 @@ export function createUndecidedClaims(deps: {
         session.undecided.has(groupId) && !deps.removals.removedSince(groupId, session.userId, decision.removalVersion),
     );
     session.undecided.clear();
-    const fresh = deps.users.admit(socket, admitted, 'token');
-    if (fresh.length > 0) await deps.users.announce(socket, fresh);
+    const fresh = deps.entry.admit(socket, admitted, 'token');
+    if (fresh.length > 0) await deps.entry.announce(socket, fresh);
     return true;
   }
 

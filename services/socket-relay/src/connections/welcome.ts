@@ -7,13 +7,14 @@ import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } fro
 import type { Authenticator } from './authenticate.ts';
 import type { ConnectionIndex } from './connection-index.ts';
 import { openEventDoor } from './event-door.ts';
+import type { GroupEntry } from './group-entry.ts';
 import type { Membership } from './membership.ts';
 import { createOneConnect } from './one-connect.ts';
 import { createRateLimit } from './rate-limit.ts';
 import type { Removals } from './removals.ts';
 import type { SessionExpiry } from './session-expiry.ts';
 import type { UndecidedClaims } from './undecided-claims.ts';
-import type { UserEvents } from './user-events.ts';
+import type { UserHandlers } from './user-events.ts';
 
 export interface WelcomeDeps {
   io: RelayServer;
@@ -22,7 +23,8 @@ export interface WelcomeDeps {
   removals: Removals;
   expiry: SessionExpiry;
   undecided: UndecidedClaims;
-  users: UserEvents;
+  entry: GroupEntry;
+  handlers: UserHandlers;
   services: ServiceDoor;
   connections: ConnectionIndex;
   monitor: MonitorFeed;
@@ -38,7 +40,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
   const warn = warnOnceEvery(60_000);
 
   async function checkIn(socket: RelaySocket): Promise<void> {
-    const session = await deps.authenticator.handshake(socket);
+    const { session, positions } = await deps.authenticator.handshake(socket);
     socket.data.session = session;
     if (session.kind !== 'user') return;
     if (deps.connections.countOfUser(session.userId) >= limits.connectionsPerUser) {
@@ -52,7 +54,10 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     }
     const decision = await deps.membership.decideClaims(session.claims, session.claims.groups);
     session.undecided = new Set(decision.undecided);
-    socket.data.admission = decision;
+    if (positions.size > limits.groups) {
+      throw new GroupcastError('GROUP_LIMIT', `unable to connect; positions of at most ${limits.groups} groups`);
+    }
+    socket.data.admission = { ...decision, positions };
   }
 
   io.use((socket, next) => {
@@ -112,10 +117,10 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       transport: socket.conn.transport.name,
       groups: admitted,
     });
-    deps.users.admit(socket, admitted, 'token');
+    deps.entry.admit(socket, admitted, 'token');
     deps.undecided.add(socket);
-    openEventDoor(socket, { handlers: deps.users.handlers, guard: guardUser(), onFailure: onFailure(socket), log });
-    deps.users.announce(socket, admitted).catch((error: unknown) => {
+    openEventDoor(socket, { handlers: deps.handlers, guard: guardUser(), onFailure: onFailure(socket), log });
+    deps.entry.announce(socket, admitted, admission?.positions).catch((error: unknown) => {
       log.error({ err: error, socketId: socket.id }, 'unable to announce the groups of a connection');
       socket.conn.close();
     });

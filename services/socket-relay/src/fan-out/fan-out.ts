@@ -1,8 +1,9 @@
-import type { Position } from '@groupcast/shared';
+import type { GroupHead, Position } from '@groupcast/shared';
 
 /** One event on its way to the members of a group. */
 export interface OutgoingEvent {
   event: string;
+  id: string;
   /** The flat payload, envelope included. */
   payload: object;
   position: Position | null;
@@ -15,13 +16,19 @@ export interface DeliveryExceptions {
 
 /** The last hop: from one event to every connection of this node that is a member. */
 export interface FanOut {
-  /** Hands the event to every local member's connection, in call order, and returns to how many. */
+  /**
+   * Hands the event to every local member's connection, in call order, and returns to how many. An event at or below the
+   * group's cursor was handed over before, and goes to nobody. Who is left out is told to step over it.
+   */
   deliver(groupId: string, event: OutgoingEvent, except?: DeliveryExceptions): number;
+  /** Tells every local member where the group stands. */
+  announceHead(head: GroupHead): void;
   /** Local connections in the group. */
   memberCount(groupId: string): number;
-  /**
-   * The position of the last event delivered to the group's local members, or `null` when there was none since the
-   * first of them joined. Read it in the same turn as the answer that carries it.
-   */
-  delivered(groupId: string): Position | null;
+  /** The node's cursor: the last position handed to local members; `null` while the group has none, or no position yet. */
+  cursor(groupId: string): Position | null;
+  /** Lets connections in. Where the node has no cursor for the group, `position` becomes it. */
+  enter(socketId: string, groupId: string, position: Position | null): void;
+  /** Groups whose cursor moved, and whose last move is at least `quietMs` ago; each is returned once per quiet spell. */
+  takeQuiet(quietMs: number): string[];
 }

@@ -1,40 +1,84 @@
-import { groupRoom, type Position, userRoom } from '@groupcast/shared';
+import { generationOf, groupRoom, type Position, userRoom } from '@groupcast/shared';
 import type { RelayServer } from '../relay-server.ts';
-import type { FanOut } from './fan-out.ts';
+import type { DeliveryExceptions, FanOut, OutgoingEvent } from './fan-out.ts';
+
+interface GroupCursor {
+  position: Position | null;
+  /** When the cursor moved last, in milliseconds of the monotonic clock; 0 once that was reported as quiet. */
+  movedAt: number;
+}
 
 /** Fan-out through Socket.IO's own adapter: one encode per event, one write per member. */
-export function createSocketIoFanOut(io: RelayServer): FanOut {
-  const { adapter } = io.of('/');
-  const delivered = new Map<string, Position>();
-  adapter.on('delete-room', (room: string) => delivered.delete(room));
+export function createSocketIoFanOut(io: RelayServer, now: () => number = () => performance.now()): FanOut {
+  const { adapter, sockets } = io.of('/');
+  /** Only groups with local members have one: the room's end is its end. */
+  const cursors = new Map<string, GroupCursor>();
+  const groupIds = new Map<string, string>();
+  adapter.on('delete-room', (room: string) => {
+    const groupId = groupIds.get(room);
+    if (groupId === undefined) return;
+    groupIds.delete(room);
+    cursors.delete(groupId);
+  });
 
-  function countExcepted(room: ReadonlySet<string>, socketId: string | undefined, userId: string | undefined): number {
-    const sockets = new Set(userId === undefined ? [] : adapter.rooms.get(userRoom(userId)));
-    if (socketId !== undefined) sockets.add(socketId);
-    let count = 0;
-    for (const id of sockets) if (room.has(id)) count += 1;
-    return count;
+  function exceptedMembers(room: ReadonlySet<string>, { exceptSocketId, exceptUserId }: DeliveryExceptions): string[] {
+    const excepted = new Set(exceptUserId === undefined ? [] : adapter.rooms.get(userRoom(exceptUserId)));
+    if (exceptSocketId !== undefined) excepted.add(exceptSocketId);
+    return [...excepted].filter((id) => room.has(id));
+  }
+
+  /** False where the event was handed over before. */
+  function advance(groupId: string, position: Position | null): boolean {
+    const cursor = cursors.get(groupId);
+    if (!cursor || !position) return true;
+    const last = cursor.position;
+    if (last?.epoch === position.epoch && position.seq <= last.seq) return false;
+    if (last && generationOf(position.epoch) < generationOf(last.epoch)) return false;
+    cursor.position = position;
+    cursor.movedAt = now();
+    return true;
+  }
+
+  function deliver(groupId: string, event: OutgoingEvent, except: DeliveryExceptions = {}): number {
+    const name = groupRoom(groupId);
+    const room = adapter.rooms.get(name);
+    if (!room || !advance(groupId, event.position)) return 0;
+    const excepted = exceptedMembers(room, except);
+    const target = excepted.length > 0 ? io.to(name).except(excepted) : io.to(name);
+    // The publisher chose the name; the map's types know only the relay's own events.
+    target.emit(event.event, event.payload as never);
+    if (event.position) {
+      for (const id of excepted) sockets.get(id)?.emit('group-head', { groupId, ...event.position, skipId: event.id });
+    }
+    return room.size - excepted.length;
   }
 
   return {
-    deliver(groupId, { event, payload, position }, { exceptSocketId, exceptUserId } = {}) {
+    deliver,
+    announceHead(head) {
+      io.to(groupRoom(head.groupId)).emit('group-head', head);
+    },
+    memberCount: (groupId) => adapter.rooms.get(groupRoom(groupId))?.size ?? 0,
+    cursor: (groupId) => cursors.get(groupId)?.position ?? null,
+    enter(socketId, groupId, position) {
+      const socket = sockets.get(socketId);
+      if (!socket) return;
       const name = groupRoom(groupId);
-      const room = adapter.rooms.get(name);
-      if (!room) return 0;
-      const count = room.size - countExcepted(room, exceptSocketId, exceptUserId);
-      let target = io.to(name);
-      if (exceptSocketId !== undefined) target = target.except(exceptSocketId);
-      if (exceptUserId !== undefined) target = target.except(userRoom(exceptUserId));
-      // The publisher chose the name; the map's types know only the relay's own events.
-      target.emit(event, payload as never);
-      if (position) delivered.set(name, position);
-      return count;
+      // In memory the adapter joins at once; a promise would come only from an adapter that asks others.
+      void socket.join(name);
+      const cursor = cursors.get(groupId) ?? { position: null, movedAt: 0 };
+      cursor.position ??= position;
+      cursors.set(groupId, cursor);
+      groupIds.set(name, groupId);
     },
-    memberCount(groupId) {
-      return adapter.rooms.get(groupRoom(groupId))?.size ?? 0;
-    },
-    delivered(groupId) {
-      return delivered.get(groupRoom(groupId)) ?? null;
+    takeQuiet(quietMs) {
+      const quiet: string[] = [];
+      for (const [groupId, cursor] of cursors) {
+        if (cursor.movedAt === 0 || now() - cursor.movedAt < quietMs) continue;
+        cursor.movedAt = 0;
+        quiet.push(groupId);
+      }
+      return quiet;
     },
   };
 }

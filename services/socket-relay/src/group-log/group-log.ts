@@ -32,7 +32,9 @@ export interface LogPage {
   /** The log holds every event after this `seq`, up to the head. */
   floor: number;
   events: GroupEvent[];
-  /** There are events after the last one returned. */
+  /** Up to where `events` goes; above the last of them where the newest were not for this user. */
+  lastSeq: number;
+  /** There are events after `lastSeq`. */
   more: boolean;
 }
 
@@ -45,9 +47,14 @@ export interface GroupLog {
   head(groupId: string): Promise<Position | null>;
   /**
    * Events with a `seq` above `afterSeq`, oldest first, at most `limit`. Where `afterSeq` lies below the floor the page
-   * starts at the floor: compare `floor` before calling the answer complete.
+   * starts at the floor: compare `floor` before calling the answer complete. Events that left `forUserId` out are left out.
    */
-  read(groupId: string, afterSeq: number, limit: number): Promise<LogPage>;
+  read(groupId: string, afterSeq: number, limit: number, forUserId?: string): Promise<LogPage>;
+  /**
+   * Puts older events below what the log holds, or begins a log with them: `events` end at `position`, without holes. What
+   * does not join on to the log is ignored, so a fill that comes late does no harm.
+   */
+  backfill(groupId: string, position: Position, events: readonly GroupEvent[]): Promise<void>;
   stats(): { groups: number; events: number; bytes: number };
   close(): Promise<void>;
 }

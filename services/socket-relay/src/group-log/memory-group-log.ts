@@ -37,6 +37,10 @@ export interface MemoryGroupLogOptions {
   random?: () => string;
 }
 
+function toEntry(event: GroupEvent, exceptUserId?: string): Entry {
+  return { event, bytes: Buffer.byteLength(JSON.stringify(event)) + ENTRY_OVERHEAD_BYTES, exceptUserId };
+}
+
 /** A group log in the memory of one process: gone when it ends, which is why positions, not the log, are the truth. */
 export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
   const now = options.now ?? Date.now;
@@ -115,11 +119,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
       ...position,
       event: input.event,
     };
-    const entry: Entry = {
-      event,
-      bytes: Buffer.byteLength(JSON.stringify(event)) + ENTRY_OVERHEAD_BYTES,
-      exceptUserId: input.exceptUserId,
-    };
+    const entry = toEntry(event, input.exceptUserId);
     state.head = position.seq;
     state.entries.push(entry);
     state.seqById.set(input.id, position.seq);
@@ -170,13 +170,43 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
       const state = find(groupId);
       return state ? { epoch: state.epoch, seq: state.head } : null;
     },
-    async read(groupId, afterSeq, limit): Promise<LogPage> {
+    async read(groupId, afterSeq, limit, forUserId): Promise<LogPage> {
       const state = find(groupId);
-      if (!state) return { head: null, floor: 0, events: [], more: false };
+      if (!state) return { head: null, floor: 0, events: [], lastSeq: afterSeq, more: false };
       const from = state.start + Math.max(0, afterSeq - state.floor);
-      const events = state.entries.slice(from, from + limit).map((entry) => entry.event);
-      const more = from + events.length < state.entries.length;
-      return { head: { epoch: state.epoch, seq: state.head }, floor: state.floor, events, more };
+      const entries = state.entries.slice(from, from + limit);
+      const lastSeq = entries.at(-1)?.event.seq ?? Math.max(afterSeq, state.floor);
+      const events = entries
+        .filter(({ exceptUserId }) => exceptUserId === undefined || exceptUserId !== forUserId)
+        .map(({ event }) => event);
+      const head = { epoch: state.epoch, seq: state.head };
+      return { head, floor: state.floor, events, lastSeq, more: lastSeq < state.head };
+    },
+    async backfill(groupId, position, events) {
+      const known = find(groupId);
+      if (known && (known.epoch !== position.epoch || known.authority !== 'publisher')) return;
+      const state = known ?? open(position.epoch, 'publisher', position.seq);
+      if (!known) groups.set(groupId, state);
+      const room = { events: options.size - (state.entries.length - state.start), bytes: options.bytes - state.bytes };
+      const older: Entry[] = [];
+      for (const event of events.toReversed()) {
+        if (event.seq > state.floor) continue;
+        const entry = toEntry(event);
+        room.events -= 1;
+        room.bytes -= entry.bytes;
+        if (event.seq !== state.floor - older.length || room.events < 0 || room.bytes < 0) break;
+        older.push(entry);
+      }
+      state.entries = [...older.toReversed(), ...state.entries.slice(state.start)];
+      state.start = 0;
+      state.floor -= older.length;
+      for (const { event, bytes } of older) {
+        state.seqById.set(event.id, event.seq);
+        state.bytes += bytes;
+        totalBytes += bytes;
+        totalEvents += 1;
+      }
+      enforceTotal();
     },
     stats: () => ({ groups: groups.size, events: totalEvents, bytes: totalBytes }),
     async close() {

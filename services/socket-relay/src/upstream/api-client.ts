@@ -1,30 +1,38 @@
-import { AUDIENCE, GroupcastError, type MembershipQuery, membershipAnswerSchema } from '@groupcast/shared';
+import {
+  AUDIENCE,
+  type CursorUpdates,
+  GroupcastError,
+  type HistoryFillAnswer,
+  type HistoryFillQuery,
+  historyFillAnswerSchema,
+  type MembershipQuery,
+  membershipAnswerSchema,
+} from '@groupcast/shared';
 import { signServiceToken } from '@groupcast/tokens';
+import type { z } from 'zod';
+import { createBatch } from './batch.ts';
 
-/** What the relay asks of the API. It never forwards a user's token: it names the user, with a token of its own. */
+/**
+ * What the relay asks of the API. It never forwards a user's token: it names the user, with a token of its own. Questions
+ * of one turn of the event loop travel together. Everything throws `API_UNAVAILABLE` (retryable) after 3 s, or when the
+ * answer cannot be used.
+ */
 export interface ApiClient {
-  /**
-   * Which of `groupIds` the user is a member of. Questions asked together travel together. Throws `API_UNAVAILABLE`
-   * (retryable) after 3 s, or when the API's answer cannot be used.
-   */
+  /** Which of `groupIds` the user is a member of. */
   memberOf(userId: string, groupIds: readonly string[]): Promise<Set<string>>;
+  /** The newest events of a group that a relay has accepted; `position` is `null` for a group the API does not know. */
+  history(groupId: string): Promise<HistoryFillAnswer['groups'][number]>;
+  storeCursors(updates: CursorUpdates): Promise<void>;
 }
 
 const TIMEOUT_MS = 3_000;
 const TOKEN_TTL_SECONDS = 60;
 const MAX_USERS_PER_REQUEST = 100;
 const MAX_GROUPS_PER_USER = 1_000;
+const MAX_FILLS_PER_REQUEST = 20;
 
-interface Question {
-  userId: string;
-  groupIds: readonly string[];
-  resolve: (groups: Set<string>) => void;
-  reject: (error: GroupcastError) => void;
-}
-
-export function createApiClient(options: { apiUrl: string; secret: string }): ApiClient {
+export function createApiClient(options: { apiUrl: string; secret: string; fillEvents: number }): ApiClient {
   let token: { value: string; goodUntil: number } | undefined;
-  let waiting: Question[] = [];
 
   async function serviceToken(): Promise<string> {
     if (!token || token.goodUntil < Date.now()) {
@@ -54,55 +62,52 @@ export function createApiClient(options: { apiUrl: string; secret: string }): Ap
       }
       return await response.json();
     } catch (error) {
-      const why =
-        error instanceof Error && error.name === 'TimeoutError' ? `no answer in ${TIMEOUT_MS} ms` : String(error);
+      const late = error instanceof Error && error.name === 'TimeoutError';
+      const why = late ? `no answer in ${TIMEOUT_MS} ms` : String(error);
       throw new GroupcastError('API_UNAVAILABLE', `unable to ask the API; ${why}`, { cause: error });
     }
   }
 
-  async function ask(questions: readonly Question[]): Promise<void> {
-    try {
-      const query: MembershipQuery = {
-        users: questions.map(({ userId, groupIds }) => ({ userId, groupIds: [...groupIds] })),
-      };
-      const answer = membershipAnswerSchema.safeParse(await post('/internal/memberships', query));
-      if (!answer.success || answer.data.users.length !== questions.length) {
-        throw new GroupcastError('API_UNAVAILABLE', 'unable to ask the API; its answer is malformed');
-      }
-      for (const [index, question] of questions.entries())
-        question.resolve(new Set(answer.data.users[index]?.groupIds));
-    } catch (error) {
-      const failure =
-        error instanceof GroupcastError
-          ? error
-          : new GroupcastError('API_UNAVAILABLE', 'unable to ask the API', { cause: error });
-      for (const question of questions) question.reject(failure);
-    }
-  }
-
-  function flush(): void {
-    const questions = waiting;
-    waiting = [];
-    for (let from = 0; from < questions.length; from += MAX_USERS_PER_REQUEST) {
-      void ask(questions.slice(from, from + MAX_USERS_PER_REQUEST));
-    }
-  }
-
-  async function askOne(userId: string, groupIds: readonly string[]): Promise<Set<string>> {
-    return new Promise((resolve, reject) => {
-      // What is asked in one turn of the event loop (a storm of reconnects) becomes one request.
-      if (waiting.length === 0) setImmediate(flush);
-      waiting.push({ userId, groupIds, resolve, reject });
+  async function ask<S extends z.ZodType>(path: string, body: unknown, schema: S): Promise<z.output<S>> {
+    const answer = schema.safeParse(await post(path, body));
+    if (answer.success) return answer.data;
+    throw new GroupcastError('API_UNAVAILABLE', 'unable to ask the API; its answer is malformed', {
+      cause: answer.error,
     });
   }
+
+  function assertCount(results: readonly unknown[], questions: readonly unknown[]): void {
+    if (results.length === questions.length) return;
+    throw new GroupcastError('API_UNAVAILABLE', 'unable to ask the API; its answer is incomplete');
+  }
+
+  const askMemberships = createBatch(
+    MAX_USERS_PER_REQUEST,
+    async (users: readonly MembershipQuery['users'][number][]) => {
+      const answer = await ask('/internal/memberships', { users }, membershipAnswerSchema);
+      assertCount(answer.users, users);
+      return answer.users;
+    },
+  );
+  const askHistory = createBatch(MAX_FILLS_PER_REQUEST, async (groups: readonly string[]) => {
+    const query: HistoryFillQuery = { groups: [...groups], limit: options.fillEvents };
+    const answer = await ask('/internal/history', query, historyFillAnswerSchema);
+    assertCount(answer.groups, groups);
+    return answer.groups;
+  });
 
   return {
     async memberOf(userId, groupIds) {
       const found = new Set<string>();
       for (let from = 0; from < groupIds.length; from += MAX_GROUPS_PER_USER) {
-        for (const id of await askOne(userId, groupIds.slice(from, from + MAX_GROUPS_PER_USER))) found.add(id);
+        const answer = await askMemberships({ userId, groupIds: groupIds.slice(from, from + MAX_GROUPS_PER_USER) });
+        for (const id of answer.groupIds) found.add(id);
       }
       return found;
+    },
+    history: askHistory,
+    async storeCursors(updates) {
+      await post('/internal/cursors', updates);
     },
   };
 }

@@ -1,0 +1,160 @@
+import {
+  GroupcastError,
+  type GroupPosition,
+  groupRoom,
+  type LeftReason,
+  type Position,
+  type RecoveryResult,
+  type ResumeResult,
+  toErrorBody,
+} from '@groupcast/shared';
+import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import type { Admission, UserSocket } from '../relay-server.ts';
+import { type Membership, notAMember } from './membership.ts';
+import type { PreparedRecovery, Recovery } from './recovery.ts';
+import type { Removals } from './removals.ts';
+
+/**
+ * How a connection comes into groups and out of them. Admitted is not yet live: a group goes live in the same turn in which
+ * the member is told its position, so that the next event it receives is the one after it.
+ */
+export interface GroupEntry {
+  /** Lets the connection have the groups; returns those that are new to it. Throws `GROUP_LIMIT`. */
+  admit(socket: UserSocket, groupIds: readonly string[], admission: Admission): string[];
+  /** Admits one group by the token or by the API's word. Throws `NOT_A_MEMBER`, `API_UNAVAILABLE` or `GROUP_LIMIT`. */
+  admitOne(socket: UserSocket, groupId: string): Promise<void>;
+  /** Makes admitted groups live and says so: `joined-groups` and, for groups with a position, `resumed`. */
+  announce(socket: UserSocket, groupIds: readonly string[], positions?: ReadonlyMap<string, Position>): Promise<void>;
+  /** The answer for one admitted group; call the function in the turn in which it leaves. Throws `NOT_A_MEMBER` if removed. */
+  recover(socket: UserSocket, groupId: string, since: Position | undefined): Promise<() => RecoveryResult>;
+  /** The answer to `resume`: every group, admitted where it is not yet, in one budget. */
+  resume(socket: UserSocket, positions: ReadonlyMap<string, Position>): Promise<() => ResumeResult>;
+  leave(socket: UserSocket, groupId: string, reason: string): void;
+  /** Takes the connection out, and tells it why. */
+  expel(socket: UserSocket, groupIds: readonly string[], reason: LeftReason): void;
+}
+
+export function createGroupEntry(deps: {
+  membership: Membership;
+  removals: Removals;
+  recovery: Recovery;
+  monitor: MonitorFeed;
+  maxGroups: number;
+}): GroupEntry {
+  const { membership, removals, monitor, recovery } = deps;
+
+  function admit(socket: UserSocket, groupIds: readonly string[], admission: Admission): string[] {
+    const { groups, undecided, userId } = socket.data.session;
+    if (!socket.connected) return [];
+    const fresh = groupIds.filter((groupId) => !groups.has(groupId));
+    if (groups.size + fresh.length > deps.maxGroups) {
+      throw new GroupcastError('GROUP_LIMIT', `unable to join; a connection may be in ${deps.maxGroups} groups`);
+    }
+    for (const groupId of fresh) {
+      groups.set(groupId, admission);
+      undecided.delete(groupId);
+      monitor.publish({ kind: 'joined', socketId: socket.id, userId, groupId });
+    }
+    return fresh;
+  }
+
+  async function admitOne(socket: UserSocket, groupId: string): Promise<void> {
+    const { claims, groups, userId } = socket.data.session;
+    if (groups.has(groupId)) return;
+    const { admission, removalVersion } = await membership.authorise(claims, groupId);
+    if (removals.removedSince(groupId, userId, removalVersion)) throw notAMember(groupId);
+    admit(socket, [groupId], admission);
+  }
+
+  function leave(socket: UserSocket, groupId: string, reason: string): void {
+    const { groups, undecided, userId } = socket.data.session;
+    undecided.delete(groupId);
+    if (!groups.delete(groupId)) return;
+    void socket.leave(groupRoom(groupId));
+    monitor.publish({ kind: 'left', socketId: socket.id, userId, groupId, reason });
+  }
+
+  async function prepare(
+    socket: UserSocket,
+    groupIds: readonly string[],
+    positions: ReadonlyMap<string, Position>,
+  ): Promise<PreparedRecovery> {
+    const entries = groupIds.map((groupId) => ({ groupId, since: positions.get(groupId) }));
+    return recovery.recover(socket.data.session.userId, entries);
+  }
+
+  /** Only what the connection still has, and only while it is there. */
+  function commit(socket: UserSocket, prepared: PreparedRecovery): Map<string, RecoveryResult> {
+    return prepared.commit(socket.id, (groupId) => socket.connected && socket.data.session.groups.has(groupId));
+  }
+
+  async function announce(
+    socket: UserSocket,
+    groupIds: readonly string[],
+    positions: ReadonlyMap<string, Position> = new Map(),
+  ): Promise<void> {
+    const failed: ResumeResult['groups'] = {};
+    const asked = [...positions.keys()].filter((groupId) => !groupIds.includes(groupId));
+    const found = await admitEach(socket, asked, failed);
+    const prepared = await prepare(socket, [...groupIds, ...found], positions);
+    const answers = commit(socket, prepared);
+    const groups: GroupPosition[] = [...answers].map(([groupId, { position }]) => ({ groupId, position }));
+    if (groups.length > 0 || groupIds.length === 0) socket.emit('joined-groups', { groups });
+    if (positions.size === 0) return;
+    const resumed = [...answers].filter(([groupId]) => positions.has(groupId));
+    socket.emit('resumed', { groups: { ...failed, ...Object.fromEntries(resumed) } });
+  }
+
+  /** Those that could be admitted; the others' errors go into `failed`. */
+  async function admitEach(
+    socket: UserSocket,
+    groupIds: readonly string[],
+    failed: ResumeResult['groups'],
+  ): Promise<string[]> {
+    const admitted = await Promise.all(
+      groupIds.map(async (groupId) => {
+        try {
+          await admitOne(socket, groupId);
+          return true;
+        } catch (error) {
+          failed[groupId] = { error: toErrorBody(error) };
+          return false;
+        }
+      }),
+    );
+    return groupIds.filter((_, index) => admitted[index]);
+  }
+
+  return {
+    admit,
+    admitOne,
+    announce,
+    leave,
+    async recover(socket, groupId, since) {
+      const positions = new Map(since ? [[groupId, since]] : []);
+      const prepared = await prepare(socket, [groupId], positions);
+      return () => {
+        const answer = commit(socket, prepared).get(groupId);
+        if (!answer) throw notAMember(groupId);
+        return answer;
+      };
+    },
+    async resume(socket, positions) {
+      const failed: ResumeResult['groups'] = {};
+      const groupIds = await admitEach(socket, [...positions.keys()], failed);
+      const prepared = await prepare(socket, groupIds, positions);
+      return () => {
+        const answers = commit(socket, prepared);
+        for (const groupId of groupIds) {
+          if (!answers.has(groupId)) failed[groupId] = { error: notAMember(groupId).toBody() };
+        }
+        return { groups: { ...failed, ...Object.fromEntries(answers) } };
+      };
+    },
+    expel(socket, groupIds, reason) {
+      const left = groupIds.filter((groupId) => socket.data.session.groups.has(groupId));
+      for (const groupId of groupIds) leave(socket, groupId, reason);
+      if (left.length > 0) socket.emit('left-groups', { groups: left, reason });
+    },
+  };
+}

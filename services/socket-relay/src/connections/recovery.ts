@@ -1,0 +1,128 @@
+import type { GroupEvent, Position, RecoveryResult } from '@groupcast/shared';
+import type { FanOut } from '../fan-out/fan-out.ts';
+import type { GroupLog, LogPage } from '../group-log/group-log.ts';
+import type { HistoryFill } from '../upstream/history-fill.ts';
+
+/** What one answer may hold, over all its groups. */
+const MAX_EVENTS = 500;
+const MAX_BYTES = 256 * 1_024;
+/** Under load a group may move while others are read; after so many rounds the client asks again. */
+const MAX_ROUNDS = 5;
+
+/** A group to enter, and from where; without a position only the head is told. */
+export interface Entry {
+  groupId: string;
+  since: Position | undefined;
+}
+
+export interface PreparedRecovery {
+  commit(socketId: string, mayEnter: (groupId: string) => boolean): Map<string, RecoveryResult>;
+}
+
+export interface Recovery {
+  /**
+   * Reads what the member missed in each group. `commit` enters the groups that are complete, and returns the answers: call
+   * it in the same turn as they leave, so that no live event comes before them, twice, or not at all. Groups that
+   * `mayEnter` refuses by then have no answer.
+   */
+  recover(userId: string, entries: readonly Entry[]): Promise<PreparedRecovery>;
+}
+
+interface Progress {
+  entry: Entry;
+  result: RecoveryResult;
+}
+
+export function createRecovery(deps: { groupLog: GroupLog; fanOut: FanOut; fill: HistoryFill | undefined }): Recovery {
+  const { groupLog, fanOut, fill } = deps;
+
+  /** The log holds everything after `since`. */
+  function covers(page: LogPage, since: Position): boolean {
+    return page.head?.epoch === since.epoch && since.seq >= page.floor && since.seq <= page.head.seq;
+  }
+
+  async function readPage(userId: string, { groupId, since }: Entry, limit: number): Promise<LogPage> {
+    const page = await groupLog.read(groupId, since?.seq ?? 0, since ? limit : 0, userId);
+    if (!since || !fill || (page.head && (page.head.epoch !== since.epoch || page.floor <= since.seq))) return page;
+    // The log begins after what the member asks for: perhaps it only began late.
+    return (await fill.fill(groupId)) ? groupLog.read(groupId, since.seq, limit, userId) : page;
+  }
+
+  async function readOne(
+    userId: string,
+    entry: Entry,
+    budget: { events: number; bytes: number },
+  ): Promise<RecoveryResult> {
+    const page = await readPage(userId, entry, budget.events);
+    const { since } = entry;
+    if (!since || !page.head || !covers(page, since)) {
+      return { recovered: false, position: page.head, events: [], more: false };
+    }
+    const events: GroupEvent[] = [];
+    for (const event of page.events) {
+      const bytes = Buffer.byteLength(JSON.stringify(event));
+      if (bytes > budget.bytes && budget.events < MAX_EVENTS) {
+        return { recovered: true, position: { epoch: since.epoch, seq: event.seq - 1 }, events, more: true };
+      }
+      budget.events -= 1;
+      budget.bytes -= bytes;
+      events.push(event);
+    }
+    return { recovered: true, position: { epoch: since.epoch, seq: page.lastSeq }, events, more: page.more };
+  }
+
+  /** Events delivered to others since the read, which this member has not got. */
+  function isBehind({ entry, result }: Progress): boolean {
+    const cursor = fanOut.cursor(entry.groupId);
+    if (!cursor || !result.position) return cursor !== null;
+    return cursor.epoch !== result.position.epoch || cursor.seq > result.position.seq;
+  }
+
+  /** Read from the log before the node has delivered it: in a moment it will have. */
+  function isAhead({ entry, result }: Progress): boolean {
+    const cursor = fanOut.cursor(entry.groupId);
+    return cursor !== null && cursor.epoch === result.position?.epoch && cursor.seq < result.position.seq;
+  }
+
+  return {
+    async recover(userId, entries) {
+      const budget = { events: MAX_EVENTS, bytes: MAX_BYTES };
+      const progress: Progress[] = [];
+      for (const entry of entries) progress.push({ entry, result: await readOne(userId, entry, budget) });
+
+      for (let round = 0; round < MAX_ROUNDS; round += 1) {
+        const open = progress.filter((item) => !item.result.more && (isBehind(item) || isAhead(item)));
+        if (open.length === 0) break;
+        for (const item of open) {
+          if (isAhead(item)) {
+            await new Promise(setImmediate);
+            continue;
+          }
+          const { result, entry } = item;
+          const since = result.recovered ? (result.position ?? undefined) : entry.since;
+          const next = await readOne(userId, { ...entry, since }, budget);
+          item.result =
+            next.recovered && result.recovered ? { ...next, events: [...result.events, ...next.events] } : next;
+        }
+      }
+
+      return {
+        commit(socketId, mayEnter) {
+          const answers = new Map<string, RecoveryResult>();
+          for (const item of progress) {
+            const { groupId } = item.entry;
+            if (!mayEnter(groupId)) continue;
+            let { result } = item;
+            if (!result.more && (isBehind(item) || isAhead(item))) {
+              // It moved again. Who recovers asks again; who only joins is told where the node stands, which is exact.
+              result = result.recovered ? { ...result, more: true } : { ...result, position: fanOut.cursor(groupId) };
+            }
+            if (!result.more) fanOut.enter(socketId, groupId, result.position);
+            answers.set(groupId, result);
+          }
+          return answers;
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,69 @@
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import type { Cursors } from '@groupcast/shared';
+import type { ApiClient } from './api-client.ts';
+
+const INTERVAL_MS = 500;
+const MAX_PER_REQUEST = 1_000;
+/** Cursors are cumulative: what is dropped here is made good by the member's next report. */
+const MAX_WAITING = 100_000;
+
+/** Brings the members' cursors to the API, merged per member and group, twice a second at most. */
+export interface CursorForwarder {
+  report(userId: string, groupId: string, cursors: Cursors): void;
+  /** Sends what is left. */
+  stop(): Promise<void>;
+}
+
+export function createCursorForwarder(deps: { api: ApiClient; log: Logger }): CursorForwarder {
+  type Update = Cursors & { userId: string; groupId: string };
+  const waiting = new Map<string, Update>();
+  const warn = warnOnceEvery(60_000);
+  let sending: Promise<void> | undefined;
+
+  function merge(update: Update): void {
+    const key = `${update.groupId} ${update.userId}`;
+    const known = waiting.get(key);
+    if (!known && waiting.size >= MAX_WAITING) return;
+    const merged: Update = { ...known, userId: update.userId, groupId: update.groupId };
+    for (const name of ['received', 'applied', 'read'] as const) {
+      const value = Math.max(known?.[name] ?? -1, update[name] ?? -1);
+      if (value >= 0) merged[name] = value;
+    }
+    waiting.set(key, merged);
+  }
+
+  async function send(): Promise<void> {
+    const batch = [...waiting.values()].slice(0, MAX_PER_REQUEST);
+    for (const { groupId, userId } of batch) waiting.delete(`${groupId} ${userId}`);
+    try {
+      await deps.api.storeCursors({ cursors: batch });
+    } catch (error) {
+      for (const update of batch) merge(update);
+      warn('cursors', () =>
+        deps.log.warn({ err: error, waiting: waiting.size }, 'unable to store cursors; trying again'),
+      );
+    }
+  }
+
+  function flush(): void {
+    if (sending || waiting.size === 0) return;
+    sending = send().finally(() => {
+      sending = undefined;
+    });
+  }
+
+  const timer = setInterval(flush, INTERVAL_MS);
+  timer.unref();
+
+  return {
+    report(userId, groupId, cursors) {
+      merge({ userId, groupId, ...cursors });
+    },
+    async stop() {
+      clearInterval(timer);
+      await sending;
+      flush();
+      await sending;
+    },
+  };
+}

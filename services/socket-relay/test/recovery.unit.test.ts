@@ -1,0 +1,104 @@
+import type { GroupEvent, Position } from '@groupcast/shared';
+import { describe, expect, test } from 'vitest';
+import { createRecovery } from '../src/connections/recovery.ts';
+import type { FanOut } from '../src/fan-out/fan-out.ts';
+import { createMemoryGroupLog } from '../src/group-log/memory-group-log.ts';
+
+const at = (seq: number): Position => ({ epoch: '1-a', seq });
+
+/** A log and a node whose deliveries lag behind it by hand, as they do where a broker stands between them. */
+function createLaggingNode() {
+  const log = createMemoryGroupLog({ size: 100, bytes: 1e6, ttlMs: 1e6, totalBytes: 1e7 });
+  let cursor: Position | null = null;
+  let onRead: (() => Promise<void>) | undefined;
+  const entered: (Position | null)[] = [];
+  const fanOut: FanOut = {
+    deliver: () => 0,
+    announceHead: () => undefined,
+    memberCount: () => 0,
+    cursor: () => cursor,
+    enter: (_socketId, _groupId, position) => void entered.push(position),
+    takeQuiet: () => [],
+  };
+  const groupLog: typeof log = {
+    ...log,
+    async read(...input) {
+      const page = await log.read(...input);
+      await onRead?.();
+      return page;
+    },
+  };
+  return {
+    entered,
+    recovery: createRecovery({ groupLog, fanOut, fill: undefined }),
+    async append(seq: number) {
+      await log.append({ groupId: 'g', id: `m${seq}`, event: 'e', message: {}, position: at(seq) });
+    },
+    deliver(seq: number) {
+      cursor = at(seq);
+    },
+    whileReading(action: typeof onRead) {
+      onRead = action;
+    },
+  };
+}
+
+const seqs = (events: readonly GroupEvent[] | undefined): number[] => (events ?? []).map(({ seq }) => seq);
+
+describe('a member goes live exactly where its answer ends', () => {
+  test('an event delivered to others while the log was read is read as well', async () => {
+    const node = createLaggingNode();
+    for (const seq of [1, 2, 3]) await node.append(seq);
+    node.deliver(3);
+    node.whileReading(async () => {
+      node.whileReading(undefined);
+      await node.append(4);
+      node.deliver(4);
+    });
+    const prepared = await node.recovery.recover('alice', [{ groupId: 'g', since: at(1) }]);
+    const answer = prepared.commit('socket', () => true).get('g');
+    expect([seqs(answer?.events), answer?.position, answer?.more]).toEqual([[2, 3, 4], at(4), false]);
+    expect(node.entered).toEqual([at(4)]);
+  });
+
+  test('an event that the log has and the node has not delivered yet is waited for', async () => {
+    const node = createLaggingNode();
+    for (const seq of [1, 2, 3]) await node.append(seq);
+    node.deliver(2);
+    setImmediate(() => node.deliver(3));
+    const prepared = await node.recovery.recover('alice', [{ groupId: 'g', since: at(1) }]);
+    const answer = prepared.commit('socket', () => true).get('g');
+    expect([seqs(answer?.events), answer?.more]).toEqual([[2, 3], false]);
+  });
+
+  test('where it moves again before the answer leaves, the member is not live, and asks again', async () => {
+    const node = createLaggingNode();
+    for (const seq of [1, 2]) await node.append(seq);
+    node.deliver(2);
+    const prepared = await node.recovery.recover('alice', [{ groupId: 'g', since: at(1) }]);
+    await node.append(3);
+    node.deliver(3);
+    const answer = prepared.commit('socket', () => true).get('g');
+    expect([seqs(answer?.events), answer?.position, answer?.more]).toEqual([[2], at(2), true]);
+    expect(node.entered).toEqual([]);
+  });
+
+  test('who joins without a position is told where the node stands at that moment', async () => {
+    const node = createLaggingNode();
+    await node.append(1);
+    node.deliver(1);
+    const prepared = await node.recovery.recover('alice', [{ groupId: 'g', since: undefined }]);
+    await node.append(2);
+    node.deliver(2);
+    const answer = prepared.commit('socket', () => true).get('g');
+    expect(answer).toEqual({ recovered: false, position: at(2), events: [], more: false });
+  });
+
+  test('a group that was taken away meanwhile is not entered', async () => {
+    const node = createLaggingNode();
+    await node.append(1);
+    const prepared = await node.recovery.recover('alice', [{ groupId: 'g', since: at(0) }]);
+    expect(prepared.commit('socket', () => false)).toEqual(new Map());
+    expect(node.entered).toEqual([]);
+  });
+});
