@@ -55,7 +55,8 @@ export interface Broadcaster {
 
 /** The message's own id where it has one, so that a caller's retry of the whole call is recognised too. */
 function withId(input: BroadcastInput): BroadcastInput {
-  if (input.id !== undefined) return input;
+  // What is malformed is the relay's to refuse, with a code.
+  if (!input?.message || input.id !== undefined) return input;
   const own = (input.event ?? 'new-message') === 'new-message' ? input.message['id'] : undefined;
   const id = typeof own === 'string' || typeof own === 'number' ? own : crypto.randomUUID();
   return { ...input, id };

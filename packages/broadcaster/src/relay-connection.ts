@@ -24,6 +24,8 @@ interface PendingCall {
 
 const RECONNECT_MIN_MS = 100;
 const RECONNECT_MAX_MS = 2_000;
+/** WebSocket's close code for a message that is larger than the other side takes. */
+const MESSAGE_TOO_BIG = 1009;
 
 /** The relay's error as ours; a code that this version does not know becomes `INTERNAL`, and keeps its text. */
 function fromBody(body: Partial<ErrorBody> | undefined): GroupcastError {
@@ -33,6 +35,12 @@ function fromBody(body: Partial<ErrorBody> | undefined): GroupcastError {
     ...(body?.retryAfterMs === undefined ? {} : { retryAfterMs: body.retryAfterMs }),
     ...(body?.details === undefined ? {} : { details: body.details }),
   });
+}
+
+/** The WebSocket close code behind a disconnect. */
+function closeCodeOf(details: unknown): unknown {
+  const context = (details as { context?: { code?: unknown } } | undefined)?.context;
+  return context?.code;
 }
 
 /** One connection of `type: "api"`, and the calls on it that have no answer yet, in the order they were made. */
@@ -65,7 +73,24 @@ export function createRelayConnection(options: {
   });
 
   function transmit(call: PendingCall): void {
-    socket.emit(call.event, call.payload, call.settle);
+    try {
+      socket.emit(call.event, call.payload, call.settle);
+    } catch (cause) {
+      // A payload that contains itself, for example: it will never be sent, and must not keep the others back.
+      call.fail(new GroupcastError('INVALID_PAYLOAD', `unable to send ${call.event}; it is no plain JSON`, { cause }));
+    }
+  }
+
+  /** One packet that the relay does not take ends the connection: without it the others go through after a reconnect. */
+  function failLargest(): void {
+    const sizes = [...pending].map((call) => ({ call, bytes: Buffer.byteLength(JSON.stringify(call.payload)) }));
+    const largest = sizes.toSorted((a, b) => b.bytes - a.bytes)[0]?.call;
+    largest?.fail(
+      new GroupcastError(
+        'PAYLOAD_TOO_LARGE',
+        `unable to send ${largest.event}; the relay takes no packet of that size`,
+      ),
+    );
   }
 
   socket.on('connect', () => {
@@ -73,8 +98,11 @@ export function createRelayConnection(options: {
     options.onStateChange({ name: 'connected' });
     for (const call of pending) transmit(call);
   });
-  socket.on('disconnect', () => {
+  socket.on('disconnect', (_reason, details) => {
+    // What Socket.IO keeps back for the next connection is in `pending` too, and leaves from there, in order.
+    socket.sendBuffer = [];
     if (closed) return;
+    if (closeCodeOf(details) === MESSAGE_TOO_BIG) failLargest();
     options.onStateChange({ name: 'disconnected' });
     // After a disconnect by the server Socket.IO stays away for good; a broadcaster comes back.
     if (!socket.active) reconnectLater();

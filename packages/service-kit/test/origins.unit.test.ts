@@ -93,3 +93,4 @@ describe('an origin', () => {
     const every: Origins[] = ['*', 'localhost', listed, []];
     expect(every.map((origins) => isOriginAllowed(origins, undefined))).toEqual([true, true, true, true]);
   });
+});

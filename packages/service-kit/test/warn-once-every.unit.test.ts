@@ -58,4 +58,16 @@ describe('a warning about the same thing', () => {
     warn('first');
     expect(written).toEqual([['first', 0]]);
   });
+
+  test('that was written again is young again', () => {
+    warn('first');
+    warn('second');
+    clock += 60_000;
+    warn('first');
+    for (let key = 0; key < 9_999; key += 1) warn(`other-${key}`);
+    written = [];
+    warn('first');
+    warn('second');
+    expect(written).toEqual([['second', 0]]);
+  });
 });

@@ -111,10 +111,19 @@ describe('a service token', () => {
       'a.b.c',
       new UnsecuredJWT(claims(right)).encode(),
       signText('{"alg":"HS256"}', JSON.stringify(claims(right)), ''),
-      await sign(claims(right), SERVICE_SECRET.repeat(2), { alg: 'HS512' }),
     ];
     for (const token of others) expect(await outcome(verifier.verify(token))).toBe('SERVICE_TOKEN_INVALID');
   });
+
+  test.each(['HS384', 'HS512'])(
+    'signed with %s and the right secret is refused: the token does not choose',
+    async (alg) => {
+      const secret = SERVICE_SECRET.repeat(2);
+      const own = createServiceTokenVerifier({ secret, audience: AUDIENCE.relay });
+      expect(await outcome(own.verify(await sign(claims(right), secret)))).toBe('accepted');
+      expect(await outcome(own.verify(await sign(claims(right), secret, { alg })))).toBe('SERVICE_TOKEN_INVALID');
+    },
+  );
 
   test('is not what a user’s token is, even where the secrets are the same', async () => {
     const user = await signUserToken({ secret: SERVICE_SECRET, userId: 'alice', ttlSeconds: 60 });

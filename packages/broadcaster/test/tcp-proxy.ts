@@ -1,0 +1,52 @@
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+
+/** A wire between a client and `port` that a test can spoil. */
+export interface TcpProxy {
+  readonly port: number;
+  /** From now on nothing that the server says arrives; what the client says still does. */
+  swallowAnswers(): void;
+  /** Cuts every connection, and is a good wire again for the next ones. */
+  cut(): void;
+  close(): Promise<void>;
+}
+
+export async function startTcpProxy(port: number): Promise<TcpProxy> {
+  const sockets = new Set<Socket>();
+  let swallowing = false;
+
+  const server = createServer((client) => {
+    const upstream = connect(port, '127.0.0.1');
+    client.on('data', (bytes) => upstream.write(bytes));
+    upstream.on('data', (bytes) => {
+      if (!swallowing) client.write(bytes);
+    });
+    for (const [socket, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        sockets.delete(socket);
+        other.destroy();
+      });
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+
+  function cut(): void {
+    for (const socket of sockets) socket.destroy();
+    swallowing = false;
+  }
+  return {
+    port: (server.address() as AddressInfo).port,
+    swallowAnswers() {
+      swallowing = true;
+    },
+    cut,
+    async close() {
+      cut();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
