@@ -58,8 +58,8 @@ function withId(input: BroadcastInput): BroadcastInput {
   // What is malformed is the relay's to refuse, with a code.
   if (!input?.message || input.id !== undefined) return input;
   const own = (input.event ?? 'new-message') === 'new-message' ? input.message['id'] : undefined;
-  const id = typeof own === 'string' || typeof own === 'number' ? own : crypto.randomUUID();
-  return { ...input, id };
+  if (own === undefined) return { ...input, id: crypto.randomUUID() };
+  return typeof own === 'string' || typeof own === 'number' ? { ...input, id: own } : input;
 }
 
 export function createBroadcaster(options: BroadcasterOptions): Broadcaster {

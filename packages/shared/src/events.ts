@@ -148,5 +148,7 @@ export function toWire(
   position: Position | null,
   message: JsonObject,
 ): JsonObject & { id: string; groupId: string } {
-  return { ...message, id, groupId, epoch: position?.epoch ?? null, seq: position?.seq ?? null };
+  // `event` is part of the envelope: on the socket it is the event's name, and no field.
+  const { event: _, ...fields } = message;
+  return { ...fields, id, groupId, epoch: position?.epoch ?? null, seq: position?.seq ?? null };
 }

@@ -497,7 +497,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         for (let n = 1; n <= 5; n += 1) await say('alice', id, `m${n}`);
         const { groups } = await until('the relay to have them', async () => {
           const fill = await ask<Fill>('/internal/history', { groups: ['none', id], limit: 3 });
-          return fill.groups[1]?.position?.seq === 6 && fill;
+          return fill.groups[1]?.position?.seq === 6 ? fill : undefined;
         });
         expect(groups[0]).toEqual({ groupId: 'none', position: null, events: [] });
         expect(groups[1]?.position).toEqual({ epoch: position.epoch, seq: 6 });

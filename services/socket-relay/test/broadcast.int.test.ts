@@ -189,6 +189,19 @@ describe('a batch', () => {
     });
   });
 
+  test('is not overtaken by what was called after it on the same connection', async () => {
+    const items = [1, 2, 3, 4].map((n) => ({ groupId: 'c5', id: `n${n}`, message: {} }));
+    const [batch, single, second] = await Promise.all([
+      ask<{ results: { position: { seq: number } }[] }>(service, 'api-broadcast-batch', { items }),
+      ask(service, 'api-broadcast-message', { groupId: 'c5', id: 'n5', message: {} }),
+      ask(service, 'api-broadcast-batch', { items: [{ groupId: 'c5', id: 'n6', message: {} }] }),
+    ]);
+    const { results } = batch as { results: { position: { seq: number } }[] };
+    expect(results.map(({ position }) => position.seq)).toEqual([1, 2, 3, 4]);
+    expect(single).toMatchObject({ position: { seq: 5 } });
+    expect(second).toMatchObject({ results: [{ position: { seq: 6 } }] });
+  });
+
   test('has bounds', async () => {
     const items = Array.from({ length: 1_001 }, () => ({ groupId: 'c4', message: {} }));
     expect(await ask(service, 'api-broadcast-batch', { items })).toBe('INVALID_PAYLOAD');

@@ -42,8 +42,20 @@ export function createServiceDoor(deps: {
     'api-get-history': async (_socket, payload) =>
       deps.history.read(parsePayload(historySchema, payload, 'api-get-history')),
   };
+  /** The batch under way on each connection: what was called after it is not done before it. */
+  const batches = new WeakMap<RelaySocket, Promise<unknown>>();
   for (const kind of Object.keys(COMMAND_DOORS) as RelayCommandKind[]) {
-    api[COMMAND_DOORS[kind].event] = async (_socket, payload) => deps.gateway.execute(parseRelayCommand(kind, payload));
+    api[COMMAND_DOORS[kind].event] = async (socket, payload) => {
+      const command = parseRelayCommand(kind, payload);
+      const before = batches.get(socket);
+      const result = before ? before.then(async () => deps.gateway.execute(command)) : deps.gateway.execute(command);
+      if (kind === 'batch')
+        batches.set(
+          socket,
+          result.catch(() => undefined),
+        );
+      return result;
+    };
   }
   const monitor: Record<string, EventHandler<RelaySocket>> = { 'refresh-token': refresh };
 
