@@ -33,7 +33,8 @@ if (existsSync(RESULTS)) {
   const suites = results.testResults.filter(
     (suite) => suite.status === 'failed' && suite.assertionResults.length === 0,
   );
-  const failures = results.numFailedTests + suites.length;
+  // An error outside every test fails the run too.
+  const failures = results.numFailedTests + suites.length || (failed ? 1 : 0);
   if (failures > 0 || results.numPassedTests === 0) failed = true;
   console.log(`${results.numPassedTests} passed, ${failures} failed`);
 }
