@@ -1,4 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { Agent, get } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -92,6 +93,26 @@ describe('a service', () => {
     expect(service.output()).toContain('"msg":"stopped"');
   });
 
+  test('the API stops at once although a browser keeps its connection open', async () => {
+    const env = await ports();
+    const api = run(API, { ...TEST_SECRETS, ...env, RELAY_URL: 'http://127.0.0.1:1' });
+    await api.wrote('"msg":"listening"');
+    const agent = new Agent({ keepAlive: true });
+    const ask = async (): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        get({ port: env['API_PORT'], path: '/livez', agent }, (response) => {
+          response.resume().on('end', () => resolve(response.statusCode));
+        }).on('error', reject);
+      });
+    expect(await ask()).toBe(200);
+    // Another request is under way when the signal comes, so the connection becomes idle only afterwards.
+    const last = ask().catch(() => undefined);
+    api.signal('SIGTERM');
+    expect(await api.exited()).toBe(0);
+    await last;
+    agent.destroy();
+  });
+
   test.each([
     ['relay', RELAY, 'RELAY_PORT'],
     ['relay', RELAY, 'RELAY_INTERNAL_PORT'],
@@ -144,6 +165,7 @@ describe('npm start', () => {
     await first.wrote('"msg":"listening"');
     const all = run('scripts/start.mjs', { ...env, LOG_LEVEL: 'error' });
     expect(await all.exited()).toBe(1);
+    expect(all.output()).not.toContain('is ready');
     expect(all.output()).toContain(`socket-relay: unable to listen; port ${env['RELAY_PORT']} is already in use`);
     await expect(fetch(`http://localhost:${env['API_PORT']}/livez`)).rejects.toThrow('fetch failed');
   });

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 
 /** Starts `commands` ({ name: [file, ...args] }); when one ends, the others are stopped and its exit code is ours. */
-export function runTogether(commands, { env = process.env, onExit = () => undefined } = {}) {
+export function runTogether(commands, { env = process.env, onMessage } = {}) {
   const running = new Map();
   let stopping = false;
 
@@ -13,13 +13,17 @@ export function runTogether(commands, { env = process.env, onExit = () => undefi
   }
 
   for (const [name, [file, ...args]] of Object.entries(commands)) {
-    const child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit'], env, detached: true });
+    const child = spawn(file, args, {
+      stdio: ['ignore', 'inherit', 'inherit', ...(onMessage ? ['ipc'] : [])],
+      env,
+      detached: true,
+    });
+    if (onMessage) child.on('message', onMessage);
     running.set(name, child);
-    child.on('exit', (code, signal) => {
+    child.on('exit', (code) => {
       running.delete(name);
       if (!stopping) {
         process.exitCode = code === 0 ? 1 : (code ?? 1);
-        onExit(name, code ?? signal);
         stop('SIGTERM');
       }
     });

@@ -8,27 +8,19 @@ if (existsSync('.env')) process.loadEnvFile('.env');
 const env = withDemo(process.env);
 const apiUrl = `http://localhost:${env.API_PORT || 3000}`;
 const relayUrl = env.RELAY_URL || `http://localhost:${env.RELAY_PORT || 3001}`;
+const page = env.DEMO === '1' ? `open ${apiUrl} in two browser windows` : `API at ${apiUrl}, relay at ${relayUrl}`;
 
+const waiting = new Set(['api', 'socket-relay']);
 runTogether(
   {
     relay: [process.execPath, 'services/socket-relay/dist/main.js'],
     api: [process.execPath, 'services/api/dist/main.js'],
   },
-  { env: { ...env, API_URL: env.API_URL ?? apiUrl, RELAY_URL: relayUrl } },
+  {
+    env: { ...env, API_URL: env.API_URL ?? apiUrl, RELAY_URL: relayUrl },
+    // Each says so itself: somebody else may be listening on its port.
+    onMessage(message) {
+      if (waiting.delete(message.listening) && waiting.size === 0) console.log(`\n  Groupcast is ready: ${page}\n`);
+    },
+  },
 );
-
-/** Ready when both answer; whoever fails to start says why and ends us. */
-async function untilReady(url) {
-  while (process.exitCode === undefined) {
-    const answer = await fetch(url).catch(() => undefined);
-    await answer?.body?.cancel();
-    if (answer?.ok) return true;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  return false;
-}
-
-if ((await untilReady(`${relayUrl}/livez`)) && (await untilReady(`${apiUrl}/readyz`))) {
-  const page = env.DEMO === '1' ? `open ${apiUrl} in two browser windows` : `API at ${apiUrl}, relay at ${relayUrl}`;
-  console.log(`\n  Groupcast is ready: ${page}\n`);
-}

@@ -3,11 +3,12 @@ import { io } from 'socket.io-client';
 
 /**
  * `connecting`: no relay yet, trying. `connected`: calls are sent at once. `disconnected`: lost, trying again; calls wait.
- * `refused`: the relay said no (a wrong token), trying again. `closed`: for good.
+ * `unreachable`: an attempt to connect failed, trying again. `refused`: the relay said no (a wrong token), trying again. `closed`: for good.
  */
 export type ConnectionState =
   | { name: 'connecting' | 'connected' | 'disconnected' | 'closed' }
-  | { name: 'refused'; error: GroupcastError };
+  | { name: 'refused'; error: GroupcastError }
+  | { name: 'unreachable'; error: Error };
 
 export interface RelayConnection {
   readonly connected: boolean;
@@ -112,6 +113,8 @@ export function createRelayConnection(options: {
     if (error.data?.code) {
       lastRefusal = fromBody(error.data);
       options.onStateChange({ name: 'refused', error: lastRefusal });
+    } else {
+      options.onStateChange({ name: 'unreachable', error });
     }
     if (!socket.active) reconnectLater();
   });

@@ -31,6 +31,8 @@ export type HttpScope = FastifyInstance<
   ZodTypeProvider
 >;
 
+const CLOSE_IDLE_INTERVAL_MS = 50;
+
 /** Fastify's and its plugins' failures under our codes. */
 function fromStatus(status: number, error: FastifyError): GroupcastError | undefined {
   const because = (what: string): string => `unable to ${what}; ${error.message}`;
@@ -71,17 +73,27 @@ function toGroupcastError(error: unknown): GroupcastError | undefined {
 export async function createHttpApp(options: {
   log: Logger;
   bodyLimitBytes: number;
-  trustProxy?: boolean;
+  /** How many proxies' `X-Forwarded-For` is believed. */
+  trustedProxies?: number;
   openapi: { title: string; description: string };
 }): Promise<HttpApp> {
   const logger: FastifyBaseLogger = options.log;
+  const { trustedProxies = 0 } = options;
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimitBytes,
-    trustProxy: options.trustProxy ?? false,
+    trustProxy: (_address, hop) => hop < trustedProxies,
+    return503OnClosing: false,
     routerOptions: { maxParamLength: 512 },
     forceCloseConnections: 'idle',
+  });
+
+  // A connection that becomes idle while the server closes would hold it for the whole keep-alive time.
+  app.addHook('preClose', async () => {
+    const timer = setInterval(() => app.server.closeIdleConnections(), CLOSE_IDLE_INTERVAL_MS);
+    app.server.once('close', () => clearInterval(timer));
+    timer.unref();
   });
 
   app.setErrorHandler(async (error, request, reply) => {

@@ -59,6 +59,8 @@ export async function runService<Config extends { logLevel: string; production: 
   started = service.start(config, log);
   try {
     await started;
+    // `npm start` waits for this.
+    process.send?.({ listening: service.name });
   } catch (error) {
     const problem = listenProblem(error);
     if (problem) process.stderr.write(`${service.name}: ${problem}\n`);

@@ -31,7 +31,14 @@ function orGenerated(
     env.problem(`${name} is missing`);
     return '';
   }
-  return pick(useDevelopmentSecrets(resolveDataDir(env.text('DATA_DIR'))));
+  try {
+    return pick(useDevelopmentSecrets(resolveDataDir(env.text('DATA_DIR'))));
+  } catch (error) {
+    env.problem(
+      `DATA_DIR cannot hold the generated ${name}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+    return '';
+  }
 }
 
 /** `RELAY_SERVICE_SECRET` and its predecessor. */

@@ -21,6 +21,12 @@ export function generationOf(epoch: string): number {
   return Number(epoch.slice(0, epoch.indexOf('-')));
 }
 
+/** Whether `a` comes before `b` in the life of a group, epochs included. */
+export function isBefore(a: Position, b: Position): boolean {
+  const [older, newer] = [generationOf(a.epoch), generationOf(b.epoch)];
+  return older === newer ? a.seq < b.seq : older < newer;
+}
+
 /** `random` comes from the caller: it must differ between two processes that open the same generation. */
 export function makeEpoch(generation: number, random: string): string {
   return `${generation}-${random}`;

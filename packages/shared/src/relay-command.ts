@@ -16,7 +16,10 @@ export type RelayCommand =
   | BroadcastCommand
   | { kind: 'batch'; items: unknown[] }
   | ({ kind: 'notify' } & Parsed<typeof notifySchema>)
-  | ({ kind: 'add-members' | 'remove-members' } & Parsed<typeof membersSchema>)
+  | ({ kind: 'add-members' | 'remove-members'; position?: Position } & Pick<
+      Parsed<typeof membersSchema>,
+      'groupId' | 'userIds'
+    >)
   | ({ kind: 'disconnect-users' } & Parsed<typeof disconnectSchema>);
 
 export type RelayCommandKind = RelayCommand['kind'];
@@ -46,10 +49,14 @@ export function parsePayload<S extends z.ZodType>(schema: S, input: unknown, wha
   });
 }
 
+function toPosition(place: { epoch?: string | undefined; seq?: number | undefined }): { position?: Position } {
+  const { epoch, seq } = place;
+  return epoch !== undefined && seq !== undefined ? { position: { epoch, seq } } : {};
+}
+
 export function parseBroadcast(input: unknown): BroadcastCommand {
   const { epoch, seq, ...rest } = parsePayload(broadcastSchema, input, COMMAND_DOORS.broadcast.event);
-  const position = epoch !== undefined && seq !== undefined ? { position: { epoch, seq } } : {};
-  return { kind: 'broadcast', ...rest, ...position };
+  return { kind: 'broadcast', ...rest, ...toPosition({ epoch, seq }) };
 }
 
 /** Parses one command at the door, socket or HTTP alike. */
@@ -63,8 +70,10 @@ export function parseRelayCommand(kind: RelayCommandKind, input: unknown): Relay
     case 'notify':
       return { kind, ...parsePayload(notifySchema, input, what) };
     case 'add-members':
-    case 'remove-members':
-      return { kind, ...parsePayload(membersSchema, input, what) };
+    case 'remove-members': {
+      const { groupId, userIds, ...place } = parsePayload(membersSchema, input, what);
+      return { kind, groupId, userIds, ...toPosition(place) };
+    }
     case 'disconnect-users':
       return { kind, ...parsePayload(disconnectSchema, input, what) };
     default: {

@@ -15,6 +15,11 @@ export type ServiceScope = (typeof SERVICE_SCOPES)[number];
 /** Longest life of connection and service tokens, in seconds. */
 export const MAX_SHORT_TOKEN_SECONDS = 600;
 
+/** Longer tokens are refused unread, in characters. Room for the ids of some 1,500 groups. */
+export const MAX_TOKEN_LENGTH = 100_000;
+/** What a connection token's list of groups may take, in bytes of JSON: base64 makes it a third longer. */
+export const MAX_TOKEN_GROUPS_BYTES = 60_000;
+
 /** A verified user or connection token. Times are Unix seconds, as in the JWT. */
 export interface UserClaims {
   kind: 'user' | 'connection';

@@ -47,6 +47,7 @@ export function startMember(options: { apiUrl: string; relayUrl: string; userTok
       if (page.reset) {
         // What is shown stays: it was saved. Places go on in the new epoch.
         ({ epoch } = page.position);
+        seq = Math.min(seq, page.position.seq);
         more = true;
         continue;
       }

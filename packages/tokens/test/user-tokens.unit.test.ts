@@ -201,12 +201,12 @@ describe('the times of a user token', () => {
     expect(await outcome(verifier.verify(signText(HEADER, payload, USER_SECRET)))).toBe('TOKEN_INVALID');
   });
 
-  test('may have been issued by a clock a little ahead, not by one an hour ahead', async () => {
+  test('may have been issued by a clock some seconds ahead, not by one half a minute ahead', async () => {
     const exp = nowSeconds() + 7_200;
-    expect(await outcome(verifier.verify(await sign(claims({ exp, iat: nowSeconds() + 30 }), USER_SECRET)))).toBe(
+    expect(await outcome(verifier.verify(await sign(claims({ exp, iat: nowSeconds() + 3 }), USER_SECRET)))).toBe(
       'accepted',
     );
-    for (const ahead of [90, 3_600]) {
+    for (const ahead of [30, 3_600]) {
       const token = await sign(claims({ exp, iat: nowSeconds() + ahead }), USER_SECRET);
       expect(await outcome(verifier.verify(token))).toBe('TOKEN_INVALID');
     }

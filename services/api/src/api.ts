@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
-import { hostname } from 'node:os';
+import { hostname, networkInterfaces } from 'node:os';
 import { createBroadcaster } from '@groupcast/broadcaster';
-import type { Closable, Logger } from '@groupcast/service-kit';
+import { type Closable, type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { AUDIENCE } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
@@ -13,7 +13,7 @@ import { openLobby } from './demo/demo-routes.ts';
 import { createApiApp } from './http/api-app.ts';
 import { createApiMetrics } from './http/metrics.ts';
 import { createDispatcher, type Dispatcher } from './outbox/dispatcher.ts';
-import { createOutboxStore } from './outbox/outbox-store.ts';
+import { createOutboxStore, createOutboxWriter } from './outbox/outbox-store.ts';
 import { createRelayClient } from './outbox/relay-client.ts';
 import { createOutboxWakeUp } from './outbox/wake-up.ts';
 import { createUserStore } from './users/user-store.ts';
@@ -24,6 +24,11 @@ const RELAY_TIMEOUT_MS = 2_500;
 const POLL_MS = 1_000;
 const CONCURRENT_GROUPS = 32;
 
+/** Both families where the kernel has IPv6. */
+const ANY_ADDRESS = Object.values(networkInterfaces()).some((list) => list?.some(({ family }) => family === 'IPv6'))
+  ? '::'
+  : '0.0.0.0';
+
 export interface Api extends Closable {
   port: number;
 }
@@ -32,6 +37,7 @@ export interface Api extends Closable {
 export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
   const name = `${hostname()}-${process.pid}`;
   let draining = false;
+  const warn = warnOnceEvery(60_000);
   /** What to stop, in order of start. */
   const parts: { close(): Promise<unknown> }[] = [];
   async function close(): Promise<void> {
@@ -61,10 +67,19 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
           log.info({ relayUrl: config.relayUrl }, 'connected to the relay');
           dispatcher?.wake();
         } else if (state.name === 'refused') {
-          log.error(
-            { err: state.error, relayUrl: config.relayUrl },
-            'the relay refuses this API: compare RELAY_SERVICE_SECRET on both sides',
-          );
+          warn('refused', (suppressed) => {
+            log.error(
+              { err: state.error, relayUrl: config.relayUrl, suppressed },
+              'the relay refuses this API: compare RELAY_SERVICE_SECRET on both sides',
+            );
+          });
+        } else if (state.name === 'unreachable') {
+          warn('unreachable', (suppressed) => {
+            log.warn(
+              { reason: state.error.message, relayUrl: config.relayUrl, suppressed },
+              'the relay cannot be reached: messages are saved, and will be relayed; check RELAY_URL if this lasts',
+            );
+          });
         } else if (state.name === 'disconnected') {
           log.warn(
             { relayUrl: config.relayUrl },
@@ -88,7 +103,7 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
     const wakeUp = await createOutboxWakeUp({ db, dispatcher: local, relay: broadcaster, log });
     parts.push({ close: () => wakeUp.stop() });
     const waking: Dispatcher = { ...local, wake: wakeUp.wake };
-    if (config.demo) await openLobby({ db, dispatcher: waking });
+    if (config.demo) await openLobby({ db, dispatcher: waking, outbox: createOutboxWriter(config.maxPayloadBytes) });
 
     const app = await createApiApp({
       config,
@@ -102,7 +117,7 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
       isDraining: () => draining,
     });
     parts.push(app);
-    await app.listen({ port: config.port, host: '::' });
+    await app.listen({ port: config.port, host: ANY_ADDRESS });
     const { port } = app.server.address() as AddressInfo;
     log.info({ url: `http://localhost:${port}`, database: db.kind, relayUrl: config.relayUrl }, 'listening');
     return { port, close };

@@ -23,7 +23,8 @@ export interface ApiConfig {
   relayPublicUrl: string;
   origins: Origins;
   demo: boolean;
-  trustProxy: boolean;
+  /** So many proxies in front of the API are believed; 0: the caller's address is the connection's. */
+  trustedProxies: number;
   /** Largest event, in bytes of UTF-8 JSON: what the relay would refuse is refused before it is saved. */
   maxPayloadBytes: number;
   /** Requests a minute of one user or, without a token, one address. */
@@ -52,7 +53,7 @@ export function readApiConfig(source: Readonly<Record<string, string | undefined
     relayPublicUrl: env.url('RELAY_PUBLIC_URL', ['http:', 'https:']) ?? relayUrl,
     origins: readOrigins(env),
     demo,
-    trustProxy: env.flag('TRUST_PROXY') ?? false,
+    trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),
     maxPayloadBytes: env.integer('MAX_PAYLOAD_BYTES', 65_536, { min: 256, max: 16 * 1024 * 1024 }),
     rateLimitPerMinute: env.integer('API_RATE_LIMIT_PER_MINUTE', 6_000, { min: 1, max: 10_000_000 }),
     drainMs: env.integer('SHUTDOWN_DRAIN_SECONDS', 8, { min: 0, max: 3_600 }) * 1_000,

@@ -194,6 +194,38 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(page.groups.map(({ id }) => id)).toEqual([first, third]);
         expect((await list(`?limit=2&cursor=${page.nextCursor}`)).groups.map(({ id }) => id)).toEqual([second]);
         expect(codeOf(await api.request('lister', 'GET', `${GROUPS}?cursor=nonsense`))).toBe('INVALID_PAYLOAD');
+        const crafted = Buffer.from('["2024","x"]').toString('base64url');
+        expect(codeOf(await api.request('lister', 'GET', `${GROUPS}?cursor=${crafted}`))).toBe('INVALID_PAYLOAD');
+      });
+
+      test('a stranger cannot tell a group from none, whatever the request', async () => {
+        const { id } = await newGroup('alice');
+        const requests: [string, string, unknown?][] = [
+          ['POST', '/messages', { content: 'x' }],
+          ['PATCH', '', { name: 'x' }],
+          ['DELETE', ''],
+          ['DELETE', '/members/alice'],
+          ['DELETE', '/messages/m1'],
+        ];
+        for (const [method, path, body] of requests) {
+          const [there, none] = [
+            await api.request('eve', method, `${GROUPS}/${id}${path}`, body),
+            await api.request('eve', method, `${GROUPS}/none${path}`, body),
+          ];
+          expect(JSON.stringify(there).replaceAll(id, 'none')).toBe(JSON.stringify(none));
+        }
+      });
+
+      test('take additions that overlap, sent at the same time', async () => {
+        const { id } = await newGroup('alice');
+        const people = Array.from({ length: 30 }, (_, n) => `p${n}`);
+        const answers = await Promise.all(
+          Array.from({ length: 8 }, async (_, n) => {
+            const userIds = n % 2 === 0 ? people : people.toReversed();
+            return (await api.request('alice', 'POST', `${GROUPS}/${id}/members`, { userIds })).status;
+          }),
+        );
+        expect(new Set(answers)).toEqual(new Set([201]));
       });
 
       test('keep an owner when theirs leaves', async () => {
@@ -250,6 +282,15 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         });
         expect(again.body.group.members).toHaveLength(2);
       });
+    });
+
+    /** An object in an object, so deep. */
+    const nested = (depth: number): object => (depth === 0 ? {} : { a: nested(depth - 1) });
+
+    test('a group whose events could not be relayed is not created', async () => {
+      const memberIds = Array.from({ length: 900 }, (_, n) => `${n}-${'x'.repeat(90)}`);
+      const answer = await api.request('alice', 'POST', GROUPS, { name: 'Crowd', memberIds });
+      expect([answer.status, codeOf(answer)]).toEqual([413, 'PAYLOAD_TOO_LARGE']);
     });
 
     describe('messages', () => {
@@ -338,6 +379,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
           ['{"content":"\\ud800"}', 400, 'INVALID_PAYLOAD'],
           [{ content: 'x', attachments: [{ a: '\0' }] }, 400, 'INVALID_PAYLOAD'],
           [{ content: 'x', attachments: ['text'] }, 400, 'INVALID_PAYLOAD'],
+          [{ content: 'x', attachments: [nested(63)] }, 400, 'INVALID_PAYLOAD'],
           [{ content: 'x', clientMessageId: 'x'.repeat(129) }, 400, 'INVALID_PAYLOAD'],
           ['{"content":', 400, 'INVALID_PAYLOAD'],
         ];
@@ -448,7 +490,9 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const headers = { authorization: `Bearer ${login.body.token}` };
         const { body } = await api.request<{ group: Group }>(null, 'GET', `${GROUPS}/lobby`, undefined, headers);
         expect(body.group.members).toContainEqual({ userId: 'demo:Zo%C3%AB', role: 'member', name: 'Zoë' });
-        expect(codeOf(await api.request(null, 'POST', '/api/demo/login', { name: ' ' }))).toBe('INVALID_PAYLOAD');
+        for (const name of [' ', '名'.repeat(30)]) {
+          expect(codeOf(await api.request(null, 'POST', '/api/demo/login', { name }))).toBe('INVALID_PAYLOAD');
+        }
       });
     });
 

@@ -14,7 +14,7 @@ import { addMembers, createGroup, removeMember } from '../src/groups/group-servi
 import { createApiMetrics } from '../src/http/metrics.ts';
 import { type MessageDeps, sendMessage } from '../src/messages/message-service.ts';
 import { createDispatcher, type Dispatcher } from '../src/outbox/dispatcher.ts';
-import { createOutboxStore, type OutboxStore } from '../src/outbox/outbox-store.ts';
+import { createOutboxStore, createOutboxWriter, type OutboxStore } from '../src/outbox/outbox-store.ts';
 import { createRelayClient } from '../src/outbox/relay-client.ts';
 import { createOutboxWakeUp } from '../src/outbox/wake-up.ts';
 
@@ -26,6 +26,7 @@ function createRelayStub() {
   const heads = new Map<string, Position>();
   const seen = new Map<string, string>();
   const calls: string[] = [];
+  let floor = 0;
   let fault: ((input: BroadcastInput) => GroupcastError | undefined) | undefined;
   let hold: Promise<void> | undefined;
 
@@ -43,7 +44,7 @@ function createRelayStub() {
     if (head && generationOf(epoch) <= generationOf(head.epoch)) {
       if (epoch !== head.epoch) return fail('CONFLICT');
       if (seq > head.seq + 1) return fail('POSITION_GAP');
-      if (seq <= head.seq && seen.get(key) !== String(id)) return fail('CONFLICT');
+      if (seq <= head.seq && seq > floor && seen.get(key) !== String(id)) return fail('CONFLICT');
     }
     const duplicate = head?.epoch === epoch && seq <= head.seq;
     if (!duplicate) {
@@ -57,6 +58,7 @@ function createRelayStub() {
       groupId,
       position: { epoch, seq },
       duplicate,
+      ...(duplicate && head ? { head } : {}),
       recipients: { connections: 1, nodes: 1 },
       warnings: [],
     };
@@ -88,6 +90,10 @@ function createRelayStub() {
     broadcaster,
     calls,
     heads,
+    /** At or below, every position is a duplicate, whatever its id. */
+    forgetBelow(seq: number) {
+      floor = seq;
+    },
     failWhen(next: typeof fault) {
       fault = next;
     },
@@ -133,7 +139,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       store = createOutboxStore(db, { owner: 'test', leaseMs: LEASE_MS });
       metrics = createApiMetrics(() => store.backlog());
       dispatcher = start('one');
-      deps = { db, dispatcher, maxPayloadBytes: 65_536 };
+      deps = { db, dispatcher, outbox: createOutboxWriter(65_536) };
       ({
         group: { id: groupId },
       } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: ['bob'] }));
@@ -229,6 +235,16 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       await say('and on');
       await idle();
       expect(relay.calls.slice(2)).toEqual(['new-message 2', 'new-message 3']);
+    });
+
+    test('… also when it knows so much more that it took the new messages for duplicates', async () => {
+      const epoch = (await position())?.epoch ?? '';
+      relay.heads.set(groupId, { epoch, seq: 5_000 });
+      relay.forgetBelow(4_000);
+      const message = await say('after a restore from long ago');
+      await idle();
+      expect(relay.calls.slice(2)).toEqual(['new-message 2']);
+      expect(relay.heads.get(groupId)).toEqual({ epoch: expect.stringMatching(/^2-/), seq: message.seq });
     });
 
     test('a relay that lost the end of its log gets it again', async () => {
@@ -370,6 +386,36 @@ describe('on PostgreSQL', () => {
     expect(woken).toEqual([undefined, 'g1']);
     for (const part of [alone, listening]) await part.stop();
     for (const db of [here, there]) await db.close();
+  });
+
+  test('a server that drops every connection in the middle of transactions ends no process', async () => {
+    const url = await postgres.createDatabase();
+    const db = openPostgresDatabase(url, log);
+    const killer = openPostgresDatabase(url, log);
+    const results = await Promise.allSettled(
+      Array.from({ length: 8 }, async () =>
+        db.transaction(async (tx) => {
+          await tx.query('select 1');
+          await until('the server to drop it', async () => {
+            await killer.query(
+              `select pg_terminate_backend(pid) from pg_stat_activity
+               where datname = current_database() and pid <> pg_backend_pid() and state = 'idle in transaction'`,
+            );
+            return tx.query('select 1').then(
+              () => false,
+              () => true,
+            );
+          });
+          return tx.query('select 1');
+        }),
+      ),
+    );
+    for (const result of results) {
+      expect(result).toMatchObject({ status: 'rejected', reason: { code: 'API_UNAVAILABLE', retryable: true } });
+    }
+    expect((await db.query<{ one: number }>('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    await db.close();
+    await killer.close();
   });
 
   test('listening goes on after the connection was lost', async () => {

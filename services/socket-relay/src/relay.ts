@@ -98,7 +98,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
         fillEvents: Math.min(MAX_FILL_EVENTS, config.history.size),
       })
     : undefined;
-  const membership = createMembership({ api, removals });
+  const membership = createMembership({ api, removals, log });
   const connections = createConnectionIndex(io);
   const monitor = createMonitorFeed(io, node);
   const fanOut = createSocketIoFanOut(io);
@@ -113,9 +113,9 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     monitor,
     maxGroups: config.maxGroupsPerConnection,
   });
-  const handlers = createUserHandlers({ entry, membership, removals, authenticator, expiry, cursors });
-  const heads = startGroupHeads({ fanOut, groupLog, log });
   const undecided = createUndecidedClaims({ membership, removals, entry, log });
+  const handlers = createUserHandlers({ entry, membership, removals, authenticator, expiry, undecided, cursors });
+  const heads = startGroupHeads({ fanOut, groupLog, log });
   const history = createHistoryReader(groupLog);
   const gateway = createGateway({
     io,
@@ -124,6 +124,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     connections,
     entry,
     removals,
+    expiry,
     monitor,
     metrics,
     log,
@@ -156,14 +157,15 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     services,
     metrics,
     node,
+    maxPayloadBytes: config.maxPayloadBytes,
     connectionCount: () => io.of('/').sockets.size,
     isDraining: () => draining,
     log,
   });
 
   async function close(): Promise<void> {
+    // Polling clients need the port to the end; the gate refuses new connections meanwhile.
     draining = true;
-    http.close();
     await drainConnections(io, config.drainMs);
     undecided.stop();
     heads.stop();

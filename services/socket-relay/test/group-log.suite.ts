@@ -49,7 +49,7 @@ export function describeGroupLog(
         await append('a');
         const first = await append('b');
         await append('c');
-        expect(await append('b')).toEqual({ ...first, outcome: 'duplicate' });
+        expect(await append('b')).toMatchObject({ ...first, outcome: 'duplicate', head: { seq: 3 } });
         expect((await log.head('g'))?.seq).toBe(3);
       });
 
@@ -82,14 +82,14 @@ export function describeGroupLog(
       test('the same id at its position is a duplicate, another id a conflict', async () => {
         await append('a', at(1));
         await append('b', at(2));
-        expect(await append('a', at(1))).toEqual({ outcome: 'duplicate', position: at(1) });
+        expect(await append('a', at(1))).toEqual({ outcome: 'duplicate', position: at(1), head: at(2) });
         expect(await append('z', at(2))).toEqual({ outcome: 'conflict', head: at(2) });
       });
 
       test('below the floor every position is a duplicate, however old', async () => {
         for (let seq = 1; seq <= 25; seq += 1) await append(`m${seq}`, at(seq));
-        expect(await append('m3', at(3))).toEqual({ outcome: 'duplicate', position: at(3) });
-        expect(await append('anything', at(2))).toEqual({ outcome: 'duplicate', position: at(2) });
+        expect(await append('m3', at(3))).toEqual({ outcome: 'duplicate', position: at(3), head: at(25) });
+        expect(await append('anything', at(2))).toEqual({ outcome: 'duplicate', position: at(2), head: at(25) });
       });
 
       test('a higher generation replaces the log, a lower or equal one is a conflict', async () => {
@@ -196,6 +196,30 @@ export function describeGroupLog(
       const forAlice = await log.read('g', 0, 10, 'alice');
       expect([seqs(forAlice.events), forAlice.lastSeq, forAlice.more]).toEqual([[1], 2, false]);
       expect(seqs((await log.read('g', 0, 10, 'bob')).events)).toEqual([1, 2]);
+    });
+
+    test('a deleted message leaves its place, not its words', async () => {
+      await append('m1', at(1), { content: 'a secret', senderId: 'alice' });
+      await log.append({
+        groupId: 'g',
+        id: 'u1',
+        event: 'message-updated',
+        message: { messageId: 'm1', content: 'another secret' },
+        position: at(2),
+      });
+      await append('m3', at(3), { content: 'stays' });
+      await log.append({
+        groupId: 'g',
+        id: 'd1',
+        event: 'message-deleted',
+        message: { messageId: 'm1' },
+        position: at(4),
+      });
+      const { events } = await log.read('g', 0, 10);
+      expect(seqs(events)).toEqual([1, 2, 3, 4]);
+      expect(JSON.stringify(events)).not.toContain('secret');
+      expect(events[0]).toMatchObject({ id: 'm1', senderId: 'alice', content: '', deleted: true });
+      expect(events[2]).toMatchObject({ content: 'stays' });
     });
 
     describe('bounds', () => {

@@ -29,6 +29,11 @@ async function startApiStub(): Promise<ApiStub> {
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const { scopes } = await verifier.verify(request.headers.authorization?.replace('Bearer ', ''), 'relay');
     expect([...scopes]).toEqual(['relay']);
+    if (request.url === '/internal/history') {
+      // It keeps no history: whoever asks reads the API.
+      response.writeHead(503).end();
+      return;
+    }
     const query = JSON.parse(Buffer.concat(chunks).toString()) as MembershipQuery;
     stub.queries.push(query);
     const answer = (): void => {
@@ -190,6 +195,55 @@ describe('membership', () => {
     await relay.member('alice');
   });
 
+  test('a change of members that comes late is left out', async () => {
+    const alice = await relay.member('alice');
+    const at = (seq: number) => ({ groupId: '1', userIds: ['alice'], epoch: '1-a', seq });
+    await relay.broadcaster.addMembers(at(2));
+    await relay.broadcaster.removeMembers(at(4));
+    // As when bytes of a process that was killed arrive after what its successor did.
+    await relay.broadcaster.addMembers(at(2));
+    expect((await broadcast('1', 'secret')).recipients.connections).toBe(0);
+    expect(await ask(alice, 'join-group', { groupId: '1' })).toBe('NOT_A_MEMBER');
+    await relay.broadcaster.addMembers(at(6));
+    await relay.broadcaster.removeMembers(at(4));
+    expect((await broadcast('1', 'hello again')).recipients.connections).toBe(1);
+  });
+
+  test('what is decided while a connection is being made counts for it', async () => {
+    api.mode = 'hang';
+    const old = { iat: now() - 100, exp: now() + 600, groups: ['1'] };
+    const alice = relay.client({ token: await tokenWith({ ...old, sub: 'alice' }) });
+    const bob = relay.client({ token: await tokenWith({ ...old, sub: 'bob' }) });
+    await until('both at the door', () => api.queries.flatMap(({ users }) => users).length === 2);
+    await relay.broadcaster.addMembers({ groupId: '7', userIds: ['alice'] });
+    await relay.broadcaster.disconnectUsers({ userIds: ['bob'], code: 'BANNED', revokeBefore: now() });
+    const [joined, ending] = [received(alice, 'joined-groups'), received(bob, 'session-ending')];
+    api.release();
+    expect(await joined).toMatchObject({ groups: [{ groupId: '7' }] });
+    expect(await ending).toMatchObject({ code: 'TOKEN_REVOKED', next: 'stop' });
+    expect((await broadcast('7', 'x')).recipients.connections).toBe(1);
+  });
+
+  test('a user of a thousand groups gets in', async () => {
+    const groups = Array.from({ length: 1_000 }, () => crypto.randomUUID());
+    const alice = await relay.member('alice', groups);
+    expect(await ask(alice, 'refresh-token', { token: await tokenFor('alice', groups) })).toMatchObject({ ok: true });
+  });
+
+  test('many groups of a resume are one question to the API', async () => {
+    const alice = await relay.member('alice');
+    for (let n = 0; n < 300; n += 2) api.members.add(`alice r${n}`);
+    const positions = Object.fromEntries(Array.from({ length: 300 }, (_, n) => [`r${n}`, { epoch: '1-a', seq: 1 }]));
+    const answer = (await ask<{ groups: Record<string, { error?: { code: string } }> }>(alice, 'resume', {
+      positions,
+    })) as {
+      groups: Record<string, { error?: { code: string } }>;
+    };
+    expect(api.queries).toHaveLength(1);
+    expect(answer.groups['r1']?.error?.code).toBe('NOT_A_MEMBER');
+    expect(answer.groups['r2']).toMatchObject({ recovered: false });
+  });
+
   test('notifications reach every connection of a user and nobody else', async () => {
     const [one, two, bob] = [await relay.member('alice'), await relay.member('alice'), await relay.member('bob')];
     const heard = Promise.all([received(one, 'invoice-paid'), received(two, 'invoice-paid')]);
@@ -241,6 +295,18 @@ describe('tokens of live connections', () => {
     const end = now() + 3;
     await until('the first token to be over', () => now() >= end);
     expect(alice.connected).toBe(true);
+  });
+
+  test('a token that is revoked and not refreshed ends its session', async () => {
+    const alice = relay.client({ token: await tokenWith({ sub: 'alice', iat: now() - 10, exp: now() + 600 }) });
+    await received(alice, 'joined-groups');
+    const ending = received(alice, 'session-ending');
+    const input = { userIds: ['alice'], code: 'ROLE_CHANGED', next: 'refresh-token' as const, revokeBefore: now() - 5 };
+    await relay.broadcaster.disconnectUsers(input);
+    expect(await ending).toMatchObject({ code: 'ROLE_CHANGED', next: 'refresh-token' });
+    const token = await tokenWith({ sub: 'alice', iat: now() - 8, exp: now() + 600 });
+    expect(await ask(alice, 'refresh-token', { token })).toBe('TOKEN_REVOKED');
+    expect(await ask(alice, 'refresh-token', { token: await tokenFor('alice') })).toMatchObject({ ok: true });
   });
 
   test('another user’s token refreshes nothing', async () => {

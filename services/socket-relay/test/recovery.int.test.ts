@@ -214,6 +214,10 @@ describe('a relay with an empty log', () => {
   let cursors: unknown[];
   let history: Map<string, { position: Position; events: GroupEvent[] }>;
   let failing: boolean;
+  /** While true, fills are not answered until `release` is called. */
+  let hanging: boolean;
+  let released: Promise<void>;
+  let release: () => void;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
@@ -230,6 +234,7 @@ describe('a relay with an empty log', () => {
     }
     const query = body as HistoryFillQuery;
     fills.push(query);
+    if (hanging) await released;
     const groups: HistoryFillAnswer['groups'] = query.groups.map((groupId) => ({
       groupId,
       ...(history.get(groupId) ?? { position: null, events: [] }),
@@ -241,6 +246,10 @@ describe('a relay with an empty log', () => {
     fills = [];
     cursors = [];
     failing = false;
+    hanging = false;
+    released = new Promise((resolve) => {
+      release = resolve;
+    });
     history = new Map();
     api = createServer((request, response) => void answer(request, response));
     await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve));
@@ -260,9 +269,13 @@ describe('a relay with an empty log', () => {
   });
 
   const now = (): number => Math.floor(Date.now() / 1_000);
-  async function comeBack(userId: string, positions: Record<string, Position>): Promise<ResumeResult['groups']> {
+  async function comeBack(
+    userId: string,
+    positions: Record<string, Position>,
+    groups = ['g', 'h'],
+  ): Promise<ResumeResult['groups']> {
     // From before this relay started, as after a restart: confirmed with the API as well.
-    const token = await tokenWith({ sub: userId, groups: ['g', 'h'], iat: now() - 60, exp: now() + 600 });
+    const token = await tokenWith({ sub: userId, groups, iat: now() - 60, exp: now() + 600 });
     const socket = relay.client({ token, positions });
     return (await received<ResumeResult>(socket, 'resumed')).groups;
   }
@@ -293,6 +306,33 @@ describe('a relay with an empty log', () => {
     const result = await relay.broadcaster.broadcastMessage({ groupId: 'g', id: 'm11', ...at(11), message: {} });
     expect(result).toMatchObject({ duplicate: false, recipients: { connections: 2 } });
     expect(await heard).toMatchObject(at(11));
+  });
+
+  test('misses nothing that comes by while another group is being filled', async () => {
+    const publish = async (seq: number): Promise<void> => {
+      await relay.broadcaster.broadcastMessage({ groupId: 'a', id: `a${seq}`, ...at(seq), message: {} });
+    };
+    for (const seq of [4, 5]) await publish(seq);
+    hanging = true;
+    const returning = comeBack('alice', { a: at(5), g: at(7) }, ['a', 'g']);
+    await until('the fill to be asked for', () => fills.length === 1);
+    // Nobody on this node is in the group at this moment.
+    await publish(6);
+    release();
+    const answers = await returning;
+    expect(answers['g']).toMatchObject({ recovered: true, position: at(10) });
+    expect(answers['a']).toMatchObject({ recovered: true, position: at(6), more: false });
+  });
+
+  test('does not keep healthy groups waiting for those that cannot be filled', async () => {
+    await relay.broadcaster.broadcastMessage({ groupId: 'a', id: 'a1', ...at(1), message: {} });
+    hanging = true;
+    const lost = Object.fromEntries(Array.from({ length: 30 }, (_, n) => [`lost${n}`, at(1)]));
+    const answers = await comeBack('alice', { a: at(0), ...lost }, ['a', ...Object.keys(lost)]);
+    expect(answers['a']).toMatchObject({ recovered: true, position: at(1) });
+    expect(answers['lost7']).toEqual({ recovered: false, position: null, events: [], more: false });
+    expect(fills.length).toBeLessThanOrEqual(2);
+    release();
   });
 
   test('whose API fails says so by recovering nothing, and asks again later', async () => {

@@ -17,6 +17,7 @@ function createLaggingNode() {
     announceHead: () => undefined,
     memberCount: () => 0,
     cursor: () => cursor,
+    hold: () => () => undefined,
     enter: (_socketId, _groupId, position) => void entered.push(position),
     takeQuiet: () => [],
   };

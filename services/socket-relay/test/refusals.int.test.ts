@@ -119,6 +119,21 @@ describe('the relay refuses, each with its code', () => {
     expect(await ask(alice, 'leave-group', { groupId: '9' })).toMatchObject({ groupId: '9' });
   });
 
+  test('events whose name is no string, and go on', async () => {
+    const alice = await relay.member('alice', ['1']);
+    const answers: unknown[] = [];
+    // 7 is the event's name: Socket.IO's parser lets it through.
+    alice.emit(7 as unknown as string, {}, (answer: unknown) => answers.push(answer));
+    await until('the answer', () => answers.length > 0);
+    expect(answers).toEqual([{ ok: false, error: expect.objectContaining({ code: 'UNKNOWN_EVENT' }) }]);
+    for (const packet of ['42[7]', '42[{}]', '42[null]', '42', '421', '42[]']) {
+      const hacker = await relay.member('mallory', ['1']);
+      hacker.io.engine.write(packet);
+      await ask(alice, 'leave-group', { groupId: 'none' });
+    }
+    expect(await ask(alice, 'join-group', { groupId: '1' })).toMatchObject({ groupId: '1' });
+  });
+
   test('a message of one byte too many, and takes one of exactly the limit', async () => {
     const overhead = JSON.stringify({ text: '' }).length;
     const fits = { groupId: '1', message: { text: 'x'.repeat(65_536 - overhead) } };

@@ -15,6 +15,12 @@ const eventName = z.string().refine(isPublishableEvent, {
 const jsonObject = z.custom<JsonObject>(isJsonObject, { error: 'must be a plain JSON object' });
 const userIds = z.array(userIdSchema).max(BROADCAST_LIMITS.userIds);
 
+const positionTogether = {
+  check: (input: { epoch?: string | undefined; seq?: number | undefined }) =>
+    (input.epoch === undefined) === (input.seq === undefined),
+  issue: { error: 'epoch and seq come together or not at all', path: ['seq'] },
+};
+
 /** `api-broadcast-message`. `message` is passed through; the envelope wins over its own fields. */
 export const broadcastSchema = z
   .object({
@@ -29,17 +35,17 @@ export const broadcastSchema = z
     expectedUserIds: userIds.optional(),
     traceparent: z.string().max(128).optional(),
   })
-  .refine((input) => (input.epoch === undefined) === (input.seq === undefined), {
-    error: 'epoch and seq come together or not at all',
-    path: ['seq'],
-  });
+  .refine((input) => positionTogether.check(input), positionTogether.issue);
 
 /** `api-broadcast-batch`. Items are parsed one by one, so that a bad one fails alone. */
 export const batchSchema = z.object({ items: z.array(z.unknown()).max(BROADCAST_LIMITS.batchItems) });
 
 export const notifySchema = z.object({ userIds, event: eventName, data: jsonObject });
 
-export const membersSchema = z.object({ groupId: idSchema, userIds });
+/** `epoch` and `seq`: the place of the change in the group's events; one that comes late is then recognised. */
+export const membersSchema = z
+  .object({ groupId: idSchema, userIds, epoch: epochSchema.optional(), seq: seqSchema.optional() })
+  .refine(positionTogether.check, positionTogether.issue);
 
 export const disconnectSchema = z.object({
   userIds,
@@ -68,6 +74,8 @@ export interface BroadcastResult {
   groupId: string;
   position: Position | null;
   duplicate: boolean;
+  /** With a duplicate: how far the relay's log has got. A publisher that is behind it has lost events it once had. */
+  head?: Position;
   recipients: Recipients;
   warnings: BroadcastWarning[];
 }

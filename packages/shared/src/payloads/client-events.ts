@@ -1,13 +1,14 @@
 import { z } from 'zod';
 import { idSchema, parseId } from '../ids.ts';
 import { positionSchema } from '../positions.ts';
+import { MAX_TOKEN_LENGTH } from '../token-claims.ts';
 
 /** `join-group`. */
 export const joinGroupSchema = z.object({ groupId: idSchema, position: positionSchema.optional() });
 /** `leave-group`. */
 export const leaveGroupSchema = z.object({ groupId: idSchema });
 /** `refresh-token`. */
-export const refreshTokenSchema = z.object({ token: z.string().min(1).max(16_384) });
+export const refreshTokenSchema = z.object({ token: z.string().min(1).max(MAX_TOKEN_LENGTH) });
 
 /** Positions by group, as a returning client remembers them; ids are parsed like any other. */
 export const positionsSchema = z.record(z.string(), positionSchema).transform((positions, context) => {
@@ -24,7 +25,7 @@ export const resumeSchema = z.object({ positions: positionsSchema });
 
 /** The handshake's `auth`. `token` is checked by the verifier; unknown fields are the application's own. */
 export const handshakeSchema = z.object({
-  token: z.string().max(16_384).optional(),
+  token: z.string().max(MAX_TOKEN_LENGTH).optional(),
   type: z.enum(['user', 'api', 'monitor']).default('user'),
   positions: positionsSchema.optional(),
 });

@@ -1,6 +1,6 @@
 import type { CursorUpdates } from '@groupcast/shared';
 import type { Database } from '../db/database.ts';
-import { groupNotFound } from '../groups/group-store.ts';
+import { groupNotFound } from '../groups/group-not-found.ts';
 
 /** Moves the member's read cursor forward, at most to the group's head; an older `seq` changes nothing. */
 export async function markRead(

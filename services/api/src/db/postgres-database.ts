@@ -56,6 +56,11 @@ export function openPostgresDatabase(url: string, log: Logger): Database {
         throw fromDatabaseError(error);
       });
       let broken: Error | undefined;
+      // While a client is checked out the pool does not listen: a server that goes away would end the process.
+      const onError = (error: Error): void => {
+        broken = error;
+      };
+      client.on('error', onError);
       try {
         const tx = wrap(client);
         await tx.query('begin');
@@ -68,6 +73,7 @@ export function openPostgresDatabase(url: string, log: Logger): Database {
         });
         throw error;
       } finally {
+        client.off('error', onError);
         client.release(broken);
       }
     },

@@ -1,4 +1,5 @@
 import type { HttpScope } from '@groupcast/service-kit';
+import { GroupcastError, parseUserId } from '@groupcast/shared';
 import { signUserToken } from '@groupcast/tokens';
 import { createGroup, type GroupDeps, joinOpenGroup } from '../groups/group-service.ts';
 import { demoLoginBody } from '../http/schemas.ts';
@@ -19,7 +20,8 @@ export function demoRoutes(
     async (request) => {
       const { name } = request.body;
       // User ids are printable ASCII without space; names need not be.
-      const id = `demo:${encodeURIComponent(name)}`;
+      const id = parseUserId(`demo:${encodeURIComponent(name)}`);
+      if (id === undefined) throw new GroupcastError('INVALID_PAYLOAD', 'unable to log in; the name is too long');
       await joinOpenGroup(deps, LOBBY.id, id);
       const { token } = await signUserToken({
         secret,

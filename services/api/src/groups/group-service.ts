@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { type Group, GroupcastError, type GroupSummary, makeEpoch, type Position } from '@groupcast/shared';
 import { type Database, isUniqueViolation, type Queryable } from '../db/database.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
-import { appendEvent, type NewEvent, nextPosition } from '../outbox/outbox-store.ts';
-import { insertMembers, listGroups, readGroupAs, toGroup } from './group-store.ts';
+import { type NewEvent, nextPosition, type OutboxWriter } from '../outbox/outbox-store.ts';
+import { insertMembers, listGroups, lockGroup, readGroupAs, toGroup } from './group-store.ts';
 
 export interface GroupDeps {
   db: Database;
   dispatcher: Pick<Dispatcher, 'wake' | 'whenDispatched'>;
+  outbox: OutboxWriter;
 }
 
 /** How long a change of members waits for live connections to follow, in milliseconds. */
@@ -15,9 +16,9 @@ const APPLY_TIMEOUT_MS = 2_000;
 
 type EventWithoutId = Omit<NewEvent, 'id'>;
 
-async function record(tx: Queryable, groupId: string, event: EventWithoutId): Promise<Position> {
+async function record({ outbox }: GroupDeps, tx: Queryable, groupId: string, event: EventWithoutId): Promise<Position> {
   const position = await nextPosition(tx, groupId);
-  await appendEvent(tx, groupId, position.seq, { ...event, id: randomUUID() });
+  await outbox.append(tx, groupId, position.seq, { ...event, id: randomUUID() });
   return position;
 }
 
@@ -46,7 +47,7 @@ export async function createGroup(
       await insertMembers(tx, id, others, 'member');
       const userIds = [input.userId, ...others];
       const payload = { name: input.name ?? null, kind: input.kind, userIds };
-      const { epoch, seq } = await record(tx, id, { type: 'group-created', payload, effect: { add: userIds } });
+      const { epoch, seq } = await record(deps, tx, id, { type: 'group-created', payload, effect: { add: userIds } });
       const created_at = rows[0]?.created_at ?? new Date();
       return toGroup(tx, { id, kind: input.kind, name: input.name ?? null, created_at, epoch, seq });
     });
@@ -72,7 +73,7 @@ export async function renameGroup(
 ): Promise<Group> {
   const { groupId, userId, name } = input;
   const group = await deps.db.transaction(async (tx) => {
-    await record(tx, groupId, { type: 'group-updated', payload: { name, userId } });
+    await record(deps, tx, groupId, { type: 'group-updated', payload: { name, userId } });
     const row = await readGroupAs(tx, groupId, userId);
     assertGroupKind(row.kind, 'rename');
     assertOwner(row.role, 'rename the group');
@@ -92,7 +93,7 @@ export async function deleteGroup(deps: GroupDeps, input: { userId: string; grou
     if (row.kind === 'group') assertOwner(row.role, 'delete the group');
     const { members } = await toGroup(tx, row);
     const remove = members.map((member) => member.userId);
-    await appendEvent(tx, groupId, seq, {
+    await deps.outbox.append(tx, groupId, seq, {
       id: randomUUID(),
       type: 'group-deleted',
       payload: { userId },
@@ -110,12 +111,13 @@ export async function addMembers(
 ): Promise<{ group: Group; applied: boolean }> {
   const { groupId, userId } = input;
   const { group, seq } = await deps.db.transaction(async (tx) => {
+    await lockGroup(tx, groupId);
     const row = await readGroupAs(tx, groupId, userId);
     assertGroupKind(row.kind, 'add members to');
     assertOwner(row.role, 'add members');
     const added = await insertMembers(tx, groupId, input.userIds, 'member');
     if (added.length === 0) return { group: await toGroup(tx, row), seq: row.seq };
-    const position = await record(tx, groupId, {
+    const position = await record(deps, tx, groupId, {
       type: 'member-added',
       payload: { userIds: added, addedBy: userId },
       effect: { add: added },
@@ -144,7 +146,7 @@ export async function removeMember(
     if (rows.length === 0)
       throw new GroupcastError('NOT_FOUND', `unable to remove "${memberId}"; not a member of the group`);
     if (rows[0]?.role === 'owner') await passOwnership(tx, groupId);
-    await appendEvent(tx, groupId, position.seq, {
+    await deps.outbox.append(tx, groupId, position.seq, {
       id: randomUUID(),
       type: 'member-removed',
       payload: { userIds: [memberId], removedBy: userId },
@@ -215,9 +217,10 @@ function assertOwner(role: string, what: string): void {
 /** The group's demo twin of an invitation: whoever is let in becomes a member, once. */
 export async function joinOpenGroup(deps: GroupDeps, groupId: string, userId: string): Promise<void> {
   await deps.db.transaction(async (tx) => {
+    await lockGroup(tx, groupId);
     const added = await insertMembers(tx, groupId, [userId], 'member');
     if (added.length === 0) return;
-    await record(tx, groupId, {
+    await record(deps, tx, groupId, {
       type: 'member-added',
       payload: { userIds: added, addedBy: userId },
       effect: { add: added },

@@ -1,6 +1,7 @@
-import { type Group, GroupcastError, type GroupMember, type Message } from '@groupcast/shared';
+import { type Group, type GroupMember, type Message } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
 import { type MessageRow, toMessage } from '../messages/message-store.ts';
+import { groupNotFound } from './group-not-found.ts';
 
 export interface GroupRow extends Record<string, unknown> {
   id: string;
@@ -12,11 +13,6 @@ export interface GroupRow extends Record<string, unknown> {
 }
 
 export type Role = GroupMember['role'];
-
-/** `NOT_FOUND` for whoever is not a member: a stranger cannot tell a group from none. */
-export function groupNotFound(groupId: string): GroupcastError {
-  return new GroupcastError('NOT_FOUND', `unable to find group "${groupId}"; there is none, or you are not a member`);
-}
 
 /** The group and the user's role in it, in one snapshot. Throws `NOT_FOUND`. */
 export async function readGroupAs(q: Queryable, groupId: string, userId: string): Promise<GroupRow & { role: Role }> {
@@ -49,6 +45,11 @@ export async function toGroup(q: Queryable, row: GroupRow): Promise<Group> {
     createdAt: row.created_at.toISOString(),
     position: { epoch: row.epoch, seq: row.seq },
   };
+}
+
+/** Until the transaction ends, nobody else changes the group. Taken first, so that no two changes wait for each other. */
+export async function lockGroup(tx: Queryable, groupId: string): Promise<void> {
+  await tx.query('select 1 from groups where id = $1 for update', [groupId]);
 }
 
 /** Adds those who are not members yet, and returns them. */

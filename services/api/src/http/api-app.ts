@@ -5,14 +5,7 @@ import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import fastifyStatic from '@fastify/static';
 import underPressure from '@fastify/under-pressure';
-import {
-  bearerToken,
-  createHttpApp,
-  type HttpApp,
-  isOriginAllowed,
-  type Logger,
-  zodScope,
-} from '@groupcast/service-kit';
+import { createHttpApp, type HttpApp, isOriginAllowed, type Logger, zodScope } from '@groupcast/service-kit';
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from '../config.ts';
 import type { Database } from '../db/database.ts';
@@ -20,6 +13,7 @@ import { demoRoutes } from '../demo/demo-routes.ts';
 import { groupRoutes } from '../groups/group-routes.ts';
 import { messageRoutes } from '../messages/message-routes.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
+import { createOutboxWriter } from '../outbox/outbox-store.ts';
 import type { UserStore } from '../users/user-store.ts';
 import { requireUser } from './authenticate.ts';
 import { healthRoutes } from './health-routes.ts';
@@ -50,7 +44,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   const app = await createHttpApp({
     log,
     bodyLimitBytes: config.maxPayloadBytes * ESCAPE_FACTOR + 65_536,
-    trustProxy: config.trustProxy,
+    trustedProxies: config.trustedProxies,
     openapi: { title: 'Groupcast messaging API', description: 'Groups, messages and catch-up. Bearer: a user token.' },
   });
   const relay = new URL(config.relayPublicUrl);
@@ -68,8 +62,9 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   await app.register(rateLimit, {
     max: config.rateLimitPerMinute,
     timeWindow: 60_000,
-    // A hash of nothing secret is needed: the key never leaves this process, and a wrong token is a key of its own.
-    keyGenerator: (request) => bearerToken(request) ?? request.ip,
+    // After authentication, so that the key is somebody: a made-up token is refused, and is no key of its own.
+    hook: 'preHandler',
+    keyGenerator: (request) => request.user?.userId ?? request.ip,
     errorResponseBuilder: (_request, { ttl }) =>
       Object.assign(new Error('too many requests'), { statusCode: 429, retryAfterSeconds: ttl / 1_000 }),
   });
@@ -80,7 +75,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   });
 
   healthRoutes(app, { db, services: deps.serviceTokens, metrics, isDraining: deps.isDraining });
-  const groupDeps = { db, dispatcher };
+  const groupDeps = { db, dispatcher, outbox: createOutboxWriter(config.maxPayloadBytes) };
   await zodScope(app, (scope) => {
     scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, users: deps.users }));
     scope.addHook('onRoute', (route) => {
@@ -92,7 +87,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
       relayPublicUrl: config.relayPublicUrl,
     });
     groupRoutes(scope, groupDeps);
-    messageRoutes(scope, { ...groupDeps, maxPayloadBytes: config.maxPayloadBytes });
+    messageRoutes(scope, groupDeps);
   });
   await zodScope(app, (scope) => internalRoutes(scope, { db, services: deps.serviceTokens }));
   if (config.demo) {

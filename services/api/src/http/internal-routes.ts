@@ -6,8 +6,16 @@ import type { Database } from '../db/database.ts';
 import { membershipsOf } from '../groups/group-store.ts';
 import { readAccepted } from '../outbox/outbox-store.ts';
 
+/** 100 users with their groups, or 1,000 cursors, with ids of any length. */
+const BODY_LIMIT_BYTES = 4 * 1_024 * 1_024;
+
 /** What the relay asks. Service tokens with `aud: groupcast-api` and scope `relay` only. */
 export function internalRoutes(scope: HttpScope, deps: { db: Database; services: ServiceTokenVerifier }): void {
+  // One relay speaks for all its users: their limits are its own.
+  scope.addHook('onRoute', (route) => {
+    route.config = { ...route.config, rateLimit: false };
+    route.bodyLimit = BODY_LIMIT_BYTES;
+  });
   scope.addHook('onRequest', async (request) => {
     await deps.services.verify(bearerToken(request), 'relay');
   });

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { GroupcastError, type GroupEvent, type JsonObject, type Message, type Position } from '@groupcast/shared';
 import { type Database, isUniqueViolation, type Queryable } from '../db/database.ts';
-import { groupNotFound, isMember, readGroupAs } from '../groups/group-store.ts';
+import { groupNotFound } from '../groups/group-not-found.ts';
+import { isMember, readGroupAs } from '../groups/group-store.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
-import { appendEvent, nextPosition, readEvents } from '../outbox/outbox-store.ts';
+import { nextPosition, type OutboxWriter, readEvents } from '../outbox/outbox-store.ts';
 import {
   eraseMessage,
   findByClientId,
@@ -17,25 +18,12 @@ import {
 export interface MessageDeps {
   db: Database;
   dispatcher: Pick<Dispatcher, 'wake'>;
-  /** Largest event, in bytes of UTF-8 JSON, as the relay counts it. */
-  maxPayloadBytes: number;
+  outbox: OutboxWriter;
 }
 
 interface Author {
   groupId: string;
   userId: string;
-}
-
-function assertSize(payload: JsonObject, maxBytes: number): void {
-  const bytes = Buffer.byteLength(JSON.stringify(payload));
-  if (bytes <= maxBytes) return;
-  throw new GroupcastError(
-    'PAYLOAD_TOO_LARGE',
-    `unable to save the message; it has ${bytes} bytes, at most ${maxBytes} are allowed`,
-    {
-      details: { bytes, maxBytes },
-    },
-  );
 }
 
 /** The group's row is locked first, so that a removal of the sender either comes before this message or after it. */
@@ -65,7 +53,6 @@ export async function sendMessage(
   };
   // What members receive: the message without its envelope, which the relay adds.
   const payload: JsonObject = body;
-  assertSize(payload, deps.maxPayloadBytes);
 
   const first = async (q: Queryable): Promise<Message | undefined> => {
     if (clientMessageId === undefined) return undefined;
@@ -89,7 +76,7 @@ export async function sendMessage(
         clientMessageId,
         createdAt,
       });
-      await appendEvent(tx, groupId, place.seq, { id, type: 'new-message', payload });
+      await deps.outbox.append(tx, groupId, place.seq, { id, type: 'new-message', payload });
       await tx.query('update group_members set read_seq = $3 where group_id = $1 and user_id = $2 and read_seq < $3', [
         groupId,
         senderId,
@@ -123,12 +110,11 @@ export async function editMessage(
   const { groupId, messageId, content } = input;
   const updatedAt = new Date();
   const payload: JsonObject = { messageId, content, senderId: input.userId, updatedAt: updatedAt.toISOString() };
-  assertSize(payload, deps.maxPayloadBytes);
   const message = await deps.db.transaction(async (tx) => {
     const place = await takePlace(tx, input);
     const row = await lockOwn(tx, input, messageId, 'edit');
     await tx.query('update messages set content = $2, updated_at = $3 where id = $1', [messageId, content, updatedAt]);
-    await appendEvent(tx, groupId, place.seq, { id: randomUUID(), type: 'message-updated', payload });
+    await deps.outbox.append(tx, groupId, place.seq, { id: randomUUID(), type: 'message-updated', payload });
     return toMessage({ ...row, content, updated_at: updatedAt }, place.epoch);
   });
   deps.dispatcher.wake(groupId);
@@ -142,7 +128,7 @@ export async function deleteMessage(deps: MessageDeps, input: Author & { message
     const place = await takePlace(tx, input);
     const row = await lockOwn(tx, input, messageId, 'delete');
     await eraseMessage(tx, groupId, messageId, row.seq);
-    await appendEvent(tx, groupId, place.seq, {
+    await deps.outbox.append(tx, groupId, place.seq, {
       id: randomUUID(),
       type: 'message-deleted',
       payload: { messageId, senderId: userId },

@@ -64,21 +64,35 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     for (const waiter of waiters.get(groupId) ?? []) if (waiter.seq <= seq) waiter.done();
   }
 
+  /** The relay knows events that this database does not: it was restored from a backup. */
+  async function openEpoch(lease: Lease, head: Position): Promise<boolean> {
+    const generation = Math.max(generationOf(head.epoch), generationOf(lease.epoch)) + 1;
+    const epoch = makeEpoch(generation, randomUUID().slice(0, 8));
+    log.warn(
+      { groupId: lease.groupId, from: lease.epoch, to: epoch, head },
+      'the relay knows other events: opening a new epoch',
+    );
+    metrics.epochsOpened.inc();
+    lease.epoch = epoch;
+    return store.changeEpoch(lease, epoch);
+  }
+
+  /**
+   * A duplicate is one only if the relay knows no more than the database. Where its log is further, it holds other events
+   * under these positions: what it took for duplicates goes out again, in a new epoch. False: the lease is lost.
+   */
+  async function checkDuplicates(lease: Lease, outcome: SendOutcome): Promise<boolean> {
+    const { duplicateHead } = outcome;
+    if (!duplicateHead || duplicateHead.seq <= (await store.savedSeq(lease.groupId))) return true;
+    outcome.acceptedSeq = lease.dispatchedSeq;
+    return openEpoch(lease, duplicateHead);
+  }
+
   /** Deals with the reason why the relay did not take an event. False: the group has to wait. */
   async function recover(lease: Lease, { seq, error, ofEvent }: NonNullable<SendOutcome['failure']>): Promise<boolean> {
     if (!ofEvent) return false;
     const head = headOf(error);
-    if (error.code === 'CONFLICT' && head) {
-      const generation = Math.max(generationOf(head.epoch), generationOf(lease.epoch)) + 1;
-      const epoch = makeEpoch(generation, randomUUID().slice(0, 8));
-      log.warn(
-        { groupId: lease.groupId, from: lease.epoch, to: epoch, head },
-        'the relay knows other events: opening a new epoch',
-      );
-      metrics.epochsOpened.inc();
-      lease.epoch = epoch;
-      return store.changeEpoch(lease, epoch);
-    }
+    if (error.code === 'CONFLICT' && head) return openEpoch(lease, head);
     if (error.code === 'POSITION_GAP' && head && head.seq < seq) {
       log.warn(
         { groupId: lease.groupId, from: lease.dispatchedSeq, to: head.seq },
@@ -132,6 +146,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       if (performance.now() > goodUntil && !(await store.renew(lease))) return;
       goodUntil = performance.now() + leaseMs / 2;
       const outcome = await relay.send(lease, events);
+      if (!(await checkDuplicates(lease, outcome))) return;
       const state = await settle(lease, outcome);
       if (state !== 'more') return;
       if (outcome.failure) {

@@ -2,10 +2,12 @@ import {
   GroupcastError,
   type GroupEvent,
   type HistoryFillAnswer,
+  isJsonObject,
   type JsonObject,
   type Position,
 } from '@groupcast/shared';
 import type { Database, Queryable } from '../db/database.ts';
+import { groupNotFound } from '../groups/group-not-found.ts';
 
 /** What the relay's live connections have to follow, besides receiving the event. */
 export interface MembershipEffect {
@@ -41,20 +43,45 @@ export async function nextPosition(tx: Queryable, groupId: string): Promise<Posi
     [groupId],
   );
   const position = rows[0];
-  if (!position) throw new GroupcastError('NOT_FOUND', `unable to find group "${groupId}"`);
+  if (!position) throw groupNotFound(groupId);
   return position;
 }
 
-/** Part of the transaction that saves the change: both are there after the commit, or neither. */
-export async function appendEvent(tx: Queryable, groupId: string, seq: number, event: NewEvent): Promise<void> {
-  await tx.query('insert into events (group_id, seq, id, type, payload, effect) values ($1, $2, $3, $4, $5, $6)', [
-    groupId,
-    seq,
-    event.id,
-    event.type,
-    JSON.stringify(event.payload),
-    event.effect ? JSON.stringify(event.effect) : null,
-  ]);
+/** Writes events into the outbox. */
+export interface OutboxWriter {
+  /**
+   * Part of the transaction that saves the change: both are there after the commit, or neither. Throws what the relay would
+   * refuse, `PAYLOAD_TOO_LARGE` or `INVALID_PAYLOAD`, before it has a place.
+   */
+  append(tx: Queryable, groupId: string, seq: number, event: NewEvent): Promise<void>;
+}
+
+/** `maxPayloadBytes`: the largest payload, in bytes of UTF-8 JSON, as the relay counts it. */
+export function createOutboxWriter(maxPayloadBytes: number): OutboxWriter {
+  return {
+    async append(tx, groupId, seq, { id, type, payload, effect }) {
+      if (!isJsonObject(payload)) {
+        throw new GroupcastError('INVALID_PAYLOAD', 'unable to save; it is nested too deeply to be relayed');
+      }
+      const json = JSON.stringify(payload);
+      const bytes = Buffer.byteLength(json);
+      if (bytes > maxPayloadBytes) {
+        throw new GroupcastError(
+          'PAYLOAD_TOO_LARGE',
+          `unable to save; the event has ${bytes} bytes, at most ${maxPayloadBytes} are allowed`,
+          { details: { bytes, maxBytes: maxPayloadBytes } },
+        );
+      }
+      await tx.query('insert into events (group_id, seq, id, type, payload, effect) values ($1, $2, $3, $4, $5, $6)', [
+        groupId,
+        seq,
+        id,
+        type,
+        json,
+        effect ? JSON.stringify(effect) : null,
+      ]);
+    },
+  };
 }
 
 /** Events above `afterSeq`, oldest first, in the shape they have on the socket plus `event`. */
@@ -142,6 +169,8 @@ export interface OutboxStore {
   /** The attempts that failed in a row, for the backoff. */
   attempts(groupId: string): Promise<number>;
   dispatchedSeq(groupId: string): Promise<number>;
+  /** The group's newest position in the database. */
+  savedSeq(groupId: string): Promise<number>;
   backlog(): Promise<Backlog>;
   /** Only for a database that no other process uses: leases of the process before are void. */
   clearLeases(): Promise<void>;
@@ -231,6 +260,10 @@ export function createOutboxStore(db: Database, options: { owner: string; leaseM
       const { rows } = await db.query<{ seq: number }>('select dispatched_seq as seq from groups where id = $1', [
         groupId,
       ]);
+      return rows[0]?.seq ?? 0;
+    },
+    async savedSeq(groupId) {
+      const { rows } = await db.query<{ seq: number }>('select seq from groups where id = $1', [groupId]);
       return rows[0]?.seq ?? 0;
     },
     async backlog() {

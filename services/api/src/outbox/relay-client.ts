@@ -1,10 +1,12 @@
 import { type BatchItemResult, type Broadcaster, GroupcastError } from '@groupcast/broadcaster';
-import { BROADCAST_LIMITS, type BroadcastInput } from '@groupcast/shared';
+import { BROADCAST_LIMITS, type BroadcastInput, type Position } from '@groupcast/shared';
 import type { Lease, OutboxEvent } from './outbox-store.ts';
 
 /** How far the relay has accepted a group's events: all up to `acceptedSeq`, and why not further. */
 export interface SendOutcome {
   acceptedSeq: number;
+  /** Some of them were known to the relay, whose log has got so far. */
+  duplicateHead?: Position;
   failure?: {
     seq: number;
     error: GroupcastError;
@@ -58,11 +60,11 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
   /** Large groups take several calls. */
   async function follow(
     call: Broadcaster['addMembers'],
-    groupId: string,
+    place: { groupId: string; epoch: string; seq: number },
     userIds: readonly string[] | undefined,
   ): Promise<void> {
     for (let from = 0; from < (userIds?.length ?? 0); from += BROADCAST_LIMITS.userIds) {
-      await call({ groupId, userIds: userIds?.slice(from, from + BROADCAST_LIMITS.userIds) ?? [] });
+      await call({ ...place, userIds: userIds?.slice(from, from + BROADCAST_LIMITS.userIds) ?? [] });
     }
   }
 
@@ -74,26 +76,32 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
   }
 
   async function sendRun(lease: Lease, run: readonly OutboxEvent[]): Promise<SendOutcome> {
-    const { groupId } = lease;
+    const { groupId, epoch } = lease;
     const effect = run[0]?.effect;
     let acceptedSeq = lease.dispatchedSeq;
     let current = run[0]?.seq ?? acceptedSeq;
     let ofEvent = false;
+    let duplicateHead: Position | undefined;
     try {
       // The added see their own arrival, and the removed their own removal, which is the last they see.
-      await follow((members) => broadcaster.addMembers(members), groupId, effect?.add);
+      await follow((members) => broadcaster.addMembers(members), { groupId, epoch, seq: current }, effect?.add);
       ofEvent = true;
       const results = await broadcast(run.map((event) => toBroadcast(lease, event)));
       for (const [index, event] of run.entries()) {
         current = event.seq;
         const result = results[index];
         if (!result?.ok) throw toError(result);
+        if (result.duplicate && result.head) duplicateHead = result.head;
         ofEvent = false;
-        await follow((members) => broadcaster.removeMembers(members), groupId, effect?.remove);
+        await follow(
+          (members) => broadcaster.removeMembers(members),
+          { groupId, epoch, seq: event.seq },
+          effect?.remove,
+        );
         ofEvent = true;
         acceptedSeq = event.seq;
       }
-      return { acceptedSeq };
+      return { acceptedSeq, ...(duplicateHead ? { duplicateHead } : {}) };
     } catch (error) {
       const failure =
         error instanceof GroupcastError
@@ -109,12 +117,14 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
     },
     async send(lease, events) {
       let { dispatchedSeq: acceptedSeq } = lease;
+      let duplicateHead: Position | undefined;
       for (const run of segments(events)) {
         const outcome = await sendRun({ ...lease, dispatchedSeq: acceptedSeq }, run);
-        acceptedSeq = outcome.acceptedSeq;
-        if (outcome.failure) return outcome;
+        ({ acceptedSeq } = outcome);
+        duplicateHead = outcome.duplicateHead ?? duplicateHead;
+        if (outcome.failure) return { ...outcome, ...(duplicateHead ? { duplicateHead } : {}) };
       }
-      return { acceptedSeq };
+      return { acceptedSeq, ...(duplicateHead ? { duplicateHead } : {}) };
     },
   };
 }

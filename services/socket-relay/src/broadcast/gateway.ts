@@ -7,6 +7,7 @@ import {
   type BroadcastResult,
   type BroadcastWarning,
   GroupcastError,
+  type Position,
   parseBroadcast,
   parseId,
   type RelayCommand,
@@ -18,6 +19,7 @@ import type { ConnectionIndex } from '../connections/connection-index.ts';
 import type { GroupEntry } from '../connections/group-entry.ts';
 import type { Removals } from '../connections/removals.ts';
 import { endSession } from '../connections/session-ending.ts';
+import type { SessionExpiry } from '../connections/session-expiry.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { AppendOutcome, GroupLog } from '../group-log/group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
@@ -37,6 +39,7 @@ export interface GatewayDeps {
   connections: ConnectionIndex;
   entry: GroupEntry;
   removals: Removals;
+  expiry: SessionExpiry;
   monitor: MonitorFeed;
   metrics: RelayMetrics;
   log: Logger;
@@ -45,8 +48,11 @@ export interface GatewayDeps {
   broadcastLogLevel: 'info' | 'debug';
 }
 
+/** Whoever was asked to refresh a revoked token, and does not, is closed after this. */
+const REFRESH_GRACE_SECONDS = 30;
+
 export function createGateway(deps: GatewayDeps): Gateway {
-  const { io, groupLog, fanOut, connections, entry, removals, monitor, metrics, log } = deps;
+  const { io, groupLog, fanOut, connections, entry, removals, expiry, monitor, metrics, log } = deps;
   const warn = warnOnceEvery(60_000);
 
   /** The id under which the event is deduplicated: given, the message's own, or a new one. */
@@ -144,14 +150,32 @@ export function createGateway(deps: GatewayDeps): Gateway {
         );
     const nodes = fanOut.memberCount(groupId) > 0 ? 1 : 0;
     if (count === 0 && nodes === 0 && !duplicate) warnings.push('NO_RECIPIENTS');
-    const result = { id, groupId, position: place, duplicate, recipients: { connections: count, nodes }, warnings };
+    const result: BroadcastResult = {
+      id,
+      groupId,
+      position: place,
+      duplicate,
+      ...(outcome.outcome === 'duplicate' ? { head: outcome.head } : {}),
+      recipients: { connections: count, nodes },
+      warnings,
+    };
     report(command, result);
     return result;
   }
 
+  function sizeOf(items: readonly unknown[]): number {
+    try {
+      return Buffer.byteLength(JSON.stringify(items));
+    } catch (error) {
+      throw new GroupcastError('INVALID_PAYLOAD', 'unable to broadcast; the batch is nested too deeply', {
+        cause: error,
+      });
+    }
+  }
+
   /** In order. A bad item fails alone; after a retryable failure its group's later items wait for the next try too. */
   async function batch(items: readonly unknown[]): Promise<BatchResult> {
-    if (Buffer.byteLength(JSON.stringify(items)) > BROADCAST_LIMITS.batchBytes) {
+    if (sizeOf(items) > BROADCAST_LIMITS.batchBytes) {
       throw new GroupcastError(
         'PAYLOAD_TOO_LARGE',
         `unable to broadcast; a batch may have ${BROADCAST_LIMITS.batchBytes} bytes`,
@@ -173,7 +197,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
       } catch (error) {
         const body = toErrorBody(error);
         if (!(error instanceof GroupcastError)) log.error({ err: error, groupId }, 'broadcast failed');
-        if (body.retryable && groupId !== undefined) {
+        // After a conflict the publisher opens another epoch, and sends the later ones again in it.
+        const stops = body.retryable || body.code === 'CONFLICT';
+        if (stops && groupId !== undefined) {
           blocked.set(groupId, error instanceof GroupcastError ? error : new GroupcastError('INTERNAL', body.message));
         }
         metrics.eventsRefused.inc({ code: body.code });
@@ -191,9 +217,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
     return recipients;
   }
 
-  async function addMembers(groupId: string, userIds: readonly string[]): Promise<void> {
-    removals.clear(groupId, userIds);
-    const sockets = userIds.flatMap((userId) => connections.ofUser(userId));
+  async function addMembers(groupId: string, userIds: readonly string[], position?: Position): Promise<void> {
+    const sockets = removals
+      .record('added', groupId, userIds, position)
+      .flatMap((userId) => connections.ofUser(userId));
     await Promise.all(
       sockets.map(async (socket) => {
         try {
@@ -216,22 +243,28 @@ export function createGateway(deps: GatewayDeps): Gateway {
         case 'notify':
           return { recipients: notify(command.userIds, command.event, command.data) };
         case 'add-members':
-          await addMembers(command.groupId, command.userIds);
+          await addMembers(command.groupId, command.userIds, command.position);
           return {};
-        case 'remove-members':
-          removals.record(command.groupId, command.userIds);
-          for (const socket of command.userIds.flatMap((userId) => connections.ofUser(userId))) {
+        case 'remove-members': {
+          const removed = removals.record('removed', command.groupId, command.userIds, command.position);
+          for (const socket of removed.flatMap((userId) => connections.ofUser(userId))) {
             entry.expel(socket, [command.groupId], 'member-removed');
           }
           return {};
+        }
         case 'disconnect-users': {
           const { userIds, code, next, revokeBefore } = command;
           if (revokeBefore !== undefined) for (const userId of userIds) removals.revoke(userId, revokeBefore);
           const sockets = [...new Set(userIds)].flatMap((userId) => connections.ofUser(userId));
           const message = command.message ?? 'the connection was ended by the server';
           for (const socket of sockets) {
-            if (next === 'refresh-token') socket.emit('session-ending', { code, message, next, retryAfterMs: 0 });
-            else endSession(socket, { code, message, next, retryAfterMs: 0 });
+            if (next !== 'refresh-token') {
+              endSession(socket, { code, message, next, retryAfterMs: 0 });
+              continue;
+            }
+            socket.emit('session-ending', { code, message, next, retryAfterMs: 0 });
+            const { userId, claims } = socket.data.session;
+            if (removals.isRevoked(userId, claims.issuedAt)) expiry.endWithin(socket, REFRESH_GRACE_SECONDS);
           }
           return { connections: sockets.length };
         }

@@ -1,4 +1,4 @@
-import type { RelayServer } from '../relay-server.ts';
+import { isUserSocket, type RelayServer } from '../relay-server.ts';
 import { endSession } from './session-ending.ts';
 
 /** Each connection is told to wait a random part of this, which grows with their number. */
@@ -10,7 +10,9 @@ const MAX_SPREAD_MS = 5_000;
  * that remain meet a trickle and not a storm. Resolves when the last one is gone; at once if there is none.
  */
 export async function drainConnections(io: RelayServer, drainMs: number): Promise<void> {
-  const sockets = [...io.of('/').sockets.values()];
+  // Back ends last: what they send reaches the members who are still here.
+  const all = [...io.of('/').sockets.values()];
+  const sockets = [...all.filter(isUserSocket), ...all.filter((socket) => !isUserSocket(socket))];
   if (sockets.length === 0) return;
   const spreadMs = Math.min(MAX_SPREAD_MS, sockets.length * SPREAD_PER_CONNECTION_MS);
   const startedAt = performance.now();

@@ -39,7 +39,9 @@ export function openEventDoor<S extends RelaySocket>(
     acknowledge?.({ ok: false, error: toErrorBody(error) });
   }
 
-  socket.onAny((event: string, ...args: unknown[]) => {
+  // Socket.IO's parser lets numbers, and nothing at all, through as an event's name.
+  socket.onAny((name: unknown, ...args: unknown[]) => {
+    const event = typeof name === 'string' ? name : '';
     const last = args.at(-1);
     const acknowledge = typeof last === 'function' ? (last as (answer: object) => void) : undefined;
     const payload = acknowledge && args.length === 1 ? undefined : args[0];

@@ -58,11 +58,37 @@ export function createGroupEntry(deps: {
     return fresh;
   }
 
+  /** Those that the connection may have; the others' errors go into `failed`. One question to the API for all. */
+  async function admitEach(
+    socket: UserSocket,
+    groupIds: readonly string[],
+    failed: ResumeResult['groups'],
+  ): Promise<string[]> {
+    const { claims, groups, userId } = socket.data.session;
+    const unknown = groupIds.filter((groupId) => !groups.has(groupId));
+    if (unknown.length === 0) return [...groupIds];
+    try {
+      const { admissions, removalVersion } = await membership.authorise(claims, unknown);
+      for (const groupId of unknown) {
+        const admission = admissions.get(groupId);
+        if (!admission || removals.removedSince(groupId, userId, removalVersion)) {
+          failed[groupId] = { error: notAMember(groupId).toBody() };
+        } else {
+          admit(socket, [groupId], admission);
+        }
+      }
+    } catch (error) {
+      for (const groupId of unknown) if (!groups.has(groupId)) failed[groupId] ??= { error: toErrorBody(error) };
+    }
+    return groupIds.filter((groupId) => groups.has(groupId));
+  }
+
   async function admitOne(socket: UserSocket, groupId: string): Promise<void> {
     const { claims, groups, userId } = socket.data.session;
     if (groups.has(groupId)) return;
-    const { admission, removalVersion } = await membership.authorise(claims, groupId);
-    if (removals.removedSince(groupId, userId, removalVersion)) throw notAMember(groupId);
+    const { admissions, removalVersion } = await membership.authorise(claims, [groupId]);
+    const admission = admissions.get(groupId);
+    if (!admission || removals.removedSince(groupId, userId, removalVersion)) throw notAMember(groupId);
     admit(socket, [groupId], admission);
   }
 
@@ -105,26 +131,6 @@ export function createGroupEntry(deps: {
     socket.emit('resumed', { groups: { ...failed, ...Object.fromEntries(resumed) } });
   }
 
-  /** Those that could be admitted; the others' errors go into `failed`. */
-  async function admitEach(
-    socket: UserSocket,
-    groupIds: readonly string[],
-    failed: ResumeResult['groups'],
-  ): Promise<string[]> {
-    const admitted = await Promise.all(
-      groupIds.map(async (groupId) => {
-        try {
-          await admitOne(socket, groupId);
-          return true;
-        } catch (error) {
-          failed[groupId] = { error: toErrorBody(error) };
-          return false;
-        }
-      }),
-    );
-    return groupIds.filter((_, index) => admitted[index]);
-  }
-
   return {
     admit,
     admitOne,
@@ -140,6 +146,9 @@ export function createGroupEntry(deps: {
       };
     },
     async resume(socket, positions) {
+      if (positions.size > deps.maxGroups) {
+        throw new GroupcastError('GROUP_LIMIT', `unable to resume; at most ${deps.maxGroups} groups at once`);
+      }
       const failed: ResumeResult['groups'] = {};
       const groupIds = await admitEach(socket, [...positions.keys()], failed);
       const prepared = await prepare(socket, groupIds, positions);

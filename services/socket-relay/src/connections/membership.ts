@@ -1,3 +1,4 @@
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, type UserClaims } from '@groupcast/shared';
 import type { Admission } from '../relay-server.ts';
 import type { ApiClient } from '../upstream/api-client.ts';
@@ -16,18 +17,22 @@ export interface Membership {
   /** Decides about groups a token names. Never throws. */
   decideClaims(claims: UserClaims, groupIds: readonly string[]): Promise<ClaimDecision>;
   /**
-   * Whether the user may join one group. Throws `NOT_A_MEMBER`, or `API_UNAVAILABLE` when nobody can say. Compare
-   * `removalVersion` in the turn in which the answer is acted on.
+   * Which of these groups the user may join, with one question for all of them. Throws `API_UNAVAILABLE` when nobody can say.
+   * Compare `removalVersion` in the turn in which the answer is acted on.
    */
-  authorise(claims: UserClaims, groupId: string): Promise<{ admission: Admission; removalVersion: number }>;
+  authorise(
+    claims: UserClaims,
+    groupIds: readonly string[],
+  ): Promise<{ admissions: Map<string, Admission>; removalVersion: number }>;
 }
 
 export function notAMember(groupId: string): GroupcastError {
   return new GroupcastError('NOT_A_MEMBER', `unable to join group "${groupId}"; you are not a member of it`);
 }
 
-export function createMembership(options: { api: ApiClient | undefined; removals: Removals }): Membership {
-  const { api, removals } = options;
+export function createMembership(options: { api: ApiClient | undefined; removals: Removals; log: Logger }): Membership {
+  const { api, removals, log } = options;
+  const warn = warnOnceEvery(60_000);
 
   async function decideClaims(claims: UserClaims, groupIds: readonly string[]): Promise<ClaimDecision> {
     const { userId, issuedAt } = claims;
@@ -43,21 +48,32 @@ export function createMembership(options: { api: ApiClient | undefined; removals
     try {
       const confirmed = await api.memberOf(userId, doubtful);
       return { admitted: [...admitted, ...doubtful.filter((id) => confirmed.has(id))], undecided: [], removalVersion };
-    } catch {
+    } catch (error) {
+      warn('undecided', (suppressed) => {
+        log.warn(
+          { err: error, suppressed },
+          'unable to confirm groups that a token names; they wait until the API answers',
+        );
+      });
       return { admitted, undecided: doubtful, removalVersion };
     }
   }
 
   return {
     decideClaims,
-    async authorise(claims, groupId) {
+    async authorise(claims, groupIds) {
       const removalVersion = removals.version;
-      if (claims.groups.includes(groupId)) {
-        const { admitted } = await decideClaims(claims, [groupId]);
-        if (admitted.length > 0) return { admission: 'token', removalVersion };
+      const named = new Set(claims.groups);
+      const { admitted } = await decideClaims(
+        claims,
+        groupIds.filter((groupId) => named.has(groupId)),
+      );
+      const admissions = new Map<string, Admission>(admitted.map((groupId) => [groupId, 'token']));
+      const rest = groupIds.filter((groupId) => !admissions.has(groupId));
+      if (api && rest.length > 0) {
+        for (const groupId of await api.memberOf(claims.userId, rest)) admissions.set(groupId, 'api');
       }
-      if (!api || !(await api.memberOf(claims.userId, [groupId])).has(groupId)) throw notAMember(groupId);
-      return { admission: 'api', removalVersion };
+      return { admissions, removalVersion };
     },
   };
 }

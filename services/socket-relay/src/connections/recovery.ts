@@ -8,6 +8,8 @@ const MAX_EVENTS = 500;
 const MAX_BYTES = 256 * 1_024;
 /** Under load a group may move while others are read; after so many rounds the client asks again. */
 const MAX_ROUNDS = 5;
+/** A group whose log could not be filled by then is read from the API by the member itself. */
+const MAX_FILL_MS = 1_500;
 
 /** A group to enter, and from where; without a position only the head is told. */
 export interface Entry {
@@ -22,7 +24,7 @@ export interface PreparedRecovery {
 export interface Recovery {
   /**
    * Reads what the member missed in each group. `commit` enters the groups that are complete, and returns the answers: call
-   * it in the same turn as they leave, so that no live event comes before them, twice, or not at all. Groups that
+   * it, exactly once, in the same turn as they leave, so that no live event comes before them, twice, or not at all. Groups that
    * `mayEnter` refuses by then have no answer.
    */
   recover(userId: string, entries: readonly Entry[]): Promise<PreparedRecovery>;
@@ -41,11 +43,20 @@ export function createRecovery(deps: { groupLog: GroupLog; fanOut: FanOut; fill:
     return page.head?.epoch === since.epoch && since.seq >= page.floor && since.seq <= page.head.seq;
   }
 
-  async function readPage(userId: string, { groupId, since }: Entry, limit: number): Promise<LogPage> {
-    const page = await groupLog.read(groupId, since?.seq ?? 0, since ? limit : 0, userId);
-    if (!since || !fill || (page.head && (page.head.epoch !== since.epoch || page.floor <= since.seq))) return page;
-    // The log begins after what the member asks for: perhaps it only began late.
-    return (await fill.fill(groupId)) ? groupLog.read(groupId, since.seq, limit, userId) : page;
+  /** Where the log begins after what the member asks for, perhaps it only began late: fills it, all groups at once. */
+  async function fillMissing(entries: readonly Entry[]): Promise<void> {
+    if (!fill) return;
+    const fills = entries.map(async ({ groupId, since }) => {
+      if (!since) return;
+      const { head, floor } = await groupLog.read(groupId, since.seq, 0);
+      if (head && (head.epoch !== since.epoch || floor <= since.seq)) return;
+      await fill.fill(groupId);
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((resolve) => {
+      timer = setTimeout(resolve, MAX_FILL_MS);
+    });
+    await Promise.race([Promise.all(fills), late]).finally(() => clearTimeout(timer));
   }
 
   async function readOne(
@@ -53,8 +64,8 @@ export function createRecovery(deps: { groupLog: GroupLog; fanOut: FanOut; fill:
     entry: Entry,
     budget: { events: number; bytes: number },
   ): Promise<RecoveryResult> {
-    const page = await readPage(userId, entry, budget.events);
-    const { since } = entry;
+    const { groupId, since } = entry;
+    const page = await groupLog.read(groupId, since?.seq ?? 0, since ? budget.events : 0, userId);
     if (!since || !page.head || !covers(page, since)) {
       return { recovered: false, position: page.head, events: [], more: false };
     }
@@ -74,7 +85,8 @@ export function createRecovery(deps: { groupLog: GroupLog; fanOut: FanOut; fill:
   /** Events delivered to others since the read, which this member has not got. */
   function isBehind({ entry, result }: Progress): boolean {
     const cursor = fanOut.cursor(entry.groupId);
-    if (!cursor || !result.position) return cursor !== null;
+    if (!cursor) return false;
+    if (!result.position) return true;
     return cursor.epoch !== result.position.epoch || cursor.seq > result.position.seq;
   }
 
@@ -84,27 +96,42 @@ export function createRecovery(deps: { groupLog: GroupLog; fanOut: FanOut; fill:
     return cursor !== null && cursor.epoch === result.position?.epoch && cursor.seq < result.position.seq;
   }
 
+  /** Reads until every group is where the node is, as far as the budget and the rounds go. */
+  async function readAll(userId: string, entries: readonly Entry[]): Promise<Progress[]> {
+    const progress: Progress[] = [];
+    const budget = { events: MAX_EVENTS, bytes: MAX_BYTES };
+    await fillMissing(entries);
+    for (const entry of entries) progress.push({ entry, result: await readOne(userId, entry, budget) });
+
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const open = progress.filter((item) => !item.result.more && (isBehind(item) || isAhead(item)));
+      if (open.length === 0) break;
+      for (const item of open) {
+        if (isAhead(item)) {
+          await new Promise(setImmediate);
+          continue;
+        }
+        const { result, entry } = item;
+        const since = result.recovered ? (result.position ?? undefined) : entry.since;
+        const next = await readOne(userId, { ...entry, since }, budget);
+        item.result =
+          next.recovered && result.recovered ? { ...next, events: [...result.events, ...next.events] } : next;
+      }
+    }
+    return progress;
+  }
+
   return {
     async recover(userId, entries) {
-      const budget = { events: MAX_EVENTS, bytes: MAX_BYTES };
-      const progress: Progress[] = [];
-      for (const entry of entries) progress.push({ entry, result: await readOne(userId, entry, budget) });
-
-      for (let round = 0; round < MAX_ROUNDS; round += 1) {
-        const open = progress.filter((item) => !item.result.more && (isBehind(item) || isAhead(item)));
-        if (open.length === 0) break;
-        for (const item of open) {
-          if (isAhead(item)) {
-            await new Promise(setImmediate);
-            continue;
-          }
-          const { result, entry } = item;
-          const since = result.recovered ? (result.position ?? undefined) : entry.since;
-          const next = await readOne(userId, { ...entry, since }, budget);
-          item.result =
-            next.recovered && result.recovered ? { ...next, events: [...result.events, ...next.events] } : next;
-        }
-      }
+      // From now on it is noticed what goes by in these groups, whether the node has other members in them or not.
+      const releases = entries.map(({ groupId }) => fanOut.hold(groupId));
+      const release = (): void => {
+        for (const done of releases.splice(0)) done();
+      };
+      const progress = await readAll(userId, entries).catch((error: unknown) => {
+        release();
+        throw error;
+      });
 
       return {
         commit(socketId, mayEnter) {
@@ -120,6 +147,7 @@ export function createRecovery(deps: { groupLog: GroupLog; fanOut: FanOut; fill:
             if (!result.more) fanOut.enter(socketId, groupId, result.position);
             answers.set(groupId, result);
           }
+          release();
           return answers;
         },
       };

@@ -1,14 +1,21 @@
+import { isBefore, type Position } from '@groupcast/shared';
+
 /**
  * What outlives a token: removals from groups and revocations of users, kept until every token from before has expired.
  * In memory, so a relay that starts knows nothing of the time before: claims older than `bornAt` need the API's word.
  */
 export interface Removals {
-  /** Counts removals; what was decided at one version is stale for a pair that was removed later. */
+  /** Counts changes; what was decided at one version is stale for a pair that was changed later. */
   readonly version: number;
-  record(groupId: string, userIds: readonly string[]): void;
-  clear(groupId: string, userIds: readonly string[]): void;
+  /**
+   * Stores that users were removed or added, and returns those for whom this is news. With a position, a change that comes
+   * late, after a newer one of the same user, is recognised and left out.
+   */
+  record(kind: 'removed' | 'added', groupId: string, userIds: readonly string[], position?: Position): string[];
   /** Was the user removed from the group after `version`? */
   removedSince(groupId: string, userId: string, version: number): boolean;
+  /** Groups the user was added to after `version`, in the last minute. */
+  addedSince(userId: string, version: number): string[];
   /** Whether a token issued then (Unix seconds) can speak for this membership, or the API has to be asked. */
   claimStands(groupId: string, userId: string, issuedAt: number): boolean;
   /** Was the user removed since the token was issued? What remains true when there is no API to ask. */
@@ -19,51 +26,77 @@ export interface Removals {
   stop(): void;
 }
 
+interface Change {
+  kind: 'removed' | 'added';
+  second: number;
+  version: number;
+  position: Position | undefined;
+}
+
 const SWEEP_INTERVAL_MS = 60_000;
+/** Longer than any handshake, and than bytes of a dead process can wait in a socket. */
+const ADDITION_MEMORY_SECONDS = 300;
 
 export function createRemovals(options: { memoryMs: number; now?: () => number }): Removals {
   const now = options.now ?? Date.now;
-  const bornAt = Math.floor(now() / 1_000);
-  const removed = new Map<string, Map<string, { second: number; version: number }>>();
+  const seconds = (): number => Math.floor(now() / 1_000);
+  const bornAt = seconds();
+  /** The last change of each pair, by group and user. */
+  const changes = new Map<string, Map<string, Change>>();
   const revoked = new Map<string, { before: number; at: number }>();
   let version = 0;
 
   function oldestRemembered(): number {
-    return Math.max(bornAt, Math.floor((now() - options.memoryMs) / 1_000));
+    return Math.max(bornAt, seconds() - Math.floor(options.memoryMs / 1_000));
+  }
+
+  function removalOf(groupId: string, userId: string): Change | undefined {
+    const change = changes.get(groupId)?.get(userId);
+    return change?.kind === 'removed' ? change : undefined;
   }
 
   function contradicts(groupId: string, userId: string, issuedAt: number): boolean {
-    const removal = removed.get(groupId)?.get(userId);
+    const removal = removalOf(groupId, userId);
     return removal !== undefined && issuedAt <= removal.second;
   }
 
-  const timer = setInterval(() => {
-    const oldest = Math.floor((now() - options.memoryMs) / 1_000);
-    for (const [groupId, users] of removed) {
-      for (const [userId, removal] of users) if (removal.second < oldest) users.delete(userId);
-      if (users.size === 0) removed.delete(groupId);
+  /** Older than what is known; what is known at the same place is done again. */
+  function isLate(known: Change | undefined, position: Position | undefined): boolean {
+    return known?.position !== undefined && position !== undefined && isBefore(position, known.position);
+  }
+
+  function sweep(): void {
+    const oldest = { removed: seconds() - options.memoryMs / 1_000, added: seconds() - ADDITION_MEMORY_SECONDS };
+    for (const [groupId, users] of changes) {
+      for (const [userId, { kind, second }] of users) if (second < oldest[kind]) users.delete(userId);
+      if (users.size === 0) changes.delete(groupId);
     }
     for (const [userId, entry] of revoked) if (entry.at < now() - options.memoryMs) revoked.delete(userId);
-  }, SWEEP_INTERVAL_MS);
+  }
+
+  const timer = setInterval(sweep, SWEEP_INTERVAL_MS);
   timer.unref();
 
   return {
     get version() {
       return version;
     },
-    record(groupId, userIds) {
+    record(kind, groupId, userIds, position) {
       version += 1;
-      const users = removed.get(groupId) ?? new Map<string, { second: number; version: number }>();
-      removed.set(groupId, users);
-      for (const userId of userIds) users.set(userId, { second: Math.floor(now() / 1_000), version });
+      const users = changes.get(groupId) ?? new Map<string, Change>();
+      changes.set(groupId, users);
+      const news = userIds.filter((userId) => !isLate(users.get(userId), position));
+      for (const userId of news) users.set(userId, { kind, second: seconds(), version, position });
+      return news;
     },
-    clear(groupId, userIds) {
-      const users = removed.get(groupId);
-      for (const userId of userIds) users?.delete(userId);
-      if (users?.size === 0) removed.delete(groupId);
-    },
-    removedSince(groupId, userId, since) {
-      return (removed.get(groupId)?.get(userId)?.version ?? 0) > since;
+    removedSince: (groupId, userId, since) => (removalOf(groupId, userId)?.version ?? 0) > since,
+    addedSince(userId, since) {
+      if (since === version) return [];
+      const added = [...changes].filter(([, users]) => {
+        const change = users.get(userId);
+        return change?.kind === 'added' && change.version > since;
+      });
+      return added.map(([groupId]) => groupId);
     },
     claimStands: (groupId, userId, issuedAt) =>
       issuedAt >= oldestRemembered() && !contradicts(groupId, userId, issuedAt),

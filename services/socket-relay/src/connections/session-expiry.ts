@@ -9,6 +9,8 @@ const TICK_MS = 500;
 export interface SessionExpiry {
   /** Starts or, after a refresh, restarts the watch. */
   watch(socket: RelaySocket): void;
+  /** Ends the session in so many seconds, unless the token is refreshed before. */
+  endWithin(socket: RelaySocket, seconds: number): void;
   forget(socket: RelaySocket): void;
   stop(): void;
 }
@@ -62,6 +64,10 @@ export function createSessionExpiry(now: () => number = Date.now): SessionExpiry
       // Short tokens are told at the last third of their life.
       const notice = Math.min(NOTICE_SECONDS, Math.ceil((expiresAt - issuedAt) / 3));
       schedule(socket, Math.max(expiresAt - notice, Math.floor(now() / 1_000)), false);
+    },
+    endWithin(socket, seconds) {
+      forget(socket);
+      schedule(socket, Math.floor(now() / 1_000) + seconds, true);
     },
     forget,
     stop() {

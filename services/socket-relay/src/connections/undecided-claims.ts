@@ -30,16 +30,17 @@ export function createUndecidedClaims(deps: {
   async function settle(socket: UserSocket): Promise<boolean> {
     const { session } = socket.data;
     if (!socket.connected || session.undecided.size === 0) return true;
-    const decision = await deps.membership.decideClaims(session.claims, [...session.undecided]);
+    const asked = [...session.undecided];
+    const decision = await deps.membership.decideClaims(session.claims, asked);
     if (decision.undecided.length > 0) return false;
     const admitted = decision.admitted.filter(
       (groupId) =>
         session.undecided.has(groupId) && !deps.removals.removedSince(groupId, session.userId, decision.removalVersion),
     );
-    session.undecided.clear();
+    for (const groupId of asked) session.undecided.delete(groupId);
     const fresh = deps.entry.admit(socket, admitted, 'token');
     if (fresh.length > 0) await deps.entry.announce(socket, fresh);
-    return true;
+    return session.undecided.size === 0;
   }
 
   async function retry(): Promise<void> {
@@ -70,7 +71,7 @@ export function createUndecidedClaims(deps: {
       warn('undecided', (suppressed) => {
         deps.log.warn(
           { waiting: waiting.size + 1, suppressed },
-          'tokens from before this relay started need the API to confirm their groups, and it does not answer; check API_URL, or set it empty if there is no API',
+          'connections wait for the API to confirm groups of tokens from before this relay started; set API_URL empty if there is no API',
         );
       });
       waiting.add(socket);

@@ -17,6 +17,7 @@ import type { GroupEntry } from './group-entry.ts';
 import { type Membership, notAMember } from './membership.ts';
 import type { Removals } from './removals.ts';
 import type { SessionExpiry } from './session-expiry.ts';
+import type { UndecidedClaims } from './undecided-claims.ts';
 
 export type UserHandlers = Readonly<Record<string, EventHandler<UserSocket>>>;
 
@@ -27,6 +28,7 @@ export function createUserHandlers(deps: {
   removals: Removals;
   authenticator: Authenticator;
   expiry: SessionExpiry;
+  undecided: UndecidedClaims;
   /** Without an API there is nobody to keep cursors. */
   cursors: CursorForwarder | undefined;
 }): UserHandlers {
@@ -88,6 +90,7 @@ export function createUserHandlers(deps: {
         'token-refreshed',
       );
       session.undecided = new Set(decision.undecided);
+      deps.undecided.add(socket);
       const admitted = decision.admitted.filter(
         (groupId) => !deps.removals.removedSince(groupId, claims.userId, decision.removalVersion),
       );

@@ -12,6 +12,7 @@ import type { Membership } from './membership.ts';
 import { createOneConnect } from './one-connect.ts';
 import { createRateLimit } from './rate-limit.ts';
 import type { Removals } from './removals.ts';
+import { endSession } from './session-ending.ts';
 import type { SessionExpiry } from './session-expiry.ts';
 import type { UndecidedClaims } from './undecided-claims.ts';
 import type { UserHandlers } from './user-events.ts';
@@ -106,6 +107,12 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const { session, admission } = socket.data;
     const { userId } = session;
     delete socket.data.admission;
+    if (deps.removals.isRevoked(userId, session.claims.issuedAt)) {
+      // Revoked while the handshake was under way.
+      const message = 'the token was revoked, log in again';
+      endSession(socket, { code: 'TOKEN_REVOKED', message, next: 'stop', retryAfterMs: 0 });
+      return;
+    }
     void socket.join(userRoom(userId));
     const admitted = (admission?.admitted ?? []).filter(
       (groupId) => !deps.removals.removedSince(groupId, userId, admission?.removalVersion ?? 0),
@@ -118,9 +125,11 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       groups: admitted,
     });
     deps.entry.admit(socket, admitted, 'token');
+    const added = deps.removals.addedSince(userId, admission?.removalVersion ?? 0);
+    deps.entry.admit(socket, added, 'api');
     deps.undecided.add(socket);
     openEventDoor(socket, { handlers: deps.handlers, guard: guardUser(), onFailure: onFailure(socket), log });
-    deps.entry.announce(socket, admitted, admission?.positions).catch((error: unknown) => {
+    deps.entry.announce(socket, [...new Set([...admitted, ...added])], admission?.positions).catch((error: unknown) => {
       log.error({ err: error, socketId: socket.id }, 'unable to announce the groups of a connection');
       socket.conn.close();
     });

@@ -25,8 +25,10 @@ export interface FanOut {
   announceHead(head: GroupHead): void;
   /** Local connections in the group. */
   memberCount(groupId: string): number;
-  /** The node's cursor: the last position handed to local members; `null` while the group has none, or no position yet. */
+  /** The node's cursor: the last position that went by; `null` while nobody holds one, or nothing came yet. */
   cursor(groupId: string): Position | null;
+  /** Keeps a cursor for a group that has no members yet, so that what goes by is noticed, until it is called. */
+  hold(groupId: string): () => void;
   /** Lets connections in. Where the node has no cursor for the group, `position` becomes it. */
   enter(socketId: string, groupId: string, position: Position | null): void;
   /** Groups whose cursor moved, and whose last move is at least `quietMs` ago; each is returned once per quiet spell. */

@@ -6,25 +6,33 @@ interface GroupCursor {
   position: Position | null;
   /** When the cursor moved last, in milliseconds of the monotonic clock; 0 once that was reported as quiet. */
   movedAt: number;
+  /** Members who are on their way in, and need to know what goes by. */
+  holds: number;
 }
 
 /** Fan-out through Socket.IO's own adapter: one encode per event, one write per member. */
 export function createSocketIoFanOut(io: RelayServer, now: () => number = () => performance.now()): FanOut {
   const { adapter, sockets } = io.of('/');
-  /** Only groups with local members have one: the room's end is its end. */
+  /** Only groups with local members, or members on their way in, have one. */
   const cursors = new Map<string, GroupCursor>();
   const groupIds = new Map<string, string>();
   adapter.on('delete-room', (room: string) => {
     const groupId = groupIds.get(room);
     if (groupId === undefined) return;
     groupIds.delete(room);
-    cursors.delete(groupId);
+    if (cursors.get(groupId)?.holds === 0) cursors.delete(groupId);
   });
 
   function exceptedMembers(room: ReadonlySet<string>, { exceptSocketId, exceptUserId }: DeliveryExceptions): string[] {
     const excepted = new Set(exceptUserId === undefined ? [] : adapter.rooms.get(userRoom(exceptUserId)));
     if (exceptSocketId !== undefined) excepted.add(exceptSocketId);
     return [...excepted].filter((id) => room.has(id));
+  }
+
+  function cursorOf(groupId: string): GroupCursor {
+    const cursor = cursors.get(groupId) ?? { position: null, movedAt: 0, holds: 0 };
+    cursors.set(groupId, cursor);
+    return cursor;
   }
 
   /** False where the event was handed over before. */
@@ -42,7 +50,7 @@ export function createSocketIoFanOut(io: RelayServer, now: () => number = () => 
   function deliver(groupId: string, event: OutgoingEvent, except: DeliveryExceptions = {}): number {
     const name = groupRoom(groupId);
     const room = adapter.rooms.get(name);
-    if (!room || !advance(groupId, event.position)) return 0;
+    if (!advance(groupId, event.position) || !room) return 0;
     const excepted = exceptedMembers(room, except);
     const target = excepted.length > 0 ? io.to(name).except(excepted) : io.to(name);
     // The publisher chose the name; the map's types know only the relay's own events.
@@ -66,10 +74,17 @@ export function createSocketIoFanOut(io: RelayServer, now: () => number = () => 
       const name = groupRoom(groupId);
       // In memory the adapter joins at once; a promise would come only from an adapter that asks others.
       void socket.join(name);
-      const cursor = cursors.get(groupId) ?? { position: null, movedAt: 0 };
+      const cursor = cursorOf(groupId);
       cursor.position ??= position;
-      cursors.set(groupId, cursor);
       groupIds.set(name, groupId);
+    },
+    hold(groupId) {
+      cursorOf(groupId).holds += 1;
+      return () => {
+        const cursor = cursorOf(groupId);
+        cursor.holds -= 1;
+        if (cursor.holds === 0 && !adapter.rooms.has(groupRoom(groupId))) cursors.delete(groupId);
+      };
     },
     takeQuiet(quietMs) {
       const quiet: string[] = [];

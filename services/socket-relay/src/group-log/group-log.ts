@@ -14,14 +14,14 @@ export interface LogInput {
 
 /**
  * - `appended`: in its place, exactly one after the head before it.
- * - `duplicate`: known already; `position` is where.
+ * - `duplicate`: known already; `position` is where, `head` is how far the log has got.
  * - `unpositioned`: not kept, because the group's positions are the publisher's and this event brought none.
  * - `conflict`: its place is taken by another event, or its epoch was replaced.
  * - `gap`: it is further than one after the head; the publisher goes back to `head`.
  */
 export type AppendOutcome =
   | { outcome: 'appended'; position: Position }
-  | { outcome: 'duplicate'; position: Position }
+  | { outcome: 'duplicate'; position: Position; head: Position }
   | { outcome: 'unpositioned' }
   | { outcome: 'conflict'; head: Position }
   | { outcome: 'gap'; head: Position };
@@ -36,6 +36,17 @@ export interface LogPage {
   lastSeq: number;
   /** There are events after `lastSeq`. */
   more: boolean;
+}
+
+/** What is left of an event about a message that was deleted: its envelope, who wrote it and when. */
+export function withoutWords(event: GroupEvent): GroupEvent {
+  const { id, groupId, epoch, seq, event: name } = event;
+  const kept: GroupEvent = { event: name, id, groupId, epoch, seq, content: '', deleted: true };
+  for (const field of ['messageId', 'senderId', 'createdAt', 'clientMessageId', 'updatedAt']) {
+    const value = event[field];
+    if (value !== undefined) kept[field] = value;
+  }
+  return kept;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { type GroupEvent, generationOf, makeEpoch, type Position, toWire } from '@groupcast/shared';
-import type { AppendOutcome, GroupLog, LogInput, LogPage } from './group-log.ts';
+import { type AppendOutcome, type GroupLog, type LogInput, type LogPage, withoutWords } from './group-log.ts';
 
 /** Head, floor and epoch outlive the events by this much. */
 const STATE_TTL_MS = 30 * 24 * 3_600_000;
@@ -21,7 +21,7 @@ interface GroupState {
   /** `entries` holds `floor + 1 … head`, and nothing else. */
   floor: number;
   /** A ring: the first live entry is at `start`; the array is compacted now and then. */
-  entries: Entry[];
+  entries: (Entry | undefined)[];
   start: number;
   seqById: Map<string, number>;
   bytes: number;
@@ -45,8 +45,9 @@ function toEntry(event: GroupEvent, exceptUserId?: string): Entry {
 export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
   const now = options.now ?? Date.now;
   const random = options.random ?? (() => crypto.randomUUID().replaceAll('-', '').slice(0, 12));
-  /** In order of last append, so that the first is the one to let go. */
   const groups = new Map<string, GroupState>();
+  /** Those that hold events, in order of last append: the first is the one to let go. */
+  const holding = new Map<string, GroupState>();
   let totalBytes = 0;
   let totalEvents = 0;
 
@@ -67,12 +68,18 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
   function dropOldest(state: GroupState): void {
     const entry = state.entries[state.start];
     if (!entry) return;
+    // What is dropped is let go at once; its slot goes with the next compaction.
+    state.entries[state.start] = undefined;
     state.start += 1;
     state.floor += 1;
     if (state.seqById.get(entry.event.id) === entry.event.seq) state.seqById.delete(entry.event.id);
     state.bytes -= entry.bytes;
     totalBytes -= entry.bytes;
     totalEvents -= 1;
+    if (state.start === state.entries.length) {
+      state.entries = [];
+      state.start = 0;
+    }
     // Half of the array is dead: copy the rest, so that a drop costs a constant on average.
     if (state.start > 32 && state.start * 2 > state.entries.length) {
       state.entries = state.entries.slice(state.start);
@@ -89,8 +96,9 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
   /** `HISTORY_TOTAL_BYTES`: the groups that were quiet longest lose their oldest events first. */
   function enforceTotal(): void {
     if (totalBytes <= options.totalBytes) return;
-    for (const state of groups.values()) {
-      while (totalBytes > options.totalBytes && state.start < state.entries.length) dropOldest(state);
+    for (const [groupId, state] of holding) {
+      while (totalBytes > options.totalBytes && state.entries.length > 0) dropOldest(state);
+      if (state.entries.length === 0) holding.delete(groupId);
       if (totalBytes <= options.totalBytes) return;
     }
   }
@@ -108,6 +116,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
   function sweep(): void {
     for (const [groupId, state] of groups) {
       expire(state);
+      if (state.entries.length === 0) holding.delete(groupId);
       if (now() - state.touchedAt > options.ttlMs + STATE_TTL_MS) groups.delete(groupId);
     }
   }
@@ -127,8 +136,10 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
     totalBytes += entry.bytes;
     totalEvents += 1;
     state.touchedAt = now();
-    groups.delete(input.groupId);
     groups.set(input.groupId, state);
+    holding.delete(input.groupId);
+    holding.set(input.groupId, state);
+    if (input.event === 'message-deleted') erase(state, input.message['messageId']);
     while (state.entries.length - state.start > options.size || state.bytes > options.bytes) dropOldest(state);
     enforceTotal();
     return { outcome: 'appended', position };
@@ -147,15 +158,30 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
     // At or below the head. What the log still holds is compared; what it let go is a duplicate by its position alone.
     const held = seq > state.floor ? state.entries[state.start + seq - state.floor - 1] : undefined;
     if (held && held.event.id !== input.id) return { outcome: 'conflict', head };
-    return { outcome: 'duplicate', position };
+    return { outcome: 'duplicate', position, head };
   }
 
   function appendAssigned(known: GroupState | undefined, input: LogInput): AppendOutcome {
     // Seconds as the generation: an epoch opened after a restart replaces the one before it.
     const state = known ?? open(makeEpoch(Math.floor(now() / 1_000), random()), 'relay', 0);
     const seq = state.seqById.get(input.id);
-    if (seq !== undefined) return { outcome: 'duplicate', position: { epoch: state.epoch, seq } };
+    if (seq !== undefined) {
+      const head = { epoch: state.epoch, seq: state.head };
+      return { outcome: 'duplicate', position: { epoch: state.epoch, seq }, head };
+    }
     return state.authority === 'publisher' ? { outcome: 'unpositioned' } : keep(state, input);
+  }
+
+  /** A deleted message leaves its place in the log, not its words. */
+  function erase(state: GroupState, messageId: unknown): void {
+    for (const [index, entry] of state.entries.entries()) {
+      if (!entry) continue;
+      const { event } = entry;
+      const isMessage = event.event === 'new-message' && event.id === messageId;
+      if (isMessage || (event.event === 'message-updated' && event['messageId'] === messageId)) {
+        state.entries[index] = { ...entry, event: withoutWords(event) };
+      }
+    }
   }
 
   const timer = setInterval(sweep, SWEEP_INTERVAL_MS);
@@ -174,7 +200,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
       const state = find(groupId);
       if (!state) return { head: null, floor: 0, events: [], lastSeq: afterSeq, more: false };
       const from = state.start + Math.max(0, afterSeq - state.floor);
-      const entries = state.entries.slice(from, from + limit);
+      const entries = state.entries.slice(from, from + limit).filter((entry) => entry !== undefined);
       const lastSeq = entries.at(-1)?.event.seq ?? Math.max(afterSeq, state.floor);
       const events = entries
         .filter(({ exceptUserId }) => exceptUserId === undefined || exceptUserId !== forUserId)
@@ -200,6 +226,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
       state.entries = [...older.toReversed(), ...state.entries.slice(state.start)];
       state.start = 0;
       state.floor -= older.length;
+      if (state.entries.length > 0 && !holding.has(groupId)) holding.set(groupId, state);
       for (const { event, bytes } of older) {
         state.seqById.set(event.id, event.seq);
         state.bytes += bytes;
@@ -212,6 +239,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
     async close() {
       clearInterval(timer);
       groups.clear();
+      holding.clear();
     },
   };
 }

@@ -19,7 +19,9 @@ import type { HistoryReader } from '../broadcast/history.ts';
 import type { RelayMetrics } from '../metrics.ts';
 
 /** A batch, its JSON punctuation and some air. */
-const BODY_LIMIT_BYTES = 1_100_000;
+const MIN_BODY_LIMIT_BYTES = 1_100_000;
+/** What a broadcast has besides its message. */
+const ENVELOPE_BYTES = 65_536;
 /** Above this the process answers too late to be useful, in milliseconds. */
 const MAX_EVENT_LOOP_DELAY_MS = 1_000;
 
@@ -39,6 +41,7 @@ export interface InternalAppDeps {
   metrics: RelayMetrics;
   node: string;
   connectionCount: () => number;
+  maxPayloadBytes: number;
   isDraining: () => boolean;
   log: Logger;
 }
@@ -52,7 +55,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
 
   const app = await createHttpApp({
     log: deps.log,
-    bodyLimitBytes: BODY_LIMIT_BYTES,
+    bodyLimitBytes: Math.max(MIN_BODY_LIMIT_BYTES, deps.maxPayloadBytes + ENVELOPE_BYTES),
     openapi: {
       title: 'Groupcast relay, internal API',
       description: 'Broadcasts from trusted back ends. Bearer: a service token (aud groupcast-relay, scope broadcast).',

@@ -27,9 +27,14 @@ export interface ApiClient {
 
 const TIMEOUT_MS = 3_000;
 const TOKEN_TTL_SECONDS = 60;
-const MAX_USERS_PER_REQUEST = 100;
 const MAX_GROUPS_PER_USER = 1_000;
-const MAX_FILLS_PER_REQUEST = 20;
+/** Users, and the groups of all of them together. */
+const MEMBERSHIP_LIMITS = {
+  maxItems: 100,
+  maxWeight: 5_000,
+  weigh: (user: MembershipQuery['users'][number]) => user.groupIds.length,
+};
+const FILL_LIMITS = { maxItems: 20, maxWeight: 20, weigh: () => 1 };
 
 export function createApiClient(options: { apiUrl: string; secret: string; fillEvents: number }): ApiClient {
   let token: { value: string; goodUntil: number } | undefined;
@@ -81,15 +86,12 @@ export function createApiClient(options: { apiUrl: string; secret: string; fillE
     throw new GroupcastError('API_UNAVAILABLE', 'unable to ask the API; its answer is incomplete');
   }
 
-  const askMemberships = createBatch(
-    MAX_USERS_PER_REQUEST,
-    async (users: readonly MembershipQuery['users'][number][]) => {
-      const answer = await ask('/internal/memberships', { users }, membershipAnswerSchema);
-      assertCount(answer.users, users);
-      return answer.users;
-    },
-  );
-  const askHistory = createBatch(MAX_FILLS_PER_REQUEST, async (groups: readonly string[]) => {
+  const askMemberships = createBatch(MEMBERSHIP_LIMITS, async (users: readonly MembershipQuery['users'][number][]) => {
+    const answer = await ask('/internal/memberships', { users }, membershipAnswerSchema);
+    assertCount(answer.users, users);
+    return answer.users;
+  });
+  const askHistory = createBatch(FILL_LIMITS, async (groups: readonly string[]) => {
     const query: HistoryFillQuery = { groups: [...groups], limit: options.fillEvents };
     const answer = await ask('/internal/history', query, historyFillAnswerSchema);
     assertCount(answer.groups, groups);

@@ -1,9 +1,9 @@
 /**
- * Collects what is asked in one turn of the event loop and answers it together: `load` gets at most `maxItems` and returns
- * one result per item, in order; when it throws, all of them are rejected.
+ * Collects what is asked in one turn of the event loop and answers it together: `load` gets at most `maxItems`, weighing at most
+ * `maxWeight` together (one item may weigh more), and returns one result per item, in order; when it throws, all are rejected.
  */
 export function createBatch<Item, Result>(
-  maxItems: number,
+  limits: { maxItems: number; maxWeight: number; weigh: (item: Item) => number },
   load: (items: readonly Item[]) => Promise<readonly Result[]>,
 ): (item: Item) => Promise<Result> {
   interface Waiting {
@@ -23,9 +23,20 @@ export function createBatch<Item, Result>(
   }
 
   function flush(): void {
-    const all = waiting;
+    let chunk: Waiting[] = [];
+    let weight = 0;
+    for (const next of waiting) {
+      const more = limits.weigh(next.item);
+      if (chunk.length >= limits.maxItems || (chunk.length > 0 && weight + more > limits.maxWeight)) {
+        void run(chunk);
+        chunk = [];
+        weight = 0;
+      }
+      chunk.push(next);
+      weight += more;
+    }
     waiting = [];
-    for (let from = 0; from < all.length; from += maxItems) void run(all.slice(from, from + maxItems));
+    if (chunk.length > 0) void run(chunk);
   }
 
   return async (item) =>
