@@ -10,6 +10,8 @@ const at = (seq: number): Position => ({ epoch: '1-a', seq });
 function createLaggingNode() {
   const log = createMemoryGroupLog({ size: 100, bytes: 1e6, ttlMs: 1e6, totalBytes: 1e7 });
   let cursor: Position | null = null;
+  /** Members of the group on this node, and those on their way in: without any, nobody keeps a cursor. */
+  let watchers = 1;
   let onRead: (() => Promise<void>) | undefined;
   const entered: (Position | null)[] = [];
   const fanOut: FanOut = {
@@ -17,7 +19,12 @@ function createLaggingNode() {
     announceHead: () => undefined,
     memberCount: () => 0,
     cursor: () => cursor,
-    hold: () => () => undefined,
+    hold: () => {
+      watchers += 1;
+      return () => {
+        watchers -= 1;
+      };
+    },
     enter: (_socketId, _groupId, position) => void entered.push(position),
     takeQuiet: () => [],
   };
@@ -36,7 +43,13 @@ function createLaggingNode() {
       await log.append({ groupId: 'g', id: `m${seq}`, event: 'e', message: {}, position: at(seq) });
     },
     deliver(seq: number) {
-      cursor = at(seq);
+      if (watchers > 0) cursor = at(seq);
+    },
+    noMembers() {
+      watchers = 0;
+    },
+    get watchers() {
+      return watchers;
     },
     whileReading(action: typeof onRead) {
       onRead = action;
@@ -60,6 +73,21 @@ describe('a member goes live exactly where its answer ends', () => {
     const answer = prepared.commit('socket', () => true).get('g');
     expect([seqs(answer?.events), answer?.position, answer?.more]).toEqual([[2, 3, 4], at(4), false]);
     expect(node.entered).toEqual([at(4)]);
+  });
+
+  test('… also in a group that has no member on this node yet', async () => {
+    const node = createLaggingNode();
+    node.noMembers();
+    for (const seq of [1, 2, 3]) await node.append(seq);
+    node.whileReading(async () => {
+      node.whileReading(undefined);
+      await node.append(4);
+      node.deliver(4);
+    });
+    const prepared = await node.recovery.recover('alice', [{ groupId: 'g', since: at(1) }]);
+    const answer = prepared.commit('socket', () => true).get('g');
+    expect([seqs(answer?.events), answer?.position, answer?.more]).toEqual([[2, 3, 4], at(4), false]);
+    expect(node.watchers).toBe(0);
   });
 
   test('an event that the log has and the node has not delivered yet is waited for', async () => {
