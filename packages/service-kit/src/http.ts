@@ -89,6 +89,14 @@ export async function createHttpApp(options: {
     forceCloseConnections: 'idle',
   });
 
+  // An empty body is no body: browsers' wrappers send the content type with every POST.
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.removeContentTypeParser('application/json');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined);
+    else parseJson(request, body.toString(), done);
+  });
+
   // A connection that becomes idle while the server closes would hold it for the whole keep-alive time.
   app.addHook('preClose', async () => {
     const timer = setInterval(() => app.server.closeIdleConnections(), CLOSE_IDLE_INTERVAL_MS);

@@ -55,7 +55,10 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
 
     const store = createOutboxStore(db, { owner: `${name}-${randomUUID().slice(0, 8)}`, leaseMs: LEASE_MS });
     if (db.kind === 'embedded') await store.clearLeases();
-    const metrics = createApiMetrics(() => store.backlog());
+    const metrics = createApiMetrics(
+      () => store.backlog(),
+      () => db.queryCount(),
+    );
     let dispatcher: Dispatcher | undefined;
     const broadcaster = createBroadcaster({
       url: config.relayUrl,

@@ -88,6 +88,13 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         }
       });
 
+      test('a POST without a body may say that it is JSON', async () => {
+        const headers = { authorization: `Bearer ${await tokenFor('alice')}`, 'content-type': 'application/json' };
+        const response = await fetch(`${api.url}/api/realtime/token`, { method: 'POST', headers });
+        expect(response.status).toBe(200);
+        expect((await fetch(`${api.url}${GROUPS}`, { method: 'POST', headers })).status).toBe(400);
+      });
+
       test('a connection token never outlives the user token', async () => {
         const token = await tokenFor('short-lived', [], 60);
         const headers = { authorization: `Bearer ${token}` };

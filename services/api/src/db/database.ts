@@ -27,6 +27,8 @@ export interface Database extends Queryable {
    */
   listen(channel: string, onNotify: (payload: string) => void, onReset: () => void): Promise<() => Promise<void>>;
   notify(channel: string, payload: string): Promise<void>;
+  /** Statements sent so far, transactions' own included, `begin` and `commit` not. */
+  queryCount(): number;
   close(): Promise<void>;
 }
 

@@ -8,9 +8,10 @@ interface Driver {
   query(text: string, params?: unknown[]): Promise<{ rows: unknown[]; affectedRows?: number }>;
 }
 
-function wrap(driver: Driver): Queryable {
+function wrap(driver: Driver, onQuery: () => void): Queryable {
   return {
     async query<R extends Row>(text: string, params: readonly unknown[] = []) {
+      onQuery();
       try {
         const { rows, affectedRows } = await driver.query(text, [...params]);
         return { rows: rows as R[], count: rows.length || (affectedRows ?? 0) };
@@ -32,14 +33,19 @@ export async function openEmbeddedDatabase(dataDir: string): Promise<Database> {
     unlock();
     throw error;
   });
+  let queries = 0;
+  const count = (): void => {
+    queries += 1;
+  };
   return {
     kind: 'embedded',
-    ...wrap(db),
+    ...wrap(db, count),
+    queryCount: () => queries,
     async script(sql) {
       await db.exec(sql);
     },
     async transaction(work) {
-      return db.transaction((tx) => work(wrap(tx)));
+      return db.transaction((tx) => work(wrap(tx, count)));
     },
     listen: async () => async () => undefined,
     notify: async () => undefined,

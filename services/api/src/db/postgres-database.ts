@@ -20,9 +20,10 @@ interface Driver {
   query(text: string, params?: unknown[]): Promise<{ rows: unknown[]; rowCount: number | null }>;
 }
 
-function wrap(driver: Driver): Queryable {
+function wrap(driver: Driver, onQuery: () => void = () => undefined): Queryable {
   return {
     async query<R extends Row>(text: string, params: readonly unknown[] = []) {
+      onQuery();
       try {
         const { rows, rowCount } = await driver.query(text, [...params]);
         return { rows: rows as R[], count: rowCount ?? 0 };
@@ -45,9 +46,14 @@ export function openPostgresDatabase(url: string, log: Logger): Database {
   // Without a listener, an idle client that the server drops ends the process.
   pool.on('error', (error) => log.warn({ err: error }, 'an idle database connection was lost'));
 
+  let queries = 0;
+  const count = (): void => {
+    queries += 1;
+  };
   return {
     kind: 'postgres',
-    ...wrap(pool),
+    ...wrap(pool, count),
+    queryCount: () => queries,
     async script(sql) {
       await pool.query(sql);
     },
@@ -62,10 +68,10 @@ export function openPostgresDatabase(url: string, log: Logger): Database {
       };
       client.on('error', onError);
       try {
-        const tx = wrap(client);
-        await tx.query('begin');
-        const result = await work(tx);
-        await tx.query('commit');
+        const control = wrap(client);
+        await control.query('begin');
+        const result = await work(wrap(client, count));
+        await control.query('commit');
         return result;
       } catch (error) {
         await client.query('rollback').catch((failure: Error) => {

@@ -11,7 +11,7 @@ export interface ApiMetrics {
 }
 
 /** `readBacklog` is asked on every scrape; while the database cannot answer, the gauges keep their last value. */
-export function createApiMetrics(readBacklog: () => Promise<Backlog>): ApiMetrics {
+export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount: () => number = () => 0): ApiMetrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -25,6 +25,14 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>): ApiMetric
       backlogEvents.set(backlog.events);
       backlogGroups.set(backlog.groups);
       backlogAge.set(backlog.oldestSeconds);
+    },
+  });
+  const queries = new Gauge({
+    name: 'groupcast_api_database_queries',
+    help: 'Statements sent to the database since the start',
+    registers,
+    collect() {
+      queries.set(queryCount());
     },
   });
   const backlogGroups = new Gauge({

@@ -14,7 +14,7 @@ import { createBatch } from './batch.ts';
 
 /**
  * What the relay asks of the API. It never forwards a user's token: it names the user, with a token of its own. Questions
- * of one turn of the event loop travel together. Everything throws `API_UNAVAILABLE` (retryable) after 3 s, or when the
+ * that come together travel together. Everything throws `API_UNAVAILABLE` (retryable) after 3 s, or when the
  * answer cannot be used.
  */
 export interface ApiClient {
@@ -28,13 +28,16 @@ export interface ApiClient {
 const TIMEOUT_MS = 3_000;
 const TOKEN_TTL_SECONDS = 60;
 const MAX_GROUPS_PER_USER = 1_000;
+/** Questions after the first wait for each other this long. */
+const STORM_INTERVAL_MS = 250;
 /** Users, and the groups of all of them together. */
 const MEMBERSHIP_LIMITS = {
   maxItems: 100,
   maxWeight: 5_000,
   weigh: (user: MembershipQuery['users'][number]) => user.groupIds.length,
+  intervalMs: STORM_INTERVAL_MS,
 };
-const FILL_LIMITS = { maxItems: 20, maxWeight: 20, weigh: () => 1 };
+const FILL_LIMITS = { maxItems: 20, maxWeight: 20, weigh: () => 1, intervalMs: STORM_INTERVAL_MS };
 
 export function createApiClient(options: { apiUrl: string; secret: string; fillEvents: number }): ApiClient {
   let token: { value: string; goodUntil: number } | undefined;

@@ -1,9 +1,10 @@
 /**
- * Collects what is asked in one turn of the event loop and answers it together: `load` gets at most `maxItems`, weighing at most
+ * Collects what is asked and answers it together. A question that comes alone goes out at the end of the turn; those that
+ * follow within `intervalMs` wait for the end of it, so that a storm of clients is a few requests a second: `load` gets at most `maxItems`, weighing at most
  * `maxWeight` together (one item may weigh more), and returns one result per item, in order; when it throws, all are rejected.
  */
 export function createBatch<Item, Result>(
-  limits: { maxItems: number; maxWeight: number; weigh: (item: Item) => number },
+  limits: { maxItems: number; maxWeight: number; weigh: (item: Item) => number; intervalMs: number },
   load: (items: readonly Item[]) => Promise<readonly Result[]>,
 ): (item: Item) => Promise<Result> {
   interface Waiting {
@@ -12,6 +13,7 @@ export function createBatch<Item, Result>(
     reject: (error: unknown) => void;
   }
   let waiting: Waiting[] = [];
+  let flushedAt = Number.NEGATIVE_INFINITY;
 
   async function run(chunk: readonly Waiting[]): Promise<void> {
     try {
@@ -23,6 +25,7 @@ export function createBatch<Item, Result>(
   }
 
   function flush(): void {
+    flushedAt = performance.now();
     let chunk: Waiting[] = [];
     let weight = 0;
     for (const next of waiting) {
@@ -41,7 +44,10 @@ export function createBatch<Item, Result>(
 
   return async (item) =>
     new Promise((resolve, reject) => {
-      if (waiting.length === 0) setImmediate(flush);
       waiting.push({ item, resolve, reject });
+      if (waiting.length > 1) return;
+      const wait = flushedAt + limits.intervalMs - performance.now();
+      if (wait <= 0) setImmediate(flush);
+      else setTimeout(flush, wait);
     });
 }
