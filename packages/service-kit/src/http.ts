@@ -92,9 +92,9 @@ export async function createHttpApp(options: {
   // An empty body is no body: browsers' wrappers send the content type with every POST.
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('application/json');
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+  void app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (body === '') done(null, undefined);
-    else parseJson(request, body.toString(), done);
+    else void parseJson(request, body.toString(), done);
   });
 
   // A connection that becomes idle while the server closes would hold it for the whole keep-alive time.

@@ -181,6 +181,19 @@ describe('membership', () => {
     expect((await broadcast('5', 'x')).recipients.connections).toBe(0);
   });
 
+  test('a leave takes back a join that is still being decided', async () => {
+    api.members.add('alice 5');
+    const alice = await relay.member('alice');
+    api.mode = 'hang';
+    const joined = ask(alice, 'join-group', { groupId: '5' });
+    await until('the question', () => api.queries.length === 1);
+    expect(await ask(alice, 'leave-group', { groupId: '5' })).toMatchObject({ ok: true });
+    api.release();
+    expect(await joined).toBe('CONFLICT');
+    expect((await broadcast('5', 'x')).recipients.connections).toBe(0);
+    expect(await ask(alice, 'join-group', { groupId: '5' })).toMatchObject({ ok: true });
+  });
+
   test('disconnecting a user ends every session, and revokes older tokens', async () => {
     const alice = await relay.member('alice', ['1']);
     const old = await tokenWith({ sub: 'alice', iat: now() - 10, exp: now() + 600 });

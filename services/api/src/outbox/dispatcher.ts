@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Logger } from '@groupcast/service-kit';
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { type GroupcastError, generationOf, makeEpoch, type Position, positionSchema } from '@groupcast/shared';
 import type { ApiMetrics } from '../http/metrics.ts';
 import type { Lease, OutboxStore } from './outbox-store.ts';
@@ -57,6 +57,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const active = new Map<string, Promise<void>>();
   const retries = new Map<string, NodeJS.Timeout>();
   const waiters = new Map<string, Set<{ seq: number; done: () => void }>>();
+  const warn = warnOnceEvery(60_000);
   let stopped = false;
   let scanning = false;
 
@@ -125,7 +126,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     const delay = backoff(await store.attempts(groupId));
     metrics.dispatchFailures.inc({ code: error.code });
     // What cannot succeed by waiting needs a person.
-    log[error.retryable ? 'debug' : 'error']({ err: error, groupId, delay }, 'dispatch failed; trying again');
+    warn(error.code, (suppressed) => {
+      const level = error.retryable ? 'warn' : 'error';
+      log[level]({ err: error, groupId, suppressed }, 'unable to dispatch; what is saved waits, and is tried again');
+    });
     await store.postpone(lease, delay);
     clearTimeout(retries.get(groupId));
     const timer = setTimeout(() => {

@@ -49,7 +49,14 @@ export function createAuthenticator(options: {
         return { session, positions };
       }
       const claims = await authenticator.user(parsed.data.token);
-      const session: Session = { kind: 'user', userId: claims.userId, claims, groups: new Map(), undecided: new Set() };
+      const session: Session = {
+        kind: 'user',
+        userId: claims.userId,
+        claims,
+        groups: new Map(),
+        joining: new Map(),
+        undecided: new Set(),
+      };
       return { session, positions };
     },
     async user(token) {

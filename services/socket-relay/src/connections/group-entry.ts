@@ -84,17 +84,26 @@ export function createGroupEntry(deps: {
   }
 
   async function admitOne(socket: UserSocket, groupId: string): Promise<void> {
-    const { claims, groups, userId } = socket.data.session;
+    const { claims, groups, userId, joining } = socket.data.session;
     if (groups.has(groupId)) return;
-    const { admissions, removalVersion } = await membership.authorise(claims, [groupId]);
+    const join = { cancelled: false };
+    joining.set(groupId, join);
+    const { admissions, removalVersion } = await membership.authorise(claims, [groupId]).finally(() => {
+      if (joining.get(groupId) === join) joining.delete(groupId);
+    });
+    if (join.cancelled) {
+      throw new GroupcastError('CONFLICT', `unable to join group "${groupId}"; it was left meanwhile`);
+    }
     const admission = admissions.get(groupId);
     if (!admission || removals.removedSince(groupId, userId, removalVersion)) throw notAMember(groupId);
     admit(socket, [groupId], admission);
   }
 
   function leave(socket: UserSocket, groupId: string, reason: string): void {
-    const { groups, undecided, userId } = socket.data.session;
+    const { groups, undecided, userId, joining } = socket.data.session;
     undecided.delete(groupId);
+    const join = joining.get(groupId);
+    if (join) join.cancelled = true;
     if (!groups.delete(groupId)) return;
     void socket.leave(groupRoom(groupId));
     monitor.publish({ kind: 'left', socketId: socket.id, userId, groupId, reason });
