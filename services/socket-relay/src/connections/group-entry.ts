@@ -91,11 +91,11 @@ export function createGroupEntry(deps: {
     const { admissions, removalVersion } = await membership.authorise(claims, [groupId]).finally(() => {
       if (joining.get(groupId) === join) joining.delete(groupId);
     });
+    const admission = admissions.get(groupId);
+    if (!admission || removals.removedSince(groupId, userId, removalVersion)) throw notAMember(groupId);
     if (join.cancelled) {
       throw new GroupcastError('CONFLICT', `unable to join group "${groupId}"; it was left meanwhile`);
     }
-    const admission = admissions.get(groupId);
-    if (!admission || removals.removedSince(groupId, userId, removalVersion)) throw notAMember(groupId);
     admit(socket, [groupId], admission);
   }
 
