@@ -1,3 +1,5 @@
+import { cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { GroupEvent, Message } from '@groupcast/shared';
 import {
   freePort,
@@ -130,6 +132,38 @@ describe('one API and one relay on embedded defaults', () => {
     await expectAllShown(member, author.saved);
   });
 
+  test('a database restored from a backup: members see what is said after it, in a new epoch', async () => {
+    const data = join(system.env['DATA_DIR'] ?? '', 'database');
+    const restartApi = async (between: () => void): Promise<void> => {
+      const running = spare.at(-1) ?? system.api;
+      running.signal('SIGTERM');
+      expect(await running.exited()).toBe(0);
+      between();
+      spare.push(await startApiProcess(system.env));
+    };
+    await restartApi(() => cpSync(data, `${data}.backup`, { recursive: true }));
+    for (const content of ['lost one', 'lost two', 'lost three']) await author.say(system.apiUrl, groupId, content);
+    await expectAllShown(member, author.saved);
+    await restartApi(() => {
+      rmSync(data, { recursive: true });
+      cpSync(`${data}.backup`, data, { recursive: true });
+    });
+    const after = await author.say(system.apiUrl, groupId, 'after the restore');
+    expect(after.seq).toBe(3);
+    const shown = await until('the new message', () => member.shown.find(({ id }) => id === after.id));
+    expect(shown.epoch).toMatch(/^2-/);
+    const next = await author.say(system.apiUrl, groupId, 'and on');
+    await until('the next one', () => member.live.some(({ id }) => id === next.id));
+    expect(
+      messagesOf(member.shown)
+        .slice(-2)
+        .map(({ seq, epoch }) => [seq, epoch]),
+    ).toEqual([
+      [3, shown.epoch],
+      [4, shown.epoch],
+    ]);
+  });
+
   test('relay killed and restarted again and again under load: nothing lost, nothing twice', async () => {
     let posting = true;
     const posts = (async () => {
@@ -179,7 +213,7 @@ describe('two API processes on one PostgreSQL', () => {
 
   const urlOf = (n: number): string => apis[n % apis.length]?.url ?? '';
 
-  async function join(groupId: string): Promise<Member> {
+  async function enter(groupId: string): Promise<Member> {
     const member = startMember({ apiUrl: urlOf(0), relayUrl: relay.url, userToken: await tokenFor('bob'), groupId });
     members.push(member);
     await until('the member to have caught up', () => member.shown.length > 0);
@@ -191,7 +225,7 @@ describe('two API processes on one PostgreSQL', () => {
       [0, 1, 2].map(async (n) => {
         const author = createAuthor('alice');
         const groupId = await author.createGroup(urlOf(n), ['bob']);
-        return { author, groupId, member: await join(groupId) };
+        return { author, groupId, member: await enter(groupId) };
       }),
     );
     await Promise.all(
@@ -209,7 +243,7 @@ describe('two API processes on one PostgreSQL', () => {
   test('a process that is killed under load leaves nothing behind that the other does not deliver', async () => {
     const author = createAuthor('alice');
     const groupId = await author.createGroup(urlOf(1), ['bob']);
-    const member = await join(groupId);
+    const member = await enter(groupId);
     const victim = apis[1];
     const posts = Array.from({ length: 120 }, async (_, n) => {
       await until('its turn', () => member.shown.length >= n / 3 || victim?.child.signalCode !== null);
@@ -226,7 +260,7 @@ describe('two API processes on one PostgreSQL', () => {
   test('a process that was frozen past its lease disturbs nothing when it wakes', async () => {
     const author = createAuthor('alice');
     const groupId = await author.createGroup(urlOf(1), ['bob']);
-    const member = await join(groupId);
+    const member = await enter(groupId);
     // The relay hangs, so that the second process is in the middle of a dispatch when it freezes.
     relay.signal('SIGSTOP');
     for (let n = 0; n < 5; n += 1) await author.say(urlOf(1), groupId, `held ${n}`);

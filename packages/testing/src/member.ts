@@ -45,9 +45,10 @@ export function startMember(options: { apiUrl: string; relayUrl: string; userTok
         position: { epoch: string; seq: number };
       };
       if (page.reset) {
-        // What is shown stays: it was saved. Places go on in the new epoch.
+        // Another history: what is shown is read anew.
         ({ epoch } = page.position);
-        seq = Math.min(seq, page.position.seq);
+        seq = 0;
+        shown.length = 0;
         more = true;
         continue;
       }
