@@ -1,8 +1,9 @@
 // `npm run dev`: both services from their sources, restarted on every change. `npm run socket:dev`: the relay alone.
 
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { runTogether, withDemo } from './processes.mjs';
+import { runTogether, withDemo, withUrls } from './processes.mjs';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 const setup = spawnSync('bash', ['scripts/setup.sh', 'deps'], { stdio: 'inherit' });
@@ -20,4 +21,5 @@ const watch = (service) => [
 const services = only ? [only] : ['socket-relay', 'api'];
 const commands = Object.fromEntries(services.map((service) => [service, watch(service)]));
 if (!only) commands.demo = [process.execPath, 'node_modules/vite/bin/vite.js', 'build', '--watch', 'apps/demo'];
-runTogether(commands, { env: withDemo(process.env) });
+if (existsSync('.env')) process.loadEnvFile('.env');
+runTogether(commands, { env: withUrls(withDemo(process.env)) });

@@ -39,3 +39,12 @@ export function runTogether(commands, { env = process.env, onMessage } = {}) {
 export function withDemo(env) {
   return env.DEMO === undefined && env.NODE_ENV !== 'production' ? { ...env, DEMO: '1' } : env;
 }
+
+/** Where API and relay find each other when only their ports were chosen. */
+export function withUrls(env) {
+  return {
+    ...env,
+    API_URL: env.API_URL ?? `http://localhost:${env.API_PORT || 3000}`,
+    RELAY_URL: env.RELAY_URL || `http://localhost:${env.RELAY_PORT || 3001}`,
+  };
+}
