@@ -1,6 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { Agent, get } from 'node:http';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, type ManagedProcess, startNode, TEST_SECRETS, until } from '@groupcast/testing';
@@ -107,6 +107,9 @@ describe('a service', () => {
     expect(await ask()).toBe(200);
     // Another request is under way when the signal comes, so the connection becomes idle only afterwards.
     const last = ask().catch(() => undefined);
+    // And one that never asked for anything, as browsers open them in advance.
+    const silent = connect(Number(env['API_PORT']), '127.0.0.1').on('error', () => undefined);
+    await new Promise((resolve) => silent.once('connect', resolve));
     api.signal('SIGTERM');
     expect(await api.exited()).toBe(0);
     await last;

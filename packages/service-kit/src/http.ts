@@ -32,6 +32,10 @@ export type HttpScope = FastifyInstance<
 >;
 
 const CLOSE_IDLE_INTERVAL_MS = 50;
+/** Longer than an answer takes; a connection that is still there then is cut. */
+const CLOSE_ALL_AFTER_MS = 3_000;
+/** Room for a token of 100,000 characters. */
+const MAX_HEADER_BYTES = 128 * 1_024;
 
 /** Fastify's and its plugins' failures under our codes. */
 function fromStatus(status: number, error: FastifyError): GroupcastError | undefined {
@@ -83,6 +87,7 @@ export async function createHttpApp(options: {
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimitBytes,
+    http: { maxHeaderSize: MAX_HEADER_BYTES },
     trustProxy: (_address, hop) => hop < trustedProxies,
     return503OnClosing: false,
     routerOptions: { maxParamLength: 512 },
@@ -99,9 +104,13 @@ export async function createHttpApp(options: {
 
   // A connection that becomes idle while the server closes would hold it for the whole keep-alive time.
   app.addHook('preClose', async () => {
-    const timer = setInterval(() => app.server.closeIdleConnections(), CLOSE_IDLE_INTERVAL_MS);
-    app.server.once('close', () => clearInterval(timer));
-    timer.unref();
+    const idle = setInterval(() => app.server.closeIdleConnections(), CLOSE_IDLE_INTERVAL_MS);
+    // Those that never sent a request, or only a part of one, are not idle by Node's count.
+    const rest = setTimeout(() => app.server.closeAllConnections(), CLOSE_ALL_AFTER_MS);
+    app.server.once('close', () => {
+      clearInterval(idle);
+      clearTimeout(rest);
+    });
   });
 
   app.setErrorHandler(async (error, request, reply) => {

@@ -336,6 +336,30 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect(relay.calls.slice(2)).toEqual(Array.from({ length: 40 }, (_, n) => `new-message ${n + 2}`));
     });
 
+    test('many slow calls in one group outlive no lease: every one is settled, by two dispatchers too', async () => {
+      const { addMembers: add } = relay.broadcaster;
+      relay.broadcaster.addMembers = async (input) => {
+        await new Promise((resolve) => setTimeout(resolve, 40));
+        return add(input);
+      };
+      const second = start('two');
+      for (let n = 0; n < 30; n += 1) {
+        await db.transaction(async (tx) => {
+          const { rows } = await tx.query<{ seq: number }>(
+            'update groups set seq = seq + 1 where id = $1 returning seq',
+            [groupId],
+          );
+          const event = { id: `add-${n}`, type: 'member-added', payload: {}, effect: { add: [`u${n}`] } };
+          await createOutboxWriter(65_536).append(tx, groupId, rows[0]?.seq ?? 0, event);
+        });
+      }
+      dispatcher.wake(groupId);
+      second.wake(groupId);
+      await idle();
+      await second.stop();
+      expect(relay.calls.filter((call) => call.startsWith('member-added'))).toHaveLength(30);
+    });
+
     test('stopping settles what is under way', async () => {
       const release = relay.holdAnswers();
       await say('on its way');

@@ -11,7 +11,7 @@ export interface UserSession {
   /** The groups this connection is in, and why. */
   groups: Map<string, Admission>;
   /** Joins under way, so that a leave that comes meanwhile takes them back. */
-  joining: Map<string, { cancelled: boolean }>;
+  joining: Map<string, Set<{ cancelled: boolean }>>;
   /** Groups its token names that the API could not be asked about yet. */
   undecided: Set<string>;
 }

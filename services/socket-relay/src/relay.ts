@@ -37,6 +37,8 @@ const AUTHENTICATION_TIMEOUT_MS = 5_000;
 /** Air around the largest message in one packet: the envelope, the event's name, a batch. */
 const MIN_PACKET_BYTES = 1_000_000;
 const PACKET_OVERHEAD_BYTES = 65_536;
+/** A connection without a session that is still there so long after the drain is cut. */
+const CLOSE_ALL_AFTER_MS = 1_000;
 /** What the API is asked for, per group, to fill an empty log. */
 const MAX_FILL_EVENTS = 1_000;
 
@@ -172,7 +174,9 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     await cursors?.stop();
     expiry.stop();
     removals.stop();
+    const rest = setTimeout(() => http.closeAllConnections(), CLOSE_ALL_AFTER_MS);
     await io.close();
+    clearTimeout(rest);
     await internal.close();
     await groupLog.close();
   }

@@ -180,6 +180,18 @@ export function describeGroupLog(
         expect(await log.read('g', 0, 10)).toMatchObject({ floor: 5, head: at(6) });
       });
 
+      test('brings no words back that were deleted since it was read', async () => {
+        await log.append({
+          groupId: 'g',
+          id: 'd',
+          event: 'message-deleted',
+          message: { messageId: 'm6' },
+          position: at(7),
+        });
+        await log.backfill('g', at(6), [{ ...event(6), event: 'new-message', content: 'secret' }]);
+        expect(JSON.stringify(await log.read('g', 0, 10))).not.toContain('secret');
+      });
+
       test('never holds more than the bounds', async () => {
         await log.backfill('g', at(40), events(1, 40));
         const page = await log.read('g', 0, 100);

@@ -186,10 +186,11 @@ describe('membership', () => {
     const alice = await relay.member('alice');
     api.mode = 'hang';
     const joined = ask(alice, 'join-group', { groupId: '5' });
+    const again = ask(alice, 'join-group', { groupId: '5' });
     await until('the question', () => api.queries.length === 1);
     expect(await ask(alice, 'leave-group', { groupId: '5' })).toMatchObject({ ok: true });
     api.release();
-    expect(await joined).toBe('CONFLICT');
+    expect([await joined, await again]).toEqual(['CONFLICT', 'CONFLICT']);
     expect((await broadcast('5', 'x')).recipients.connections).toBe(0);
     expect(await ask(alice, 'join-group', { groupId: '5' })).toMatchObject({ ok: true });
   });
@@ -235,6 +236,20 @@ describe('membership', () => {
     expect(await joined).toMatchObject({ groups: [{ groupId: '7' }] });
     expect(await ending).toMatchObject({ code: 'TOKEN_REVOKED', next: 'stop' });
     expect((await broadcast('7', 'x')).recipients.connections).toBe(1);
+  });
+
+  test('who was added after the token was made is in, as far as the limit of groups allows', async () => {
+    const small = await startRelayUnderTest({ API_URL: api.url, MAX_GROUPS_PER_CONNECTION: '2' });
+    try {
+      const token = await tokenFor('alice', ['a']);
+      for (const groupId of ['b', 'c']) await small.broadcaster.addMembers({ groupId, userIds: ['alice'] });
+      const alice = small.client({ token });
+      const { groups } = await received<{ groups: { groupId: string }[] }>(alice, 'joined-groups');
+      expect(groups.map(({ groupId }) => groupId)).toEqual(['a', 'b']);
+      expect(await ask(alice, 'leave-group', { groupId: 'b' })).toMatchObject({ ok: true });
+    } finally {
+      await small.close();
+    }
   });
 
   test('a user of a thousand groups gets in', async () => {

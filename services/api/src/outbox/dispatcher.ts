@@ -149,7 +149,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         throw new Error(`the outbox of group ${groupId} has no event after ${lease.dispatchedSeq}`);
       if (performance.now() > goodUntil && !(await store.renew(lease))) return;
       goodUntil = performance.now() + leaseMs / 2;
-      const outcome = await relay.send(lease, events);
+      const outcome = await relay.send(lease, events, goodUntil);
       if (!(await checkDuplicates(lease, outcome))) return;
       const state = await settle(lease, outcome);
       if (state !== 'more') return;

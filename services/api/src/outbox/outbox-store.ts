@@ -99,7 +99,7 @@ export async function readEvents(
   return rows.map(({ seq, id, type, payload }) => ({ ...payload, event: type, id, groupId, epoch, seq }));
 }
 
-/** A fill of one group is cut here, newest events first; the size is PostgreSQL's, of the payloads. */
+/** A fill of one group is cut here, newest events first; the size is that of the payloads as text. */
 const MAX_FILL_BYTES = 1_048_576;
 
 /**
@@ -122,7 +122,7 @@ export async function readAccepted(
   }>(
     `select g.id as group_id, g.epoch, g.dispatched_seq as head, e.seq, e.id, e.type, e.payload
      from groups g left join lateral (
-       select seq, id, type, payload, sum(pg_column_size(payload)) over (order by seq desc) as bytes
+       select seq, id, type, payload, sum(octet_length(payload::text)) over (order by seq desc) as bytes
        from events where group_id = g.id and seq <= g.dispatched_seq order by seq desc limit $2
      ) e on e.bytes <= $3
      where g.id = any($1::text[]) and g.deleted_at is null order by g.id, e.seq`,

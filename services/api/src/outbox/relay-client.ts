@@ -18,8 +18,11 @@ export interface SendOutcome {
 /** Maps outbox rows to the broadcaster's calls. */
 export interface RelayClient {
   readonly connected: boolean;
-  /** Sends in order and stops at the first failure. A membership effect is done before what follows it is sent. */
-  send(lease: Lease, events: readonly OutboxEvent[]): Promise<SendOutcome>;
+  /**
+   * Sends in order, and stops at the first failure, or between two calls once `until` (of `performance.now()`) has passed: the
+   * lease has to be renewed then. A membership effect is done before what follows it is sent.
+   */
+  send(lease: Lease, events: readonly OutboxEvent[], until: number): Promise<SendOutcome>;
 }
 
 /** Well below the relay's limit of 900 KB for a batch. */
@@ -115,10 +118,11 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
     get connected() {
       return broadcaster.connected;
     },
-    async send(lease, events) {
+    async send(lease, events, until) {
       let { dispatchedSeq: acceptedSeq } = lease;
       let duplicateHead: Position | undefined;
       for (const run of segments(events)) {
+        if (acceptedSeq > lease.dispatchedSeq && performance.now() > until) break;
         const outcome = await sendRun({ ...lease, dispatchedSeq: acceptedSeq }, run);
         ({ acceptedSeq } = outcome);
         duplicateHead = outcome.duplicateHead ?? duplicateHead;

@@ -34,6 +34,10 @@ export interface GroupEntry {
   expel(socket: UserSocket, groupIds: readonly string[], reason: LeftReason): void;
 }
 
+function leftMeanwhile(groupId: string): GroupcastError {
+  return new GroupcastError('CONFLICT', `unable to join group "${groupId}"; it was left meanwhile`);
+}
+
 export function createGroupEntry(deps: {
   membership: Membership;
   removals: Removals;
@@ -67,43 +71,57 @@ export function createGroupEntry(deps: {
     const { claims, groups, userId } = socket.data.session;
     const unknown = groupIds.filter((groupId) => !groups.has(groupId));
     if (unknown.length === 0) return [...groupIds];
+    const joins = new Map(unknown.map((groupId) => [groupId, beginJoin(socket, groupId)]));
     try {
       const { admissions, removalVersion } = await membership.authorise(claims, unknown);
-      for (const groupId of unknown) {
+      for (const [groupId, join] of joins) {
         const admission = admissions.get(groupId);
         if (!admission || removals.removedSince(groupId, userId, removalVersion)) {
           failed[groupId] = { error: notAMember(groupId).toBody() };
+        } else if (join.cancelled) {
+          failed[groupId] = { error: leftMeanwhile(groupId).toBody() };
         } else {
           admit(socket, [groupId], admission);
         }
       }
     } catch (error) {
       for (const groupId of unknown) if (!groups.has(groupId)) failed[groupId] ??= { error: toErrorBody(error) };
+    } finally {
+      for (const join of joins.values()) join.end();
     }
     return groupIds.filter((groupId) => groups.has(groupId));
   }
 
   async function admitOne(socket: UserSocket, groupId: string): Promise<void> {
-    const { claims, groups, userId, joining } = socket.data.session;
+    const { claims, groups, userId } = socket.data.session;
     if (groups.has(groupId)) return;
-    const join = { cancelled: false };
-    joining.set(groupId, join);
-    const { admissions, removalVersion } = await membership.authorise(claims, [groupId]).finally(() => {
-      if (joining.get(groupId) === join) joining.delete(groupId);
-    });
+    const join = beginJoin(socket, groupId);
+    const { admissions, removalVersion } = await membership.authorise(claims, [groupId]).finally(join.end);
     const admission = admissions.get(groupId);
     if (!admission || removals.removedSince(groupId, userId, removalVersion)) throw notAMember(groupId);
-    if (join.cancelled) {
-      throw new GroupcastError('CONFLICT', `unable to join group "${groupId}"; it was left meanwhile`);
-    }
+    if (join.cancelled) throw leftMeanwhile(groupId);
     admit(socket, [groupId], admission);
+  }
+
+  /** A join that a leave can take back until `end` is called. */
+  function beginJoin(socket: UserSocket, groupId: string): { cancelled: boolean; end: () => void } {
+    const { joining } = socket.data.session;
+    const join = {
+      cancelled: false,
+      end: () => {
+        const joins = joining.get(groupId);
+        joins?.delete(join);
+        if (joins?.size === 0) joining.delete(groupId);
+      },
+    };
+    joining.set(groupId, (joining.get(groupId) ?? new Set()).add(join));
+    return join;
   }
 
   function leave(socket: UserSocket, groupId: string, reason: string): void {
     const { groups, undecided, userId, joining } = socket.data.session;
     undecided.delete(groupId);
-    const join = joining.get(groupId);
-    if (join) join.cancelled = true;
+    for (const join of joining.get(groupId) ?? []) join.cancelled = true;
     if (!groups.delete(groupId)) return;
     void socket.leave(groupRoom(groupId));
     monitor.publish({ kind: 'left', socketId: socket.id, userId, groupId, reason });
@@ -126,18 +144,31 @@ export function createGroupEntry(deps: {
   async function announce(
     socket: UserSocket,
     groupIds: readonly string[],
-    positions: ReadonlyMap<string, Position> = new Map(),
+    positions?: ReadonlyMap<string, Position>,
   ): Promise<void> {
+    const known = positions ?? new Map<string, Position>();
+    tell(socket, commit(socket, await prepare(socket, groupIds, known)), known, positions !== undefined);
+    // Groups that the token does not name wait for the API by themselves, and keep the others from nothing.
+    const asked = [...known.keys()].filter((groupId) => !groupIds.includes(groupId));
+    if (asked.length === 0) return;
     const failed: ResumeResult['groups'] = {};
-    const asked = [...positions.keys()].filter((groupId) => !groupIds.includes(groupId));
     const found = await admitEach(socket, asked, failed);
-    const prepared = await prepare(socket, [...groupIds, ...found], positions);
-    const answers = commit(socket, prepared);
+    const answers = commit(socket, await prepare(socket, found, known));
+    tell(socket, answers, known, false, failed);
+  }
+
+  /** `joined-groups`, even when empty the first time, and `resumed` for the groups that came with a position. */
+  function tell(
+    socket: UserSocket,
+    answers: ReadonlyMap<string, RecoveryResult>,
+    positions: ReadonlyMap<string, Position>,
+    first: boolean,
+    failed: ResumeResult['groups'] = {},
+  ): void {
     const groups: GroupPosition[] = [...answers].map(([groupId, { position }]) => ({ groupId, position }));
-    if (groups.length > 0 || groupIds.length === 0) socket.emit('joined-groups', { groups });
-    if (positions.size === 0) return;
-    const resumed = [...answers].filter(([groupId]) => positions.has(groupId));
-    socket.emit('resumed', { groups: { ...failed, ...Object.fromEntries(resumed) } });
+    if (groups.length > 0 || first) socket.emit('joined-groups', { groups });
+    const resumed = { ...failed, ...Object.fromEntries([...answers].filter(([groupId]) => positions.has(groupId))) };
+    if (Object.keys(resumed).length > 0) socket.emit('resumed', { groups: resumed });
   }
 
   return {

@@ -14,8 +14,8 @@ export interface Removals {
   record(kind: 'removed' | 'added', groupId: string, userIds: readonly string[], position?: Position): string[];
   /** Was the user removed from the group after `version`? */
   removedSince(groupId: string, userId: string, version: number): boolean;
-  /** Groups the user was added to after `version`, in the last minute. */
-  addedSince(userId: string, version: number): string[];
+  /** Groups the user was added to when a token issued then (Unix seconds) may not have known, in the last minutes. */
+  addedSince(userId: string, issuedAt: number): string[];
   /** Whether a token issued then (Unix seconds) can speak for this membership, or the API has to be asked. */
   claimStands(groupId: string, userId: string, issuedAt: number): boolean;
   /** Was the user removed since the token was issued? What remains true when there is no API to ask. */
@@ -43,6 +43,8 @@ export function createRemovals(options: { memoryMs: number; now?: () => number }
   const bornAt = seconds();
   /** The last change of each pair, by group and user. */
   const changes = new Map<string, Map<string, Change>>();
+  /** When each user was added to which group, the recent ones. */
+  const additions = new Map<string, Map<string, number>>();
   const revoked = new Map<string, { before: number; at: number }>();
   let version = 0;
 
@@ -71,6 +73,10 @@ export function createRemovals(options: { memoryMs: number; now?: () => number }
       for (const [userId, { kind, second }] of users) if (second < oldest[kind]) users.delete(userId);
       if (users.size === 0) changes.delete(groupId);
     }
+    for (const [userId, groups] of additions) {
+      for (const [groupId, second] of groups) if (second < oldest.added) groups.delete(groupId);
+      if (groups.size === 0) additions.delete(userId);
+    }
     for (const [userId, entry] of revoked) if (entry.at < now() - options.memoryMs) revoked.delete(userId);
   }
 
@@ -86,16 +92,17 @@ export function createRemovals(options: { memoryMs: number; now?: () => number }
       const users = changes.get(groupId) ?? new Map<string, Change>();
       changes.set(groupId, users);
       const news = userIds.filter((userId) => !isLate(users.get(userId), position));
-      for (const userId of news) users.set(userId, { kind, second: seconds(), version, position });
+      for (const userId of news) {
+        users.set(userId, { kind, second: seconds(), version, position });
+        const groups = additions.get(userId) ?? new Map<string, number>();
+        if (kind === 'added') additions.set(userId, groups.set(groupId, seconds()));
+        else groups.delete(groupId);
+      }
       return news;
     },
     removedSince: (groupId, userId, since) => (removalOf(groupId, userId)?.version ?? 0) > since,
-    addedSince(userId, since) {
-      if (since === version) return [];
-      const added = [...changes].filter(([, users]) => {
-        const change = users.get(userId);
-        return change?.kind === 'added' && change.version > since;
-      });
+    addedSince(userId, issuedAt) {
+      const added = [...(additions.get(userId) ?? [])].filter(([, second]) => second >= issuedAt);
       return added.map(([groupId]) => groupId);
     },
     claimStands: (groupId, userId, issuedAt) =>

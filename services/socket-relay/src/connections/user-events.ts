@@ -80,6 +80,9 @@ export function createUserHandlers(deps: {
         throw new GroupcastError('FORBIDDEN', 'unable to refresh; the token is another user’s');
       }
       const decision = await deps.membership.decideClaims(claims, claims.groups);
+      if (deps.removals.isRevoked(claims.userId, claims.issuedAt)) {
+        throw new GroupcastError('TOKEN_REVOKED', 'unable to refresh; the token was revoked meanwhile, log in again');
+      }
       session.claims = claims;
       if (socket.connected) deps.expiry.watch(socket);
       const named = new Set(claims.groups);

@@ -125,8 +125,15 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       groups: admitted,
     });
     deps.entry.admit(socket, admitted, 'token');
-    const added = deps.removals.addedSince(userId, admission?.removalVersion ?? 0);
-    deps.entry.admit(socket, added, 'api');
+    // Additions that the token does not know of yet.
+    const added = deps.removals.addedSince(userId, session.claims.issuedAt).filter((groupId) => {
+      try {
+        return deps.entry.admit(socket, [groupId], 'api').length > 0;
+      } catch (error) {
+        log.warn({ err: error, groupId, socketId: socket.id }, 'unable to add a connection to a group');
+        return false;
+      }
+    });
     deps.undecided.add(socket);
     openEventDoor(socket, { handlers: deps.handlers, guard: guardUser(), onFailure: onFailure(socket), log });
     deps.entry.announce(socket, [...new Set([...admitted, ...added])], admission?.positions).catch((error: unknown) => {

@@ -233,6 +233,11 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
         totalBytes += bytes;
         totalEvents += 1;
       }
+      if (older.length > 0) state.touchedAt = now();
+      // A fill that was read before a message was deleted must not bring its words back.
+      for (const entry of state.entries) {
+        if (entry?.event.event === 'message-deleted') erase(state, entry.event['messageId']);
+      }
       enforceTotal();
     },
     stats: () => ({ groups: groups.size, events: totalEvents, bytes: totalBytes }),

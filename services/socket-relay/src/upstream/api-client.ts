@@ -37,7 +37,7 @@ const MEMBERSHIP_LIMITS = {
   weigh: (user: MembershipQuery['users'][number]) => user.groupIds.length,
   intervalMs: STORM_INTERVAL_MS,
 };
-const FILL_LIMITS = { maxItems: 20, maxWeight: 20, weigh: () => 1, intervalMs: STORM_INTERVAL_MS };
+const FILL_LIMITS = { maxItems: 10, maxWeight: 10, weigh: () => 1, intervalMs: STORM_INTERVAL_MS };
 
 export function createApiClient(options: { apiUrl: string; secret: string; fillEvents: number }): ApiClient {
   let token: { value: string; goodUntil: number } | undefined;
