@@ -1,0 +1,191 @@
+import type { Group, GroupSummary, JsonObject, Message, Position } from '@groupcast/shared';
+import type { Answer } from './catch-up.ts';
+import type { Clock } from './environment.ts';
+import { ClientError, fromBody } from './errors.ts';
+import { fieldsOf, parseEvent, parseGroup, parseList, parseMessage, parsePosition } from './parse.ts';
+import type { UserTokens } from './user-token.ts';
+
+export interface MessagesPage {
+  /** Newest last. */
+  messages: Message[];
+  /** What comes after it is not in the page. */
+  position: Position;
+}
+
+export interface NewMessage {
+  content: string;
+  clientMessageId: string;
+  attachments?: JsonObject[] | undefined;
+}
+
+/**
+ * The messaging API as this user sees it. Every call rejects with a `ClientError`: the API's own code, or
+ * `UNREACHABLE` (retryable) when no answer came in time.
+ */
+export interface Api {
+  /** A connection token and where to take it. */
+  connectionToken: () => Promise<{ token: string; relayUrl: string }>;
+  /** Every group of the user, most recently active first, in pages of 200. */
+  groups: () => Promise<GroupSummary[]>;
+  group: (groupId: string) => Promise<Group>;
+  createGroup: (input: { name?: string; memberIds: string[]; kind?: 'group' | 'direct' }) => Promise<Group>;
+  /** The newest `limit` (at most 200) messages below `before`. */
+  messages: (groupId: string, page: { limit: number; before?: number | undefined }) => Promise<MessagesPage>;
+  /** What happened after `after`, or `reset` where that position means nothing any more. */
+  events: (groupId: string, after: Position) => Promise<Answer>;
+  /** The same `clientMessageId` again answers the message that was saved the first time. */
+  send: (groupId: string, message: NewMessage) => Promise<Message>;
+  editMessage: (groupId: string, messageId: string, content: string) => Promise<Message>;
+  deleteMessage: (groupId: string, messageId: string) => Promise<void>;
+  markRead: (groupId: string, seq: number) => Promise<{ unreadCount: number }>;
+}
+
+const TIMEOUT_MS = 15_000;
+const GROUPS_PER_PAGE = 200;
+const EVENTS_PER_PAGE = 500;
+
+export interface ApiDeps {
+  /** Without a trailing slash; empty is the page's own origin. */
+  apiUrl: string;
+  tokens: UserTokens;
+  fetch: typeof globalThis.fetch;
+  clock: Clock;
+}
+
+export function createApi(deps: ApiDeps): Api & { stop(): void } {
+  const { clock, tokens } = deps;
+  const aborts = new Set<AbortController>();
+  let stopped = false;
+
+  async function exchange(method: string, path: string, token: string, body: unknown): Promise<[Response, unknown]> {
+    if (stopped) throw new ClientError('CLOSED', 'unable to ask the API; the client was closed');
+    const abort = new AbortController();
+    const timer = clock.setTimeout(() => abort.abort(), TIMEOUT_MS);
+    aborts.add(abort);
+    try {
+      const response = await deps.fetch(`${deps.apiUrl}${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${token}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        signal: abort.signal,
+      });
+      return [response, parseJson(await response.text())];
+    } catch (cause) {
+      if (stopped) throw new ClientError('CLOSED', 'unable to ask the API; the client was closed', { cause });
+      throw new ClientError('UNREACHABLE', 'unable to reach the API', { retryable: true, cause });
+    } finally {
+      clock.clearTimeout(timer);
+      aborts.delete(abort);
+    }
+  }
+
+  /** A refused token is replaced once: what the application gave may have expired meanwhile. */
+  async function request(method: string, path: string, body?: unknown): Promise<unknown> {
+    for (let again = true; ; again = false) {
+      const token = await tokens.get();
+      const [response, answer] = await exchange(method, path, token, body);
+      if (response.ok) return answer;
+      if (response.status === 401) tokens.refuse(token);
+      if (response.status !== 401 || !again) throw errorOf(response, answer);
+    }
+  }
+
+  const base = (groupId: string): string => `/api/messaging/groups/${encodeURIComponent(groupId)}`;
+
+  return {
+    async connectionToken() {
+      const { token, relayUrl } = fieldsOf(await request('POST', '/api/realtime/token', {})) ?? {};
+      if (typeof token === 'string' && typeof relayUrl === 'string') return { token, relayUrl };
+      throw unreadable('connection token');
+    },
+    async groups() {
+      const groups: GroupSummary[] = [];
+      for (let cursor: unknown; ; ) {
+        const query = typeof cursor === 'string' ? `&cursor=${encodeURIComponent(cursor)}` : '';
+        const answer = fieldsOf(await request('GET', `/api/messaging/groups?limit=${GROUPS_PER_PAGE}${query}`));
+        if (!Array.isArray(answer?.['groups'])) throw unreadable('list of groups');
+        groups.push(...parseList(answer['groups'], parseGroup));
+        cursor = answer['nextCursor'];
+        if (typeof cursor !== 'string') return groups;
+      }
+    },
+    async group(groupId) {
+      return groupOf(await request('GET', base(groupId)));
+    },
+    async createGroup(input) {
+      return groupOf(await request('POST', '/api/messaging/groups', input));
+    },
+    async messages(groupId, { limit, before }) {
+      const query = before === undefined ? '' : `&before=${before}`;
+      const answer = fieldsOf(await request('GET', `${base(groupId)}/messages?limit=${limit}${query}`));
+      const position = parsePosition(answer?.['position']);
+      if (!position) throw unreadable('messages');
+      return { messages: parseList(answer?.['messages'], parseMessage), position };
+    },
+    async events(groupId, { epoch, seq }) {
+      const query = `after=${seq}&epoch=${encodeURIComponent(epoch)}&limit=${EVENTS_PER_PAGE}`;
+      const answer = fieldsOf(await request('GET', `${base(groupId)}/events?${query}`));
+      const position = parsePosition(answer?.['position']);
+      if (!position) throw unreadable('events');
+      if (answer?.['reset'] === true) return { kind: 'reset', position };
+      const found = parseList(answer?.['events'], (item) => parseEvent(item));
+      return { kind: 'page', page: { events: found, position, more: answer?.['more'] === true } };
+    },
+    async send(groupId, message) {
+      return messageOf(await request('POST', `${base(groupId)}/messages`, message));
+    },
+    async editMessage(groupId, messageId, content) {
+      return messageOf(
+        await request('PATCH', `${base(groupId)}/messages/${encodeURIComponent(messageId)}`, { content }),
+      );
+    },
+    async deleteMessage(groupId, messageId) {
+      await request('DELETE', `${base(groupId)}/messages/${encodeURIComponent(messageId)}`);
+    },
+    async markRead(groupId, seq) {
+      const unreadCount = fieldsOf(await request('POST', `${base(groupId)}/read`, { seq }))?.['unreadCount'];
+      return { unreadCount: typeof unreadCount === 'number' ? unreadCount : 0 };
+    },
+    stop() {
+      stopped = true;
+      for (const abort of aborts) abort.abort();
+    },
+  };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A proxy in between answers without our error body. */
+function errorOf(response: Response, answer: unknown): ClientError {
+  return fromBody(fieldsOf(answer)?.['error'], {
+    message: `the API answered ${response.status}`,
+    retryable: response.status >= 500 || response.status === 429 || response.status === 408,
+  });
+}
+
+function unreadable(what: string): ClientError {
+  return new ClientError('INTERNAL', `unable to read the ${what} of the API`, { retryable: true });
+}
+
+function messageOf(answer: unknown): Message {
+  const message = parseMessage(fieldsOf(answer)?.['message']);
+  if (message) return message;
+  throw unreadable('message');
+}
+
+function groupOf(answer: unknown): Group {
+  const group = fieldsOf(fieldsOf(answer)?.['group']);
+  const summary = parseGroup(group);
+  if (!group || !summary) throw unreadable('group');
+  const { id, name, kind, createdAt, position } = summary;
+  return { id, name, kind, createdAt, position, members: parseList(group['members'], (item) => item as never) };
+}

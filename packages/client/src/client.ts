@@ -1,0 +1,366 @@
+import type { GroupEvent, Message, Position } from '@groupcast/shared';
+import { io as socketIo } from 'socket.io-client';
+import { createApi } from './api.ts';
+import { createCatchUp } from './catch-up.ts';
+import type {
+  ClientEventMap,
+  ClientOptions,
+  ClientStats,
+  GroupcastClient,
+  GroupHandle,
+  GroupId,
+} from './client-types.ts';
+import { createConnection } from './connection.ts';
+import { createConnectionTokens } from './connection-token.ts';
+import { createCursorReport } from './cursors.ts';
+import { consoleLogger, defaultEventTarget, onWakeUp, systemClock } from './environment.ts';
+import { ClientError } from './errors.ts';
+import { createGroups } from './groups.ts';
+import { createInbox } from './inbox.ts';
+import { asEvent } from './message-list.ts';
+import { createMessageView, type MessageView } from './messages.ts';
+import { createOutgoing, newClientMessageId } from './outgoing.ts';
+import { idOf, parseMessage } from './parse.ts';
+import { createPolling } from './polling.ts';
+import { createRelaySession } from './relay-session.ts';
+import { createKeyedTopic, createTopic } from './store.ts';
+import { createUserTokens } from './user-token.ts';
+
+/**
+ * Absences longer than this may have brought groups that neither the token nor the positions name. By the wall clock: the
+ * other one may stand still while a computer sleeps.
+ */
+const LONG_ABSENCE_MS = 15_000;
+/** Many clients have the same reason to read the list again; within this time each picks its moment. */
+const LIST_SPREAD_MS = 2_000;
+
+/** Makes a client and, unless `autoConnect` is false, lets it connect. Throws where an option is missing. */
+export function createClient(options: ClientOptions): GroupcastClient {
+  if (typeof options.apiUrl !== 'string' || typeof options.getToken !== 'function') {
+    throw new TypeError('unable to create a client; it needs apiUrl and getToken');
+  }
+  const clock = options.clock ?? systemClock;
+  const log = options.logger ?? consoleLogger;
+  const random = options.random ?? Math.random;
+  const holdMs = options.gapHoldMs ?? 150;
+  const onListenerError = (error: unknown): void => log.error('a listener failed', { error });
+  const topics = {
+    event: createTopic<GroupEvent>(onListenerError),
+    transient: createTopic<ClientEventMap['transient']>(onListenerError),
+    reset: createTopic<ClientEventMap['reset']>(onListenerError),
+    left: createTopic<ClientEventMap['left']>(onListenerError),
+  };
+  const groupEvents = createKeyedTopic<GroupEvent>(onListenerError);
+  const views = new Map<string, MessageView>();
+  const counts = { live: 0, recovered: 0, fetched: 0, missedFoundByPoll: 0 };
+  const inbox = createInbox();
+  let closed = false;
+  let downAt: number | undefined;
+  let firstList: Promise<unknown> | undefined;
+
+  const userTokens = createUserTokens(options.getToken, clock);
+  const api = createApi({
+    apiUrl: options.apiUrl.replace(/\/$/, ''),
+    tokens: userTokens,
+    fetch: options.fetch ?? ((...request) => globalThis.fetch(...request)),
+    clock,
+  });
+  const tokens = createConnectionTokens({ fetchToken: api.connectionToken, relayUrl: options.relayUrl, clock });
+  const me = (): string | undefined => tokens.userId ?? userTokens.userId;
+
+  // From the inbox to everybody who shows something
+
+  /** `due` are the next events of one group, in order. */
+  function deliver(groupId: string, due: readonly GroupEvent[], source: 'live' | 'recovered' | 'fetched'): void {
+    if (due.length === 0 || closed) return;
+    counts[source] += due.length;
+    if (source === 'fetched' && !connection.link) counts.missedFoundByPoll += due.length;
+    updateView(groupId, () => {
+      for (const event of due) {
+        const message = event.event === 'new-message' ? parseMessage(event) : undefined;
+        if (message?.clientMessageId !== undefined) outgoing.settle(message);
+      }
+      views.get(groupId)?.apply(due);
+    });
+    const before = groups.get(groupId);
+    groups.apply(groupId, due);
+    for (const event of due) {
+      topics.event.emit(event);
+      groupEvents.emit(groupId, event);
+    }
+    // What a deletion leaves as the last message, and how many unread, only the API knows.
+    const deleted = due.some(({ event }) => event === 'message-deleted');
+    const isShown = before !== undefined && (before.unreadCount > 0 || groups.get(groupId)?.lastMessage === null);
+    if (deleted && isShown) groups.refreshWithin(random() * LIST_SPREAD_MS);
+    const last = due.at(-1);
+    if (last) cursors.applied(groupId, last.seq);
+  }
+
+  function updateView(groupId: string, work: () => void): void {
+    const view = views.get(groupId);
+    if (view) view.update(work);
+    else work();
+  }
+
+  function reset(groupId: string, position: Position): void {
+    const due = inbox.reset(groupId, position);
+    cursors.forget(groupId);
+    void views.get(groupId)?.reload();
+    groups.refreshWithin(random() * LIST_SPREAD_MS);
+    topics.reset.emit({ groupId, position });
+    deliver(groupId, due, 'fetched');
+  }
+
+  function drop(groupId: string): void {
+    inbox.close(groupId);
+    cursors.forget(groupId);
+    groups.remove(groupId);
+    if (views.get(groupId)?.observed === false) views.delete(groupId);
+    topics.left.emit({ groupId });
+  }
+
+  function begin(groupId: string, position: Position): void {
+    if (inbox.lagOf(groupId) === 'unopened') {
+      deliver(groupId, inbox.open(groupId, position), 'live');
+      // It was open before, and the group was left in between.
+      const view = views.get(groupId);
+      if (view && view.getSnapshot().status !== 'idle') void view.reload();
+    } else inbox.head(groupId, position);
+    catchUp.check(groupId, connection.link ? undefined : 'now');
+  }
+
+  function viewOf(groupId: string): MessageView {
+    const known = views.get(groupId);
+    if (known) return known;
+    const view = createMessageView({
+      groupId,
+      api,
+      pageSize: Math.min(options.pageSize ?? 50, 200),
+      keyOf: ({ id, clientMessageId }) =>
+        clientMessageId !== undefined && outgoing.isOwn(clientMessageId) ? clientMessageId : id,
+      pending: () => outgoing.pendingOf(groupId),
+      onListenerError,
+    });
+    views.set(groupId, view);
+    return view;
+  }
+
+  // The parts
+
+  const groups = createGroups({
+    api,
+    me,
+    onListed: begin,
+    onRead: () => session.joinMissing(),
+    onGone: drop,
+    clock,
+    random,
+    log,
+    onListenerError,
+  });
+  const outgoing = createOutgoing({
+    send: api.send,
+    giveUpAfterMs: options.sendTimeoutMs ?? 120_000,
+    onChange: (groupId) => views.get(groupId)?.refreshPending(),
+    onSaved: (message: Message, settle) =>
+      updateView(message.groupId, () => {
+        settle();
+        views.get(message.groupId)?.apply([asEvent(message)]);
+      }),
+    clock,
+    random,
+    log,
+  });
+  const catchUp = createCatchUp({
+    holdMs,
+    lagOf: inbox.lagOf,
+    positionOf: inbox.positionOf,
+    askRelay: (groupId, after) => session.askRelay(groupId, after),
+    askApi: api.events,
+    onPage: (groupId, after, page, source) =>
+      deliver(groupId, inbox.page(groupId, after, page), source === 'relay' ? 'recovered' : 'fetched'),
+    onReset: reset,
+    onSettle: inbox.settle,
+    onRefused(groupId, { code }) {
+      log.debug('the API refuses a group', { groupId, code });
+      groups.refreshWithin(0);
+    },
+    onBusy: showProgress,
+    clock,
+    random,
+    log,
+  });
+  const session = createRelaySession({
+    inbox,
+    link: () => connection.link,
+    isPolling: () => connection.getSnapshot().state === 'degraded-polling',
+    holdMs,
+    deliver: (groupId, due, live) => deliver(groupId, due, live ? 'live' : 'recovered'),
+    check: catchUp.check,
+    force: catchUp.force,
+    onUnclear: () => groups.refreshWithin(random() * LIST_SPREAD_MS),
+    onLeft: drop,
+    onGreeted: () => showProgress(catchUp.busy),
+    onTransient: topics.transient.emit,
+    clock,
+    log,
+  });
+  const connection = createConnection({
+    tokens,
+    handshake: session.handshake,
+    ready: async () => (firstList ??= groups.refresh()),
+    io: options.io ?? socketIo,
+    transports: options.transports ?? ['websocket', 'polling'],
+    connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+    reconnectMinMs: options.reconnectMinMs ?? 500,
+    reconnectMaxMs: options.reconnectMaxMs ?? 10_000,
+    clock,
+    random,
+    log,
+    onListenerError,
+    onOpen: onConnected,
+    onDown() {
+      downAt = Date.now();
+      session.down();
+      polling.start();
+    },
+    onEvent: session.onEvent,
+  });
+  const polling = createPolling({
+    afterMs: options.pollAfterMs ?? 10_000,
+    intervalMs: options.pollIntervalMs ?? 3_000,
+    poll: groups.refresh,
+    onOutcome(answered) {
+      connection.move(answered ? 'polled' : 'poll-failed');
+      if (answered) hurry();
+    },
+    clock,
+    random,
+  });
+  const cursors = createCursorReport({
+    report: (reported) => connection.link?.ask('update-cursors', { cursors: reported }),
+    markRead: api.markRead,
+    intervalMs: options.cursorIntervalMs ?? 1_000,
+    clock,
+    random,
+    log,
+  });
+
+  function onConnected(): void {
+    polling.stop();
+    session.opened();
+    cursors.reconnected();
+    if (downAt !== undefined && Date.now() - downAt > LONG_ABSENCE_MS) groups.refreshWithin(random() * LIST_SPREAD_MS);
+    hurry();
+  }
+
+  /** What waits for its next try may try now. */
+  function hurry(): void {
+    catchUp.hurry();
+    outgoing.hurry();
+    for (const view of views.values()) view.retry();
+  }
+
+  function showProgress(busy: number): void {
+    if (!session.greeted) return;
+    connection.move(busy > 0 ? 'behind' : 'caught-up');
+    if (busy === 0) session.joinMissing();
+  }
+
+  connection.subscribe(() => {
+    const { state } = connection.getSnapshot();
+    if (state === 'ended') polling.stop();
+  });
+  const stopWakeUps = onWakeUp(options.eventTarget ?? defaultEventTarget(), () => {
+    connection.retryNow();
+    hurry();
+  });
+
+  function connect(): void {
+    if (closed) throw new ClientError('CLOSED', 'unable to connect; the client was closed');
+    const { state } = connection.getSnapshot();
+    if (state === 'ended' && groups.getSnapshot().status !== 'ready') firstList = undefined;
+    connection.start();
+    connection.retryNow();
+    if (state === 'idle' || state === 'ended') polling.start();
+  }
+
+  function markRead(id: GroupId, seq?: number): void {
+    const groupId = idOf(id);
+    const upTo = seq ?? inbox.positionOf(groupId)?.seq;
+    if (upTo === undefined || closed) return;
+    groups.read(groupId, upTo);
+    const last = groups.get(groupId)?.lastMessage?.seq ?? 0;
+    if (upTo >= last) return cursors.read(groupId, upTo);
+    // How many are unread after a part was read, only the API can count.
+    api.markRead(groupId, upTo).then(
+      ({ unreadCount }) => groups.read(groupId, upTo, unreadCount),
+      () => cursors.read(groupId, upTo),
+    );
+  }
+
+  function send(id: GroupId, message: Parameters<GroupcastClient['send']>[1]): ReturnType<GroupcastClient['send']> {
+    const { content, attachments, clientMessageId } = typeof message === 'string' ? { content: message } : message;
+    return outgoing.send(idOf(id), { content, attachments, clientMessageId: clientMessageId ?? newClientMessageId() });
+  }
+
+  function group(id: GroupId): GroupHandle {
+    const groupId = idOf(id);
+    return {
+      id: groupId,
+      getSnapshot: () => groups.get(groupId),
+      subscribe: (listener) => groups.subscribeTo(groupId, listener),
+      onEvent: (listener) => groupEvents.subscribe(groupId, listener),
+      get messages() {
+        return viewOf(groupId);
+      },
+      send: (message) => send(groupId, message),
+      markRead: (seq) => markRead(groupId, seq),
+    };
+  }
+
+  function close(): void {
+    if (closed) return;
+    closed = true;
+    connection.end({ code: 'CLOSED', message: 'the client was closed' });
+    stopWakeUps();
+    polling.stop();
+    catchUp.stop();
+    session.stop();
+    cursors.stop();
+    outgoing.stop();
+    groups.stop();
+    api.stop();
+    connection.clear();
+    groupEvents.clear();
+    for (const topic of Object.values(topics)) topic.clear();
+    for (const view of views.values()) view.clear();
+    views.clear();
+  }
+
+  if (options.autoConnect !== false) {
+    queueMicrotask(() => {
+      if (!closed) connect();
+    });
+  }
+
+  return {
+    get userId() {
+      return me();
+    },
+    connection: { getSnapshot: connection.getSnapshot, subscribe: connection.subscribe },
+    groups: { getSnapshot: groups.getSnapshot, subscribe: groups.subscribe, refresh: groups.refresh },
+    unread: groups.unread,
+    api,
+    stats: (): ClientStats => ({ ...counts, duplicates: inbox.duplicates }),
+    group,
+    messages: (id) => viewOf(idOf(id)),
+    send,
+    retry: outgoing.retry,
+    discard: outgoing.discard,
+    markRead,
+    on: (name, listener) => topics[name].subscribe(listener as never),
+    connect,
+    close,
+  };
+}

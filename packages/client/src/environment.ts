@@ -1,0 +1,41 @@
+/** Where time comes from. `now` is milliseconds, of any epoch; only differences count. */
+export interface Clock {
+  now: () => number;
+  setTimeout: (run: () => void, delayMs: number) => unknown;
+  clearTimeout: (timer: unknown) => void;
+}
+
+/** Never gets a token or the content of a message. */
+export interface Logger {
+  debug: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+  warn: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+  error: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  setTimeout: (run, delayMs) => setTimeout(run, delayMs),
+  clearTimeout: (timer) => clearTimeout(timer as ReturnType<typeof setTimeout>),
+};
+
+export const consoleLogger: Logger = {
+  debug: () => undefined,
+  warn: (message, fields = {}) => console.warn(`groupcast: ${message}`, fields),
+  error: (message, fields = {}) => console.error(`groupcast: ${message}`, fields),
+};
+
+/** Signs that the network or the person may be back, so that waiting any longer makes no sense. */
+const WAKE_UPS = ['online', 'pageshow', 'visibilitychange'];
+
+/** Calls `wake` on each of them, where there is a window; returns how to stop. */
+export function onWakeUp(target: EventTarget | undefined, wake: () => void): () => void {
+  for (const name of WAKE_UPS) target?.addEventListener(name, wake);
+  return () => {
+    for (const name of WAKE_UPS) target?.removeEventListener(name, wake);
+  };
+}
+
+export function defaultEventTarget(): EventTarget | undefined {
+  const scope: Partial<EventTarget> = globalThis;
+  return typeof scope.addEventListener === 'function' ? (scope as EventTarget) : undefined;
+}

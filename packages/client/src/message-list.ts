@@ -1,0 +1,119 @@
+import type { GroupEvent, Message, Position } from '@groupcast/shared';
+import { fieldsOf, parseId, parseMessage } from './parse.ts';
+
+/** A message that is saved. `key` is the one it had on its way, if it was sent by this client, else its id. */
+export interface SentMessage extends Message {
+  status: 'sent';
+  key: string;
+}
+
+interface Entry {
+  message: SentMessage;
+  /** The place at which it looked like this. */
+  asOf: number;
+}
+
+/**
+ * A stretch of a group's messages up to the newest, by `seq`. What is told twice, or later than something newer, changes
+ * nothing: a message never goes back to an older text, and one that was deleted does not return.
+ */
+export interface MessageList {
+  /** The same array until something has changed. */
+  readonly messages: readonly SentMessage[];
+  /** Starts over from the newest page. */
+  replace: (page: readonly Message[], position: Position) => void;
+  addEarlier: (page: readonly Message[], position: Position) => void;
+  apply: (events: readonly GroupEvent[]) => void;
+  /** Keeps the newest `count`; answers whether any were let go. */
+  trim: (count: number) => boolean;
+}
+
+export function createMessageList(keyOf: (message: Message) => string): MessageList {
+  let entries = new Map<string, Entry>();
+  let deleted = new Set<string>();
+  let asOf: Position | undefined;
+  let sorted: readonly SentMessage[] = [];
+  let changed = false;
+
+  function put(message: Message, at: number): void {
+    if (deleted.has(message.id)) return;
+    entries.set(message.id, { message: { ...message, status: 'sent', key: keyOf(message) }, asOf: at });
+    changed = true;
+  }
+
+  function edit(event: GroupEvent): void {
+    const entry = entries.get(messageIdOf(event));
+    if (!entry || event.seq <= entry.asOf || event['deleted'] === true) return;
+    const { messageId: _, ...fields } = event;
+    const { id, groupId, epoch, seq, senderId } = entry.message;
+    // Whatever the publisher sends of a message replaces it; where the message stands, and whose it is, does not change.
+    const edited = parseMessage({ ...entry.message, ...fields, id, groupId, epoch, seq, senderId });
+    if (!edited) return;
+    entries.set(edited.id, { message: { ...entry.message, ...edited }, asOf: event.seq });
+    changed = true;
+  }
+
+  function applyOne(event: GroupEvent): void {
+    // Of another epoch: the list is about to be read again.
+    if (asOf && (event.epoch !== asOf.epoch || event.seq <= asOf.seq)) return;
+    if (event.event === 'message-updated') edit(event);
+    else if (event.event === 'message-deleted') {
+      const messageId = messageIdOf(event);
+      deleted.add(messageId);
+      if (entries.delete(messageId)) changed = true;
+    } else if (event.event === 'new-message' && !entries.has(event.id) && event['deleted'] !== true) {
+      const message = parseMessage(event);
+      if (message) put(message, event.seq);
+    }
+  }
+
+  function messages(): readonly SentMessage[] {
+    if (changed) {
+      sorted = [...entries.values()].map(({ message }) => message).toSorted((a, b) => a.seq - b.seq);
+      changed = false;
+    }
+    return sorted;
+  }
+
+  return {
+    get messages() {
+      return messages();
+    },
+    replace(page, position) {
+      // Rows that look the same stay the same objects.
+      const before = entries;
+      entries = new Map();
+      deleted = new Set();
+      asOf = position;
+      changed = true;
+      for (const message of page) {
+        put(message, position.seq);
+        const old = before.get(message.id);
+        const entry = entries.get(message.id);
+        if (old && entry && JSON.stringify(old.message) === JSON.stringify(entry.message)) entry.message = old.message;
+      }
+    },
+    addEarlier(page, position) {
+      for (const message of page) if (!entries.has(message.id)) put(message, position.seq);
+    },
+    apply(events) {
+      for (const event of events) applyOne(event);
+    },
+    trim(count) {
+      const all = messages();
+      const surplus = all.slice(0, Math.max(0, all.length - count));
+      for (const { id } of surplus) entries.delete(id);
+      changed ||= surplus.length > 0;
+      return surplus.length > 0;
+    },
+  };
+}
+
+function messageIdOf(event: GroupEvent): string {
+  return parseId(event['messageId']) ?? '';
+}
+
+/** An answer of the API as the event that says the same. */
+export function asEvent(message: Message): GroupEvent {
+  return { ...(fieldsOf(message) as GroupEvent), event: 'new-message' };
+}

@@ -1,0 +1,122 @@
+import type { Socket, io as socketIo } from 'socket.io-client';
+import type { Clock } from './environment.ts';
+import { ClientError, fromBody } from './errors.ts';
+import { fieldsOf } from './parse.ts';
+
+export type SocketIo = typeof socketIo;
+export type Transport = 'websocket' | 'polling';
+
+/** One Socket.IO connection from its first byte to its last. It never comes back: the next one is another link. */
+export interface RelayLink {
+  /** Resolves with the acknowledgement; rejects with the relay's error, or `UNREACHABLE` when there is no answer. */
+  ask: (event: string, payload: object) => Promise<Readonly<Record<string, unknown>>>;
+  readonly transport: string | undefined;
+  /** Nothing is heard of it afterwards. */
+  close: () => void;
+}
+
+export interface LinkListener {
+  onOpen: () => void;
+  /** It did not come to a connection: the relay's word if there is one, else `UNREACHABLE`. */
+  onRefused: (error: ClientError, timedOut: boolean) => void;
+  onLost: (reason: string) => void;
+  onEvent: (name: string, payload: unknown) => void;
+}
+
+const ACK_TIMEOUT_MS = 10_000;
+
+export function openLink(
+  options: {
+    io: SocketIo;
+    url: string;
+    transports: readonly Transport[];
+    /** Milliseconds until the relay must have let us in. */
+    timeoutMs: number;
+    /** Asked when the connection is there, so that it is of that moment. */
+    auth: () => object;
+    clock: Clock;
+  },
+  listener: LinkListener,
+): RelayLink {
+  const { origin, pathname } = new URL(options.url, (globalThis as { location?: Location }).location?.href);
+  const socket: Socket = options.io(origin, {
+    // A relay behind a path of a larger site; Socket.IO would take the path for a namespace.
+    path: `${pathname.replace(/\/$/, '')}/socket.io/`,
+    transports: [...options.transports],
+    tryAllTransports: true,
+    forceNew: true,
+    // Its own reconnection stays away after a refusal and after a disconnect by the server.
+    reconnection: false,
+    autoConnect: false,
+    // Ours covers the handshake too.
+    timeout: false as never,
+    auth: (give) => give(options.auth()),
+  });
+  let opened = false;
+  let closed = false;
+
+  function close(): void {
+    if (closed) return;
+    closed = true;
+    options.clock.clearTimeout(timer);
+    socket.off();
+    socket.offAny();
+    socket.disconnect();
+  }
+
+  function refused(error: ClientError, timedOut = false): void {
+    if (closed || opened) return;
+    close();
+    listener.onRefused(error, timedOut);
+  }
+
+  const timer = options.clock.setTimeout(
+    () => refused(new ClientError('UNREACHABLE', 'unable to reach the relay in time', { retryable: true }), true),
+    options.timeoutMs,
+  );
+  socket.on('connect', () => {
+    opened = true;
+    options.clock.clearTimeout(timer);
+    listener.onOpen();
+  });
+  socket.on('connect_error', (error: Error & { data?: unknown }) => {
+    const unreachable = { message: 'unable to reach the relay', retryable: true };
+    const told = fieldsOf(error.data) !== undefined;
+    refused(
+      told
+        ? fromBody(error.data, unreachable)
+        : new ClientError('UNREACHABLE', unreachable.message, { ...unreachable, cause: error }),
+    );
+  });
+  socket.on('disconnect', (reason) => {
+    if (closed) return;
+    close();
+    listener.onLost(reason);
+  });
+  socket.onAny((name: string, payload: unknown) => listener.onEvent(name, payload));
+  socket.connect();
+
+  return {
+    async ask(event, payload) {
+      const unreachable = (cause?: unknown): ClientError =>
+        new ClientError('UNREACHABLE', `unable to ask the relay for ${event}; there was no answer`, {
+          retryable: true,
+          cause,
+        });
+      if (!socket.connected) throw unreachable();
+      const answer: unknown = await socket
+        .timeout(ACK_TIMEOUT_MS)
+        .emitWithAck(event, payload)
+        .catch((cause: unknown) => {
+          throw unreachable(cause);
+        });
+      const fields = fieldsOf(answer);
+      if (fields?.['ok'] === true) return fields;
+      throw fromBody(fields?.['error'], { message: `unable to read the answer to ${event}`, retryable: false });
+    },
+    get transport() {
+      return socket.io.engine?.transport?.name;
+    },
+    close,
+  };
+}

@@ -1,0 +1,109 @@
+import { describe, expect, test } from 'vitest';
+import { createCursorReport } from '../src/cursors.ts';
+import { ClientError } from '../src/errors.ts';
+import { manualClock, memoryLogger } from './manual-clock.ts';
+
+type Reported = Record<string, { received?: number; applied?: number; read?: number }>;
+
+function setUp(relay: { connected: boolean; answer: (cursors: Reported) => Promise<unknown> }) {
+  const clock = manualClock();
+  const reports: { at: number; cursors: Reported }[] = [];
+  const reads: [string, number][] = [];
+  const cursors = createCursorReport({
+    report(reported) {
+      if (!relay.connected) return undefined;
+      reports.push({ at: clock.now(), cursors: reported });
+      return relay.answer(reported);
+    },
+    markRead: async (groupId, seq) => reads.push([groupId, seq]),
+    intervalMs: 1_000,
+    clock,
+    random: () => 1,
+    log: memoryLogger(),
+  });
+  return { clock, reports, reads, cursors };
+}
+
+const fine = async (): Promise<unknown> => ({});
+
+describe('cursor report', () => {
+  test('gathers what happens, and is sent at most once in an interval', async () => {
+    const { clock, reports, cursors } = setUp({ connected: true, answer: fine });
+    for (let seq = 1; seq <= 50; seq += 1) {
+      cursors.applied('g', seq);
+      cursors.applied('h', seq + 100);
+      if (seq === 20) cursors.read('g', 20);
+      await clock.advance(100);
+    }
+    await clock.advance(2_000);
+    expect(reports.at(-1)?.cursors).toEqual({ g: { received: 50, applied: 50 }, h: { received: 150, applied: 150 } });
+    const gaps = reports.slice(1).map(({ at }, index) => at - (reports[index]?.at ?? 0));
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(1_000);
+    expect(reports.length).toBeLessThan(8);
+  });
+
+  test('what was read is told at once; lower and equal numbers are no news', async () => {
+    const { clock, reports, cursors } = setUp({ connected: true, answer: fine });
+    cursors.read('g', 5);
+    await clock.advance(0);
+    expect(reports.map(({ cursors: told }) => told)).toEqual([{ g: { read: 5 } }]);
+    cursors.read('g', 5);
+    cursors.read('g', 4);
+    await clock.advance(10_000);
+    expect([reports.length, clock.timers]).toEqual([1, 0]);
+  });
+
+  test('a relay that takes no reports is not bothered again; what was read goes to the API', async () => {
+    const unknown = async (): Promise<unknown> => Promise.reject(new ClientError('UNKNOWN_EVENT', 'no such event'));
+    const { clock, reports, reads, cursors } = setUp({ connected: true, answer: unknown });
+    cursors.applied('g', 7);
+    cursors.read('g', 5);
+    await clock.advance(5_000);
+    cursors.read('g', 6);
+    await clock.advance(5_000);
+    expect([reports.length, reads]).toEqual([
+      1,
+      [
+        ['g', 5],
+        ['g', 6],
+      ],
+    ]);
+  });
+
+  test('without a connection what was read goes to the API, and the rest waits for the next', async () => {
+    const relay = { connected: false, answer: fine };
+    const { clock, reports, reads, cursors } = setUp(relay);
+    cursors.applied('g', 7);
+    cursors.read('g', 6);
+    await clock.advance(10_000);
+    expect([reports, reads]).toEqual([[], [['g', 6]]]);
+    relay.connected = true;
+    cursors.reconnected();
+    await clock.advance(1_000);
+    expect(reports.map(({ cursors: told }) => told)).toEqual([{ g: { received: 7, applied: 7 } }]);
+  });
+
+  test('a report that failed is repeated', async () => {
+    let failures = 2;
+    const { clock, reports, cursors } = setUp({
+      connected: true,
+      answer: async () => {
+        failures -= 1;
+        if (failures >= 0) throw new ClientError('RATE_LIMITED', 'too many', { retryable: true });
+        return {};
+      },
+    });
+    cursors.read('g', 5);
+    await clock.advance(60_000);
+    expect(reports.map(({ cursors: told }) => told)).toEqual(Array.from({ length: 3 }, () => ({ g: { read: 5 } })));
+  });
+
+  test('stopped, it says nothing more', async () => {
+    const { clock, reports, cursors } = setUp({ connected: true, answer: fine });
+    cursors.applied('g', 5);
+    cursors.stop();
+    cursors.read('g', 5);
+    await clock.advance(10_000);
+    expect([reports, clock.timers]).toEqual([[], 0]);
+  });
+});

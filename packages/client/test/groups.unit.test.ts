@@ -1,0 +1,178 @@
+import type { GroupEvent, GroupSummary } from '@groupcast/shared';
+import { describe, expect, test } from 'vitest';
+import { ClientError } from '../src/errors.ts';
+import { createGroups } from '../src/groups.ts';
+import { manualClock, memoryLogger, turns } from './manual-clock.ts';
+
+const sent = (seq: number, senderId = 'bob', groupId = 'g'): GroupEvent => ({
+  event: 'new-message',
+  id: `m${seq}`,
+  groupId,
+  epoch: '1-a',
+  seq,
+  senderId,
+  content: `text ${seq}`,
+  createdAt: new Date(seq * 1_000).toISOString(),
+});
+
+function summary(id: string, seq: number, unreadCount = 0, changes: Partial<GroupSummary> = {}): GroupSummary {
+  const { event: _, ...message } = sent(seq, 'bob', id);
+  const lastMessage = seq > 0 ? (message as unknown as GroupSummary['lastMessage']) : null;
+  const position = { epoch: '1-a', seq };
+  return { id, name: id, kind: 'group', createdAt: '', memberCount: 2, unreadCount, lastMessage, position, ...changes };
+}
+
+function setUp(list: () => Promise<GroupSummary[]>) {
+  const clock = manualClock();
+  const listed: string[] = [];
+  const gone: string[] = [];
+  let reads = 0;
+  const groups = createGroups({
+    api: {
+      groups: async () => {
+        reads += 1;
+        return list();
+      },
+    },
+    me: () => 'me',
+    onListed: (groupId, { seq }) => listed.push(`${groupId}@${seq}`),
+    onRead: () => undefined,
+    onGone: (groupId) => gone.push(groupId),
+    clock,
+    random: () => 1,
+    log: memoryLogger(),
+    onListenerError: (error) => {
+      throw error;
+    },
+  });
+  return { clock, listed, gone, groups, reads: () => reads };
+}
+
+describe('the list of groups', () => {
+  test('is read once, and kept current by events of every group', async () => {
+    const { groups, reads } = setUp(async () => [summary('g', 3, 1), summary('h', 9)]);
+    await groups.refresh();
+    groups.apply('g', [sent(4), sent(5)]);
+    expect(groups.get('g')).toMatchObject({ unreadCount: 3, lastMessage: { id: 'm5' }, position: { seq: 5 } });
+    expect([groups.unread.getSnapshot(), reads()]).toEqual([3, 1]);
+    groups.apply('g', [sent(6, 'me')]);
+    expect([groups.get('g')?.unreadCount, groups.unread.getSnapshot()]).toEqual([0, 0]);
+  });
+
+  test('an event the list knows already is not counted again; one that passed while it was read is', async () => {
+    let answer: (groups: GroupSummary[]) => void = () => undefined;
+    let answers = 0;
+    const { groups } = setUp(async () => {
+      answers += 1;
+      if (answers === 1) return [summary('g', 1)];
+      return new Promise<GroupSummary[]>((resolve) => {
+        answer = resolve;
+      });
+    });
+    await groups.refresh();
+    const again = groups.refresh();
+    await turns();
+    groups.apply('g', [sent(2), sent(3)]);
+    answer([summary('g', 2, 1)]);
+    await again;
+    expect(groups.get('g')).toMatchObject({ unreadCount: 2, lastMessage: { id: 'm3' } });
+    groups.apply('g', [sent(2)]);
+    expect(groups.get('g')?.unreadCount).toBe(2);
+  });
+
+  test('nothing new is the same snapshot, and nobody is told', async () => {
+    const { groups } = setUp(async () => [summary('g', 3, 1), summary('h', 9)]);
+    await groups.refresh();
+    let calls = 0;
+    groups.subscribe(() => {
+      calls += 1;
+    });
+    const before = groups.getSnapshot();
+    await groups.refresh();
+    expect([groups.getSnapshot() === before, calls]).toEqual([true, 0]);
+    const other = groups.get('h');
+    groups.apply('g', [sent(4)]);
+    expect([groups.get('h') === other, calls]).toEqual([true, 1]);
+  });
+
+  test('only the listeners of the group that changed are called', async () => {
+    const { groups } = setUp(async () => [summary('g', 3), summary('h', 9)]);
+    await groups.refresh();
+    const calls: string[] = [];
+    groups.subscribeTo('g', () => calls.push('g'));
+    groups.subscribeTo('h', () => calls.push('h'));
+    groups.apply('h', [sent(10, 'bob', 'h')]);
+    expect(calls).toEqual(['h']);
+  });
+
+  test('what was read stays read, although the API has not heard of it yet', async () => {
+    const { groups } = setUp(async () => [summary('g', 3, 3)]);
+    await groups.refresh();
+    groups.read('g', 3);
+    expect(groups.unread.getSnapshot()).toBe(0);
+    await groups.refresh();
+    expect(groups.unread.getSnapshot()).toBe(0);
+    groups.apply('g', [sent(4)]);
+    expect(groups.unread.getSnapshot()).toBe(1);
+  });
+
+  test('a group that is not listed any more is gone; who is listed is made known with its place', async () => {
+    let now = [summary('g', 3), summary('h', 9)];
+    const { groups, gone, listed } = setUp(async () => now);
+    await groups.refresh();
+    now = [summary('h', 9)];
+    await groups.refresh();
+    expect([gone, groups.getSnapshot().groups.map(({ id }) => id)]).toEqual([['g'], ['h']]);
+    expect(listed).toEqual(['g@3', 'h@9', 'h@9']);
+  });
+
+  test('names, members, edits and deletions', async () => {
+    const { groups } = setUp(async () => [summary('g', 3)]);
+    await groups.refresh();
+    const event = (seq: number, name: string, fields: object): GroupEvent => ({
+      ...sent(seq),
+      ...fields,
+      event: name,
+      id: `e${seq}`,
+    });
+    groups.apply('g', [
+      event(4, 'group-updated', { name: 'new name' }),
+      event(5, 'member-added', { userIds: ['a', 'b'] }),
+      event(6, 'member-removed', { userIds: ['a'] }),
+      event(7, 'message-updated', { messageId: 'm3', content: 'edited' }),
+    ]);
+    expect(groups.get('g')).toMatchObject({ name: 'new name', memberCount: 3, lastMessage: { content: 'edited' } });
+    groups.apply('g', [event(8, 'message-deleted', { messageId: 'm3' })]);
+    expect(groups.get('g')?.lastMessage).toBeNull();
+  });
+
+  test('a list that cannot be read is read again, and says so meanwhile', async () => {
+    let up = false;
+    const { groups, clock, reads } = setUp(async () => {
+      if (up) return [summary('g', 3)];
+      throw new ClientError('UNREACHABLE', 'down', { retryable: true });
+    });
+    expect(await groups.refresh()).toBe(false);
+    expect(groups.getSnapshot()).toMatchObject({ status: 'failed', error: { code: 'UNREACHABLE' } });
+    await clock.advance(1_000);
+    up = true;
+    await clock.advance(2_000);
+    expect([groups.getSnapshot().status, groups.getSnapshot().error, reads()]).toEqual(['ready', null, 3]);
+    expect(clock.timers).toBe(0);
+  });
+
+  test('the earlier of two plans counts', async () => {
+    const { groups, clock, reads } = setUp(async () => []);
+    groups.refreshWithin(30_000);
+    groups.refreshWithin(100);
+    groups.refreshWithin(5_000);
+    await clock.advance(100);
+    expect(reads()).toBe(1);
+    await clock.advance(60_000);
+    expect(reads()).toBe(1);
+    groups.refreshWithin(100);
+    groups.stop();
+    await clock.advance(60_000);
+    expect([reads(), clock.timers]).toEqual([1, 0]);
+  });
+});

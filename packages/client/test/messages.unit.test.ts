@@ -1,0 +1,146 @@
+import type { GroupEvent, Message } from '@groupcast/shared';
+import { describe, expect, test } from 'vitest';
+import type { MessagesPage } from '../src/api.ts';
+import { ClientError } from '../src/errors.ts';
+import { asEvent } from '../src/message-list.ts';
+import { createMessageView } from '../src/messages.ts';
+import type { PendingMessage } from '../src/outgoing.ts';
+import { turns } from './manual-clock.ts';
+
+const message = (seq: number, content = `m${seq}`): Message => ({
+  id: `m${seq}`,
+  groupId: 'g',
+  epoch: '1-a',
+  seq,
+  senderId: 'bob',
+  content,
+  createdAt: '',
+});
+const sent = (seq: number): GroupEvent => asEvent(message(seq));
+
+function setUp(head: number) {
+  const server = Array.from({ length: head }, (_, index) => message(index + 1));
+  const questions: { before: number | undefined; answer: (error?: ClientError) => Promise<void> }[] = [];
+  let pending: readonly PendingMessage[] = [];
+  const view = createMessageView({
+    groupId: 'g',
+    pageSize: 3,
+    api: {
+      messages: async (_, { limit, before }) =>
+        new Promise<MessagesPage>((resolve, reject) => {
+          const messages = server.filter(({ seq }) => before === undefined || seq < before).slice(-limit);
+          const position = { epoch: '1-a', seq: server.length };
+          questions.push({
+            before,
+            answer: async (error) => {
+              if (error) reject(error);
+              else resolve({ messages, position });
+              await turns();
+            },
+          });
+        }),
+    },
+    keyOf: ({ id }) => id,
+    pending: () => pending,
+    onListenerError: (error) => {
+      throw error;
+    },
+  });
+  const shown = (): string[] => view.getSnapshot().messages.map(({ content }) => content);
+  return { server, questions, view, shown, setPending: (next: PendingMessage[]) => (pending = next) };
+}
+
+describe('messages of a group', () => {
+  test('are read when somebody looks, once for everybody', async () => {
+    const { view, questions, shown } = setUp(5);
+    expect(view.getSnapshot().status).toBe('idle');
+    view.subscribe(() => undefined);
+    view.subscribe(() => undefined);
+    expect([view.getSnapshot().status, questions.length]).toEqual(['loading', 1]);
+    await questions[0]?.answer();
+    expect(view.getSnapshot()).toMatchObject({ status: 'ready', hasEarlier: true });
+    expect(shown()).toEqual(['m3', 'm4', 'm5']);
+  });
+
+  test('what passes while the page is on its way is in it afterwards', async () => {
+    const { view, questions, shown } = setUp(2);
+    view.subscribe(() => undefined);
+    view.apply([sent(3), { ...sent(4), event: 'message-updated', messageId: 'm1', content: 'edited' }]);
+    await questions[0]?.answer();
+    expect(shown()).toEqual(['edited', 'm2', 'm3']);
+  });
+
+  test('older pages come in front, until there are no more', async () => {
+    const { view, questions, shown } = setUp(7);
+    view.subscribe(() => undefined);
+    await questions[0]?.answer();
+    const earlier = view.loadEarlier();
+    expect(view.getSnapshot().isLoadingEarlier).toBe(true);
+    view.apply([{ ...sent(8), event: 'message-updated', messageId: 'm3', content: 'edited meanwhile' }]);
+    await questions[1]?.answer();
+    await earlier;
+    expect(shown()).toEqual(['m2', 'edited meanwhile', 'm4', 'm5', 'm6', 'm7']);
+    void view.loadEarlier();
+    await questions[2]?.answer();
+    expect([shown().length, view.getSnapshot().hasEarlier]).toEqual([7, false]);
+    await view.loadEarlier();
+    expect(questions.map(({ before }) => before)).toEqual([undefined, 5, 2]);
+  });
+
+  test('a page that fails says so, and is read again', async () => {
+    const { view, questions, shown } = setUp(1);
+    view.subscribe(() => undefined);
+    await questions[0]?.answer(new ClientError('UNREACHABLE', 'down', { retryable: true }));
+    expect(view.getSnapshot()).toMatchObject({ status: 'failed', error: { code: 'UNREACHABLE' } });
+    view.retry();
+    await questions[1]?.answer();
+    expect([view.getSnapshot().status, view.getSnapshot().error, shown()]).toEqual(['ready', null, ['m1']]);
+  });
+
+  test('reading again keeps what is shown until the new page is there', async () => {
+    const { view, questions, shown, server } = setUp(2);
+    view.subscribe(() => undefined);
+    await questions[0]?.answer();
+    server.splice(1);
+    const again = view.reload();
+    expect([view.getSnapshot().status, shown()]).toEqual(['ready', ['m1', 'm2']]);
+    await questions[1]?.answer();
+    await again;
+    expect(shown()).toEqual(['m1']);
+  });
+
+  test('own messages on their way come last; nothing new tells nobody', async () => {
+    const { view, questions, shown, setPending } = setUp(1);
+    let calls = 0;
+    view.subscribe(() => {
+      calls += 1;
+    });
+    await questions[0]?.answer();
+    setPending([{ status: 'sending', key: 'c', groupId: 'g', clientMessageId: 'c', content: 'mine', createdAt: '' }]);
+    view.refreshPending();
+    expect(shown()).toEqual(['m1', 'mine']);
+    const before = [calls, view.getSnapshot()];
+    view.apply([sent(1)]);
+    view.refreshPending();
+    expect([calls, view.getSnapshot()]).toEqual(before);
+  });
+
+  test('what nobody looks at keeps a page, and the rest is read again when it is wanted', async () => {
+    const { view, questions, shown } = setUp(0);
+    const stop = view.subscribe(() => undefined);
+    await questions[0]?.answer();
+    for (let seq = 1; seq <= 50; seq += 1) view.apply([sent(seq)]);
+    expect([shown().length, view.getSnapshot().hasEarlier]).toEqual([50, false]);
+    stop();
+    stop();
+    expect([shown(), view.getSnapshot().hasEarlier, view.observed]).toEqual([['m48', 'm49', 'm50'], true, false]);
+    for (let seq = 51; seq <= 90; seq += 1) view.apply([sent(seq)]);
+    expect(shown().length).toBeLessThanOrEqual(6);
+  });
+
+  test('10,000 rounds of looking and leaving ask once', async () => {
+    const { view, questions } = setUp(1);
+    for (let round = 0; round < 10_000; round += 1) view.subscribe(() => undefined)();
+    expect([questions.length, view.observed]).toEqual([1, false]);
+  });
+});

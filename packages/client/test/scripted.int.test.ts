@@ -1,0 +1,537 @@
+import { type ClientOptions, type Clock, createClient, type GroupcastClient, type GroupEvent } from '@groupcast/client';
+import { until } from '@groupcast/testing';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { memoryLogger } from './manual-clock.ts';
+import { type ScriptedServer, startScriptedServer } from './scripted-server.ts';
+
+const TOKEN = 'POST /api/realtime/token';
+const EVENTS = 'GET /api/messaging/groups/g/events';
+
+/** The system's clock, and what it still has to do. */
+function countingClock(): { clock: Clock; timers: Set<unknown> } {
+  const timers = new Set<unknown>();
+  const clock: Clock = {
+    now: () => performance.now(),
+    setTimeout(run, delayMs) {
+      const timer = setTimeout(() => {
+        timers.delete(timer);
+        run();
+      }, delayMs);
+      timers.add(timer);
+      return timer;
+    },
+    clearTimeout(timer) {
+      timers.delete(timer);
+      clearTimeout(timer as NodeJS.Timeout);
+    },
+  };
+  return { clock, timers };
+}
+
+describe('the client against servers that misbehave', () => {
+  let server: ScriptedServer;
+  let client: GroupcastClient;
+  const shown: GroupEvent[] = [];
+  const log = memoryLogger();
+
+  beforeEach(async () => {
+    server = await startScriptedServer();
+    server.addGroup('g', 3);
+    shown.length = 0;
+    log.lines.length = 0;
+  });
+  afterEach(async () => {
+    client.close();
+    await server.close();
+  });
+
+  function start(options: Partial<ClientOptions> = {}): void {
+    client = createClient({
+      apiUrl: server.url,
+      getToken: () => 'user token',
+      reconnectMinMs: 20,
+      reconnectMaxMs: 100,
+      gapHoldMs: 40,
+      cursorIntervalMs: 50,
+      logger: log,
+      ...options,
+    });
+    client.on('event', (event) => shown.push(event));
+  }
+  const state = (): string => client.connection.getSnapshot().state;
+  const seqs = (groupId = 'g'): number[] => shown.filter((event) => event.groupId === groupId).map(({ seq }) => seq);
+  const connected = async (): Promise<unknown> => until('connected', () => state() === 'connected');
+  const showing = async (...expected: number[]): Promise<void> => {
+    await until(`events ${expected.join()}`, () => seqs().length >= expected.length);
+    expect(seqs()).toEqual(expected);
+  };
+  const reason = (): string | undefined => client.connection.getSnapshot().reason?.code;
+  function cut(): void {
+    for (const socket of server.sockets()) socket.conn.close();
+  }
+  const end = (ending: object): void => {
+    for (const socket of server.sockets()) {
+      socket.emit('session-ending', { message: 'told to', retryAfterMs: 0, ...ending });
+      socket.conn.close();
+    }
+  };
+
+  test('events that come twice, in the wrong order or not at all are shown once, in order, all of them', async () => {
+    start();
+    await connected();
+    const events = Array.from({ length: 20 }, () => server.publish('g', { lost: true }));
+    for (const index of [0, 0, 3, 2, 1, 0, 7, 6, 9, 19, 12, 12]) {
+      const event = events[index];
+      if (event) server.deliver(event);
+    }
+    await showing(...Array.from({ length: 20 }, (_, index) => index + 4));
+    expect(server.heard.map(({ event }) => event)).toContain('resume');
+    expect([server.count(EVENTS), client.stats().duplicates]).toEqual([0, expect.any(Number)]);
+  });
+
+  test('a lost last event in a quiet group is found by the head', async () => {
+    start();
+    await connected();
+    const lost = server.publish('g', { lost: true });
+    server.emit('group-head', { groupId: 'g', epoch: lost.epoch, seq: lost.seq });
+    await showing(4);
+  });
+
+  test('an event for others is stepped over', async () => {
+    start();
+    await connected();
+    const other = server.publish('g', { lost: true });
+    server.emit('group-head', { groupId: 'g', epoch: other.epoch, seq: other.seq, skipId: other.id });
+    server.publish('g');
+    await showing(5);
+    expect(server.heard.filter(({ event }) => event === 'resume')).toEqual([]);
+  });
+
+  test('every group is kept up to date, by numbers or strings, whatever is on screen', async () => {
+    server.addGroup('7', 1);
+    start();
+    await connected();
+    client.messages('g').subscribe(() => undefined);
+    server.publish('7');
+    await until('the event', () => seqs('7').length === 1);
+    expect(client.group(7).getSnapshot()).toMatchObject({ id: '7', unreadCount: 1, lastMessage: { content: '7 2' } });
+    expect(client.messages(7)).toBe(client.messages('7'));
+  });
+
+  test('numbers on the wire become strings', async () => {
+    server.addGroup('7', 1);
+    start();
+    await connected();
+    server.emit('new-message', { id: 99, groupId: 7, epoch: '1-a', seq: 2, senderId: 5, content: 'hi', createdAt: '' });
+    await until('the event', () => seqs('7').length === 1);
+    expect(shown[0]).toMatchObject({ id: '99', groupId: '7', senderId: '5' });
+  });
+
+  test('after a reconnect the relay’s log brings what was missed, and the API is not asked for anything', async () => {
+    start();
+    await connected();
+    const before = server.requests.length;
+    cut();
+    server.publish('g', { lost: true });
+    server.publish('g', { lost: true });
+    await showing(4, 5);
+    await connected();
+    expect(server.handshakes[1]?.positions).toEqual({ g: { epoch: '1-a', seq: 3 } });
+    expect(server.requests.slice(before)).toEqual([]);
+    expect(client.stats()).toMatchObject({ recovered: 2, live: 0, fetched: 0 });
+  });
+
+  test('a long absence from many groups is made up for in portions, by the relay alone', async () => {
+    const ids = Array.from({ length: 120 }, (_, index) => `many-${index}`);
+    for (const id of ids) server.addGroup(id);
+    start();
+    await connected();
+    const before = server.requests.length;
+    server.script.budget = 50;
+    cut();
+    for (let round = 0; round < 10; round += 1) for (const id of ids) server.publish(id, { lost: true });
+    await until('everything', () => shown.length === 1_200);
+    await connected();
+    for (const id of ids) expect(seqs(id)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    const asked = server.heard.filter(({ event }) => event === 'resume').map(({ payload }) => payload);
+    const sizes = asked.map((payload) => Object.keys((payload as { positions: object }).positions).length);
+    expect(Math.max(...sizes)).toBe(50);
+    expect(server.requests.slice(before)).toEqual([]);
+  });
+
+  test('a group that only the list names is joined when the list is read', async () => {
+    start();
+    await connected();
+    server.script.unnamed.add('found');
+    server.addGroup('found', 2);
+    await client.groups.refresh();
+    await until('the join', () => server.heard.some(({ event }) => event === 'join-group'));
+    server.publish('found');
+    await until('the event', () => seqs('found').length === 1);
+  });
+
+  test('with more groups than the relay allows it connects all the same', async () => {
+    server.script.refusals = [{ code: 'GROUP_LIMIT', message: 'too many', retryable: false }];
+    start();
+    await connected();
+    expect(server.handshakes.map(({ positions }) => positions !== undefined)).toEqual([true, false]);
+  });
+
+  test('a relay that cannot recover is helped out by the API', async () => {
+    server.script.recovers = false;
+    server.script.unknown.add('update-cursors');
+    start();
+    await connected();
+    cut();
+    server.publish('g', { lost: true });
+    await showing(4);
+    await connected();
+    server.publish('g', { lost: true });
+    server.publish('g');
+    await showing(4, 5, 6);
+    client.markRead('g');
+    await until('the read cursor', () => server.count('POST /api/messaging/groups/g/read') === 1);
+    expect(client.stats()).toMatchObject({ recovered: 0, missedFoundByPoll: 0 });
+    expect(server.heard.filter(({ event }) => event === 'resume').length).toBe(1);
+  });
+
+  test('a group that was started over is read again', async () => {
+    start();
+    await connected();
+    const view = client.messages('g');
+    view.subscribe(() => undefined);
+    await until('the messages', () => view.getSnapshot().messages.length === 3);
+    const resets: string[] = [];
+    client.on('reset', ({ groupId, position }) => resets.push(`${groupId} ${position.epoch} ${position.seq}`));
+    server.addGroup('g', 1, '2-b');
+    server.publish('g', { fields: { content: 'new times' } });
+    await until('the new messages', () => view.getSnapshot().messages.length === 2);
+    expect(view.getSnapshot().messages.map(({ content }) => content)).toEqual(['g 1', 'new times']);
+    server.publish('g');
+    await until('live again', () => view.getSnapshot().messages.length === 3);
+    expect(resets).toEqual(['g 2-b 2']);
+    expect(seqs()).toEqual([3]);
+    await until('the list', () => client.group('g').getSnapshot()?.position.epoch === '2-b');
+    expect(client.group('g').getSnapshot()?.position).toEqual({ epoch: '2-b', seq: 3 });
+  });
+
+  test('groups that the token does not name are joined by asking', async () => {
+    server.addGroup('far', 2);
+    server.script.unnamed.add('far');
+    server.script.recovers = false;
+    start();
+    await connected();
+    await until('the join', () => server.heard.some(({ event }) => event === 'join-group'));
+    server.publish('far');
+    await until('the event', () => seqs('far').length === 1);
+  });
+
+  test('a group that is new appears, one that is left goes', async () => {
+    start();
+    await connected();
+    const left: string[] = [];
+    client.on('left', ({ groupId }) => left.push(groupId));
+    server.addGroup('n', 1);
+    for (const socket of server.sockets()) await socket.join('n');
+    server.emit('joined-groups', { groups: [{ groupId: 'n', position: { epoch: '1-a', seq: 1 } }] });
+    server.publish('n');
+    await until('the group', () => client.group('n').getSnapshot() !== undefined);
+    expect(seqs('n')).toEqual([2]);
+    server.groups.delete('n');
+    server.emit('left-groups', { groups: ['n'], reason: 'member-removed' });
+    await until('gone', () => left.includes('n'));
+    expect(client.group('n').getSnapshot()).toBeUndefined();
+  });
+
+  test('an own message is shown once, whichever tells first that it is saved', async () => {
+    start();
+    await connected();
+    const view = client.messages('g');
+    view.subscribe(() => undefined);
+    await until('the messages', () => view.getSnapshot().status === 'ready');
+    // The event comes although the answer never does.
+    server.script.apiFailures = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const { saved, clientMessageId } = client.send('g', 'mine');
+    const fields = { content: 'mine', senderId: 'somebody else entirely', clientMessageId };
+    server.publish('g', { fields });
+    expect(await saved).toMatchObject({ content: 'mine', seq: 4 });
+    server.script.apiFailures = [];
+    const seen = new Set<number>();
+    view.subscribe(() => {
+      seen.add(view.getSnapshot().messages.filter(({ content }) => content === 'second').length);
+    });
+    const second = client.send('g', 'second');
+    const { seq } = await second.saved;
+    const event = server.groups.get('g')?.events[seq - 1];
+    if (event) server.deliver(event);
+    await until('the event', () => shown.some(({ content }) => content === 'second'));
+    const third = client.send('g', 'second');
+    server.script.apiFailures = [0];
+    server.publish('g', { fields: { content: 'second', clientMessageId: third.clientMessageId } });
+    await third.saved;
+    // At no moment twice, or not at all.
+    expect([...seen].toSorted()).toEqual([1, 2]);
+    expect(
+      view
+        .getSnapshot()
+        .messages.slice(3)
+        .map(({ content, status }) => [content, status]),
+    ).toEqual([
+      ['mine', 'sent'],
+      ['second', 'sent'],
+      ['second', 'sent'],
+    ]);
+  });
+
+  test('what was read in part is counted by the API', async () => {
+    start();
+    await connected();
+    client.markRead('g', 2);
+    await until('the question', () => server.count('POST /api/messaging/groups/g/read') === 1);
+    client.markRead('g', 3);
+    await until('the report', () => server.heard.some(({ event }) => event === 'update-cursors'));
+    expect(server.heard.find(({ event }) => event === 'update-cursors')?.payload).toEqual({
+      cursors: { g: { read: 3 } },
+    });
+  });
+
+  test('told to stop, it stops, with the reason; and starts again when told to', async () => {
+    start();
+    await connected();
+    end({ code: 'TOKEN_REVOKED', next: 'stop' });
+    await until('the end', () => state() === 'ended');
+    expect(reason()).toBe('TOKEN_REVOKED');
+    expect(server.handshakes.length).toBe(1);
+    client.connect();
+    await connected();
+  });
+
+  test('told to come back, it comes back with the token it has', async () => {
+    start();
+    await connected();
+    end({ code: 'SERVER_DRAINING', next: 'reconnect' });
+    await until('the second handshake', () => server.handshakes.length === 2);
+    await connected();
+    expect(server.count(TOKEN)).toBe(1);
+    end({ code: 'TOKEN_EXPIRED', next: 'reconnect' });
+    await until('the third handshake', () => server.handshakes.length === 3);
+    expect(server.count(TOKEN)).toBe(2);
+  });
+
+  test('told when to come back, it does not come earlier', async () => {
+    start();
+    await connected();
+    const before = performance.now();
+    end({ code: 'SERVER_DRAINING', next: 'reconnect', retryAfterMs: 300 });
+    await until('the second handshake', () => server.handshakes.length === 2);
+    expect(performance.now() - before).toBeGreaterThanOrEqual(295);
+  });
+
+  test('told to refresh its token, it does, and stays connected', async () => {
+    start();
+    await connected();
+    server.emit('session-ending', { code: 'TOKEN_EXPIRED', message: 'soon', next: 'refresh-token', retryAfterMs: 0 });
+    await until('the refresh', () => server.heard.some(({ event }) => event === 'refresh-token'));
+    expect([server.handshakes.length, server.count(TOKEN), state()]).toEqual([1, 2, 'connected']);
+  });
+
+  test('a token is refreshed before it expires', async () => {
+    server.script.tokenSeconds = 2;
+    start();
+    await connected();
+    await until('two refreshes', () => server.heard.filter(({ event }) => event === 'refresh-token').length === 2);
+    expect(server.handshakes.length).toBe(1);
+  });
+
+  test('refused for its token, it gets another one at once; refused again, it waits or ends', async () => {
+    server.script.refusals = [{ code: 'TOKEN_EXPIRED', message: 'old', retryable: false }];
+    start({ reconnectMinMs: 60_000, reconnectMaxMs: 60_000 });
+    await connected();
+    expect([server.handshakes.length, server.count(TOKEN)]).toEqual([2, 2]);
+    expect(server.handshakes[0]?.token).not.toBe(server.handshakes[1]?.token);
+    client.close();
+    const revoked = { code: 'TOKEN_REVOKED', message: 'gone', retryable: false };
+    server.script.refusals = [revoked, revoked];
+    start();
+    await until('the end', () => state() === 'ended');
+    expect(reason()).toBe('TOKEN_REVOKED');
+  });
+
+  test('refused for a reason that passes, it tries again until it is let in', async () => {
+    server.script.refusals = ['SERVER_DRAINING', 'TOO_MANY_CONNECTIONS', 'INTERNAL', 'GROUP_LIMIT', 'RATE_LIMITED'].map(
+      (code) => ({ code, message: code, retryable: code !== 'GROUP_LIMIT' }),
+    );
+    start();
+    await connected();
+    expect([server.handshakes.length, server.count(TOKEN), reason()]).toEqual([6, 1, undefined]);
+  });
+
+  test('where its positions are not understood, it comes without them', async () => {
+    server.script.refusals = [{ code: 'INVALID_PAYLOAD', message: 'positions?', retryable: false }];
+    start();
+    await connected();
+    expect(server.handshakes.map(({ positions }) => positions !== undefined)).toEqual([true, false]);
+  });
+
+  test('when the API does not take the user’s token, another one is asked for once; then it ends', async () => {
+    let asked = 0;
+    server.script.apiFailures = [401, 401];
+    start({
+      getToken() {
+        asked += 1;
+        return `token ${asked}`;
+      },
+    });
+    await connected();
+    expect(asked).toBe(2);
+    client.close();
+    server.script.apiFailures = Array.from({ length: 10 }, () => 401);
+    start();
+    await until('the end', () => state() === 'ended');
+    expect(reason()).toBe('TOKEN_EXPIRED');
+  });
+
+  test('nobody logged in is an end too', async () => {
+    start({ getToken: () => null });
+    await until('the end', () => state() === 'ended');
+    expect(reason()).toBe('TOKEN_MISSING');
+  });
+
+  test('where a proxy swallows WebSockets, long-polling carries the events', async () => {
+    server.script.relay = 'swallows websockets';
+    start({ connectTimeoutMs: 250 });
+    await connected();
+    server.publish('g');
+    await showing(4);
+  });
+
+  test('where nothing gets through to the relay, the API is polled; listeners hear only of news', async () => {
+    server.script.relay = 'refuses';
+    start({ pollAfterMs: 20, pollIntervalMs: 30 });
+    const view = client.messages('g');
+    let calls = 0;
+    view.subscribe(() => undefined);
+    await until('polling', () => state() === 'degraded-polling');
+    await until('the messages', () => view.getSnapshot().status === 'ready');
+    client.groups.subscribe(() => {
+      calls += 1;
+    });
+    const polls = server.count('GET /api/messaging/groups');
+    await until('five polls', () => server.count('GET /api/messaging/groups') >= polls + 5);
+    expect([calls, server.count(EVENTS)]).toEqual([0, 0]);
+    server.publish('g');
+    server.publish('g');
+    await showing(4, 5);
+    expect(
+      view
+        .getSnapshot()
+        .messages.map(({ content }) => content)
+        .slice(-2),
+    ).toEqual(['g 4', 'g 5']);
+    expect(client.stats()).toMatchObject({ missedFoundByPoll: 2, live: 0 });
+    const { saved } = client.send('g', 'sent while polling');
+    expect(await saved).toMatchObject({ seq: 6 });
+    server.script.relay = 'up';
+    await connected();
+    const after = server.count('GET /api/messaging/groups');
+    server.publish('g');
+    await until('live', () => client.stats().live > 0);
+    expect(seqs()).toEqual([4, 5, 6, 7]);
+    expect(server.count('GET /api/messaging/groups')).toBe(after);
+  });
+
+  test('an API that is away for a moment is asked again, and nothing is shown twice', async () => {
+    server.script.apiFailures = [503, 0, 500];
+    start();
+    await connected();
+    server.script.apiFailures = [500, 0];
+    const view = client.messages('g');
+    view.subscribe(() => undefined);
+    const { saved } = client.send('g', 'mine');
+    await saved;
+    await until('the messages', () => view.getSnapshot().status === 'ready' || (void view.reload(), false));
+    await until('mine', () => view.getSnapshot().messages.at(-1)?.status === 'sent');
+    expect(server.groups.get('g')?.events.filter((event) => event['content'] === 'mine')).toHaveLength(1);
+    expect(view.getSnapshot().messages.filter(({ content }) => content === 'mine')).toHaveLength(1);
+  });
+
+  test('cursors are reported in batches', async () => {
+    start();
+    await connected();
+    for (let n = 0; n < 10; n += 1) server.publish('g');
+    client.markRead('g', 2);
+    await until('the last report', () =>
+      server.heard.some(({ event, payload }) => {
+        const { cursors } = payload as { cursors?: Record<string, { applied?: number }> };
+        return event === 'update-cursors' && cursors?.['g']?.applied === 13;
+      }),
+    );
+    expect(server.heard.filter(({ event }) => event === 'update-cursors').length).toBeLessThanOrEqual(4);
+  });
+
+  test('closed, it leaves nothing: no timer, no connection, no listener', async () => {
+    const { clock, timers } = countingClock();
+    const heard = { added: 0, removed: 0 };
+    const eventTarget = new EventTarget();
+    const { addEventListener, removeEventListener } = eventTarget;
+    eventTarget.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+      heard.added += 1;
+      addEventListener.apply(eventTarget, args);
+    };
+    eventTarget.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
+      heard.removed += 1;
+      removeEventListener.apply(eventTarget, args);
+    };
+    start({ clock, eventTarget, cursorIntervalMs: 60_000 });
+    await connected();
+    for (let round = 0; round < 10_000; round += 1) {
+      const stops = [
+        client.connection.subscribe(() => undefined),
+        client.groups.subscribe(() => undefined),
+        client.unread.subscribe(() => undefined),
+        client.group('g').subscribe(() => undefined),
+        client.group(`other-${round}`).onEvent(() => undefined),
+        client.messages('g').subscribe(() => undefined),
+        client.on('event', () => undefined),
+      ];
+      for (const stop of stops) stop();
+    }
+    expect(server.count('GET /api/messaging/groups/g/messages')).toBeLessThanOrEqual(1);
+    server.publish('g');
+    await showing(4);
+    cut();
+    server.publish('g', { lost: true });
+    const waiting = client.send('g', 'never').saved;
+    client.close();
+    await expect(waiting).rejects.toMatchObject({ code: 'CLOSED' });
+    await until('no connection', () => server.sockets().length === 0);
+    expect([state(), reason(), heard.added - heard.removed]).toEqual(['ended', 'CLOSED', 0]);
+    await until('no timers', () => timers.size === 0);
+    expect(() => client.connect()).toThrow('closed');
+    expect(log.lines).toEqual([]);
+  });
+
+  test('closed in the middle of everything, it leaves nothing either', async () => {
+    const { clock, timers } = countingClock();
+    server.script.recovers = false;
+    start({ clock, random: () => 1, cursorIntervalMs: 60_000 });
+    await connected();
+    server.script.apiFailures = Array.from({ length: 50 }, () => 503);
+    server.publish('g', { lost: true });
+    server.publish('g');
+    const waiting = client.send('g', 'never').saved;
+    await Promise.all([
+      client.groups.refresh(),
+      until('a question', () => server.count(EVENTS) > 0),
+      until('an attempt', () => server.count('POST /api/messaging/groups/g/messages') > 0),
+    ]);
+    server.script.apiFailures = [-1];
+    const before = server.requests.length;
+    client.messages('g').subscribe(() => undefined);
+    await until('a question without an answer', () => server.requests.length > before);
+    client.close();
+    await expect(waiting).rejects.toMatchObject({ code: 'CLOSED' });
+    await until('no timers', () => timers.size === 0, 300);
+    await until('no connection', () => server.sockets().length === 0);
+  });
+});
