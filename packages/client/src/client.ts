@@ -119,13 +119,14 @@ export function createClient(options: ClientOptions): GroupcastClient {
     topics.left.emit({ groupId });
   }
 
+  function open(groupId: string, position: Position): void {
+    views.get(groupId)?.startsAt(position);
+    deliver(groupId, inbox.open(groupId, position), 'live');
+  }
+
   function begin(groupId: string, position: Position): void {
-    if (inbox.lagOf(groupId) === 'unopened') {
-      deliver(groupId, inbox.open(groupId, position), 'live');
-      // It was open before, and the group was left in between.
-      const view = views.get(groupId);
-      if (view && view.getSnapshot().status !== 'idle') void view.reload();
-    } else inbox.head(groupId, position);
+    if (inbox.lagOf(groupId) === 'unopened') open(groupId, position);
+    else inbox.head(groupId, position);
     catchUp.check(groupId, connection.link ? undefined : 'now');
   }
 
@@ -195,6 +196,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     link: () => connection.link,
     isPolling: () => connection.getSnapshot().state === 'degraded-polling',
     holdMs,
+    open,
     deliver: (groupId, due, live) => deliver(groupId, due, live ? 'live' : 'recovered'),
     check: catchUp.check,
     force: catchUp.force,

@@ -20,6 +20,8 @@ interface Entry {
 export interface MessageList {
   /** The same array until something has changed. */
   readonly messages: readonly SentMessage[];
+  /** Where the newest page was read; `undefined` before there is one. */
+  readonly asOf: Position | undefined;
   /** Starts over from the newest page. */
   replace: (page: readonly Message[], position: Position) => void;
   addEarlier: (page: readonly Message[], position: Position) => void;
@@ -78,6 +80,9 @@ export function createMessageList(keyOf: (message: Message) => string): MessageL
   return {
     get messages() {
       return messages();
+    },
+    get asOf() {
+      return asOf;
     },
     replace(page, position) {
       // Rows that look the same stay the same objects.

@@ -1,9 +1,10 @@
-import type { GroupEvent, Message } from '@groupcast/shared';
+import type { GroupEvent, Message, Position } from '@groupcast/shared';
 import type { Api } from './api.ts';
 import { coalesce } from './coalesce.ts';
 import { type ClientError, toClientError } from './errors.ts';
 import { createMessageList, type SentMessage } from './message-list.ts';
 import type { PendingMessage } from './outgoing.ts';
+import { compareGenerations } from './positions.ts';
 import { createRecording } from './recording.ts';
 import { createStore, type OnListenerError, type Readable } from './store.ts';
 
@@ -32,6 +33,8 @@ export interface MessagesHandle extends Readable<MessagesSnapshot> {
 export interface MessageView extends MessagesHandle {
   readonly observed: boolean;
   apply: (events: readonly GroupEvent[]) => void;
+  /** The group's events come from `position` on: a page from before that is read again. */
+  startsAt: (position: Position) => void;
   /** Whatever `work` does to the view is one change for those who look at it. */
   update: (work: () => void) => void;
   /** The messages on their way have changed. */
@@ -58,6 +61,7 @@ export function createMessageView(deps: {
   );
   let observers = 0;
   let updating = false;
+  let startsAt: Position | undefined;
   let shown: { saved: readonly SentMessage[]; pending: readonly PendingMessage[] } | undefined;
 
   function publish(patch: Partial<Omit<MessagesSnapshot, 'messages'>> = {}): void {
@@ -82,11 +86,22 @@ export function createMessageView(deps: {
       list.replace(messages, position);
       list.apply(recorded.stop());
       publish({ status: 'ready', hasEarlier: isFull(messages), error: null });
+      renewIfOld();
     } catch (cause) {
       recorded.stop();
       publish({ status: status === 'ready' ? 'ready' : 'failed', error: toClientError(cause) });
     }
   });
+
+  /** What happened between the page and where events begin, nobody would bring. Once: an API that knows no better is believed. */
+  function renewIfOld(): void {
+    const { asOf } = list;
+    const from = startsAt;
+    startsAt = undefined;
+    if (!from || !asOf) return;
+    const generation = compareGenerations(asOf.epoch, from.epoch);
+    if (generation < 0 || (asOf.epoch === from.epoch && asOf.seq < from.seq)) void reload();
+  }
 
   function isFull(page: readonly Message[]): boolean {
     return page.length >= pageSize && (page[0]?.seq ?? 0) > 1;
@@ -146,6 +161,10 @@ export function createMessageView(deps: {
       list.apply(events);
       publish();
       release();
+    },
+    startsAt(position) {
+      startsAt = position;
+      if (store.getSnapshot().status === 'ready') renewIfOld();
     },
     update(work) {
       updating = true;

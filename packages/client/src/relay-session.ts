@@ -18,6 +18,8 @@ export interface RelaySessionDeps {
   /** While the API stands in for the relay, it is asked at once; otherwise the relay is waited for. */
   isPolling: () => boolean;
   holdMs: number;
+  /** The first word on where a group stands. */
+  open: (groupId: string, position: Position) => void;
   /** Inbox calls hand what is due to this. */
   deliver: (groupId: string, due: ReturnType<Inbox['receive']>, live: boolean) => void;
   /** Something about the group was heard: look whether it is behind. */
@@ -97,7 +99,7 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
   /** Where the relay says that a group stands, without its events; `null` where it does not know. */
   function standing(groupId: string, position: Position | undefined): void {
     if (inbox.lagOf(groupId) === 'unopened') {
-      if (position) deps.deliver(groupId, inbox.open(groupId, position), true);
+      if (position) deps.open(groupId, position);
       deps.onUnclear();
     } else if (position) inbox.head(groupId, position);
     // Without a log the relay cannot tell what was missed; only the API can.

@@ -109,6 +109,32 @@ describe('messages of a group', () => {
     expect(shown()).toEqual(['m1']);
   });
 
+  test('a page from before the group’s events begin is read once more, and one that is not is not', async () => {
+    const { server, view, questions, shown } = setUp(3);
+    view.subscribe(() => undefined);
+    await questions[0]?.answer();
+    view.startsAt({ epoch: '1-a', seq: 3 });
+    expect(questions.length).toBe(1);
+    server.push(message(4));
+    view.startsAt({ epoch: '1-a', seq: 4 });
+    view.startsAt({ epoch: '1-a', seq: 5 });
+    await questions[1]?.answer();
+    expect(shown()).toEqual(['m2', 'm3', 'm4']);
+    // An API that knows no better is believed.
+    await questions[2]?.answer();
+    expect(questions.length).toBe(3);
+  });
+
+  test('a page that was on its way when the events began is looked at when it comes', async () => {
+    const { server, view, questions, shown } = setUp(3);
+    view.subscribe(() => undefined);
+    server.push(message(4));
+    view.startsAt({ epoch: '1-a', seq: 4 });
+    await questions[0]?.answer();
+    await questions[1]?.answer();
+    expect([shown(), questions.length]).toEqual([['m2', 'm3', 'm4'], 2]);
+  });
+
   test('own messages on their way come last; nothing new tells nobody', async () => {
     const { view, questions, shown, setPending } = setUp(1);
     let calls = 0;

@@ -1,0 +1,138 @@
+import {
+  type InfiniteData,
+  type UseInfiniteQueryResult,
+  type UseMutationResult,
+  type UseQueryResult,
+  useInfiniteQuery,
+  useMutation,
+  useQuery,
+} from '@tanstack/react-query';
+import { useEffect, useMemo, useRef, useSyncExternalStore } from 'react';
+import type {
+  ClientError,
+  ConnectionSnapshot,
+  GroupcastClient,
+  GroupEvent,
+  GroupId,
+  GroupSummary,
+  Message,
+  Readable,
+  SendInput,
+  ViewMessage,
+} from '../index.ts';
+import { type MessagePage, type MessagePages } from './message-pages.ts';
+import { useGroupcastContext } from './provider.tsx';
+import { groupcastKeys } from './query-keys.ts';
+import { QUERY_DEFAULTS } from './query-mirror.ts';
+
+/** The client of the provider above: for everything that is not a hook. */
+export function useGroupcast(): GroupcastClient {
+  return useGroupcastContext().client;
+}
+
+function useReadable<T>({ subscribe, getSnapshot }: Readable<T>): T {
+  return useSyncExternalStore(subscribe, getSnapshot, getSnapshot);
+}
+
+/** The connection's state and, while it is not connected, why. */
+export function useConnection(): ConnectionSnapshot {
+  return useReadable(useGroupcast().connection);
+}
+
+/** The user's groups, most recently active first. Every event of every group keeps it current. */
+export function useGroups(): UseQueryResult<readonly GroupSummary[], ClientError> {
+  const { client, mirror } = useGroupcastContext();
+  return useQuery<readonly GroupSummary[], ClientError>({
+    ...QUERY_DEFAULTS,
+    queryKey: groupcastKeys.groups(client),
+    queryFn: mirror.readGroups,
+    initialData: mirror.knownGroups,
+  });
+}
+
+/** One group of the list; `undefined` while it is not known, or not the user's. */
+export function useGroup(groupId: GroupId): GroupSummary | undefined {
+  const client = useGroupcast();
+  return useReadable(useMemo(() => client.group(groupId), [client, groupId]));
+}
+
+/** Unread messages: of one group, or of all of them together. */
+export function useUnread(groupId?: GroupId): number {
+  const client = useGroupcast();
+  return useReadable(
+    useMemo(() => {
+      if (groupId === undefined) return client.unread;
+      const { subscribe, getSnapshot } = client.group(groupId);
+      return { subscribe, getSnapshot: () => getSnapshot()?.unreadCount ?? 0 };
+    }, [client, groupId]),
+  );
+}
+
+export interface MessagesData extends InfiniteData<MessagePage, number | null> {
+  /** All pages as one list, oldest first; own messages that are on their way come last. */
+  messages: readonly ViewMessage[];
+}
+
+/**
+ * A group's messages, by `seq`, the newest page first. `fetchNextPage()` puts the next older page in front, while there is one
+ * (`hasNextPage`). What is said in the group is there at once, own messages even before they are saved.
+ */
+export function useMessages(groupId: GroupId): UseInfiniteQueryResult<MessagesData, ClientError> {
+  const { client, mirror } = useGroupcastContext();
+  const queryKey = groupcastKeys.messages(client, groupId);
+  const [, , , id] = queryKey;
+  return useInfiniteQuery<MessagePage, ClientError, MessagesData, typeof queryKey, number | null>({
+    ...QUERY_DEFAULTS,
+    queryKey,
+    queryFn: ({ pageParam }) => mirror.readMessages(id, pageParam),
+    initialData: () => mirror.knownMessages(id),
+    initialPageParam: null,
+    getNextPageParam: ({ before }) => before,
+    select: withMessages,
+  });
+}
+
+function withMessages({ pages, pageParams }: MessagePages): MessagesData {
+  return { pages, pageParams, messages: pages.toReversed().flatMap((page) => page.messages) };
+}
+
+/**
+ * Sends to a group. The message is shown at once as `sending`; the mutation succeeds when it is saved, which the client sees to
+ * across reconnects, and fails when the client gives up. Then its row is `failed`, and `retry` or `discard` of the client goes on from there.
+ */
+export function useSendMessage(groupId: GroupId): UseMutationResult<Message, ClientError, string | SendInput> {
+  const client = useGroupcast();
+  return useMutation<Message, ClientError, string | SendInput>({
+    mutationFn: async (message) => client.send(groupId, message).saved,
+    networkMode: 'always',
+    retry: false,
+  });
+}
+
+/** Calls `listener` with each event of the group, once and in order, while mounted. It may be another function every time. */
+export function useGroupEvents(groupId: GroupId, listener: (event: GroupEvent) => void): void {
+  const client = useGroupcast();
+  const latest = useRef(listener);
+  useEffect(() => {
+    latest.current = listener;
+  });
+  useEffect(() => client.group(groupId).onEvent((event) => latest.current(event)), [client, groupId]);
+}
+
+/**
+ * While `isReading` and the page is visible, whatever is said in the group counts as read. Say `false` while the newest message is
+ * out of sight.
+ */
+export function useMarkRead(groupId: GroupId, isReading = true): void {
+  const client = useGroupcast();
+  const unread = useUnread(groupId);
+  useEffect(() => {
+    if (!isReading || unread === 0) return undefined;
+    const mark = (): void => {
+      if (document.visibilityState === 'visible') client.markRead(groupId);
+    };
+    mark();
+    document.addEventListener('visibilitychange', mark);
+    return () => document.removeEventListener('visibilitychange', mark);
+  }, [client, groupId, isReading, unread]);
+}

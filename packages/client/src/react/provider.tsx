@@ -1,0 +1,42 @@
+import { QueryClient, QueryClientContext, QueryClientProvider } from '@tanstack/react-query';
+import { createContext, type ReactNode, useContext, useLayoutEffect, useMemo, useState } from 'react';
+import type { GroupcastClient } from '../index.ts';
+import { createQueryMirror, type QueryMirror } from './query-mirror.ts';
+
+interface Groupcast {
+  client: GroupcastClient;
+  queries: QueryClient;
+  mirror: QueryMirror;
+}
+
+const GroupcastContext = createContext<Groupcast | null>(null);
+
+export interface GroupcastProviderProps {
+  /** Whoever made it closes it: the provider does not, so that it may be mounted again. */
+  client: GroupcastClient;
+  children?: ReactNode;
+}
+
+/**
+ * Gives the hooks below it a client. The query cache is the application's, if there is a `QueryClientProvider` above, else one
+ * of its own.
+ */
+export function GroupcastProvider({ client, children }: GroupcastProviderProps) {
+  const outer = useContext(QueryClientContext);
+  const [own] = useState(() => outer ?? new QueryClient());
+  const queries = outer ?? own;
+  const groupcast = useMemo(() => ({ client, queries, mirror: createQueryMirror(client, queries) }), [client, queries]);
+  // Before the effects in which queries below begin to fetch.
+  useLayoutEffect(() => groupcast.mirror.start(), [groupcast]);
+  return (
+    <GroupcastContext.Provider value={groupcast}>
+      {outer ? children : <QueryClientProvider client={queries}>{children}</QueryClientProvider>}
+    </GroupcastContext.Provider>
+  );
+}
+
+export function useGroupcastContext(): Groupcast {
+  const groupcast = useContext(GroupcastContext);
+  if (!groupcast) throw new Error('unable to use Groupcast here; there is no GroupcastProvider above this component');
+  return groupcast;
+}
