@@ -1,90 +1,66 @@
 import { mkdir } from 'node:fs/promises';
-import { startSystem } from '@groupcast/testing';
-import { type Browser, chromium, type Locator, type Page } from 'playwright-core';
+import { startSystem, tokenFor } from '@groupcast/testing';
+import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-
-const SCREENSHOT = 'docs/demo.png';
-const WINDOW = { width: 760, height: 720 };
+import {
+  accessibilityProblems,
+  type ChatBrowser,
+  connected,
+  countLoads,
+  createGroup,
+  expectMessages,
+  groupRow,
+  messages,
+  openGroup,
+  PHONE,
+  say,
+  startChatBrowser,
+  WINDOW,
+} from './chat-browser.ts';
 
 let system: Awaited<ReturnType<typeof startSystem>>;
-let browser: Browser;
-/** What the pages complained about: script errors, blocked styles, failed requests. */
-const complaints: string[] = [];
+let browser: ChatBrowser;
 
 beforeAll(async () => {
-  system = await startSystem();
-  browser = await chromium.launch({
-    executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
-  });
+  [system, browser] = await Promise.all([startSystem(), startChatBrowser()]);
 });
-
 afterEach(async () => {
-  await Promise.all(browser.contexts().map((context) => context.close()));
+  await browser.closePages();
+  browser.complaints.length = 0;
 });
-
 afterAll(async () => {
   await browser?.close();
   await system?.stop();
 });
 
-/** A browser of one's own: nothing is shared between two people, not even storage. */
-async function openPage(address: string): Promise<Page> {
-  const context = await browser.newContext({ viewport: WINDOW });
-  const page = await context.newPage();
-  page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(message.text());
-  });
-  await page.goto(address);
-  return page;
-}
-
-async function logIn(name: string): Promise<Page> {
-  const page = await openPage(system.apiUrl);
-  await page.getByRole('textbox', { name: 'Your name' }).fill(name);
-  await page.getByRole('button', { name: 'Log in' }).click();
+async function logIn(name: string, options: Parameters<ChatBrowser['open']>[1] = {}): Promise<Page> {
+  const page = await browser.open(`${system.apiUrl}/?user=${name}`, options);
   await connected(page);
   return page;
 }
 
-async function connected(page: Page): Promise<void> {
-  await page.getByRole('status').filter({ hasText: 'Connected' }).waitFor();
-}
-
-function groupRow(page: Page, name: string): Locator {
-  return page.getByRole('navigation', { name: 'Groups' }).getByRole('button').filter({ hasText: name });
-}
-
-async function openGroup(page: Page, name: string): Promise<void> {
-  await groupRow(page, name).click();
-  await page.getByRole('heading', { name, level: 1 }).waitFor();
-}
-
-async function say(page: Page, text: string): Promise<void> {
-  const input = page.getByRole('textbox', { name: 'Message' });
-  await input.fill(text);
-  await page.getByRole('button', { name: 'Send' }).click();
-}
-
-/** Waits until exactly these messages are on screen, each once and in this order. */
-async function expectMessages(page: Page, texts: string[]): Promise<void> {
-  const contents = page.getByRole('log', { name: 'Messages' }).locator('.content');
-  await expect.poll(() => contents.allTextContents(), { timeout: 10_000 }).toEqual(texts);
-}
-
-/** How often the page has been loaded since this call. */
-function countLoads(page: Page): () => number {
-  let loads = 0;
-  page.on('load', () => {
-    loads += 1;
+async function callAs<T>(user: string, path: string, body: object): Promise<T> {
+  const response = await fetch(`${system.apiUrl}/api/messaging/groups${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${await tokenFor(`demo:${user}`)}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
   });
-  return () => loads;
+  expect(response.status).toBe(201);
+  return (await response.json()) as T;
 }
+
+/** A group of Alice and Bob, with `count` messages by Bob. */
+async function groupWith(name: string, count: number): Promise<string> {
+  const { group } = await callAs<{ group: { id: string } }>('bob', '', { name, memberIds: ['demo:alice'] });
+  for (let n = 1; n <= count; n += 1) await callAs('bob', `/${group.id}/messages`, { content: `${name} ${n}` });
+  return group.id;
+}
+const numbered = (name: string, from: number, to: number): string[] =>
+  Array.from({ length: to - from + 1 }, (_, index) => `${name} ${from + index}`);
 
 test('Alice and Bob read each other live, once and in order, without a reload', async () => {
-  const alice = await logIn('Alice');
-  const bob = await logIn('Bob');
+  const alice = await logIn('alice');
+  const bob = await logIn('bob');
   const loads = [countLoads(alice), countLoads(bob)];
   await openGroup(alice, 'Lobby');
   await openGroup(bob, 'Lobby');
@@ -98,13 +74,8 @@ test('Alice and Bob read each other live, once and in order, without a reload', 
   // What Alice sees came after everything before it, so a second copy would be on screen by now.
   await expectMessages(bob, all);
 
-  await alice.getByRole('button', { name: 'New group' }).click();
-  await alice.getByRole('textbox', { name: 'Group name' }).fill('Lunch');
-  await alice.getByRole('textbox', { name: 'Members' }).fill('Bob');
-  await alice.getByRole('button', { name: 'Create group' }).click();
-  await alice.getByRole('heading', { name: 'Lunch', level: 1 }).waitFor();
+  await createGroup(alice, 'Lunch', 'Bob');
   await groupRow(bob, 'Lunch').waitFor();
-
   // Bob is still in the Lobby: the message counts there, and is there when he opens the group.
   await say(alice, 'Pizza at twelve?');
   await groupRow(bob, 'Lunch').filter({ hasText: '1 unread' }).filter({ hasText: 'Pizza at twelve?' }).waitFor();
@@ -115,28 +86,151 @@ test('Alice and Bob read each other live, once and in order, without a reload', 
   await groupRow(bob, 'Lunch').filter({ hasNotText: 'unread' }).waitFor();
 
   expect(loads.map((count) => count())).toEqual([0, 0]);
-  expect(complaints).toEqual([]);
-  if (process.env['SCREENSHOT']) await saveScreenshot([alice, bob]);
+  expect(browser.complaints).toEqual([]);
+  if (process.env['SCREENSHOT']) await saveScreenshots(alice, bob);
 });
 
-test('a window opened with ?user= is that person at once, and still is after a reload', async () => {
-  const page = await openPage(`${system.apiUrl}/?user=carol`);
-  await connected(page);
+test('a window is whoever logs in, or whom ?user= names at once, and still is after a reload', async () => {
+  const page = await browser.open(system.apiUrl);
+  await page.getByRole('textbox', { name: 'Your name' }).fill('Dora');
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.getByText('Dora', { exact: true }).waitFor();
+  await page.goto(`${system.apiUrl}/?user=carol`);
   await page.getByText('Carol', { exact: true }).waitFor();
+  await connected(page);
   await page.reload();
   await connected(page);
   await page.getByText('Carol', { exact: true }).waitFor();
   await page.getByRole('button', { name: 'Log out' }).click();
   await page.getByRole('textbox', { name: 'Your name' }).waitFor();
-  expect(complaints).toEqual([]);
+  expect(browser.complaints).toEqual([]);
 });
 
-/** Both windows in the Lobby side by side, as one picture. */
-async function saveScreenshot(pages: Page[]): Promise<void> {
-  for (const page of pages) await openGroup(page, 'Lobby');
-  const shots = await Promise.all(pages.map((page) => page.screenshot()));
-  const context = await browser.newContext({ viewport: { width: WINDOW.width * 2 + 72, height: WINDOW.height + 48 } });
-  const frame = await context.newPage();
+test('a double click on send is one message, and so are two presses before the page is drawn again', async () => {
+  const alice = await logIn('alice');
+  const bob = await logIn('bob');
+  await createGroup(alice, 'Clicks', 'Bob');
+  await openGroup(bob, 'Clicks');
+  const send = alice.getByRole('button', { name: 'Send' });
+
+  await alice.getByRole('textbox', { name: 'Message' }).fill('double');
+  await send.dblclick();
+  await alice.getByRole('textbox', { name: 'Message' }).fill('at once');
+  await send.evaluate((button: HTMLButtonElement) => {
+    button.click();
+    button.click();
+  });
+  await say(alice, 'last');
+  await expectMessages(alice, ['double', 'at once', 'last']);
+  await expectMessages(bob, ['double', 'at once', 'last']);
+});
+
+test('what was said in another group is there when one comes back to it, without a question', async () => {
+  const [near, far] = [await groupWith('Near', 3), await groupWith('Far', 3)];
+  const alice = await logIn('alice');
+  await openGroup(alice, 'Near');
+  await expectMessages(alice, numbered('Near', 1, 3));
+  await openGroup(alice, 'Far');
+  await expectMessages(alice, numbered('Far', 1, 3));
+  const questions: string[] = [];
+  alice.on('request', (request) => questions.push(request.url()));
+  for (const n of [4, 5]) await callAs('bob', `/${near}/messages`, { content: `Near ${n}` });
+  await groupRow(alice, 'Near').filter({ hasText: '2 unread' }).waitFor();
+  await openGroup(alice, 'Near');
+  await expectMessages(alice, numbered('Near', 1, 5));
+  await callAs('bob', `/${far}/messages`, { content: 'Far 4' });
+  await alice.goBack();
+  await expectMessages(alice, numbered('Far', 1, 4));
+  expect(questions.filter((url) => url.includes('/messages'))).toEqual([]);
+});
+
+test('older pages come in above what is read, which stays where it is; new messages below do not move it', async () => {
+  const id = await groupWith('Long', 120);
+  const alice = await logIn('alice');
+  await openGroup(alice, 'Long');
+  await expectMessages(alice, numbered('Long', 71, 120));
+  const log = alice.getByRole('log');
+  const isAtEnd = () => log.evaluate((e) => e.scrollHeight - e.scrollTop - e.clientHeight < 2);
+  await expect.poll(isAtEnd).toBe(true);
+
+  /** Scrolls to `text`, and says where it is then. */
+  const placeOf = async (text: string) => (await messages(alice).getByText(text, { exact: true }).boundingBox())?.y;
+  await log.evaluate((element) => element.scrollTo({ top: 200 }));
+  const before = await placeOf('Long 73');
+  await expectMessages(alice, numbered('Long', 21, 120));
+  expect(Math.abs(((await placeOf('Long 73')) ?? 0) - (before ?? 0))).toBeLessThan(3);
+
+  await callAs('bob', `/${id}/messages`, { content: 'Long 121' });
+  await alice.getByRole('button', { name: '1 new message' }).waitFor();
+  await groupRow(alice, 'Long').filter({ hasText: '1 unread' }).waitFor();
+  expect(Math.abs(((await placeOf('Long 73')) ?? 0) - (before ?? 0))).toBeLessThan(3);
+  await log.evaluate((element) => element.scrollTo({ top: 0 }));
+  await expectMessages(alice, numbered('Long', 1, 121));
+  await alice.getByRole('button', { name: '1 new message' }).click();
+  await groupRow(alice, 'Long').filter({ hasNotText: 'unread' }).waitFor();
+  await expect.poll(isAtEnd).toBe(true);
+  await callAs('bob', `/${id}/messages`, { content: 'Long 122' });
+  await expectMessages(alice, numbered('Long', 1, 122));
+  await expect.poll(isAtEnd).toBe(true);
+});
+
+test('a message that is refused says why, and can be discarded or tried again', async () => {
+  const alice = await logIn('alice');
+  await createGroup(alice, 'Refusals', 'Bob');
+  await say(alice, 'x'.repeat(70_000));
+  const failure = alice.getByRole('alert').filter({ hasText: 'Not sent' });
+  await failure.filter({ hasText: /70[0-9]{3} bytes/ }).waitFor();
+  await failure.getByRole('button', { name: 'Try again' }).click();
+  await failure.filter({ hasText: /70[0-9]{3} bytes/ }).waitFor();
+  await failure.getByRole('button', { name: 'Discard' }).click();
+  await say(alice, 'short');
+  await expectMessages(alice, ['short']);
+});
+
+test('by keyboard alone: to a group, into the composer, sent; in both colours nothing for axe to complain about', async () => {
+  await groupWith('Keys', 2);
+  await groupWith('Newer', 1);
+  const alice = await logIn('alice', { colorScheme: 'light' });
+  await groupRow(alice, 'Keys').focus();
+  await alice.keyboard.press('Enter');
+  await alice.getByRole('heading', { name: 'Keys', level: 1 }).waitFor();
+  await alice.keyboard.type('typed');
+  await alice.keyboard.press('Shift+Enter');
+  await alice.keyboard.type('on');
+  await alice.keyboard.press('Enter');
+  await expectMessages(alice, ['Keys 1', 'Keys 2', 'typed\non']);
+  await alice.getByRole('img', { name: 'Sent' }).waitFor();
+  expect(await accessibilityProblems(alice)).toEqual([]);
+  await alice.getByRole('button', { name: 'Use dark colours' }).click();
+  const background = () => alice.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  await expect.poll(background).toBe('rgb(17, 20, 19)');
+  expect(await accessibilityProblems(alice)).toEqual([]);
+});
+
+test('on a phone it is either the groups or a conversation, and back', async () => {
+  await groupWith('Pocket', 2);
+  const alice = await logIn('alice', { viewport: PHONE, hasTouch: true, isMobile: true });
+  await groupRow(alice, 'Pocket').click();
+  await expectMessages(alice, numbered('Pocket', 1, 2));
+  expect(await groupRow(alice, 'Pocket').isVisible()).toBe(false);
+  const overflow = () => alice.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  expect(await overflow()).toBeLessThanOrEqual(0);
+  await alice.getByRole('button', { name: 'Back to the groups' }).click();
+  await groupRow(alice, 'Pocket').waitFor();
+  expect(await overflow()).toBeLessThanOrEqual(0);
+  await alice.goBack();
+  await expectMessages(alice, numbered('Pocket', 1, 2));
+  expect(await accessibilityProblems(alice)).toEqual([]);
+});
+
+/** Both windows in the Lobby side by side; the same on a phone, and in dark. */
+async function saveScreenshots(alice: Page, bob: Page): Promise<void> {
+  await mkdir('docs/screens', { recursive: true });
+  for (const page of [alice, bob]) await openGroup(page, 'Lobby');
+  const shots = await Promise.all([alice, bob].map((page) => page.screenshot()));
+  const frame = await browser.open('about:blank', {
+    viewport: { width: WINDOW.width * 2 + 72, height: WINDOW.height + 48 },
+  });
   const images = shots.map((shot) => `<img alt="" src="data:image/png;base64,${shot.toString('base64')}">`);
   await frame.setContent(
     `<style>
@@ -144,6 +238,15 @@ async function saveScreenshot(pages: Page[]): Promise<void> {
       img { border-radius: 12px; box-shadow: 0 6px 24px #0003 }
     </style>${images.join('')}`,
   );
-  await mkdir('docs', { recursive: true });
-  await frame.screenshot({ path: SCREENSHOT });
+  await frame.screenshot({ path: 'docs/demo.png' });
+  const dark = await logIn('alice', { colorScheme: 'dark', viewport: { width: 1100, height: WINDOW.height } });
+  await openGroup(dark, 'Lobby');
+  await messages(dark).first().waitFor();
+  await dark.screenshot({ path: 'docs/screens/dark.png' });
+  const phone = await logIn('bob', { viewport: PHONE, deviceScaleFactor: 2 });
+  await groupRow(phone, 'Lobby').waitFor();
+  await phone.screenshot({ path: 'docs/screens/phone-groups.png' });
+  await openGroup(phone, 'Lobby');
+  await messages(phone).first().waitFor();
+  await phone.screenshot({ path: 'docs/screens/phone.png' });
 }

@@ -1,12 +1,15 @@
+import { GroupcastProvider } from '@groupcast/client/react';
 import { useSyncExternalStore } from 'react';
 import { Chat } from './components/chat.tsx';
 import { LoginForm } from './components/login-form.tsx';
-import type { Demo } from './demo.ts';
+import type { Session } from './session.ts';
 
-export function App({ demo }: { demo: Demo }) {
-  const state = useSyncExternalStore(demo.subscribe, demo.getState);
-  if (state.screen === 'chat') return <Chat session={state.session} onLogOut={demo.logOut} />;
-  const { name, busy, notice, error } = state;
-  // Keyed by the name it starts with: a login that has ended brings its own.
-  return <LoginForm key={name} initialName={name} busy={busy} notice={notice} error={error} onLogIn={demo.logIn} />;
+export function App({ session }: { session: Session }) {
+  const screen = useSyncExternalStore(session.subscribe, session.getScreen);
+  if (screen.name === 'login') return <LoginForm {...screen.form} onLogIn={session.logIn} />;
+  return (
+    <GroupcastProvider client={screen.client}>
+      <Chat me={screen.user.id} onLogOut={session.logOut} />
+    </GroupcastProvider>
+  );
 }

@@ -1,15 +1,15 @@
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { App } from './app.tsx';
-import { createDemo } from './demo.ts';
+import { createSession } from './session.ts';
 
 const root = document.querySelector('#root');
 if (!root) throw new Error('unable to start; the page has no #root');
 
-const demo = createDemo();
-void demo.start();
+const session = createSession();
+void session.start();
 createRoot(root).render(
   <StrictMode>
-    <App demo={demo} />
+    <App session={session} />
   </StrictMode>,
 );

@@ -38,3 +38,7 @@ export function parseNames(typed: string): string[] {
 export function someoneElse(userId: string): string {
   return SAMPLE_NAMES.find((name) => PREFIX + name !== userId) ?? 'alice';
 }
+
+export function groupName({ name, kind }: { name: string | null; kind: 'group' | 'direct' }): string {
+  return name ?? (kind === 'direct' ? 'Direct messages' : 'Unnamed group');
+}

@@ -1,9 +1,8 @@
-import { freePort, startRelayProcess, TEST_SECRETS, until } from '@groupcast/testing';
+import { freePort, startRelayProcess, startTcpProxy, TEST_SECRETS, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type Broadcaster, type BroadcasterOptions, type ConnectionState, createBroadcaster } from '../src/index.ts';
 import { listenIn, startRelayHere } from './relay-under-test.ts';
-import { startTcpProxy } from './tcp-proxy.ts';
 
 /** What to undo after a test, last first. */
 const cleanUps: (() => unknown)[] = [];

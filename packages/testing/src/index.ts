@@ -10,5 +10,6 @@ export {
   startSystem,
   TEST_SECRETS,
 } from './system.ts';
+export { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 export { tokenFor, tokenWith } from './tokens.ts';
 export { received, until } from './until.ts';

@@ -26,6 +26,8 @@ export interface RelayConfig {
   maxGroupsPerConnection: number;
   maxConnectionsPerUser: number;
   clientEventsPerSecond: number;
+  /** Engine.IO's heartbeat: a peer that has not answered `timeoutMs` after a ping is gone, and so is a relay that sent none. */
+  ping: { intervalMs: number; timeoutMs: number };
   /** How long a removal is remembered; claims older than this are confirmed with the API. */
   removalMemoryMs: number;
   drainMs: number;
@@ -63,6 +65,10 @@ export function readRelayConfig(source: Readonly<Record<string, string | undefin
     maxGroupsPerConnection: env.integer('MAX_GROUPS_PER_CONNECTION', 2_000, { min: 1, max: 100_000 }),
     maxConnectionsPerUser: env.integer('MAX_CONNECTIONS_PER_USER', 1_000, { min: 1, max: 1_000_000 }),
     clientEventsPerSecond: env.integer('CLIENT_EVENTS_PER_SECOND', 50, { min: 1, max: 100_000 }),
+    ping: {
+      intervalMs: env.integer('PING_INTERVAL_MS', 10_000, { min: 100, max: 300_000 }),
+      timeoutMs: env.integer('PING_TIMEOUT_MS', 5_000, { min: 100, max: 300_000 }),
+    },
     removalMemoryMs: env.integer('REMOVAL_MEMORY_SECONDS', 86_400, { min: 600, max: 31_536_000 }) * 1_000,
     drainMs: env.integer('SHUTDOWN_DRAIN_SECONDS', 8, { min: 0, max: 3_600 }) * 1_000,
   };

@@ -82,6 +82,8 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
   const io: RelayServer = new Server(http, {
     serveClient: false,
     connectTimeout: AUTHENTICATION_TIMEOUT_MS,
+    pingInterval: config.ping.intervalMs,
+    pingTimeout: config.ping.timeoutMs,
     maxHttpBufferSize: Math.max(MIN_PACKET_BYTES, config.maxPayloadBytes + PACKET_OVERHEAD_BYTES),
     cors: {
       origin: (origin, done) => done(null, isOriginAllowed(config.origins, origin)),

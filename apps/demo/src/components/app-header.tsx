@@ -1,39 +1,34 @@
-import type { DemoUser } from '../api.ts';
+import type { ConnectionState } from '@groupcast/client';
+import { useConnection } from '@groupcast/client/react';
 import { displayName } from '../names.ts';
-import type { ConnectionState, ConnectionView } from '../relay-connection.ts';
 import { Avatar } from './avatar.tsx';
 import { Brand } from './brand.tsx';
+import { ThemeButton } from './theme-button.tsx';
 
 const LABELS: Record<ConnectionState, string> = {
+  idle: 'Connecting',
   connecting: 'Connecting',
+  recovering: 'Catching up',
   connected: 'Connected',
-  reconnecting: 'Reconnecting',
-  offline: 'Offline',
+  waiting: 'Reconnecting',
+  'degraded-polling': 'Polling',
+  ended: 'Disconnected',
 };
 
-interface AppHeaderProps {
-  me: DemoUser;
-  connection: ConnectionView;
-  onReconnect: () => void;
-  onLogOut: () => void;
-}
-
-export function AppHeader({ me, connection, onReconnect, onLogOut }: AppHeaderProps) {
+export function AppHeader({ me, onLogOut }: { me: string; onLogOut: () => void }) {
+  const { state } = useConnection();
+  const name = displayName(me);
   return (
     <header className="app-header">
       <Brand />
-      <p className="status" role="status" data-state={connection.state} title={connection.detail}>
-        {LABELS[connection.state]}
+      <p className="status" role="status" data-state={state}>
+        {LABELS[state]}
       </p>
-      {connection.state === 'offline' && (
-        <button className="button link" type="button" onClick={onReconnect}>
-          Reconnect
-        </button>
-      )}
       <span className="whoami">
-        <Avatar id={me.id} name={displayName(me.id)} />
-        <span className="whoami-name">{displayName(me.id)}</span>
+        <Avatar id={me} name={name} />
+        <span className="whoami-name">{name}</span>
       </span>
+      <ThemeButton />
       <button className="button quiet" type="button" onClick={onLogOut}>
         Log out
       </button>

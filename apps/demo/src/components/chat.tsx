@@ -1,57 +1,56 @@
-import { useEffect, useState, useSyncExternalStore } from 'react';
-import type { ChatSession } from '../chat-session.ts';
+import { useGroups, useUnread } from '@groupcast/client/react';
+import { useEffect, useState } from 'react';
+import { useMedia } from '../media.ts';
 import { displayName } from '../names.ts';
-import { timelineOf } from '../timeline.ts';
+import { openGroup, openGroupFirst, useOpenGroup } from '../open-group.ts';
 import { AppHeader } from './app-header.tsx';
+import { ConnectionBanner } from './connection-banner.tsx';
 import { Conversation } from './conversation.tsx';
 import { GroupList } from './group-list.tsx';
 import { NewGroupDialog } from './new-group-dialog.tsx';
-import { Notice } from './notice.tsx';
 
 interface ChatProps {
-  session: ChatSession;
+  /** A user id. */
+  me: string;
   onLogOut: () => void;
 }
 
-export function Chat({ session, onLogOut }: ChatProps) {
-  const state = useSyncExternalStore(session.subscribe, session.getState);
+export function Chat({ me, onLogOut }: ChatProps) {
+  const { data: groups } = useGroups();
   const [creating, setCreating] = useState(false);
-  const { me } = session;
-  const open = state.openGroupId === null ? undefined : state.groups?.get(state.openGroupId);
-  const unread = [...(state.groups?.values() ?? [])].reduce((sum, group) => sum + group.summary.unreadCount, 0);
+  // What was not sent stays with its group.
+  const [drafts] = useState(() => new Map<string, string>());
+  const chosen = useOpenGroup();
+  const isWide = useMedia('(width > 44rem)');
+  useTitle(me);
 
+  // Where there is room for both, a conversation is open from the start; it stays while others become more recent.
   useEffect(() => {
-    document.title = `${unread > 0 ? `(${unread}) ` : ''}${displayName(me.id)} · Groupcast demo`;
-  }, [unread, me.id]);
+    const newest = groups?.[0];
+    if (isWide && newest && !groups.some(({ id }) => id === chosen)) openGroupFirst(newest.id);
+  }, [groups, chosen, isWide]);
 
+  const open = groups?.find(({ id }) => id === chosen);
   return (
     <div className="chat" data-view={open ? 'conversation' : 'groups'}>
-      <AppHeader me={me} connection={state.connection} onReconnect={session.reconnect} onLogOut={onLogOut} />
-      {state.notice !== null && <Notice text={state.notice} onDismiss={session.dismissNotice} />}
-      <GroupList
-        groups={state.groups}
-        openGroupId={state.openGroupId}
-        me={me.id}
-        onOpen={session.openGroup}
-        onNewGroup={() => setCreating(true)}
-      />
+      <AppHeader me={me} onLogOut={onLogOut} />
+      <ConnectionBanner />
+      <GroupList openGroupId={open?.id ?? null} me={me} onOpen={openGroup} onNewGroup={() => setCreating(true)} />
       {open ? (
-        <Conversation
-          key={open.summary.id}
-          group={open}
-          items={timelineOf(open, state.outgoing, me.id)}
-          me={me.id}
-          onBack={() => session.openGroup(null)}
-          onSend={(content) => session.send(open.summary.id, content)}
-          onRetry={session.retrySend}
-          onLoad={() => void session.loadHistory(open.summary.id)}
-        />
+        <Conversation key={open.id} group={open} me={me} drafts={drafts} onBack={() => openGroup(null)} />
       ) : (
         <main className="conversation placeholder">
-          <p className="muted">{state.groups === null ? 'Loading your groups …' : 'Choose a group to read it.'}</p>
+          <p className="muted">{groups ? 'Choose a group to read it.' : 'Loading your groups …'}</p>
         </main>
       )}
-      {creating && <NewGroupDialog onCreate={session.createGroup} onClose={() => setCreating(false)} />}
+      {creating && <NewGroupDialog onCreated={openGroup} onClose={() => setCreating(false)} />}
     </div>
   );
+}
+
+function useTitle(me: string): void {
+  const unread = useUnread();
+  useEffect(() => {
+    document.title = `${unread > 0 ? `(${unread}) ` : ''}${displayName(me)} · Groupcast demo`;
+  }, [unread, me]);
 }

@@ -2,12 +2,16 @@ import { type KeyboardEvent, type SubmitEvent, useEffect, useRef, useState } fro
 
 interface ComposerProps {
   groupName: string;
+  initialDraft: string;
+  onDraft: (draft: string) => void;
   onSend: (content: string) => void;
 }
 
 /** Enter sends, Shift+Enter starts a new line. */
-export function Composer({ groupName, onSend }: ComposerProps) {
-  const [draft, setDraft] = useState('');
+export function Composer({ groupName, initialDraft, onDraft, onSend }: ComposerProps) {
+  const [draft, setDraft] = useState(initialDraft);
+  // What the next press of the button sends. A second one may come before React has rendered the first.
+  const unsent = useRef(initialDraft);
   const input = useRef<HTMLTextAreaElement>(null);
 
   // On a touch screen focus would push the keyboard over the messages.
@@ -15,11 +19,17 @@ export function Composer({ groupName, onSend }: ComposerProps) {
     if (matchMedia('(pointer: fine)').matches) input.current?.focus();
   }, []);
 
+  const change = (text: string) => {
+    unsent.current = text;
+    setDraft(text);
+    onDraft(text);
+  };
+
   const send = () => {
-    const content = draft.trim();
+    const content = unsent.current.trim();
     if (content === '') return;
     onSend(content);
-    setDraft('');
+    change('');
   };
 
   const onKeyDown = (event: KeyboardEvent) => {
@@ -42,7 +52,7 @@ export function Composer({ groupName, onSend }: ComposerProps) {
         aria-label="Message"
         placeholder={`Message ${groupName}`}
         value={draft}
-        onChange={(event) => setDraft(event.target.value)}
+        onChange={(event) => change(event.target.value)}
         onKeyDown={onKeyDown}
       />
       <button className="button primary" type="submit" disabled={draft.trim() === ''}>

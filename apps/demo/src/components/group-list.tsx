@@ -1,19 +1,19 @@
-import type { GroupSummary } from '@groupcast/shared';
-import { byActivity, type GroupState } from '../group-state.ts';
-import { displayName } from '../names.ts';
-import { formatWhen } from '../timeline.ts';
+import type { GroupSummary } from '@groupcast/client';
+import { useGroups } from '@groupcast/client/react';
+import { displayName, groupName } from '../names.ts';
+import { formatWhen } from '../times.ts';
 import { Avatar } from './avatar.tsx';
 import { SecondWindow } from './second-window.tsx';
 
 interface GroupListProps {
-  groups: ReadonlyMap<string, GroupState> | null;
   openGroupId: string | null;
   me: string;
   onOpen: (groupId: string) => void;
   onNewGroup: () => void;
 }
 
-export function GroupList({ groups, openGroupId, me, onOpen, onNewGroup }: GroupListProps) {
+export function GroupList({ openGroupId, me, onOpen, onNewGroup }: GroupListProps) {
+  const { data: groups, error, refetch } = useGroups();
   return (
     <aside className="sidebar">
       <div className="sidebar-head">
@@ -24,18 +24,21 @@ export function GroupList({ groups, openGroupId, me, onOpen, onNewGroup }: Group
       </div>
       <nav aria-label="Groups">
         <ul className="groups">
-          {byActivity(groups ?? new Map()).map(({ summary }) => (
-            <li key={summary.id}>
-              <GroupRow
-                group={summary}
-                me={me}
-                current={summary.id === openGroupId}
-                onOpen={() => onOpen(summary.id)}
-              />
+          {groups?.map((group) => (
+            <li key={group.id}>
+              <GroupRow group={group} me={me} current={group.id === openGroupId} onOpen={() => onOpen(group.id)} />
             </li>
           ))}
         </ul>
-        {groups?.size === 0 && <p className="muted pad">You are not in any group yet.</p>}
+        {groups?.length === 0 && <p className="muted pad">You are not in any group yet.</p>}
+        {!groups && error && (
+          <p className="error pad" role="alert">
+            {error.message}{' '}
+            <button className="button link" type="button" onClick={() => void refetch()}>
+              Try again
+            </button>
+          </p>
+        )}
       </nav>
       <SecondWindow me={me} />
     </aside>
@@ -52,6 +55,7 @@ interface GroupRowProps {
 function GroupRow({ group, me, current, onOpen }: GroupRowProps) {
   const name = groupName(group);
   const { lastMessage, unreadCount } = group;
+  const speaker = lastMessage?.senderId === me ? 'You' : displayName(lastMessage?.senderId ?? '');
   return (
     <button className="group-row" type="button" aria-current={current ? 'true' : undefined} onClick={onOpen}>
       <Avatar id={group.id} name={name} />
@@ -61,9 +65,7 @@ function GroupRow({ group, me, current, onOpen }: GroupRowProps) {
           {formatWhen(lastMessage.createdAt)}
         </time>
       )}
-      <span className="group-preview">
-        {lastMessage ? `${speaker(lastMessage.senderId, me)}: ${lastMessage.content}` : 'No messages yet'}
-      </span>
+      <span className="group-preview">{lastMessage ? `${speaker}: ${lastMessage.content}` : 'No messages yet'}</span>
       {unreadCount > 0 && (
         <span className="badge">
           {unreadCount > 99 ? '99+' : unreadCount}
@@ -72,12 +74,4 @@ function GroupRow({ group, me, current, onOpen }: GroupRowProps) {
       )}
     </button>
   );
-}
-
-export function groupName(group: GroupSummary): string {
-  return group.name ?? (group.kind === 'direct' ? 'Direct messages' : 'Unnamed group');
-}
-
-function speaker(senderId: string, me: string): string {
-  return senderId === me ? 'You' : displayName(senderId);
 }

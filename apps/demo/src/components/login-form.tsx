@@ -1,15 +1,12 @@
 import { type SubmitEvent, useState } from 'react';
+import type { LoginFormState } from '../session.ts';
 import { Brand } from './brand.tsx';
 
-interface LoginFormProps {
-  initialName: string;
-  busy: boolean;
-  notice: string | null;
-  error: string | null;
+interface LoginFormProps extends LoginFormState {
   onLogIn: (name: string) => Promise<void>;
 }
 
-export function LoginForm({ initialName, busy, notice, error, onLogIn }: LoginFormProps) {
+export function LoginForm({ initialName, busy, error, onLogIn }: LoginFormProps) {
   const [name, setName] = useState(initialName);
 
   const onSubmit = (event: SubmitEvent) => {
@@ -23,7 +20,6 @@ export function LoginForm({ initialName, busy, notice, error, onLogIn }: LoginFo
         <Brand />
         <h1>Join the chat</h1>
         <p className="muted">A demo without passwords: whoever types a name is that person.</p>
-        {notice !== null && <p className="note">{notice}</p>}
         <label className="field">
           <span>Your name</span>
           <input

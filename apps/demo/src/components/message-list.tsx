@@ -1,68 +1,104 @@
-import { useEffect, useLayoutEffect, useRef, useState } from 'react';
-import type { GroupState } from '../group-state.ts';
-import { continues, formatDay, isSameDay, type TimelineItem } from '../timeline.ts';
+import type { ViewMessage } from '@groupcast/client';
+import type { useMessages } from '@groupcast/client/react';
+import { formatDay, isSameDay } from '../times.ts';
 import { MessageBubble } from './message-bubble.tsx';
 import { SecondWindow } from './second-window.tsx';
+import { useScroll } from './use-scroll.ts';
+
+type Messages = ReturnType<typeof useMessages>;
 
 interface MessageListProps {
-  group: GroupState;
-  items: TimelineItem[];
+  messages: Messages;
   me: string;
-  onRetry: (clientMessageId: string) => void;
-  onLoad: () => void;
+  /** Is the newest message in sight? */
+  onAtEnd: (isAtEnd: boolean) => void;
 }
 
-export function MessageList({ group, items, me, onRetry, onLoad }: MessageListProps) {
-  const { scroller, onScroll, toBottom, unseen } = useStickToBottom(items, me);
-  const loading = group.history === 'loading' || group.history === 'unknown';
-  const hasEarlier = group.hasEarlier || (group.history === 'failed' && items.length > 0);
+export function MessageList({ messages, me, onAtEnd }: MessageListProps) {
+  const { data, hasNextPage, isFetchingNextPage, isFetchNextPageError, fetchNextPage } = messages;
+  const rows = data?.messages ?? NONE;
+  const loadEarlier = () => {
+    if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
+  };
+  const { scroller, onScroll, toEnd, unseen } = useScroll({
+    rows,
+    onAtEnd,
+    // After a failure a person decides when to try again.
+    onNearStart: () => !isFetchNextPageError && loadEarlier(),
+  });
 
   return (
     <div className="messages-frame">
-      <div className="messages" role="log" aria-label="Messages" tabIndex={0} ref={scroller} onScroll={onScroll}>
-        {hasEarlier && (
-          <button className="button quiet earlier" type="button" onClick={onLoad} disabled={loading}>
-            {loading ? 'Loading …' : 'Earlier messages'}
+      <div
+        className="messages"
+        role="log"
+        aria-label="Messages"
+        aria-busy={isFetchingNextPage}
+        tabIndex={0}
+        ref={scroller}
+        onScroll={onScroll}
+      >
+        {hasNextPage && (
+          <button className="button quiet earlier" type="button" onClick={loadEarlier} disabled={isFetchingNextPage}>
+            {isFetchingNextPage
+              ? 'Loading …'
+              : isFetchNextPageError
+                ? 'Earlier messages: try again'
+                : 'Earlier messages'}
           </button>
         )}
-        {items.length === 0 && <Empty history={group.history} me={me} onLoad={onLoad} />}
+        {rows.length === 0 && <Empty messages={messages} me={me} />}
         <ol>
-          {items.map((item, index) => {
-            const previous = items[index - 1];
+          {rows.map((message, index) => {
+            const previous = rows[index - 1];
+            const senderId = senderOf(message, me);
+            const isNewDay = !previous || !isSameDay(previous.createdAt, message.createdAt);
             return (
               <MessageBubble
-                key={item.key}
-                item={item}
-                own={item.senderId === me}
-                continued={continues(previous, item)}
-                day={previous && isSameDay(previous, item) ? null : formatDay(item.createdAt)}
-                onRetry={onRetry}
+                key={message.key}
+                message={message}
+                senderId={senderId}
+                own={senderId === me}
+                continued={!isNewDay && senderOf(previous, me) === senderId && isSoonAfter(previous, message)}
+                day={isNewDay ? formatDay(message.createdAt) : null}
               />
             );
           })}
         </ol>
       </div>
-      {unseen && (
-        <button className="button to-bottom" type="button" onClick={toBottom}>
-          New messages ↓
+      {unseen > 0 && (
+        <button className="button to-end" type="button" onClick={toEnd}>
+          {unseen === 1 ? '1 new message' : `${unseen} new messages`} ↓
         </button>
       )}
     </div>
   );
 }
 
-function Empty({ history, me, onLoad }: { history: GroupState['history']; me: string; onLoad: () => void }) {
-  if (history === 'failed') {
+const NONE: readonly ViewMessage[] = [];
+/** Messages of one person so close together are one run, in milliseconds. */
+const RUN_MS = 5 * 60_000;
+
+function senderOf(message: ViewMessage, me: string): string {
+  return message.status === 'sent' ? message.senderId : me;
+}
+
+function isSoonAfter(previous: ViewMessage, message: ViewMessage): boolean {
+  return Date.parse(message.createdAt) - Date.parse(previous.createdAt) < RUN_MS;
+}
+
+function Empty({ messages, me }: { messages: Messages; me: string }) {
+  if (messages.isPending) return <p className="empty muted">Loading …</p>;
+  if (messages.isError) {
     return (
       <div className="empty">
-        <p>The messages could not be loaded.</p>
-        <button className="button quiet" type="button" onClick={onLoad}>
+        <p>The messages could not be loaded: {messages.error.message}</p>
+        <button className="button quiet" type="button" onClick={() => void messages.refetch()}>
           Try again
         </button>
       </div>
     );
   }
-  if (history !== 'loaded') return <p className="empty muted">Loading …</p>;
   return (
     <div className="empty">
       <p className="empty-title">No messages yet</p>
@@ -70,52 +106,4 @@ function Empty({ history, me, onLoad }: { history: GroupState['history']; me: st
       <SecondWindow me={me} />
     </div>
   );
-}
-
-const NEAR_PX = 60;
-
-/** Follows the newest message unless somebody scrolled up to read; then says that there is something new below. */
-function useStickToBottom(items: TimelineItem[], me: string) {
-  const scroller = useRef<HTMLDivElement>(null);
-  const seen = useRef({ first: '', last: '', height: 0, atBottom: true });
-  const [unseen, setUnseen] = useState(false);
-
-  useLayoutEffect(() => {
-    const element = scroller.current;
-    if (!element) return;
-    const before = seen.current;
-    const first = items[0]?.key ?? '';
-    const last = items.at(-1);
-    const isNew = last !== undefined && last.key !== before.last;
-    const follow = before.atBottom || (isNew && last.senderId === me);
-    if (follow) element.scrollTop = element.scrollHeight;
-    else if (first !== before.first) element.scrollTop += element.scrollHeight - before.height;
-    else if (isNew) setUnseen(true);
-    seen.current = { first, last: last?.key ?? '', height: element.scrollHeight, atBottom: follow };
-  }, [items, me]);
-
-  // The composer grows, the window turns: the newest message stays in sight.
-  useEffect(() => {
-    const element = scroller.current;
-    if (!element) return undefined;
-    const observer = new ResizeObserver(() => {
-      if (seen.current.atBottom) element.scrollTop = element.scrollHeight;
-    });
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, []);
-
-  return {
-    scroller,
-    unseen,
-    onScroll: () => {
-      const element = scroller.current;
-      if (!element) return;
-      seen.current.atBottom = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_PX;
-      if (seen.current.atBottom) setUnseen(false);
-    },
-    toBottom: () => {
-      scroller.current?.scrollTo({ top: scroller.current.scrollHeight });
-    },
-  };
 }

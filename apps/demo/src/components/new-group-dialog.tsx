@@ -1,37 +1,38 @@
+import { useGroupcast } from '@groupcast/client/react';
+import { useMutation } from '@tanstack/react-query';
 import { type SubmitEvent, useEffect, useRef, useState } from 'react';
 import { parseNames, userIdFor } from '../names.ts';
 
 interface NewGroupDialogProps {
-  onCreate: (name: string, memberIds: string[]) => Promise<void>;
+  onCreated: (groupId: string) => void;
   onClose: () => void;
 }
 
-export function NewGroupDialog({ onCreate, onClose }: NewGroupDialogProps) {
+export function NewGroupDialog({ onCreated, onClose }: NewGroupDialogProps) {
+  const client = useGroupcast();
   const dialog = useRef<HTMLDialogElement>(null);
   const [name, setName] = useState('');
   const [members, setMembers] = useState('');
-  const [error, setError] = useState<string | null>(null);
-  const [busy, setBusy] = useState(false);
+  const create = useMutation({
+    mutationFn: async () => {
+      const memberIds = parseNames(members).map(userIdFor);
+      const { id } = await client.api.createGroup({ name: name.trim(), memberIds });
+      await client.groups.refresh();
+      return id;
+    },
+    onSuccess(groupId) {
+      onClose();
+      onCreated(groupId);
+    },
+  });
 
   useEffect(() => {
     if (!dialog.current?.open) dialog.current?.showModal();
   }, []);
 
-  const create = async () => {
-    setBusy(true);
-    setError(null);
-    try {
-      await onCreate(name.trim(), parseNames(members).map(userIdFor));
-      onClose();
-    } catch (failure) {
-      setError(failure instanceof Error ? failure.message : String(failure));
-      setBusy(false);
-    }
-  };
-
   const onSubmit = (event: SubmitEvent) => {
     event.preventDefault();
-    void create();
+    create.mutate();
   };
 
   return (
@@ -55,16 +56,16 @@ export function NewGroupDialog({ onCreate, onClose }: NewGroupDialogProps) {
         <p className="muted small" id="new-group-hint">
           Names, separated by commas. They need not have logged in yet.
         </p>
-        {error !== null && (
+        {create.error && (
           <p className="error" role="alert">
-            {error}
+            {create.error.message}
           </p>
         )}
         <div className="dialog-actions">
           <button className="button quiet" type="button" onClick={onClose}>
             Cancel
           </button>
-          <button className="button primary" type="submit" disabled={busy || name.trim() === ''}>
+          <button className="button primary" type="submit" disabled={create.isPending || name.trim() === ''}>
             Create group
           </button>
         </div>

@@ -5,6 +5,10 @@ export interface TcpProxy {
   readonly port: number;
   /** From now on nothing that the server says arrives; what the client says still does. */
   swallowAnswers(): void;
+  /** The cable is out: nothing arrives on either side, not even an end, on old connections or new ones. */
+  freeze(): void;
+  /** The cable is in again; what was on its way arrives. */
+  thaw(): void;
   /** Cuts every connection, and is a good wire again for the next ones. */
   cut(): void;
   close(): Promise<void>;
@@ -13,6 +17,7 @@ export interface TcpProxy {
 export async function startTcpProxy(port: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   let swallowing = false;
+  let frozen = false;
 
   const server = createServer((client) => {
     const upstream = connect(port, '127.0.0.1');
@@ -30,6 +35,8 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
         sockets.delete(socket);
         other.destroy();
       });
+      // A socket that is not read reports no end either.
+      if (frozen) socket.pause();
     }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -37,11 +44,20 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
   function cut(): void {
     for (const socket of sockets) socket.destroy();
     swallowing = false;
+    frozen = false;
   }
   return {
     port: (server.address() as AddressInfo).port,
     swallowAnswers() {
       swallowing = true;
+    },
+    freeze() {
+      frozen = true;
+      for (const socket of sockets) socket.pause();
+    },
+    thaw() {
+      frozen = false;
+      for (const socket of sockets) socket.resume();
     },
     cut,
     async close() {
