@@ -37,7 +37,8 @@ export interface Api {
   send: (groupId: string, message: NewMessage) => Promise<Message>;
   editMessage: (groupId: string, messageId: string, content: string) => Promise<Message>;
   deleteMessage: (groupId: string, messageId: string) => Promise<void>;
-  markRead: (groupId: string, seq: number) => Promise<{ unreadCount: number }>;
+  /** How many are unread now, counted when the group stood at `position`. */
+  markRead: (groupId: string, seq: number) => Promise<{ unreadCount: number; position: Position | undefined }>;
 }
 
 const TIMEOUT_MS = 15_000;
@@ -146,8 +147,8 @@ export function createApi(deps: ApiDeps): Api & { stop(): void } {
       await request('DELETE', `${base(groupId)}/messages/${encodeURIComponent(messageId)}`);
     },
     async markRead(groupId, seq) {
-      const unreadCount = fieldsOf(await request('POST', `${base(groupId)}/read`, { seq }))?.['unreadCount'];
-      return { unreadCount: typeof unreadCount === 'number' ? unreadCount : 0 };
+      const { unreadCount, position } = fieldsOf(await request('POST', `${base(groupId)}/read`, { seq })) ?? {};
+      return { unreadCount: typeof unreadCount === 'number' ? unreadCount : 0, position: parsePosition(position) };
     },
     stop() {
       stopped = true;

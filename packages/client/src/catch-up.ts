@@ -6,6 +6,8 @@ import type { Lag, Page } from './inbox.ts';
 
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 30_000;
+const REFUSED_MIN_MS = 10_000;
+const REFUSED_MAX_MS = 600_000;
 /** Most requests to the API at a time, over all groups. */
 const API_AT_ONCE = 4;
 /** How often an answer may fail to close the gap before the group goes on without. */
@@ -50,6 +52,8 @@ export interface CatchUp {
   check: (groupId: string, when?: 'now') => void;
   /** Asks what there is after the group's position although nobody has mentioned anything: `relay` first, or only the `api`. */
   force: (groupId: string, from: CatchUpSource) => void;
+  /** The group is not ours any more. */
+  forget: (groupId: string) => void;
   /** Retries that wait are tried at once. */
   hurry: () => void;
   readonly busy: number;
@@ -74,6 +78,8 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
   const { clock, log } = deps;
   const running = new Map<string, Progress>();
   const holds = new Map<string, unknown>();
+  /** Groups that were refused for good; while there is a timer they are not asked for. */
+  const refusals = new Map<string, { count: number; timer: unknown }>();
   const waits = createWaits(clock);
   const api = createGate(API_AT_ONCE);
   let stopped = false;
@@ -105,23 +111,25 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
   async function attempt(groupId: string, progress: Progress): Promise<'go on' | 'stop'> {
     const lag = deps.lagOf(groupId);
     const after = deps.positionOf(groupId);
-    if (stopped || !after || (lag === 'none' && !progress.ask)) return 'stop';
+    const { ask } = progress;
+    if (stopped || !after || (lag === 'none' && !ask)) return 'stop';
+    // What is asked for from here on is another question.
+    progress.ask = undefined;
     try {
-      const useRelay = lag !== 'epoch' && progress.ask !== 'api' && progress.fruitless === 0;
+      const useRelay = lag !== 'epoch' && ask !== 'api' && progress.fruitless === 0;
       const more = await step(groupId, after, useRelay);
       progress.failures = 0;
-      progress.ask = more ? 'relay' : undefined;
+      refusals.delete(groupId);
+      if (more) progress.ask ??= 'relay';
     } catch (cause) {
       const error = toClientError(cause);
       if (stopped) return 'stop';
-      if (!error.retryable) {
-        deps.onRefused(groupId, error);
-        return 'stop';
-      }
+      if (error.retryable) progress.ask ??= ask;
+      if (!error.retryable) return refused(groupId, error, ask);
       log.debug('unable to catch up; will try again', { groupId, code: error.code });
-      const delay = error.retryAfterMs ?? backoffMs(progress.failures, RETRY_MIN_MS, RETRY_MAX_MS, deps.random);
+      const delay = backoffMs(progress.failures, RETRY_MIN_MS, RETRY_MAX_MS, deps.random);
       progress.failures += 1;
-      await waits.wait(delay);
+      await waits.wait(delay, error.retryAfterMs);
       return 'go on';
     }
     const now = deps.positionOf(groupId);
@@ -146,6 +154,19 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
     return 'go on';
   }
 
+  /** Whoever refuses for good is asked again ever more seldom, or never if the group turns out not to be ours. */
+  function refused(groupId: string, error: ClientError, ask: CatchUpSource | undefined): 'stop' {
+    const count = (refusals.get(groupId)?.count ?? 0) + 1;
+    const delayMs = backoffMs(count - 1, REFUSED_MIN_MS, REFUSED_MAX_MS, deps.random);
+    const timer = clock.setTimeout(() => {
+      refusals.set(groupId, { count, timer: undefined });
+      if (ask || isBehind(groupId)) start(groupId, ask);
+    }, delayMs);
+    refusals.set(groupId, { count, timer });
+    deps.onRefused(groupId, error);
+    return 'stop';
+  }
+
   async function run(groupId: string, ask: CatchUpSource | undefined): Promise<void> {
     const progress: Progress = { ask, failures: 0, fruitless: 0, promised: 0 };
     running.set(groupId, progress);
@@ -156,13 +177,20 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
       running.delete(groupId);
       if (!stopped) deps.onBusy(running.size);
     }
+    // Heard between the last look and the end.
+    if (progress.ask || isBehind(groupId)) start(groupId, progress.ask);
+  }
+
+  function isBehind(groupId: string): boolean {
+    const lag = deps.lagOf(groupId);
+    return lag === 'gap' || lag === 'epoch';
   }
 
   function start(groupId: string, ask?: CatchUpSource): void {
     release(groupId);
     const progress = running.get(groupId);
     if (progress) progress.ask ??= ask;
-    if (stopped || progress) return;
+    if (stopped || progress || refusals.get(groupId)?.timer !== undefined) return;
     run(groupId, ask).catch((error: unknown) => log.error('catch-up failed', { groupId, error }));
   }
 
@@ -182,6 +210,11 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
       }
     },
     force: start,
+    forget(groupId) {
+      release(groupId);
+      clock.clearTimeout(refusals.get(groupId)?.timer);
+      refusals.delete(groupId);
+    },
     hurry: waits.skip,
     get busy() {
       return running.size;
@@ -189,7 +222,8 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
     stop() {
       stopped = true;
       for (const groupId of holds.keys()) release(groupId);
-      waits.skip();
+      for (const { timer } of refusals.values()) clock.clearTimeout(timer);
+      waits.stop();
     },
   };
 }

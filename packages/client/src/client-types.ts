@@ -34,7 +34,7 @@ export interface ClientOptions {
   cursorIntervalMs?: number | undefined;
   /** How long one attempt to connect may take. Default 10,000. */
   connectTimeoutMs?: number | undefined;
-  /** Shortest and longest delay between attempts; doubled after each, with a random half. Default 500 and 10,000. */
+  /** Shortest and longest delay between attempts; doubled after each, less up to three quarters at random. Default 1,500 and 10,000. */
   reconnectMinMs?: number | undefined;
   reconnectMaxMs?: number | undefined;
   /** Default WebSocket, then long-polling. */

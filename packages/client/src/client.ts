@@ -22,6 +22,7 @@ import { createMessageView, type MessageView } from './messages.ts';
 import { createOutgoing, newClientMessageId } from './outgoing.ts';
 import { idOf, parseMessage } from './parse.ts';
 import { createPolling } from './polling.ts';
+import { createReading } from './reading.ts';
 import { createRelaySession } from './relay-session.ts';
 import { createKeyedTopic, createTopic } from './store.ts';
 import { createUserTokens } from './user-token.ts';
@@ -65,7 +66,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     fetch: options.fetch ?? ((...request) => globalThis.fetch(...request)),
     clock,
   });
-  const tokens = createConnectionTokens({ fetchToken: api.connectionToken, relayUrl: options.relayUrl, clock });
+  const tokens = createConnectionTokens({ fetchToken: api.connectionToken, relayUrl: options.relayUrl, clock, random });
   const me = (): string | undefined => tokens.userId ?? userTokens.userId;
 
   // From the inbox to everybody who shows something
@@ -82,16 +83,11 @@ export function createClient(options: ClientOptions): GroupcastClient {
       }
       views.get(groupId)?.apply(due);
     });
-    const before = groups.get(groupId);
     groups.apply(groupId, due);
     for (const event of due) {
       topics.event.emit(event);
       groupEvents.emit(groupId, event);
     }
-    // What a deletion leaves as the last message, and how many unread, only the API knows.
-    const deleted = due.some(({ event }) => event === 'message-deleted');
-    const isShown = before !== undefined && (before.unreadCount > 0 || groups.get(groupId)?.lastMessage === null);
-    if (deleted && isShown) groups.refreshWithin(random() * LIST_SPREAD_MS);
     const last = due.at(-1);
     if (last) cursors.applied(groupId, last.seq);
   }
@@ -115,7 +111,8 @@ export function createClient(options: ClientOptions): GroupcastClient {
     inbox.close(groupId);
     cursors.forget(groupId);
     groups.remove(groupId);
-    if (views.get(groupId)?.observed === false) views.delete(groupId);
+    catchUp.forget(groupId);
+    views.get(groupId)?.leave();
     topics.left.emit({ groupId });
   }
 
@@ -137,9 +134,11 @@ export function createClient(options: ClientOptions): GroupcastClient {
       groupId,
       api,
       pageSize: Math.min(options.pageSize ?? 50, 200),
-      keyOf: ({ id, clientMessageId }) =>
-        clientMessageId !== undefined && outgoing.isOwn(clientMessageId) ? clientMessageId : id,
+      keyOf: outgoing.keyOf,
       pending: () => outgoing.pendingOf(groupId),
+      onPage: (page) => page.forEach(outgoing.settle),
+      clock,
+      random,
       onListenerError,
     });
     views.set(groupId, view);
@@ -184,7 +183,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     onSettle: inbox.settle,
     onRefused(groupId, { code }) {
       log.debug('the API refuses a group', { groupId, code });
-      groups.refreshWithin(0);
+      if (code === 'NOT_FOUND' || code === 'NOT_A_MEMBER') groups.refreshWithin(random() * LIST_SPREAD_MS);
     },
     onBusy: showProgress,
     clock,
@@ -214,15 +213,15 @@ export function createClient(options: ClientOptions): GroupcastClient {
     io: options.io ?? socketIo,
     transports: options.transports ?? ['websocket', 'polling'],
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
-    reconnectMinMs: options.reconnectMinMs ?? 500,
+    reconnectMinMs: options.reconnectMinMs ?? 1_500,
     reconnectMaxMs: options.reconnectMaxMs ?? 10_000,
     clock,
     random,
     log,
     onListenerError,
     onOpen: onConnected,
-    onDown() {
-      downAt = Date.now();
+    onDown(heardAt) {
+      downAt = heardAt;
       session.down();
       polling.start();
     },
@@ -231,7 +230,10 @@ export function createClient(options: ClientOptions): GroupcastClient {
   const polling = createPolling({
     afterMs: options.pollAfterMs ?? 10_000,
     intervalMs: options.pollIntervalMs ?? 3_000,
-    poll: groups.refresh,
+    async poll() {
+      await groups.refresh();
+      return groups.getSnapshot().error;
+    },
     onOutcome(answered) {
       connection.move(answered ? 'polled' : 'poll-failed');
       if (answered) hurry();
@@ -248,6 +250,8 @@ export function createClient(options: ClientOptions): GroupcastClient {
     log,
   });
 
+  const reading = createReading({ groups, cursors, markRead: api.markRead });
+
   function onConnected(): void {
     polling.stop();
     session.opened();
@@ -260,7 +264,8 @@ export function createClient(options: ClientOptions): GroupcastClient {
   function hurry(): void {
     catchUp.hurry();
     outgoing.hurry();
-    for (const view of views.values()) view.retry();
+    groups.hurry();
+    for (const view of views.values()) view.hurry();
   }
 
   function showProgress(busy: number): void {
@@ -274,7 +279,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     if (state === 'ended') polling.stop();
   });
   const stopWakeUps = onWakeUp(options.eventTarget ?? defaultEventTarget(), () => {
-    connection.retryNow();
+    connection.wake();
     hurry();
   });
 
@@ -283,22 +288,14 @@ export function createClient(options: ClientOptions): GroupcastClient {
     const { state } = connection.getSnapshot();
     if (state === 'ended' && groups.getSnapshot().status !== 'ready') firstList = undefined;
     connection.start();
-    connection.retryNow();
+    connection.wake();
     if (state === 'idle' || state === 'ended') polling.start();
   }
 
   function markRead(id: GroupId, seq?: number): void {
     const groupId = idOf(id);
     const upTo = seq ?? inbox.positionOf(groupId)?.seq;
-    if (upTo === undefined || closed) return;
-    groups.read(groupId, upTo);
-    const last = groups.get(groupId)?.lastMessage?.seq ?? 0;
-    if (upTo >= last) return cursors.read(groupId, upTo);
-    // How many are unread after a part was read, only the API can count.
-    api.markRead(groupId, upTo).then(
-      ({ unreadCount }) => groups.read(groupId, upTo, unreadCount),
-      () => cursors.read(groupId, upTo),
-    );
+    if (upTo !== undefined && !closed) reading.mark(groupId, upTo);
   }
 
   function send(id: GroupId, message: Parameters<GroupcastClient['send']>[1]): ReturnType<GroupcastClient['send']> {

@@ -2,7 +2,7 @@ import type { SessionEnding } from '@groupcast/shared';
 import { backoffMs } from './backoff.ts';
 import { type ConnectionEvent, type ConnectionState, nextState } from './connection-states.ts';
 import type { ConnectionTokens, Ticket } from './connection-token.ts';
-import type { Clock, Logger } from './environment.ts';
+import { type Clock, type Logger, MAX_DELAY_MS } from './environment.ts';
 import { type ClientError, isLoginError, toClientError } from './errors.ts';
 import { fieldsOf } from './parse.ts';
 import { openLink, type RelayLink, type SocketIo, type Transport } from './relay-link.ts';
@@ -33,15 +33,15 @@ export interface ConnectionDeps extends ConnectionOptions {
   /** Awaited once, beside the token: what should be known before the first connection. Never rejects. */
   ready: () => Promise<unknown>;
   onOpen: () => void;
-  /** The connection is gone, for whatever reason. */
-  onDown: () => void;
+  /** The connection is gone, for whatever reason; when it was heard last, by the wall clock in milliseconds. */
+  onDown: (heardAt: number) => void;
   onEvent: (name: string, payload: unknown) => void;
 }
 
 export interface Connection extends Readable<ConnectionSnapshot> {
   start: () => void;
-  /** Tries at once if it waits. */
-  retryNow: () => void;
+  /** There may be a network again: tries at once if it waits, and finds out whether an open connection is a dead one. */
+  wake: () => void;
   end: (reason: { code: string; message: string }) => void;
   /** What happens beside the connection: see the table. */
   move: (event: Extract<ConnectionEvent, 'behind' | 'caught-up' | 'polled' | 'poll-failed'>) => void;
@@ -53,8 +53,9 @@ export interface Connection extends Readable<ConnectionSnapshot> {
 /** A connection that lasted so long, in milliseconds, was a success: the next failure starts from the shortest delay. */
 const STABLE_MS = 5_000;
 const REFRESH_RETRY_MS = 10_000;
-/** Asked for more, `setTimeout` fires at once. */
-const MAX_DELAY_MS = 2_147_483_647;
+/** After a wake-up, a connection that was silent for this long is asked whether it still lives; it has so long to answer. */
+const SILENCE_MS = 3_000;
+const PROBE_TIMEOUT_MS = 3_000;
 
 /** Drives the states: attempts, tokens, and what the relay says when it ends a session. */
 export function createConnection(deps: ConnectionDeps): Connection {
@@ -87,9 +88,10 @@ export function createConnection(deps: ConnectionDeps): Connection {
     const wasOpen = openedAt !== undefined;
     openedAt = undefined;
     ending = undefined;
+    const heardAt = link?.heardAt ?? Date.now();
     link?.close();
     link = undefined;
-    if (wasOpen) deps.onDown();
+    if (wasOpen) deps.onDown(heardAt);
   }
 
   function end(reason: { code: string; message: string }): void {
@@ -208,6 +210,16 @@ export function createConnection(deps: ConnectionDeps): Connection {
     }
   }
 
+  /** A connection may die without a word while a computer sleeps; its own time-out would take much longer to see it. */
+  async function probe(on: RelayLink): Promise<void> {
+    if (Date.now() - on.heardAt < SILENCE_MS) return;
+    try {
+      await on.ask('resume', { positions: {} }, PROBE_TIMEOUT_MS);
+    } catch (cause) {
+      if (link === on && toClientError(cause).code === 'UNREACHABLE') lost('it does not answer');
+    }
+  }
+
   function onEvent(name: string, payload: unknown): void {
     if (name !== 'session-ending') return deps.onEvent(name, payload);
     const told = parseEnding(payload);
@@ -226,9 +238,10 @@ export function createConnection(deps: ConnectionDeps): Connection {
       tokenRefusals = 0;
       void connect();
     },
-    retryNow() {
+    wake() {
       const { state } = store.getSnapshot();
       if ((state === 'waiting' || state === 'degraded-polling') && !attempt) void connect();
+      else if (openedAt !== undefined && link) void probe(link);
     },
     end,
     move: (event) => move(event),

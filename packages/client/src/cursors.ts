@@ -86,7 +86,19 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
       if (stopped) return;
       if (error.code === 'UNKNOWN_EVENT') supported = false;
       if (error.retryable) takeBack(batch);
+      else if (supported && batch.size > 1) await reportEach(batch);
       else await readByApi(batch);
+    }
+  }
+
+  /** One of them is at fault; it shall not take the others with it. */
+  async function reportEach(batch: ReadonlyMap<string, Cursors>): Promise<void> {
+    for (const [groupId, cursors] of batch) {
+      try {
+        if (!stopped) await deps.report({ [groupId]: cursors });
+      } catch (cause) {
+        if (toClientError(cause).retryable) takeBack(new Map([[groupId, cursors]]));
+      }
     }
   }
 

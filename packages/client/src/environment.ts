@@ -12,6 +12,9 @@ export interface Logger {
   error: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
+/** Asked for more, `setTimeout` fires at once. */
+export const MAX_DELAY_MS = 2_147_483_647;
+
 export const systemClock: Clock = {
   now: () => performance.now(),
   setTimeout: (run, delayMs) => setTimeout(run, delayMs),

@@ -1,4 +1,5 @@
 import type { ErrorBody, ErrorCode } from '@groupcast/shared';
+import { MAX_DELAY_MS } from './environment.ts';
 
 /**
  * - `UNREACHABLE`: no answer at all; retryable.
@@ -34,7 +35,8 @@ export function fromBody(body: unknown, fallback: { message: string; retryable: 
   if (typeof code !== 'string') return new ClientError('INTERNAL', fallback.message, fallback);
   return new ClientError(code, typeof message === 'string' ? message : fallback.message, {
     retryable: retryable ?? fallback.retryable,
-    retryAfterMs: typeof retryAfterMs === 'number' && retryAfterMs >= 0 ? retryAfterMs : undefined,
+    retryAfterMs:
+      typeof retryAfterMs === 'number' && retryAfterMs >= 0 ? Math.min(retryAfterMs, MAX_DELAY_MS) : undefined,
   });
 }
 

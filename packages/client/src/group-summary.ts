@@ -1,11 +1,14 @@
 import type { GroupEvent, GroupSummary } from '@groupcast/shared';
 import { parseMessage } from './parse.ts';
 
-/** What an event changes of a group in the list; the same object when that is nothing. Positions are not its business. */
-export function withEvent(group: GroupSummary, event: GroupEvent, me: string | undefined): GroupSummary {
+/**
+ * What an event changes of a group in the list; the same object when that is nothing. Positions and unread counts are not its
+ * business.
+ */
+export function withEvent(group: GroupSummary, event: GroupEvent): GroupSummary {
   switch (event.event) {
     case 'new-message':
-      return event['deleted'] === true ? group : withMessage(group, event, me);
+      return event['deleted'] === true ? group : { ...group, lastMessage: parseMessage(event) ?? group.lastMessage };
     case 'message-updated': {
       const { lastMessage } = group;
       const content = event['content'];
@@ -25,18 +28,23 @@ export function withEvent(group: GroupSummary, event: GroupEvent, me: string | u
   }
 }
 
-/** Sending moves one's own read cursor, in whichever window it happened. */
-function withMessage(group: GroupSummary, event: GroupEvent, me: string | undefined): GroupSummary {
-  const unreadCount = event['senderId'] === me ? 0 : group.unreadCount + 1;
-  return { ...group, unreadCount, lastMessage: parseMessage(event) ?? group.lastMessage };
+/**
+ * How an event changes the unread messages of a group that was read up to `group.readSeq`. Sending moves one's own read cursor,
+ * in whichever window it happened.
+ */
+export function withUnread(group: GroupSummary, event: GroupEvent, me: string | undefined): GroupSummary {
+  const { readSeq, unreadCount } = group;
+  const isOwn = event['senderId'] === me;
+  if (event.event === 'new-message' && event['deleted'] !== true) {
+    if (isOwn) return { ...group, unreadCount: 0, readSeq: Math.max(readSeq, event.seq) };
+    return event.seq > readSeq ? { ...group, unreadCount: unreadCount + 1 } : group;
+  }
+  const { messageSeq } = event;
+  const wasUnread =
+    event.event === 'message-deleted' && !isOwn && typeof messageSeq === 'number' && messageSeq > readSeq;
+  return wasUnread ? { ...group, unreadCount: Math.max(0, unreadCount - 1) } : group;
 }
 
 function countOf(value: unknown): number {
   return Array.isArray(value) ? value.length : 0;
-}
-
-/** Where something happened last comes first. */
-export function byActivity(groups: Iterable<GroupSummary>): GroupSummary[] {
-  const activity = ({ lastMessage, createdAt }: GroupSummary): string => lastMessage?.createdAt ?? createdAt;
-  return [...groups].toSorted((a, b) => (activity(a) < activity(b) ? 1 : activity(a) > activity(b) ? -1 : 0));
 }

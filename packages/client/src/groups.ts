@@ -1,10 +1,10 @@
 import type { GroupEvent, GroupSummary, Position } from '@groupcast/shared';
 import type { Api } from './api.ts';
-import { backoffMs } from './backoff.ts';
+import { createRetry } from './backoff.ts';
 import { coalesce } from './coalesce.ts';
 import type { Clock, Logger } from './environment.ts';
 import { type ClientError, toClientError } from './errors.ts';
-import { byActivity, withEvent } from './group-summary.ts';
+import { withEvent, withUnread } from './group-summary.ts';
 import { createRecording } from './recording.ts';
 import { createKeyedTopic, createStore, type OnListenerError, type Readable } from './store.ts';
 
@@ -17,7 +17,7 @@ export interface GroupsSnapshot {
 }
 
 export interface GroupsDeps {
-  api: Pick<Api, 'groups'>;
+  api: Pick<Api, 'groups' | 'group' | 'messages'>;
   me: () => string | undefined;
   /** A group the API lists, and where it stood then. */
   onListed: (groupId: string, position: Position) => void;
@@ -40,34 +40,55 @@ export interface Groups extends Readable<GroupsSnapshot> {
   refresh: () => Promise<boolean>;
   /** The same in a while, unless it happens before. */
   refreshWithin: (delayMs: number) => void;
+  /** A failed reading that waits for its next try is tried at once. */
+  hurry: () => void;
   apply: (groupId: string, events: readonly GroupEvent[]) => void;
   remove: (groupId: string) => void;
-  /** Everything up to `seq` was read. */
-  read: (groupId: string, seq: number, unreadCount?: number) => void;
+  /** Everything up to `seq` was read. Answers whether that is news. */
+  read: (groupId: string, seq: number) => boolean;
+  /** What the API has counted at `position` after everything up to `seq` was read. Answers whether it was of use, or came too late. */
+  counted: (groupId: string, seq: number, unread: { unreadCount: number; position: Position }) => boolean;
   stop: () => void;
 }
 
 interface Entry {
+  /** Its `readSeq` may be ahead of what the API knows. */
   group: GroupSummary;
-  /** The place at which the API described the group: events up to it are in the description. */
+  /** Events up to here are in the description of the group. */
   asOf: Position;
-  /** Everything up to here was read in this window, whatever an answer from before that says. */
-  readSeq: number;
+  /** Events up to here are in its unread count. */
+  counted: Position;
+  /** Its place in the list: when something was last said, even if that was deleted. */
+  activeAt: string;
 }
 
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 30_000;
+/** After a deletion each member picks a moment to look what the last message is now: so much time for every member, in milliseconds. */
+const SPREAD_PER_MEMBER_MS = 2;
+const MIN_SPREAD_MS = 2_000;
 
 /** The list of groups, from the API once, and kept current by events. */
 export function createGroups(deps: GroupsDeps): Groups {
+  const { api, clock, log } = deps;
   const entries = new Map<string, Entry>();
   const store = createStore<GroupsSnapshot>({ status: 'loading', groups: [], error: null }, deps.onListenerError);
   const unread = createStore(0, deps.onListenerError);
   const topics = createKeyedTopic<void>(deps.onListenerError);
   const recording = createRecording();
+  const retry = createRetry({
+    run: () => void refresh(),
+    minMs: RETRY_MIN_MS,
+    maxMs: RETRY_MAX_MS,
+    clock,
+    random: deps.random,
+  });
+  /** Most recently active first. */
+  let order: Entry[] = [];
+  /** Groups whose last message is to be looked up. */
+  const lookUps = new Map<string, unknown>();
   let timer: unknown;
   let dueAt = Number.POSITIVE_INFINITY;
-  let failures = 0;
   let stopped = false;
 
   /** Publishes what has changed, of the groups named. */
@@ -78,45 +99,68 @@ export function createGroups(deps: GroupsDeps): Groups {
   ): void {
     const before = store.getSnapshot();
     if (changed.length === 0 && error === before.error && status === before.status) return;
-    const groups = changed.length === 0 ? before.groups : byActivity([...entries.values()].map(({ group }) => group));
+    const groups = changed.length === 0 ? before.groups : order.map(({ group }) => group);
     store.set({ status, groups, error });
     unread.set(groups.reduce((sum, { unreadCount }) => sum + unreadCount, 0));
     for (const groupId of changed) topics.emit(groupId);
   }
 
-  function change(groupId: string, group: GroupSummary): boolean {
-    const entry = entries.get(groupId);
-    if (!entry || entry.group === group) return false;
-    entry.group = group;
-    return true;
+  function sort(): void {
+    order = [...entries.values()].toSorted((a, b) => (a.activeAt < b.activeAt ? 1 : a.activeAt > b.activeAt ? -1 : 0));
   }
 
-  function replay(groupId: string, events: readonly GroupEvent[]): boolean {
-    const entry = entries.get(groupId);
-    if (!entry) return false;
-    const { asOf } = entry;
-    const fresh = events.filter((event) => event.epoch === asOf.epoch && event.seq > asOf.seq);
-    const last = fresh.at(-1);
-    if (!last) return false;
-    const group = fresh.reduce((current, event) => withEvent(current, event, deps.me()), entry.group);
-    return change(groupId, { ...group, position: { epoch: last.epoch, seq: last.seq } });
+  /** Moves one entry to its place; it is mostly the first one. */
+  function moveUp(entry: Entry): void {
+    order.splice(order.indexOf(entry), 1);
+    const place = order.findIndex(({ activeAt }) => activeAt <= entry.activeAt);
+    order.splice(place < 0 ? order.length : place, 0, entry);
   }
 
-  /** The API's description of a group: an older one than what events have told since is brought up to date by them. */
+  /** Brings an entry up to date with what has happened since; answers whether that changed anything. */
+  function replay(entry: Entry, events: readonly GroupEvent[]): boolean {
+    const before = entry.group;
+    for (const event of events) {
+      const at = { epoch: event.epoch, seq: event.seq };
+      if (isAfter(at, entry.counted)) {
+        entry.group = withUnread(entry.group, event, deps.me());
+        entry.counted = at;
+      }
+      if (!isAfter(at, entry.asOf)) continue;
+      entry.group = { ...withEvent(entry.group, event), position: at };
+      entry.asOf = at;
+      const { lastMessage } = entry.group;
+      if (event.event === 'new-message' && lastMessage && lastMessage.createdAt > entry.activeAt) {
+        entry.activeAt = lastMessage.createdAt;
+        if (order.includes(entry)) moveUp(entry);
+      }
+    }
+    return entry.group !== before;
+  }
+
+  /** The API's description of a group; what it cannot know yet, because it happened here or since, is put into it. */
   function take(listed: GroupSummary, passed: readonly GroupEvent[]): boolean {
     const { id, position } = listed;
     const before = entries.get(id);
-    const readSeq = before?.asOf.epoch === position.epoch ? before.readSeq : 0;
-    const isRead = readSeq > 0 && readSeq >= (listed.lastMessage?.seq ?? 0);
-    entries.set(id, { group: isRead ? { ...listed, unreadCount: 0 } : listed, asOf: position, readSeq });
+    const lastSeq = listed.lastMessage?.seq ?? 0;
+    const entry: Entry = {
+      group: listed,
+      asOf: position,
+      counted: position,
+      activeAt: latest(before?.activeAt, listed.lastMessage?.createdAt ?? listed.createdAt),
+    };
+    if (before?.counted.epoch === position.epoch && before.group.readSeq > listed.readSeq) {
+      const { readSeq, unreadCount } = before.group;
+      entry.group = { ...listed, readSeq, unreadCount: readSeq >= lastSeq ? 0 : unreadCount };
+      if (readSeq < lastSeq) entry.counted = before.counted;
+    }
     replay(
-      id,
+      entry,
       passed.filter((event) => event.groupId === id),
     );
-    const after = entries.get(id);
-    if (!before || !after || JSON.stringify(before.group) !== JSON.stringify(after.group)) return true;
-    after.group = before.group;
-    return false;
+    const isSame = before !== undefined && JSON.stringify(before.group) === JSON.stringify(entry.group);
+    if (isSame) entry.group = before.group;
+    entries.set(id, entry);
+    return !isSame;
   }
 
   async function load(): Promise<boolean> {
@@ -127,36 +171,52 @@ export function createGroups(deps: GroupsDeps): Groups {
     const recorded = recording.start();
     let listed: GroupSummary[];
     try {
-      listed = await deps.api.groups();
+      listed = await api.groups();
+      const ids = new Set(listed.map(({ id }) => id));
+      const missing = known.filter((id) => entries.has(id) && !ids.has(id));
+      const gone = await whichAreGone(missing);
+      if (stopped) return false;
+      finish(listed, gone, recorded.stop());
+      return true;
     } catch (cause) {
       recorded.stop();
       if (!stopped) failed(toClientError(cause));
       return false;
     }
-    const passed = recorded.stop();
-    if (stopped) return false;
-    failures = 0;
+  }
+
+  /** Pages are of different moments: a group that is in none of them may have moved from one to another in between. */
+  async function whichAreGone(missing: readonly string[]): Promise<string[]> {
+    const gone: string[] = [];
+    for (const groupId of missing) {
+      const error = await api.group(groupId).then(
+        () => undefined,
+        (cause: unknown) => toClientError(cause),
+      );
+      if (error && !error.retryable) gone.push(groupId);
+    }
+    return gone;
+  }
+
+  function finish(listed: readonly GroupSummary[], gone: readonly string[], passed: readonly GroupEvent[]): void {
+    retry.succeeded();
     const changed = listed.filter((group) => take(group, passed)).map(({ id }) => id);
-    const ids = new Set(listed.map(({ id }) => id));
-    const gone = known.filter((id) => entries.has(id) && !ids.has(id));
     for (const id of gone) entries.delete(id);
+    sort();
     publish([...changed, ...gone], null, 'ready');
     for (const id of gone) deps.onGone(id);
     for (const { id, position } of listed) deps.onListed(id, position);
     deps.onRead();
-    return true;
   }
 
   function failed(error: ClientError): void {
     const { status } = store.getSnapshot();
     publish([], error, status === 'ready' ? 'ready' : 'failed');
-    if (!error.retryable) return deps.log.warn('unable to read the list of groups', { code: error.code });
-    refreshWithin(error.retryAfterMs ?? backoffMs(failures, RETRY_MIN_MS, RETRY_MAX_MS, deps.random));
-    failures += 1;
+    if (!error.retryable) log.warn('unable to read the list of groups', { code: error.code });
+    retry.failed(error);
   }
 
   const refresh = coalesce(load);
-  const { clock } = deps;
 
   function refreshWithin(delayMs: number): void {
     const at = clock.now() + delayMs;
@@ -164,6 +224,33 @@ export function createGroups(deps: GroupsDeps): Groups {
     clock.clearTimeout(timer);
     dueAt = at;
     timer = clock.setTimeout(() => void refresh(), delayMs);
+  }
+
+  /** The last message was deleted: what is the last one now? */
+  function lookUpLast(groupId: string, memberCount: number): void {
+    if (stopped || lookUps.has(groupId)) return;
+    const delayMs = deps.random() * Math.max(MIN_SPREAD_MS, memberCount * SPREAD_PER_MEMBER_MS);
+    lookUps.set(
+      groupId,
+      clock.setTimeout(() => {
+        lookUps.delete(groupId);
+        readLast(groupId).catch((cause: unknown) => {
+          log.debug('unable to look up a last message', { groupId, code: toClientError(cause).code });
+        });
+      }, delayMs),
+    );
+  }
+
+  async function readLast(groupId: string): Promise<void> {
+    if (entries.get(groupId)?.group.lastMessage !== null) return;
+    const { messages, position } = await api.messages(groupId, { limit: 1 });
+    const entry = entries.get(groupId);
+    const [lastMessage] = messages;
+    if (stopped || !entry || !lastMessage || entry.group.lastMessage) return;
+    // Something happened meanwhile that the page does not know; it may have been another deletion.
+    if (isAfter(entry.asOf, position)) return lookUpLast(groupId, entry.group.memberCount);
+    entry.group = { ...entry.group, lastMessage };
+    publish([groupId]);
   }
 
   return {
@@ -174,27 +261,60 @@ export function createGroups(deps: GroupsDeps): Groups {
     subscribeTo: (groupId, listener) => topics.subscribe(groupId, listener),
     refresh,
     refreshWithin,
+    hurry: retry.hurry,
     apply(groupId, events) {
       recording.add(events);
-      if (replay(groupId, events)) publish([groupId]);
-    },
-    remove(groupId) {
-      if (entries.delete(groupId)) publish([groupId]);
-    },
-    read(groupId, seq, unreadCount) {
       const entry = entries.get(groupId);
       if (!entry) return;
-      entry.readSeq = Math.max(entry.readSeq, seq);
-      const rest = entry.readSeq >= (entry.group.lastMessage?.seq ?? 0) ? 0 : (unreadCount ?? entry.group.unreadCount);
-      if (rest !== entry.group.unreadCount && change(groupId, { ...entry.group, unreadCount: rest }))
-        publish([groupId]);
+      const hadLast = entry.group.lastMessage !== null;
+      if (!replay(entry, events)) return;
+      publish([groupId]);
+      if (hadLast && entry.group.lastMessage === null) lookUpLast(groupId, entry.group.memberCount);
+    },
+    remove(groupId) {
+      const entry = entries.get(groupId);
+      if (!entry) return;
+      entries.delete(groupId);
+      order = order.filter((other) => other !== entry);
+      publish([groupId]);
+    },
+    read(groupId, seq) {
+      const entry = entries.get(groupId);
+      if (!entry) return true;
+      const { readSeq, unreadCount, lastMessage } = entry.group;
+      if (seq <= readSeq) return false;
+      entry.group = { ...entry.group, readSeq: seq, unreadCount: seq >= (lastMessage?.seq ?? 0) ? 0 : unreadCount };
+      publish([groupId]);
+      return true;
+    },
+    counted(groupId, seq, { unreadCount, position }) {
+      const entry = entries.get(groupId);
+      // Read further meanwhile: that question has an answer of its own.
+      if (!entry || seq < entry.group.readSeq || position.epoch !== entry.counted.epoch) return true;
+      if (isAfter(entry.counted, position)) return false;
+      entry.counted = position;
+      if (unreadCount === entry.group.unreadCount) return true;
+      entry.group = { ...entry.group, unreadCount };
+      publish([groupId]);
+      return true;
     },
     stop() {
       stopped = true;
       clock.clearTimeout(timer);
+      for (const lookUp of lookUps.values()) clock.clearTimeout(lookUp);
+      retry.stop();
       store.clear();
       unread.clear();
       topics.clear();
     },
   };
+}
+
+function isAfter(position: Position, other: Position): boolean {
+  return position.epoch === other.epoch && position.seq > other.seq;
+}
+
+/** Of two ISO 8601 times in UTC. */
+function latest(a: string | undefined, b: string): string {
+  return a !== undefined && a > b ? a : b;
 }

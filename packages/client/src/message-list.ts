@@ -26,6 +26,8 @@ export interface MessageList {
   replace: (page: readonly Message[], position: Position) => void;
   addEarlier: (page: readonly Message[], position: Position) => void;
   apply: (events: readonly GroupEvent[]) => void;
+  /** Forgets everything. */
+  clear: () => void;
   /** Keeps the newest `count`; answers whether any were let go. */
   trim: (count: number) => boolean;
 }
@@ -35,12 +37,18 @@ export function createMessageList(keyOf: (message: Message) => string): MessageL
   let deleted = new Set<string>();
   let asOf: Position | undefined;
   let sorted: readonly SentMessage[] = [];
+  /** What comes behind everything else, the common case, needs no sorting. */
+  let appended: SentMessage[] = [];
   let changed = false;
 
   function put(message: Message, at: number): void {
     if (deleted.has(message.id)) return;
-    entries.set(message.id, { message: { ...message, status: 'sent', key: keyOf(message) }, asOf: at });
-    changed = true;
+    const last = appended.at(-1) ?? sorted.at(-1);
+    const isNewest = !entries.has(message.id) && (!last || message.seq > last.seq);
+    const row: SentMessage = { ...message, status: 'sent', key: keyOf(message) };
+    entries.set(message.id, { message: row, asOf: at });
+    if (isNewest && !changed) appended.push(row);
+    else changed = true;
   }
 
   function edit(event: GroupEvent): void {
@@ -70,10 +78,10 @@ export function createMessageList(keyOf: (message: Message) => string): MessageL
   }
 
   function messages(): readonly SentMessage[] {
-    if (changed) {
-      sorted = [...entries.values()].map(({ message }) => message).toSorted((a, b) => a.seq - b.seq);
-      changed = false;
-    }
+    if (changed) sorted = [...entries.values()].map(({ message }) => message).toSorted((a, b) => a.seq - b.seq);
+    else if (appended.length > 0) sorted = [...sorted, ...appended];
+    changed = false;
+    appended = [];
     return sorted;
   }
 
@@ -103,6 +111,12 @@ export function createMessageList(keyOf: (message: Message) => string): MessageL
     },
     apply(events) {
       for (const event of events) applyOne(event);
+    },
+    clear() {
+      entries = new Map();
+      deleted = new Set();
+      asOf = undefined;
+      changed = true;
     },
     trim(count) {
       const all = messages();

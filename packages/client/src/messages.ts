@@ -1,6 +1,8 @@
 import type { GroupEvent, Message, Position } from '@groupcast/shared';
 import type { Api } from './api.ts';
+import { createRetry } from './backoff.ts';
 import { coalesce } from './coalesce.ts';
+import type { Clock } from './environment.ts';
 import { type ClientError, toClientError } from './errors.ts';
 import { createMessageList, type SentMessage } from './message-list.ts';
 import type { PendingMessage } from './outgoing.ts';
@@ -31,7 +33,6 @@ export interface MessagesHandle extends Readable<MessagesSnapshot> {
 }
 
 export interface MessageView extends MessagesHandle {
-  readonly observed: boolean;
   apply: (events: readonly GroupEvent[]) => void;
   /** The group's events come from `position` on: a page from before that is read again. */
   startsAt: (position: Position) => void;
@@ -39,10 +40,15 @@ export interface MessageView extends MessagesHandle {
   update: (work: () => void) => void;
   /** The messages on their way have changed. */
   refreshPending: () => void;
-  /** Reads again what could not be read before. */
-  retry: () => void;
+  /** A page that could not be read and waits for its next try is read at once. */
+  hurry: () => void;
+  /** The group is not ours any more: unless somebody looks, what is known of it is forgotten, and read anew when somebody does. */
+  leave: () => void;
   clear: () => void;
 }
+
+const RETRY_MIN_MS = 1_000;
+const RETRY_MAX_MS = 30_000;
 
 export function createMessageView(deps: {
   groupId: string;
@@ -50,31 +56,58 @@ export function createMessageView(deps: {
   pageSize: number;
   keyOf: (message: Message) => string;
   pending: () => readonly PendingMessage[];
+  /** Messages that a page has: those of our own which we did not know to be saved are. Called within one change. */
+  onPage: (messages: readonly Message[]) => void;
+  clock: Clock;
+  random: () => number;
   onListenerError: OnListenerError;
 }): MessageView {
   const { groupId, api, pageSize } = deps;
   const list = createMessageList(deps.keyOf);
   const recording = createRecording();
-  const store = createStore<MessagesSnapshot>(
-    { status: 'idle', messages: deps.pending(), hasEarlier: false, isLoadingEarlier: false, error: null },
-    deps.onListenerError,
-  );
+  const initial = { status: 'idle', hasEarlier: false, isLoadingEarlier: false, error: null } as const;
+  const store = createStore<MessagesSnapshot>({ ...initial, messages: deps.pending() }, deps.onListenerError);
+  const retry = createRetry({
+    run: () => void reload(),
+    minMs: RETRY_MIN_MS,
+    maxMs: RETRY_MAX_MS,
+    clock: deps.clock,
+    random: deps.random,
+  });
   let observers = 0;
-  let updating = false;
+  /** Changes that are still to be told. */
+  let update: Partial<MessagesSnapshot> | undefined;
   let startsAt: Position | undefined;
   let shown: { saved: readonly SentMessage[]; pending: readonly PendingMessage[] } | undefined;
 
   function publish(patch: Partial<Omit<MessagesSnapshot, 'messages'>> = {}): void {
-    if (updating) return;
+    if (update) {
+      Object.assign(update, patch);
+      return;
+    }
     const before = store.getSnapshot();
     const saved = list.messages;
     const pending = deps.pending();
     const same = shown?.saved === saved && shown.pending === pending;
-    const messages = same ? before.messages : [...saved, ...pending];
+    const messages = same ? before.messages : pending.length === 0 ? saved : [...saved, ...pending];
     shown = { saved, pending };
     const next = { ...before, ...patch, messages };
     const fields = Object.keys(next) as (keyof MessagesSnapshot)[];
     if (fields.some((field) => next[field] !== before[field])) store.set(next);
+  }
+
+  /** Whatever `work` does is one change for those who look. */
+  function asOne(work: () => void): void {
+    if (update) return work();
+    update = {};
+    const patch = update;
+    try {
+      work();
+      release();
+    } finally {
+      update = undefined;
+      publish(patch);
+    }
   }
 
   const reload = coalesce(async () => {
@@ -83,13 +116,22 @@ export function createMessageView(deps: {
     const recorded = recording.start();
     try {
       const { messages, position } = await api.messages(groupId, { limit: pageSize });
-      list.replace(messages, position);
-      list.apply(recorded.stop());
-      publish({ status: 'ready', hasEarlier: isFull(messages), error: null });
+      const passed = recorded.stop();
+      if (store.getSnapshot().status === 'idle') return;
+      retry.succeeded();
+      asOne(() => {
+        deps.onPage(messages);
+        list.replace(messages, position);
+        list.apply(passed);
+        publish({ status: 'ready', hasEarlier: isFull(messages), error: null });
+      });
       renewIfOld();
     } catch (cause) {
       recorded.stop();
-      publish({ status: status === 'ready' ? 'ready' : 'failed', error: toClientError(cause) });
+      const error = toClientError(cause);
+      if (store.getSnapshot().status === 'idle') return;
+      publish({ status: status === 'ready' ? 'ready' : 'failed', error });
+      if (observers > 0) retry.failed(error);
     }
   });
 
@@ -109,19 +151,24 @@ export function createMessageView(deps: {
 
   const loadEarlier = coalesce(async () => {
     const { status, hasEarlier } = store.getSnapshot();
+    if (status !== 'ready' || !hasEarlier) return;
     const before = list.messages[0]?.seq;
-    if (status !== 'ready' || !hasEarlier || before === undefined) return;
+    // Every message of the page was deleted: the newest page is another one now.
+    if (before === undefined) return reload();
     publish({ isLoadingEarlier: true });
     const recorded = recording.start();
     try {
       const { messages, position } = await api.messages(groupId, { limit: pageSize, before });
       const passed = recorded.stop();
-      // Should the newest page have been read again meanwhile, this one does not join on to it any more.
-      if (list.messages[0]?.seq === before) {
+      asOne(() => {
+        publish({ isLoadingEarlier: false });
+        // Should the newest page have been read again meanwhile, this one does not join on to it any more.
+        if (list.messages[0]?.seq !== before) return;
+        deps.onPage(messages);
         list.addEarlier(messages, position);
         list.apply(passed);
-        publish({ isLoadingEarlier: false, hasEarlier: isFull(messages) });
-      } else publish({ isLoadingEarlier: false });
+        publish({ hasEarlier: isFull(messages) });
+      });
     } catch (cause) {
       recorded.stop();
       publish({ isLoadingEarlier: false });
@@ -136,9 +183,6 @@ export function createMessageView(deps: {
 
   return {
     groupId,
-    get observed() {
-      return observers > 0;
-    },
     getSnapshot: store.getSnapshot,
     subscribe(listener) {
       const stop = store.subscribe(listener);
@@ -150,36 +194,33 @@ export function createMessageView(deps: {
         active = false;
         stop();
         observers -= 1;
-        release();
+        asOne(() => undefined);
+        if (observers === 0) retry.stop();
       };
     },
     loadEarlier,
     reload,
     apply(events) {
       recording.add(events);
-      if (store.getSnapshot().status !== 'ready') return;
-      list.apply(events);
-      publish();
-      release();
+      // Before the first page is there, what comes live is shown: it is the newest, whatever the page will say.
+      if (store.getSnapshot().status !== 'idle') asOne(() => list.apply(events));
     },
     startsAt(position) {
       startsAt = position;
       if (store.getSnapshot().status === 'ready') renewIfOld();
     },
-    update(work) {
-      updating = true;
-      try {
-        work();
-      } finally {
-        updating = false;
-      }
-      publish();
-      release();
-    },
+    update: asOne,
     refreshPending: () => publish(),
-    retry() {
-      if (store.getSnapshot().error?.retryable) void reload();
+    hurry: retry.hurry,
+    leave() {
+      if (observers > 0) return;
+      list.clear();
+      startsAt = undefined;
+      publish(initial);
     },
-    clear: store.clear,
+    clear() {
+      retry.stop();
+      store.clear();
+    },
   };
 }

@@ -46,7 +46,8 @@ export interface Outgoing {
   settle: (message: Message) => void;
   /** Of one group, in the order they were sent; the same array until something has changed. */
   pendingOf: (groupId: string) => readonly PendingMessage[];
-  isOwn: (clientMessageId: string) => boolean;
+  /** What a row is known by: an own message keeps the key that it had on its way. */
+  keyOf: (message: Message) => string;
   /** Tries at once what waits. */
   hurry: () => void;
   stop: () => void;
@@ -64,6 +65,7 @@ interface Item {
 
 const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 15_000;
+const MAX_REMEMBERED = 10_000;
 
 /**
  * Own messages on their way: one request at a time per group, so that they are saved in the order they were written.
@@ -73,16 +75,31 @@ const RETRY_MAX_MS = 15_000;
 export function createOutgoing(deps: OutgoingDeps): Outgoing {
   const { clock, log } = deps;
   const items = new Map<string, Item>();
-  const own = new Set<string>();
+  /** Of one group, in the order they were sent. */
+  const byGroup = new Map<string, Set<Item>>();
+  /** The ids of the messages that were sent here, by `clientMessageId`; the oldest are forgotten. */
+  const own = new Map<string, string>();
   const queues = new Map<string, Item[]>();
   const views = new Map<string, readonly PendingMessage[]>();
   const waits = createWaits(clock);
   let stopped = false;
 
+  function add(item: Item): void {
+    const { clientMessageId, groupId } = item.message;
+    items.set(clientMessageId, item);
+    byGroup.set(groupId, (byGroup.get(groupId) ?? new Set()).add(item));
+  }
+
+  function remove(item: Item): void {
+    const { clientMessageId, groupId } = item.message;
+    items.delete(clientMessageId);
+    const group = byGroup.get(groupId);
+    group?.delete(item);
+    if (group?.size === 0) byGroup.delete(groupId);
+  }
+
   function show(groupId: string): void {
-    const pending = [...items.values()].map(({ message }) => message).filter((message) => message.groupId === groupId);
-    if (pending.length > 0) views.set(groupId, pending);
-    else views.delete(groupId);
+    views.delete(groupId);
     deps.onChange(groupId);
   }
 
@@ -97,11 +114,18 @@ export function createOutgoing(deps: OutgoingDeps): Outgoing {
   function succeed(item: Item, message: Message, byAnswer: boolean): void {
     if (item.isDone && item.message.status !== 'failed') return;
     item.isDone = true;
-    items.delete(item.message.clientMessageId);
+    remove(item);
+    remember(item.message.clientMessageId, message.id);
     const settle = (): void => show(item.message.groupId);
     if (byAnswer) deps.onSaved(message, settle);
     else settle();
     item.resolve(message);
+  }
+
+  function remember(clientMessageId: string, id: string): void {
+    own.set(clientMessageId, id);
+    const [oldest] = own.keys();
+    if (own.size > MAX_REMEMBERED && oldest !== undefined) own.delete(oldest);
   }
 
   /** Until it is saved, or has failed. Never rejects. */
@@ -118,10 +142,11 @@ export function createOutgoing(deps: OutgoingDeps): Outgoing {
         if (message) succeed(item, message, true);
       } catch (cause) {
         const error = toClientError(cause);
-        const delay = error.retryAfterMs ?? backoffMs(attempt, RETRY_MIN_MS, RETRY_MAX_MS, deps.random);
-        if (!error.retryable || stopped || clock.now() + delay > item.giveUpAt) return fail(item, error);
+        const delay = backoffMs(attempt, RETRY_MIN_MS, RETRY_MAX_MS, deps.random);
+        const wait = Math.max(delay, error.retryAfterMs ?? 0);
+        if (!error.retryable || stopped || clock.now() + wait > item.giveUpAt) return fail(item, error);
         log.debug('unable to send; will try again', { groupId, clientMessageId, code: error.code });
-        await Promise.race([waits.wait(delay), settled]);
+        await Promise.race([waits.wait(delay, error.retryAfterMs), settled]);
       }
     }
   }
@@ -147,9 +172,9 @@ export function createOutgoing(deps: OutgoingDeps): Outgoing {
     // A caller who looks at the snapshots only need not catch anything.
     done.catch(() => undefined);
     const item: Item = { message, giveUpAt: clock.now() + deps.giveUpAfterMs, done, resolve, reject, isDone: false };
-    items.delete(message.clientMessageId);
-    items.set(message.clientMessageId, item);
-    own.add(message.clientMessageId);
+    const before = items.get(message.clientMessageId);
+    if (before) remove(before);
+    add(item);
     show(message.groupId);
     if (stopped) fail(item, new ClientError('CLOSED', 'unable to send; the client was closed'));
     else enqueue(item);
@@ -180,19 +205,25 @@ export function createOutgoing(deps: OutgoingDeps): Outgoing {
     discard(clientMessageId) {
       const item = items.get(clientMessageId);
       if (item?.message.status !== 'failed') return;
-      items.delete(clientMessageId);
+      remove(item);
       show(item.message.groupId);
     },
     settle(message) {
       const item = items.get(message.clientMessageId ?? '');
       if (item?.message.groupId === message.groupId) succeed(item, message, false);
     },
-    pendingOf: (groupId) => views.get(groupId) ?? NONE,
-    isOwn: (clientMessageId) => own.has(clientMessageId),
+    pendingOf(groupId) {
+      const group = byGroup.get(groupId);
+      if (!group) return NONE;
+      const view = views.get(groupId) ?? [...group].map(({ message }) => message);
+      views.set(groupId, view);
+      return view;
+    },
+    keyOf: ({ id, clientMessageId = '' }) => (own.get(clientMessageId) === id ? clientMessageId : id),
     hurry: waits.skip,
     stop() {
       stopped = true;
-      waits.skip();
+      waits.stop();
       const error = new ClientError('CLOSED', 'unable to send; the client was closed');
       for (const item of items.values()) fail(item, error);
     },

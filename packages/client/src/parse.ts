@@ -91,6 +91,7 @@ export function parseGroup(value: unknown): GroupSummary | undefined {
     createdAt: typeof fields['createdAt'] === 'string' ? fields['createdAt'] : '',
     memberCount: count('memberCount'),
     unreadCount: count('unreadCount'),
+    readSeq: count('readSeq'),
     lastMessage: parseMessage(fields['lastMessage']) ?? null,
   };
 }

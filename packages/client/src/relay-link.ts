@@ -9,8 +9,10 @@ export type Transport = 'websocket' | 'polling';
 /** One Socket.IO connection from its first byte to its last. It never comes back: the next one is another link. */
 export interface RelayLink {
   /** Resolves with the acknowledgement; rejects with the relay's error, or `UNREACHABLE` when there is no answer. */
-  ask: (event: string, payload: object) => Promise<Readonly<Record<string, unknown>>>;
+  ask: (event: string, payload: object, timeoutMs?: number) => Promise<Readonly<Record<string, unknown>>>;
   readonly transport: string | undefined;
+  /** When anything came from the relay, heartbeats included: by the wall clock, in milliseconds. */
+  readonly heardAt: number;
   /** Nothing is heard of it afterwards. */
   close: () => void;
 }
@@ -54,6 +56,10 @@ export function openLink(
   });
   let opened = false;
   let closed = false;
+  let heardAt = Date.now();
+  const heard = (): void => {
+    heardAt = Date.now();
+  };
 
   function close(): void {
     if (closed) return;
@@ -61,6 +67,7 @@ export function openLink(
     options.clock.clearTimeout(timer);
     socket.off();
     socket.offAny();
+    socket.io.off('ping', heard);
     socket.disconnect();
   }
 
@@ -77,6 +84,7 @@ export function openLink(
   socket.on('connect', () => {
     opened = true;
     options.clock.clearTimeout(timer);
+    heard();
     listener.onOpen();
   });
   socket.on('connect_error', (error: Error & { data?: unknown }) => {
@@ -93,11 +101,15 @@ export function openLink(
     close();
     listener.onLost(reason);
   });
-  socket.onAny((name: string, payload: unknown) => listener.onEvent(name, payload));
+  socket.io.on('ping', heard);
+  socket.onAny((name: string, payload: unknown) => {
+    heard();
+    listener.onEvent(name, payload);
+  });
   socket.connect();
 
   return {
-    async ask(event, payload) {
+    async ask(event, payload, timeoutMs = ACK_TIMEOUT_MS) {
       const unreachable = (cause?: unknown): ClientError =>
         new ClientError('UNREACHABLE', `unable to ask the relay for ${event}; there was no answer`, {
           retryable: true,
@@ -105,14 +117,18 @@ export function openLink(
         });
       if (!socket.connected) throw unreachable();
       const answer: unknown = await socket
-        .timeout(ACK_TIMEOUT_MS)
+        .timeout(timeoutMs)
         .emitWithAck(event, payload)
         .catch((cause: unknown) => {
           throw unreachable(cause);
         });
+      heard();
       const fields = fieldsOf(answer);
       if (fields?.['ok'] === true) return fields;
       throw fromBody(fields?.['error'], { message: `unable to read the answer to ${event}`, retryable: false });
+    },
+    get heardAt() {
+      return heardAt;
     },
     get transport() {
       return socket.io.engine?.transport?.name;

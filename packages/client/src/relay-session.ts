@@ -1,4 +1,5 @@
 import type { Position } from '@groupcast/shared';
+import { createWaits } from './backoff.ts';
 import type { Answer } from './catch-up.ts';
 import type { Clock, Logger } from './environment.ts';
 import { ClientError, toClientError } from './errors.ts';
@@ -52,6 +53,8 @@ export interface RelaySession {
 /** The relay greets with `joined-groups`, and `resumed` right behind it if it recovers. This long at most, in milliseconds. */
 const GREETING_MS = 5_000;
 const REJOIN_MS = 30_000;
+/** Told to slow down without a number, in milliseconds. */
+const RATE_LIMIT_MS = 1_000;
 /** An answer to `resume` holds so many events, however many groups it is about. */
 const GROUPS_PER_RESUME = 50;
 /** Most groups in a handshake; the others are joined afterwards. */
@@ -73,6 +76,8 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
   let asked: Record<string, Position> = {};
   let unknown = new Set<string>();
   let greeted = false;
+  /** The relay has said which groups this connection is in. */
+  let welcomed = false;
   let canResume = true;
   let joining = false;
   let full = false;
@@ -80,6 +85,7 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
   let rejoinTimer: unknown;
   let batch: Batch | undefined;
   let lastBatch: Promise<unknown> = Promise.resolve();
+  const waits = createWaits(clock);
 
   function greetWithin(delayMs: number): void {
     clock.clearTimeout(greetingTimer);
@@ -108,6 +114,7 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
   }
 
   function onJoined(payload: unknown): void {
+    welcomed = true;
     const named = parseList(fieldsOf(payload)?.['groups'], (item) => {
       const groupId = parseId(fieldsOf(item)?.['groupId']);
       return groupId === undefined ? undefined : { groupId, position: parsePosition(fieldsOf(item)?.['position']) };
@@ -118,9 +125,9 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
       standing(groupId, position);
       if (greeted) deps.check(groupId, 'now');
     }
-    if (greeted) return;
     // A relay that recovers sends `resumed` in the same breath; one that does not is not waited for.
-    if (Object.keys(asked).length === 0) greet();
+    if (greeted) deps.onGreeted();
+    else if (Object.keys(asked).length === 0) greet();
     else greetWithin(deps.holdMs);
   }
 
@@ -130,9 +137,7 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
     const error = fieldsOf(fields?.['error']);
     if (!fields || error) {
       live.delete(groupId);
-      refused.add(groupId);
-      rejoinLater();
-      if (error?.['code'] === 'NOT_A_MEMBER') deps.onUnclear();
+      notJoined(groupId, error?.['code']);
       return { kind: 'none' };
     }
     const more = fields['more'] === true;
@@ -167,8 +172,8 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
     for (const groupId of parseList(groups, parseId)) {
       live.delete(groupId);
       if (reason === 'member-removed') deps.onLeft(groupId);
+      else deps.onUnclear();
     }
-    deps.onUnclear();
   }
 
   function onHead(payload: unknown): void {
@@ -195,7 +200,9 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
       return new Map([...positions].map(([groupId, after]) => [groupId, readAnswer(groupId, after, answers[groupId])]));
     } catch (cause) {
       const error = toClientError(cause);
-      if (error.code !== 'UNKNOWN_EVENT') throw error;
+      if (error.retryable) throw error;
+      // On this connection it will not answer such questions; the API will.
+      log.debug('the relay does not resume', { code: error.code });
       canResume = false;
       return new Map();
     }
@@ -221,39 +228,62 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
     }, REJOIN_MS);
   }
 
-  /** One after the other: a relay counts the events of a connection. */
+  /** The next groups that this connection does not get live: as many as one question can be about. */
+  function nextMissing(): [string, Position][] {
+    const missing = Object.entries(inbox.positions()).filter(([id]) => !live.has(id) && !refused.has(id));
+    return missing.slice(0, canResume ? GROUPS_PER_RESUME : 1);
+  }
+
+  async function join(link: RelayLink, groups: readonly [string, Position][]): Promise<Answers> {
+    const [first] = groups;
+    if (canResume || !first) return resume(link, new Map(groups));
+    const [groupId, position] = first;
+    return new Map([[groupId, readAnswer(groupId, position, await link.ask('join-group', { groupId, position }))]]);
+  }
+
+  /** One question after the other, and no faster than the relay wants: it counts the events of a connection. */
   async function joinAll(): Promise<void> {
-    for (;;) {
+    for (let groups = nextMissing(); groups.length > 0; groups = nextMissing()) {
       const link = deps.link();
-      const missing = Object.entries(inbox.positions()).find(([id]) => !live.has(id) && !refused.has(id));
-      if (!link || !missing) return;
-      const [groupId, position] = missing;
+      if (!link) return;
       try {
-        const answer = readAnswer(groupId, position, await link.ask('join-group', { groupId, position }));
-        if (answer.kind === 'page') deps.deliver(groupId, inbox.page(groupId, position, answer.page), false);
-        if (answer.kind === 'page' && answer.page.more) deps.force(groupId, 'relay');
-        // It is caught up with first, and asked for again afterwards if need be.
-        if (!live.has(groupId)) refused.add(groupId);
-        deps.check(groupId, 'now');
-      } catch (cause) {
-        const error = toClientError(cause);
-        log.debug('unable to join', { groupId, code: error.code });
+        const answers = await join(link, groups);
         if (deps.link() !== link) return;
-        refused.add(groupId);
-        if (error.code === 'NOT_A_MEMBER') deps.onUnclear();
-        if (error.code === 'GROUP_LIMIT') {
-          log.warn('this connection is in as many groups as the relay allows; the others are not live', { groupId });
-          full = true;
-          return;
+        if (answers.size === 0) continue;
+        for (const [groupId, after] of groups) joined(groupId, after, answers.get(groupId));
+      } catch (cause) {
+        if (deps.link() !== link) return;
+        const error = toClientError(cause);
+        log.debug('unable to join', { groups: groups.length, code: error.code });
+        if (error.code === 'RATE_LIMITED') {
+          await waits.wait(0, error.retryAfterMs ?? RATE_LIMIT_MS);
+          continue;
         }
-        rejoinLater();
-        if (error.retryAfterMs !== undefined) return;
+        for (const [groupId] of groups) notJoined(groupId, error.code);
+        if (full) return;
       }
     }
   }
 
+  function joined(groupId: string, after: Position, answer: Answer | undefined): void {
+    if (answer?.kind === 'page') deps.deliver(groupId, inbox.page(groupId, after, answer.page), false);
+    if (answer?.kind === 'page' && answer.page.more) deps.force(groupId, 'relay');
+    // It is caught up with first, and asked for again afterwards if need be.
+    if (!live.has(groupId)) refused.add(groupId);
+    deps.check(groupId, 'now');
+  }
+
+  function notJoined(groupId: string, code: unknown): void {
+    refused.add(groupId);
+    if (code === 'NOT_A_MEMBER') deps.onUnclear();
+    if (code !== 'GROUP_LIMIT') return rejoinLater();
+    if (full) return;
+    log.warn('this connection is in as many groups as the relay allows; the others are not live', { groupId });
+    full = true;
+  }
+
   function joinMissing(): void {
-    if (joining || !greeted || full) return;
+    if (joining || !greeted || !welcomed || full) return;
     joining = true;
     joinAll()
       .catch((error: unknown) => log.error('joining failed', { error }))
@@ -270,7 +300,9 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
     refused.clear();
     unknown = new Set();
     greeted = false;
+    welcomed = false;
     canResume = true;
+    waits.skip();
     full = false;
   }
 
@@ -302,6 +334,9 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
       return (await batch.answers).get(groupId) ?? { kind: 'none' };
     },
     joinMissing,
-    stop: forget,
+    stop() {
+      forget();
+      waits.stop();
+    },
   };
 }

@@ -128,14 +128,14 @@ describe('catch-up', () => {
     expect(shown).toEqual([1, 2, 3]);
   });
 
-  test('a refusal is not repeated', async () => {
+  test('a refusal is not repeated for a while', async () => {
     const { clock, live, refused, asked } = setUp({
       askApi: async () => {
         throw new ClientError('NOT_FOUND', 'no such group');
       },
     });
     live(3);
-    await clock.advance(60_000);
+    await clock.advance(9_000);
     expect([refused, asked]).toEqual([['g'], ['relay g>0', 'api g>0']]);
   });
 
@@ -186,5 +186,70 @@ describe('catch-up', () => {
     live(9);
     await clock.advance(60_000);
     expect([asked.length, clock.timers]).toEqual([before, 0]);
+  });
+
+  test('a question that is asked while another one is under way is asked afterwards', async () => {
+    const answers: ((answer: Answer) => void)[] = [];
+    const { clock, inbox, catchUp, shown } = setUp({ askApi: async () => new Promise((give) => answers.push(give)) });
+    inbox.head('g', at(1));
+    catchUp.check('g', 'now');
+    await turns();
+    // The API has taken its snapshot; a relay with an empty log cannot tell what came since.
+    catchUp.force('g', 'api');
+    answers[0]?.(page(1, 1));
+    await turns();
+    answers[1]?.(page(2, 2));
+    await clock.advance(1_000);
+    expect([shown, clock.timers, catchUp.busy]).toEqual([[1, 2], 0, 0]);
+  });
+
+  test('what is heard between the last look and the end of a run is not forgotten', async () => {
+    const { clock, inbox, catchUp, shown } = setUp({
+      askRelay: async (_, { seq }) => {
+        // In the turn in which the run ends.
+        if (seq === 0) queueMicrotask(() => queueMicrotask(() => queueMicrotask(hear)));
+        return page(seq + 1, seq + 1);
+      },
+    });
+    function hear(): void {
+      inbox.head('g', at(2));
+      catchUp.check('g', 'now');
+    }
+    inbox.head('g', at(1));
+    catchUp.check('g', 'now');
+    await clock.advance(60_000);
+    expect(shown).toEqual([1, 2]);
+  });
+
+  test('who refuses for good is asked ever more seldom, and not at all once the group is left', async () => {
+    const refusal = new ClientError('INVALID_PAYLOAD', 'never');
+    const { clock, inbox, catchUp, asked, refused } = setUp({ askApi: async () => Promise.reject(refusal) });
+    inbox.head('g', at(1));
+    for (let n = 0; n < 60; n += 1) {
+      catchUp.check('g', 'now');
+      await clock.advance(1_000);
+    }
+    expect([asked.filter((question) => question.startsWith('api')).length, refused.length]).toEqual([3, 3]);
+    catchUp.forget('g');
+    expect(clock.timers).toBe(0);
+  });
+
+  test('the delay that the API names is kept, whoever hurries', async () => {
+    let answered = false;
+    const slow = new ClientError('RATE_LIMITED', 'slow down', { retryable: true, retryAfterMs: 20_000 });
+    const { clock, inbox, catchUp, asked, shown } = setUp({
+      askApi: async () => (answered ? page(1, 1) : Promise.reject(slow)),
+    });
+    inbox.head('g', at(1));
+    catchUp.check('g', 'now');
+    await turns();
+    answered = true;
+    for (let n = 0; n < 10; n += 1) {
+      catchUp.hurry();
+      await clock.advance(1_000);
+    }
+    expect([asked.filter((question) => question.startsWith('api')).length, shown]).toEqual([1, []]);
+    await clock.advance(10_000);
+    expect(shown).toEqual([1]);
   });
 });

@@ -106,4 +106,25 @@ describe('cursor report', () => {
     await clock.advance(10_000);
     expect([reports, clock.timers]).toEqual([[], 0]);
   });
+
+  test('a report that is refused because of one group is repeated for the others', async () => {
+    const { clock, reports, cursors } = setUp({
+      connected: true,
+      answer: async (reported) => {
+        if ('x' in reported) throw new ClientError('NOT_A_MEMBER', 'not yours');
+        return {};
+      },
+    });
+    cursors.applied('g', 5);
+    cursors.applied('x', 1);
+    cursors.applied('h', 2);
+    await clock.advance(10_000);
+    const told = (seq: number) => ({ received: seq, applied: seq });
+    expect(reports.map((report) => report.cursors)).toEqual([
+      { g: told(5), x: told(1), h: told(2) },
+      { g: told(5) },
+      { x: told(1) },
+      { h: told(2) },
+    ]);
+  });
 });

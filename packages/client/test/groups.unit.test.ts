@@ -1,5 +1,6 @@
 import type { GroupEvent, GroupSummary } from '@groupcast/shared';
 import { describe, expect, test } from 'vitest';
+import type { Api } from '../src/api.ts';
 import { ClientError } from '../src/errors.ts';
 import { createGroups } from '../src/groups.ts';
 import { manualClock, memoryLogger, turns } from './manual-clock.ts';
@@ -19,10 +20,21 @@ function summary(id: string, seq: number, unreadCount = 0, changes: Partial<Grou
   const { event: _, ...message } = sent(seq, 'bob', id);
   const lastMessage = seq > 0 ? (message as unknown as GroupSummary['lastMessage']) : null;
   const position = { epoch: '1-a', seq };
-  return { id, name: id, kind: 'group', createdAt: '', memberCount: 2, unreadCount, lastMessage, position, ...changes };
+  return {
+    id,
+    name: id,
+    kind: 'group',
+    createdAt: '',
+    memberCount: 2,
+    unreadCount,
+    readSeq: 0,
+    lastMessage,
+    position,
+    ...changes,
+  };
 }
 
-function setUp(list: () => Promise<GroupSummary[]>) {
+function setUp(list: () => Promise<GroupSummary[]>, more: Partial<Pick<Api, 'group' | 'messages'>> = {}) {
   const clock = manualClock();
   const listed: string[] = [];
   const gone: string[] = [];
@@ -33,6 +45,11 @@ function setUp(list: () => Promise<GroupSummary[]>) {
         reads += 1;
         return list();
       },
+      group: async (id) => {
+        throw new ClientError('NOT_FOUND', `no group ${id}`);
+      },
+      messages: async () => ({ messages: [], position: { epoch: '1-a', seq: 0 } }),
+      ...more,
     },
     me: () => 'me',
     onListed: (groupId, { seq }) => listed.push(`${groupId}@${seq}`),
@@ -174,5 +191,76 @@ describe('the list of groups', () => {
     groups.stop();
     await clock.advance(60_000);
     expect([reads(), clock.timers]).toEqual([1, 0]);
+  });
+
+  test('what was read ahead of its event, because the page was faster, is not unread when the event comes', async () => {
+    const { groups } = setUp(async () => [summary('g', 8)]);
+    await groups.refresh();
+    expect([groups.read('g', 10), groups.read('g', 10), groups.read('g', 9)]).toEqual([true, false, false]);
+    groups.apply('g', [sent(9), sent(10), sent(11)]);
+    expect(groups.get('g')?.unreadCount).toBe(1);
+  });
+
+  test('a list that knows a further message and not yet what was read leaves the count alone', async () => {
+    let at = 5;
+    const { groups } = setUp(async () => [summary('g', at, at)]);
+    await groups.refresh();
+    groups.read('g', 5);
+    groups.apply('g', [sent(6)]);
+    at = 7;
+    await groups.refresh();
+    expect(groups.get('g')?.unreadCount).toBe(1);
+    groups.apply('g', [sent(7)]);
+    expect(groups.get('g')).toMatchObject({ unreadCount: 2, lastMessage: { id: 'm7' } });
+  });
+
+  test('the count after a part was read is the newest question’s, and of the place where it was made', async () => {
+    const { groups } = setUp(async () => [summary('g', 5, 5)]);
+    const at = (seq: number) => ({ epoch: '1-a', seq });
+    await groups.refresh();
+    groups.read('g', 2);
+    groups.read('g', 4);
+    expect(groups.counted('g', 4, { unreadCount: 2, position: at(6) })).toBe(true);
+    expect(groups.counted('g', 2, { unreadCount: 3, position: at(5) })).toBe(true);
+    // 6 was counted already.
+    groups.apply('g', [sent(6)]);
+    expect(groups.get('g')?.unreadCount).toBe(2);
+    groups.apply('g', [sent(7)]);
+    // 7 was not.
+    expect(groups.counted('g', 4, { unreadCount: 2, position: at(6) })).toBe(false);
+    expect(groups.get('g')?.unreadCount).toBe(3);
+  });
+
+  test('a deleted message is not unread any more, and the last one is looked up if it was that', async () => {
+    const { event: _, ...fourth } = sent(4);
+    const { groups, clock, reads } = setUp(async () => [summary('g', 5, 2, { readSeq: 3 }), summary('h', 4)], {
+      messages: async () => ({ messages: [fourth as never], position: { epoch: '1-a', seq: 6 } }),
+    });
+    const deleted = (seq: number, messageSeq: number): GroupEvent => {
+      const about = { messageId: `m${messageSeq}`, messageSeq, senderId: 'bob' };
+      return { event: 'message-deleted', id: `d${seq}`, groupId: 'g', epoch: '1-a', seq, ...about };
+    };
+    await groups.refresh();
+    groups.apply('g', [deleted(6, 5)]);
+    expect(groups.get('g')).toMatchObject({ unreadCount: 1, lastMessage: null });
+    expect(groups.getSnapshot().groups.map(({ id }) => id)).toEqual(['g', 'h']);
+    await clock.advance(2_000);
+    expect(groups.get('g')?.lastMessage?.id).toBe('m4');
+    groups.apply('g', [deleted(7, 2)]);
+    expect([groups.get('g')?.unreadCount, reads()]).toEqual([1, 1]);
+  });
+
+  test('a group that no page of the list had, because it moved between them, is not gone', async () => {
+    let now = [summary('g', 3), summary('h', 9)];
+    const { groups, gone } = setUp(async () => now, {
+      group: async (id) => {
+        if (id === 'g') return { ...summary('g', 4), members: [] };
+        throw new ClientError('NOT_FOUND', 'no such group');
+      },
+    });
+    await groups.refresh();
+    now = [];
+    await groups.refresh();
+    expect([gone, groups.getSnapshot().groups.map(({ id }) => id)]).toEqual([['h'], ['g']]);
   });
 });

@@ -5,7 +5,7 @@ import { ClientError } from '../src/errors.ts';
 import { asEvent } from '../src/message-list.ts';
 import { createMessageView } from '../src/messages.ts';
 import type { PendingMessage } from '../src/outgoing.ts';
-import { turns } from './manual-clock.ts';
+import { manualClock, turns } from './manual-clock.ts';
 
 const message = (seq: number, content = `m${seq}`): Message => ({
   id: `m${seq}`,
@@ -22,6 +22,7 @@ function setUp(head: number) {
   const server = Array.from({ length: head }, (_, index) => message(index + 1));
   const questions: { before: number | undefined; answer: (error?: ClientError) => Promise<void> }[] = [];
   let pending: readonly PendingMessage[] = [];
+  const clock = manualClock();
   const view = createMessageView({
     groupId: 'g',
     pageSize: 3,
@@ -42,12 +43,15 @@ function setUp(head: number) {
     },
     keyOf: ({ id }) => id,
     pending: () => pending,
+    onPage: (page) => (pending = pending.filter((row) => !page.some(({ content }) => content === row.content))),
+    clock,
+    random: () => 1,
     onListenerError: (error) => {
       throw error;
     },
   });
   const shown = (): string[] => view.getSnapshot().messages.map(({ content }) => content);
-  return { server, questions, view, shown, setPending: (next: PendingMessage[]) => (pending = next) };
+  return { clock, server, questions, view, shown, setPending: (next: PendingMessage[]) => (pending = next) };
 }
 
 describe('messages of a group', () => {
@@ -88,11 +92,12 @@ describe('messages of a group', () => {
   });
 
   test('a page that fails says so, and is read again', async () => {
-    const { view, questions, shown } = setUp(1);
+    const { view, questions, shown, clock } = setUp(1);
     view.subscribe(() => undefined);
     await questions[0]?.answer(new ClientError('UNREACHABLE', 'down', { retryable: true }));
     expect(view.getSnapshot()).toMatchObject({ status: 'failed', error: { code: 'UNREACHABLE' } });
-    view.retry();
+    view.hurry();
+    await clock.advance(0);
     await questions[1]?.answer();
     expect([view.getSnapshot().status, view.getSnapshot().error, shown()]).toEqual(['ready', null, ['m1']]);
   });
@@ -159,14 +164,73 @@ describe('messages of a group', () => {
     expect([shown().length, view.getSnapshot().hasEarlier]).toEqual([50, false]);
     stop();
     stop();
-    expect([shown(), view.getSnapshot().hasEarlier, view.observed]).toEqual([['m48', 'm49', 'm50'], true, false]);
-    for (let seq = 51; seq <= 90; seq += 1) view.apply([sent(seq)]);
+    expect([shown(), view.getSnapshot().hasEarlier]).toEqual([['m48', 'm49', 'm50'], true]);
+    for (let seq = 51; seq <= 90; seq += 1) view.update(() => view.apply([sent(seq)]));
     expect(shown().length).toBeLessThanOrEqual(6);
   });
 
+  test('trimmed in the middle of a change, it still says that there are earlier ones', async () => {
+    const { view, questions, shown } = setUp(2);
+    const stop = view.subscribe(() => undefined);
+    await questions[0]?.answer();
+    stop();
+    for (let seq = 3; seq <= 9; seq += 1) view.update(() => view.apply([sent(seq)]));
+    expect([shown()[0], view.getSnapshot().hasEarlier]).toEqual(['m5', true]);
+  });
+
+  test('with every shown message deleted, the earlier ones can still be loaded', async () => {
+    const { view, questions, shown, server } = setUp(6);
+    view.subscribe(() => undefined);
+    await questions[0]?.answer();
+    for (const seq of [4, 5, 6]) {
+      view.apply([
+        { event: 'message-deleted', id: `d${seq}`, groupId: 'g', epoch: '1-a', seq: seq + 3, messageId: `m${seq}` },
+      ]);
+    }
+    expect([shown(), view.getSnapshot().hasEarlier]).toEqual([[], true]);
+    server.splice(3);
+    const earlier = view.loadEarlier();
+    await questions[1]?.answer();
+    await earlier;
+    expect(shown()).toEqual(['m1', 'm2', 'm3']);
+  });
+
+  test('a page settles own messages in the same change; what is saved before the page is there does not vanish', async () => {
+    const { server, view, questions, setPending } = setUp(2);
+    const counts: number[] = [];
+    view.subscribe(() => counts.push(view.getSnapshot().messages.filter(({ content }) => content === 'm3').length));
+    setPending([{ status: 'sending', key: 'c', groupId: 'g', clientMessageId: 'c', content: 'm3', createdAt: '' }]);
+    view.refreshPending();
+    view.update(() => {
+      setPending([]);
+      view.apply([sent(3)]);
+    });
+    await questions[0]?.answer();
+    setPending([{ status: 'sending', key: 'c', groupId: 'g', clientMessageId: 'c', content: 'm4', createdAt: '' }]);
+    view.refreshPending();
+    server.push(message(3), message(4));
+    const again = view.reload();
+    await questions[1]?.answer();
+    await again;
+    expect(new Set(counts.slice(counts.indexOf(1)))).toEqual(new Set([1]));
+    expect(view.getSnapshot().messages.map(({ content }) => content)).toEqual(['m2', 'm3', 'm4']);
+  });
+
+  test('a group that was left and entered again is read anew, by whoever kept the handle', async () => {
+    const { view, questions, shown } = setUp(2);
+    const stop = view.subscribe(() => undefined);
+    await questions[0]?.answer();
+    stop();
+    view.leave();
+    expect(view.getSnapshot()).toMatchObject({ status: 'idle', messages: [] });
+    view.subscribe(() => undefined);
+    await questions[1]?.answer();
+    expect(shown()).toEqual(['m1', 'm2']);
+  });
+
   test('10,000 rounds of looking and leaving ask once', async () => {
-    const { view, questions } = setUp(1);
+    const { view, questions, clock } = setUp(1);
     for (let round = 0; round < 10_000; round += 1) view.subscribe(() => undefined)();
-    expect([questions.length, view.observed]).toEqual([1, false]);
+    expect([questions.length, clock.timers]).toEqual([1, 0]);
   });
 });

@@ -158,4 +158,32 @@ describe('outgoing messages', () => {
     await clock.advance(60_000);
     expect([requests, clock.timers]).toEqual([['a'], 0]);
   });
+
+  test('a key is the message’s own: who copies a clientMessageId does not get it', async () => {
+    const { say, outgoing } = setUp(async (message) => savedAs(message));
+    const message = await say('a').saved;
+    expect([outgoing.keyOf(message), outgoing.keyOf({ ...message, id: 'copied' })]).toEqual(['a', 'copied']);
+  });
+
+  test('keys of long ago are forgotten', async () => {
+    const { say, outgoing } = setUp(async (message) => savedAs(message));
+    const first = await say('0').saved;
+    for (let n = 1; n <= 10_000; n += 1) await say(String(n)).saved;
+    expect(outgoing.keyOf(first)).toBe('id-0');
+  });
+
+  test('a delay that the API asked for is not cut short, however often somebody hurries', async () => {
+    const slow = new ClientError('RATE_LIMITED', 'slow down', { retryable: true, retryAfterMs: 30_000 });
+    const { say, requests, outgoing, clock } = setUp(async () => Promise.reject(slow));
+    say('a');
+    await turns();
+    for (let n = 0; n < 20; n += 1) {
+      outgoing.hurry();
+      await clock.advance(1_000);
+    }
+    expect(requests.length).toBe(1);
+    await clock.advance(10_000);
+    expect(requests.length).toBe(2);
+    outgoing.stop();
+  });
 });

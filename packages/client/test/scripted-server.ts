@@ -37,6 +37,10 @@ export interface ScriptedServer {
     recovers: boolean;
     /** Events that the relay answers with UNKNOWN_EVENT. */
     unknown: Set<string>;
+    /** Events that the relay answers with an error. */
+    refused: Map<string, object>;
+    /** Does the relay say which groups a connection is in? */
+    greets: boolean;
     /** Most events in one answer of the relay, over all its groups. */
     budget: number;
     /** Groups that the token does not name. */
@@ -71,6 +75,8 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
     apiFailures: [],
     recovers: true,
     unknown: new Set(),
+    refused: new Map(),
+    greets: true,
     budget: Number.POSITIVE_INFINITY,
     unnamed: new Set(),
     relay: 'up',
@@ -211,13 +217,16 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
       groupId,
       position: resumed[groupId]?.position ?? headOf(group),
     }));
-    socket.emit('joined-groups', { groups: groupsJoined });
-    if (script.recovers && positions) socket.emit('resumed', { groups: resumed });
+    if (script.greets) socket.emit('joined-groups', { groups: groupsJoined });
+    if (script.greets && script.recovers && positions) socket.emit('resumed', { groups: resumed });
     socket.onAny((event: string, payload: JsonObject, ack?: Ack) => {
       heard.push({ event, payload });
       if (script.unknown.has(event) || (!script.recovers && event === 'resume')) {
         return ack?.({ ok: false, error: { code: 'UNKNOWN_EVENT', message: 'what?', retryable: false } });
       }
+      const refusal = script.refused.get(event);
+      if (refusal) return ack?.({ ok: false, error: refusal });
+      if (event === 'resume') for (const id of Object.keys(payload['positions'] as object)) void socket.join(id);
       if (event === 'resume') return ack?.({ ok: true, groups: recover(payload['positions'] as unknown as Positions) });
       if (event === 'join-group') {
         const { groupId, position } = payload as { groupId: string; position: Position | null };

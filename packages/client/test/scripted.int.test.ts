@@ -1,9 +1,10 @@
 import { type ClientOptions, type Clock, createClient, type GroupcastClient, type GroupEvent } from '@groupcast/client';
 import { until } from '@groupcast/testing';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { memoryLogger } from './manual-clock.ts';
 import { type ScriptedServer, startScriptedServer } from './scripted-server.ts';
 
+const LIST = 'GET /api/messaging/groups';
 const TOKEN = 'POST /api/realtime/token';
 const EVENTS = 'GET /api/messaging/groups/g/events';
 
@@ -28,6 +29,32 @@ function countingClock(): { clock: Clock; timers: Set<unknown> } {
   return { clock, timers };
 }
 
+/** The system's clock, of which timers of a given length can be made to run now. */
+function hurriedClock(): { clock: Clock; run: (delayMs: number) => void } {
+  const waiting = new Map<unknown, { delayMs: number; run: () => void }>();
+  const clock: Clock = {
+    now: () => performance.now(),
+    setTimeout(run, delayMs) {
+      const once = (): void => {
+        if (waiting.delete(timer)) run();
+      };
+      const timer = setTimeout(once, delayMs);
+      waiting.set(timer, { delayMs, run: once });
+      return timer;
+    },
+    clearTimeout(timer) {
+      waiting.delete(timer);
+      clearTimeout(timer as NodeJS.Timeout);
+    },
+  };
+  return {
+    clock,
+    run(delayMs) {
+      for (const timer of [...waiting.values()].filter((one) => one.delayMs === delayMs)) timer.run();
+    },
+  };
+}
+
 describe('the client against servers that misbehave', () => {
   let server: ScriptedServer;
   let client: GroupcastClient;
@@ -41,6 +68,7 @@ describe('the client against servers that misbehave', () => {
     log.lines.length = 0;
   });
   afterEach(async () => {
+    vi.restoreAllMocks();
     client.close();
     await server.close();
   });
@@ -165,7 +193,7 @@ describe('the client against servers that misbehave', () => {
     server.script.unnamed.add('found');
     server.addGroup('found', 2);
     await client.groups.refresh();
-    await until('the join', () => server.heard.some(({ event }) => event === 'join-group'));
+    await until('the question', () => server.heard.some(({ event }) => event === 'resume'));
     server.publish('found');
     await until('the event', () => seqs('found').length === 1);
   });
@@ -221,7 +249,7 @@ describe('the client against servers that misbehave', () => {
     server.script.recovers = false;
     start();
     await connected();
-    await until('the join', () => server.heard.some(({ event }) => event === 'join-group'));
+    await until('the question', () => server.heard.some(({ event }) => event === 'resume'));
     server.publish('far');
     await until('the event', () => seqs('far').length === 1);
   });
@@ -467,6 +495,121 @@ describe('the client against servers that misbehave', () => {
       }),
     );
     expect(server.heard.filter(({ event }) => event === 'update-cursors').length).toBeLessThanOrEqual(4);
+  });
+
+  test('an own message that a page has before its answer is there is one row', async () => {
+    let letGo: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    start({
+      async fetch(...request) {
+        const response = await fetch(...request);
+        if (request[1]?.method === 'POST' && String(request[0]).endsWith('/messages')) await held;
+        return response;
+      },
+    });
+    await connected();
+    const rows = () =>
+      client
+        .messages('g')
+        .getSnapshot()
+        .messages.filter(({ content }) => content === 'mine');
+    const { saved, clientMessageId } = client.send('g', 'mine');
+    await until('it is saved', () => server.groups.get('g')?.events.length === 4);
+    const most: number[] = [];
+    client.messages('g').subscribe(() => most.push(rows().length));
+    await until('the page', () => client.messages('g').getSnapshot().status === 'ready');
+    letGo();
+    await saved;
+    expect([Math.max(...most), rows().map(({ key }) => key)]).toEqual([1, [clientMessageId]]);
+  });
+
+  test('after a sleep the list is read once, however late the loss was noticed', async () => {
+    start({ random: () => 0 });
+    await connected();
+    const before = server.count(LIST);
+    const now = Date.now;
+    vi.spyOn(Date, 'now').mockImplementation(() => now() + 300_000);
+    cut();
+    await until('the list', () => server.count(LIST) === before + 1);
+    await connected();
+    expect(server.count(LIST)).toBe(before + 1);
+  });
+
+  test('somebody who comes back finds out at once that the connection is dead', async () => {
+    const target = new EventTarget();
+    start({ eventTarget: target });
+    await connected();
+    const now = Date.now;
+    vi.spyOn(Date, 'now').mockImplementation(() => now() + 10_000);
+    // Nothing gets through any more, and nobody says so.
+    for (const socket of server.sockets()) socket.removeAllListeners().offAny();
+    target.dispatchEvent(new Event('visibilitychange'));
+    await until('another connection', () => server.handshakes.length === 2, 10_000);
+    await connected();
+    // A living one is left alone.
+    vi.spyOn(Date, 'now').mockImplementation(() => now() + 20_000);
+    target.dispatchEvent(new Event('online'));
+    await until('the answer', () => server.heard.filter(({ event }) => event === 'resume').length > 0);
+    expect(server.handshakes.length).toBe(2);
+  });
+
+  test('a relay that refuses to resume leaves the API to be asked, and the list in peace', async () => {
+    start();
+    await connected();
+    const before = server.count(LIST);
+    server.script.refused.set('resume', { code: 'INVALID_PAYLOAD', message: 'never', retryable: false });
+    const lost = server.publish('g', { lost: true });
+    server.emit('group-head', { groupId: 'g', epoch: lost.epoch, seq: lost.seq });
+    await showing(4);
+    expect([server.count(EVENTS), server.count(LIST)]).toEqual([1, before]);
+  });
+
+  test('many groups that neither token nor handshake name are joined in portions, as fast as the relay lets it', async () => {
+    start();
+    await connected();
+    for (let n = 0; n < 400; n += 1) {
+      server.addGroup(`far${n}`, 1);
+      server.script.unnamed.add(`far${n}`);
+    }
+    const slowDown = { code: 'RATE_LIMITED', message: 'slower', retryable: true, retryAfterMs: 20 };
+    server.script.refused.set('resume', slowDown);
+    await client.groups.refresh();
+    await until('a refusal', () => server.heard.some(({ event }) => event === 'resume'));
+    server.script.refused.clear();
+    const live = () => server.sockets()[0]?.rooms.size ?? 0;
+    await until('every group', () => live() >= 401);
+    const questions = server.heard.filter(({ event }) => event === 'resume' || event === 'join-group');
+    expect(questions.length).toBeLessThan(20);
+  });
+
+  test('a relay that is slow to greet is not asked for every group one by one', async () => {
+    for (let n = 0; n < 60; n += 1) server.addGroup(`s${n}`, 1);
+    const { clock, run } = hurriedClock();
+    start({ clock });
+    await connected();
+    server.script.greets = false;
+    cut();
+    await until('another connection', () => server.handshakes.length === 2 && state() !== 'waiting');
+    // The time in which it should have greeted is over.
+    run(5_000);
+    await connected();
+    server.publish('g');
+    await showing(4);
+    expect(server.heard.filter(({ event }) => event === 'join-group' || event === 'resume')).toEqual([]);
+  });
+
+  test('being taken out of a group is no reason to read the list', async () => {
+    start({ random: () => 0 });
+    await connected();
+    server.addGroup('other', 1);
+    server.emit('left-groups', { groups: ['g'], reason: 'member-removed' });
+    await until('the group is gone', () => client.group('g').getSnapshot() === undefined);
+    expect(server.count(LIST)).toBe(1);
+    // A group nobody has described is one.
+    server.emit('joined-groups', { groups: [{ groupId: 'other', position: { epoch: '1-a', seq: 1 } }] });
+    await until('the list', () => server.count(LIST) === 2);
   });
 
   test('closed, it leaves nothing: no timer, no connection, no listener', async () => {

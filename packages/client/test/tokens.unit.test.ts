@@ -28,6 +28,7 @@ describe('tokens', () => {
       },
       relayUrl: undefined,
       clock,
+      random: () => 0,
     });
     const first = await tokens.get();
     expect(first).toMatchObject({ relayUrl: 'http://relay', userId: 'zoë', renewAt: 540_000 });
@@ -42,12 +43,27 @@ describe('tokens', () => {
     expect(fetched).toBe(3);
   });
 
+  test('tokens that were fetched in the same moment are renewed over a fifth of their life', async () => {
+    const renewals = [0, 0.5, 1].map(async (share) => {
+      const fetchToken = async () => ({ token: await jwt(600), relayUrl: '' });
+      const tokens = createConnectionTokens({
+        fetchToken,
+        relayUrl: undefined,
+        clock: manualClock(),
+        random: () => share,
+      });
+      return (await tokens.get()).renewAt;
+    });
+    expect(await Promise.all(renewals)).toEqual([540_000, 486_000, 432_000]);
+  });
+
   test('another user’s token is refused', async () => {
     const users = ['alice', 'mallory'];
     const tokens = createConnectionTokens({
       fetchToken: async () => ({ token: await jwt(600, users.shift()), relayUrl: 'http://relay' }),
       relayUrl: 'http://mine',
       clock: manualClock(),
+      random: () => 0,
     });
     expect((await tokens.get()).relayUrl).toBe('http://mine');
     await expect(tokens.renew()).rejects.toMatchObject({ code: 'FORBIDDEN' });

@@ -423,7 +423,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
           ['message-updated', 3],
           ['message-deleted', 4],
         ]);
-        expect(body.events[3]).toMatchObject({ messageId });
+        expect(body.events[3]).toMatchObject({ messageId, messageSeq: 2, senderId: 'alice' });
         expect(JSON.stringify(body)).not.toContain('secret');
         const list = await api.request('bob', 'GET', `${GROUPS}/${id}/messages`);
         expect(list.body).toMatchObject({ messages: [], position: { seq: 4 } });
@@ -472,8 +472,9 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect((await api.request('bob', 'POST', `${GROUPS}/${id}/read`, { seq: 2 })).body).toEqual({
           readSeq: 2,
           unreadCount: 2,
+          position: { epoch: expect.any(String), seq: 4 },
         });
-        expect((await api.request('bob', 'POST', `${GROUPS}/${id}/read`, { seq: 1 })).body).toEqual({
+        expect((await api.request('bob', 'POST', `${GROUPS}/${id}/read`, { seq: 1 })).body).toMatchObject({
           readSeq: 2,
           unreadCount: 2,
         });
@@ -481,7 +482,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(await unread('bob')).toBe(1);
         await say('bob', id, 'four');
         expect([await unread('bob'), await unread('alice')]).toEqual([0, 1]);
-        expect((await api.request('alice', 'POST', `${GROUPS}/${id}/read`, { seq: 1_000 })).body).toEqual({
+        expect((await api.request('alice', 'POST', `${GROUPS}/${id}/read`, { seq: 1_000 })).body).toMatchObject({
           readSeq: 6,
           unreadCount: 0,
         });
@@ -575,6 +576,8 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         };
         await report({ userId: 'bob', received: 4, applied: 4, read: 3 });
         expect(await unread()).toBe(1);
+        const { body } = await api.request<{ groups: GroupSummary[] }>('bob', 'GET', GROUPS);
+        expect(body.groups.find((group) => group.id === id)?.readSeq).toBe(3);
         await report({ userId: 'bob', read: 2 });
         expect(await unread()).toBe(1);
         await report({ userId: 'bob', read: 1_000 });

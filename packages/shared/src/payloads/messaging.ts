@@ -30,10 +30,11 @@ export interface Group {
   position: Position;
 }
 
-/** A group as the list shows it. `unreadCount`: messages by others above one's read cursor. */
+/** A group as the list shows it. `unreadCount`: messages by others above `readSeq`, one's own read cursor. */
 export interface GroupSummary extends Omit<Group, 'members'> {
   memberCount: number;
   unreadCount: number;
+  readSeq: number;
   lastMessage: Message | null;
 }
 

@@ -1,12 +1,15 @@
-import type { CursorUpdates } from '@groupcast/shared';
+import type { CursorUpdates, Position } from '@groupcast/shared';
 import type { Database } from '../db/database.ts';
 import { groupNotFound } from '../groups/group-not-found.ts';
 
-/** Moves the member's read cursor forward, at most to the group's head; an older `seq` changes nothing. */
+/**
+ * Moves the member's read cursor forward, at most to the group's head; an older `seq` changes nothing. `position` is where the
+ * group stood when its unread messages were counted.
+ */
 export async function markRead(
   db: Database,
   input: { groupId: string; userId: string; seq: number },
-): Promise<{ readSeq: number; unreadCount: number }> {
+): Promise<{ readSeq: number; unreadCount: number; position: Position }> {
   const { groupId, userId, seq } = input;
   const { rows } = await db.query<{ read_seq: number }>(
     `update group_members m set read_seq = greatest(m.read_seq, least($3, g.seq)) from groups g
@@ -15,12 +18,14 @@ export async function markRead(
   );
   const row = rows[0];
   if (!row) throw groupNotFound(groupId);
-  const unread = await db.query<{ count: number }>(
-    `select count(*)::int as count from messages
-     where group_id = $1 and seq > $2 and sender_id <> $3 and deleted_at is null`,
+  const counted = await db.query<{ epoch: string; seq: number; count: number }>(
+    `select g.epoch, g.seq, (select count(*)::int from messages u
+       where u.group_id = g.id and u.seq > $2 and u.sender_id <> $3 and u.deleted_at is null) as count
+     from groups g where g.id = $1`,
     [groupId, row.read_seq, userId],
   );
-  return { readSeq: row.read_seq, unreadCount: unread.rows[0]?.count ?? 0 };
+  const { epoch, seq: head, count } = counted.rows[0] ?? { epoch: '0-none', seq: 0, count: 0 };
+  return { readSeq: row.read_seq, unreadCount: count, position: { epoch, seq: head } };
 }
 
 /**

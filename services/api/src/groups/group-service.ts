@@ -183,6 +183,7 @@ export async function listGroupsOf(
     position: { epoch: row.epoch, seq: row.seq },
     memberCount: row.member_count,
     unreadCount: row.unread_count,
+    readSeq: row.read_seq,
     lastMessage: row.last,
   }));
   const more = rows.length > page.length && last;

@@ -103,7 +103,13 @@ export async function membershipsOf(
 }
 
 export interface GroupPage {
-  rows: (GroupRow & { member_count: number; unread_count: number; active_key: string; last: Message | null })[];
+  rows: (GroupRow & {
+    member_count: number;
+    unread_count: number;
+    read_seq: number;
+    active_key: string;
+    last: Message | null;
+  })[];
 }
 
 /** One page of the user's groups with what a list shows, in one query: no round trip per group. */
@@ -114,9 +120,15 @@ export async function listGroups(
   limit: number,
 ): Promise<GroupPage> {
   const { rows } = await q.query<
-    GroupRow & { member_count: number; unread_count: number; active_key: string; last: LastRow | null }
+    GroupRow & {
+      member_count: number;
+      unread_count: number;
+      read_seq: number;
+      active_key: string;
+      last: LastRow | null;
+    }
   >(
-    `select g.id, g.kind, g.name, g.created_at, g.epoch, g.seq, g.active_at::text as active_key,
+    `select g.id, g.kind, g.name, g.created_at, g.epoch, g.seq, g.active_at::text as active_key, m.read_seq,
        (select count(*)::int from group_members c where c.group_id = g.id) as member_count,
        (select count(*)::int from messages u where u.group_id = g.id and u.seq > m.read_seq
           and u.sender_id <> $1 and u.deleted_at is null) as unread_count,

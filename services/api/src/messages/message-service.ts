@@ -131,7 +131,7 @@ export async function deleteMessage(deps: MessageDeps, input: Author & { message
     await deps.outbox.append(tx, groupId, place.seq, {
       id: randomUUID(),
       type: 'message-deleted',
-      payload: { messageId, senderId: userId },
+      payload: { messageId, messageSeq: row.seq, senderId: userId },
     });
   });
   deps.dispatcher.wake(groupId);

@@ -1,0 +1,61 @@
+import type { GroupSummary } from '@groupcast/shared';
+import { describe, expect, test } from 'vitest';
+import { createReading } from '../src/reading.ts';
+import { turns } from './manual-clock.ts';
+
+function setUp() {
+  const group = { readSeq: 0, lastMessage: { seq: 10 } };
+  const cursors: number[] = [];
+  const questions: { seq: number; answer: (fails?: boolean) => void }[] = [];
+  let useful = true;
+  const reading = createReading({
+    groups: {
+      get: () => group as unknown as GroupSummary,
+      read(_, seq) {
+        if (seq <= group.readSeq) return false;
+        group.readSeq = seq;
+        return true;
+      },
+      counted: () => useful,
+    },
+    cursors: { read: (_, seq) => cursors.push(seq) },
+    markRead: async (_, seq) =>
+      new Promise((resolve, reject) => {
+        const answer = (fails = false) =>
+          fails ? reject(new Error('down')) : resolve({ unreadCount: 1, position: { epoch: '1-a', seq: 10 } });
+        questions.push({ seq, answer });
+      }),
+  });
+  return { reading, cursors, questions, setUseful: (value: boolean) => (useful = value) };
+}
+
+describe('reading', () => {
+  test('all of a group is told to the relay, and once', () => {
+    const { reading, cursors, questions } = setUp();
+    for (const seq of [10, 10, 9, 11]) reading.mark('g', seq);
+    expect([cursors, questions.length]).toEqual([[10, 11], 0]);
+  });
+
+  test('a part of it is asked of the API, one question at a time, about the newest place', async () => {
+    const { reading, cursors, questions } = setUp();
+    for (const seq of [2, 2, 3, 4, 5]) reading.mark('g', seq);
+    expect(questions.map(({ seq }) => seq)).toEqual([2]);
+    questions[0]?.answer();
+    await turns();
+    expect(questions.map(({ seq }) => seq)).toEqual([2, 5]);
+    questions[1]?.answer(true);
+    await turns();
+    expect(cursors).toEqual([5]);
+  });
+
+  test('a count that came too late is asked for again, a few times', async () => {
+    const { reading, questions, setUseful } = setUp();
+    setUseful(false);
+    reading.mark('g', 2);
+    for (let n = 0; n < 5; n += 1) {
+      questions[n]?.answer();
+      await turns();
+    }
+    expect(questions.length).toBe(3);
+  });
+});
