@@ -74,6 +74,7 @@ test('who was cut off for longer than the ping time-out sees what was said meanw
   await say(alice, 'from the tunnel');
   await alice.getByText('Sending').waitFor();
   await expectMessages(alice, ['before', 'from the tunnel']);
+  if (process.env['SCREENSHOT']) await alice.screenshot({ path: 'docs/screens/cut-off.png' });
 
   cable.relay.thaw();
   cable.api.thaw();

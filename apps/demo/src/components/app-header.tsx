@@ -16,13 +16,15 @@ const LABELS: Record<ConnectionState, string> = {
 };
 
 export function AppHeader({ me, onLogOut }: { me: string; onLogOut: () => void }) {
-  const { state } = useConnection();
+  const { state, reason } = useConnection();
+  // There is a reason once there was a connection, or an attempt that failed.
+  const label = state === 'connecting' && reason ? LABELS.waiting : LABELS[state];
   const name = displayName(me);
   return (
     <header className="app-header">
       <Brand />
       <p className="status" role="status" data-state={state}>
-        {LABELS[state]}
+        {label}
       </p>
       <span className="whoami">
         <Avatar id={me} name={name} />

@@ -1,0 +1,204 @@
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { startSystem, tokenFor } from '@groupcast/testing';
+import type { Page } from 'playwright-core';
+import { build, type Rollup } from 'vite';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import {
+  type ChatBrowser,
+  connected,
+  expectMessages,
+  messages,
+  openGroup,
+  say,
+  startChatBrowser,
+} from './chat-browser.ts';
+
+// The packages as users get them: packed, unpacked, and used by an application that has nothing else of this repository.
+// It is outside of it, so that nothing is found by accident.
+
+const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const PACKED = ['client', 'shared'];
+
+interface Manifest {
+  dependencies?: Record<string, string>;
+  peerDependencies?: Record<string, string>;
+}
+
+let app: string;
+const installed = (path = ''): string => join(app, 'node_modules', path);
+const filesIn = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+
+function dependenciesOf(folder: string): string[] {
+  const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;
+  return Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies });
+}
+
+/** What `npm install` would do, with this repository's `node_modules` for a registry. What nobody declared is not there. */
+async function install(): Promise<void> {
+  app = mkdtempSync(join(tmpdir(), 'groupcast-published-'));
+  cpSync(join(ROOT, 'e2e/published'), app, { recursive: true });
+  const workspaces = PACKED.flatMap((name) => ['--workspace', `packages/${name}`]);
+  await run('npm', ['pack', '--offline', '--silent', '--pack-destination', app, ...workspaces], { cwd: ROOT });
+  const declared = dependenciesOf(app);
+  for (const name of PACKED) {
+    const folder = installed(`@groupcast/${name}`);
+    mkdirSync(folder, { recursive: true });
+    const tarball = readdirSync(app).find((file) => file.startsWith(`groupcast-${name}-`)) ?? 'none';
+    await run('tar', ['-xzf', join(app, tarball), '-C', folder, '--strip-components=1']);
+    declared.push(...dependenciesOf(folder));
+  }
+  for (const name of new Set(declared)) {
+    const isPacked = PACKED.some((packed) => name === `@groupcast/${packed}`);
+    mkdirSync(dirname(installed(name)), { recursive: true });
+    if (!isPacked) symlinkSync(join(ROOT, 'node_modules', name), installed(name));
+  }
+}
+
+beforeAll(install);
+afterAll(() => rmSync(app, { recursive: true, force: true }));
+
+test.each(PACKED)('@groupcast/%s has what was built and what is to be read, and no sources or tests', (name) => {
+  const folder = installed(`@groupcast/${name}`);
+  const files = filesIn(folder);
+  const needed = ['LICENSE', 'README.md', 'package.json', 'dist/index.js', 'dist/index.d.ts'];
+  expect(files).toEqual(expect.arrayContaining(needed));
+  const allowed = /^(?:dist\/(?:[\w-]+\/)*[\w-]+\.(?:js|js\.map|d\.ts)|README\.md|LICENSE|package\.json)$/;
+  expect(files.filter((file) => !allowed.test(file))).toEqual([]);
+  // A debugger finds the source that a map names.
+  for (const map of files.filter((file) => file.endsWith('.map'))) {
+    expect(JSON.parse(readFileSync(join(folder, map), 'utf8'))).toHaveProperty('sourcesContent');
+  }
+});
+
+test('@groupcast/client loads nothing but what it names: of @groupcast/shared and its schemas, only types', () => {
+  const folder = installed('@groupcast/client');
+  const code = filesIn(folder).filter((file) => file.endsWith('.js'));
+  const imported = code.flatMap((file) =>
+    Array.from(
+      readFileSync(join(folder, file), 'utf8').matchAll(/\b(?:from|import)\s*\(?\s*['"]([^.'"][^'"]*)['"]/g),
+      ([, specifier]) => `${file.startsWith('dist/react/') ? 'react' : 'core'}: ${specifier}`,
+    ),
+  );
+  expect(Array.from(new Set(imported)).toSorted()).toEqual([
+    'core: socket.io-client',
+    'react: @tanstack/react-query',
+    'react: react',
+    'react: react/jsx-runtime',
+  ]);
+});
+
+test.each([
+  ['NodeNext', 'NodeNext'],
+  ['ESNext', 'Bundler'],
+])('a strict application compiles with module %s, resolution %s, and finds no any', async (module, resolution) => {
+  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
+  const options = ['--project', app, '--module', module, '--moduleResolution', resolution];
+  const outcome = await run(process.execPath, [tsc, ...options]).then(
+    () => 'compiles',
+    ({ stdout, stderr }: { stdout: string; stderr: string }) => stdout + stderr,
+  );
+  expect(outcome).toBe('compiles');
+});
+
+/** Both pages for production, and the modules that they are made of. */
+async function bundle(): Promise<string[]> {
+  // Vitest's own would give the pages React's development build.
+  vi.stubEnv('NODE_ENV', 'production');
+  try {
+    const input = ['index.html', 'vanilla.html'].map((page) => join(app, page));
+    const options = { configFile: false, logLevel: 'error', root: app, build: { rollupOptions: { input } } } as const;
+    const { output } = (await build(options)) as Rollup.RollupOutput;
+    return output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []));
+  } finally {
+    vi.unstubAllEnvs();
+  }
+}
+
+const TYPES: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript' };
+
+async function serve(folder: string): Promise<Server> {
+  const files = new Map(filesIn(folder).map((file) => [`/${file}`, readFileSync(join(folder, file))]));
+  const server = createServer(({ url = '' }, response) => {
+    const body = files.get(url);
+    response.writeHead(body ? 200 : 404, { 'content-type': TYPES[extname(url)] ?? 'text/plain' }).end(body);
+  });
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
+}
+
+/** From now on the page complains when a text is on screen twice, be it for one frame: nobody would wait for that. */
+async function complainOfDoubles(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    const look = (): void => {
+      const texts = Array.from(document.querySelectorAll('.content'), (row) => row.textContent);
+      if (new Set(texts).size < texts.length) console.error(`on screen twice: ${texts.join(', ')}`);
+    };
+    new MutationObserver(look).observe(document, { childList: true, subtree: true, characterData: true });
+  });
+}
+
+test('bundled, a React page and one without a framework read each other once and in order', async () => {
+  const modules = await bundle();
+  expect(modules.filter((id) => id.includes('@groupcast/client/dist/react/'))).not.toEqual([]);
+  expect(modules.filter((id) => /\/node_modules\/zod\/|@groupcast\/shared\/|\.development\./.test(id))).toEqual([]);
+  expect(modules.filter((id) => id.startsWith(join(ROOT, 'packages')))).toEqual([]);
+
+  let browser: ChatBrowser | undefined;
+  const [system, server] = await Promise.all([startSystem(), serve(join(app, 'dist'))]);
+  try {
+    browser = await startChatBrowser();
+    const alicesToken = await tokenFor('alice');
+    const ask = async (path: string, init: RequestInit = {}): Promise<Response> =>
+      fetch(`${system.apiUrl}/api/messaging/groups${path}`, {
+        ...init,
+        headers: { authorization: `Bearer ${alicesToken}`, 'content-type': 'application/json' },
+      });
+    const created = await ask('', { method: 'POST', body: JSON.stringify({ name: 'Packed', memberIds: ['bob'] }) });
+    const { group } = (await created.json()) as { group: { id: string } };
+    const address = (page: string, token: string): string =>
+      `http://127.0.0.1:${(server.address() as AddressInfo).port}/${page}#${new URLSearchParams({ api: system.apiUrl, token, group: group.id })}`;
+    const alice = await browser.open(address('index.html', alicesToken));
+    const bob = await browser.open(address('vanilla.html', await tokenFor('bob')));
+    for (const page of [alice, bob]) {
+      await connected(page);
+      await complainOfDoubles(page);
+    }
+
+    await say(bob, 'Hello from a page without React');
+    await alice.getByText('1 unread').waitFor();
+    await openGroup(alice, 'Packed');
+    await alice.getByText('0 unread').waitFor();
+    await expectMessages(alice, ['Hello from a page without React']);
+    await say(alice, 'Hello from React');
+    await expectMessages(bob, ['Hello from a page without React', 'Hello from React']);
+
+    // Both at once: the API decides on the order, and both pages show that one.
+    for (const n of [1, 2, 3, 4, 5]) await Promise.all([say(alice, `React ${n}`), say(bob, `plain ${n}`)]);
+    await expect.poll(() => messages(alice).count()).toBe(12);
+    await say(alice, 'the end');
+    const saved = async (): Promise<string[]> => {
+      const page = (await (await ask(`/${group.id}/messages`)).json()) as { messages: { content: string }[] };
+      return page.messages.map(({ content }) => content);
+    };
+    await expect.poll(saved).toHaveLength(13);
+    // What comes last came after every second copy that there might be.
+    await expectMessages(alice, await saved());
+    await expectMessages(bob, await saved());
+    expect(browser.complaints).toEqual([]);
+  } finally {
+    await browser?.close();
+    await system.stop();
+    server.closeAllConnections();
+    server.close();
+  }
+});
