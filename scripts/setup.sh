@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 packages=()
 if [[ ${1:-all} == all ]]; then
   compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
+  command -v redis-server >/dev/null || packages+=(redis-server)
   command -v chromium >/dev/null || [[ -n ${CHROMIUM:-} ]] || packages+=(chromium)
 fi
 

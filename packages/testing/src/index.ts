@@ -3,6 +3,14 @@ export { freePort } from './ports.ts';
 export { type PostgresServer, startPostgres } from './postgres.ts';
 export { type ManagedProcess, startNode } from './processes.ts';
 export {
+  type RedisCluster,
+  type RedisSentinel,
+  type RedisServer,
+  startRedis,
+  startRedisCluster,
+  startRedisSentinel,
+} from './redis.ts';
+export {
   type ServiceProcess,
   type System,
   startApiProcess,
