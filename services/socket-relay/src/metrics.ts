@@ -22,7 +22,7 @@ export function createRelayMetrics(groupLog: GroupLog): RelayMetrics {
     labelNames: ['of'],
     registers,
     collect() {
-      for (const [of, value] of Object.entries(groupLog.stats())) logSize.set({ of }, value);
+      for (const [of, value] of Object.entries(groupLog.stats() ?? {})) logSize.set({ of }, value);
     },
   });
   return {

@@ -10,6 +10,8 @@ export interface LogInput {
   position?: Position;
   /** Recovery leaves the event out for this user. */
   exceptUserId?: string;
+  /** Live, the event is not for this connection, on whichever node it is. */
+  exceptSocketId?: string;
 }
 
 /**
@@ -18,11 +20,13 @@ export interface LogInput {
  * - `unpositioned`: not kept, because the group's positions are the publisher's and this event brought none.
  * - `conflict`: its place is taken by another event, or its epoch was replaced.
  * - `gap`: it is further than one after the head; the publisher goes back to `head`.
+ *
+ * `nodes`: how many relays listen to the group, where the log is shared.
  */
 export type AppendOutcome =
-  | { outcome: 'appended'; position: Position }
+  | { outcome: 'appended'; position: Position; nodes?: number }
   | { outcome: 'duplicate'; position: Position; head: Position }
-  | { outcome: 'unpositioned' }
+  | { outcome: 'unpositioned'; nodes?: number }
   | { outcome: 'conflict'; head: Position }
   | { outcome: 'gap'; head: Position };
 
@@ -32,6 +36,8 @@ export interface LogPage {
   /** The log holds every event after this `seq`, up to the head. */
   floor: number;
   events: GroupEvent[];
+  /** Of the events that leave a user out, by `seq`, which. */
+  exceptUserIds: ReadonlyMap<number, string>;
   /** Up to where `events` goes; above the last of them where the newest were not for this user. */
   lastSeq: number;
   /** There are events after `lastSeq`. */
@@ -66,6 +72,7 @@ export interface GroupLog {
    * does not join on to the log is ignored, so a fill that comes late does no harm.
    */
   backfill(groupId: string, position: Position, events: readonly GroupEvent[]): Promise<void>;
-  stats(): { groups: number; events: number; bytes: number };
+  /** What it holds in this process; `undefined` where that is nothing. */
+  stats(): { groups: number; events: number; bytes: number } | undefined;
   close(): Promise<void>;
 }

@@ -198,15 +198,18 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
     },
     async read(groupId, afterSeq, limit, forUserId): Promise<LogPage> {
       const state = find(groupId);
-      if (!state) return { head: null, floor: 0, events: [], lastSeq: afterSeq, more: false };
+      const exceptUserIds = new Map<number, string>();
+      if (!state) return { head: null, floor: 0, events: [], exceptUserIds, lastSeq: afterSeq, more: false };
       const from = state.start + Math.max(0, afterSeq - state.floor);
       const entries = state.entries.slice(from, from + limit).filter((entry) => entry !== undefined);
       const lastSeq = entries.at(-1)?.event.seq ?? Math.max(afterSeq, state.floor);
-      const events = entries
-        .filter(({ exceptUserId }) => exceptUserId === undefined || exceptUserId !== forUserId)
-        .map(({ event }) => event);
+      const visible = entries.filter(({ exceptUserId }) => exceptUserId === undefined || exceptUserId !== forUserId);
+      for (const { event, exceptUserId } of visible) {
+        if (exceptUserId !== undefined) exceptUserIds.set(event.seq, exceptUserId);
+      }
+      const events = visible.map(({ event }) => event);
       const head = { epoch: state.epoch, seq: state.head };
-      return { head, floor: state.floor, events, lastSeq, more: lastSeq < state.head };
+      return { head, floor: state.floor, events, exceptUserIds, lastSeq, more: lastSeq < state.head };
     },
     async backfill(groupId, position, events) {
       const known = find(groupId);

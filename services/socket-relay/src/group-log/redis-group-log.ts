@@ -1,0 +1,182 @@
+import { type GroupEvent, type JsonObject, makeEpoch, type Position } from '@groupcast/shared';
+import type { Result } from 'ioredis';
+import { brokerUnavailable, type RedisClient } from '../cluster/redis.ts';
+import type { AppendOutcome, GroupLog, LogInput, LogPage } from './group-log.ts';
+import { APPEND, BACKFILL, READ } from './redis-scripts.ts';
+
+declare module 'ioredis' {
+  interface RedisCommander<Context> {
+    groupcastAppend(...args: (string | number)[]): Result<(string | number)[], Context>;
+    groupcastRead(...args: (string | number)[]): Result<(string | number)[], Context>;
+    groupcastBackfill(...args: (string | number)[]): Result<null, Context>;
+  }
+}
+
+export interface RedisGroupLogOptions {
+  redis: RedisClient;
+  /** This relay, as other nodes know it. */
+  node: string;
+  size: number;
+  bytes: number;
+  ttlMs: number;
+  /** The highest position of the group that this node has seen. */
+  seen: (groupId: string) => Position | null;
+}
+
+/** Head, floor and epoch outlive the events by this much. */
+const STATE_TTL_SECONDS = 30 * 24 * 3_600;
+const ENVELOPE: ReadonlySet<string> = new Set(['event', 'id', 'groupId', 'epoch', 'seq']);
+
+/** The shard channel of a group, and what its keys begin with: all in one slot. */
+export function groupKey(groupId: string): string {
+  return `gc:{${groupId}}`;
+}
+
+/** An event as it travels between nodes. */
+export interface Published {
+  /** The node that accepted it. */
+  node: string;
+  event: JsonObject & { event: string; id: string; groupId: string; epoch: string | null; seq: number | null };
+  exceptSocketId?: string;
+  exceptUserId?: string;
+}
+
+/** Throws on anything that no relay has sent. */
+export function parsePublished(text: string): Published {
+  const [node = '', exceptSocketId = '', exceptUserId = ''] = text.split('\n', 3);
+  const json = text.slice(node.length + exceptSocketId.length + exceptUserId.length + 3);
+  const event = JSON.parse(json) as Published['event'];
+  const isEvent = ['event', 'id', 'groupId'].every((field) => typeof event[field] === 'string');
+  if (node === '' || !isEvent) throw new Error('not an event');
+  return {
+    node,
+    event,
+    ...(exceptSocketId === '' ? {} : { exceptSocketId }),
+    ...(exceptUserId === '' ? {} : { exceptUserId }),
+  };
+}
+
+/** The event as JSON in two parts, between which its position goes. */
+function around(input: LogInput): [string, string] {
+  const { event, id, groupId } = input;
+  const envelope = JSON.stringify({ event, id, groupId });
+  const fields: JsonObject = Object.fromEntries(Object.entries(input.message).filter(([name]) => !ENVELOPE.has(name)));
+  const rest = JSON.stringify(fields);
+  return [`${envelope.slice(0, -1)},`, rest === '{}' ? '}' : `,${rest.slice(1)}`];
+}
+
+function toEntry(event: GroupEvent): string {
+  const { event: name, id, groupId, ...rest } = event;
+  return `${id}\n\n${JSON.stringify({ event: name, id, groupId, ...rest })}`;
+}
+
+/** The group log that all relays share. One call of Redis appends an event and hands it to every node with members. */
+export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
+  const { redis, node } = options;
+  redis.defineCommand('groupcastAppend', { numberOfKeys: 3, lua: APPEND });
+  redis.defineCommand('groupcastRead', { numberOfKeys: 3, lua: READ, readOnly: true });
+  redis.defineCommand('groupcastBackfill', { numberOfKeys: 3, lua: BACKFILL });
+  const keysOf = (groupId: string): [string, string, string] => {
+    const key = groupKey(groupId);
+    return [`${key}:state`, `${key}:log`, `${key}:ids`];
+  };
+  const limits = [options.size, options.bytes, Math.max(1, Math.floor(options.ttlMs))] as const;
+  const stateTtl = Math.ceil(options.ttlMs / 1_000) + STATE_TTL_SECONDS;
+
+  async function ask<T>(what: string, work: () => Promise<T>, details?: Record<string, unknown>): Promise<T> {
+    try {
+      return await work();
+    } catch (cause) {
+      throw brokerUnavailable(what, cause, details);
+    }
+  }
+
+  async function read(groupId: string, afterSeq: number, limit: number): Promise<(string | number)[]> {
+    return ask(`read the log of group "${groupId}"`, async () =>
+      redis.groupcastRead(...keysOf(groupId), afterSeq, limit),
+    );
+  }
+
+  return {
+    async append(input): Promise<AppendOutcome> {
+      const { groupId, id, position, exceptUserId = '', exceptSocketId = '' } = input;
+      const candidate = makeEpoch(Math.floor(Date.now() / 1_000), crypto.randomUUID().replaceAll('-', '').slice(0, 12));
+      const [size, bytes, ttl] = limits;
+      const seen = position ? null : options.seen(groupId);
+      const deletes = input.event === 'message-deleted' ? input.message['messageId'] : '';
+      const answer = await ask(
+        `broadcast to group "${groupId}"`,
+        async () =>
+          redis.groupcastAppend(
+            ...keysOf(groupId),
+            id,
+            exceptUserId,
+            position?.seq ?? '',
+            position?.epoch ?? candidate,
+            ...around(input),
+            groupKey(groupId),
+            `${node}\n${exceptSocketId}\n`,
+            size,
+            bytes,
+            ttl,
+            stateTtl,
+            typeof deletes === 'string' ? deletes : '',
+            seen?.epoch ?? '',
+            seen?.seq ?? 0,
+          ),
+        { id },
+      );
+      const [outcome, epoch, head, seq, nodes] = answer as [string, string, number, number, number];
+      const headAt = { epoch, seq: head };
+      switch (outcome) {
+        case 'appended':
+          return { outcome, position: headAt, nodes };
+        case 'duplicate':
+          return { outcome, position: { epoch, seq }, head: headAt };
+        case 'unpositioned':
+          return { outcome, nodes };
+        case 'conflict':
+        case 'gap':
+          return { outcome, head: headAt };
+        default:
+          throw new Error(`the log of group "${groupId}" answered "${outcome}"`);
+      }
+    },
+    async head(groupId) {
+      const [epoch, head] = await read(groupId, 0, 0);
+      return epoch === undefined ? null : { epoch: String(epoch), seq: Number(head) };
+    },
+    async read(groupId, afterSeq, limit, forUserId): Promise<LogPage> {
+      const [epoch, headSeq, floorSeq, ...entries] = await read(groupId, afterSeq, limit);
+      const exceptUserIds = new Map<number, string>();
+      if (epoch === undefined) {
+        return { head: null, floor: 0, events: [], exceptUserIds, lastSeq: afterSeq, more: false };
+      }
+      const [head, floor] = [{ epoch: String(epoch), seq: Number(headSeq) }, Number(floorSeq)];
+      const events: GroupEvent[] = [];
+      let lastSeq = Math.max(afterSeq, floor);
+      for (const entry of entries.map(String)) {
+        const [, except = ''] = entry.split('\n', 2);
+        const json = entry.slice(entry.indexOf('\n', entry.indexOf('\n') + 1) + 1);
+        // An entry that vanished ends the page: what it holds is without holes.
+        if (json === '') break;
+        const event = JSON.parse(json) as GroupEvent;
+        lastSeq = event.seq;
+        if (except !== '' && except === forUserId) continue;
+        if (except !== '') exceptUserIds.set(event.seq, except);
+        events.push(event);
+      }
+      return { head, floor, events, exceptUserIds, lastSeq, more: lastSeq < head.seq };
+    },
+    async backfill(groupId, position, events) {
+      const entries = events.toReversed().flatMap((event) => [event.seq, toEntry(event)]);
+      await ask(`fill the log of group "${groupId}"`, async () =>
+        redis.groupcastBackfill(...keysOf(groupId), position.epoch, position.seq, ...limits, stateTtl, ...entries),
+      );
+    },
+    stats: () => undefined,
+    async close() {
+      // The connections are the cluster's.
+    },
+  };
+}

@@ -1,0 +1,166 @@
+import { type RedisCluster, type RedisServer, startRedis, startRedisCluster, until } from '@groupcast/testing';
+import { pino } from 'pino';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connectRedis, parseRedisUrl, type RedisConnections } from '../src/cluster/redis.ts';
+import type { GroupLog } from '../src/group-log/group-log.ts';
+import { createRedisGroupLog, groupKey, type Published, parsePublished } from '../src/group-log/redis-group-log.ts';
+import { describeGroupLog, type GroupLogLimits } from './group-log.suite.ts';
+
+const log = pino({ level: 'silent' });
+
+async function connect(url: string): Promise<RedisConnections> {
+  const target = parseRedisUrl(url);
+  if (!target) throw new Error(`${url} is no redis url`);
+  const connections = await connectRedis(target, log);
+  await until('redis', connections.isReady);
+  return connections;
+}
+
+function createLog(
+  { commands }: RedisConnections,
+  limits: GroupLogLimits,
+  seen: Record<string, number> = {},
+): GroupLog {
+  return createRedisGroupLog({
+    redis: commands,
+    node: 'n1',
+    ...limits,
+    seen: (groupId) => (seen[groupId] === undefined ? null : { epoch: '1-a', seq: seen[groupId] }),
+  });
+}
+
+describe.each([
+  ['Redis', async (): Promise<RedisServer> => startRedis()],
+  ['a Redis Cluster of three nodes', async (): Promise<RedisCluster> => startRedisCluster()],
+])('%s', (name, start) => {
+  let redis: RedisServer | RedisCluster;
+  let connections: RedisConnections;
+
+  beforeAll(async () => {
+    redis = await start();
+    connections = await connect(redis.url);
+  });
+  afterAll(async () => {
+    connections?.close();
+    await redis?.stop();
+  });
+
+  describeGroupLog(name, {
+    async create(limits) {
+      for (const groupId of ['g', 'one', 'two']) {
+        const key = groupKey(groupId);
+        await connections.commands.del(`${key}:state`, `${key}:log`, `${key}:ids`);
+      }
+      return createLog(connections, limits);
+    },
+    ttlMs: 1_500,
+    outlive: async () =>
+      until('the end', async () => (await connections.commands.exists(`${groupKey('g')}:log`)) === 0).then(
+        () => undefined,
+      ),
+  });
+
+  const limits = { size: 10, bytes: 100_000, ttlMs: 60_000, totalBytes: 0 };
+
+  test('hands every event it keeps to whoever listens, ready to be shown, and says how many that are', async () => {
+    const groupLog = createLog(connections, limits);
+    const heard: Published[] = [];
+    connections.subscriber.on('smessage', (channel: string, text: string) => {
+      if (channel === groupKey('heard')) heard.push(parsePublished(text));
+    });
+    const message = { content: 'hi\n"there"', id: 'forged' };
+    const input = { groupId: 'heard', id: 'm1', event: 'new-message', message };
+    expect(await groupLog.append(input)).toMatchObject({ outcome: 'appended', nodes: 0 });
+    await connections.subscriber.ssubscribe(groupKey('heard'));
+    const outcome = await groupLog.append({ ...input, id: 'm2', exceptUserId: 'alice', exceptSocketId: 's1' });
+    expect(outcome).toMatchObject({ outcome: 'appended', position: { seq: 2 }, nodes: 1 });
+    expect(await groupLog.append({ ...input, id: 'm2' })).toMatchObject({ outcome: 'duplicate' });
+    await until('the event', () => heard.length > 0);
+    expect(heard).toEqual([
+      {
+        node: 'n1',
+        exceptUserId: 'alice',
+        exceptSocketId: 's1',
+        event: {
+          event: 'new-message',
+          id: 'm2',
+          groupId: 'heard',
+          epoch: (await groupLog.head('heard'))?.epoch,
+          seq: 2,
+          content: message.content,
+        },
+      },
+    ]);
+  });
+
+  test('a log that knows less than this node has seen opens another epoch instead of handing out old numbers', async () => {
+    const groupLog = createLog(connections, limits);
+    const input = { groupId: 'restored', event: 'e', message: {} };
+    const first = await groupLog.append({ ...input, id: 'a' });
+    const epoch = first.outcome === 'appended' ? first.position.epoch : '';
+    const later = createRedisGroupLog({
+      redis: connections.commands,
+      node: 'n2',
+      ...limits,
+      seen: () => ({ epoch, seq: 7 }),
+    });
+    const second = await later.append({ ...input, id: 'b' });
+    expect(second).toMatchObject({ outcome: 'appended', position: { seq: 1 } });
+    const generation = (outcome: typeof second): number =>
+      outcome.outcome === 'appended' ? Number.parseInt(outcome.position.epoch, 10) : 0;
+    expect(generation(second)).toBeGreaterThan(generation(first));
+  });
+
+  test('events that two relays append at once are numbered once', async () => {
+    const logs = [
+      createLog(connections, { ...limits, size: 1_000 }),
+      createLog(connections, { ...limits, size: 1_000 }),
+    ];
+    await Promise.all(
+      Array.from({ length: 200 }, async (_, n) =>
+        logs[n % 2]?.append({ groupId: 'busy', id: `m${n}`, event: 'e', message: { n } }),
+      ),
+    );
+    const page = await logs[0]?.read('busy', 0, 1_000);
+    expect(page?.events.map(({ seq }) => seq)).toEqual(Array.from({ length: 200 }, (_, index) => index + 1));
+    expect(new Set(page?.events.map(({ id }) => id)).size).toBe(200);
+  });
+});
+
+test('what comes over a channel and is no event is an error, not a guess', () => {
+  for (const text of ['', 'x', 'n\n\n\n', 'n\n\n\n{}', 'n\n\n\n{"event":1,"id":"a","groupId":"g"}']) {
+    expect(() => parsePublished(text)).toThrow(/./);
+  }
+});
+
+test('while Redis is away everything fails at once with BROKER_UNAVAILABLE, naming the id, and works again when it is back', async () => {
+  const redis = await startRedis();
+  const connections = await connect(redis.url);
+  const groupLog = createLog(connections, { size: 10, bytes: 100_000, ttlMs: 60_000, totalBytes: 0 });
+  const input = { groupId: 'g', id: 'm1', event: 'e', message: {} };
+  await redis.kill();
+  await until('the end', () => !connections.isReady());
+  await expect(groupLog.append(input)).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE', details: { id: 'm1' } });
+  await expect(groupLog.head('g')).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE', retryable: true });
+  await redis.restart();
+  await until('redis', connections.isReady);
+  expect(await groupLog.append(input)).toMatchObject({ outcome: 'appended' });
+  redis.pause();
+  await expect(groupLog.append({ ...input, id: 'm2' })).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE' });
+  redis.resume();
+  connections.close();
+  await redis.stop();
+});
+
+test.each([
+  ['redis://localhost:6379', 'server'],
+  ['rediss://:secret@redis.example.com/2', 'server'],
+  ['redis://a:1, redis://b:2,redis://c:3', 'cluster'],
+  ['redis+sentinel://:secret@a:26379,b/mymaster', 'sentinel'],
+  ['http://localhost', undefined],
+  ['localhost:6379', undefined],
+  ['redis://a,nonsense', undefined],
+  ['redis+sentinel://a', undefined],
+])('%s is %s', (url, kind) => {
+  expect(parseRedisUrl(url)?.kind).toBe(kind);
+});
