@@ -31,7 +31,7 @@ describe('documentation', () => {
         contract.includes(`\`${name}\``) ||
         contract.includes(`\`${name.replace(/_PREVIOUS$/, '')}\` (+ \`_PREVIOUS\`)`);
       expect([name, documented]).toEqual([name, true]);
-      if (name !== 'REDIS_URL') expect([name, example.includes(name)]).toEqual([name, true]);
+      expect([name, example.includes(name)]).toEqual([name, true]);
     }
   });
 

@@ -22,6 +22,9 @@ export type RelayCommand =
     >)
   | ({ kind: 'disconnect-users' } & Parsed<typeof disconnectSchema>);
 
+/** What has to hold on every relay, and not only now. */
+export type MemberChange = Extract<RelayCommand, { kind: 'add-members' | 'remove-members' | 'disconnect-users' }>;
+
 export type RelayCommandKind = RelayCommand['kind'];
 
 /** The socket event and the HTTP path of each command. */

@@ -8,6 +8,7 @@ import {
   readTokenConfig,
   type TokenConfig,
 } from '@groupcast/service-kit';
+import { parseRedisUrl, type RedisTarget } from './cluster/redis.ts';
 
 export interface RelayConfig {
   production: boolean;
@@ -20,6 +21,10 @@ export interface RelayConfig {
   /** Without it there is no API: the token's groups are all there is. */
   apiUrl: string | undefined;
   origins: Origins;
+  /** Without it there is one relay, in memory. */
+  redis: RedisTarget | undefined;
+  /** How long other relays count on this one after it was last heard of. */
+  leaseMs: number;
   history: { size: number; bytes: number; ttlMs: number; totalBytes: number };
   /** Largest `message`, in bytes of UTF-8 JSON. */
   maxPayloadBytes: number;
@@ -40,12 +45,21 @@ function readApiUrl(env: Environment): string | undefined {
   return env.url('API_URL', ['http:', 'https:']) ?? 'http://localhost:3000';
 }
 
+function readRedis(env: Environment): RedisTarget | undefined {
+  const text = env.text('REDIS_URL');
+  const target = text === undefined ? undefined : parseRedisUrl(text);
+  if (text !== undefined && !target) {
+    // Its value may hold a password.
+    env.problem(
+      'REDIS_URL must be redis://host:port, rediss://host:port, a comma-separated list of them (Redis Cluster), or redis+sentinel://host:port,…/master',
+    );
+  }
+  return target;
+}
+
 /** Throws `ConfigurationError` naming every variable that is wrong. */
 export function readRelayConfig(source: Readonly<Record<string, string | undefined>>): RelayConfig {
   const env = readEnvironment(source);
-  if (env.text('REDIS_URL') !== undefined) {
-    env.problem('REDIS_URL is not supported yet: this version runs one relay, in memory; unset it');
-  }
   const config: RelayConfig = {
     production: env.production,
     logLevel: env.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
@@ -55,6 +69,8 @@ export function readRelayConfig(source: Readonly<Record<string, string | undefin
     ...readTokenConfig(env),
     apiUrl: readApiUrl(env),
     origins: readOrigins(env),
+    redis: readRedis(env),
+    leaseMs: env.integer('NODE_LEASE_SECONDS', 15, { min: 3, max: 600 }) * 1_000,
     history: {
       size: env.integer('HISTORY_SIZE', 1_000, { min: 1, max: 1_000_000 }),
       bytes: env.integer('HISTORY_BYTES', 4 * 1024 * 1024, { min: 1_024, max: MAX }),

@@ -3,16 +3,23 @@ import type { GroupLog } from './group-log/group-log.ts';
 
 export interface RelayMetrics {
   registry: Registry;
+  /** Reports what a log holds in this process. */
+  watchLog(groupLog: GroupLog): void;
   connections: Gauge<'type'>;
   refused: Counter<'code'>;
   eventsRefused: Counter<'code'>;
   broadcasts: Counter<'outcome'>;
   deliveries: Counter;
   withoutRecipients: Counter;
+  /** Events that this node read from the shared log because they had not come by themselves. */
+  filled: Counter;
+  /** Messages of other relays that were not understood. */
+  malformed: Counter;
 }
 
 /** One registry per relay, so that two relays in one process do not count for each other. */
-export function createRelayMetrics(groupLog: GroupLog): RelayMetrics {
+export function createRelayMetrics(): RelayMetrics {
+  let watched: GroupLog | undefined;
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -22,11 +29,14 @@ export function createRelayMetrics(groupLog: GroupLog): RelayMetrics {
     labelNames: ['of'],
     registers,
     collect() {
-      for (const [of, value] of Object.entries(groupLog.stats() ?? {})) logSize.set({ of }, value);
+      for (const [of, value] of Object.entries(watched?.stats() ?? {})) logSize.set({ of }, value);
     },
   });
   return {
     registry,
+    watchLog(groupLog) {
+      watched = groupLog;
+    },
     connections: new Gauge({
       name: 'groupcast_relay_connections',
       help: 'Open Socket.IO connections by type',
@@ -54,6 +64,16 @@ export function createRelayMetrics(groupLog: GroupLog): RelayMetrics {
     deliveries: new Counter({
       name: 'groupcast_relay_deliveries_total',
       help: 'Events handed to connections',
+      registers,
+    }),
+    filled: new Counter({
+      name: 'groupcast_relay_events_filled_total',
+      help: 'Events read from the shared log because they had not come by themselves',
+      registers,
+    }),
+    malformed: new Counter({
+      name: 'groupcast_relay_malformed_messages_total',
+      help: 'Messages between relays that were not understood',
       registers,
     }),
     withoutRecipients: new Counter({

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
@@ -7,11 +8,16 @@ import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/
 import { Server } from 'socket.io';
 import { createGateway } from './broadcast/gateway.ts';
 import { createHistoryReader } from './broadcast/history.ts';
+import { createMemberChanges } from './broadcast/member-changes.ts';
 import { createServiceDoor } from './broadcast/service-door.ts';
+import { startChangeLog } from './cluster/change-log.ts';
+import { joinCluster } from './cluster/join-cluster.ts';
+import { createMonitorLink } from './cluster/monitor-link.ts';
+import { createManyRelays, createSingleRelay } from './cluster/relays.ts';
 import type { RelayConfig } from './config.ts';
 import { createAuthenticator } from './connections/authenticate.ts';
 import { createConnectionIndex } from './connections/connection-index.ts';
-import { drainConnections } from './connections/drain.ts';
+import { drainConnections, sendAway } from './connections/drain.ts';
 import { createGroupEntry } from './connections/group-entry.ts';
 import { createMembership } from './connections/membership.ts';
 import { createOriginGate } from './connections/origin-gate.ts';
@@ -21,6 +27,7 @@ import { createSessionExpiry } from './connections/session-expiry.ts';
 import { createUndecidedClaims } from './connections/undecided-claims.ts';
 import { createUserHandlers } from './connections/user-events.ts';
 import { welcomeConnections } from './connections/welcome.ts';
+import { createLocalFeed } from './fan-out/group-feed.ts';
 import { startGroupHeads } from './fan-out/group-heads.ts';
 import { createSocketIoFanOut } from './fan-out/socket-io-fan-out.ts';
 import { createMemoryGroupLog } from './group-log/memory-group-log.ts';
@@ -73,11 +80,11 @@ async function listen(server: ReturnType<typeof createServer>, port: number): Pr
 
 /** Builds a relay and opens its two ports. Throws when one of them is taken, leaving nothing open. */
 export async function startRelay(config: RelayConfig, log: Logger): Promise<Relay> {
-  const node = `${hostname()}-${process.pid}`;
+  // Two relays may have the same process id in two containers of one name.
+  const node = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
   let draining = false;
 
-  const groupLog = createMemoryGroupLog(config.history);
-  const metrics = createRelayMetrics(groupLog);
+  const metrics = createRelayMetrics();
   const http = createServer(answerPublic);
   const io: RelayServer = new Server(http, {
     serveClient: false,
@@ -106,9 +113,15 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
   const connections = createConnectionIndex(io);
   const monitor = createMonitorFeed(io, node);
   const fanOut = createSocketIoFanOut(io);
+  const cluster = config.redis
+    ? await joinCluster({ target: config.redis, node, config, fanOut, metrics, hasMonitors: monitor.isWatched, log })
+    : undefined;
+  const groupLog = cluster?.groupLog ?? createMemoryGroupLog(config.history);
+  const feed = cluster?.feed ?? createLocalFeed(fanOut);
+  metrics.watchLog(groupLog);
   const expiry = createSessionExpiry();
   const fill = api && createHistoryFill({ api, groupLog, log });
-  const recovery = createRecovery({ groupLog, fanOut, fill });
+  const recovery = createRecovery({ groupLog, feed, fanOut, fill, log });
   const cursors = api && createCursorForwarder({ api, log });
   const entry = createGroupEntry({
     membership,
@@ -121,14 +134,28 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
   const handlers = createUserHandlers({ entry, membership, removals, authenticator, expiry, undecided, cursors });
   const heads = startGroupHeads({ fanOut, groupLog, log });
   const history = createHistoryReader(groupLog);
+  const changes = createMemberChanges({ io, connections, entry, removals, expiry, log });
+  const changeLog =
+    cluster &&
+    (await startChangeLog({
+      redis: cluster.redis,
+      memoryMs: config.removalMemoryMs,
+      onBirth: removals.reachesBackTo,
+      remember: ({ change, second }) => changes.remember(change, second),
+      carryOut: async ({ change, second }) => changes.carryOut(change, second),
+      log,
+    }));
+  const relays =
+    cluster && changeLog ? createManyRelays({ changes, changeLog, ...cluster }) : createSingleRelay(changes);
+  const monitorLink = cluster && createMonitorLink({ monitor, log, ...cluster });
+  cluster?.leases.onChange((held) => {
+    if (!held) sendAway(io, { code: 'BROKER_UNAVAILABLE', message: 'this relay cannot reach redis' });
+  });
   const gateway = createGateway({
-    io,
     groupLog,
+    feed,
     fanOut,
-    connections,
-    entry,
-    removals,
-    expiry,
+    relays,
     monitor,
     metrics,
     log,
@@ -149,6 +176,8 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     monitor,
     metrics,
     log,
+    isTrusted: relays.isTrusted,
+    otherNodes: async () => (await monitorLink?.open()) ?? [],
     limits: {
       groups: config.maxGroupsPerConnection,
       connectionsPerUser: config.maxConnectionsPerUser,
@@ -164,6 +193,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     maxPayloadBytes: config.maxPayloadBytes,
     connectionCount: () => io.of('/').sockets.size,
     isDraining: () => draining,
+    isBrokerHealthy: () => cluster?.isHealthy() !== false,
     log,
   });
 
@@ -180,7 +210,10 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     await io.close();
     clearTimeout(rest);
     await internal.close();
+    await changeLog?.stop();
+    feed.stop();
     await groupLog.close();
+    await cluster?.stop();
   }
 
   try {

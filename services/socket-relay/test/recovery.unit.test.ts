@@ -1,7 +1,9 @@
 import type { GroupEvent, Position } from '@groupcast/shared';
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { createRecovery } from '../src/connections/recovery.ts';
 import type { FanOut } from '../src/fan-out/fan-out.ts';
+import { createLocalFeed } from '../src/fan-out/group-feed.ts';
 import { createMemoryGroupLog } from '../src/group-log/memory-group-log.ts';
 
 const at = (seq: number): Position => ({ epoch: '1-a', seq });
@@ -27,6 +29,9 @@ function createLaggingNode() {
     },
     enter: (_socketId, _groupId, position) => void entered.push(position),
     takeQuiet: () => [],
+    skipTo: () => undefined,
+    isWatched: () => true,
+    onIdle: () => undefined,
   };
   const groupLog: typeof log = {
     ...log,
@@ -38,7 +43,13 @@ function createLaggingNode() {
   };
   return {
     entered,
-    recovery: createRecovery({ groupLog, fanOut, fill: undefined }),
+    recovery: createRecovery({
+      groupLog,
+      feed: createLocalFeed(fanOut),
+      fanOut,
+      fill: undefined,
+      log: pino({ level: 'silent' }),
+    }),
     async append(seq: number) {
       await log.append({ groupId: 'g', id: `m${seq}`, event: 'e', message: {}, position: at(seq) });
     },

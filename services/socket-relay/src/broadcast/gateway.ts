@@ -7,24 +7,18 @@ import {
   type BroadcastResult,
   type BroadcastWarning,
   GroupcastError,
-  type Position,
   parseBroadcast,
   parseId,
   type RelayCommand,
   toErrorBody,
   toWire,
-  userRoom,
 } from '@groupcast/shared';
-import type { ConnectionIndex } from '../connections/connection-index.ts';
-import type { GroupEntry } from '../connections/group-entry.ts';
-import type { Removals } from '../connections/removals.ts';
-import { endSession } from '../connections/session-ending.ts';
-import type { SessionExpiry } from '../connections/session-expiry.ts';
+import type { Relays } from '../cluster/relays.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
-import type { AppendOutcome, GroupLog } from '../group-log/group-log.ts';
+import type { GroupFeed } from '../fan-out/group-feed.ts';
+import type { AppendOutcome, GroupLog, LogInput } from '../group-log/group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
-import type { RelayServer } from '../relay-server.ts';
 
 /** Carries out what a trusted back end asks, whichever door it came through. */
 export interface Gateway {
@@ -33,13 +27,10 @@ export interface Gateway {
 }
 
 export interface GatewayDeps {
-  io: RelayServer;
   groupLog: GroupLog;
+  feed: GroupFeed;
   fanOut: FanOut;
-  connections: ConnectionIndex;
-  entry: GroupEntry;
-  removals: Removals;
-  expiry: SessionExpiry;
+  relays: Relays;
   monitor: MonitorFeed;
   metrics: RelayMetrics;
   log: Logger;
@@ -48,11 +39,8 @@ export interface GatewayDeps {
   broadcastLogLevel: 'info' | 'debug';
 }
 
-/** Whoever was asked to refresh a revoked token, and does not, is closed after this. */
-const REFRESH_GRACE_SECONDS = 30;
-
 export function createGateway(deps: GatewayDeps): Gateway {
-  const { io, groupLog, fanOut, connections, entry, removals, expiry, monitor, metrics, log } = deps;
+  const { groupLog, feed, fanOut, relays, monitor, metrics, log } = deps;
   const warn = warnOnceEvery(60_000);
 
   /** The id under which the event is deduplicated: given, the message's own, or a new one. */
@@ -127,13 +115,18 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const { groupId, event, message, position, exceptSocketId, exceptUserId } = command;
     const id = chooseId(command);
     assertSize(command);
-    const outcome = await groupLog.append({
+    const input: LogInput = {
       groupId,
       id,
       event,
       message,
       ...(position ? { position } : {}),
       ...(exceptUserId === undefined ? {} : { exceptUserId }),
+      ...(exceptSocketId === undefined ? {} : { exceptSocketId }),
+    };
+    const outcome = await groupLog.append(input).catch((error: unknown) => {
+      deliverWithoutLog(command, id, error);
+      throw error;
     });
     metrics.broadcasts.inc({ outcome: outcome.outcome });
     if (outcome.outcome === 'conflict' || outcome.outcome === 'gap') throw refuse(outcome, groupId);
@@ -143,12 +136,13 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const warnings: BroadcastWarning[] = outcome.outcome === 'unpositioned' ? ['UNPOSITIONED'] : [];
     const count = duplicate
       ? fanOut.memberCount(groupId)
-      : fanOut.deliver(
+      : feed.receive(
           groupId,
           { event, id, payload: toWire(groupId, id, place, message), position: place },
           { exceptSocketId, exceptUserId },
         );
-    const nodes = fanOut.memberCount(groupId) > 0 ? 1 : 0;
+    const heard = outcome.outcome === 'appended' || outcome.outcome === 'unpositioned' ? outcome.nodes : undefined;
+    const nodes = heard ?? (fanOut.memberCount(groupId) > 0 ? 1 : 0);
     if (count === 0 && nodes === 0 && !duplicate) warnings.push('NO_RECIPIENTS');
     const result: BroadcastResult = {
       id,
@@ -161,6 +155,22 @@ export function createGateway(deps: GatewayDeps): Gateway {
     };
     report(command, result);
     return result;
+  }
+
+  /**
+   * With the log away, an event that follows directly on what this node has handed over reaches its own members. The publisher is
+   * told to bring it again; then its position drops the second copy.
+   */
+  function deliverWithoutLog(
+    { groupId, event, message, position, ...except }: BroadcastCommand,
+    id: string,
+    error: unknown,
+  ): void {
+    const isAway = error instanceof GroupcastError && error.code === 'BROKER_UNAVAILABLE';
+    const cursor = fanOut.cursor(groupId);
+    const follows = position && cursor?.epoch === position.epoch && position.seq === cursor.seq + 1;
+    if (!isAway || !follows || !relays.isTrusted()) return;
+    fanOut.deliver(groupId, { event, id, payload: toWire(groupId, id, position, message), position }, except);
   }
 
   function sizeOf(items: readonly unknown[]): number {
@@ -209,30 +219,6 @@ export function createGateway(deps: GatewayDeps): Gateway {
     return { results };
   }
 
-  function notify(userIds: readonly string[], event: string, data: object): number {
-    const rooms = [...new Set(userIds)].map(userRoom);
-    if (rooms.length === 0) return 0;
-    const recipients = userIds.length === 0 ? 0 : new Set(userIds.flatMap((id) => connections.ofUser(id))).size;
-    io.to(rooms).emit(event, data as never);
-    return recipients;
-  }
-
-  async function addMembers(groupId: string, userIds: readonly string[], position?: Position): Promise<void> {
-    const sockets = removals
-      .record('added', groupId, userIds, position)
-      .flatMap((userId) => connections.ofUser(userId));
-    await Promise.all(
-      sockets.map(async (socket) => {
-        try {
-          if (entry.admit(socket, [groupId], 'api').length > 0) await entry.announce(socket, [groupId]);
-        } catch (error) {
-          // One connection that is full does not keep the others out.
-          log.warn({ err: error, groupId, socketId: socket.id }, 'unable to add a connection to a group');
-        }
-      }),
-    );
-  }
-
   return {
     async execute(command) {
       switch (command.kind) {
@@ -241,33 +227,13 @@ export function createGateway(deps: GatewayDeps): Gateway {
         case 'batch':
           return batch(command.items);
         case 'notify':
-          return { recipients: notify(command.userIds, command.event, command.data) };
+          return { recipients: await relays.notify(command) };
         case 'add-members':
-          await addMembers(command.groupId, command.userIds, command.position);
+        case 'remove-members':
+          await relays.carryOut(command);
           return {};
-        case 'remove-members': {
-          const removed = removals.record('removed', command.groupId, command.userIds, command.position);
-          for (const socket of removed.flatMap((userId) => connections.ofUser(userId))) {
-            entry.expel(socket, [command.groupId], 'member-removed');
-          }
-          return {};
-        }
-        case 'disconnect-users': {
-          const { userIds, code, next, revokeBefore } = command;
-          if (revokeBefore !== undefined) for (const userId of userIds) removals.revoke(userId, revokeBefore);
-          const sockets = [...new Set(userIds)].flatMap((userId) => connections.ofUser(userId));
-          const message = command.message ?? 'the connection was ended by the server';
-          for (const socket of sockets) {
-            if (next !== 'refresh-token') {
-              endSession(socket, { code, message, next, retryAfterMs: 0 });
-              continue;
-            }
-            socket.emit('session-ending', { code, message, next, retryAfterMs: 0 });
-            const { userId, claims } = socket.data.session;
-            if (removals.isRevoked(userId, claims.issuedAt)) expiry.endWithin(socket, REFRESH_GRACE_SECONDS);
-          }
-          return { connections: sockets.length };
-        }
+        case 'disconnect-users':
+          return relays.carryOut(command);
         default: {
           const unreachable: never = command;
           return unreachable;

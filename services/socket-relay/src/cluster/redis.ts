@@ -18,7 +18,7 @@ export interface RedisConnections {
   readonly subscriber: RedisClient;
   /** For one command that waits. */
   readonly blocking: RedisClient;
-  isReady(): boolean;
+  isReady: () => boolean;
   close(): void;
 }
 

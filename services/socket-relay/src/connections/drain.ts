@@ -38,3 +38,11 @@ export async function drainConnections(io: RelayServer, drainMs: number): Promis
     step();
   });
 }
+
+/** Tells every user to come back somewhere, each after a moment of its own. */
+export function sendAway(io: RelayServer, why: { code: string; message: string }): void {
+  for (const socket of io.of('/').sockets.values()) {
+    if (!isUserSocket(socket)) continue;
+    endSession(socket, { ...why, next: 'reconnect', retryAfterMs: Math.floor(Math.random() * MAX_SPREAD_MS) });
+  }
+}

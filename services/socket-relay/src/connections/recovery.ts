@@ -1,5 +1,7 @@
-import type { GroupEvent, Position, RecoveryResult } from '@groupcast/shared';
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { GroupcastError, type GroupEvent, type Position, type RecoveryResult } from '@groupcast/shared';
 import type { FanOut } from '../fan-out/fan-out.ts';
+import type { GroupFeed } from '../fan-out/group-feed.ts';
 import type { GroupLog, LogPage } from '../group-log/group-log.ts';
 import type { HistoryFill } from '../upstream/history-fill.ts';
 
@@ -35,8 +37,15 @@ interface Progress {
   result: RecoveryResult;
 }
 
-export function createRecovery(deps: { groupLog: GroupLog; fanOut: FanOut; fill: HistoryFill | undefined }): Recovery {
-  const { groupLog, fanOut, fill } = deps;
+export function createRecovery(deps: {
+  groupLog: GroupLog;
+  feed: GroupFeed;
+  fanOut: FanOut;
+  fill: HistoryFill | undefined;
+  log: Logger;
+}): Recovery {
+  const { groupLog, feed, fanOut, fill, log } = deps;
+  const warn = warnOnceEvery(60_000);
 
   /** The log holds everything after `since`. */
   function covers(page: LogPage, since: Position): boolean {
@@ -100,15 +109,23 @@ export function createRecovery(deps: { groupLog: GroupLog; fanOut: FanOut; fill:
   async function readAll(userId: string, entries: readonly Entry[]): Promise<Progress[]> {
     const progress: Progress[] = [];
     const budget = { events: MAX_EVENTS, bytes: MAX_BYTES };
+    await feed.open(entries.map(({ groupId }) => groupId));
     await fillMissing(entries);
     for (const entry of entries) progress.push({ entry, result: await readOne(userId, entry, budget) });
+    return followNode(userId, progress, budget);
+  }
 
+  async function followNode(
+    userId: string,
+    progress: Progress[],
+    budget: { events: number; bytes: number },
+  ): Promise<Progress[]> {
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       const open = progress.filter((item) => !item.result.more && (isBehind(item) || isAhead(item)));
       if (open.length === 0) break;
       for (const item of open) {
         if (isAhead(item)) {
-          await new Promise(setImmediate);
+          await feed.settle(item.entry.groupId);
           continue;
         }
         const { result, entry } = item;
@@ -121,6 +138,16 @@ export function createRecovery(deps: { groupLog: GroupLog; fanOut: FanOut; fill:
     return progress;
   }
 
+  /** With the log away members come in all the same: they are told that nothing is known, and read the API. */
+  function withoutLog(entries: readonly Entry[], error: GroupcastError): Progress[] {
+    warn('log', (suppressed) =>
+      log.warn({ err: error, suppressed }, 'unable to recover members from the log; they read the API'),
+    );
+    return entries.map((entry) => {
+      return { entry, result: { recovered: false, position: fanOut.cursor(entry.groupId), events: [], more: false } };
+    });
+  }
+
   return {
     async recover(userId, entries) {
       // From now on it is noticed what goes by in these groups, whether the node has other members in them or not.
@@ -129,6 +156,7 @@ export function createRecovery(deps: { groupLog: GroupLog; fanOut: FanOut; fill:
         for (const done of releases.splice(0)) done();
       };
       const progress = await readAll(userId, entries).catch((error: unknown) => {
+        if (error instanceof GroupcastError && error.code === 'BROKER_UNAVAILABLE') return withoutLog(entries, error);
         release();
         throw error;
       });

@@ -2,7 +2,8 @@ import { isBefore, type Position } from '@groupcast/shared';
 
 /**
  * What outlives a token: removals from groups and revocations of users, kept until every token from before has expired.
- * In memory, so a relay that starts knows nothing of the time before: claims older than `bornAt` need the API's word.
+ * In memory, and filled from the shared log of changes where there is one (cluster/change-log.ts); without, a relay that starts knows
+ * nothing of the time before. Claims older than the store need the API's word.
  */
 export interface Removals {
   /** Counts changes; what was decided at one version is stale for a pair that was changed later. */
@@ -11,7 +12,15 @@ export interface Removals {
    * Stores that users were removed or added, and returns those for whom this is news. With a position, a change that comes
    * late, after a newer one of the same user, is recognised and left out.
    */
-  record(kind: 'removed' | 'added', groupId: string, userIds: readonly string[], position?: Position): string[];
+  record(
+    kind: 'removed' | 'added',
+    groupId: string,
+    userIds: readonly string[],
+    position?: Position,
+    atSecond?: number,
+  ): string[];
+  /** Where the store is shared, it is older than this process: since when (Unix seconds) it knows every change. */
+  reachesBackTo: (second: number) => void;
   /** Was the user removed from the group after `version`? */
   removedSince(groupId: string, userId: string, version: number): boolean;
   /** Groups the user was added to when a token issued then (Unix seconds) may not have known, in the last minutes. */
@@ -40,7 +49,7 @@ const ADDITION_MEMORY_SECONDS = 300;
 export function createRemovals(options: { memoryMs: number; now?: () => number }): Removals {
   const now = options.now ?? Date.now;
   const seconds = (): number => Math.floor(now() / 1_000);
-  const bornAt = seconds();
+  let bornAt = seconds();
   /** The last change of each pair, by group and user. */
   const changes = new Map<string, Map<string, Change>>();
   /** When each user was added to which group, the recent ones. */
@@ -87,15 +96,18 @@ export function createRemovals(options: { memoryMs: number; now?: () => number }
     get version() {
       return version;
     },
-    record(kind, groupId, userIds, position) {
+    reachesBackTo(second) {
+      bornAt = second;
+    },
+    record(kind, groupId, userIds, position, atSecond = seconds()) {
       version += 1;
       const users = changes.get(groupId) ?? new Map<string, Change>();
       changes.set(groupId, users);
       const news = userIds.filter((userId) => !isLate(users.get(userId), position));
       for (const userId of news) {
-        users.set(userId, { kind, second: seconds(), version, position });
+        users.set(userId, { kind, second: atSecond, version, position });
         const groups = additions.get(userId) ?? new Map<string, number>();
-        if (kind === 'added') additions.set(userId, groups.set(groupId, seconds()));
+        if (kind === 'added') additions.set(userId, groups.set(groupId, atSecond));
         else groups.delete(groupId);
       }
       return news;

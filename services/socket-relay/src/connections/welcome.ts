@@ -1,5 +1,5 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import { GroupcastError, MONITOR_ROOM, toErrorBody, userRoom } from '@groupcast/shared';
+import { GroupcastError, MONITOR_ROOM, type MonitorSnapshot, toErrorBody, userRoom } from '@groupcast/shared';
 import type { ServiceDoor } from '../broadcast/service-door.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
@@ -31,8 +31,15 @@ export interface WelcomeDeps {
   monitor: MonitorFeed;
   metrics: RelayMetrics;
   log: Logger;
+  /** False while this relay is cut off from the others, who have stopped counting on it. */
+  isTrusted: () => boolean;
+  /** What monitors are shown of other relays. */
+  otherNodes: () => Promise<MonitorSnapshot[]>;
   limits: { groups: number; connectionsPerUser: number; eventsPerSecond: number };
 }
+
+/** A client that is refused because this relay is cut off finds another one meanwhile, in milliseconds. */
+const UNTRUSTED_RETRY_MS = 1_000;
 
 /** The way in: who are you (middleware), then what you may do (handlers by kind of session). */
 export function welcomeConnections(deps: WelcomeDeps): void {
@@ -44,6 +51,11 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const { session, positions } = await deps.authenticator.handshake(socket);
     socket.data.session = session;
     if (session.kind !== 'user') return;
+    if (!deps.isTrusted()) {
+      throw new GroupcastError('BROKER_UNAVAILABLE', 'unable to connect; this relay cannot reach redis', {
+        retryAfterMs: UNTRUSTED_RETRY_MS,
+      });
+    }
     if (deps.connections.countOfUser(session.userId) >= limits.connectionsPerUser) {
       throw new GroupcastError(
         'TOO_MANY_CONNECTIONS',
@@ -174,6 +186,10 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     if (role === 'monitor') {
       void socket.join(MONITOR_ROOM);
       socket.emit('monitor-snapshot', monitor.snapshot());
+      deps.otherNodes().then(
+        (snapshots) => snapshots.forEach((snapshot) => socket.emit('monitor-snapshot', snapshot)),
+        (error: unknown) => log.warn({ err: error }, 'unable to show a monitor the other relays'),
+      );
     }
   });
 }

@@ -23,14 +23,20 @@ export interface FanOut {
   deliver(groupId: string, event: OutgoingEvent, except?: DeliveryExceptions): number;
   /** Tells every local member where the group stands. */
   announceHead(head: GroupHead): void;
-  /** Local connections in the group. */
-  memberCount(groupId: string): number;
+  /** Local connections in the group, but for those left out. */
+  memberCount(groupId: string, except?: DeliveryExceptions): number;
   /** The node's cursor: the last position that went by; `null` while nobody holds one, or nothing came yet. */
-  cursor(groupId: string): Position | null;
+  cursor: (groupId: string) => Position | null;
   /** Keeps a cursor for a group that has no members yet, so that what goes by is noticed, until it is called. */
   hold(groupId: string): () => void;
   /** Lets connections in. Where the node has no cursor for the group, `position` becomes it. */
   enter(socketId: string, groupId: string, position: Position | null): void;
+  /** Moves the cursor without handing anything over: what lies between is not to be had here. */
+  skipTo(groupId: string, position: Position): void;
+  /** Has the group a cursor: members here, or some on their way in? */
+  isWatched(groupId: string): boolean;
+  /** Calls `listener` with each group that is not watched any more. */
+  onIdle(listener: (groupId: string) => void): void;
   /** Groups whose cursor moved, and whose last move is at least `quietMs` ago; each is returned once per quiet spell. */
   takeQuiet(quietMs: number): string[];
 }

@@ -16,12 +16,18 @@ export function createSocketIoFanOut(io: RelayServer, now: () => number = () => 
   /** Only groups with local members, or members on their way in, have one. */
   const cursors = new Map<string, GroupCursor>();
   const groupIds = new Map<string, string>();
+  const idleListeners: ((groupId: string) => void)[] = [];
   adapter.on('delete-room', (room: string) => {
     const groupId = groupIds.get(room);
     if (groupId === undefined) return;
     groupIds.delete(room);
-    if (cursors.get(groupId)?.holds === 0) cursors.delete(groupId);
+    if (cursors.get(groupId)?.holds === 0) forget(groupId);
   });
+
+  function forget(groupId: string): void {
+    cursors.delete(groupId);
+    for (const listener of idleListeners) listener(groupId);
+  }
 
   function exceptedMembers(room: ReadonlySet<string>, { exceptSocketId, exceptUserId }: DeliveryExceptions): string[] {
     const excepted = new Set(exceptUserId === undefined ? [] : adapter.rooms.get(userRoom(exceptUserId)));
@@ -66,7 +72,10 @@ export function createSocketIoFanOut(io: RelayServer, now: () => number = () => 
     announceHead(head) {
       io.to(groupRoom(head.groupId)).emit('group-head', head);
     },
-    memberCount: (groupId) => adapter.rooms.get(groupRoom(groupId))?.size ?? 0,
+    memberCount(groupId, except = {}) {
+      const room = adapter.rooms.get(groupRoom(groupId));
+      return room ? room.size - exceptedMembers(room, except).length : 0;
+    },
     cursor: (groupId) => cursors.get(groupId)?.position ?? null,
     enter(socketId, groupId, position) {
       const socket = sockets.get(socketId);
@@ -83,8 +92,15 @@ export function createSocketIoFanOut(io: RelayServer, now: () => number = () => 
       return () => {
         const cursor = cursorOf(groupId);
         cursor.holds -= 1;
-        if (cursor.holds === 0 && !adapter.rooms.has(groupRoom(groupId))) cursors.delete(groupId);
+        if (cursor.holds === 0 && !adapter.rooms.has(groupRoom(groupId))) forget(groupId);
       };
+    },
+    skipTo(groupId, position) {
+      advance(groupId, position);
+    },
+    isWatched: (groupId) => cursors.has(groupId),
+    onIdle(listener) {
+      idleListeners.push(listener);
     },
     takeQuiet(quietMs) {
       const quiet: string[] = [];

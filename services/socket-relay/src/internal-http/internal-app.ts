@@ -43,6 +43,8 @@ export interface InternalAppDeps {
   connectionCount: () => number;
   maxPayloadBytes: number;
   isDraining: () => boolean;
+  /** Redis can be reached, or is not needed. */
+  isBrokerHealthy: () => boolean;
   log: Logger;
 }
 
@@ -67,7 +69,11 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
   app.get('/readyz', { schema: { hide: true } }, async (_request, reply) => {
     const late = delay.percentile(99) / 1e6 > MAX_EVENT_LOOP_DELAY_MS;
     delay.reset();
-    const failing = [...(deps.isDraining() ? ['draining'] : []), ...(late ? ['event-loop'] : [])];
+    const failing = [
+      ...(deps.isDraining() ? ['draining'] : []),
+      ...(deps.isBrokerHealthy() ? [] : ['redis']),
+      ...(late ? ['event-loop'] : []),
+    ];
     if (failing.length > 0) return reply.status(503).send({ status: 'unready', failing });
     return { status: 'ready' };
   });

@@ -7,14 +7,33 @@ type WithoutOrigin<T> = T extends unknown ? Omit<T, 'at' | 'node'> : never;
 export interface MonitorFeed {
   publish(event: WithoutOrigin<MonitorEvent>): void;
   snapshot(): MonitorSnapshot;
+  /** Is a monitor connected to this node? */
+  isWatched: () => boolean;
+  /** Shows what another node sees. */
+  show(event: MonitorEvent): void;
+  /** Hands on what this node sees, while a monitor of another node wants it. */
+  forwardTo: (other: { wanted: () => boolean; send: (event: MonitorEvent) => void }) => void;
 }
 
 export function createMonitorFeed(io: RelayServer, node: string): MonitorFeed {
   const namespace = io.of('/');
+  let others: Parameters<MonitorFeed['forwardTo']>[0] | undefined;
+  const isWatched = (): boolean => namespace.adapter.rooms.has(MONITOR_ROOM);
+
   return {
+    isWatched,
     publish(event) {
-      if (!namespace.adapter.rooms.has(MONITOR_ROOM)) return;
-      io.to(MONITOR_ROOM).emit('monitor-event', { ...event, at: Date.now(), node });
+      const forward = others?.wanted() === true;
+      if (!forward && !isWatched()) return;
+      const shown: MonitorEvent = { ...event, at: Date.now(), node };
+      if (isWatched()) io.to(MONITOR_ROOM).emit('monitor-event', shown);
+      if (forward) others?.send(shown);
+    },
+    show(event) {
+      if (event.node !== node && isWatched()) io.to(MONITOR_ROOM).emit('monitor-event', event);
+    },
+    forwardTo(other) {
+      others = other;
     },
     snapshot() {
       const connections: MonitorSnapshot['connections'] = [];

@@ -1,0 +1,229 @@
+import type { Logger } from '@groupcast/service-kit';
+import { type GroupEvent, generationOf, type JsonObject, type Position } from '@groupcast/shared';
+import type { ShardChannels } from '../cluster/shard-channels.ts';
+import type { GroupLog } from '../group-log/group-log.ts';
+import { groupKey, parsePublished } from '../group-log/redis-group-log.ts';
+import type { RelayMetrics } from '../metrics.ts';
+import type { DeliveryExceptions, FanOut, OutgoingEvent } from './fan-out.ts';
+import type { GroupFeed } from './group-feed.ts';
+
+export interface ClusterFeedDeps {
+  node: string;
+  fanOut: FanOut;
+  groupLog: GroupLog;
+  channels: ShardChannels;
+  metrics: RelayMetrics;
+  log: Logger;
+}
+
+/** A gap may close by itself for so long: an event of another node may overtake one of this node. */
+const HOLD_MS = 50;
+/** Most events kept back per group; beyond it the log brings them again. */
+const MAX_HELD = 1_000;
+const PAGE = 500;
+/** Every group with members is compared with its log so often: a lost message leaves no other trace. */
+const CHECK_INTERVAL_MS = 4_000;
+const CHECKS_AT_ONCE = 64;
+/** A group without members is listened to for so long, in case one comes back. */
+const LINGER_MS = 10_000;
+
+type Held = Map<number, { event: OutgoingEvent; except: DeliveryExceptions | undefined }>;
+
+/**
+ * Events of all nodes, in the order of the log. What follows the node's cursor goes on at once; what is above it waits a moment
+ * for what is missing, and is then read from the log. After an outage every group is compared with its log.
+ */
+export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
+  const { fanOut, groupLog, channels, log, metrics } = deps;
+  const held = new Map<string, Held>();
+  const holds = new Map<string, NodeJS.Timeout>();
+  const fills = new Map<string, Promise<void>>();
+  const lingering = new Map<string, NodeJS.Timeout>();
+  const open = new Set<string>();
+  let checking = false;
+  const stopping = new AbortController();
+
+  function receive(groupId: string, event: OutgoingEvent, except?: DeliveryExceptions): number {
+    const { position } = event;
+    const cursor = fanOut.cursor(groupId);
+    const ahead = position && cursor?.epoch === position.epoch ? position.seq - cursor.seq : undefined;
+    // It came over the channel before its publisher's call had an answer.
+    if (ahead !== undefined && ahead <= 0) return fanOut.memberCount(groupId, except);
+    if (!position || ahead === undefined || ahead === 1) {
+      const count = fanOut.deliver(groupId, event, except);
+      release(groupId);
+      return count;
+    }
+    const waiting = held.get(groupId) ?? new Map();
+    held.set(groupId, waiting);
+    if (waiting.size < MAX_HELD) waiting.set(position.seq, { event, except });
+    if (!holds.has(groupId)) {
+      holds.set(
+        groupId,
+        setTimeout(() => {
+          holds.delete(groupId);
+          catchUp(groupId);
+        }, HOLD_MS),
+      );
+    }
+    return fanOut.memberCount(groupId, except);
+  }
+
+  /** Hands on what follows the cursor now, and forgets what is not above it any more. */
+  function release(groupId: string): void {
+    const waiting = held.get(groupId);
+    if (!waiting) return;
+    for (let cursor = fanOut.cursor(groupId); cursor; cursor = fanOut.cursor(groupId)) {
+      const next = waiting.get(cursor.seq + 1);
+      if (next?.event.position?.epoch !== cursor.epoch) break;
+      fanOut.deliver(groupId, next.event, next.except);
+      waiting.delete(cursor.seq + 1);
+    }
+    const { epoch, seq } = fanOut.cursor(groupId) ?? { epoch: '', seq: Number.POSITIVE_INFINITY };
+    for (const [place, { event }] of waiting)
+      if (place <= seq || event.position?.epoch !== epoch) waiting.delete(place);
+    if (waiting.size > 0) return;
+    held.delete(groupId);
+    clearTimeout(holds.get(groupId));
+    holds.delete(groupId);
+  }
+
+  /** Only where the node is behind; a failure is made good by the next comparison. */
+  function catchUp(groupId: string): void {
+    settle(groupId).catch((error: unknown) => log.debug({ err: error, groupId }, 'unable to catch up with the log'));
+  }
+
+  async function settle(groupId: string): Promise<void> {
+    const running = fills.get(groupId);
+    if (running) return running;
+    const fill = readOn(groupId).finally(() => fills.delete(groupId));
+    fills.set(groupId, fill);
+    return fill;
+  }
+
+  async function readOn(groupId: string): Promise<void> {
+    for (let more = true; more && !stopping.signal.aborted; ) {
+      const cursor = fanOut.cursor(groupId);
+      const {
+        head,
+        floor,
+        events,
+        exceptUserIds,
+        more: further,
+      } = await groupLog.read(groupId, cursor?.seq ?? 0, cursor ? PAGE : 0);
+      if (!head || !fanOut.isWatched(groupId)) return;
+      const isNext = cursor?.epoch === head.epoch && cursor.seq >= floor;
+      if (isNext) deliverAll(groupId, events, exceptUserIds);
+      else if (isBehind(fanOut.cursor(groupId), head)) jump(groupId, head);
+      release(groupId);
+      more = isNext && further;
+    }
+  }
+
+  function deliverAll(
+    groupId: string,
+    events: readonly GroupEvent[],
+    exceptUserIds: ReadonlyMap<number, string>,
+  ): void {
+    for (const event of events) {
+      const { epoch, seq } = event;
+      const isNews = (fanOut.cursor(groupId)?.seq ?? 0) < seq;
+      fanOut.deliver(groupId, toOutgoing(event, { epoch, seq }), { exceptUserId: exceptUserIds.get(seq) });
+      if (isNews) metrics.filled.inc();
+    }
+  }
+
+  /** The log does not reach back to where the node is: its members are told, and read the API. */
+  function jump(groupId: string, head: Position): void {
+    log.warn({ groupId, ...head }, 'events of a group are not in the log any more; its members read them from the API');
+    fanOut.skipTo(groupId, head);
+    fanOut.announceHead({ groupId, ...head });
+  }
+
+  function onMessage(groupId: string, text: string): void {
+    const { node, event, exceptSocketId, exceptUserId } = parsePublished(text);
+    const { epoch, seq } = event;
+    const position = typeof epoch === 'string' && typeof seq === 'number' ? { epoch, seq } : null;
+    // An event without a place cannot be recognised: whoever accepted it has handed it over.
+    if (node === deps.node && !position) return;
+    if (event.groupId !== groupId) throw new Error('an event of another group');
+    receive(groupId, toOutgoing(event, position), { exceptSocketId, exceptUserId });
+  }
+
+  async function listen(groupId: string): Promise<void> {
+    clearTimeout(lingering.get(groupId));
+    lingering.delete(groupId);
+    open.add(groupId);
+    await channels.subscribe(groupKey(groupId), {
+      onMessage: (text) => onMessage(groupId, text),
+      onSubscribed: () => catchUp(groupId),
+    });
+  }
+
+  fanOut.onIdle((groupId) => {
+    if (!open.has(groupId) || lingering.has(groupId)) return;
+    lingering.set(
+      groupId,
+      setTimeout(() => {
+        lingering.delete(groupId);
+        if (fanOut.isWatched(groupId)) return;
+        open.delete(groupId);
+        held.delete(groupId);
+        channels.unsubscribe(groupKey(groupId));
+      }, LINGER_MS),
+    );
+  });
+
+  async function check(groupId: string): Promise<void> {
+    const before = fanOut.cursor(groupId);
+    const head = await groupLog.head(groupId);
+    // What moved meanwhile is alive.
+    if (!head || !fanOut.isWatched(groupId) || fanOut.cursor(groupId) !== before || !isBehind(before, head)) return;
+    log.debug({ groupId, ...head }, 'a group is behind its log');
+    channels.renew(groupKey(groupId));
+    await settle(groupId);
+  }
+
+  async function checkAll(): Promise<void> {
+    const groupIds = [...open];
+    for (let start = 0; start < groupIds.length && !stopping.signal.aborted; start += CHECKS_AT_ONCE) {
+      await Promise.all(groupIds.slice(start, start + CHECKS_AT_ONCE).map(check));
+    }
+  }
+
+  const checks = setInterval(() => {
+    if (checking) return;
+    checking = true;
+    checkAll()
+      .catch((error: unknown) => log.debug({ err: error }, 'unable to compare groups with their logs'))
+      .finally(() => {
+        checking = false;
+      });
+  }, CHECK_INTERVAL_MS);
+  checks.unref();
+
+  return {
+    receive,
+    async open(groupIds) {
+      await Promise.all(groupIds.map(listen));
+    },
+    settle,
+    stop() {
+      stopping.abort();
+      clearInterval(checks);
+      for (const timer of [...holds.values(), ...lingering.values()]) clearTimeout(timer);
+    },
+  };
+}
+
+/** Of the same epoch and lower, or of an older generation; nothing is behind everything. */
+function isBehind(cursor: Position | null, head: Position): boolean {
+  if (!cursor) return true;
+  if (cursor.epoch === head.epoch) return cursor.seq < head.seq;
+  return generationOf(cursor.epoch) < generationOf(head.epoch);
+}
+
+function toOutgoing(event: JsonObject & { event: string; id: string }, position: Position | null): OutgoingEvent {
+  const { event: name, ...payload } = event;
+  return { event: name, id: event.id, payload, position };
+}

@@ -1,0 +1,29 @@
+import type { DeliveryExceptions, FanOut, OutgoingEvent } from './fan-out.ts';
+
+/** Where events come to this node, from a publisher that it serves or from another node, and go to the members in order. */
+export interface GroupFeed {
+  /** An event that has its place. Answers for how many local connections it is. */
+  receive(groupId: string, event: OutgoingEvent, except?: DeliveryExceptions): number;
+  /** From here on, whatever happens in these groups comes to this node. Rejects with `BROKER_UNAVAILABLE`. */
+  open(groupIds: readonly string[]): Promise<void>;
+  /** Brings the node to where the log is, if it is behind. Rejects with `BROKER_UNAVAILABLE`. */
+  settle(groupId: string): Promise<void>;
+  stop(): void;
+}
+
+/** One relay with a log of its own: what the log has accepted is in order, and there is nobody else. */
+export function createLocalFeed(fanOut: FanOut): GroupFeed {
+  return {
+    receive: (groupId, event, except) => fanOut.deliver(groupId, event, except),
+    async open() {
+      // Everything happens here.
+    },
+    async settle() {
+      // Accepted and not handed over yet: that is a turn away.
+      await new Promise(setImmediate);
+    },
+    stop() {
+      // Nothing runs.
+    },
+  };
+}
