@@ -1,3 +1,4 @@
+export { type Balancer, startBalancer } from './balancer.ts';
 export { type Member, startMember } from './member.ts';
 export { freePort } from './ports.ts';
 export { type PostgresServer, startPostgres } from './postgres.ts';

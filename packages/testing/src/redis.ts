@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from './ports.ts';
 import { type ManagedProcess, manage } from './processes.ts';
+import { startTcpProxy } from './tcp-proxy.ts';
+import { until } from './until.ts';
 
 export interface RedisServer {
   readonly url: string;
@@ -15,7 +17,14 @@ export interface RedisServer {
   /** Stops the process without ending it, so that connections stay open and nothing is answered. */
   pause(): void;
   resume(): void;
+  /** Asks it something, as redis-cli does. */
+  ask(...words: string[]): string;
   stop(): Promise<void>;
+}
+
+function cli(port: number, ...words: string[]): string {
+  const options = { encoding: 'utf8' as const, stdio: 'pipe' as const };
+  return execFileSync('redis-cli', ['-p', String(port), ...words], options).trim();
 }
 
 /** A server of its own on a free port, in a temporary folder. `settings` are lines of redis.conf, as `--name value`. */
@@ -38,6 +47,7 @@ export async function startRedis(settings: readonly string[] = [], program = 're
     restart: start,
     pause: () => server.signal('SIGSTOP'),
     resume: () => server.signal('SIGCONT'),
+    ask: (...words) => cli(port, ...words),
     async stop() {
       await server.stop();
       rmSync(folder, { recursive: true, force: true });
@@ -66,8 +76,6 @@ export async function startRedisCluster(): Promise<RedisCluster> {
   ];
   const nodes = await Promise.all([startRedis(settings), startRedis(settings), startRedis(settings)]);
   const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`);
-  const cli = (port: number, ...words: string[]): string =>
-    execFileSync('redis-cli', ['-p', String(port), ...words], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   const [first] = nodes;
   if (!first) throw new Error('unable to start a cluster without nodes');
   cli(first.port, '--cluster', 'create', ...addresses, '--cluster-replicas', '0', '--cluster-yes');
@@ -76,8 +84,8 @@ export async function startRedisCluster(): Promise<RedisCluster> {
     url: nodes.map(({ url }) => url).join(','),
     nodes,
     moveSlotOf(key) {
-      const slot = cli(first.port, 'cluster', 'keyslot', key).trim();
-      const rows = cli(first.port, 'cluster', 'nodes').trim().split('\n');
+      const slot = cli(first.port, 'cluster', 'keyslot', key);
+      const rows = cli(first.port, 'cluster', 'nodes').split('\n');
       const masters = rows
         .map((row) => row.split(' '))
         .map(([id = '', address = '', , , , , , , ...ranges]) => {
@@ -94,7 +102,7 @@ export async function startRedisCluster(): Promise<RedisCluster> {
       cli(to.port, 'cluster', 'setslot', slot, 'importing', from.id);
       cli(from.port, 'cluster', 'setslot', slot, 'migrating', to.id);
       for (;;) {
-        const keys = cli(from.port, 'cluster', 'getkeysinslot', slot, '100').trim().split('\n').filter(Boolean);
+        const keys = cli(from.port, 'cluster', 'getkeysinslot', slot, '100').split('\n').filter(Boolean);
         if (keys.length === 0) break;
         cli(from.port, 'migrate', '127.0.0.1', String(to.port), '', '0', '5000', 'keys', ...keys);
       }
@@ -111,15 +119,18 @@ export interface RedisSentinel {
   readonly url: string;
   readonly master: RedisServer;
   readonly replica: RedisServer;
-  /** Lets the replica take over, with what it has. */
-  failover(): void;
+  /** From now on nothing that the master acknowledges reaches the replica. */
+  cutReplication(): void;
+  /** Resolves once the replica has taken over from a master that was killed. */
+  tookOver(): Promise<void>;
   stop(): Promise<void>;
 }
 
 /** A master, a replica, and one sentinel that watches both. */
 export async function startRedisSentinel(): Promise<RedisSentinel> {
   const master = await startRedis();
-  const replica = await startRedis(['--replicaof', `127.0.0.1 ${master.port}`]);
+  const wire = await startTcpProxy(master.port);
+  const replica = await startRedis(['--replicaof', `127.0.0.1 ${wire.port}`, '--repl-diskless-sync-delay', '0']);
   const folder = mkdtempSync(join(tmpdir(), 'groupcast-sentinel-'));
   const port = await freePort();
   writeFileSync(
@@ -132,17 +143,23 @@ sentinel down-after-milliseconds groupcast 1000
 sentinel failover-timeout groupcast 5000
 `,
   );
+  await until('the replica', () => cli(replica.port, 'info', 'replication').includes('master_link_status:up'));
   const sentinel = manage('redis-server', [join(folder, 'sentinel.conf'), '--sentinel'], { cwd: folder });
-  await sentinel.wrote('+slave slave');
+  await until('the sentinel', () => cli(port, 'sentinel', 'replicas', 'groupcast').includes(String(replica.port)));
   return {
     url: `redis+sentinel://127.0.0.1:${port}/groupcast`,
     master,
     replica,
-    failover() {
-      execFileSync('redis-cli', ['-p', String(port), 'sentinel', 'failover', 'groupcast'], { stdio: 'pipe' });
-    },
+    cutReplication: () => wire.freeze(),
+    tookOver: async () =>
+      void (await until(
+        'the replica to take over',
+        () => cli(replica.port, 'info', 'replication').includes('role:master'),
+        30_000,
+      )),
     async stop() {
       await sentinel.stop();
+      await wire.close();
       await Promise.all([master.stop(), replica.stop()]);
       rmSync(folder, { recursive: true, force: true });
     },

@@ -215,6 +215,48 @@ describe('several relays on one Redis', () => {
       expect(named).toEqual([]);
     });
 
+    test('removed in mid-stream, with Redis down meanwhile: nothing after the removal reaches them, old token or not', async () => {
+      const all = await threeRelays();
+      const groupId = newGroup();
+      const issuedAt = Math.floor(Date.now() / 1_000) - 60;
+      const token = await tokenWith({ sub: 'mallory', groups: [groupId], iat: issuedAt, exp: issuedAt + 3_600 });
+      const seen: GroupEvent[][] = [];
+      const mallory = (relay: RelayUnderTest): void => {
+        const socket = relay.client(
+          { token },
+          { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 },
+        );
+        seen.push(shown(socket, groupId));
+      };
+      all.forEach(mallory);
+      const witness = shown(await all[1].member('alice', [groupId]), groupId);
+      await until('everybody', async () => {
+        const { recipients } = await all[0].broadcaster.broadcastMessage({ ...positioned(groupId, 1) });
+        return recipients.nodes === 3;
+      });
+      /** As the outbox does: in order, each again until it is accepted. */
+      const carryOn = async <T>(work: () => Promise<T>): Promise<T> =>
+        until('it to be accepted', async () => ({ value: await work() })).then(({ value }) => value);
+      const stream = (async () => {
+        for (let seq = 2; seq <= 120; seq += 1) {
+          if (seq === 60)
+            await carryOn(async () =>
+              all[2].broadcaster.removeMembers({ groupId, userIds: ['mallory'], epoch: EPOCH, seq }),
+            );
+          await carryOn(async () => all[seq % 3]?.broadcaster.broadcastMessage(positioned(groupId, seq)));
+        }
+      })();
+      await until('the middle', () => witness.length > 40);
+      await redis.kill();
+      all.forEach(mallory);
+      await redis.restart();
+      await stream;
+      all.forEach(mallory);
+      await until('the witness', () => witness.length >= 120);
+      expect(seqs(witness)).toEqual(numbers(1, 120));
+      for (const events of seen) expect(Math.max(0, ...seqs(events))).toBeLessThan(60);
+    });
+
     test('are disconnected on every relay, with their tokens revoked on all of them', async () => {
       const [first, second, third] = await threeRelays();
       const sockets = [await second.member('mallory'), await third.member('mallory'), await third.member('mallory')];
