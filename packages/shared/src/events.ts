@@ -10,12 +10,14 @@ import type {
   NotifyInput,
 } from './payloads/broadcast.ts';
 import type {
+  GetPresenceInput,
   JoinGroupInput,
   LeaveGroupInput,
   MarkInput,
   RefreshTokenInput,
   ResumeInput,
   UpdateCursorsInput,
+  WatchGroupInput,
 } from './payloads/client-events.ts';
 import type { GroupEvent } from './payloads/messaging.ts';
 import type { Position } from './positions.ts';
@@ -50,6 +52,13 @@ export interface GroupHead {
   skipId?: string;
 }
 
+/** Who has connections in a group, on all relays. */
+export interface PresenceResult {
+  users: { userId: string; connections: number }[];
+  numUsers: number;
+  numConnections: number;
+}
+
 export interface GroupPosition {
   groupId: string;
   position: Position | null;
@@ -72,6 +81,8 @@ export interface ClientEvents {
   'join-group': (input: JoinGroupInput, ack?: Ack<JoinGroupResult>) => void;
   'leave-group': (input: LeaveGroupInput, ack?: Ack<{ groupId: string }>) => void;
   resume: (input: ResumeInput, ack?: Ack<ResumeResult>) => void;
+  'get-presence': (input: GetPresenceInput, ack?: Ack<PresenceResult>) => void;
+  'watch-group': (input: WatchGroupInput, ack?: Ack<{ groupId: string }>) => void;
   'update-cursors': (input: UpdateCursorsInput, ack?: Ack<object>) => void;
   'mark-delivered': (input: MarkInput, ack?: Ack<object>) => void;
   'mark-read': (input: MarkInput, ack?: Ack<object>) => void;
@@ -85,6 +96,7 @@ export interface ServiceEvents {
   'api-notify-users': (input: NotifyInput, ack?: Ack<{ recipients: number }>) => void;
   'api-add-members': (input: MembersInput, ack?: Ack<object>) => void;
   'api-remove-members': (input: MembersInput, ack?: Ack<object>) => void;
+  'api-get-presence': (input: GetPresenceInput, ack?: Ack<PresenceResult & { groupId: string }>) => void;
   'api-disconnect-users': (input: DisconnectInput, ack?: Ack<{ connections: number }>) => void;
   'refresh-token': ClientEvents['refresh-token'];
 }
@@ -120,6 +132,7 @@ export interface RelayEvents {
   resumed: (payload: ResumeResult) => void;
   'group-head': (payload: GroupHead) => void;
   'left-groups': (payload: { groups: string[]; reason: LeftReason }) => void;
+  presence: (payload: { groupId: string; online: string[]; offline: string[] }) => void;
   'session-ending': (payload: SessionEnding) => void;
   'monitor-snapshot': (payload: MonitorSnapshot) => void;
   'monitor-event': (payload: MonitorEvent) => void;

@@ -34,6 +34,8 @@ import { createMemoryGroupLog } from './group-log/memory-group-log.ts';
 import { createInternalApp } from './internal-http/internal-app.ts';
 import { createRelayMetrics } from './metrics.ts';
 import { createMonitorFeed } from './monitor/monitor-feed.ts';
+import { createPresence, type Presence } from './presence/presence.ts';
+import { createMemoryPresenceStore } from './presence/presence-store.ts';
 import type { RelayServer } from './relay-server.ts';
 import { createApiClient } from './upstream/api-client.ts';
 import { createCursorForwarder } from './upstream/cursor-forwarder.ts';
@@ -114,8 +116,18 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
   const monitor = createMonitorFeed(io, node);
   const fanOut = createSocketIoFanOut(io);
   const cluster = config.redis
-    ? await joinCluster({ target: config.redis, node, config, fanOut, metrics, hasMonitors: monitor.isWatched, log })
+    ? await joinCluster({
+        target: config.redis,
+        node,
+        config,
+        fanOut,
+        metrics,
+        hasMonitors: monitor.isWatched,
+        onPresence: (groupId) => presence.changed(groupId),
+        log,
+      })
     : undefined;
+  const presence: Presence = createPresence({ io, store: cluster?.presence ?? createMemoryPresenceStore(), log });
   const groupLog = cluster?.groupLog ?? createMemoryGroupLog(config.history);
   const feed = cluster?.feed ?? createLocalFeed(fanOut);
   metrics.watchLog(groupLog);
@@ -128,10 +140,20 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     removals,
     recovery,
     monitor,
+    presence,
     maxGroups: config.maxGroupsPerConnection,
   });
   const undecided = createUndecidedClaims({ membership, removals, entry, log });
-  const handlers = createUserHandlers({ entry, membership, removals, authenticator, expiry, undecided, cursors });
+  const handlers = createUserHandlers({
+    entry,
+    membership,
+    removals,
+    authenticator,
+    expiry,
+    undecided,
+    presence,
+    cursors,
+  });
   const heads = startGroupHeads({ fanOut, groupLog, log });
   const history = createHistoryReader(groupLog);
   const changes = createMemberChanges({ io, connections, entry, removals, expiry, log });
@@ -171,7 +193,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     undecided,
     entry,
     handlers,
-    services: createServiceDoor({ gateway, history, authenticator, expiry }),
+    services: createServiceDoor({ gateway, history, presence, authenticator, expiry }),
     connections,
     monitor,
     metrics,
@@ -187,10 +209,12 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
   const internal = await createInternalApp({
     gateway,
     history,
+    presence,
     services,
     metrics,
     node,
     maxPayloadBytes: config.maxPayloadBytes,
+    groupLogKind: cluster ? 'redis' : 'memory',
     connectionCount: () => io.of('/').sockets.size,
     isDraining: () => draining,
     isBrokerHealthy: () => cluster?.isHealthy() !== false,
@@ -210,6 +234,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     await io.close();
     clearTimeout(rest);
     await internal.close();
+    await presence.stop();
     await changeLog?.stop();
     feed.stop();
     await groupLog.close();

@@ -7,6 +7,10 @@ import { MAX_TOKEN_LENGTH } from '../token-claims.ts';
 export const joinGroupSchema = z.object({ groupId: idSchema, position: positionSchema.optional() });
 /** `leave-group`. */
 export const leaveGroupSchema = z.object({ groupId: idSchema });
+/** `get-presence`. */
+export const getPresenceSchema = z.object({ groupId: idSchema });
+/** `watch-group`. */
+export const watchGroupSchema = z.object({ groupId: idSchema, on: z.boolean() });
 /** `refresh-token`. */
 export const refreshTokenSchema = z.object({ token: z.string().min(1).max(MAX_TOKEN_LENGTH) });
 
@@ -45,5 +49,7 @@ export type UpdateCursorsInput = z.input<typeof updateCursorsSchema>;
 export type MarkInput = z.input<typeof markSchema>;
 export type Cursors = z.output<typeof cursorsSchema>;
 export type JoinGroupInput = z.input<typeof joinGroupSchema>;
+export type GetPresenceInput = z.input<typeof getPresenceSchema>;
+export type WatchGroupInput = z.input<typeof watchGroupSchema>;
 export type LeaveGroupInput = z.input<typeof leaveGroupSchema>;
 export type RefreshTokenInput = z.input<typeof refreshTokenSchema>;

@@ -1,6 +1,7 @@
 import {
   COMMAND_DOORS,
   GroupcastError,
+  getPresenceSchema,
   historySchema,
   parsePayload,
   parseRelayCommand,
@@ -10,6 +11,7 @@ import {
 import type { Authenticator } from '../connections/authenticate.ts';
 import type { EventHandler } from '../connections/event-door.ts';
 import type { SessionExpiry } from '../connections/session-expiry.ts';
+import type { Presence } from '../presence/presence.ts';
 import type { RelaySocket, ServiceSession } from '../relay-server.ts';
 import type { Gateway } from './gateway.ts';
 import type { HistoryReader } from './history.ts';
@@ -22,6 +24,7 @@ export interface ServiceDoor {
 export function createServiceDoor(deps: {
   gateway: Gateway;
   history: HistoryReader;
+  presence: Presence;
   authenticator: Authenticator;
   expiry: SessionExpiry;
 }): ServiceDoor {
@@ -41,6 +44,10 @@ export function createServiceDoor(deps: {
     'refresh-token': refresh,
     'api-get-history': async (_socket, payload) =>
       deps.history.read(parsePayload(historySchema, payload, 'api-get-history')),
+    'api-get-presence': async (_socket, payload) => {
+      const { groupId } = parsePayload(getPresenceSchema, payload, 'api-get-presence');
+      return { groupId, ...(await deps.presence.get(groupId)) };
+    },
   };
   /** The batch under way on each connection: what was called after it is not done before it. */
   const batches = new WeakMap<RelaySocket, Promise<unknown>>();

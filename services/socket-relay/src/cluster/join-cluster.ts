@@ -6,6 +6,8 @@ import type { GroupFeed } from '../fan-out/group-feed.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
 import { createRedisGroupLog } from '../group-log/redis-group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
+import type { PresenceStore } from '../presence/presence-store.ts';
+import { createRedisPresenceStore } from '../presence/redis-presence-store.ts';
 import { type NodeLeases, startNodeLeases } from './node-leases.ts';
 import { type NodeRequests, startNodeRequests } from './node-requests.ts';
 import { connectRedis, type RedisConnections, type RedisTarget } from './redis.ts';
@@ -19,6 +21,7 @@ export interface ClusterMembership {
   requests: NodeRequests;
   groupLog: GroupLog;
   feed: GroupFeed;
+  presence: PresenceStore;
   /** Redis can be reached, and the lease holds. */
   isHealthy(): boolean;
   stop(): Promise<void>;
@@ -43,6 +46,7 @@ export async function joinCluster(deps: {
   fanOut: FanOut;
   metrics: RelayMetrics;
   hasMonitors: () => boolean;
+  onPresence: (groupId: string) => void;
   log: Logger;
 }): Promise<ClusterMembership> {
   const { node, config, fanOut, metrics, log } = deps;
@@ -58,7 +62,8 @@ export async function joinCluster(deps: {
   const leases = await startNodeLeases({ redis: redis.commands, node, leaseMs, hasMonitors: deps.hasMonitors, log });
   const requests = await startNodeRequests({ node, channels, leases, log });
   const groupLog = createRedisGroupLog({ redis: redis.commands, node, ...config.history, seen: fanOut.cursor });
-  const feed = createClusterFeed({ node, fanOut, groupLog, channels, metrics, log });
+  const feed = createClusterFeed({ node, fanOut, groupLog, channels, metrics, log, onPresence: deps.onPresence });
+  const presence = createRedisPresenceStore({ redis, node, leases, channels, log });
   return {
     redis,
     channels,
@@ -66,6 +71,7 @@ export async function joinCluster(deps: {
     requests,
     groupLog,
     feed,
+    presence,
     isHealthy: () => redis.isReady() && leases.held(),
     async stop() {
       feed.stop();

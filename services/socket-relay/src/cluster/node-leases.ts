@@ -11,6 +11,8 @@ export interface NodeLeases {
   monitored: () => boolean;
   /** Called when the lease is lost, and when there is one again. */
   onChange(listener: (held: boolean) => void): void;
+  /** Called with all nodes whenever others have come or gone, as of the last renewal. */
+  onNodes(listener: (nodes: ReadonlySet<string>) => void): void;
   /** Gives the lease back. */
   stop(): Promise<void>;
 }
@@ -45,6 +47,8 @@ return { redis.call('ZCARD', KEYS[2]), unpack(redis.call('ZRANGE', KEYS[1], 0, -
 export async function startNodeLeases(options: NodeLeaseOptions): Promise<NodeLeases> {
   const { redis, node, leaseMs, log } = options;
   const listeners: ((held: boolean) => void)[] = [];
+  const nodeListeners: ((nodes: ReadonlySet<string>) => void)[] = [];
+  let known = '';
   const warn = warnOnceEvery(60_000);
   let renewedAt = Number.NEGATIVE_INFINITY;
   let monitors = 0;
@@ -59,6 +63,11 @@ export async function startNodeLeases(options: NodeLeaseOptions): Promise<NodeLe
     const [count, ...nodes] = (await redis.eval(RENEW, 2, KEY, MONITORS_KEY, node, ms, flag)) as [number, ...string[]];
     monitors = count;
     if (ms > 0) renewedAt = startedAt;
+    const names = nodes.toSorted().join(' ');
+    if (ms > 0 && names !== known) {
+      known = names;
+      for (const listener of nodeListeners) listener(new Set(nodes));
+    }
     return nodes;
   }
 
@@ -88,6 +97,7 @@ export async function startNodeLeases(options: NodeLeaseOptions): Promise<NodeLe
     nodes: async () => renew(leaseMs),
     monitored: () => monitors > 0,
     onChange: (listener) => void listeners.push(listener),
+    onNodes: (listener) => void nodeListeners.push(listener),
     async stop() {
       stopped = true;
       clearInterval(timer);

@@ -4,11 +4,13 @@ import {
   groupRoom,
   type LeftReason,
   type Position,
+  presenceRoom,
   type RecoveryResult,
   type ResumeResult,
   toErrorBody,
 } from '@groupcast/shared';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import type { Presence } from '../presence/presence.ts';
 import type { Admission, UserSocket } from '../relay-server.ts';
 import { type Membership, notAMember } from './membership.ts';
 import type { PreparedRecovery, Recovery } from './recovery.ts';
@@ -30,6 +32,8 @@ export interface GroupEntry {
   /** The answer to `resume`: every group, admitted where it is not yet, in one budget. */
   resume(socket: UserSocket, positions: ReadonlyMap<string, Position>): Promise<() => ResumeResult>;
   leave(socket: UserSocket, groupId: string, reason: string): void;
+  /** The connection is gone. */
+  gone(socket: UserSocket): void;
   /** Takes the connection out, and tells it why. */
   expel(socket: UserSocket, groupIds: readonly string[], reason: LeftReason): void;
 }
@@ -43,9 +47,10 @@ export function createGroupEntry(deps: {
   removals: Removals;
   recovery: Recovery;
   monitor: MonitorFeed;
+  presence: Presence;
   maxGroups: number;
 }): GroupEntry {
-  const { membership, removals, monitor, recovery } = deps;
+  const { membership, removals, monitor, presence, recovery } = deps;
 
   function admit(socket: UserSocket, groupIds: readonly string[], admission: Admission): string[] {
     const { groups, undecided, userId } = socket.data.session;
@@ -58,6 +63,7 @@ export function createGroupEntry(deps: {
       groups.set(groupId, admission);
       undecided.delete(groupId);
       monitor.publish({ kind: 'joined', socketId: socket.id, userId, groupId });
+      presence.joined(groupId, userId);
     }
     return fresh;
   }
@@ -124,6 +130,8 @@ export function createGroupEntry(deps: {
     for (const join of joining.get(groupId) ?? []) join.cancelled = true;
     if (!groups.delete(groupId)) return;
     void socket.leave(groupRoom(groupId));
+    void socket.leave(presenceRoom(groupId));
+    presence.left(groupId, userId);
     monitor.publish({ kind: 'left', socketId: socket.id, userId, groupId, reason });
   }
 
@@ -176,6 +184,10 @@ export function createGroupEntry(deps: {
     admitOne,
     announce,
     leave,
+    gone(socket) {
+      const { groups, userId } = socket.data.session;
+      for (const groupId of groups.keys()) presence.left(groupId, userId);
+    },
     async recover(socket, groupId, since) {
       const positions = new Map(since ? [[groupId, since]] : []);
       const prepared = await prepare(socket, [groupId], positions);

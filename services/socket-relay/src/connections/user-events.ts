@@ -1,14 +1,18 @@
 import {
   type Cursors,
   GroupcastError,
+  getPresenceSchema,
   joinGroupSchema,
   leaveGroupSchema,
   markSchema,
   parsePayload,
+  presenceRoom,
   refreshTokenSchema,
   resumeSchema,
   updateCursorsSchema,
+  watchGroupSchema,
 } from '@groupcast/shared';
+import type { Presence } from '../presence/presence.ts';
 import type { UserSocket } from '../relay-server.ts';
 import type { CursorForwarder } from '../upstream/cursor-forwarder.ts';
 import type { Authenticator } from './authenticate.ts';
@@ -29,6 +33,7 @@ export function createUserHandlers(deps: {
   authenticator: Authenticator;
   expiry: SessionExpiry;
   undecided: UndecidedClaims;
+  presence: Presence;
   /** Without an API there is nobody to keep cursors. */
   cursors: CursorForwarder | undefined;
 }): UserHandlers {
@@ -40,10 +45,14 @@ export function createUserHandlers(deps: {
         retryable: false,
       });
     }
-    const { userId, groups } = socket.data.session;
-    for (const groupId of Object.keys(reported)) if (!groups.has(groupId)) throw notAMember(groupId);
+    const { userId } = socket.data.session;
+    for (const groupId of Object.keys(reported)) assertMember(socket, groupId);
     for (const [groupId, cursors] of Object.entries(reported)) deps.cursors.report(userId, groupId, cursors);
     return {};
+  }
+
+  function assertMember(socket: UserSocket, groupId: string): void {
+    if (!socket.data.session.groups.has(groupId)) throw notAMember(groupId);
   }
 
   return {
@@ -61,6 +70,18 @@ export function createUserHandlers(deps: {
     resume: async (socket, payload) => {
       const { positions } = parsePayload(resumeSchema, payload, 'resume');
       return entry.resume(socket, positions);
+    },
+    'get-presence': async (socket, payload) => {
+      const { groupId } = parsePayload(getPresenceSchema, payload, 'get-presence');
+      assertMember(socket, groupId);
+      return deps.presence.get(groupId);
+    },
+    'watch-group': async (socket, payload) => {
+      const { groupId, on } = parsePayload(watchGroupSchema, payload, 'watch-group');
+      assertMember(socket, groupId);
+      if (on) await socket.join(presenceRoom(groupId));
+      else await socket.leave(presenceRoom(groupId));
+      return { groupId };
     },
     'update-cursors': (socket, payload) =>
       reportCursors(socket, parsePayload(updateCursorsSchema, payload, 'update-cursors').cursors),

@@ -170,6 +170,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       setImmediate(() => socket.conn.close());
     });
     if (isUserSocket(socket)) {
+      socket.once('disconnect', () => deps.entry.gone(socket));
       welcomeUser(socket);
       return;
     }

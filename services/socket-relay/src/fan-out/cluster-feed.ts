@@ -4,6 +4,7 @@ import type { ShardChannels } from '../cluster/shard-channels.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
 import { groupKey, parsePublished } from '../group-log/redis-group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
+import { PRESENCE_CHANGED } from '../presence/redis-presence-store.ts';
 import type { DeliveryExceptions, FanOut, OutgoingEvent } from './fan-out.ts';
 import type { GroupFeed } from './group-feed.ts';
 
@@ -14,6 +15,8 @@ export interface ClusterFeedDeps {
   channels: ShardChannels;
   metrics: RelayMetrics;
   log: Logger;
+  /** Another node says that somebody came to the group or left it. */
+  onPresence: (groupId: string) => void;
 }
 
 /** A gap may close by itself for so long: an event of another node may overtake one of this node. */
@@ -26,6 +29,8 @@ const CHECK_INTERVAL_MS = 4_000;
 const CHECKS_AT_ONCE = 64;
 /** A group without members is listened to for so long, in case one comes back. */
 const LINGER_MS = 10_000;
+
+const PRESENCE_SUFFIX = `\n${PRESENCE_CHANGED}`;
 
 type Held = Map<number, { event: OutgoingEvent; except: DeliveryExceptions | undefined }>;
 
@@ -141,6 +146,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   }
 
   function onMessage(groupId: string, text: string): void {
+    if (text.endsWith(PRESENCE_SUFFIX)) return deps.onPresence(groupId);
     const { node, event, exceptSocketId, exceptUserId } = parsePublished(text);
     const { epoch, seq } = event;
     const position = typeof epoch === 'string' && typeof seq === 'number' ? { epoch, seq } : null;

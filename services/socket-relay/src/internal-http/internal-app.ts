@@ -5,6 +5,7 @@ import {
   broadcastSchema,
   COMMAND_DOORS,
   disconnectSchema,
+  getPresenceSchema,
   historySchema,
   membersSchema,
   notifySchema,
@@ -17,6 +18,7 @@ import type { z } from 'zod';
 import type { Gateway } from '../broadcast/gateway.ts';
 import type { HistoryReader } from '../broadcast/history.ts';
 import type { RelayMetrics } from '../metrics.ts';
+import type { Presence } from '../presence/presence.ts';
 
 /** A batch, its JSON punctuation and some air. */
 const MIN_BODY_LIMIT_BYTES = 1_100_000;
@@ -37,10 +39,12 @@ const COMMANDS: Readonly<Record<RelayCommandKind, { body: z.ZodType; summary: st
 export interface InternalAppDeps {
   gateway: Gateway;
   history: HistoryReader;
+  presence: Presence;
   services: ServiceTokenVerifier;
   metrics: RelayMetrics;
   node: string;
   connectionCount: () => number;
+  groupLogKind: 'memory' | 'redis';
   maxPayloadBytes: number;
   isDraining: () => boolean;
   /** Redis can be reached, or is not needed. */
@@ -109,12 +113,17 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
         return { ok: true, ...(await history.read(parsePayload(historySchema, query, 'the request'))) };
       },
     );
+    const presenceRoute = { params: getPresenceSchema, security, summary: 'Who is in a group' };
+    scope.get('/v1/groups/:groupId/presence', { schema: presenceRoute }, async (request) => {
+      const { groupId } = parsePayload(getPresenceSchema, request.params, 'the request');
+      return { ok: true, groupId, ...(await deps.presence.get(groupId)) };
+    });
     scope.get('/v1/info', { schema: { summary: 'This relay', security } }, async () => ({
       ok: true,
       node: deps.node,
       uptimeSeconds: Math.floor((Date.now() - startedAt) / 1_000),
       connections: deps.connectionCount(),
-      groupLog: 'memory',
+      groupLog: deps.groupLogKind,
     }));
   });
   return app;

@@ -1,0 +1,122 @@
+import type { Logger } from '@groupcast/service-kit';
+import { groupRoom, presenceRoom } from '@groupcast/shared';
+import type { RelayServer } from '../relay-server.ts';
+import type { PresenceStore } from './presence-store.ts';
+
+export interface PresenceAnswer {
+  users: { userId: string; connections: number }[];
+  numUsers: number;
+  numConnections: number;
+}
+
+/** Who is there, in each group. */
+export interface Presence {
+  /** A connection of the user is in the group from now on. */
+  joined(groupId: string, userId: string): void;
+  /** One is not any more. The user is gone if no other comes within a moment. */
+  left(groupId: string, userId: string): void;
+  get(groupId: string): Promise<PresenceAnswer>;
+  /** Something may have changed on another node. */
+  changed(groupId: string): void;
+  stop(): Promise<void>;
+}
+
+/** A connection that is back within this time was never gone, in milliseconds. */
+const LINGER_MS = 2_000;
+/** At most one `presence` event per group in this time, in milliseconds. */
+const ANNOUNCE_MS = 1_000;
+/** In groups with more users than this only those are told who asked with `watch-group`. */
+const MAX_UNASKED_USERS = 100;
+
+export function createPresence(deps: { io: RelayServer; store: PresenceStore; log: Logger }): Presence {
+  const { io, store, log } = deps;
+  const { adapter } = io.of('/');
+  /** Connections of this node by group and user. */
+  const here = new Map<string, Map<string, number>>();
+  /** Users whose last connection has gone, and when they are gone too. */
+  const leaving = new Map<string, NodeJS.Timeout>();
+  /** Who the members of this node believe to be there. */
+  const told = new Map<string, ReadonlySet<string>>();
+  const announcements = new Map<string, NodeJS.Timeout>();
+
+  const pairOf = (groupId: string, userId: string): string => `${groupId}\n${userId}`;
+
+  function count(groupId: string, userId: string, by: 1 | -1): number {
+    const users = here.get(groupId) ?? new Map<string, number>();
+    const connections = Math.max(0, (users.get(userId) ?? 0) + by);
+    if (connections > 0) here.set(groupId, users.set(userId, connections));
+    else users.delete(userId);
+    if (users.size === 0) here.delete(groupId);
+    return connections;
+  }
+
+  function isWatched(groupId: string): boolean {
+    return adapter.rooms.has(groupRoom(groupId)) || adapter.rooms.has(presenceRoom(groupId));
+  }
+
+  function announceSoon(groupId: string): void {
+    if (announcements.has(groupId)) return;
+    announcements.set(
+      groupId,
+      setTimeout(() => {
+        announcements.delete(groupId);
+        announce(groupId).catch((error: unknown) => log.debug({ err: error, groupId }, 'unable to say who is there'));
+      }, ANNOUNCE_MS),
+    );
+  }
+
+  async function announce(groupId: string): Promise<void> {
+    if (!isWatched(groupId)) {
+      told.delete(groupId);
+      return;
+    }
+    const before = told.get(groupId) ?? new Set<string>();
+    const now = new Set((await store.read(groupId)).keys());
+    told.set(groupId, now);
+    const online = [...now].filter((userId) => !before.has(userId));
+    const offline = [...before].filter((userId) => !now.has(userId));
+    if (online.length === 0 && offline.length === 0) return;
+    const isLarge = Math.max(now.size, before.size) > MAX_UNASKED_USERS;
+    const rooms = isLarge ? [presenceRoom(groupId)] : [groupRoom(groupId), presenceRoom(groupId)];
+    io.local.to(rooms).emit('presence', { groupId, online, offline });
+  }
+
+  store.onChange(announceSoon);
+
+  return {
+    joined(groupId, userId) {
+      const pair = pairOf(groupId, userId);
+      clearTimeout(leaving.get(pair));
+      leaving.delete(pair);
+      store.set(groupId, userId, count(groupId, userId, 1));
+      announceSoon(groupId);
+    },
+    left(groupId, userId) {
+      const connections = count(groupId, userId, -1);
+      if (connections > 0) {
+        store.set(groupId, userId, connections);
+        return;
+      }
+      const pair = pairOf(groupId, userId);
+      clearTimeout(leaving.get(pair));
+      leaving.set(
+        pair,
+        setTimeout(() => {
+          leaving.delete(pair);
+          store.set(groupId, userId, 0);
+          announceSoon(groupId);
+        }, LINGER_MS),
+      );
+    },
+    async get(groupId) {
+      const users = [...(await store.read(groupId))].map(([userId, connections]) => ({ userId, connections }));
+      const numConnections = users.reduce((sum, { connections }) => sum + connections, 0);
+      return { users, numUsers: users.length, numConnections };
+    },
+    changed: announceSoon,
+    async stop() {
+      for (const timer of [...leaving.values(), ...announcements.values()]) clearTimeout(timer);
+      await store.stop();
+    },
+  };
+}

@@ -1,0 +1,132 @@
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import type { NodeLeases } from '../cluster/node-leases.ts';
+import { brokerUnavailable, type RedisConnections } from '../cluster/redis.ts';
+import type { ShardChannels } from '../cluster/shard-channels.ts';
+import { groupKey } from '../group-log/redis-group-log.ts';
+import type { PresenceStore } from './presence-store.ts';
+
+/** What changes within this time goes to Redis at once, in milliseconds. */
+const FLUSH_MS = 50;
+const TTL_SECONDS = 24 * 3_600;
+/** The keys of groups in which nothing changes are kept alive so often. */
+const REFRESH_MS = 6 * 3_600_000;
+
+/** On the channel of a group: somebody came or went on the node that says so. */
+export const PRESENCE_CHANGED = 'presence';
+
+/**
+ * A hash per group, a field per node and user. Each node writes its own fields only; those of a node without a lease are ghosts,
+ * counted by nobody and taken out by whoever sees them.
+ */
+export function createRedisPresenceStore(deps: {
+  redis: RedisConnections;
+  node: string;
+  leases: NodeLeases;
+  channels: ShardChannels;
+  log: Logger;
+}): PresenceStore {
+  const { redis, node, leases, channels, log } = deps;
+  const own = new Map<string, Map<string, number>>();
+  const listeners: ((groupId: string) => void)[] = [];
+  const warn = warnOnceEvery(60_000);
+  /** Fields to be written: group, then user. */
+  let waiting = new Map<string, Set<string>>();
+  let timer: NodeJS.Timeout | undefined;
+  let nodes: ReadonlySet<string> = new Set([node]);
+  let stopped = false;
+
+  const keyOf = (groupId: string): string => `${groupKey(groupId)}:presence`;
+  const fieldOf = (userId: string): string => `${node}\n${userId}`;
+
+  function plan(groupId: string, userId: string): void {
+    waiting.set(groupId, (waiting.get(groupId) ?? new Set()).add(userId));
+    if (!stopped) timer ??= setTimeout(() => void flush(), FLUSH_MS);
+  }
+
+  async function write(groupId: string, userIds: ReadonlySet<string>): Promise<void> {
+    const key = keyOf(groupId);
+    const here = own.get(groupId);
+    const present = [...userIds].filter((userId) => here?.has(userId));
+    const gone = [...userIds].filter((userId) => !here?.has(userId));
+    const commands = redis.commands;
+    if (present.length > 0) {
+      await commands.hset(key, ...present.flatMap((userId) => [fieldOf(userId), String(here?.get(userId))]));
+      await commands.expire(key, TTL_SECONDS);
+    }
+    if (gone.length > 0) await commands.hdel(key, ...gone.map(fieldOf));
+    await channels.publish(groupKey(groupId), `${node}\n${PRESENCE_CHANGED}`);
+  }
+
+  /** What cannot be written is written when Redis is back: see `writeAll`. */
+  async function flush(): Promise<void> {
+    timer = undefined;
+    const batch = waiting;
+    waiting = new Map();
+    const outcomes = await Promise.allSettled([...batch].map(async ([groupId, userIds]) => write(groupId, userIds)));
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed) {
+      warn('write', (suppressed) =>
+        log.warn({ err: failed.reason, suppressed }, 'unable to tell other relays who is here'),
+      );
+    }
+  }
+
+  /** After an outage Redis may know nothing, or what was true before it. */
+  function writeAll(): void {
+    for (const [groupId, users] of own) for (const userId of users.keys()) plan(groupId, userId);
+  }
+  redis.commands.on('ready', writeAll);
+  const refreshing = setInterval(writeAll, REFRESH_MS);
+  refreshing.unref();
+  leases.onNodes((now) => {
+    const lost = [...nodes].some((other) => !now.has(other));
+    nodes = now;
+    if (lost) for (const groupId of own.keys()) for (const listener of listeners) listener(groupId);
+  });
+
+  async function liveNodes(named: ReadonlySet<string>): Promise<ReadonlySet<string>> {
+    // One that started a moment ago is no ghost.
+    if ([...named].some((other) => !nodes.has(other))) nodes = new Set(await leases.nodes());
+    return nodes;
+  }
+
+  return {
+    set(groupId, userId, connections) {
+      const users = own.get(groupId) ?? new Map<string, number>();
+      if (connections > 0) own.set(groupId, users.set(userId, connections));
+      else users.delete(userId);
+      if (users.size === 0) own.delete(groupId);
+      plan(groupId, userId);
+    },
+    async read(groupId) {
+      try {
+        const fields = Object.entries(await redis.commands.hgetall(keyOf(groupId)));
+        const parsed = fields.map(([field, count]) => {
+          const [from = '', userId = ''] = field.split('\n');
+          return { field, from, userId, count: Number(count) };
+        });
+        const live = await liveNodes(new Set(parsed.map(({ from }) => from)));
+        const ghosts = parsed.filter(({ from }) => !live.has(from) && from !== node);
+        if (ghosts.length > 0) await redis.commands.hdel(keyOf(groupId), ...ghosts.map(({ field }) => field));
+        // This node knows better than Redis what it has.
+        const users = new Map(own.get(groupId));
+        for (const { from, userId, count } of parsed) {
+          if (from !== node && live.has(from)) users.set(userId, (users.get(userId) ?? 0) + count);
+        }
+        return users;
+      } catch (cause) {
+        throw brokerUnavailable(`tell who is in group "${groupId}"`, cause);
+      }
+    },
+    onChange: (listener) => void listeners.push(listener),
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      clearInterval(refreshing);
+      redis.commands.off('ready', writeAll);
+      const all = [...own].map(([groupId, users]) => [groupId, new Set(users.keys())] as const);
+      own.clear();
+      await Promise.allSettled(all.map(async ([groupId, userIds]) => write(groupId, userIds)));
+    },
+  };
+}
