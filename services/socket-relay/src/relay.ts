@@ -18,6 +18,7 @@ import { createOriginGate } from './connections/origin-gate.ts';
 import { createRecovery } from './connections/recovery.ts';
 import { createRemovals } from './connections/removals.ts';
 import { createSessionExpiry } from './connections/session-expiry.ts';
+import { createSlowConsumers } from './connections/slow-consumers.ts';
 import { createUndecidedClaims } from './connections/undecided-claims.ts';
 import { createUserHandlers } from './connections/user-events.ts';
 import { welcomeConnections } from './connections/welcome.ts';
@@ -107,6 +108,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
   const monitor = createMonitorFeed(io, node);
   const fanOut = createSocketIoFanOut(io);
   const expiry = createSessionExpiry();
+  const slowConsumers = createSlowConsumers({ maxBufferedBytes: config.maxBufferedBytes, monitor, metrics, log });
   const fill = api && createHistoryFill({ api, groupLog, log });
   const recovery = createRecovery({ groupLog, fanOut, fill });
   const cursors = api && createCursorForwarder({ api, log });
@@ -141,6 +143,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     membership,
     removals,
     expiry,
+    slowConsumers,
     undecided,
     entry,
     handlers,
@@ -175,6 +178,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     heads.stop();
     await cursors?.stop();
     expiry.stop();
+    slowConsumers.stop();
     removals.stop();
     const rest = setTimeout(() => http.closeAllConnections(), CLOSE_ALL_AFTER_MS);
     await io.close();
