@@ -117,7 +117,7 @@ export type MonitorEvent = { at: number; node: string } & (
       connections: number;
       duplicate: boolean;
     }
-  | { kind: 'warning'; code: string; message: string; groupId?: string }
+  | { kind: 'warning'; code: string; message: string; groupId?: string; socketId?: string; userId?: string }
 );
 
 export interface MonitorSnapshot {

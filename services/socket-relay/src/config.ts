@@ -28,6 +28,8 @@ export interface RelayConfig {
   history: { size: number; bytes: number; ttlMs: number; totalBytes: number };
   /** Largest `message`, in bytes of UTF-8 JSON. */
   maxPayloadBytes: number;
+  /** What one connection may have waiting; see `connections/slow-consumers.ts`. */
+  maxBufferedBytes: number;
   maxGroupsPerConnection: number;
   maxConnectionsPerUser: number;
   clientEventsPerSecond: number;
@@ -78,6 +80,7 @@ export function readRelayConfig(source: Readonly<Record<string, string | undefin
       totalBytes: env.integer('HISTORY_TOTAL_BYTES', 256 * 1024 * 1024, { min: 1_024, max: MAX }),
     },
     maxPayloadBytes: env.integer('MAX_PAYLOAD_BYTES', 65_536, { min: 256, max: 16 * 1024 * 1024 }),
+    maxBufferedBytes: env.integer('MAX_BUFFERED_BYTES', 1_048_576, { min: 16_384, max: 1024 * 1024 * 1024 }),
     maxGroupsPerConnection: env.integer('MAX_GROUPS_PER_CONNECTION', 2_000, { min: 1, max: 100_000 }),
     maxConnectionsPerUser: env.integer('MAX_CONNECTIONS_PER_USER', 1_000, { min: 1, max: 1_000_000 }),
     clientEventsPerSecond: env.integer('CLIENT_EVENTS_PER_SECOND', 50, { min: 1, max: 100_000 }),

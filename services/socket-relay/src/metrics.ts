@@ -1,4 +1,4 @@
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { GroupLog } from './group-log/group-log.ts';
 
 export interface RelayMetrics {
@@ -15,6 +15,8 @@ export interface RelayMetrics {
   filled: Counter;
   /** Messages of other relays that were not understood. */
   malformed: Counter;
+  slowConsumers: Counter<'reason'>;
+  slowConsumerBacklog: Histogram;
 }
 
 /** One registry per relay, so that two relays in one process do not count for each other. */
@@ -79,6 +81,18 @@ export function createRelayMetrics(): RelayMetrics {
     withoutRecipients: new Counter({
       name: 'groupcast_relay_broadcasts_without_recipients_total',
       help: 'Broadcasts that no connection was there to receive',
+      registers,
+    }),
+    slowConsumers: new Counter({
+      name: 'groupcast_relay_slow_consumers_total',
+      help: 'Connections cut because they did not read what they were sent, by reason',
+      labelNames: ['reason'],
+      registers,
+    }),
+    slowConsumerBacklog: new Histogram({
+      name: 'groupcast_relay_slow_consumer_backlog_bytes',
+      help: 'What was waiting for a connection when it was cut',
+      buckets: [1, 4, 5, 8, 16, 64].map((mebibytes) => mebibytes * 1_048_576),
       registers,
     }),
   };

@@ -24,6 +24,7 @@ import { createOriginGate } from './connections/origin-gate.ts';
 import { createRecovery } from './connections/recovery.ts';
 import { createRemovals } from './connections/removals.ts';
 import { createSessionExpiry } from './connections/session-expiry.ts';
+import { createSlowConsumers } from './connections/slow-consumers.ts';
 import { createUndecidedClaims } from './connections/undecided-claims.ts';
 import { createUserHandlers } from './connections/user-events.ts';
 import { welcomeConnections } from './connections/welcome.ts';
@@ -132,6 +133,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
   const feed = cluster?.feed ?? createLocalFeed(fanOut);
   metrics.watchLog(groupLog);
   const expiry = createSessionExpiry();
+  const slowConsumers = createSlowConsumers({ maxBufferedBytes: config.maxBufferedBytes, monitor, metrics, log });
   const fill = api && createHistoryFill({ api, groupLog, log });
   const recovery = createRecovery({ groupLog, feed, fanOut, fill, log });
   const cursors = api && createCursorForwarder({ api, log });
@@ -190,6 +192,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     membership,
     removals,
     expiry,
+    slowConsumers,
     undecided,
     entry,
     handlers,
@@ -229,6 +232,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     heads.stop();
     await cursors?.stop();
     expiry.stop();
+    slowConsumers.stop();
     removals.stop();
     const rest = setTimeout(() => http.closeAllConnections(), CLOSE_ALL_AFTER_MS);
     await io.close();

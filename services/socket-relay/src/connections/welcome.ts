@@ -14,6 +14,7 @@ import { createRateLimit } from './rate-limit.ts';
 import type { Removals } from './removals.ts';
 import { endSession } from './session-ending.ts';
 import type { SessionExpiry } from './session-expiry.ts';
+import type { SlowConsumers } from './slow-consumers.ts';
 import type { UndecidedClaims } from './undecided-claims.ts';
 import type { UserHandlers } from './user-events.ts';
 
@@ -23,6 +24,7 @@ export interface WelcomeDeps {
   membership: Membership;
   removals: Removals;
   expiry: SessionExpiry;
+  slowConsumers: SlowConsumers;
   undecided: UndecidedClaims;
   entry: GroupEntry;
   handlers: UserHandlers;
@@ -159,6 +161,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const role = session.kind === 'user' ? 'user' : session.role;
     metrics.connections.inc({ type: role });
     deps.expiry.watch(socket);
+    deps.slowConsumers.watch(socket);
     socket.once('disconnect', (reason) => {
       metrics.connections.dec({ type: role });
       deps.expiry.forget(socket);

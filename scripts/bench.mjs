@@ -1,0 +1,7 @@
+// `npm run bench [-- name …]`: measurements, each beside what it is compared with, in one run. Linux; needs redis-server.
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const main = fileURLToPath(new URL('../bench/main.ts', import.meta.url));
+const node = ['--conditions=@groupcast/source', '--import', 'tsx', main, ...process.argv.slice(2)];
+process.exitCode = spawnSync(process.execPath, node, { stdio: 'inherit' }).status ?? 1;
