@@ -57,7 +57,7 @@ export interface ClientStats {
   recovered: number;
   /** Asked of the API. */
   fetched: number;
-  /** Those of `fetched` that came while there was no connection: what the socket never delivered. */
+  /** Those of `fetched` that polling found: what the socket never delivered. */
   missedFoundByPoll: number;
   /** Dropped, because they were here before. */
   duplicates: number;

@@ -75,7 +75,8 @@ export function createClient(options: ClientOptions): GroupcastClient {
   function deliver(groupId: string, due: readonly GroupEvent[], source: 'live' | 'recovered' | 'fetched'): void {
     if (due.length === 0 || closed) return;
     counts[source] += due.length;
-    if (source === 'fetched' && !connection.link) counts.missedFoundByPoll += due.length;
+    const { state } = connection.getSnapshot();
+    if (source === 'fetched' && state === 'degraded-polling') counts.missedFoundByPoll += due.length;
     updateView(groupId, () => {
       for (const event of due) {
         const message = event.event === 'new-message' ? parseMessage(event) : undefined;

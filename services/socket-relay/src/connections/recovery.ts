@@ -33,6 +33,8 @@ export interface Recovery {
 }
 
 interface Progress {
+  /** The log was asked, and knew nothing of the group. */
+  isEmpty?: boolean;
   entry: Entry;
   result: RecoveryResult;
 }
@@ -111,7 +113,10 @@ export function createRecovery(deps: {
     const budget = { events: MAX_EVENTS, bytes: MAX_BYTES };
     await feed.open(entries.map(({ groupId }) => groupId));
     await fillMissing(entries);
-    for (const entry of entries) progress.push({ entry, result: await readOne(userId, entry, budget) });
+    for (const entry of entries) {
+      const result = await readOne(userId, entry, budget);
+      progress.push({ entry, result, isEmpty: result.position === null });
+    }
     return followNode(userId, progress, budget);
   }
 
@@ -173,6 +178,7 @@ export function createRecovery(deps: {
               result = result.recovered ? { ...result, more: true } : { ...result, position: fanOut.cursor(groupId) };
             }
             if (!result.more) fanOut.enter(socketId, groupId, result.position);
+            if (item.isEmpty) feed.beginsEmpty(groupId);
             answers.set(groupId, result);
           }
           release();

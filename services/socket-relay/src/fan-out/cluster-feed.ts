@@ -45,6 +45,8 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   const fills = new Map<string, Promise<void>>();
   const lingering = new Map<string, NodeJS.Timeout>();
   const open = new Set<string>();
+  /** Groups without a cursor of which everything in the log is news. */
+  const beginnings = new Set<string>();
   let checking = false;
   const stopping = new AbortController();
 
@@ -54,7 +56,9 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
     const ahead = position && cursor?.epoch === position.epoch ? position.seq - cursor.seq : undefined;
     // It came over the channel before its publisher's call had an answer.
     if (ahead !== undefined && ahead <= 0) return fanOut.memberCount(groupId, except);
-    if (!position || ahead === undefined || ahead === 1) {
+    // Others may have given out the numbers before it, and their events are still on their way.
+    const isLaterBeginning = position && !cursor && position.seq > 1 && beginnings.has(groupId);
+    if (!position || ahead === 1 || (ahead === undefined && !isLaterBeginning)) {
       const count = fanOut.deliver(groupId, event, except);
       release(groupId);
       return count;
@@ -76,6 +80,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
 
   /** Hands on what follows the cursor now, and forgets what is not above it any more. */
   function release(groupId: string): void {
+    if (fanOut.cursor(groupId)) beginnings.delete(groupId);
     const waiting = held.get(groupId);
     if (!waiting) return;
     for (let cursor = fanOut.cursor(groupId); cursor; cursor = fanOut.cursor(groupId)) {
@@ -109,19 +114,15 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   async function readOn(groupId: string): Promise<void> {
     for (let more = true; more && !stopping.signal.aborted; ) {
       const cursor = fanOut.cursor(groupId);
-      const {
-        head,
-        floor,
-        events,
-        exceptUserIds,
-        more: further,
-      } = await groupLog.read(groupId, cursor?.seq ?? 0, cursor ? PAGE : 0);
+      const isBeginning = !cursor && beginnings.has(groupId);
+      const page = await groupLog.read(groupId, cursor?.seq ?? 0, cursor || isBeginning ? PAGE : 0);
+      const { head, floor, events, exceptUserIds } = page;
       if (!head || !fanOut.isWatched(groupId)) return;
-      const isNext = cursor?.epoch === head.epoch && cursor.seq >= floor;
+      const isNext = isBeginning || (cursor?.epoch === head.epoch && cursor.seq >= floor);
       if (isNext) deliverAll(groupId, events, exceptUserIds);
       else if (isBehind(fanOut.cursor(groupId), head)) jump(groupId, head);
       release(groupId);
-      more = isNext && further;
+      more = isNext && page.more;
     }
   }
 
@@ -174,6 +175,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
         lingering.delete(groupId);
         if (fanOut.isWatched(groupId)) return;
         open.delete(groupId);
+        beginnings.delete(groupId);
         held.delete(groupId);
         channels.unsubscribe(groupKey(groupId));
       }, LINGER_MS),
@@ -212,6 +214,9 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
     receive,
     async open(groupIds) {
       await Promise.all(groupIds.map(listen));
+    },
+    beginsEmpty(groupId) {
+      if (!fanOut.cursor(groupId)) beginnings.add(groupId);
     },
     settle,
     stop() {

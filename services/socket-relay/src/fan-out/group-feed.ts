@@ -6,6 +6,8 @@ export interface GroupFeed {
   receive(groupId: string, event: OutgoingEvent, except?: DeliveryExceptions): number;
   /** From here on, whatever happens in these groups comes to this node. Rejects with `BROKER_UNAVAILABLE`. */
   open(groupIds: readonly string[]): Promise<void>;
+  /** Members came in while the log knew nothing of the group: its first event, whichever it is, is theirs. */
+  beginsEmpty(groupId: string): void;
   /** Brings the node to where the log is, if it is behind. Rejects with `BROKER_UNAVAILABLE`. */
   settle(groupId: string): Promise<void>;
   stop(): void;
@@ -17,6 +19,9 @@ export function createLocalFeed(fanOut: FanOut): GroupFeed {
     receive: (groupId, event, except) => fanOut.deliver(groupId, event, except),
     async open() {
       // Everything happens here.
+    },
+    beginsEmpty() {
+      // The first event is the first one that comes.
     },
     async settle() {
       // Accepted and not handed over yet: that is a turn away.
