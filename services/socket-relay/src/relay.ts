@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { type Closable, isOriginAllowed, type Logger } from '@groupcast/service-kit';
 import { AUDIENCE, GroupcastError } from '@groupcast/shared';
@@ -11,7 +11,8 @@ import { createServiceDoor } from './broadcast/service-door.ts';
 import type { RelayConfig } from './config.ts';
 import { createAuthenticator } from './connections/authenticate.ts';
 import { createConnectionIndex } from './connections/connection-index.ts';
-import { drainConnections } from './connections/drain.ts';
+import { createDrain } from './connections/drain.ts';
+import { refuseWhileDraining } from './connections/draining-gate.ts';
 import { createGroupEntry } from './connections/group-entry.ts';
 import { createMembership } from './connections/membership.ts';
 import { createOriginGate } from './connections/origin-gate.ts';
@@ -37,7 +38,7 @@ const AUTHENTICATION_TIMEOUT_MS = 5_000;
 /** Air around the largest message in one packet: the envelope, the event's name, a batch. */
 const MIN_PACKET_BYTES = 1_000_000;
 const PACKET_OVERHEAD_BYTES = 65_536;
-/** A connection without a session that is still there so long after the drain is cut. */
+/** A wire that is still there so long after the drain is cut: its peer has no session, or does not answer. */
 const CLOSE_ALL_AFTER_MS = 1_000;
 /** What the API is asked for, per group, to fill an empty log. */
 const MAX_FILL_EVENTS = 1_000;
@@ -74,11 +75,15 @@ async function listen(server: ReturnType<typeof createServer>, port: number): Pr
 /** Builds a relay and opens its two ports. Throws when one of them is taken, leaving nothing open. */
 export async function startRelay(config: RelayConfig, log: Logger): Promise<Relay> {
   const node = `${hostname()}-${process.pid}`;
-  let draining = false;
 
   const groupLog = createMemoryGroupLog(config.history);
   const metrics = createRelayMetrics(groupLog);
   const http = createServer(answerPublic);
+  const wires = new Set<Socket>();
+  http.on('connection', (wire) => {
+    wires.add(wire);
+    wire.once('close', () => wires.delete(wire));
+  });
   const io: RelayServer = new Server(http, {
     serveClient: false,
     connectTimeout: AUTHENTICATION_TIMEOUT_MS,
@@ -89,8 +94,11 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
       origin: (origin, done) => done(null, isOriginAllowed(config.origins, origin)),
       credentials: true,
     },
-    allowRequest: createOriginGate({ origins: config.origins, isDraining: () => draining, metrics, log }),
+    allowRequest: createOriginGate({ origins: config.origins, metrics, log }),
   });
+
+  const drain = createDrain({ io, drainMs: config.drainMs, log });
+  refuseWhileDraining(io, { drain, metrics });
 
   const removals = createRemovals({ memoryMs: config.removalMemoryMs });
   const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
@@ -163,20 +171,22 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     node,
     maxPayloadBytes: config.maxPayloadBytes,
     connectionCount: () => io.of('/').sockets.size,
-    isDraining: () => draining,
+    drain,
     log,
   });
 
   async function close(): Promise<void> {
     // Polling clients need the port to the end; the gate refuses new connections meanwhile.
-    draining = true;
-    await drainConnections(io, config.drainMs);
+    await drain.finish();
     undecided.stop();
     heads.stop();
     await cursors?.stop();
     expiry.stop();
     removals.stop();
-    const rest = setTimeout(() => http.closeAllConnections(), CLOSE_ALL_AFTER_MS);
+    // Node's own closeAllConnections leaves WebSockets alone, and one whose peer is frozen closes after half a minute.
+    const rest = setTimeout(() => {
+      for (const wire of wires) wire.destroy();
+    }, CLOSE_ALL_AFTER_MS);
     await io.close();
     clearTimeout(rest);
     await internal.close();

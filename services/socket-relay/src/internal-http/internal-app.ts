@@ -16,7 +16,9 @@ import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { z } from 'zod';
 import type { Gateway } from '../broadcast/gateway.ts';
 import type { HistoryReader } from '../broadcast/history.ts';
+import type { Drain } from '../connections/drain.ts';
 import type { RelayMetrics } from '../metrics.ts';
+import { drainRoutes } from './drain-routes.ts';
 
 /** A batch, its JSON punctuation and some air. */
 const MIN_BODY_LIMIT_BYTES = 1_100_000;
@@ -42,7 +44,7 @@ export interface InternalAppDeps {
   node: string;
   connectionCount: () => number;
   maxPayloadBytes: number;
-  isDraining: () => boolean;
+  drain: Drain;
   log: Logger;
 }
 
@@ -58,7 +60,8 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     bodyLimitBytes: Math.max(MIN_BODY_LIMIT_BYTES, deps.maxPayloadBytes + ENVELOPE_BYTES),
     openapi: {
       title: 'Groupcast relay, internal API',
-      description: 'Broadcasts from trusted back ends. Bearer: a service token (aud groupcast-relay, scope broadcast).',
+      description:
+        'Broadcasts from trusted back ends. Bearer: a service token (aud groupcast-relay, scope broadcast; admin to drain).',
     },
   });
   app.addHook('onClose', async () => delay.disable());
@@ -67,7 +70,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
   app.get('/readyz', { schema: { hide: true } }, async (_request, reply) => {
     const late = delay.percentile(99) / 1e6 > MAX_EVENT_LOOP_DELAY_MS;
     delay.reset();
-    const failing = [...(deps.isDraining() ? ['draining'] : []), ...(late ? ['event-loop'] : [])];
+    const failing = [...(deps.drain.active ? ['draining'] : []), ...(late ? ['event-loop'] : [])];
     if (failing.length > 0) return reply.status(503).send({ status: 'unready', failing });
     return { status: 'ready' };
   });
@@ -111,5 +114,6 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
       groupLog: 'memory',
     }));
   });
+  await zodScope(app, (scope) => drainRoutes(scope, { drain: deps.drain, services }));
   return app;
 }
