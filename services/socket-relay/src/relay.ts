@@ -19,6 +19,7 @@ import { createOriginGate } from './connections/origin-gate.ts';
 import { createRecovery } from './connections/recovery.ts';
 import { createRemovals } from './connections/removals.ts';
 import { createSessionExpiry } from './connections/session-expiry.ts';
+import { nameSessions } from './connections/session-header.ts';
 import { createUndecidedClaims } from './connections/undecided-claims.ts';
 import { createUserHandlers } from './connections/user-events.ts';
 import { welcomeConnections } from './connections/welcome.ts';
@@ -40,6 +41,8 @@ const MIN_PACKET_BYTES = 1_000_000;
 const PACKET_OVERHEAD_BYTES = 65_536;
 /** A wire that is still there so long after the drain is cut: its peer has no session, or does not answer. */
 const CLOSE_ALL_AFTER_MS = 1_000;
+/** Longer than load balancers keep an idle connection, usually 60 s: one that ends here first loses a request on its way. */
+const KEEP_ALIVE_MS = 75_000;
 /** What the API is asked for, per group, to fill an empty log. */
 const MAX_FILL_EVENTS = 1_000;
 
@@ -78,7 +81,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
 
   const groupLog = createMemoryGroupLog(config.history);
   const metrics = createRelayMetrics(groupLog);
-  const http = createServer(answerPublic);
+  const http = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, answerPublic);
   const wires = new Set<Socket>();
   http.on('connection', (wire) => {
     wires.add(wire);
@@ -99,6 +102,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
 
   const drain = createDrain({ io, drainMs: config.drainMs, log });
   refuseWhileDraining(io, { drain, metrics });
+  nameSessions(io);
 
   const removals = createRemovals({ memoryMs: config.removalMemoryMs });
   const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
