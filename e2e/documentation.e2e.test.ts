@@ -69,7 +69,13 @@ describe('documentation', () => {
   });
 
   test('every link between documents leads somewhere', () => {
-    const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'packages/broadcaster/README.md'];
+    const documents = [
+      'README.md',
+      'CONTRIBUTING.md',
+      'CHANGELOG.md',
+      'packages/broadcaster/README.md',
+      'deploy/README.md',
+    ];
     documents.push(
       ...['docs', 'docs/adr'].flatMap((folder) =>
         readdirSync(folder)

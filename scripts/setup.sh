@@ -9,6 +9,9 @@ if [[ ${1:-all} == all ]]; then
   compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
   command -v redis-server >/dev/null || packages+=(redis-server)
   command -v chromium >/dev/null || [[ -n ${CHROMIUM:-} ]] || packages+=(chromium)
+  # Debian keeps these outside the PATH of ordinary users.
+  [[ -x /usr/sbin/nginx ]] || command -v nginx >/dev/null || packages+=(nginx-light)
+  [[ -x /usr/sbin/haproxy ]] || command -v haproxy >/dev/null || packages+=(haproxy)
 fi
 
 if ((${#packages[@]})); then

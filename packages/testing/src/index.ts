@@ -2,7 +2,7 @@ export { type Balancer, startBalancer } from './balancer.ts';
 export { type Member, startMember } from './member.ts';
 export { freePort } from './ports.ts';
 export { type PostgresServer, startPostgres } from './postgres.ts';
-export { type ManagedProcess, startNode } from './processes.ts';
+export { type ManagedProcess, manage, startNode } from './processes.ts';
 export {
   type RedisCluster,
   type RedisSentinel,

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { type Closable, isOriginAllowed, type Logger } from '@groupcast/service-kit';
 import { AUDIENCE, GroupcastError } from '@groupcast/shared';
@@ -17,13 +17,15 @@ import { createManyRelays, createSingleRelay } from './cluster/relays.ts';
 import type { RelayConfig } from './config.ts';
 import { createAuthenticator } from './connections/authenticate.ts';
 import { createConnectionIndex } from './connections/connection-index.ts';
-import { drainConnections, sendAway } from './connections/drain.ts';
+import { createDrain, sendAway } from './connections/drain.ts';
+import { refuseWhileDraining } from './connections/draining-gate.ts';
 import { createGroupEntry } from './connections/group-entry.ts';
 import { createMembership } from './connections/membership.ts';
 import { createOriginGate } from './connections/origin-gate.ts';
 import { createRecovery } from './connections/recovery.ts';
 import { createRemovals } from './connections/removals.ts';
 import { createSessionExpiry } from './connections/session-expiry.ts';
+import { nameSessions } from './connections/session-header.ts';
 import { createSlowConsumers } from './connections/slow-consumers.ts';
 import { createUndecidedClaims } from './connections/undecided-claims.ts';
 import { createUserHandlers } from './connections/user-events.ts';
@@ -47,8 +49,10 @@ const AUTHENTICATION_TIMEOUT_MS = 5_000;
 /** Air around the largest message in one packet: the envelope, the event's name, a batch. */
 const MIN_PACKET_BYTES = 1_000_000;
 const PACKET_OVERHEAD_BYTES = 65_536;
-/** A connection without a session that is still there so long after the drain is cut. */
+/** A wire that is still there so long after the drain is cut: its peer has no session, or does not answer. */
 const CLOSE_ALL_AFTER_MS = 1_000;
+/** Longer than load balancers keep an idle connection, usually 60 s: one that ends here first loses a request on its way. */
+const KEEP_ALIVE_MS = 75_000;
 /** What the API is asked for, per group, to fill an empty log. */
 const MAX_FILL_EVENTS = 1_000;
 
@@ -85,10 +89,14 @@ async function listen(server: ReturnType<typeof createServer>, port: number): Pr
 export async function startRelay(config: RelayConfig, log: Logger): Promise<Relay> {
   // Two relays may have the same process id in two containers of one name.
   const node = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
-  let draining = false;
 
   const metrics = createRelayMetrics();
-  const http = createServer(answerPublic);
+  const http = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, answerPublic);
+  const wires = new Set<Socket>();
+  http.on('connection', (wire) => {
+    wires.add(wire);
+    wire.once('close', () => wires.delete(wire));
+  });
   const io: RelayServer = new Server(http, {
     serveClient: false,
     connectTimeout: AUTHENTICATION_TIMEOUT_MS,
@@ -99,8 +107,12 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
       origin: (origin, done) => done(null, isOriginAllowed(config.origins, origin)),
       credentials: true,
     },
-    allowRequest: createOriginGate({ origins: config.origins, isDraining: () => draining, metrics, log }),
+    allowRequest: createOriginGate({ origins: config.origins, metrics, log }),
   });
+
+  const drain = createDrain({ io, drainMs: config.drainMs, log });
+  refuseWhileDraining(io, { drain, metrics });
+  nameSessions(io);
 
   const removals = createRemovals({ memoryMs: config.removalMemoryMs });
   const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
@@ -219,22 +231,24 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     maxPayloadBytes: config.maxPayloadBytes,
     groupLogKind: cluster ? 'redis' : 'memory',
     connectionCount: () => io.of('/').sockets.size,
-    isDraining: () => draining,
     isBrokerHealthy: () => cluster?.isHealthy() !== false,
+    drain,
     log,
   });
 
   async function close(): Promise<void> {
     // Polling clients need the port to the end; the gate refuses new connections meanwhile.
-    draining = true;
-    await drainConnections(io, config.drainMs);
+    await drain.finish();
     undecided.stop();
     heads.stop();
     await cursors?.stop();
     expiry.stop();
     slowConsumers.stop();
     removals.stop();
-    const rest = setTimeout(() => http.closeAllConnections(), CLOSE_ALL_AFTER_MS);
+    // Node's own closeAllConnections leaves WebSockets alone, and one whose peer is frozen closes after half a minute.
+    const rest = setTimeout(() => {
+      for (const wire of wires) wire.destroy();
+    }, CLOSE_ALL_AFTER_MS);
     await io.close();
     clearTimeout(rest);
     await internal.close();

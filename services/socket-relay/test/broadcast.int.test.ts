@@ -1,4 +1,4 @@
-import { received, TEST_SECRETS, until } from '@groupcast/testing';
+import { received, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import fc from 'fast-check';
 import type { Socket } from 'socket.io-client';
@@ -369,9 +369,20 @@ describe('health and metrics', () => {
   test('the public port says what it is, and nothing else', async () => {
     const banner = await fetch(relay.url);
     expect([banner.status, await banner.text()]).toEqual([200, 'Groupcast relay is running\n']);
+    expect(banner.headers.get('keep-alive')).toBe('timeout=75');
     expect((await fetch(`${relay.url}/livez`)).status).toBe(200);
     expect((await fetch(`${relay.url}/metrics`)).status).toBe(404);
     expect((await fetch(`${relay.url}/v1/info`)).status).toBe(404);
+  });
+
+  test('the first answer of a polling session names it, for load balancers; later ones do not', async () => {
+    const path = `${relay.url}/socket.io/?EIO=4&transport=polling`;
+    const first = await fetch(path);
+    const { sid } = JSON.parse((await first.text()).slice(1)) as { sid: string };
+    expect(first.headers.get('groupcast-session')).toBe(sid);
+    const token = await tokenFor('alice');
+    const later = await fetch(`${path}&sid=${sid}`, { method: 'POST', body: `40${JSON.stringify({ token })}` });
+    expect([later.status, later.headers.get('groupcast-session')]).toEqual([200, null]);
   });
 
   test('the internal port tells live, ready and the counters', async () => {

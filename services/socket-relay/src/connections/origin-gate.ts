@@ -9,15 +9,9 @@ type AllowRequest = (
 
 /**
  * Refuses below Socket.IO, before a connection exists: CORS does not protect a WebSocket, so the origin is checked here
- * for both transports. The code is in the body of the 4xx answer. A stock client treats it as a transport error and
- * tries again with backoff, which is right for a relay that is draining.
+ * for both transports. The code is in the body of the 4xx answer.
  */
-export function createOriginGate(options: {
-  origins: Origins;
-  isDraining: () => boolean;
-  metrics: RelayMetrics;
-  log: Logger;
-}): AllowRequest {
+export function createOriginGate(options: { origins: Origins; metrics: RelayMetrics; log: Logger }): AllowRequest {
   const warn = warnOnceEvery(60_000);
   return (request, done) => {
     const { origin } = request.headers;
@@ -30,9 +24,6 @@ export function createOriginGate(options: {
         );
       });
       done('ORIGIN_FORBIDDEN', false);
-    } else if (options.isDraining()) {
-      options.metrics.refused.inc({ code: 'SERVER_DRAINING' });
-      done('SERVER_DRAINING', false);
     } else {
       done(null, true);
     }

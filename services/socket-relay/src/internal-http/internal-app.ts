@@ -17,8 +17,10 @@ import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { z } from 'zod';
 import type { Gateway } from '../broadcast/gateway.ts';
 import type { HistoryReader } from '../broadcast/history.ts';
+import type { Drain } from '../connections/drain.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Presence } from '../presence/presence.ts';
+import { drainRoutes } from './drain-routes.ts';
 
 /** A batch, its JSON punctuation and some air. */
 const MIN_BODY_LIMIT_BYTES = 1_100_000;
@@ -46,9 +48,9 @@ export interface InternalAppDeps {
   connectionCount: () => number;
   groupLogKind: 'memory' | 'redis';
   maxPayloadBytes: number;
-  isDraining: () => boolean;
   /** Redis can be reached, or is not needed. */
   isBrokerHealthy: () => boolean;
+  drain: Drain;
   log: Logger;
 }
 
@@ -64,7 +66,8 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     bodyLimitBytes: Math.max(MIN_BODY_LIMIT_BYTES, deps.maxPayloadBytes + ENVELOPE_BYTES),
     openapi: {
       title: 'Groupcast relay, internal API',
-      description: 'Broadcasts from trusted back ends. Bearer: a service token (aud groupcast-relay, scope broadcast).',
+      description:
+        'Broadcasts from trusted back ends. Bearer: a service token (aud groupcast-relay, scope broadcast; admin to drain).',
     },
   });
   app.addHook('onClose', async () => delay.disable());
@@ -74,7 +77,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     const late = delay.percentile(99) / 1e6 > MAX_EVENT_LOOP_DELAY_MS;
     delay.reset();
     const failing = [
-      ...(deps.isDraining() ? ['draining'] : []),
+      ...(deps.drain.active ? ['draining'] : []),
       ...(deps.isBrokerHealthy() ? [] : ['redis']),
       ...(late ? ['event-loop'] : []),
     ];
@@ -126,5 +129,6 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
       groupLog: deps.groupLogKind,
     }));
   });
+  await zodScope(app, (scope) => drainRoutes(scope, { drain: deps.drain, services }));
   return app;
 }

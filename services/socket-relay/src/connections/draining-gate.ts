@@ -1,0 +1,52 @@
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import { GroupcastError } from '@groupcast/shared';
+import type { RelayMetrics } from '../metrics.ts';
+import type { RelayServer } from '../relay-server.ts';
+import type { Drain } from './drain.ts';
+
+/** Whoever asks has no better place to go yet; a load balancer does not wait, it asks the next relay. */
+const RETRY_AFTER_MS = 1_000;
+
+/**
+ * A draining relay serves its own sessions to the end and answers everybody else with a 503, below Socket.IO: a stock
+ * client tries again by itself, where it would stay away after a refusal inside Socket.IO, and a load balancer may hand a
+ * 503 to the next relay. That includes requests of sessions it does not know: behind a balancer that chooses by the client's
+ * address, they belong to the relay that took the client in.
+ */
+export function refuseWhileDraining(io: RelayServer, options: { drain: Drain; metrics: RelayMetrics }): void {
+  const sessions = new Set<string>();
+  io.engine.on('connection', (session: { id: string; once(event: 'close', listener: () => void): void }) => {
+    sessions.add(session.id);
+    session.once('close', () => sessions.delete(session.id));
+  });
+  io.engine.use((request: IncomingMessage, response: unknown, next: () => void) => {
+    const sid = new URLSearchParams(request.url?.split('?')[1]).get('sid');
+    if (!options.drain.active || (sid !== null && sessions.has(sid))) {
+      next();
+      return;
+    }
+    options.metrics.refused.inc({ code: 'SERVER_DRAINING' });
+    const error = new GroupcastError('SERVER_DRAINING', 'unable to connect; the relay is draining, try again', {
+      retryAfterMs: RETRY_AFTER_MS,
+    });
+    // An upgrade has no response of Node's, only its socket.
+    const answer = response instanceof ServerResponse ? response : responseOn(request);
+    const body = JSON.stringify({ error: error.toBody() });
+    answer.writeHead(error.status, {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+      'retry-after': String(Math.ceil(RETRY_AFTER_MS / 1_000)),
+      connection: 'close',
+    });
+    answer.end(body);
+  });
+}
+
+function responseOn(request: IncomingMessage): ServerResponse {
+  const { socket } = request;
+  const response = new ServerResponse(request);
+  socket.on('error', () => undefined);
+  response.assignSocket(socket);
+  response.once('finish', () => socket.end());
+  return response;
+}

@@ -1,0 +1,25 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { RelayServer } from '../relay-server.ts';
+
+const SESSION_HEADER = 'groupcast-session';
+/** As long as Engine.IO's own. */
+const ID_BYTES = 15;
+
+/**
+ * All requests of a long-polling session must reach the relay that opened it. The answer to its first request names the
+ * session in a header, the later ones in `sid`: so a load balancer learns where they belong, and no client has to keep a cookie.
+ */
+export function nameSessions(io: RelayServer): void {
+  const ids = new WeakMap<IncomingMessage, string>();
+  io.engine.generateId = (request: IncomingMessage): string => {
+    const id = randomBytes(ID_BYTES).toString('base64url');
+    ids.set(request, id);
+    return id;
+  };
+  io.engine.on('initial_headers', (headers: Record<string, string>, request: IncomingMessage) => {
+    // A WebSocket has no session yet when it is answered, and needs none: it is one connection.
+    const id = ids.get(request);
+    if (id !== undefined) headers[SESSION_HEADER] = id;
+  });
+}
