@@ -43,7 +43,7 @@ const SETUPS: Readonly<Record<string, Setup>> = {
         NODE_ENV: 'production',
         SOCKET_CORS_ORIGIN: '*',
       });
-      return { url: relay.url, pid: pidOf(relay.child), stop: relay.stop };
+      return { url: relay.url, pid: pidOf(relay.child), stop: async () => relay.stop() };
     },
     auth: async (room) => ({ token: await tokenFor('alice', [room]) }),
     async publisher(url) {
@@ -59,7 +59,7 @@ const SETUPS: Readonly<Record<string, Setup>> = {
       const port = await freePort();
       const server = startNode([STOCK, redisUrl, String(port)], {});
       await server.wrote('listening');
-      return { url: `http://127.0.0.1:${port}`, pid: pidOf(server.child), stop: server.stop };
+      return { url: `http://127.0.0.1:${port}`, pid: pidOf(server.child), stop: async () => server.stop() };
     },
     auth: async (room) => ({ room }),
     async publisher(url) {
@@ -94,8 +94,8 @@ async function measure(name: string, setup: Setup, redis: RedisServer): Promise<
   ];
   const busy = await connectMembers(serving.url, await setup.auth('busy'), MEMBERS);
   const quiet = await connectMembers(bystander.url, await setup.auth('quiet'), MEMBERS);
-  let delivered = 0;
-  for (const socket of busy) socket.on('new-message', () => (delivered += 1));
+  const counted = { deliveries: 0 };
+  for (const socket of busy) socket.on('new-message', () => (counted.deliveries += 1));
   const publisher = await setup.publisher(taking.url);
   await pause(3_000);
 
@@ -118,14 +118,15 @@ async function measure(name: string, setup: Setup, redis: RedisServer): Promise<
   }
   await Promise.all(answers);
   const after = sample();
-  for (let waited = 0; delivered < MESSAGES * MEMBERS && waited < 10_000; waited += 50) await pause(50);
+  const isShort = (): boolean => counted.deliveries < MESSAGES * MEMBERS;
+  for (let waited = 0; isShort() && waited < 10_000; waited += 50) await pause(50);
 
   publisher.close();
   for (const socket of [...busy, ...quiet]) socket.close();
   await Promise.all([taking, serving, bystander].map(async (node) => node.stop()));
   await wire.close();
   const perSecond = (from: number, to: number): string => ((to - from) / seconds).toFixed(1);
-  return `| ${name} | ${delivered} of ${MESSAGES * MEMBERS} | ${perSecond(before.cpu, idle.cpu)} | ${perSecond(idle.cpu, after.cpu)} | ${perSecond(before.bytes / 1_000, idle.bytes / 1_000)} | ${perSecond(idle.bytes / 1_000, after.bytes / 1_000)} | ${perSecond(idle.taking, after.taking)} · ${perSecond(idle.serving, after.serving)} |`;
+  return `| ${name} | ${counted.deliveries} of ${MESSAGES * MEMBERS} | ${perSecond(before.cpu, idle.cpu)} | ${perSecond(idle.cpu, after.cpu)} | ${perSecond(before.bytes / 1_000, idle.bytes / 1_000)} | ${perSecond(idle.bytes / 1_000, after.bytes / 1_000)} | ${perSecond(idle.taking, after.taking)} · ${perSecond(idle.serving, after.serving)} |`;
 }
 
 /** What a relay without members of a busy group has to do with it, beside stock Socket.IO doing the same work. */

@@ -1,7 +1,12 @@
 import { interest } from './interest.ts';
 import { rollingRestart } from './rolling-restart.ts';
+import { stalled } from './stalled.ts';
 
-const BENCHMARKS: Readonly<Record<string, () => Promise<void>>> = { interest, 'rolling-restart': rollingRestart };
+const BENCHMARKS: Readonly<Record<string, () => Promise<void>>> = {
+  interest,
+  'rolling-restart': rollingRestart,
+  stalled,
+};
 
 const names = process.argv.slice(2);
 const unknown = names.filter((name) => !Object.hasOwn(BENCHMARKS, name));

@@ -94,7 +94,7 @@ export async function rollingRestart(): Promise<void> {
   await pause(1_000);
 
   const heads = new Map<string, number>();
-  let stopping = false;
+  const stopping = new AbortController();
   const senders = balancers.map(({ port }) =>
     createBroadcaster({
       url: `http://127.0.0.1:${port}`,
@@ -104,7 +104,7 @@ export async function rollingRestart(): Promise<void> {
   );
   /** As an outbox does: the groups in parallel, each in order, each event again until it was accepted. */
   const writers = Array.from({ length: GROUPS }, async (_, g) => {
-    for (let seq = 1; !stopping; seq += 1) {
+    for (let seq = 1; !stopping.signal.aborted; seq += 1) {
       for (let accepted = false; !accepted; ) {
         accepted = await senders[(g + seq) % RELAYS]!.broadcastMessage({
           groupId: `g${g}`,
@@ -154,7 +154,7 @@ export async function rollingRestart(): Promise<void> {
     await pause(1_000);
   }
 
-  stopping = true;
+  stopping.abort();
   await Promise.all(writers);
   const isComplete = ({ groupId, seqs }: Client): boolean => (seqs.at(-1) ?? 0) === (heads.get(groupId) ?? 0);
   for (let waited = 0; !clients.every(isComplete) && waited < 30_000; waited += 100) await pause(100);

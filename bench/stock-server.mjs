@@ -12,7 +12,7 @@ const http = createServer();
 const io = new Server(http, { adapter: createAdapter(publisher, subscriber), serveClient: false });
 io.on('connection', (socket) => {
   const { room } = socket.handshake.auth;
-  if (room) socket.join(room);
+  if (room) void socket.join(room);
   socket.on('publish', (to, message, done) => {
     io.to(to).emit('new-message', message);
     done();
