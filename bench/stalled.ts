@@ -5,7 +5,7 @@ import { connectRawMember, type RawMember } from './raw-member.ts';
 
 const MEMBERS = 1_000;
 const MESSAGE_BYTES = 64_000;
-const MESSAGES = 160;
+const MESSAGES = 300;
 const INTERVAL_MS = 250;
 
 const pause = async (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

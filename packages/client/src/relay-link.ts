@@ -107,6 +107,15 @@ export function openLink(
     listener.onEvent(name, payload);
   });
   socket.connect();
+  // A server that hangs up before its greeting is an end without an error, of which Socket.IO says nothing.
+  const { engine } = socket.io;
+  let greeted = false;
+  engine?.once('open', () => {
+    greeted = true;
+  });
+  engine?.once('close', () => {
+    if (!greeted) refused(new ClientError('UNREACHABLE', 'unable to reach the relay; it hung up', { retryable: true }));
+  });
 
   return {
     async ask(event, payload, timeoutMs = ACK_TIMEOUT_MS) {

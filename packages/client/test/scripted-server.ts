@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { GroupEvent, JsonObject, Position } from '@groupcast/shared';
 import { tokenWith } from '@groupcast/testing';
 import { Server, type Socket } from 'socket.io';
+import { WebSocketServer } from 'ws';
 
 interface ScriptedGroup {
   epoch: string;
@@ -46,7 +47,7 @@ export interface ScriptedServer {
     /** Groups that the token does not name. */
     unnamed: Set<string>;
     /** Does the relay answer at all? */
-    relay: 'up' | 'refuses' | 'swallows websockets';
+    relay: 'up' | 'refuses' | 'swallows websockets' | 'hangs up on websockets';
   };
   addGroup: (groupId: string, count?: number, epoch?: string) => void;
   /** Saves an event, and hands it to the relay unless it is to get lost. */
@@ -178,8 +179,12 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
   const upgrades = http.listeners('upgrade') as ((...args: unknown[]) => void)[];
   http.removeAllListeners('upgrade');
   const swallowed: Duplex[] = [];
+  const hangUp = new WebSocketServer({ noServer: true });
   http.on('upgrade', (...args: unknown[]) => {
-    if (script.relay === 'swallows websockets') swallowed.push(args[1] as Duplex);
+    const [request, wire, head] = args as [IncomingMessage, Duplex, Buffer];
+    if (script.relay === 'swallows websockets') swallowed.push(wire);
+    else if (script.relay === 'hangs up on websockets')
+      hangUp.handleUpgrade(request, wire, head, (ws) => ws.terminate());
     else for (const upgrade of upgrades) upgrade(...args);
   });
 

@@ -433,6 +433,14 @@ describe('the client against servers that misbehave', () => {
     await showing(4);
   });
 
+  test('a relay that dies between the first byte and its greeting is tried again at once, not after a time-out', async () => {
+    server.script.relay = 'hangs up on websockets';
+    start({ transports: ['websocket'], connectTimeoutMs: 60_000 });
+    await until('the end of an attempt', () => state() === 'waiting');
+    server.script.relay = 'up';
+    await connected();
+  });
+
   test('where nothing gets through to the relay, the API is polled; listeners hear only of news', async () => {
     server.script.relay = 'refuses';
     start({ pollAfterMs: 20, pollIntervalMs: 30 });
