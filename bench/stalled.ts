@@ -5,8 +5,10 @@ import { connectRawMember, type RawMember } from './raw-member.ts';
 
 const MEMBERS = 1_000;
 const MESSAGE_BYTES = 64_000;
-const MESSAGES = 300;
+const MESSAGES = 100;
 const INTERVAL_MS = 250;
+/** A little less than a loopback connection holds on this machine (net.ipv4.tcp_rmem and tcp_wmem: 33 and 4 MB at most). */
+const KERNEL_BYTES = 44_000_000;
 
 const pause = async (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -25,8 +27,8 @@ async function measure(name: string, stalls: boolean): Promise<string> {
   const latencies: number[] = [];
   const members: RawMember[] = [];
   for (let n = 0; n < MEMBERS; n += 1) {
-    const token = await tokenFor(`u${n}`, ['g']);
     const isStalled = stalls && n === 0;
+    const token = await tokenFor(`u${n}`, isStalled ? ['g', 'fill'] : ['g']);
     const onMessage = (seq: number, at: number): void => {
       if (!isStalled) latencies.push(at - (sentAt.get(seq) ?? at));
     };
@@ -35,7 +37,13 @@ async function measure(name: string, stalls: boolean): Promise<string> {
   const sender = createBroadcaster({ url: relay.url, serviceSecret: TEST_SECRETS.RELAY_SERVICE_SECRET });
   const content = 'x'.repeat(MESSAGE_BYTES);
   const rss: number[] = [];
-  if (stalls) members[0]?.stall();
+  if (stalls) {
+    members[0]?.stall();
+    // What the operating system takes is not the relay's: its buffers are filled first.
+    for (let filled = 0; filled < KERNEL_BYTES; filled += MESSAGE_BYTES) {
+      await sender.broadcastMessage({ groupId: 'fill', message: { content } });
+    }
+  }
   for (let seq = 1; seq <= MESSAGES; seq += 1) {
     sentAt.set(seq, performance.now());
     await sender.broadcastMessage({ groupId: 'g', epoch: '1-a', seq, id: `m${seq}`, message: { content } });
