@@ -32,6 +32,7 @@ import { startGroupHeads } from './fan-out/group-heads.ts';
 import { createSocketIoFanOut } from './fan-out/socket-io-fan-out.ts';
 import { createMemoryGroupLog } from './group-log/memory-group-log.ts';
 import { createInternalApp } from './internal-http/internal-app.ts';
+import { createReadiness } from './internal-http/readiness.ts';
 import { createRelayMetrics } from './metrics.ts';
 import { createMonitorFeed } from './monitor/monitor-feed.ts';
 import { createPresence, type Presence } from './presence/presence.ts';
@@ -40,6 +41,8 @@ import type { RelayServer } from './relay-server.ts';
 import { createApiClient } from './upstream/api-client.ts';
 import { createCursorForwarder } from './upstream/cursor-forwarder.ts';
 import { createHistoryFill } from './upstream/history-fill.ts';
+import type { WorkerPlace } from './workers/place.ts';
+import { makeSessionId } from './workers/session-door.ts';
 
 /** A connection that has not authenticated by then is closed, in milliseconds. */
 const AUTHENTICATION_TIMEOUT_MS = 5_000;
@@ -80,8 +83,26 @@ async function listen(server: ReturnType<typeof createServer>, port: number): Pr
   return (server.address() as AddressInfo).port;
 }
 
-/** Builds a relay and opens its two ports. Throws when one of them is taken, leaving nothing open. */
-export async function startRelay(config: RelayConfig, log: Logger): Promise<Relay> {
+/** Says once for the whole machine where it can be reached. */
+export function announceListening(
+  config: RelayConfig,
+  { port, internalPort }: { port: number; internalPort: number },
+  log: Logger,
+): void {
+  log.info(
+    { url: `http://localhost:${port}`, internalUrl: `http://${config.internalHost}:${internalPort}` },
+    'listening',
+  );
+  if (config.production && config.origins.length === 0) {
+    log.warn('SOCKET_CORS_ORIGIN is not set: browsers will be refused');
+  }
+}
+
+/**
+ * Builds a relay and opens its two ports. Throws when one of them is taken, leaving nothing open. With a `place` it is one of
+ * several that share them.
+ */
+export async function startRelay(config: RelayConfig, log: Logger, place?: WorkerPlace): Promise<Relay> {
   // Two relays may have the same process id in two containers of one name.
   const node = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
   let draining = false;
@@ -101,6 +122,8 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     allowRequest: createOriginGate({ origins: config.origins, isDraining: () => draining, metrics, log }),
   });
 
+  const door = place?.openDoor(http);
+  if (place) io.engine.generateId = () => makeSessionId(place.worker);
   const removals = createRemovals({ memoryMs: config.removalMemoryMs });
   const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
   const authenticator = createAuthenticator({ users: createUserTokenVerifier(config.tokens), services, removals });
@@ -206,6 +229,13 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
       eventsPerSecond: config.clientEventsPerSecond,
     },
   });
+  const readiness = createReadiness({
+    isDraining: () => draining,
+    isBrokerHealthy: () => cluster?.isHealthy() !== false,
+    brokerName: 'redis',
+  });
+  place?.primary.answer('failing', readiness.failing);
+  place?.primary.answer('metrics', async () => metrics.registry.getMetricsAsJSON());
   const internal = await createInternalApp({
     gateway,
     history,
@@ -216,8 +246,9 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     maxPayloadBytes: config.maxPayloadBytes,
     groupLogKind: cluster ? 'redis' : 'memory',
     connectionCount: () => io.of('/').sockets.size,
-    isDraining: () => draining,
-    isBrokerHealthy: () => cluster?.isHealthy() !== false,
+    failing: async () =>
+      place ? place.primary.ask<string[]>('machine-failing').catch(() => ['workers']) : readiness.failing(),
+    metricsText: async () => (place ? place.primary.ask('machine-metrics') : metrics.registry.metrics()),
     log,
   });
 
@@ -230,10 +261,12 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     await cursors?.stop();
     expiry.stop();
     removals.stop();
+    await door?.close();
     const rest = setTimeout(() => http.closeAllConnections(), CLOSE_ALL_AFTER_MS);
     await io.close();
     clearTimeout(rest);
     await internal.close();
+    readiness.stop();
     await presence.stop();
     await changeLog?.stop();
     feed.stop();
@@ -242,16 +275,11 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
   }
 
   try {
-    const port = await listen(http, config.port);
+    const port = await (door?.listen(config.port) ?? listen(http, config.port));
     await internal.listen({ port: config.internalPort, host: config.internalHost });
     const internalPort = (internal.server.address() as AddressInfo).port;
-    log.info(
-      { url: `http://localhost:${port}`, internalUrl: `http://${config.internalHost}:${internalPort}` },
-      'listening',
-    );
-    if (config.production && config.origins.length === 0) {
-      log.warn('SOCKET_CORS_ORIGIN is not set: browsers will be refused');
-    }
+    if (place) log.info({ node }, 'a worker is ready');
+    else announceListening(config, { port, internalPort }, log);
     return { port, internalPort, close };
   } catch (error) {
     await close();
