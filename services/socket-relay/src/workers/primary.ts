@@ -9,6 +9,7 @@ import { createRelayMetrics } from '../metrics.ts';
 import { announceListening, type Relay } from '../relay.ts';
 import { createEndpoint, type Endpoint, type Port } from './endpoint.ts';
 import { createMachineView } from './machine-view.ts';
+import { stopReading } from './session-door.ts';
 import { isHandOver, PLACE_VARIABLE } from './worker.ts';
 
 interface Ports {
@@ -100,6 +101,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
   /** Brings a socket to the worker that has its session. */
   function handOver(message: { handedOver: { to: number } }, socket: Socket): void {
     const owner = readyAt(message.handedOver.to)?.process;
+    stopReading(socket);
     socket.on('error', () => undefined);
     if (owner?.isConnected()) owner.send(message, socket, undefined, (error) => error && socket.destroy());
     else socket.destroy();

@@ -25,6 +25,14 @@ const OF_A_HOP = new Set(['connection', 'keep-alive']);
 const CLOSE_ALL_AFTER_MS = 1_000;
 const SESSION = /^\/socket\.io\/?\?(?:[^#]*&)?sid=(\d{1,3})\./;
 
+/**
+ * From here on nothing is read in this process. A socket that is sent to another stays open here until it has arrived, and goes on
+ * reading: what its client says in that moment would be swallowed. Node has no public word for it (`pauseOnConnect` does the same).
+ */
+export function stopReading(socket: Duplex): void {
+  (socket as { _handle?: { readStop?: () => void } })._handle?.readStop?.();
+}
+
 /** A session's id says which worker has it, so nobody needs a table of them. */
 export function makeSessionId(worker: number): string {
   return `${worker}.${randomBytes(15).toString('base64url')}`;
@@ -121,6 +129,7 @@ export function createSessionDoor(deps: {
       return;
     }
     forget(socket);
+    stopReading(socket);
     deps.handOver({ to: owner, head: asOnTheWire(incoming, rest) }, socket as Socket, () => socket.destroy());
   });
 
