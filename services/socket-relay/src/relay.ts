@@ -10,9 +10,11 @@ import { createGateway } from './broadcast/gateway.ts';
 import { createHistoryReader } from './broadcast/history.ts';
 import { createMemberChanges } from './broadcast/member-changes.ts';
 import { createServiceDoor } from './broadcast/service-door.ts';
-import { startChangeLog } from './cluster/change-log.ts';
+import type { Broker } from './cluster/broker.ts';
 import { joinCluster } from './cluster/join-cluster.ts';
+import { openBusBroker } from './cluster/local-bus/bus-broker.ts';
 import { createMonitorLink } from './cluster/monitor-link.ts';
+import { openRedisBroker } from './cluster/redis-broker.ts';
 import { createManyRelays, createSingleRelay } from './cluster/relays.ts';
 import type { RelayConfig } from './config.ts';
 import { createAuthenticator } from './connections/authenticate.ts';
@@ -107,6 +109,12 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const node = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
   let draining = false;
 
+  async function openBroker(): Promise<Broker | undefined> {
+    const target = config.redis;
+    if (target) return openRedisBroker({ target, node, config, metrics, seen: fanOut.cursor, log });
+    return place && openBusBroker({ primary: place.primary, node, metrics, log });
+  }
+
   const metrics = createRelayMetrics();
   const http = createServer(answerPublic);
   const io: RelayServer = new Server(http, {
@@ -138,20 +146,21 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const connections = createConnectionIndex(io);
   const monitor = createMonitorFeed(io, node);
   const fanOut = createSocketIoFanOut(io);
-  const cluster = config.redis
-    ? await joinCluster({
-        target: config.redis,
-        node,
-        config,
-        fanOut,
-        metrics,
-        hasMonitors: monitor.isWatched,
-        onPresence: (groupId) => presence.changed(groupId),
-        log,
-      })
-    : undefined;
+  const broker = await openBroker();
+  const cluster =
+    broker &&
+    (await joinCluster({
+      broker,
+      node,
+      leaseMs: config.leaseMs,
+      fanOut,
+      metrics,
+      hasMonitors: monitor.isWatched,
+      onPresence: (groupId) => presence.changed(groupId),
+      log,
+    }));
   const presence: Presence = createPresence({ io, store: cluster?.presence ?? createMemoryPresenceStore(), log });
-  const groupLog = cluster?.groupLog ?? createMemoryGroupLog(config.history);
+  const groupLog = broker?.groupLog ?? createMemoryGroupLog(config.history);
   const feed = cluster?.feed ?? createLocalFeed(fanOut);
   metrics.watchLog(groupLog);
   const expiry = createSessionExpiry();
@@ -181,10 +190,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const history = createHistoryReader(groupLog);
   const changes = createMemberChanges({ io, connections, entry, removals, expiry, log });
   const changeLog =
-    cluster &&
-    (await startChangeLog({
-      redis: cluster.redis,
-      memoryMs: config.removalMemoryMs,
+    broker &&
+    (await broker.startChangeLog({
       onBirth: removals.reachesBackTo,
       remember: ({ change, second }) => changes.remember(change, second),
       carryOut: async ({ change, second }) => changes.carryOut(change, second),
@@ -194,7 +201,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     cluster && changeLog ? createManyRelays({ changes, changeLog, ...cluster }) : createSingleRelay(changes);
   const monitorLink = cluster && createMonitorLink({ monitor, log, ...cluster });
   cluster?.leases.onChange((held) => {
-    if (!held) sendAway(io, { code: 'BROKER_UNAVAILABLE', message: 'this relay cannot reach redis' });
+    if (!held) sendAway(io, { code: 'BROKER_UNAVAILABLE', message: 'this relay cannot reach the others' });
   });
   const gateway = createGateway({
     groupLog,
@@ -232,7 +239,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const readiness = createReadiness({
     isDraining: () => draining,
     isBrokerHealthy: () => cluster?.isHealthy() !== false,
-    brokerName: 'redis',
+    brokerName: broker?.name ?? 'workers',
   });
   place?.primary.answer('failing', readiness.failing);
   place?.primary.answer('metrics', async () => metrics.registry.getMetricsAsJSON());
@@ -244,7 +251,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     metrics,
     node,
     maxPayloadBytes: config.maxPayloadBytes,
-    groupLogKind: cluster ? 'redis' : 'memory',
+    groupLogKind: broker?.groupLogKind ?? 'memory',
     connectionCount: () => io.of('/').sockets.size,
     failing: async () =>
       place ? place.primary.ask<string[]>('machine-failing').catch(() => ['workers']) : readiness.failing(),

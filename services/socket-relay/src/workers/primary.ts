@@ -4,7 +4,9 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from '@groupcast/service-kit';
+import { type Bus, createBus } from '../cluster/local-bus/bus.ts';
 import type { RelayConfig } from '../config.ts';
+import { createMemoryGroupLog } from '../group-log/memory-group-log.ts';
 import { createRelayMetrics } from '../metrics.ts';
 import { announceListening, type Relay } from '../relay.ts';
 import { createEndpoint, type Endpoint, type Port } from './endpoint.ts';
@@ -63,7 +65,14 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
   const restarts = new Map<number, NodeJS.Timeout>();
   const attempts = new Map<number, number>();
   const metrics = createRelayMetrics();
+  const bus = config.redis ? undefined : openBus();
   let stopping = false;
+
+  function openBus(): Bus {
+    const groupLog = createMemoryGroupLog(config.history);
+    metrics.watchLog(groupLog);
+    return createBus({ groupLog, memoryMs: config.removalMemoryMs, log });
+  }
   let started: (ports: Ports) => void = () => undefined;
   let failed: (error: Error) => void = () => undefined;
   const starting = new Promise<Ports>((resolve, reject) => {
@@ -95,7 +104,11 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     });
     endpoint.answer('machine-failing', async () => view.failing());
     endpoint.answer('machine-metrics', async () => view.metrics());
-    worker.once('exit', (code, signal) => ended(place, signal ?? code));
+    const leave = bus?.serve(endpoint);
+    worker.once('exit', (code, signal) => {
+      leave?.();
+      ended(place, signal ?? code);
+    });
   }
 
   /** Brings a socket to the worker that has its session. */
@@ -157,6 +170,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
       else process.process.kill('SIGKILL');
     }
     await Promise.all(running.map(gone));
+    await bus?.stop();
     rmSync(folder, { recursive: true, force: true });
   }
 
