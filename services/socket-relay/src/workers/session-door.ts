@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { Agent, createServer, type IncomingMessage, request, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
@@ -135,6 +136,8 @@ export function createSessionDoor(deps: {
 
   return {
     async listen(port) {
+      // A worker that was killed leaves it behind.
+      rmSync(pathOf(worker), { force: true });
       await listening(http, { path: pathOf(worker) });
       await listening(front, { port });
       return (front.address() as AddressInfo).port;
