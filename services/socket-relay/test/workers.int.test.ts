@@ -283,6 +283,8 @@ describe.each([
 
   test('a worker killed in mid-stream is started again, and its members recover everything', async () => {
     const token = await tokenFor(alice, [groupId]);
+    const old = await tokenFor(`mallory${groupId}`, [groupId]);
+    await broadcasters[0]?.removeMembers({ groupId, userIds: [`mallory${groupId}`] });
     function follow(options: object): { socket: Socket; events: GroupEvent[]; lost: boolean[] } {
       const events: GroupEvent[] = [];
       const lost: boolean[] = [];
@@ -330,6 +332,7 @@ describe.each([
       recovered: true,
       position: { epoch: EPOCH, seq: 300 },
     });
+    await refusedEverywhere(old);
   });
 
   test('a worker that hangs fails a removal, until it is killed; then the removal holds', async () => {
