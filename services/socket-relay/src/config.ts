@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import {
   type Environment,
   LOG_LEVELS,
@@ -16,6 +17,8 @@ export interface RelayConfig {
   port: number;
   internalPort: number;
   internalHost: string;
+  /** Processes that share the two ports. With one there is no other process than this. */
+  workers: number;
   tokens: TokenConfig;
   relaySecrets: RelaySecrets;
   /** Without it there is no API: the token's groups are all there is. */
@@ -59,6 +62,14 @@ function readRedis(env: Environment): RedisTarget | undefined {
   return target;
 }
 
+/** More than any machine has cores. */
+const MAX_WORKERS = 256;
+
+function readWorkers(env: Environment): number {
+  if (env.text('RELAY_WORKERS') === 'auto') return Math.min(MAX_WORKERS, availableParallelism());
+  return env.integer('RELAY_WORKERS', 1, { min: 1, max: MAX_WORKERS });
+}
+
 /** Throws `ConfigurationError` naming every variable that is wrong. */
 export function readRelayConfig(source: Readonly<Record<string, string | undefined>>): RelayConfig {
   const env = readEnvironment(source);
@@ -68,6 +79,7 @@ export function readRelayConfig(source: Readonly<Record<string, string | undefin
     port: env.port('RELAY_PORT', 3001),
     internalPort: env.port('RELAY_INTERNAL_PORT', 3002),
     internalHost: env.text('RELAY_INTERNAL_HOST') ?? '127.0.0.1',
+    workers: readWorkers(env),
     ...readTokenConfig(env),
     apiUrl: readApiUrl(env),
     origins: readOrigins(env),

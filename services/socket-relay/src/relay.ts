@@ -10,9 +10,11 @@ import { createGateway } from './broadcast/gateway.ts';
 import { createHistoryReader } from './broadcast/history.ts';
 import { createMemberChanges } from './broadcast/member-changes.ts';
 import { createServiceDoor } from './broadcast/service-door.ts';
-import { startChangeLog } from './cluster/change-log.ts';
+import type { Broker } from './cluster/broker.ts';
 import { joinCluster } from './cluster/join-cluster.ts';
+import { openBusBroker } from './cluster/local-bus/bus-broker.ts';
 import { createMonitorLink } from './cluster/monitor-link.ts';
+import { openRedisBroker } from './cluster/redis-broker.ts';
 import { createManyRelays, createSingleRelay } from './cluster/relays.ts';
 import type { RelayConfig } from './config.ts';
 import { createAuthenticator } from './connections/authenticate.ts';
@@ -35,6 +37,7 @@ import { startGroupHeads } from './fan-out/group-heads.ts';
 import { createSocketIoFanOut } from './fan-out/socket-io-fan-out.ts';
 import { createMemoryGroupLog } from './group-log/memory-group-log.ts';
 import { createInternalApp } from './internal-http/internal-app.ts';
+import { createReadiness } from './internal-http/readiness.ts';
 import { createRelayMetrics } from './metrics.ts';
 import { createMonitorFeed } from './monitor/monitor-feed.ts';
 import { createPresence, type Presence } from './presence/presence.ts';
@@ -43,6 +46,8 @@ import type { RelayServer } from './relay-server.ts';
 import { createApiClient } from './upstream/api-client.ts';
 import { createCursorForwarder } from './upstream/cursor-forwarder.ts';
 import { createHistoryFill } from './upstream/history-fill.ts';
+import type { WorkerPlace } from './workers/place.ts';
+import { makeSessionId } from './workers/session-door.ts';
 
 /** A connection that has not authenticated by then is closed, in milliseconds. */
 const AUTHENTICATION_TIMEOUT_MS = 5_000;
@@ -85,10 +90,34 @@ async function listen(server: ReturnType<typeof createServer>, port: number): Pr
   return (server.address() as AddressInfo).port;
 }
 
-/** Builds a relay and opens its two ports. Throws when one of them is taken, leaving nothing open. */
-export async function startRelay(config: RelayConfig, log: Logger): Promise<Relay> {
+/** Says once for the whole machine where it can be reached. */
+export function announceListening(
+  config: RelayConfig,
+  { port, internalPort }: { port: number; internalPort: number },
+  log: Logger,
+): void {
+  log.info(
+    { url: `http://localhost:${port}`, internalUrl: `http://${config.internalHost}:${internalPort}` },
+    'listening',
+  );
+  if (config.production && config.origins.length === 0) {
+    log.warn('SOCKET_CORS_ORIGIN is not set: browsers will be refused');
+  }
+}
+
+/**
+ * Builds a relay and opens its two ports. Throws when one of them is taken, leaving nothing open. With a `place` it is one of
+ * several that share them.
+ */
+export async function startRelay(config: RelayConfig, log: Logger, place?: WorkerPlace): Promise<Relay> {
   // Two relays may have the same process id in two containers of one name.
   const node = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
+
+  async function openBroker(): Promise<Broker | undefined> {
+    const target = config.redis;
+    if (target) return openRedisBroker({ target, node, config, metrics, seen: fanOut.cursor, log });
+    return place && openBusBroker({ primary: place.primary, node, metrics, log });
+  }
 
   const metrics = createRelayMetrics();
   const http = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, answerPublic);
@@ -112,8 +141,8 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
 
   const drain = createDrain({ io, drainMs: config.drainMs, log });
   refuseWhileDraining(io, { drain, metrics });
-  nameSessions(io);
-
+  const door = place?.openDoor(http);
+  nameSessions(io, place && (() => makeSessionId(place.worker)));
   const removals = createRemovals({ memoryMs: config.removalMemoryMs });
   const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
   const authenticator = createAuthenticator({ users: createUserTokenVerifier(config.tokens), services, removals });
@@ -128,20 +157,21 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
   const connections = createConnectionIndex(io);
   const monitor = createMonitorFeed(io, node);
   const fanOut = createSocketIoFanOut(io);
-  const cluster = config.redis
-    ? await joinCluster({
-        target: config.redis,
-        node,
-        config,
-        fanOut,
-        metrics,
-        hasMonitors: monitor.isWatched,
-        onPresence: (groupId) => presence.changed(groupId),
-        log,
-      })
-    : undefined;
+  const broker = await openBroker();
+  const cluster =
+    broker &&
+    (await joinCluster({
+      broker,
+      node,
+      leaseMs: config.leaseMs,
+      fanOut,
+      metrics,
+      hasMonitors: monitor.isWatched,
+      onPresence: (groupId) => presence.changed(groupId),
+      log,
+    }));
   const presence: Presence = createPresence({ io, store: cluster?.presence ?? createMemoryPresenceStore(), log });
-  const groupLog = cluster?.groupLog ?? createMemoryGroupLog(config.history);
+  const groupLog = broker?.groupLog ?? createMemoryGroupLog(config.history);
   const feed = cluster?.feed ?? createLocalFeed(fanOut);
   metrics.watchLog(groupLog);
   const expiry = createSessionExpiry();
@@ -172,10 +202,8 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
   const history = createHistoryReader(groupLog);
   const changes = createMemberChanges({ io, connections, entry, removals, expiry, log });
   const changeLog =
-    cluster &&
-    (await startChangeLog({
-      redis: cluster.redis,
-      memoryMs: config.removalMemoryMs,
+    broker &&
+    (await broker.startChangeLog({
       onBirth: removals.reachesBackTo,
       remember: ({ change, second }) => changes.remember(change, second),
       carryOut: async ({ change, second }) => changes.carryOut(change, second),
@@ -185,7 +213,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     cluster && changeLog ? createManyRelays({ changes, changeLog, ...cluster }) : createSingleRelay(changes);
   const monitorLink = cluster && createMonitorLink({ monitor, log, ...cluster });
   cluster?.leases.onChange((held) => {
-    if (!held) sendAway(io, { code: 'BROKER_UNAVAILABLE', message: 'this relay cannot reach redis' });
+    if (!held) sendAway(io, { code: 'BROKER_UNAVAILABLE', message: 'this relay cannot reach the others' });
   });
   const gateway = createGateway({
     groupLog,
@@ -221,6 +249,13 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
       eventsPerSecond: config.clientEventsPerSecond,
     },
   });
+  const readiness = createReadiness({
+    isDraining: () => drain.active,
+    isBrokerHealthy: () => cluster?.isHealthy() !== false,
+    brokerName: broker?.name ?? 'workers',
+  });
+  place?.primary.answer('failing', readiness.failing);
+  place?.primary.answer('metrics', async () => metrics.registry.getMetricsAsJSON());
   const internal = await createInternalApp({
     gateway,
     history,
@@ -229,10 +264,13 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     metrics,
     node,
     maxPayloadBytes: config.maxPayloadBytes,
-    groupLogKind: cluster ? 'redis' : 'memory',
+    groupLogKind: broker?.groupLogKind ?? 'memory',
     connectionCount: () => io.of('/').sockets.size,
-    isBrokerHealthy: () => cluster?.isHealthy() !== false,
     drain,
+    isOneOfMany: place !== undefined,
+    failing: async () =>
+      place ? place.primary.ask<string[]>('machine-failing').catch(() => ['workers']) : readiness.failing(),
+    metricsText: async () => (place ? place.primary.ask('machine-metrics') : metrics.registry.metrics()),
     log,
   });
 
@@ -245,6 +283,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     expiry.stop();
     slowConsumers.stop();
     removals.stop();
+    await door?.close();
     // Node's own closeAllConnections leaves WebSockets alone, and one whose peer is frozen closes after half a minute.
     const rest = setTimeout(() => {
       for (const wire of wires) wire.destroy();
@@ -252,6 +291,7 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
     await io.close();
     clearTimeout(rest);
     await internal.close();
+    readiness.stop();
     await presence.stop();
     await changeLog?.stop();
     feed.stop();
@@ -260,16 +300,11 @@ export async function startRelay(config: RelayConfig, log: Logger): Promise<Rela
   }
 
   try {
-    const port = await listen(http, config.port);
+    const port = await (door?.listen(config.port) ?? listen(http, config.port));
     await internal.listen({ port: config.internalPort, host: config.internalHost });
     const internalPort = (internal.server.address() as AddressInfo).port;
-    log.info(
-      { url: `http://localhost:${port}`, internalUrl: `http://${config.internalHost}:${internalPort}` },
-      'listening',
-    );
-    if (config.production && config.origins.length === 0) {
-      log.warn('SOCKET_CORS_ORIGIN is not set: browsers will be refused');
-    }
+    if (place) log.info({ node }, 'a worker is ready');
+    else announceListening(config, { port, internalPort }, log);
     return { port, internalPort, close };
   } catch (error) {
     await close();

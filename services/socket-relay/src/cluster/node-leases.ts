@@ -1,11 +1,10 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import type { RedisClient } from './redis.ts';
 
 /** Which relays there are. A relay that cannot renew its lease knows, by its own clock, when the others stop counting on it. */
 export interface NodeLeases {
   /** This node's lease holds for certain: no other node has stopped counting on it. */
   held: () => boolean;
-  /** Every node whose lease holds, this one included, as Redis knows it now. */
+  /** Every node whose lease holds, this one included, as of now. */
   nodes(): Promise<string[]>;
   /** Some node has a monitor connected, as of the last renewal. */
   monitored: () => boolean;
@@ -17,8 +16,18 @@ export interface NodeLeases {
   stop(): Promise<void>;
 }
 
+/**
+ * Renews the lease of a node, or gives it back with 0 ms. Answers which nodes have one, and how many of these have a monitor. Rejects when
+ * nobody answers.
+ */
+export type RenewLease = (
+  node: string,
+  ms: number,
+  hasMonitors: boolean,
+) => Promise<{ nodes: string[]; monitors: number }>;
+
 export interface NodeLeaseOptions {
-  redis: RedisClient;
+  renewLease: RenewLease;
   node: string;
   leaseMs: number;
   /** Does this node have a monitor connected? */
@@ -26,26 +35,13 @@ export interface NodeLeaseOptions {
   log: Logger;
 }
 
-const KEY = 'gc:{relays}:leases';
-const MONITORS_KEY = 'gc:{relays}:monitors';
 /** Renewed so often within a lease. */
 const RENEWALS = 5;
 /** Clocks run at different speeds, and a renewal takes a while. */
 const SAFETY = 0.9;
 
-/** By Redis's clock, the only one that all nodes share. ARGV: node, lease in ms or 0 to give it back, monitors or ''. */
-const RENEW = `
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-for _, key in ipairs(KEYS) do redis.call('ZREMRANGEBYSCORE', key, '-inf', now) end
-local lease = tonumber(ARGV[2])
-if lease > 0 then redis.call('ZADD', KEYS[1], now + lease, ARGV[1]) else redis.call('ZREM', KEYS[1], ARGV[1]) end
-if ARGV[3] ~= '' then redis.call('ZADD', KEYS[2], now + lease, ARGV[1]) else redis.call('ZREM', KEYS[2], ARGV[1]) end
-return { redis.call('ZCARD', KEYS[2]), unpack(redis.call('ZRANGE', KEYS[1], 0, -1)) }
-`;
-
 export async function startNodeLeases(options: NodeLeaseOptions): Promise<NodeLeases> {
-  const { redis, node, leaseMs, log } = options;
+  const { node, leaseMs, log } = options;
   const listeners: ((held: boolean) => void)[] = [];
   const nodeListeners: ((nodes: ReadonlySet<string>) => void)[] = [];
   let known = '';
@@ -59,8 +55,7 @@ export async function startNodeLeases(options: NodeLeaseOptions): Promise<NodeLe
 
   async function renew(ms: number): Promise<string[]> {
     const startedAt = performance.now();
-    const flag = ms > 0 && options.hasMonitors() ? '1' : '';
-    const [count, ...nodes] = (await redis.eval(RENEW, 2, KEY, MONITORS_KEY, node, ms, flag)) as [number, ...string[]];
+    const { nodes, monitors: count } = await options.renewLease(node, ms, ms > 0 && options.hasMonitors());
     monitors = count;
     if (ms > 0) renewedAt = startedAt;
     const names = nodes.toSorted().join(' ');
@@ -75,7 +70,7 @@ export async function startNodeLeases(options: NodeLeaseOptions): Promise<NodeLe
     if (held() === was || stopped) return;
     was = !was;
     if (was) log.info('this relay has its lease');
-    else log.warn('this relay has lost its lease: redis could not be reached for too long');
+    else log.warn('this relay has lost its lease: it could not renew it for too long');
     for (const listener of listeners) listener(was);
   }
 

@@ -1,6 +1,6 @@
 import type { Logger } from '@groupcast/service-kit';
+import { brokerUnavailable } from './broker.ts';
 import type { NodeLeases } from './node-leases.ts';
-import { brokerUnavailable } from './redis.ts';
 import type { ShardChannels } from './shard-channels.ts';
 
 /** Asks every other relay something, and waits for all answers. */

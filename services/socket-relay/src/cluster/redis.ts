@@ -1,5 +1,4 @@
 import type { Logger } from '@groupcast/service-kit';
-import { GroupcastError } from '@groupcast/shared';
 import { Cluster, Redis } from 'ioredis';
 
 /** Where Redis is: one server, a cluster, or the master that a sentinel knows. */
@@ -138,11 +137,4 @@ export async function connectRedis(target: RedisTarget, log: Logger): Promise<Re
       for (const client of Object.values(clients)) client.disconnect();
     },
   };
-}
-
-export function brokerUnavailable(what: string, cause: unknown, details?: Record<string, unknown>): GroupcastError {
-  return new GroupcastError('BROKER_UNAVAILABLE', `unable to ${what}; redis does not answer`, {
-    cause,
-    ...(details ? { details } : {}),
-  });
 }

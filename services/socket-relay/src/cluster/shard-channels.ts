@@ -1,6 +1,7 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { RelayMetrics } from '../metrics.ts';
-import { brokerUnavailable, type RedisConnections } from './redis.ts';
+import { brokerUnavailable } from './broker.ts';
+import type { RedisConnections } from './redis.ts';
 
 /**
  * Shard channels of Redis. A channel that is wanted is subscribed again after every outage, however long; what was sent

@@ -10,10 +10,10 @@ const ID_BYTES = 15;
  * All requests of a long-polling session must reach the relay that opened it. The answer to its first request names the
  * session in a header, the later ones in `sid`: so a load balancer learns where they belong, and no client has to keep a cookie.
  */
-export function nameSessions(io: RelayServer): void {
+export function nameSessions(io: RelayServer, makeId: (() => string) | undefined): void {
   const ids = new WeakMap<IncomingMessage, string>();
   io.engine.generateId = (request: IncomingMessage): string => {
-    const id = randomBytes(ID_BYTES).toString('base64url');
+    const id = makeId?.() ?? randomBytes(ID_BYTES).toString('base64url');
     ids.set(request, id);
     return id;
   };

@@ -54,7 +54,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     socket.data.session = session;
     if (session.kind !== 'user') return;
     if (!deps.isTrusted()) {
-      throw new GroupcastError('BROKER_UNAVAILABLE', 'unable to connect; this relay cannot reach redis', {
+      throw new GroupcastError('BROKER_UNAVAILABLE', 'unable to connect; this relay cannot reach the others', {
         retryAfterMs: UNTRUSTED_RETRY_MS,
       });
     }

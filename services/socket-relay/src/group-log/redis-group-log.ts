@@ -1,6 +1,7 @@
 import { type GroupEvent, type JsonObject, makeEpoch, type Position } from '@groupcast/shared';
 import type { Result } from 'ioredis';
-import { brokerUnavailable, type RedisClient } from '../cluster/redis.ts';
+import { brokerUnavailable } from '../cluster/broker.ts';
+import type { RedisClient } from '../cluster/redis.ts';
 import type { AppendOutcome, GroupLog, LogInput, LogPage } from './group-log.ts';
 import { APPEND, BACKFILL, READ } from './redis-scripts.ts';
 

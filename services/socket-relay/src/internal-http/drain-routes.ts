@@ -1,4 +1,5 @@
 import { bearerToken, type HttpScope } from '@groupcast/service-kit';
+import { GroupcastError } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import { z } from 'zod';
 import type { Drain, DrainProgress } from '../connections/drain.ts';
@@ -19,13 +20,19 @@ const progressSchema = z.object({
 });
 
 /** Empties this relay for maintenance while its process stays. Of one relay: each is asked at its own internal port. */
-export function drainRoutes(scope: HttpScope, deps: { drain: Drain; services: ServiceTokenVerifier }): void {
+export function drainRoutes(
+  scope: HttpScope,
+  deps: { drain: Drain; services: ServiceTokenVerifier; isOneOfMany: boolean },
+): void {
   const { drain, services } = deps;
   const security = [{ bearer: [] }];
   const answer = (progress: DrainProgress): z.infer<typeof progressSchema> => ({ ok: true, ...progress });
 
   scope.addHook('onRequest', async (request) => {
     await services.verify(bearerToken(request), 'admin');
+    if (deps.isOneOfMany) {
+      throw new GroupcastError('CONFLICT', 'unable to drain one of several workers; SIGTERM drains all of them');
+    }
   });
   scope.post(
     '/v1/drain',

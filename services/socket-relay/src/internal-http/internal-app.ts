@@ -1,4 +1,3 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { bearerToken, createHttpApp, type HttpApp, type Logger, zodScope } from '@groupcast/service-kit';
 import {
   batchSchema,
@@ -26,8 +25,6 @@ import { drainRoutes } from './drain-routes.ts';
 const MIN_BODY_LIMIT_BYTES = 1_100_000;
 /** What a broadcast has besides its message. */
 const ENVELOPE_BYTES = 65_536;
-/** Above this the process answers too late to be useful, in milliseconds. */
-const MAX_EVENT_LOOP_DELAY_MS = 1_000;
 
 const COMMANDS: Readonly<Record<RelayCommandKind, { body: z.ZodType; summary: string }>> = {
   broadcast: { body: broadcastSchema, summary: 'Send one event to the members of a group' },
@@ -48,9 +45,13 @@ export interface InternalAppDeps {
   connectionCount: () => number;
   groupLogKind: 'memory' | 'redis';
   maxPayloadBytes: number;
-  /** Redis can be reached, or is not needed. */
-  isBrokerHealthy: () => boolean;
   drain: Drain;
+  /** This relay shares its ports with other workers. */
+  isOneOfMany: boolean;
+  /** What fails, here and on the workers beside this one; nothing: ready. */
+  failing: () => Promise<string[]>;
+  /** Prometheus's text, over the workers beside this one too. */
+  metricsText: () => Promise<string>;
   log: Logger;
 }
 
@@ -58,9 +59,6 @@ export interface InternalAppDeps {
 export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp> {
   const { gateway, history, services, metrics } = deps;
   const startedAt = Date.now();
-  const delay = monitorEventLoopDelay({ resolution: 20 });
-  delay.enable();
-
   const app = await createHttpApp({
     log: deps.log,
     bodyLimitBytes: Math.max(MIN_BODY_LIMIT_BYTES, deps.maxPayloadBytes + ENVELOPE_BYTES),
@@ -70,23 +68,16 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
         'Broadcasts from trusted back ends. Bearer: a service token (aud groupcast-relay, scope broadcast; admin to drain).',
     },
   });
-  app.addHook('onClose', async () => delay.disable());
 
   app.get('/livez', { schema: { hide: true } }, async () => ({ status: 'live' }));
   app.get('/readyz', { schema: { hide: true } }, async (_request, reply) => {
-    const late = delay.percentile(99) / 1e6 > MAX_EVENT_LOOP_DELAY_MS;
-    delay.reset();
-    const failing = [
-      ...(deps.drain.active ? ['draining'] : []),
-      ...(deps.isBrokerHealthy() ? [] : ['redis']),
-      ...(late ? ['event-loop'] : []),
-    ];
+    const failing = await deps.failing();
     if (failing.length > 0) return reply.status(503).send({ status: 'unready', failing });
     return { status: 'ready' };
   });
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {
     reply.type(metrics.registry.contentType);
-    return metrics.registry.metrics();
+    return deps.metricsText();
   });
 
   await zodScope(app, (scope) => {
@@ -129,6 +120,6 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
       groupLog: deps.groupLogKind,
     }));
   });
-  await zodScope(app, (scope) => drainRoutes(scope, { drain: deps.drain, services }));
+  await zodScope(app, (scope) => drainRoutes(scope, { drain: deps.drain, services, isOneOfMany: deps.isOneOfMany }));
   return app;
 }

@@ -1,6 +1,7 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { brokerUnavailable } from '../cluster/broker.ts';
 import type { NodeLeases } from '../cluster/node-leases.ts';
-import { brokerUnavailable, type RedisConnections } from '../cluster/redis.ts';
+import type { RedisConnections } from '../cluster/redis.ts';
 import type { ShardChannels } from '../cluster/shard-channels.ts';
 import { groupKey } from '../group-log/redis-group-log.ts';
 import type { PresenceStore } from './presence-store.ts';

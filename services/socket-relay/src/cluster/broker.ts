@@ -1,0 +1,28 @@
+import { GroupcastError } from '@groupcast/shared';
+import type { GroupLog } from '../group-log/group-log.ts';
+import type { PresenceStore } from '../presence/presence-store.ts';
+import type { ChangeLog, ChangeLogOptions } from './change-log.ts';
+import type { NodeLeases, RenewLease } from './node-leases.ts';
+import type { ShardChannels } from './shard-channels.ts';
+
+/** What relays share, and where: in Redis, or in the primary process of their machine. */
+export interface Broker {
+  /** As `/readyz` names it when it fails. */
+  readonly name: 'redis' | 'workers';
+  readonly groupLogKind: 'redis' | 'memory';
+  readonly channels: ShardChannels;
+  readonly groupLog: GroupLog;
+  readonly renewLease: RenewLease;
+  openPresence(leases: NodeLeases): PresenceStore;
+  /** Reads what is remembered, and follows from there. */
+  startChangeLog(options: ChangeLogOptions): Promise<ChangeLog>;
+  isReady: () => boolean;
+  stop(): void;
+}
+
+export function brokerUnavailable(what: string, cause: unknown, details?: Record<string, unknown>): GroupcastError {
+  return new GroupcastError('BROKER_UNAVAILABLE', `unable to ${what}; what the relays share cannot be reached`, {
+    cause,
+    ...(details ? { details } : {}),
+  });
+}

@@ -1,0 +1,97 @@
+import type { Logger } from '@groupcast/service-kit';
+import type { GroupLog } from '../../group-log/group-log.ts';
+import type { RelayMetrics } from '../../metrics.ts';
+import type { PresenceStore } from '../../presence/presence-store.ts';
+import type { Endpoint } from '../../workers/endpoint.ts';
+import { type Broker, brokerUnavailable } from '../broker.ts';
+import { type ChangeLog, type ChangeLogOptions, createOutcomes } from '../change-log.ts';
+import type { BusChange } from './bus.ts';
+import { createBusChannels } from './bus-channels.ts';
+
+/** Rejects with `BROKER_UNAVAILABLE` when the primary does not answer in time. */
+async function ask<T>(what: string, work: () => Promise<T>, details?: Record<string, unknown>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw brokerUnavailable(what, cause, details);
+  }
+}
+
+/** The group log of the primary, from a worker. */
+export function createBusGroupLog(primary: Endpoint): GroupLog {
+  return {
+    append: async (input) =>
+      ask(`broadcast to group "${input.groupId}"`, async () => primary.ask('append', input), { id: input.id }),
+    head: async (groupId) => ask(`read the log of group "${groupId}"`, async () => primary.ask('head', groupId)),
+    read: async (groupId, ...rest) =>
+      ask(`read the log of group "${groupId}"`, async () => primary.ask('read', groupId, ...rest)),
+    backfill: async (groupId, ...rest) =>
+      ask(`fill the log of group "${groupId}"`, async () => primary.ask('backfill', groupId, ...rest)),
+    stats: () => undefined,
+    async close() {
+      // It is the primary's.
+    },
+  };
+}
+
+function createBusPresenceStore(primary: Endpoint): PresenceStore {
+  return {
+    set: (groupId, userId, connections) => primary.tell('set-presence', groupId, userId, connections),
+    read: async (groupId) =>
+      ask(`tell who is in group "${groupId}"`, async () => primary.ask('read-presence', groupId)),
+    onChange() {
+      // It is said on the channel of the group.
+    },
+    async stop() {
+      primary.tell('drop-presence');
+    },
+  };
+}
+
+async function startBusChangeLog(primary: Endpoint, options: ChangeLogOptions): Promise<ChangeLog> {
+  const { log } = options;
+  const outcomes = createOutcomes();
+  let carrying = Promise.resolve();
+
+  async function carryOut({ id, ...stored }: BusChange): Promise<void> {
+    let connections = 0;
+    try {
+      connections = await options.carryOut(stored);
+    } catch (error) {
+      log.error({ err: error, id }, 'unable to carry out a change of members');
+    }
+    outcomes.settle(id, connections);
+  }
+
+  primary.answer('change', (stored: BusChange) => {
+    carrying = carrying.then(async () => carryOut(stored));
+  });
+  const past = await primary.ask<{ bornAt: number; changes: BusChange[] }>('follow-changes');
+  options.onBirth(past.bornAt);
+  for (const stored of past.changes) options.remember(stored);
+
+  return {
+    append: async (change) => ask('store a change of members', async () => primary.ask('append-change', change)),
+    reached: async (id) => outcomes.reached(id),
+    stop: async () => carrying,
+  };
+}
+
+/** What a worker shares with the others through their primary: see `bus.ts`. */
+export function openBusBroker(deps: { primary: Endpoint; node: string; metrics: RelayMetrics; log: Logger }): Broker {
+  const { primary, node, metrics, log } = deps;
+  primary.tell('node', node);
+  return {
+    name: 'workers',
+    groupLogKind: 'memory',
+    channels: createBusChannels({ primary, metrics, log }),
+    groupLog: createBusGroupLog(primary),
+    renewLease: async (_node, ms, hasMonitors) => primary.ask('renew', ms, hasMonitors),
+    openPresence: () => createBusPresenceStore(primary),
+    startChangeLog: async (options) => startBusChangeLog(primary, options),
+    isReady: () => true,
+    stop() {
+      // The channel to the primary lasts as long as the process.
+    },
+  };
+}

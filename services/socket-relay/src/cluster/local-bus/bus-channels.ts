@@ -1,0 +1,66 @@
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import type { RelayMetrics } from '../../metrics.ts';
+import type { Endpoint } from '../../workers/endpoint.ts';
+import { brokerUnavailable } from '../broker.ts';
+import type { ChannelListener, ShardChannels } from '../shard-channels.ts';
+
+/** Channels between the workers of one machine, through their primary. What is said arrives, unless this worker reads too slowly. */
+export function createBusChannels(deps: { primary: Endpoint; metrics: RelayMetrics; log: Logger }): ShardChannels {
+  const { primary, metrics, log } = deps;
+  const wanted = new Map<string, ChannelListener>();
+  const subscribed = new Set<ChannelListener>();
+  const warn = warnOnceEvery(60_000);
+
+  primary.answer('message', (channel: string, text: string) => {
+    try {
+      wanted.get(channel)?.onMessage(text);
+    } catch (error) {
+      metrics.malformed.inc();
+      warn('message', (suppressed) =>
+        log.warn({ err: error, channel, suppressed }, 'a message between relays was not understood'),
+      );
+    }
+  });
+
+  async function ask(channel: string, listener: ChannelListener): Promise<void> {
+    try {
+      await primary.ask('subscribe', channel);
+    } catch (cause) {
+      throw brokerUnavailable(`listen to ${channel}`, cause);
+    }
+    if (wanted.get(channel) !== listener) return;
+    subscribed.add(listener);
+    listener.onSubscribed?.();
+  }
+
+  return {
+    async subscribe(channel, listener) {
+      const known = wanted.get(channel) ?? listener;
+      wanted.set(channel, known);
+      if (!subscribed.has(known)) await ask(channel, known);
+    },
+    unsubscribe(channel) {
+      const listener = wanted.get(channel);
+      if (!listener) return;
+      wanted.delete(channel);
+      subscribed.delete(listener);
+      primary.tell('unsubscribe', channel);
+    },
+    async publish(channel, text) {
+      try {
+        return await primary.ask<number>('publish', channel, text);
+      } catch (cause) {
+        throw brokerUnavailable(`say something on ${channel}`, cause);
+      }
+    },
+    renew(channel) {
+      const listener = wanted.get(channel);
+      if (!listener) return;
+      ask(channel, listener).catch((error: unknown) => log.debug({ err: error, channel }, 'unable to subscribe again'));
+    },
+    stop() {
+      wanted.clear();
+      subscribed.clear();
+    },
+  };
+}

@@ -1,0 +1,200 @@
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { type GroupEvent, type MemberChange, type Position, toWire } from '@groupcast/shared';
+import type { GroupLog, LogInput } from '../../group-log/group-log.ts';
+import { groupKey } from '../../group-log/redis-group-log.ts';
+import { PRESENCE_CHANGED } from '../../presence/redis-presence-store.ts';
+import type { Endpoint } from '../../workers/endpoint.ts';
+
+/** A change of members in its place in the order. */
+export interface BusChange {
+  id: string;
+  change: MemberChange;
+  second: number;
+}
+
+/** What the workers of one machine share, in their primary process. Gone when it ends, and they end with it. */
+export interface Bus {
+  /** Answers a worker. Call the result once its process has ended: nobody counts on it any more. */
+  serve(endpoint: Endpoint): () => void;
+  stop(): Promise<void>;
+}
+
+/** What waits for a worker that does not read, in characters. Beyond it nothing more is sent: the log brings it again. */
+const MAX_BACKLOG = 32 * 1024 * 1024;
+/** Changes of presence within this time are one, in milliseconds. */
+const PRESENCE_FLUSH_MS = 50;
+/** Who was on a worker that died is back on another in this time, or gone, in milliseconds. */
+const LINGER_MS = 2_000;
+
+interface Member {
+  endpoint: Endpoint;
+  node: string;
+  channels: Set<string>;
+  hasLease: boolean;
+  hasMonitors: boolean;
+  follows: boolean;
+  backlog: number;
+}
+
+export function createBus(options: { groupLog: GroupLog; memoryMs: number; log: Logger }): Bus {
+  const { groupLog, log } = options;
+  const members = new Set<Member>();
+  const listeners = new Map<string, Set<Member>>();
+  const bornAt = Math.floor(Date.now() / 1_000);
+  const changes: BusChange[] = [];
+  let lastChange = 0;
+  /** Connections by group, node and user. */
+  const present = new Map<string, Map<string, Map<string, number>>>();
+  const presenceChanged = new Set<string>();
+  let flushing: NodeJS.Timeout | undefined;
+  const lingering = new Set<NodeJS.Timeout>();
+  const warn = warnOnceEvery(60_000);
+
+  function publish(channel: string, text: string): number {
+    const those = listeners.get(channel) ?? new Set<Member>();
+    for (const member of those) {
+      if (member.backlog > MAX_BACKLOG) {
+        warn(member.node, (suppressed) => log.warn({ node: member.node, suppressed }, 'a worker reads too slowly'));
+        continue;
+      }
+      member.backlog += text.length;
+      member.endpoint.post('message', [channel, text], () => {
+        member.backlog -= text.length;
+      });
+    }
+    return those.size;
+  }
+
+  function subscribe(member: Member, channel: string): void {
+    member.channels.add(channel);
+    listeners.set(channel, (listeners.get(channel) ?? new Set()).add(member));
+  }
+
+  function unsubscribe(member: Member, channel: string): void {
+    member.channels.delete(channel);
+    const those = listeners.get(channel);
+    those?.delete(member);
+    if (those?.size === 0) listeners.delete(channel);
+  }
+
+  /** As `redis-group-log.ts` does it: an event that got its place goes to every node that listens, in the form they all know. */
+  async function append(node: string, input: LogInput): Promise<object> {
+    const outcome = await groupLog.append(input);
+    if (outcome.outcome !== 'appended' && outcome.outcome !== 'unpositioned') return outcome;
+    const { groupId, id, event, message, exceptSocketId = '', exceptUserId = '' } = input;
+    const position = outcome.outcome === 'appended' ? outcome.position : null;
+    const json = JSON.stringify({ ...toWire(groupId, id, position, message), event });
+    return { ...outcome, nodes: publish(groupKey(groupId), `${node}\n${exceptSocketId}\n${exceptUserId}\n${json}`) };
+  }
+
+  function appendChange(change: MemberChange): string {
+    const now = Date.now();
+    lastChange += 1;
+    const stored: BusChange = { id: String(lastChange), change, second: Math.floor(now / 1_000) };
+    changes.push(stored);
+    const oldest = Math.floor((now - options.memoryMs) / 1_000);
+    const stale = changes.findIndex(({ second }) => second >= oldest);
+    if (stale > 0) changes.splice(0, stale);
+    for (const { follows, endpoint } of members) if (follows) endpoint.tell('change', stored);
+    return stored.id;
+  }
+
+  function presenceIn(groupId: string): void {
+    presenceChanged.add(groupId);
+    flushing ??= setTimeout(() => {
+      flushing = undefined;
+      for (const changed of presenceChanged) publish(groupKey(changed), `primary\n${PRESENCE_CHANGED}`);
+      presenceChanged.clear();
+    }, PRESENCE_FLUSH_MS);
+  }
+
+  function setPresence(node: string, groupId: string, userId: string, connections: number): void {
+    const nodes = present.get(groupId) ?? new Map<string, Map<string, number>>();
+    const users = nodes.get(node) ?? new Map<string, number>();
+    if (connections > 0) present.set(groupId, nodes.set(node, users.set(userId, connections)));
+    else users.delete(userId);
+    if (users.size === 0) nodes.delete(node);
+    if (nodes.size === 0) present.delete(groupId);
+    presenceIn(groupId);
+  }
+
+  function readPresence(groupId: string): Map<string, number> {
+    const all = new Map<string, number>();
+    for (const users of present.get(groupId)?.values() ?? []) {
+      for (const [userId, connections] of users) all.set(userId, (all.get(userId) ?? 0) + connections);
+    }
+    return all;
+  }
+
+  function dropPresence(node: string): void {
+    for (const [groupId, nodes] of present) {
+      if (!nodes.delete(node)) continue;
+      if (nodes.size === 0) present.delete(groupId);
+      presenceIn(groupId);
+    }
+  }
+
+  function renew(member: Member, ms: number, hasMonitors: boolean): { nodes: string[]; monitors: number } {
+    member.hasLease = ms > 0;
+    member.hasMonitors = ms > 0 && hasMonitors;
+    const holders = [...members].filter(({ hasLease }) => hasLease);
+    return {
+      nodes: holders.map(({ node }) => node),
+      monitors: holders.filter(({ hasMonitors: watches }) => watches).length,
+    };
+  }
+
+  return {
+    serve(endpoint) {
+      const member: Member = {
+        endpoint,
+        node: '',
+        channels: new Set(),
+        hasLease: false,
+        hasMonitors: false,
+        follows: false,
+        backlog: 0,
+      };
+      members.add(member);
+      endpoint.answer('node', (node: string) => {
+        member.node = node;
+      });
+      endpoint.answer('subscribe', (channel: string) => subscribe(member, channel));
+      endpoint.answer('unsubscribe', (channel: string) => unsubscribe(member, channel));
+      endpoint.answer('publish', publish);
+      endpoint.answer('renew', (ms: number, hasMonitors: boolean) => renew(member, ms, hasMonitors));
+      endpoint.answer('append', async (input: LogInput) => append(member.node, input));
+      endpoint.answer('head', async (groupId: string) => groupLog.head(groupId));
+      endpoint.answer('read', async (groupId: string, afterSeq: number, limit: number, forUserId?: string) =>
+        groupLog.read(groupId, afterSeq, limit, forUserId),
+      );
+      endpoint.answer('backfill', async (groupId: string, position: Position, events: readonly GroupEvent[]) =>
+        groupLog.backfill(groupId, position, events),
+      );
+      endpoint.answer('append-change', appendChange);
+      endpoint.answer('follow-changes', () => {
+        member.follows = true;
+        return { bornAt, changes };
+      });
+      endpoint.answer('set-presence', (groupId: string, userId: string, connections: number) =>
+        setPresence(member.node, groupId, userId, connections),
+      );
+      endpoint.answer('read-presence', readPresence);
+      endpoint.answer('drop-presence', () => dropPresence(member.node));
+      return () => {
+        members.delete(member);
+        for (const channel of member.channels) unsubscribe(member, channel);
+        const timer = setTimeout(() => {
+          lingering.delete(timer);
+          dropPresence(member.node);
+        }, LINGER_MS);
+        lingering.add(timer);
+      };
+    },
+    async stop() {
+      clearTimeout(flushing);
+      for (const timer of lingering) clearTimeout(timer);
+      await groupLog.close();
+    },
+  };
+}

@@ -1,0 +1,25 @@
+import type { RenewLease } from './node-leases.ts';
+import type { RedisClient } from './redis.ts';
+
+const KEY = 'gc:{relays}:leases';
+const MONITORS_KEY = 'gc:{relays}:monitors';
+
+/** By Redis's clock, the only one that all nodes share. ARGV: node, lease in ms or 0 to give it back, monitors or ''. */
+const RENEW = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for _, key in ipairs(KEYS) do redis.call('ZREMRANGEBYSCORE', key, '-inf', now) end
+local lease = tonumber(ARGV[2])
+if lease > 0 then redis.call('ZADD', KEYS[1], now + lease, ARGV[1]) else redis.call('ZREM', KEYS[1], ARGV[1]) end
+if ARGV[3] ~= '' then redis.call('ZADD', KEYS[2], now + lease, ARGV[1]) else redis.call('ZREM', KEYS[2], ARGV[1]) end
+return { redis.call('ZCARD', KEYS[2]), unpack(redis.call('ZRANGE', KEYS[1], 0, -1)) }
+`;
+
+export function createRedisLeases(redis: RedisClient): RenewLease {
+  return async (node, ms, hasMonitors) => {
+    const flag = hasMonitors ? '1' : '';
+    const answer = await redis.eval(RENEW, 2, KEY, MONITORS_KEY, node, ms, flag);
+    const [monitors, ...nodes] = answer as [number, ...string[]];
+    return { nodes, monitors };
+  };
+}

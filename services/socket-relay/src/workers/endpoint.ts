@@ -1,0 +1,97 @@
+/** One end of a channel between two processes that keeps the order of what is sent. */
+export interface Port {
+  /** Calls `sent` once the message has left this process, with an error when it could not. */
+  post(message: object, sent?: (error: Error | null) => void): void;
+  onMessage(listener: (message: unknown) => void): void;
+}
+
+type Handler = (...args: never[]) => unknown;
+
+/** Calls over a `Port`. Those that are made in one order are begun in that order on the other side. */
+export interface Endpoint {
+  /** Rejects when the other side has failed, or has not answered in time. */
+  ask<T>(method: string, ...args: unknown[]): Promise<T>;
+  /** Asks for no answer. */
+  tell(method: string, ...args: unknown[]): void;
+  /** The same, with a word on when it has left. */
+  post(method: string, args: readonly unknown[], sent: () => void): void;
+  /** Carries out what the other side asks or tells. What it throws is the answer to an `ask`. */
+  answer(method: string, handler: Handler): void;
+  /** Rejects what is still open: the other side is gone. */
+  close(): void;
+}
+
+/** An answer that has not come by then does not come, in milliseconds. */
+const TIMEOUT_MS = 2_000;
+const OURS = 'groupcast';
+
+interface Message {
+  [OURS]: 'ask' | 'tell' | 'answer';
+  id?: number;
+  method?: string;
+  args?: unknown[];
+  value?: unknown;
+  error?: string;
+}
+
+function isOurs(message: unknown): message is Message {
+  return typeof message === 'object' && message !== null && OURS in message;
+}
+
+export function createEndpoint(port: Port, timeoutMs = TIMEOUT_MS): Endpoint {
+  const handlers = new Map<string, Handler>();
+  const open = new Map<number, { settle: (message: Message) => void; fail: (error: Error) => void }>();
+  let lastId = 0;
+  let closed = false;
+
+  async function serve({ [OURS]: kind, id, method = '', args = [] }: Message): Promise<void> {
+    const handler = handlers.get(method);
+    const answer = (outcome: object): void => {
+      if (kind === 'ask') port.post({ [OURS]: 'answer', id, ...outcome });
+    };
+    try {
+      if (!handler) throw new Error(`nobody answers "${method}"`);
+      answer({ value: await handler(...(args as never[])) });
+    } catch (error) {
+      answer({ error: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  port.onMessage((message) => {
+    if (!isOurs(message) || closed) return;
+    if (message[OURS] === 'answer') open.get(message.id ?? 0)?.settle(message);
+    else void serve(message);
+  });
+
+  return {
+    async ask<T>(method: string, ...args: unknown[]): Promise<T> {
+      if (closed) throw new Error(`unable to ask "${method}"; the channel is closed`);
+      lastId += 1;
+      const id = lastId;
+      let timer: NodeJS.Timeout | undefined;
+      try {
+        return await new Promise<T>((resolve, reject) => {
+          const settle = ({ value, error }: Message): void => {
+            if (error === undefined) resolve(value as T);
+            else reject(new Error(error));
+          };
+          open.set(id, { settle, fail: reject });
+          timer = setTimeout(() => reject(new Error(`no answer to "${method}" in ${timeoutMs} ms`)), timeoutMs);
+          port.post({ [OURS]: 'ask', id, method, args }, (error) => {
+            if (error) reject(error);
+          });
+        });
+      } finally {
+        clearTimeout(timer);
+        open.delete(id);
+      }
+    },
+    tell: (method, ...args) => port.post({ [OURS]: 'tell', method, args }),
+    post: (method, args, sent) => port.post({ [OURS]: 'tell', method, args: [...args] }, sent),
+    answer: (method, handler) => void handlers.set(method, handler),
+    close() {
+      closed = true;
+      for (const { fail } of open.values()) fail(new Error('the channel is closed'));
+    },
+  };
+}

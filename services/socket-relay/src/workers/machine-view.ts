@@ -1,0 +1,36 @@
+import { AggregatorRegistry, type MetricObject, type Registry } from 'prom-client';
+import type { Endpoint } from './endpoint.ts';
+
+/** All workers as one, for whoever watches the machine. */
+export interface MachineView {
+  /** What fails on any worker, each once; `workers` where one does not answer. Empty: ready. */
+  failing(): Promise<string[]>;
+  /** The metrics of all workers in Prometheus's text, added up. */
+  metrics(): Promise<string>;
+}
+
+export function createMachineView(deps: {
+  /** Every worker there should be: `undefined` where one is not ready. */
+  workers: () => (Endpoint | undefined)[];
+  /** Of the primary process itself. */
+  registry: Registry;
+}): MachineView {
+  return {
+    async failing() {
+      const answers = await Promise.all(
+        deps
+          .workers()
+          .map(async (worker) => (await worker?.ask<string[]>('failing').catch(() => undefined)) ?? ['workers']),
+      );
+      return [...new Set(answers.flat())];
+    },
+    async metrics() {
+      const answers = await Promise.all(
+        deps
+          .workers()
+          .map(async (worker) => (await worker?.ask<MetricObject[]>('metrics').catch(() => undefined)) ?? []),
+      );
+      return AggregatorRegistry.aggregate([...answers, await deps.registry.getMetricsAsJSON()]).metrics();
+    },
+  };
+}

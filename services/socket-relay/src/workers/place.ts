@@ -1,0 +1,12 @@
+import type { Server } from 'node:http';
+import type { Endpoint } from './endpoint.ts';
+import type { SessionDoor } from './session-door.ts';
+
+/** Where a relay stands that is one of several on a machine. */
+export interface WorkerPlace {
+  /** 1 … `RELAY_WORKERS`; a worker that replaces another takes its number. */
+  worker: number;
+  /** To the primary process. */
+  primary: Endpoint;
+  openDoor(http: Server): SessionDoor;
+}

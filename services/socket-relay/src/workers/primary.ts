@@ -1,0 +1,189 @@
+import cluster, { type Worker } from 'node:cluster';
+import { mkdtempSync, rmSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Logger } from '@groupcast/service-kit';
+import { type Bus, createBus } from '../cluster/local-bus/bus.ts';
+import type { RelayConfig } from '../config.ts';
+import { createMemoryGroupLog } from '../group-log/memory-group-log.ts';
+import { createRelayMetrics } from '../metrics.ts';
+import { announceListening, type Relay } from '../relay.ts';
+import { createEndpoint, type Endpoint, type Port } from './endpoint.ts';
+import { createMachineView } from './machine-view.ts';
+import { stopReading } from './session-door.ts';
+import { isHandOver, PLACE_VARIABLE } from './worker.ts';
+
+interface Ports {
+  port: number;
+  internalPort: number;
+}
+
+interface Failure {
+  code?: string;
+  port?: number;
+  message: string;
+  stack?: string;
+}
+
+interface Place {
+  number: number;
+  process: Worker;
+  endpoint: Endpoint;
+  ready: boolean;
+  /** Pings in a row without an answer. */
+  missed: number;
+  readyAt: number;
+}
+
+const MIN_RESTART_MS = 100;
+const MAX_RESTART_MS = 10_000;
+/** A worker that was ready for so long is restarted as if it had never ended. */
+const STEADY_MS = 30_000;
+/** Within a lease a worker is asked so often whether it is there; one that misses all of them is killed. */
+const PINGS = 5;
+/** Less than a worker waits for the primary, who may have to ask all of them. */
+const ANSWER_MS = 1_000;
+
+function portOf(worker: Worker): Port {
+  return {
+    post(message, sent) {
+      if (worker.isConnected()) worker.send(message, undefined, undefined, sent);
+      else sent?.(new Error('the worker is gone'));
+    },
+    onMessage: (listener) => void worker.on('message', listener),
+  };
+}
+
+/**
+ * The relays of one machine as one: on its two ports, to its signals, to whoever watches it. Resolves when all workers are ready; throws
+ * why the first one is not, leaving nothing running. A worker that ends is started again, for ever, ever more slowly.
+ */
+export async function startWorkers(config: RelayConfig, log: Logger): Promise<Relay> {
+  const folder = mkdtempSync(join(tmpdir(), 'groupcast-relay-'));
+  const places = new Map<number, Place>();
+  const restarts = new Map<number, NodeJS.Timeout>();
+  const attempts = new Map<number, number>();
+  const metrics = createRelayMetrics();
+  const bus = config.redis ? undefined : openBus();
+  let stopping = false;
+
+  function openBus(): Bus {
+    const groupLog = createMemoryGroupLog(config.history);
+    metrics.watchLog(groupLog);
+    return createBus({ groupLog, memoryMs: config.removalMemoryMs, log });
+  }
+  let started: (ports: Ports) => void = () => undefined;
+  let failed: (error: Error) => void = () => undefined;
+  const starting = new Promise<Ports>((resolve, reject) => {
+    started = resolve;
+    failed = reject;
+  });
+  const numbers = Array.from({ length: config.workers }, (_, index) => index + 1);
+  const readyAt = (number: number): Place | undefined => (places.get(number)?.ready ? places.get(number) : undefined);
+  const view = createMachineView({
+    workers: () => numbers.map((number) => readyAt(number)?.endpoint),
+    registry: metrics.registry,
+  });
+
+  function fork(number: number): void {
+    const worker = cluster.fork({ [PLACE_VARIABLE]: JSON.stringify({ worker: number, folder }) });
+    const endpoint = createEndpoint(portOf(worker), ANSWER_MS);
+    const place: Place = { number, process: worker, endpoint, ready: false, missed: 0, readyAt: 0 };
+    places.set(number, place);
+    worker.on('message', (message: unknown, socket: unknown) => {
+      if (isHandOver(message) && socket) handOver(message, socket as Socket);
+    });
+    endpoint.answer('ready', (ports: Ports) => {
+      Object.assign(place, { ready: true, readyAt: performance.now() });
+      if (numbers.every(readyAt)) started(ports);
+    });
+    endpoint.answer('failed', ({ message, ...rest }: Failure) => {
+      log.error({ worker: number, ...rest }, `a worker is unable to start: ${message}`);
+      failed(Object.assign(new Error(message), rest));
+    });
+    endpoint.answer('machine-failing', async () => view.failing());
+    endpoint.answer('machine-metrics', async () => view.metrics());
+    const leave = bus?.serve(endpoint);
+    worker.once('exit', (code, signal) => {
+      leave?.();
+      ended(place, signal ?? code);
+    });
+  }
+
+  /** Brings a socket to the worker that has its session. */
+  function handOver(message: { handedOver: { to: number } }, socket: Socket): void {
+    const owner = readyAt(message.handedOver.to)?.process;
+    stopReading(socket);
+    socket.on('error', () => undefined);
+    if (owner?.isConnected()) owner.send(message, socket, undefined, (error) => error && socket.destroy());
+    else socket.destroy();
+  }
+
+  function ended(place: Place, reason: string | number): void {
+    const { number, endpoint } = place;
+    endpoint.close();
+    places.delete(number);
+    if (stopping) return;
+    failed(new Error(`worker ${number} ended while it started, with ${reason}`));
+    const wasSteady = place.ready && performance.now() - place.readyAt > STEADY_MS;
+    const attempt = wasSteady ? 0 : (attempts.get(number) ?? 0);
+    attempts.set(number, attempt + 1);
+    const inMs = Math.min(MAX_RESTART_MS, MIN_RESTART_MS * 2 ** attempt);
+    log.warn({ worker: number, reason, inMs }, 'a worker has ended; starting another');
+    restarts.set(
+      number,
+      setTimeout(() => fork(number), inMs),
+    );
+  }
+
+  function ping(place: Place): void {
+    if (place.missed >= PINGS) {
+      log.error({ worker: place.number }, 'a worker does not answer; ending it');
+      place.process.process.kill('SIGKILL');
+      return;
+    }
+    place.missed += 1;
+    place.endpoint.ask('ping').then(
+      () => {
+        place.missed = 0;
+      },
+      () => undefined,
+    );
+  }
+  const pinging = setInterval(() => {
+    for (const place of places.values()) if (place.ready) ping(place);
+  }, config.leaseMs / PINGS);
+
+  async function gone(place: Place): Promise<void> {
+    if (places.get(place.number) !== place) return;
+    await new Promise((resolve) => place.process.once('exit', resolve));
+  }
+
+  async function close(): Promise<void> {
+    stopping = true;
+    for (const timer of restarts.values()) clearTimeout(timer);
+    clearInterval(pinging);
+    const running = [...places.values()];
+    for (const { endpoint, ready, process } of running) {
+      if (ready) endpoint.tell('stop');
+      else process.process.kill('SIGKILL');
+    }
+    await Promise.all(running.map(gone));
+    await bus?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+
+  cluster.setupPrimary({ serialization: 'advanced' });
+  for (const number of numbers) fork(number);
+  try {
+    const ports = await starting;
+    announceListening(config, ports, log);
+    return { ...ports, close };
+  } catch (error) {
+    stopping = true;
+    for (const { process } of places.values()) process.process.kill('SIGKILL');
+    await close();
+    throw error;
+  }
+}

@@ -1,0 +1,94 @@
+import cluster from 'node:cluster';
+import type { Socket } from 'node:net';
+import { createLogger } from '@groupcast/service-kit';
+import { readRelayConfig } from '../config.ts';
+import { startRelay } from '../relay.ts';
+import { createEndpoint, type Port } from './endpoint.ts';
+import { createSessionDoor, type HandedOver, type SessionDoor } from './session-door.ts';
+
+/** What the primary gives a worker on its way, as JSON in one variable. */
+export const PLACE_VARIABLE = 'GROUPCAST_RELAY_WORKER';
+
+/** How a socket travels: with what was read from it already. */
+export interface HandOverMessage {
+  handedOver: HandedOver;
+}
+
+export function isHandOver(message: unknown): message is HandOverMessage {
+  return typeof message === 'object' && message !== null && 'handedOver' in message;
+}
+
+const toPrimary: Port = {
+  post(message, sent) {
+    if (process.connected) process.send?.(message, undefined, undefined, sent);
+    else sent?.(new Error('the primary is gone'));
+  },
+  onMessage: (listener) => void process.on('message', listener),
+};
+
+/** The life of a worker: it says when it is ready or why it cannot be, stops when it is told to, and ends with its primary. */
+export async function runWorker(place: string): Promise<void> {
+  const { worker, folder } = JSON.parse(place) as { worker: number; folder: string };
+  const config = readRelayConfig(process.env);
+  const log = createLogger({ name: 'socket-relay', level: config.logLevel, production: config.production }).child({
+    worker,
+  });
+  const primary = createEndpoint(toPrimary);
+  let door: SessionDoor | undefined;
+  process.on('message', (message: unknown, socket: unknown) => {
+    if (!isHandOver(message) || !socket) return;
+    if (door) door.take(message.handedOver, socket as Socket);
+    else (socket as Socket).destroy();
+  });
+  cluster.worker?.once('disconnect', () => {
+    log.fatal('the primary process is gone');
+    process.exit(1);
+  });
+
+  const starting = startRelay(config, log, {
+    worker,
+    primary,
+    openDoor(http) {
+      door = createSessionDoor({
+        http,
+        worker,
+        folder,
+        log,
+        handOver(handedOver, socket, failed) {
+          const message: HandOverMessage = { handedOver };
+          process.send?.(message, socket, undefined, (error) => {
+            if (error) failed();
+          });
+        },
+      });
+      return door;
+    },
+  });
+
+  let stopping: Promise<void> | undefined;
+  function stop(): void {
+    stopping ??= starting
+      .then(async (relay) => relay.close())
+      .then(
+        () => process.exit(0),
+        (error: unknown) => {
+          log.error({ err: error }, 'unable to stop in order');
+          process.exit(1);
+        },
+      );
+  }
+  primary.answer('stop', stop);
+  primary.answer('ping', () => true);
+  process.on('SIGTERM', stop);
+  // A terminal sends it to everybody; what happens then is for the primary to say.
+  process.on('SIGINT', () => undefined);
+
+  try {
+    const { port, internalPort } = await starting;
+    primary.tell('ready', { port, internalPort });
+  } catch (error) {
+    const { code, port, message, stack } = error as NodeJS.ErrnoException & { port?: number };
+    await primary.ask('failed', { code, port, message, stack }).catch(() => undefined);
+    process.exit(1);
+  }
+}
