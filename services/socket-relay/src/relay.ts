@@ -212,6 +212,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const relays =
     cluster && changeLog ? createManyRelays({ changes, changeLog, ...cluster }) : createSingleRelay(changes);
   const monitorLink = cluster && createMonitorLink({ monitor, log, ...cluster });
+  if (changeLog) cluster?.leases.beforeTrust(async () => changeLog.caughtUp());
   cluster?.leases.onChange((held) => {
     if (!held) sendAway(io, { code: 'BROKER_UNAVAILABLE', message: 'this relay cannot reach the others' });
   });

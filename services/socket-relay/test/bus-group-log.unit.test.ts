@@ -106,9 +106,9 @@ describe('the bus', () => {
     first.tell('node', 'n1');
     second.tell('node', 'n2');
     await second.ask('renew', 1_000, true);
-    expect(await first.ask('renew', 1_000, false)).toEqual({ nodes: ['n1', 'n2'], monitors: 1 });
+    expect(await first.ask('renew', 1_000, false)).toEqual({ nodes: ['n1', 'n2'], monitors: 1, wasKnown: true });
     leave[1]?.();
-    expect(await first.ask('renew', 1_000, false)).toEqual({ nodes: ['n1'], monitors: 0 });
+    expect(await first.ask('renew', 1_000, false)).toEqual({ nodes: ['n1'], monitors: 0, wasKnown: true });
   });
 
   test('a primary that does not answer is BROKER_UNAVAILABLE, naming the id to come again with', async () => {

@@ -182,6 +182,27 @@ describe('several relays on one Redis', () => {
     expect(heard.toSorted()).toEqual(['user0', 'user1', 'user2']);
   });
 
+  test('of a new epoch the first event is shown before the second, although it was missed', async () => {
+    const [first, second] = await threeRelays();
+    const groupId = newGroup();
+    const events = shown(await second.member('alice', [groupId]), groupId);
+    const send = async (epoch: string, seq: number) =>
+      first.broadcaster.broadcastMessage({ ...positioned(groupId, seq), epoch, id: `${epoch}-${seq}` });
+    await send('1-a', 1);
+    await until('the first', () => events.length === 1);
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    for (const seq of numbers(1, 3)) await send('2-b', seq);
+    await until('the new epoch', () => events.length >= 4);
+    expect(events.map(({ epoch, seq }) => `${epoch} ${seq}`)).toEqual(['1-a 1', '2-b 1', '2-b 2', '2-b 3']);
+  });
+
+  test('a change that nobody understands keeps no relay from starting', async () => {
+    await admin.xadd('gc:{relays}:changes', '*', 'j', 'null');
+    const [relay] = await startRelays(1);
+    await relay?.member('alice', [newGroup()]);
+    await admin.del('gc:{relays}:changes');
+  });
+
   describe('members', () => {
     test('added and removed at one relay, are in and out at every relay before the answer', async () => {
       const [first, second, third] = await threeRelays();

@@ -111,6 +111,21 @@ describe.each([
     expect(generation(second)).toBeGreaterThan(generation(first));
   });
 
+  test('a message that is no text, such as half a surrogate, can be deleted, and a large number stays what it is', async () => {
+    const groupLog = createLog(connections, limits);
+    const seq = 1_700_000_000_000_001;
+    const at = (n: number) => ({ epoch: '1-a', seq: seq + n });
+    const input = { groupId: 'odd', event: 'new-message', message: { content: 'cut \ud83d' } };
+    await groupLog.append({ ...input, id: 'm1', position: at(0) });
+    const deleted = { ...input, event: 'message-deleted', message: { messageId: 'm1' }, id: 'd1', position: at(1) };
+    expect(await groupLog.append(deleted)).toMatchObject({ outcome: 'appended', position: at(1) });
+    const { events } = await groupLog.read('odd', seq - 1, 10);
+    expect(events.map((event) => [event.seq, event['content'] ?? null])).toEqual([
+      [seq, ''],
+      [seq + 1, null],
+    ]);
+  });
+
   test('events that two relays append at once are numbered once', async () => {
     const logs = [
       createLog(connections, { ...limits, size: 1_000 }),

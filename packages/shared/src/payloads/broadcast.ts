@@ -30,7 +30,10 @@ export const broadcastSchema = z
     epoch: epochSchema.optional(),
     seq: seqSchema.optional(),
     event: eventName.default('new-message'),
-    exceptSocketId: z.string().min(1).max(64).optional(),
+    exceptSocketId: z
+      .string()
+      .regex(/^[\w-]{1,64}$/)
+      .optional(),
     exceptUserId: userIdSchema.optional(),
     expectedUserIds: userIds.optional(),
     traceparent: z.string().max(128).optional(),

@@ -17,6 +17,8 @@ export interface ChangeLog {
   append(change: MemberChange): Promise<string>;
   /** Resolves with what carrying it out brought, once this node has come to it. Rejects when that takes too long. */
   reached(id: string): Promise<{ connections: number }>;
+  /** Resolves once this node has carried out everything that is stored at this moment. Rejects when that takes too long. */
+  caughtUp(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -31,7 +33,7 @@ export interface ChangeLogOptions {
 }
 
 /** What the newest changes brought, for those who ask; the oldest are forgotten. */
-const MAX_OUTCOMES = 1_000;
+const MAX_OUTCOMES = 50_000;
 const REACH_TIMEOUT_MS = 2_000;
 
 /** What carrying out each change brought, on this node. */

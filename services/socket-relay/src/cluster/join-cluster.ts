@@ -36,7 +36,16 @@ export async function joinCluster(deps: {
   const { channels, groupLog, renewLease } = broker;
   const leases = await startNodeLeases({ renewLease, node, leaseMs, hasMonitors: deps.hasMonitors, log });
   const requests = await startNodeRequests({ node, channels, leases, log });
-  const feed = createClusterFeed({ node, fanOut, groupLog, channels, metrics, log, onPresence: deps.onPresence });
+  const feed = createClusterFeed({
+    node,
+    fanOut,
+    groupLog,
+    channels,
+    metrics,
+    log,
+    isTrusted: leases.held,
+    onPresence: deps.onPresence,
+  });
   return {
     channels,
     leases,

@@ -2,12 +2,14 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 
 /** Which relays there are. A relay that cannot renew its lease knows, by its own clock, when the others stop counting on it. */
 export interface NodeLeases {
-  /** This node's lease holds for certain: no other node has stopped counting on it. */
+  /** This node's lease holds for certain, and it knows what has changed: no other node has stopped counting on it. */
   held: () => boolean;
-  /** Every node whose lease holds, this one included, as of now. */
+  /** Every node whose lease may hold, this one included, as of now. */
   nodes(): Promise<string[]>;
   /** Some node has a monitor connected, as of the last renewal. */
   monitored: () => boolean;
+  /** What has to be done after the lease was lost, before this node is to be trusted again. May be tried more than once. */
+  beforeTrust(work: () => Promise<void>): void;
   /** Called when the lease is lost, and when there is one again. */
   onChange(listener: (held: boolean) => void): void;
   /** Called with all nodes whenever others have come or gone, as of the last renewal. */
@@ -17,14 +19,14 @@ export interface NodeLeases {
 }
 
 /**
- * Renews the lease of a node, or gives it back with 0 ms. Answers which nodes have one, and how many of these have a monitor. Rejects when
- * nobody answers.
+ * Renews the lease of a node, or gives it back with 0 ms. Answers which nodes have one, how many of these have a monitor, and whether
+ * this one's was still known. Rejects when nobody answers.
  */
 export type RenewLease = (
   node: string,
   ms: number,
   hasMonitors: boolean,
-) => Promise<{ nodes: string[]; monitors: number }>;
+) => Promise<{ nodes: string[]; monitors: number; wasKnown: boolean }>;
 
 export interface NodeLeaseOptions {
   renewLease: RenewLease;
@@ -48,54 +50,92 @@ export async function startNodeLeases(options: NodeLeaseOptions): Promise<NodeLe
   const warn = warnOnceEvery(60_000);
   let renewedAt = Number.NEGATIVE_INFINITY;
   let monitors = 0;
-  let was = false;
+  let trusted = false;
   let stopped = false;
+  let end: NodeJS.Timeout | undefined;
+  const work: (() => Promise<void>)[] = [];
+  /** When each node was seen with a lease; for a list that has lost its memory. */
+  const seen = new Map<string, number>();
+  let forgetfulUntil = Number.NEGATIVE_INFINITY;
 
-  const held = (): boolean => performance.now() - renewedAt < leaseMs * SAFETY;
+  const isWithin = (): boolean => performance.now() - renewedAt < leaseMs * SAFETY;
+  const held = (): boolean => trusted && isWithin();
+
+  function tell(now: boolean): void {
+    trusted = now;
+    if (now) log.info('this relay has its lease');
+    else log.warn('this relay has lost its lease: it could not renew it for too long');
+    for (const listener of listeners) listener(now);
+  }
+
+  /** Whoever stood still for too long does not go on as if nothing had been. */
+  function lapse(): void {
+    if (trusted && !isWithin() && !stopped) tell(false);
+  }
+
+  /** The list was lost with everything else: nodes that it has not heard of again yet may be there all the same. */
+  function withForgotten(nodes: readonly string[], wasKnown: boolean): string[] {
+    const now = performance.now();
+    if (trusted && !wasKnown) forgetfulUntil = now + leaseMs;
+    for (const name of nodes) seen.set(name, now);
+    for (const [name, at] of seen) if (now - at > leaseMs) seen.delete(name);
+    return now < forgetfulUntil ? [...seen.keys()] : [...nodes];
+  }
 
   async function renew(ms: number): Promise<string[]> {
     const startedAt = performance.now();
-    const { nodes, monitors: count } = await options.renewLease(node, ms, ms > 0 && options.hasMonitors());
-    monitors = count;
-    if (ms > 0) renewedAt = startedAt;
+    const answer = await options.renewLease(node, ms, ms > 0 && options.hasMonitors());
+    if (ms === 0) return answer.nodes;
+    lapse();
+    const nodes = withForgotten(answer.nodes, answer.wasKnown);
+    monitors = answer.monitors;
+    renewedAt = Math.max(renewedAt, startedAt);
+    clearTimeout(end);
+    end = setTimeout(lapse, Math.max(0, renewedAt + leaseMs * SAFETY - performance.now()) + 1);
+    end.unref();
     const names = nodes.toSorted().join(' ');
-    if (ms > 0 && names !== known) {
+    if (names !== known) {
       known = names;
       for (const listener of nodeListeners) listener(new Set(nodes));
     }
     return nodes;
   }
 
-  function watch(): void {
-    if (held() === was || stopped) return;
-    was = !was;
-    if (was) log.info('this relay has its lease');
-    else log.warn('this relay has lost its lease: it could not renew it for too long');
-    for (const listener of listeners) listener(was);
-  }
-
   async function tick(): Promise<void> {
+    lapse();
     try {
       await renew(leaseMs);
+      if (!trusted) {
+        for (const step of work) await step();
+        if (isWithin() && !stopped) tell(true);
+      }
     } catch (error) {
       warn('renew', (suppressed) => log.warn({ err: error, suppressed }, 'unable to renew the lease of this relay'));
     }
-    watch();
   }
 
   await tick();
-  const timer = setInterval(() => void tick(), leaseMs / RENEWALS);
+  let ticking = false;
+  const timer = setInterval(() => {
+    if (ticking) return;
+    ticking = true;
+    void tick().finally(() => {
+      ticking = false;
+    });
+  }, leaseMs / RENEWALS);
   timer.unref();
 
   return {
     held,
     nodes: async () => renew(leaseMs),
     monitored: () => monitors > 0,
+    beforeTrust: (step) => void work.push(step),
     onChange: (listener) => void listeners.push(listener),
     onNodes: (listener) => void nodeListeners.push(listener),
     async stop() {
       stopped = true;
       clearInterval(timer);
+      clearTimeout(end);
       await renew(0).catch(() => undefined);
     },
   };

@@ -45,7 +45,7 @@ export async function openRedisBroker(deps: {
     channels,
     groupLog: createRedisGroupLog({ redis: redis.commands, node, ...config.history, seen }),
     renewLease: createRedisLeases(redis.commands),
-    openPresence: (leases) => createRedisPresenceStore({ redis, node, leases, channels, log }),
+    openPresence: (leases) => createRedisPresenceStore({ redis, node, leases, log }),
     startChangeLog: async (options) => startRedisChangeLog({ redis, memoryMs: config.removalMemoryMs, ...options }),
     isReady: () => redis.isReady(),
     stop() {

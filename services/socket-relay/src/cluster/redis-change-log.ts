@@ -9,6 +9,10 @@ const BIRTH_KEY = 'gc:{relays}:changes-since';
 const BLOCK_MS = 1_000;
 const PAGE = 500;
 const RETRY_MS = 250;
+/** A read that takes so much longer than it may block says that its connection is dead. */
+const OVERDUE_MS = 3_000;
+const CATCH_UP_MS = 5_000;
+const KINDS: ReadonlySet<string> = new Set<MemberChange['kind']>(['add-members', 'remove-members', 'disconnect-users']);
 
 /** A stream that every relay follows. */
 export async function startRedisChangeLog(
@@ -19,11 +23,13 @@ export async function startRedisChangeLog(
   const warn = warnOnceEvery(60_000);
   const outcomes = createOutcomes();
   let lastId = '0-0';
+  let birth = 0;
   const stopping = new AbortController();
 
   function parse(id: string, fields: readonly string[]): StoredChange | undefined {
     try {
       const change = JSON.parse(fields[1] ?? '') as MemberChange;
+      if (!KINDS.has(change?.kind) || !Array.isArray(change.userIds)) throw new Error('not a change of members');
       return { change, second: Math.floor(Number.parseInt(id, 10) / 1_000) };
     } catch (error) {
       log.error({ err: error, id }, 'a change of members was not understood');
@@ -35,7 +41,9 @@ export async function startRedisChangeLog(
   async function readBirth(): Promise<void> {
     const [second = '0'] = await commands.time().then((time) => time.map(String));
     await commands.set(BIRTH_KEY, second, 'NX');
-    options.onBirth(Number(await commands.get(BIRTH_KEY)) || Number(second));
+    // A store that was lost with its memory begins anew: what it knew before, nobody vouches for.
+    birth = Math.max(birth, Number(await commands.get(BIRTH_KEY)) || Number(second));
+    options.onBirth(birth);
   }
 
   async function readPast(): Promise<void> {
@@ -63,10 +71,39 @@ export async function startRedisChangeLog(
     outcomes.settle(id, connections);
   }
 
+  /** A connection may be dead without a word; a read that does not come back in time ends it. */
+  async function readNext(): ReturnType<typeof blocking.xread> {
+    let timer: NodeJS.Timeout | undefined;
+    const overdue = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        blocking.disconnect(true);
+        reject(new Error('redis does not answer'));
+      }, BLOCK_MS + OVERDUE_MS);
+    });
+    const read = blocking.xread('COUNT', PAGE, 'BLOCK', BLOCK_MS, 'STREAMS', KEY, lastId);
+    return Promise.race([read, overdue]).finally(() => clearTimeout(timer));
+  }
+
+  async function caughtUp(): Promise<void> {
+    await readBirth();
+    const [newest] = await commands.xrevrange(KEY, '+', '-', 'COUNT', 1);
+    const deadline = performance.now() + CATCH_UP_MS;
+    const isBehind = (): boolean => newest !== undefined && isBefore(lastId, newest[0]);
+    while (isBehind()) {
+      if (performance.now() > deadline) throw brokerUnavailable('catch up with the changes of members', undefined);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** Redis may have come back without its memory. */
+  function onReady(): void {
+    readBirth().catch((error: unknown) => log.debug({ err: error }, 'unable to read how old the changes are'));
+  }
+
   async function follow(): Promise<void> {
     while (!stopping.signal.aborted) {
       try {
-        const answer = await blocking.xread('COUNT', PAGE, 'BLOCK', BLOCK_MS, 'STREAMS', KEY, lastId);
+        const answer = await readNext();
         for (const [, entries] of answer ?? []) for (const [id, fields] of entries) await carryOut(id, fields);
       } catch (error) {
         if (stopping.signal.aborted) return;
@@ -77,6 +114,7 @@ export async function startRedisChangeLog(
   }
 
   await readPast();
+  commands.on('ready', onReady);
   const following = follow();
 
   return {
@@ -91,10 +129,19 @@ export async function startRedisChangeLog(
       }
     },
     reached: async (id) => outcomes.reached(id),
+    caughtUp,
     async stop() {
       stopping.abort();
+      commands.off('ready', onReady);
       blocking.disconnect();
       await following;
     },
   };
+}
+
+/** Ids of a stream are milliseconds and a number within them. */
+function isBefore(id: string, other: string): boolean {
+  const [ms = 0, n = 0] = id.split('-').map(Number);
+  const [otherMs = 0, otherN = 0] = other.split('-').map(Number);
+  return ms < otherMs || (ms === otherMs && n < otherN);
 }

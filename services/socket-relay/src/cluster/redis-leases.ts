@@ -10,16 +10,17 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for _, key in ipairs(KEYS) do redis.call('ZREMRANGEBYSCORE', key, '-inf', now) end
 local lease = tonumber(ARGV[2])
+local known = redis.call('ZSCORE', KEYS[1], ARGV[1]) and 1 or 0
 if lease > 0 then redis.call('ZADD', KEYS[1], now + lease, ARGV[1]) else redis.call('ZREM', KEYS[1], ARGV[1]) end
 if ARGV[3] ~= '' then redis.call('ZADD', KEYS[2], now + lease, ARGV[1]) else redis.call('ZREM', KEYS[2], ARGV[1]) end
-return { redis.call('ZCARD', KEYS[2]), unpack(redis.call('ZRANGE', KEYS[1], 0, -1)) }
+return { redis.call('ZCARD', KEYS[2]), known, unpack(redis.call('ZRANGE', KEYS[1], 0, -1)) }
 `;
 
 export function createRedisLeases(redis: RedisClient): RenewLease {
   return async (node, ms, hasMonitors) => {
     const flag = hasMonitors ? '1' : '';
     const answer = await redis.eval(RENEW, 2, KEY, MONITORS_KEY, node, ms, flag);
-    const [monitors, ...nodes] = answer as [number, ...string[]];
-    return { nodes, monitors };
+    const [monitors, known, ...nodes] = answer as [number, number, ...string[]];
+    return { nodes, monitors, wasKnown: known === 1 };
   };
 }

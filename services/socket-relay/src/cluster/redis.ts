@@ -24,6 +24,8 @@ export interface RedisConnections {
 /** What is not answered by then has failed, in milliseconds. */
 const COMMAND_TIMEOUT_MS = 2_000;
 const MAX_RECONNECT_DELAY_MS = 500;
+const PROBE_INTERVAL_MS = 1_000;
+const MAX_UNANSWERED = 2;
 const DEFAULT_PORT = 6_379;
 
 /** `undefined` where the text is none of `redis://…`, `rediss://…`, a list of them, `redis+sentinel://host,host/master`. */
@@ -69,6 +71,7 @@ function connect(target: RedisTarget, options: { commandTimeout?: number }): Red
         sentinels: [...sentinels],
         name: master,
         sentinelRetryStrategy: retryDelay,
+        failoverDetector: true,
         ...(password === undefined ? {} : { password }),
       });
     }
@@ -129,11 +132,31 @@ export async function connectRedis(target: RedisTarget, log: Logger): Promise<Re
     // The first attempt may fail; the client goes on by itself.
     client.connect().catch(() => undefined);
   }
+  /** A connection that takes commands and answers none is a dead one, whatever it looks like. */
+  let unanswered = 0;
+  const probing = setInterval(() => {
+    if (commands.status !== 'ready') return;
+    commands.ping().then(
+      () => {
+        unanswered = 0;
+      },
+      () => {
+        unanswered += 1;
+        if (unanswered < MAX_UNANSWERED || closed || commands.status !== 'ready') return;
+        unanswered = 0;
+        log.warn('the connection to redis is dead; connecting anew');
+        commands.disconnect(true);
+      },
+    );
+  }, PROBE_INTERVAL_MS);
+  probing.unref();
+
   return {
     ...clients,
     isReady: () => ready,
     close() {
       closed = true;
+      clearInterval(probing);
       for (const client of Object.values(clients)) client.disconnect();
     },
   };

@@ -15,6 +15,8 @@ export interface ClusterFeedDeps {
   channels: ShardChannels;
   metrics: RelayMetrics;
   log: Logger;
+  /** Others count on this node to know who may see what. */
+  isTrusted: () => boolean;
   /** Another node says that somebody came to the group or left it. */
   onPresence: (groupId: string) => void;
 }
@@ -58,7 +60,8 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
     if (ahead !== undefined && ahead <= 0) return fanOut.memberCount(groupId, except);
     // Others may have given out the numbers before it, and their events are still on their way.
     const isLaterBeginning = position && !cursor && position.seq > 1 && beginnings.has(groupId);
-    if (!position || ahead === 1 || (ahead === undefined && !isLaterBeginning)) {
+    const isLaterEpoch = position && cursor && position.seq > 1 && startsAnew(cursor, position);
+    if (!position || ahead === 1 || (ahead === undefined && !isLaterBeginning && !isLaterEpoch)) {
       const count = fanOut.deliver(groupId, event, except);
       release(groupId);
       return count;
@@ -117,13 +120,30 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
       const isBeginning = !cursor && beginnings.has(groupId);
       const page = await groupLog.read(groupId, cursor?.seq ?? 0, cursor || isBeginning ? PAGE : 0);
       const { head, floor, events, exceptUserIds } = page;
-      if (!head || !fanOut.isWatched(groupId)) return;
+      if (!head || !fanOut.isWatched(groupId) || !deps.isTrusted()) return;
       const isNext = isBeginning || (cursor?.epoch === head.epoch && cursor.seq >= floor);
+      if (!isNext && cursor && startsAnew(cursor, head) && head.seq - floor <= PAGE) {
+        await readEpoch(groupId, floor);
+        return;
+      }
       if (isNext) deliverAll(groupId, events, exceptUserIds);
       else if (isBehind(fanOut.cursor(groupId), head)) jump(groupId, head);
       release(groupId);
       more = isNext && page.more;
     }
+  }
+
+  /** A new epoch from where its log begins. */
+  async function readEpoch(groupId: string, floor: number): Promise<void> {
+    const { head, events, exceptUserIds } = await groupLog.read(groupId, floor, PAGE);
+    const cursor = fanOut.cursor(groupId);
+    if (!head || !deps.isTrusted()) return;
+    for (const event of events) {
+      const position = { epoch: event.epoch, seq: event.seq };
+      if (cursor && !isBehind(cursor, position)) continue;
+      fanOut.deliver(groupId, toOutgoing(event, position), { exceptUserId: exceptUserIds.get(event.seq) });
+    }
+    release(groupId);
   }
 
   function deliverAll(
@@ -147,6 +167,8 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   }
 
   function onMessage(groupId: string, text: string): void {
+    // Somebody may have been removed meanwhile; what is left out here is read from the log.
+    if (!deps.isTrusted()) return;
     if (text.endsWith(PRESENCE_SUFFIX)) return deps.onPresence(groupId);
     const { node, event, exceptSocketId, exceptUserId } = parsePublished(text);
     const { epoch, seq } = event;
@@ -183,6 +205,15 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   });
 
   async function check(groupId: string): Promise<void> {
+    try {
+      await compare(groupId);
+    } catch (error) {
+      // One log that cannot be read keeps nobody from comparing the others.
+      log.debug({ err: error, groupId }, 'unable to compare a group with its log');
+    }
+  }
+
+  async function compare(groupId: string): Promise<void> {
     const before = fanOut.cursor(groupId);
     const head = await groupLog.head(groupId);
     // What moved meanwhile is alive.
@@ -232,6 +263,10 @@ function isBehind(cursor: Position | null, head: Position): boolean {
   if (!cursor) return true;
   if (cursor.epoch === head.epoch) return cursor.seq < head.seq;
   return generationOf(cursor.epoch) < generationOf(head.epoch);
+}
+
+function startsAnew(cursor: Position, position: Position): boolean {
+  return generationOf(position.epoch) > generationOf(cursor.epoch);
 }
 
 function toOutgoing(event: JsonObject & { event: string; id: string }, position: Position | null): OutgoingEvent {

@@ -17,6 +17,8 @@ local e, a, h, f, b = st[1], st[2], tonumber(st[3]), tonumber(st[4]), tonumber(s
 if e and h > f and redis.call('EXISTS', logKey) == 0 then f = h; b = 0 end
 
 local function generationOf(epoch) return tonumber(string.match(epoch, '^(%d+)%-')) end
+-- Lua's own text of a number has 14 digits.
+local function text(number) return string.format('%.0f', number) end
 local function split(entry) return string.match(entry, '^([^\\n]*)\\n([^\\n]*)\\n(.*)$') end
 local function cost(entry) return #entry + ${ENTRY_OVERHEAD_BYTES} end
 
@@ -26,7 +28,7 @@ local function dropOldest()
   if not entry then return end
   local id = split(entry)
   redis.call('HDEL', logKey, f)
-  if redis.call('HGET', idsKey, id) == tostring(f) then redis.call('HDEL', idsKey, id) end
+  if redis.call('HGET', idsKey, id) == text(f) then redis.call('HDEL', idsKey, id) end
   b = b - cost(entry)
 end
 
@@ -42,14 +44,22 @@ local function erase(messageId)
     local entry = redis.call('HGET', logKey, seq)
     if entry and string.find(entry, messageId, 1, true) then
       local id, except, json = split(entry)
-      local event = cjson.decode(json)
+      -- A text that is no text, such as half a surrogate, stays where it is: enough of the event is known without it.
+      local readable, event = pcall(cjson.decode, json)
+      if not readable then
+        event = {
+          event = string.match(json, '^{"event":"([^"]*)"'), id = id, groupId = string.match(json, '"groupId":"([^"]*)"'), epoch = e, seq = seq,
+          messageId = string.match(json, '"messageId":"([^"]*)"'),
+        }
+      end
       local isMessage = event.event == 'new-message' and id == messageId
       if isMessage or (event.event == 'message-updated' and event.messageId == messageId) then
         local kept = { content = '', deleted = true }
         for _, field in ipairs({ 'event', 'id', 'groupId', 'epoch', 'seq', 'messageId', 'senderId', 'createdAt', 'clientMessageId', 'updatedAt' }) do
           if event[field] ~= cjson.null then kept[field] = event[field] end
         end
-        local erased = id .. '\\n' .. except .. '\\n' .. cjson.encode(kept)
+        kept.seq = nil
+        local erased = id .. '\\n' .. except .. '\\n{"seq":' .. text(seq) .. ',' .. string.sub(cjson.encode(kept), 2)
         redis.call('HSET', logKey, seq, erased)
         b = b - #entry + #erased
       end
@@ -98,7 +108,7 @@ else
 end
 
 h = h + 1
-local json = before .. '"epoch":"' .. e .. '","seq":' .. h .. after
+local json = before .. '"epoch":"' .. e .. '","seq":' .. text(h) .. after
 local entry = id .. '\\n' .. except .. '\\n' .. json
 redis.call('HSET', logKey, h, entry)
 redis.call('HSET', idsKey, id, h)
@@ -143,8 +153,8 @@ for seq = f + 1, h do
   local entry = redis.call('HGET', logKey, seq)
   local _, _, json = split(entry or '\\n\\n')
   if string.find(json, '{"event":"message-deleted"', 1, true) == 1 then
-    local messageId = cjson.decode(json).messageId
-    if type(messageId) == 'string' then erase(messageId) end
+    local messageId = string.match(json, '"messageId":"([^"]*)"')
+    if messageId then erase(messageId) end
   end
 end
 save(ARGV[5], ARGV[6])

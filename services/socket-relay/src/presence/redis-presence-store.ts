@@ -2,12 +2,12 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { brokerUnavailable } from '../cluster/broker.ts';
 import type { NodeLeases } from '../cluster/node-leases.ts';
 import type { RedisConnections } from '../cluster/redis.ts';
-import type { ShardChannels } from '../cluster/shard-channels.ts';
 import { groupKey } from '../group-log/redis-group-log.ts';
 import type { PresenceStore } from './presence-store.ts';
 
 /** What changes within this time goes to Redis at once, in milliseconds. */
 const FLUSH_MS = 50;
+const RETRY_MS = 1_000;
 const TTL_SECONDS = 24 * 3_600;
 /** The keys of groups in which nothing changes are kept alive so often. */
 const REFRESH_MS = 6 * 3_600_000;
@@ -23,10 +23,9 @@ export function createRedisPresenceStore(deps: {
   redis: RedisConnections;
   node: string;
   leases: NodeLeases;
-  channels: ShardChannels;
   log: Logger;
 }): PresenceStore {
-  const { redis, node, leases, channels, log } = deps;
+  const { redis, node, leases, log } = deps;
   const own = new Map<string, Map<string, number>>();
   const listeners: ((groupId: string) => void)[] = [];
   const warn = warnOnceEvery(60_000);
@@ -39,37 +38,45 @@ export function createRedisPresenceStore(deps: {
   const keyOf = (groupId: string): string => `${groupKey(groupId)}:presence`;
   const fieldOf = (userId: string): string => `${node}\n${userId}`;
 
-  function plan(groupId: string, userId: string): void {
+  function plan(groupId: string, userId: string, delayMs = FLUSH_MS): void {
     waiting.set(groupId, (waiting.get(groupId) ?? new Set()).add(userId));
-    if (!stopped) timer ??= setTimeout(() => void flush(), FLUSH_MS);
+    if (!stopped) timer ??= setTimeout(() => void flush(), delayMs);
   }
 
+  /** In one go, so that what is written later is later. */
   async function write(groupId: string, userIds: ReadonlySet<string>): Promise<void> {
     const key = keyOf(groupId);
     const here = own.get(groupId);
     const present = [...userIds].filter((userId) => here?.has(userId));
     const gone = [...userIds].filter((userId) => !here?.has(userId));
-    const commands = redis.commands;
+    const pipeline = redis.commands.pipeline();
     if (present.length > 0) {
-      await commands.hset(key, ...present.flatMap((userId) => [fieldOf(userId), String(here?.get(userId))]));
-      await commands.expire(key, TTL_SECONDS);
+      pipeline.hset(key, ...present.flatMap((userId) => [fieldOf(userId), String(here?.get(userId))]));
+      pipeline.expire(key, TTL_SECONDS);
     }
-    if (gone.length > 0) await commands.hdel(key, ...gone.map(fieldOf));
-    await channels.publish(groupKey(groupId), `${node}\n${PRESENCE_CHANGED}`);
+    if (gone.length > 0) pipeline.hdel(key, ...gone.map(fieldOf));
+    pipeline.spublish(groupKey(groupId), `${node}\n${PRESENCE_CHANGED}`);
+    const results = (await pipeline.exec()) ?? [];
+    const failed = results.find(([error]) => error);
+    if (failed) throw failed[0];
   }
 
-  /** What cannot be written is written when Redis is back: see `writeAll`. */
   async function flush(): Promise<void> {
     timer = undefined;
     const batch = waiting;
     waiting = new Map();
-    const outcomes = await Promise.allSettled([...batch].map(async ([groupId, userIds]) => write(groupId, userIds)));
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failed) {
-      warn('write', (suppressed) =>
-        log.warn({ err: failed.reason, suppressed }, 'unable to tell other relays who is here'),
-      );
-    }
+    await Promise.all(
+      [...batch].map(async ([groupId, userIds]) => {
+        try {
+          await write(groupId, userIds);
+        } catch (error) {
+          warn('write', (suppressed) => {
+            log.warn({ err: error, suppressed }, 'unable to tell other relays who is here; will try again');
+          });
+          for (const userId of userIds) plan(groupId, userId, RETRY_MS);
+        }
+      }),
+    );
   }
 
   /** After an outage Redis may know nothing, or what was true before it. */

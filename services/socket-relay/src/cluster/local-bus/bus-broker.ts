@@ -73,6 +73,8 @@ async function startBusChangeLog(primary: Endpoint, options: ChangeLogOptions): 
   return {
     append: async (change) => ask('store a change of members', async () => primary.ask('append-change', change)),
     reached: async (id) => outcomes.reached(id),
+    // Changes and renewals come over one channel, in order: what came before the renewal is in the chain.
+    caughtUp: async () => carrying,
     stop: async () => carrying,
   };
 }

@@ -134,13 +134,19 @@ export function createBus(options: { groupLog: GroupLog; memoryMs: number; log: 
     }
   }
 
-  function renew(member: Member, ms: number, hasMonitors: boolean): { nodes: string[]; monitors: number } {
+  function renew(
+    member: Member,
+    ms: number,
+    hasMonitors: boolean,
+  ): { nodes: string[]; monitors: number; wasKnown: boolean } {
     member.hasLease = ms > 0;
     member.hasMonitors = ms > 0 && hasMonitors;
     const holders = [...members].filter(({ hasLease }) => hasLease);
     return {
       nodes: holders.map(({ node }) => node),
       monitors: holders.filter(({ hasMonitors: watches }) => watches).length,
+      // What this process knows, it knows for as long as it lives.
+      wasKnown: true,
     };
   }
 

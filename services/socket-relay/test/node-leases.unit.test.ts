@@ -1,0 +1,68 @@
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { type NodeLeases, type RenewLease, startNodeLeases } from '../src/cluster/node-leases.ts';
+
+const LEASE_MS = 10_000;
+
+describe('the lease of a node', () => {
+  let leases: NodeLeases;
+  const changes: boolean[] = [];
+  let answer: Awaited<ReturnType<RenewLease>> | undefined;
+
+  beforeEach(async () => {
+    vi.useFakeTimers();
+    changes.length = 0;
+    answer = { nodes: ['n', 'other'], monitors: 0, wasKnown: true };
+    leases = await startNodeLeases({
+      renewLease: async () => answer ?? Promise.reject(new Error('away')),
+      node: 'n',
+      leaseMs: LEASE_MS,
+      hasMonitors: () => false,
+      log: pino({ level: 'silent' }),
+    });
+    leases.onChange((held) => changes.push(held));
+  });
+  afterEach(async () => {
+    await leases.stop();
+    vi.restoreAllMocks();
+    vi.useRealTimers();
+  });
+
+  test('is held while it is renewed, and lost before the others stop counting on it', async () => {
+    await vi.advanceTimersByTimeAsync(5 * LEASE_MS + 300);
+    expect([leases.held(), changes]).toEqual([true, []]);
+    // Renewed in the middle of an interval, as any request among relays does.
+    await leases.nodes();
+    answer = undefined;
+    await vi.advanceTimersByTimeAsync(LEASE_MS * 0.9 - 5);
+    expect([leases.held(), changes]).toEqual([true, []]);
+    await vi.advanceTimersByTimeAsync(10);
+    expect([leases.held(), changes]).toEqual([false, [false]]);
+  });
+
+  test('of one that stood still is lost although it can be renewed, and held again only after the work that has to be done', async () => {
+    let done: () => void = () => undefined;
+    leases.beforeTrust(async () => new Promise((resolve) => (done = resolve)));
+    const now = performance.now();
+    vi.spyOn(performance, 'now').mockImplementation(() => now + 2 * LEASE_MS);
+    expect(leases.held()).toBe(false);
+    await leases.nodes();
+    expect([leases.held(), changes]).toEqual([false, [false]]);
+    await vi.advanceTimersByTimeAsync(LEASE_MS / 5);
+    expect([leases.held(), changes]).toEqual([false, [false]]);
+    done();
+    await vi.advanceTimersByTimeAsync(0);
+    expect([leases.held(), changes]).toEqual([true, [false, true]]);
+  });
+
+  test('counts on nodes that a list without its memory does not name, for as long as they may have one', async () => {
+    await vi.advanceTimersByTimeAsync(LEASE_MS / 5);
+    answer = { nodes: ['n'], monitors: 0, wasKnown: false };
+    expect((await leases.nodes()).toSorted()).toEqual(['n', 'other']);
+    answer = { nodes: ['n'], monitors: 0, wasKnown: true };
+    await vi.advanceTimersByTimeAsync(LEASE_MS / 2);
+    expect((await leases.nodes()).toSorted()).toEqual(['n', 'other']);
+    await vi.advanceTimersByTimeAsync(LEASE_MS);
+    expect(await leases.nodes()).toEqual(['n']);
+  });
+});
