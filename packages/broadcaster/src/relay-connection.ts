@@ -24,6 +24,8 @@ interface PendingCall {
 }
 
 const RECONNECT_MIN_MS = 100;
+/** A relay may die between taking a connection and saying a word on it; Socket.IO would wait 20 s. */
+const CONNECT_TIMEOUT_MS = 3_000;
 const RECONNECT_MAX_MS = 2_000;
 /** WebSocket's close code for a message that is larger than the other side takes. */
 const MESSAGE_TOO_BIG = 1009;
@@ -62,6 +64,7 @@ export function createRelayConnection(options: {
     forceNew: true,
     reconnectionDelay: RECONNECT_MIN_MS,
     reconnectionDelayMax: RECONNECT_MAX_MS,
+    timeout: CONNECT_TIMEOUT_MS,
     auth: (give) => {
       Promise.resolve()
         .then(options.getToken)
