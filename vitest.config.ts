@@ -36,6 +36,25 @@ export default defineConfig({
         ssr: { resolve: { conditions } },
         test: {
           ...shared,
+          // What clients see is the same without the relay's own fan-out.
+          name: 'stock',
+          include: [
+            'services/socket-relay/test/{broadcast,membership,old-clients,recovery,slow-consumers}.int.test.ts',
+          ],
+          env: { FANOUT: 'stock' },
+          pool: 'forks',
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        resolve: { conditions },
+        ssr: { resolve: { conditions } },
+        test: {
+          ...shared,
           name: 'browser',
           include: ['e2e/**/*.browser.test.ts'],
           pool: 'forks',

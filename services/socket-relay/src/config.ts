@@ -33,6 +33,8 @@ export interface RelayConfig {
   maxPayloadBytes: number;
   /** What one connection may have waiting; see `connections/slow-consumers.ts`. */
   maxBufferedBytes: number;
+  /** How events are written to connections: gathered per turn of the event loop, or as Socket.IO itself does. */
+  fanOut: 'gathered' | 'stock';
   maxGroupsPerConnection: number;
   maxConnectionsPerUser: number;
   clientEventsPerSecond: number;
@@ -93,6 +95,7 @@ export function readRelayConfig(source: Readonly<Record<string, string | undefin
     },
     maxPayloadBytes: env.integer('MAX_PAYLOAD_BYTES', 65_536, { min: 256, max: 16 * 1024 * 1024 }),
     maxBufferedBytes: env.integer('MAX_BUFFERED_BYTES', 1_048_576, { min: 16_384, max: 1024 * 1024 * 1024 }),
+    fanOut: env.oneOf('FANOUT', 'gathered', ['gathered', 'stock'] as const),
     maxGroupsPerConnection: env.integer('MAX_GROUPS_PER_CONNECTION', 2_000, { min: 1, max: 100_000 }),
     maxConnectionsPerUser: env.integer('MAX_CONNECTIONS_PER_USER', 1_000, { min: 1, max: 1_000_000 }),
     clientEventsPerSecond: env.integer('CLIENT_EVENTS_PER_SECOND', 50, { min: 1, max: 100_000 }),

@@ -32,9 +32,11 @@ import { createSlowConsumers } from './connections/slow-consumers.ts';
 import { createUndecidedClaims } from './connections/undecided-claims.ts';
 import { createUserHandlers } from './connections/user-events.ts';
 import { welcomeConnections } from './connections/welcome.ts';
+import { createGatheringSender } from './fan-out/gathering-sender.ts';
 import { createLocalFeed } from './fan-out/group-feed.ts';
 import { startGroupHeads } from './fan-out/group-heads.ts';
-import { createSocketIoFanOut } from './fan-out/socket-io-fan-out.ts';
+import { createLocalFanOut } from './fan-out/local-fan-out.ts';
+import { createStockSender } from './fan-out/sender.ts';
 import { createMemoryGroupLog } from './group-log/memory-group-log.ts';
 import { createInternalApp } from './internal-http/internal-app.ts';
 import { createReadiness } from './internal-http/readiness.ts';
@@ -156,7 +158,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const membership = createMembership({ api, removals, log });
   const connections = createConnectionIndex(io);
   const monitor = createMonitorFeed(io, node);
-  const fanOut = createSocketIoFanOut(io);
+  const sender = config.fanOut === 'stock' ? createStockSender(io) : createGatheringSender(io, metrics);
+  const fanOut = createLocalFanOut(io, sender);
   const broker = await openBroker();
   const cluster =
     broker &&

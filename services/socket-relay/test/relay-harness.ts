@@ -28,7 +28,14 @@ export interface RelayUnderTest extends Relay {
 export async function startRelayUnderTest(env: Readonly<Record<string, string>> = {}): Promise<RelayUnderTest> {
   const logged: RelayUnderTest['logged'] = [];
   const log = pino({ level: 'debug' }, { write: (line: string) => void logged.push(JSON.parse(line)) });
-  const defaults = { RELAY_PORT: '0', RELAY_INTERNAL_PORT: '0', API_URL: '', SHUTDOWN_DRAIN_SECONDS: '0' };
+  const defaults = {
+    RELAY_PORT: '0',
+    RELAY_INTERNAL_PORT: '0',
+    API_URL: '',
+    SHUTDOWN_DRAIN_SECONDS: '0',
+    // The project "stock" runs what clients see a second time, on the other path.
+    FANOUT: process.env['FANOUT'] ?? 'gathered',
+  };
   const relay = await startRelay(readRelayConfig({ ...TEST_SECRETS, ...defaults, ...env }), log);
   const url = `http://127.0.0.1:${relay.port}`;
   const sockets: Socket[] = [];

@@ -1,6 +1,7 @@
 import { generationOf, groupRoom, type Position, userRoom } from '@groupcast/shared';
 import type { RelayServer } from '../relay-server.ts';
 import type { DeliveryExceptions, FanOut, OutgoingEvent } from './fan-out.ts';
+import type { Sender } from './sender.ts';
 
 interface GroupCursor {
   position: Position | null;
@@ -10,8 +11,12 @@ interface GroupCursor {
   holds: number;
 }
 
-/** Fan-out through Socket.IO's own adapter: one encode per event, one write per member. */
-export function createSocketIoFanOut(io: RelayServer, now: () => number = () => performance.now()): FanOut {
+/** What goes by in each group, and who is in it, by Socket.IO's own rooms. */
+export function createLocalFanOut(
+  io: RelayServer,
+  sender: Sender,
+  now: () => number = () => performance.now(),
+): FanOut {
   const { adapter, sockets } = io.of('/');
   /** Only groups with local members, or members on their way in, have one. */
   const cursors = new Map<string, GroupCursor>();
@@ -58,19 +63,17 @@ export function createSocketIoFanOut(io: RelayServer, now: () => number = () => 
     const room = adapter.rooms.get(name);
     if (!advance(groupId, event.position) || !room) return 0;
     const excepted = exceptedMembers(room, except);
-    const target = excepted.length > 0 ? io.to(name).except(excepted) : io.to(name);
-    // The publisher chose the name; the map's types know only the relay's own events.
-    target.emit(event.event, event.payload as never);
-    if (event.position) {
-      for (const id of excepted) sockets.get(id)?.emit('group-head', { groupId, ...event.position, skipId: event.id });
-    }
+    const { event: eventName, payload, position, id } = event;
+    const instead = position && { name: 'group-head', payload: { groupId, ...position, skipId: id } };
+    const exceptions = excepted.length > 0 ? { socketIds: excepted, instead: instead ?? undefined } : undefined;
+    sender.send(name, { name: eventName, payload }, exceptions);
     return room.size - excepted.length;
   }
 
   return {
     deliver,
     announceHead(head) {
-      io.to(groupRoom(head.groupId)).emit('group-head', head);
+      sender.send(groupRoom(head.groupId), { name: 'group-head', payload: head });
     },
     memberCount(groupId, except = {}) {
       const room = adapter.rooms.get(groupRoom(groupId));

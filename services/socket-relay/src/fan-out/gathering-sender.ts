@@ -1,0 +1,140 @@
+import { Counter } from 'prom-client';
+import type { RelayMetrics } from '../metrics.ts';
+import type { RelayServer, RelaySocket } from '../relay-server.ts';
+import { type EncodedEvent, encodeEvent } from './encoded-event.ts';
+import { Outlet, type Payment } from './outlet.ts';
+import type { Exceptions, Sender } from './sender.ts';
+import { type Audience, divide, type Sending } from './turn.ts';
+
+/** Connections are paid for so long before everything else that waits in the process has its turn, in milliseconds. */
+const SLICE_MS = 8;
+/** So many of one sweep, then the next sweep's: a small group does not wait for a large one. */
+const STEP = 32;
+
+interface Sweep {
+  outlets: readonly Outlet[];
+  next: number;
+}
+
+/**
+ * One encode per event, one frame, and one write per connection and turn of the event loop, however many events came for it
+ * and from however many groups.
+ *
+ * `send` only notes who gets what. When the turn has ended the notes are divided into what each connection is owed, and a sweep
+ * pays one after the other. Whatever else is written to a connection first has it paid, so nothing is ever overtaken. What comes
+ * while a sweep is under way is added to what is owed: the busier the relay, the more goes out with one write.
+ */
+export function createGatheringSender(
+  io: RelayServer,
+  metrics: RelayMetrics,
+  now: () => number = () => performance.now(),
+): Sender {
+  const { adapter, sockets } = io.of('/');
+  const outlets = new WeakMap<RelaySocket, Outlet>();
+  const audiences = new Map<string, Audience>();
+  let turn: Sending[] = [];
+  let sweeps: Sweep[] = [];
+  /** Whose step is next. */
+  let at = 0;
+  let sweeping: NodeJS.Immediate | undefined;
+  const paid: Record<Payment, number> = { direct: 0, stock: 0, gone: 0 };
+
+  const changed = (room: string): void => void audiences.delete(room);
+  adapter.on('join-room', changed);
+  adapter.on('leave-room', changed);
+
+  function outletOf(socket: RelaySocket): Outlet {
+    const known = outlets.get(socket);
+    if (known) return known;
+    const outlet = new Outlet(socket);
+    outlets.set(socket, outlet);
+    // Before each packet that Socket.IO or the engine itself writes.
+    socket.conn.on('packetCreate', () => {
+      endTurn();
+      if (outlet.owed) pay(outlet);
+    });
+    return outlet;
+  }
+
+  function audienceOf(room: string): Audience {
+    const known = audiences.get(room);
+    if (known) return known;
+    const audience: Outlet[] = [];
+    for (const id of adapter.rooms.get(room) ?? []) {
+      const socket = sockets.get(id);
+      if (socket) audience.push(outletOf(socket));
+    }
+    audiences.set(room, audience);
+    return audience;
+  }
+
+  function pay(outlet: Outlet): void {
+    paid[outlet.pay()] += 1;
+  }
+
+  function endTurn(): void {
+    if (turn.length === 0) return;
+    const ended = turn;
+    turn = [];
+    for (const indebted of divide(ended)) sweeps.push({ outlets: indebted, next: 0 });
+  }
+
+  function step(sweep: Sweep): void {
+    const end = Math.min(sweep.next + STEP, sweep.outlets.length);
+    for (; sweep.next < end; sweep.next += 1) {
+      const outlet = sweep.outlets[sweep.next];
+      if (outlet?.owed) pay(outlet);
+    }
+  }
+
+  function sweepOn(): void {
+    sweeping = undefined;
+    endTurn();
+    const until = now() + SLICE_MS;
+    do {
+      const sweep = sweeps[at];
+      if (sweep) {
+        step(sweep);
+        at += 1;
+      } else {
+        sweeps = sweeps.filter(({ outlets: all, next }) => next < all.length);
+        at = 0;
+      }
+    } while (sweeps.length > 0 && now() < until);
+    if (sweeps.length > 0) sweepSoon();
+  }
+
+  function sweepSoon(): void {
+    sweeping ??= setImmediate(sweepOn);
+  }
+
+  const writes = new Counter({
+    name: 'groupcast_relay_fan_out_writes_total',
+    help: 'Writes to connections: direct to the socket, or by the stock path; gone: the connection went first',
+    labelNames: ['path'],
+    registers: [metrics.registry],
+    collect() {
+      writes.reset();
+      for (const [path, count] of Object.entries(paid)) writes.inc({ path }, count);
+    },
+  });
+
+  function replacements({ socketIds, instead }: Exceptions): Map<Outlet, EncodedEvent | undefined> {
+    const encoded = instead && encodeEvent(instead);
+    const replaced = new Map<Outlet, EncodedEvent | undefined>();
+    for (const id of socketIds) {
+      const socket = sockets.get(id);
+      if (socket) replaced.set(outletOf(socket), encoded);
+    }
+    return replaced;
+  }
+
+  return {
+    send(room, event, exceptions) {
+      const audience = audienceOf(room);
+      if (audience.length === 0) return;
+      turn.push({ event: encodeEvent(event), audience, instead: exceptions && replacements(exceptions) });
+      sweepSoon();
+    },
+  };
+}

@@ -1,0 +1,127 @@
+import type { Writable } from 'node:stream';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import * as ws from 'ws';
+import { type EncodedEvent, encodeEvent, textFrame } from '../src/fan-out/encoded-event.ts';
+import { Outlet } from '../src/fan-out/outlet.ts';
+import { Parcel } from '../src/fan-out/parcel.ts';
+import { type Audience, divide, type Sending } from '../src/fan-out/turn.ts';
+import type { RelaySocket } from '../src/relay-server.ts';
+
+/** Public, but not in its types. */
+const { Receiver } = ws as unknown as { Receiver: new (options: { isServer: boolean }) => Writable };
+
+/** What a WebSocket peer makes of the bytes. */
+async function read(bytes: Buffer): Promise<string[]> {
+  const texts: string[] = [];
+  const receiver = new Receiver({ isServer: false });
+  receiver.on('message', (data: Buffer) => texts.push(data.toString()));
+  await new Promise<void>((resolve, reject) => {
+    receiver.once('error', reject);
+    receiver.end(bytes, () => resolve());
+  });
+  return texts;
+}
+
+function eventOf(n: number, bytes = 0): EncodedEvent {
+  return encodeEvent({ name: 'event', payload: { n, text: 'x'.repeat(bytes) } });
+}
+
+const numbers = (parcel: Parcel | undefined): number[] =>
+  (parcel?.events ?? []).map(({ payload }) => (payload as { n: number }).n);
+
+describe('frames', () => {
+  test.each([0, 1, 125, 126, 127, 65_535, 65_536, 200_000])('of %i bytes are what a peer reads', async (length) => {
+    const text = 'ä'.repeat(Math.floor(length / 2)) + 'x'.repeat(length % 2);
+    expect(Buffer.byteLength(text)).toBe(length);
+    expect(await read(textFrame(text))).toEqual([text]);
+  });
+
+  test('of a parcel are all there, in order, however large they are', async () => {
+    const sizes = fc.array(fc.oneof(fc.nat(300), fc.constantFrom(65_000, 65_536, 100_000)), {
+      minLength: 1,
+      maxLength: 12,
+    });
+    await fc.assert(
+      fc.asyncProperty(sizes, async (lengths) => {
+        const events = lengths.map((length, n) => eventOf(n, length));
+        const { buffers } = new Parcel(events);
+        expect(await read(Buffer.concat(buffers))).toEqual(events.map(({ packets }) => `4${String(packets[0])}`));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('of many small events are one buffer, and there are none where an event has attachments', () => {
+    const small = Array.from({ length: 100 }, (_, n) => eventOf(n));
+    expect(new Parcel(small).buffers).toHaveLength(1);
+    const attachment = encodeEvent({ name: 'event', payload: { blob: Buffer.from('x') } });
+    expect(new Parcel([...small, attachment]).isFramed).toBe(false);
+  });
+});
+
+describe('a turn', () => {
+  /** Room by room who is in it, then what was sent to which room, and who was left out of it. */
+  const script = fc.record({
+    rooms: fc.array(fc.uniqueArray(fc.nat(9)), { minLength: 1, maxLength: 5 }),
+    turns: fc.array(
+      fc.array(
+        fc.record({ room: fc.nat(4), except: fc.uniqueArray(fc.nat(9), { maxLength: 3 }), hasInstead: fc.boolean() }),
+        {
+          maxLength: 8,
+        },
+      ),
+      { maxLength: 3 },
+    ),
+  });
+
+  test('is divided so that everybody is owed what was sent to them, in order, over turns that were not paid', () => {
+    fc.assert(
+      fc.property(script, ({ rooms, turns }) => {
+        const outlets = Array.from({ length: 10 }, () => new Outlet({} as RelaySocket));
+        const audiences: Audience[] = rooms.map((members) => members.flatMap((index) => outlets[index] ?? []));
+        const expected: number[][] = outlets.map(() => []);
+        const queued: Outlet[] = [];
+        let n = 0;
+        for (const sends of turns) {
+          const turn: Sending[] = [];
+          for (const { room, except, hasInstead } of sends) {
+            const audience = audiences[room];
+            if (!audience) continue;
+            n += 2;
+            const replacement = hasInstead ? eventOf(n + 1) : undefined;
+            turn.push({
+              event: eventOf(n),
+              audience,
+              instead: new Map(except.flatMap((index) => (outlets[index] ? [[outlets[index], replacement]] : []))),
+            });
+            for (const member of rooms[room] ?? []) {
+              const got = except.includes(member) ? (replacement ? n + 1 : undefined) : n;
+              if (got !== undefined) expected[member]?.push(got);
+            }
+          }
+          queued.push(...divide(turn).flat());
+        }
+        expect(outlets.map(({ owed }) => numbers(owed))).toEqual(expected);
+        expect(new Set(queued).size).toBe(queued.length);
+        expect(new Set(queued)).toEqual(new Set(outlets.filter(({ owed }) => owed)));
+        expect(outlets.filter(({ share }) => share)).toEqual([]);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('brings the same parcel to all who are owed the same, over several turns', () => {
+    const outlets = Array.from({ length: 4 }, () => new Outlet({} as RelaySocket));
+    const [a, b] = [outlets, outlets.slice(2)];
+    for (let n = 0; n < 3; n += 1) {
+      divide([
+        { event: eventOf(n), audience: a, instead: undefined },
+        { event: eventOf(n + 100), audience: b, instead: undefined },
+      ]);
+    }
+    expect(new Set(outlets.map(({ owed }) => owed)).size).toBe(2);
+    expect(outlets[0]?.owed).toBe(outlets[1]?.owed);
+    expect(numbers(outlets[3]?.owed)).toEqual([0, 100, 1, 101, 2, 102]);
+  });
+});

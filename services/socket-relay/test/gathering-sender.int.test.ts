@@ -1,0 +1,305 @@
+import { createServer } from 'node:http';
+import type { AddressInfo, Socket as NetSocket } from 'node:net';
+import { until } from '@groupcast/testing';
+import fc from 'fast-check';
+import { Server } from 'socket.io';
+import { io as connect, type Socket } from 'socket.io-client';
+import { afterEach, describe, expect, test } from 'vitest';
+import { createGatheringSender } from '../src/fan-out/gathering-sender.ts';
+import { createStockSender, type Sender } from '../src/fan-out/sender.ts';
+import { createRelayMetrics } from '../src/metrics.ts';
+import type { RelayServer, RelaySocket } from '../src/relay-server.ts';
+
+const ROOMS = ['a', 'b', 'c'] as const;
+const TRANSPORTS = [['websocket'], ['polling'], ['polling', 'websocket'], ['websocket']];
+
+type Make = (io: RelayServer) => Sender;
+const SENDERS: Readonly<Record<'stock' | 'gathered', Make>> = {
+  stock: createStockSender,
+  gathered: (io) => createGatheringSender(io, createRelayMetrics()),
+};
+
+/** What a client got, by the numbers of the emits; negative where it got something in the place of an event. */
+interface Client {
+  got: number[];
+  /** How often a listener for outgoing events of its socket was called. */
+  overheard: number;
+  here: RelaySocket;
+  there: Socket;
+}
+
+interface Bench {
+  sender: Sender;
+  io: RelayServer;
+  clients: Client[];
+}
+
+const closing: (() => Promise<void>)[] = [];
+async function closeAll(): Promise<void> {
+  for (const close of closing.splice(0)) await close();
+}
+afterEach(closeAll);
+
+async function startBench(make: Make, transports: readonly (readonly string[])[]): Promise<Bench> {
+  const http = createServer();
+  const io: RelayServer = new Server(http);
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+  const theirs: Socket[] = [];
+  closing.push(async () => {
+    for (const socket of theirs) socket.disconnect();
+    await io.close();
+  });
+  const sender = make(io);
+  const clients = await Promise.all(
+    transports.map(async (kinds) => {
+      const there = connect(url, { transports: [...kinds], forceNew: true, reconnection: false });
+      theirs.push(there);
+      const got: number[] = [];
+      there.onAny((name: string, { n }: { n: number }) => got.push(name === 'instead' ? -n : n));
+      const here = await new Promise<RelaySocket>((resolve) => {
+        there.on('connect', () => resolve(io.of('/').sockets.get(there.id ?? '') as RelaySocket));
+      });
+      return { got, overheard: 0, here, there };
+    }),
+  );
+  return { sender, io, clients };
+}
+
+const client = fc.nat({ max: 5 });
+const room = fc.constantFrom(...ROOMS);
+const action = fc.oneof(
+  {
+    weight: 10,
+    arbitrary: fc.record({
+      kind: fc.constant('send' as const),
+      room,
+      except: fc.option(client),
+      bytes: fc.constantFrom(10, 200, 70_000),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('attachment' as const), room }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom('emit' as const, 'volatile' as const), client }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('join' as const, 'leave' as const), client, room }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('busy' as const, 'idle' as const), client }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('overhear' as const), client }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('disconnect' as const, 'cut' as const), client }) },
+);
+type Action = typeof action extends fc.Arbitrary<infer T> ? T : never;
+
+/** The TCP socket of a connection that has one. */
+function wireOf({ here }: Client): NetSocket | undefined {
+  const transport = here.conn.transport as unknown as { socket?: { _socket: NetSocket | null } };
+  return transport.socket?._socket ?? undefined;
+}
+
+/** What each client must get, in order, by whoever was where when something was sent. */
+class Model {
+  readonly expected: number[][];
+  readonly listeners: number[];
+  readonly overheard: number[];
+  readonly gone = new Set<number>();
+  private readonly rooms = new Map<string, Set<number>>(ROOMS.map((name) => [name, new Set()]));
+
+  constructor(count: number) {
+    this.expected = Array.from({ length: count }, () => []);
+    this.listeners = Array.from({ length: count }, () => 0);
+    this.overheard = [...this.listeners];
+  }
+
+  join(index: number, name: string): void {
+    if (!this.gone.has(index)) this.rooms.get(name)?.add(index);
+  }
+
+  leave(index: number, name: string): void {
+    this.rooms.get(name)?.delete(index);
+  }
+
+  lose(index: number): void {
+    this.gone.add(index);
+    for (const members of this.rooms.values()) members.delete(index);
+  }
+
+  sent(name: string, n: number, except: number | null): void {
+    for (const index of this.rooms.get(name) ?? []) this.emitted(index, index === except ? -n : n);
+  }
+
+  emitted(index: number, n: number): void {
+    if (this.gone.has(index)) return;
+    this.expected[index]?.push(n);
+    this.noticed(index);
+  }
+
+  noticed(index: number): void {
+    this.overheard[index] = (this.overheard[index] ?? 0) + (this.listeners[index] ?? 0);
+  }
+}
+
+function run({ sender, clients }: Bench, model: Model, act: Action, n: number): void {
+  const who = 'client' in act ? clients[act.client] : undefined;
+  switch (act.kind) {
+    case 'send': {
+      const payload = { n, text: 'x'.repeat(act.bytes) };
+      const excepted = act.except === null ? undefined : clients[act.except];
+      const inRoom = excepted?.here.rooms.has(act.room);
+      sender.send(
+        act.room,
+        { name: 'event', payload },
+        excepted && inRoom
+          ? { socketIds: [excepted.here.id], instead: { name: 'instead', payload: { n } } }
+          : undefined,
+      );
+      return model.sent(act.room, n, act.except);
+    }
+    case 'attachment':
+      sender.send(act.room, { name: 'event', payload: { n, blob: Buffer.from('binary') } });
+      return model.sent(act.room, n, null);
+    case 'emit':
+      who?.here.emit('event' as never, { n } as never);
+      return model.emitted(act.client, n);
+    case 'volatile':
+      // Whether it arrives is nobody's promise; where it arrives is.
+      who?.here.volatile.emit('event' as never, { n } as never);
+      return model.noticed(act.client);
+    case 'join':
+      if (!model.gone.has(act.client)) void who?.here.join(act.room);
+      return model.join(act.client, act.room);
+    case 'leave':
+      void who?.here.leave(act.room);
+      return model.leave(act.client, act.room);
+    case 'busy':
+      return who && wireOf(who)?.cork();
+    case 'idle':
+      return who && wireOf(who)?.uncork();
+    case 'overhear':
+      who?.here.onAnyOutgoing(() => {
+        who.overheard += 1;
+      });
+      model.listeners[act.client] = (model.listeners[act.client] ?? 0) + 1;
+      return;
+    case 'disconnect':
+      who?.here.disconnect(true);
+      return model.lose(act.client);
+    case 'cut': {
+      // The other side notices in a later turn; for the model it is gone when this one has.
+      who?.here.conn.close(true);
+      return model.lose(act.client);
+    }
+    default: {
+      const unreachable: never = act;
+      return unreachable;
+    }
+  }
+}
+
+async function play(make: Make, turns: readonly (readonly Action[])[]): Promise<void> {
+  try {
+    await playOn(make, turns);
+  } finally {
+    await closeAll();
+  }
+}
+
+async function playOn(make: Make, turns: readonly (readonly Action[])[]): Promise<void> {
+  const bench = await startBench(make, [...TRANSPORTS, ...TRANSPORTS.slice(0, 2)]);
+  const { clients } = bench;
+  const model = new Model(clients.length);
+  for (const index of clients.keys()) {
+    run(bench, model, { kind: 'join', client: index, room: 'a' }, 0);
+    if (index % 2 === 0) run(bench, model, { kind: 'join', client: index, room: 'b' }, 0);
+  }
+  let n = 0;
+  const volatiles = new Set<number>();
+  for (const turn of turns) {
+    for (const [place, act] of turn.entries()) {
+      // Whoever begins to listen in the middle of a turn may hear of what was sent before.
+      if (act.kind === 'overhear' && place > 0) continue;
+      n += 1;
+      if (act.kind === 'volatile') volatiles.add(n);
+      run(bench, model, act, n);
+    }
+    await new Promise(setImmediate);
+  }
+  const last = n + 1;
+  for (const [index, one] of clients.entries()) {
+    const wire = wireOf(one);
+    while (wire && wire.writableCorked > 0) wire.uncork();
+    run(bench, model, { kind: 'emit', client: index }, last);
+  }
+  await until(
+    'the last event is everywhere',
+    () => clients.every(({ got }, index) => model.gone.has(index) || got.at(-1) === last),
+    8_000,
+  );
+  for (const [index, { got, overheard }] of clients.entries()) {
+    const sizes = got.map(Math.abs);
+    expect(sizes, 'in the order of the emits').toEqual(sizes.toSorted((a, b) => a - b));
+    const certain = got.filter((number) => !volatiles.has(number));
+    const expected = model.expected[index] ?? [];
+    expect(certain).toEqual(model.gone.has(index) ? expected.slice(0, certain.length) : expected);
+    if (!model.gone.has(index)) expect(overheard).toBe(model.overheard[index]);
+  }
+}
+
+describe.each(Object.entries(SENDERS))('%s', (_, make) => {
+  test('every client gets what was sent to its rooms, once, in order, whatever else goes on', async () => {
+    const script = fc.array(fc.array(action, { maxLength: 12 }), { maxLength: 12 });
+    await fc.assert(
+      fc.asyncProperty(script, async (turns) => play(make, turns)),
+      {
+        numRuns: Number(process.env['RUNS'] ?? 25),
+        ...(process.env['SEED'] ? { seed: Number(process.env['SEED']) } : {}),
+      },
+    );
+  }, 600_000);
+});
+
+describe('a sweep', () => {
+  /** Connections in the order in which they are written to; every look at the clock finds 4 ms gone. */
+  async function recordWrites(count: number): Promise<Bench & { writes: number[] }> {
+    let clock = 0;
+    const slow: Make = (io) => createGatheringSender(io, createRelayMetrics(), () => (clock += 4));
+    const bench = await startBench(
+      slow,
+      Array.from({ length: count }, () => ['websocket']),
+    );
+    const writes: number[] = [];
+    for (const [index, one] of bench.clients.entries()) {
+      const wire = wireOf(one);
+      const write = wire?.write.bind(wire) as (data: Buffer) => boolean;
+      if (wire) {
+        wire.write = (data: unknown) => {
+          writes.push(index);
+          return write(data as Buffer);
+        };
+      }
+    }
+    return { ...bench, writes };
+  }
+
+  const LARGE = 200;
+
+  test('over a large group lets a small group of the same turn have its share', async () => {
+    const { sender, clients, writes } = await recordWrites(LARGE + 1);
+    clients.forEach(({ here }, index) => void here.join(index < LARGE ? 'large' : 'small'));
+    sender.send('large', { name: 'event', payload: { n: 1 } });
+    sender.send('small', { name: 'event', payload: { n: 2 } });
+    await until('the events are everywhere', () => writes.length === LARGE + 1);
+    expect(writes.indexOf(LARGE)).toBeLessThan(LARGE / 2);
+  });
+
+  test('lets the process do other things, and takes along what comes meanwhile', async () => {
+    const { sender, clients, writes } = await recordWrites(LARGE);
+    for (const { here } of clients) void here.join('large');
+    sender.send('large', { name: 'event', payload: { n: 1 } });
+    await new Promise(setImmediate);
+    await new Promise(setImmediate);
+    const before = writes.length;
+    expect(before).toBeLessThan(LARGE / 2);
+    sender.send('large', { name: 'event', payload: { n: 2 } });
+    await until('the events are everywhere', () => clients.every(({ got }) => got.length === 2));
+    expect(clients.map(({ got }) => got)).toEqual(clients.map(() => [1, 2]));
+    // Only those who had the first event already were written to once more.
+    expect(writes.length).toBeLessThan(LARGE + 2 * before);
+  });
+});
