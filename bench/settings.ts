@@ -1,3 +1,5 @@
+import type { MemoryOptions } from './memory.ts';
+
 /** What the two sizes of a run differ in. */
 export interface Settings {
   repetitions: number;
@@ -6,6 +8,8 @@ export interface Settings {
   warmUpMs: number;
   fanOut: readonly Scenario[];
   fanOutWithRedis: readonly Scenario[];
+  latencyMs: number;
+  memory: MemoryOptions;
 }
 
 /** Rooms of one size, and what is sent to them. */
@@ -37,6 +41,8 @@ export const FULL: Settings = {
   warmUpMs: 1_000,
   fanOut: [100, 1_000, 5_000].map((members) => ({ members, loads: ALL })),
   fanOutWithRedis: [100, 1_000, 5_000].map((members) => ({ members, loads: [SINGLE_SMALL, BURST_SMALL] })),
+  latencyMs: 10_000,
+  memory: { connections: [1_000, 10_000], repetitions: 5, settleMs: [10_000, 30_000] },
 };
 
 export const QUICK: Settings = {
@@ -48,6 +54,9 @@ export const QUICK: Settings = {
     { members: 1_000, loads: [SINGLE_SMALL, BURST_SMALL] },
   ],
   fanOutWithRedis: [{ members: 1_000, loads: [BURST_SMALL] }],
+  latencyMs: 2_000,
+  // One is no median, but two servers take their time to settle.
+  memory: { connections: [1_000], repetitions: 1, settleMs: [3_000, 6_000] },
 };
 
 /** Only what was asked for; a size of room or a load that no scenario has is added to none. */
@@ -72,6 +81,7 @@ export function narrow(
   return {
     ...settings,
     repetitions: only.repetitions ?? settings.repetitions,
+    memory: { ...settings.memory, repetitions: only.repetitions ?? settings.memory.repetitions },
     fanOut: pick(settings.fanOut),
     fanOutWithRedis: pick(settings.fanOutWithRedis),
   };

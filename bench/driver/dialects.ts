@@ -16,9 +16,9 @@ export interface Dialect {
   path: string;
   subprotocol?: string;
   /** What a connection proves itself with; built before it connects. */
-  auth(role: Role, name: string): Promise<string>;
+  auth(role: Role, name: string, room: string): Promise<string>;
   /** Said first, once the upgrade is done. */
-  greet?(role: Role, auth: string): string;
+  greet?(role: Role, room: string): string;
   /** Is this one of the messages that are counted? Asked for every frame. */
   isMessage(bytes: Buffer, start: number, end: number): boolean;
   /** Anything else that came, as text. */
@@ -65,8 +65,8 @@ function socketIo(options: {
 }
 
 const groupcast = socketIo({
-  async auth(role, name) {
-    if (role === 'member') return JSON.stringify({ token: await tokenFor(name, [ROOM]) });
+  async auth(role, name, room) {
+    if (role === 'member') return JSON.stringify({ token: await tokenFor(name, [room]) });
     const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
     const token = await signServiceToken({
       secret,
@@ -86,9 +86,9 @@ const groupcast = socketIo({
 
 /** A stock server of ours: `auth.room` is joined, `publish` goes to a room. */
 const stock = socketIo({
-  async auth(role, name) {
+  async auth(role, name, room) {
     // The token is for nothing but its length: Groupcast's members bring one too.
-    if (role === 'member') return JSON.stringify({ token: await tokenFor(name, [ROOM]), room: ROOM });
+    if (role === 'member') return JSON.stringify({ token: await tokenFor(name, [room]), room });
     return '{}';
   },
   isReady: (_role, text) => text.startsWith('40'),
@@ -99,7 +99,7 @@ const stock = socketIo({
 const plain: Dialect = {
   path: '/',
   auth: async () => '',
-  greet: (role) => (role === 'member' ? `join ${ROOM}` : `publish ${ROOM}`),
+  greet: (role, room) => (role === 'member' ? `join ${room}` : `publish ${room}`),
   isMessage: isNewMessage,
   onControl: (_role, text) => ({ ready: text === 'ready' }),
   publish: (message) => packet(message),
