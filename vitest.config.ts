@@ -13,7 +13,11 @@ export default defineConfig({
         extends: true,
         resolve: { conditions },
         ssr: { resolve: { conditions } },
-        test: { ...shared, name: 'unit', include: ['{packages,services}/*/test/**/*.unit.test.ts'] },
+        test: {
+          ...shared,
+          name: 'unit',
+          include: ['{packages,services}/*/test/**/*.unit.test.ts', 'bench/test/*.unit.test.ts'],
+        },
       },
       {
         extends: true,

@@ -13,7 +13,7 @@ import { io, type Socket } from 'socket.io-client';
 import { type CountingWire, startCountingWire } from './counting-wire.ts';
 import { cpuMs, pidOf } from './processes.ts';
 
-const STOCK = fileURLToPath(new URL('stock-server.mjs', import.meta.url));
+const STOCK = fileURLToPath(new URL('servers/socket-io.mjs', import.meta.url));
 const MEMBERS = 50;
 const MESSAGES = 4_000;
 /** Messages a second: the bystander's share is what is looked at, not what the others can do. */
@@ -57,7 +57,7 @@ const SETUPS: Readonly<Record<string, Setup>> = {
   'Socket.IO, classic Redis adapter': {
     async start(redisUrl) {
       const port = await freePort();
-      const server = startNode([STOCK, redisUrl, String(port)], {});
+      const server = startNode([STOCK, String(port), 'classic', redisUrl], {});
       await server.wrote('listening');
       return { url: `http://127.0.0.1:${port}`, pid: pidOf(server.child), stop: async () => server.stop() };
     },

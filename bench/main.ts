@@ -1,20 +1,95 @@
+import { parseArgs } from 'node:util';
 import { interest } from './interest.ts';
+import { report } from './report.ts';
 import { rollingRestart } from './rolling-restart.ts';
+import { FULL, narrow, QUICK } from './settings.ts';
 import { stalled } from './stalled.ts';
+import { createSuite, MEASURES } from './suite.ts';
 
-const BENCHMARKS: Readonly<Record<string, () => Promise<void>>> = {
+/** Measurements that print their own tables, and run only when they are named. */
+const STANDALONE: Readonly<Record<string, () => Promise<void>>> = {
   interest,
   'rolling-restart': rollingRestart,
   stalled,
 };
+const NAMES = [...Object.keys(MEASURES), ...Object.keys(STANDALONE)];
+const USAGE = `npm run bench -- [name …] [options]
 
-const names = process.argv.slice(2);
-const unknown = names.filter((name) => !Object.hasOwn(BENCHMARKS, name));
-if (unknown.length > 0) {
-  console.error(`unable to run ${unknown.join(', ')}; there is ${Object.keys(BENCHMARKS).join(', ')}`);
+Without a name: ${Object.keys(MEASURES).join(', ')}. When named: ${Object.keys(STANDALONE).join(', ')}.
+
+  --quick              shorter, fewer, under two minutes
+  --json               every sample as JSON on stdout, instead of the Markdown
+  --repetitions N      of each sample
+  --servers A,B        only these, such as groupcast,stock
+  --members N,N        only rooms of these sizes
+  --bursts N,N         only this many messages at a time: 1, 20
+  --bytes N,N          only messages of this size: 270, 4096
+`;
+
+function fail(why: string): never {
+  console.error(`${why}\n\n${USAGE}`);
   process.exit(2);
 }
-for (const name of names.length > 0 ? names : Object.keys(BENCHMARKS)) {
+
+function readOptions(): ReturnType<typeof parse> {
+  try {
+    return parse();
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function parse() {
+  return parseArgs({
+    allowPositionals: true,
+    options: {
+      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+      repetitions: { type: 'string' },
+      servers: { type: 'string' },
+      members: { type: 'string' },
+      bursts: { type: 'string' },
+      bytes: { type: 'string' },
+    },
+  });
+}
+
+function numbers(option: string | undefined): number[] | undefined {
+  const values = option?.split(',').map(Number);
+  if (values?.some((value) => !Number.isInteger(value) || value < 1)) fail(`"${option}" is no list of whole numbers`);
+  return values;
+}
+
+const { values: options, positionals: names } = readOptions();
+if (options.help) {
+  console.log(USAGE);
+  process.exit();
+}
+const unknown = names.filter((name) => !NAMES.includes(name));
+if (unknown.length > 0) fail(`unable to run ${unknown.join(', ')}; there is ${NAMES.join(', ')}`);
+
+for (const [name, run] of Object.entries(STANDALONE)) {
+  if (!names.includes(name)) continue;
   console.log(`\n## ${name}\n`);
-  await BENCHMARKS[name]?.();
+  await run();
+}
+
+const measures = Object.entries(MEASURES).filter(([name]) => names.length === 0 || names.includes(name));
+if (measures.length > 0) {
+  const suite = createSuite({
+    settings: narrow(options.quick ? QUICK : FULL, {
+      repetitions: numbers(options.repetitions)?.[0],
+      members: numbers(options.members),
+      bursts: numbers(options.bursts),
+      bytes: numbers(options.bytes),
+    }),
+    servers: options.servers?.split(','),
+    progress: (line) => console.error(line),
+  });
+  for (const [name, measure] of measures) {
+    console.error(`${name}:`);
+    await measure(suite);
+  }
+  console.log(options.json ? JSON.stringify(suite.results) : report(suite.results));
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
 /** CPU time of a process so far, user and system together, in milliseconds; to a hundredth of a second. */
 export function cpuMs(pid: number): number {
@@ -10,10 +10,25 @@ export function cpuMs(pid: number): number {
   return ticks * 10;
 }
 
+/** CPU time of a process so far, all threads together, in nanoseconds. Kernels without scheduler statistics know hundredths of a second. */
+export function cpuNs(pid: number): number {
+  const threads = `/proc/${pid}/task`;
+  if (!existsSync(`${threads}/${pid}/schedstat`)) return cpuMs(pid) * 1_000_000;
+  let sum = 0;
+  for (const thread of readdirSync(threads)) {
+    sum += Number(readFileSync(`${threads}/${thread}/schedstat`, 'utf8').split(' ')[0]);
+  }
+  return sum;
+}
+
+/** Resident memory of a process, in bytes. */
+export function rssBytes(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1_024;
+}
+
 /** Resident memory of a process, in MB. */
 export function rssMb(pid: number): number {
-  const kilobytes = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
-  return Math.round(kilobytes / 1_024);
+  return Math.round(rssBytes(pid) / 1_048_576);
 }
 
 /** The process behind a guard that ends it with its parent: the guard replaces itself, so it is the child. */

@@ -1,0 +1,29 @@
+import type { DialectName } from './dialects.ts';
+
+/** What a driver process can be asked. It has one room at a time. */
+export interface DriverCommands {
+  open: { input: { ports: number[]; dialect: DialectName; members: number }; output: object };
+  /** Publishes `burst` messages, the next once every member has the last, for at least `ms`. */
+  flood: { input: { burst: number; bytes: number; ms: number; pids: number[] }; output: FloodResult };
+  /** Publishes one message `perSecond` times a second, whoever still waits for an earlier one. */
+  pace: { input: { perSecond: number; bytes: number; ms: number }; output: { latenciesMs: number[] } };
+  close: { input: object; output: object };
+}
+
+export interface FloodResult {
+  messages: number;
+  wallMs: number;
+  /** CPU time that the processes of `pids` took together, one after the other, and the driver itself. */
+  cpuNs: number[];
+  driverCpuNs: number;
+}
+
+export type CommandName = keyof DriverCommands;
+
+export interface Command {
+  id: number;
+  name: CommandName;
+  input: DriverCommands[CommandName]['input'];
+}
+
+export type Reply = { id: number; output: object } | { id: number; error: string };

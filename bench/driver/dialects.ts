@@ -1,0 +1,110 @@
+import { AUDIENCE } from '@groupcast/shared';
+import { TEST_SECRETS, tokenFor } from '@groupcast/testing';
+import { signServiceToken } from '@groupcast/tokens';
+import { EPOCH, envelope, type Message, packet, ROOM } from './messages.ts';
+
+export type Role = 'member' | 'publisher';
+
+/** What a control message makes of a connection: it says `reply`, and with `ready` it is in its room. */
+export interface Reaction {
+  reply?: string;
+  ready?: boolean;
+}
+
+/** How members and a publisher speak with one kind of server, after the WebSocket upgrade. */
+export interface Dialect {
+  path: string;
+  subprotocol?: string;
+  /** What a connection proves itself with; built before it connects. */
+  auth(role: Role, name: string, room: string): Promise<string>;
+  /** Said first, once the upgrade is done. */
+  greet?(role: Role, room: string): string;
+  /** Is this one of the messages that are counted? Asked for every frame. */
+  isMessage(bytes: Buffer, start: number, end: number): boolean;
+  /** Anything else that came, as text. */
+  onControl(role: Role, text: string, auth: string): Reaction;
+  publish(message: Message, n: number): string;
+  /** One acknowledgement came for each text that was published; false where this is something else, throws where it was refused. */
+  isAcknowledgement(text: string): boolean;
+}
+
+const DIGIT_2 = 0x32;
+const DIGIT_4 = 0x34;
+const LETTER_N = 0x6e;
+
+/** `42["new-message"`: of all events that come here only this one begins with n. */
+function isNewMessage(bytes: Buffer, start: number): boolean {
+  return bytes[start] === DIGIT_4 && bytes[start + 1] === DIGIT_2 && bytes[start + 4] === LETTER_N;
+}
+
+function isSocketIoAcknowledgement(text: string): boolean {
+  if (!text.startsWith('43')) return false;
+  if (!text.includes('"ok":true')) throw new Error(`a publish was refused: ${text}`);
+  return true;
+}
+
+/** Engine.IO and Socket.IO in text, as far as a connection of the default namespace needs them. */
+function socketIo(options: {
+  auth: Dialect['auth'];
+  isReady: (role: Role, text: string) => boolean;
+  publish: Dialect['publish'];
+}): Dialect {
+  return {
+    path: '/socket.io/?EIO=4&transport=websocket',
+    auth: options.auth,
+    isMessage: isNewMessage,
+    onControl(role, text, auth) {
+      if (text === '2') return { reply: '3' };
+      if (text.startsWith('0')) return { reply: `40${auth}` };
+      if (text.startsWith('44')) throw new Error(`a ${role} was refused: ${text}`);
+      return { ready: options.isReady(role, text) };
+    },
+    publish: options.publish,
+    isAcknowledgement: isSocketIoAcknowledgement,
+  };
+}
+
+const groupcast = socketIo({
+  async auth(role, name, room) {
+    if (role === 'member') return JSON.stringify({ token: await tokenFor(name, [room]) });
+    const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
+    const token = await signServiceToken({
+      secret,
+      scopes: ['broadcast'],
+      subject: name,
+      audience: AUDIENCE.relay,
+      ttlSeconds: 600,
+    });
+    return JSON.stringify({ token, type: 'api' });
+  },
+  isReady: (role, text) => text.startsWith(role === 'member' ? '42["joined-groups"' : '40'),
+  publish({ id, seq, fields }, n) {
+    const input = { groupId: ROOM, epoch: EPOCH, seq, id, message: fields };
+    return `42${n}${JSON.stringify(['api-broadcast-message', input])}`;
+  },
+});
+
+/** A stock server of ours: `auth.room` is joined, `publish` goes to a room. */
+const stock = socketIo({
+  async auth(role, name, room) {
+    // The token is for nothing but its length: Groupcast's members bring one too.
+    if (role === 'member') return JSON.stringify({ token: await tokenFor(name, [room]), room });
+    return '{}';
+  },
+  isReady: (_role, text) => text.startsWith('40'),
+  publish: (message, n) => `42${n}${JSON.stringify(['publish', ROOM, envelope(message)])}`,
+});
+
+/** Whoever says `join <room>` is in it; everything else is published to that room as it is, and acknowledged with `ok`. */
+const plain: Dialect = {
+  path: '/',
+  auth: async () => '',
+  greet: (role, room) => (role === 'member' ? `join ${room}` : `publish ${room}`),
+  isMessage: isNewMessage,
+  onControl: (_role, text) => ({ ready: text === 'ready' }),
+  publish: (message) => packet(message),
+  isAcknowledgement: (text) => text === 'ok',
+};
+
+export const DIALECTS = { groupcast, stock, plain } satisfies Readonly<Record<string, Dialect>>;
+export type DialectName = keyof typeof DIALECTS;

@@ -1,0 +1,99 @@
+import { type OnFailure, openConnection, openInTurns } from './connection.ts';
+import { DIALECTS, type Dialect, type DialectName } from './dialects.ts';
+import { seqOf } from './frame-parser.ts';
+import { messageOf, ROOM } from './messages.ts';
+import type { RawWebSocket } from './web-socket.ts';
+
+/** Members of one room, spread over the nodes of a server, and one publisher on the first of them. */
+export interface Room {
+  /** Publishes `count` messages in one write; `onComplete` is called as soon as every member has the last of them. */
+  publish: (count: number, bytes: number, onComplete: (seq: number) => void) => void;
+  /** Resolves once everything published was acknowledged. */
+  settled: () => Promise<void>;
+  close(): void;
+}
+
+/** More messages are never under way at once. */
+const WINDOW = 65_536;
+
+/**
+ * Every delivery is checked: a member takes nothing but the position after its last one, so that a message which all members
+ * have counted is one that each of them has, once, in its place. What is wrong goes to `onFailure`, as does a lost connection.
+ */
+export async function openRoom(options: {
+  ports: readonly number[];
+  dialect: DialectName;
+  members: number;
+  onFailure: OnFailure;
+}): Promise<Room> {
+  const { ports, members, onFailure } = options;
+  const dialect: Dialect = DIALECTS[options.dialect];
+  /** How many members have the message at each position, modulo the window. */
+  const counts = new Uint32Array(WINDOW);
+  const waiting = new Map<number, (seq: number) => void>();
+  const sockets: RawWebSocket[] = [];
+  let head = 0;
+  let acknowledged = 0;
+  let onSettled = (): void => undefined;
+
+  function counted(seq: number): void {
+    const place = seq % WINDOW;
+    const count = (counts[place] ?? 0) + 1;
+    counts[place] = count;
+    if (count < members) return;
+    counts[place] = 0;
+    const onComplete = waiting.get(seq);
+    if (!onComplete) return;
+    waiting.delete(seq);
+    onComplete(seq);
+  }
+
+  async function join(n: number): Promise<void> {
+    const port = ports[n % ports.length] ?? 0;
+    const name = `member-${n}`;
+    let last = 0;
+    const member = await openConnection(
+      { port, dialect, role: 'member', name, room: ROOM, onFailure },
+      (bytes, start, end) => {
+        const seq = seqOf(bytes, start, end);
+        if (seq !== last + 1) onFailure(new Error(`${name} received ${seq} after ${last} of ${ROOM}`));
+        last = seq;
+        counted(seq);
+      },
+    );
+    sockets.push(member);
+  }
+
+  const publisher = await openConnection(
+    { port: ports[0] ?? 0, dialect, role: 'publisher', name: 'publisher', room: ROOM, onFailure },
+    () => onFailure(new Error('the publisher received a message')),
+    (text) => {
+      if (!dialect.isAcknowledgement(text)) return;
+      acknowledged += 1;
+      if (acknowledged === head) onSettled();
+    },
+  );
+  sockets.push(publisher);
+  await openInTurns(members, join);
+
+  return {
+    publish(count, bytes, onComplete) {
+      const texts: string[] = [];
+      for (let n = 0; n < count; n += 1) {
+        head += 1;
+        texts.push(dialect.publish(messageOf(head, bytes), head));
+      }
+      waiting.set(head, onComplete);
+      publisher.send(texts);
+    },
+    async settled() {
+      if (acknowledged === head) return;
+      await new Promise<void>((resolve) => {
+        onSettled = resolve;
+      });
+    },
+    close() {
+      for (const socket of sockets) socket.close();
+    },
+  };
+}

@@ -1,0 +1,102 @@
+import { fileURLToPath } from 'node:url';
+import { freePort, startNode, startRedis, startRelayProcess } from '@groupcast/testing';
+import type { DialectName } from '../driver/dialects.ts';
+import { pin } from '../pins.ts';
+import { pidOf } from '../processes.ts';
+
+export interface ServerNode {
+  port: number;
+  pid: number;
+  /** What it says of its own JavaScript heap. */
+  heapBytes(): Promise<number>;
+}
+
+export interface RunningServer {
+  nodes: ServerNode[];
+  stop(): Promise<void>;
+}
+
+/** One kind of server that is measured: how it is started, each time anew, and what is spoken with it. */
+export interface ServerKind {
+  name: string;
+  label: string;
+  dialect: DialectName;
+  start(): Promise<RunningServer>;
+}
+
+const NODES_WITH_REDIS = 2;
+/** Socket.IO's own heartbeat for all of them, so that none is measured with more pings than another. */
+const HEARTBEAT = { PING_INTERVAL_MS: '25000', PING_TIMEOUT_MS: '20000' };
+
+/** Starts one of the scripts beside this file, which take their port first. */
+export async function startScript(name: string, args: readonly string[] = []): Promise<RunningServer> {
+  const port = await freePort();
+  const script = fileURLToPath(new URL(name, import.meta.url));
+  const server = startNode([script, String(port), ...args], { NODE_ENV: 'production' });
+  await server.wrote('listening');
+  const pid = pidOf(server.child);
+  pin(pid, 'server');
+  async function heapBytes(): Promise<number> {
+    const usage = (await (await fetch(`http://127.0.0.1:${port}/`)).json()) as NodeJS.MemoryUsage;
+    return usage.heapUsed;
+  }
+  return { nodes: [{ port, pid, heapBytes }], stop: async () => server.stop() };
+}
+
+async function startGroupcast(env: Readonly<Record<string, string>> = {}): Promise<RunningServer> {
+  const relay = await startRelayProcess({
+    NODE_ENV: 'production',
+    SOCKET_CORS_ORIGIN: '*',
+    ...HEARTBEAT,
+    ...env,
+  });
+  const pid = pidOf(relay.child);
+  pin(pid, 'server');
+  async function heapBytes(): Promise<number> {
+    const metrics = await (await fetch(`${relay.internalUrl}/metrics`)).text();
+    return Number(/^nodejs_heap_size_used_bytes (\S+)$/m.exec(metrics)?.[1]);
+  }
+  return { nodes: [{ port: relay.port, pid, heapBytes }], stop: async () => relay.stop() };
+}
+
+/** Two nodes with a Redis of their own. */
+async function startWithRedis(start: (redisUrl: string) => Promise<RunningServer>): Promise<RunningServer> {
+  const redis = await startRedis();
+  const servers = await Promise.all(Array.from({ length: NODES_WITH_REDIS }, async () => start(redis.url)));
+  return {
+    nodes: servers.flatMap(({ nodes }) => nodes),
+    async stop() {
+      await Promise.all(servers.map(async (server) => server.stop()));
+      await redis.stop();
+    },
+  };
+}
+
+export const IN_MEMORY: readonly ServerKind[] = [
+  { name: 'groupcast', label: 'Groupcast', dialect: 'groupcast', start: startGroupcast },
+  {
+    name: 'groupcast-stock',
+    label: 'Groupcast, FANOUT=stock',
+    dialect: 'groupcast',
+    start: async () => startGroupcast({ FANOUT: 'stock' }),
+  },
+  { name: 'stock', label: 'Socket.IO', dialect: 'stock', start: async () => startScript('socket-io.mjs') },
+  { name: 'ws', label: 'raw ws, prebuilt frame', dialect: 'plain', start: async () => startScript('plain-ws.mjs') },
+];
+
+export const WITH_REDIS: readonly ServerKind[] = [
+  {
+    name: 'groupcast-redis',
+    label: 'Groupcast, Redis',
+    dialect: 'groupcast',
+    start: async () => startWithRedis(async (redisUrl) => startGroupcast({ REDIS_URL: redisUrl })),
+  },
+  ...(['classic', 'sharded'] as const).map(
+    (adapter): ServerKind => ({
+      name: `stock-${adapter}`,
+      label: `Socket.IO, ${adapter} Redis adapter`,
+      dialect: 'stock',
+      start: async () => startWithRedis(async (redisUrl) => startScript('socket-io.mjs', [adapter, redisUrl])),
+    }),
+  ),
+];

@@ -1,0 +1,27 @@
+// A stock Socket.IO server: `socket-io.mjs <port> [classic|sharded <redis url>]`. Whoever connects names its room; `publish` goes to a room.
+import { createServer } from 'node:http';
+import { createAdapter, createShardedAdapter } from '@socket.io/redis-adapter';
+import { Redis } from 'ioredis';
+import { Server } from 'socket.io';
+
+const [port, kind, redisUrl] = process.argv.slice(2);
+
+async function openAdapter() {
+  if (kind === undefined) return undefined;
+  const clients = [new Redis(redisUrl), new Redis(redisUrl)];
+  await Promise.all(clients.map((client) => new Promise((resolve) => client.once('ready', resolve))));
+  return kind === 'sharded' ? createShardedAdapter(...clients) : createAdapter(...clients);
+}
+
+const http = createServer((_request, response) => response.end(JSON.stringify(process.memoryUsage())));
+const adapter = await openAdapter();
+const io = new Server(http, { serveClient: false, ...(adapter ? { adapter } : {}) });
+io.on('connection', (socket) => {
+  const { room } = socket.handshake.auth;
+  if (room) void socket.join(room);
+  socket.on('publish', (to, message, done) => {
+    io.to(to).emit('new-message', message);
+    done({ ok: true });
+  });
+});
+http.listen(Number(port), '127.0.0.1', () => console.log('listening'));

@@ -1,0 +1,88 @@
+import type { MemoryOptions } from './memory.ts';
+
+/** What the two sizes of a run differ in. */
+export interface Settings {
+  repetitions: number;
+  /** How long one sample of fan-out takes at least. */
+  sampleMs: number;
+  warmUpMs: number;
+  fanOut: readonly Scenario[];
+  fanOutWithRedis: readonly Scenario[];
+  latencyMs: number;
+  memory: MemoryOptions;
+}
+
+/** Rooms of one size, and what is sent to them. */
+export interface Scenario {
+  members: number;
+  loads: readonly Load[];
+}
+
+export interface Load {
+  /** Messages published at once; the next ones once every member has them all. */
+  burst: number;
+  /** Of the whole packet. */
+  bytes: number;
+}
+
+export const BURST = 20;
+export const SMALL = 270;
+export const LARGE = 4_096;
+
+const SINGLE_SMALL: Load = { burst: 1, bytes: SMALL };
+const BURST_SMALL: Load = { burst: BURST, bytes: SMALL };
+const SINGLE_LARGE: Load = { burst: 1, bytes: LARGE };
+const BURST_LARGE: Load = { burst: BURST, bytes: LARGE };
+const ALL: readonly Load[] = [SINGLE_SMALL, BURST_SMALL, SINGLE_LARGE, BURST_LARGE];
+
+export const FULL: Settings = {
+  repetitions: 5,
+  sampleMs: 1_500,
+  warmUpMs: 1_000,
+  fanOut: [100, 1_000, 5_000].map((members) => ({ members, loads: ALL })),
+  fanOutWithRedis: [100, 1_000, 5_000].map((members) => ({ members, loads: [SINGLE_SMALL, BURST_SMALL] })),
+  latencyMs: 10_000,
+  memory: { connections: [1_000, 10_000], repetitions: 5, settleMs: [10_000, 30_000] },
+};
+
+export const QUICK: Settings = {
+  repetitions: 3,
+  sampleMs: 400,
+  warmUpMs: 300,
+  fanOut: [
+    { members: 100, loads: [SINGLE_SMALL] },
+    { members: 1_000, loads: [SINGLE_SMALL, BURST_SMALL] },
+  ],
+  fanOutWithRedis: [{ members: 1_000, loads: [BURST_SMALL] }],
+  latencyMs: 2_000,
+  // One is no median, but two servers take their time to settle.
+  memory: { connections: [1_000], repetitions: 1, settleMs: [3_000, 6_000] },
+};
+
+/** Only what was asked for; a size of room or a load that no scenario has is added to none. */
+export function narrow(
+  settings: Settings,
+  only: {
+    repetitions: number | undefined;
+    members: readonly number[] | undefined;
+    bursts: readonly number[] | undefined;
+    bytes: readonly number[] | undefined;
+  },
+): Settings {
+  const pick = (scenarios: readonly Scenario[]): Scenario[] =>
+    scenarios
+      .filter(({ members }) => only.members?.includes(members) ?? true)
+      .map(({ members, loads }) => ({
+        members,
+        loads: loads.filter(
+          ({ burst, bytes }) => (only.bursts?.includes(burst) ?? true) && (only.bytes?.includes(bytes) ?? true),
+        ),
+      }));
+  return {
+    ...settings,
+    repetitions: only.repetitions ?? settings.repetitions,
+    memory: { ...settings.memory, repetitions: only.repetitions ?? settings.memory.repetitions },
+    fanOut: pick(settings.fanOut),
+    fanOutWithRedis: pick(settings.fanOutWithRedis),
+  };
+}
