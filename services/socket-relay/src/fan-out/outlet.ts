@@ -5,18 +5,25 @@ import type { Parcel } from './parcel.ts';
 import type { Share } from './turn.ts';
 
 /** Fields of Engine.IO and ws that have no public name. `versions.unit.test.ts` fails where one of them goes away. */
-interface EngineInternals {
+interface Engine {
   readyState: string;
   protocol: number;
   writeBuffer: unknown[];
-  transport: {
-    name: string;
-    writable: boolean;
-    perMessageDeflate?: unknown;
-    socket?: { readyState: number; bufferedAmount: number; _socket: NetSocket };
-  };
+  transport: Transport;
 }
-interface ClientInternals {
+interface Transport {
+  name: string;
+  writable: boolean;
+  perMessageDeflate?: unknown;
+  socket?: WebSocket;
+}
+interface WebSocket {
+  readyState: number;
+  extensions: string;
+  _socket: NetSocket | null;
+}
+interface Client {
+  conn: Engine;
   writeToEngine(packets: unknown[], options: EncodedEvent['engineOptions']): void;
 }
 
@@ -31,9 +38,15 @@ export class Outlet {
   /** What of the turn that is being divided is this connection's. */
   share: Share | undefined;
   private readonly socket: RelaySocket;
+  private readonly engine: Engine;
+  /** The transport that was looked at last, and what stands behind it if frames may be written past it. */
+  private transport: Transport | undefined;
+  private webSocket: WebSocket | undefined;
+  private wire: NetSocket | undefined;
 
   constructor(socket: RelaySocket) {
     this.socket = socket;
+    this.engine = socket.conn as unknown as Engine;
   }
 
   owe(parcel: Parcel): void {
@@ -44,14 +57,14 @@ export class Outlet {
   pay(): Payment {
     const parcel = this.owed;
     this.owed = undefined;
-    const socket = this.socket;
+    const { socket } = this;
     if (!parcel || !socket.connected) return 'gone';
     const wire = this.idleWire();
     if (wire && parcel.isFramed) {
       writeAll(wire, parcel.buffers);
       return 'direct';
     }
-    const client = socket.client as unknown as ClientInternals;
+    const client = socket.client as unknown as Client;
     for (const { packets, engineOptions, name, payload } of parcel.events) {
       if (this.isOverheard()) socket.emit(name as never, payload as never);
       else client.writeToEngine(packets, engineOptions);
@@ -68,20 +81,28 @@ export class Outlet {
    * engine is open and has nothing queued, its transport is a WebSocket that is not busy, nothing is left in ws or in Node.
    */
   private idleWire(): NetSocket | undefined {
-    const engine = this.socket.conn as unknown as EngineInternals;
+    const { engine } = this;
     const { transport } = engine;
-    const ws = transport.socket;
+    if (transport !== this.transport) this.lookAt(transport);
+    const { wire, webSocket } = this;
     const isIdle =
-      engine.readyState === 'open' &&
-      engine.protocol === 4 &&
-      engine.writeBuffer.length === 0 &&
-      transport.name === 'websocket' &&
+      wire !== undefined &&
+      wire.writableLength === 0 &&
       transport.writable &&
-      !transport.perMessageDeflate &&
-      ws?.readyState === WEB_SOCKET_OPEN &&
-      ws.bufferedAmount === 0 &&
+      engine.writeBuffer.length === 0 &&
+      engine.readyState === 'open' &&
+      webSocket?.readyState === WEB_SOCKET_OPEN &&
       !this.isOverheard();
-    return isIdle ? ws._socket : undefined;
+    return isIdle ? wire : undefined;
+  }
+
+  /** What does not change while a connection has this transport. Without extensions ws keeps nothing back. */
+  private lookAt(transport: Transport): void {
+    const { socket: webSocket, name, perMessageDeflate } = transport;
+    const isPlain = name === 'websocket' && this.engine.protocol === 4 && !perMessageDeflate;
+    this.transport = transport;
+    this.webSocket = webSocket;
+    this.wire = isPlain && webSocket?.extensions === '' ? (webSocket._socket ?? undefined) : undefined;
   }
 }
 
