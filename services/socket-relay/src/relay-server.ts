@@ -1,5 +1,6 @@
 import type { ClientEvents, Position, RelayEvents, ServiceClaims, ServiceEvents, UserClaims } from '@groupcast/shared';
 import type { Server, Socket } from 'socket.io';
+import type { RateLimit } from './connections/rate-limit.ts';
 
 /** Why a connection is in a group: its token said so, or the API did (asked on a join, or by adding the member). */
 export type Admission = 'token' | 'api';
@@ -11,9 +12,11 @@ export interface UserSession {
   /** The groups this connection is in, and why. */
   groups: Map<string, Admission>;
   /** Joins under way, so that a leave that comes meanwhile takes them back. */
-  joining: Map<string, Set<{ cancelled: boolean }>>;
+  joining: Map<string, Set<{ cancelled: boolean }>> | undefined;
   /** Groups its token names that the API could not be asked about yet. */
   undecided: Set<string>;
+  /** How many events it may send, once it has sent one. */
+  rate?: RateLimit;
 }
 
 export interface ServiceSession {
@@ -27,7 +30,7 @@ export type Session = UserSession | ServiceSession;
 export interface SocketData {
   session: Session;
   /** What the handshake decided about the token's groups, used once when the connection is welcomed. */
-  admission?: { admitted: string[]; removalVersion: number; positions: ReadonlyMap<string, Position> };
+  admission?: undefined | { admitted: string[]; removalVersion: number; positions: ReadonlyMap<string, Position> };
 }
 
 export type RelayServer = Server<ClientEvents & ServiceEvents, RelayEvents, Record<string, never>, SocketData>;

@@ -22,6 +22,7 @@ import { createConnectionIndex } from './connections/connection-index.ts';
 import { createDrain, sendAway } from './connections/drain.ts';
 import { refuseWhileDraining } from './connections/draining-gate.ts';
 import { createGroupEntry } from './connections/group-entry.ts';
+import { createHeartbeat } from './connections/heartbeat.ts';
 import { createMembership } from './connections/membership.ts';
 import { createOriginGate } from './connections/origin-gate.ts';
 import { createRecovery } from './connections/recovery.ts';
@@ -124,10 +125,10 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const metrics = createRelayMetrics();
   const http = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, answerPublic);
   const wires = new Set<Socket>();
-  http.on('connection', (wire) => {
-    wires.add(wire);
-    wire.once('close', () => wires.delete(wire));
-  });
+  function forgetWire(this: Socket): void {
+    wires.delete(this);
+  }
+  http.on('connection', (wire) => void wires.add(wire.on('close', forgetWire)));
   const io: RelayServer = new Server(http, {
     serveClient: false,
     connectTimeout: AUTHENTICATION_TIMEOUT_MS,
@@ -158,7 +159,9 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const membership = createMembership({ api, removals, log });
   const connections = createConnectionIndex(io);
   const monitor = createMonitorFeed(io, node);
-  const sender = config.fanOut === 'stock' ? createStockSender(io) : createGatheringSender(io, metrics);
+  const slowConsumers = createSlowConsumers({ maxBufferedBytes: config.maxBufferedBytes, monitor, metrics, log });
+  const sender =
+    config.fanOut === 'stock' ? createStockSender(io) : createGatheringSender(io, { slowConsumers, metrics });
   const fanOut = createLocalFanOut(io, sender);
   const broker = await openBroker();
   const cluster =
@@ -178,7 +181,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const feed = cluster?.feed ?? createLocalFeed(fanOut);
   metrics.watchLog(groupLog);
   const expiry = createSessionExpiry();
-  const slowConsumers = createSlowConsumers({ maxBufferedBytes: config.maxBufferedBytes, monitor, metrics, log });
+  const heartbeat = createHeartbeat(config.ping);
   const fill = api && createHistoryFill({ api, groupLog, log });
   const recovery = createRecovery({ groupLog, feed, fanOut, fill, log });
   const cursors = api && createCursorForwarder({ api, log });
@@ -237,6 +240,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     removals,
     expiry,
     slowConsumers,
+    heartbeat,
     undecided,
     entry,
     handlers,
@@ -286,6 +290,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     await cursors?.stop();
     expiry.stop();
     slowConsumers.stop();
+    heartbeat.stop();
     removals.stop();
     await door?.close();
     // Node's own closeAllConnections leaves WebSockets alone, and one whose peer is frozen closes after half a minute.

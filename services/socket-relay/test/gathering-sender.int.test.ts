@@ -14,9 +14,13 @@ const ROOMS = ['a', 'b', 'c'] as const;
 const TRANSPORTS = [['websocket'], ['polling'], ['polling', 'websocket'], ['websocket']];
 
 type Make = (io: RelayServer) => Sender;
+const makeDeps = (): Parameters<typeof createGatheringSender>[1] => ({
+  slowConsumers: { foundIdle: () => undefined },
+  metrics: createRelayMetrics(),
+});
 const SENDERS: Readonly<Record<'stock' | 'gathered', Make>> = {
   stock: createStockSender,
-  gathered: (io) => createGatheringSender(io, createRelayMetrics()),
+  gathered: (io) => createGatheringSender(io, makeDeps()),
 };
 
 /** What a client got, by the numbers of the emits; negative where it got something in the place of an event. */
@@ -254,11 +258,31 @@ describe.each(Object.entries(SENDERS))('%s', (_, make) => {
   }, 600_000);
 });
 
+test('what a WebSocket that keeps up gets is written directly, and what polls by the stock path', async () => {
+  const deps = makeDeps();
+  const { sender, clients } = await startBench(
+    (io) => createGatheringSender(io, deps),
+    [['websocket'], ['polling'], ['websocket']],
+  );
+  const idle: RelaySocket[] = [];
+  deps.slowConsumers.foundIdle = (socket) => void idle.push(socket);
+  for (const { here } of clients) void here.join('a');
+  for (let n = 1; n <= 3; n += 1) sender.send('a', { name: 'event', payload: { n } });
+  await until('the events are everywhere', () => clients.every(({ got }) => got.length === 3));
+  const { values } = (await deps.metrics.registry.getSingleMetric('groupcast_relay_fan_out_writes_total')?.get()) ?? {};
+  expect(values?.map(({ labels, value }) => [labels['path'], value])).toEqual([
+    ['direct', 2],
+    ['stock', 1],
+    ['gone', 0],
+  ]);
+  expect(idle).toEqual([clients[0]?.here, clients[2]?.here]);
+});
+
 describe('a sweep', () => {
   /** Connections in the order in which they are written to; every look at the clock finds 4 ms gone. */
   async function recordWrites(count: number): Promise<Bench & { writes: number[] }> {
     let clock = 0;
-    const slow: Make = (io) => createGatheringSender(io, createRelayMetrics(), () => (clock += 4));
+    const slow: Make = (io) => createGatheringSender(io, makeDeps(), () => (clock += 4));
     const bench = await startBench(
       slow,
       Array.from({ length: count }, () => ['websocket']),

@@ -2,6 +2,7 @@ import { GroupcastError, handshakeSchema, type Position, type ServiceScope, type
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
 import type { RelaySocket, ServiceSession, Session } from '../relay-server.ts';
 import type { Removals } from './removals.ts';
+import { setOfUndecided } from './undecided-claims.ts';
 
 const REQUIRED_SCOPE: Readonly<Record<ServiceSession['role'], ServiceScope>> = { api: 'broadcast', monitor: 'monitor' };
 const QUERY_NAMES = ['token', 'access_token', 'auth'];
@@ -54,8 +55,8 @@ export function createAuthenticator(options: {
         userId: claims.userId,
         claims,
         groups: new Map(),
-        joining: new Map(),
-        undecided: new Set(),
+        joining: undefined,
+        undecided: setOfUndecided([]),
       };
       return { session, positions };
     },

@@ -7,6 +7,11 @@ import type { Drain } from './drain.ts';
 /** Whoever asks has no better place to go yet; a load balancer does not wait, it asks the next relay. */
 const RETRY_AFTER_MS = 1_000;
 
+/** Engine.IO's own book of its sessions, which has no public type. */
+interface EngineServer {
+  clients: Readonly<Record<string, unknown>>;
+}
+
 /**
  * A draining relay serves its own sessions to the end and answers everybody else with a 503, below Socket.IO: a stock
  * client tries again by itself, where it would stay away after a refusal inside Socket.IO, and a load balancer may hand a
@@ -14,14 +19,10 @@ const RETRY_AFTER_MS = 1_000;
  * address, they belong to the relay that took the client in.
  */
 export function refuseWhileDraining(io: RelayServer, options: { drain: Drain; metrics: RelayMetrics }): void {
-  const sessions = new Set<string>();
-  io.engine.on('connection', (session: { id: string; once(event: 'close', listener: () => void): void }) => {
-    sessions.add(session.id);
-    session.once('close', () => sessions.delete(session.id));
-  });
+  const { clients } = io.engine as unknown as EngineServer;
   io.engine.use((request: IncomingMessage, response: unknown, next: () => void) => {
     const sid = new URLSearchParams(request.url?.split('?')[1]).get('sid');
-    if (!options.drain.active || (sid !== null && sessions.has(sid))) {
+    if (!options.drain.active || (sid !== null && Object.hasOwn(clients, sid))) {
       next();
       return;
     }

@@ -11,50 +11,53 @@ export type EventHandler<S extends RelaySocket> = (socket: S, payload: unknown) 
 
 /**
  * Every event a connection may send goes through here: known or not, allowed or not, answered once, whatever happens.
- * A client that asked for no acknowledgement gets none.
+ * A client that asked for no acknowledgement gets none. Returns what opens the door to one connection.
  */
-export function openEventDoor<S extends RelaySocket>(
-  socket: S,
-  options: {
-    handlers: Readonly<Record<string, EventHandler<S>>>;
-    /** Throws where the connection may not send this event, known or not. */
-    guard: (event: string) => void;
-    onFailure: (event: string, error: unknown) => void;
-    log: Logger;
-  },
-): void {
-  const { handlers, guard, onFailure, log } = options;
+export function createEventDoor<S extends RelaySocket>(options: {
+  handlersOf: (socket: S) => Readonly<Record<string, EventHandler<S>>>;
+  /** Throws where the connection may not send this event, known or not. */
+  guard: (socket: S, event: string) => void;
+  onFailure: (socket: S, event: string, error: unknown) => void;
+  log: Logger;
+}): (socket: S) => void {
+  const { handlersOf, guard, onFailure, log } = options;
 
-  async function handle(event: string, payload: unknown): Promise<EventAnswer> {
-    guard(event);
+  async function handle(socket: S, event: string, payload: unknown): Promise<EventAnswer> {
+    guard(socket, event);
+    const handlers = handlersOf(socket);
     const handler = Object.hasOwn(handlers, event) ? handlers[event] : undefined;
     if (!handler)
       throw new GroupcastError('UNKNOWN_EVENT', `unable to accept "${event.slice(0, 64)}"; there is no such event`);
     return handler(socket, payload);
   }
 
-  function refuse(event: string, error: unknown, acknowledge: ((answer: object) => void) | undefined): void {
-    if (!(error instanceof GroupcastError)) log.error({ err: error, event }, 'event failed');
-    onFailure(event, error);
-    acknowledge?.({ ok: false, error: toErrorBody(error) });
-  }
-
   // Socket.IO's parser lets numbers, and nothing at all, through as an event's name.
-  socket.onAny((name: unknown, ...args: unknown[]) => {
+  function onEvent(socket: S, name: unknown, args: readonly unknown[]): void {
     const event = typeof name === 'string' ? name : '';
     const last = args.at(-1);
     const acknowledge = typeof last === 'function' ? (last as (answer: object) => void) : undefined;
     const payload = acknowledge && args.length === 1 ? undefined : args[0];
-    handle(event, payload).then(
-      (answer) => {
-        try {
-          const fields = typeof answer === 'function' ? (answer as () => object)() : answer;
-          acknowledge?.({ ok: true, ...fields });
-        } catch (error) {
-          refuse(event, error, acknowledge);
-        }
-      },
-      (error: unknown) => refuse(event, error, acknowledge),
-    );
-  });
+
+    function refuse(error: unknown): void {
+      if (!(error instanceof GroupcastError)) log.error({ err: error, event }, 'event failed');
+      onFailure(socket, event, error);
+      acknowledge?.({ ok: false, error: toErrorBody(error) });
+    }
+
+    handle(socket, event, payload).then((answer) => {
+      try {
+        const fields = typeof answer === 'function' ? (answer as () => object)() : answer;
+        acknowledge?.({ ok: true, ...fields });
+      } catch (error) {
+        refuse(error);
+      }
+    }, refuse);
+  }
+
+  // All connections have the same one.
+  function listener(this: S, name: unknown, ...args: unknown[]): void {
+    onEvent(this, name, args);
+  }
+
+  return (socket) => void socket.onAny(listener);
 }

@@ -111,13 +111,16 @@ export function createGroupEntry(deps: {
 
   /** A join that a leave can take back until `end` is called. */
   function beginJoin(socket: UserSocket, groupId: string): { cancelled: boolean; end: () => void } {
-    const { joining } = socket.data.session;
+    const { session } = socket.data;
+    const joining = session.joining ?? new Map<string, Set<{ cancelled: boolean }>>();
+    session.joining = joining;
     const join = {
       cancelled: false,
       end: () => {
         const joins = joining.get(groupId);
         joins?.delete(join);
         if (joins?.size === 0) joining.delete(groupId);
+        if (joining.size === 0) session.joining = undefined;
       },
     };
     joining.set(groupId, (joining.get(groupId) ?? new Set()).add(join));
@@ -127,7 +130,7 @@ export function createGroupEntry(deps: {
   function leave(socket: UserSocket, groupId: string, reason: string): void {
     const { groups, undecided, userId, joining } = socket.data.session;
     undecided.delete(groupId);
-    for (const join of joining.get(groupId) ?? []) join.cancelled = true;
+    for (const join of joining?.get(groupId) ?? []) join.cancelled = true;
     if (!groups.delete(groupId)) return;
     void socket.leave(groupRoom(groupId));
     void socket.leave(presenceRoom(groupId));

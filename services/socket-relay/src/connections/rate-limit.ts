@@ -1,7 +1,13 @@
 import { GroupcastError } from '@groupcast/shared';
 
-/** A token bucket: `perSecond` events, twice as many at once. `take` throws `RATE_LIMITED` when it is empty. */
-export function createRateLimit(perSecond: number, now: () => number = Date.now): { take(): void } {
+/** A token bucket. */
+export interface RateLimit {
+  /** Throws `RATE_LIMITED` when it is empty. */
+  take(): void;
+}
+
+/** `perSecond` events, twice as many at once. */
+export function createRateLimit(perSecond: number, now: () => number = Date.now): RateLimit {
   const capacity = perSecond * 2;
   let level = capacity;
   let updatedAt = now();

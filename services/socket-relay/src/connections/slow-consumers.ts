@@ -61,6 +61,7 @@ export function judge(
   return { bytes, limit, excused, progress, progressAt };
 }
 
+/** A connection that was once written to while its transport was busy; most never are. */
 interface Watched {
   socket: RelaySocket;
   backlog: SendBacklog;
@@ -77,6 +78,9 @@ interface Watched {
  */
 export interface SlowConsumers {
   watch(socket: RelaySocket): void;
+  /** Nothing was waiting for the connection before what was written to it just now, past its engine. */
+  foundIdle(socket: RelaySocket): void;
+  forget(socket: RelaySocket): void;
   stop(): void;
 }
 
@@ -89,6 +93,7 @@ export function createSlowConsumers(deps: {
 }): SlowConsumers {
   const { maxBufferedBytes: cap, monitor, metrics, log } = deps;
   const warn = warnOnceEvery(60_000);
+  const watchedBy = new WeakMap<RelaySocket, Watched>();
   let noted: Watched[] = [];
   let lookingSoon: NodeJS.Immediate | undefined;
   const aboveCap = new Set<Watched>();
@@ -187,26 +192,38 @@ export function createSlowConsumers(deps: {
     },
   });
 
+  function watchedOf(socket: RelaySocket): Watched {
+    const known = watchedBy.get(socket);
+    if (known) return known;
+    const backlog = createSendBacklog(socket);
+    const watched: Watched = { socket, backlog, noted: false, excursion: undefined, ended: false };
+    watchedBy.set(socket, watched);
+    return watched;
+  }
+
   return {
     watch(socket) {
       const { conn } = socket;
-      const watched: Watched = {
-        socket,
-        backlog: createSendBacklog(socket),
-        noted: false,
-        excursion: undefined,
-        ended: false,
-      };
+      // The answers to its polls have to be known from the first one on.
+      if (conn.transport.name === 'polling') watchedOf(socket);
       // Before each packet. On an idle transport it goes straight out; whether it arrived shows at the next one.
       conn.on('packetCreate', () => {
-        if (watched.noted || watched.ended) return;
-        lookBefore(watched);
-        if (!conn.transport.writable) note(watched);
+        const known = watchedBy.get(socket);
+        if (known?.noted || known?.ended) return;
+        if (known) lookBefore(known);
+        if (!conn.transport.writable) note(known ?? watchedOf(socket));
       });
-      socket.once('disconnect', () => {
-        watched.ended = true;
-        calm(watched);
-      });
+    },
+    foundIdle(socket) {
+      if (aboveCap.size === 0) return;
+      const watched = watchedBy.get(socket);
+      if (watched?.excursion) calm(watched);
+    },
+    forget(socket) {
+      const watched = watchedBy.get(socket);
+      if (!watched) return;
+      watched.ended = true;
+      calm(watched);
     },
     stop() {
       clearImmediate(lookingSoon);

@@ -16,6 +16,13 @@ export interface UndecidedClaims {
   stop(): void;
 }
 
+/** Nothing is ever added to one, so that all connections that wait for nothing can have the same. */
+const NOTHING = new Set<string>();
+
+export function setOfUndecided(groupIds: readonly string[]): Set<string> {
+  return groupIds.length > 0 ? new Set(groupIds) : NOTHING;
+}
+
 export function createUndecidedClaims(deps: {
   membership: Membership;
   removals: Removals;

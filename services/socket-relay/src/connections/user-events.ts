@@ -21,7 +21,7 @@ import type { GroupEntry } from './group-entry.ts';
 import { type Membership, notAMember } from './membership.ts';
 import type { Removals } from './removals.ts';
 import type { SessionExpiry } from './session-expiry.ts';
-import type { UndecidedClaims } from './undecided-claims.ts';
+import { setOfUndecided, type UndecidedClaims } from './undecided-claims.ts';
 
 export type UserHandlers = Readonly<Record<string, EventHandler<UserSocket>>>;
 
@@ -113,7 +113,7 @@ export function createUserHandlers(deps: {
         dropped.map(([groupId]) => groupId),
         'token-refreshed',
       );
-      session.undecided = new Set(decision.undecided);
+      session.undecided = setOfUndecided(decision.undecided);
       deps.undecided.add(socket);
       const admitted = decision.admitted.filter(
         (groupId) => !deps.removals.removedSince(groupId, claims.userId, decision.removalVersion),

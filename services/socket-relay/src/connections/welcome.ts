@@ -1,13 +1,16 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, MONITOR_ROOM, type MonitorSnapshot, toErrorBody, userRoom } from '@groupcast/shared';
+import type { DisconnectReason } from 'socket.io';
 import type { ServiceDoor } from '../broadcast/service-door.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../relay-server.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { ConnectionIndex } from './connection-index.ts';
-import { openEventDoor } from './event-door.ts';
+import { createEventDoor } from './event-door.ts';
 import type { GroupEntry } from './group-entry.ts';
+import type { Heartbeat } from './heartbeat.ts';
+import { letGoOfHandshake } from './idle-cost.ts';
 import type { Membership } from './membership.ts';
 import { createOneConnect } from './one-connect.ts';
 import { createRateLimit } from './rate-limit.ts';
@@ -15,7 +18,7 @@ import type { Removals } from './removals.ts';
 import { endSession } from './session-ending.ts';
 import type { SessionExpiry } from './session-expiry.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
-import type { UndecidedClaims } from './undecided-claims.ts';
+import { setOfUndecided, type UndecidedClaims } from './undecided-claims.ts';
 import type { UserHandlers } from './user-events.ts';
 
 export interface WelcomeDeps {
@@ -25,6 +28,7 @@ export interface WelcomeDeps {
   removals: Removals;
   expiry: SessionExpiry;
   slowConsumers: SlowConsumers;
+  heartbeat: Heartbeat;
   undecided: UndecidedClaims;
   entry: GroupEntry;
   handlers: UserHandlers;
@@ -68,7 +72,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       throw new GroupcastError('GROUP_LIMIT', `unable to connect; a connection may be in ${limits.groups} groups`);
     }
     const decision = await deps.membership.decideClaims(session.claims, session.claims.groups);
-    session.undecided = new Set(decision.undecided);
+    session.undecided = setOfUndecided(decision.undecided);
     if (positions.size > limits.groups) {
       throw new GroupcastError('GROUP_LIMIT', `unable to connect; positions of at most ${limits.groups} groups`);
     }
@@ -96,31 +100,38 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     );
   });
 
-  function onFailure(socket: RelaySocket): (event: string, error: unknown) => void {
-    return (event, error) => {
-      const { code } = toErrorBody(error);
-      metrics.eventsRefused.inc({ code });
-      log.debug({ socketId: socket.id, event: event.slice(0, 64), code }, 'event refused');
-    };
+  function onFailure(socket: RelaySocket, event: string, error: unknown): void {
+    const { code } = toErrorBody(error);
+    metrics.eventsRefused.inc({ code });
+    log.debug({ socketId: socket.id, event: event.slice(0, 64), code }, 'event refused');
   }
 
-  function guardUser(): (event: string) => void {
-    const rate = createRateLimit(limits.eventsPerSecond);
-    return (event) => {
-      rate.take();
+  const openUserDoor = createEventDoor<UserSocket>({
+    handlersOf: () => deps.handlers,
+    guard({ data: { session } }, event) {
+      session.rate ??= createRateLimit(limits.eventsPerSecond);
+      session.rate.take();
       if (event.startsWith('api-')) {
         throw new GroupcastError(
           'FORBIDDEN_EVENT',
           `unable to accept "${event.slice(0, 64)}"; it needs a connection of type api`,
         );
       }
-    };
-  }
+    },
+    onFailure,
+    log,
+  });
+  const openServiceDoor = createEventDoor<RelaySocket>({
+    handlersOf: (socket) => deps.services.handlersFor(socket),
+    guard: () => undefined,
+    onFailure,
+    log,
+  });
 
   function welcomeUser(socket: UserSocket): void {
     const { session, admission } = socket.data;
     const { userId } = session;
-    delete socket.data.admission;
+    socket.data.admission = undefined;
     if (deps.removals.isRevoked(userId, session.claims.issuedAt)) {
       // Revoked while the handshake was under way.
       const message = 'the token was revoked, log in again';
@@ -149,44 +160,54 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       }
     });
     deps.undecided.add(socket);
-    openEventDoor(socket, { handlers: deps.handlers, guard: guardUser(), onFailure: onFailure(socket), log });
+    openUserDoor(socket);
     deps.entry.announce(socket, [...new Set([...admitted, ...added])], admission?.positions).catch((error: unknown) => {
       log.error({ err: error, socketId: socket.id }, 'unable to announce the groups of a connection');
       socket.conn.close();
     });
   }
 
+  function roleOf({ data: { session } }: RelaySocket): string {
+    return session.kind === 'user' ? 'user' : session.role;
+  }
+
+  function sayGoodbye(socket: RelaySocket, reason: DisconnectReason): void {
+    metrics.connections.dec({ type: roleOf(socket) });
+    deps.expiry.forget(socket);
+    deps.slowConsumers.forget(socket);
+    if (isUserSocket(socket)) {
+      const { userId } = socket.data.session;
+      monitor.publish({ kind: 'disconnected', socketId: socket.id, userId, reason });
+      deps.entry.gone(socket);
+    }
+    log.debug({ socketId: socket.id, reason }, 'disconnected');
+    // A client that left the namespace but kept the connection would hold it, without a session, for ever.
+    setImmediate(() => socket.conn.close());
+  }
+
+  /** All connections have the same listener. */
+  function onDisconnect(this: RelaySocket, reason: DisconnectReason): void {
+    sayGoodbye(this, reason);
+  }
+
   io.on('connection', (socket) => {
     const { session } = socket.data;
-    const role = session.kind === 'user' ? 'user' : session.role;
+    const role = roleOf(socket);
     metrics.connections.inc({ type: role });
     deps.expiry.watch(socket);
     deps.slowConsumers.watch(socket);
-    socket.once('disconnect', (reason) => {
-      metrics.connections.dec({ type: role });
-      deps.expiry.forget(socket);
-      if (session.kind === 'user') {
-        monitor.publish({ kind: 'disconnected', socketId: socket.id, userId: session.userId, reason });
-      }
-      log.debug({ socketId: socket.id, reason }, 'disconnected');
-      // A client that left the namespace but kept the connection would hold it, without a session, for ever.
-      setImmediate(() => socket.conn.close());
-    });
+    deps.heartbeat.watch(socket);
+    socket.on('disconnect', onDisconnect);
     if (isUserSocket(socket)) {
-      socket.once('disconnect', () => deps.entry.gone(socket));
       welcomeUser(socket);
+      letGoOfHandshake(socket);
       return;
     }
     log.info(
       { socketId: socket.id, type: role, subject: session.kind === 'service' && session.claims.subject },
       'service connected',
     );
-    openEventDoor(socket, {
-      handlers: deps.services.handlersFor(socket),
-      guard: () => undefined,
-      onFailure: onFailure(socket),
-      log,
-    });
+    openServiceDoor(socket);
     if (role === 'monitor') {
       void socket.join(MONITOR_ROOM);
       socket.emit('monitor-snapshot', monitor.snapshot());

@@ -1,4 +1,5 @@
 import { Counter } from 'prom-client';
+import type { SlowConsumers } from '../connections/slow-consumers.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { RelayServer, RelaySocket } from '../relay-server.ts';
 import { type EncodedEvent, encodeEvent } from './encoded-event.ts';
@@ -26,7 +27,11 @@ interface Sweep {
  */
 export function createGatheringSender(
   io: RelayServer,
-  metrics: RelayMetrics,
+  deps: {
+    /** Told after a direct write. */
+    slowConsumers: Pick<SlowConsumers, 'foundIdle'>;
+    metrics: RelayMetrics;
+  },
   now: () => number = () => performance.now(),
 ): Sender {
   const { adapter, sockets } = io.of('/');
@@ -69,7 +74,9 @@ export function createGatheringSender(
   }
 
   function pay(outlet: Outlet): void {
-    paid[outlet.pay()] += 1;
+    const payment = outlet.pay();
+    paid[payment] += 1;
+    if (payment === 'direct') deps.slowConsumers.foundIdle(outlet.socket);
   }
 
   function endTurn(): void {
@@ -112,7 +119,7 @@ export function createGatheringSender(
     name: 'groupcast_relay_fan_out_writes_total',
     help: 'Writes to connections: direct to the socket, or by the stock path; gone: the connection went first',
     labelNames: ['path'],
-    registers: [metrics.registry],
+    registers: [deps.metrics.registry],
     collect() {
       writes.reset();
       for (const [path, count] of Object.entries(paid)) writes.inc({ path }, count);

@@ -4,7 +4,7 @@ import type { EncodedEvent } from './encoded-event.ts';
 import type { Parcel } from './parcel.ts';
 import type { Share } from './turn.ts';
 
-/** Fields of Engine.IO and ws that have no public name. `versions.unit.test.ts` fails where one of them goes away. */
+/** Fields of Engine.IO and ws that have no public name. `gathering-sender.int.test.ts` fails where one of them goes away. */
 interface Engine {
   readyState: string;
   protocol: number;
@@ -37,7 +37,7 @@ export class Outlet {
   owed: Parcel | undefined;
   /** What of the turn that is being divided is this connection's. */
   share: Share | undefined;
-  private readonly socket: RelaySocket;
+  readonly socket: RelaySocket;
   private readonly engine: Engine;
   /** The transport that was looked at last, and what stands behind it if frames may be written past it. */
   private transport: Transport | undefined;
