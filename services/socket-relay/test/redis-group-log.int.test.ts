@@ -1,8 +1,15 @@
-import { type RedisCluster, type RedisServer, startRedis, startRedisCluster, until } from '@groupcast/testing';
+import {
+  type RedisCluster,
+  type RedisServer,
+  startRedis,
+  startRedisCluster,
+  startRedisSentinel,
+  until,
+} from '@groupcast/testing';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectRedis, parseRedisUrl, type RedisConnections } from '../src/cluster/redis.ts';
-import type { GroupLog } from '../src/group-log/group-log.ts';
+import type { AppendOutcome, GroupLog } from '../src/group-log/group-log.ts';
 import { createRedisGroupLog, groupKey, type Published, parsePublished } from '../src/group-log/redis-group-log.ts';
 import { describeGroupLog, type GroupLogLimits } from './group-log.suite.ts';
 
@@ -29,6 +36,10 @@ function createLog(
   });
 }
 
+const keysOf = (groupId: string): string[] => ['state', 'log', 'ids'].map((name) => `${groupKey(groupId)}:${name}`);
+const generation = (outcome: AppendOutcome | undefined): number =>
+  outcome?.outcome === 'appended' ? Number.parseInt(outcome.position.epoch, 10) : 0;
+
 describe.each([
   ['Redis', async (): Promise<RedisServer> => startRedis()],
   ['a Redis Cluster of three nodes', async (): Promise<RedisCluster> => startRedisCluster()],
@@ -48,8 +59,7 @@ describe.each([
   describeGroupLog(name, {
     async create(limits) {
       for (const groupId of ['g', 'one', 'two']) {
-        const key = groupKey(groupId);
-        await connections.commands.del(`${key}:state`, `${key}:log`, `${key}:ids`);
+        await connections.commands.del(...keysOf(groupId));
       }
       return createLog(connections, limits);
     },
@@ -106,9 +116,54 @@ describe.each([
     });
     const second = await later.append({ ...input, id: 'b' });
     expect(second).toMatchObject({ outcome: 'appended', position: { seq: 1 } });
-    const generation = (outcome: typeof second): number =>
-      outcome.outcome === 'appended' ? Number.parseInt(outcome.position.epoch, 10) : 0;
     expect(generation(second)).toBeGreaterThan(generation(first));
+  });
+
+  /** What Redis knows of the group now; later it is made to know no more than that, as after a failover. */
+  async function keep(groupId: string): Promise<() => Promise<void>> {
+    const { commands } = connections;
+    const held: string[] = [];
+    for (const key of keysOf(groupId)) if (await commands.copy(key, `${key}:kept`)) held.push(key);
+    return async () => {
+      await commands.del(...keysOf(groupId));
+      for (const key of held) await commands.copy(`${key}:kept`, key);
+    };
+  }
+
+  test('… also of a group that has no members on this node: it remembers what it was answered', async () => {
+    const groupLog = createLog(connections, limits);
+    const send = async (id: string) => groupLog.append({ groupId: 'lost', id, event: 'e', message: {} });
+    const first = await send('a');
+    const lose = await keep('lost');
+    await send('b');
+    await send('c');
+    await lose();
+    const after = await send('d');
+    expect(after).toMatchObject({ outcome: 'appended', position: { seq: 1 } });
+    expect(generation(after)).toBeGreaterThan(generation(first));
+    expect(await send('e')).toMatchObject({ position: { seq: 2 } });
+    // All of that is lost, and the epoch with it.
+    await lose();
+    const again = await send('f');
+    expect(generation(again)).toBeGreaterThan(generation(after));
+    await connections.commands.del(...keysOf('lost'));
+    expect(generation(await send('g'))).toBeGreaterThan(generation(again));
+  });
+
+  test('a log that has lost numbers of the API waits for the API to bring them again', async () => {
+    const groupLog = createLog(connections, limits);
+    const send = async (seq: number) =>
+      groupLog.append({ groupId: 'numbered', id: `m${seq}`, event: 'e', message: {}, position: { epoch: '1-a', seq } });
+    await send(1);
+    const lose = await keep('numbered');
+    await send(2);
+    await send(3);
+    await lose();
+    expect(await groupLog.append({ groupId: 'numbered', id: 'x', event: 'e', message: {} })).toMatchObject({
+      outcome: 'unpositioned',
+    });
+    expect(await send(4)).toEqual({ outcome: 'gap', head: { epoch: '1-a', seq: 1 } });
+    expect(await send(2)).toMatchObject({ outcome: 'appended' });
   });
 
   test('a message that is no text, such as half a surrogate, can be deleted, and a large number stays what it is', async () => {
@@ -140,6 +195,28 @@ describe.each([
     expect(page?.events.map(({ seq }) => seq)).toEqual(Array.from({ length: 200 }, (_, index) => index + 1));
     expect(new Set(page?.events.map(({ id }) => id)).size).toBe(200);
   });
+});
+
+test('a failover that loses what Redis had acknowledged makes no relay hand out numbers twice', {
+  timeout: 60_000,
+}, async () => {
+  const redis = await startRedisSentinel();
+  const connections = await connect(redis.url);
+  const groupLog = createLog(connections, { size: 10, bytes: 100_000, ttlMs: 60_000, totalBytes: 0 });
+  const send = async (id: string) => groupLog.append({ groupId: 'g', id, event: 'e', message: {} });
+  const heldBy = (server: RedisServer): number => Number(server.ask('hget', `${groupKey('g')}:state`, 'h'));
+  await send('a');
+  await until('the replica', () => heldBy(redis.replica) === 1);
+  redis.cutReplication();
+  const lost = [await send('b'), await send('c')];
+  expect([heldBy(redis.replica), heldBy(redis.master)]).toEqual([1, 3]);
+  await redis.master.kill();
+  await redis.tookOver();
+  const after = await until('the next to be accepted', async () => send('d'), 30_000);
+  expect(after).toMatchObject({ outcome: 'appended', position: { seq: 1 } });
+  expect(generation(after)).toBeGreaterThan(generation(lost[1]));
+  connections.close();
+  await redis.stop();
 });
 
 test('what comes over a channel and is no event is an error, not a guess', () => {

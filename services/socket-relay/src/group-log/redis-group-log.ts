@@ -1,8 +1,9 @@
-import { type GroupEvent, type JsonObject, makeEpoch, type Position } from '@groupcast/shared';
+import { type GroupEvent, isBefore, type JsonObject, makeEpoch, type Position } from '@groupcast/shared';
 import type { Result } from 'ioredis';
 import { brokerUnavailable } from '../cluster/broker.ts';
 import type { RedisClient } from '../cluster/redis.ts';
 import type { AppendOutcome, GroupLog, LogInput, LogPage } from './group-log.ts';
+import { createLastPositions } from './last-positions.ts';
 import { APPEND, BACKFILL, READ } from './redis-scripts.ts';
 
 declare module 'ioredis' {
@@ -20,12 +21,14 @@ export interface RedisGroupLogOptions {
   size: number;
   bytes: number;
   ttlMs: number;
-  /** The highest position of the group that this node has seen. */
+  /** The highest position of the group that went by on this node; without members of the group, none. */
   seen: (groupId: string) => Position | null;
 }
 
 /** Head, floor and epoch outlive the events by this much. */
 const STATE_TTL_SECONDS = 30 * 24 * 3_600;
+/** Of so many groups the last number this node was given is remembered, at about 150 bytes each. */
+const REMEMBERED_GROUPS = 10_000;
 const ENVELOPE: ReadonlySet<string> = new Set(['event', 'id', 'groupId', 'epoch', 'seq']);
 
 /** The shard channel of a group, and what its keys begin with: all in one slot. */
@@ -82,6 +85,7 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
     return [`${key}:state`, `${key}:log`, `${key}:ids`];
   };
   const limits = [options.size, options.bytes, Math.max(1, Math.floor(options.ttlMs))] as const;
+  const numbered = createLastPositions(REMEMBERED_GROUPS);
   const stateTtl = Math.ceil(options.ttlMs / 1_000) + STATE_TTL_SECONDS;
 
   async function ask<T>(what: string, work: () => Promise<T>, details?: Record<string, unknown>): Promise<T> {
@@ -90,6 +94,12 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
     } catch (cause) {
       throw brokerUnavailable(what, cause, details);
     }
+  }
+
+  /** After a failover Redis may know less than it has told this node. */
+  function highestSeen(groupId: string): Position | null {
+    const [delivered, given] = [options.seen(groupId), numbered.get(groupId)];
+    return !delivered || (given && isBefore(delivered, given)) ? given : delivered;
   }
 
   async function read(groupId: string, afterSeq: number, limit: number): Promise<(string | number)[]> {
@@ -103,7 +113,7 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
       const { groupId, id, position, exceptUserId = '', exceptSocketId = '' } = input;
       const candidate = makeEpoch(Math.floor(Date.now() / 1_000), crypto.randomUUID().replaceAll('-', '').slice(0, 12));
       const [size, bytes, ttl] = limits;
-      const seen = position ? null : options.seen(groupId);
+      const seen = position ? null : highestSeen(groupId);
       const deletes = input.event === 'message-deleted' ? input.message['messageId'] : '';
       const answer = await ask(
         `broadcast to group "${groupId}"`,
@@ -129,6 +139,7 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
       );
       const [outcome, epoch, head, seq, nodes] = answer as [string, string, number, number, number];
       const headAt = { epoch, seq: head };
+      if (!position && (outcome === 'appended' || outcome === 'duplicate')) numbered.raise(groupId, headAt);
       switch (outcome) {
         case 'appended':
           return { outcome, position: headAt, nodes };

@@ -99,10 +99,11 @@ else
     if a == 'p' then return { 'unpositioned', e, h, 0, publish(before .. '"epoch":null,"seq":null' .. after) } end
   end
   -- A log that knows less than the caller has seen was restored from before: its numbers were handed out already.
-  local isStale = e and ARGV[14] == e and tonumber(ARGV[15]) > h
-  if not e or isStale then
-    local generation = generationOf(epoch)
-    if e and generation <= generationOf(e) then epoch = (generationOf(e) + 1) .. string.match(epoch, '%-.*$') end
+  local seenEpoch, seenSeq = ARGV[14], tonumber(ARGV[15])
+  local held, seen = e and generationOf(e) or 0, seenEpoch ~= '' and generationOf(seenEpoch) or 0
+  if not e or seen > held or (seenEpoch == e and seenSeq > h) then
+    local newest = math.max(held, seen)
+    if generationOf(epoch) <= newest then epoch = text(newest + 1) .. string.match(epoch, '%-.*$') end
     open(epoch, 'r', 0)
   end
 end
