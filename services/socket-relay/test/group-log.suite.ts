@@ -47,6 +47,7 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
         exceptUserIds: new Map(),
         lastSeq: 0,
         more: false,
+        newsAfter: 0,
       });
     });
 
@@ -205,6 +206,24 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
         expect(JSON.stringify(await log.read('g', 0, 10))).not.toContain('secret');
       });
 
+      test('is no news: that begins with what was appended', async () => {
+        await log.backfill('g', at(7), events(3, 7));
+        expect((await log.read('g', 0, 0)).newsAfter).toBe(7);
+        await append('m8', at(8));
+        expect((await log.read('g', 0, 0)).newsAfter).toBe(7);
+        await append('n2', at(2, '2-b'));
+        expect((await log.read('g', 0, 0)).newsAfter).toBe(1);
+      });
+
+      test('is no news in a log that had begun before either', async () => {
+        await append('m6', at(6));
+        await append('m7', at(7));
+        await log.backfill('g', at(6), events(3, 5));
+        expect(await log.read('g', 0, 0)).toMatchObject({ floor: 2, newsAfter: 5 });
+        for (let seq = 8; seq <= 30; seq += 1) await append(`m${seq}`, at(seq));
+        expect((await log.read('g', 0, 0)).newsAfter).toBe(5);
+      });
+
       test('never holds more than the bounds', async () => {
         await log.backfill('g', at(40), events(1, 40));
         const page = await log.read('g', 0, 100);
@@ -269,6 +288,7 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
           exceptUserIds: new Map(),
           lastSeq: 2,
           more: false,
+          newsAfter: 0,
         });
         expect(await append('c', at(3))).toEqual({ outcome: 'appended', position: at(3) });
         expect(await append('e', at(5))).toMatchObject({ outcome: 'gap' });

@@ -159,10 +159,10 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
       return epoch === undefined ? null : { epoch: String(epoch), seq: Number(head) };
     },
     async read(groupId, afterSeq, limit, forUserId): Promise<LogPage> {
-      const [epoch, headSeq, floorSeq, ...entries] = await read(groupId, afterSeq, limit);
+      const [epoch, headSeq, floorSeq, newsAfter, ...entries] = await read(groupId, afterSeq, limit);
       const exceptUserIds = new Map<number, string>();
       if (epoch === undefined) {
-        return { head: null, floor: 0, events: [], exceptUserIds, lastSeq: afterSeq, more: false };
+        return { head: null, floor: 0, newsAfter: 0, events: [], exceptUserIds, lastSeq: afterSeq, more: false };
       }
       const [head, floor] = [{ epoch: String(epoch), seq: Number(headSeq) }, Number(floorSeq)];
       const events: GroupEvent[] = [];
@@ -178,7 +178,8 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
         if (except !== '') exceptUserIds.set(event.seq, except);
         events.push(event);
       }
-      return { head, floor, events, exceptUserIds, lastSeq, more: lastSeq < head.seq };
+      const more = lastSeq < head.seq;
+      return { head, floor, newsAfter: Number(newsAfter), events, exceptUserIds, lastSeq, more };
     },
     async backfill(groupId, position, events) {
       const entries = events.toReversed().flatMap((event) => [event.seq, toEntry(event)]);

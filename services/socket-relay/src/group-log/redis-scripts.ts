@@ -1,24 +1,30 @@
 // What happens in Redis happens in one step: a group's keys and its channel share the slot of `{group}`.
 //
-//   state  hash  e epoch · a authority (p publisher, r relay) · h head · f floor · b bytes; outlives the log
+//   state  hash  e epoch · a authority (p publisher, r relay) · h head · f floor · b bytes · n news begins after it
+//                w "epoch head" as they were when n was written; outlives the log
 //   log    hash  seq → "id \n exceptUserId \n event as JSON", for floor + 1 … head and nothing else
 //   ids    hash  id → seq, of the same events
 //
 // A hash and no stream: an event that was deleted leaves its place and not its words, and the entries of a stream cannot be changed.
+//
+// Relays of an earlier version write neither n nor w. What they wrote last makes w differ: then n is unknown.
 
 /** Entries cost more than their text. */
 const ENTRY_OVERHEAD_BYTES = 100;
 
 const COMMON = `
 local stateKey, logKey, idsKey = KEYS[1], KEYS[2], KEYS[3]
-local st = redis.call('HMGET', stateKey, 'e', 'a', 'h', 'f', 'b')
+-- Lua's own text of a number has 14 digits.
+local function text(number) return string.format('%.0f', number) end
+
+local st = redis.call('HMGET', stateKey, 'e', 'a', 'h', 'f', 'b', 'n', 'w')
 local e, a, h, f, b = st[1], st[2], tonumber(st[3]), tonumber(st[4]), tonumber(st[5])
+local n = nil
+if e and st[7] == e .. ' ' .. text(h) then n = tonumber(st[6]) end
 -- The events have outlived their time: what is left is where the group stands.
 if e and h > f and redis.call('EXISTS', logKey) == 0 then f = h; b = 0 end
 
 local function generationOf(epoch) return tonumber(string.match(epoch, '^(%d+)%-')) end
--- Lua's own text of a number has 14 digits.
-local function text(number) return string.format('%.0f', number) end
 local function split(entry) return string.match(entry, '^([^\\n]*)\\n([^\\n]*)\\n(.*)$') end
 local function cost(entry) return #entry + ${ENTRY_OVERHEAD_BYTES} end
 
@@ -33,7 +39,7 @@ local function dropOldest()
 end
 
 local function save(ttl, stateTtl)
-  redis.call('HSET', stateKey, 'e', e, 'a', a, 'h', h, 'f', f, 'b', b)
+  redis.call('HSET', stateKey, 'e', e, 'a', a, 'h', h, 'f', f, 'b', b, 'n', n or '', 'w', e .. ' ' .. text(h))
   redis.call('EXPIRE', stateKey, stateTtl)
   redis.call('PEXPIRE', logKey, ttl)
   redis.call('PEXPIRE', idsKey, ttl)
@@ -80,7 +86,7 @@ local before, after, channel, header = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local function publish(json) return redis.call('SPUBLISH', channel, header .. except .. '\\n' .. json) end
 local function open(newEpoch, authority, floor)
   redis.call('DEL', logKey, idsKey)
-  e, a, h, f, b = newEpoch, authority, floor, floor, 0
+  e, a, h, f, b, n = newEpoch, authority, floor, floor, 0, floor
 end
 
 if seq then
@@ -120,12 +126,15 @@ save(ARGV[11], ARGV[12])
 return { 'appended', e, h, h, publish(json) }
 `;
 
-/** ARGV: afterSeq, limit. Returns epoch, head, floor and entries from the one after `afterSeq` or the floor; nothing for an unknown group. */
+/**
+ * ARGV: afterSeq, limit. Returns epoch, head, floor, after what news begins, and entries from the one after `afterSeq` or the floor;
+ * nothing for an unknown group.
+ */
 export const READ = `${COMMON}
 if not e then return {} end
 local from = math.max(tonumber(ARGV[1]), f) + 1
 local to = math.min(h, from + tonumber(ARGV[2]) - 1)
-local answer = { e, h, f }
+local answer = { e, h, f, n or f }
 for start = from, to, 500 do
   local seqs = {}
   for seq = start, math.min(to, start + 499) do seqs[#seqs + 1] = seq end
@@ -138,7 +147,7 @@ return answer
 export const BACKFILL = `${COMMON}
 local epoch, position = ARGV[1], tonumber(ARGV[2])
 if e and (e ~= epoch or a ~= 'p') then return end
-if not e then e, a, h, f, b = epoch, 'p', position, position, 0 end
+if not e then e, a, h, f, b, n = epoch, 'p', position, position, 0, position end
 for index = 7, #ARGV, 2 do
   local seq, entry = tonumber(ARGV[index]), ARGV[index + 1]
   if seq <= f then
