@@ -206,6 +206,42 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
         expect(JSON.stringify(await log.read('g', 0, 10))).not.toContain('secret');
       });
 
+      test('… in whatever order, for messages, edits and deletions of the fill itself', async () => {
+        const about = (seq: number, name: string, messageId: string): GroupEvent => ({
+          ...event(seq),
+          event: name,
+          messageId,
+          content: name === 'message-updated' ? `secret ${seq}` : '',
+        });
+        const said = (seq: number): GroupEvent => ({ ...event(seq), event: 'new-message', content: `secret ${seq}` });
+        await append('m8', at(8), { content: 'stays' });
+        await log.append({
+          groupId: 'g',
+          id: 'm9',
+          event: 'message-deleted',
+          message: { messageId: 'm3' },
+          position: at(9),
+        });
+        await log.backfill('g', at(7), [
+          said(1),
+          said(3),
+          about(4, 'message-updated', 'm3'),
+          about(5, 'message-deleted', 'm2'),
+          about(6, 'message-updated', 'm2'),
+          about(7, 'message-updated', 'm8'),
+        ]);
+        const { events: held } = await log.read('g', 0, 10);
+        expect(held.map(({ seq, content = '' }) => `${seq} ${String(content)}`.trim())).toEqual([
+          '3',
+          '4',
+          '5',
+          '6',
+          '7 secret 7',
+          '8 stays',
+          '9',
+        ]);
+      });
+
       test('is no news: that begins with what was appended', async () => {
         await log.backfill('g', at(7), events(3, 7));
         expect((await log.read('g', 0, 0)).newsAfter).toBe(7);
@@ -265,6 +301,33 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
       expect(JSON.stringify(events)).not.toContain('secret');
       expect(events[0]).toMatchObject({ id: 'm1', senderId: 'alice', content: '', deleted: true });
       expect(events[2]).toMatchObject({ content: 'stays' });
+    });
+
+    test('… its edits too, and whatever else has its id; those of others stay', async () => {
+      const edit = async (seq: number, messageId: string): Promise<unknown> =>
+        log.append({
+          groupId: 'g',
+          id: `u${seq}`,
+          event: 'message-updated',
+          message: { nested: { messageId: 'm1' }, content: `edit ${seq}`, messageId },
+          position: at(seq),
+        });
+      await append('m1', at(2), { content: 'second' });
+      await append('m1', at(3), { content: 'the same id again' });
+      await log.backfill('g', at(1), [{ event: 'new-message', id: 'm1', groupId: 'g', ...at(1), content: 'first' }]);
+      await edit(4, 'm1');
+      await edit(5, 'm10');
+      await edit(6, 'm1');
+      await log.append({
+        groupId: 'g',
+        id: 'd',
+        event: 'message-deleted',
+        message: { messageId: 'm1' },
+        position: at(7),
+      });
+      await edit(8, 'm1');
+      const { events } = await log.read('g', 0, 10);
+      expect(events.map(({ content = '' }) => content)).toEqual(['', '', '', '', 'edit 5', '', '', 'edit 8']);
     });
 
     describe('bounds', () => {

@@ -7,7 +7,7 @@ import {
   until,
 } from '@groupcast/testing';
 import { pino } from 'pino';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connectRedis, parseRedisUrl, type RedisConnections } from '../src/cluster/redis.ts';
 import type { AppendOutcome, GroupLog } from '../src/group-log/group-log.ts';
 import { createRedisGroupLog, groupKey, type Published, parsePublished } from '../src/group-log/redis-group-log.ts';
@@ -36,7 +36,8 @@ function createLog(
   });
 }
 
-const keysOf = (groupId: string): string[] => ['state', 'log', 'ids'].map((name) => `${groupKey(groupId)}:${name}`);
+const keysOf = (groupId: string): string[] =>
+  ['state', 'log', 'ids', 'about'].map((name) => `${groupKey(groupId)}:${name}`);
 const generation = (outcome: AppendOutcome | undefined): number =>
   outcome?.outcome === 'appended' ? Number.parseInt(outcome.position.epoch, 10) : 0;
 
@@ -166,6 +167,69 @@ describe.each([
     expect(await send(2)).toMatchObject({ outcome: 'appended' });
   });
 
+  describe('a log that an earlier version has written', () => {
+    const entry = (seq: number, event: string, fields: object): string =>
+      `m${seq}\n\n${JSON.stringify({ event, id: `m${seq}`, groupId: 'old', epoch: '1-a', seq, ...fields })}`;
+    const at = (seq: number) => ({ epoch: '1-a', seq });
+
+    /** As it wrote: without the fields and the index that came later. */
+    async function write(from: number, entries: string[], state: Record<string, string | number>): Promise<void> {
+      const [stateKey = '', logKey = '', idsKey = ''] = keysOf('old');
+      for (const [index, text] of entries.entries()) {
+        await connections.commands.hset(logKey, String(from + index), text);
+        await connections.commands.hset(idsKey, `m${from + index}`, String(from + index));
+      }
+      await connections.commands.hset(stateKey, state);
+    }
+    const old = [
+      entry(5, 'new-message', { content: 'secret' }),
+      entry(6, 'message-updated', { messageId: 'm5', content: 'secret too' }),
+      entry(7, 'new-message', { content: 'stays' }),
+    ];
+    const contents = async (groupLog: GroupLog): Promise<unknown[]> =>
+      (await groupLog.read('old', 0, 20)).events.map(({ seq, content = '' }) => `${seq} ${String(content)}`.trim());
+    const remove = async (groupLog: GroupLog, seq: number, messageId: string) =>
+      groupLog.append({
+        groupId: 'old',
+        id: `d${seq}`,
+        event: 'message-deleted',
+        message: { messageId },
+        position: at(seq),
+      });
+
+    beforeEach(async () => {
+      await connections.commands.del(...keysOf('old'));
+      await write(5, old, { e: '1-a', a: 'p', h: 7, f: 4, b: 500 });
+    });
+
+    test('is read, goes on, and gives up the words of what is deleted', async () => {
+      const groupLog = createLog(connections, limits);
+      expect(await groupLog.read('old', 0, 20)).toMatchObject({ head: at(7), floor: 4, newsAfter: 4 });
+      expect(
+        await groupLog.append({ groupId: 'old', id: 'm8', event: 'e', message: {}, position: at(8) }),
+      ).toMatchObject({ outcome: 'appended' });
+      await remove(groupLog, 9, 'm5');
+      expect(await contents(groupLog)).toEqual(['5', '6', '7 stays', '8', '9']);
+    });
+
+    test('may be written by both in turn', async () => {
+      const groupLog = createLog(connections, limits);
+      await groupLog.append({ groupId: 'old', id: 'm8', event: 'e', message: {}, position: at(8) });
+      await write(9, [entry(9, 'message-updated', { messageId: 'm5', content: 'secret' })], { h: 9 });
+      await remove(groupLog, 10, 'm5');
+      expect(await contents(groupLog)).toEqual(['5', '6', '7 stays', '8', '9', '10']);
+    });
+
+    test('is filled, without words that it says are deleted', async () => {
+      await write(8, [entry(8, 'message-deleted', { messageId: 'm4' })], { h: 8 });
+      const groupLog = createLog(connections, limits);
+      await groupLog.backfill('old', at(4), [
+        { event: 'new-message', id: 'm4', groupId: 'old', ...at(4), content: 'secret' },
+      ]);
+      expect(await contents(groupLog)).toEqual(['4', '5 secret', '6 secret too', '7 stays', '8']);
+    });
+  });
+
   test('a message that is no text, such as half a surrogate, can be deleted, and a large number stays what it is', async () => {
     const groupLog = createLog(connections, limits);
     const seq = 1_700_000_000_000_001;
@@ -217,6 +281,81 @@ test('a failover that loses what Redis had acknowledged makes no relay hand out 
   expect(generation(after)).toBeGreaterThan(generation(lost[1]));
   connections.close();
   await redis.stop();
+});
+
+describe('one call of Redis has a bound', () => {
+  let redis: RedisServer;
+  let connections: RedisConnections;
+  const limits = { size: 10_000, bytes: 100_000_000, ttlMs: 60_000, totalBytes: 0 };
+  const at = (seq: number) => ({ epoch: '1-a', seq });
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    connections = await connect(redis.url);
+  });
+  afterAll(async () => {
+    connections?.close();
+    await redis?.stop();
+  });
+
+  async function append(groupLog: GroupLog, from: number, to: number, event = 'new-message', message = {}) {
+    await Promise.all(
+      Array.from({ length: to - from + 1 }, async (_, index) =>
+        groupLog.append({ groupId: 'g', id: `m${from + index}`, event, message, position: at(from + index) }),
+      ),
+    );
+  }
+  /** How many commands Redis carried out meanwhile, those of scripts included. */
+  async function commandsOf(work: () => Promise<unknown>): Promise<number> {
+    redis.ask('config', 'resetstat');
+    await work();
+    const calls = redis.ask('info', 'commandstats').matchAll(/^cmdstat_[^:]+:calls=(\d+)/gm);
+    return [...calls].reduce((sum, [, count]) => sum + Number(count), 0);
+  }
+
+  test('a deletion looks at its message and the edits of it, however long the log is', async () => {
+    const groupLog = createLog(connections, limits);
+    await groupLog.append({ groupId: 'g', id: 'm2', event: 'e', message: {}, position: at(1) });
+    await append(groupLog, 2, 3_000);
+    await append(groupLog, 3_001, 3_003, 'message-updated', { messageId: 'm7' });
+    const deletion = async () => append(groupLog, 3_004, 3_004, 'message-deleted', { messageId: 'm7' });
+    expect(await commandsOf(deletion)).toBeLessThan(50);
+    const { events } = await groupLog.read('g', 3_000, 3);
+    expect(events.map((event) => event['deleted'])).toEqual([true, true, true]);
+  });
+
+  test('a smaller HISTORY_SIZE lets go of a thousand events at a time', async () => {
+    const groupLog = createLog(connections, { ...limits, size: 10 });
+    const floors: number[] = [];
+    for (let seq = 3_005; seq <= 3_008; seq += 1) {
+      await append(groupLog, seq, seq);
+      floors.push((await groupLog.read('g', 0, 0)).floor);
+    }
+    expect(floors).toEqual([1_000, 2_000, 2_997, 2_998]);
+    // Nothing is left of what was let go, in no index either.
+    const { commands } = connections;
+    const [, logKey = '', idsKey = '', aboutKey = ''] = keysOf('g');
+    expect([await commands.hlen(logKey), await commands.hlen(idsKey), await commands.zcard(aboutKey)]).toEqual([
+      10, 10, 1,
+    ]);
+    await append(groupLog, 3_009, 3_020);
+    expect(await commands.zcard(aboutKey)).toBe(0);
+  });
+
+  test('a fill looks once at each event it brings, however many deletions there are among them', async () => {
+    const groupLog = createLog(connections, limits);
+    const events = Array.from({ length: 1_000 }, (_, index) => {
+      const seq = index + 1;
+      const envelope = { id: `f${seq}`, groupId: 'filled', ...at(seq) };
+      return seq <= 500
+        ? { ...envelope, event: 'new-message', content: 'secret' }
+        : { ...envelope, event: 'message-deleted', messageId: `f${seq - 500}` };
+    });
+    expect(await commandsOf(async () => groupLog.backfill('filled', at(1_000), events))).toBeLessThan(10_000);
+    expect(JSON.stringify(await groupLog.read('filled', 0, 1_000))).not.toContain('secret');
+    const deletion = { groupId: 'filled', id: 'd', event: 'message-deleted', message: { messageId: 'f1' } };
+    expect(await commandsOf(async () => groupLog.append({ ...deletion, position: at(1_001) }))).toBeLessThan(50);
+  });
 });
 
 test('what comes over a channel and is no event is an error, not a guess', () => {

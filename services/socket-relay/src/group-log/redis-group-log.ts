@@ -74,15 +74,22 @@ function toEntry(event: GroupEvent): string {
   return `${id}\n\n${JSON.stringify({ event: name, id, groupId, ...rest })}`;
 }
 
+/** Under which name `about` keeps the event, but for its `seq`: see `redis-scripts.ts`. */
+function about(event: string, messageId: unknown): string {
+  if (typeof messageId !== 'string' || messageId === '') return '';
+  if (event === 'message-updated') return `${messageId}\n`;
+  return event === 'message-deleted' ? `${messageId}\nd` : '';
+}
+
 /** The group log that all relays share. One call of Redis appends an event and hands it to every node with members. */
 export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
   const { redis, node } = options;
-  redis.defineCommand('groupcastAppend', { numberOfKeys: 3, lua: APPEND });
-  redis.defineCommand('groupcastRead', { numberOfKeys: 3, lua: READ, readOnly: true });
-  redis.defineCommand('groupcastBackfill', { numberOfKeys: 3, lua: BACKFILL });
-  const keysOf = (groupId: string): [string, string, string] => {
+  redis.defineCommand('groupcastAppend', { numberOfKeys: 4, lua: APPEND });
+  redis.defineCommand('groupcastRead', { numberOfKeys: 4, lua: READ, readOnly: true });
+  redis.defineCommand('groupcastBackfill', { numberOfKeys: 4, lua: BACKFILL });
+  const keysOf = (groupId: string): [string, string, string, string] => {
     const key = groupKey(groupId);
-    return [`${key}:state`, `${key}:log`, `${key}:ids`];
+    return [`${key}:state`, `${key}:log`, `${key}:ids`, `${key}:about`];
   };
   const limits = [options.size, options.bytes, Math.max(1, Math.floor(options.ttlMs))] as const;
   const numbered = createLastPositions(REMEMBERED_GROUPS);
@@ -114,7 +121,6 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
       const candidate = makeEpoch(Math.floor(Date.now() / 1_000), crypto.randomUUID().replaceAll('-', '').slice(0, 12));
       const [size, bytes, ttl] = limits;
       const seen = position ? null : highestSeen(groupId);
-      const deletes = input.event === 'message-deleted' ? input.message['messageId'] : '';
       const answer = await ask(
         `broadcast to group "${groupId}"`,
         async () =>
@@ -131,7 +137,7 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
             bytes,
             ttl,
             stateTtl,
-            typeof deletes === 'string' ? deletes : '',
+            about(input.event, input.message['messageId']),
             seen?.epoch ?? '',
             seen?.seq ?? 0,
           ),
@@ -182,7 +188,9 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
       return { head, floor, newsAfter: Number(newsAfter), events, exceptUserIds, lastSeq, more };
     },
     async backfill(groupId, position, events) {
-      const entries = events.toReversed().flatMap((event) => [event.seq, toEntry(event)]);
+      const entries = events.toReversed().flatMap((event) => {
+        return [event.seq, toEntry(event), about(event.event, event['messageId'])];
+      });
       await ask(`fill the log of group "${groupId}"`, async () =>
         redis.groupcastBackfill(...keysOf(groupId), position.epoch, position.seq, ...limits, stateTtl, ...entries),
       );
