@@ -261,6 +261,21 @@ describe.each([
   });
 });
 
+test('a connection that its client has given up is made anew', async () => {
+  const redis = await startRedis();
+  const connections = await connect(redis.url);
+  const { commands, subscriber, blocking } = connections;
+  const clients = [commands, subscriber, blocking];
+  await until('all of them', () => clients.every(({ status }) => status === 'ready'));
+  for (const client of clients) client.disconnect();
+  await until('the end', () => clients.every(({ status }) => status === 'end'));
+  await until('all of them again', () => clients.every(({ status }) => status === 'ready'));
+  await until('redis', connections.isReady);
+  connections.close();
+  await until('the end', () => clients.every(({ status }) => status === 'end'));
+  await redis.stop();
+});
+
 test('a failover that loses what Redis had acknowledged makes no relay hand out numbers twice', {
   timeout: 60_000,
 }, async () => {
