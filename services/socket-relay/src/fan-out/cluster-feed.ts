@@ -253,6 +253,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
     beginsEmpty(groupId) {
       if (!fanOut.cursor(groupId)) beginnings.add(groupId);
     },
+    awaitsBeginning: (groupId) => !fanOut.cursor(groupId) && beginnings.has(groupId),
     settle,
     stop() {
       stopping.abort();
