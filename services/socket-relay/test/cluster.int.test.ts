@@ -1,5 +1,16 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import type { GroupEvent } from '@groupcast/shared';
-import { type RedisServer, received, startRedis, startTcpProxy, tokenFor, tokenWith, until } from '@groupcast/testing';
+import {
+  type RedisServer,
+  received,
+  startRedis,
+  startTcpProxy,
+  type TcpProxy,
+  tokenFor,
+  tokenWith,
+  until,
+} from '@groupcast/testing';
 import { Redis } from 'ioredis';
 import type { Socket } from 'socket.io-client';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -18,8 +29,9 @@ describe('several relays on one Redis', () => {
     admin = new Redis(redis.url);
     admin.on('error', () => undefined);
   });
+  const closeRelays = async () => Promise.all(relays.splice(0).map(async (relay) => relay.close()));
   afterEach(async () => {
-    await Promise.all(relays.splice(0).map(async (relay) => relay.close()));
+    await closeRelays();
   });
   afterAll(async () => {
     admin?.disconnect();
@@ -152,6 +164,67 @@ describe('several relays on one Redis', () => {
     await ask(member, 'leave-group', { groupId });
     await until('nobody listens', async () => (await listeners()) === 0, 20_000);
     expect((await second.broadcaster.broadcastMessage(positioned(groupId, 2))).warnings).toEqual(['NO_RECIPIENTS']);
+  });
+
+  describe('a member who came while the log was empty', () => {
+    let api: Server;
+    let proxy: TcpProxy | undefined;
+    afterEach(async () => {
+      // A relay that cannot say goodbye is counted on for the rest of its lease.
+      await closeRelays();
+      await proxy?.close();
+      api.closeAllConnections();
+      await new Promise((resolve) => api.close(resolve));
+    });
+
+    /** A relay whose API knows the group's first events. */
+    async function startRelayWithHistory(groupId: string, last: number): Promise<RelayUnderTest> {
+      const events = numbers(1, last).map((seq) => {
+        const { message, ...envelope } = positioned(groupId, seq);
+        return { event: 'new-message', ...envelope, ...message };
+      });
+      api = createServer((request, response) => {
+        const isHistory = request.url === '/internal/history';
+        const answer = isHistory ? { groups: [{ groupId, position: { epoch: EPOCH, seq: last }, events }] } : {};
+        request.resume().on('end', () => response.end(JSON.stringify(answer)));
+      });
+      await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve));
+      const [relay] = await startRelays(1, { API_URL: `http://127.0.0.1:${(api.address() as AddressInfo).port}` });
+      return relay as RelayUnderTest;
+    }
+    /** Somebody comes back to the relay with a position, so that it fills the log. */
+    async function fill(relay: RelayUnderTest, groupId: string): Promise<void> {
+      const token = await tokenFor('bob', [groupId]);
+      const bob = relay.client({ token, positions: { [groupId]: { epoch: EPOCH, seq: 2 } } });
+      const { groups: answer } = await received<{ groups: Record<string, { recovered: boolean }> }>(bob, 'resumed');
+      expect(answer[groupId]?.recovered).toBe(true);
+    }
+
+    test('is shown what is new, not what another relay has filled it with', async () => {
+      const groupId = newGroup();
+      const filling = await startRelayWithHistory(groupId, 5);
+      const [first] = await startRelays(1);
+      const atAlice = shown((await first?.member('alice', [groupId])) as Socket, groupId);
+      await fill(filling, groupId);
+      for (const seq of numbers(6, 7)) await filling.broadcaster.broadcastMessage(positioned(groupId, seq));
+      await until('what is new', () => atAlice.at(-1)?.seq === 7);
+      expect(seqs(atAlice)).toEqual([6, 7]);
+    });
+
+    test('… nor what it was filled with below an event that they had missed', async () => {
+      proxy = await startTcpProxy(redis.port);
+      const groupId = newGroup();
+      const filling = await startRelayWithHistory(groupId, 5);
+      const [away] = await startRelays(1, { REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
+      const atAlice = shown((await away?.member('alice', [groupId])) as Socket, groupId);
+      proxy.cut();
+      proxy.freeze();
+      await filling.broadcaster.broadcastMessage(positioned(groupId, 6));
+      await fill(filling, groupId);
+      proxy.thaw();
+      await until('what was missed', () => atAlice.at(-1)?.seq === 6);
+      expect(seqs(atAlice)).toEqual([6]);
+    });
   });
 
   test('who is left out is left out on every relay, and steps over the event', async () => {

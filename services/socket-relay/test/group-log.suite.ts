@@ -47,6 +47,7 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
         exceptUserIds: new Map(),
         lastSeq: 0,
         more: false,
+        newsAfter: 0,
       });
     });
 
@@ -205,6 +206,60 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
         expect(JSON.stringify(await log.read('g', 0, 10))).not.toContain('secret');
       });
 
+      test('… in whatever order, for messages, edits and deletions of the fill itself', async () => {
+        const about = (seq: number, name: string, messageId: string): GroupEvent => ({
+          ...event(seq),
+          event: name,
+          messageId,
+          content: name === 'message-updated' ? `secret ${seq}` : '',
+        });
+        const said = (seq: number): GroupEvent => ({ ...event(seq), event: 'new-message', content: `secret ${seq}` });
+        await append('m8', at(8), { content: 'stays' });
+        await log.append({
+          groupId: 'g',
+          id: 'm9',
+          event: 'message-deleted',
+          message: { messageId: 'm3' },
+          position: at(9),
+        });
+        await log.backfill('g', at(7), [
+          said(1),
+          said(3),
+          about(4, 'message-updated', 'm3'),
+          about(5, 'message-deleted', 'm2'),
+          about(6, 'message-updated', 'm2'),
+          about(7, 'message-updated', 'm8'),
+        ]);
+        const { events: held } = await log.read('g', 0, 10);
+        expect(held.map(({ seq, content = '' }) => `${seq} ${String(content)}`.trim())).toEqual([
+          '3',
+          '4',
+          '5',
+          '6',
+          '7 secret 7',
+          '8 stays',
+          '9',
+        ]);
+      });
+
+      test('is no news: that begins with what was appended', async () => {
+        await log.backfill('g', at(7), events(3, 7));
+        expect((await log.read('g', 0, 0)).newsAfter).toBe(7);
+        await append('m8', at(8));
+        expect((await log.read('g', 0, 0)).newsAfter).toBe(7);
+        await append('n2', at(2, '2-b'));
+        expect((await log.read('g', 0, 0)).newsAfter).toBe(1);
+      });
+
+      test('is no news in a log that had begun before either', async () => {
+        await append('m6', at(6));
+        await append('m7', at(7));
+        await log.backfill('g', at(6), events(3, 5));
+        expect(await log.read('g', 0, 0)).toMatchObject({ floor: 2, newsAfter: 5 });
+        for (let seq = 8; seq <= 30; seq += 1) await append(`m${seq}`, at(seq));
+        expect((await log.read('g', 0, 0)).newsAfter).toBe(5);
+      });
+
       test('never holds more than the bounds', async () => {
         await log.backfill('g', at(40), events(1, 40));
         const page = await log.read('g', 0, 100);
@@ -248,6 +303,33 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
       expect(events[2]).toMatchObject({ content: 'stays' });
     });
 
+    test('… its edits too, and whatever else has its id; those of others stay', async () => {
+      const edit = async (seq: number, messageId: string): Promise<unknown> =>
+        log.append({
+          groupId: 'g',
+          id: `u${seq}`,
+          event: 'message-updated',
+          message: { nested: { messageId: 'm1' }, content: `edit ${seq}`, messageId },
+          position: at(seq),
+        });
+      await append('m1', at(2), { content: 'second' });
+      await append('m1', at(3), { content: 'the same id again' });
+      await log.backfill('g', at(1), [{ event: 'new-message', id: 'm1', groupId: 'g', ...at(1), content: 'first' }]);
+      await edit(4, 'm1');
+      await edit(5, 'm10');
+      await edit(6, 'm1');
+      await log.append({
+        groupId: 'g',
+        id: 'd',
+        event: 'message-deleted',
+        message: { messageId: 'm1' },
+        position: at(7),
+      });
+      await edit(8, 'm1');
+      const { events } = await log.read('g', 0, 10);
+      expect(events.map(({ content = '' }) => content)).toEqual(['', '', '', '', 'edit 5', '', '', 'edit 8']);
+    });
+
     describe('bounds', () => {
       test('one group holds at most HISTORY_BYTES', async () => {
         const text = 'x'.repeat(40_000);
@@ -269,6 +351,7 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
           exceptUserIds: new Map(),
           lastSeq: 2,
           more: false,
+          newsAfter: 0,
         });
         expect(await append('c', at(3))).toEqual({ outcome: 'appended', position: at(3) });
         expect(await append('e', at(5))).toMatchObject({ outcome: 'gap' });

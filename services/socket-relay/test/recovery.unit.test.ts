@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { createRecovery } from '../src/connections/recovery.ts';
 import type { FanOut } from '../src/fan-out/fan-out.ts';
-import { createLocalFeed } from '../src/fan-out/group-feed.ts';
+import { createLocalFeed, type GroupFeed } from '../src/fan-out/group-feed.ts';
 import { createMemoryGroupLog } from '../src/group-log/memory-group-log.ts';
 
 const at = (seq: number): Position => ({ epoch: '1-a', seq });
@@ -41,11 +41,30 @@ function createLaggingNode() {
       return page;
     },
   };
+  /** After how many settlements the first event is handed over to members who came before it. */
+  let beginsAfter = 0;
+  let settled = 0;
+  const localFeed = createLocalFeed(fanOut);
+  const feed: GroupFeed = {
+    ...localFeed,
+    awaitsBeginning: () => settled < beginsAfter,
+    async settle(groupId) {
+      settled += 1;
+      if (settled === beginsAfter) cursor = at(1);
+      await localFeed.settle(groupId);
+    },
+  };
   return {
     entered,
+    get settled() {
+      return settled;
+    },
+    awaitBeginning(settlements: number) {
+      beginsAfter = settlements;
+    },
     recovery: createRecovery({
       groupLog,
-      feed: createLocalFeed(fanOut),
+      feed,
       fanOut,
       fill: undefined,
       log: pino({ level: 'silent' }),
@@ -109,6 +128,25 @@ describe('a member goes live exactly where its answer ends', () => {
     const prepared = await node.recovery.recover('alice', [{ groupId: 'g', since: at(1) }]);
     const answer = prepared.commit('socket', () => true).get('g');
     expect([seqs(answer?.events), answer?.more]).toEqual([[2, 3], false]);
+  });
+
+  test('the first event of all goes to those who wait for it before another comes in after it', async () => {
+    const node = createLaggingNode();
+    node.awaitBeginning(1);
+    await node.append(1);
+    const prepared = await node.recovery.recover('bob', [{ groupId: 'g', since: undefined }]);
+    expect(node.settled).toBe(1);
+    expect(prepared.commit('socket', () => true).get('g')?.position).toEqual(at(1));
+    expect(node.entered).toEqual([at(1)]);
+  });
+
+  test('… and where that takes too long, the other waits for it as well', async () => {
+    const node = createLaggingNode();
+    node.awaitBeginning(Number.POSITIVE_INFINITY);
+    await node.append(1);
+    const prepared = await node.recovery.recover('bob', [{ groupId: 'g', since: undefined }]);
+    expect(prepared.commit('socket', () => true).get('g')?.position).toBeNull();
+    expect(node.entered).toEqual([null]);
   });
 
   test('where it moves again before the answer leaves, the member is not live, and asks again', async () => {

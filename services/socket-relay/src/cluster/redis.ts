@@ -118,6 +118,14 @@ export async function connectRedis(target: RedisTarget, log: Logger): Promise<Re
   for (const [name, client] of Object.entries(clients)) {
     // Without a listener an error event ends the process.
     client.on('error', (error: Error) => log.debug({ err: error, connection: name }, 'redis connection failed'));
+    // ioredis gives up for good when it hears of a failover at the moment in which it asks a sentinel for the master.
+    client.on('end', () => {
+      if (closed) return;
+      log.warn({ connection: name }, 'a connection to redis was given up; connecting anew');
+      setTimeout(() => {
+        if (!closed) client.connect().catch(() => undefined);
+      }, retryDelay(0)).unref();
+    });
   }
   const { commands } = clients;
   commands.on('ready', () => {

@@ -104,7 +104,9 @@ export function createRecovery(deps: {
   /** Read from the log before the node has delivered it: in a moment it will have. */
   function isAhead({ entry, result }: Progress): boolean {
     const cursor = fanOut.cursor(entry.groupId);
-    return cursor !== null && cursor.epoch === result.position?.epoch && cursor.seq < result.position.seq;
+    if (!result.position) return false;
+    if (!cursor) return feed.awaitsBeginning(entry.groupId);
+    return cursor.epoch === result.position.epoch && cursor.seq < result.position.seq;
   }
 
   /** Reads until every group is where the node is, as far as the budget and the rounds go. */

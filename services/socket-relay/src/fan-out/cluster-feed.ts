@@ -47,7 +47,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   const fills = new Map<string, Promise<void>>();
   const lingering = new Map<string, NodeJS.Timeout>();
   const open = new Set<string>();
-  /** Groups without a cursor of which everything in the log is news. */
+  /** Groups without a cursor whose members came while the log was empty: what was appended to it since is theirs. */
   const beginnings = new Set<string>();
   let checking = false;
   const stopping = new AbortController();
@@ -117,11 +117,15 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   async function readOn(groupId: string): Promise<void> {
     for (let more = true; more && !stopping.signal.aborted; ) {
       const cursor = fanOut.cursor(groupId);
-      const isBeginning = !cursor && beginnings.has(groupId);
-      const page = await groupLog.read(groupId, cursor?.seq ?? 0, cursor || isBeginning ? PAGE : 0);
-      const { head, floor, events, exceptUserIds } = page;
+      const page = await groupLog.read(groupId, cursor?.seq ?? 0, cursor ? PAGE : 0);
+      const { head, floor, newsAfter, events, exceptUserIds } = page;
       if (!head || !fanOut.isWatched(groupId) || !deps.isTrusted()) return;
-      const isNext = isBeginning || (cursor?.epoch === head.epoch && cursor.seq >= floor);
+      if (!cursor && beginnings.delete(groupId)) {
+        // What the log was filled with is no news to them. An event that came meanwhile has set the cursor.
+        if (!fanOut.cursor(groupId)) fanOut.skipTo(groupId, { epoch: head.epoch, seq: newsAfter });
+        continue;
+      }
+      const isNext = cursor?.epoch === head.epoch && cursor.seq >= floor;
       if (!isNext && cursor && startsAnew(cursor, head) && head.seq - floor <= PAGE) {
         await readEpoch(groupId, floor);
         return;
@@ -249,6 +253,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
     beginsEmpty(groupId) {
       if (!fanOut.cursor(groupId)) beginnings.add(groupId);
     },
+    awaitsBeginning: (groupId) => !fanOut.cursor(groupId) && beginnings.has(groupId),
     settle,
     stop() {
       stopping.abort();

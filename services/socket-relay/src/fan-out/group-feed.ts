@@ -8,6 +8,8 @@ export interface GroupFeed {
   open(groupIds: readonly string[]): Promise<void>;
   /** Members came in while the log knew nothing of the group: its first event, whichever it is, is theirs. */
   beginsEmpty(groupId: string): void;
+  /** Such members have not got that event yet. Whoever else comes in after it waits until they have: `settle`. */
+  awaitsBeginning(groupId: string): boolean;
   /** Brings the node to where the log is, if it is behind. Rejects with `BROKER_UNAVAILABLE`. */
   settle(groupId: string): Promise<void>;
   stop(): void;
@@ -23,6 +25,7 @@ export function createLocalFeed(fanOut: FanOut): GroupFeed {
     beginsEmpty() {
       // The first event is the first one that comes.
     },
+    awaitsBeginning: () => false,
     async settle() {
       // Accepted and not handed over yet: that is a turn away.
       await new Promise(setImmediate);

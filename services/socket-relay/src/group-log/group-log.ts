@@ -35,6 +35,11 @@ export interface LogPage {
   head: Position | null;
   /** The log holds every event after this `seq`, up to the head. */
   floor: number;
+  /**
+   * Where the log stood when it began: what it was filled with is up to here, what came since is news. It may lie below the
+   * floor, and is the floor where an earlier version of the relay did not note it.
+   */
+  newsAfter: number;
   events: GroupEvent[];
   /** Of the events that leave a user out, by `seq`, which. */
   exceptUserIds: ReadonlyMap<number, string>;

@@ -20,6 +20,7 @@ interface GroupState {
   head: number;
   /** `entries` holds `floor + 1 … head`, and nothing else. */
   floor: number;
+  newsAfter: number;
   /** A ring: the first live entry is at `start`; the array is compacted now and then. */
   entries: (Entry | undefined)[];
   start: number;
@@ -57,6 +58,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
       authority,
       head: floor,
       floor,
+      newsAfter: floor,
       entries: [],
       start: 0,
       seqById: new Map(),
@@ -199,7 +201,9 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
     async read(groupId, afterSeq, limit, forUserId): Promise<LogPage> {
       const state = find(groupId);
       const exceptUserIds = new Map<number, string>();
-      if (!state) return { head: null, floor: 0, events: [], exceptUserIds, lastSeq: afterSeq, more: false };
+      if (!state) {
+        return { head: null, floor: 0, newsAfter: 0, events: [], exceptUserIds, lastSeq: afterSeq, more: false };
+      }
       const from = state.start + Math.max(0, afterSeq - state.floor);
       const entries = state.entries.slice(from, from + limit).filter((entry) => entry !== undefined);
       const lastSeq = entries.at(-1)?.event.seq ?? Math.max(afterSeq, state.floor);
@@ -209,7 +213,8 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
       }
       const events = visible.map(({ event }) => event);
       const head = { epoch: state.epoch, seq: state.head };
-      return { head, floor: state.floor, events, exceptUserIds, lastSeq, more: lastSeq < state.head };
+      const { floor, newsAfter } = state;
+      return { head, floor, newsAfter, events, exceptUserIds, lastSeq, more: lastSeq < state.head };
     },
     async backfill(groupId, position, events) {
       const known = find(groupId);

@@ -1,8 +1,9 @@
-import { type GroupEvent, type JsonObject, makeEpoch, type Position } from '@groupcast/shared';
+import { type GroupEvent, isBefore, type JsonObject, makeEpoch, type Position } from '@groupcast/shared';
 import type { Result } from 'ioredis';
 import { brokerUnavailable } from '../cluster/broker.ts';
 import type { RedisClient } from '../cluster/redis.ts';
 import type { AppendOutcome, GroupLog, LogInput, LogPage } from './group-log.ts';
+import { createLastPositions } from './last-positions.ts';
 import { APPEND, BACKFILL, READ } from './redis-scripts.ts';
 
 declare module 'ioredis' {
@@ -20,12 +21,14 @@ export interface RedisGroupLogOptions {
   size: number;
   bytes: number;
   ttlMs: number;
-  /** The highest position of the group that this node has seen. */
+  /** The highest position of the group that went by on this node; without members of the group, none. */
   seen: (groupId: string) => Position | null;
 }
 
 /** Head, floor and epoch outlive the events by this much. */
 const STATE_TTL_SECONDS = 30 * 24 * 3_600;
+/** Of so many groups the last number this node was given is remembered, at about 150 bytes each. */
+const REMEMBERED_GROUPS = 10_000;
 const ENVELOPE: ReadonlySet<string> = new Set(['event', 'id', 'groupId', 'epoch', 'seq']);
 
 /** The shard channel of a group, and what its keys begin with: all in one slot. */
@@ -71,17 +74,25 @@ function toEntry(event: GroupEvent): string {
   return `${id}\n\n${JSON.stringify({ event: name, id, groupId, ...rest })}`;
 }
 
+/** Under which name `about` keeps the event, but for its `seq`: see `redis-scripts.ts`. */
+function about(event: string, messageId: unknown): string {
+  if (typeof messageId !== 'string' || messageId === '') return '';
+  if (event === 'message-updated') return `${messageId}\n`;
+  return event === 'message-deleted' ? `${messageId}\nd` : '';
+}
+
 /** The group log that all relays share. One call of Redis appends an event and hands it to every node with members. */
 export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
   const { redis, node } = options;
-  redis.defineCommand('groupcastAppend', { numberOfKeys: 3, lua: APPEND });
-  redis.defineCommand('groupcastRead', { numberOfKeys: 3, lua: READ, readOnly: true });
-  redis.defineCommand('groupcastBackfill', { numberOfKeys: 3, lua: BACKFILL });
-  const keysOf = (groupId: string): [string, string, string] => {
+  redis.defineCommand('groupcastAppend', { numberOfKeys: 4, lua: APPEND });
+  redis.defineCommand('groupcastRead', { numberOfKeys: 4, lua: READ, readOnly: true });
+  redis.defineCommand('groupcastBackfill', { numberOfKeys: 4, lua: BACKFILL });
+  const keysOf = (groupId: string): [string, string, string, string] => {
     const key = groupKey(groupId);
-    return [`${key}:state`, `${key}:log`, `${key}:ids`];
+    return [`${key}:state`, `${key}:log`, `${key}:ids`, `${key}:about`];
   };
   const limits = [options.size, options.bytes, Math.max(1, Math.floor(options.ttlMs))] as const;
+  const numbered = createLastPositions(REMEMBERED_GROUPS);
   const stateTtl = Math.ceil(options.ttlMs / 1_000) + STATE_TTL_SECONDS;
 
   async function ask<T>(what: string, work: () => Promise<T>, details?: Record<string, unknown>): Promise<T> {
@@ -90,6 +101,12 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
     } catch (cause) {
       throw brokerUnavailable(what, cause, details);
     }
+  }
+
+  /** After a failover Redis may know less than it has told this node. */
+  function highestSeen(groupId: string): Position | null {
+    const [delivered, given] = [options.seen(groupId), numbered.get(groupId)];
+    return !delivered || (given && isBefore(delivered, given)) ? given : delivered;
   }
 
   async function read(groupId: string, afterSeq: number, limit: number): Promise<(string | number)[]> {
@@ -103,8 +120,7 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
       const { groupId, id, position, exceptUserId = '', exceptSocketId = '' } = input;
       const candidate = makeEpoch(Math.floor(Date.now() / 1_000), crypto.randomUUID().replaceAll('-', '').slice(0, 12));
       const [size, bytes, ttl] = limits;
-      const seen = position ? null : options.seen(groupId);
-      const deletes = input.event === 'message-deleted' ? input.message['messageId'] : '';
+      const seen = position ? null : highestSeen(groupId);
       const answer = await ask(
         `broadcast to group "${groupId}"`,
         async () =>
@@ -121,7 +137,7 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
             bytes,
             ttl,
             stateTtl,
-            typeof deletes === 'string' ? deletes : '',
+            about(input.event, input.message['messageId']),
             seen?.epoch ?? '',
             seen?.seq ?? 0,
           ),
@@ -129,6 +145,7 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
       );
       const [outcome, epoch, head, seq, nodes] = answer as [string, string, number, number, number];
       const headAt = { epoch, seq: head };
+      if (!position && (outcome === 'appended' || outcome === 'duplicate')) numbered.raise(groupId, headAt);
       switch (outcome) {
         case 'appended':
           return { outcome, position: headAt, nodes };
@@ -148,10 +165,10 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
       return epoch === undefined ? null : { epoch: String(epoch), seq: Number(head) };
     },
     async read(groupId, afterSeq, limit, forUserId): Promise<LogPage> {
-      const [epoch, headSeq, floorSeq, ...entries] = await read(groupId, afterSeq, limit);
+      const [epoch, headSeq, floorSeq, newsAfter, ...entries] = await read(groupId, afterSeq, limit);
       const exceptUserIds = new Map<number, string>();
       if (epoch === undefined) {
-        return { head: null, floor: 0, events: [], exceptUserIds, lastSeq: afterSeq, more: false };
+        return { head: null, floor: 0, newsAfter: 0, events: [], exceptUserIds, lastSeq: afterSeq, more: false };
       }
       const [head, floor] = [{ epoch: String(epoch), seq: Number(headSeq) }, Number(floorSeq)];
       const events: GroupEvent[] = [];
@@ -167,10 +184,13 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
         if (except !== '') exceptUserIds.set(event.seq, except);
         events.push(event);
       }
-      return { head, floor, events, exceptUserIds, lastSeq, more: lastSeq < head.seq };
+      const more = lastSeq < head.seq;
+      return { head, floor, newsAfter: Number(newsAfter), events, exceptUserIds, lastSeq, more };
     },
     async backfill(groupId, position, events) {
-      const entries = events.toReversed().flatMap((event) => [event.seq, toEntry(event)]);
+      const entries = events.toReversed().flatMap((event) => {
+        return [event.seq, toEntry(event), about(event.event, event['messageId'])];
+      });
       await ask(`fill the log of group "${groupId}"`, async () =>
         redis.groupcastBackfill(...keysOf(groupId), position.epoch, position.seq, ...limits, stateTtl, ...entries),
       );

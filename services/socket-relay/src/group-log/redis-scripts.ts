@@ -1,86 +1,130 @@
 // What happens in Redis happens in one step: a group's keys and its channel share the slot of `{group}`.
 //
-//   state  hash  e epoch · a authority (p publisher, r relay) · h head · f floor · b bytes; outlives the log
+//   state  hash  e epoch · a authority (p publisher, r relay) · h head · f floor · b bytes · n news begins after it
+//                x in no index up to it · w "epoch head" as they were when n and x were written; outlives the log
 //   log    hash  seq → "id \n exceptUserId \n event as JSON", for floor + 1 … head and nothing else
 //   ids    hash  id → seq, of the same events
+//   about  zset  equal scores: "messageId \n seq" of its edits and of what else has its id, "messageId \n d seq" of its deletion
 //
 // A hash and no stream: an event that was deleted leaves its place and not its words, and the entries of a stream cannot be changed.
+// Redis does nothing else while a script runs: none may look at the whole of a log.
+//
+// Relays of an earlier version write neither `about` nor n, x and w. What they wrote last makes w differ: then n is unknown, and x the head.
 
 /** Entries cost more than their text. */
 const ENTRY_OVERHEAD_BYTES = 100;
+/** About 5 ms of Redis. After a change of `HISTORY_SIZE` the following appends drop the rest. */
+const MAX_DROPPED_PER_CALL = 1_000;
 
-const COMMON = `
-local stateKey, logKey, idsKey = KEYS[1], KEYS[2], KEYS[3]
-local st = redis.call('HMGET', stateKey, 'e', 'a', 'h', 'f', 'b')
-local e, a, h, f, b = st[1], st[2], tonumber(st[3]), tonumber(st[4]), tonumber(st[5])
--- The events have outlived their time: what is left is where the group stands.
-if e and h > f and redis.call('EXISTS', logKey) == 0 then f = h; b = 0 end
-
-local function generationOf(epoch) return tonumber(string.match(epoch, '^(%d+)%-')) end
+const STATE = `
+local stateKey, logKey, idsKey, aboutKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 -- Lua's own text of a number has 14 digits.
 local function text(number) return string.format('%.0f', number) end
+
+local st = redis.call('HMGET', stateKey, 'e', 'a', 'h', 'f', 'b', 'n', 'x', 'w')
+local e, a, h, f, b = st[1], st[2], tonumber(st[3]), tonumber(st[4]), tonumber(st[5])
+local n, x = nil, h
+if e and st[8] == e .. ' ' .. text(h) then n, x = tonumber(st[6]), tonumber(st[7]) end
+-- The events have outlived their time: what is left is where the group stands.
+if e and h > f and redis.call('EXISTS', logKey) == 0 then f = h; b = 0 end
+`;
+
+const CHANGE = `${STATE}
+local function generationOf(epoch) return tonumber(string.match(epoch, '^(%d+)%-')) end
 local function split(entry) return string.match(entry, '^([^\\n]*)\\n([^\\n]*)\\n(.*)$') end
+local function nameOf(json) return string.match(json, '^{"event":"([^"]*)"') end
 local function cost(entry) return #entry + ${ENTRY_OVERHEAD_BYTES} end
+
+local function decode(id, seq, json)
+  local readable, event = pcall(cjson.decode, json)
+  if readable then return event end
+  -- A text that is no text, such as half a surrogate, stays where it is: enough of the event is known without it.
+  return {
+    event = nameOf(json), id = id, groupId = string.match(json, '"groupId":"([^"]*)"'), epoch = e, seq = seq,
+    messageId = string.match(json, '"messageId":"([^"]*)"'),
+  }
+end
+
+-- The scores are equal: members are in the order of their bytes, and a digit comes before a colon.
+local function editsOf(messageId)
+  return redis.call('ZRANGEBYLEX', aboutKey, '[' .. messageId .. '\\n0', '(' .. messageId .. '\\n:')
+end
+local function isDeleted(messageId)
+  return #redis.call('ZRANGEBYLEX', aboutKey, '[' .. messageId .. '\\nd', '(' .. messageId .. '\\ne', 'LIMIT', 0, 1) > 0
+end
 
 local function dropOldest()
   f = f + 1
   local entry = redis.call('HGET', logKey, f)
   if not entry then return end
-  local id = split(entry)
+  local id, _, json = split(entry)
   redis.call('HDEL', logKey, f)
-  if redis.call('HGET', idsKey, id) == text(f) then redis.call('HDEL', idsKey, id) end
+  if redis.call('HGET', idsKey, id) == text(f) then redis.call('HDEL', idsKey, id)
+  else redis.call('ZREM', aboutKey, id .. '\\n' .. text(f)) end
+  local name = nameOf(json)
+  if name == 'message-updated' or name == 'message-deleted' then
+    local messageId = decode(id, f, json).messageId
+    if type(messageId) == 'string' then
+      redis.call('ZREM', aboutKey, messageId .. (name == 'message-deleted' and '\\nd' or '\\n') .. text(f))
+    end
+  end
   b = b - cost(entry)
 end
 
 local function save(ttl, stateTtl)
-  redis.call('HSET', stateKey, 'e', e, 'a', a, 'h', h, 'f', f, 'b', b)
+  local written = e .. ' ' .. text(h)
+  redis.call('HSET', stateKey, 'e', e, 'a', a, 'h', h, 'f', f, 'b', b, 'n', n or '', 'x', x, 'w', written)
   redis.call('EXPIRE', stateKey, stateTtl)
   redis.call('PEXPIRE', logKey, ttl)
   redis.call('PEXPIRE', idsKey, ttl)
+  redis.call('PEXPIRE', aboutKey, ttl)
 end
 
-local function erase(messageId)
-  for seq = f + 1, h do
-    local entry = redis.call('HGET', logKey, seq)
-    if entry and string.find(entry, messageId, 1, true) then
-      local id, except, json = split(entry)
-      -- A text that is no text, such as half a surrogate, stays where it is: enough of the event is known without it.
-      local readable, event = pcall(cjson.decode, json)
-      if not readable then
-        event = {
-          event = string.match(json, '^{"event":"([^"]*)"'), id = id, groupId = string.match(json, '"groupId":"([^"]*)"'), epoch = e, seq = seq,
-          messageId = string.match(json, '"messageId":"([^"]*)"'),
-        }
-      end
-      local isMessage = event.event == 'new-message' and id == messageId
-      if isMessage or (event.event == 'message-updated' and event.messageId == messageId) then
-        local kept = { content = '', deleted = true }
-        for _, field in ipairs({ 'event', 'id', 'groupId', 'epoch', 'seq', 'messageId', 'senderId', 'createdAt', 'clientMessageId', 'updatedAt' }) do
-          if event[field] ~= cjson.null then kept[field] = event[field] end
-        end
-        kept.seq = nil
-        local erased = id .. '\\n' .. except .. '\\n{"seq":' .. text(seq) .. ',' .. string.sub(cjson.encode(kept), 2)
-        redis.call('HSET', logKey, seq, erased)
-        b = b - #entry + #erased
-      end
-    end
+-- Takes the words of an event that holds those of one of the messages.
+local function blank(seq, messageIds)
+  local entry = redis.call('HGET', logKey, seq)
+  if not entry then return end
+  local id, except, json = split(entry)
+  local name = nameOf(json)
+  if name ~= 'message-updated' and not (name == 'new-message' and messageIds[id]) then return end
+  local event = decode(id, seq, json)
+  if name == 'message-updated' then
+    if not messageIds[event.messageId] then return end
+    redis.call('ZREM', aboutKey, event.messageId .. '\\n' .. text(seq))
   end
+  local kept = { content = '', deleted = true }
+  for _, field in ipairs({ 'event', 'id', 'groupId', 'epoch', 'messageId', 'senderId', 'createdAt', 'clientMessageId', 'updatedAt' }) do
+    if event[field] ~= cjson.null then kept[field] = event[field] end
+  end
+  local erased = id .. '\\n' .. except .. '\\n{"seq":' .. text(seq) .. ',' .. string.sub(cjson.encode(kept), 2)
+  redis.call('HSET', logKey, seq, erased)
+  b = b - #entry + #erased
+end
+
+-- messageIds: a set. Looks at what is about these messages, and at what is in no index.
+local function erase(messageIds)
+  for messageId in pairs(messageIds) do
+    local seq = redis.call('HGET', idsKey, messageId)
+    if seq then blank(tonumber(seq), messageIds) end
+    for _, member in ipairs(editsOf(messageId)) do blank(tonumber(string.match(member, '%d+$')), messageIds) end
+  end
+  for seq = f + 1, x do blank(seq, messageIds) end
 end
 `;
 
 /**
  * ARGV: id, exceptUserId, seq or '', epoch (of the position, else a candidate), JSON before and after the position, channel,
- * what precedes the event on the channel, size, bytes, ttl ms, state ttl s, messageId that is deleted or '', the position that the
- * caller has seen (epoch, seq). Returns outcome, epoch, head, seq, nodes that listen.
+ * what precedes the event on the channel, size, bytes, ttl ms, state ttl s, what precedes the seq in `about` or '', the position that
+ * the caller has seen (epoch, seq). Returns outcome, epoch, head, seq, nodes that listen.
  */
-export const APPEND = `${COMMON}
+export const APPEND = `${CHANGE}
 local id, except, seq, epoch = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local before, after, channel, header = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local before, after, channel, header, about = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[13]
 
 local function publish(json) return redis.call('SPUBLISH', channel, header .. except .. '\\n' .. json) end
 local function open(newEpoch, authority, floor)
-  redis.call('DEL', logKey, idsKey)
-  e, a, h, f, b = newEpoch, authority, floor, floor, 0
+  redis.call('UNLINK', logKey, idsKey, aboutKey)
+  e, a, h, f, b, n, x = newEpoch, authority, floor, floor, 0, floor, floor
 end
 
 if seq then
@@ -99,10 +143,11 @@ else
     if a == 'p' then return { 'unpositioned', e, h, 0, publish(before .. '"epoch":null,"seq":null' .. after) } end
   end
   -- A log that knows less than the caller has seen was restored from before: its numbers were handed out already.
-  local isStale = e and ARGV[14] == e and tonumber(ARGV[15]) > h
-  if not e or isStale then
-    local generation = generationOf(epoch)
-    if e and generation <= generationOf(e) then epoch = (generationOf(e) + 1) .. string.match(epoch, '%-.*$') end
+  local seenEpoch, seenSeq = ARGV[14], tonumber(ARGV[15])
+  local held, seen = e and generationOf(e) or 0, seenEpoch ~= '' and generationOf(seenEpoch) or 0
+  if not e or seen > held or (seenEpoch == e and seenSeq > h) then
+    local newest = math.max(held, seen)
+    if generationOf(epoch) <= newest then epoch = text(newest + 1) .. string.match(epoch, '%-.*$') end
     open(epoch, 'r', 0)
   end
 end
@@ -111,20 +156,29 @@ h = h + 1
 local json = before .. '"epoch":"' .. e .. '","seq":' .. text(h) .. after
 local entry = id .. '\\n' .. except .. '\\n' .. json
 redis.call('HSET', logKey, h, entry)
-redis.call('HSET', idsKey, id, h)
+if redis.call('HSETNX', idsKey, id, h) == 0 then
+  redis.call('ZADD', aboutKey, 0, id .. '\\n' .. redis.call('HGET', idsKey, id))
+  redis.call('HSET', idsKey, id, h)
+end
 b = b + cost(entry)
-if ARGV[13] ~= '' then erase(ARGV[13]) end
-while f < h and (h - f > tonumber(ARGV[9]) or b > tonumber(ARGV[10])) do dropOldest() end
+if about ~= '' then redis.call('ZADD', aboutKey, 0, about .. text(h)) end
+local deleted = string.match(about, '^(.*)\\nd$')
+if deleted then erase({ [deleted] = true }) end
+local enough = f + ${MAX_DROPPED_PER_CALL}
+while f < math.min(h, enough) and (h - f > tonumber(ARGV[9]) or b > tonumber(ARGV[10])) do dropOldest() end
 save(ARGV[11], ARGV[12])
 return { 'appended', e, h, h, publish(json) }
 `;
 
-/** ARGV: afterSeq, limit. Returns epoch, head, floor and entries from the one after `afterSeq` or the floor; nothing for an unknown group. */
-export const READ = `${COMMON}
+/**
+ * ARGV: afterSeq, limit. Returns epoch, head, floor, after what news begins, and entries from the one after `afterSeq` or the floor;
+ * nothing for an unknown group.
+ */
+export const READ = `${STATE}
 if not e then return {} end
 local from = math.max(tonumber(ARGV[1]), f) + 1
 local to = math.min(h, from + tonumber(ARGV[2]) - 1)
-local answer = { e, h, f }
+local answer = { e, h, f, n or f }
 for start = from, to, 500 do
   local seqs = {}
   for seq = start, math.min(to, start + 499) do seqs[#seqs + 1] = seq end
@@ -133,29 +187,42 @@ end
 return answer
 `;
 
-/** ARGV: epoch, seq of the last event, size, bytes, ttl ms, state ttl s, then entries as `seq, entry`, the newest first. */
-export const BACKFILL = `${COMMON}
+/**
+ * ARGV: epoch, seq of the last event, size, bytes, ttl ms, state ttl s, then entries as `seq, entry, what precedes the seq in about
+ * or ''`, the newest first.
+ */
+export const BACKFILL = `${CHANGE}
 local epoch, position = ARGV[1], tonumber(ARGV[2])
 if e and (e ~= epoch or a ~= 'p') then return end
-if not e then e, a, h, f, b = epoch, 'p', position, position, 0 end
-for index = 7, #ARGV, 2 do
-  local seq, entry = tonumber(ARGV[index]), ARGV[index + 1]
+if not e then e, a, h, f, b, n, x = epoch, 'p', position, position, 0, position, position end
+local isIndexed = x <= f
+local touched = {}
+for index = 7, #ARGV, 3 do
+  local seq, entry, about = tonumber(ARGV[index]), ARGV[index + 1], ARGV[index + 2]
   if seq <= f then
     if seq ~= f or h - f >= tonumber(ARGV[3]) or b + cost(entry) > tonumber(ARGV[4]) then break end
+    local id = split(entry)
     redis.call('HSET', logKey, seq, entry)
-    redis.call('HSETNX', idsKey, split(entry), seq)
+    if redis.call('HSETNX', idsKey, id, seq) == 0 then redis.call('ZADD', aboutKey, 0, id .. '\\n' .. text(seq)) end
+    if about ~= '' then redis.call('ZADD', aboutKey, 0, about .. text(seq)) end
+    touched[string.match(about, '^(.*)\\nd?$') or id] = true
     b = b + cost(entry)
     f = f - 1
   end
 end
+if isIndexed then x = f end
 -- A fill that was read before a message was deleted must not bring its words back.
-for seq = f + 1, h do
-  local entry = redis.call('HGET', logKey, seq)
-  local _, _, json = split(entry or '\\n\\n')
-  if string.find(json, '{"event":"message-deleted"', 1, true) == 1 then
-    local messageId = string.match(json, '"messageId":"([^"]*)"')
-    if messageId then erase(messageId) end
+local deleted = {}
+for messageId in pairs(touched) do
+  if isDeleted(messageId) then deleted[messageId] = true end
+end
+for seq = f + 1, x do
+  local id, _, json = split(redis.call('HGET', logKey, seq) or '\\n\\n')
+  if nameOf(json) == 'message-deleted' then
+    local messageId = decode(id, seq, json).messageId
+    if messageId and touched[messageId] then deleted[messageId] = true end
   end
 end
+if next(deleted) then erase(deleted) end
 save(ARGV[5], ARGV[6])
 `;
