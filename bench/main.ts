@@ -5,6 +5,7 @@ import { rollingRestart } from './rolling-restart.ts';
 import { FULL, narrow, QUICK } from './settings.ts';
 import { stalled } from './stalled.ts';
 import { createSuite, MEASURES } from './suite.ts';
+import { comparisons } from './targets.ts';
 
 /** Measurements that print their own tables, and run only when they are named. */
 const STANDALONE: Readonly<Record<string, () => Promise<void>>> = {
@@ -18,7 +19,7 @@ const USAGE = `npm run bench -- [name …] [options]
 Without a name: ${Object.keys(MEASURES).join(', ')}. When named: ${Object.keys(STANDALONE).join(', ')}.
 
   --quick              shorter, fewer, under two minutes
-  --json               every sample as JSON on stdout, instead of the Markdown
+  --json               every sample as JSON on stdout, the Markdown on stderr
   --repetitions N      of each sample
   --servers A,B        only these, such as groupcast,stock
   --members N,N        only rooms of these sizes
@@ -91,5 +92,8 @@ if (measures.length > 0) {
     console.error(`${name}:`);
     await measure(suite);
   }
-  console.log(options.json ? JSON.stringify(suite.results) : report(suite.results));
+  if (options.json) {
+    console.log(JSON.stringify({ ...suite.results, comparisons: comparisons(suite.results) }));
+    console.error(report(suite.results));
+  } else console.log(report(suite.results));
 }

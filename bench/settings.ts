@@ -1,4 +1,5 @@
 import type { MemoryOptions } from './memory.ts';
+import type { RouteOptions } from './route.ts';
 
 /** What the two sizes of a run differ in. */
 export interface Settings {
@@ -10,6 +11,7 @@ export interface Settings {
   fanOutWithRedis: readonly Scenario[];
   latencyMs: number;
   memory: MemoryOptions;
+  route: RouteOptions;
 }
 
 /** Rooms of one size, and what is sent to them. */
@@ -43,6 +45,15 @@ export const FULL: Settings = {
   fanOutWithRedis: [100, 1_000, 5_000].map((members) => ({ members, loads: [SINGLE_SMALL, BURST_SMALL] })),
   latencyMs: 10_000,
   memory: { connections: [1_000, 10_000], repetitions: 5, settleMs: [10_000, 30_000] },
+  route: {
+    repetitions: 5,
+    ms: 4_000,
+    loads: [
+      { writers: 1, groups: 1 },
+      { writers: 32, groups: 1 },
+      { writers: 32, groups: 32 },
+    ],
+  },
 };
 
 export const QUICK: Settings = {
@@ -57,6 +68,14 @@ export const QUICK: Settings = {
   latencyMs: 2_000,
   // One is no median, but two servers take their time to settle.
   memory: { connections: [1_000], repetitions: 1, settleMs: [3_000, 6_000] },
+  route: {
+    repetitions: 1,
+    ms: 1_500,
+    loads: [
+      { writers: 32, groups: 1 },
+      { writers: 32, groups: 8 },
+    ],
+  },
 };
 
 /** Only what was asked for; a size of room or a load that no scenario has is added to none. */
@@ -82,6 +101,7 @@ export function narrow(
     ...settings,
     repetitions: only.repetitions ?? settings.repetitions,
     memory: { ...settings.memory, repetitions: only.repetitions ?? settings.memory.repetitions },
+    route: { ...settings.route, repetitions: only.repetitions ?? settings.route.repetitions },
     fanOut: pick(settings.fanOut),
     fanOutWithRedis: pick(settings.fanOutWithRedis),
   };

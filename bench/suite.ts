@@ -2,6 +2,7 @@ import { type FanOutSample, measureFanOut } from './fan-out.ts';
 import { type LatencySample, measureLatency } from './latency.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { type MemorySample, measureMemory } from './memory.ts';
+import { measureRoute, type RouteSample } from './route.ts';
 import { IN_MEMORY, type ServerKind, WITH_REDIS } from './servers/servers.ts';
 import type { Scenario, Settings } from './settings.ts';
 
@@ -11,6 +12,9 @@ export interface Results {
   fanOut: FanOutSample[];
   latency: LatencySample[];
   memory: MemorySample[];
+  route: RouteSample[];
+  /** What could not be measured here, and why. */
+  skipped: string[];
 }
 
 export interface Suite {
@@ -24,7 +28,15 @@ export interface Suite {
 export function createSuite(options: Omit<Suite, 'results'>): Suite {
   return {
     ...options,
-    results: { machine: describeMachine(), settings: options.settings, fanOut: [], latency: [], memory: [] },
+    results: {
+      machine: describeMachine(),
+      settings: options.settings,
+      fanOut: [],
+      latency: [],
+      memory: [],
+      route: [],
+      skipped: [],
+    },
   };
 }
 
@@ -54,5 +66,8 @@ export const MEASURES: Readonly<Record<string, (suite: Suite) => Promise<void>>>
   async memory(suite) {
     const { settings, results, progress } = suite;
     results.memory.push(...(await measureMemory(chosen(suite, PRODUCTS), settings.memory, progress)));
+  },
+  async route({ settings, results, progress }) {
+    results.route.push(...(await measureRoute(settings.route, progress)));
   },
 };
