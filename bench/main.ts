@@ -86,10 +86,10 @@ if (measures.length > 0) {
       bytes: numbers(options.bytes),
     }),
     servers: options.servers?.split(','),
-    progress: (line) => console.error(line),
+    progress: (line) => console.error(`${(performance.now() / 1_000).toFixed(0).padStart(4)} s  ${line}`),
   });
   for (const [name, measure] of measures) {
-    console.error(`${name}:`);
+    suite.progress(`${name}:`);
     await measure(suite);
   }
   if (options.json) {

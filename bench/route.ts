@@ -35,6 +35,7 @@ export interface RouteOptions {
 export const ROUTE_MEMBERS = 100;
 const CONTENT = 'x'.repeat(100);
 const SETTLE_MS = 2_000;
+const NEXT_SECOND_MS = 1_100;
 const WARM_UP_MS = 1_000;
 const USERS = Array.from({ length: ROUTE_MEMBERS }, (_, n) => `user-${n}`);
 
@@ -78,6 +79,8 @@ async function startSystem(databaseUrl: string | undefined, groups: number): Pro
   });
   await until('the API to reach the relay', () => api.output().includes('connected to the relay'));
   const groupIds = await createGroups(apiUrl, groups);
+  // A token of the same second as an addition is taken for an older one, and its connection is put into every group of its user.
+  await pause(NEXT_SECOND_MS);
   const driver = startDriver({ pinned: false });
   await driver.ask('open-groups', { apiUrl, relayPort: relay.port, groupIds, userIds: USERS });
   return {

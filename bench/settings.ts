@@ -65,12 +65,12 @@ export const QUICK: Settings = {
     { members: 1_000, loads: [SINGLE_SMALL, BURST_SMALL] },
   ],
   fanOutWithRedis: [{ members: 1_000, loads: [BURST_SMALL] }],
-  latencyMs: 2_000,
+  latencyMs: 1_500,
   // One is no median, but two servers take their time to settle.
-  memory: { connections: [1_000], repetitions: 1, settleMs: [3_000, 6_000] },
+  memory: { connections: [1_000], repetitions: 1, settleMs: [3_000, 5_000] },
   route: {
     repetitions: 1,
-    ms: 1_500,
+    ms: 1_000,
     loads: [
       { writers: 32, groups: 1 },
       { writers: 32, groups: 8 },

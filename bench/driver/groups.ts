@@ -54,6 +54,8 @@ export async function openGroups(options: {
     const dialect = DIALECTS.groupcast;
     const connection = { port: relayPort, dialect, role: 'member', name, room: group.groupId, onFailure } as const;
     await openConnection(connection, (bytes, start, end) => {
+      if (!bytes.subarray(start, end).includes(group.groupId))
+        onFailure(new Error(`${name} is in more than one group`));
       const seq = seqOf(bytes, start, end);
       if (Number.isNaN(seq) || (last !== undefined && seq !== last + 1)) {
         onFailure(new Error(`${name} received ${seq} after ${last} of ${group.groupId}`));
