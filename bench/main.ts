@@ -18,7 +18,7 @@ const USAGE = `npm run bench -- [name …] [options]
 
 Without a name: ${Object.keys(MEASURES).join(', ')}. When named: ${Object.keys(STANDALONE).join(', ')}.
 
-  --quick              shorter, fewer, under two minutes
+  --quick              shorter, fewer, under two minutes; peers only when named
   --json               every sample as JSON on stdout, the Markdown on stderr
   --repetitions N      of each sample
   --servers A,B        only these, such as groupcast,stock
@@ -76,7 +76,9 @@ for (const [name, run] of Object.entries(STANDALONE)) {
   await run();
 }
 
-const measures = Object.entries(MEASURES).filter(([name]) => names.length === 0 || names.includes(name));
+const isAsked = (name: string): boolean =>
+  names.includes(name) || (names.length === 0 && !(options.quick && name === 'peers'));
+const measures = Object.entries(MEASURES).filter(([name]) => isAsked(name));
 if (measures.length > 0) {
   const suite = createSuite({
     settings: narrow(options.quick ? QUICK : FULL, {

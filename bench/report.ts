@@ -3,17 +3,13 @@ import { LATENCY_MEMBERS, LATENCY_MESSAGES_PER_SECOND, type LatencySample } from
 import type { Machine } from './machine.ts';
 import type { MemorySample } from './memory.ts';
 import { ROUTE_MEMBERS, type RouteSample } from './route.ts';
+import { PEERS } from './servers/peers.ts';
 import { IN_MEMORY, type ServerKind, WITH_REDIS } from './servers/servers.ts';
 import { median, type Spread } from './statistics.ts';
 import type { Results } from './suite.ts';
 import { comparisons, ratioOf } from './targets.ts';
 
-/** Of each, the first is what the others are compared with. */
-const FAN_OUTS: readonly { title: string; kinds: readonly ServerKind[] }[] = [
-  { title: 'Fan-out in memory', kinds: IN_MEMORY },
-  { title: 'Fan-out with Redis, 2 nodes, half of the members on each', kinds: WITH_REDIS },
-];
-const LABELS = new Map(FAN_OUTS.flatMap(({ kinds }) => kinds.map(({ name, label }) => [name, label] as const)));
+const LABELS = new Map([...IN_MEMORY, ...WITH_REDIS, ...PEERS].map(({ name, label }) => [name, label]));
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (row: readonly string[]): string => `| ${row.join(' | ')} |`;
@@ -54,36 +50,27 @@ function cells<T extends { server: string }>(
 const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)];
 const labelsOf = (servers: readonly string[]): string[] => servers.map((server) => LABELS.get(server) ?? server);
 
-function fanOut(samples: readonly FanOutSample[]): string[] {
-  const sections: string[] = [];
-  for (const { title, kinds } of FAN_OUTS) {
-    const these = samples.filter(({ server }) => kinds.some(({ name }) => name === server));
-    const servers = distinct(these.map(({ server }) => server));
-    if (servers.length === 0) continue;
-    const tableOf = (of: (sample: FanOutSample) => number, base?: string): string =>
-      table(
-        ['', ...labelsOf(servers)],
-        distinct(these.map(loadOf)).map((load) => [
-          load,
-          ...cells(
-            these.filter((sample) => loadOf(sample) === load),
-            servers,
-            of,
-            base,
-          ),
-        ]),
-      );
-    sections.push(
-      `## ${title}`,
-      'CPU time of the server (all nodes) per delivery, in µs, and as a multiple of Groupcast’s:',
-      tableOf(({ cpuUsPerDelivery }) => cpuUsPerDelivery, kinds[0]?.name),
-      'Deliveries per second:',
-      tableOf(({ deliveriesPerSecond }) => deliveriesPerSecond),
-      'CPU time of the driver per delivery, in µs. Above the server’s, it is the driver that limits the deliveries per second:',
-      tableOf(({ driverUsPerDelivery }) => driverUsPerDelivery),
+function fanOut(title: string, samples: readonly FanOutSample[]): string[] {
+  const servers = distinct(samples.map(({ server }) => server));
+  if (servers.length === 0) return [];
+  const tableOf = (of: (sample: FanOutSample) => number, base?: string): string =>
+    table(
+      ['', ...labelsOf(servers)],
+      distinct(samples.map(loadOf)).map((load) => {
+        const these = samples.filter((sample) => loadOf(sample) === load);
+        return [load, ...cells(these, servers, of, base)];
+      }),
     );
-  }
-  return sections;
+  const groupcast = servers.find((server) => server.startsWith('groupcast'));
+  return [
+    `## ${title}`,
+    'CPU time of the server (all nodes) per delivery, in µs, and as a multiple of Groupcast’s:',
+    tableOf(({ cpuUsPerDelivery }) => cpuUsPerDelivery, groupcast),
+    'Deliveries per second:',
+    tableOf(({ deliveriesPerSecond }) => deliveriesPerSecond),
+    'CPU time of the driver per delivery, in µs. Above the server’s, it is the driver that limits the deliveries per second:',
+    tableOf(({ driverUsPerDelivery }) => driverUsPerDelivery),
+  ];
 }
 
 function latency(samples: readonly LatencySample[]): string[] {
@@ -162,6 +149,10 @@ function targets(results: Results): string[] {
   return ['## Targets', table(['measure', 'Groupcast', 'other', 'ratio', 'target', 'reached'], rows)];
 }
 
+function isOf(kinds: readonly ServerKind[]): (sample: FanOutSample) => boolean {
+  return ({ server }) => kinds.some(({ name }) => name === server);
+}
+
 /** Everything that was measured, as Markdown. */
 export function report(results: Results): string {
   const { machine, settings, skipped } = results;
@@ -173,7 +164,9 @@ export function report(results: Results): string {
   return [
     describe(machine),
     `Medians of ${counts.join(', ')}. A ratio is the median of the ratios within each repetition. Every delivery was checked: once, in its place.`,
-    ...fanOut(results.fanOut),
+    ...fanOut('Fan-out in memory', results.fanOut.filter(isOf(IN_MEMORY))),
+    ...fanOut('Fan-out with Redis, 2 nodes, half of the members on each', results.fanOut.filter(isOf(WITH_REDIS))),
+    ...fanOut('Fan-out beside others', results.peers),
     ...latency(results.latency),
     ...memory(results.memory),
     ...route(results.route),

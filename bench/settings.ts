@@ -9,6 +9,7 @@ export interface Settings {
   warmUpMs: number;
   fanOut: readonly Scenario[];
   fanOutWithRedis: readonly Scenario[];
+  peers: readonly Scenario[];
   latencyMs: number;
   memory: MemoryOptions;
   route: RouteOptions;
@@ -43,6 +44,7 @@ export const FULL: Settings = {
   warmUpMs: 1_000,
   fanOut: [100, 1_000, 5_000].map((members) => ({ members, loads: ALL })),
   fanOutWithRedis: [100, 1_000, 5_000].map((members) => ({ members, loads: [SINGLE_SMALL, BURST_SMALL] })),
+  peers: [100, 1_000, 5_000].map((members) => ({ members, loads: [SINGLE_SMALL, BURST_SMALL] })),
   latencyMs: 10_000,
   memory: { connections: [1_000, 10_000], repetitions: 5, settleMs: [10_000, 30_000] },
   route: {
@@ -65,6 +67,7 @@ export const QUICK: Settings = {
     { members: 1_000, loads: [SINGLE_SMALL, BURST_SMALL] },
   ],
   fanOutWithRedis: [{ members: 1_000, loads: [BURST_SMALL] }],
+  peers: [{ members: 1_000, loads: [SINGLE_SMALL, BURST_SMALL] }],
   latencyMs: 1_500,
   // One is no median, but two servers take their time to settle.
   memory: { connections: [1_000], repetitions: 1, settleMs: [3_000, 5_000] },
@@ -104,5 +107,6 @@ export function narrow(
     route: { ...settings.route, repetitions: only.repetitions ?? settings.route.repetitions },
     fanOut: pick(settings.fanOut),
     fanOutWithRedis: pick(settings.fanOutWithRedis),
+    peers: pick(settings.peers),
   };
 }

@@ -1,5 +1,6 @@
 import { type OnFailure, openConnection, openInTurns } from './connection.ts';
-import { DIALECTS, type Dialect, type DialectName } from './dialects.ts';
+import type { Dialect } from './dialect.ts';
+import { DIALECTS, type DialectName } from './dialects.ts';
 import { seqOf } from './frame-parser.ts';
 import { messageOf, ROOM } from './messages.ts';
 
