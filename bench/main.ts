@@ -92,7 +92,14 @@ if (measures.length > 0) {
   });
   for (const [name, measure] of measures) {
     suite.progress(`${name}:`);
-    await measure(suite);
+    try {
+      await measure(suite);
+    } catch (error) {
+      // What was measured before it is not lost with it.
+      console.error(error);
+      suite.results.failed.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+      process.exitCode = 1;
+    }
   }
   if (options.json) {
     console.log(JSON.stringify({ ...suite.results, comparisons: comparisons(suite.results) }));

@@ -155,7 +155,7 @@ function isOf(kinds: readonly ServerKind[]): (sample: FanOutSample) => boolean {
 
 /** Everything that was measured, as Markdown. */
 export function report(results: Results): string {
-  const { machine, settings, skipped } = results;
+  const { machine, settings, skipped, failed } = results;
   const counts = [
     `${settings.repetitions} repetitions in which the servers take turns`,
     ...(results.memory.length > 0 ? [`${settings.memory.repetitions} of memory`] : []),
@@ -170,6 +170,7 @@ export function report(results: Results): string {
     ...latency(results.latency),
     ...memory(results.memory),
     ...route(results.route),
+    ...(failed.length > 0 ? [`Failed: ${failed.join('; ')}.`] : []),
     ...(skipped.length > 0 ? [`Skipped: ${skipped.join('; ')}.`] : []),
     ...targets(results),
   ].join('\n\n');

@@ -18,6 +18,8 @@ export interface Results {
   route: RouteSample[];
   /** What could not be measured here, and why. */
   skipped: string[];
+  /** Measures that ended early: a delivery was lost, doubled or out of place, or a process gave up. */
+  failed: string[];
 }
 
 export interface Suite {
@@ -31,7 +33,17 @@ export interface Suite {
 export function createSuite(options: Omit<Suite, 'results'>): Suite {
   const { settings } = options;
   const machine = describeMachine();
-  const results = { machine, settings, fanOut: [], peers: [], latency: [], memory: [], route: [], skipped: [] };
+  const results = {
+    machine,
+    settings,
+    fanOut: [],
+    peers: [],
+    latency: [],
+    memory: [],
+    route: [],
+    skipped: [],
+    failed: [],
+  };
   return { ...options, results };
 }
 
