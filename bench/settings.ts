@@ -62,10 +62,7 @@ export const QUICK: Settings = {
   repetitions: 3,
   sampleMs: 400,
   warmUpMs: 300,
-  fanOut: [
-    { members: 100, loads: [SINGLE_SMALL] },
-    { members: 1_000, loads: [SINGLE_SMALL, BURST_SMALL] },
-  ],
+  fanOut: [{ members: 1_000, loads: [SINGLE_SMALL, BURST_SMALL] }],
   fanOutWithRedis: [{ members: 1_000, loads: [BURST_SMALL] }],
   peers: [{ members: 1_000, loads: [SINGLE_SMALL, BURST_SMALL] }],
   latencyMs: 1_500,
