@@ -2,16 +2,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { startDriver } from './driver/driver.ts';
 import type { ServerKind } from './servers/servers.ts';
 import { SMALL } from './settings.ts';
-import { percentile } from './statistics.ts';
+import { type Spread, spreadOf } from './statistics.ts';
 
 /** From before a message is published to when the last member has it. */
-export interface LatencySample {
+export interface LatencySample extends Spread {
   server: string;
   repetition: number;
   messages: number;
-  p50Ms: number;
-  p99Ms: number;
-  maxMs: number;
 }
 
 export const LATENCY_MEMBERS = 1_000;
@@ -39,14 +36,10 @@ export async function measureLatency(
     for (let repetition = 1; repetition <= options.repetitions; repetition += 1) {
       for (const { kind, driver } of contenders) {
         const { latenciesMs } = await driver.ask('pace', { ...load, ms: options.ms });
-        const [p50Ms, p99Ms, maxMs] = [50, 99, 100].map((percent) => percentile(latenciesMs, percent)) as [
-          number,
-          number,
-          number,
-        ];
-        samples.push({ server: kind.name, repetition, messages: latenciesMs.length, p50Ms, p99Ms, maxMs });
+        const spread = spreadOf(latenciesMs);
+        samples.push({ server: kind.name, repetition, messages: latenciesMs.length, ...spread });
         options.progress(
-          `latency, ${repetition}: ${kind.label} p50 ${p50Ms.toFixed(1)}, p99 ${p99Ms.toFixed(1)}, max ${maxMs.toFixed(1)} ms`,
+          `latency, ${repetition}: ${kind.label} p50 ${spread.p50Ms.toFixed(1)}, p99 ${spread.p99Ms.toFixed(1)}, max ${spread.maxMs.toFixed(1)} ms`,
         );
       }
     }

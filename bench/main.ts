@@ -5,6 +5,7 @@ import { rollingRestart } from './rolling-restart.ts';
 import { FULL, narrow, QUICK } from './settings.ts';
 import { stalled } from './stalled.ts';
 import { createSuite, MEASURES } from './suite.ts';
+import { comparisons } from './targets.ts';
 
 /** Measurements that print their own tables, and run only when they are named. */
 const STANDALONE: Readonly<Record<string, () => Promise<void>>> = {
@@ -17,8 +18,8 @@ const USAGE = `npm run bench -- [name …] [options]
 
 Without a name: ${Object.keys(MEASURES).join(', ')}. When named: ${Object.keys(STANDALONE).join(', ')}.
 
-  --quick              shorter, fewer, under two minutes
-  --json               every sample as JSON on stdout, instead of the Markdown
+  --quick              shorter, fewer, under two minutes; peers only when named
+  --json               every sample as JSON on stdout, the Markdown on stderr
   --repetitions N      of each sample
   --servers A,B        only these, such as groupcast,stock
   --members N,N        only rooms of these sizes
@@ -75,7 +76,9 @@ for (const [name, run] of Object.entries(STANDALONE)) {
   await run();
 }
 
-const measures = Object.entries(MEASURES).filter(([name]) => names.length === 0 || names.includes(name));
+const isAsked = (name: string): boolean =>
+  names.includes(name) || (names.length === 0 && !(options.quick && name === 'peers'));
+const measures = Object.entries(MEASURES).filter(([name]) => isAsked(name));
 if (measures.length > 0) {
   const suite = createSuite({
     settings: narrow(options.quick ? QUICK : FULL, {
@@ -85,11 +88,21 @@ if (measures.length > 0) {
       bytes: numbers(options.bytes),
     }),
     servers: options.servers?.split(','),
-    progress: (line) => console.error(line),
+    progress: (line) => console.error(`${(performance.now() / 1_000).toFixed(0).padStart(4)} s  ${line}`),
   });
   for (const [name, measure] of measures) {
-    console.error(`${name}:`);
-    await measure(suite);
+    suite.progress(`${name}:`);
+    try {
+      await measure(suite);
+    } catch (error) {
+      // What was measured before it is not lost with it.
+      console.error(error);
+      suite.results.failed.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+      process.exitCode = 1;
+    }
   }
-  console.log(options.json ? JSON.stringify(suite.results) : report(suite.results));
+  if (options.json) {
+    console.log(JSON.stringify({ ...suite.results, comparisons: comparisons(suite.results) }));
+    console.error(report(suite.results));
+  } else console.log(report(suite.results));
 }

@@ -21,9 +21,9 @@ export interface MemoryOptions {
   settleMs: readonly [number, number];
 }
 
-const LOOK_MS = 1_000;
+const LOOK_MS = 500;
 /** Settled: over so many looks it moved by less than a hundredth. */
-const STILL_LOOKS = 5;
+const STILL_LOOKS = 6;
 const STILL = 0.01;
 
 /** Resolves when resident memory has stopped moving, or there is no more time. */

@@ -1,13 +1,18 @@
 import type { FanOutSample } from './fan-out.ts';
+import { LATENCY_MEMBERS, LATENCY_MESSAGES_PER_SECOND, type LatencySample } from './latency.ts';
 import type { Machine } from './machine.ts';
-import { IN_MEMORY, WITH_REDIS } from './servers/servers.ts';
-import { median } from './statistics.ts';
+import type { MemorySample } from './memory.ts';
+import { ROUTE_MEMBERS, type RouteSample } from './route.ts';
+import { PEERS } from './servers/peers.ts';
+import { IN_MEMORY, type ServerKind, WITH_REDIS } from './servers/servers.ts';
+import { median, type Spread } from './statistics.ts';
 import type { Results } from './suite.ts';
+import { comparisons, ratioOf } from './targets.ts';
 
-const LABELS = new Map([...IN_MEMORY, ...WITH_REDIS].map(({ name, label }) => [name, label]));
+const LABELS = new Map([...IN_MEMORY, ...WITH_REDIS, ...PEERS].map(({ name, label }) => [name, label]));
 
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (row: readonly string[]): string => `| ${row.join(' | ')} |`;
   return [line(head), `|${head.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n');
 }
 
@@ -26,43 +31,147 @@ function describe({ cpu, cores, memoryGb, kernel, pinning, versions }: Machine):
 const loadOf = ({ members, burst, bytes }: FanOutSample): string =>
   `${members.toLocaleString('en-US')} members, ${burst === 1 ? 'one' : burst} at a time, ${bytes.toLocaleString('en-US')} bytes`;
 
-function fanOutTable(samples: readonly FanOutSample[], of: (sample: FanOutSample) => number): string {
-  const servers = [...new Set(samples.map(({ server }) => server))];
-  const loads = [...new Set(samples.map(loadOf))];
-  const rows = loads.map((load) => [
-    load,
-    ...servers.map((server) =>
-      digits(median(samples.filter((sample) => sample.server === server && loadOf(sample) === load).map(of))),
-    ),
-  ]);
-  return table(['', ...servers.map((server) => LABELS.get(server) ?? server)], rows);
+/** Samples of the same thing by different servers: a row of cells, one per server. */
+function cells<T extends { server: string }>(
+  samples: readonly T[],
+  servers: readonly string[],
+  of: (sample: T) => number,
+  base?: string,
+): string[] {
+  const valuesOf = (server: string): number[] => samples.filter((sample) => sample.server === server).map(of);
+  const baseline = base === undefined ? [] : valuesOf(base);
+  return servers.map((server) => {
+    const values = valuesOf(server);
+    const ratio = server === base || baseline.length === 0 ? '' : ` (${digits(ratioOf(values, baseline))}×)`;
+    return values.length === 0 ? '–' : `${digits(median(values))}${ratio}`;
+  });
 }
 
-function fanOut(samples: readonly FanOutSample[]): string[] {
-  const sections: string[] = [];
-  for (const [title, kinds] of [
-    ['Fan-out in memory', IN_MEMORY],
-    ['Fan-out with Redis, 2 nodes, half of the members on each', WITH_REDIS],
-  ] as const) {
-    const these = samples.filter(({ server }) => kinds.some(({ name }) => name === server));
-    if (these.length === 0) continue;
-    sections.push(
-      `## ${title}\n\nCPU time of the server (all nodes) per delivery, in µs:`,
-      fanOutTable(these, ({ cpuUsPerDelivery }) => cpuUsPerDelivery),
-      'Deliveries per second:',
-      fanOutTable(these, ({ deliveriesPerSecond }) => deliveriesPerSecond),
-      'CPU time of the driver per delivery, in µs. Where it is above the server’s, the driver is what limits the deliveries per second:',
-      fanOutTable(these, ({ driverUsPerDelivery }) => driverUsPerDelivery),
+const distinct = <T>(values: readonly T[]): T[] => [...new Set(values)];
+const labelsOf = (servers: readonly string[]): string[] => servers.map((server) => LABELS.get(server) ?? server);
+
+function fanOut(title: string, samples: readonly FanOutSample[]): string[] {
+  const servers = distinct(samples.map(({ server }) => server));
+  if (servers.length === 0) return [];
+  const tableOf = (of: (sample: FanOutSample) => number, base?: string): string =>
+    table(
+      ['', ...labelsOf(servers)],
+      distinct(samples.map(loadOf)).map((load) => {
+        const these = samples.filter((sample) => loadOf(sample) === load);
+        return [load, ...cells(these, servers, of, base)];
+      }),
     );
-  }
-  return sections;
+  const groupcast = servers.find((server) => server.startsWith('groupcast'));
+  return [
+    `## ${title}`,
+    'CPU time of the server (all nodes) per delivery, in µs, and as a multiple of Groupcast’s:',
+    tableOf(({ cpuUsPerDelivery }) => cpuUsPerDelivery, groupcast),
+    'Deliveries per second:',
+    tableOf(({ deliveriesPerSecond }) => deliveriesPerSecond),
+    'CPU time of the driver per delivery, in µs. Above the server’s, it is the driver that limits the deliveries per second:',
+    tableOf(({ driverUsPerDelivery }) => driverUsPerDelivery),
+  ];
+}
+
+function latency(samples: readonly LatencySample[]): string[] {
+  if (samples.length === 0) return [];
+  const rows = distinct(samples.map(({ server }) => server)).map((server) => {
+    const these = samples.filter((sample) => sample.server === server);
+    return [LABELS.get(server) ?? server, ...spread(these)];
+  });
+  return [
+    `## Latency\n\nFrom before a publish to when the last of ${LATENCY_MEMBERS.toLocaleString('en-US')} members has it, ${LATENCY_MESSAGES_PER_SECOND} messages a second:`,
+    table(['', 'p50, ms', 'p99, ms', 'max, ms'], rows),
+  ];
+}
+
+/** Of each repetition its own percentile, and the median of those. */
+function spread(samples: readonly Spread[]): string[] {
+  return (['p50Ms', 'p99Ms', 'maxMs'] as const).map((name) => digits(median(samples.map((sample) => sample[name]))));
+}
+
+function memory(samples: readonly MemorySample[]): string[] {
+  if (samples.length === 0) return [];
+  const servers = distinct(samples.map(({ server }) => server));
+  const rows = distinct(samples.map(({ connections }) => connections)).flatMap((connections) => {
+    const these = samples.filter((sample) => sample.connections === connections);
+    const count = connections.toLocaleString('en-US');
+    const row = (what: string, of: (sample: MemorySample) => number): string[] => [
+      `${count} connections: ${what}`,
+      ...cells(these, servers, of, 'groupcast'),
+    ];
+    return [
+      row('RSS, kB each', ({ rssBytesPerConnection }) => rssBytesPerConnection / 1_000),
+      row('heap in use, kB each', ({ heapBytesPerConnection }) => heapBytesPerConnection / 1_000),
+      row('CPU to connect, µs each', ({ connectUs }) => connectUs),
+    ];
+  });
+  return [
+    '## Idle connections\n\nWhat each adds to a fresh process, once memory has stopped moving:',
+    table(['', ...labelsOf(servers)], rows),
+  ];
+}
+
+function route(samples: readonly RouteSample[]): string[] {
+  if (samples.length === 0) return [];
+  const kindOf = ({ database, writers, groups }: RouteSample): string =>
+    `${database}: ${writers === 1 ? '1 writer' : `${writers} writers`}, ${groups === 1 ? '1 group' : `${groups} groups`}`;
+  const rows = distinct(samples.map(kindOf)).map((kind) => {
+    const these = samples.filter((sample) => kindOf(sample) === kind);
+    const of = (pick: (sample: RouteSample) => number): string => digits(median(these.map(pick)));
+    return [
+      kind,
+      of(({ messagesPerSecond }) => messagesPerSecond),
+      ...spread(these),
+      of(({ apiUsPerMessage }) => apiUsPerMessage),
+      of(({ relayUsPerMessage }) => relayUsPerMessage),
+    ];
+  });
+  return [
+    `## The whole route\n\n\`POST\` to one API, one relay, ${ROUTE_MEMBERS} members in each group; each writer posts its next message when the last was answered. No process is pinned.`,
+    table(
+      ['', 'messages/s', 'p50, ms', 'p99, ms', 'max, ms', 'API, CPU µs per message', 'relay, CPU µs per message'],
+      rows,
+    ),
+  ];
+}
+
+function targets(results: Results): string[] {
+  const rows = comparisons(results).map(({ measure, groupcast, other, otherServer, ratio, target, reached }) => [
+    measure,
+    digits(groupcast),
+    `${LABELS.get(otherServer) ?? otherServer}: ${digits(other)}`,
+    digits(ratio),
+    target,
+    reached ? 'yes' : 'no',
+  ]);
+  if (rows.length === 0) return [];
+  return ['## Targets', table(['measure', 'Groupcast', 'other', 'ratio', 'target', 'reached'], rows)];
+}
+
+function isOf(kinds: readonly ServerKind[]): (sample: FanOutSample) => boolean {
+  return ({ server }) => kinds.some(({ name }) => name === server);
 }
 
 /** Everything that was measured, as Markdown. */
-export function report({ machine, settings, fanOut: samples }: Results): string {
+export function report(results: Results): string {
+  const { machine, settings, skipped, failed } = results;
+  const counts = [
+    `${settings.repetitions} repetitions in which the servers take turns`,
+    ...(results.memory.length > 0 ? [`${settings.memory.repetitions} of memory`] : []),
+    ...(results.route.length > 0 ? [`${settings.route.repetitions} of the route`] : []),
+  ];
   return [
     describe(machine),
-    `Medians of ${settings.repetitions} repetitions in which the servers take turns.`,
-    ...fanOut(samples),
+    `Medians of ${counts.join(', ')}. A ratio is the median of the ratios within each repetition. Every delivery was checked: once, in its place.`,
+    ...fanOut('Fan-out in memory', results.fanOut.filter(isOf(IN_MEMORY))),
+    ...fanOut('Fan-out with Redis, 2 nodes, half of the members on each', results.fanOut.filter(isOf(WITH_REDIS))),
+    ...fanOut('Fan-out beside others', results.peers),
+    ...latency(results.latency),
+    ...memory(results.memory),
+    ...route(results.route),
+    ...(failed.length > 0 ? [`Failed: ${failed.join('; ')}.`] : []),
+    ...(skipped.length > 0 ? [`Skipped: ${skipped.join('; ')}.`] : []),
+    ...targets(results),
   ].join('\n\n');
 }

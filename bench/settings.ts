@@ -1,4 +1,5 @@
 import type { MemoryOptions } from './memory.ts';
+import type { RouteOptions } from './route.ts';
 
 /** What the two sizes of a run differ in. */
 export interface Settings {
@@ -8,8 +9,10 @@ export interface Settings {
   warmUpMs: number;
   fanOut: readonly Scenario[];
   fanOutWithRedis: readonly Scenario[];
+  peers: readonly Scenario[];
   latencyMs: number;
   memory: MemoryOptions;
+  route: RouteOptions;
 }
 
 /** Rooms of one size, and what is sent to them. */
@@ -41,22 +44,38 @@ export const FULL: Settings = {
   warmUpMs: 1_000,
   fanOut: [100, 1_000, 5_000].map((members) => ({ members, loads: ALL })),
   fanOutWithRedis: [100, 1_000, 5_000].map((members) => ({ members, loads: [SINGLE_SMALL, BURST_SMALL] })),
+  peers: [100, 1_000, 5_000].map((members) => ({ members, loads: [SINGLE_SMALL, BURST_SMALL] })),
   latencyMs: 10_000,
   memory: { connections: [1_000, 10_000], repetitions: 5, settleMs: [10_000, 30_000] },
+  route: {
+    repetitions: 5,
+    ms: 4_000,
+    loads: [
+      { writers: 1, groups: 1 },
+      { writers: 32, groups: 1 },
+      { writers: 32, groups: 32 },
+    ],
+  },
 };
 
 export const QUICK: Settings = {
   repetitions: 3,
   sampleMs: 400,
   warmUpMs: 300,
-  fanOut: [
-    { members: 100, loads: [SINGLE_SMALL] },
-    { members: 1_000, loads: [SINGLE_SMALL, BURST_SMALL] },
-  ],
+  fanOut: [{ members: 1_000, loads: [SINGLE_SMALL, BURST_SMALL] }],
   fanOutWithRedis: [{ members: 1_000, loads: [BURST_SMALL] }],
-  latencyMs: 2_000,
+  peers: [{ members: 1_000, loads: [SINGLE_SMALL, BURST_SMALL] }],
+  latencyMs: 1_500,
   // One is no median, but two servers take their time to settle.
-  memory: { connections: [1_000], repetitions: 1, settleMs: [3_000, 6_000] },
+  memory: { connections: [1_000], repetitions: 1, settleMs: [3_000, 5_000] },
+  route: {
+    repetitions: 1,
+    ms: 1_000,
+    loads: [
+      { writers: 32, groups: 1 },
+      { writers: 32, groups: 8 },
+    ],
+  },
 };
 
 /** Only what was asked for; a size of room or a load that no scenario has is added to none. */
@@ -82,7 +101,9 @@ export function narrow(
     ...settings,
     repetitions: only.repetitions ?? settings.repetitions,
     memory: { ...settings.memory, repetitions: only.repetitions ?? settings.memory.repetitions },
+    route: { ...settings.route, repetitions: only.repetitions ?? settings.route.repetitions },
     fanOut: pick(settings.fanOut),
     fanOutWithRedis: pick(settings.fanOutWithRedis),
+    peers: pick(settings.peers),
   };
 }

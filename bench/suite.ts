@@ -2,6 +2,8 @@ import { type FanOutSample, measureFanOut } from './fan-out.ts';
 import { type LatencySample, measureLatency } from './latency.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { type MemorySample, measureMemory } from './memory.ts';
+import { measureRoute, type RouteSample } from './route.ts';
+import { PEERS } from './servers/peers.ts';
 import { IN_MEMORY, type ServerKind, WITH_REDIS } from './servers/servers.ts';
 import type { Scenario, Settings } from './settings.ts';
 
@@ -9,8 +11,15 @@ export interface Results {
   machine: Machine;
   settings: Settings;
   fanOut: FanOutSample[];
+  /** Of Groupcast, again, and of others in turn with it. */
+  peers: FanOutSample[];
   latency: LatencySample[];
   memory: MemorySample[];
+  route: RouteSample[];
+  /** What could not be measured here, and why. */
+  skipped: string[];
+  /** Measures that ended early: a delivery was lost, doubled or out of place, or a process gave up. */
+  failed: string[];
 }
 
 export interface Suite {
@@ -22,10 +31,20 @@ export interface Suite {
 }
 
 export function createSuite(options: Omit<Suite, 'results'>): Suite {
-  return {
-    ...options,
-    results: { machine: describeMachine(), settings: options.settings, fanOut: [], latency: [], memory: [] },
+  const { settings } = options;
+  const machine = describeMachine();
+  const results = {
+    machine,
+    settings,
+    fanOut: [],
+    peers: [],
+    latency: [],
+    memory: [],
+    route: [],
+    skipped: [],
+    failed: [],
   };
+  return { ...options, results };
 }
 
 function chosen(suite: Suite, kinds: readonly ServerKind[]): readonly ServerKind[] {
@@ -37,6 +56,16 @@ async function fanOut(suite: Suite, kinds: readonly ServerKind[], scenarios: rea
   for (const scenario of scenarios) {
     results.fanOut.push(...(await measureFanOut(chosen(suite, kinds), scenario, { ...settings, progress })));
   }
+}
+
+/** Peers that are installed; the others are named in the report. */
+function installed({ results }: Suite): readonly ServerKind[] {
+  return PEERS.filter(({ label, install, findVersion }) => {
+    const found = findVersion();
+    if (found === undefined) results.skipped.push(`${label} is not installed (${install})`);
+    else results.machine.versions[label] = found;
+    return found !== undefined;
+  });
 }
 
 /** The servers that people would choose between: no floor, and no switch of ours. */
@@ -54,5 +83,17 @@ export const MEASURES: Readonly<Record<string, (suite: Suite) => Promise<void>>>
   async memory(suite) {
     const { settings, results, progress } = suite;
     results.memory.push(...(await measureMemory(chosen(suite, PRODUCTS), settings.memory, progress)));
+  },
+  async peers(suite) {
+    const { settings, results, progress } = suite;
+    const peers = chosen(suite, installed(suite));
+    if (peers.length === 0) return;
+    const kinds = [...IN_MEMORY.slice(0, 1), ...peers];
+    for (const scenario of settings.peers) {
+      results.peers.push(...(await measureFanOut(kinds, scenario, { ...settings, progress })));
+    }
+  },
+  async route({ settings, results, progress }) {
+    results.route.push(...(await measureRoute(settings.route, progress)));
   },
 };

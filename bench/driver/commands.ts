@@ -1,13 +1,20 @@
 import type { DialectName } from './dialects.ts';
+import type { Posted } from './groups.ts';
 
-/** What a driver process can be asked. It has one room at a time. */
+/** What a driver process can be asked. It has one room, or some groups. */
 export interface DriverCommands {
   open: { input: { ports: number[]; dialect: DialectName; members: number }; output: object };
   /** Publishes `burst` messages, the next once every member has the last, for at least `ms`. */
   flood: { input: { burst: number; bytes: number; ms: number; pids: number[] }; output: FloodResult };
   /** Publishes one message `perSecond` times a second, whoever still waits for an earlier one. */
   pace: { input: { perSecond: number; bytes: number; ms: number }; output: { latenciesMs: number[] } };
-  close: { input: object; output: object };
+  /** Members of groups that the API knows. */
+  'open-groups': {
+    input: { apiUrl: string; relayPort: number; groupIds: string[]; userIds: string[] };
+    output: object;
+  };
+  /** Posts to the first `groups` of them, each writer its next message when the last was answered, for at least `ms`. */
+  post: { input: { writers: number; groups: number; content: string; ms: number }; output: Posted };
 }
 
 export interface FloodResult {

@@ -1,4 +1,4 @@
-import type { Dialect, Role } from './dialects.ts';
+import type { Dialect, Role } from './dialect.ts';
 import { openWebSocket, type RawWebSocket } from './web-socket.ts';
 
 export type OnFailure = (error: Error) => void;
@@ -12,7 +12,7 @@ export async function openInTurns(count: number, open: (n: number) => Promise<vo
   }
 }
 
-/** Resolves once the connection is in its room. What it hears from then on, and before, goes to `onMessage` and `onControl`. */
+/** Resolves once the connection is in its room. What it hears from then on goes to `onControl`, if it is no message. */
 export async function openConnection(
   options: {
     port: number;
@@ -26,7 +26,7 @@ export async function openConnection(
   onControl: (text: string) => void = () => undefined,
 ): Promise<RawWebSocket> {
   const { port, dialect, role, name, room, onFailure } = options;
-  const auth = await dialect.auth(role, name, room);
+  const auth = (await dialect.auth?.(role, name, room)) ?? '';
   return new Promise((resolve, reject) => {
     let isReady = false;
     let socket: RawWebSocket | undefined;
@@ -34,31 +34,34 @@ export async function openConnection(
       reject(error);
       onFailure(error);
     };
+    const becomeReady = (): void => {
+      isReady = true;
+      if (socket) resolve(socket);
+    };
     const control = (text: string): void => {
-      const { reply, ready } = dialect.onControl(role, text, auth);
+      const { reply, ready } = dialect.onControl(role, text, auth, room);
       if (reply !== undefined) socket?.send([reply]);
-      if (ready && !isReady) {
-        isReady = true;
-        if (socket) resolve(socket);
-      }
-      onControl(text);
+      if (isReady) onControl(text);
+      else if (ready) becomeReady();
     };
     /** What came with the upgrade's answer waits for the socket. */
     const early: string[] = [];
+    const read = (bytes: Buffer, start: number, end: number): void => {
+      if (dialect.isMessage(bytes, start, end)) onMessage(bytes, start, end);
+      else if (socket) control(bytes.toString('utf8', start, end));
+      else early.push(bytes.toString('utf8', start, end));
+    };
     openWebSocket({
       port,
-      path: dialect.path,
+      path: dialect.path(role),
       ...(dialect.subprotocol === undefined ? {} : { subprotocol: dialect.subprotocol }),
-      onText(bytes, start, end) {
-        if (dialect.isMessage(bytes, start, end)) onMessage(bytes, start, end);
-        else if (socket) control(bytes.toString('utf8', start, end));
-        else early.push(bytes.toString('utf8', start, end));
-      },
+      onText: dialect.split ? (bytes, start, end) => dialect.split?.(bytes, start, end, read) : read,
       onClose: fail,
     }).then((opened) => {
       socket = opened;
       const greeting = dialect.greet?.(role, room);
       if (greeting !== undefined) opened.send([greeting]);
+      if (dialect.readyWhenOpen) becomeReady();
       early.forEach(control);
     }, fail);
   });

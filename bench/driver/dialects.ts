@@ -1,41 +1,9 @@
 import { AUDIENCE } from '@groupcast/shared';
 import { TEST_SECRETS, tokenFor } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
-import { EPOCH, envelope, type Message, packet, ROOM } from './messages.ts';
-
-export type Role = 'member' | 'publisher';
-
-/** What a control message makes of a connection: it says `reply`, and with `ready` it is in its room. */
-export interface Reaction {
-  reply?: string;
-  ready?: boolean;
-}
-
-/** How members and a publisher speak with one kind of server, after the WebSocket upgrade. */
-export interface Dialect {
-  path: string;
-  subprotocol?: string;
-  /** What a connection proves itself with; built before it connects. */
-  auth(role: Role, name: string, room: string): Promise<string>;
-  /** Said first, once the upgrade is done. */
-  greet?(role: Role, room: string): string;
-  /** Is this one of the messages that are counted? Asked for every frame. */
-  isMessage(bytes: Buffer, start: number, end: number): boolean;
-  /** Anything else that came, as text. */
-  onControl(role: Role, text: string, auth: string): Reaction;
-  publish(message: Message, n: number): string;
-  /** One acknowledgement came for each text that was published; false where this is something else, throws where it was refused. */
-  isAcknowledgement(text: string): boolean;
-}
-
-const DIGIT_2 = 0x32;
-const DIGIT_4 = 0x34;
-const LETTER_N = 0x6e;
-
-/** `42["new-message"`: of all events that come here only this one begins with n. */
-function isNewMessage(bytes: Buffer, start: number): boolean {
-  return bytes[start] === DIGIT_4 && bytes[start + 1] === DIGIT_2 && bytes[start + 4] === LETTER_N;
-}
+import { type Dialect, isNewMessage, type Role } from './dialect.ts';
+import { EPOCH, envelope, packet, ROOM } from './messages.ts';
+import { nats, nchan, socketCluster } from './peer-dialects.ts';
 
 function isSocketIoAcknowledgement(text: string): boolean {
   if (!text.startsWith('43')) return false;
@@ -45,12 +13,12 @@ function isSocketIoAcknowledgement(text: string): boolean {
 
 /** Engine.IO and Socket.IO in text, as far as a connection of the default namespace needs them. */
 function socketIo(options: {
-  auth: Dialect['auth'];
+  auth: NonNullable<Dialect['auth']>;
   isReady: (role: Role, text: string) => boolean;
   publish: Dialect['publish'];
 }): Dialect {
   return {
-    path: '/socket.io/?EIO=4&transport=websocket',
+    path: () => '/socket.io/?EIO=4&transport=websocket',
     auth: options.auth,
     isMessage: isNewMessage,
     onControl(role, text, auth) {
@@ -97,8 +65,7 @@ const stock = socketIo({
 
 /** Whoever says `join <room>` is in it; everything else is published to that room as it is, and acknowledged with `ok`. */
 const plain: Dialect = {
-  path: '/',
-  auth: async () => '',
+  path: () => '/',
   greet: (role, room) => (role === 'member' ? `join ${room}` : `publish ${room}`),
   isMessage: isNewMessage,
   onControl: (_role, text) => ({ ready: text === 'ready' }),
@@ -106,5 +73,7 @@ const plain: Dialect = {
   isAcknowledgement: (text) => text === 'ok',
 };
 
-export const DIALECTS = { groupcast, stock, plain } satisfies Readonly<Record<string, Dialect>>;
+export const DIALECTS = { groupcast, stock, plain, nats, nchan, socketCluster } satisfies Readonly<
+  Record<string, Dialect>
+>;
 export type DialectName = keyof typeof DIALECTS;

@@ -12,9 +12,9 @@ export interface Driver {
 
 const PROCESS = fileURLToPath(new URL('process.ts', import.meta.url));
 
-export function startDriver(): Driver {
+export function startDriver(options: { pinned: boolean } = { pinned: true }): Driver {
   const child = fork(PROCESS, [], { execArgv: ['--conditions=@groupcast/source', '--import', 'tsx'] });
-  if (child.pid !== undefined) pin(child.pid, 'driver');
+  if (options.pinned && child.pid !== undefined) pin(child.pid, 'driver');
   const pending = new Map<number, (reply: Reply) => void>();
   let count = 0;
   child.on('message', (reply: Reply) => {

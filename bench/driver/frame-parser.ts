@@ -50,7 +50,6 @@ export function createFrameParser(onFrame: OnFrame): (chunk: Buffer, length: num
 }
 
 const ZERO = 0x30;
-const NINE = 0x39;
 const COLON = 0x3a;
 const QUOTE = 0x22;
 const LETTER_Q = 0x71;
@@ -63,10 +62,11 @@ const SEQ = Buffer.from('"seq":');
 /** The number of a `"seq":N` that nothing but closing brackets follows; NaN where the text ends otherwise. */
 function trailingSeq(bytes: Buffer, start: number, end: number): number {
   let at = end - 1;
-  const isDigit = (): boolean => (bytes[at] ?? 0) >= ZERO && (bytes[at] ?? 0) <= NINE;
-  while (!isDigit() && at > end - MAX_CLOSING) at -= 1;
+  let digit = (bytes[at] ?? 0) - ZERO;
+  for (; (digit < 0 || digit > 9) && at > end - MAX_CLOSING; digit = (bytes[at] ?? 0) - ZERO) at -= 1;
   let seq = 0;
-  for (let scale = 1; isDigit(); scale *= 10, at -= 1) seq += ((bytes[at] ?? 0) - ZERO) * scale;
+  for (let scale = 1; digit >= 0 && digit <= 9; scale *= 10, at -= 1, digit = (bytes[at] ?? 0) - ZERO)
+    seq += digit * scale;
   return at - 2 >= start && bytes[at] === COLON && bytes[at - 1] === QUOTE && bytes[at - 2] === LETTER_Q
     ? seq
     : Number.NaN;

@@ -2,12 +2,14 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { cpuNs } from '../processes.ts';
 import type { Command, CommandName, DriverCommands, FloodResult, Reply } from './commands.ts';
+import { type Groups, openGroups } from './groups.ts';
 import { openRoom, type Room } from './room.ts';
 
 /** A message that one member still lacks after so long is lost. */
 const LOST_AFTER_MS = 30_000;
 
 let room: Room | undefined;
+let groups: Groups | undefined;
 let failed: Error | undefined;
 /** Ends what waits for a delivery that will not come. */
 let abort = (error: Error): void => {
@@ -98,10 +100,17 @@ const COMMANDS: {
   async pace(input) {
     return pace(input);
   },
-  async close() {
-    room?.close();
-    room = undefined;
+  async 'open-groups'(input) {
+    groups = await openGroups({ ...input, onFailure });
     return {};
+  },
+  async post(input) {
+    if (failed) throw failed;
+    if (!groups) throw new Error('there are no groups');
+    const broken = new Promise<never>((_resolve, reject) => {
+      abort = reject;
+    });
+    return Promise.race([groups.post(input), broken]);
   },
 };
 

@@ -1,8 +1,8 @@
 import { type OnFailure, openConnection, openInTurns } from './connection.ts';
-import { DIALECTS, type Dialect, type DialectName } from './dialects.ts';
+import type { Dialect } from './dialect.ts';
+import { DIALECTS, type DialectName } from './dialects.ts';
 import { seqOf } from './frame-parser.ts';
 import { messageOf, ROOM } from './messages.ts';
-import type { RawWebSocket } from './web-socket.ts';
 
 /** Members of one room, spread over the nodes of a server, and one publisher on the first of them. */
 export interface Room {
@@ -10,7 +10,6 @@ export interface Room {
   publish: (count: number, bytes: number, onComplete: (seq: number) => void) => void;
   /** Resolves once everything published was acknowledged. */
   settled: () => Promise<void>;
-  close(): void;
 }
 
 /** More messages are never under way at once. */
@@ -31,7 +30,6 @@ export async function openRoom(options: {
   /** How many members have the message at each position, modulo the window. */
   const counts = new Uint32Array(WINDOW);
   const waiting = new Map<number, (seq: number) => void>();
-  const sockets: RawWebSocket[] = [];
   let head = 0;
   let acknowledged = 0;
   let onSettled = (): void => undefined;
@@ -52,16 +50,12 @@ export async function openRoom(options: {
     const port = ports[n % ports.length] ?? 0;
     const name = `member-${n}`;
     let last = 0;
-    const member = await openConnection(
-      { port, dialect, role: 'member', name, room: ROOM, onFailure },
-      (bytes, start, end) => {
-        const seq = seqOf(bytes, start, end);
-        if (seq !== last + 1) onFailure(new Error(`${name} received ${seq} after ${last} of ${ROOM}`));
-        last = seq;
-        counted(seq);
-      },
-    );
-    sockets.push(member);
+    await openConnection({ port, dialect, role: 'member', name, room: ROOM, onFailure }, (bytes, start, end) => {
+      const seq = seqOf(bytes, start, end);
+      if (seq !== last + 1) onFailure(new Error(`${name} received ${seq} after ${last} of ${ROOM}`));
+      last = seq;
+      counted(seq);
+    });
   }
 
   const publisher = await openConnection(
@@ -73,7 +67,6 @@ export async function openRoom(options: {
       if (acknowledged === head) onSettled();
     },
   );
-  sockets.push(publisher);
   await openInTurns(members, join);
 
   return {
@@ -91,9 +84,6 @@ export async function openRoom(options: {
       await new Promise<void>((resolve) => {
         onSettled = resolve;
       });
-    },
-    close() {
-      for (const socket of sockets) socket.close();
     },
   };
 }

@@ -6,7 +6,6 @@ import { createFrameParser, type OnFrame } from './frame-parser.ts';
 export interface RawWebSocket {
   /** All texts in one write. */
   send(texts: readonly string[]): void;
-  close(): void;
 }
 
 const TEXT = 0x81;
@@ -35,7 +34,7 @@ const pong = (payload: Buffer): Buffer => Buffer.concat(clientFrame(PONG, payloa
 
 /**
  * Resolves once the server has agreed to the upgrade; the first frames may come before that. `onText` gets text and binary
- * messages, which must each be one frame without extensions. `onClose` is called when the connection ends without `close()`.
+ * messages, which must each be one frame without extensions. `onClose` is called once, when the connection ends.
  */
 export async function openWebSocket(options: {
   port: number;
@@ -46,7 +45,7 @@ export async function openWebSocket(options: {
   onClose: (error: Error) => void;
 }): Promise<RawWebSocket> {
   const { port, path, subprotocol, onText, onClose } = options;
-  let closing = false;
+  let closed = false;
   let upgrade = '';
 
   const onFrame: OnFrame = (first, bytes, start, end) => {
@@ -58,8 +57,8 @@ export async function openWebSocket(options: {
   const parse = createFrameParser(onFrame);
 
   function fail(why: string): void {
-    if (closing) return;
-    closing = true;
+    if (closed) return;
+    closed = true;
     const error = new Error(`a connection to port ${port} ended: ${why}`);
     onClose(error);
     socket.destroy(error);
@@ -119,10 +118,6 @@ export async function openWebSocket(options: {
   return {
     send(texts) {
       socket.write(Buffer.concat(texts.flatMap((text) => clientFrame(TEXT, Buffer.from(text)))));
-    },
-    close() {
-      closing = true;
-      socket.destroy();
     },
   };
 }
