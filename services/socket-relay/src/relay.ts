@@ -301,6 +301,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   }
 
   try {
+    // Last, because removals wait for whoever has a lease: what was removed before is read, what is removed from now on answered.
+    await cluster?.leases.start();
     const port = await (door?.listen(config.port) ?? listen(http, config.port));
     await internal.listen({ port: config.internalPort, host: config.internalHost });
     const internalPort = (internal.server.address() as AddressInfo).port;

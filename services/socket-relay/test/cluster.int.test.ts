@@ -236,6 +236,39 @@ describe('several relays on one Redis', () => {
       expect(named).toEqual([]);
     });
 
+    test('removed while other relays start, are out at once, of those relays too', async () => {
+      const [first] = await startRelays(1);
+      const groupId = newGroup();
+      // So much to read that there is time for removals while they do.
+      const past = admin.pipeline();
+      const change = JSON.stringify({ kind: 'remove-members', groupId, userIds: ['nobody'] });
+      for (let n = 0; n < 5_000; n += 1) past.xadd('gc:{relays}:changes', '*', 'j', change);
+      await past.exec();
+      const removed: string[] = [];
+      const failed: unknown[] = [];
+      let started = false;
+      const removing = (async () => {
+        while (!started) {
+          const userId = `removed${removed.length}`;
+          await first?.broadcaster.removeMembers({ groupId, userIds: [userId] }).catch((error) => failed.push(error));
+          removed.push(userId);
+        }
+      })();
+      const others = await startRelays(3).finally(() => {
+        started = true;
+      });
+      await removing;
+      expect(failed).toEqual([]);
+      expect(removed.length).toBeGreaterThan(2);
+      const issuedAt = Math.floor(Date.now() / 1_000) - 60;
+      for (const [n, userId] of removed.entries()) {
+        const token = await tokenWith({ sub: userId, groups: [groupId], iat: issuedAt, exp: issuedAt + 3_600 });
+        const socket = others[n % 3]?.client({ token });
+        expect(await received(socket as Socket, 'joined-groups')).toEqual({ groups: [] });
+      }
+      await admin.del('gc:{relays}:changes');
+    });
+
     test.each([
       ['before the removal', 40],
       ['the middle of the removal', undefined],
@@ -254,21 +287,20 @@ describe('several relays on one Redis', () => {
         });
         const seen: GroupEvent[][] = [];
         let connects = 0;
-        const mallory = (relay: RelayUnderTest): void => {
+        const mallory = (relay: RelayUnderTest): Socket => {
           const again = { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 };
           const socket = relay.client({ token }, again);
           socket.on('connect', () => (connects += 1));
           if (downAtSeq === undefined) socket.on('left-groups', begin);
           seen.push(shown(socket, groupId));
+          return socket;
         };
-        all.forEach(mallory);
+        await Promise.all(all.map(async (relay) => received(mallory(relay), 'joined-groups')));
         const alice = await all[1].member('alice', [groupId]);
         const witness = shown(alice, groupId);
         alice.on('new-message', ({ seq }: GroupEvent) => seq === downAtSeq && begin());
-        await until('everybody', async () => {
-          const { recipients } = await all[0].broadcaster.broadcastMessage({ ...positioned(groupId, 1) });
-          return recipients.nodes === 3;
-        });
+        const { recipients } = await all[0].broadcaster.broadcastMessage(positioned(groupId, 1));
+        expect(recipients.nodes).toBe(3);
         let refused = 0;
         /** As the outbox does: in order, each again until it is accepted. */
         const carryOn = async (work: () => Promise<unknown>): Promise<unknown> =>

@@ -5,7 +5,7 @@ import type { GroupFeed } from '../fan-out/group-feed.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
 import type { Broker } from './broker.ts';
-import { type NodeLeases, startNodeLeases } from './node-leases.ts';
+import { createNodeLeases, type NodeLeases } from './node-leases.ts';
 import { type NodeRequests, startNodeRequests } from './node-requests.ts';
 import type { ShardChannels } from './shard-channels.ts';
 
@@ -21,7 +21,7 @@ export interface ClusterMembership {
   stop(): Promise<void>;
 }
 
-/** Takes a lease, and listens to the other relays. */
+/** Listens to the other relays. They count on this one, and it is trusted, once `leases` are started. */
 export async function joinCluster(deps: {
   broker: Broker;
   node: string;
@@ -34,7 +34,7 @@ export async function joinCluster(deps: {
 }): Promise<ClusterMembership> {
   const { broker, node, fanOut, metrics, log, leaseMs } = deps;
   const { channels, groupLog, renewLease } = broker;
-  const leases = await startNodeLeases({ renewLease, node, leaseMs, hasMonitors: deps.hasMonitors, log });
+  const leases = createNodeLeases({ renewLease, node, leaseMs, hasMonitors: deps.hasMonitors, log });
   const requests = await startNodeRequests({ node, channels, leases, log });
   const feed = createClusterFeed({
     node,
