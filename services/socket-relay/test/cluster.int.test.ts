@@ -412,6 +412,26 @@ describe('several relays on one Redis', () => {
     });
   });
 
+  test('a relay that has just started is counted on, although Redis has lost its memory before the others read of it', async () => {
+    // So long that nobody renews it during this test.
+    const env = { NODE_LEASE_SECONDS: '120' };
+    // Leases of relays that could not give theirs back.
+    await admin.flushall();
+    const proxy = await startTcpProxy(redis.port);
+    const [first] = await startRelays(1, env);
+    const [young] = await startRelays(1, { ...env, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
+    const groupId = newGroup();
+    await young?.member('alice', [groupId]);
+    proxy.freeze();
+    await admin.flushall();
+    const remove = async () => first?.broadcaster.removeMembers({ groupId, userIds: ['alice'] });
+    await expect(remove()).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE', retryable: true });
+    proxy.thaw();
+    await until('the removal', async () => ({ done: await remove() }));
+    expect((await young?.broadcaster.broadcastMessage({ groupId, message: {} }))?.recipients.connections).toBe(0);
+    await proxy.close();
+  });
+
   test('a monitor at one relay sees all of them', async () => {
     const [first, second] = await threeRelays();
     const groupId = newGroup();

@@ -58,11 +58,12 @@ describe('the lease of a node', () => {
 
   test('counts on nodes that a list without its memory does not name, for as long as they may have one', async () => {
     await vi.advanceTimersByTimeAsync(LEASE_MS / 5);
+    leases.noticed('young');
     answer = { nodes: ['n'], monitors: 0, wasKnown: false };
-    expect((await leases.nodes()).toSorted()).toEqual(['n', 'other']);
+    expect((await leases.nodes()).toSorted()).toEqual(['n', 'other', 'young']);
     answer = { nodes: ['n'], monitors: 0, wasKnown: true };
     await vi.advanceTimersByTimeAsync(LEASE_MS / 2);
-    expect((await leases.nodes()).toSorted()).toEqual(['n', 'other']);
+    expect((await leases.nodes()).toSorted()).toEqual(['n', 'other', 'young']);
     await vi.advanceTimersByTimeAsync(LEASE_MS);
     expect(await leases.nodes()).toEqual(['n']);
   });

@@ -36,6 +36,12 @@ export async function joinCluster(deps: {
   const { channels, groupLog, renewLease } = broker;
   const leases = createNodeLeases({ renewLease, node, leaseMs, hasMonitors: deps.hasMonitors, log });
   const requests = await startNodeRequests({ node, channels, leases, log });
+  // Should the list of leases be lost before the others have read it again, they wait for this node all the same.
+  leases.beforeTrust(async () => requests.tell('has-lease', { node }));
+  requests.answer('has-lease', async (other: { node: string }) => {
+    leases.noticed(other.node);
+    return {};
+  });
   const feed = createClusterFeed({
     node,
     fanOut,

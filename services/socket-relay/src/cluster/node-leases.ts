@@ -8,6 +8,8 @@ export interface NodeLeases {
   held: () => boolean;
   /** Every node whose lease may hold, this one included, as of now. */
   nodes(): Promise<string[]>;
+  /** Another node says that it has a lease, before a renewal would show it. */
+  noticed(other: string): void;
   /** Some node has a monitor connected, as of the last renewal. */
   monitored: () => boolean;
   /** What has to be done once there is a lease, for the first time or again, before this node is to be trusted. May be tried more than once. */
@@ -133,6 +135,7 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
     },
     held,
     nodes: async () => renew(leaseMs),
+    noticed: (other) => void seen.set(other, performance.now()),
     monitored: () => monitors > 0,
     beforeTrust: (step) => void work.push(step),
     onChange: (listener) => void listeners.push(listener),
