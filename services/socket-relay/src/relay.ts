@@ -56,6 +56,8 @@ const MIN_PACKET_BYTES = 1_000_000;
 const PACKET_OVERHEAD_BYTES = 65_536;
 /** A wire that is still there so long after the drain is cut: its peer has no session, or does not answer. */
 const CLOSE_ALL_AFTER_MS = 1_000;
+/** What the relays share is told that this one leaves, and not waited for longer: nothing depends on it but how soon the others know. */
+const LEAVE_WITHIN_MS = 1_000;
 /** Longer than load balancers keep an idle connection, usually 60 s: one that ends here first loses a request on its way. */
 const KEEP_ALIVE_MS = 75_000;
 /** What the API is asked for, per group, to fill an empty log. */
@@ -78,6 +80,14 @@ function answerPublic(request: IncomingMessage, response: ServerResponse): void 
     'unable to serve the request; the relay speaks Socket.IO at /socket.io/',
   );
   response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ error: error.toBody() }));
+}
+
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 async function listen(server: ReturnType<typeof createServer>, port: number): Promise<number> {
@@ -275,6 +285,12 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     log,
   });
 
+  /** The others wait for an answer from whoever has a lease, so that is the first thing to go. */
+  async function leave(): Promise<void> {
+    await cluster?.leave();
+    await changeLog?.stop();
+  }
+
   async function close(): Promise<void> {
     // Polling clients need the port to the end; the gate refuses new connections meanwhile.
     await drain.finish();
@@ -293,11 +309,10 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     clearTimeout(rest);
     await internal.close();
     readiness.stop();
-    await presence.stop();
-    await changeLog?.stop();
+    await within(LEAVE_WITHIN_MS, Promise.all([presence.stop(), leave()]));
     feed.stop();
     await groupLog.close();
-    await cluster?.stop();
+    cluster?.stop();
   }
 
   try {

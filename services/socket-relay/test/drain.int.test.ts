@@ -3,6 +3,7 @@ import type { GroupEvent, SessionEnding } from '@groupcast/shared';
 import {
   received,
   type ServiceProcess,
+  startRedis,
   startRelayProcess,
   startTcpProxy,
   TEST_SECRETS,
@@ -265,6 +266,27 @@ describe('a relay that stops', () => {
       member.close();
       await wire.close();
       await relay.close();
+    }
+  });
+});
+
+describe('SIGTERM with Redis frozen', () => {
+  test('is not waited for step by step: the process exits 0 soon', async () => {
+    const redis = await startRedis();
+    const relay = await startRelayProcess({ REDIS_URL: redis.url, SHUTDOWN_DRAIN_SECONDS: '0' });
+    const auth = { token: await tokenFor('alice', ['1']) };
+    const member = io(relay.url, { forceNew: true, transports: ['websocket'], reconnection: false, auth });
+    try {
+      await received(member, 'joined-groups');
+      redis.pause();
+      const startedAt = performance.now();
+      relay.signal('SIGTERM');
+      expect(await relay.exited()).toBe(0);
+      expect(performance.now() - startedAt).toBeLessThan(2_500);
+    } finally {
+      member.close();
+      await relay.stop();
+      await redis.stop();
     }
   });
 });

@@ -18,7 +18,10 @@ export interface ClusterMembership {
   presence: PresenceStore;
   /** The broker can be reached, and the lease holds. */
   isHealthy(): boolean;
-  stop(): Promise<void>;
+  /** Gives the lease back, and then listens to nobody any more. */
+  leave(): Promise<void>;
+  /** The last: what is still asked of the broker fails. */
+  stop(): void;
 }
 
 /** Listens to the other relays. They count on this one, and it is trusted, once `leases` are started. */
@@ -59,11 +62,11 @@ export async function joinCluster(deps: {
     feed,
     presence: broker.openPresence(leases),
     isHealthy: () => broker.isReady() && leases.held(),
-    async stop() {
+    async leave() {
+      await leases.stop();
       feed.stop();
       requests.stop();
-      await leases.stop();
-      broker.stop();
     },
+    stop: () => broker.stop(),
   };
 }
