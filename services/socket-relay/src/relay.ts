@@ -46,6 +46,7 @@ import type { RelayServer } from './relay-server.ts';
 import { createApiClient } from './upstream/api-client.ts';
 import { createCursorForwarder } from './upstream/cursor-forwarder.ts';
 import { createHistoryFill } from './upstream/history-fill.ts';
+import { drainOfAll, drainOfOne } from './workers/machine-drain.ts';
 import type { WorkerPlace } from './workers/place.ts';
 import { makeSessionId } from './workers/session-door.ts';
 
@@ -277,8 +278,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     maxPayloadBytes: config.maxPayloadBytes,
     groupLogKind: broker?.groupLogKind ?? 'memory',
     connectionCount: () => io.of('/').sockets.size,
-    drain,
-    isOneOfMany: place !== undefined,
+    drain: place ? drainOfAll(drain, place.primary) : drainOfOne(drain),
     failing: async () =>
       place ? place.primary.ask<string[]>('machine-failing').catch(() => ['workers']) : readiness.failing(),
     metricsText: async () => (place ? place.primary.ask('machine-metrics') : metrics.registry.metrics()),
