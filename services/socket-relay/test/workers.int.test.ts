@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 import { type Broadcaster, createBroadcaster } from '@groupcast/broadcaster';
-import type { GroupEvent } from '@groupcast/shared';
+import type { GroupEvent, MonitorEvent, MonitorSnapshot } from '@groupcast/shared';
 import {
   freePort,
   type RedisServer,
@@ -265,6 +265,34 @@ describe.each([
     expect(await broadcasters[1]?.disconnectUsers({ userIds: [alice], code: 'BANNED', next: 'stop' })).toMatchObject({
       connections: WORKERS,
     });
+  });
+
+  test('a monitor at any worker sees the connections of all of them, and what happens on each', async () => {
+    const members = await onEveryWorker(async () => member(alice));
+    const options = { secret: TEST_SECRETS.RELAY_SERVICE_SECRET, subject: 'test' };
+    const token = await signServiceToken({ ...options, scopes: ['monitor'] });
+    const views = new Map<Socket, { connections: Set<string>; nodes: Set<string> }>();
+    const monitors = await onEveryWorker(async () => {
+      const monitor = client({ token, type: 'monitor' });
+      const view = { connections: new Set<string>(), nodes: new Set<string>() };
+      views.set(monitor, view);
+      monitor.on('monitor-snapshot', ({ connections }: MonitorSnapshot) => {
+        for (const { socketId } of connections) view.connections.add(socketId);
+      });
+      monitor.on('monitor-event', (event: MonitorEvent) => {
+        if (event.kind === 'connected') view.nodes.add(event.node);
+      });
+      await received(monitor, 'monitor-snapshot');
+      return monitor;
+    });
+    for (const monitor of monitors) {
+      const view = views.get(monitor);
+      await until('everybody', () => members.every(({ id }) => view?.connections.has(id ?? '')));
+      await until('events of every worker', async () => {
+        (await member(alice)).close();
+        return view?.nodes.size === WORKERS;
+      });
+    }
   });
 
   test('the internal port speaks for all workers', async () => {
