@@ -26,6 +26,7 @@ import { createMembership } from './connections/membership.ts';
 import { createOriginGate } from './connections/origin-gate.ts';
 import { createRecovery } from './connections/recovery.ts';
 import { createRemovals } from './connections/removals.ts';
+import { createReturns } from './connections/returns.ts';
 import { createSessionExpiry } from './connections/session-expiry.ts';
 import { nameSessions } from './connections/session-header.ts';
 import { createSlowConsumers } from './connections/slow-consumers.ts';
@@ -190,12 +191,15 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const fill = api && createHistoryFill({ api, groupLog, log });
   const recovery = createRecovery({ groupLog, feed, fanOut, fill, log });
   const cursors = api && createCursorForwarder({ api, log });
+  // Without Redis nobody else is there to come back to.
+  const returns = createReturns({ node, drain, requests: config.redis && cluster?.requests });
   const entry = createGroupEntry({
     membership,
     removals,
     recovery,
     monitor,
     presence,
+    onRecovered: returns.recovered,
     maxGroups: config.maxGroupsPerConnection,
   });
   const undecided = createUndecidedClaims({ membership, removals, entry, log });
@@ -278,7 +282,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     maxPayloadBytes: config.maxPayloadBytes,
     groupLogKind: broker?.groupLogKind ?? 'memory',
     connectionCount: () => io.of('/').sockets.size,
-    drain: place ? drainOfAll(drain, place.primary) : drainOfOne(drain),
+    drain: place ? drainOfAll(drain, returns, place.primary) : drainOfOne(drain, returns),
     failing: async () =>
       place ? place.primary.ask<string[]>('machine-failing').catch(() => ['workers']) : readiness.failing(),
     metricsText: async () => (place ? place.primary.ask('machine-metrics') : metrics.registry.metrics()),

@@ -15,7 +15,13 @@ const progressSchema = z.object({
   ok: z.literal(true),
   state: z.enum(['serving', 'draining', 'drained']),
   total: z.int().describe('Connections that were here when it began, or came out of their handshake since'),
-  moved: z.int().describe('Gone from this relay; whether they are back elsewhere it cannot know'),
+  moved: z.int().describe('Gone from this machine'),
+  recovered: z
+    .int()
+    .nullable()
+    .describe(
+      'Of these, back at other relays with their positions, with nothing lost, so far; null without Redis, or without a drain',
+    ),
   remaining: z.int().describe('Still here, and served'),
 });
 
@@ -23,7 +29,11 @@ const progressSchema = z.object({
 export function drainRoutes(scope: HttpScope, deps: { drain: MachineDrain; services: ServiceTokenVerifier }): void {
   const { drain, services } = deps;
   const security = [{ bearer: [] }];
-  const answer = (progress: DrainProgress): z.infer<typeof progressSchema> => ({ ok: true, ...progress });
+  const answer = async (progress: DrainProgress): Promise<z.infer<typeof progressSchema>> => ({
+    ok: true,
+    ...progress,
+    recovered: await drain.recovered(),
+  });
 
   scope.addHook('onRequest', async (request) => {
     await services.verify(bearerToken(request), 'admin');
@@ -44,7 +54,7 @@ export function drainRoutes(scope: HttpScope, deps: { drain: MachineDrain; servi
       const seconds = request.body?.seconds;
       const begun = await drain.begin(seconds === undefined ? undefined : seconds * 1_000);
       if (request.query.wait === 'true') return answer(await drain.finished());
-      return reply.status(202).send(answer(begun));
+      return reply.status(202).send(await answer(begun));
     },
   );
   const schema = { response: { 200: progressSchema }, security };

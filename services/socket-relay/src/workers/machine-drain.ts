@@ -1,5 +1,6 @@
 import { GroupcastError } from '@groupcast/shared';
 import type { Drain, DrainProgress } from '../connections/drain.ts';
+import type { Returns } from '../connections/returns.ts';
 import type { Endpoint } from './endpoint.ts';
 
 /** The drain of a whole machine, whether one relay is on it or several workers. */
@@ -11,13 +12,15 @@ export interface MachineDrain {
   finished(): Promise<DrainProgress>;
   /** As `Drain.undo`, for every worker. */
   undo(): Promise<DrainProgress>;
+  /** How many of those who were moved have come back to other machines, and were recovered; nothing where nobody can say. */
+  recovered(): Promise<number | null>;
 }
 
 /** How often the workers are asked how far they are, in milliseconds. */
 const ASK_EVERY_MS = 100;
 
 /** Of a relay that is alone. */
-export function drainOfOne(drain: Drain): MachineDrain {
+export function drainOfOne(drain: Drain, returns: Returns): MachineDrain {
   return {
     progress: async () => drain.progress(),
     async begin(ms) {
@@ -27,17 +30,19 @@ export function drainOfOne(drain: Drain): MachineDrain {
     // It joins the one that runs.
     finished: async () => drain.start(),
     undo: async () => drain.undo(),
+    recovered: returns.countOfDrain,
   };
 }
 
 /** From one worker, through the primary, to all of them: whichever is asked answers for the machine. */
-export function drainOfAll(drain: Drain, primary: Endpoint): MachineDrain {
+export function drainOfAll(drain: Drain, returns: Returns, primary: Endpoint): MachineDrain {
   primary.answer('drain-progress', () => drain.progress());
   primary.answer('drain-begin', (ms?: number) => {
     void drain.start(ms).catch(() => undefined);
     return drain.progress();
   });
   primary.answer('drain-undo', () => drain.undo());
+  primary.answer('drain-recovered', returns.countOfDrain);
 
   async function ask(what: string, ms?: number): Promise<DrainProgress> {
     return primary.ask<DrainProgress>(what, ms).catch((cause: unknown) => {
@@ -62,6 +67,7 @@ export function drainOfAll(drain: Drain, primary: Endpoint): MachineDrain {
       if (progress.state === 'serving') return progress;
       throw new GroupcastError('CONFLICT', 'unable to undo the drain; a worker is stopping or does not answer');
     },
+    recovered: async () => primary.ask<number | null>('machine-drain-recovered').catch(() => null),
   };
 }
 
@@ -71,6 +77,7 @@ export function createWorkersDrain(deps: {
   workers: () => (Endpoint | undefined)[];
 }): {
   ask(what: 'drain-progress' | 'drain-begin' | 'drain-undo', ms?: number): Promise<DrainProgress>;
+  recovered(): Promise<number | null>;
   /** A worker has become ready: it joins the drain that runs. */
   join(worker: Endpoint): void;
 } {
@@ -92,6 +99,12 @@ export function createWorkersDrain(deps: {
         moved: sum('moved'),
         remaining: sum('remaining'),
       };
+    },
+    async recovered() {
+      const answers = await Promise.all(
+        deps.workers().map(async (worker) => worker?.ask<number | null>('drain-recovered').catch(() => null)),
+      );
+      return answers.reduce<number | null>((sum, n) => (sum === null || n == null ? null : sum + n), 0);
     },
     join(worker) {
       if (until !== undefined) worker.tell('drain-begin', Math.max(0, until - performance.now()));

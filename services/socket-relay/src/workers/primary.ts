@@ -114,6 +114,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     endpoint.answer('machine-drain-progress', async () => drain.ask('drain-progress'));
     endpoint.answer('machine-drain-begin', async (ms?: number) => drain.ask('drain-begin', ms ?? config.drainMs));
     endpoint.answer('machine-drain-undo', async () => drain.ask('drain-undo'));
+    endpoint.answer('machine-drain-recovered', async () => drain.recovered());
     const leave = bus?.serve(endpoint);
     worker.once('exit', (code, signal) => {
       leave?.();
