@@ -33,6 +33,8 @@ const ROUNDS = 10;
 type Relay = ServiceProcess & { internalUrl: string };
 
 interface Balancer {
+  /** The clients that it is for. */
+  kinds: readonly (keyof typeof KINDS)[];
   /** Starts it as shipped, but for ports, addresses and the folder it writes to. */
   start(port: number, relays: readonly Relay[], folder: string): ManagedProcess;
   /** What it writes when it takes a relay out of the rotation because it drains. */
@@ -61,41 +63,58 @@ function adapt(file: string, replacements: readonly (readonly [string, string])[
 
 const internalPort = (relay: Relay): string => new URL(relay.internalUrl).port;
 
+function nginx(config: string): Balancer['start'] {
+  return (port, [one, two], folder) => {
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+    const file = join(folder, 'nginx.conf');
+    const text = adapt(config, [
+      ['10.0.0.11:3001', `127.0.0.1:${one?.port}`],
+      ['10.0.0.12:3001', `127.0.0.1:${two?.port}`],
+      ['listen 80;', `listen 127.0.0.1:${port};`],
+      ['/var/log/nginx/access.log', join(folder, 'access.log')],
+      ['http {', `http {${temporary.map((name) => `${name}_temp_path ${join(folder, name)};`).join('\n')}`],
+    ]);
+    writeFileSync(file, text);
+    mkdirSync(join(folder, 'logs'));
+    // One process, which ends with this one.
+    const directives = `daemon off; master_process off; pid ${join(folder, 'pid')};`;
+    return manage(binary('nginx'), ['-p', folder, '-e', 'stderr', '-c', file, '-g', directives], {});
+  };
+}
+
+function haproxy(config: string): Balancer['start'] {
+  return (port, [one, two], folder) => {
+    const file = join(folder, 'haproxy.cfg');
+    const text = adapt(config, [
+      ['10.0.0.11:3001 check port 3002', `127.0.0.1:${one?.port} check port ${one && internalPort(one)}`],
+      ['10.0.0.12:3001 check port 3002', `127.0.0.1:${two?.port} check port ${two && internalPort(two)}`],
+      ['bind :80', `bind 127.0.0.1:${port}`],
+    ]);
+    writeFileSync(file, text);
+    return manage(binary('haproxy'), ['-db', '-f', file], {});
+  };
+}
+
+const noticed = 'relays/relay1 is DOWN, reason: Layer7 wrong status, code: 503';
+const fromOneAddress = (): string => '127.0.0.1';
 const BALANCERS: Readonly<Record<string, Balancer>> = {
   nginx: {
-    start(port, [one, two], folder) {
-      const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
-      const file = join(folder, 'nginx.conf');
-      const text = adapt('deploy/nginx.conf', [
-        ['10.0.0.11:3001', `127.0.0.1:${one?.port}`],
-        ['10.0.0.12:3001', `127.0.0.1:${two?.port}`],
-        ['listen 80;', `listen 127.0.0.1:${port};`],
-        ['/var/log/nginx/access.log', join(folder, 'access.log')],
-        ['http {', `http {${temporary.map((name) => `${name}_temp_path ${join(folder, name)};`).join('\n')}`],
-      ]);
-      writeFileSync(file, text);
-      mkdirSync(join(folder, 'logs'));
-      // One process, which ends with this one.
-      const directives = `daemon off; master_process off; pid ${join(folder, 'pid')};`;
-      return manage(binary('nginx'), ['-p', folder, '-e', 'stderr', '-c', file, '-g', directives], {});
-    },
+    kinds: KIND_NAMES,
+    start: nginx('deploy/nginx.conf'),
     // It goes by the client's address: one client of each kind behind each.
     addressOf: (n) => `127.0.0.${1 + 2 * Math.floor(n / (2 * KIND_NAMES.length)) + (n % 2)}`,
   },
-  haproxy: {
-    start(port, [one, two], folder) {
-      const file = join(folder, 'haproxy.cfg');
-      const text = adapt('deploy/haproxy.cfg', [
-        ['10.0.0.11:3001 check port 3002', `127.0.0.1:${one?.port} check port ${one && internalPort(one)}`],
-        ['10.0.0.12:3001 check port 3002', `127.0.0.1:${two?.port} check port ${two && internalPort(two)}`],
-        ['bind :80', `bind 127.0.0.1:${port}`],
-      ]);
-      writeFileSync(file, text);
-      return manage(binary('haproxy'), ['-db', '-f', file], {});
-    },
-    noticed: 'relays/relay1 is DOWN, reason: Layer7 wrong status, code: 503',
-    // All behind one address.
-    addressOf: () => '127.0.0.1',
+  'nginx for WebSocket only': {
+    kinds: ['websocket'],
+    start: nginx('deploy/nginx-websocket.conf'),
+    addressOf: fromOneAddress,
+  },
+  haproxy: { kinds: KIND_NAMES, start: haproxy('deploy/haproxy.cfg'), noticed, addressOf: fromOneAddress },
+  'haproxy for WebSocket only': {
+    kinds: ['websocket'],
+    start: haproxy('deploy/haproxy-websocket.cfg'),
+    noticed,
+    addressOf: fromOneAddress,
   },
 };
 
@@ -109,8 +128,9 @@ interface Client {
   refused: string[];
 }
 
-async function connectClient(url: string, n: number, localAddress: string): Promise<Client> {
-  const kind = KIND_NAMES[Math.floor(n / 2) % KIND_NAMES.length] ?? 'polling';
+async function connectClient(url: string, n: number, { kinds, addressOf }: Balancer): Promise<Client> {
+  const kind = kinds[Math.floor(n / 2) % kinds.length] ?? 'polling';
+  const localAddress = addressOf(n);
   const auth = { token: await tokenFor(`u${n}`, ['1']) };
   const agent = new Agent({ localAddress, keepAlive: true }) as unknown as boolean;
   const socket = io(url, { forceNew: true, transports: [...KINDS[kind]], reconnectionDelay: 50, agent, auth });
@@ -152,7 +172,7 @@ async function connectionsOf(relay: Relay): Promise<number> {
   return ((await response.json()) as { connections: number }).connections;
 }
 
-describe.each(Object.entries(BALANCERS))('%s in front of two relays', (name, { start, noticed, addressOf }) => {
+describe.each(Object.entries(BALANCERS))('%s in front of two relays', (name, shipped) => {
   let relays: Relay[];
   let publishers: Broadcaster[];
   let balancer: ManagedProcess;
@@ -161,11 +181,11 @@ describe.each(Object.entries(BALANCERS))('%s in front of two relays', (name, { s
   const clients: Client[] = [];
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), `groupcast-${name}-`));
+    folder = mkdtempSync(join(tmpdir(), 'groupcast-balancer-'));
     relays = await Promise.all(['1', '2'].map(async () => startRelayProcess({ SHUTDOWN_DRAIN_SECONDS: '3' })));
     const port = await freePort();
     url = `http://127.0.0.1:${port}`;
-    balancer = start(port, relays, folder);
+    balancer = shipped.start(port, relays, folder);
     await until(`${name} to answer`, async () => (await fetch(`${url}/livez`)).ok);
     // Each relay has its own members, as long as there is no Redis between them.
     publishers = relays.map((relay) =>
@@ -180,7 +200,9 @@ describe.each(Object.entries(BALANCERS))('%s in front of two relays', (name, { s
   });
 
   test('clients of every transport stay where they are; those of a relay that drains move to the other', async () => {
-    for (let n = 0; n < CLIENTS; n += 1) clients.push(await connectClient(url, n, addressOf(n)));
+    for (let n = 0; n < CLIENTS; n += 1) clients.push(await connectClient(url, n, shipped));
+    const polling = await fetch(`${url}/socket.io/?EIO=4&transport=polling`);
+    expect(polling.status).toBe(shipped.kinds.includes('polling') ? 200 : 400);
     const [first, second] = relays as [Relay, Relay];
     // Each relay counts its publisher as well.
     const [here, there] = [(await connectionsOf(first)) - 1, (await connectionsOf(second)) - 1];
@@ -207,7 +229,7 @@ describe.each(Object.entries(BALANCERS))('%s in front of two relays', (name, { s
       return exitCode !== undefined;
     });
     expect(exitCode).toBe(0);
-    if (noticed) expect(balancer.output()).toContain(noticed);
+    if (shipped.noticed) expect(balancer.output()).toContain(shipped.noticed);
     await until('everybody to be at the other', async () => (await connectionsOf(second)) === CLIENTS + 1);
     for (let round = 0; round < ROUNDS; round += 1) await exchange(clients);
 
@@ -217,7 +239,7 @@ describe.each(Object.entries(BALANCERS))('%s in front of two relays', (name, { s
     for (const { lost, refused } of clients)
       expect({ lost, refused }).toEqual({ lost: lost.map(() => 'told'), refused: [] });
     expect(moved.every(({ told }) => told === 1)).toBe(true);
-    expect(new Set(moved.map(({ kind }) => kind))).toEqual(new Set(KIND_NAMES));
+    expect(new Set(moved.map(({ kind }) => kind))).toEqual(new Set(shipped.kinds));
     await publishers[1]?.broadcastMessage({ groupId: '1', message: { id: 'last' } });
     await until('everybody to hear the other relay', () => clients.every(({ heard }) => heard.at(-1) === 'last'));
   });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { MonitorEvent } from '@groupcast/shared';
 import {
   freePort,
+  received,
   type System,
   startRelayProcess,
   startSystem,
@@ -12,6 +13,7 @@ import {
   until,
 } from '@groupcast/testing';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
+import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { TestReport } from '../src/broadcast-test/report.ts';
 import { type CliProcess, runCli, startCli } from './run-cli.ts';
@@ -239,6 +241,25 @@ describe('groupcast monitor-socket', () => {
     expect(kinds().filter((kind) => kind === 'connected')).toHaveLength(2);
     const groups = jsonLines(monitor.stdout()).flatMap((line) => (line.kind === 'broadcast' ? [line.groupId] : []));
     expect(groups).toEqual(['watched', 'watched', 'watched']);
+  });
+
+  it('shows the connections of every worker of a relay', async () => {
+    const relay = await startRelayProcess({ RELAY_WORKERS: '2' });
+    onTestFinished(() => relay.stop());
+    const workers = new Set<string | undefined>();
+    const socketIds: string[] = [];
+    while (workers.size < 2) {
+      const auth = { token: await tokenFor('alice', ['1']) };
+      const socket = io(relay.url, { forceNew: true, transports: ['websocket'], reconnection: false, auth });
+      onTestFinished(() => void socket.close());
+      await received(socket, 'joined-groups');
+      workers.add((socket.io.engine as { id?: string }).id?.split('.')[0]);
+      socketIds.push(socket.id ?? '');
+    }
+    const monitor = startMonitor(['--json', '--user', 'alice'], { ...system.env, RELAY_URL: relay.url });
+    await until('everybody', () => socketIds.every((id) => monitor.stdout().includes(id)));
+    const kinds = jsonLines(monitor.stdout()).map(({ kind }) => kind);
+    expect(kinds.filter((kind) => kind === 'snapshot')).toHaveLength(2);
   });
 
   it('says that it is refused, why, and what to do, and goes on trying', async () => {

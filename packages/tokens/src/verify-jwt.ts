@@ -4,7 +4,7 @@ import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, type JWTVerif
 /** Clocks of two machines may differ by this much. */
 const CLOCK_TOLERANCE_SECONDS = 5;
 /** A token "issued" later than this would outlive every removal and revocation. */
-const MAX_FUTURE_IAT_SECONDS = CLOCK_TOLERANCE_SECONDS;
+export const MAX_FUTURE_IAT_SECONDS = CLOCK_TOLERANCE_SECONDS;
 
 export type Key = Uint8Array | JWTVerifyGetKey;
 type Attempt = { ok: true; payload: JWTPayload } | { ok: false; expired: JWTPayload | undefined; error: unknown };

@@ -27,6 +27,7 @@ import { createMembership } from './connections/membership.ts';
 import { createOriginGate } from './connections/origin-gate.ts';
 import { createRecovery } from './connections/recovery.ts';
 import { createRemovals } from './connections/removals.ts';
+import { createReturns } from './connections/returns.ts';
 import { createSessionExpiry } from './connections/session-expiry.ts';
 import { nameSessions } from './connections/session-header.ts';
 import { createSlowConsumers } from './connections/slow-consumers.ts';
@@ -49,6 +50,7 @@ import type { RelayServer } from './relay-server.ts';
 import { createApiClient } from './upstream/api-client.ts';
 import { createCursorForwarder } from './upstream/cursor-forwarder.ts';
 import { createHistoryFill } from './upstream/history-fill.ts';
+import { drainOfAll, drainOfOne } from './workers/machine-drain.ts';
 import type { WorkerPlace } from './workers/place.ts';
 import { makeSessionId } from './workers/session-door.ts';
 
@@ -59,6 +61,8 @@ const MIN_PACKET_BYTES = 1_000_000;
 const PACKET_OVERHEAD_BYTES = 65_536;
 /** A wire that is still there so long after the drain is cut: its peer has no session, or does not answer. */
 const CLOSE_ALL_AFTER_MS = 1_000;
+/** What the relays share is told that this one leaves, and not waited for longer: nothing depends on it but how soon the others know. */
+const LEAVE_WITHIN_MS = 1_000;
 /** Longer than load balancers keep an idle connection, usually 60 s: one that ends here first loses a request on its way. */
 const KEEP_ALIVE_MS = 75_000;
 /** What the API is asked for, per group, to fill an empty log. */
@@ -81,6 +85,14 @@ function answerPublic(request: IncomingMessage, response: ServerResponse): void 
     'unable to serve the request; the relay speaks Socket.IO at /socket.io/',
   );
   response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ error: error.toBody() }));
+}
+
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 async function listen(server: ReturnType<typeof createServer>, port: number): Promise<number> {
@@ -185,12 +197,15 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const fill = api && createHistoryFill({ api, groupLog, log });
   const recovery = createRecovery({ groupLog, feed, fanOut, fill, log });
   const cursors = api && createCursorForwarder({ api, log });
+  // Without Redis nobody else is there to come back to.
+  const returns = createReturns({ node, drain, requests: config.redis && cluster?.requests });
   const entry = createGroupEntry({
     membership,
     removals,
     recovery,
     monitor,
     presence,
+    onRecovered: returns.recovered,
     maxGroups: config.maxGroupsPerConnection,
   });
   const undecided = createUndecidedClaims({ membership, removals, entry, log });
@@ -274,13 +289,18 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     maxPayloadBytes: config.maxPayloadBytes,
     groupLogKind: broker?.groupLogKind ?? 'memory',
     connectionCount: () => io.of('/').sockets.size,
-    drain,
-    isOneOfMany: place !== undefined,
+    drain: place ? drainOfAll(drain, returns, place.primary) : drainOfOne(drain, returns),
     failing: async () =>
       place ? place.primary.ask<string[]>('machine-failing').catch(() => ['workers']) : readiness.failing(),
     metricsText: async () => (place ? place.primary.ask('machine-metrics') : metrics.registry.metrics()),
     log,
   });
+
+  /** The others wait for an answer from whoever has a lease, so that is the first thing to go. */
+  async function leave(): Promise<void> {
+    await cluster?.leave();
+    await changeLog?.stop();
+  }
 
   async function close(): Promise<void> {
     // Polling clients need the port to the end; the gate refuses new connections meanwhile.
@@ -301,14 +321,15 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     clearTimeout(rest);
     await internal.close();
     readiness.stop();
-    await presence.stop();
-    await changeLog?.stop();
+    await within(LEAVE_WITHIN_MS, Promise.all([presence.stop(), leave()]));
     feed.stop();
     await groupLog.close();
-    await cluster?.stop();
+    cluster?.stop();
   }
 
   try {
+    // Last, because removals wait for whoever has a lease: what was removed before is read, what is removed from now on answered.
+    await cluster?.leases.start();
     const port = await (door?.listen(config.port) ?? listen(http, config.port));
     await internal.listen({ port: config.internalPort, host: config.internalHost });
     const internalPort = (internal.server.address() as AddressInfo).port;

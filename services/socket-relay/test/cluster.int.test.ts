@@ -309,47 +309,115 @@ describe('several relays on one Redis', () => {
       expect(named).toEqual([]);
     });
 
-    test('removed in mid-stream, with Redis down meanwhile: nothing after the removal reaches them, old token or not', async () => {
-      const all = await threeRelays();
+    test('removed while other relays start, are out at once, of those relays too', async () => {
+      const [first] = await startRelays(1);
       const groupId = newGroup();
-      const issuedAt = Math.floor(Date.now() / 1_000) - 60;
-      const token = await tokenWith({ sub: 'mallory', groups: [groupId], iat: issuedAt, exp: issuedAt + 3_600 });
-      const seen: GroupEvent[][] = [];
-      const mallory = (relay: RelayUnderTest): void => {
-        const socket = relay.client(
-          { token },
-          { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 },
-        );
-        seen.push(shown(socket, groupId));
-      };
-      all.forEach(mallory);
-      const witness = shown(await all[1].member('alice', [groupId]), groupId);
-      await until('everybody', async () => {
-        const { recipients } = await all[0].broadcaster.broadcastMessage({ ...positioned(groupId, 1) });
-        return recipients.nodes === 3;
-      });
-      /** As the outbox does: in order, each again until it is accepted. */
-      const carryOn = async <T>(work: () => Promise<T>): Promise<T> =>
-        until('it to be accepted', async () => ({ value: await work() })).then(({ value }) => value);
-      const stream = (async () => {
-        for (let seq = 2; seq <= 120; seq += 1) {
-          if (seq === 60)
-            await carryOn(async () =>
-              all[2].broadcaster.removeMembers({ groupId, userIds: ['mallory'], epoch: EPOCH, seq }),
-            );
-          await carryOn(async () => all[seq % 3]?.broadcaster.broadcastMessage(positioned(groupId, seq)));
+      // So much to read that there is time for removals while they do.
+      const past = admin.pipeline();
+      const change = JSON.stringify({ kind: 'remove-members', groupId, userIds: ['nobody'] });
+      for (let n = 0; n < 5_000; n += 1) past.xadd('gc:{relays}:changes', '*', 'j', change);
+      await past.exec();
+      const removed: string[] = [];
+      const failed: unknown[] = [];
+      let started = false;
+      const removing = (async () => {
+        while (!started) {
+          const userId = `removed${removed.length}`;
+          await first?.broadcaster.removeMembers({ groupId, userIds: [userId] }).catch((error) => failed.push(error));
+          removed.push(userId);
         }
       })();
-      await until('the middle', () => witness.length > 40);
-      await redis.kill();
-      all.forEach(mallory);
-      await redis.restart();
-      await stream;
-      all.forEach(mallory);
-      await until('the witness', () => witness.length >= 120);
-      expect(seqs(witness)).toEqual(numbers(1, 120));
-      for (const events of seen) expect(Math.max(0, ...seqs(events))).toBeLessThan(60);
+      const others = await startRelays(3).finally(() => {
+        started = true;
+      });
+      await removing;
+      expect(failed).toEqual([]);
+      expect(removed.length).toBeGreaterThan(2);
+      const issuedAt = Math.floor(Date.now() / 1_000) - 60;
+      for (const [n, userId] of removed.entries()) {
+        const token = await tokenWith({ sub: userId, groups: [groupId], iat: issuedAt, exp: issuedAt + 3_600 });
+        const socket = others[n % 3]?.client({ token });
+        expect(await received(socket as Socket, 'joined-groups')).toEqual({ groups: [] });
+      }
+      await admin.del('gc:{relays}:changes');
     });
+
+    test.each([
+      ['before the removal', 40],
+      ['the middle of the removal', undefined],
+      ['right after the removal', 61],
+    ])(
+      'removed in mid-stream, with Redis down for 2 s from %s: nothing after the removal reaches them, old token or not',
+      async (from, downAtSeq) => {
+        const removedAt = 60;
+        const all = await threeRelays();
+        const groupId = newGroup();
+        const issuedAt = Math.floor(Date.now() / 1_000) - 60;
+        const token = await tokenWith({ sub: 'mallory', groups: [groupId], iat: issuedAt, exp: issuedAt + 3_600 });
+        let begin: () => void = () => undefined;
+        const beginning = new Promise<void>((resolve) => {
+          begin = resolve;
+        });
+        const seen: GroupEvent[][] = [];
+        let connects = 0;
+        const mallory = (relay: RelayUnderTest): Socket => {
+          const again = { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 };
+          const socket = relay.client({ token }, again);
+          socket.on('connect', () => (connects += 1));
+          if (downAtSeq === undefined) socket.on('left-groups', begin);
+          seen.push(shown(socket, groupId));
+          return socket;
+        };
+        await Promise.all(all.map(async (relay) => received(mallory(relay), 'joined-groups')));
+        const alice = await all[1].member('alice', [groupId]);
+        const witness = shown(alice, groupId);
+        alice.on('new-message', ({ seq }: GroupEvent) => seq === downAtSeq && begin());
+        const { recipients } = await all[0].broadcaster.broadcastMessage(positioned(groupId, 1));
+        expect(recipients.nodes).toBe(3);
+        let refused = 0;
+        /** As the outbox does: in order, each again until it is accepted. */
+        const carryOn = async (work: () => Promise<unknown>): Promise<unknown> =>
+          until('it to be accepted', async () => {
+            try {
+              await work();
+              return true;
+            } catch {
+              refused += 1;
+              return false;
+            }
+          });
+        const stream = (async () => {
+          for (let seq = 2; seq <= 120; seq += 1) {
+            if (seq === removedAt) {
+              const removal = { groupId, userIds: ['mallory'], epoch: EPOCH, seq };
+              await carryOn(async () => all[2].broadcaster.removeMembers(removal));
+              all.forEach(mallory);
+            }
+            await carryOn(async () => all[seq % 3]?.broadcaster.broadcastMessage(positioned(groupId, seq)));
+          }
+        })();
+        await beginning;
+        await redis.kill();
+        const [downSince, before] = [performance.now(), { refused, connects }];
+        all.forEach(mallory);
+        await until('2 s without Redis', () => performance.now() - downSince >= 2_000);
+        const meanwhile = { refused: refused - before.refused, connects: connects - before.connects };
+        all.forEach(mallory);
+        await redis.restart();
+        await stream;
+        all.forEach(mallory);
+        await until('the witness', () => witness.length >= 120);
+        expect(seqs(witness)).toEqual(numbers(1, 120));
+        const last = Math.max(...seen.flatMap(seqs));
+        expect(last).toBeGreaterThan(1);
+        expect(last).toBeLessThan(removedAt);
+        expect(meanwhile.refused).toBeGreaterThan(0);
+        expect(meanwhile.connects).toBeGreaterThanOrEqual(3);
+        console.log(
+          `Redis down for 2 s from ${from}, number ${removedAt} of 120: the publisher refused ${meanwhile.refused} times, the removed member connected ${meanwhile.connects} times, and never shown more than ${last}`,
+        );
+      },
+    );
 
     test('are disconnected on every relay, with their tokens revoked on all of them', async () => {
       const [first, second, third] = await threeRelays();
@@ -415,6 +483,26 @@ describe('several relays on one Redis', () => {
       await cut?.member('bob');
       await proxy.close();
     });
+  });
+
+  test('a relay that has just started is counted on, although Redis has lost its memory before the others read of it', async () => {
+    // So long that nobody renews it during this test.
+    const env = { NODE_LEASE_SECONDS: '120' };
+    // Leases of relays that could not give theirs back.
+    await admin.flushall();
+    const proxy = await startTcpProxy(redis.port);
+    const [first] = await startRelays(1, env);
+    const [young] = await startRelays(1, { ...env, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
+    const groupId = newGroup();
+    await young?.member('alice', [groupId]);
+    proxy.freeze();
+    await admin.flushall();
+    const remove = async () => first?.broadcaster.removeMembers({ groupId, userIds: ['alice'] });
+    await expect(remove()).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE', retryable: true });
+    proxy.thaw();
+    await until('the removal', async () => ({ done: await remove() }));
+    expect((await young?.broadcaster.broadcastMessage({ groupId, message: {} }))?.recipients.connections).toBe(0);
+    await proxy.close();
   });
 
   test('a monitor at one relay sees all of them', async () => {

@@ -3,6 +3,7 @@ import type { GroupEvent, SessionEnding } from '@groupcast/shared';
 import {
   received,
   type ServiceProcess,
+  startRedis,
   startRelayProcess,
   startTcpProxy,
   TEST_SECRETS,
@@ -121,7 +122,7 @@ describe('a relay that is drained', () => {
     }
     expect(await request(relay, 'GET', '/v1/drain')).toEqual({
       status: 200,
-      body: { ok: true, state: 'draining', total: 4, moved: 1, remaining: 3 },
+      body: { ok: true, state: 'draining', total: 4, moved: 1, remaining: 3, recovered: null },
     });
   });
 
@@ -137,7 +138,10 @@ describe('a relay that is drained', () => {
     for (const socket of [...members, service]) {
       socket.once('session-ending', () => left.push(socket === service ? 'service' : 'member'));
     }
-    const drained = { status: 200, body: { ok: true, state: 'drained', total: 12, moved: 12, remaining: 0 } };
+    const drained = {
+      status: 200,
+      body: { ok: true, state: 'drained', total: 12, moved: 12, remaining: 0, recovered: null },
+    };
     // Were the second one's hour its own, it would not answer within this test.
     expect(await Promise.all([drain(relay, 0.4), drain(relay, 3_600)])).toEqual([drained, drained]);
     await until('everybody to be told', () => left.length === 11);
@@ -219,6 +223,45 @@ describe('a relay that is drained', () => {
     expect((await request(relay, 'GET', '/v1/drain')).body.state).toBe('serving');
   });
 
+  test('says how many came back to other relays with their positions and lost nothing, each counted once', async () => {
+    const redis = await startRedis();
+    const env = { REDIS_URL: redis.url };
+    relay = await startRelayUnderTest(env);
+    const [second, other] = [await startRelayUnderTest(env), await startRelayUnderTest(env)];
+    try {
+      const connect = async (to: RelayUnderTest, userId: string, epoch?: string): Promise<void> => {
+        const positions = epoch === undefined ? {} : { positions: { 1: { epoch, seq: 1 } } };
+        const socket = to.client({ token: await tokenFor(userId, ['1']), ...positions });
+        await received(socket, 'joined-groups');
+      };
+      const publish = async (seq: number) =>
+        other.broadcaster.broadcastMessage({ groupId: '1', epoch: '1-a', seq, id: `m${seq}`, message: {} });
+      await publish(1);
+      for (const userId of ['alice', 'alice', 'bob', 'carol', 'dave', 'erin']) await connect(relay, userId);
+      await connect(second, 'erin');
+      const report = async (of: RelayUnderTest): Promise<object> =>
+        (await request<object>(of, 'GET', '/v1/drain')).body;
+      expect(await report(relay)).toMatchObject({ state: 'serving', recovered: null });
+      expect((await drain(relay, 0)).body).toMatchObject({ state: 'drained', recovered: 0 });
+      expect((await drain(second, 0)).body).toMatchObject({ state: 'drained', recovered: 0 });
+      await publish(2);
+      await connect(other, 'alice', '1-a');
+      // Without positions, from an epoch that is over, not from here at all.
+      await connect(other, 'bob');
+      await connect(other, 'carol', '1-gone');
+      await connect(other, 'frank', '1-a');
+      await until('alice', async () => ((await report(relay)) as { recovered: number }).recovered === 1);
+      for (let n = 0; n < 3; n += 1) await connect(other, 'alice', '1-a');
+      await connect(other, 'erin', '1-a');
+      await until('erin', async () => ((await report(relay)) as { recovered: number }).recovered === 3);
+      expect(await report(second)).toMatchObject({ state: 'drained', recovered: 0 });
+    } finally {
+      await Promise.all([second.close(), other.close()]);
+      await relay.close();
+      await redis.stop();
+    }
+  });
+
   test('describes it by OpenAPI', async () => {
     relay = await startRelayUnderTest();
     const { body } = await request<{ paths: Record<string, object> }>(relay, 'GET', '/docs/json');
@@ -265,6 +308,27 @@ describe('a relay that stops', () => {
       member.close();
       await wire.close();
       await relay.close();
+    }
+  });
+});
+
+describe('SIGTERM with Redis frozen', () => {
+  test('is not waited for step by step: the process exits 0 soon', async () => {
+    const redis = await startRedis();
+    const relay = await startRelayProcess({ REDIS_URL: redis.url, SHUTDOWN_DRAIN_SECONDS: '0' });
+    const auth = { token: await tokenFor('alice', ['1']) };
+    const member = io(relay.url, { forceNew: true, transports: ['websocket'], reconnection: false, auth });
+    try {
+      await received(member, 'joined-groups');
+      redis.pause();
+      const startedAt = performance.now();
+      relay.signal('SIGTERM');
+      expect(await relay.exited()).toBe(0);
+      expect(performance.now() - startedAt).toBeLessThan(2_500);
+    } finally {
+      member.close();
+      await relay.stop();
+      await redis.stop();
     }
   });
 });

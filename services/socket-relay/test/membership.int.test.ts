@@ -83,8 +83,11 @@ describe('membership', () => {
   const broadcast = async (groupId: string, text: string) =>
     relay.broadcaster.broadcastMessage({ groupId, message: { text } });
 
-  test('a claim of a fresh token is believed without asking', async () => {
-    await relay.member('alice', ['1', '2']);
+  test('a claim of a token that is younger than the relay for certain is believed without asking', async () => {
+    const token = await tokenWith({ sub: 'alice', groups: ['1', '2'], iat: now() + 5, exp: now() + 600 });
+    expect(await received(relay.client({ token }), 'joined-groups')).toMatchObject({
+      groups: [{ groupId: '1' }, { groupId: '2' }],
+    });
     expect(api.queries).toEqual([]);
   });
 
@@ -128,11 +131,12 @@ describe('membership', () => {
   });
 
   test('a removed member hears why, receives nothing more, and an old token does not bring it back', async () => {
-    api.members.add('alice 2');
+    api.members.add('alice 1').add('alice 2');
     const alice = await relay.member('alice', ['1', '2']);
     const heard: unknown[] = [];
     alice.on('new-message', (message) => heard.push(message));
     const left = received(alice, 'left-groups');
+    api.members.delete('alice 1');
     await relay.broadcaster.removeMembers({ groupId: '1', userIds: ['alice'] });
     expect(await left).toEqual({ groups: ['1'], reason: 'member-removed' });
     expect((await broadcast('1', 'secret')).warnings).toEqual(['NO_RECIPIENTS']);
@@ -148,9 +152,21 @@ describe('membership', () => {
     expect((await broadcast('1', 'welcome back')).recipients.connections).toBe(2);
   });
 
-  test('a token from before this relay started is confirmed with the API', async () => {
+  test('a token from before the removal does not bring it back, although its maker’s clock is ahead', async () => {
+    await relay.broadcaster.removeMembers({ groupId: '1', userIds: ['alice'] });
+    const token = await tokenWith({ sub: 'alice', groups: ['1'], iat: now() + 4, exp: now() + 600 });
+    expect(await received(relay.client({ token }), 'joined-groups')).toEqual({ groups: [] });
+    // Who is added again comes in at once, with any token.
+    await relay.broadcaster.addMembers({ groupId: '1', userIds: ['alice'] });
+    expect(await received(relay.client({ token }), 'joined-groups')).toMatchObject({ groups: [{ groupId: '1' }] });
+  });
+
+  test.each([
+    ['', -100],
+    [', made by a clock that is ahead,', 1],
+  ])('a token from before this relay started%s is confirmed with the API', async (_which, ahead) => {
     api.members.add('alice 1');
-    const token = await tokenWith({ sub: 'alice', groups: ['1', '2'], iat: now() - 100, exp: now() + 600 });
+    const token = await tokenWith({ sub: 'alice', groups: ['1', '2'], iat: now() + ahead, exp: now() + 600 });
     const alice = relay.client({ token });
     expect(await received(alice, 'joined-groups')).toEqual({ groups: [{ groupId: '1', position: null }] });
     expect(api.queries).toEqual([{ users: [{ userId: 'alice', groupIds: ['1', '2'] }] }]);
@@ -241,6 +257,7 @@ describe('membership', () => {
   test('who was added after the token was made is in, as far as the limit of groups allows', async () => {
     const small = await startRelayUnderTest({ API_URL: api.url, MAX_GROUPS_PER_CONNECTION: '2' });
     try {
+      api.members.add('alice a');
       const token = await tokenFor('alice', ['a']);
       for (const groupId of ['b', 'c']) await small.broadcaster.addMembers({ groupId, userIds: ['alice'] });
       const alice = small.client({ token });

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type NodeLeases, type RenewLease, startNodeLeases } from '../src/cluster/node-leases.ts';
+import { createNodeLeases, type NodeLeases, type RenewLease } from '../src/cluster/node-leases.ts';
 
 const LEASE_MS = 10_000;
 
@@ -13,13 +13,14 @@ describe('the lease of a node', () => {
     vi.useFakeTimers();
     changes.length = 0;
     answer = { nodes: ['n', 'other'], monitors: 0, wasKnown: true };
-    leases = await startNodeLeases({
+    leases = createNodeLeases({
       renewLease: async () => answer ?? Promise.reject(new Error('away')),
       node: 'n',
       leaseMs: LEASE_MS,
       hasMonitors: () => false,
       log: pino({ level: 'silent' }),
     });
+    await leases.start();
     leases.onChange((held) => changes.push(held));
   });
   afterEach(async () => {
@@ -57,11 +58,12 @@ describe('the lease of a node', () => {
 
   test('counts on nodes that a list without its memory does not name, for as long as they may have one', async () => {
     await vi.advanceTimersByTimeAsync(LEASE_MS / 5);
+    leases.noticed('young');
     answer = { nodes: ['n'], monitors: 0, wasKnown: false };
-    expect((await leases.nodes()).toSorted()).toEqual(['n', 'other']);
+    expect((await leases.nodes()).toSorted()).toEqual(['n', 'other', 'young']);
     answer = { nodes: ['n'], monitors: 0, wasKnown: true };
     await vi.advanceTimersByTimeAsync(LEASE_MS / 2);
-    expect((await leases.nodes()).toSorted()).toEqual(['n', 'other']);
+    expect((await leases.nodes()).toSorted()).toEqual(['n', 'other', 'young']);
     await vi.advanceTimersByTimeAsync(LEASE_MS);
     expect(await leases.nodes()).toEqual(['n']);
   });

@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 import { type Broadcaster, createBroadcaster } from '@groupcast/broadcaster';
-import type { GroupEvent } from '@groupcast/shared';
+import type { GroupEvent, MonitorEvent, MonitorSnapshot } from '@groupcast/shared';
 import {
   freePort,
   type RedisServer,
@@ -267,6 +267,34 @@ describe.each([
     });
   });
 
+  test('a monitor at any worker sees the connections of all of them, and what happens on each', async () => {
+    const members = await onEveryWorker(async () => member(alice));
+    const options = { secret: TEST_SECRETS.RELAY_SERVICE_SECRET, subject: 'test' };
+    const token = await signServiceToken({ ...options, scopes: ['monitor'] });
+    const views = new Map<Socket, { connections: Set<string>; nodes: Set<string> }>();
+    const monitors = await onEveryWorker(async () => {
+      const monitor = client({ token, type: 'monitor' });
+      const view = { connections: new Set<string>(), nodes: new Set<string>() };
+      views.set(monitor, view);
+      monitor.on('monitor-snapshot', ({ connections }: MonitorSnapshot) => {
+        for (const { socketId } of connections) view.connections.add(socketId);
+      });
+      monitor.on('monitor-event', (event: MonitorEvent) => {
+        if (event.kind === 'connected') view.nodes.add(event.node);
+      });
+      await received(monitor, 'monitor-snapshot');
+      return monitor;
+    });
+    for (const monitor of monitors) {
+      const view = views.get(monitor);
+      await until('everybody', () => members.every(({ id }) => view?.connections.has(id ?? '')));
+      await until('events of every worker', async () => {
+        (await member(alice)).close();
+        return view?.nodes.size === WORKERS;
+      });
+    }
+  });
+
   test('the internal port speaks for all workers', async () => {
     const members = await onEveryWorker(async () => member(alice));
     expect(await readiness()).toEqual({ status: 'ready' });
@@ -357,6 +385,52 @@ describe.each([
     await ended;
     await until('ready again', async () => (await readiness()).status === 'ready', 20_000);
     await refusedEverywhere(old);
+  });
+
+  test('a drain, whichever of them is asked, empties all of them until it is undone', async () => {
+    const options = { secret: TEST_SECRETS.RELAY_SERVICE_SECRET, subject: 'test' };
+    const token = await signServiceToken({ ...options, scopes: ['admin'] });
+    async function call(method: string, body?: object, query = ''): Promise<[number, object]> {
+      const response = await fetch(`${relay.internalUrl}/v1/drain${query}`, {
+        method,
+        // Each on a connection of its own, so that another worker answers.
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', connection: 'close' },
+        ...(body ? { body: JSON.stringify(body) } : {}),
+      });
+      return [response.status, (await response.json()) as object];
+    }
+    const knock = async (): Promise<number> =>
+      (await fetch(`${relay.url}/socket.io/?EIO=4&transport=polling`, { headers: { connection: 'close' } })).status;
+    await Promise.all(broadcasters.map(async (broadcaster) => broadcaster.close()));
+    const members = await onEveryWorker(async () => member(alice, [groupId], { reconnection: false }));
+    const ends = members.map(async (socket) => received(socket, 'session-ending'));
+    await until('only these', async () => ((await call('GET'))[1] as { total: number }).total === WORKERS);
+
+    const given = call('POST', { seconds: 3_600 });
+    await until('the drain', async () => ((await call('GET'))[1] as { state: string }).state === 'draining');
+    expect(await call('DELETE')).toMatchObject([200, { state: 'serving', moved: 0 }]);
+    expect(await given).toMatchObject([409, { error: { code: 'CONFLICT' } }]);
+    await Promise.all(ends);
+
+    const again = await onEveryWorker(async () => member(alice, [groupId], { reconnection: false }));
+    const gone = { total: WORKERS, moved: WORKERS, remaining: 0, recovered: withRedis ? 0 : null };
+    const drained = [200, { ok: true, state: 'drained', ...gone }];
+    expect(await Promise.all([call('POST', { seconds: 0.2 }), call('POST', { seconds: 3_600 })])).toEqual([
+      drained,
+      drained,
+    ]);
+    expect(again.some(({ connected }) => connected)).toBe(false);
+    expect(await readiness()).toEqual({ status: 'unready', failing: ['draining'] });
+
+    // A worker that takes another's place takes its part in the drain.
+    const before = pidsOf(2);
+    process.kill(before.at(-1) as number, 'SIGKILL');
+    await until('another worker', () => pidsOf(2).length > before.length);
+    await until('it to drain', async () => ((await call('GET'))[1] as { state: string }).state === 'drained');
+    for (let n = 0; n < 4 * WORKERS; n += 1) expect(await knock()).toBe(503);
+    expect(await call('DELETE')).toMatchObject([200, { state: 'serving' }]);
+    await until('ready', async () => (await readiness()).status === 'ready');
+    await onEveryWorker(async () => member(alice));
   });
 
   test('SIGTERM drains all of them and exits 0', async () => {

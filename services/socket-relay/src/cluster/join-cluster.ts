@@ -5,7 +5,7 @@ import type { GroupFeed } from '../fan-out/group-feed.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
 import type { Broker } from './broker.ts';
-import { type NodeLeases, startNodeLeases } from './node-leases.ts';
+import { createNodeLeases, type NodeLeases } from './node-leases.ts';
 import { type NodeRequests, startNodeRequests } from './node-requests.ts';
 import type { ShardChannels } from './shard-channels.ts';
 
@@ -18,10 +18,13 @@ export interface ClusterMembership {
   presence: PresenceStore;
   /** The broker can be reached, and the lease holds. */
   isHealthy(): boolean;
-  stop(): Promise<void>;
+  /** Gives the lease back, and then listens to nobody any more. */
+  leave(): Promise<void>;
+  /** The last: what is still asked of the broker fails. */
+  stop(): void;
 }
 
-/** Takes a lease, and listens to the other relays. */
+/** Listens to the other relays. They count on this one, and it is trusted, once `leases` are started. */
 export async function joinCluster(deps: {
   broker: Broker;
   node: string;
@@ -34,8 +37,14 @@ export async function joinCluster(deps: {
 }): Promise<ClusterMembership> {
   const { broker, node, fanOut, metrics, log, leaseMs } = deps;
   const { channels, groupLog, renewLease } = broker;
-  const leases = await startNodeLeases({ renewLease, node, leaseMs, hasMonitors: deps.hasMonitors, log });
+  const leases = createNodeLeases({ renewLease, node, leaseMs, hasMonitors: deps.hasMonitors, log });
   const requests = await startNodeRequests({ node, channels, leases, log });
+  // Should the list of leases be lost before the others have read it again, they wait for this node all the same.
+  leases.beforeTrust(async () => requests.tell('has-lease', { node }));
+  requests.answer('has-lease', async (other: { node: string }) => {
+    leases.noticed(other.node);
+    return {};
+  });
   const feed = createClusterFeed({
     node,
     fanOut,
@@ -53,11 +62,11 @@ export async function joinCluster(deps: {
     feed,
     presence: broker.openPresence(leases),
     isHealthy: () => broker.isReady() && leases.held(),
-    async stop() {
+    async leave() {
+      await leases.stop();
       feed.stop();
       requests.stop();
-      await leases.stop();
-      broker.stop();
     },
+    stop: () => broker.stop(),
   };
 }

@@ -2,13 +2,17 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 
 /** Which relays there are. A relay that cannot renew its lease knows, by its own clock, when the others stop counting on it. */
 export interface NodeLeases {
+  /** Takes the lease: from now on the others wait for this node, so it must be ready to answer them. Goes on trying where that fails. */
+  start(): Promise<void>;
   /** This node's lease holds for certain, and it knows what has changed: no other node has stopped counting on it. */
   held: () => boolean;
   /** Every node whose lease may hold, this one included, as of now. */
   nodes(): Promise<string[]>;
+  /** Another node says that it has a lease, before a renewal would show it. */
+  noticed(other: string): void;
   /** Some node has a monitor connected, as of the last renewal. */
   monitored: () => boolean;
-  /** What has to be done after the lease was lost, before this node is to be trusted again. May be tried more than once. */
+  /** What has to be done once there is a lease, for the first time or again, before this node is to be trusted. May be tried more than once. */
   beforeTrust(work: () => Promise<void>): void;
   /** Called when the lease is lost, and when there is one again. */
   onChange(listener: (held: boolean) => void): void;
@@ -42,7 +46,7 @@ const RENEWALS = 5;
 /** Clocks run at different speeds, and a renewal takes a while. */
 const SAFETY = 0.9;
 
-export async function startNodeLeases(options: NodeLeaseOptions): Promise<NodeLeases> {
+export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
   const { node, leaseMs, log } = options;
   const listeners: ((held: boolean) => void)[] = [];
   const nodeListeners: ((nodes: ReadonlySet<string>) => void)[] = [];
@@ -114,20 +118,24 @@ export async function startNodeLeases(options: NodeLeaseOptions): Promise<NodeLe
     }
   }
 
-  await tick();
   let ticking = false;
-  const timer = setInterval(() => {
-    if (ticking) return;
-    ticking = true;
-    void tick().finally(() => {
-      ticking = false;
-    });
-  }, leaseMs / RENEWALS);
-  timer.unref();
+  let timer: NodeJS.Timeout | undefined;
 
   return {
+    async start() {
+      await tick();
+      timer = setInterval(() => {
+        if (ticking) return;
+        ticking = true;
+        void tick().finally(() => {
+          ticking = false;
+        });
+      }, leaseMs / RENEWALS);
+      timer.unref();
+    },
     held,
     nodes: async () => renew(leaseMs),
+    noticed: (other) => void seen.set(other, performance.now()),
     monitored: () => monitors > 0,
     beforeTrust: (step) => void work.push(step),
     onChange: (listener) => void listeners.push(listener),

@@ -12,6 +12,8 @@ export interface NodeRequests {
   ask(kind: string, payload: object): Promise<object[]>;
   /** The answers that come in time, for what is only to be looked at. */
   survey(kind: string, payload: object): Promise<object[]>;
+  /** Says something to those who listen, and waits for no answer. */
+  tell(kind: string, payload: object): Promise<void>;
   /** Answers `kind` on this node. */
   answer(kind: string, handler: (payload: never) => Promise<object>): void;
   stop(): void;
@@ -112,6 +114,11 @@ export async function startNodeRequests(deps: {
   return {
     ask: async (kind, payload) => askAll(kind, payload, true),
     survey: async (kind, payload) => askAll(kind, payload, false),
+    async tell(kind, payload) {
+      // No request has this id: what comes back is heard by nobody.
+      const request: Request = { from: node, id: 0, kind, payload };
+      await channels.publish(ALL, JSON.stringify(request));
+    },
     answer: (kind, handler) => void handlers.set(kind, handler),
     stop() {
       channels.unsubscribe(ALL);

@@ -54,6 +54,7 @@ export async function startRedisChangeLog(
         const stored = parse(id, fields);
         if (stored) options.remember(stored);
         lastId = id;
+        outcomes.settle(id, 0);
       }
       if (entries.length < PAGE) return;
     }

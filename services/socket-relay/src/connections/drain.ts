@@ -9,7 +9,7 @@ import { endSession } from './session-ending.ts';
  */
 export type DrainState = 'serving' | 'draining' | 'drained';
 
-/** What one relay can know: who has left it. Where they came back, only all relays together could tell. */
+/** What one relay can know: who has left it. Where they came back the others know (returns.ts). */
 export interface DrainProgress {
   state: DrainState;
   /** Connections that were here when the drain began, or finished their handshake since: `moved` and `remaining`. */
@@ -24,6 +24,8 @@ export interface Drain {
   /** New connections are refused. */
   readonly active: boolean;
   progress(): DrainProgress;
+  /** The users whose connections it moved, with how many, and how long ago it began; nothing while there is no drain. */
+  movedUsers(): { users: ReadonlyMap<string, number>; withinMs: number } | undefined;
   /**
    * Moves every connection away within `ms`; joins the drain that runs already, whose time stays. Resolves when the last
    * one is gone; `CONFLICT` when it is undone before.
@@ -55,6 +57,9 @@ export function createDrain(options: { io: RelayServer; drainMs: number; log: Lo
   let state: DrainState = 'serving';
   let stopping = false;
   let total = 0;
+  let startedAt = 0;
+  /** Connections of each user that were here since it began. */
+  let users = new Map<string, number>();
   let deadline = 0;
   let randomMs = 0;
   let told = new WeakSet<RelaySocket>();
@@ -110,6 +115,9 @@ export function createDrain(options: { io: RelayServer; drainMs: number; log: Lo
   function begin(ms: number): void {
     state = 'draining';
     total = sockets.size;
+    startedAt = performance.now();
+    users = new Map();
+    for (const socket of sockets.values()) count(users, socket, 1);
     told = new WeakSet();
     deadline = performance.now() + ms;
     nextTellAt = 0;
@@ -123,6 +131,7 @@ export function createDrain(options: { io: RelayServer; drainMs: number; log: Lo
   io.on('connection', (socket) => {
     if (state === 'serving') return;
     total += 1;
+    count(users, socket, 1);
     if (state === 'drained') tell(socket);
   });
 
@@ -131,6 +140,12 @@ export function createDrain(options: { io: RelayServer; drainMs: number; log: Lo
       return state !== 'serving';
     },
     progress,
+    movedUsers() {
+      if (state === 'serving') return undefined;
+      const moved = new Map(users);
+      for (const socket of sockets.values()) count(moved, socket, -1);
+      return { users: moved, withinMs: performance.now() - startedAt };
+    },
     start(ms = options.drainMs) {
       if (state === 'serving') begin(ms);
       return running.done;
@@ -153,6 +168,12 @@ export function createDrain(options: { io: RelayServer; drainMs: number; log: Lo
       await running.done;
     },
   };
+}
+
+function count(users: Map<string, number>, socket: RelaySocket, by: 1 | -1): void {
+  if (!isUserSocket(socket)) return;
+  const { userId } = socket.data.session;
+  users.set(userId, (users.get(userId) ?? 0) + by);
 }
 
 function settleable<T>(): { done: Promise<T>; resolve: (value: T) => void; reject: (error: Error) => void } {

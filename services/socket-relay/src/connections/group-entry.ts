@@ -48,6 +48,8 @@ export function createGroupEntry(deps: {
   recovery: Recovery;
   monitor: MonitorFeed;
   presence: Presence;
+  /** A connection came with positions, and every group was recovered. */
+  onRecovered: (userId: string) => void;
   maxGroups: number;
 }): GroupEntry {
   const { membership, removals, monitor, presence, recovery } = deps;
@@ -158,14 +160,27 @@ export function createGroupEntry(deps: {
     positions?: ReadonlyMap<string, Position>,
   ): Promise<void> {
     const known = positions ?? new Map<string, Position>();
-    tell(socket, commit(socket, await prepare(socket, groupIds, known)), known, positions !== undefined);
+    const named = commit(socket, await prepare(socket, groupIds, known));
+    tell(socket, named, known, positions !== undefined);
     // Groups that the token does not name wait for the API by themselves, and keep the others from nothing.
     const asked = [...known.keys()].filter((groupId) => !groupIds.includes(groupId));
-    if (asked.length === 0) return;
+    const added = asked.length === 0 ? new Map<string, RecoveryResult>() : await announceAsked(socket, asked, known);
+    const answers = new Map([...named, ...added]);
+    if (known.size > 0 && [...known.keys()].every((groupId) => answers.get(groupId)?.recovered)) {
+      deps.onRecovered(socket.data.session.userId);
+    }
+  }
+
+  async function announceAsked(
+    socket: UserSocket,
+    asked: readonly string[],
+    known: ReadonlyMap<string, Position>,
+  ): Promise<Map<string, RecoveryResult>> {
     const failed: ResumeResult['groups'] = {};
     const found = await admitEach(socket, asked, failed);
     const answers = commit(socket, await prepare(socket, found, known));
     tell(socket, answers, known, false, failed);
+    return answers;
   }
 
   /** `joined-groups`, even when empty the first time, and `resumed` for the groups that came with a position. */

@@ -1,9 +1,13 @@
 import { isBefore, type Position } from '@groupcast/shared';
+import { MAX_FUTURE_IAT_SECONDS } from '@groupcast/tokens';
 
 /**
  * What outlives a token: removals from groups and revocations of users, kept until every token from before has expired.
  * In memory, and filled from the shared log of changes where there is one (cluster/change-log.ts); without, a relay that starts knows
  * nothing of the time before. Claims older than the store need the API's word.
+ *
+ * A token may be older than its `iat` says, by as much as clocks may differ: for memberships the earliest moment counts. A revocation
+ * goes by the `iat` itself, because whoever is asked to refresh does so within the same second.
  */
 export interface Removals {
   /** Counts changes; what was decided at one version is stale for a pair that was changed later. */
@@ -27,7 +31,7 @@ export interface Removals {
   addedSince(userId: string, issuedAt: number): string[];
   /** Whether a token issued then (Unix seconds) can speak for this membership, or the API has to be asked. */
   claimStands(groupId: string, userId: string, issuedAt: number): boolean;
-  /** Was the user removed since the token was issued? What remains true when there is no API to ask. */
+  /** May the user have been removed since the token was issued? What remains true when there is no API to ask. */
   contradicts(groupId: string, userId: string, issuedAt: number): boolean;
   /** Tokens of the user issued before `before` (Unix seconds) are refused from now on. */
   revoke(userId: string, before: number): void;
@@ -57,6 +61,8 @@ export function createRemovals(options: { memoryMs: number; now?: () => number }
   const revoked = new Map<string, { before: number; at: number }>();
   let version = 0;
 
+  const earliest = (issuedAt: number): number => issuedAt - MAX_FUTURE_IAT_SECONDS;
+
   function oldestRemembered(): number {
     return Math.max(bornAt, seconds() - Math.floor(options.memoryMs / 1_000));
   }
@@ -68,7 +74,7 @@ export function createRemovals(options: { memoryMs: number; now?: () => number }
 
   function contradicts(groupId: string, userId: string, issuedAt: number): boolean {
     const removal = removalOf(groupId, userId);
-    return removal !== undefined && issuedAt <= removal.second;
+    return removal !== undefined && earliest(issuedAt) <= removal.second;
   }
 
   /** Older than what is known; what is known at the same place is done again. */
@@ -114,11 +120,11 @@ export function createRemovals(options: { memoryMs: number; now?: () => number }
     },
     removedSince: (groupId, userId, since) => (removalOf(groupId, userId)?.version ?? 0) > since,
     addedSince(userId, issuedAt) {
-      const added = [...(additions.get(userId) ?? [])].filter(([, second]) => second >= issuedAt);
+      const added = [...(additions.get(userId) ?? [])].filter(([, second]) => second >= earliest(issuedAt));
       return added.map(([groupId]) => groupId);
     },
     claimStands: (groupId, userId, issuedAt) =>
-      issuedAt >= oldestRemembered() && !contradicts(groupId, userId, issuedAt),
+      earliest(issuedAt) >= oldestRemembered() && !contradicts(groupId, userId, issuedAt),
     contradicts,
     revoke(userId, before) {
       const known = revoked.get(userId)?.before ?? 0;

@@ -1,8 +1,8 @@
 import { bearerToken, type HttpScope } from '@groupcast/service-kit';
-import { GroupcastError } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import { z } from 'zod';
-import type { Drain, DrainProgress } from '../connections/drain.ts';
+import type { DrainProgress } from '../connections/drain.ts';
+import type { MachineDrain } from '../workers/machine-drain.ts';
 
 const MAX_SECONDS = 3_600;
 
@@ -15,24 +15,28 @@ const progressSchema = z.object({
   ok: z.literal(true),
   state: z.enum(['serving', 'draining', 'drained']),
   total: z.int().describe('Connections that were here when it began, or came out of their handshake since'),
-  moved: z.int().describe('Gone from this relay; whether they are back elsewhere it cannot know'),
+  moved: z.int().describe('Gone from this machine'),
+  recovered: z
+    .int()
+    .nullable()
+    .describe(
+      'Of these, back at other relays with their positions, with nothing lost, so far; null without Redis, or without a drain',
+    ),
   remaining: z.int().describe('Still here, and served'),
 });
 
-/** Empties this relay for maintenance while its process stays. Of one relay: each is asked at its own internal port. */
-export function drainRoutes(
-  scope: HttpScope,
-  deps: { drain: Drain; services: ServiceTokenVerifier; isOneOfMany: boolean },
-): void {
+/** Empties the relays of this machine for maintenance while their processes stay. Each machine is asked at its own internal port. */
+export function drainRoutes(scope: HttpScope, deps: { drain: MachineDrain; services: ServiceTokenVerifier }): void {
   const { drain, services } = deps;
   const security = [{ bearer: [] }];
-  const answer = (progress: DrainProgress): z.infer<typeof progressSchema> => ({ ok: true, ...progress });
+  const answer = async (progress: DrainProgress): Promise<z.infer<typeof progressSchema>> => ({
+    ok: true,
+    ...progress,
+    recovered: await drain.recovered(),
+  });
 
   scope.addHook('onRequest', async (request) => {
     await services.verify(bearerToken(request), 'admin');
-    if (deps.isOneOfMany) {
-      throw new GroupcastError('CONFLICT', 'unable to drain one of several workers; SIGTERM drains all of them');
-    }
   });
   scope.post(
     '/v1/drain',
@@ -48,18 +52,18 @@ export function drainRoutes(
     },
     async (request, reply) => {
       const seconds = request.body?.seconds;
-      const done = drain.start(seconds === undefined ? undefined : seconds * 1_000);
-      if (request.query.wait === 'true') return answer(await done);
-      return reply.status(202).send(answer(drain.progress()));
+      const begun = await drain.begin(seconds === undefined ? undefined : seconds * 1_000);
+      if (request.query.wait === 'true') return answer(await drain.finished());
+      return reply.status(202).send(await answer(begun));
     },
   );
   const schema = { response: { 200: progressSchema }, security };
   scope.get('/v1/drain', { schema: { ...schema, summary: 'How far the drain has got' } }, async () =>
-    answer(drain.progress()),
+    answer(await drain.progress()),
   );
   scope.delete(
     '/v1/drain',
     { schema: { ...schema, summary: 'Serve again; a drain that runs is given up' } },
-    async () => answer(drain.undo()),
+    async () => answer(await drain.undo()),
   );
 }

@@ -16,9 +16,9 @@ import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { z } from 'zod';
 import type { Gateway } from '../broadcast/gateway.ts';
 import type { HistoryReader } from '../broadcast/history.ts';
-import type { Drain } from '../connections/drain.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Presence } from '../presence/presence.ts';
+import type { MachineDrain } from '../workers/machine-drain.ts';
 import { drainRoutes } from './drain-routes.ts';
 
 /** A batch, its JSON punctuation and some air. */
@@ -45,9 +45,7 @@ export interface InternalAppDeps {
   connectionCount: () => number;
   groupLogKind: 'memory' | 'redis';
   maxPayloadBytes: number;
-  drain: Drain;
-  /** This relay shares its ports with other workers. */
-  isOneOfMany: boolean;
+  drain: MachineDrain;
   /** What fails, here and on the workers beside this one; nothing: ready. */
   failing: () => Promise<string[]>;
   /** Prometheus's text, over the workers beside this one too. */
@@ -120,6 +118,6 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
       groupLog: deps.groupLogKind,
     }));
   });
-  await zodScope(app, (scope) => drainRoutes(scope, { drain: deps.drain, services, isOneOfMany: deps.isOneOfMany }));
+  await zodScope(app, (scope) => drainRoutes(scope, { drain: deps.drain, services }));
   return app;
 }

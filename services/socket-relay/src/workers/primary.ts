@@ -10,6 +10,7 @@ import { createMemoryGroupLog } from '../group-log/memory-group-log.ts';
 import { createRelayMetrics } from '../metrics.ts';
 import { announceListening, type Relay } from '../relay.ts';
 import { createEndpoint, type Endpoint, type Port } from './endpoint.ts';
+import { createWorkersDrain } from './machine-drain.ts';
 import { createMachineView } from './machine-view.ts';
 import { stopReading } from './session-door.ts';
 import { isHandOver, PLACE_VARIABLE } from './worker.ts';
@@ -85,6 +86,11 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     workers: () => numbers.map((number) => readyAt(number)?.endpoint),
     registry: metrics.registry,
   });
+  const drain = createWorkersDrain({
+    // Those that have stopped are drained.
+    workers: () =>
+      numbers.filter((number) => !stopping || places.has(number)).map((number) => readyAt(number)?.endpoint),
+  });
 
   function fork(number: number): void {
     const worker = cluster.fork({ [PLACE_VARIABLE]: JSON.stringify({ worker: number, folder }) });
@@ -96,6 +102,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     });
     endpoint.answer('ready', (ports: Ports) => {
       Object.assign(place, { ready: true, readyAt: performance.now() });
+      drain.join(endpoint);
       if (numbers.every(readyAt)) started(ports);
     });
     endpoint.answer('failed', ({ message, ...rest }: Failure) => {
@@ -104,6 +111,10 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     });
     endpoint.answer('machine-failing', async () => view.failing());
     endpoint.answer('machine-metrics', async () => view.metrics());
+    endpoint.answer('machine-drain-progress', async () => drain.ask('drain-progress'));
+    endpoint.answer('machine-drain-begin', async (ms?: number) => drain.ask('drain-begin', ms ?? config.drainMs));
+    endpoint.answer('machine-drain-undo', async () => drain.ask('drain-undo'));
+    endpoint.answer('machine-drain-recovered', async () => drain.recovered());
     const leave = bus?.serve(endpoint);
     worker.once('exit', (code, signal) => {
       leave?.();

@@ -68,7 +68,10 @@ async function startBusChangeLog(primary: Endpoint, options: ChangeLogOptions): 
   });
   const past = await primary.ask<{ bornAt: number; changes: BusChange[] }>('follow-changes');
   options.onBirth(past.bornAt);
-  for (const stored of past.changes) options.remember(stored);
+  for (const stored of past.changes) {
+    options.remember(stored);
+    outcomes.settle(stored.id, 0);
+  }
 
   return {
     append: async (change) => ask('store a change of members', async () => primary.ask('append-change', change)),
