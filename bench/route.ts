@@ -103,8 +103,8 @@ export async function measureRoute(options: RouteOptions, progress: (line: strin
   const postgres = await startPostgres();
   const systems: RouteSystem[] = [];
   try {
-    systems.push(await startSystem(undefined, groups));
-    systems.push(await startSystem(await postgres.createDatabase(), groups));
+    const databases = [undefined, await postgres.createDatabase()];
+    systems.push(...(await Promise.all(databases.map(async (url) => startSystem(url, groups)))));
     await pause(SETTLE_MS);
     for (const load of options.loads) {
       const input = { ...load, content: CONTENT };

@@ -73,7 +73,7 @@ export const QUICK: Settings = {
     ms: 1_000,
     loads: [
       { writers: 32, groups: 1 },
-      { writers: 32, groups: 8 },
+      { writers: 32, groups: 4 },
     ],
   },
 };
