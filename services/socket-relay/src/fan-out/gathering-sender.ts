@@ -1,7 +1,7 @@
 import { Counter } from 'prom-client';
 import type { SlowConsumers } from '../connections/slow-consumers.ts';
 import type { RelayMetrics } from '../metrics.ts';
-import type { RelayServer, RelaySocket } from '../relay-server.ts';
+import type { RelayServer } from '../relay-server.ts';
 import { type EncodedEvent, encodeEvent } from './encoded-event.ts';
 import { Outlet, type Payment } from './outlet.ts';
 import type { Exceptions, Sender } from './sender.ts';
@@ -35,7 +35,7 @@ export function createGatheringSender(
   now: () => number = () => performance.now(),
 ): Sender {
   const { adapter, sockets } = io.of('/');
-  const outlets = new WeakMap<RelaySocket, Outlet>();
+  const outlets = new Map<string, Outlet>();
   const audiences = new Map<string, Audience>();
   let turn: Sending[] = [];
   let sweeps: Sweep[] = [];
@@ -44,19 +44,27 @@ export function createGatheringSender(
   let sweeping: NodeJS.Immediate | undefined;
   const paid: Record<Payment, number> = { direct: 0, stock: 0, gone: 0 };
 
-  const changed = (room: string): void => void audiences.delete(room);
-  adapter.on('join-room', changed);
-  adapter.on('leave-room', changed);
+  adapter.on('join-room', (room: string) => void audiences.delete(room));
+  adapter.on('leave-room', (room: string, id: string) => {
+    audiences.delete(room);
+    // Everybody is in a room of their own, until they disconnect.
+    if (room !== id) return;
+    outlets.get(id)?.close();
+    outlets.delete(id);
+  });
 
-  function outletOf(socket: RelaySocket): Outlet {
-    const known = outlets.get(socket);
+  function outletOf(id: string): Outlet | undefined {
+    const known = outlets.get(id);
     if (known) return known;
+    const socket = sockets.get(id);
+    if (!socket?.connected) return undefined;
     const outlet = new Outlet(socket);
-    outlets.set(socket, outlet);
+    outlets.set(id, outlet);
     // Before each packet that Socket.IO or the engine itself writes.
     socket.conn.on('packetCreate', () => {
       endTurn();
       if (outlet.owed) pay(outlet);
+      outlet.disturb();
     });
     return outlet;
   }
@@ -66,8 +74,8 @@ export function createGatheringSender(
     if (known) return known;
     const audience: Outlet[] = [];
     for (const id of adapter.rooms.get(room) ?? []) {
-      const socket = sockets.get(id);
-      if (socket) audience.push(outletOf(socket));
+      const outlet = outletOf(id);
+      if (outlet) audience.push(outlet);
     }
     audiences.set(room, audience);
     return audience;
@@ -130,8 +138,8 @@ export function createGatheringSender(
     const encoded = instead && encodeEvent(instead);
     const replaced = new Map<Outlet, EncodedEvent | undefined>();
     for (const id of socketIds) {
-      const socket = sockets.get(id);
-      if (socket) replaced.set(outletOf(socket), encoded);
+      const outlet = outletOf(id);
+      if (outlet) replaced.set(outlet, encoded);
     }
     return replaced;
   }

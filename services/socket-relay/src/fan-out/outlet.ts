@@ -20,11 +20,16 @@ interface Transport {
 interface WebSocket {
   readyState: number;
   extensions: string;
+  bufferedAmount: number;
   _socket: NetSocket | null;
 }
 interface Client {
   conn: Engine;
   writeToEngine(packets: unknown[], options: EncodedEvent['engineOptions']): void;
+}
+
+interface SocketInternals {
+  _anyOutgoingListeners?: unknown[];
 }
 
 const WEB_SOCKET_OPEN = 1;
@@ -38,72 +43,79 @@ export class Outlet {
   /** What of the turn that is being divided is this connection's. */
   share: Share | undefined;
   readonly socket: RelaySocket;
-  private readonly engine: Engine;
-  /** The transport that was looked at last, and what stands behind it if frames may be written past it. */
-  private transport: Transport | undefined;
-  private webSocket: WebSocket | undefined;
-  private wire: NetSocket | undefined;
+  /** Where frames may be written past the engine, unless somebody else has written since that was looked at. */
+  private clearWire: NetSocket | undefined;
+  private isGone = false;
 
   constructor(socket: RelaySocket) {
     this.socket = socket;
-    this.engine = socket.conn as unknown as Engine;
   }
 
   owe(parcel: Parcel): void {
     this.owed = this.owed ? this.owed.with(parcel) : parcel;
   }
 
+  /** A packet is being written by the engine's own way, and the next payment has to look whether it is through. */
+  disturb(): void {
+    this.clearWire = undefined;
+  }
+
+  /** The connection has left the namespace. */
+  close(): void {
+    this.isGone = true;
+    this.owed = undefined;
+    this.clearWire = undefined;
+  }
+
   /** Writes what is owed, in one piece where nothing can be in its way, and as Socket.IO itself would otherwise. */
   pay(): Payment {
     const parcel = this.owed;
     this.owed = undefined;
-    const { socket } = this;
-    if (!parcel || !socket.connected) return 'gone';
-    const wire = this.idleWire();
-    if (wire && parcel.isFramed) {
+    if (!parcel || this.isGone) return 'gone';
+    // Looked at once, and then at the least that can change: every object less that is touched here shows in the sum.
+    this.clearWire ??= wireBehind(this.socket.conn as unknown as Engine);
+    const wire = this.clearWire;
+    if (wire?.writableLength === 0 && wire.writable && !this.isOverheard() && parcel.isFramed) {
       writeAll(wire, parcel.buffers);
       return 'direct';
     }
-    const client = socket.client as unknown as Client;
-    for (const { packets, engineOptions, name, payload } of parcel.events) {
-      if (this.isOverheard()) socket.emit(name as never, payload as never);
-      else client.writeToEngine(packets, engineOptions);
-    }
+    this.payByEngine(parcel);
     return 'stock';
   }
 
+  private payByEngine({ events }: Parcel): void {
+    const { socket } = this;
+    const client = socket.client as unknown as Client;
+    for (const { packets, engineOptions, name, payload } of events) {
+      if (this.isOverheard()) socket.emit(name as never, payload as never);
+      else client.writeToEngine(packets, engineOptions);
+    }
+  }
+
+  /** `listenersAnyOutgoing` makes an array to say that there are none. */
   private isOverheard(): boolean {
-    return this.socket.listenersAnyOutgoing().length > 0;
+    const { _anyOutgoingListeners: listeners } = this.socket as unknown as SocketInternals;
+    return listeners !== undefined && listeners.length > 0;
   }
+}
 
-  /**
-   * The TCP socket, where a frame that is written to it now follows on everything that was written to the connection: the
-   * engine is open and has nothing queued, its transport is a WebSocket that is not busy, nothing is left in ws or in Node.
-   */
-  private idleWire(): NetSocket | undefined {
-    const { engine } = this;
-    const { transport } = engine;
-    if (transport !== this.transport) this.lookAt(transport);
-    const { wire, webSocket } = this;
-    const isIdle =
-      wire !== undefined &&
-      wire.writableLength === 0 &&
-      transport.writable &&
-      engine.writeBuffer.length === 0 &&
-      engine.readyState === 'open' &&
-      webSocket?.readyState === WEB_SOCKET_OPEN &&
-      !this.isOverheard();
-    return isIdle ? wire : undefined;
-  }
-
-  /** What does not change while a connection has this transport. Without extensions ws keeps nothing back. */
-  private lookAt(transport: Transport): void {
-    const { socket: webSocket, name, perMessageDeflate } = transport;
-    const isPlain = name === 'websocket' && this.engine.protocol === 4 && !perMessageDeflate;
-    this.transport = transport;
-    this.webSocket = webSocket;
-    this.wire = isPlain && webSocket?.extensions === '' ? (webSocket._socket ?? undefined) : undefined;
-  }
+/**
+ * The TCP socket, where a frame that is written to it now follows on everything that was written to the connection: the engine is
+ * open and has nothing queued, and its transport is a WebSocket that is not busy and keeps nothing back, as it does with extensions.
+ */
+function wireBehind({ readyState, protocol, writeBuffer, transport }: Engine): NetSocket | undefined {
+  const { name, writable, perMessageDeflate, socket: webSocket } = transport;
+  const isClear =
+    readyState === 'open' &&
+    protocol === 4 &&
+    writeBuffer.length === 0 &&
+    name === 'websocket' &&
+    writable &&
+    !perMessageDeflate &&
+    webSocket?.readyState === WEB_SOCKET_OPEN &&
+    webSocket.extensions === '' &&
+    webSocket.bufferedAmount === 0;
+  return isClear ? (webSocket._socket ?? undefined) : undefined;
 }
 
 function writeAll(wire: NetSocket, buffers: readonly Buffer[]): void {
