@@ -1,18 +1,30 @@
 import { MAX_SHORT_TOKEN_SECONDS } from '@groupcast/shared';
-import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, type JWTVerifyOptions, jwtVerify } from 'jose';
+import {
+  type CryptoKey,
+  decodeJwt,
+  errors,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  type JWTVerifyOptions,
+  jwtVerify,
+} from 'jose';
 
 /** Clocks of two machines may differ by this much. */
 const CLOCK_TOLERANCE_SECONDS = 5;
 /** A token "issued" later than this would outlive every removal and revocation. */
 export const MAX_FUTURE_IAT_SECONDS = CLOCK_TOLERANCE_SECONDS;
 
-export type Key = Uint8Array | JWTVerifyGetKey;
+export type Key = Promise<CryptoKey> | JWTVerifyGetKey;
 type Attempt = { ok: true; payload: JWTPayload } | { ok: false; expired: JWTPayload | undefined; error: unknown };
 
+/** Imported once: done for every token, it costs more than the verification. */
 export function secretKeys(...secrets: readonly (string | undefined)[]): Key[] {
   return secrets
     .filter((secret) => secret !== undefined && secret !== '')
-    .map((secret) => new TextEncoder().encode(secret));
+    .map(async (secret) => {
+      const algorithm = { name: 'HMAC', hash: 'SHA-256' };
+      return crypto.subtle.importKey('raw', new TextEncoder().encode(secret), algorithm, false, ['verify']);
+    });
 }
 
 /** The `aud` a token claims, unverified: it only picks the verifier. */
@@ -28,7 +40,7 @@ export function claimedAudiences(token: string): string[] {
 async function attempt(token: string, key: Key, options: JWTVerifyOptions): Promise<Attempt> {
   try {
     const { payload } =
-      typeof key === 'function' ? await jwtVerify(token, key, options) : await jwtVerify(token, key, options);
+      typeof key === 'function' ? await jwtVerify(token, key, options) : await jwtVerify(token, await key, options);
     return { ok: true, payload };
   } catch (error) {
     return { ok: false, expired: error instanceof errors.JWTExpired ? error.payload : undefined, error };
@@ -44,7 +56,7 @@ export async function verifyWithKeys(
   keys: readonly Key[],
   options: JWTVerifyOptions & { algorithms: string[] },
 ): Promise<{ payload: JWTPayload; expired: boolean }> {
-  let last: unknown = new errors.JWTInvalid('no key is configured');
+  let last: unknown;
   for (const key of keys) {
     const result = await attempt(token, key, {
       ...options,
@@ -56,7 +68,7 @@ export async function verifyWithKeys(
     last = result.error;
     if (!(last instanceof errors.JWSSignatureVerificationFailed)) break;
   }
-  throw last;
+  throw last ?? new errors.JWTInvalid('no key is configured');
 }
 
 /** `iat` and `exp` as finite numbers, `iat` not in the future, and at most `MAX_SHORT_TOKEN_SECONDS` ahead if `short`. */

@@ -11,7 +11,7 @@ interface EngineInternals {
   resetPingTimeout?(): void;
 }
 
-/** The wheel has so many slots; each connection is in the one that was current when it came. */
+/** The wheel has so many slots, and connections are put into one after the other: a thousand that came at once are not pinged at once. */
 const SLOTS = 100;
 
 /** One timer for the pings of all connections, where Engine.IO has one for each. */
@@ -24,6 +24,7 @@ export interface Heartbeat {
 export function createHeartbeat({ intervalMs }: { intervalMs: number }): Heartbeat {
   const slots = Array.from({ length: SLOTS }, () => new Set<EngineInternals>());
   let current = 0;
+  let next = 0;
 
   function ping(engine: EngineInternals): void {
     // It has not answered the last one yet, and the time for that runs.
@@ -49,7 +50,8 @@ export function createHeartbeat({ intervalMs }: { intervalMs: number }): Heartbe
       if (engine.protocol !== 4 || !engine.pingIntervalTimer || !engine.resetPingTimeout) return;
       clearTimeout(engine.pingIntervalTimer);
       engine.pingIntervalTimer = null;
-      slots[current]?.add(engine);
+      next = (next + 1) % SLOTS;
+      slots[next]?.add(engine);
     },
     stop() {
       clearInterval(timer);
