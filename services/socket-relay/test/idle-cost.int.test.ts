@@ -103,7 +103,7 @@ describe('an idle connection', () => {
 
 describe('the common heartbeat', () => {
   async function beating(transports: string[]): Promise<{ here: RelaySocket; there: Socket }> {
-    const heartbeat = createHeartbeat({ intervalMs: 300 });
+    const heartbeat = createHeartbeat({ intervalMs: 300, timeoutMs: 700 });
     closing.push(() => heartbeat.stop());
     return pair(transports, (socket) => heartbeat.watch(socket));
   }
@@ -118,7 +118,7 @@ describe('the common heartbeat', () => {
   });
 
   test('finds a peer that does not answer, though the time for it is longer than the interval', async () => {
-    const heartbeat = createHeartbeat({ intervalMs: 300 });
+    const heartbeat = createHeartbeat({ intervalMs: 300, timeoutMs: 700 });
     closing.push(() => heartbeat.stop());
     const reasons: string[] = [];
     const url = await startServer((socket) => {
