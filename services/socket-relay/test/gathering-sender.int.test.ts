@@ -1,14 +1,17 @@
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket as NetSocket } from 'node:net';
-import { until } from '@groupcast/testing';
+import { received, until } from '@groupcast/testing';
 import fc from 'fast-check';
+import { pino } from 'pino';
 import { Server } from 'socket.io';
 import { io as connect, type Socket } from 'socket.io-client';
 import { afterEach, describe, expect, test } from 'vitest';
+import { createSlowConsumers } from '../src/connections/slow-consumers.ts';
 import { createGatheringSender } from '../src/fan-out/gathering-sender.ts';
 import { createStockSender, type Sender } from '../src/fan-out/sender.ts';
 import { createRelayMetrics } from '../src/metrics.ts';
-import type { RelayServer, RelaySocket } from '../src/relay-server.ts';
+import type { MonitorFeed } from '../src/monitor/monitor-feed.ts';
+import type { RelayServer, RelaySocket, Session } from '../src/relay-server.ts';
 
 const ROOMS = ['a', 'b', 'c'] as const;
 const TRANSPORTS = [['websocket'], ['polling'], ['polling', 'websocket'], ['websocket']];
@@ -277,6 +280,52 @@ test('what a WebSocket that keeps up gets is written directly, and what polls by
   ]);
   expect(idle).toEqual([clients[0]?.here, clients[2]?.here]);
 });
+
+test.each(Object.keys(SENDERS))(
+  '%s: who is cut for reading too slowly has no gap in what it gets before',
+  async (kind) => {
+    const metrics = createRelayMetrics();
+    let isCut = false;
+    const slowConsumers = createSlowConsumers({
+      maxBufferedBytes: 65_536,
+      monitor: { publish: () => (isCut = true) } as unknown as MonitorFeed,
+      metrics,
+      log: pino({ level: 'silent' }),
+    });
+    closing.push(async () => slowConsumers.stop());
+    const { sender, clients } = await startBench(
+      (io) => {
+        io.on('connection', (socket) => {
+          socket.data.session = { kind: 'user', userId: 'u' } as Session;
+          slowConsumers.watch(socket);
+        });
+        return kind === 'stock' ? createStockSender(io) : createGatheringSender(io, { slowConsumers, metrics });
+      },
+      [['websocket']],
+    );
+    const [member] = clients;
+    if (!member) throw new Error('no client');
+    const { there, here, got } = member;
+    const wire = (there.io.engine.transport as unknown as { ws: { _socket: NetSocket } }).ws._socket;
+    void here.join('a');
+    const names: string[] = [];
+    there.prependAny((name: string) => names.push(name));
+    wire.pause();
+    let n = 0;
+    const text = 'x'.repeat(60_000);
+    for (; !isCut && n < 1_000; n += 1) {
+      sender.send('a', { name: 'event', payload: { n, text } });
+      await new Promise(setImmediate);
+    }
+    const lost = received(there, 'disconnect');
+    wire.resume();
+    await lost;
+    expect(names.at(-1)).toBe('session-ending');
+    const events = got.slice(0, -1);
+    expect(events.length).toBeGreaterThan(0);
+    expect(events).toEqual(events.map((_, index) => index));
+  },
+);
 
 describe('a sweep', () => {
   /** Connections in the order in which they are written to; every look at the clock finds 4 ms gone. */

@@ -113,8 +113,9 @@ export function createSlowConsumers(deps: {
     calm(watched);
     const message = `the connection reads too slowly; ${bytes} bytes were waiting for it`;
     const retryAfterMs = RETRY_MIN_MS + Math.floor(Math.random() * RETRY_SPREAD_MS);
-    backlog.dropQueued();
     endSession(socket, { code: 'SLOW_CONSUMER', message, next: 'reconnect', retryAfterMs });
+    // Not before: what the fan-out still owed has come in front of the last word, and would follow on a gap.
+    backlog.dropAllButLast();
     ending.set(watched, performance.now() + GRACE_MS);
     metrics.slowConsumers.inc({ reason });
     metrics.slowConsumerBacklog.observe(bytes);
