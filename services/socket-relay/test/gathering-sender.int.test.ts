@@ -18,7 +18,7 @@ const TRANSPORTS = [['websocket'], ['polling'], ['polling', 'websocket'], ['webs
 
 type Make = (io: RelayServer) => Sender;
 const makeDeps = (): Parameters<typeof createGatheringSender>[1] => ({
-  slowConsumers: { foundIdle: () => undefined },
+  slowConsumers: { wroteDirectly: () => undefined },
   metrics: createRelayMetrics(),
 });
 const SENDERS: Readonly<Record<'stock' | 'gathered', Make>> = {
@@ -268,7 +268,7 @@ test('what a WebSocket that keeps up gets is written directly, and what polls by
     [['websocket'], ['polling'], ['websocket']],
   );
   const idle: RelaySocket[] = [];
-  deps.slowConsumers.foundIdle = (socket) => void idle.push(socket);
+  deps.slowConsumers.wroteDirectly = (socket) => void idle.push(socket);
   for (const { here } of clients) void here.join('a');
   for (let n = 1; n <= 3; n += 1) sender.send('a', { name: 'event', payload: { n } });
   await until('the events are everywhere', () => clients.every(({ got }) => got.length === 3));
@@ -281,13 +281,23 @@ test('what a WebSocket that keeps up gets is written directly, and what polls by
   expect(idle).toEqual([clients[0]?.here, clients[2]?.here]);
 });
 
-test.each(Object.keys(SENDERS))(
-  '%s: who is cut for reading too slowly has no gap in what it gets before',
-  async (kind) => {
+describe.each(Object.keys(SENDERS))('%s: one that does not read', (kind) => {
+  const CAP = 65_536;
+
+  /** A connection that is watched as the relay does, whose client does not read. */
+  async function startSlow(): Promise<{
+    sender: Sender;
+    member: Client;
+    /** Of the events it got. */
+    names: string[];
+    wire: NetSocket;
+    isCut: () => boolean;
+    aboveCap: () => Promise<number | undefined>;
+  }> {
     const metrics = createRelayMetrics();
     let isCut = false;
     const slowConsumers = createSlowConsumers({
-      maxBufferedBytes: 65_536,
+      maxBufferedBytes: CAP,
       monitor: { publish: () => (isCut = true) } as unknown as MonitorFeed,
       metrics,
       log: pino({ level: 'silent' }),
@@ -305,27 +315,49 @@ test.each(Object.keys(SENDERS))(
     );
     const [member] = clients;
     if (!member) throw new Error('no client');
-    const { there, here, got } = member;
-    const wire = (there.io.engine.transport as unknown as { ws: { _socket: NetSocket } }).ws._socket;
-    void here.join('a');
     const names: string[] = [];
-    there.prependAny((name: string) => names.push(name));
-    wire.pause();
-    let n = 0;
+    member.there.prependAny((name: string) => names.push(name));
+    void member.here.join('a');
+    const { _socket: wire } = (member.there.io.engine.transport as unknown as { ws: { _socket: NetSocket } }).ws;
+    return {
+      sender,
+      member,
+      names,
+      wire: wire.pause(),
+      isCut: () => isCut,
+      async aboveCap() {
+        const { values } = (await metrics.registry.getSingleMetric('groupcast_relay_send_backlog')?.get()) ?? {};
+        return values?.find(({ labels }) => labels['of'] === 'connections')?.value;
+      },
+    };
+  }
+
+  test('has no gap in what it gets before it is cut', async () => {
+    const { sender, member, names, wire, isCut } = await startSlow();
     const text = 'x'.repeat(60_000);
-    for (; !isCut && n < 1_000; n += 1) {
+    for (let n = 0; !isCut() && n < 1_000; n += 1) {
       sender.send('a', { name: 'event', payload: { n, text } });
       await new Promise(setImmediate);
     }
-    const lost = received(there, 'disconnect');
+    const lost = received(member.there, 'disconnect');
     wire.resume();
     await lost;
     expect(names.at(-1)).toBe('session-ending');
-    const events = got.slice(0, -1);
+    const events = member.got.slice(0, -1);
     expect(events.length).toBeGreaterThan(0);
     expect(events).toEqual(events.map((_, index) => index));
-  },
-);
+  });
+
+  test('is looked at after one burst, though nothing follows on it', async () => {
+    const { sender, member, wire, aboveCap } = await startSlow();
+    const text = 'x'.repeat(1_000_000);
+    for (let n = 0; n < 20; n += 1) sender.send('a', { name: 'event', payload: { n, text } });
+    await until('the look', async () => (await aboveCap()) === 1);
+    wire.resume();
+    await until('the burst', () => member.got.length === 20);
+    await until('the other look', async () => (await aboveCap()) === 0);
+  });
+});
 
 describe('a sweep', () => {
   /** Connections in the order in which they are written to; every look at the clock finds 4 ms gone. */

@@ -29,7 +29,7 @@ export function createGatheringSender(
   io: RelayServer,
   deps: {
     /** Told after a direct write. */
-    slowConsumers: Pick<SlowConsumers, 'foundIdle'>;
+    slowConsumers: Pick<SlowConsumers, 'wroteDirectly'>;
     metrics: RelayMetrics;
   },
   now: () => number = () => performance.now(),
@@ -84,7 +84,7 @@ export function createGatheringSender(
   function pay(outlet: Outlet): void {
     const payment = outlet.pay();
     paid[payment] += 1;
-    if (payment === 'direct') deps.slowConsumers.foundIdle(outlet.socket);
+    if (payment === 'direct') deps.slowConsumers.wroteDirectly(outlet.socket, outlet.waitingBytes);
   }
 
   function endTurn(): void {
