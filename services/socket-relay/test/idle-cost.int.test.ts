@@ -1,3 +1,4 @@
+import { errorMonitor } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { received, until } from '@groupcast/testing';
@@ -99,6 +100,18 @@ describe('an idle connection', () => {
     await new Promise(setImmediate);
     expect(reasons).toEqual(['transport close']);
   });
+});
+
+test('whoever watches a connection from outside goes on watching it', async () => {
+  const watched: unknown[] = [];
+  const { here } = await pair(['websocket'], (socket) => {
+    // As tracing tools do.
+    socket.conn.on(errorMonitor, (error: unknown) => watched.push(error));
+    letGoOfHandshake(socket);
+  });
+  const error = new Error('an error');
+  here.conn.emit('error', error);
+  expect(watched).toEqual([error]);
 });
 
 describe('the common heartbeat', () => {
