@@ -281,6 +281,25 @@ test('what a WebSocket that keeps up gets is written directly, and what polls by
   expect(idle).toEqual([clients[0]?.here, clients[2]?.here]);
 });
 
+test('a direct write does not overtake what the engine has queued since the last one', async () => {
+  const { sender, clients } = await startBench(SENDERS.gathered, [['websocket']]);
+  const [member] = clients;
+  if (!member) throw new Error('no client');
+  const emit = (n: number): unknown => member.here.emit('event' as never, { n } as never);
+  const send = (n: number): void => sender.send('a', { name: 'event', payload: { n } });
+  void member.here.join('a');
+  send(1);
+  await until('the first event', () => member.got.length === 1);
+  // The first is on the wire, and the socket has nothing left of it; the second waits until the engine hears that.
+  emit(2);
+  emit(3);
+  send(4);
+  emit(5);
+  send(6);
+  await until('all events', () => member.got.length === 6);
+  expect(member.got).toEqual([1, 2, 3, 4, 5, 6]);
+});
+
 describe.each(Object.keys(SENDERS))('%s: one that does not read', (kind) => {
   const CAP = 65_536;
 
