@@ -379,14 +379,19 @@ describe.each(Object.keys(SENDERS))('%s: one that does not read', (kind) => {
 });
 
 describe('a sweep', () => {
-  /** Connections in the order in which they are written to; every look at the clock finds 4 ms gone. */
-  async function recordWrites(count: number): Promise<Bench & { writes: number[] }> {
+  /** Every look at the clock finds 4 ms gone. */
+  async function startWith(count: number, transport: string): Promise<Bench> {
     let clock = 0;
     const slow: Make = (io) => createGatheringSender(io, makeDeps(), () => (clock += 4));
-    const bench = await startBench(
+    return startBench(
       slow,
-      Array.from({ length: count }, () => ['websocket']),
+      Array.from({ length: count }, () => [transport]),
     );
+  }
+
+  /** Connections in the order in which they are written to. */
+  async function recordWrites(count: number): Promise<Bench & { writes: number[] }> {
+    const bench = await startWith(count, 'websocket');
     const writes: number[] = [];
     for (const [index, one] of bench.clients.entries()) {
       const wire = wireOf(one);
@@ -425,5 +430,18 @@ describe('a sweep', () => {
     expect(clients.map(({ got }) => got)).toEqual(clients.map(() => [1, 2]));
     // Only those who had the first event already were written to once more.
     expect(writes.length).toBeLessThan(LARGE + 2 * before);
+  });
+
+  test('does not last longer where each has many packets to be written one by one', async () => {
+    const count = 20;
+    const events = 100;
+    const { sender, clients } = await startWith(count, 'polling');
+    for (const { here } of clients) void here.join('large');
+    for (let n = 1; n <= events; n += 1) sender.send('large', { name: 'event', payload: { n } });
+    await new Promise(setImmediate);
+    const begun = clients.filter(({ here }) => (here.conn as unknown as { writeBuffer: unknown[] }).writeBuffer.length);
+    expect(begun.length).toBeGreaterThan(0);
+    expect(begun.length).toBeLessThan(count / 2);
+    await until('the events are everywhere', () => clients.every(({ got }) => got.length === events));
   });
 });
