@@ -1,21 +1,24 @@
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket as NetSocket } from 'node:net';
-import { until } from '@groupcast/testing';
+import { received, until } from '@groupcast/testing';
 import fc from 'fast-check';
+import { pino } from 'pino';
 import { Server } from 'socket.io';
 import { io as connect, type Socket } from 'socket.io-client';
 import { afterEach, describe, expect, test } from 'vitest';
+import { createSlowConsumers } from '../src/connections/slow-consumers.ts';
 import { createGatheringSender } from '../src/fan-out/gathering-sender.ts';
 import { createStockSender, type Sender } from '../src/fan-out/sender.ts';
 import { createRelayMetrics } from '../src/metrics.ts';
-import type { RelayServer, RelaySocket } from '../src/relay-server.ts';
+import type { MonitorFeed } from '../src/monitor/monitor-feed.ts';
+import type { RelayServer, RelaySocket, Session } from '../src/relay-server.ts';
 
 const ROOMS = ['a', 'b', 'c'] as const;
 const TRANSPORTS = [['websocket'], ['polling'], ['polling', 'websocket'], ['websocket']];
 
 type Make = (io: RelayServer) => Sender;
 const makeDeps = (): Parameters<typeof createGatheringSender>[1] => ({
-  slowConsumers: { foundIdle: () => undefined },
+  slowConsumers: { wroteDirectly: () => undefined },
   metrics: createRelayMetrics(),
 });
 const SENDERS: Readonly<Record<'stock' | 'gathered', Make>> = {
@@ -265,7 +268,7 @@ test('what a WebSocket that keeps up gets is written directly, and what polls by
     [['websocket'], ['polling'], ['websocket']],
   );
   const idle: RelaySocket[] = [];
-  deps.slowConsumers.foundIdle = (socket) => void idle.push(socket);
+  deps.slowConsumers.wroteDirectly = (socket) => void idle.push(socket);
   for (const { here } of clients) void here.join('a');
   for (let n = 1; n <= 3; n += 1) sender.send('a', { name: 'event', payload: { n } });
   await until('the events are everywhere', () => clients.every(({ got }) => got.length === 3));
@@ -278,15 +281,117 @@ test('what a WebSocket that keeps up gets is written directly, and what polls by
   expect(idle).toEqual([clients[0]?.here, clients[2]?.here]);
 });
 
+test('a direct write does not overtake what the engine has queued since the last one', async () => {
+  const { sender, clients } = await startBench(SENDERS.gathered, [['websocket']]);
+  const [member] = clients;
+  if (!member) throw new Error('no client');
+  const emit = (n: number): unknown => member.here.emit('event' as never, { n } as never);
+  const send = (n: number): void => sender.send('a', { name: 'event', payload: { n } });
+  void member.here.join('a');
+  send(1);
+  await until('the first event', () => member.got.length === 1);
+  // The first is on the wire, and the socket has nothing left of it; the second waits until the engine hears that.
+  emit(2);
+  emit(3);
+  send(4);
+  emit(5);
+  send(6);
+  await until('all events', () => member.got.length === 6);
+  expect(member.got).toEqual([1, 2, 3, 4, 5, 6]);
+});
+
+describe.each(Object.keys(SENDERS))('%s: one that does not read', (kind) => {
+  const CAP = 65_536;
+
+  /** A connection that is watched as the relay does, whose client does not read. */
+  async function startSlow(): Promise<{
+    sender: Sender;
+    member: Client;
+    /** Of the events it got. */
+    names: string[];
+    wire: NetSocket;
+    isCut: () => boolean;
+    aboveCap: () => Promise<number | undefined>;
+  }> {
+    const metrics = createRelayMetrics();
+    let isCut = false;
+    const slowConsumers = createSlowConsumers({
+      maxBufferedBytes: CAP,
+      monitor: { publish: () => (isCut = true) } as unknown as MonitorFeed,
+      metrics,
+      log: pino({ level: 'silent' }),
+    });
+    closing.push(async () => slowConsumers.stop());
+    const { sender, clients } = await startBench(
+      (io) => {
+        io.on('connection', (socket) => {
+          socket.data.session = { kind: 'user', userId: 'u' } as Session;
+          slowConsumers.watch(socket);
+        });
+        return kind === 'stock' ? createStockSender(io) : createGatheringSender(io, { slowConsumers, metrics });
+      },
+      [['websocket']],
+    );
+    const [member] = clients;
+    if (!member) throw new Error('no client');
+    const names: string[] = [];
+    member.there.prependAny((name: string) => names.push(name));
+    void member.here.join('a');
+    const { _socket: wire } = (member.there.io.engine.transport as unknown as { ws: { _socket: NetSocket } }).ws;
+    return {
+      sender,
+      member,
+      names,
+      wire: wire.pause(),
+      isCut: () => isCut,
+      async aboveCap() {
+        const { values } = (await metrics.registry.getSingleMetric('groupcast_relay_send_backlog')?.get()) ?? {};
+        return values?.find(({ labels }) => labels['of'] === 'connections')?.value;
+      },
+    };
+  }
+
+  test('has no gap in what it gets before it is cut', async () => {
+    const { sender, member, names, wire, isCut } = await startSlow();
+    const text = 'x'.repeat(60_000);
+    for (let n = 0; !isCut() && n < 1_000; n += 1) {
+      sender.send('a', { name: 'event', payload: { n, text } });
+      await new Promise(setImmediate);
+    }
+    const lost = received(member.there, 'disconnect');
+    wire.resume();
+    await lost;
+    expect(names.at(-1)).toBe('session-ending');
+    const events = member.got.slice(0, -1);
+    expect(events.length).toBeGreaterThan(0);
+    expect(events).toEqual(events.map((_, index) => index));
+  });
+
+  test('is looked at after one burst, though nothing follows on it', async () => {
+    const { sender, member, wire, aboveCap } = await startSlow();
+    const text = 'x'.repeat(1_000_000);
+    for (let n = 0; n < 20; n += 1) sender.send('a', { name: 'event', payload: { n, text } });
+    await until('the look', async () => (await aboveCap()) === 1);
+    wire.resume();
+    await until('the burst', () => member.got.length === 20);
+    await until('the other look', async () => (await aboveCap()) === 0);
+  });
+});
+
 describe('a sweep', () => {
-  /** Connections in the order in which they are written to; every look at the clock finds 4 ms gone. */
-  async function recordWrites(count: number): Promise<Bench & { writes: number[] }> {
+  /** Every look at the clock finds 4 ms gone. */
+  async function startWith(count: number, transport: string): Promise<Bench> {
     let clock = 0;
     const slow: Make = (io) => createGatheringSender(io, makeDeps(), () => (clock += 4));
-    const bench = await startBench(
+    return startBench(
       slow,
-      Array.from({ length: count }, () => ['websocket']),
+      Array.from({ length: count }, () => [transport]),
     );
+  }
+
+  /** Connections in the order in which they are written to. */
+  async function recordWrites(count: number): Promise<Bench & { writes: number[] }> {
+    const bench = await startWith(count, 'websocket');
     const writes: number[] = [];
     for (const [index, one] of bench.clients.entries()) {
       const wire = wireOf(one);
@@ -325,5 +430,18 @@ describe('a sweep', () => {
     expect(clients.map(({ got }) => got)).toEqual(clients.map(() => [1, 2]));
     // Only those who had the first event already were written to once more.
     expect(writes.length).toBeLessThan(LARGE + 2 * before);
+  });
+
+  test('does not last longer where each has many packets to be written one by one', async () => {
+    const count = 20;
+    const events = 100;
+    const { sender, clients } = await startWith(count, 'polling');
+    for (const { here } of clients) void here.join('large');
+    for (let n = 1; n <= events; n += 1) sender.send('large', { name: 'event', payload: { n } });
+    await new Promise(setImmediate);
+    const begun = clients.filter(({ here }) => (here.conn as unknown as { writeBuffer: unknown[] }).writeBuffer.length);
+    expect(begun.length).toBeGreaterThan(0);
+    expect(begun.length).toBeLessThan(count / 2);
+    await until('the events are everywhere', () => clients.every(({ got }) => got.length === events));
   });
 });

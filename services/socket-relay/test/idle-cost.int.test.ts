@@ -1,3 +1,4 @@
+import { errorMonitor } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { received, until } from '@groupcast/testing';
@@ -101,9 +102,21 @@ describe('an idle connection', () => {
   });
 });
 
+test('whoever watches a connection from outside goes on watching it', async () => {
+  const watched: unknown[] = [];
+  const { here } = await pair(['websocket'], (socket) => {
+    // As tracing tools do.
+    socket.conn.on(errorMonitor, (error: unknown) => watched.push(error));
+    letGoOfHandshake(socket);
+  });
+  const error = new Error('an error');
+  here.conn.emit('error', error);
+  expect(watched).toEqual([error]);
+});
+
 describe('the common heartbeat', () => {
   async function beating(transports: string[]): Promise<{ here: RelaySocket; there: Socket }> {
-    const heartbeat = createHeartbeat({ intervalMs: 300 });
+    const heartbeat = createHeartbeat({ intervalMs: 300, timeoutMs: 700 });
     closing.push(() => heartbeat.stop());
     return pair(transports, (socket) => heartbeat.watch(socket));
   }
@@ -118,7 +131,7 @@ describe('the common heartbeat', () => {
   });
 
   test('finds a peer that does not answer, though the time for it is longer than the interval', async () => {
-    const heartbeat = createHeartbeat({ intervalMs: 300 });
+    const heartbeat = createHeartbeat({ intervalMs: 300, timeoutMs: 700 });
     closing.push(() => heartbeat.stop());
     const reasons: string[] = [];
     const url = await startServer((socket) => {

@@ -23,6 +23,8 @@ describe('slow consumers', () => {
       MAX_BUFFERED_BYTES: String(CAP),
       MAX_PAYLOAD_BYTES: String(16 * 1_024 * 1_024),
       HISTORY_BYTES: String(256 * 1_024 * 1_024),
+      // Who does not read hears no ping either, and is not to be gone for that.
+      PING_TIMEOUT_MS: '60000',
     });
   });
   afterEach(async () => {

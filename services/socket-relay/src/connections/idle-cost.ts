@@ -19,7 +19,7 @@ interface SocketInternals {
   client: ClientInternals;
 }
 interface EmitterInternals {
-  _events?: Record<string, unknown>;
+  _events?: Record<string | symbol, unknown>;
 }
 
 /** Who looks for a handshake here after the connection is made finds that there is none. */
@@ -41,11 +41,11 @@ const NO_ACKNOWLEDGEMENTS = new Map<number, unknown>();
 /** An object without a prototype that V8 does not keep as a hash table. */
 const Listeners = function Listeners() {
   // Filled by whoever makes one.
-} as unknown as new () => Record<string, unknown>;
+} as unknown as new () => Record<string | symbol, unknown>;
 Listeners.prototype = Object.create(null) as unknown;
 
 /** What ends a connection ends it once, and whoever listens can hear it twice. */
-const ONCE_ANYWAY: ReadonlySet<string> = new Set(['close', 'error']);
+const ONCE_ANYWAY: ReadonlySet<string | symbol> = new Set(['close', 'error']);
 
 /** A listener for one time costs three objects more than one that stays. */
 function unwrapped(listeners: unknown): unknown {
@@ -59,8 +59,7 @@ function packListeners(emitter: EmitterInternals | null | undefined): void {
   const events = emitter?._events;
   if (!emitter || !events) return;
   const packed = new Listeners();
-  // Without a prototype there is nothing else to find, and no list of names has to be made.
-  for (const name in events) {
+  for (const name of Reflect.ownKeys(events)) {
     const listeners = events[name];
     // Node names those that a stream may have one day, for the sake of the object's shape.
     if (listeners !== undefined) packed[name] = ONCE_ANYWAY.has(name) ? unwrapped(listeners) : listeners;

@@ -12,8 +12,8 @@ export interface BacklogSample {
 export interface SendBacklog {
   /** Costs what was queued since the last sample, not what is queued. */
   sample(): BacklogSample;
-  /** Forgets what the transport was not given yet. Only for a connection that ends now: what follows would leave a gap. */
-  dropQueued(): void;
+  /** Forgets what the transport was not given yet, but for the last packet. Only for a connection that ends with it: what follows would leave a gap. */
+  dropAllButLast(): void;
   /** Cuts the wire, whatever is on it. */
   destroy(): void;
 }
@@ -100,8 +100,8 @@ export function createSendBacklog({ conn }: RelaySocket): SendBacklog {
       const inSender = ws.bufferedAmount - ws._socket.writableLength;
       return { bytes: bytes + inSender + unsentOn(ws._socket), progress: sentOn(ws._socket) };
     },
-    dropQueued() {
-      engine.writeBuffer.length = 0;
+    dropAllButLast() {
+      engine.writeBuffer.splice(0, engine.writeBuffer.length - 1);
     },
     destroy() {
       conn.close(true);

@@ -78,8 +78,8 @@ interface Watched {
  */
 export interface SlowConsumers {
   watch(socket: RelaySocket): void;
-  /** Nothing was waiting for the connection before what was written to it just now, past its engine. */
-  foundIdle(socket: RelaySocket): void;
+  /** Nothing was waiting for the connection before what was written to it just now, past its engine; so much of that waits. */
+  wroteDirectly(socket: RelaySocket, waitingBytes: number): void;
   forget(socket: RelaySocket): void;
   stop(): void;
 }
@@ -113,8 +113,9 @@ export function createSlowConsumers(deps: {
     calm(watched);
     const message = `the connection reads too slowly; ${bytes} bytes were waiting for it`;
     const retryAfterMs = RETRY_MIN_MS + Math.floor(Math.random() * RETRY_SPREAD_MS);
-    backlog.dropQueued();
     endSession(socket, { code: 'SLOW_CONSUMER', message, next: 'reconnect', retryAfterMs });
+    // Not before: what the fan-out still owed has come in front of the last word, and would follow on a gap.
+    backlog.dropAllButLast();
     ending.set(watched, performance.now() + GRACE_MS);
     metrics.slowConsumers.inc({ reason });
     metrics.slowConsumerBacklog.observe(bytes);
@@ -214,10 +215,13 @@ export function createSlowConsumers(deps: {
         if (!conn.transport.writable) note(known ?? watchedOf(socket));
       });
     },
-    foundIdle(socket) {
-      if (aboveCap.size === 0) return;
-      const watched = watchedBy.get(socket);
-      if (watched?.excursion) calm(watched);
+    wroteDirectly(socket, waitingBytes) {
+      const known = aboveCap.size > 0 ? watchedBy.get(socket) : undefined;
+      if (known?.excursion) calm(known);
+      if (waitingBytes <= cap) return;
+      // Its engine knows nothing of it, and will find its transport idle at the next packet, if there is one.
+      const watched = known ?? watchedOf(socket);
+      if (!watched.noted && !watched.ended) note(watched);
     },
     forget(socket) {
       const watched = watchedBy.get(socket);

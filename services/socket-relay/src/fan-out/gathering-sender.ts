@@ -9,7 +9,7 @@ import { type Audience, divide, type Sending } from './turn.ts';
 
 /** Connections are paid for so long before everything else that waits in the process has its turn, in milliseconds. */
 const SLICE_MS = 8;
-/** So many of one sweep, then the next sweep's: a small group does not wait for a large one. */
+/** So many writes of one sweep, then the next sweep's: a small group does not wait for a large one. */
 const STEP = 32;
 
 interface Sweep {
@@ -29,7 +29,7 @@ export function createGatheringSender(
   io: RelayServer,
   deps: {
     /** Told after a direct write. */
-    slowConsumers: Pick<SlowConsumers, 'foundIdle'>;
+    slowConsumers: Pick<SlowConsumers, 'wroteDirectly'>;
     metrics: RelayMetrics;
   },
   now: () => number = () => performance.now(),
@@ -81,10 +81,13 @@ export function createGatheringSender(
     return audience;
   }
 
-  function pay(outlet: Outlet): void {
+  /** Returns how many writes it was. */
+  function pay(outlet: Outlet): number {
+    const { owed } = outlet;
     const payment = outlet.pay();
     paid[payment] += 1;
-    if (payment === 'direct') deps.slowConsumers.foundIdle(outlet.socket);
+    if (payment === 'direct') deps.slowConsumers.wroteDirectly(outlet.socket, outlet.waitingBytes);
+    return payment === 'stock' && owed ? owed.events.length : 1;
   }
 
   function endTurn(): void {
@@ -95,10 +98,10 @@ export function createGatheringSender(
   }
 
   function step(sweep: Sweep): void {
-    const end = Math.min(sweep.next + STEP, sweep.outlets.length);
-    for (; sweep.next < end; sweep.next += 1) {
-      const outlet = sweep.outlets[sweep.next];
-      if (outlet?.owed) pay(outlet);
+    const { outlets: all } = sweep;
+    for (let writes = 0; writes < STEP && sweep.next < all.length; sweep.next += 1) {
+      const outlet = all[sweep.next];
+      writes += outlet?.owed ? pay(outlet) : 1;
     }
   }
 

@@ -73,7 +73,9 @@ export function createLocalFanOut(
   return {
     deliver,
     announceHead(head) {
-      sender.send(groupRoom(head.groupId), { name: 'group-head', payload: head });
+      const name = groupRoom(head.groupId);
+      // It was read from the log meanwhile, and the last member may have gone.
+      if (adapter.rooms.has(name)) sender.send(name, { name: 'group-head', payload: head });
     },
     memberCount(groupId, except = {}) {
       const room = adapter.rooms.get(groupRoom(groupId));

@@ -67,6 +67,11 @@ export class Outlet {
     this.clearWire = undefined;
   }
 
+  /** What of the last direct payment the operating system has not taken. */
+  get waitingBytes(): number {
+    return this.clearWire?.writableLength ?? 0;
+  }
+
   /** Writes what is owed, in one piece where nothing can be in its way, and as Socket.IO itself would otherwise. */
   pay(): Payment {
     const parcel = this.owed;
