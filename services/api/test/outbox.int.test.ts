@@ -442,6 +442,30 @@ describe('on PostgreSQL', () => {
     await killer.close();
   });
 
+  test('a message that waited for the removal of its sender is not saved, and takes no place', async () => {
+    const db = openPostgresDatabase(await postgres.createDatabase(), log);
+    await migrate(db);
+    const dispatcher = { wake: () => undefined, whenDispatched: async () => true };
+    const deps = { db, dispatcher, outbox: createOutboxWriter(65_536) };
+    const { group } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: ['bob'] });
+    const from = (userId: string) => sendMessage(deps, { groupId: group.id, userId, content: 'hello' });
+    const late = await db.transaction(async (tx) => {
+      await tx.query('select 1 from groups where id = $1 for update', [group.id]);
+      await tx.query('delete from group_members where group_id = $1 and user_id = $2', [group.id, 'bob']);
+      const sent = Promise.allSettled([from('bob')]);
+      await until('the message to wait', async () => {
+        const { rows } = await db.query(
+          `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+        );
+        return rows.length > 0;
+      });
+      return { sent };
+    });
+    expect(await late.sent).toMatchObject([{ status: 'rejected', reason: { code: 'NOT_FOUND' } }]);
+    expect(await from('alice')).toMatchObject({ seq: 2 });
+    await db.close();
+  });
+
   test('listening goes on after the connection was lost', async () => {
     const url = await postgres.createDatabase();
     const db = openPostgresDatabase(url, log);

@@ -49,35 +49,39 @@ export async function nextPosition(tx: Queryable, groupId: string): Promise<Posi
 
 /** Writes events into the outbox. */
 export interface OutboxWriter {
-  /**
-   * Part of the transaction that saves the change: both are there after the commit, or neither. Throws what the relay would
-   * refuse, `PAYLOAD_TOO_LARGE` or `INVALID_PAYLOAD`, before it has a place.
-   */
+  /** The payload as it is stored. Throws what the relay would refuse, `PAYLOAD_TOO_LARGE` or `INVALID_PAYLOAD`, before it has a place. */
+  encode(payload: JsonObject): string;
+  /** Part of the transaction that saves the change: both are there after the commit, or neither. Throws like `encode`. */
   append(tx: Queryable, groupId: string, seq: number, event: NewEvent): Promise<void>;
 }
 
 /** `maxPayloadBytes`: the largest payload, in bytes of UTF-8 JSON, as the relay counts it. */
 export function createOutboxWriter(maxPayloadBytes: number): OutboxWriter {
+  function encode(payload: JsonObject): string {
+    if (!isJsonObject(payload)) {
+      throw new GroupcastError('INVALID_PAYLOAD', 'unable to save; it is nested too deeply to be relayed');
+    }
+    const json = JSON.stringify(payload);
+    const bytes = Buffer.byteLength(json);
+    if (bytes > maxPayloadBytes) {
+      throw new GroupcastError(
+        'PAYLOAD_TOO_LARGE',
+        `unable to save; the event has ${bytes} bytes, at most ${maxPayloadBytes} are allowed`,
+        { details: { bytes, maxBytes: maxPayloadBytes } },
+      );
+    }
+    return json;
+  }
+
   return {
+    encode,
     async append(tx, groupId, seq, { id, type, payload, effect }) {
-      if (!isJsonObject(payload)) {
-        throw new GroupcastError('INVALID_PAYLOAD', 'unable to save; it is nested too deeply to be relayed');
-      }
-      const json = JSON.stringify(payload);
-      const bytes = Buffer.byteLength(json);
-      if (bytes > maxPayloadBytes) {
-        throw new GroupcastError(
-          'PAYLOAD_TOO_LARGE',
-          `unable to save; the event has ${bytes} bytes, at most ${maxPayloadBytes} are allowed`,
-          { details: { bytes, maxBytes: maxPayloadBytes } },
-        );
-      }
       await tx.query('insert into events (group_id, seq, id, type, payload, effect) values ($1, $2, $3, $4, $5, $6)', [
         groupId,
         seq,
         id,
         type,
-        json,
+        encode(payload),
         effect ? JSON.stringify(effect) : null,
       ]);
     },
