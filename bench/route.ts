@@ -11,6 +11,7 @@ import {
   tokenFor,
   until,
 } from '@groupcast/testing';
+import { MAX_FUTURE_IAT_SECONDS } from '@groupcast/tokens';
 import { type Driver, startDriver } from './driver/driver.ts';
 import { cpuNs, pidOf } from './processes.ts';
 import { type Spread, spreadOf } from './statistics.ts';
@@ -35,7 +36,7 @@ export interface RouteOptions {
 export const ROUTE_MEMBERS = 100;
 const CONTENT = 'x'.repeat(100);
 const SETTLE_MS = 2_000;
-const NEXT_SECOND_MS = 1_100;
+const TOKENS_ARE_NEWER_MS = (MAX_FUTURE_IAT_SECONDS + 1) * 1_000;
 const WARM_UP_MS = 1_000;
 const USERS = Array.from({ length: ROUTE_MEMBERS }, (_, n) => `user-${n}`);
 
@@ -79,8 +80,8 @@ async function startSystem(databaseUrl: string | undefined, groups: number): Pro
   });
   await until('the API to reach the relay', () => api.output().includes('connected to the relay'));
   const groupIds = await createGroups(apiUrl, groups);
-  // A token of the same second as an addition is taken for an older one, and its connection is put into every group of its user.
-  await pause(NEXT_SECOND_MS);
+  // A token that may be from before an addition is taken for one, and its connection is put into every group of its user.
+  await pause(TOKENS_ARE_NEWER_MS);
   const driver = startDriver({ pinned: false });
   await driver.ask('open-groups', { apiUrl, relayPort: relay.port, groupIds, userIds: USERS });
   return {

@@ -21,6 +21,14 @@ import { createOutboxWakeUp } from '../src/outbox/wake-up.ts';
 const log = pino({ level: 'silent' });
 const LEASE_MS = 400;
 
+/** For a lock, in PostgreSQL. */
+async function isAnybodyWaiting(db: Database): Promise<boolean> {
+  const { rows } = await db.query(
+    `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+  );
+  return rows.length > 0;
+}
+
 /** A relay that keeps each group's log as the contract says, and misbehaves when told to. */
 function createRelayStub() {
   const heads = new Map<string, Position>();
@@ -152,6 +160,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
     });
 
     const say = async (content: string) => sendMessage(deps, { groupId, userId: 'alice', content });
+    const claim = async () => (await store.claim(groupId, 10))?.lease;
     const idle = async () => until('an empty backlog', async () => (await store.backlog()).events === 0);
     const position = async () => {
       const { rows } = await db.query<{ epoch: string; seq: number; dispatched_seq: number }>(
@@ -297,10 +306,10 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
     test('a lease keeps others out until it runs out, and an older token moves nothing', async () => {
       await dispatcher.stop();
       await say('one');
-      const frozen = await store.claim(groupId);
+      const frozen = await claim();
       expect(frozen).toMatchObject({ dispatchedSeq: 1 });
-      expect(await store.claim(groupId)).toBeUndefined();
-      const taken = await until('the lease to run out', async () => store.claim(groupId));
+      expect(await claim()).toBeUndefined();
+      const taken = await until('the lease to run out', claim);
       expect(taken.token).toBe((frozen?.token ?? 0) + 1);
       if (!frozen) throw new Error('unreachable');
       expect(await store.settle(frozen, 2)).toBe('lost');
@@ -315,7 +324,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
     test('giving a lease back and seeing that nothing is left is one step', async () => {
       await dispatcher.stop();
       await say('one');
-      const lease = await store.claim(groupId);
+      const lease = await claim();
       if (!lease) throw new Error('unreachable');
       await say('two, saved while one was on its way');
       expect(await store.settle(lease, 2)).toBe('more');
@@ -440,6 +449,47 @@ describe('on PostgreSQL', () => {
     expect((await db.query<{ one: number }>('select 1 as one')).rows).toEqual([{ one: 1 }]);
     await db.close();
     await killer.close();
+  });
+
+  test('a claim that waited for a message brings what was committed before, and what it waited for is read after it', async () => {
+    const db = openPostgresDatabase(await postgres.createDatabase(), log);
+    await migrate(db);
+    const store = createOutboxStore(db, { owner: 'test', leaseMs: LEASE_MS });
+    const dispatcher = { wake: () => undefined, whenDispatched: async () => true };
+    const deps = { db, dispatcher, outbox: createOutboxWriter(65_536) };
+    const { group } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: [] });
+    const { claiming } = await db.transaction(async (tx) => {
+      await tx.query('update groups set seq = seq + 1 where id = $1', [group.id]);
+      await deps.outbox.append(tx, group.id, 2, { id: 'late', type: 'new-message', payload: {} });
+      const waiting = store.claim(group.id, 10);
+      await until('the claim to wait', async () => isAnybodyWaiting(db));
+      return { claiming: waiting };
+    });
+    const claim = await claiming;
+    expect(claim?.events.map(({ seq }) => seq)).toEqual([1]);
+    if (!claim) throw new Error('unreachable');
+    expect(await store.settle(claim.lease, 1)).toBe('more');
+    expect(await store.read({ ...claim.lease, dispatchedSeq: 1 }, 10)).toMatchObject([{ seq: 2, id: 'late' }]);
+    await db.close();
+  });
+
+  test('a message that waited for the removal of its sender is not saved, and takes no place', async () => {
+    const db = openPostgresDatabase(await postgres.createDatabase(), log);
+    await migrate(db);
+    const dispatcher = { wake: () => undefined, whenDispatched: async () => true };
+    const deps = { db, dispatcher, outbox: createOutboxWriter(65_536) };
+    const { group } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: ['bob'] });
+    const from = (userId: string) => sendMessage(deps, { groupId: group.id, userId, content: 'hello' });
+    const late = await db.transaction(async (tx) => {
+      await tx.query('select 1 from groups where id = $1 for update', [group.id]);
+      await tx.query('delete from group_members where group_id = $1 and user_id = $2', [group.id, 'bob']);
+      const sent = Promise.allSettled([from('bob')]);
+      await until('the message to wait', async () => isAnybodyWaiting(db));
+      return { sent };
+    });
+    expect(await late.sent).toMatchObject([{ status: 'rejected', reason: { code: 'NOT_FOUND' } }]);
+    expect(await from('alice')).toMatchObject({ seq: 2 });
+    await db.close();
   });
 
   test('listening goes on after the connection was lost', async () => {

@@ -6,6 +6,7 @@ import {
   startRedisSentinel,
   until,
 } from '@groupcast/testing';
+import { Cluster } from 'ioredis';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connectRedis, parseRedisUrl, type RedisConnections } from '../src/cluster/redis.ts';
@@ -72,6 +73,23 @@ describe.each([
   });
 
   const limits = { size: 10, bytes: 100_000, ttlMs: 60_000, totalBytes: 0 };
+
+  test('what is asked in one turn leaves together at its end', async () => {
+    const { commands } = connections;
+    const clients = commands instanceof Cluster ? commands.nodes() : [commands];
+    // A node of a cluster that was not asked anything yet has no connection.
+    const unsent = () => clients.reduce((sum, { stream }) => sum + (stream?.writableLength ?? 0), 0);
+    await commands.set('turn', 0);
+    const lengths: number[] = [];
+    const answers = [1, 2, 3].map(async () => {
+      const answer = commands.incr('turn');
+      lengths.push(unsent());
+      return answer;
+    });
+    expect(lengths[0]).toBeGreaterThan(0);
+    expect(lengths[2]).toBeGreaterThan(lengths[0] ?? 0);
+    expect(await Promise.all(answers)).toEqual([1, 2, 3]);
+  });
 
   test('hands every event it keeps to whoever listens, ready to be shown, and says how many that are', async () => {
     const groupLog = createLog(connections, limits);

@@ -35,3 +35,8 @@ export interface Database extends Queryable {
 export function isUniqueViolation(error: unknown): boolean {
   return error instanceof Error && (error as Error & { code?: string }).code === '23505';
 }
+
+export function isNotNullViolation(error: unknown, column: string): boolean {
+  const { code, column: violated } = error as { code?: string; column?: string };
+  return error instanceof Error && code === '23502' && violated === column;
+}

@@ -17,15 +17,33 @@ const types = {
 };
 
 interface Driver {
-  query(text: string, params?: unknown[]): Promise<{ rows: unknown[]; rowCount: number | null }>;
+  query(statement: { text: string; name?: string; values?: unknown[] }): Promise<{
+    rows: unknown[];
+    rowCount: number | null;
+  }>;
 }
 
-function wrap(driver: Driver, onQuery: () => void = () => undefined): Queryable {
+/** With parameters a statement gets the name under which each connection prepares it once. The code has a bounded number of them. */
+function createStatements(): (text: string, params: readonly unknown[]) => Parameters<Driver['query']>[0] {
+  const names = new Map<string, string>();
+  return (text, params) => {
+    if (params.length === 0) return { text };
+    const name = names.get(text) ?? `groupcast-${names.size}`;
+    names.set(text, name);
+    return { text, name, values: [...params] };
+  };
+}
+
+function wrap(
+  driver: Driver,
+  statement: ReturnType<typeof createStatements>,
+  onQuery: () => void = () => undefined,
+): Queryable {
   return {
     async query<R extends Row>(text: string, params: readonly unknown[] = []) {
       onQuery();
       try {
-        const { rows, rowCount } = await driver.query(text, [...params]);
+        const { rows, rowCount } = await driver.query(statement(text, params));
         return { rows: rows as R[], count: rowCount ?? 0 };
       } catch (error) {
         throw fromDatabaseError(error);
@@ -46,13 +64,14 @@ export function openPostgresDatabase(url: string, log: Logger): Database {
   // Without a listener, an idle client that the server drops ends the process.
   pool.on('error', (error) => log.warn({ err: error }, 'an idle database connection was lost'));
 
+  const statement = createStatements();
   let queries = 0;
   const count = (): void => {
     queries += 1;
   };
   return {
     kind: 'postgres',
-    ...wrap(pool, count),
+    ...wrap(pool, statement, count),
     queryCount: () => queries,
     async script(sql) {
       await pool.query(sql);
@@ -68,9 +87,9 @@ export function openPostgresDatabase(url: string, log: Logger): Database {
       };
       client.on('error', onError);
       try {
-        const control = wrap(client);
+        const control = wrap(client, statement);
         await control.query('begin');
-        const result = await work(wrap(client, count));
+        const result = await work(wrap(client, statement, count));
         await control.query('commit');
         return result;
       } catch (error) {

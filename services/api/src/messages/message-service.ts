@@ -8,10 +8,10 @@ import { nextPosition, type OutboxWriter, readEvents } from '../outbox/outbox-st
 import {
   eraseMessage,
   findByClientId,
-  insertMessage,
   lockMessage,
   type MessageRow,
   readPage,
+  saveMessage,
   toMessage,
 } from './message-store.ts';
 
@@ -54,41 +54,22 @@ export async function sendMessage(
   // What members receive: the message without its envelope, which the relay adds.
   const payload: JsonObject = body;
 
-  const first = async (q: Queryable): Promise<Message | undefined> => {
+  const first = async (): Promise<Message | undefined> => {
     if (clientMessageId === undefined) return undefined;
-    const { epoch } = await readGroupAs(q, groupId, senderId);
-    const row = await findByClientId(q, groupId, senderId, clientMessageId);
+    const { epoch } = await readGroupAs(deps.db, groupId, senderId);
+    const row = await findByClientId(deps.db, groupId, senderId, clientMessageId);
     return row && toMessage(row, epoch);
   };
-  const known = await first(deps.db);
-  if (known) return known;
 
   try {
-    const position = await deps.db.transaction(async (tx) => {
-      const place = await takePlace(tx, input);
-      await insertMessage(tx, {
-        id,
-        groupId,
-        seq: place.seq,
-        senderId,
-        content,
-        attachments,
-        clientMessageId,
-        createdAt,
-      });
-      await deps.outbox.append(tx, groupId, place.seq, { id, type: 'new-message', payload });
-      await tx.query('update group_members set read_seq = $3 where group_id = $1 and user_id = $2 and read_seq < $3', [
-        groupId,
-        senderId,
-        place.seq,
-      ]);
-      return place;
-    });
+    const message = { id, groupId, senderId, content, attachments, clientMessageId, createdAt };
+    const position = await saveMessage(deps.db, message, deps.outbox.encode(payload));
+    if (!position) throw groupNotFound(groupId);
     deps.dispatcher.wake(groupId);
     return { id, groupId, ...position, ...body };
   } catch (error) {
-    // The same clientMessageId came twice at once, and the other one was first.
-    const winner = isUniqueViolation(error) ? await first(deps.db) : undefined;
+    // The same clientMessageId was there before.
+    const winner = isUniqueViolation(error) ? await first() : undefined;
     if (winner) return winner;
     throw error;
   }

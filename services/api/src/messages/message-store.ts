@@ -1,5 +1,5 @@
-import type { JsonObject, Message } from '@groupcast/shared';
-import type { Queryable } from '../db/database.ts';
+import type { JsonObject, Message, Position } from '@groupcast/shared';
+import { isNotNullViolation, type Queryable } from '../db/database.ts';
 
 export interface MessageRow extends Record<string, unknown> {
   id: string;
@@ -13,10 +13,12 @@ export interface MessageRow extends Record<string, unknown> {
   updated_at: Date | null;
 }
 
+/** Named, because a prepared statement fails where `*` becomes more while it is in use. */
+const COLUMNS = 'id, group_id, seq, sender_id, content, attachments, client_message_id, created_at, updated_at';
+
 export interface NewMessage {
   id: string;
   groupId: string;
-  seq: number;
   senderId: string;
   content: string;
   attachments?: JsonObject[] | undefined;
@@ -40,21 +42,44 @@ export function toMessage(row: MessageRow, epoch: string): Message {
   };
 }
 
-export async function insertMessage(tx: Queryable, message: NewMessage): Promise<void> {
-  await tx.query(
-    `insert into messages (id, group_id, seq, sender_id, content, attachments, client_message_id, created_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-    [
-      message.id,
-      message.groupId,
-      message.seq,
-      message.senderId,
-      message.content,
-      message.attachments ? JSON.stringify(message.attachments) : null,
-      message.clientMessageId ?? null,
-      message.createdAt,
-    ],
-  );
+/**
+ * Takes the group's next place and writes the message, its event and the sender's read cursor there, in one statement: all of it
+ * or nothing. `undefined`: there is no such group, or the sender is not in it.
+ *
+ * The group's row is locked first and the sender's row after it, as a removal takes them: it comes before this message or after it.
+ * Who is no member leaves `sender_id` empty, which the table refuses, and the place is not taken.
+ */
+export async function saveMessage(q: Queryable, message: NewMessage, payload: string): Promise<Position | undefined> {
+  try {
+    const { rows } = await q.query<{ epoch: string; seq: number }>(
+      `with place as (
+         update groups set seq = seq + 1, active_at = now() where id = $1 and deleted_at is null returning epoch, seq
+       ), sender as (
+         update group_members m set read_seq = place.seq from place where m.group_id = $1 and m.user_id = $2
+         returning m.user_id
+       ), message as (
+         insert into messages (group_id, seq, id, sender_id, content, attachments, client_message_id, created_at)
+         select $1, place.seq, $3, sender.user_id, $4, $5, $6, $7 from place left join sender on true
+       ), event as (
+         insert into events (group_id, seq, id, type, payload) select $1, seq, $3, 'new-message', $8 from place
+       )
+       select epoch, seq from place`,
+      [
+        message.groupId,
+        message.senderId,
+        message.id,
+        message.content,
+        message.attachments ? JSON.stringify(message.attachments) : null,
+        message.clientMessageId ?? null,
+        message.createdAt,
+        payload,
+      ],
+    );
+    return rows[0];
+  } catch (error) {
+    if (isNotNullViolation(error, 'sender_id')) return undefined;
+    throw error;
+  }
 }
 
 /** The message this sender sent to this group under this id before, deleted or not. */
@@ -65,7 +90,7 @@ export async function findByClientId(
   clientMessageId: string,
 ): Promise<MessageRow | undefined> {
   const { rows } = await q.query<MessageRow>(
-    'select * from messages where group_id = $1 and sender_id = $2 and client_message_id = $3',
+    `select ${COLUMNS} from messages where group_id = $1 and sender_id = $2 and client_message_id = $3`,
     [groupId, senderId, clientMessageId],
   );
   return rows[0];
@@ -79,7 +104,7 @@ export async function readPage(
 ): Promise<MessageRow[]> {
   const forward = page.after !== undefined;
   const { rows } = await q.query<MessageRow>(
-    `select * from messages where group_id = $1 and seq > $2 and ($3::bigint is null or seq < $3) and deleted_at is null
+    `select ${COLUMNS} from messages where group_id = $1 and seq > $2 and ($3::bigint is null or seq < $3) and deleted_at is null
      order by seq ${forward ? 'asc' : 'desc'} limit $4`,
     [groupId, page.after ?? 0, page.before ?? null, page.limit],
   );
@@ -89,7 +114,7 @@ export async function readPage(
 /** Locked until the transaction ends. */
 export async function lockMessage(tx: Queryable, groupId: string, messageId: string): Promise<MessageRow | undefined> {
   const { rows } = await tx.query<MessageRow>(
-    'select * from messages where id = $1 and group_id = $2 and deleted_at is null for update',
+    `select ${COLUMNS} from messages where id = $1 and group_id = $2 and deleted_at is null for update`,
     [messageId, groupId],
   );
   return rows[0];

@@ -140,16 +140,19 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   async function dispatchGroup(groupId: string): Promise<void> {
-    const lease = await store.claim(groupId);
-    if (!lease) return;
+    const claimed = await store.claim(groupId, BATCH_EVENTS);
+    if (!claimed) return;
+    const { lease } = claimed;
+    let { events } = claimed;
     let goodUntil = performance.now() + leaseMs / 2;
     for (let recoveries = 0; ; ) {
-      const events = await store.read(lease, BATCH_EVENTS);
+      if (events.length === 0) events = await store.read(lease, BATCH_EVENTS);
       if (events.length === 0)
         throw new Error(`the outbox of group ${groupId} has no event after ${lease.dispatchedSeq}`);
       if (performance.now() > goodUntil && !(await store.renew(lease))) return;
       goodUntil = performance.now() + leaseMs / 2;
       const outcome = await relay.send(lease, events, goodUntil);
+      events = [];
       if (!(await checkDuplicates(lease, outcome))) return;
       const state = await settle(lease, outcome);
       if (state !== 'more') return;

@@ -49,35 +49,39 @@ export async function nextPosition(tx: Queryable, groupId: string): Promise<Posi
 
 /** Writes events into the outbox. */
 export interface OutboxWriter {
-  /**
-   * Part of the transaction that saves the change: both are there after the commit, or neither. Throws what the relay would
-   * refuse, `PAYLOAD_TOO_LARGE` or `INVALID_PAYLOAD`, before it has a place.
-   */
+  /** The payload as it is stored. Throws what the relay would refuse, `PAYLOAD_TOO_LARGE` or `INVALID_PAYLOAD`, before it has a place. */
+  encode(payload: JsonObject): string;
+  /** Part of the transaction that saves the change: both are there after the commit, or neither. Throws like `encode`. */
   append(tx: Queryable, groupId: string, seq: number, event: NewEvent): Promise<void>;
 }
 
 /** `maxPayloadBytes`: the largest payload, in bytes of UTF-8 JSON, as the relay counts it. */
 export function createOutboxWriter(maxPayloadBytes: number): OutboxWriter {
+  function encode(payload: JsonObject): string {
+    if (!isJsonObject(payload)) {
+      throw new GroupcastError('INVALID_PAYLOAD', 'unable to save; it is nested too deeply to be relayed');
+    }
+    const json = JSON.stringify(payload);
+    const bytes = Buffer.byteLength(json);
+    if (bytes > maxPayloadBytes) {
+      throw new GroupcastError(
+        'PAYLOAD_TOO_LARGE',
+        `unable to save; the event has ${bytes} bytes, at most ${maxPayloadBytes} are allowed`,
+        { details: { bytes, maxBytes: maxPayloadBytes } },
+      );
+    }
+    return json;
+  }
+
   return {
+    encode,
     async append(tx, groupId, seq, { id, type, payload, effect }) {
-      if (!isJsonObject(payload)) {
-        throw new GroupcastError('INVALID_PAYLOAD', 'unable to save; it is nested too deeply to be relayed');
-      }
-      const json = JSON.stringify(payload);
-      const bytes = Buffer.byteLength(json);
-      if (bytes > maxPayloadBytes) {
-        throw new GroupcastError(
-          'PAYLOAD_TOO_LARGE',
-          `unable to save; the event has ${bytes} bytes, at most ${maxPayloadBytes} are allowed`,
-          { details: { bytes, maxBytes: maxPayloadBytes } },
-        );
-      }
       await tx.query('insert into events (group_id, seq, id, type, payload, effect) values ($1, $2, $3, $4, $5, $6)', [
         groupId,
         seq,
         id,
         type,
-        json,
+        encode(payload),
         effect ? JSON.stringify(effect) : null,
       ]);
     },
@@ -148,8 +152,11 @@ export interface Backlog {
 export interface OutboxStore {
   /** Groups with a backlog that nobody works on and whose time to retry has come. */
   findBacklog(limit: number): Promise<string[]>;
-  /** `undefined` when the group has no backlog, waits for its retry, or is another process's. */
-  claim(groupId: string): Promise<Lease | undefined>;
+  /**
+   * With the first events to send; none where they were committed while the claim waited for them. `undefined` when the group
+   * has no backlog, waits for its retry, or is another process's.
+   */
+  claim(groupId: string, limit: number): Promise<{ lease: Lease; events: OutboxEvent[] } | undefined>;
   /** False when the lease is lost. */
   renew(lease: Lease): Promise<boolean>;
   read(lease: Lease, limit: number): Promise<OutboxEvent[]>;
@@ -176,6 +183,20 @@ export interface OutboxStore {
   clearLeases(): Promise<void>;
 }
 
+interface EventRow extends Record<string, unknown> {
+  seq: number;
+  id: string;
+  type: string;
+  payload: JsonObject;
+  effect: MembershipEffect | null;
+}
+
+type Nullable<T> = { [K in keyof T]: T[K] | null };
+
+function toEvent({ seq, id, type, payload, effect }: EventRow): OutboxEvent {
+  return { seq, id, type, payload, ...(effect ? { effect } : {}) };
+}
+
 export function createOutboxStore(db: Database, options: { owner: string; leaseMs: number }): OutboxStore {
   const { owner, leaseMs } = options;
   const until = `now() + interval '${leaseMs} milliseconds'`;
@@ -191,29 +212,35 @@ export function createOutboxStore(db: Database, options: { owner: string; leaseM
       );
       return rows.map(({ id }) => id);
     },
-    async claim(groupId) {
-      const { rows } = await db.query<{ token: number; epoch: string; dispatched_seq: number }>(
-        `update groups set lease_owner = $2, lease_token = lease_token + 1, lease_until = ${until}
-         where id = $1 and seq > dispatched_seq and (lease_until is null or lease_until < now())
-         and (retry_at is null or retry_at <= now())
-         returning lease_token as token, epoch, dispatched_seq`,
-        [groupId, owner],
+    async claim(groupId, limit) {
+      const { rows } = await db.query<{ token: number; epoch: string; dispatched_seq: number } & Nullable<EventRow>>(
+        `with lease as (
+           update groups set lease_owner = $2, lease_token = lease_token + 1, lease_until = ${until}
+           where id = $1 and seq > dispatched_seq and (lease_until is null or lease_until < now())
+           and (retry_at is null or retry_at <= now())
+           returning lease_token as token, epoch, dispatched_seq
+         )
+         select lease.*, e.* from lease left join lateral (
+           select seq, id, type, payload, effect from events
+           where group_id = $1 and seq > lease.dispatched_seq order by seq limit $3
+         ) e on true order by e.seq`,
+        [groupId, owner, limit],
       );
-      const row = rows[0];
-      return row && { groupId, token: row.token, epoch: row.epoch, dispatchedSeq: row.dispatched_seq };
+      const [first] = rows;
+      if (!first) return undefined;
+      const { token, epoch, dispatched_seq: dispatchedSeq } = first;
+      const events = rows.filter((row): row is typeof row & EventRow => row.seq !== null).map(toEvent);
+      return { lease: { groupId, token, epoch, dispatchedSeq }, events };
     },
     async renew({ groupId, token }) {
       return changed(`update groups set lease_until = ${until} where id = $1 and lease_token = $2`, [groupId, token]);
     },
     async read({ groupId, dispatchedSeq }, limit) {
-      const { rows } = await db.query<
-        Record<string, unknown> & Omit<OutboxEvent, 'effect'> & { effect: MembershipEffect | null }
-      >('select seq, id, type, payload, effect from events where group_id = $1 and seq > $2 order by seq limit $3', [
-        groupId,
-        dispatchedSeq,
-        limit,
-      ]);
-      return rows.map(({ effect, ...event }) => ({ ...event, ...(effect ? { effect } : {}) }));
+      const { rows } = await db.query<EventRow>(
+        'select seq, id, type, payload, effect from events where group_id = $1 and seq > $2 order by seq limit $3',
+        [groupId, dispatchedSeq, limit],
+      );
+      return rows.map(toEvent);
     },
     async settle({ groupId, token }, dispatchedSeq) {
       const { rows } = await db.query<{ released: boolean }>(
