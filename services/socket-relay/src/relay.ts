@@ -22,7 +22,6 @@ import { createConnectionIndex } from './connections/connection-index.ts';
 import { createDrain, sendAway } from './connections/drain.ts';
 import { refuseWhileDraining } from './connections/draining-gate.ts';
 import { createGroupEntry } from './connections/group-entry.ts';
-import { createHeartbeat } from './connections/heartbeat.ts';
 import { createMembership } from './connections/membership.ts';
 import { createOriginGate } from './connections/origin-gate.ts';
 import { createRecovery } from './connections/recovery.ts';
@@ -34,6 +33,9 @@ import { createSlowConsumers } from './connections/slow-consumers.ts';
 import { createUndecidedClaims } from './connections/undecided-claims.ts';
 import { createUserHandlers } from './connections/user-events.ts';
 import { welcomeConnections } from './connections/welcome.ts';
+import { createHeartbeat } from './engine/heartbeat.ts';
+import { RoomAdapter } from './engine/room-adapter.ts';
+import { useWebSocketTransport } from './engine/web-socket-transport.ts';
 import { createGatheringSender } from './fan-out/gathering-sender.ts';
 import { createLocalFeed } from './fan-out/group-feed.ts';
 import { startGroupHeads } from './fan-out/group-heads.ts';
@@ -141,8 +143,10 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     wires.delete(this);
   }
   http.on('connection', (wire) => void wires.add(wire.on('close', forgetWire)));
+  useWebSocketTransport();
   const io: RelayServer = new Server(http, {
     serveClient: false,
+    adapter: RoomAdapter,
     connectTimeout: AUTHENTICATION_TIMEOUT_MS,
     pingInterval: config.ping.intervalMs,
     pingTimeout: config.ping.timeoutMs,

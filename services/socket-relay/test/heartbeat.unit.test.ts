@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { createHeartbeat, type Heartbeat } from '../src/connections/heartbeat.ts';
+import { createHeartbeat, type Heartbeat } from '../src/engine/heartbeat.ts';
 import type { RelaySocket } from '../src/relay-server.ts';
 
 const INTERVAL_MS = 10_000;
@@ -27,6 +27,8 @@ function connection(handshakeMs = 0): { socket: RelaySocket; pings: number[] } {
   const conn = {
     readyState: 'open',
     protocol: 4,
+    writeBuffer: [],
+    transport: { name: 'polling', writable: false },
     pingIntervalTimer: setTimeout(() => undefined, INTERVAL_MS),
     pingTimeoutTimer: null,
     hasRefreshedPingTimeout: false,

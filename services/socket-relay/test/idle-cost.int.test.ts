@@ -6,10 +6,12 @@ import { Server } from 'socket.io';
 import { io as connect, type Socket } from 'socket.io-client';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { createHeartbeat } from '../src/connections/heartbeat.ts';
-import { letGoOfHandshake } from '../src/connections/idle-cost.ts';
+import { createHeartbeat } from '../src/engine/heartbeat.ts';
+import { letGoOfHandshake } from '../src/engine/idle-cost.ts';
+import { useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
 import type { RelayServer, RelaySocket } from '../src/relay-server.ts';
 
+useWebSocketTransport();
 const closing: (() => Promise<unknown> | void)[] = [];
 afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
@@ -43,18 +45,26 @@ async function pair(
   return { here, there };
 }
 
+/** The WebSocket of a stock client. */
+function wireOf(there: Socket): { send(text: string): void; terminate(): void } {
+  return (there.io.engine as unknown as { transport: { ws: WebSocket } }).transport.ws;
+}
+
 /** What the modules under test reach into. Where a new version of Socket.IO or Node has other names, these tests fail. */
 function internalsOf(socket: RelaySocket) {
   return socket as unknown as {
     acks: Map<number, unknown>;
     _anyListeners: unknown[];
-    client: { decoder: { _callbacks: Record<string, unknown[]> } };
+    client: { decoder: { _callbacks: Record<string, unknown[]> }; ondata: unknown; onclose: unknown };
     conn: {
       request: unknown;
       cleanupFn: unknown[];
       pingIntervalTimer: unknown;
-      _events: object;
-      transport: { socket?: { _receiver: { _events: object }; _socket: { _events: object } } };
+      _events: Record<string, unknown>;
+      transport: {
+        _events: Record<string, unknown>;
+        socket?: { _events: Record<string, unknown>; _extensions: object };
+      };
     };
   };
 }
@@ -73,11 +83,8 @@ describe('an idle connection', () => {
       expect(here.handshake.headers).toEqual({});
       expect(Object.getPrototypeOf(conn._events).constructor).toBeUndefined();
       expect(Object.keys(client.decoder._callbacks)).toEqual(['$decoded']);
-      expect(conn.cleanupFn.length).toBeGreaterThan(0);
-      if (transports.length > 1) {
-        await until('the upgrade', () => here.conn.transport.name === 'websocket');
-        expect(conn.request).toBeUndefined();
-      }
+      if (transports.length > 1) await until('the upgrade', () => here.conn.transport.name === 'websocket');
+      expect(conn.request).toBeUndefined();
       there.emit('hello');
       await until('the event', () => got.length === 1);
       const left = new Promise<string>((resolve) => here.on('disconnect', resolve));
@@ -88,17 +95,55 @@ describe('an idle connection', () => {
     },
   );
 
+  test.each([[['websocket']], [['polling', 'websocket']]])(
+    'over %j listens with functions that all share',
+    async (transports) => {
+      const pairs = [await pair(transports, letGoOfHandshake), await pair(transports, letGoOfHandshake)];
+      await until('the upgrades', () => pairs.every(({ here }) => here.conn.transport.name === 'websocket'));
+      const [first, second] = pairs.map(({ here }) => internalsOf(here));
+      for (const name of ['error', 'ready', 'packet', 'drain', 'close']) {
+        expect(first?.conn.transport._events[name]).toBeTypeOf('function');
+        expect(first?.conn.transport._events[name]).toBe(second?.conn.transport._events[name]);
+      }
+      expect(first?.conn.transport._events['headers']).toBeUndefined();
+      expect(first?.conn.cleanupFn).toEqual([]);
+      for (const name of ['message', 'close', 'error']) {
+        expect(first?.conn.transport.socket?._events[name]).toBeTypeOf('function');
+        expect(first?.conn.transport.socket?._events[name]).toBe(second?.conn.transport.socket?._events[name]);
+      }
+      expect(first?.conn.transport.socket?._extensions).toBe(second?.conn.transport.socket?._extensions);
+      expect(first?.conn._events['data']).toBeTypeOf('function');
+      expect(first?.conn._events['data']).toBe(second?.conn._events['data']);
+      expect(first?.client.ondata).toBe(first?.conn._events['data']);
+      expect(first?.conn._events['close']).toContain(second?.client.onclose);
+      expect(first?.client.decoder._callbacks['$decoded']).toEqual(second?.client.decoder._callbacks['$decoded']);
+    },
+  );
+
   test('hears once that its client is gone, or that the wire was cut', async () => {
     const reasons: string[] = [];
     const { there } = await pair(['websocket'], (socket) => {
       socket.on('disconnect', (reason) => reasons.push(reason));
       letGoOfHandshake(socket);
     });
-    const engine = there.io.engine as unknown as { transport: { ws: { terminate(): void } } };
-    engine.transport.ws.terminate();
+    wireOf(there).terminate();
     await until('the disconnect', () => reasons.length > 0);
     await new Promise(setImmediate);
     expect(reasons).toEqual(['transport close']);
+  });
+
+  test('that sends what is no packet is closed once', async () => {
+    const reasons: string[] = [];
+    const { here, there } = await pair(['websocket'], (socket) => {
+      socket.on('disconnect', (reason) => reasons.push(reason));
+      letGoOfHandshake(socket);
+    });
+    const lost = received(there, 'disconnect');
+    wireOf(there).send('4no packet of Socket.IO');
+    await lost;
+    await until('the disconnect', () => reasons.length > 0);
+    expect(reasons).toEqual(['forced close']);
+    expect(here.conn.readyState).toBe('closed');
   });
 });
 

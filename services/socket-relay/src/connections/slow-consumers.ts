@@ -84,6 +84,9 @@ export interface SlowConsumers {
   stop(): void;
 }
 
+/** Of a connection's engine: whose it is. */
+const SOCKET = Symbol('socket');
+
 export function createSlowConsumers(deps: {
   /** What a connection may have waiting, in bytes; see `judge`. */
   maxBufferedBytes: number;
@@ -202,18 +205,23 @@ export function createSlowConsumers(deps: {
     return watched;
   }
 
+  /** Before each packet. On an idle transport it goes straight out; whether it arrived shows at the next one. */
+  function onPacketCreate(this: RelaySocket['conn']): void {
+    const { [SOCKET]: socket } = this as unknown as { [SOCKET]: RelaySocket };
+    const known = watchedBy.get(socket);
+    if (known?.noted || known?.ended) return;
+    if (known) lookBefore(known);
+    if (!this.transport.writable) note(known ?? watchedOf(socket));
+  }
+
   return {
     watch(socket) {
       const { conn } = socket;
       // The answers to its polls have to be known from the first one on.
       if (conn.transport.name === 'polling') watchedOf(socket);
-      // Before each packet. On an idle transport it goes straight out; whether it arrived shows at the next one.
-      conn.on('packetCreate', () => {
-        const known = watchedBy.get(socket);
-        if (known?.noted || known?.ended) return;
-        if (known) lookBefore(known);
-        if (!conn.transport.writable) note(known ?? watchedOf(socket));
-      });
+      // All connections have the same listener.
+      Object.assign(conn, { [SOCKET]: socket });
+      conn.on('packetCreate', onPacketCreate);
     },
     wroteDirectly(socket, waitingBytes) {
       const known = aboveCap.size > 0 ? watchedBy.get(socket) : undefined;

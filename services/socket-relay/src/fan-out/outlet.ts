@@ -1,28 +1,10 @@
 import type { Socket as NetSocket } from 'node:net';
+import { type Engine, wireBehind } from '../engine/clear-wire.ts';
 import type { RelaySocket } from '../relay-server.ts';
 import type { EncodedEvent } from './encoded-event.ts';
 import type { Parcel } from './parcel.ts';
 import type { Share } from './turn.ts';
 
-/** Fields of Engine.IO and ws that have no public name. `gathering-sender.int.test.ts` fails where one of them goes away. */
-interface Engine {
-  readyState: string;
-  protocol: number;
-  writeBuffer: unknown[];
-  transport: Transport;
-}
-interface Transport {
-  name: string;
-  writable: boolean;
-  perMessageDeflate?: unknown;
-  socket?: WebSocket;
-}
-interface WebSocket {
-  readyState: number;
-  extensions: string;
-  bufferedAmount: number;
-  _socket: NetSocket | null;
-}
 interface Client {
   conn: Engine;
   writeToEngine(packets: unknown[], options: EncodedEvent['engineOptions']): void;
@@ -31,8 +13,6 @@ interface Client {
 interface SocketInternals {
   _anyOutgoingListeners?: unknown[];
 }
-
-const WEB_SOCKET_OPEN = 1;
 
 export type Payment = 'direct' | 'stock' | 'gone';
 
@@ -102,25 +82,6 @@ export class Outlet {
     const { _anyOutgoingListeners: listeners } = this.socket as unknown as SocketInternals;
     return listeners !== undefined && listeners.length > 0;
   }
-}
-
-/**
- * The TCP socket, where a frame that is written to it now follows on everything that was written to the connection: the engine is
- * open and has nothing queued, and its transport is a WebSocket that is not busy and keeps nothing back, as it does with extensions.
- */
-function wireBehind({ readyState, protocol, writeBuffer, transport }: Engine): NetSocket | undefined {
-  const { name, writable, perMessageDeflate, socket: webSocket } = transport;
-  const isClear =
-    readyState === 'open' &&
-    protocol === 4 &&
-    writeBuffer.length === 0 &&
-    name === 'websocket' &&
-    writable &&
-    !perMessageDeflate &&
-    webSocket?.readyState === WEB_SOCKET_OPEN &&
-    webSocket.extensions === '' &&
-    webSocket.bufferedAmount === 0;
-  return isClear ? (webSocket._socket ?? undefined) : undefined;
 }
 
 function writeAll(wire: NetSocket, buffers: readonly Buffer[]): void {

@@ -1,9 +1,8 @@
 import type { RelaySocket } from '../relay-server.ts';
+import { type Engine, wireBehind } from './clear-wire.ts';
 
 /** Fields of Engine.IO that have no public name. */
-interface EngineInternals {
-  readyState: string;
-  protocol: number;
+interface EngineInternals extends Engine {
   pingIntervalTimer?: NodeJS.Timeout | null;
   pingTimeoutTimer?: NodeJS.Timeout | null;
   hasRefreshedPingTimeout: boolean;
@@ -13,6 +12,9 @@ interface EngineInternals {
 
 /** The wheel has so many slots, and connections are put into one after the other: a thousand that came at once are not pinged at once. */
 const SLOTS = 100;
+
+/** A ping of Engine.IO in a WebSocket frame: most of what an idle relay does is to write this. */
+const PING = Buffer.from([0x81, 1, 0x32]);
 
 /** One timer for the pings of all connections, where Engine.IO has one for each. */
 export interface Heartbeat {
@@ -36,7 +38,9 @@ export function createHeartbeat(
     // It has not answered the last one yet, and the time for that runs.
     if (engine.pingTimeoutTimer) return;
     engine.hasRefreshedPingTimeout = false;
-    engine.sendPacket('ping');
+    const wire = wireBehind(engine);
+    if (wire?.writable && wire.writableLength === 0) wire.write(PING);
+    else engine.sendPacket('ping');
     engine.resetPingTimeout?.();
   }
 

@@ -1,24 +1,31 @@
 import type { EventEmitter } from 'node:events';
 import type { RelaySocket } from '../relay-server.ts';
+import {
+  type ClientListeners,
+  type EngineListeners,
+  shareClientListeners,
+  shareTransportListeners,
+} from './shared-listeners.ts';
 
 /** Fields that have no public name; one that is not there any more costs its memory, and nothing else. */
-interface EngineInternals extends EventEmitter {
+interface EngineInternals extends EngineListeners {
   request: unknown;
-  cleanupFn?: unknown[];
-  transport: EventEmitter & {
-    socket?: EventEmitter & { _receiver?: EventEmitter | null; _socket?: EventEmitter | null };
-  };
+  sentCallbackFn?: unknown[];
+  transport: EmitterInternals & { socket?: WebSocketInternals };
 }
-interface ClientInternals {
-  decoder?: { _callbacks?: Record<string, unknown[]> };
+interface WebSocketInternals extends EmitterInternals {
+  _receiver?: (EmitterInternals & { _buffers?: unknown[]; _extensions?: object }) | null;
+  _sender?: { _extensions?: object } | null;
+  _socket?: (EmitterInternals & { _peername?: object | undefined }) | null;
+  _extensions?: object;
 }
 interface SocketInternals {
   handshake: RelaySocket['handshake'];
   acks: Map<number, unknown>;
   _anyListeners?: unknown[];
-  client: ClientInternals;
+  client: ClientListeners;
 }
-interface EmitterInternals {
+interface EmitterInternals extends EventEmitter {
   _events?: Record<string | symbol, unknown>;
 }
 
@@ -67,9 +74,47 @@ function packListeners(emitter: EmitterInternals | null | undefined): void {
   emitter._events = packed;
 }
 
-/** The first push to an array makes room for seventeen. */
+/** As long as it is: the first push to an array makes room for seventeen. */
 function trim<T>(array: T[] | undefined): T[] | undefined {
   return array?.slice();
+}
+
+/** A queue that has seldom more than two waiting, with room for them. */
+function smallQueue(waiting: readonly unknown[]): unknown[] {
+  const queue: unknown[] = [0, 0];
+  queue.shift();
+  queue.shift();
+  for (const each of waiting) queue.push(each);
+  return queue;
+}
+
+const NO_EXTENSIONS = Object.freeze({});
+
+function slimWebSocket(webSocket: WebSocketInternals): void {
+  const { _receiver: receiver, _sender: sender, _socket: wire } = webSocket;
+  if (receiver?._buffers) receiver._buffers = smallQueue(receiver._buffers);
+  if (wire) wire._peername = undefined;
+  const isPlain = webSocket._extensions && Object.keys(webSocket._extensions).length === 0;
+  for (const listener of webSocket.listeners('error')) {
+    // Engine.IO's own, for the time before there is a transport.
+    if (listener.name === 'onUpgradeError') webSocket.removeListener('error', listener as () => void);
+  }
+  for (const part of isPlain ? [webSocket, receiver, sender] : []) if (part) part._extensions = NO_EXTENSIONS;
+  for (const emitter of [webSocket, receiver, wire]) packListeners(emitter);
+}
+
+/** Also when the connection has got another transport. */
+function slimTransport(this: EngineInternals): void {
+  this.request = undefined;
+  shareTransportListeners(this);
+  const { transport } = this;
+  if (transport.socket) {
+    const { _events: listeners } = transport;
+    // For answers to polls.
+    if (listeners && typeof listeners['headers'] === 'function') transport.removeAllListeners('headers');
+    slimWebSocket(transport.socket);
+  }
+  packListeners(transport);
 }
 
 /**
@@ -79,18 +124,17 @@ function trim<T>(array: T[] | undefined): T[] | undefined {
 export function letGoOfHandshake(socket: RelaySocket): void {
   const engine = socket.conn as unknown as EngineInternals;
   const internals = socket as unknown as SocketInternals;
-  engine.request = undefined;
   internals.handshake = NO_HANDSHAKE;
   internals.acks = NO_ACKNOWLEDGEMENTS;
-  const cleanups = trim(engine.cleanupFn);
-  if (cleanups) engine.cleanupFn = cleanups;
   const anyListeners = trim(internals._anyListeners);
   if (anyListeners) internals._anyListeners = anyListeners;
+  shareClientListeners(internals.client, engine);
   const callbacks = internals.client.decoder?._callbacks ?? {};
-  for (const name of Object.keys(callbacks)) callbacks[name] = trim(callbacks[name]) ?? [];
-  const { transport } = engine;
-  const { socket: webSocket } = transport;
-  for (const emitter of [socket, engine, transport, webSocket, webSocket?._receiver, webSocket?._socket]) {
-    packListeners(emitter as EmitterInternals | null | undefined);
-  }
+  for (const name of Object.keys(callbacks)) callbacks[name] = trim(callbacks[name] as unknown[]) ?? [];
+  if (engine.sentCallbackFn) engine.sentCallbackFn = smallQueue(engine.sentCallbackFn);
+  const cleanups = trim(engine.cleanupFn);
+  if (cleanups) engine.cleanupFn = cleanups;
+  slimTransport.call(engine);
+  if (engine.transport.socket === undefined) engine.once('upgrade', slimTransport);
+  for (const emitter of [socket, engine]) packListeners(emitter);
 }

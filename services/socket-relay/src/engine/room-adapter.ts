@@ -1,0 +1,83 @@
+import { Adapter } from 'socket.io-adapter';
+
+/** Everybody is in a room of their own, which is made when somebody looks at it. */
+class Rooms extends Map<string, Set<string>> {
+  private readonly joined: ReadonlyMap<string, unknown>;
+
+  constructor(joined: ReadonlyMap<string, unknown>) {
+    super();
+    this.joined = joined;
+  }
+
+  override get(room: string): Set<string> | undefined {
+    return super.get(room) ?? (this.joined.has(room) ? new Set([room]) : undefined);
+  }
+
+  override has(room: string): boolean {
+    return super.has(room) || this.joined.has(room);
+  }
+}
+
+/**
+ * Socket.IO's adapter in memory for many connections that are in a few rooms each: their own room takes no memory, and the names
+ * of the others are an array. The events are Socket.IO's own.
+ */
+export class RoomAdapter extends Adapter {
+  private readonly joined = new Map<string, string[]>();
+  override rooms: Map<string, Set<string>> = new Rooms(this.joined);
+  /** The base class reads its keys, and nothing else. */
+  override sids = this.joined as Map<string, never>;
+
+  override addAll(id: string, rooms: ReadonlySet<string>): void {
+    if (!this.joined.has(id)) {
+      this.joined.set(id, []);
+      this.emit('create-room', id);
+      this.emit('join-room', id, id);
+    }
+    const joined = this.joined.get(id) ?? [];
+    const others = [...rooms].filter((room) => room !== id && this.rooms.get(room)?.has(id) !== true);
+    if (others.length === 0) return;
+    // As long as it must be, where a push would make room for seventeen.
+    this.joined.set(id, joined.concat(others));
+    for (const room of others) this.enter(id, room);
+  }
+
+  override del(id: string, room: string): void {
+    const joined = this.joined.get(id);
+    const index = joined?.indexOf(room) ?? -1;
+    if (index < 0) return;
+    joined?.splice(index, 1);
+    this.leave(id, room);
+  }
+
+  override delAll(id: string): void {
+    const joined = this.joined.get(id);
+    if (!joined) return;
+    this.joined.delete(id);
+    this.emit('leave-room', id, id);
+    this.emit('delete-room', id);
+    for (const room of joined) this.leave(id, room);
+  }
+
+  override socketRooms(id: string): Set<string> | undefined {
+    const joined = this.joined.get(id);
+    return joined && new Set([id, ...joined]);
+  }
+
+  private enter(id: string, room: string): void {
+    const members = this.rooms.get(room);
+    if (members) members.add(id);
+    else {
+      this.rooms.set(room, new Set([id]));
+      this.emit('create-room', room);
+    }
+    this.emit('join-room', room, id);
+  }
+
+  private leave(id: string, room: string): void {
+    const members = this.rooms.get(room);
+    if (!members?.delete(id)) return;
+    this.emit('leave-room', room, id);
+    if (members.size === 0 && this.rooms.delete(room)) this.emit('delete-room', room);
+  }
+}

@@ -1,0 +1,110 @@
+import { Transport, transports } from 'engine.io';
+
+type Request = ConstructorParameters<typeof transports.websocket>[0];
+type WebSocket = NonNullable<Request['websocket']>;
+type Packets = Parameters<Transport['send']>[0];
+type SendDone = (error?: Error | null) => void;
+
+interface FramedPacket {
+  options?: { wsPreEncodedFrame?: readonly Buffer[] };
+}
+/** The sender has no public name; without one that takes frames, packets go the ordinary way. */
+interface WebSocketInternals {
+  _sender?: { sendFrame?(frame: readonly Buffer[], done: SendDone): void } | null;
+}
+
+const TRANSPORT = Symbol('transport');
+
+function transportOf(webSocket: WebSocket): WebSocketTransport {
+  return (webSocket as unknown as { [TRANSPORT]: WebSocketTransport })[TRANSPORT];
+}
+
+function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
+  transportOf(this).take(isBinary ? data : data.toString());
+}
+
+function onError(this: WebSocket, error: Error): void {
+  transportOf(this).fail(error.message);
+}
+
+function onClose(this: WebSocket): void {
+  transportOf(this).closed();
+}
+
+/**
+ * Engine.IO's WebSocket transport for many connections that are idle: what Engine.IO's own makes eight functions for, each
+ * time, is shared by all of them here. It does the same in the same order.
+ */
+export class WebSocketTransport extends Transport {
+  /** Named as Engine.IO names it: `undefined` where messages are not compressed. */
+  perMessageDeflate: unknown = null;
+  readonly socket: WebSocket;
+
+  constructor(request: Request) {
+    super(request);
+    if (!request.websocket) throw new Error('a WebSocket transport needs a request that was upgraded');
+    this.socket = request.websocket;
+    Object.assign(this.socket, { [TRANSPORT]: this });
+    this.socket.on('message', onMessage);
+    this.socket.on('close', onClose);
+    this.socket.on('error', onError);
+    this.writable = true;
+  }
+
+  get name(): string {
+    return 'websocket';
+  }
+
+  /** Read from the prototype. */
+  get handlesUpgrades(): boolean {
+    return true;
+  }
+
+  send(packets: Packets): void {
+    this.writable = false;
+    const last = packets.length - 1;
+    packets.forEach((packet, index) => this.sendOne(packet, index === last));
+  }
+
+  doClose(done?: () => void): void {
+    this.socket.close();
+    done?.();
+  }
+
+  /** What has come: text, or bytes. */
+  take(data: string | Buffer): void {
+    this.onData(data);
+  }
+
+  fail(why: string, description?: unknown): void {
+    this.onError(why, description);
+  }
+
+  closed(): void {
+    this.onClose();
+  }
+
+  private sendOne(packet: Packets[number], isLast: boolean): void {
+    const sent: SendDone = (error) => {
+      if (error) this.fail('write error', error.stack);
+      else if (isLast) this.drained();
+    };
+    const frame = this.perMessageDeflate ? undefined : (packet as FramedPacket).options?.wsPreEncodedFrame;
+    const sender = (this.socket as WebSocketInternals)._sender;
+    if (frame && sender?.sendFrame) sender.sendFrame(frame, sent);
+    else {
+      this.parser.encodePacket(packet, this.supportsBinary, (data: string | Buffer) => this.socket.send(data, sent));
+    }
+  }
+
+  private drained(): void {
+    this.emit('drain');
+    this.writable = true;
+    this.emit('ready');
+  }
+}
+
+/** For every Engine.IO server of this process. */
+export function useWebSocketTransport(): void {
+  Object.assign(transports, { websocket: WebSocketTransport });
+}

@@ -1,0 +1,104 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { until } from '@groupcast/testing';
+import { type Socket as EngineSocket, Server, transports } from 'engine.io';
+import { afterEach, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { useWebSocketTransport, WebSocketTransport } from '../src/engine/web-socket-transport.ts';
+
+const stock = transports.websocket;
+const closing: (() => Promise<unknown> | void)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close();
+  Object.assign(transports, { websocket: stock });
+});
+
+/** Both ends of an Engine.IO connection, and what happened at each, in order. */
+async function open(options: { perMessageDeflate?: { threshold: number } } = {}) {
+  const http = createServer();
+  const server = new Server({ maxHttpBufferSize: 1_000, ...options });
+  server.attach(http);
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  closing.push(async () => {
+    server.close();
+    await new Promise((resolve) => http.close(resolve));
+  });
+  const connected = new Promise<EngineSocket>((resolve) => server.once('connection', resolve));
+  const { port } = http.address() as AddressInfo;
+  const there = new WebSocket(`ws://127.0.0.1:${port}/engine.io/?EIO=4&transport=websocket`);
+  closing.push(() => there.terminate());
+  const got: string[] = [];
+  there.on('message', (data: Buffer, isBinary) =>
+    got.push(isBinary ? `bytes ${data.toString('hex')}` : data.toString()),
+  );
+  const here = await connected;
+  const events: string[] = [];
+  here.on('message', (data: string | Buffer) => events.push(Buffer.isBuffer(data) ? data.toString('hex') : data));
+  here.on('close', (reason: string) => events.push(`closed: ${reason}`));
+  await until('the greeting', () => got.length === 1);
+  got.length = 0;
+  return { here, there, got, events };
+}
+
+describe.each([['Engine.IO’s own transport'], ['the transport of the relay']])('%s', (which) => {
+  async function pair(options?: Parameters<typeof open>[0]): ReturnType<typeof open> {
+    if (which === 'the transport of the relay') useWebSocketTransport();
+    const both = await open(options);
+    expect((both.here as unknown as { transport: unknown }).transport instanceof WebSocketTransport).toBe(
+      which === 'the transport of the relay',
+    );
+    return both;
+  }
+
+  test.each([[undefined], [{ perMessageDeflate: { threshold: 1 } }]])(
+    'carries text and bytes both ways, in order (%j)',
+    async (options) => {
+      const { here, there, got, events } = await pair(options);
+      const sent: string[] = [];
+      here.send('one', {}, () => sent.push('one'));
+      here.send(Buffer.from([1, 2]), {}, () => sent.push('two'));
+      here.send('three', { wsPreEncodedFrame: [Buffer.from([0x81, 6]), Buffer.from('4three')] } as never);
+      here.send('four', {}, () => sent.push('four'));
+      there.send('4hello');
+      there.send(Buffer.from([3, 4]));
+      await until('all', () => got.length === 4 && events.length === 2 && sent.length === 3);
+      expect(got).toEqual(['4one', 'bytes 0102', '4three', '4four']);
+      expect(events).toEqual(['hello', '0304']);
+      expect(sent).toEqual(['one', 'two', 'four']);
+    },
+  );
+
+  test('says that the peer has gone', async () => {
+    const { there, events } = await pair();
+    there.terminate();
+    await until('the end', () => events.length > 0);
+    expect(events).toEqual(['closed: transport close']);
+  });
+
+  test('ends with a peer that sends too much', async () => {
+    const { there, events } = await pair();
+    there.send('4'.repeat(2_000));
+    await until('the end', () => events.length > 0);
+    expect(events).toEqual(['closed: transport error']);
+  });
+
+  test('closes when it is told to, after what was sent before', async () => {
+    const { here, there, got, events } = await pair();
+    const closed = new Promise((resolve) => there.once('close', resolve));
+    here.send('last');
+    here.close();
+    await closed;
+    expect(got).toEqual(['4last']);
+    await until('the end', () => events.length > 0);
+    expect(events).toEqual(['closed: forced close']);
+  });
+
+  test('says that a write failed', async () => {
+    const { here, events } = await pair();
+    const { socket } = (here as unknown as { transport: { socket: { _socket: { destroy(): void } } } }).transport;
+    socket._socket.destroy();
+    here.send('too late');
+    await until('the end', () => events.length > 0);
+    expect(events).toEqual(['closed: transport error']);
+  });
+});
