@@ -1,13 +1,16 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { startDriver } from './driver/driver.ts';
+import { type Driver, startDriver } from './driver/driver.ts';
 import { cpuNs, rssBytes } from './processes.ts';
-import type { ServerKind } from './servers/servers.ts';
+import type { RunningServer, ServerKind, ServerNode } from './servers/servers.ts';
 
 /** What each of many idle connections adds to a server that was started for them. */
 export interface MemorySample {
   server: string;
   connections: number;
   repetition: number;
+  /** When the last connection had been there for `soonMs`. */
+  soonRssBytesPerConnection: number;
+  /** After `calmMs`: V8 gives back what it can some time after a process has fallen quiet. */
   rssBytesPerConnection: number;
   heapBytesPerConnection: number;
   /** CPU time of the server per connection that came, handshake to room. */
@@ -17,52 +20,52 @@ export interface MemorySample {
 export interface MemoryOptions {
   connections: readonly number[];
   repetitions: number;
-  /** How long memory is given to settle, at least and at most. */
-  settleMs: readonly [number, number];
+  soonMs: number;
+  /** How long a process is left alone before it is looked at: before its connections come, and with them. */
+  calmMs: number;
 }
 
-const LOOK_MS = 500;
-/** Settled: over so many looks it moved by less than a hundredth. */
-const STILL_LOOKS = 6;
-const STILL = 0.01;
-
-/** Resolves when resident memory has stopped moving, or there is no more time. */
-async function settle(pid: number, [atLeastMs, atMostMs]: readonly [number, number]): Promise<void> {
-  const looks: number[] = [];
-  for (let waited = 0; waited < atMostMs; waited += LOOK_MS) {
-    await pause(LOOK_MS);
-    looks.push(rssBytes(pid));
-    const recent = looks.slice(-STILL_LOOKS);
-    const isStill = recent.length === STILL_LOOKS && Math.max(...recent) - Math.min(...recent) < STILL * recent[0]!;
-    if (isStill && waited + LOOK_MS >= atLeastMs) return;
-  }
+/** One server, for one number of connections. */
+interface Subject {
+  kind: ServerKind;
+  connections: number;
+  server: RunningServer;
+  node: ServerNode;
+  driver: Driver;
 }
 
-async function measure(kind: ServerKind, connections: number, options: MemoryOptions): Promise<MemorySample> {
-  const running = await kind.start();
-  const driver = startDriver();
-  try {
-    const [node] = running.nodes;
-    if (!node) throw new Error(`${kind.label} has no node`);
-    await settle(node.pid, options.settleMs);
+async function start(kind: ServerKind, connections: number): Promise<Subject> {
+  const server = await kind.start();
+  const [node] = server.nodes;
+  if (!node) throw new Error(`${kind.label} has no node`);
+  return { kind, connections, server, node, driver: startDriver() };
+}
+
+/** All of them grow old side by side, because resident memory does not depend on who else runs; they connect one after the other. */
+async function measureOnce(
+  subjects: readonly Subject[],
+  options: MemoryOptions,
+): Promise<Omit<MemorySample, 'repetition'>[]> {
+  await pause(options.calmMs);
+  const opened = [];
+  for (const { kind, connections, node, driver } of subjects) {
     const before = { heap: await node.heapBytes(), rss: rssBytes(node.pid), cpu: cpuNs(node.pid) };
     await driver.ask('open', { ports: [node.port], dialect: kind.dialect, members: connections });
     const connectNs = cpuNs(node.pid) - before.cpu;
-    await settle(node.pid, options.settleMs);
-    const rss = rssBytes(node.pid);
-    const heap = await node.heapBytes();
-    return {
+    await pause(options.soonMs);
+    opened.push({ kind, connections, node, before, connectNs, soon: rssBytes(node.pid) });
+  }
+  await pause(options.calmMs);
+  return Promise.all(
+    opened.map(async ({ kind, connections, node, before, connectNs, soon }) => ({
       server: kind.name,
       connections,
-      repetition: 0,
-      rssBytesPerConnection: (rss - before.rss) / connections,
-      heapBytesPerConnection: (heap - before.heap) / connections,
+      soonRssBytesPerConnection: (soon - before.rss) / connections,
+      rssBytesPerConnection: (rssBytes(node.pid) - before.rss) / connections,
+      heapBytesPerConnection: ((await node.heapBytes()) - before.heap) / connections,
       connectUs: connectNs / 1_000 / connections,
-    };
-  } finally {
-    await driver.stop();
-    await running.stop();
-  }
+    })),
+  );
 }
 
 /** A new process for every sample: what one has once taken from the system it seldom gives back. */
@@ -72,14 +75,22 @@ export async function measureMemory(
   progress: (line: string) => void,
 ): Promise<MemorySample[]> {
   const samples: MemorySample[] = [];
-  for (const connections of options.connections) {
-    for (let repetition = 1; repetition <= options.repetitions; repetition += 1) {
-      for (const kind of kinds) {
-        const sample = { ...(await measure(kind, connections, options)), repetition };
-        samples.push(sample);
+  for (let repetition = 1; repetition <= options.repetitions; repetition += 1) {
+    const subjects: Subject[] = [];
+    try {
+      for (const connections of options.connections) {
+        for (const kind of kinds) subjects.push(await start(kind, connections));
+      }
+      for (const sample of await measureOnce(subjects, options)) {
+        samples.push({ ...sample, repetition });
         progress(
-          `${connections} connections, ${repetition}: ${kind.label} RSS ${(sample.rssBytesPerConnection / 1_000).toFixed(1)} kB, heap ${(sample.heapBytesPerConnection / 1_000).toFixed(1)} kB each; ${sample.connectUs.toFixed(0)} µs to connect`,
+          `${sample.connections} connections, ${repetition}: ${sample.server} RSS ${(sample.soonRssBytesPerConnection / 1_000).toFixed(1)}, then ${(sample.rssBytesPerConnection / 1_000).toFixed(1)} kB, heap ${(sample.heapBytesPerConnection / 1_000).toFixed(1)} kB each; ${sample.connectUs.toFixed(0)} µs to connect`,
         );
+      }
+    } finally {
+      for (const { driver, server } of subjects) {
+        await driver.stop();
+        await server.stop();
       }
     }
   }

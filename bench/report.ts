@@ -1,7 +1,7 @@
 import type { FanOutSample } from './fan-out.ts';
 import { LATENCY_MEMBERS, LATENCY_MESSAGES_PER_SECOND, type LatencySample } from './latency.ts';
 import type { Machine } from './machine.ts';
-import type { MemorySample } from './memory.ts';
+import type { MemoryOptions, MemorySample } from './memory.ts';
 import { ROUTE_MEMBERS, type RouteSample } from './route.ts';
 import { PEERS } from './servers/peers.ts';
 import { IN_MEMORY, type ServerKind, WITH_REDIS } from './servers/servers.ts';
@@ -90,7 +90,7 @@ function spread(samples: readonly Spread[]): string[] {
   return (['p50Ms', 'p99Ms', 'maxMs'] as const).map((name) => digits(median(samples.map((sample) => sample[name]))));
 }
 
-function memory(samples: readonly MemorySample[]): string[] {
+function memory(samples: readonly MemorySample[], { soonMs, calmMs }: MemoryOptions): string[] {
   if (samples.length === 0) return [];
   const servers = distinct(samples.map(({ server }) => server));
   const rows = distinct(samples.map(({ connections }) => connections)).flatMap((connections) => {
@@ -101,13 +101,17 @@ function memory(samples: readonly MemorySample[]): string[] {
       ...cells(these, servers, of, 'groupcast'),
     ];
     return [
-      row('RSS, kB each', ({ rssBytesPerConnection }) => rssBytesPerConnection / 1_000),
+      row(`RSS after ${soonMs / 1_000} s, kB each`, (sample) => sample.soonRssBytesPerConnection / 1_000),
+      row(
+        `RSS after ${(soonMs + calmMs) / 1_000} s or more, kB each`,
+        (sample) => sample.rssBytesPerConnection / 1_000,
+      ),
       row('heap in use, kB each', ({ heapBytesPerConnection }) => heapBytesPerConnection / 1_000),
       row('CPU to connect, µs each', ({ connectUs }) => connectUs),
     ];
   });
   return [
-    '## Idle connections\n\nWhat each adds to a fresh process, once memory has stopped moving:',
+    '## Idle connections\n\nWhat each adds to a process of their own, which was left alone before as long as after:',
     table(['', ...labelsOf(servers)], rows),
   ];
 }
@@ -168,7 +172,7 @@ export function report(results: Results): string {
     ...fanOut('Fan-out with Redis, 2 nodes, half of the members on each', results.fanOut.filter(isOf(WITH_REDIS))),
     ...fanOut('Fan-out beside others', results.peers),
     ...latency(results.latency),
-    ...memory(results.memory),
+    ...memory(results.memory, settings.memory),
     ...route(results.route),
     ...(failed.length > 0 ? [`Failed: ${failed.join('; ')}.`] : []),
     ...(skipped.length > 0 ? [`Skipped: ${skipped.join('; ')}.`] : []),

@@ -46,7 +46,7 @@ export const FULL: Settings = {
   fanOutWithRedis: [100, 1_000, 5_000].map((members) => ({ members, loads: [SINGLE_SMALL, BURST_SMALL] })),
   peers: [100, 1_000, 5_000].map((members) => ({ members, loads: [SINGLE_SMALL, BURST_SMALL] })),
   latencyMs: 10_000,
-  memory: { connections: [1_000, 10_000], repetitions: 5, settleMs: [10_000, 30_000] },
+  memory: { connections: [1_000, 10_000], repetitions: 5, soonMs: 15_000, calmMs: 90_000 },
   route: {
     repetitions: 5,
     ms: 4_000,
@@ -66,8 +66,8 @@ export const QUICK: Settings = {
   fanOutWithRedis: [{ members: 1_000, loads: [BURST_SMALL] }],
   peers: [{ members: 1_000, loads: [SINGLE_SMALL, BURST_SMALL] }],
   latencyMs: 1_500,
-  // One is no median, but two servers take their time to settle.
-  memory: { connections: [1_000], repetitions: 1, settleMs: [3_000, 5_000] },
+  // One is no median, and nothing is calm so soon.
+  memory: { connections: [1_000], repetitions: 1, soonMs: 2_000, calmMs: 4_000 },
   route: {
     repetitions: 1,
     ms: 1_000,

@@ -84,7 +84,7 @@ export function comparisons({ fanOut, latency, memory }: Results): Comparison[] 
     ),
     ...compare({
       ...inMemory,
-      measure: 'RSS bytes per idle connection, 10,000 connections',
+      measure: 'RSS bytes per idle connection, 10,000 connections, in the end',
       of: ({ rssBytesPerConnection }) => rssBytesPerConnection,
       bound: { atLeast: 1.4 },
       from: memory.filter(({ connections }) => connections === 10_000),
