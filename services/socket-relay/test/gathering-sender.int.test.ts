@@ -432,6 +432,43 @@ describe('a sweep', () => {
     expect(writes.length).toBeLessThan(LARGE + 2 * before);
   });
 
+  test('tells for how long the oldest of what is owed has waited', async () => {
+    // Every write takes a millisecond, so a sweep stops after the 32 that it does between two looks at the clock.
+    const STEP = 32;
+    let clock = 0;
+    const { sender, clients } = await startBench(
+      (io) => createGatheringSender(io, makeDeps(), () => clock),
+      Array.from({ length: 4 * STEP }, () => ['websocket']),
+    );
+    for (const [index, one] of clients.entries()) {
+      const wire = wireOf(one);
+      const write = wire?.write.bind(wire) as (data: Buffer) => boolean;
+      if (wire) {
+        wire.write = (data: unknown) => {
+          clock += 1;
+          return write(data as Buffer);
+        };
+      }
+      void one.here.join(index < STEP ? 'small' : index % 2 === 0 ? 'large' : 'other');
+    }
+    sender.send('small', { name: 'event', payload: { n: 1 } });
+    expect(sender.lagMs()).toBe(0);
+    await new Promise(setImmediate);
+    // Everybody has it.
+    expect(clock).toBe(STEP);
+    expect(sender.lagMs()).toBe(0);
+    await new Promise(setImmediate);
+
+    sender.send('large', { name: 'event', payload: { n: 2 } });
+    await new Promise(setImmediate);
+    expect(sender.lagMs()).toBe(STEP);
+    sender.send('other', { name: 'event', payload: { n: 3 } });
+    await new Promise(setImmediate);
+    expect(sender.lagMs()).toBe(2 * STEP);
+    await until('the events are everywhere', () => clients.every(({ got }) => got.length === 1));
+    expect(sender.lagMs()).toBe(0);
+  });
+
   test('does not last longer where each has many packets to be written one by one', async () => {
     const count = 20;
     const events = 100;

@@ -15,6 +15,8 @@ const STEP = 32;
 interface Sweep {
   outlets: readonly Outlet[];
   next: number;
+  /** When the turn ended that it is for. */
+  since: number;
 }
 
 /**
@@ -94,7 +96,8 @@ export function createGatheringSender(
     if (turn.length === 0) return;
     const ended = turn;
     turn = [];
-    for (const indebted of divide(ended)) sweeps.push({ outlets: indebted, next: 0 });
+    const since = now();
+    for (const indebted of divide(ended)) sweeps.push({ outlets: indebted, next: 0, since });
   }
 
   function step(sweep: Sweep): void {
@@ -153,6 +156,11 @@ export function createGatheringSender(
       if (audience.length === 0) return;
       turn.push({ event: encodeEvent(event), audience, instead: exceptions && replacements(exceptions) });
       sweepSoon();
+    },
+    lagMs() {
+      // They are in the order of their turns, and those that are done leave soon.
+      const oldest = sweeps.find(({ outlets: all, next }) => next < all.length);
+      return oldest ? now() - oldest.since : 0;
     },
   };
 }
