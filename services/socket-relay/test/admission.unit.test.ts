@@ -1,4 +1,4 @@
-import { GroupcastError } from '@groupcast/shared';
+import type { GroupcastError } from '@groupcast/shared';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -149,6 +149,17 @@ describe('a broadcast', () => {
     bench.at.lag = 0;
     await late;
     expect(bench.letIn).toEqual(['late']);
+  });
+
+  test('is not refused together with all that are late, which would take long', async () => {
+    const bench = startBench();
+    bench.at.lag = 500;
+    const all = names(1_000).map(async (name) => bench.enter(name));
+    bench.at.now = MAX_WAIT_MS + 1;
+    await turn();
+    expect(bench.refused.size).toBe(256);
+    await Promise.all(all);
+    expect([...bench.refused.keys()]).toEqual(names(1_000));
   });
 
   test('is refused at once where too many, or too much, waits', async () => {

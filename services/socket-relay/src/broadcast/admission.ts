@@ -14,6 +14,8 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 const TURN = 1_000;
 /** While some wait, so many are let in before the lag is looked at again, a turn later. */
 const STEP = 64;
+/** Refusals of one turn: thousands that are late together would hold up everything else. */
+const REFUSALS = 256;
 /** What came together is refused together, and comes back spread over the time that it may wait then: never all at once, never none. */
 const RETRY_MIN_MS = 50;
 
@@ -30,7 +32,7 @@ export interface Arrival {
  * log, so whoever waits for acknowledgements publishes no faster than the relay writes.
  */
 export interface Admission {
-  arrive(): Arrival;
+  arrive: () => Arrival;
   /**
    * `undefined`, and no promise, where a broadcast may go on at once: the fan-out keeps up, and nothing waits. Otherwise resolves
    * when it is its turn, in the order of the arrivals, or rejects with `RATE_LIMITED`, and then nothing has happened: the same again
@@ -134,7 +136,9 @@ export function createAdmission(deps: {
   function look(): void {
     looking = undefined;
     const lateBefore = now() - MAX_WAIT_MS;
-    while (queue[0] && queue[0].arrival.at < lateBefore) take()?.refuse(heldOff('waited'));
+    for (let count = 0; count < REFUSALS && queue[0] && queue[0].arrival.at < lateBefore; count += 1) {
+      take()?.refuse(heldOff('waited'));
+    }
     credit = TURN;
     if (queue.length === 0) return;
     credit = lagMs() > maxLagMs ? 0 : STEP;

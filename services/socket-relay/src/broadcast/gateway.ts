@@ -22,7 +22,7 @@ export interface Gateway {
   /** Resolves with the answer's fields beside `ok: true`; throws a `GroupcastError` otherwise. */
   execute(command: RelayCommand, arrival?: Arrival): Promise<object>;
   /** For a command that came now, and is executed later. */
-  arrive(): Arrival;
+  arrive: () => Arrival;
 }
 
 export interface GatewayDeps {

@@ -21,7 +21,7 @@ export interface Sender {
    */
   send(room: string, event: WireEvent, exceptions?: Exceptions): void;
   /** How long what has waited longest for its write has waited, in milliseconds; 0 where nothing waits. Costs the same however much that is. */
-  lagMs(): number;
+  lagMs: () => number;
 }
 
 /** Through Socket.IO's own adapter: one encode per event, one write per member and event. */
