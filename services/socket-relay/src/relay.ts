@@ -174,7 +174,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const monitor = createMonitorFeed(io, node);
   const slowConsumers = createSlowConsumers({ maxBufferedBytes: config.maxBufferedBytes, monitor, metrics, log });
   const sender =
-    config.fanOut === 'stock' ? createStockSender(io) : createGatheringSender(io, { slowConsumers, metrics });
+    config.fanOut === 'stock' ? createStockSender(io) : createGatheringSender(io, { slowConsumers, metrics, log });
   const fanOut = createLocalFanOut(io, sender);
   const broker = await openBroker();
   const cluster =

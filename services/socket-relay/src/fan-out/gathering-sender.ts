@@ -1,3 +1,4 @@
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { Counter } from 'prom-client';
 import type { SlowConsumers } from '../connections/slow-consumers.ts';
 import type { RelayMetrics } from '../metrics.ts';
@@ -33,6 +34,7 @@ export function createGatheringSender(
     /** Told after a direct write. */
     slowConsumers: Pick<SlowConsumers, 'wroteDirectly'>;
     metrics: RelayMetrics;
+    log: Logger;
   },
   now: () => number = () => performance.now(),
 ): Sender {
@@ -44,6 +46,7 @@ export function createGatheringSender(
   /** Whose step is next. */
   let at = 0;
   let sweeping: NodeJS.Immediate | undefined;
+  const warn = warnOnceEvery(60_000);
   const paid: Record<Payment, number> = { direct: 0, stock: 0, gone: 0 };
 
   adapter.on('join-room', (room: string) => void audiences.delete(room));
@@ -83,13 +86,24 @@ export function createGatheringSender(
     return audience;
   }
 
-  /** Returns how many writes it was. */
+  /** Returns how many writes it was. One connection that cannot be written to is closed, and holds up nobody else. */
   function pay(outlet: Outlet): number {
     const { owed } = outlet;
-    const payment = outlet.pay();
-    paid[payment] += 1;
-    if (payment === 'direct') deps.slowConsumers.wroteDirectly(outlet.socket, outlet.waitingBytes);
-    return payment === 'stock' && owed ? owed.events.length : 1;
+    try {
+      const payment = outlet.pay();
+      paid[payment] += 1;
+      if (payment === 'direct') deps.slowConsumers.wroteDirectly(outlet.socket, outlet.waitingBytes);
+      return payment === 'stock' && owed ? owed.events.length : 1;
+    } catch (error) {
+      warn('write', (suppressed) => {
+        deps.log.error(
+          { err: error, socketId: outlet.socket.id, suppressed },
+          'unable to write to a connection; it is closed',
+        );
+      });
+      outlet.abandon();
+      return 1;
+    }
   }
 
   function endTurn(): void {

@@ -22,6 +22,7 @@ interface WebSocket {
   extensions: string;
   bufferedAmount: number;
   _socket: NetSocket | null;
+  terminate(): void;
 }
 interface Client {
   conn: Engine;
@@ -65,6 +66,14 @@ export class Outlet {
     this.isGone = true;
     this.owed = undefined;
     this.clearWire = undefined;
+  }
+
+  /** A payment failed, so there would be a gap: ends the connection without another word, and it comes back by its position. */
+  abandon(): void {
+    const { conn } = this.socket;
+    const { socket: webSocket } = (conn as unknown as Engine).transport;
+    if (webSocket) webSocket.terminate();
+    else conn.close(true);
   }
 
   /** What of the last direct payment the operating system has not taken. */
