@@ -35,6 +35,8 @@ export interface RelayConfig {
   maxBufferedBytes: number;
   /** How events are written to connections: gathered per turn of the event loop, or as Socket.IO itself does. */
   fanOut: 'gathered' | 'stock';
+  /** While writes to members are later than this, broadcasts wait; see `broadcast/admission.ts`. */
+  fanOutMaxLagMs: number;
   maxGroupsPerConnection: number;
   maxConnectionsPerUser: number;
   clientEventsPerSecond: number;
@@ -96,6 +98,7 @@ export function readRelayConfig(source: Readonly<Record<string, string | undefin
     maxPayloadBytes: env.integer('MAX_PAYLOAD_BYTES', 65_536, { min: 256, max: 16 * 1024 * 1024 }),
     maxBufferedBytes: env.integer('MAX_BUFFERED_BYTES', 1_048_576, { min: 16_384, max: 1024 * 1024 * 1024 }),
     fanOut: env.oneOf('FANOUT', 'gathered', ['gathered', 'stock'] as const),
+    fanOutMaxLagMs: env.integer('FANOUT_MAX_LAG_MS', 100, { min: 1, max: 600_000 }),
     maxGroupsPerConnection: env.integer('MAX_GROUPS_PER_CONNECTION', 2_000, { min: 1, max: 100_000 }),
     maxConnectionsPerUser: env.integer('MAX_CONNECTIONS_PER_USER', 1_000, { min: 1, max: 1_000_000 }),
     clientEventsPerSecond: env.integer('CLIENT_EVENTS_PER_SECOND', 50, { min: 1, max: 100_000 }),

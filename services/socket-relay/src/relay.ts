@@ -6,6 +6,7 @@ import { type Closable, isOriginAllowed, type Logger } from '@groupcast/service-
 import { AUDIENCE, GroupcastError } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
 import { Server } from 'socket.io';
+import { createAdmission } from './broadcast/admission.ts';
 import { createGateway } from './broadcast/gateway.ts';
 import { createHistoryReader } from './broadcast/history.ts';
 import { createMemberChanges } from './broadcast/member-changes.ts';
@@ -177,7 +178,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const monitor = createMonitorFeed(io, node);
   const slowConsumers = createSlowConsumers({ maxBufferedBytes: config.maxBufferedBytes, monitor, metrics, log });
   const sender =
-    config.fanOut === 'stock' ? createStockSender(io) : createGatheringSender(io, { slowConsumers, metrics });
+    config.fanOut === 'stock' ? createStockSender(io) : createGatheringSender(io, { slowConsumers, metrics, log });
   const fanOut = createLocalFanOut(io, sender);
   const broker = await openBroker();
   const cluster =
@@ -241,11 +242,18 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   cluster?.leases.onChange((held) => {
     if (!held) sendAway(io, { code: 'BROKER_UNAVAILABLE', message: 'this relay cannot reach the others' });
   });
+  const admission = createAdmission({
+    lagMs: sender.lagMs,
+    maxLagMs: config.fanOutMaxLagMs,
+    registry: metrics.registry,
+    log,
+  });
   const gateway = createGateway({
     groupLog,
     feed,
     fanOut,
     relays,
+    admission,
     monitor,
     metrics,
     log,
@@ -309,6 +317,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   async function close(): Promise<void> {
     // Polling clients need the port to the end; the gate refuses new connections meanwhile.
     await drain.finish();
+    admission.stop();
     undecided.stop();
     heads.stop();
     await cursors?.stop();

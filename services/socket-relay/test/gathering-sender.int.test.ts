@@ -20,6 +20,7 @@ type Make = (io: RelayServer) => Sender;
 const makeDeps = (): Parameters<typeof createGatheringSender>[1] => ({
   slowConsumers: { wroteDirectly: () => undefined },
   metrics: createRelayMetrics(),
+  log: pino({ level: 'silent' }),
 });
 const SENDERS: Readonly<Record<'stock' | 'gathered', Make>> = {
   stock: createStockSender,
@@ -300,6 +301,64 @@ test('a direct write does not overtake what the engine has queued since the last
   expect(member.got).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
+describe.each(['websocket', 'polling'])('over %s, a connection that cannot be written to', (transport) => {
+  test('is closed, and the others get what was sent', async () => {
+    const errors: { socketId?: string }[] = [];
+    const log = pino({ level: 'error' }, { write: (line: string) => void errors.push(JSON.parse(line)) });
+    const { sender, clients } = await startBench(
+      (io) => createGatheringSender(io, { ...makeDeps(), log }),
+      Array.from({ length: 5 }, () => [transport]),
+    );
+    const [first, ...rest] = clients;
+    const bad = rest.splice(0, 2);
+    const good = [first, ...rest];
+    for (const { here } of clients) void here.join('a');
+    let attempts = 0;
+    const fail = (): never => {
+      attempts += 1;
+      throw new Error('it does not take anything');
+    };
+    for (const one of bad) {
+      const wire = wireOf(one);
+      if (wire) wire.write = fail;
+      else (one.here.client as unknown as { writeToEngine: unknown }).writeToEngine = fail;
+    }
+    const lost = bad.map(async ({ there }) => received(there, 'disconnect'));
+    for (const n of [1, 2]) {
+      sender.send('a', { name: 'event', payload: { n } });
+      await new Promise(setImmediate);
+    }
+    await Promise.all(lost);
+    await until('the others to have both', () => good.every((one) => one?.got.length === 2));
+    expect(bad.flatMap(({ got }) => got)).toEqual([]);
+    expect(attempts).toBe(bad.length);
+    // Once a minute, however many there are.
+    expect(errors).toMatchObject([{ socketId: bad[0]?.here.id, err: { message: 'it does not take anything' } }]);
+  });
+
+  test('leaves whoever writes to it alone', async () => {
+    const { sender, clients } = await startBench(SENDERS.gathered, [[transport]]);
+    const [bad] = clients;
+    if (!bad) throw new Error('no client');
+    void bad.here.join('a');
+    const { client: its } = bad.here as unknown as { client: { writeToEngine: unknown } };
+    const wire = wireOf(bad);
+    const lost = received(bad.there, 'disconnect');
+    sender.send('a', { name: 'event', payload: { n: 1 } });
+    let count = 0;
+    const fail = (): void => {
+      count += 1;
+      throw new Error('it does not take anything');
+    };
+    if (wire) wire.write = fail as never;
+    else its.writeToEngine = fail;
+    // The engine asks for what is owed to be written first.
+    bad.here.conn.write('2["event",{"n":2}]');
+    expect(count).toBe(1);
+    await lost;
+  });
+});
+
 describe.each(Object.keys(SENDERS))('%s: one that does not read', (kind) => {
   const CAP = 65_536;
 
@@ -328,7 +387,9 @@ describe.each(Object.keys(SENDERS))('%s: one that does not read', (kind) => {
           socket.data.session = { kind: 'user', userId: 'u' } as Session;
           slowConsumers.watch(socket);
         });
-        return kind === 'stock' ? createStockSender(io) : createGatheringSender(io, { slowConsumers, metrics });
+        return kind === 'stock'
+          ? createStockSender(io)
+          : createGatheringSender(io, { ...makeDeps(), slowConsumers, metrics });
       },
       [['websocket']],
     );
@@ -430,6 +491,43 @@ describe('a sweep', () => {
     expect(clients.map(({ got }) => got)).toEqual(clients.map(() => [1, 2]));
     // Only those who had the first event already were written to once more.
     expect(writes.length).toBeLessThan(LARGE + 2 * before);
+  });
+
+  test('tells for how long the oldest of what is owed has waited', async () => {
+    // Every write takes a millisecond, so a sweep stops after the 32 that it does between two looks at the clock.
+    const STEP = 32;
+    let clock = 0;
+    const { sender, clients } = await startBench(
+      (io) => createGatheringSender(io, makeDeps(), () => clock),
+      Array.from({ length: 4 * STEP }, () => ['websocket']),
+    );
+    for (const [index, one] of clients.entries()) {
+      const wire = wireOf(one);
+      const write = wire?.write.bind(wire) as (data: Buffer) => boolean;
+      if (wire) {
+        wire.write = (data: unknown) => {
+          clock += 1;
+          return write(data as Buffer);
+        };
+      }
+      void one.here.join(index < STEP ? 'small' : index % 2 === 0 ? 'large' : 'other');
+    }
+    sender.send('small', { name: 'event', payload: { n: 1 } });
+    expect(sender.lagMs()).toBe(0);
+    await new Promise(setImmediate);
+    // Everybody has it.
+    expect(clock).toBe(STEP);
+    expect(sender.lagMs()).toBe(0);
+    await new Promise(setImmediate);
+
+    sender.send('large', { name: 'event', payload: { n: 2 } });
+    await new Promise(setImmediate);
+    expect(sender.lagMs()).toBe(STEP);
+    sender.send('other', { name: 'event', payload: { n: 3 } });
+    await new Promise(setImmediate);
+    expect(sender.lagMs()).toBe(2 * STEP);
+    await until('the events are everywhere', () => clients.every(({ got }) => got.length === 1));
+    expect(sender.lagMs()).toBe(0);
   });
 
   test('does not last longer where each has many packets to be written one by one', async () => {

@@ -1,16 +1,11 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import {
-  type Answer,
-  type BatchResult,
-  BROADCAST_LIMITS,
   type BroadcastCommand,
   type BroadcastResult,
   type BroadcastWarning,
   GroupcastError,
-  parseBroadcast,
   parseId,
   type RelayCommand,
-  toErrorBody,
   toWire,
 } from '@groupcast/shared';
 import type { Relays } from '../cluster/relays.ts';
@@ -19,11 +14,15 @@ import type { GroupFeed } from '../fan-out/group-feed.ts';
 import type { AppendOutcome, GroupLog, LogInput } from '../group-log/group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import type { Admission, Arrival } from './admission.ts';
+import { createBatch } from './batch.ts';
 
 /** Carries out what a trusted back end asks, whichever door it came through. */
 export interface Gateway {
   /** Resolves with the answer's fields beside `ok: true`; throws a `GroupcastError` otherwise. */
-  execute(command: RelayCommand): Promise<object>;
+  execute(command: RelayCommand, arrival?: Arrival): Promise<object>;
+  /** For a command that came now, and is executed later. */
+  arrive: () => Arrival;
 }
 
 export interface GatewayDeps {
@@ -31,6 +30,7 @@ export interface GatewayDeps {
   feed: GroupFeed;
   fanOut: FanOut;
   relays: Relays;
+  admission: Admission;
   monitor: MonitorFeed;
   metrics: RelayMetrics;
   log: Logger;
@@ -40,7 +40,7 @@ export interface GatewayDeps {
 }
 
 export function createGateway(deps: GatewayDeps): Gateway {
-  const { groupLog, feed, fanOut, relays, monitor, metrics, log } = deps;
+  const { groupLog, feed, fanOut, relays, admission, monitor, metrics, log } = deps;
   const warn = warnOnceEvery(60_000);
 
   /** The id under which the event is deduplicated: given, the message's own, or a new one. */
@@ -53,9 +53,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
     return own;
   }
 
-  function assertSize({ message, groupId }: BroadcastCommand): void {
+  function measure({ message, groupId }: BroadcastCommand): number {
     const bytes = Buffer.byteLength(JSON.stringify(message));
-    if (bytes <= deps.maxPayloadBytes) return;
+    if (bytes <= deps.maxPayloadBytes) return bytes;
     throw new GroupcastError(
       'PAYLOAD_TOO_LARGE',
       `unable to broadcast to group "${groupId}"; the message has ${bytes} bytes, at most ${deps.maxPayloadBytes} are allowed`,
@@ -111,10 +111,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
     });
   }
 
-  async function broadcast(command: BroadcastCommand): Promise<BroadcastResult> {
+  async function broadcast(command: BroadcastCommand, arrival: Arrival): Promise<BroadcastResult> {
     const { groupId, event, message, position, exceptSocketId, exceptUserId } = command;
     const id = chooseId(command);
-    assertSize(command);
+    const admitted = admission.admit(arrival, measure(command));
+    if (admitted) await admitted;
     const input: LogInput = {
       groupId,
       id,
@@ -173,59 +174,16 @@ export function createGateway(deps: GatewayDeps): Gateway {
     fanOut.deliver(groupId, { event, id, payload: toWire(groupId, id, position, message), position }, except);
   }
 
-  function sizeOf(items: readonly unknown[]): number {
-    try {
-      return Buffer.byteLength(JSON.stringify(items));
-    } catch (error) {
-      throw new GroupcastError('INVALID_PAYLOAD', 'unable to broadcast; the batch is nested too deeply', {
-        cause: error,
-      });
-    }
-  }
-
-  /** In order. A bad item fails alone; after a retryable failure its group's later items wait for the next try too. */
-  async function batch(items: readonly unknown[]): Promise<BatchResult> {
-    if (sizeOf(items) > BROADCAST_LIMITS.batchBytes) {
-      throw new GroupcastError(
-        'PAYLOAD_TOO_LARGE',
-        `unable to broadcast; a batch may have ${BROADCAST_LIMITS.batchBytes} bytes`,
-      );
-    }
-    const blocked = new Map<string, GroupcastError>();
-    const results: Answer<BroadcastResult>[] = [];
-    for (const item of items) {
-      let groupId: string | undefined;
-      try {
-        const command = parseBroadcast(item);
-        groupId = command.groupId;
-        const earlier = blocked.get(groupId);
-        if (earlier)
-          throw new GroupcastError(earlier.code, 'unable to broadcast; an earlier item of the group failed', {
-            cause: earlier,
-          });
-        results.push({ ok: true, ...(await broadcast(command)) });
-      } catch (error) {
-        const body = toErrorBody(error);
-        if (!(error instanceof GroupcastError)) log.error({ err: error, groupId }, 'broadcast failed');
-        // After a conflict the publisher opens another epoch, and sends the later ones again in it.
-        const stops = body.retryable || body.code === 'CONFLICT';
-        if (stops && groupId !== undefined) {
-          blocked.set(groupId, error instanceof GroupcastError ? error : new GroupcastError('INTERNAL', body.message));
-        }
-        metrics.eventsRefused.inc({ code: body.code });
-        results.push({ ok: false, error: body });
-      }
-    }
-    return { results };
-  }
+  const batch = createBatch({ broadcast, metrics, log });
 
   return {
-    async execute(command) {
+    arrive: admission.arrive,
+    async execute(command, arrival = admission.arrive()) {
       switch (command.kind) {
         case 'broadcast':
-          return broadcast(command);
+          return broadcast(command, arrival);
         case 'batch':
-          return batch(command.items);
+          return batch(command.items, arrival);
         case 'notify':
           return { recipients: await relays.notify(command) };
         case 'add-members':

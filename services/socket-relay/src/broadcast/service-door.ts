@@ -49,13 +49,18 @@ export function createServiceDoor(deps: {
       return { groupId, ...(await deps.presence.get(groupId)) };
     },
   };
-  /** The batch under way on each connection: what was called after it is not done before it. */
+  /** The batch under way on each connection: what is broadcast after it is not in the log before it. */
   const batches = new WeakMap<RelaySocket, Promise<unknown>>();
   for (const kind of Object.keys(COMMAND_DOORS) as RelayCommandKind[]) {
+    const isBroadcast = kind === 'broadcast' || kind === 'batch';
     api[COMMAND_DOORS[kind].event] = async (socket, payload) => {
       const command = parseRelayCommand(kind, payload);
-      const before = batches.get(socket);
-      const result = before ? before.then(async () => deps.gateway.execute(command)) : deps.gateway.execute(command);
+      // What is said about users does not wait until members have what is said in groups.
+      const before = isBroadcast ? batches.get(socket) : undefined;
+      const arrival = deps.gateway.arrive();
+      const result = before
+        ? before.then(async () => deps.gateway.execute(command, arrival))
+        : deps.gateway.execute(command, arrival);
       if (kind === 'batch')
         batches.set(
           socket,

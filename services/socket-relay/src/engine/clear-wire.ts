@@ -18,6 +18,7 @@ interface WebSocket {
   extensions: string;
   bufferedAmount: number;
   _socket: NetSocket | null;
+  terminate(): void;
 }
 
 const WEB_SOCKET_OPEN = 1;

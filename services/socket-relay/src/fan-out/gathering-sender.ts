@@ -1,3 +1,4 @@
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { Counter } from 'prom-client';
 import type { SlowConsumers } from '../connections/slow-consumers.ts';
 import type { RelayMetrics } from '../metrics.ts';
@@ -15,6 +16,8 @@ const STEP = 32;
 interface Sweep {
   outlets: readonly Outlet[];
   next: number;
+  /** When the turn ended that it is for. */
+  since: number;
 }
 
 /**
@@ -31,6 +34,7 @@ export function createGatheringSender(
     /** Told after a direct write. */
     slowConsumers: Pick<SlowConsumers, 'wroteDirectly'>;
     metrics: RelayMetrics;
+    log: Logger;
   },
   now: () => number = () => performance.now(),
 ): Sender {
@@ -42,6 +46,7 @@ export function createGatheringSender(
   /** Whose step is next. */
   let at = 0;
   let sweeping: NodeJS.Immediate | undefined;
+  const warn = warnOnceEvery(60_000);
   const paid: Record<Payment, number> = { direct: 0, stock: 0, gone: 0 };
 
   adapter.on('join-room', (room: string) => void audiences.delete(room));
@@ -81,20 +86,32 @@ export function createGatheringSender(
     return audience;
   }
 
-  /** Returns how many writes it was. */
+  /** Returns how many writes it was. One connection that cannot be written to is closed, and holds up nobody else. */
   function pay(outlet: Outlet): number {
     const { owed } = outlet;
-    const payment = outlet.pay();
-    paid[payment] += 1;
-    if (payment === 'direct') deps.slowConsumers.wroteDirectly(outlet.socket, outlet.waitingBytes);
-    return payment === 'stock' && owed ? owed.events.length : 1;
+    try {
+      const payment = outlet.pay();
+      paid[payment] += 1;
+      if (payment === 'direct') deps.slowConsumers.wroteDirectly(outlet.socket, outlet.waitingBytes);
+      return payment === 'stock' && owed ? owed.events.length : 1;
+    } catch (error) {
+      warn('write', (suppressed) => {
+        deps.log.error(
+          { err: error, socketId: outlet.socket.id, suppressed },
+          'unable to write to a connection; it is closed',
+        );
+      });
+      outlet.abandon();
+      return 1;
+    }
   }
 
   function endTurn(): void {
     if (turn.length === 0) return;
     const ended = turn;
     turn = [];
-    for (const indebted of divide(ended)) sweeps.push({ outlets: indebted, next: 0 });
+    const since = now();
+    for (const indebted of divide(ended)) sweeps.push({ outlets: indebted, next: 0, since });
   }
 
   function step(sweep: Sweep): void {
@@ -153,6 +170,11 @@ export function createGatheringSender(
       if (audience.length === 0) return;
       turn.push({ event: encodeEvent(event), audience, instead: exceptions && replacements(exceptions) });
       sweepSoon();
+    },
+    lagMs() {
+      // They are in the order of their turns, and those that are done leave soon.
+      const oldest = sweeps.find(({ outlets: all, next }) => next < all.length);
+      return oldest ? now() - oldest.since : 0;
     },
   };
 }

@@ -47,6 +47,14 @@ export class Outlet {
     this.clearWire = undefined;
   }
 
+  /** A payment failed, so there would be a gap: ends the connection without another word, and it comes back by its position. */
+  abandon(): void {
+    const { conn } = this.socket;
+    const { socket: webSocket } = (conn as unknown as Engine).transport;
+    if (webSocket) webSocket.terminate();
+    else conn.close(true);
+  }
+
   /** What of the last direct payment the operating system has not taken. */
   get waitingBytes(): number {
     return this.clearWire?.writableLength ?? 0;
