@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { idSchema, userIdSchema } from '../src/ids.ts';
 import { groupRoom, MONITOR_ROOM, parseId, parseUserId, userRoom } from '../src/index.ts';
 
 /** The contract's alphabet, written down once more: the source has it as a pattern. */
@@ -180,4 +181,23 @@ describe('user ids', () => {
     expect(parseUserId('x'.repeat(255))).toBe('x'.repeat(255));
     expect(parseUserId('x'.repeat(256))).toBeUndefined();
   });
+});
+
+test('an id inside a payload is judged as one by itself is', () => {
+  const nearly = stringOf([...USER_ID_CHARACTERS, ' ', 'é'], 260);
+  const value = fc.oneof(
+    anId,
+    aUserId,
+    nearly,
+    fc.constantFrom(...RESERVED, -0, ...NEVER.map(([, never]) => never)),
+    anInteger,
+    fc.anything(),
+  );
+  fc.assert(
+    fc.property(value, (candidate) => {
+      expect(parseId(candidate)).toBe(idSchema.safeParse(candidate).data);
+      expect(parseUserId(candidate)).toBe(userIdSchema.safeParse(candidate).data);
+    }),
+    { numRuns: 1_000 },
+  );
 });

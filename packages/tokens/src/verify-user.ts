@@ -1,6 +1,14 @@
 import { AUDIENCE, GroupcastError, parseId, parseUserId, type UserClaims } from '@groupcast/shared';
-import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyOptions } from 'jose';
-import { checkTimes, claimedAudiences, type Key, secretKeys, verifyWithKeys } from './verify-jwt.ts';
+import { createRemoteJWKSet, errors, type JWTPayload } from 'jose';
+import {
+  type ExpectedClaims,
+  readToken,
+  secretKeys,
+  type UnverifiedToken,
+  type Verified,
+  verifyHs256,
+} from './hs256.ts';
+import { checkTimes, verifyWithJwks } from './verify-jwt.ts';
 
 export interface UserTokenOptions {
   /** HS256 secret of user tokens; ignored when `jwksUrl` is set. */
@@ -54,50 +62,58 @@ function readProfile(payload: JWTPayload): UserClaims['profile'] {
   return profile;
 }
 
+function refuse(error: unknown): never {
+  if (isKeyProblem(error)) {
+    throw new GroupcastError('INTERNAL', 'unable to verify the token; the JWKS cannot be read', { cause: error });
+  }
+  throw invalid('its signature, algorithm or claims are wrong', error);
+}
+
+/** How the tokens of one kind are verified. Rejects with jose's errors. */
 interface Verification {
-  keys: Key[];
-  options: JWTVerifyOptions & { algorithms: string[] };
+  check: (token: string, read: UnverifiedToken) => Promise<Verified>;
   groupsClaim: string | undefined;
+}
+
+function bySecret(secrets: readonly (string | undefined)[], expected: ExpectedClaims): Verification {
+  const keys = secretKeys(...secrets);
+  return { check: async (_token, read) => verifyHs256(read, keys, expected), groupsClaim: 'groups' };
+}
+
+function byJwks(url: string, expected: ExpectedClaims, groupsClaim: string | undefined): Verification {
+  const jwks = createRemoteJWKSet(new URL(url), { timeoutDuration: JWKS_TIMEOUT_MS });
+  return { check: async (token) => verifyWithJwks(token, jwks, expected), groupsClaim };
+}
+
+/** Which tokens it is one of, unverified: it only picks the verifier. */
+function claimedAudiences({ claims: { aud } }: UnverifiedToken): readonly unknown[] {
+  return Array.isArray(aud) ? aud : [aud];
 }
 
 /** One verifier for user and connection tokens. Algorithms are fixed here, never by the token. */
 export function createUserTokenVerifier(options: UserTokenOptions): UserTokenVerifier {
-  const checks = {
+  const expected = {
     ...(options.issuer ? { issuer: options.issuer } : {}),
     ...(options.audience ? { audience: options.audience } : {}),
   };
-  const user: Verification = options.jwksUrl
-    ? {
-        keys: [createRemoteJWKSet(new URL(options.jwksUrl), { timeoutDuration: JWKS_TIMEOUT_MS })],
-        options: { ...checks, algorithms: ['RS256', 'ES256', 'EdDSA', 'Ed25519'] },
-        groupsClaim: options.groupsClaim,
-      }
-    : {
-        keys: secretKeys(options.secret, options.previousSecret),
-        options: { ...checks, algorithms: ['HS256'] },
-        groupsClaim: 'groups',
-      };
-  const connection: Verification = {
-    keys: secretKeys(options.connectionSecret, options.previousConnectionSecret),
-    options: { audience: AUDIENCE.connection, algorithms: ['HS256'] },
-    groupsClaim: 'groups',
-  };
+  const user = options.jwksUrl
+    ? byJwks(options.jwksUrl, expected, options.groupsClaim)
+    : bySecret([options.secret, options.previousSecret], expected);
+  const connection = bySecret([options.connectionSecret, options.previousConnectionSecret], {
+    audience: AUDIENCE.connection,
+  });
 
   return {
     async verify(token) {
       if (!token) throw new GroupcastError('TOKEN_MISSING', 'unable to authenticate; no token was given');
-      const audiences = claimedAudiences(token);
-      if (audiences.some((audience) => OUR_SERVICE_AUDIENCES.includes(audience))) {
+      const read = readToken(token) ?? refuse(new errors.JWSInvalid('not a compact JWT'));
+      const audiences = claimedAudiences(read);
+      if (OUR_SERVICE_AUDIENCES.some((audience) => audiences.includes(audience))) {
         throw invalid('it is a service token, not a user token');
       }
       const kind = audiences.includes(AUDIENCE.connection) ? 'connection' : 'user';
-      const { keys, options: verifyOptions, groupsClaim } = kind === 'connection' ? connection : user;
-      const { payload, expired } = await verifyWithKeys(token, keys, verifyOptions).catch((error: unknown) => {
-        if (isKeyProblem(error)) {
-          throw new GroupcastError('INTERNAL', 'unable to verify the token; the JWKS cannot be read', { cause: error });
-        }
-        throw invalid('its signature, algorithm or claims are wrong', error);
-      });
+      const { check, groupsClaim } = kind === 'connection' ? connection : user;
+      const { payload, expired } = await check(token, read).catch(refuse);
       const times = checkTimes(payload, kind === 'connection');
       if (typeof times === 'string') throw invalid(times);
       const userId = parseUserId(payload.sub);

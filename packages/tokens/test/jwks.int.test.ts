@@ -116,6 +116,15 @@ describe('a token that the JWKS does not vouch for is TOKEN_INVALID:', () => {
     expect(await outcome(makeVerifier().verify(token))).toBe('TOKEN_INVALID');
   });
 
+  test('that is none, before the keys are asked for', async () => {
+    publish(keyOf('RS256'));
+    const [header = '', payload = '', signature = ''] = (await signed('RS256')).split('.');
+    for (const none of [`${header}..${signature}`, `${header}.${payload}=.${signature}`, `${header}.${payload}`]) {
+      expect(await outcome(makeVerifier().verify(none))).toBe('TOKEN_INVALID');
+    }
+    expect(provider.requests).toBe(0);
+  });
+
   test('with a kid that is not published', async () => {
     publish(keyOf('RS256'));
     expect(await outcome(makeVerifier().verify(await signed('unpublished', {}, { alg: 'RS256' })))).toBe(

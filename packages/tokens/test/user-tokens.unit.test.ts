@@ -55,8 +55,7 @@ describe('a user token', () => {
 
   test('in which any one character was changed is TOKEN_INVALID', async () => {
     const token = await sign(claims(), USER_SECRET);
-    // The last character carries bits that count for nothing.
-    const aPlace = fc.nat({ max: token.length - 2 });
+    const aPlace = fc.nat({ max: token.length - 1 });
     await fc.assert(
       fc.asyncProperty(aPlace, fc.constantFrom('A', 'b', '0', '-', '_', '.'), async (at, character) => {
         fc.pre(token[at] !== character);
