@@ -1,4 +1,5 @@
 import type { Socket as NetSocket } from 'node:net';
+import { sentOn, unsentOn } from '../engine/wire.ts';
 import type { RelaySocket } from '../relay-server.ts';
 
 /** What was handed to a connection's engine and the client's side has not taken, looked at from outside. */
@@ -28,33 +29,11 @@ interface EngineConnection {
   writeBuffer: EnginePacket[];
   transport: { name: string; socket?: { bufferedAmount: number; terminate(): void; _socket?: NetSocket | null } };
 }
-interface NetInternals {
-  /** `bytesWritten` counts what libuv was given, `writeQueueSize` what it has not got rid of. */
-  _handle?: { bytesWritten?: number; writeQueueSize?: number } | null;
-  /** The size of the one write that is under way. */
-  _writableState?: { writelen?: number };
-}
 
 function sizeOf({ data, options }: EnginePacket): number {
   const frame = options?.wsPreEncodedFrame;
   if (frame) return frame.reduce((bytes, part) => bytes + part.length, 0);
   return typeof data === 'string' ? Buffer.byteLength(data) : (data?.length ?? 0);
-}
-
-/**
- * What was written to the socket and the operating system has not taken. A large write is under way as a whole until its last
- * byte is out, which takes a slow reader long; what is already out of it does not count.
- */
-function unsentOn(socket: NetSocket): number {
-  const { _handle: handle, _writableState: state } = socket as unknown as NetInternals;
-  const underWay = state?.writelen ?? 0;
-  return socket.writableLength - Math.max(0, underWay - (handle?.writeQueueSize ?? underWay));
-}
-
-/** What the operating system has taken so far. */
-function sentOn(socket: NetSocket): number {
-  const { _handle: handle } = socket as unknown as NetInternals;
-  return (handle?.bytesWritten ?? 0) - (handle?.writeQueueSize ?? 0);
 }
 
 export function createSendBacklog({ conn }: RelaySocket): SendBacklog {

@@ -1,5 +1,5 @@
 import type { RelaySocket } from '../relay-server.ts';
-import { type Engine, wireBehind } from './clear-wire.ts';
+import { type Engine, wireBehind } from './wire.ts';
 
 /** Fields of Engine.IO that have no public name. */
 interface EngineInternals extends Engine {

@@ -41,3 +41,29 @@ export function wireBehind({ readyState, protocol, writeBuffer, transport }: Eng
     webSocket.bufferedAmount === 0;
   return isClear ? (webSocket._socket ?? undefined) : undefined;
 }
+
+/** Fields of Node that have no public name. `slow-consumers.int.test.ts` fails where one of them goes away. */
+interface NetInternals {
+  /** `bytesWritten` counts what libuv was given, `writeQueueSize` what it has not got rid of. */
+  _handle?: { bytesWritten?: number; writeQueueSize?: number } | null;
+  /** The size of the one write of the stream that is under way. */
+  _writableState?: { writelen?: number };
+}
+
+/**
+ * What was written to the socket, through its stream or past it, and the operating system has not taken. A large write is under way
+ * as a whole until its last byte is out, which takes a slow reader long; what is already out of it does not count.
+ */
+export function unsentOn(socket: NetSocket): number {
+  const { _handle: handle, _writableState: state } = socket as unknown as NetInternals;
+  const { writableLength } = socket;
+  return handle?.writeQueueSize === undefined
+    ? writableLength
+    : writableLength - (state?.writelen ?? 0) + handle.writeQueueSize;
+}
+
+/** What the operating system has taken so far. */
+export function sentOn(socket: NetSocket): number {
+  const { _handle: handle } = socket as unknown as NetInternals;
+  return (handle?.bytesWritten ?? 0) - (handle?.writeQueueSize ?? 0);
+}
