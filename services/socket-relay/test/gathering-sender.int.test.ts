@@ -3,13 +3,13 @@ import type { AddressInfo, Socket as NetSocket } from 'node:net';
 import { received, until } from '@groupcast/testing';
 import fc from 'fast-check';
 import { pino } from 'pino';
-import { Server } from 'socket.io';
+import { Server, type ServerOptions } from 'socket.io';
 import { io as connect, type Socket } from 'socket.io-client';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createSlowConsumers } from '../src/connections/slow-consumers.ts';
 import { createGatheringSender } from '../src/fan-out/gathering-sender.ts';
 import { createStockSender, type Sender } from '../src/fan-out/sender.ts';
-import { createRelayMetrics } from '../src/metrics.ts';
+import { createRelayMetrics, type RelayMetrics } from '../src/metrics.ts';
 import type { MonitorFeed } from '../src/monitor/monitor-feed.ts';
 import type { RelayServer, RelaySocket, Session } from '../src/relay-server.ts';
 
@@ -48,9 +48,13 @@ async function closeAll(): Promise<void> {
 }
 afterEach(closeAll);
 
-async function startBench(make: Make, transports: readonly (readonly string[])[]): Promise<Bench> {
+async function startBench(
+  make: Make,
+  transports: readonly (readonly string[])[],
+  options: Partial<ServerOptions> = {},
+): Promise<Bench> {
   const http = createServer();
-  const io: RelayServer = new Server(http);
+  const io: RelayServer = new Server(http, options);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
   const theirs: Socket[] = [];
@@ -99,6 +103,17 @@ type Action = typeof action extends fc.Arbitrary<infer T> ? T : never;
 function wireOf({ here }: Client): NetSocket | undefined {
   const transport = here.conn.transport as unknown as { socket?: { _socket: NetSocket | null } };
   return transport.socket?._socket ?? undefined;
+}
+
+/** Direct ones, and those of its stream. */
+function beforeWrites(client: Client, listen: () => void): void {
+  const wire = wireOf(client);
+  const write = wire?._write.bind(wire);
+  if (!wire || !write) return;
+  wire._write = (...args) => {
+    listen();
+    write(...args);
+  };
 }
 
 /** What each client must get, in order, by whoever was where when something was sent. */
@@ -262,6 +277,11 @@ describe.each(Object.entries(SENDERS))('%s', (_, make) => {
   }, 600_000);
 });
 
+async function writesOf({ metrics }: { metrics: RelayMetrics }): Promise<Record<string, number>> {
+  const { values } = (await metrics.registry.getSingleMetric('groupcast_relay_fan_out_writes_total')?.get()) ?? {};
+  return Object.fromEntries(values?.map(({ labels, value }) => [labels['path'], value]) ?? []);
+}
+
 test('what a WebSocket that keeps up gets is written directly, and what polls by the stock path', async () => {
   const deps = makeDeps();
   const { sender, clients } = await startBench(
@@ -273,13 +293,49 @@ test('what a WebSocket that keeps up gets is written directly, and what polls by
   for (const { here } of clients) void here.join('a');
   for (let n = 1; n <= 3; n += 1) sender.send('a', { name: 'event', payload: { n } });
   await until('the events are everywhere', () => clients.every(({ got }) => got.length === 3));
-  const { values } = (await deps.metrics.registry.getSingleMetric('groupcast_relay_fan_out_writes_total')?.get()) ?? {};
-  expect(values?.map(({ labels, value }) => [labels['path'], value])).toEqual([
-    ['direct', 2],
-    ['stock', 1],
-    ['gone', 0],
-  ]);
+  expect(await writesOf(deps)).toEqual({ direct: 2, queued: 0, stock: 1, gone: 0 });
   expect(idle).toEqual([clients[0]?.here, clients[2]?.here]);
+});
+
+describe('what comes in one turn for a WebSocket that is busy', () => {
+  const COUNT = 20;
+
+  async function sendWhileBusy(bytes: number, options?: Partial<ServerOptions>) {
+    const deps = makeDeps();
+    const { sender, clients } = await startBench((io) => createGatheringSender(io, deps), [['websocket']], options);
+    const [member] = clients;
+    const wire = member && wireOf(member);
+    if (!wire) throw new Error('no client');
+    void member.here.join('a');
+    wire.cork();
+    // The engine hands this one over, and keeps back what follows until it is out.
+    member.here.emit('event' as never, { n: 0 } as never);
+    for (let n = 1; n <= COUNT; n += 1) sender.send('a', { name: 'event', payload: { n, text: 'x'.repeat(bytes) } });
+    await new Promise(setImmediate);
+    const queued = (member.here.conn as unknown as { writeBuffer: unknown[] }).writeBuffer.length;
+    wire.uncork();
+    await until('all events', () => member.got.length > COUNT);
+    expect(member.got).toEqual(Array.from({ length: COUNT + 1 }, (_, n) => n));
+    return { queued, writes: await writesOf(deps) };
+  }
+
+  test('is one packet of its engine', async () => {
+    const { queued, writes } = await sendWhileBusy(10);
+    expect(queued).toBe(1);
+    expect(writes).toEqual({ direct: 0, queued: 1, stock: 0, gone: 0 });
+  });
+
+  test('is a few where it is much', async () => {
+    const { queued } = await sendWhileBusy(20_000);
+    // Three of them have a buffer.
+    expect(queued).toBe(Math.ceil(COUNT / 3));
+  });
+
+  test('is one for each event where its engine compresses', async () => {
+    const { queued, writes } = await sendWhileBusy(2_000, { perMessageDeflate: { threshold: 1_000 } });
+    expect(queued).toBe(COUNT);
+    expect(writes).toEqual({ direct: 0, queued: 0, stock: 1, gone: 0 });
+  });
 });
 
 test('a direct write does not overtake what the engine has queued since the last one', async () => {
@@ -320,7 +376,7 @@ describe.each(['websocket', 'polling'])('over %s, a connection that cannot be wr
     };
     for (const one of bad) {
       const wire = wireOf(one);
-      if (wire) wire.write = fail;
+      if (wire) wire._write = fail;
       else (one.here.client as unknown as { writeToEngine: unknown }).writeToEngine = fail;
     }
     const lost = bad.map(async ({ there }) => received(there, 'disconnect'));
@@ -350,7 +406,7 @@ describe.each(['websocket', 'polling'])('over %s, a connection that cannot be wr
       count += 1;
       throw new Error('it does not take anything');
     };
-    if (wire) wire.write = fail as never;
+    if (wire) wire._write = fail as never;
     else its.writeToEngine = fail;
     // The engine asks for what is owed to be written first.
     bad.here.conn.write('2["event",{"n":2}]');
@@ -455,14 +511,7 @@ describe('a sweep', () => {
     const bench = await startWith(count, 'websocket');
     const writes: number[] = [];
     for (const [index, one] of bench.clients.entries()) {
-      const wire = wireOf(one);
-      const write = wire?.write.bind(wire) as (data: Buffer) => boolean;
-      if (wire) {
-        wire.write = (data: unknown) => {
-          writes.push(index);
-          return write(data as Buffer);
-        };
-      }
+      beforeWrites(one, () => writes.push(index));
     }
     return { ...bench, writes };
   }
@@ -502,14 +551,7 @@ describe('a sweep', () => {
       Array.from({ length: 4 * STEP }, () => ['websocket']),
     );
     for (const [index, one] of clients.entries()) {
-      const wire = wireOf(one);
-      const write = wire?.write.bind(wire) as (data: Buffer) => boolean;
-      if (wire) {
-        wire.write = (data: unknown) => {
-          clock += 1;
-          return write(data as Buffer);
-        };
-      }
+      beforeWrites(one, () => (clock += 1));
       void one.here.join(index < STEP ? 'small' : index % 2 === 0 ? 'large' : 'other');
     }
     sender.send('small', { name: 'event', payload: { n: 1 } });

@@ -18,6 +18,7 @@ interface WebSocket {
   extensions: string;
   bufferedAmount: number;
   _socket: NetSocket | null;
+  _sender?: { sendFrame?: unknown };
   terminate(): void;
 }
 
@@ -40,6 +41,14 @@ export function wireBehind({ readyState, protocol, writeBuffer, transport }: Eng
     webSocket.extensions === '' &&
     webSocket.bufferedAmount === 0;
   return isClear ? (webSocket._socket ?? undefined) : undefined;
+}
+
+/**
+ * Whether the engine writes the frame that comes with a packet, and does without its data: the same question that it asks itself
+ * when it writes. The answer stays: a connection leaves polling for a WebSocket, and never a WebSocket for anything else.
+ */
+export function takesFrames({ transport: { perMessageDeflate, socket: webSocket } }: Engine): boolean {
+  return !perMessageDeflate && typeof webSocket?._sender?.sendFrame === 'function';
 }
 
 /** Fields of Node that have no public name. `slow-consumers.int.test.ts` fails where one of them goes away. */

@@ -47,7 +47,7 @@ export function createGatheringSender(
   let at = 0;
   let sweeping: NodeJS.Immediate | undefined;
   const warn = warnOnceEvery(60_000);
-  const paid: Record<Payment, number> = { direct: 0, stock: 0, gone: 0 };
+  const paid: Record<Payment, number> = { direct: 0, queued: 0, stock: 0, gone: 0 };
 
   adapter.on('join-room', (room: string) => void audiences.delete(room));
   adapter.on('leave-room', (room: string, id: string) => {
@@ -145,7 +145,7 @@ export function createGatheringSender(
 
   const writes = new Counter({
     name: 'groupcast_relay_fan_out_writes_total',
-    help: 'Writes to connections: direct to the socket, or by the stock path; gone: the connection went first',
+    help: 'Writes to connections: direct to the socket, queued in the engine as one, or by the stock path; gone: the connection went first',
     labelNames: ['path'],
     registers: [deps.metrics.registry],
     collect() {

@@ -1,5 +1,5 @@
 import type { Socket as NetSocket } from 'node:net';
-import { type Engine, unsentOn, wireBehind } from '../engine/wire.ts';
+import { type Engine, takesFrames, unsentOn, wireBehind } from '../engine/wire.ts';
 import type { RelaySocket } from '../relay-server.ts';
 import type { EncodedEvent } from './encoded-event.ts';
 import type { Parcel } from './parcel.ts';
@@ -16,8 +16,11 @@ interface SocketInternals {
 
 /** What Node's streams call it; its type lists those of strings. */
 const BYTES = 'buffer' as BufferEncoding;
+/** The frame is all there is of the packet. */
+const NO_DATA = [''];
 
-export type Payment = 'direct' | 'stock' | 'gone';
+/** `queued`: through the engine, but as few packets; `stock`: as Socket.IO itself does. */
+export type Payment = 'direct' | 'queued' | 'stock' | 'gone';
 
 /** One connection as the fan-out sees it: what it is owed, and the way to pay. */
 export class Outlet {
@@ -82,6 +85,10 @@ export class Outlet {
       this.put(wire, parcel.buffers);
       return 'direct';
     }
+    if (!this.isOverheard() && parcel.isFramed && takesFrames(this.socket.conn as unknown as Engine)) {
+      this.queue(parcel);
+      return 'queued';
+    }
     this.payByEngine(parcel);
     return 'stock';
   }
@@ -97,6 +104,12 @@ export class Outlet {
     wire.cork();
     for (const buffer of buffers) wire.write(buffer);
     wire.uncork();
+  }
+
+  /** One packet of the engine's for each buffer, whose frames are of several events. */
+  private queue({ engineOptions }: Parcel): void {
+    const client = this.socket.client as unknown as Client;
+    for (const options of engineOptions) client.writeToEngine(NO_DATA, options);
   }
 
   private payByEngine({ events }: Parcel): void {

@@ -7,6 +7,7 @@ const COPIED_BYTES = 65_536;
 export class Parcel {
   readonly events: readonly EncodedEvent[];
   private gathered: readonly Buffer[] | undefined;
+  private options: readonly EncodedEvent['engineOptions'][] | undefined;
   private following: Map<Parcel, Parcel> | undefined;
 
   constructor(events: readonly EncodedEvent[]) {
@@ -22,6 +23,12 @@ export class Parcel {
   get buffers(): readonly Buffer[] {
     this.gathered ??= gather(this.events);
     return this.gathered;
+  }
+
+  /** What the engine is told with a packet for each buffer. ws writes the first of a list, or the first two; so each has a list of its own. */
+  get engineOptions(): readonly EncodedEvent['engineOptions'][] {
+    this.options ??= this.buffers.map((buffer) => ({ preEncoded: true, wsPreEncodedFrame: [buffer] }));
+    return this.options;
   }
 
   /** This one and what comes after it, the same object for everybody who is owed the same two. */
