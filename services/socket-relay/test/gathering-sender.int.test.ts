@@ -415,6 +415,19 @@ describe.each(['websocket', 'polling'])('over %s, a connection that cannot be wr
   });
 });
 
+test('a connection whose write fails is closed', async () => {
+  const { sender, clients } = await startBench(SENDERS.gathered, [['websocket']]);
+  const [member] = clients;
+  const wire = member && wireOf(member);
+  if (!wire) throw new Error('no WebSocket');
+  void member.here.join('a');
+  wire._write = (_chunk, _encoding, done) => done(new Error('EPIPE'));
+  const left = new Promise((resolve) => member.here.once('disconnect', resolve));
+  sender.send('a', { name: 'event', payload: { n: 1 } });
+  expect(await left).toMatch(/^transport (close|error)$/);
+  expect(wire.destroyed).toBe(true);
+});
+
 describe.each(Object.keys(SENDERS))('%s: one that does not read', (kind) => {
   const CAP = 65_536;
 
