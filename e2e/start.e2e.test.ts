@@ -93,6 +93,20 @@ describe('a service', () => {
     expect(service.output()).toContain('"msg":"stopped"');
   });
 
+  test.each([
+    ['relay', RELAY, 'RELAY_INTERNAL_PORT'],
+    ['API', API, 'API_PORT'],
+  ])('the %s goes on when its log reader died, and exits 0 at once', async (_name, file, port) => {
+    const env = await ports();
+    const service = run(file, { ...TEST_SECRETS, ...env });
+    await service.wrote('"msg":"listening"');
+    service.child.stdout?.destroy();
+    const { status } = await fetch(`http://127.0.0.1:${env[port]}/livez`);
+    expect(status).toBe(200);
+    service.signal('SIGTERM');
+    expect(await service.exited()).toBe(0);
+  });
+
   test('the API stops at once although a browser keeps its connection open', async () => {
     const env = await ports();
     const api = run(API, { ...TEST_SECRETS, ...env, RELAY_URL: 'http://127.0.0.1:1' });

@@ -1,5 +1,6 @@
 import { type Logger as PinoLogger, pino } from 'pino';
 import pretty from 'pino-pretty';
+import sonicBoom, { type SonicBoom } from 'sonic-boom';
 
 export type Logger = PinoLogger;
 
@@ -9,6 +10,37 @@ const REDACTED_PATHS = SECRET_FIELDS.flatMap((field) => [field, `*.${field}`, `*
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
+/** What waits for a reader that does not take it; later lines are dropped. */
+const MAX_PENDING_BYTES = 4 * 1024 * 1024;
+/** How long an exit waits for a reader that takes nothing. */
+const EXIT_FLUSH_MS = 1_000;
+
+/**
+ * Stdout, written without waiting for whoever reads it: a service goes on when its log reader is stuck or gone. What is not taken is kept
+ * within bounds and tried again with the next line, so that a new reader (of a FIFO), or a disk with room again, gets it. An exit gets rid
+ * of what it can at once, and is never held up nor given another code by it.
+ */
+function createOutput(): SonicBoom {
+  let exitBy = Number.POSITIVE_INFINITY;
+  const output = new sonicBoom.SonicBoom({
+    fd: process.stdout.fd,
+    sync: false,
+    maxLength: MAX_PENDING_BYTES,
+    retryEAGAIN: () => Date.now() < exitBy,
+  });
+  // Nowhere is left to say it.
+  output.on('error', () => undefined);
+  process.once('exit', () => {
+    exitBy = Date.now() + EXIT_FLUSH_MS;
+    try {
+      output.flushSync();
+    } catch {
+      // The reader is gone, or stuck.
+    }
+  });
+  return output;
+}
+
 /** JSON lines on stdout; on a terminal in development, lines for people. */
 export function createLogger(options: { name: string; level: string; production: boolean }): Logger {
   const settings = {
@@ -17,5 +49,5 @@ export function createLogger(options: { name: string; level: string; production:
     redact: { paths: REDACTED_PATHS, censor: '[redacted]' },
   };
   const forPeople = !options.production && process.stdout.isTTY;
-  return forPeople ? pino(settings, pretty({ sync: true, ignore: 'pid,hostname' })) : pino(settings);
+  return pino(settings, forPeople ? pretty({ sync: true, ignore: 'pid,hostname' }) : createOutput());
 }

@@ -1,8 +1,10 @@
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { startNode } from '@groupcast/testing';
-import { describe, expect, test } from 'vitest';
+import { type ManagedProcess, startNode } from '@groupcast/testing';
+import { afterEach, describe, expect, test } from 'vitest';
 
 const SCRIPT = fileURLToPath(new URL('./write-log.ts', import.meta.url));
+const MUCH = fileURLToPath(new URL('./write-much.ts', import.meta.url));
 const TSX = import.meta.resolve('tsx');
 
 /** The lines a process writes that logs `fields`, an error that has `ofError`, and a child bound to `fields`. */
@@ -54,5 +56,68 @@ describe('the log', () => {
     expect(await linesOf({}, {}, 'debug')).toHaveLength(4);
     expect(await linesOf({}, {}, 'warn')).toHaveLength(2);
     expect((await linesOf({}, {}, 'silent')).join('')).toBe('');
+  });
+});
+
+describe('a process whose log nobody reads', () => {
+  let child: ManagedProcess;
+  afterEach(async () => {
+    child.child.stdout?.destroy();
+    await child.stop();
+  });
+
+  /** It has logged `lines` of them, more than a pipe holds, and the reader has not taken any. */
+  async function withAStuckReader(lines: number): Promise<void> {
+    child = startNode(['--import', TSX, MUCH, String(lines)], {});
+    child.child.stdout?.pause();
+    await child.wrote('logged');
+  }
+  /** The code it ends with when it is told to. Its output may still be unread then. */
+  async function codeOfExit(): Promise<unknown> {
+    const exit = once(child.child, 'exit');
+    child.signal('SIGTERM');
+    return (await exit)[0];
+  }
+  const linesRead = (): { msg: string; line?: number }[] =>
+    child
+      .output()
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as { msg: string; line?: number });
+
+  test('goes on, and ends with its own code, when the reader died with output pending', async () => {
+    await withAStuckReader(1_000);
+    child.child.stdout?.destroy();
+    child.signal('SIGUSR2');
+    await child.wrote('alive');
+    expect(await codeOfExit()).toBe(3);
+  });
+
+  test('goes on, and ends with its own code, when the reader is stuck', async () => {
+    await withAStuckReader(1_000);
+    child.signal('SIGUSR2');
+    await child.wrote('alive');
+    expect(await codeOfExit()).toBe(3);
+  });
+
+  test('keeps it for a reader that comes back', async () => {
+    await withAStuckReader(1_000);
+    child.child.stdout?.resume();
+    await child.wrote('"line":999');
+    child.signal('SIGTERM');
+    expect(await child.exited()).toBe(3);
+    expect(linesRead().map(({ line, msg }) => line ?? msg)).toEqual([...Array(1_000).keys(), 'told', 'last']);
+  });
+
+  test('keeps 4 MiB of it, the oldest, and no half lines', async () => {
+    await withAStuckReader(8_000);
+    child.child.stdout?.resume();
+    await child.wrote('"line":3000');
+    child.signal('SIGTERM');
+    expect(await child.exited()).toBe(3);
+    const kept = linesRead().flatMap(({ line }) => line ?? []);
+    expect(kept).toEqual([...kept.keys()]);
+    expect(kept.length).toBeGreaterThan(3_000);
+    expect(kept.length).toBeLessThan(4_500);
   });
 });

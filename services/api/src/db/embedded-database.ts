@@ -3,17 +3,16 @@ import { PGlite } from '@electric-sql/pglite';
 import type { Database, Queryable, Row } from './database.ts';
 import { fromDatabaseError } from './database-errors.ts';
 import { lockFolder } from './folder-lock.ts';
+import { prepareStatements } from './prepared-statements.ts';
 
-interface Driver {
-  query(text: string, params?: unknown[]): Promise<{ rows: unknown[]; affectedRows?: number }>;
-}
+type Driver = (text: string, params: unknown[]) => Promise<{ rows: unknown[]; affectedRows?: number }>;
 
 function wrap(driver: Driver, onQuery: () => void): Queryable {
   return {
     async query<R extends Row>(text: string, params: readonly unknown[] = []) {
       onQuery();
       try {
-        const { rows, affectedRows } = await driver.query(text, [...params]);
+        const { rows, affectedRows } = await driver(text, [...params]);
         return { rows: rows as R[], count: rows.length || (affectedRows ?? 0) };
       } catch (error) {
         throw fromDatabaseError(error);
@@ -33,19 +32,20 @@ export async function openEmbeddedDatabase(dataDir: string): Promise<Database> {
     unlock();
     throw error;
   });
+  const statements = prepareStatements(db);
   let queries = 0;
   const count = (): void => {
     queries += 1;
   };
   return {
     kind: 'embedded',
-    ...wrap(db, count),
+    ...wrap(statements, count),
     queryCount: () => queries,
     async script(sql) {
       await db.exec(sql);
     },
     async transaction(work) {
-      return db.transaction((tx) => work(wrap(tx, count)));
+      return db.transaction((tx) => work(wrap(statements.within(tx), count)));
     },
     listen: async () => async () => undefined,
     notify: async () => undefined,
