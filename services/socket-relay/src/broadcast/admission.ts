@@ -35,8 +35,8 @@ export interface Admission {
   arrive: () => Arrival;
   /**
    * `undefined`, and no promise, where a broadcast may go on at once: the fan-out keeps up, and nothing waits. Otherwise resolves
-   * when it is its turn, in the order of the arrivals, or rejects with `RATE_LIMITED`, and then nothing has happened: the same again
-   * is welcome.
+   * when it is its turn, in the order of the arrivals. Throws or rejects with `RATE_LIMITED`, and then nothing has happened: the same
+   * again is welcome.
    */
   admit(arrival: Arrival, bytes: number): Promise<void> | undefined;
   /** Refuses whatever still waits with `SERVER_DRAINING`. */
