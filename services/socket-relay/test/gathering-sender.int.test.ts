@@ -7,12 +7,15 @@ import { Server, type ServerOptions } from 'socket.io';
 import { io as connect, type Socket } from 'socket.io-client';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createSlowConsumers } from '../src/connections/slow-consumers.ts';
+import { RoomAdapter } from '../src/engine/room-adapter.ts';
+import { useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
 import { createGatheringSender } from '../src/fan-out/gathering-sender.ts';
 import { createStockSender, type Sender } from '../src/fan-out/sender.ts';
 import { createRelayMetrics, type RelayMetrics } from '../src/metrics.ts';
 import type { MonitorFeed } from '../src/monitor/monitor-feed.ts';
 import type { RelayServer, RelaySocket, Session } from '../src/relay-server.ts';
 
+useWebSocketTransport();
 const ROOMS = ['a', 'b', 'c'] as const;
 const TRANSPORTS = [['websocket'], ['polling'], ['polling', 'websocket'], ['websocket']];
 
@@ -106,8 +109,8 @@ function wireOf({ here }: Client): NetSocket | undefined {
 }
 
 /** Direct ones, and those of its stream. */
-function beforeWrites(client: Client, listen: () => void): void {
-  const wire = wireOf(client);
+function beforeWrites(one: Client, listen: () => void): void {
+  const wire = wireOf(one);
   const write = wire?._write.bind(wire);
   if (!wire || !write) return;
   wire._write = (...args) => {
