@@ -57,7 +57,7 @@ async function startBench(
   options: Partial<ServerOptions> = {},
 ): Promise<Bench> {
   const http = createServer();
-  const io: RelayServer = new Server(http, options);
+  const io: RelayServer = new Server(http, { adapter: RoomAdapter, ...options });
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
   const theirs: Socket[] = [];
