@@ -70,7 +70,8 @@ export class Outlet {
 
   /** What of the last direct payment the operating system has not taken. */
   get waitingBytes(): number {
-    return this.clearWire ? unsentOn(this.clearWire) : 0;
+    const wire = this.clearWire;
+    return wire && (this.underWay ?? wire.writableLength > 0) ? unsentOn(wire) : 0;
   }
 
   /** Writes what is owed, in one piece where nothing can be in its way, and as Socket.IO itself would otherwise. */
