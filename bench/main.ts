@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { interest } from './interest.ts';
+import { profile } from './profile.ts';
 import { report } from './report.ts';
 import { rollingRestart } from './rolling-restart.ts';
 import { FULL, narrow, QUICK } from './settings.ts';
@@ -10,6 +11,7 @@ import { comparisons } from './targets.ts';
 /** Measurements that print their own tables, and run only when they are named. */
 const STANDALONE: Readonly<Record<string, () => Promise<void>>> = {
   interest,
+  profile,
   'rolling-restart': rollingRestart,
   stalled,
 };

@@ -34,13 +34,13 @@ export interface RouteOptions {
 }
 
 export const ROUTE_MEMBERS = 100;
-const CONTENT = 'x'.repeat(100);
+export const CONTENT = 'x'.repeat(100);
 const SETTLE_MS = 2_000;
 const TOKENS_ARE_NEWER_MS = (MAX_FUTURE_IAT_SECONDS + 1) * 1_000;
 const WARM_UP_MS = 1_000;
 const USERS = Array.from({ length: ROUTE_MEMBERS }, (_, n) => `user-${n}`);
 
-interface RouteSystem {
+export interface RouteSystem {
   database: string;
   apiPid: number;
   relayPid: number;
@@ -64,14 +64,19 @@ async function createGroups(apiUrl: string, count: number): Promise<string[]> {
   return groupIds;
 }
 
-async function startSystem(databaseUrl: string | undefined, groups: number): Promise<RouteSystem> {
+export async function startSystem(
+  databaseUrl: string | undefined,
+  groups: number,
+  extra: { api: Record<string, string>; relay: Record<string, string> } = { api: {}, relay: {} },
+): Promise<RouteSystem> {
   const dataDir = mkdtempSync(join(tmpdir(), 'groupcast-bench-'));
   const apiPort = await freePort();
   const apiUrl = `http://127.0.0.1:${apiPort}`;
   const shared = { NODE_ENV: 'production', SOCKET_CORS_ORIGIN: '*', ...TEST_SECRETS };
-  const relay = await startRelayProcess({ ...shared, API_URL: apiUrl });
+  const relay = await startRelayProcess({ ...shared, API_URL: apiUrl, ...extra.relay });
   const api = await startApiProcess({
     ...shared,
+    ...extra.api,
     API_PORT: String(apiPort),
     RELAY_URL: relay.url,
     RELAY_INTERNAL_URL: relay.internalUrl,

@@ -11,6 +11,8 @@ export interface PostgresServer {
   /** Of the database `postgres`. */
   url: string;
   version: string;
+  /** Of the process that starts the others. */
+  pid: number;
   /** A new empty database of this server. */
   createDatabase(): Promise<string>;
   stop(): Promise<void>;
@@ -80,6 +82,7 @@ export async function startPostgres(): Promise<PostgresServer> {
   return {
     url: urlOf('postgres'),
     version: (answer.rows[0] as { server_version: string }).server_version,
+    pid: server.child.pid ?? 0,
     async createDatabase() {
       databases += 1;
       const name = `test_${databases}`;
