@@ -1,7 +1,6 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { startPostgres, until } from '@groupcast/testing';
 import { cpuNs } from './processes.ts';
 import { CONTENT, type RouteSystem, startSystem } from './route.ts';
@@ -89,7 +88,6 @@ async function measure(
   toggle();
   const read = async (file: string): Promise<Profile> => {
     await until('the profile', () => existsSync(file));
-    await pause(500);
     const taken = JSON.parse(readFileSync(file, 'utf8')) as Profile;
     rmSync(file);
     return taken;

@@ -1,5 +1,5 @@
 // Preloaded into a process that is to be profiled: a SIGWINCH starts the profiler, the next one writes to PROFILE_FILE what it has seen.
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 
 const INTERVAL_US = 250;
@@ -16,7 +16,10 @@ async function toggle() {
     return;
   }
   const { profile } = await session.post('Profiler.stop');
-  writeFileSync(process.env.PROFILE_FILE, JSON.stringify(profile));
+  const file = process.env.PROFILE_FILE;
+  writeFileSync(`${file}.part`, JSON.stringify(profile));
+  // Who waits for it finds it whole.
+  renameSync(`${file}.part`, file);
 }
 
 process.on('SIGWINCH', () => void toggle());
