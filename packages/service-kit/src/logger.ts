@@ -12,8 +12,8 @@ export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', '
 
 /** What waits for a reader that does not take it; later lines are dropped. */
 const MAX_PENDING_BYTES = 4 * 1024 * 1024;
-/** How long an exit waits for a reader that takes nothing. */
-const EXIT_FLUSH_MS = 1_000;
+/** How long an exit, and a line of the level `fatal`, wait for a reader that takes nothing. */
+const FLUSH_MS = 1_000;
 
 /**
  * Stdout, written without waiting for whoever reads it: a service goes on when its log reader is stuck or gone. What is not taken is kept
@@ -21,17 +21,26 @@ const EXIT_FLUSH_MS = 1_000;
  * of what it can at once, and is never held up nor given another code by it.
  */
 function createOutput(): SonicBoom {
-  let exitBy = Number.POSITIVE_INFINITY;
+  let flushBy = Number.POSITIVE_INFINITY;
   const output = new sonicBoom.SonicBoom({
     fd: process.stdout.fd,
     sync: false,
     maxLength: MAX_PENDING_BYTES,
-    retryEAGAIN: () => Date.now() < exitBy,
+    retryEAGAIN: () => Date.now() < flushBy,
   });
   // Nowhere is left to say it.
   output.on('error', () => undefined);
+  const flushSync = output.flushSync.bind(output);
+  // pino calls it as well, after each fatal line.
+  output.flushSync = () => {
+    flushBy = Date.now() + FLUSH_MS;
+    try {
+      flushSync();
+    } finally {
+      flushBy = Number.POSITIVE_INFINITY;
+    }
+  };
   process.once('exit', () => {
-    exitBy = Date.now() + EXIT_FLUSH_MS;
     try {
       output.flushSync();
     } catch {

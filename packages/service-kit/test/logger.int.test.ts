@@ -100,6 +100,13 @@ describe('a process whose log nobody reads', () => {
     expect(await codeOfExit()).toBe(3);
   });
 
+  test('is not held up by a fatal line when the reader is stuck', async () => {
+    await withAStuckReader(1_000);
+    child.signal('SIGHUP');
+    await child.wrote('survived');
+    expect(await codeOfExit()).toBe(3);
+  });
+
   test('keeps it for a reader that comes back', async () => {
     await withAStuckReader(1_000);
     child.child.stdout?.resume();

@@ -1,5 +1,6 @@
 // A process that logs as many lines of 1 kB as its argument says, and `logged` on stderr: for `logger.int.test.ts`. SIGUSR2 makes it
-// log once more, and write `alive`; SIGTERM makes it log `told` and `last`, and end with code 3.
+// log once more, and write `alive`; SIGHUP makes it log a fatal line, and write `survived`; SIGTERM makes it log `told` and `last`, and end with
+// code 3.
 import { createLogger } from '../src/logger.ts';
 
 const log = createLogger({ name: 'test', level: 'info', production: true });
@@ -8,6 +9,10 @@ process.on('SIGUSR2', () => {
   log.info('more');
   // A turn later, when the write has failed or waits.
   setImmediate(() => process.stderr.write('alive\n'));
+});
+process.on('SIGHUP', () => {
+  log.fatal('fatal');
+  process.stderr.write('survived\n');
 });
 process.on('SIGTERM', () => {
   // Two: the first is on its way when the process ends, the second is not.

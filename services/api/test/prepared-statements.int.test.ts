@@ -86,4 +86,13 @@ describe('a statement of the embedded database', () => {
     expect(order).toEqual(['inside', 'outside']);
     expect(await codeOf(ended?.query(INSERT, ['after', 1]) ?? Promise.resolve())).toContain('closed');
   });
+
+  test('is refused, and told why, where the database is closed', async () => {
+    const other = mkdtempSync(join(tmpdir(), 'groupcast-closed-'));
+    const closed = await openEmbeddedDatabase(other);
+    await closed.query('select 1');
+    await closed.close();
+    expect(await codeOf(closed.query('select 1'))).toContain('closed');
+    rmSync(other, { recursive: true, force: true });
+  });
 });

@@ -51,7 +51,9 @@ export function prepareStatements(db: PGlite): Query & { within: (tx: Transactio
     });
   }
 
-  const query: Query = async (text, params) => db._runExclusiveTransaction(async () => run(text, params, true));
+  // PGlite's own says why it does not answer any more.
+  const query: Query = async (text, params) =>
+    db.closed ? db.query(text, params) : db._runExclusiveTransaction(async () => run(text, params, true));
   const within =
     (tx: Transaction): Query =>
     async (text, params) =>
