@@ -95,4 +95,13 @@ describe('a statement of the embedded database', () => {
     expect(await codeOf(closed.query('select 1'))).toContain('closed');
     rmSync(other, { recursive: true, force: true });
   });
+
+  test('is planned anew when its tables are others, after it was refused once', async () => {
+    const text = 'select * from changing';
+    await db.script('create table changing (a int)');
+    await db.query(text, []);
+    await db.script('alter table changing add column b int default 2; insert into changing values (1)');
+    expect(await codeOf(db.query(text, []))).toBe('0A000');
+    expect((await db.query(text, [])).rows).toEqual([{ a: 1, b: 2 }]);
+  });
 });

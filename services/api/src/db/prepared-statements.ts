@@ -7,6 +7,8 @@ interface Result {
 type Query = (text: string, params: unknown[]) => Promise<Result>;
 
 const { serialize } = protocol;
+/** SQLSTATE `feature_not_supported`: "cached plan must not change result type". */
+const PLAN_IS_OLD = '0A000';
 
 /**
  * Runs statements as PGlite's own `query` does, but plans each text once and sends it in one message instead of five: a third of the
@@ -46,7 +48,11 @@ export function prepareStatements(db: PGlite): Query & { within: (tx: Transactio
         serialize.execute({}),
         serialize.sync(),
       ]);
-      const { messages } = await db.execProtocol(message, { syncToFs });
+      const { messages } = await db.execProtocol(message, { syncToFs }).catch((error: unknown) => {
+        // Made for tables as they were before a change of the schema.
+        if (error instanceof Error && 'code' in error && error.code === PLAN_IS_OLD) prepared.delete(text);
+        throw error;
+      });
       return parse.parseResults(messages, db.parsers)[0] ?? { rows: [] };
     });
   }

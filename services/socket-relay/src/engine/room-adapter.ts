@@ -20,7 +20,7 @@ class Rooms extends Map<string, Set<string>> {
 
 /**
  * Socket.IO's adapter in memory for many connections that are in a few rooms each: their own room takes no memory, and the names
- * of the others are an array. The events are Socket.IO's own.
+ * of the others are an array. The events are Socket.IO's own. No room may have the name of somebody's own, and nobody leaves theirs.
  */
 export class RoomAdapter extends Adapter {
   private readonly joined = new Map<string, string[]>();
