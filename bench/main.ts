@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { calls } from './calls.ts';
 import { interest } from './interest.ts';
 import { profile } from './profile.ts';
 import { report } from './report.ts';
@@ -10,6 +11,7 @@ import { comparisons } from './targets.ts';
 
 /** Measurements that print their own tables, and run only when they are named. */
 const STANDALONE: Readonly<Record<string, () => Promise<void>>> = {
+  calls,
   interest,
   profile,
   'rolling-restart': rollingRestart,
