@@ -77,8 +77,8 @@ function createRelayStub() {
     async broadcastMessage(input) {
       const [result] = await broadcaster.broadcastBatch([input]);
       if (result?.ok) return result;
-      const { code, message, details } = result?.error ?? { code: 'INTERNAL', message: '' };
-      throw new GroupcastError(code, message, details ? { details } : {});
+      const { code, message, ...options } = result?.error ?? { code: 'INTERNAL', message: '' };
+      throw new GroupcastError(code, message, options);
     },
     async broadcastBatch(items) {
       await hold;
@@ -231,6 +231,20 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       away = false;
       await idle();
       expect(relay.calls.slice(2)).toEqual(['new-message 2', 'new-message 3', 'new-message 4']);
+    });
+
+    test.each([1, 2])('a relay that says when it will take %i events is asked again then', async (count) => {
+      // Doubled from one to the next, the pauses between ten refusals would last half a minute.
+      let refusals = 10 * count;
+      relay.failWhen(() => {
+        refusals -= 1;
+        return refusals >= 0 ? new GroupcastError('RATE_LIMITED', 'behind', { retryAfterMs: 20 }) : undefined;
+      });
+      const release = relay.holdAnswers();
+      for (let n = 0; n < count; n += 1) await say('hello');
+      release();
+      await idle();
+      expect(refusals).toBeLessThan(0);
     });
 
     test('a restored database, whose relay knows later events, opens a higher generation and goes on', async () => {

@@ -123,7 +123,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   async function postpone(lease: Lease, error: GroupcastError): Promise<void> {
     const { groupId } = lease;
-    const delay = backoff(await store.attempts(groupId));
+    const { retryAfterMs } = error;
+    // A relay whose members are behind knows better than a guess that doubles.
+    const delay =
+      retryAfterMs === undefined ? backoff(await store.attempts(groupId)) : Math.min(retryAfterMs, RETRY_MAX_MS);
     metrics.dispatchFailures.inc({ code: error.code });
     // What cannot succeed by waiting needs a person.
     warn(error.code, (suppressed) => {

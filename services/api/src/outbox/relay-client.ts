@@ -53,8 +53,11 @@ function* segments(events: readonly OutboxEvent[]): Generator<OutboxEvent[]> {
 
 function toError(result: BatchItemResult | undefined): GroupcastError {
   if (result && !result.ok) {
-    const { code, message, details } = result.error;
-    return new GroupcastError(code, message, details === undefined ? {} : { details });
+    const { code, message, details, retryAfterMs } = result.error;
+    return new GroupcastError(code, message, {
+      ...(details === undefined ? {} : { details }),
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    });
   }
   return new GroupcastError('INTERNAL', 'unable to read the answer of the relay; a result is missing');
 }
