@@ -109,11 +109,14 @@ export async function profile(): Promise<void> {
     for (const url of [undefined, await postgres.createDatabase()]) {
       const node = (file: string) => ({ NODE_OPTIONS: `--import=${PROFILER}`, PROFILE_FILE: file });
       const system = await startSystem(url, 1, { api: node(files.api), relay: node(files.relay) });
-      for (const writers of WRITERS) {
-        const title = `${writers === 1 ? '1 writer' : `${writers} writers`}, ${system.database}`;
-        columns.push({ title, rows: await measure(system, files, writers, postgres.pid) });
+      try {
+        for (const writers of WRITERS) {
+          const title = `${writers === 1 ? '1 writer' : `${writers} writers`}, ${system.database}`;
+          columns.push({ title, rows: await measure(system, files, writers, postgres.pid) });
+        }
+      } finally {
+        await system.stop();
       }
-      await system.stop();
     }
   } finally {
     await postgres.stop();

@@ -124,9 +124,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   async function postpone(lease: Lease, error: GroupcastError): Promise<void> {
     const { groupId } = lease;
     const { retryAfterMs } = error;
-    // A relay whose members are behind knows better than a guess that doubles.
+    // A relay whose members are behind knows better than a guess that doubles; whatever it says, nothing spins or stalls.
     const delay =
-      retryAfterMs === undefined ? backoff(await store.attempts(groupId)) : Math.min(retryAfterMs, RETRY_MAX_MS);
+      retryAfterMs === undefined
+        ? backoff(await store.attempts(groupId))
+        : Math.min(Math.max(retryAfterMs, RETRY_MIN_MS), RETRY_MAX_MS);
     metrics.dispatchFailures.inc({ code: error.code });
     // What cannot succeed by waiting needs a person.
     warn(error.code, (suppressed) => {

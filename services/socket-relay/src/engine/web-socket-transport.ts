@@ -36,7 +36,7 @@ function onClose(this: WebSocket): void {
  * time, is shared by all of them here. It does the same in the same order.
  */
 export class WebSocketTransport extends Transport {
-  /** Named as Engine.IO names it: `undefined` where messages are not compressed. */
+  /** Set by Engine.IO's server: what messages are compressed with, or something false. */
   perMessageDeflate: unknown = null;
   readonly socket: WebSocket;
 
