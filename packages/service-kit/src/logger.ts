@@ -12,40 +12,37 @@ export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', '
 
 /** What waits for a reader that does not take it; later lines are dropped. */
 const MAX_PENDING_BYTES = 4 * 1024 * 1024;
-/** How long an exit, and a line of the level `fatal`, wait for a reader that takes nothing. */
-const FLUSH_MS = 1_000;
+/** How often it is offered again when nothing else is logged. */
+const RETRY_MS = 100;
+/** How long an exit waits for a reader that takes nothing. */
+const EXIT_FLUSH_MS = 1_000;
 
 /**
- * Stdout, written without waiting for whoever reads it: a service goes on when its log reader is stuck or gone. What is not taken is kept
- * within bounds and tried again with the next line, so that a new reader (of a FIFO), or a disk with room again, gets it. An exit gets rid
- * of what it can at once, and is never held up nor given another code by it.
+ * Stdout, written line by line without waiting for whoever reads it: Node makes a pipe non-blocking, so a service goes on when its log
+ * reader is stuck or gone. What is not taken is kept within bounds and offered again, so that a new reader (of a FIFO), or a disk with
+ * room again, gets it. Nothing is in flight between two lines, and so an exit writes what is left in its order; it waits for a slow
+ * reader a moment, and is never held up nor given another code by it.
  */
 function createOutput(): SonicBoom {
-  let flushBy = Number.POSITIVE_INFINITY;
+  let waitUntil = 0;
   const output = new sonicBoom.SonicBoom({
     fd: process.stdout.fd,
-    sync: false,
+    sync: true,
     maxLength: MAX_PENDING_BYTES,
-    retryEAGAIN: () => Date.now() < flushBy,
+    retryEAGAIN: () => Date.now() < waitUntil,
   });
+  const offerAgain = () => output.write('');
+  let retry: NodeJS.Timeout | undefined;
   // Nowhere is left to say it.
-  output.on('error', () => undefined);
-  const flushSync = output.flushSync.bind(output);
-  // pino calls it as well, after each fatal line.
-  output.flushSync = () => {
-    flushBy = Date.now() + FLUSH_MS;
-    try {
-      flushSync();
-    } finally {
-      flushBy = Number.POSITIVE_INFINITY;
-    }
-  };
+  output.on('error', () => {
+    clearTimeout(retry);
+    retry = setTimeout(offerAgain, RETRY_MS).unref();
+  });
+  // pino calls it after each fatal line, which is written by then or waits.
+  output.flushSync = () => undefined;
   process.once('exit', () => {
-    try {
-      output.flushSync();
-    } catch {
-      // The reader is gone, or stuck.
-    }
+    waitUntil = Date.now() + EXIT_FLUSH_MS;
+    offerAgain();
   });
   return output;
 }

@@ -110,6 +110,7 @@ describe('a process whose log nobody reads', () => {
   test('keeps it for a reader that comes back', async () => {
     await withAStuckReader(1_000);
     child.child.stdout?.resume();
+    // Nothing more is logged: it is offered again by itself.
     await child.wrote('"line":999');
     child.signal('SIGTERM');
     expect(await child.exited()).toBe(3);

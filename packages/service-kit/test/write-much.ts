@@ -15,7 +15,7 @@ process.on('SIGHUP', () => {
   process.stderr.write('survived\n');
 });
 process.on('SIGTERM', () => {
-  // Two: the first is on its way when the process ends, the second is not.
+  // Two, and nothing between them and the end: they keep their order.
   log.info('told');
   log.info('last');
   process.exit(3);
