@@ -36,7 +36,7 @@ import { createUserHandlers } from './connections/user-events.ts';
 import { welcomeConnections } from './connections/welcome.ts';
 import { createHeartbeat } from './engine/heartbeat.ts';
 import { RoomAdapter } from './engine/room-adapter.ts';
-import { useWebSocketTransport } from './engine/web-socket-transport.ts';
+import { answerUpgradesInOneWrite, useWebSocketTransport } from './engine/web-socket-transport.ts';
 import { createGatheringSender } from './fan-out/gathering-sender.ts';
 import { createLocalFeed } from './fan-out/group-feed.ts';
 import { startGroupHeads } from './fan-out/group-heads.ts';
@@ -158,6 +158,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     },
     allowRequest: createOriginGate({ origins: config.origins, metrics, log }),
   });
+
+  answerUpgradesInOneWrite(io.engine);
 
   const drain = createDrain({ io, drainMs: config.drainMs, log });
   refuseWhileDraining(io, { drain, metrics });

@@ -1,10 +1,15 @@
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket as NetSocket } from 'node:net';
 import { until } from '@groupcast/testing';
 import { type Socket as EngineSocket, Server, transports } from 'engine.io';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { useWebSocketTransport, WebSocketTransport } from '../src/engine/web-socket-transport.ts';
+import {
+  answerUpgradesInOneWrite,
+  holdTurn,
+  useWebSocketTransport,
+  WebSocketTransport,
+} from '../src/engine/web-socket-transport.ts';
 
 const stock = transports.websocket;
 const closing: (() => Promise<unknown> | void)[] = [];
@@ -13,11 +18,30 @@ afterEach(async () => {
   Object.assign(transports, { websocket: stock });
 });
 
+/** How many writes a TCP socket is given: Node's streams call one of the two for each. */
+function countWrites(wire: NetSocket): () => number {
+  let count = 0;
+  const { _write: write, _writev: writev } = wire;
+  wire._write = (...args) => {
+    count += 1;
+    write.apply(wire, args);
+  };
+  wire._writev = (...args) => {
+    count += 1;
+    writev?.apply(wire, args);
+  };
+  return () => count;
+}
+
 /** Both ends of an Engine.IO connection, and what happened at each, in order. */
 async function open(options: { perMessageDeflate?: { threshold: number } } = {}) {
   const http = createServer();
   const server = new Server({ maxHttpBufferSize: 1_000, ...options });
   server.attach(http);
+  answerUpgradesInOneWrite(server);
+  const accepted = new Promise<() => number>((resolve) =>
+    http.once('connection', (wire: NetSocket) => resolve(countWrites(wire))),
+  );
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   closing.push(async () => {
     server.close();
@@ -37,7 +61,7 @@ async function open(options: { perMessageDeflate?: { threshold: number } } = {})
   here.on('close', (reason: string) => events.push(`closed: ${reason}`));
   await until('the greeting', () => got.length === 1);
   got.length = 0;
-  return { here, there, got, events };
+  return { here, there, got, events, writes: await accepted };
 }
 
 describe.each([['Engine.IO’s own transport'], ['the transport of the relay']])('%s', (which) => {
@@ -100,5 +124,65 @@ describe.each([['Engine.IO’s own transport'], ['the transport of the relay']])
     here.send('too late');
     await until('the end', () => events.length > 0);
     expect(events).toEqual(['closed: transport error']);
+  });
+});
+
+describe('writes of the relay’s transport', () => {
+  async function pair(options?: Parameters<typeof open>[0]): ReturnType<typeof open> {
+    useWebSocketTransport();
+    return open(options);
+  }
+
+  test('the answer to an upgrade and the first packet are one', async () => {
+    const { writes } = await pair();
+    expect(writes()).toBe(1);
+  });
+
+  test('what was sent while it was busy is one', async () => {
+    const { here, got, writes } = await pair();
+    const before = writes();
+    for (const text of ['one', 'two', 'three', 'four']) here.send(text);
+    await until('all', () => got.length === 4);
+    expect(got).toEqual(['4one', '4two', '4three', '4four']);
+    expect(writes() - before).toBe(2);
+  });
+
+  test.each([[undefined], [{ perMessageDeflate: { threshold: 1 } }]])(
+    'a turn that is held is one, in its order (%j)',
+    async (options) => {
+      const { here, got, writes } = await pair(options);
+      const before = writes();
+      holdTurn(here);
+      here.send('one');
+      await Promise.resolve();
+      here.send('two');
+      expect(writes()).toBe(before);
+      await until('all', () => got.length === 2);
+      expect(got).toEqual(['4one', '4two']);
+      // What is compressed is written when it is compressed.
+      if (!options) expect(writes() - before).toBe(1);
+      here.send('three');
+      await until('the next', () => got.length === 3);
+    },
+  );
+
+  test('a turn that is held ends with what was sent before a close', async () => {
+    const { here, there, got } = await pair();
+    const closed = new Promise((resolve) => there.once('close', resolve));
+    holdTurn(here);
+    here.send('last');
+    here.close();
+    await closed;
+    expect(got).toEqual(['4last']);
+  });
+
+  test('a turn that is held survives a peer that goes meanwhile', async () => {
+    const { here, events } = await pair();
+    const { socket } = (here as unknown as { transport: { socket: { _socket: NetSocket } } }).transport;
+    holdTurn(here);
+    here.send('too late');
+    socket._socket.destroy();
+    await until('the end', () => events.length > 0);
+    expect(events).toHaveLength(1);
   });
 });

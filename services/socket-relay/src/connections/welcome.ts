@@ -4,6 +4,7 @@ import type { DisconnectReason } from 'socket.io';
 import type { ServiceDoor } from '../broadcast/service-door.ts';
 import type { Heartbeat } from '../engine/heartbeat.ts';
 import { letGoOfHandshake } from '../engine/idle-cost.ts';
+import { holdTurn } from '../engine/web-socket-transport.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../relay-server.ts';
@@ -82,7 +83,11 @@ export function welcomeConnections(deps: WelcomeDeps): void {
   io.use((socket, next) => {
     if (!oneConnect.enter(socket)) return;
     checkIn(socket).then(
-      () => next(),
+      () => {
+        // The answer and the groups, which follow mostly in the same turn, are one write.
+        holdTurn(socket.conn);
+        next();
+      },
       (error: unknown) => {
         oneConnect.refused(socket);
         if (!(error instanceof GroupcastError)) log.error({ err: error }, 'handshake failed');

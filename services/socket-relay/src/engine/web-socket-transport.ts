@@ -1,3 +1,6 @@
+import type { EventEmitter } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import type { Socket as NetSocket } from 'node:net';
 import { Transport, transports } from 'engine.io';
 
 type Request = ConstructorParameters<typeof transports.websocket>[0];
@@ -8,8 +11,9 @@ type SendDone = (error?: Error | null) => void;
 interface FramedPacket {
   options?: { wsPreEncodedFrame?: readonly Buffer[] };
 }
-/** The sender has no public name; without one that takes frames, packets go the ordinary way. */
+/** What has no public name: without a TCP socket each packet is a write, without a sender that takes frames they go the ordinary way. */
 interface WebSocketInternals {
+  _socket?: NetSocket | null;
   _sender?: { sendFrame?(frame: readonly Buffer[], done: SendDone): void } | null;
 }
 
@@ -33,7 +37,7 @@ function onClose(this: WebSocket): void {
 
 /**
  * Engine.IO's WebSocket transport for many connections that are idle: what Engine.IO's own makes eight functions for, each
- * time, is shared by all of them here. It does the same in the same order.
+ * time, is shared by all of them here. It does the same in the same order, and with fewer writes: several packets are one.
  */
 export class WebSocketTransport extends Transport {
   /** Set by Engine.IO's server: what messages are compressed with, or something false. */
@@ -63,7 +67,20 @@ export class WebSocketTransport extends Transport {
   send(packets: Packets): void {
     this.writable = false;
     const last = packets.length - 1;
-    packets.forEach((packet, index) => this.sendOne(packet, index === last));
+    const wire = last > 0 ? (this.socket as unknown as WebSocketInternals)._socket : undefined;
+    wire?.cork();
+    try {
+      packets.forEach((packet, index) => this.sendOne(packet, index === last));
+    } finally {
+      wire?.uncork();
+    }
+  }
+
+  /** What is sent until this turn of the event loop has ended goes out in one write. */
+  holdTurn(): void {
+    if (!this.writable) return;
+    this.writable = false;
+    setImmediate(() => this.ready());
   }
 
   doClose(done?: () => void): void {
@@ -90,7 +107,7 @@ export class WebSocketTransport extends Transport {
       else if (isLast) this.drained();
     };
     const frame = this.perMessageDeflate ? undefined : (packet as FramedPacket).options?.wsPreEncodedFrame;
-    const sender = (this.socket as WebSocketInternals)._sender;
+    const sender = (this.socket as unknown as WebSocketInternals)._sender;
     if (frame && sender?.sendFrame) sender.sendFrame(frame, sent);
     else {
       this.parser.encodePacket(packet, this.supportsBinary, (data: string | Buffer) => this.socket.send(data, sent));
@@ -99,9 +116,27 @@ export class WebSocketTransport extends Transport {
 
   private drained(): void {
     this.emit('drain');
+    this.ready();
+  }
+
+  private ready(): void {
     this.writable = true;
     this.emit('ready');
   }
+}
+
+/** Holds what is sent to a connection until this turn of the event loop has ended. (Polling gathers by itself.) */
+export function holdTurn({ transport }: { transport: unknown }): void {
+  if (transport instanceof WebSocketTransport) transport.holdTurn();
+}
+
+/** The answer to an upgrade and Engine.IO's first packet, which follows in the same turn, go out in one write. */
+export function answerUpgradesInOneWrite(engine: EventEmitter): void {
+  engine.on('headers', (_answered: unknown, { headers, socket }: IncomingMessage) => {
+    if (headers.upgrade === undefined) return;
+    socket.cork();
+    setImmediate(() => socket.uncork());
+  });
 }
 
 /** For every Engine.IO server of this process. */
