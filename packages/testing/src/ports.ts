@@ -13,12 +13,17 @@ async function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** A port nobody listens on at this moment, and that this process has not been given before. */
-export async function freePort(): Promise<number> {
+/**
+ * A port nobody listens on at this moment, and that this process has not been given before. With a `distance`, the same holds for
+ * the port that far above it.
+ */
+export async function freePort(distance = 0): Promise<number> {
   for (;;) {
-    const port = FIRST + Math.floor(Math.random() * (LAST - FIRST));
-    if (given.has(port)) continue;
-    given.add(port);
-    if (await isFree(port)) return port;
+    const port = FIRST + Math.floor(Math.random() * (LAST - FIRST - distance));
+    const ports = [...new Set([port, port + distance])];
+    if (ports.some((each) => given.has(each))) continue;
+    for (const each of ports) given.add(each);
+    const free = await Promise.all(ports.map(isFree));
+    if (free.every(Boolean)) return port;
   }
 }

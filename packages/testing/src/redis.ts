@@ -27,15 +27,18 @@ function cli(port: number, ...words: string[]): string {
   return execFileSync('redis-cli', ['-p', String(port), ...words], options).trim();
 }
 
+/** The nodes of a cluster talk to each other on a port this far above their own. */
+const CLUSTER_BUS_DISTANCE = 10_000;
+
 /** A server of its own on a free port, in a temporary folder. `settings` are lines of redis.conf, as `--name value`. */
-export async function startRedis(settings: readonly string[] = [], program = 'redis-server'): Promise<RedisServer> {
+export async function startRedis(settings: readonly string[] = []): Promise<RedisServer> {
   const folder = mkdtempSync(join(tmpdir(), 'groupcast-redis-'));
-  const port = await freePort();
+  const port = await freePort(settings.includes('--cluster-enabled') ? CLUSTER_BUS_DISTANCE : 0);
   const fixed = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', folder];
   let server: ManagedProcess;
 
   async function start(): Promise<void> {
-    server = manage(program, [...fixed, ...settings], { cwd: folder });
+    server = manage('redis-server', [...fixed, ...settings], { cwd: folder });
     await server.wrote('Ready to accept connections');
   }
   await start();
