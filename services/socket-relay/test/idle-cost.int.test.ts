@@ -4,13 +4,16 @@ import type { AddressInfo } from 'node:net';
 import { received, until } from '@groupcast/testing';
 import { Server } from 'socket.io';
 import { io as connect, type Socket } from 'socket.io-client';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
+import { createSendBacklog } from '../src/connections/send-backlog.ts';
 import { createHeartbeat } from '../src/engine/heartbeat.ts';
 import { letGoOfHandshake } from '../src/engine/idle-cost.ts';
 import { useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
 import type { RelayServer, RelaySocket } from '../src/relay-server.ts';
+import { startRelayUnderTest } from './relay-harness.ts';
 
+vi.mock(import('../src/connections/send-backlog.ts'), { spy: true });
 useWebSocketTransport();
 const closing: (() => Promise<unknown> | void)[] = [];
 afterEach(async () => {
@@ -192,4 +195,13 @@ describe('the common heartbeat', () => {
     await until('the disconnect', () => reasons.length > 0);
     expect(reasons).toEqual(['ping timeout']);
   });
+});
+
+test('nobody counts the backlog of a connection that has only just come', async () => {
+  const relay = await startRelayUnderTest();
+  closing.push(async () => relay.close());
+  await relay.member('alice', ['g']);
+  expect(createSendBacklog).not.toHaveBeenCalled();
+  await relay.member('bob', ['g'], { transports: ['polling'] });
+  expect(createSendBacklog).toHaveBeenCalledTimes(1);
 });

@@ -1,5 +1,6 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { Gauge } from 'prom-client';
+import { isBusy } from '../engine/web-socket-transport.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { isUserSocket, type RelaySocket } from '../relay-server.ts';
@@ -211,7 +212,7 @@ export function createSlowConsumers(deps: {
     const known = watchedBy.get(socket);
     if (known?.noted || known?.ended) return;
     if (known) lookBefore(known);
-    if (!this.transport.writable) note(known ?? watchedOf(socket));
+    if (isBusy(this)) note(known ?? watchedOf(socket));
   }
 
   return {

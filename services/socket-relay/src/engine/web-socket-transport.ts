@@ -43,6 +43,8 @@ export class WebSocketTransport extends Transport {
   /** Set by Engine.IO's server: what messages are compressed with, or something false. */
   perMessageDeflate: unknown = null;
   readonly socket: WebSocket;
+  /** It takes nothing now, but only until this turn of the event loop has ended. */
+  isHeld = false;
 
   constructor(request: Request) {
     super(request);
@@ -80,7 +82,11 @@ export class WebSocketTransport extends Transport {
   holdTurn(): void {
     if (!this.writable) return;
     this.writable = false;
-    setImmediate(() => this.ready());
+    this.isHeld = true;
+    setImmediate(() => {
+      this.isHeld = false;
+      this.ready();
+    });
   }
 
   doClose(done?: () => void): void {
@@ -128,6 +134,11 @@ export class WebSocketTransport extends Transport {
 /** Holds what is sent to a connection until this turn of the event loop has ended. (Polling gathers by itself.) */
 export function holdTurn({ transport }: { transport: unknown }): void {
   if (transport instanceof WebSocketTransport) transport.holdTurn();
+}
+
+/** Whether a connection has been given something that it has not got rid of. */
+export function isBusy({ transport }: { transport: { writable: boolean } }): boolean {
+  return !transport.writable && !(transport instanceof WebSocketTransport && transport.isHeld);
 }
 
 /** The answer to an upgrade and Engine.IO's first packet, which follows in the same turn, go out in one write. */
