@@ -1,6 +1,6 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import { type ErrorBody, GroupcastError, toErrorBody } from '@groupcast/shared';
+import { boundIssues, type ErrorBody, GroupcastError, toErrorBody } from '@groupcast/shared';
 import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
@@ -57,13 +57,12 @@ function fromStatus(status: number, error: FastifyError): GroupcastError | undef
 function toGroupcastError(error: unknown): GroupcastError | undefined {
   if (error instanceof GroupcastError) return error;
   if (hasZodFastifySchemaValidationErrors(error)) {
-    const issues = error.validation.map((issue) => ({
-      path: issue.instancePath.replace(/^\//, '').replaceAll('/', '.'),
-      message: issue.message ?? 'is malformed',
-    }));
-    const first = issues[0];
+    const details = boundIssues(error.validation, ({ instancePath }) =>
+      instancePath.replace(/^\//, '').replaceAll('/', '.'),
+    );
+    const first = details.issues[0];
     const message = `unable to accept the request; ${first?.path ? `${first.path} ` : ''}${first?.message ?? 'it is malformed'}`;
-    return new GroupcastError('INVALID_PAYLOAD', message, { details: { issues } });
+    return new GroupcastError('INVALID_PAYLOAD', message, { details });
   }
   if (isResponseSerializationError(error)) return undefined;
   const { statusCode } = error as FastifyError;

@@ -16,6 +16,14 @@ export const seqSchema = z.int().min(1);
 /** A position somebody stands at: `seq` 0 is before the first event. */
 export const positionSchema = z.object({ epoch: epochSchema, seq: z.int().min(0) });
 
+/** Decides as `positionSchema` does, without the garbage that a schema makes. */
+export function parsePosition(value: unknown): Position | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { epoch, seq } = value as { epoch?: unknown; seq?: unknown };
+  if (typeof epoch !== 'string' || !EPOCH_PATTERN.test(epoch)) return undefined;
+  return typeof seq === 'number' && Number.isSafeInteger(seq) && seq >= 0 ? { epoch, seq } : undefined;
+}
+
 /** The generation of a well-formed epoch. */
 export function generationOf(epoch: string): number {
   return Number(epoch.slice(0, epoch.indexOf('-')));

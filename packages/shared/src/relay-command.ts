@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { boundIssues } from './bounds.ts';
 import { GroupcastError } from './errors.ts';
 import { batchSchema, broadcastSchema, disconnectSchema, membersSchema, notifySchema } from './payloads/broadcast.ts';
 import type { Position } from './positions.ts';
@@ -37,18 +38,15 @@ export const COMMAND_DOORS: Readonly<Record<RelayCommandKind, { event: string; p
   'disconnect-users': { event: 'api-disconnect-users', path: '/v1/disconnect' },
 };
 
-/** Parses `input`, or throws `INVALID_PAYLOAD` naming every wrong field. */
+/** Parses `input`, or throws `INVALID_PAYLOAD` naming the first wrong fields. */
 export function parsePayload<S extends z.ZodType>(schema: S, input: unknown, what: string): z.output<S> {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  const issues = result.error.issues.map((issue) => ({
-    path: issue.path.map(String).join('.'),
-    message: issue.message,
-  }));
-  const first = issues[0];
+  const details = boundIssues(result.error.issues, ({ path }) => path.map(String).join('.'));
+  const first = details.issues[0];
   const where = first?.path ? `${first.path} ` : '';
   throw new GroupcastError('INVALID_PAYLOAD', `unable to accept ${what}; ${where}${first?.message ?? 'is malformed'}`, {
-    details: { issues },
+    details: { ...details },
   });
 }
 

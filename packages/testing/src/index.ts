@@ -21,4 +21,5 @@ export {
 } from './system.ts';
 export { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 export { tokenFor, tokenWith } from './tokens.ts';
+export { schemasOf, unboundedParts } from './unbounded-parts.ts';
 export { received, until } from './until.ts';

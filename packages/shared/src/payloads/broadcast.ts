@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { boundedArray } from '../bounds.ts';
 import type { ErrorBody } from '../errors.ts';
 import { isPublishableEvent } from '../events.ts';
 import { idSchema, userIdSchema } from '../ids.ts';
@@ -9,11 +10,11 @@ import type { GroupEvent } from './messaging.ts';
 /** Bounds of the internal broadcast API. Sizes are bytes of UTF-8 JSON. */
 export const BROADCAST_LIMITS = { batchItems: 1_000, batchBytes: 900_000, userIds: 1_000 } as const;
 
-const eventName = z.string().refine(isPublishableEvent, {
+const eventName = z.string().max(64).refine(isPublishableEvent, {
   error: 'must be 1-64 characters of A-Z a-z 0-9 _ : . - and no reserved name',
 });
 const jsonObject = z.custom<JsonObject>(isJsonObject, { error: 'must be a plain JSON object' });
-const userIds = z.array(userIdSchema).max(BROADCAST_LIMITS.userIds);
+const userIds = boundedArray(userIdSchema, { max: BROADCAST_LIMITS.userIds });
 
 const positionTogether = {
   check: (input: { epoch?: string | undefined; seq?: number | undefined }) =>
@@ -41,7 +42,9 @@ export const broadcastSchema = z
   .refine((input) => positionTogether.check(input), positionTogether.issue);
 
 /** `api-broadcast-batch`. Items are parsed one by one, so that a bad one fails alone. */
-export const batchSchema = z.object({ items: z.array(z.unknown()).max(BROADCAST_LIMITS.batchItems) });
+export const batchSchema = z.object({
+  items: boundedArray(z.unknown(), { max: BROADCAST_LIMITS.batchItems }),
+});
 
 export const notifySchema = z.object({ userIds, event: eventName, data: jsonObject });
 

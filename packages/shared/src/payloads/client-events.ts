@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { boundedRecord, hasMoreKeysThan } from '../bounds.ts';
 import { idSchema, parseId } from '../ids.ts';
-import { positionSchema } from '../positions.ts';
+import { type Position, parsePosition, positionSchema } from '../positions.ts';
 import { MAX_TOKEN_LENGTH } from '../token-claims.ts';
 
 /** `join-group`. */
@@ -14,16 +15,35 @@ export const watchGroupSchema = z.object({ groupId: idSchema, on: z.boolean() })
 /** `refresh-token`. */
 export const refreshTokenSchema = z.object({ token: z.string().min(1).max(MAX_TOKEN_LENGTH) });
 
-/** Positions by group, as a returning client remembers them; ids are parsed like any other. */
-export const positionsSchema = z.record(z.string(), positionSchema).transform((positions, context) => {
-  const parsed = new Map<string, z.output<typeof positionSchema>>();
-  for (const [key, position] of Object.entries(positions)) {
-    const groupId = parseId(key);
-    if (groupId === undefined) context.addIssue({ code: 'custom', message: 'is not a group id', path: [key] });
-    else parsed.set(groupId, position);
-  }
-  return parsed;
-});
+/** Most positions at once: no relay lets a connection be in more groups, whatever it is configured to. */
+export const MAX_POSITIONS = 100_000;
+/** Wrong positions that an error names; the rest is not looked at. */
+const MAX_POSITION_ISSUES = 10;
+
+/**
+ * Positions by group, as a returning client remembers them; ids are parsed like any other. Each is read without a schema of its own:
+ * a client may be in thousands of groups.
+ */
+export const positionsSchema = z
+  .custom<Record<string, Position>>(
+    (value) =>
+      typeof value === 'object' && value !== null && !Array.isArray(value) && !hasMoreKeysThan(value, MAX_POSITIONS),
+    { error: `must be an object of at most ${MAX_POSITIONS} positions` },
+  )
+  .transform((positions, context) => {
+    const parsed = new Map<string, Position>();
+    for (const [key, value] of Object.entries(positions)) {
+      const groupId = parseId(key);
+      const position = parsePosition(value);
+      if (groupId !== undefined && position) parsed.set(groupId, position);
+      else {
+        const message = groupId === undefined ? 'is not a group id' : 'is not a position {epoch, seq}';
+        context.addIssue({ code: 'custom', message, path: [key] });
+        if (context.issues.length >= MAX_POSITION_ISSUES) break;
+      }
+    }
+    return parsed;
+  });
 /** `resume`. */
 export const resumeSchema = z.object({ positions: positionsSchema });
 
@@ -34,13 +54,17 @@ export const handshakeSchema = z.object({
   positions: positionsSchema.optional(),
 });
 
+/** Groups whose cursors may come in one event. */
+const MAX_CURSOR_GROUPS = 1_000;
 const cursorsSchema = z.object({
   received: z.int().nonnegative().optional(),
   applied: z.int().nonnegative().optional(),
   read: z.int().nonnegative().optional(),
 });
 /** `update-cursors`: each a `seq`, cumulative. */
-export const updateCursorsSchema = z.object({ cursors: z.record(idSchema, cursorsSchema) });
+export const updateCursorsSchema = z.object({
+  cursors: boundedRecord(idSchema, cursorsSchema, { max: MAX_CURSOR_GROUPS }),
+});
 /** `mark-delivered` and `mark-read`. */
 export const markSchema = z.object({ groupId: idSchema, seq: z.int().nonnegative() });
 
