@@ -7,6 +7,8 @@ export interface RelayMetrics {
   watchLog(groupLog: GroupLog): void;
   connections: Gauge<'type'>;
   refused: Counter<'code'>;
+  /** Connections of which nothing is known yet, cut because of what they hold. */
+  unauthenticatedCut: Counter<'reason'>;
   eventsRefused: Counter<'code'>;
   broadcasts: Counter<'outcome'>;
   deliveries: Counter;
@@ -49,6 +51,12 @@ export function createRelayMetrics(): RelayMetrics {
       name: 'groupcast_relay_connections_refused_total',
       help: 'Connections refused by code',
       labelNames: ['code'],
+      registers,
+    }),
+    unauthenticatedCut: new Counter({
+      name: 'groupcast_relay_unauthenticated_cut_total',
+      help: 'Connections cut before they authenticated: deadline, polling-sessions, pending-bytes',
+      labelNames: ['reason'],
       registers,
     }),
     eventsRefused: new Counter({

@@ -23,6 +23,7 @@ import { createConnectionIndex } from './connections/connection-index.ts';
 import { createDrain, sendAway } from './connections/drain.ts';
 import { refuseWhileDraining } from './connections/draining-gate.ts';
 import { createGroupEntry } from './connections/group-entry.ts';
+import { createConnectionIntake } from './connections/intake.ts';
 import { createMembership } from './connections/membership.ts';
 import { createOriginGate } from './connections/origin-gate.ts';
 import { createRecovery } from './connections/recovery.ts';
@@ -32,6 +33,7 @@ import { createSessionExpiry } from './connections/session-expiry.ts';
 import { nameSessions } from './connections/session-header.ts';
 import { createSlowConsumers } from './connections/slow-consumers.ts';
 import { createUndecidedClaims } from './connections/undecided-claims.ts';
+import { createUserBudgets } from './connections/user-budgets.ts';
 import { createUserHandlers } from './connections/user-events.ts';
 import { welcomeConnections } from './connections/welcome.ts';
 import { createHeartbeat } from './engine/heartbeat.ts';
@@ -145,8 +147,14 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   }
   http.on('connection', (wire) => void wires.add(wire.on('close', forgetWire)));
   useWebSocketTransport();
+  const budgets = createUserBudgets(config.clientEventsPerSecond);
+  const intake = createConnectionIntake(
+    { budgets, metrics, log },
+    { maxGroups: config.maxGroupsPerConnection, eventsPerSecond: config.clientEventsPerSecond },
+  );
   const io: RelayServer = new Server(http, {
     serveClient: false,
+    parser: intake.parser,
     adapter: RoomAdapter,
     connectTimeout: AUTHENTICATION_TIMEOUT_MS,
     pingInterval: config.ping.intervalMs,
@@ -167,7 +175,12 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   nameSessions(io, place && (() => makeSessionId(place.worker)));
   const removals = createRemovals({ memoryMs: config.removalMemoryMs });
   const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
-  const authenticator = createAuthenticator({ users: createUserTokenVerifier(config.tokens), services, removals });
+  const authenticator = createAuthenticator({
+    users: createUserTokenVerifier(config.tokens),
+    services,
+    removals,
+    maxGroups: config.maxGroupsPerConnection,
+  });
   const api = config.apiUrl
     ? createApiClient({
         apiUrl: config.apiUrl,
@@ -178,6 +191,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const membership = createMembership({ api, removals, log });
   const connections = createConnectionIndex(io);
   const monitor = createMonitorFeed(io, node);
+  intake.attach(io, monitor);
   const slowConsumers = createSlowConsumers({ maxBufferedBytes: config.maxBufferedBytes, monitor, metrics, log });
   const sender =
     config.fanOut === 'stock' ? createStockSender(io) : createGatheringSender(io, { slowConsumers, metrics, log });
@@ -213,6 +227,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     monitor,
     presence,
     onRecovered: returns.recovered,
+    budgets,
     maxGroups: config.maxGroupsPerConnection,
   });
   const undecided = createUndecidedClaims({ membership, removals, entry, log });
@@ -224,6 +239,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     expiry,
     undecided,
     presence,
+    budgets,
+    maxGroups: config.maxGroupsPerConnection,
     cursors,
   });
   const heads = startGroupHeads({ fanOut, groupLog, log });
@@ -270,6 +287,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     expiry,
     slowConsumers,
     heartbeat,
+    intake,
+    budgets,
     undecided,
     entry,
     handlers,
@@ -326,6 +345,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     expiry.stop();
     slowConsumers.stop();
     heartbeat.stop();
+    intake.stop();
+    budgets.stop();
     removals.stop();
     await door?.close();
     // Node's own closeAllConnections leaves WebSockets alone, and one whose peer is frozen closes after half a minute.

@@ -47,11 +47,13 @@ export const positionsSchema = z
 /** `resume`. */
 export const resumeSchema = z.object({ positions: positionsSchema });
 
-/** The handshake's `auth`. `token` is checked by the verifier; unknown fields are the application's own. */
+/**
+ * Who connects, in the handshake's `auth`. `token` is checked by the verifier; `positions` are read once it is known, and other fields
+ * are the application's own.
+ */
 export const handshakeSchema = z.object({
   token: z.string().max(MAX_TOKEN_LENGTH).optional(),
   type: z.enum(['user', 'api', 'monitor']).default('user'),
-  positions: positionsSchema.optional(),
 });
 
 /** Groups whose cursors may come in one event. */

@@ -1,15 +1,27 @@
-import { GroupcastError, handshakeSchema, type Position, type ServiceScope, type UserClaims } from '@groupcast/shared';
+import {
+  GroupcastError,
+  handshakeSchema,
+  hasMoreKeysThan,
+  type Position,
+  parsePayload,
+  positionsSchema,
+  type ServiceScope,
+  type UserClaims,
+} from '@groupcast/shared';
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
 import type { RelaySocket, ServiceSession, Session } from '../relay-server.ts';
 import type { Removals } from './removals.ts';
 import { setOfUndecided } from './undecided-claims.ts';
 
 const REQUIRED_SCOPE: Readonly<Record<ServiceSession['role'], ServiceScope>> = { api: 'broadcast', monitor: 'monitor' };
+const NO_POSITIONS: ReadonlyMap<string, Position> = new Map();
 const QUERY_NAMES = ['token', 'access_token', 'auth'];
 
 export interface Authenticator {
-  /** Who is at the door? Throws with the code the client is told. */
-  handshake(socket: RelaySocket): Promise<{ session: Session; positions: ReadonlyMap<string, Position> }>;
+  /** Whose connection is it? Looks at the token and at nothing else of what came. Throws with the code the client is told. */
+  handshake(socket: RelaySocket): Promise<Session>;
+  /** The positions that came with a handshake: to be read once its token is known. Throws `GROUP_LIMIT` or `INVALID_PAYLOAD`. */
+  positions(socket: RelaySocket): ReadonlyMap<string, Position>;
   user(token: string | undefined): Promise<UserClaims>;
   service(token: string | undefined, role: ServiceSession['role']): Promise<ServiceSession['claims']>;
 }
@@ -18,6 +30,8 @@ export function createAuthenticator(options: {
   users: UserTokenVerifier;
   services: ServiceTokenVerifier;
   removals: Removals;
+  /** Most positions in one handshake. */
+  maxGroups: number;
 }): Authenticator {
   const authenticator: Authenticator = {
     async handshake(socket) {
@@ -28,10 +42,10 @@ export function createAuthenticator(options: {
           'unable to authenticate; tokens in a URL end up in logs, send it as auth: { token }',
         );
       }
-      const { token: rawToken, ...rest } = auth as Record<string, unknown>;
+      const { token: rawToken, type: rawType } = auth as Record<string, unknown>;
       // What is wrong with a token itself is the verifiers' to say, with the code of the connection's type.
       const token = typeof rawToken === 'string' || rawToken === undefined || rawToken === null ? rawToken : '-';
-      const parsed = handshakeSchema.safeParse({ ...rest, token: token ?? undefined });
+      const parsed = handshakeSchema.safeParse({ type: rawType, token: token ?? undefined });
       if (!parsed.success) {
         const field = parsed.error.issues[0]?.path.join('.') || 'auth';
         const tooLong = field === 'token';
@@ -40,17 +54,12 @@ export function createAuthenticator(options: {
           `unable to authenticate; ${field} is malformed`,
         );
       }
-      const { type, positions = new Map<string, Position>() } = parsed.data;
+      const { type } = parsed.data;
       if (type !== 'user') {
-        const session: Session = {
-          kind: 'service',
-          role: type,
-          claims: await authenticator.service(parsed.data.token, type),
-        };
-        return { session, positions };
+        return { kind: 'service', role: type, claims: await authenticator.service(parsed.data.token, type) };
       }
       const claims = await authenticator.user(parsed.data.token);
-      const session: Session = {
+      return {
         kind: 'user',
         userId: claims.userId,
         claims,
@@ -58,7 +67,14 @@ export function createAuthenticator(options: {
         joining: undefined,
         undecided: setOfUndecided([]),
       };
-      return { session, positions };
+    },
+    positions({ handshake }) {
+      const { positions } = handshake.auth as Record<string, unknown>;
+      if (positions === undefined) return NO_POSITIONS;
+      if (typeof positions === 'object' && positions !== null && hasMoreKeysThan(positions, options.maxGroups)) {
+        throw new GroupcastError('GROUP_LIMIT', `unable to connect; positions of at most ${options.maxGroups} groups`);
+      }
+      return parsePayload(positionsSchema, positions, 'positions');
     },
     async user(token) {
       const claims = await options.users.verify(token);

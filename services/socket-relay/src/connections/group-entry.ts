@@ -1,4 +1,5 @@
 import {
+  type ErrorBody,
   GroupcastError,
   type GroupPosition,
   groupRoom,
@@ -15,6 +16,7 @@ import type { Admission, UserSocket } from '../relay-server.ts';
 import { type Membership, notAMember } from './membership.ts';
 import type { PreparedRecovery, Recovery } from './recovery.ts';
 import type { Removals } from './removals.ts';
+import { EVENTS_PER_UNIT, type UserBudgets } from './user-budgets.ts';
 
 /**
  * How a connection comes into groups and out of them. Admitted is not yet live: a group goes live in the same turn in which
@@ -38,6 +40,9 @@ export interface GroupEntry {
   expel(socket: UserSocket, groupIds: readonly string[], reason: LeftReason): void;
 }
 
+/** Errors by group: a group may be called `constructor`, and an object has that already. */
+type Failures = Map<string, { error: ErrorBody }>;
+
 function leftMeanwhile(groupId: string): GroupcastError {
   return new GroupcastError('CONFLICT', `unable to join group "${groupId}"; it was left meanwhile`);
 }
@@ -50,6 +55,7 @@ export function createGroupEntry(deps: {
   presence: Presence;
   /** A connection came with positions, and every group was recovered. */
   onRecovered: (userId: string) => void;
+  budgets: UserBudgets;
   maxGroups: number;
 }): GroupEntry {
   const { membership, removals, monitor, presence, recovery } = deps;
@@ -71,11 +77,7 @@ export function createGroupEntry(deps: {
   }
 
   /** Those that the connection may have; the others' errors go into `failed`. One question to the API for all. */
-  async function admitEach(
-    socket: UserSocket,
-    groupIds: readonly string[],
-    failed: ResumeResult['groups'],
-  ): Promise<string[]> {
+  async function admitEach(socket: UserSocket, groupIds: readonly string[], failed: Failures): Promise<string[]> {
     const { claims, groups, userId } = socket.data.session;
     const unknown = groupIds.filter((groupId) => !groups.has(groupId));
     if (unknown.length === 0) return [...groupIds];
@@ -85,15 +87,17 @@ export function createGroupEntry(deps: {
       for (const [groupId, join] of joins) {
         const admission = admissions.get(groupId);
         if (!admission || removals.removedSince(groupId, userId, removalVersion)) {
-          failed[groupId] = { error: notAMember(groupId).toBody() };
+          failed.set(groupId, { error: notAMember(groupId).toBody() });
         } else if (join.cancelled) {
-          failed[groupId] = { error: leftMeanwhile(groupId).toBody() };
+          failed.set(groupId, { error: leftMeanwhile(groupId).toBody() });
         } else {
           admit(socket, [groupId], admission);
         }
       }
     } catch (error) {
-      for (const groupId of unknown) if (!groups.has(groupId)) failed[groupId] ??= { error: toErrorBody(error) };
+      for (const groupId of unknown) {
+        if (!groups.has(groupId) && !failed.has(groupId)) failed.set(groupId, { error: toErrorBody(error) });
+      }
     } finally {
       for (const join of joins.values()) join.end();
     }
@@ -176,7 +180,7 @@ export function createGroupEntry(deps: {
     asked: readonly string[],
     known: ReadonlyMap<string, Position>,
   ): Promise<Map<string, RecoveryResult>> {
-    const failed: ResumeResult['groups'] = {};
+    const failed: Failures = new Map();
     const found = await admitEach(socket, asked, failed);
     const answers = commit(socket, await prepare(socket, found, known));
     tell(socket, answers, known, false, failed);
@@ -189,12 +193,15 @@ export function createGroupEntry(deps: {
     answers: ReadonlyMap<string, RecoveryResult>,
     positions: ReadonlyMap<string, Position>,
     first: boolean,
-    failed: ResumeResult['groups'] = {},
+    failed: Failures = new Map(),
   ): void {
     const groups: GroupPosition[] = [...answers].map(([groupId, { position }]) => ({ groupId, position }));
     if (groups.length > 0 || first) socket.emit('joined-groups', { groups });
-    const resumed = { ...failed, ...Object.fromEntries([...answers].filter(([groupId]) => positions.has(groupId))) };
-    if (Object.keys(resumed).length > 0) socket.emit('resumed', { groups: resumed });
+    let events = 0;
+    for (const answer of answers.values()) events += answer.events.length;
+    if (events > 0) deps.budgets.of(socket.data.session.userId).chargeWork(events / EVENTS_PER_UNIT);
+    const resumed = [...failed, ...[...answers].filter(([groupId]) => positions.has(groupId))];
+    if (resumed.length > 0) socket.emit('resumed', { groups: Object.fromEntries(resumed) });
   }
 
   return {
@@ -216,18 +223,15 @@ export function createGroupEntry(deps: {
       };
     },
     async resume(socket, positions) {
-      if (positions.size > deps.maxGroups) {
-        throw new GroupcastError('GROUP_LIMIT', `unable to resume; at most ${deps.maxGroups} groups at once`);
-      }
-      const failed: ResumeResult['groups'] = {};
+      const failed: Failures = new Map();
       const groupIds = await admitEach(socket, [...positions.keys()], failed);
       const prepared = await prepare(socket, groupIds, positions);
       return () => {
         const answers = commit(socket, prepared);
         for (const groupId of groupIds) {
-          if (!answers.has(groupId)) failed[groupId] = { error: notAMember(groupId).toBody() };
+          if (!answers.has(groupId)) failed.set(groupId, { error: notAMember(groupId).toBody() });
         }
-        return { groups: { ...failed, ...Object.fromEntries(answers) } };
+        return { groups: Object.fromEntries([...failed, ...answers]) };
       };
     },
     expel(socket, groupIds, reason) {

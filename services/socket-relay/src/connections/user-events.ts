@@ -2,11 +2,13 @@ import {
   type Cursors,
   GroupcastError,
   getPresenceSchema,
+  hasMoreKeysThan,
   joinGroupSchema,
   leaveGroupSchema,
   markSchema,
   parsePayload,
   presenceRoom,
+  type ResumeResult,
   refreshTokenSchema,
   resumeSchema,
   updateCursorsSchema,
@@ -22,8 +24,19 @@ import { type Membership, notAMember } from './membership.ts';
 import type { Removals } from './removals.ts';
 import type { SessionExpiry } from './session-expiry.ts';
 import { setOfUndecided, type UndecidedClaims } from './undecided-claims.ts';
+import {
+  EVENTS_PER_UNIT,
+  GROUPS_PER_UNIT,
+  PEOPLE_PER_UNIT,
+  type UserBudget,
+  type UserBudgets,
+} from './user-budgets.ts';
 
 export type UserHandlers = Readonly<Record<string, EventHandler<UserSocket>>>;
+
+function countEvents({ groups }: ResumeResult): number {
+  return Object.values(groups).reduce((sum, group) => sum + ('events' in group ? group.events.length : 0), 0);
+}
 
 /** What a browser may ask of its connection. */
 export function createUserHandlers(deps: {
@@ -34,10 +47,22 @@ export function createUserHandlers(deps: {
   expiry: SessionExpiry;
   undecided: UndecidedClaims;
   presence: Presence;
+  budgets: UserBudgets;
+  /** Most groups in one `resume`. */
+  maxGroups: number;
   /** Without an API there is nobody to keep cursors. */
   cursors: CursorForwarder | undefined;
 }): UserHandlers {
   const { entry } = deps;
+
+  function budgetOf(socket: UserSocket): UserBudget {
+    return deps.budgets.of(socket.data.session.userId);
+  }
+
+  function assertPositions(positions: unknown): void {
+    if (typeof positions !== 'object' || positions === null || !hasMoreKeysThan(positions, deps.maxGroups)) return;
+    throw new GroupcastError('GROUP_LIMIT', `unable to resume; at most ${deps.maxGroups} groups at once`);
+  }
 
   function reportCursors(socket: UserSocket, reported: Readonly<Record<string, Cursors>>): object {
     if (!deps.cursors) {
@@ -46,7 +71,9 @@ export function createUserHandlers(deps: {
       });
     }
     const { userId } = socket.data.session;
-    for (const groupId of Object.keys(reported)) assertMember(socket, groupId);
+    const groupIds = Object.keys(reported);
+    for (const groupId of groupIds) assertMember(socket, groupId);
+    budgetOf(socket).chargeWork(groupIds.length / GROUPS_PER_UNIT);
     for (const [groupId, cursors] of Object.entries(reported)) deps.cursors.report(userId, groupId, cursors);
     return {};
   }
@@ -60,7 +87,11 @@ export function createUserHandlers(deps: {
       const { groupId, position } = parsePayload(joinGroupSchema, payload, 'join-group');
       await entry.admitOne(socket, groupId);
       const answer = await entry.recover(socket, groupId, position);
-      return () => ({ groupId, ...answer() });
+      return () => {
+        const result = answer();
+        budgetOf(socket).chargeWork(result.events.length / EVENTS_PER_UNIT);
+        return { groupId, ...result };
+      };
     },
     'leave-group': (socket, payload) => {
       const { groupId } = parsePayload(leaveGroupSchema, payload, 'leave-group');
@@ -68,13 +99,23 @@ export function createUserHandlers(deps: {
       return { groupId };
     },
     resume: async (socket, payload) => {
+      assertPositions((payload as { positions?: unknown } | null | undefined)?.positions);
       const { positions } = parsePayload(resumeSchema, payload, 'resume');
-      return entry.resume(socket, positions);
+      const budget = budgetOf(socket);
+      budget.takeWork(positions.size / GROUPS_PER_UNIT);
+      const answer = await entry.resume(socket, positions);
+      return () => {
+        const result = answer();
+        budget.chargeWork(countEvents(result) / EVENTS_PER_UNIT);
+        return result;
+      };
     },
     'get-presence': async (socket, payload) => {
       const { groupId } = parsePayload(getPresenceSchema, payload, 'get-presence');
       assertMember(socket, groupId);
-      return deps.presence.get(groupId);
+      const presence = await deps.presence.get(groupId);
+      budgetOf(socket).chargeWork(presence.users.length / PEOPLE_PER_UNIT);
+      return presence;
     },
     'watch-group': async (socket, payload) => {
       const { groupId, on } = parsePayload(watchGroupSchema, payload, 'watch-group');
@@ -100,6 +141,7 @@ export function createUserHandlers(deps: {
       if (claims.userId !== session.userId) {
         throw new GroupcastError('FORBIDDEN', 'unable to refresh; the token is another user’s');
       }
+      budgetOf(socket).takeWork(claims.groups.length / GROUPS_PER_UNIT);
       const decision = await deps.membership.decideClaims(claims, claims.groups);
       if (deps.removals.isRevoked(claims.userId, claims.issuedAt)) {
         throw new GroupcastError('TOKEN_REVOKED', 'unable to refresh; the token was revoked meanwhile, log in again');

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, MONITOR_ROOM, type MonitorSnapshot, toErrorBody, userRoom } from '@groupcast/shared';
 import type { DisconnectReason } from 'socket.io';
@@ -12,6 +13,7 @@ import type { Authenticator } from './authenticate.ts';
 import type { ConnectionIndex } from './connection-index.ts';
 import { createEventDoor } from './event-door.ts';
 import type { GroupEntry } from './group-entry.ts';
+import type { ConnectionIntake } from './intake.ts';
 import type { Membership } from './membership.ts';
 import { createOneConnect } from './one-connect.ts';
 import { createRateLimit } from './rate-limit.ts';
@@ -20,6 +22,7 @@ import { endSession } from './session-ending.ts';
 import type { SessionExpiry } from './session-expiry.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
 import { setOfUndecided, type UndecidedClaims } from './undecided-claims.ts';
+import { GROUPS_PER_UNIT, type UserBudgets } from './user-budgets.ts';
 import type { UserHandlers } from './user-events.ts';
 
 export interface WelcomeDeps {
@@ -30,6 +33,8 @@ export interface WelcomeDeps {
   expiry: SessionExpiry;
   slowConsumers: SlowConsumers;
   heartbeat: Heartbeat;
+  intake: ConnectionIntake;
+  budgets: UserBudgets;
   undecided: UndecidedClaims;
   entry: GroupEntry;
   handlers: UserHandlers;
@@ -48,14 +53,25 @@ export interface WelcomeDeps {
 /** A client that is refused because this relay is cut off finds another one meanwhile, in milliseconds. */
 const UNTRUSTED_RETRY_MS = 1_000;
 
+/** Longest that a handshake waits for its user's budget, in milliseconds; a client gives up after 20 s. */
+const MAX_WORK_WAIT_MS = 3_000;
+
 /** The way in: who are you (middleware), then what you may do (handlers by kind of session). */
 export function welcomeConnections(deps: WelcomeDeps): void {
   const { io, metrics, monitor, log, limits } = deps;
   const oneConnect = createOneConnect();
   const warn = warnOnceEvery(60_000);
 
+  /** A user who comes back again and again with many groups waits, and is refused where it would take too long. */
+  async function waitForWork(userId: string, units: number): Promise<void> {
+    const budget = deps.budgets.of(userId);
+    const waitMs = budget.msUntilWork(units);
+    if (waitMs > 0 && waitMs <= MAX_WORK_WAIT_MS) await setTimeout(waitMs);
+    budget.takeWork(units);
+  }
+
   async function checkIn(socket: RelaySocket): Promise<void> {
-    const { session, positions } = await deps.authenticator.handshake(socket);
+    const session = await deps.authenticator.handshake(socket);
     socket.data.session = session;
     if (session.kind !== 'user') return;
     if (!deps.isTrusted()) {
@@ -72,16 +88,19 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     if (session.claims.groups.length > limits.groups) {
       throw new GroupcastError('GROUP_LIMIT', `unable to connect; a connection may be in ${limits.groups} groups`);
     }
+    const positions = deps.authenticator.positions(socket);
+    const units = Math.floor((session.claims.groups.length + positions.size) / GROUPS_PER_UNIT);
+    if (units > 0) await waitForWork(session.userId, units);
     const decision = await deps.membership.decideClaims(session.claims, session.claims.groups);
     session.undecided = setOfUndecided(decision.undecided);
-    if (positions.size > limits.groups) {
-      throw new GroupcastError('GROUP_LIMIT', `unable to connect; positions of at most ${limits.groups} groups`);
-    }
     socket.data.admission = { ...decision, positions };
   }
 
   io.use((socket, next) => {
-    if (!oneConnect.enter(socket)) return;
+    if (!oneConnect.enter(socket)) {
+      next(new Error('one CONNECT per connection'));
+      return;
+    }
     checkIn(socket).then(
       () => {
         // The answer and the groups, which follow mostly in the same turn, are one write.
@@ -116,6 +135,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     guard({ data: { session } }, event) {
       session.rate ??= createRateLimit(limits.eventsPerSecond);
       session.rate.take();
+      deps.budgets.of(session.userId).takeWork(1);
       if (event.startsWith('api-')) {
         throw new GroupcastError(
           'FORBIDDEN_EVENT',
@@ -199,6 +219,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const { session } = socket.data;
     const role = roleOf(socket);
     metrics.connections.inc({ type: role });
+    deps.intake.admit(socket);
     deps.expiry.watch(socket);
     deps.slowConsumers.watch(socket);
     deps.heartbeat.watch(socket);

@@ -13,9 +13,19 @@ interface FramedPacket {
 }
 /** What has no public name: without a TCP socket each packet is a write, without a sender that takes frames they go the ordinary way. */
 interface WebSocketInternals {
+  _receiver?: { _maxFragments?: number; _maxBufferedChunks?: number } | null;
   _socket?: NetSocket | null;
   _sender?: { sendFrame?(frame: readonly Buffer[], done: SendDone): void } | null;
 }
+
+/** Pieces of one unfinished message, as frames and as reads from the network: each takes memory besides its bytes. */
+const MAX_FRAGMENTS = 256;
+const MAX_BUFFERED_CHUNKS = 4_096;
+/** Engine.IO's own packets and WebSocket pings: a client that keeps to the protocol sends one in each interval of the heartbeat. */
+const MAX_CONTROL_PACKETS = 100;
+const CONTROL_WINDOW_MS = 10_000;
+/** What Engine.IO's packet type for messages is on the wire. */
+const MESSAGE = '4'.charCodeAt(0);
 
 const TRANSPORT = Symbol('transport');
 
@@ -24,7 +34,15 @@ function transportOf(webSocket: WebSocket): WebSocketTransport {
 }
 
 function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
-  transportOf(this).take(isBinary ? data : data.toString());
+  const transport = transportOf(this);
+  // Those that came in one piece with what ended the connection.
+  if (transport.readyState !== 'open') return;
+  if (!isBinary && data[0] !== MESSAGE && !transport.takeControl()) return;
+  transport.take(isBinary ? data : data.toString());
+}
+
+function onPing(this: WebSocket): void {
+  transportOf(this).takeControl();
 }
 
 function onError(this: WebSocket, error: Error): void {
@@ -45,13 +63,17 @@ export class WebSocketTransport extends Transport {
   readonly socket: WebSocket;
   /** It takes nothing now, but only until this turn of the event loop has ended. */
   isHeld = false;
+  private control: { since: number; count: number } | undefined;
 
   constructor(request: Request) {
     super(request);
     if (!request.websocket) throw new Error('a WebSocket transport needs a request that was upgraded');
     this.socket = request.websocket;
     Object.assign(this.socket, { [TRANSPORT]: this });
+    const { _receiver: receiver } = this.socket as unknown as WebSocketInternals;
+    if (receiver) Object.assign(receiver, { _maxFragments: MAX_FRAGMENTS, _maxBufferedChunks: MAX_BUFFERED_CHUNKS });
     this.socket.on('message', onMessage);
+    this.socket.on('ping', onPing);
     this.socket.on('close', onClose);
     this.socket.on('error', onError);
     this.writable = true;
@@ -92,6 +114,17 @@ export class WebSocketTransport extends Transport {
   doClose(done?: () => void): void {
     this.socket.close();
     done?.();
+  }
+
+  /** Counts a packet that is no message. False: there are too many, and the connection is cut. */
+  takeControl(): boolean {
+    const now = performance.now();
+    if (!this.control || now - this.control.since >= CONTROL_WINDOW_MS) this.control = { since: now, count: 0 };
+    this.control.count += 1;
+    if (this.control.count <= MAX_CONTROL_PACKETS) return true;
+    this.fail('too many control packets');
+    this.socket.terminate();
+    return false;
   }
 
   /** What has come: text, or bytes. */

@@ -1,4 +1,5 @@
 import type { Socket as NetSocket } from 'node:net';
+import type { Socket as EngineSocket } from 'engine.io';
 
 /** Fields of Engine.IO and ws that have no public name. `gathering-sender.int.test.ts` fails where one of them goes away. */
 export interface Engine {
@@ -8,12 +9,16 @@ export interface Engine {
   transport: Transport;
 }
 interface Transport {
+  /** Of long polling: the request whose body is being read, and how much of it has come. */
+  dataReq?: object | null;
+  receivedLength?: number;
   name: string;
   writable: boolean;
   perMessageDeflate?: unknown;
   socket?: WebSocket;
 }
 interface WebSocket {
+  _receiver?: { _bufferedBytes?: number; _buffers?: unknown[]; _messageLength?: number; _fragments?: unknown[] } | null;
   readyState: number;
   extensions: string;
   bufferedAmount: number;
@@ -75,4 +80,34 @@ export function unsentOn(socket: NetSocket): number {
 export function sentOn(socket: NetSocket): number {
   const { _handle: handle } = socket as unknown as NetInternals;
   return (handle?.bytesWritten ?? 0) - (handle?.writeQueueSize ?? 0);
+}
+
+/** What keeping a piece of an unfinished packet takes besides its bytes. */
+const BYTES_PER_PIECE = 128;
+
+/** What a connection has sent of packets that are not complete, in bytes: the process keeps it until the rest comes. */
+export function pendingBytes(conn: object): number {
+  const { socket: webSocket, dataReq, receivedLength = 0 } = (conn as Engine).transport;
+  if (dataReq) return receivedLength;
+  const receiver = webSocket?._receiver;
+  if (!receiver) return 0;
+  const pieces = (receiver._buffers?.length ?? 0) + (receiver._fragments?.length ?? 0);
+  return (receiver._bufferedBytes ?? 0) + (receiver._messageLength ?? 0) + pieces * BYTES_PER_PIECE;
+}
+
+/** Ends a connection now, whatever is on its wire or still to come. */
+export function cutConnection(conn: EngineSocket): void {
+  conn.close(true);
+  (conn as unknown as Engine).transport.socket?.terminate();
+}
+
+/** How long a connection that is refused may take to read why, in milliseconds. */
+const REFUSED_GRACE_MS = 1_000;
+
+/** Closes a connection after what was written to it last, and reads nothing more from it. */
+export function closeUnread(conn: EngineSocket): void {
+  const { socket: webSocket } = (conn as unknown as Engine).transport;
+  conn.close();
+  webSocket?._socket?.pause();
+  setTimeout(() => cutConnection(conn), REFUSED_GRACE_MS).unref();
 }

@@ -1,0 +1,136 @@
+import type { EventEmitter } from 'node:events';
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import type { GroupcastError } from '@groupcast/shared';
+import type { Socket as EngineSocket } from 'engine.io';
+import { createPacketParser, decoderOf, type Intake, type PacketLimits } from '../engine/packet-decoder.ts';
+import { allowManyPackets, useBoundedPolling } from '../engine/polling-transport.ts';
+import { closeUnread } from '../engine/wire.ts';
+import type { RelayMetrics } from '../metrics.ts';
+import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../relay-server.ts';
+import { TokenBucket } from './rate-limit.ts';
+import { createUnauthenticated, type Unauthenticated } from './unauthenticated.ts';
+import type { UserBudget, UserBudgets } from './user-budgets.ts';
+
+/** Packets of one connection, refused ones included: twice what is answered, and ten seconds' worth at once. */
+const PACKET_FACTOR = 2;
+const PACKET_BURST_SECONDS = 10;
+/** A client that was cut for flooding comes back when it has perhaps stopped, in milliseconds. */
+const RETRY_MIN_MS = 5_000;
+const RETRY_SPREAD_MS = 5_000;
+
+/** A client may try another token on the connection it has, and may send a packet or two that mean nothing. */
+const UNAUTHENTICATED_PACKETS = 8;
+/** Room for a token. */
+const TOKEN_LENGTH = 100_000;
+/** What a position of a returning client takes, with an id of 64 characters, and how many commas, colons and braces it has. */
+const LENGTH_PER_POSITION = 128;
+const ITEMS_PER_POSITION = 6;
+/** The application's own fields in `auth`. */
+const OTHER_ITEMS = 1_000;
+const USER_ITEMS = 65_536;
+
+const UNAUTHENTICATED = { deadlineMs: 6_000, pollingSessions: 4_096, pendingBytes: 64 * 1024 * 1024 };
+
+/**
+ * What comes in, before anything else of the relay sees it: bounded in items while nobody knows whose it is, and by what the user may
+ * cost afterwards. Who is refused is told why, in the log and in the monitor as well.
+ */
+export interface ConnectionIntake {
+  /** For Socket.IO's server. */
+  parser: object;
+  attach(io: RelayServer, monitor: MonitorFeed): void;
+  /** The connection has authenticated. */
+  admit(socket: RelaySocket): void;
+  stop(): void;
+}
+
+export function createConnectionIntake(
+  deps: { budgets: UserBudgets; metrics: RelayMetrics; log: Logger },
+  options: { maxGroups: number; eventsPerSecond: number },
+): ConnectionIntake {
+  const { budgets, metrics, log } = deps;
+  const { maxGroups, eventsPerSecond } = options;
+  const warn = warnOnceEvery(60_000);
+  let monitor: MonitorFeed | undefined;
+  let unauthenticated: Unauthenticated | undefined;
+
+  const limits: PacketLimits = {
+    unauthenticatedPackets: UNAUTHENTICATED_PACKETS,
+    unauthenticatedLength: TOKEN_LENGTH + maxGroups * LENGTH_PER_POSITION,
+    unauthenticatedItems: OTHER_ITEMS + maxGroups * ITEMS_PER_POSITION,
+    userItems: Math.max(USER_ITEMS, OTHER_ITEMS + maxGroups * ITEMS_PER_POSITION),
+  };
+
+  function report(error: GroupcastError, where: { address: string } | { socketId: string; userId: string }): void {
+    const { code, message } = error;
+    metrics.refused.inc({ code });
+    if ('userId' in where) monitor?.publish({ kind: 'warning', code, message, ...where });
+    else monitor?.publish({ kind: 'refused', code, message });
+    warn(`${code} ${'userId' in where}`, (suppressed) => {
+      log.warn({ code, ...where, suppressed }, `connection refused: ${message}`);
+    });
+  }
+
+  /** Nobody is connected on it: what Socket.IO says to a client whose CONNECT it refuses, which every client reads. */
+  function refuse(conn: EngineSocket, error: GroupcastError, namespace: string | undefined): void {
+    const body = error.toBody();
+    const nsp = namespace === undefined ? '' : `${namespace},`;
+    conn.write(`4${nsp}${JSON.stringify({ message: body.message, data: body })}`);
+    report(error, { address: conn.remoteAddress });
+    closeUnread(conn);
+  }
+
+  class UserIntake implements Intake {
+    private readonly socket: UserSocket;
+    private budget: UserBudget | undefined;
+    private packets: TokenBucket | undefined;
+
+    constructor(socket: UserSocket) {
+      this.socket = socket;
+    }
+
+    take(length: number): boolean {
+      this.budget ??= budgets.of(this.socket.data.session.userId);
+      this.packets ??= new TokenBucket(
+        PACKET_FACTOR * eventsPerSecond,
+        PACKET_FACTOR * eventsPerSecond * PACKET_BURST_SECONDS,
+      );
+      // Both are asked, so that a connection that is cut has counted for its user.
+      const ofUser = this.budget.takePacket(length);
+      return this.packets.take(1) && ofUser;
+    }
+
+    refuse(error: GroupcastError): void {
+      const { socket } = this;
+      const retryAfterMs = RETRY_MIN_MS + Math.floor(Math.random() * RETRY_SPREAD_MS);
+      socket.emit('session-ending', { code: error.code, message: error.message, next: 'reconnect', retryAfterMs });
+      report(error, { socketId: socket.id, userId: socket.data.session.userId });
+      closeUnread(socket.conn as unknown as EngineSocket);
+    }
+  }
+
+  const { parser, watch } = createPacketParser({ limits, onRefused: refuse });
+  useBoundedPolling();
+
+  return {
+    parser,
+    attach(io, feed) {
+      const engine = io.engine as EventEmitter;
+      monitor = feed;
+      watch(engine);
+      unauthenticated = createUnauthenticated({ engine, metrics, log }, UNAUTHENTICATED);
+    },
+    admit(socket) {
+      unauthenticated?.forget(socket.conn as unknown as EngineSocket);
+      if (isUserSocket(socket)) decoderOf(socket).admit(new UserIntake(socket));
+      else {
+        decoderOf(socket).admit(undefined);
+        allowManyPackets(socket.conn);
+      }
+    },
+    stop() {
+      unauthenticated?.stop();
+    },
+  };
+}

@@ -1,0 +1,214 @@
+import type { EventEmitter } from 'node:events';
+import { GroupcastError } from '@groupcast/shared';
+import type { Socket as EngineSocket } from 'engine.io';
+import { Decoder, Encoder, type Packet, PacketType } from 'socket.io-parser';
+
+/** What a connection may send before the relay knows whose it is, and what one packet of a known user may be made of. */
+export interface PacketLimits {
+  /** Packets of a connection that has not authenticated; a client may try a few tokens. */
+  unauthenticatedPackets: number;
+  /** Size of such a packet, in UTF-16 code units: a token, and the positions of a returning client. */
+  unauthenticatedLength: number;
+  /** Commas, colons and brackets in such a packet: what parsing it costs goes by its items, not by its bytes. */
+  unauthenticatedItems: number;
+  /** The same for a packet of a user. */
+  userItems: number;
+}
+
+/** Whose a connection is, as far as its packets are concerned. */
+export interface Intake {
+  /** Counts a packet that has come, of so many UTF-16 code units. False: too many come, and this one must not be decoded. */
+  take(length: number): boolean;
+  /** Ends the connection, because of a packet that is not decoded. */
+  refuse(error: GroupcastError): void;
+}
+
+/** Between the packets of a polling payload that has too many; see polling-transport.ts. */
+export const TOO_MANY_PACKETS = Symbol('too many packets in one payload');
+
+/** Room for a packet's type, its namespace `/,` and the number of its acknowledgement; the JSON begins after it. */
+const MAX_HEAD_LENGTH = 24;
+/** Packets up to this size are parsed without counting what is in them. */
+const SMALL_LENGTH = 2_048;
+/** How much of a namespace that does not exist is said back. */
+const MAX_NAMESPACE_LENGTH = 64;
+
+const isStructural = new Uint8Array(128);
+for (const character of ',:[{') isStructural[character.charCodeAt(0)] = 1;
+
+/** Whether a text has more commas, colons and opening brackets than `max`. */
+export function hasMoreItemsThan(text: string, max: number): boolean {
+  let count = 0;
+  for (let index = 0; index < text.length; index += 1) {
+    // Out of range for everything that is not ASCII, which is no structure.
+    count += isStructural[text.charCodeAt(index)] ?? 0;
+    if (count > max) return true;
+  }
+  return false;
+}
+
+function tooLarge(what: string): GroupcastError {
+  return new GroupcastError('PAYLOAD_TOO_LARGE', `unable to read the packet; ${what}`);
+}
+
+function malformed(why: string): GroupcastError {
+  return new GroupcastError('INVALID_PAYLOAD', `unable to read the packet; ${why}`);
+}
+
+/** The namespace a packet names, when that is not the only one there is. */
+function foreignNamespace(packet: string): string | undefined {
+  if (packet[1] !== '/' || packet.startsWith('/,', 1) || packet.length === 2) return undefined;
+  const end = packet.indexOf(',');
+  return packet.slice(1, Math.min(end < 0 ? packet.length : end, MAX_NAMESPACE_LENGTH));
+}
+
+/** Whether the JSON of a packet begins where it must: Socket.IO's parser walks through the rest letter by letter. */
+function hasShortHead(packet: string): boolean {
+  if (packet.length <= MAX_HEAD_LENGTH) return true;
+  const start = packet.slice(0, MAX_HEAD_LENGTH).search(/[[{"]/);
+  return start > 0;
+}
+
+/** Before anything is known of a connection: a CONNECT packet, and few of them. */
+function judgeUnauthenticated(packet: string, limits: PacketLimits): GroupcastError | undefined {
+  if (packet.length > limits.unauthenticatedLength) {
+    return tooLarge(`before a connection has authenticated, it may have ${limits.unauthenticatedLength} characters`);
+  }
+  const namespace = foreignNamespace(packet);
+  if (namespace !== undefined) {
+    return new GroupcastError('NOT_FOUND', `unable to connect; there is no namespace "${namespace}", only "/"`);
+  }
+  if (packet[0] !== String(PacketType.CONNECT)) return malformed('a connection begins with a CONNECT packet');
+  if (!hasShortHead(packet)) return malformed('its JSON does not begin where it must');
+  if (packet.length > SMALL_LENGTH && hasMoreItemsThan(packet, limits.unauthenticatedItems)) {
+    return tooLarge(`before a connection has authenticated, it may have ${limits.unauthenticatedItems} items`);
+  }
+  return undefined;
+}
+
+function judgeOfUser(packet: string, limits: PacketLimits): GroupcastError | undefined {
+  const namespace = foreignNamespace(packet);
+  if (namespace !== undefined) return malformed(`there is no namespace "${namespace}", only "/"`);
+  if (!hasShortHead(packet)) return malformed('its JSON does not begin where it must');
+  if (packet.length > SMALL_LENGTH && hasMoreItemsThan(packet, limits.userItems)) {
+    return tooLarge(`it may have ${limits.userItems} items`);
+  }
+  return undefined;
+}
+
+const FLOODED = 'unable to go on; the connection sends more packets than it may, come back later';
+
+export interface PacketBounds {
+  limits: PacketLimits;
+  /** Called once for a connection whose packet is refused; `namespace` is the one that its answer has to name. */
+  onRefused: (conn: EngineSocket, error: GroupcastError, namespace: string | undefined) => void;
+}
+
+/**
+ * Socket.IO's decoder behind bounds: each packet is looked at before it is parsed, for what it may cost. The first that is refused ends
+ * the connection, and nothing that comes after it is looked at. A connection is unauthenticated until `admit` is called for it; one
+ * that is admitted without an intake (a back end) has Engine.IO's limit of bytes only.
+ */
+export class BoundedDecoder extends Decoder {
+  private readonly conn: EngineSocket | undefined;
+  private readonly bounds: PacketBounds;
+  private state: 'unauthenticated' | 'admitted' | 'refused' = 'unauthenticated';
+  private intake: Intake | undefined;
+  /** Packets so far of one that has not authenticated. Of a user: attachments that are still to come, and are not kept. */
+  private count = 0;
+
+  constructor(conn: EngineSocket | undefined, bounds: PacketBounds) {
+    super();
+    this.conn = conn;
+    this.bounds = bounds;
+  }
+
+  admit(intake: Intake | undefined): void {
+    if (this.state === 'unauthenticated') this.state = 'admitted';
+    this.intake = intake;
+    this.count = 0;
+  }
+
+  override add(data: unknown): void {
+    if (this.state === 'refused') return;
+    if (data === TOO_MANY_PACKETS) this.refuse(tooLarge('the payload has too many packets'));
+    else if (this.state === 'unauthenticated') this.addUnauthenticated(data);
+    else if (this.intake) this.addOfUser(data, this.intake);
+    else super.add(data);
+  }
+
+  private addUnauthenticated(data: unknown): void {
+    this.count += 1;
+    if (this.count > this.bounds.limits.unauthenticatedPackets) {
+      this.refuse(new GroupcastError('RATE_LIMITED', FLOODED));
+    } else if (typeof data !== 'string') {
+      this.refuse(malformed('a connection begins with a CONNECT packet'));
+    } else {
+      const error = judgeUnauthenticated(data, this.bounds.limits);
+      if (error) this.refuse(error, foreignNamespace(data));
+      else super.add(data);
+    }
+  }
+
+  private addOfUser(data: unknown, intake: Intake): void {
+    const isText = typeof data === 'string';
+    if (!intake.take(isText ? data.length : (data as Uint8Array).length)) {
+      this.refuse(new GroupcastError('RATE_LIMITED', FLOODED));
+    } else if (!isText) {
+      if (this.count === 0) this.refuse(malformed('it is binary, and no packet announced it'));
+      else this.count -= 1;
+    } else if (this.count > 0) {
+      this.refuse(malformed('attachments of the packet before it are missing'));
+    } else {
+      const error = judgeOfUser(data, this.bounds.limits);
+      if (error) this.refuse(error);
+      else if (data[0] === String(PacketType.BINARY_EVENT) || data[0] === String(PacketType.BINARY_ACK)) {
+        this.addWithoutAttachments(data);
+      } else super.add(data);
+    }
+  }
+
+  /** The packet is answered as one without a payload; what it announces is dropped as it comes. */
+  private addWithoutAttachments(data: string): void {
+    const packet = (this as unknown as { decodeString(text: string): Packet }).decodeString(data);
+    this.count = packet.attachments ?? 0;
+    if (packet.type !== PacketType.BINARY_EVENT) return;
+    const [name] = packet.data as unknown[];
+    this.emitReserved('decoded', { ...packet, type: PacketType.EVENT, data: [name] });
+  }
+
+  private refuse(error: GroupcastError, namespace?: string): void {
+    this.state = 'refused';
+    if (this.intake) this.intake.refuse(error);
+    else if (this.conn) this.bounds.onRefused(this.conn, error, namespace);
+  }
+}
+
+/**
+ * The parser for Socket.IO's server, and what ties each of its decoders to a connection: Socket.IO makes a decoder without saying for
+ * whom, in the turn in which its engine announces the connection.
+ */
+export function createPacketParser(bounds: PacketBounds): {
+  parser: object;
+  watch: (engine: EventEmitter) => void;
+} {
+  let opening: EngineSocket | undefined;
+  class ConnectionDecoder extends BoundedDecoder {
+    constructor() {
+      super(opening, bounds);
+    }
+  }
+  return {
+    parser: { Encoder, Decoder: ConnectionDecoder },
+    watch(engine) {
+      engine.prependListener('connection', (conn: EngineSocket) => {
+        opening = conn;
+      });
+    },
+  };
+}
+
+/** The decoder behind a socket. Its field has no public name: where it goes away, every test of the bounds fails. */
+export function decoderOf(socket: object): BoundedDecoder {
+  return (socket as { client: { decoder: BoundedDecoder } }).client.decoder;
+}

@@ -1,0 +1,81 @@
+import { transports } from 'engine.io';
+import { TOO_MANY_PACKETS } from './packet-decoder.ts';
+
+/** Packets in one payload: a client that was slow for a moment sends some together. */
+export const MAX_PACKETS_PER_PAYLOAD = 256;
+/** How long a session that is closed waits for the poll that its client may still send, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 5_000;
+const SEPARATOR = 0x1e;
+
+/** Fields of Engine.IO's polling transport that have no public name. */
+interface PollingInternals {
+  closeTimeout: number;
+  /** Packets in one payload; without it `MAX_PACKETS_PER_PAYLOAD`. */
+  maxPackets?: number;
+  /** How much of the body of a POST has come, in UTF-16 code units; see `pendingBytes`. */
+  receivedLength?: number;
+  onData(payload: string): void;
+  onRequest(request: Request): void;
+  onPacket(packet: { type: 'message'; data: unknown }): void;
+}
+type Request = ConstructorParameters<typeof transports.websocket>[0] & { _query: Readonly<Record<string, unknown>> };
+type MakePolling = new (request: Request) => PollingInternals;
+
+/** Whether a payload of Engine.IO's protocol 4 holds more packets than `max`. */
+export function hasMorePacketsThan(payload: string, max: number): boolean {
+  let count = 1;
+  for (let index = 0; index < payload.length; index += 1) {
+    if (payload.charCodeAt(index) !== SEPARATOR) continue;
+    count += 1;
+    if (count > max) return true;
+  }
+  return false;
+}
+
+const bounded = Symbol('bounded');
+
+/**
+ * Engine.IO's long polling, with payloads whose packets are counted before they are decoded. The decoder of the connection is told of one
+ * that has too many in place of its packets, and refuses it. JSONP, which no client of protocol 4 uses, is refused: a script tag sends
+ * no `Origin`.
+ */
+export function useBoundedPolling(): void {
+  const stock = transports.polling as unknown as MakePolling & { upgradesTo: string[]; [bounded]?: true };
+  if (stock[bounded]) return;
+  let prototype: PollingInternals | undefined;
+
+  function prototypeOn(transport: PollingInternals): PollingInternals {
+    const parent = Object.getPrototypeOf(transport) as PollingInternals;
+    const child = Object.create(parent) as PollingInternals;
+    child.onData = function onData(this: PollingInternals, payload: string): void {
+      if (hasMorePacketsThan(payload, this.maxPackets ?? MAX_PACKETS_PER_PAYLOAD)) {
+        this.onPacket({ type: 'message', data: TOO_MANY_PACKETS });
+      } else parent.onData.call(this, payload);
+    };
+    child.onRequest = function onRequest(this: PollingInternals, request: Request): void {
+      if (request.method === 'POST') {
+        this.receivedLength = 0;
+        request.on('data', (chunk: string | Buffer) => {
+          this.receivedLength = (this.receivedLength ?? 0) + chunk.length;
+        });
+      }
+      parent.onRequest.call(this, request);
+    };
+    return child;
+  }
+
+  function polling(request: Request): PollingInternals {
+    if (request._query['j'] !== undefined) throw new Error('JSONP is not supported');
+    const transport = new stock(request);
+    prototype ??= prototypeOn(transport);
+    Object.setPrototypeOf(transport, prototype);
+    transport.closeTimeout = CLOSE_TIMEOUT_MS;
+    return transport;
+  }
+  Object.assign(transports, { polling: Object.assign(polling, { upgradesTo: stock.upgradesTo, [bounded]: true }) });
+}
+
+/** A back end may send as many packets in one payload as its bytes allow. */
+export function allowManyPackets({ transport }: { transport: unknown }): void {
+  (transport as PollingInternals).maxPackets = Number.POSITIVE_INFINITY;
+}

@@ -1,0 +1,106 @@
+import { createServer } from 'node:http';
+import { type AddressInfo, connect, type Socket as NetSocket } from 'node:net';
+import { until } from '@groupcast/testing';
+import { Server } from 'engine.io';
+import { pino } from 'pino';
+import { afterEach, expect, test } from 'vitest';
+import { createUnauthenticated, type UnauthenticatedLimits } from '../src/connections/unauthenticated.ts';
+import { useBoundedPolling } from '../src/engine/polling-transport.ts';
+import { createRelayMetrics } from '../src/metrics.ts';
+
+const closing: (() => Promise<unknown> | void)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close();
+});
+useBoundedPolling();
+
+/** An engine whose connections never authenticate, unless they are forgotten by hand. */
+async function start(limits: Partial<UnauthenticatedLimits>) {
+  const http = createServer();
+  const engine = new Server({ maxHttpBufferSize: 1_000_000 });
+  engine.attach(http);
+  const metrics = createRelayMetrics();
+  const unauthenticated = createUnauthenticated(
+    { engine, metrics, log: pino({ level: 'silent' }) },
+    { deadlineMs: 60_000, pollingSessions: 1_000, pendingBytes: 1_000_000_000, ...limits },
+  );
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const { port } = http.address() as AddressInfo;
+  closing.push(async () => {
+    unauthenticated.stop();
+    engine.close();
+    http.closeAllConnections();
+    await new Promise((resolve) => http.close(resolve));
+  });
+  const path = `/engine.io/?EIO=4&transport=polling`;
+  return {
+    unauthenticated,
+    engine: engine as unknown as { clients: Record<string, never>; clientsCount: number },
+    cut: async (reason: string) =>
+      (await metrics.unauthenticatedCut.get()).values.find(({ labels }) => labels.reason === reason)?.value ?? 0,
+    poll: async () => {
+      const text = await (await fetch(`http://127.0.0.1:${port}${path}`)).text();
+      return (JSON.parse(text.slice(1)) as { sid: string }).sid;
+    },
+    tcp: (): NetSocket => {
+      const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+      closing.push(() => void socket.destroy());
+      return socket;
+    },
+    path,
+  };
+}
+
+const UPGRADE =
+  'GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+  'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
+
+test('the oldest polling session makes room for a new one', async () => {
+  const { poll, engine, cut } = await start({ pollingSessions: 3 });
+  const sids: string[] = [];
+  for (let index = 0; index < 5; index += 1) sids.push(await poll());
+  await until('two of them to be gone', () => engine.clientsCount === 3);
+  expect(Object.keys(engine.clients).sort()).toEqual(sids.slice(2).sort());
+  expect(await cut('polling-sessions')).toBe(2);
+});
+
+test('a connection that authenticates makes room for nobody', async () => {
+  const { poll, engine, unauthenticated } = await start({ pollingSessions: 2 });
+  const sid = await poll();
+  unauthenticated.forget(engine.clients[sid] as never);
+  for (let index = 0; index < 4; index += 1) await poll();
+  await until('the others to be gone', () => engine.clientsCount === 3);
+  expect(engine.clients).toHaveProperty(sid);
+});
+
+test('the deadline ends a session that nobody polls', async () => {
+  const { poll, engine, cut } = await start({ deadlineMs: 200 });
+  await poll();
+  await until('it to be gone', () => engine.clientsCount === 0);
+  expect(await cut('deadline')).toBe(1);
+});
+
+test.each([
+  ['a WebSocket frame', true],
+  ['a polling body', false],
+])('the largest unfinished packets make room: %s', async (_what, isWebSocket) => {
+  const { engine, tcp, cut, poll, path } = await start({ pendingBytes: 300_000 });
+  const closed: number[] = [];
+  for (const [index, size] of [100_000, 250_000, 20_000].entries()) {
+    const socket = tcp().on('close', () => closed.push(index));
+    if (isWebSocket) {
+      socket.write(UPGRADE);
+      await new Promise((resolve) => socket.once('data', resolve));
+      // A masked text frame of 900,000 bytes that never comes to its end.
+      const head = Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 0x0d, 0xbb, 0xa0, 0, 0, 0, 0]);
+      socket.write(Buffer.concat([head, Buffer.alloc(size, 'x')]));
+    } else {
+      const head = `POST ${path}&sid=${await poll()} HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n`;
+      socket.write(Buffer.concat([Buffer.from(head), Buffer.alloc(size, 'x')]));
+    }
+  }
+  await until('the largest to be cut', () => closed.length > 0);
+  expect(closed).toEqual([1]);
+  expect(engine.clientsCount).toBe(2);
+  expect(await cut('pending-bytes')).toBe(1);
+});

@@ -1,0 +1,99 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createRateLimit, TokenBucket } from '../src/connections/rate-limit.ts';
+import { createUserBudgets, type UserBudgets } from '../src/connections/user-budgets.ts';
+
+function clock() {
+  const time = { ms: 0 };
+  return { time, now: () => time.ms };
+}
+
+describe('a token bucket', () => {
+  test('gives what it holds, and what came back since', () => {
+    const { time, now } = clock();
+    const bucket = new TokenBucket(10, 20, now);
+    expect([bucket.take(20), bucket.take(1), bucket.msUntil(1)]).toEqual([true, false, 100]);
+    time.ms = 100;
+    expect([bucket.take(1), bucket.take(1)]).toEqual([true, false]);
+    time.ms = 1_000_000;
+    expect([bucket.isFull(), bucket.take(21), bucket.take(20)]).toEqual([true, false, true]);
+  });
+
+  test('owes what was used before it was counted, but never more than it can hold', () => {
+    const { time, now } = clock();
+    const bucket = new TokenBucket(10, 20, now);
+    bucket.charge(1_000);
+    expect(bucket.msUntil(1)).toBe(2_100);
+    time.ms = 2_100;
+    expect(bucket.take(1)).toBe(true);
+  });
+
+  test('is not asked for more than it can hold', () => {
+    const { now } = clock();
+    const bucket = new TokenBucket(10, 20, now);
+    bucket.take(20);
+    expect(bucket.msUntil(1_000)).toBe(2_000);
+  });
+});
+
+describe('a rate limit', () => {
+  test('does not mind when somebody sets the clock of the machine', () => {
+    const limit = createRateLimit(1);
+    limit.take();
+    limit.take();
+    const refused = (): number | undefined => {
+      try {
+        limit.take();
+        return undefined;
+      } catch (error) {
+        return (error as { retryAfterMs: number }).retryAfterMs;
+      }
+    };
+    const real = Date.now;
+    onTestFinished(() => {
+      Date.now = real;
+    });
+    Date.now = () => real() - 3_600_000;
+    expect(refused()).toBeLessThanOrEqual(1_000);
+  });
+});
+
+describe('the budget of a user', () => {
+  function open(): { budgets: UserBudgets; time: { ms: number } } {
+    const { time, now } = clock();
+    const budgets = createUserBudgets(50, now);
+    onTestFinished(budgets.stop);
+    return { budgets, time };
+  }
+
+  test('is one for all their connections, and nobody else’s', () => {
+    const { budgets } = open();
+    budgets.of('alice').takeWork(400);
+    expect(() => budgets.of('alice').takeWork(1)).toThrow(expect.objectContaining({ code: 'RATE_LIMITED' }) as Error);
+    budgets.of('bob').takeWork(1);
+  });
+
+  test('says when to come back, and keeps its word', () => {
+    const { budgets, time } = open();
+    const alice = budgets.of('alice');
+    alice.takeWork(400);
+    time.ms = alice.msUntilWork(100);
+    alice.takeWork(100);
+    expect(() => alice.takeWork(1)).toThrow(expect.objectContaining({ code: 'RATE_LIMITED' }) as Error);
+  });
+
+  test('lets something pass that is larger than all of it, once it is full', () => {
+    const { budgets, time } = open();
+    const alice = budgets.of('alice');
+    alice.takeWork(5_000);
+    expect(() => alice.takeWork(5_000)).toThrow();
+    time.ms = 2_000;
+    alice.takeWork(5_000);
+  });
+
+  test('counts large packets as work', () => {
+    const { budgets } = open();
+    const alice = budgets.of('alice');
+    expect(alice.takePacket(4_096 * 500)).toBe(true);
+    expect(() => alice.takeWork(1)).toThrow(expect.objectContaining({ code: 'RATE_LIMITED' }) as Error);
+  });
+});
