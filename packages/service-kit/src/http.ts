@@ -20,6 +20,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import type { Logger } from './logger.ts';
+import { cutPipelinedRequests } from './pipelined-requests.ts';
 
 export type HttpApp = FastifyInstance;
 /** Where routes with zod schemas live. */
@@ -92,6 +93,8 @@ export async function createHttpApp(options: {
     routerOptions: { maxParamLength: 512 },
     forceCloseConnections: 'idle',
   });
+
+  cutPipelinedRequests(app.server);
 
   // An empty body is no body: browsers' wrappers send the content type with every POST.
   const parseJson = app.getDefaultJsonParser('error', 'error');

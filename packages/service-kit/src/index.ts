@@ -3,6 +3,7 @@ export { ConfigurationError, type Environment, readEnvironment } from './environ
 export { bearerToken, createHttpApp, type HttpApp, type HttpScope, zodScope } from './http.ts';
 export { createLogger, LOG_LEVELS, type Logger } from './logger.ts';
 export { isOriginAllowed, type Origins, readOrigins } from './origins.ts';
+export { cutPipelinedRequests } from './pipelined-requests.ts';
 export { type Closable, loadDotEnv, runService } from './run-service.ts';
 export { type RelaySecrets, readRelaySecrets, readTokenConfig, type TokenConfig } from './token-config.ts';
 export { warnOnceEvery } from './warn-once-every.ts';

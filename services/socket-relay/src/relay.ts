@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { hostname } from 'node:os';
-import { type Closable, isOriginAllowed, type Logger } from '@groupcast/service-kit';
+import { type Closable, cutPipelinedRequests, isOriginAllowed, type Logger } from '@groupcast/service-kit';
 import { AUDIENCE, GroupcastError } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
 import { Server } from 'socket.io';
@@ -168,6 +168,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   });
 
   answerUpgradesInOneWrite(io.engine);
+  cutPipelinedRequests(http);
 
   const drain = createDrain({ io, drainMs: config.drainMs, log });
   refuseWhileDraining(io, { drain, metrics });

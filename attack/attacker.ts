@@ -1,0 +1,16 @@
+// A process that attacks, so that what it computes takes no time from those who measure.
+import { ATTACKS } from './attacks.ts';
+import type { Address } from './weapons.ts';
+
+process.on('message', ({ name, address }: { name: string; address: Address }) => {
+  const attack = ATTACKS.find((each) => each.name === name);
+  if (!attack) throw new Error(`there is no attack "${name}"`);
+  attack
+    .run(address)
+    .catch((error: unknown) => ({ [`failed: ${error instanceof Error ? error.message : String(error)}`]: 1 }))
+    .then((answers) => {
+      process.send?.(answers);
+    }, console.error);
+});
+// Without the one who started it, it has nothing to do.
+process.on('disconnect', () => process.exit());

@@ -1,0 +1,144 @@
+// Everybody else: members who receive, people who come, and what answers HTTP. What they wait is what an attack costs.
+import { type Broadcaster, createBroadcaster } from '@groupcast/broadcaster';
+import { TEST_SECRETS, tokenFor } from '@groupcast/testing';
+import { io, type Socket } from 'socket.io-client';
+
+const MEMBERS = 20;
+const GROUP = 'others';
+const PUBLISH_MS = 50;
+const NEWCOMER_MS = 250;
+const HTTP_MS = 100;
+const POST_MS = 200;
+/** Who waits longer is counted as having waited that long. */
+const GIVE_UP_MS = 30_000;
+
+export type Kind = 'message' | 'newcomer' | 'http' | 'post';
+
+export interface Others {
+  /** Begins to measure anew. */
+  reset(): void;
+  /** What they waited since, in milliseconds; those who still wait count with what they have waited so far. */
+  waits(): Record<Kind, number[]>;
+  /** How often something failed that should not have. */
+  failures(): Record<string, number>;
+  stop(): Promise<void>;
+}
+
+export async function startOthers(target: { relayUrl: string; apiUrl: string }): Promise<Others> {
+  const { relayUrl, apiUrl } = target;
+  let waited: Record<Kind, number[]> = { message: [], newcomer: [], http: [], post: [] };
+  let failed: Record<string, number> = {};
+  const open = new Set<{ kind: Kind; since: number }>();
+  const timers: NodeJS.Timeout[] = [];
+  const sockets = new Set<Socket>();
+  let stopped = false;
+
+  async function measure(kind: Kind, work: () => Promise<unknown>): Promise<void> {
+    const entry = { kind, since: performance.now() };
+    open.add(entry);
+    try {
+      await work();
+      if (open.delete(entry)) waited[kind].push(performance.now() - entry.since);
+    } catch (error) {
+      if (stopped || !open.delete(entry)) return;
+      const what = `${kind}: ${error instanceof Error ? error.message : String(error)}`;
+      failed[what] = (failed[what] ?? 0) + 1;
+      waited[kind].push(performance.now() - entry.since);
+    }
+  }
+
+  async function joined(userId: string): Promise<Socket> {
+    const auth = { token: await tokenFor(userId, [GROUP]) };
+    const socket = io(relayUrl, { forceNew: true, transports: ['websocket'], auth, timeout: GIVE_UP_MS });
+    sockets.add(socket);
+    await new Promise((resolve) => socket.once('joined-groups', resolve));
+    return socket;
+  }
+
+  const publisher: Broadcaster = createBroadcaster({
+    url: relayUrl,
+    serviceSecret: TEST_SECRETS.RELAY_SERVICE_SECRET,
+    timeoutMs: GIVE_UP_MS,
+  });
+  /** Who still waits for which message. */
+  const expected = new Map<string, { since: number; left: number }>();
+  for (let index = 0; index < MEMBERS; index += 1) {
+    const socket = await joined(`other-${index}`);
+    socket.on('new-message', ({ id }: { id: string }) => {
+      const message = expected.get(id);
+      if (!message) return;
+      waited.message.push(performance.now() - message.since);
+      message.left -= 1;
+      if (message.left === 0) expected.delete(id);
+    });
+  }
+  let number = 0;
+  timers.push(
+    setInterval(() => {
+      number += 1;
+      const id = `m${number}`;
+      expected.set(id, { since: performance.now(), left: MEMBERS });
+      publisher.broadcastMessage({ groupId: GROUP, id, message: { id, text: 'hello' } }).catch(() => undefined);
+    }, PUBLISH_MS),
+    setInterval(() => {
+      void measure('newcomer', async () => {
+        const socket = await joined('newcomer');
+        socket.close();
+        sockets.delete(socket);
+      });
+    }, NEWCOMER_MS),
+    setInterval(() => {
+      void measure('http', async () => {
+        const response = await fetch(`${apiUrl || relayUrl}/livez`, {
+          headers: { connection: 'close' },
+          signal: AbortSignal.timeout(GIVE_UP_MS),
+        });
+        await response.text();
+      });
+    }, HTTP_MS),
+  );
+  if (apiUrl) {
+    const headers = { authorization: `Bearer ${await tokenFor('poster')}`, 'content-type': 'application/json' };
+    const made = await fetch(`${apiUrl}/api/messaging/groups`, { method: 'POST', headers, body: '{"name":"others"}' });
+    const { group } = (await made.json()) as { group: { id: string } };
+    timers.push(
+      setInterval(() => {
+        void measure('post', async () => {
+          const response = await fetch(`${apiUrl}/api/messaging/groups/${group.id}/messages`, {
+            method: 'POST',
+            headers,
+            body: '{"content":"hello"}',
+            signal: AbortSignal.timeout(GIVE_UP_MS),
+          });
+          await response.text();
+          if (response.status !== 201) throw new Error(`HTTP ${response.status}`);
+        });
+      }, POST_MS),
+    );
+  }
+
+  return {
+    reset() {
+      waited = { message: [], newcomer: [], http: [], post: [] };
+      failed = {};
+      open.clear();
+      expected.clear();
+    },
+    waits() {
+      const now = performance.now();
+      const all = { ...waited };
+      for (const { kind, since } of open) all[kind] = [...all[kind], now - since];
+      for (const { since, left } of expected.values()) {
+        all.message = [...all.message, ...Array.from({ length: left }, () => now - since)];
+      }
+      return all;
+    },
+    failures: () => failed,
+    async stop() {
+      stopped = true;
+      for (const timer of timers) clearInterval(timer);
+      for (const socket of sockets) socket.close();
+      await publisher.close();
+    },
+  };
+}

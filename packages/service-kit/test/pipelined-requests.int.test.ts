@@ -1,0 +1,80 @@
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { until } from '@groupcast/testing';
+import { pino } from 'pino';
+import { afterEach, describe, expect, test } from 'vitest';
+import { createHttpApp } from '../src/http.ts';
+import { cutPipelinedRequests } from '../src/pipelined-requests.ts';
+
+const closing: (() => Promise<unknown> | void)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close();
+});
+
+const REQUEST = 'GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n';
+
+/** Counts the requests that a server is given, and opens a port. */
+async function startPlain() {
+  let served = 0;
+  const server = createServer((_request, response) => {
+    served += 1;
+    response.end('ok');
+  });
+  cutPipelinedRequests(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closing.push(async () => new Promise((resolve) => server.close(resolve)));
+  return { port: (server.address() as AddressInfo).port, served: () => served };
+}
+
+async function startApp() {
+  let served = 0;
+  const app = await createHttpApp({
+    log: pino({ level: 'silent' }),
+    bodyLimitBytes: 1_000,
+    openapi: { title: 'x', description: 'x' },
+  });
+  app.get('/x', async () => {
+    served += 1;
+    return { ok: true };
+  });
+  await app.listen({ port: 0, host: '127.0.0.1' });
+  closing.push(async () => app.close());
+  return { port: (app.server.address() as AddressInfo).port, served: () => served };
+}
+
+describe.each([
+  ['a plain server', startPlain],
+  ['the HTTP app of both services', startApp],
+])('%s', (_what, start) => {
+  function open(port: number) {
+    const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+    let text = '';
+    let closed = false;
+    socket.on('data', (data: Buffer) => {
+      text += data.toString();
+    });
+    socket.on('close', () => {
+      closed = true;
+    });
+    closing.push(() => void socket.destroy());
+    return { socket, text: () => text, isClosed: () => closed };
+  }
+
+  test('cuts a connection that sends thousands of requests in one piece, and serves few of them', async () => {
+    const { port, served } = await start();
+    const { socket, isClosed } = open(port);
+    socket.write(REQUEST.repeat(1_700));
+    await until('the connection to be cut', isClosed);
+    expect(served()).toBeLessThanOrEqual(16);
+  });
+
+  test('serves requests that follow on each other, as many as come', async () => {
+    const { port, served } = await start();
+    const { socket, text } = open(port);
+    for (let count = 1; count <= 40; count += 1) {
+      socket.write(REQUEST);
+      await until('its answer', () => text().split('HTTP/1.1 200').length === count + 1);
+    }
+    expect(served()).toBe(40);
+  });
+});
