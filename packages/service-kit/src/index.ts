@@ -1,6 +1,15 @@
 export { type DevelopmentSecrets, resolveDataDir, useDevelopmentSecrets } from './data-dir.ts';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
-export { bearerToken, createHttpApp, type HttpApp, type HttpScope, zodScope } from './http.ts';
+export { isForwarded, isFromForeignPage, isFromThisMachine, isHostTrusted, isLoopbackName } from './host-names.ts';
+export {
+  bearerToken,
+  createHttpApp,
+  type HttpApp,
+  type HttpRequest,
+  type HttpScope,
+  type RequestHook,
+  zodScope,
+} from './http.ts';
 export { createLogger, LOG_LEVELS, type Logger } from './logger.ts';
 export { isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { type Closable, loadDotEnv, runService } from './run-service.ts';
