@@ -10,6 +10,7 @@ export {
   type RequestHook,
   zodScope,
 } from './http.ts';
+export { type Listening, listenOn, readHost, urlOfHost } from './listen.ts';
 export { createLogger, LOG_LEVELS, type Logger } from './logger.ts';
 export { isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { type Closable, loadDotEnv, runService } from './run-service.ts';
