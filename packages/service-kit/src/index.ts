@@ -12,7 +12,7 @@ export {
 } from './http.ts';
 export { type Listening, listenOn, readHost, urlOfHost } from './listen.ts';
 export { createLogger, LOG_LEVELS, type Logger } from './logger.ts';
-export { isOriginAllowed, type Origins, readOrigins } from './origins.ts';
+export { corsOptions, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { type Closable, loadDotEnv, runService } from './run-service.ts';
 export { type RelaySecrets, readRelaySecrets, readTokenConfig, type TokenConfig } from './token-config.ts';
 export { warnOnceEvery } from './warn-once-every.ts';
