@@ -7,6 +7,8 @@ export interface RelayMetrics {
   watchLog(groupLog: GroupLog): void;
   connections: Gauge<'type'>;
   refused: Counter<'code'>;
+  /** Requests that the internal port did not look at: a page's, or a proxy's without a token. */
+  internalRefused: Counter<'code'>;
   eventsRefused: Counter<'code'>;
   broadcasts: Counter<'outcome'>;
   deliveries: Counter;
@@ -48,6 +50,12 @@ export function createRelayMetrics(): RelayMetrics {
     refused: new Counter({
       name: 'groupcast_relay_connections_refused_total',
       help: 'Connections refused by code',
+      labelNames: ['code'],
+      registers,
+    }),
+    internalRefused: new Counter({
+      name: 'groupcast_relay_internal_requests_refused_total',
+      help: 'Requests to the internal port refused for where they came from, by code',
       labelNames: ['code'],
       registers,
     }),
