@@ -1,17 +1,11 @@
-import { bearerToken, type HttpApp } from '@groupcast/service-kit';
+import { bearerToken, type HttpApp, isFromThisMachine } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
 import type { Database } from '../db/database.ts';
 import type { ApiMetrics } from './metrics.ts';
 
-const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
 const DATABASE_TIMEOUT_MS = 2_000;
-
-/** From this machine itself, and not through a proxy on it. */
-function isLocal(request: FastifyRequest): boolean {
-  return LOOPBACK.test(request.socket.remoteAddress ?? '') && request.headers['x-forwarded-for'] === undefined;
-}
 
 export function healthRoutes(
   app: HttpApp,
@@ -31,23 +25,24 @@ export function healthRoutes(
     return Promise.race([asked, late]).finally(() => clearTimeout(timer));
   }
 
+  async function requireWatcher(request: FastifyRequest): Promise<void> {
+    const why =
+      'ask from this machine, by localhost and without a proxy, or with a service token of scope monitor or admin';
+    const { scopes } = await deps.services.verify(bearerToken(request)).catch((cause: unknown) => {
+      throw new GroupcastError('SERVICE_TOKEN_INVALID', `unable to show metrics; ${why}`, { cause });
+    });
+    if (!scopes.has('monitor') && !scopes.has('admin')) {
+      throw new GroupcastError('FORBIDDEN', `unable to show metrics; ${why}`);
+    }
+  }
+
   app.get('/livez', hidden, async () => ({ status: 'live' }));
   app.get('/readyz', hidden, async (_request, reply) => {
     const failing = [...(deps.isDraining() ? ['draining'] : []), ...((await databaseAnswers()) ? [] : ['database'])];
     return failing.length > 0 ? reply.status(503).send({ status: 'unready', failing }) : { status: 'ready' };
   });
   app.get('/metrics', hidden, async (request, reply) => {
-    if (!isLocal(request)) {
-      await deps.services.verify(bearerToken(request)).catch((error: unknown) => {
-        throw new GroupcastError(
-          'SERVICE_TOKEN_INVALID',
-          'unable to show metrics; ask from this machine, or with a service token',
-          {
-            cause: error,
-          },
-        );
-      });
-    }
+    if (!isFromThisMachine(request)) await requireWatcher(request);
     reply.type(deps.metrics.registry.contentType);
     return deps.metrics.registry.metrics();
   });
