@@ -24,7 +24,8 @@ function listenProblem(error: unknown): string | undefined {
   const { code, syscall, port, address } = error as NodeJS.ErrnoException & { port?: number; address?: string };
   if (code === 'EADDRINUSE') return `unable to listen; port ${port} is already in use`;
   if (code === 'EACCES') return `unable to listen; no permission for port ${port}`;
-  if (code === 'EADDRNOTAVAIL' && syscall === 'listen')
+  // A database that cannot be reached fails with the same code; 'bind' is what a worker is told by its primary.
+  if (code === 'EADDRNOTAVAIL' && (syscall === 'listen' || syscall === 'bind'))
     return `unable to listen; this machine has no address ${address}`;
   return undefined;
 }

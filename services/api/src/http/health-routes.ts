@@ -1,4 +1,4 @@
-import { bearerToken, type HttpApp, isFromThisMachine } from '@groupcast/service-kit';
+import { bearerToken, type HttpApp, isFromThisMachine, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
@@ -11,6 +11,7 @@ export function healthRoutes(
   app: HttpApp,
   deps: { db: Database; services: ServiceTokenVerifier; metrics: ApiMetrics; isDraining: () => boolean },
 ): void {
+  const refused = warnOnceEvery(60_000);
   const hidden = { schema: { hide: true }, config: { rateLimit: false } };
 
   async function databaseAnswers(): Promise<boolean> {
@@ -29,6 +30,10 @@ export function healthRoutes(
     const why =
       'ask from this machine, by localhost and without a proxy, or with a service token of scope monitor or admin';
     const { scopes } = await deps.services.verify(bearerToken(request)).catch((cause: unknown) => {
+      refused('metrics', (suppressed) => {
+        const { host } = request.headers;
+        request.log.warn({ code: 'SERVICE_TOKEN_INVALID', host, address: request.ip, suppressed }, 'metrics refused');
+      });
       throw new GroupcastError('SERVICE_TOKEN_INVALID', `unable to show metrics; ${why}`, { cause });
     });
     if (!scopes.has('monitor') && !scopes.has('admin')) {
