@@ -119,8 +119,9 @@ async function measureOutbox(databaseUrl: string | undefined): Promise<string> {
     ...SHARED,
     API_PORT: String(apiPort),
     RELAY_URL: `http://127.0.0.1:${relayPort}`,
+    RELAY_PUBLIC_URL: `http://127.0.0.1:${relayPort}`,
     API_RATE_LIMIT_PER_MINUTE: '10000000',
-    ...(databaseUrl === undefined ? { DATA_DIR: dataDir } : { DATABASE_URL: databaseUrl }),
+    ...(databaseUrl === undefined ? { DATA_DIR: dataDir, EMBEDDED_DATABASE: '1' } : { DATABASE_URL: databaseUrl }),
   });
   const headers = { authorization: `Bearer ${await tokenFor('alice')}`, 'content-type': 'application/json' };
   const post = async (path: string, body: object): Promise<{ group?: { id: string } }> => {

@@ -79,9 +79,10 @@ export async function startSystem(
     ...extra.api,
     API_PORT: String(apiPort),
     RELAY_URL: relay.url,
+    RELAY_PUBLIC_URL: relay.url,
     RELAY_INTERNAL_URL: relay.internalUrl,
     API_RATE_LIMIT_PER_MINUTE: '10000000',
-    ...(databaseUrl === undefined ? { DATA_DIR: dataDir } : { DATABASE_URL: databaseUrl }),
+    ...(databaseUrl === undefined ? { DATA_DIR: dataDir, EMBEDDED_DATABASE: '1' } : { DATABASE_URL: databaseUrl }),
   });
   await until('the API to reach the relay', () => api.output().includes('connected to the relay'));
   const groupIds = await createGroups(apiUrl, groups);

@@ -79,6 +79,21 @@ describe('a wrong configuration', () => {
     }
     expect(api.output()).not.toContain('hunter2');
   });
+
+  test.each([
+    [
+      'the API',
+      API,
+      ['DATABASE_URL must be set, or EMBEDDED_DATABASE=1', 'RELAY_URL must be set', 'RELAY_PUBLIC_URL must be set'],
+    ],
+    ['the relay', RELAY, ['API_URL must be set with NODE_ENV=production, or be empty where there is no API']],
+    ['npm start', 'scripts/start.mjs', ['API_URL must be set']],
+  ])('in production, %s starts on nothing that is sane only in development', async (_name, file, problems) => {
+    const service = run(file, { NODE_ENV: 'production', ...TEST_SECRETS, ...(await ports()) });
+    expect(await service.exited()).toBe(78);
+    for (const problem of problems) expect(service.output()).toContain(problem);
+    expect(service.output()).not.toContain('listening');
+  });
 });
 
 describe('a service', () => {
@@ -91,6 +106,16 @@ describe('a service', () => {
     service.signal('SIGTERM');
     expect(await service.exited()).toBe(0);
     expect(service.output()).toContain('"msg":"stopped"');
+  });
+
+  test('warns at start that the demo’s login is open to the network', async () => {
+    const env = await ports();
+    const api = run(API, { ...TEST_SECRETS, ...env, DEMO: '1', API_HOST: '0.0.0.0' });
+    await api.wrote('"msg":"listening"');
+    expect(api.output()).toContain(
+      '"msg":"DEMO is 1 and API_HOST is 0.0.0.0: anybody who reaches this port logs in as anybody',
+    );
+    expect(api.output()).toContain(`"url":"http://localhost:${env['API_PORT']}"`);
   });
 
   test.each([
@@ -171,6 +196,7 @@ describe('npm start', () => {
     const page = await fetch(url);
     expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
     await until('the relay to know the API', () => all.output().includes('connected to the relay'));
+    expect(all.output()).not.toContain('API_URL is not set');
     all.signal('SIGINT');
     expect(await all.exited()).toBe(0);
     expect(all.output().match(/"msg":"stopped"/g)).toHaveLength(2);

@@ -40,11 +40,23 @@ export function withDemo(env) {
   return env.DEMO === undefined && env.NODE_ENV !== 'production' ? { ...env, DEMO: '1' } : env;
 }
 
-/** Where API and relay find each other when only their ports were chosen. */
+/** Where a service that listens on `host` is found from this machine. */
+export function urlOn(host, port) {
+  if (!host || ['localhost', '0.0.0.0', '::', '[::]'].includes(host)) return `http://localhost:${port}`;
+  return `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${port}`;
+}
+
+/** Where API and relay find each other when only their addresses and ports were chosen. In production they have to be told. */
 export function withUrls(env) {
+  if (env.NODE_ENV === 'production') return env;
   return {
     ...env,
-    API_URL: env.API_URL ?? `http://localhost:${env.API_PORT || 3000}`,
-    RELAY_URL: env.RELAY_URL || `http://localhost:${env.RELAY_PORT || 3001}`,
+    API_URL: env.API_URL ?? urlOn(env.API_HOST, env.API_PORT || 3000),
+    RELAY_URL: env.RELAY_URL || urlOn(env.RELAY_HOST, env.RELAY_PORT || 3001),
   };
+}
+
+/** A relay that is started alone has no API unless one is named. */
+export function withoutApi(env) {
+  return env.NODE_ENV === 'production' ? env : { ...env, API_URL: env.API_URL ?? '' };
 }

@@ -1,3 +1,5 @@
+import { isLoopbackName } from './host-names.ts';
+
 /** Every variable that was wrong, in one message. A process that meets it exits 78 (EX_CONFIG). */
 export class ConfigurationError extends Error {
   override readonly name = 'ConfigurationError';
@@ -16,31 +18,47 @@ export class ConfigurationError extends Error {
  */
 export interface Environment {
   readonly production: boolean;
+  /** What is allowed, and should be said at start; complete once the configuration was read. */
+  readonly warnings: readonly string[];
   text(name: string, options?: { keepEmpty?: boolean }): string | undefined;
   integer(name: string, fallback: number, range: { min: number; max: number }): number;
   port(name: string, fallback: number): number;
   flag(name: string): boolean | undefined;
   oneOf<T extends string>(name: string, fallback: T, allowed: readonly T[]): T;
-  /** An absolute URL with one of `protocols` (`http:` …), without a trailing slash. */
-  url(name: string, protocols: readonly string[]): string | undefined;
+  /**
+   * An absolute URL with one of `protocols` (`http:` …), without a trailing slash. One that `carries` something secret is warned
+   * about in production where it is plain `http:` and leads to another machine.
+   */
+  url(name: string, protocols: readonly string[], options?: { carries: string }): string | undefined;
   /** A secret; with `NODE_ENV=production` short and known-default ones are refused. Its value is never shown. */
   secret(name: string): string | undefined;
+  /** Reports every variable of `names` that is unset with `NODE_ENV=production`; an empty one counts as unset. */
+  requireInProduction(...names: readonly string[]): void;
   problem(text: string): void;
+  warning(text: string): void;
   assertValid(): void;
 }
 
 const MIN_SECRET_BYTES = 32;
+/** What people write for `production`; everything that is sane only in development would go on silently. */
+const MEANT_AS_PRODUCTION = /^prod(?:uction)?$/i;
 /** Fragments of secrets that people copy from examples. */
 const DEFAULT_SECRETS =
   /change[-_ ]?(?:me|this)|your[-_ ]|example|placeholder|^(?:secret|password|default|test)[-_0-9a-z]*$/i;
 
 export function readEnvironment(source: Readonly<Record<string, string | undefined>>): Environment {
   const problems: string[] = [];
-  const production = source['NODE_ENV'] === 'production';
+  const warnings: string[] = [];
   const read = (name: string): string | undefined => source[name]?.trim() || undefined;
+  const nodeEnv = read('NODE_ENV');
+  const production = nodeEnv === 'production';
+  if (!production && MEANT_AS_PRODUCTION.test(nodeEnv ?? '')) {
+    problems.push(`NODE_ENV must be spelled "production", got "${nodeEnv}"`);
+  }
 
   const env: Environment = {
     production,
+    warnings,
     text(name, options = {}) {
       if (options.keepEmpty && source[name] !== undefined) return source[name].trim();
       return read(name);
@@ -72,10 +90,19 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
       }
       return value ?? fallback;
     },
-    url(name, protocols) {
+    url(name, protocols, options) {
       const raw = read(name);
       if (raw === undefined) return undefined;
-      if (URL.canParse(raw) && protocols.includes(new URL(raw).protocol)) return raw.replace(/\/+$/, '');
+      const url = URL.canParse(raw) ? new URL(raw) : undefined;
+      if (url && protocols.includes(url.protocol)) {
+        const isPlain = url.protocol === 'http:' && !isLoopbackName(url.hostname.replace(/^\[(.*)\]$/, '$1'));
+        if (options && production && isPlain) {
+          warnings.push(
+            `${name} is plain http: ${options.carries} can be read on the way, unless the network between is yours alone`,
+          );
+        }
+        return raw.replace(/\/+$/, '');
+      }
       const schemes = protocols.map((protocol) => `${protocol}//`).join(' or ');
       // The value is not shown: database URLs carry passwords.
       problems.push(`${name} must be a URL that starts with ${schemes}`);
@@ -91,8 +118,17 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
       }
       return value;
     },
+    requireInProduction(...names) {
+      if (!production) return;
+      for (const name of names) {
+        if (read(name) === undefined) problems.push(`${name} must be set with NODE_ENV=production`);
+      }
+    },
     problem(text) {
       problems.push(text);
+    },
+    warning(text) {
+      warnings.push(text);
     },
     assertValid() {
       if (problems.length > 0) throw new ConfigurationError(problems);

@@ -32,6 +32,10 @@ export type HttpScope = FastifyInstance<
   ZodTypeProvider
 >;
 
+export type HttpRequest = FastifyRequest;
+/** Looks at a request before anything is done for it; what it throws is the answer. */
+export type RequestHook = (request: HttpRequest) => Promise<void>;
+
 const CLOSE_IDLE_INTERVAL_MS = 50;
 /** Longer than an answer takes; a connection that is still there then is cut. */
 const CLOSE_ALL_AFTER_MS = 3_000;
@@ -79,6 +83,8 @@ export async function createHttpApp(options: {
   bodyLimitBytes: number;
   /** How many proxies' `X-Forwarded-For` is believed. */
   trustedProxies?: number;
+  /** Looks at every request before anything else does, `/docs` included. */
+  onRequest?: RequestHook;
   openapi: { title: string; description: string };
 }): Promise<HttpApp> {
   const logger: FastifyBaseLogger = options.log;
@@ -96,6 +102,7 @@ export async function createHttpApp(options: {
 
   cutPipelinedRequests(app.server);
 
+  if (options.onRequest) app.addHook('onRequest', options.onRequest);
   // An empty body is no body: browsers' wrappers send the content type with every POST.
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('application/json');

@@ -1,8 +1,18 @@
 export { type DevelopmentSecrets, resolveDataDir, useDevelopmentSecrets } from './data-dir.ts';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
-export { bearerToken, createHttpApp, type HttpApp, type HttpScope, zodScope } from './http.ts';
+export { isForwarded, isFromForeignPage, isFromThisMachine, isHostTrusted, isLoopbackName } from './host-names.ts';
+export {
+  bearerToken,
+  createHttpApp,
+  type HttpApp,
+  type HttpRequest,
+  type HttpScope,
+  type RequestHook,
+  zodScope,
+} from './http.ts';
+export { type Listening, listenOn, readHost, urlOfHost } from './listen.ts';
 export { createLogger, LOG_LEVELS, type Logger } from './logger.ts';
-export { isOriginAllowed, type Origins, readOrigins } from './origins.ts';
+export { corsOptions, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { cutPipelinedRequests } from './pipelined-requests.ts';
 export { type Closable, loadDotEnv, runService } from './run-service.ts';
 export { type RelaySecrets, readRelaySecrets, readTokenConfig, type TokenConfig } from './token-config.ts';

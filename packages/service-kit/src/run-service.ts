@@ -21,9 +21,12 @@ export function loadDotEnv(): void {
 
 function listenProblem(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
-  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
+  const { code, syscall, port, address } = error as NodeJS.ErrnoException & { port?: number; address?: string };
   if (code === 'EADDRINUSE') return `unable to listen; port ${port} is already in use`;
   if (code === 'EACCES') return `unable to listen; no permission for port ${port}`;
+  // A database that cannot be reached fails with the same code; 'bind' is what a worker is told by its primary.
+  if (code === 'EADDRNOTAVAIL' && (syscall === 'listen' || syscall === 'bind'))
+    return `unable to listen; this machine has no address ${address}`;
   return undefined;
 }
 
@@ -31,7 +34,9 @@ function listenProblem(error: unknown): string | undefined {
  * The life of a process: configuration errors exit 78, a taken port exits 1 with one line, SIGTERM and SIGINT close
  * orderly and exit 0, a second signal or a stop that hangs exits 1.
  */
-export async function runService<Config extends { logLevel: string; production: boolean; drainMs: number }>(service: {
+export async function runService<
+  Config extends { logLevel: string; production: boolean; drainMs: number; warnings: readonly string[] },
+>(service: {
   name: string;
   readConfig: (source: NodeJS.ProcessEnv) => Config;
   start: (config: Config, log: Logger) => Promise<Closable>;
@@ -47,6 +52,7 @@ export async function runService<Config extends { logLevel: string; production: 
     return;
   }
   const log = createLogger({ name: service.name, level: config.logLevel, production: config.production });
+  for (const warning of config.warnings) log.warn(warning);
 
   // A signal may come while the service is still starting: it is closed as soon as it has started.
   let started: Promise<Closable | undefined> = Promise.resolve(undefined);

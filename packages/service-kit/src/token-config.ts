@@ -51,7 +51,9 @@ export function readRelaySecrets(env: Environment): RelaySecrets {
 
 /** The variables of contract section 2, checked against each other. Both services read them the same way. */
 export function readTokenConfig(env: Environment): { tokens: TokenConfig; relaySecrets: RelaySecrets } {
-  const jwksUrl = env.url('JWT_JWKS_URL', ['https:', 'http:']);
+  const jwksUrl = env.url('JWT_JWKS_URL', ['https:', 'http:'], {
+    carries: 'the keys that user tokens are checked with',
+  });
   const givenSecret = env.secret('JWT_SECRET');
   const secret = jwksUrl ? givenSecret : orGenerated(env, 'JWT_SECRET', givenSecret, (s) => s.jwtSecret);
   const previousSecret = env.secret('JWT_SECRET_PREVIOUS');
@@ -61,6 +63,11 @@ export function readTokenConfig(env: Environment): { tokens: TokenConfig; relayS
   const audience = env.text('JWT_AUDIENCE');
   if (audience !== undefined && Object.values(AUDIENCE).some((ours) => ours === audience)) {
     env.problem(`JWT_AUDIENCE must be none of ${Object.values(AUDIENCE).join(', ')}, got "${audience}"`);
+  }
+  if (jwksUrl && env.production && audience === undefined) {
+    env.warning(
+      'JWT_AUDIENCE is not set: with JWT_JWKS_URL, tokens that the identity provider made for other applications are accepted',
+    );
   }
   const groupsClaim = env.text('JWT_GROUPS_CLAIM');
   if (groupsClaim !== undefined && !jwksUrl) env.problem('JWT_GROUPS_CLAIM needs JWT_JWKS_URL');

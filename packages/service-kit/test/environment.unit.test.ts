@@ -158,7 +158,7 @@ describe('a secret with NODE_ENV=production', () => {
     },
   );
 
-  test.each(['development', 'test', '', 'Production'])('but with NODE_ENV=%s may be anything', (NODE_ENV) => {
+  test.each(['development', 'test', '', 'staging'])('but with NODE_ENV=%s may be anything', (NODE_ENV) => {
     expect(read('hunter2', NODE_ENV)).toEqual([]);
   });
 });

@@ -7,6 +7,7 @@ export const ERROR_CODES = {
   TOKEN_IN_QUERY: { status: 400, retryable: false },
   SERVICE_TOKEN_INVALID: { status: 401, retryable: false },
   ORIGIN_FORBIDDEN: { status: 403, retryable: false },
+  HOST_FORBIDDEN: { status: 403, retryable: false },
   FORBIDDEN: { status: 403, retryable: false },
   FORBIDDEN_EVENT: { status: 403, retryable: false },
   NOT_A_MEMBER: { status: 403, retryable: false },

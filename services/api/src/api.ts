@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { AddressInfo } from 'node:net';
-import { hostname, networkInterfaces } from 'node:os';
+import { hostname } from 'node:os';
 import { createBroadcaster } from '@groupcast/broadcaster';
-import { type Closable, type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { type Closable, type Logger, listenOn, urlOfHost, warnOnceEvery } from '@groupcast/service-kit';
 import { AUDIENCE } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
@@ -23,11 +22,6 @@ const LEASE_MS = 6_000;
 const RELAY_TIMEOUT_MS = 2_500;
 const POLL_MS = 1_000;
 const CONCURRENT_GROUPS = 32;
-
-/** Both families where the kernel has IPv6. */
-const ANY_ADDRESS = Object.values(networkInterfaces()).some((list) => list?.some(({ family }) => family === 'IPv6'))
-  ? '::'
-  : '0.0.0.0';
 
 export interface Api extends Closable {
   port: number;
@@ -120,9 +114,12 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
       isDraining: () => draining,
     });
     parts.push(app);
-    await app.listen({ port: config.port, host: ANY_ADDRESS });
-    const { port } = app.server.address() as AddressInfo;
-    log.info({ url: `http://localhost:${port}`, database: db.kind, relayUrl: config.relayUrl }, 'listening');
+    await app.ready();
+    const listening = await listenOn(app.server, config, async (where) => app.listen(where));
+    parts.push({ close: async () => listening.close() });
+    const { port } = listening;
+    const { host, relayUrl } = config;
+    log.info({ url: urlOfHost(host, port), host, database: db.kind, relayUrl }, 'listening');
     return { port, close };
   } catch (error) {
     await close();

@@ -1,17 +1,26 @@
 import {
+  type Environment,
+  isLoopbackName,
   LOG_LEVELS,
   type Origins,
   type RelaySecrets,
   readEnvironment,
+  readHost,
   readOrigins,
   readTokenConfig,
   resolveDataDir,
   type TokenConfig,
 } from '@groupcast/service-kit';
 
+const HTTP = ['http:', 'https:'];
+
 export interface ApiConfig {
   production: boolean;
+  /** What is allowed and risky, for the log at start. */
+  warnings: readonly string[];
   logLevel: string;
+  /** Where the port listens; `localhost`: on loopback, both families. */
+  host: string;
   port: number;
   dataDir: string;
   /** Real PostgreSQL; without it the embedded one in `dataDir`. */
@@ -32,6 +41,20 @@ export interface ApiConfig {
   drainMs: number;
 }
 
+/** In production the embedded database is a decision that somebody has made, about a folder that somebody has chosen. */
+function readDatabaseUrl(env: Environment): string | undefined {
+  const databaseUrl = env.url('DATABASE_URL', ['postgres:', 'postgresql:']);
+  const embedded = env.flag('EMBEDDED_DATABASE');
+  if (env.text('DATABASE_URL') !== undefined) {
+    if (embedded) env.problem('EMBEDDED_DATABASE must not be 1 with DATABASE_URL');
+  } else if (!(embedded ?? !env.production)) {
+    env.problem('DATABASE_URL must be set, or EMBEDDED_DATABASE=1 and DATA_DIR for the embedded database');
+  } else {
+    env.requireInProduction('DATA_DIR');
+  }
+  return databaseUrl;
+}
+
 /** Throws `ConfigurationError` naming every variable that is wrong. */
 export function readApiConfig(source: Readonly<Record<string, string | undefined>>): ApiConfig {
   const env = readEnvironment(source);
@@ -40,17 +63,27 @@ export function readApiConfig(source: Readonly<Record<string, string | undefined
   if (demo && env.production) env.problem('DEMO must not be 1 with NODE_ENV=production');
   if (demo && tokens.jwksUrl)
     env.problem('DEMO must not be 1 with JWT_JWKS_URL: the demo signs tokens with JWT_SECRET');
-  const relayUrl = env.url('RELAY_URL', ['http:', 'https:']) ?? 'http://localhost:3001';
+  // Both defaults are a relay on this machine, which in production is somebody else's port.
+  env.requireInProduction('RELAY_URL', 'RELAY_PUBLIC_URL');
+  const relayUrl = env.url('RELAY_URL', HTTP, { carries: 'service tokens and messages' }) ?? 'http://localhost:3001';
+  const host = readHost(env, 'API_HOST');
+  if (demo && !isLoopbackName(host)) {
+    env.warning(
+      `DEMO is 1 and API_HOST is ${host}: anybody who reaches this port logs in as anybody, without a password`,
+    );
+  }
   const config: ApiConfig = {
     production: env.production,
+    warnings: env.warnings,
     logLevel: env.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
+    host,
     port: env.port('API_PORT', 3000),
     dataDir: resolveDataDir(env.text('DATA_DIR')),
-    databaseUrl: env.url('DATABASE_URL', ['postgres:', 'postgresql:']),
+    databaseUrl: readDatabaseUrl(env),
     tokens,
     relaySecrets,
     relayUrl,
-    relayPublicUrl: env.url('RELAY_PUBLIC_URL', ['http:', 'https:']) ?? relayUrl,
+    relayPublicUrl: env.url('RELAY_PUBLIC_URL', HTTP, { carries: 'the tokens and messages of users' }) ?? relayUrl,
     origins: readOrigins(env),
     demo,
     trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),

@@ -5,6 +5,7 @@ import {
   type Origins,
   type RelaySecrets,
   readEnvironment,
+  readHost,
   readOrigins,
   readTokenConfig,
   type TokenConfig,
@@ -13,10 +14,16 @@ import { parseRedisUrl, type RedisTarget } from './cluster/redis.ts';
 
 export interface RelayConfig {
   production: boolean;
+  /** What is allowed and risky, for the log at start. */
+  warnings: readonly string[];
   logLevel: string;
+  /** Where the public port listens; `localhost`: on loopback, both families. */
+  host: string;
   port: number;
   internalPort: number;
   internalHost: string;
+  /** Names beside addresses under which the internal port answers without a token; see `internal-http/host-gate.ts`. */
+  internalNames: readonly string[];
   /** Processes that share the two ports. With one there is no other process than this. */
   workers: number;
   tokens: TokenConfig;
@@ -49,9 +56,25 @@ export interface RelayConfig {
 
 const MAX = Number.MAX_SAFE_INTEGER;
 
+/** Without a value there is no API: service tokens go to nobody that was not named. In production even that has to be said. */
 function readApiUrl(env: Environment): string | undefined {
-  if (env.text('API_URL', { keepEmpty: true }) === '') return undefined;
-  return env.url('API_URL', ['http:', 'https:']) ?? 'http://localhost:3000';
+  if (env.text('API_URL', { keepEmpty: true }) === undefined) {
+    if (env.production) env.problem('API_URL must be set with NODE_ENV=production, or be empty where there is no API');
+    else env.warning('API_URL is not set: this relay asks no API; set it, or leave it empty to say that there is none');
+  }
+  return env.url('API_URL', ['http:', 'https:'], { carries: 'service tokens and what the API answers' });
+}
+
+const NAME = /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/;
+const MAX_NAMES = 100;
+
+function readInternalNames(env: Environment): string[] {
+  const names = (env.text('RELAY_INTERNAL_NAMES') ?? '').toLowerCase().split(',');
+  const given = names.map((name) => name.trim()).filter((name) => name !== '');
+  const wrong = given.find((name) => !NAME.test(name));
+  if (wrong !== undefined) env.problem(`RELAY_INTERNAL_NAMES must list host names without ports, got "${wrong}"`);
+  if (given.length > MAX_NAMES) env.problem(`RELAY_INTERNAL_NAMES must list at most ${MAX_NAMES} names`);
+  return given;
 }
 
 function readRedis(env: Environment): RedisTarget | undefined {
@@ -79,10 +102,13 @@ export function readRelayConfig(source: Readonly<Record<string, string | undefin
   const env = readEnvironment(source);
   const config: RelayConfig = {
     production: env.production,
+    warnings: env.warnings,
     logLevel: env.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
+    host: readHost(env, 'RELAY_HOST'),
     port: env.port('RELAY_PORT', 3001),
     internalPort: env.port('RELAY_INTERNAL_PORT', 3002),
-    internalHost: env.text('RELAY_INTERNAL_HOST') ?? '127.0.0.1',
+    internalHost: readHost(env, 'RELAY_INTERNAL_HOST', '127.0.0.1'),
+    internalNames: readInternalNames(env),
     workers: readWorkers(env),
     ...readTokenConfig(env),
     apiUrl: readApiUrl(env),

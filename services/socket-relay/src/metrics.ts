@@ -9,6 +9,8 @@ export interface RelayMetrics {
   refused: Counter<'code'>;
   /** Connections of which nothing is known yet, cut because of what they hold. */
   unauthenticatedCut: Counter<'reason'>;
+  /** Requests that the internal port did not look at: a page's, or a proxy's without a token. */
+  internalRefused: Counter<'code'>;
   eventsRefused: Counter<'code'>;
   broadcasts: Counter<'outcome'>;
   deliveries: Counter;
@@ -57,6 +59,12 @@ export function createRelayMetrics(): RelayMetrics {
       name: 'groupcast_relay_unauthenticated_cut_total',
       help: 'Connections cut before they authenticated: deadline, polling-sessions, pending-bytes',
       labelNames: ['reason'],
+      registers,
+    }),
+    internalRefused: new Counter({
+      name: 'groupcast_relay_internal_requests_refused_total',
+      help: 'Requests to the internal port refused for where they came from, by code',
+      labelNames: ['code'],
       registers,
     }),
     eventsRefused: new Counter({

@@ -1,8 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
-import { type Closable, cutPipelinedRequests, isOriginAllowed, type Logger } from '@groupcast/service-kit';
+import {
+  type Closable,
+  corsOptions,
+  cutPipelinedRequests,
+  type Listening,
+  type Logger,
+  listenOn,
+  urlOfHost,
+} from '@groupcast/service-kit';
 import { AUDIENCE, GroupcastError } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
 import { Server } from 'socket.io';
@@ -100,16 +108,6 @@ async function within(ms: number, work: Promise<unknown>): Promise<void> {
   await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
-async function listen(server: ReturnType<typeof createServer>, port: number): Promise<number> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(port, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-  return (server.address() as AddressInfo).port;
-}
-
 /** Says once for the whole machine where it can be reached. */
 export function announceListening(
   config: RelayConfig,
@@ -117,12 +115,9 @@ export function announceListening(
   log: Logger,
 ): void {
   log.info(
-    { url: `http://localhost:${port}`, internalUrl: `http://${config.internalHost}:${internalPort}` },
+    { url: urlOfHost(config.host, port), internalUrl: urlOfHost(config.internalHost, internalPort), host: config.host },
     'listening',
   );
-  if (config.production && config.origins.length === 0) {
-    log.warn('SOCKET_CORS_ORIGIN is not set: browsers will be refused');
-  }
 }
 
 /**
@@ -160,10 +155,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     pingInterval: config.ping.intervalMs,
     pingTimeout: config.ping.timeoutMs,
     maxHttpBufferSize: Math.max(MIN_PACKET_BYTES, config.maxPayloadBytes + PACKET_OVERHEAD_BYTES),
-    cors: {
-      origin: (origin, done) => done(null, isOriginAllowed(config.origins, origin)),
-      credentials: true,
-    },
+    cors: corsOptions(config.origins),
     allowRequest: createOriginGate({ origins: config.origins, metrics, log }),
   });
 
@@ -320,6 +312,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     services,
     metrics,
     node,
+    internalHost: config.internalHost,
+    internalNames: config.internalNames,
     maxPayloadBytes: config.maxPayloadBytes,
     groupLogKind: broker?.groupLogKind ?? 'memory',
     connectionCount: () => io.of('/').sockets.size,
@@ -329,6 +323,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     metricsText: async () => (place ? place.primary.ask('machine-metrics') : metrics.registry.metrics()),
     log,
   });
+
+  const listening: Listening[] = [];
 
   /** The others wait for an answer from whoever has a lease, so that is the first thing to go. */
   async function leave(): Promise<void> {
@@ -349,6 +345,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     intake.stop();
     budgets.stop();
     removals.stop();
+    for (const each of listening) each.close();
     await door?.close();
     // Node's own closeAllConnections leaves WebSockets alone, and one whose peer is frozen closes after half a minute.
     const rest = setTimeout(() => {
@@ -367,9 +364,12 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   try {
     // Last, because removals wait for whoever has a lease: what was removed before is read, what is removed from now on answered.
     await cluster?.leases.start();
-    const port = await (door?.listen(config.port) ?? listen(http, config.port));
-    await internal.listen({ port: config.internalPort, host: config.internalHost });
-    const internalPort = (internal.server.address() as AddressInfo).port;
+    const at = { host: config.host, port: config.port };
+    listening.push(await (door?.listen(at) ?? listenOn(http, at)));
+    await internal.ready();
+    const internalAt = { host: config.internalHost, port: config.internalPort };
+    listening.push(await listenOn(internal.server, internalAt, async (where) => internal.listen(where)));
+    const [port = 0, internalPort = 0] = listening.map((each) => each.port);
     if (place) log.info({ node }, 'a worker is ready');
     else announceListening(config, { port, internalPort }, log);
     return { port, internalPort, close };

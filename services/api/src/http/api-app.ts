@@ -5,7 +5,7 @@ import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import fastifyStatic from '@fastify/static';
 import underPressure from '@fastify/under-pressure';
-import { createHttpApp, type HttpApp, isOriginAllowed, type Logger, zodScope } from '@groupcast/service-kit';
+import { corsOptions, createHttpApp, type HttpApp, type Logger, zodScope } from '@groupcast/service-kit';
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from '../config.ts';
 import type { Database } from '../db/database.ts';
@@ -54,10 +54,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
       directives: { connectSrc: [`'self'`, relay.origin, relaySocket], upgradeInsecureRequests: null },
     },
   });
-  await app.register(cors, {
-    origin: (origin, done) => done(null, isOriginAllowed(config.origins, origin)),
-    credentials: true,
-  });
+  await app.register(cors, corsOptions(config.origins));
   await app.register(underPressure, { maxEventLoopDelay: MAX_EVENT_LOOP_DELAY_MS });
   await app.register(rateLimit, {
     max: config.rateLimitPerMinute,
@@ -92,7 +89,9 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   await zodScope(app, (scope) => internalRoutes(scope, { db, services: deps.serviceTokens }));
   if (config.demo) {
     const { secret = '', issuer, audience } = config.tokens;
-    await zodScope(app, (scope) => demoRoutes(scope, { ...groupDeps, secret, issuer, audience }));
+    await zodScope(app, (scope) =>
+      demoRoutes(scope, { ...groupDeps, secret, issuer, audience, origins: config.origins }),
+    );
     if (existsSync(DEMO_PAGE)) await app.register(fastifyStatic, { root: DEMO_PAGE });
     else log.warn('the demo page is not built: run npm run build');
   }

@@ -1,22 +1,17 @@
-import { bearerToken, type HttpApp } from '@groupcast/service-kit';
+import { bearerToken, type HttpApp, isFromThisMachine, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
 import type { Database } from '../db/database.ts';
 import type { ApiMetrics } from './metrics.ts';
 
-const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
 const DATABASE_TIMEOUT_MS = 2_000;
-
-/** From this machine itself, and not through a proxy on it. */
-function isLocal(request: FastifyRequest): boolean {
-  return LOOPBACK.test(request.socket.remoteAddress ?? '') && request.headers['x-forwarded-for'] === undefined;
-}
 
 export function healthRoutes(
   app: HttpApp,
   deps: { db: Database; services: ServiceTokenVerifier; metrics: ApiMetrics; isDraining: () => boolean },
 ): void {
+  const refused = warnOnceEvery(60_000);
   const hidden = { schema: { hide: true }, config: { rateLimit: false } };
 
   async function databaseAnswers(): Promise<boolean> {
@@ -31,23 +26,28 @@ export function healthRoutes(
     return Promise.race([asked, late]).finally(() => clearTimeout(timer));
   }
 
+  async function requireWatcher(request: FastifyRequest): Promise<void> {
+    const why =
+      'ask from this machine, by localhost and without a proxy, or with a service token of scope monitor or admin';
+    const { scopes } = await deps.services.verify(bearerToken(request)).catch((cause: unknown) => {
+      refused('metrics', (suppressed) => {
+        const { host } = request.headers;
+        request.log.warn({ code: 'SERVICE_TOKEN_INVALID', host, address: request.ip, suppressed }, 'metrics refused');
+      });
+      throw new GroupcastError('SERVICE_TOKEN_INVALID', `unable to show metrics; ${why}`, { cause });
+    });
+    if (!scopes.has('monitor') && !scopes.has('admin')) {
+      throw new GroupcastError('FORBIDDEN', `unable to show metrics; ${why}`);
+    }
+  }
+
   app.get('/livez', hidden, async () => ({ status: 'live' }));
   app.get('/readyz', hidden, async (_request, reply) => {
     const failing = [...(deps.isDraining() ? ['draining'] : []), ...((await databaseAnswers()) ? [] : ['database'])];
     return failing.length > 0 ? reply.status(503).send({ status: 'unready', failing }) : { status: 'ready' };
   });
   app.get('/metrics', hidden, async (request, reply) => {
-    if (!isLocal(request)) {
-      await deps.services.verify(bearerToken(request)).catch((error: unknown) => {
-        throw new GroupcastError(
-          'SERVICE_TOKEN_INVALID',
-          'unable to show metrics; ask from this machine, or with a service token',
-          {
-            cause: error,
-          },
-        );
-      });
-    }
+    if (!isFromThisMachine(request)) await requireWatcher(request);
     reply.type(deps.metrics.registry.contentType);
     return deps.metrics.registry.metrics();
   });

@@ -20,6 +20,7 @@ import type { RelayMetrics } from '../metrics.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { MachineDrain } from '../workers/machine-drain.ts';
 import { drainRoutes } from './drain-routes.ts';
+import { createHostGate } from './host-gate.ts';
 
 /** A batch, its JSON punctuation and some air. */
 const MIN_BODY_LIMIT_BYTES = 1_100_000;
@@ -42,6 +43,8 @@ export interface InternalAppDeps {
   services: ServiceTokenVerifier;
   metrics: RelayMetrics;
   node: string;
+  internalHost: string;
+  internalNames: readonly string[];
   connectionCount: () => number;
   groupLogKind: 'memory' | 'redis';
   maxPayloadBytes: number;
@@ -59,6 +62,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
   const startedAt = Date.now();
   const app = await createHttpApp({
     log: deps.log,
+    onRequest: createHostGate(deps),
     bodyLimitBytes: Math.max(MIN_BODY_LIMIT_BYTES, deps.maxPayloadBytes + ENVELOPE_BYTES),
     openapi: {
       title: 'Groupcast relay, internal API',

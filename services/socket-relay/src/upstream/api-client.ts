@@ -62,6 +62,8 @@ export function createApiClient(options: { apiUrl: string; secret: string; fillE
         method: 'POST',
         headers: { 'content-type': 'application/json', authorization: `Bearer ${await serviceToken()}` },
         body: JSON.stringify(body),
+        // The token and the question are for the API that was named, and for nobody that it names.
+        redirect: 'error',
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
       if (!response.ok) {

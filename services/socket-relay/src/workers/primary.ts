@@ -22,6 +22,8 @@ interface Ports {
 
 interface Failure {
   code?: string;
+  syscall?: string;
+  address?: string;
   port?: number;
   message: string;
   stack?: string;

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { Agent, createServer, type IncomingMessage, request, type Server } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
-import type { Logger } from '@groupcast/service-kit';
+import { type Listening, type Logger, listenOn } from '@groupcast/service-kit';
 
 /** An upgrade on its way to the worker that has the session: the request as it was on the wire, and the socket. */
 export interface HandedOver {
@@ -14,7 +14,7 @@ export interface HandedOver {
 
 export interface SessionDoor {
   /** Opens the shared port. Rejects when it is taken. */
-  listen(port: number): Promise<number>;
+  listen(at: { host: string; port: number }): Promise<Listening>;
   /** Takes an upgrade that another worker met. */
   take(handed: HandedOver, socket: Socket): void;
   /** Accepts no more connections; resolves when those that were there are gone, after a moment at the latest. */
@@ -56,16 +56,13 @@ function asOnTheWire({ method, url, rawHeaders }: IncomingMessage, rest: Buffer)
   return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), rest]);
 }
 
-async function listening(server: Server, options: { path: string } | { port: number }): Promise<void> {
+/** A worker's own socket is its own; the port is all workers'. */
+async function listenAtPath(server: Server, path: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    const done = (): void => {
+    server.once('error', reject).listen({ path, exclusive: true }, () => {
       server.off('error', reject);
       resolve();
-    };
-    server.once('error', reject);
-    // A worker's own socket is its own; the port is all workers'.
-    if ('path' in options) server.listen({ ...options, exclusive: true }, done);
-    else server.listen(options.port, done);
+    });
   });
 }
 
@@ -135,12 +132,11 @@ export function createSessionDoor(deps: {
   });
 
   return {
-    async listen(port) {
+    async listen(at) {
       // A worker that was killed leaves it behind.
       rmSync(pathOf(worker), { force: true });
-      await listening(http, { path: pathOf(worker) });
-      await listening(front, { port });
-      return (front.address() as AddressInfo).port;
+      await listenAtPath(http, pathOf(worker));
+      return listenOn(front, at);
     },
     take({ head }, socket) {
       socket.on('error', () => undefined);

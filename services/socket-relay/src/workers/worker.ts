@@ -87,8 +87,11 @@ export async function runWorker(place: string): Promise<void> {
     const { port, internalPort } = await starting;
     primary.tell('ready', { port, internalPort });
   } catch (error) {
-    const { code, port, message, stack } = error as NodeJS.ErrnoException & { port?: number };
-    await primary.ask('failed', { code, port, message, stack }).catch(() => undefined);
+    const { code, syscall, address, port, message, stack } = error as NodeJS.ErrnoException & {
+      address?: string;
+      port?: number;
+    };
+    await primary.ask('failed', { code, syscall, address, port, message, stack }).catch(() => undefined);
     process.exit(1);
   }
 }

@@ -1,0 +1,72 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { isIP } from 'node:net';
+
+const HOST_HEADER = /^(?:\[([0-9a-f:.]+)\]|([\w.-]+))(?::\d{1,5})?$/i;
+const LOOPBACK_ADDRESS = /^(?:127\.|::1$|::ffff:127\.)/i;
+/** What proxies add to a request that they pass on: it is somebody else's than the peer of the connection. */
+const FORWARDING_HEADER =
+  /^(?:forwarded|via|x-forwarded(?:-.+)?|x-original-forwarded-for|x-(?:real|client|cluster-client)-ip|(?:cf-connecting|true-client)-ip)$/;
+
+export function isLoopbackAddress(address: string | undefined): boolean {
+  return LOOPBACK_ADDRESS.test(address ?? '');
+}
+
+/** Names and addresses that lead to this machine from itself, wherever they are looked up (RFC 6761 for `*.localhost`). */
+export function isLoopbackName(name: string): boolean {
+  return name === 'localhost' || name.endsWith('.localhost') || (isIP(name) !== 0 && isLoopbackAddress(name));
+}
+
+/** The host of a `Host` header, in lower case, without brackets, port and final dot; `undefined` where it is malformed. */
+export function hostOfHeader(header: string): string | undefined {
+  const [, address, name] = HOST_HEADER.exec(header) ?? [];
+  if (address !== undefined) return isIP(address) === 6 ? address.toLowerCase() : undefined;
+  return name?.toLowerCase().replace(/\.$/, '') || undefined;
+}
+
+/**
+ * Whether a web page may have made its own name lead here (DNS rebinding). A page's requests carry the page's host, so a request
+ * for an address, for a loopback name or for one of `names` is none of those, nor is one without `Host`, which browsers always send.
+ */
+export function isHostTrusted(header: string | undefined, names: readonly string[] = []): boolean {
+  if (header === undefined || header === '') return true;
+  const host = hostOfHeader(header);
+  if (host === undefined) return false;
+  return isLoopbackName(host) || isIP(host) !== 0 || names.includes(host);
+}
+
+/** Whether a proxy says that the request is somebody else's. */
+export function isForwarded(headers: IncomingHttpHeaders): boolean {
+  return Object.keys(headers).some((name) => FORWARDING_HEADER.test(name));
+}
+
+/**
+ * Whether a web page of another origin has sent the request. Following a link is none: the page sees nothing of the answer.
+ */
+export function isFromForeignPage(method: string, headers: IncomingHttpHeaders): boolean {
+  const { origin, host } = headers;
+  if (origin !== undefined && (!URL.canParse(origin) || new URL(origin).host !== host?.toLowerCase())) return true;
+  const site = headers['sec-fetch-site'];
+  if (site === undefined || site === 'none' || site === 'same-origin') return false;
+  const followsLink = headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document';
+  return !(followsLink && method === 'GET');
+}
+
+/**
+ * Whether a program on this machine asks, and nobody behind it: a loopback peer alone may be a proxy on this machine, or a browser
+ * that a web page of any site uses.
+ */
+export function isFromThisMachine(request: {
+  method: string;
+  headers: IncomingHttpHeaders;
+  socket: { remoteAddress?: string | undefined };
+}): boolean {
+  const { headers, method } = request;
+  const host = headers.host ? hostOfHeader(headers.host) : 'localhost';
+  return (
+    isLoopbackAddress(request.socket.remoteAddress) &&
+    !isForwarded(headers) &&
+    host !== undefined &&
+    isLoopbackName(host) &&
+    !isFromForeignPage(method, headers)
+  );
+}

@@ -1,0 +1,115 @@
+import { describe, expect, test } from 'vitest';
+import { isForwarded, isFromForeignPage, isFromThisMachine, isHostTrusted } from '../src/index.ts';
+
+describe('a Host header', () => {
+  test.each([
+    undefined,
+    '',
+    'localhost',
+    'LocalHost:3000',
+    'localhost.:3000',
+    'groupcast.localhost:3000',
+    '127.0.0.1:3000',
+    '127.1.2.3',
+    '[::1]:3000',
+    '10.0.0.11:3002',
+    '[fd00::2]:3002',
+    'relay.internal.example.com:3002',
+  ])('%s is of nobody’s page', (header) => {
+    expect(isHostTrusted(header, ['relay.internal.example.com'])).toBe(true);
+  });
+
+  test.each([
+    'evil.test',
+    'evil.test:3000',
+    'localhost.evil.test',
+    '127.0.0.1.evil.test',
+    'relay.internal.example.com.evil.test',
+    'xrelay.internal.example.com',
+    'evillocalhost',
+    'evil.test@127.0.0.1',
+    '127.0.0.1@evil.test',
+    '127.0.0.1/evil.test',
+    '127.0.0.1, evil.test',
+    '[evil.test]',
+    '[127.0.0.1]',
+    '::1',
+    '0x7f.0.0.1',
+    '127.1',
+    '2130706433',
+    'localhost:123456',
+    ' ',
+  ])('%s may be a page’s', (header) => {
+    expect(isHostTrusted(header, ['relay.internal.example.com'])).toBe(false);
+  });
+});
+
+describe('a request', () => {
+  const direct = { method: 'GET', headers: { host: 'localhost:3000' }, socket: { remoteAddress: '127.0.0.1' } };
+  const fromThisMachine = (headers: Record<string, string>, remoteAddress = '127.0.0.1', method = 'GET'): boolean =>
+    isFromThisMachine({ method, headers: { host: 'localhost:3000', ...headers }, socket: { remoteAddress } });
+
+  test('of a program on this machine is known by its peer, its host and no proxy’s word', () => {
+    expect(isFromThisMachine(direct)).toBe(true);
+    expect(isFromThisMachine({ ...direct, headers: {} })).toBe(true);
+    expect(fromThisMachine({ host: '[::1]:3000' }, '::1')).toBe(true);
+    expect(fromThisMachine({ host: '127.0.0.1' }, '::ffff:127.0.0.1')).toBe(true);
+    expect(fromThisMachine({ 'x-request-id': '1', 'user-agent': 'Prometheus/3' })).toBe(true);
+  });
+
+  test.each(['10.0.0.7', '::ffff:10.0.0.7', 'fd00::1', '127', ''])('of the peer "%s" is none', (address) => {
+    expect(fromThisMachine({}, address)).toBe(false);
+    expect(isFromThisMachine({ ...direct, socket: {} })).toBe(false);
+  });
+
+  test.each([
+    'forwarded',
+    'via',
+    'x-forwarded-for',
+    'x-forwarded-host',
+    'x-forwarded-proto',
+    'x-forwarded-something-new',
+    'x-original-forwarded-for',
+    'x-real-ip',
+    'x-client-ip',
+    'cf-connecting-ip',
+    'true-client-ip',
+  ])('with %s has come through a proxy', (name) => {
+    expect(isForwarded({ [name]: '' })).toBe(true);
+    expect(fromThisMachine({ [name]: '203.0.113.7' })).toBe(false);
+  });
+
+  test.each(['evil.test:3000', '10.0.0.11:3000', 'relay'])(
+    'for the host %s is not known to be of this machine',
+    (host) => {
+      expect(fromThisMachine({ host })).toBe(false);
+    },
+  );
+
+  test.each([
+    { origin: 'https://evil.test' },
+    { origin: 'null' },
+    { origin: 'http://localhost:5173' },
+    { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'script' },
+    { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' },
+    { 'sec-fetch-site': 'same-site', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' },
+    { 'sec-fetch-site': 'something-new' },
+  ])('with %o is of a page of another origin', (headers) => {
+    expect(isFromForeignPage('GET', { host: 'localhost:3000', ...headers })).toBe(true);
+    expect(fromThisMachine(headers as Record<string, string>)).toBe(false);
+  });
+
+  test.each([
+    {},
+    { origin: 'http://localhost:3000', 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'cors' },
+    { 'sec-fetch-site': 'none', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' },
+    { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' },
+  ])('with %o is not: a program’s, this origin’s own, or a link that was followed', (headers) => {
+    expect(isFromForeignPage('GET', { host: 'localhost:3000', ...headers })).toBe(false);
+  });
+
+  test('of a form on a page of another origin is not a link', () => {
+    const headers = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' };
+    expect(isFromForeignPage('POST', { host: 'localhost:3000', ...headers })).toBe(true);
+  });
+});
