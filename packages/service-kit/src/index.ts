@@ -4,5 +4,6 @@ export { bearerToken, createHttpApp, type HttpApp, type HttpScope, zodScope } fr
 export { createLogger, LOG_LEVELS, type Logger } from './logger.ts';
 export { isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { type Closable, loadDotEnv, runService } from './run-service.ts';
+export { outliveTerminal } from './terminal.ts';
 export { type RelaySecrets, readRelaySecrets, readTokenConfig, type TokenConfig } from './token-config.ts';
 export { warnOnceEvery } from './warn-once-every.ts';
