@@ -1,6 +1,14 @@
+export {
+  type CloseReason,
+  type ConnectionLimit,
+  type ConnectionLimitOptions,
+  createConnectionLimit,
+} from './connection-limit.ts';
 export { type DevelopmentSecrets, resolveDataDir, useDevelopmentSecrets } from './data-dir.ts';
+export { type ConnectionBudget, connectionBudget, MAX_CONNECTIONS } from './descriptors.ts';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
 export { bearerToken, createHttpApp, type HttpApp, type HttpScope, zodScope } from './http.ts';
+export { createBoundedServer } from './http-server.ts';
 export { createLogger, LOG_LEVELS, type Logger } from './logger.ts';
 export { isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { type Closable, loadDotEnv, runService } from './run-service.ts';

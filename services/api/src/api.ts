@@ -2,7 +2,13 @@ import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 import { createBroadcaster } from '@groupcast/broadcaster';
-import { type Closable, type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import {
+  type Closable,
+  connectionBudget,
+  createConnectionLimit,
+  type Logger,
+  warnOnceEvery,
+} from '@groupcast/service-kit';
 import { AUDIENCE } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
@@ -23,6 +29,8 @@ const LEASE_MS = 6_000;
 const RELAY_TIMEOUT_MS = 2_500;
 const POLL_MS = 1_000;
 const CONCURRENT_GROUPS = 32;
+/** The embedded database has about ninety files open, and may want more. */
+const DATABASE_FILES = 256;
 
 /** Both families where the kernel has IPv6. */
 const ANY_ADDRESS = Object.values(networkInterfaces()).some((list) => list?.some(({ family }) => family === 'IPv6'))
@@ -108,6 +116,14 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
     const waking: Dispatcher = { ...local, wake: wakeUp.wake };
     if (config.demo) await openLobby({ db, dispatcher: waking, outbox: createOutboxWriter(config.maxPayloadBytes) });
 
+    const connections = createConnectionLimit({
+      max: connectionBudget(config.maxConnections, { files: db.kind === 'embedded' ? DATABASE_FILES : 0 }).public,
+      port: 'public',
+      log,
+      onRefused: () => metrics.connectionsRefused.inc(),
+      onClosed: (reason) => metrics.connectionsClosed.inc({ reason }),
+    });
+    metrics.watchConnections(connections);
     const app = await createApiApp({
       config,
       db,
@@ -116,6 +132,7 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
       userTokens: createUserTokenVerifier(config.tokens),
       serviceTokens: createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.api }),
       metrics,
+      connections,
       log,
       isDraining: () => draining,
     });

@@ -1,4 +1,11 @@
-import { bearerToken, createHttpApp, type HttpApp, type Logger, zodScope } from '@groupcast/service-kit';
+import {
+  bearerToken,
+  type ConnectionLimit,
+  createHttpApp,
+  type HttpApp,
+  type Logger,
+  zodScope,
+} from '@groupcast/service-kit';
 import {
   batchSchema,
   broadcastSchema,
@@ -41,6 +48,7 @@ export interface InternalAppDeps {
   presence: Presence;
   services: ServiceTokenVerifier;
   metrics: RelayMetrics;
+  connections: ConnectionLimit;
   node: string;
   connectionCount: () => number;
   groupLogKind: 'memory' | 'redis';
@@ -59,6 +67,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
   const startedAt = Date.now();
   const app = await createHttpApp({
     log: deps.log,
+    connections: deps.connections,
     bodyLimitBytes: Math.max(MIN_BODY_LIMIT_BYTES, deps.maxPayloadBytes + ENVELOPE_BYTES),
     openapi: {
       title: 'Groupcast relay, internal API',

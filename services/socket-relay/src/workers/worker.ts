@@ -49,9 +49,10 @@ export async function runWorker(place: string): Promise<void> {
   const starting = startRelay(config, log, {
     worker,
     primary,
-    openDoor(http) {
+    openDoor(http, limit) {
       door = createSessionDoor({
         http,
+        limit,
         worker,
         folder,
         log,
