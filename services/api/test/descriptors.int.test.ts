@@ -16,6 +16,8 @@ import {
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 
 const DESCRIPTORS = 256;
+/** More than the connections to PostgreSQL that are open before they are needed. */
+const CONNECTIONS = 8;
 
 let postgres: PostgresServer;
 let dataDir: string;
@@ -27,7 +29,7 @@ beforeAll(async () => {
 });
 beforeEach(() => {
   dataDir = mkdtempSync(join(tmpdir(), 'groupcast-descriptors-'));
-  agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
 });
 afterEach(async () => {
   agent.destroy();
@@ -37,7 +39,7 @@ afterEach(async () => {
 });
 afterAll(async () => postgres?.stop());
 
-/** Over one connection, which stays open. */
+/** Over connections that stay open. */
 async function ask(path: string, method = 'GET', body?: object): Promise<number | undefined> {
   const token = await tokenFor('alice');
   return new Promise((resolve, reject) => {
@@ -78,10 +80,15 @@ describe.each(['the embedded database', 'PostgreSQL'])('an API on %s', (database
   test('goes on without a descriptor left', async () => {
     await start();
     expect(await createGroup()).toBe(201);
+    const atOnce = async (what: () => Promise<number | undefined>): Promise<Set<number | undefined>> =>
+      new Set(await Promise.all(Array.from({ length: CONNECTIONS }, what)));
+    expect(await atOnce(async () => ask('/livez'))).toEqual(new Set([200]));
     api.signal('SIGWINCH');
     await api.wrote('EMFILE: exhausted');
     held = await holdConnections(api.port, 50);
     await api.wrote('outlived');
+    // The database is reached over the connections there are, or not at all.
+    for (const status of await atOnce(createGroup)) expect([201, 503]).toContain(status);
     expect(await ask('/livez')).toBe(200);
     api.signal('SIGWINCH');
     await api.wrote('released');

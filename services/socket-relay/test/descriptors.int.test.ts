@@ -6,6 +6,7 @@ import {
   holdConnections,
   received,
   type ServiceProcess,
+  startRedis,
   startRelayProcess,
   TEST_SECRETS,
   tokenFor,
@@ -158,6 +159,30 @@ describe('a relay without a descriptor left', () => {
     knocks.close();
     await tell(await member('bob'), 'after');
     expect(await isReady()).toBe(true);
+  });
+
+  test('finds its Redis again, when it has some again', async () => {
+    const redis = await startRedis();
+    try {
+      const env = { ...QUICKLY, ...EXHAUSTIBLE, REDIS_URL: redis.url };
+      relay = await startRelayProcess(env, { descriptors: DESCRIPTORS });
+      const alice = await member('alice');
+      await tell(alice, 'before');
+      await redis.kill();
+      await until('the relay to miss it', async () => !(await isReady()));
+      relay.signal('SIGWINCH');
+      await relay.wrote('EMFILE: exhausted');
+      await redis.restart();
+      await relay.wrote('outlived');
+      expect(relay.child.exitCode).toBe(null);
+      relay.signal('SIGWINCH');
+      await relay.wrote('released');
+      await until('the relay to be ready', isReady);
+      await tell(await member('bob'), 'after');
+    } finally {
+      await relay.stop();
+      await redis.stop();
+    }
   });
 
   test('starts a worker again, when it has some again', async () => {
