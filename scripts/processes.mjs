@@ -1,5 +1,7 @@
 // Runs the services as child processes, in groups of their own, so that Ctrl-C reaches them once, through us.
 import { spawn } from 'node:child_process';
+import { closeSync } from 'node:fs';
+import { isatty } from 'node:tty';
 
 /** Starts `commands` ({ name: [file, ...args] }); when one ends, the others are stopped and its exit code is ours. */
 export function runTogether(commands, { env = process.env, onMessage } = {}) {
@@ -28,10 +30,15 @@ export function runTogether(commands, { env = process.env, onMessage } = {}) {
       }
     });
   }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop('SIGTERM'));
-  // However this process ends, it leaves none of them behind.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT']) process.on(signal, () => stop('SIGTERM'));
+  // A terminal that was closed takes no more words, and that is no reason to leave before the others have ended.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+  const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
   process.on('exit', () => {
+    // However this process ends, it leaves none of them behind.
     for (const child of running.values()) child.kill('SIGTERM');
+    // Node aborts when it cannot reset a terminal that has gone; what is closed it leaves alone.
+    for (const descriptor of terminals) if (!isatty(descriptor)) closeSync(descriptor);
   });
 }
 

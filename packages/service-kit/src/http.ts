@@ -19,8 +19,9 @@ import {
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
+import type { ConnectionLimit } from './connection-limit.ts';
+import { createBoundedServer } from './http-server.ts';
 import type { Logger } from './logger.ts';
-import { cutPipelinedRequests } from './pipelined-requests.ts';
 
 export type HttpApp = FastifyInstance;
 /** Where routes with zod schemas live. */
@@ -75,11 +76,13 @@ function toGroupcastError(error: unknown): GroupcastError | undefined {
 }
 
 /**
- * A Fastify instance with the contract's error shape, an OpenAPI page at `/docs` and no line per request in the log.
+ * A Fastify instance with the contract's error shape, an OpenAPI page at `/docs` and no line per request in the log, for as many
+ * connections as `connections` allows.
  * Register routes through `zodScope`.
  */
 export async function createHttpApp(options: {
   log: Logger;
+  connections: ConnectionLimit;
   bodyLimitBytes: number;
   /** How many proxies' `X-Forwarded-For` is believed. */
   trustedProxies?: number;
@@ -93,14 +96,19 @@ export async function createHttpApp(options: {
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimitBytes,
-    http: { maxHeaderSize: MAX_HEADER_BYTES },
+    // Fastify asks for a second server where a host has two addresses, as `localhost` does.
+    serverFactory(listener) {
+      const server = createBoundedServer({ maxHeaderSize: MAX_HEADER_BYTES }, listener);
+      options.connections.guard(server);
+      return server;
+    },
+    // The server has its own.
+    clientErrorHandler: () => undefined,
     trustProxy: (_address, hop) => hop < trustedProxies,
     return503OnClosing: false,
     routerOptions: { maxParamLength: 512 },
     forceCloseConnections: 'idle',
   });
-
-  cutPipelinedRequests(app.server);
 
   if (options.onRequest) app.addHook('onRequest', options.onRequest);
   // An empty body is no body: browsers' wrappers send the content type with every POST.

@@ -1,5 +1,5 @@
-import { type Logger as PinoLogger, pino } from 'pino';
-import pretty from 'pino-pretty';
+import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
+import { prettyFactory } from 'pino-pretty';
 import sonicBoom, { type SonicBoom } from 'sonic-boom';
 
 export type Logger = PinoLogger;
@@ -47,6 +47,13 @@ function createOutput(): SonicBoom {
   return output;
 }
 
+/** The same for people, line by line as well, so that a terminal that was closed is a reader that is gone. */
+function createReadableOutput(): DestinationStream {
+  const output = createOutput();
+  const toText = prettyFactory({ ignore: 'pid,hostname' });
+  return { write: (line) => void output.write(toText(line)) };
+}
+
 /** JSON lines on stdout; on a terminal in development, lines for people. */
 export function createLogger(options: { name: string; level: string; production: boolean }): Logger {
   const settings = {
@@ -55,5 +62,5 @@ export function createLogger(options: { name: string; level: string; production:
     redact: { paths: REDACTED_PATHS, censor: '[redacted]' },
   };
   const forPeople = !options.production && process.stdout.isTTY;
-  return pino(settings, forPeople ? pretty({ sync: true, ignore: 'pid,hostname' }) : createOutput());
+  return pino(settings, forPeople ? createReadableOutput() : createOutput());
 }

@@ -1,19 +1,17 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 
 /** Requests that one connection may send without waiting for an answer. Neither browsers nor proxies send two. */
-const MAX_PER_TURN = 16;
+const MAX_PER_TURN = 32;
 
 /** Node's HTTP parser of a connection has no public name; without it, the rest costs what it cost before. */
 type ParsedSocket = Socket & { parser?: { pause?(): void } | null };
 
 /**
  * Cuts connections that send many requests in one piece: Node parses all that came with one read, some 2,000 of them, and calls the server
- * for each in the same turn of the event loop. To be called once all of the server's own listeners are there.
+ * for each in the same turn of the event loop. Whoever listens for requests, later too, is not called for those.
  */
 export function cutPipelinedRequests(server: Server): void {
-  const listeners = server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[];
-  server.removeAllListeners('request');
   /** How many came on each connection in this turn. */
   let counts = new Map<Socket, number>();
 
@@ -32,8 +30,9 @@ export function cutPipelinedRequests(server: Server): void {
     return true;
   }
 
-  server.on('request', (request, response) => {
-    if (isFlood(request)) return;
-    for (const listener of listeners) listener.call(server, request, response);
-  });
+  const emit = server.emit as (event: string, ...values: unknown[]) => boolean;
+  server.emit = (event: string, ...values: unknown[]) => {
+    if (event === 'request' && isFlood(values[0] as IncomingMessage)) return true;
+    return emit.call(server, event, ...values);
+  };
 }

@@ -3,6 +3,7 @@ import closeWithGrace from 'close-with-grace';
 import { dotEnvFile } from './data-dir.ts';
 import { ConfigurationError } from './environment.ts';
 import { createLogger, type Logger } from './logger.ts';
+import { outliveTerminal } from './terminal.ts';
 
 export interface Closable {
   /** Stops in reverse order of start. Resolves when nothing is left running. */
@@ -12,6 +13,12 @@ export interface Closable {
 const EXIT_CONFIGURATION = 78;
 /** Added to the drain time before a stop that hangs is cut off. */
 const STOP_MARGIN_MS = 7_000;
+
+/**
+ * Faults of the process itself. They keep their default action, which ends it: a handler in JavaScript returns to the instruction that
+ * failed, which fails again, for ever. V8 has a handler of its own for SIGSEGV that WebAssembly (the embedded database) needs.
+ */
+const FAULTS = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV'] as const;
 
 /** Reads `.env` at the repo root where there is one; variables that are set already win. */
 export function loadDotEnv(): void {
@@ -31,8 +38,9 @@ function listenProblem(error: unknown): string | undefined {
 }
 
 /**
- * The life of a process: configuration errors exit 78, a taken port exits 1 with one line, SIGTERM and SIGINT close
- * orderly and exit 0, a second signal or a stop that hangs exits 1.
+ * The life of a process: configuration errors exit 78, a taken port exits 1 with one line, SIGTERM, SIGINT and SIGHUP close
+ * orderly and exit 0, a second signal or a stop that hangs exits 1. SIGHUP does not count as a second one: a terminal that is
+ * closed sends it, and so may the shell that ran in it.
  */
 export async function runService<
   Config extends { logLevel: string; production: boolean; drainMs: number; warnings: readonly string[] },
@@ -53,14 +61,23 @@ export async function runService<
   }
   const log = createLogger({ name: service.name, level: config.logLevel, production: config.production });
   for (const warning of config.warnings) log.warn(warning);
+  outliveTerminal();
 
   // A signal may come while the service is still starting: it is closed as soon as it has started.
   let started: Promise<Closable | undefined> = Promise.resolve(undefined);
-  closeWithGrace({ delay: config.drainMs + STOP_MARGIN_MS, logger: false }, async ({ signal, err }) => {
-    if (err) log.fatal({ err }, 'stopping after an unexpected error');
-    else log.info({ signal }, 'stopping');
-    await (await started.catch(() => undefined))?.close();
-    log.info('stopped');
+  let stopping = false;
+  const { close } = closeWithGrace(
+    { delay: config.drainMs + STOP_MARGIN_MS, logger: false, skip: [...FAULTS, 'SIGHUP'] },
+    async ({ signal = 'SIGHUP', err }) => {
+      stopping = true;
+      if (err) log.fatal({ err }, 'stopping after an unexpected error');
+      else log.info({ signal }, 'stopping');
+      await (await started.catch(() => undefined))?.close();
+      log.info('stopped');
+    },
+  );
+  process.on('SIGHUP', () => {
+    if (!stopping) close();
   });
   started = service.start(config, log);
   try {

@@ -13,6 +13,7 @@ export const ERROR_CODES = {
   NOT_A_MEMBER: { status: 403, retryable: false },
   UNKNOWN_EVENT: { status: 400, retryable: false },
   INVALID_PAYLOAD: { status: 400, retryable: false },
+  REQUEST_TIMEOUT: { status: 408, retryable: true },
   PAYLOAD_TOO_LARGE: { status: 413, retryable: false },
   RATE_LIMITED: { status: 429, retryable: true },
   GROUP_LIMIT: { status: 409, retryable: false },

@@ -1,4 +1,5 @@
 export { type Balancer, startBalancer } from './balancer.ts';
+export { EXHAUSTIBLE, type HeldConnections, holdConnections } from './descriptors.ts';
 export { type Member, startMember } from './member.ts';
 export { freePort } from './ports.ts';
 export { type PostgresServer, startPostgres } from './postgres.ts';

@@ -63,7 +63,19 @@ export function manage(file: string, args: readonly string[], options: SpawnOpti
   };
 }
 
+export interface ProcessLimits {
+  /** How many file descriptors it may have open. */
+  descriptors?: number;
+}
+
 /** A Node process with exactly these variables, besides PATH. */
-export function startNode(args: readonly string[], env: Readonly<Record<string, string>>): ManagedProcess {
-  return manage(process.execPath, args, { env: { PATH: process.env['PATH'] ?? '', ...env } });
+export function startNode(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  { descriptors }: ProcessLimits = {},
+): ManagedProcess {
+  const options = { env: { PATH: process.env['PATH'] ?? '', ...env } };
+  if (descriptors === undefined) return manage(process.execPath, args, options);
+  const limited = `ulimit -n ${descriptors} && exec "$0" "$@"`;
+  return manage('/bin/sh', ['-c', limited, process.execPath, ...args], options);
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort } from './ports.ts';
-import { type ManagedProcess, startNode } from './processes.ts';
+import { type ManagedProcess, type ProcessLimits, startNode } from './processes.ts';
 import { until } from './until.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -21,27 +21,35 @@ export interface ServiceProcess extends ManagedProcess {
 
 type Variables = Readonly<Record<string, string>>;
 
-async function startService(service: string, port: number, env: Variables): Promise<ServiceProcess> {
+async function startService(
+  service: string,
+  port: number,
+  env: Variables,
+  limits?: ProcessLimits,
+): Promise<ServiceProcess> {
   // Everybody knows these secrets: with NODE_ENV=production too, nobody else is to reach it.
   const defaults = { ...TEST_SECRETS, API_HOST: 'localhost', RELAY_HOST: 'localhost' };
-  const child = startNode([join(ROOT, 'services', service, 'dist/main.js')], { ...defaults, ...env });
+  const child = startNode([join(ROOT, 'services', service, 'dist/main.js')], { ...defaults, ...env }, limits);
   await child.wrote('"listening"');
   return Object.assign(child, { url: `http://127.0.0.1:${port}`, port });
 }
 
 /** The built relay as a process of its own; resolves when it listens. */
-export async function startRelayProcess(env: Variables = {}): Promise<ServiceProcess & { internalUrl: string }> {
+export async function startRelayProcess(
+  env: Variables = {},
+  limits?: ProcessLimits,
+): Promise<ServiceProcess & { internalUrl: string }> {
   const port = Number(env['RELAY_PORT'] ?? (await freePort()));
   const internalPort = Number(env['RELAY_INTERNAL_PORT'] ?? (await freePort()));
   const ports = { RELAY_PORT: String(port), RELAY_INTERNAL_PORT: String(internalPort) };
-  const relay = await startService('socket-relay', port, { API_URL: '', ...env, ...ports });
+  const relay = await startService('socket-relay', port, { API_URL: '', ...env, ...ports }, limits);
   return Object.assign(relay, { internalUrl: `http://127.0.0.1:${internalPort}` });
 }
 
 /** The built API as a process of its own; resolves when it listens. Give it `DATA_DIR` or `DATABASE_URL`. */
-export async function startApiProcess(env: Variables): Promise<ServiceProcess> {
+export async function startApiProcess(env: Variables, limits?: ProcessLimits): Promise<ServiceProcess> {
   const port = Number(env['API_PORT'] ?? (await freePort()));
-  return startService('api', port, { ...env, API_PORT: String(port) });
+  return startService('api', port, { ...env, API_PORT: String(port) }, limits);
 }
 
 export interface System {

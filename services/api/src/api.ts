@@ -1,7 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { createBroadcaster } from '@groupcast/broadcaster';
-import { type Closable, type Logger, listenOn, urlOfHost, warnOnceEvery } from '@groupcast/service-kit';
+import {
+  type Closable,
+  connectionBudget,
+  createConnectionLimit,
+  type Logger,
+  listenOn,
+  urlOfHost,
+  warnOnceEvery,
+} from '@groupcast/service-kit';
 import { AUDIENCE } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
@@ -22,6 +30,8 @@ const LEASE_MS = 6_000;
 const RELAY_TIMEOUT_MS = 2_500;
 const POLL_MS = 1_000;
 const CONCURRENT_GROUPS = 32;
+/** The embedded database has about ninety files open, and may want more. */
+const DATABASE_FILES = 256;
 
 export interface Api extends Closable {
   port: number;
@@ -102,6 +112,14 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
     const waking: Dispatcher = { ...local, wake: wakeUp.wake };
     if (config.demo) await openLobby({ db, dispatcher: waking, outbox: createOutboxWriter(config.maxPayloadBytes) });
 
+    const connections = createConnectionLimit({
+      max: connectionBudget(config.maxConnections, { files: db.kind === 'embedded' ? DATABASE_FILES : 0 }).public,
+      port: 'public',
+      log,
+      onRefused: () => metrics.connectionsRefused.inc(),
+      onClosed: (reason) => metrics.connectionsClosed.inc({ reason }),
+    });
+    metrics.watchConnections(connections);
     const app = await createApiApp({
       config,
       db,
@@ -110,6 +128,7 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
       userTokens: createUserTokenVerifier(config.tokens),
       serviceTokens: createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.api }),
       metrics,
+      connections,
       log,
       isDraining: () => draining,
     });

@@ -2,6 +2,7 @@ import {
   type Environment,
   isLoopbackName,
   LOG_LEVELS,
+  MAX_CONNECTIONS,
   type Origins,
   type RelaySecrets,
   readEnvironment,
@@ -36,6 +37,8 @@ export interface ApiConfig {
   trustedProxies: number;
   /** Largest event, in bytes of UTF-8 JSON: what the relay would refuse is refused before it is saved. */
   maxPayloadBytes: number;
+  /** Open connections; the descriptors of the process may allow fewer. */
+  maxConnections: number;
   /** Requests a minute of one user or, without a token, one address. */
   rateLimitPerMinute: number;
   drainMs: number;
@@ -88,6 +91,7 @@ export function readApiConfig(source: Readonly<Record<string, string | undefined
     demo,
     trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),
     maxPayloadBytes: env.integer('MAX_PAYLOAD_BYTES', 65_536, { min: 256, max: 16 * 1024 * 1024 }),
+    maxConnections: env.integer('MAX_CONNECTIONS', MAX_CONNECTIONS.max, MAX_CONNECTIONS),
     rateLimitPerMinute: env.integer('API_RATE_LIMIT_PER_MINUTE', 6_000, { min: 1, max: 10_000_000 }),
     drainMs: env.integer('SHUTDOWN_DRAIN_SECONDS', 8, { min: 0, max: 3_600 }) * 1_000,
   };

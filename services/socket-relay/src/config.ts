@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import {
   type Environment,
   LOG_LEVELS,
+  MAX_CONNECTIONS,
   type Origins,
   type RelaySecrets,
   readEnvironment,
@@ -44,6 +45,8 @@ export interface RelayConfig {
   fanOut: 'gathered' | 'stock';
   /** While writes to members are later than this, broadcasts wait; see `broadcast/admission.ts`. */
   fanOutMaxLagMs: number;
+  /** Open connections of the public port, in each worker; the descriptors of the process may allow fewer. */
+  maxConnections: number;
   maxGroupsPerConnection: number;
   maxConnectionsPerUser: number;
   clientEventsPerSecond: number;
@@ -125,6 +128,7 @@ export function readRelayConfig(source: Readonly<Record<string, string | undefin
     maxBufferedBytes: env.integer('MAX_BUFFERED_BYTES', 1_048_576, { min: 16_384, max: 1024 * 1024 * 1024 }),
     fanOut: env.oneOf('FANOUT', 'gathered', ['gathered', 'stock'] as const),
     fanOutMaxLagMs: env.integer('FANOUT_MAX_LAG_MS', 100, { min: 1, max: 600_000 }),
+    maxConnections: env.integer('MAX_CONNECTIONS', MAX_CONNECTIONS.max, MAX_CONNECTIONS),
     maxGroupsPerConnection: env.integer('MAX_GROUPS_PER_CONNECTION', 2_000, { min: 1, max: 100_000 }),
     maxConnectionsPerUser: env.integer('MAX_CONNECTIONS_PER_USER', 1_000, { min: 1, max: 1_000_000 }),
     clientEventsPerSecond: env.integer('CLIENT_EVENTS_PER_SECOND', 50, { min: 1, max: 100_000 }),

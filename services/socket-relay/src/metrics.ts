@@ -1,3 +1,4 @@
+import type { ConnectionLimit } from '@groupcast/service-kit';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { GroupLog } from './group-log/group-log.ts';
 
@@ -5,6 +6,10 @@ export interface RelayMetrics {
   registry: Registry;
   /** Reports what a log holds in this process. */
   watchLog(groupLog: GroupLog): void;
+  /** Reports how many TCP connections a port has. */
+  watchConnections(port: string, limit: ConnectionLimit): void;
+  tcpRefused: Counter<'port'>;
+  tcpClosed: Counter<'port' | 'reason'>;
   connections: Gauge<'type'>;
   refused: Counter<'code'>;
   /** Connections of which nothing is known yet, cut because of what they hold. */
@@ -26,6 +31,7 @@ export interface RelayMetrics {
 /** One registry per relay, so that two relays in one process do not count for each other. */
 export function createRelayMetrics(): RelayMetrics {
   let watched: GroupLog | undefined;
+  const ports = new Map<string, ConnectionLimit>();
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -38,8 +44,33 @@ export function createRelayMetrics(): RelayMetrics {
       for (const [of, value] of Object.entries(watched?.stats() ?? {})) logSize.set({ of }, value);
     },
   });
+  const tcpConnections = new Gauge({
+    name: 'groupcast_relay_tcp_connections',
+    help: 'TCP connections that are open, and that may be, by port',
+    labelNames: ['port', 'of'],
+    registers,
+    collect() {
+      for (const [port, { sockets, max }] of ports) {
+        tcpConnections.set({ port, of: 'open' }, sockets.size);
+        tcpConnections.set({ port, of: 'max' }, max);
+      }
+    },
+  });
   return {
     registry,
+    watchConnections: (port, limit) => void ports.set(port, limit),
+    tcpRefused: new Counter({
+      name: 'groupcast_relay_tcp_connections_refused_total',
+      help: 'Connections closed at once because there was no place for them, by port',
+      labelNames: ['port'],
+      registers,
+    }),
+    tcpClosed: new Counter({
+      name: 'groupcast_relay_tcp_connections_closed_total',
+      help: 'Connections closed because they made room for others or did not read their answer, by port and reason',
+      labelNames: ['port', 'reason'],
+      registers,
+    }),
     watchLog(groupLog) {
       watched = groupLog;
     },

@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { hostname } from 'node:os';
 import {
   type Closable,
   corsOptions,
-  cutPipelinedRequests,
+  createBoundedServer,
   type Listening,
   type Logger,
   listenOn,
@@ -28,6 +27,7 @@ import { createManyRelays, createSingleRelay } from './cluster/relays.ts';
 import type { RelayConfig } from './config.ts';
 import { createAuthenticator } from './connections/authenticate.ts';
 import { createConnectionIndex } from './connections/connection-index.ts';
+import { createConnectionLimits, settleConnections } from './connections/connection-limits.ts';
 import { createDrain, sendAway } from './connections/drain.ts';
 import { refuseWhileDraining } from './connections/draining-gate.ts';
 import { createGroupEntry } from './connections/group-entry.ts';
@@ -76,8 +76,6 @@ const PACKET_OVERHEAD_BYTES = 65_536;
 const CLOSE_ALL_AFTER_MS = 1_000;
 /** What the relays share is told that this one leaves, and not waited for longer: nothing depends on it but how soon the others know. */
 const LEAVE_WITHIN_MS = 1_000;
-/** Longer than load balancers keep an idle connection, usually 60 s: one that ends here first loses a request on its way. */
-const KEEP_ALIVE_MS = 75_000;
 /** What the API is asked for, per group, to fill an empty log. */
 const MAX_FILL_EVENTS = 1_000;
 
@@ -135,12 +133,10 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   }
 
   const metrics = createRelayMetrics();
-  const http = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, answerPublic);
-  const wires = new Set<Socket>();
-  function forgetWire(this: Socket): void {
-    wires.delete(this);
-  }
-  http.on('connection', (wire) => void wires.add(wire.on('close', forgetWire)));
+  const onFull = (message: string): void => monitor.publish({ kind: 'warning', code: 'TOO_MANY_CONNECTIONS', message });
+  const limits = createConnectionLimits({ metrics, log, onFull }, config);
+  const http = createBoundedServer({}, answerPublic);
+  if (!place) limits.public.guard(http, { upgrades: true });
   useWebSocketTransport();
   const budgets = createUserBudgets(config.clientEventsPerSecond);
   const intake = createConnectionIntake(
@@ -160,11 +156,11 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   });
 
   answerUpgradesInOneWrite(io.engine);
-  cutPipelinedRequests(http);
 
   const drain = createDrain({ io, drainMs: config.drainMs, log });
   refuseWhileDraining(io, { drain, metrics });
-  const door = place?.openDoor(http);
+  settleConnections(io, limits.public);
+  const door = place?.openDoor(http, limits.public);
   nameSessions(io, place && (() => makeSessionId(place.worker)));
   const removals = createRemovals({ memoryMs: config.removalMemoryMs });
   const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
@@ -311,6 +307,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     presence,
     services,
     metrics,
+    connections: limits.internal,
     node,
     internalHost: config.internalHost,
     internalNames: config.internalNames,
@@ -349,7 +346,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     await door?.close();
     // Node's own closeAllConnections leaves WebSockets alone, and one whose peer is frozen closes after half a minute.
     const rest = setTimeout(() => {
-      for (const wire of wires) wire.destroy();
+      for (const wire of limits.public.sockets) wire.destroy();
     }, CLOSE_ALL_AFTER_MS);
     await io.close();
     clearTimeout(rest);

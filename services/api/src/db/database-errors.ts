@@ -1,8 +1,8 @@
 import { GroupcastError } from '@groupcast/shared';
 
-/** Classes and codes of SQLSTATE, and Node's socket errors, that mean "not reachable now". */
+/** Classes and codes of SQLSTATE, and Node's socket errors, that mean "not reachable now": this process may have no descriptor for it. */
 const CONNECTION_FAILURE =
-  /^(?:08...|57P0[1-4]|53300|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOTFOUND|EHOSTUNREACH|EAI_AGAIN)$/;
+  /^(?:08...|57P0[1-4]|53300|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EAI_AGAIN|EMFILE|ENFILE)$/;
 /** NUL, broken surrogates, times that are none: well-formed input that PostgreSQL cannot take. */
 const UNSTORABLE_TEXT = /^(?:22P05|22021|22P02|22007|22008)$/;
 

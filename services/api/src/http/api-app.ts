@@ -4,8 +4,14 @@ import cors from '@fastify/cors';
 import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import fastifyStatic from '@fastify/static';
-import underPressure from '@fastify/under-pressure';
-import { corsOptions, createHttpApp, type HttpApp, type Logger, zodScope } from '@groupcast/service-kit';
+import {
+  type ConnectionLimit,
+  corsOptions,
+  createHttpApp,
+  type HttpApp,
+  type Logger,
+  zodScope,
+} from '@groupcast/service-kit';
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from '../config.ts';
 import type { Database } from '../db/database.ts';
@@ -16,6 +22,7 @@ import type { Dispatcher } from '../outbox/dispatcher.ts';
 import { createOutboxWriter } from '../outbox/outbox-store.ts';
 import type { UserStore } from '../users/user-store.ts';
 import { requireUser } from './authenticate.ts';
+import { refuseWhileLate } from './event-loop-guard.ts';
 import { healthRoutes } from './health-routes.ts';
 import { internalRoutes } from './internal-routes.ts';
 import type { ApiMetrics } from './metrics.ts';
@@ -34,6 +41,7 @@ export interface ApiAppDeps {
   userTokens: UserTokenVerifier;
   serviceTokens: ServiceTokenVerifier;
   metrics: ApiMetrics;
+  connections: ConnectionLimit;
   log: Logger;
   isDraining: () => boolean;
 }
@@ -43,6 +51,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   const { config, db, dispatcher, metrics, log } = deps;
   const app = await createHttpApp({
     log,
+    connections: deps.connections,
     bodyLimitBytes: config.maxPayloadBytes * ESCAPE_FACTOR + 65_536,
     trustedProxies: config.trustedProxies,
     openapi: { title: 'Groupcast messaging API', description: 'Groups, messages and catch-up. Bearer: a user token.' },
@@ -55,7 +64,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     },
   });
   await app.register(cors, corsOptions(config.origins));
-  await app.register(underPressure, { maxEventLoopDelay: MAX_EVENT_LOOP_DELAY_MS });
+  refuseWhileLate(app, MAX_EVENT_LOOP_DELAY_MS);
   await app.register(rateLimit, {
     max: config.rateLimitPerMinute,
     timeWindow: 60_000,

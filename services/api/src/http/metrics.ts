@@ -1,3 +1,4 @@
+import type { ConnectionLimit } from '@groupcast/service-kit';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Backlog } from '../outbox/outbox-store.ts';
 
@@ -8,6 +9,10 @@ export interface ApiMetrics {
   epochsOpened: Counter;
   eventsOmitted: Counter;
   requests: Histogram<'method' | 'route' | 'status'>;
+  connectionsRefused: Counter;
+  connectionsClosed: Counter<'reason'>;
+  /** Reports how many connections are open. */
+  watchConnections(limit: ConnectionLimit): void;
 }
 
 /** `readBacklog` is asked on every scrape; while the database cannot answer, the gauges keep their last value. */
@@ -47,6 +52,29 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
   });
   return {
     registry,
+    connectionsRefused: new Counter({
+      name: 'groupcast_api_tcp_connections_refused_total',
+      help: 'Connections closed at once because there was no place for them',
+      registers,
+    }),
+    connectionsClosed: new Counter({
+      name: 'groupcast_api_tcp_connections_closed_total',
+      help: 'Connections closed because they made room for others or did not read their answer, by reason',
+      labelNames: ['reason'],
+      registers,
+    }),
+    watchConnections({ sockets, max }) {
+      const connections = new Gauge({
+        name: 'groupcast_api_tcp_connections',
+        help: 'TCP connections that are open, and that may be',
+        labelNames: ['of'],
+        registers,
+        collect() {
+          connections.set({ of: 'open' }, sockets.size);
+          connections.set({ of: 'max' }, max);
+        },
+      });
+    },
     dispatched: new Counter({
       name: 'groupcast_api_events_dispatched_total',
       help: 'Events accepted by the relay',

@@ -1,4 +1,11 @@
-import { bearerToken, createHttpApp, type HttpApp, type Logger, zodScope } from '@groupcast/service-kit';
+import {
+  bearerToken,
+  type ConnectionLimit,
+  createHttpApp,
+  type HttpApp,
+  type Logger,
+  zodScope,
+} from '@groupcast/service-kit';
 import {
   batchSchema,
   broadcastSchema,
@@ -42,6 +49,7 @@ export interface InternalAppDeps {
   presence: Presence;
   services: ServiceTokenVerifier;
   metrics: RelayMetrics;
+  connections: ConnectionLimit;
   node: string;
   internalHost: string;
   internalNames: readonly string[];
@@ -63,6 +71,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
   const app = await createHttpApp({
     log: deps.log,
     onRequest: createHostGate(deps),
+    connections: deps.connections,
     bodyLimitBytes: Math.max(MIN_BODY_LIMIT_BYTES, deps.maxPayloadBytes + ENVELOPE_BYTES),
     openapi: {
       title: 'Groupcast relay, internal API',

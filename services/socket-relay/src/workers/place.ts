@@ -1,4 +1,5 @@
 import type { Server } from 'node:http';
+import type { ConnectionLimit } from '@groupcast/service-kit';
 import type { Endpoint } from './endpoint.ts';
 import type { SessionDoor } from './session-door.ts';
 
@@ -8,5 +9,5 @@ export interface WorkerPlace {
   worker: number;
   /** To the primary process. */
   primary: Endpoint;
-  openDoor(http: Server): SessionDoor;
+  openDoor(http: Server, limit: ConnectionLimit): SessionDoor;
 }

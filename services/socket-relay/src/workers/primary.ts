@@ -118,9 +118,16 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     endpoint.answer('machine-drain-undo', async () => drain.ask('drain-undo'));
     endpoint.answer('machine-drain-recovered', async () => drain.recovered());
     const leave = bus?.serve(endpoint);
-    worker.once('exit', (code, signal) => {
+    const end = (reason: string | number): void => {
+      if (places.get(number) !== place) return;
       leave?.();
-      ended(place, signal ?? code);
+      ended(place, reason);
+    };
+    worker.once('exit', (code, signal) => end(signal ?? code));
+    // There is no process: the system has no descriptors or no memory for one now.
+    worker.on('error', (error) => {
+      if (worker.process.pid === undefined) end(error.message);
+      else log.warn({ worker: number, err: error }, 'unable to reach a worker');
     });
   }
 

@@ -1,10 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { Agent, createServer, type IncomingMessage, request, type Server } from 'node:http';
+import { Agent, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { type Listening, type Logger, listenOn } from '@groupcast/service-kit';
+import {
+  type ConnectionLimit,
+  createBoundedServer,
+  type Listening,
+  type Logger,
+  listenOn,
+} from '@groupcast/service-kit';
+import { GroupcastError } from '@groupcast/shared';
 
 /** An upgrade on its way to the worker that has the session: the request as it was on the wire, and the socket. */
 export interface HandedOver {
@@ -66,6 +73,16 @@ async function listenAtPath(server: Server, path: string): Promise<void> {
   });
 }
 
+/** There is no place for the connection that would bring the request to its worker. */
+function refuse(outgoing: ServerResponse): void {
+  const error = new GroupcastError(
+    'TOO_MANY_CONNECTIONS',
+    'unable to serve the request; this relay has as many connections as it may have',
+  );
+  outgoing.writeHead(error.status, { 'content-type': 'application/json', connection: 'close' });
+  outgoing.end(JSON.stringify({ error: error.toBody() }));
+}
+
 /**
  * The public port of one worker of several. Connections come to any of them, and one connection may carry requests of many
  * sessions: behind a proxy, they do. So it is the request that is brought to its session: an upgrade goes there with its
@@ -74,15 +91,18 @@ async function listenAtPath(server: Server, path: string): Promise<void> {
 export function createSessionDoor(deps: {
   /** Has Socket.IO attached; what it is given is for this worker. */
   http: Server;
+  /** The places of this process. Forwarding a request takes one, here and at its worker. */
+  limit: ConnectionLimit;
   worker: number;
   folder: string;
   handOver: (handed: HandedOver, socket: Socket, failed: () => void) => void;
   log: Logger;
 }): SessionDoor {
-  const { http, worker, folder, log } = deps;
+  const { http, limit, worker, folder, log } = deps;
   const pathOf = (index: number): string => join(folder, `${index}.sock`);
   const agent = new Agent({ keepAlive: true });
-  const front = createServer();
+  const front = createBoundedServer({});
+  limit.guard(front, { upgrades: true });
   /** Node counts a socket that was handed over as open for ever, so `close` cannot go by its count. */
   const open = new Set<Duplex>();
   let onEmpty: () => void = () => undefined;
@@ -94,6 +114,10 @@ export function createSessionDoor(deps: {
     if (open.size === 0) onEmpty();
   }
 
+  http.prependListener('connection', (socket: Socket) => {
+    // A sibling's, which speaks for many. One that was handed over is there already.
+    if (!limit.sockets.has(socket) && limit.admit(socket)) limit.settle(socket);
+  });
   front.on('connection', (socket) => {
     open.add(socket);
     socket.once('close', () => forget(socket));
@@ -104,8 +128,16 @@ export function createSessionDoor(deps: {
       http.emit('request', incoming, outgoing);
       return;
     }
+    const isConnected = (agent.freeSockets[agent.getName({ socketPath: pathOf(owner) })]?.length ?? 0) > 0;
+    if (!isConnected && !limit.makeRoom()) {
+      refuse(outgoing);
+      return;
+    }
     const { method, url, rawHeaders } = incoming;
     const forwarded = request({ agent, socketPath: pathOf(owner), method, path: url, headers: withoutHop(rawHeaders) });
+    forwarded.once('socket', (socket) => {
+      if (!limit.sockets.has(socket) && limit.admit(socket)) limit.settle(socket);
+    });
     forwarded.on('response', (answer) => {
       outgoing.writeHead(answer.statusCode ?? 502, answer.statusMessage, withoutHop(answer.rawHeaders));
       answer.pipe(outgoing);
@@ -127,6 +159,7 @@ export function createSessionDoor(deps: {
       return;
     }
     forget(socket);
+    limit.release(socket as Socket);
     stopReading(socket);
     deps.handOver({ to: owner, head: asOnTheWire(incoming, rest) }, socket as Socket, () => socket.destroy());
   });
@@ -140,6 +173,7 @@ export function createSessionDoor(deps: {
     },
     take({ head }, socket) {
       socket.on('error', () => undefined);
+      if (!limit.admit(socket)) return;
       http.emit('connection', socket);
       socket.unshift(head);
       socket.resume();

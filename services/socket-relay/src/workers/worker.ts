@@ -1,6 +1,6 @@
 import cluster from 'node:cluster';
 import type { Socket } from 'node:net';
-import { createLogger } from '@groupcast/service-kit';
+import { createLogger, outliveTerminal } from '@groupcast/service-kit';
 import { readRelayConfig } from '../config.ts';
 import { startRelay } from '../relay.ts';
 import { createEndpoint, type Port } from './endpoint.ts';
@@ -33,6 +33,7 @@ export async function runWorker(place: string): Promise<void> {
   const log = createLogger({ name: 'socket-relay', level: config.logLevel, production: config.production }).child({
     worker,
   });
+  outliveTerminal();
   const primary = createEndpoint(toPrimary);
   let door: SessionDoor | undefined;
   process.on('message', (message: unknown, socket: unknown) => {
@@ -48,9 +49,10 @@ export async function runWorker(place: string): Promise<void> {
   const starting = startRelay(config, log, {
     worker,
     primary,
-    openDoor(http) {
+    openDoor(http, limit) {
       door = createSessionDoor({
         http,
+        limit,
         worker,
         folder,
         log,
@@ -80,8 +82,8 @@ export async function runWorker(place: string): Promise<void> {
   primary.answer('stop', stop);
   primary.answer('ping', () => true);
   process.on('SIGTERM', stop);
-  // A terminal sends it to everybody; what happens then is for the primary to say.
-  process.on('SIGINT', () => undefined);
+  // A terminal sends them to everybody; what happens then is for the primary to say.
+  for (const signal of ['SIGINT', 'SIGHUP', 'SIGQUIT']) process.on(signal, () => undefined);
 
   try {
     const { port, internalPort } = await starting;

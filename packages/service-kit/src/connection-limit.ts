@@ -1,0 +1,185 @@
+import type { Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Logger } from './logger.ts';
+import { warnOnceEvery } from './warn-once-every.ts';
+import { createWire, isEndedByUs, isRead, rankOf, type Wire } from './wire.ts';
+
+/**
+ * A process has a limited number of descriptors, and each connection takes one. `max` of them are for connections; what comes above it
+ * is closed at once, unless a connection that has a place and does not use it makes room (`wire.ts` says which). No address counts:
+ * a load balancer or an office has one address for everybody.
+ *
+ * The limit looks at connections that speak HTTP, and at upgraded ones until they are settled. A settled one only counts.
+ */
+export interface ConnectionLimit {
+  readonly max: number;
+  /** Every connection that counts, however it came. */
+  readonly sockets: ReadonlySet<Socket>;
+  /** Limits the connections of a server. To be called before it listens. `upgrades`: it takes WebSockets. */
+  guard(server: Server, options?: { upgrades: boolean }): void;
+  /** Takes a connection that was not accepted on a guarded server. False: there was no room, and it is closed. */
+  admit(socket: Socket): boolean;
+  /** Whether there is room for one more, if need be after another one has made it. */
+  makeRoom(): boolean;
+  /** The connection belongs to another process from now on. */
+  release(socket: Socket): void;
+  /** The upgraded connection is authenticated: it does not make room any more. */
+  settle(socket: Socket): void;
+}
+
+/** A connection is closed for another one, because its answer is not read, or because its peer does not close what we have ended. */
+export type CloseReason = 'made-room' | 'slow-reader' | 'half-closed';
+
+export interface ConnectionLimitOptions {
+  max: number;
+  port: 'public' | 'internal';
+  log: Logger;
+  onRefused?: () => void;
+  onClosed?: (reason: CloseReason) => void;
+  /** Called at most once a minute, with what the log says. */
+  onFull?: (message: string) => void;
+  /** How long an answer may take to be read, in milliseconds. */
+  answerTimeoutMs?: number;
+  /** How long an upgraded connection that we have ended may take to close. */
+  closeTimeoutMs?: number;
+  sweepMs?: number;
+}
+
+const ANSWER_TIMEOUT_MS = 60_000;
+const CLOSE_TIMEOUT_MS = 10_000;
+const SWEEP_MS = 1_000;
+/** Finding who may make room looks at every connection; more than that is not found in between. */
+const SEARCH_EVERY_MS = 100;
+const WARN_EVERY_MS = 60_000;
+
+export function createConnectionLimit(options: ConnectionLimitOptions): ConnectionLimit {
+  const { max, port, log, onRefused, onClosed, onFull } = options;
+  const { answerTimeoutMs = ANSWER_TIMEOUT_MS, closeTimeoutMs = CLOSE_TIMEOUT_MS, sweepMs = SWEEP_MS } = options;
+  const sockets = new Set<Socket>();
+  const wires = new Map<Socket, Wire>();
+  const warn = warnOnceEvery(WARN_EVERY_MS, () => performance.now());
+  /** Those that may make room, the first of them last. */
+  let candidates: { socket: Socket; wire: Wire; since: number }[] = [];
+  let searchedAt = -Infinity;
+
+  function forget(socket: Socket): void {
+    sockets.delete(socket);
+    wires.delete(socket);
+  }
+  function onClose(this: Socket): void {
+    forget(this);
+  }
+  function end(socket: Socket, reason: CloseReason): void {
+    forget(socket);
+    socket.destroy();
+    onClosed?.(reason);
+  }
+
+  function search(now: number): void {
+    searchedAt = now;
+    const ranked: { socket: Socket; wire: Wire; since: number; rank: number }[] = [];
+    for (const [socket, wire] of wires) {
+      const rank = rankOf(wire, socket, now);
+      if (rank !== undefined) ranked.push({ socket, wire, since: wire.since, rank });
+    }
+    candidates = ranked.toSorted((a, b) => b.rank - a.rank || b.since - a.since);
+  }
+
+  /** Closes a connection that does not use its place, if there is one. */
+  function closeUnused(): boolean {
+    const now = performance.now();
+    if (candidates.length === 0 && now - searchedAt >= SEARCH_EVERY_MS) search(now);
+    for (let candidate = candidates.pop(); candidate; candidate = candidates.pop()) {
+      const { socket, wire, since } = candidate;
+      // It may have sent a request since it was found.
+      if (wires.get(socket) !== wire || wire.since !== since || rankOf(wire, socket, now) === undefined) continue;
+      end(socket, 'made-room');
+      return true;
+    }
+    return false;
+  }
+
+  function full(): void {
+    const message = `the ${port} port has as many connections as it may have (${max}): those that are not used make room, others are refused`;
+    warn('full', (suppressed) => {
+      log.warn({ code: 'TOO_MANY_CONNECTIONS', port, max, suppressed }, message);
+      onFull?.(message);
+    });
+  }
+
+  function makeRoom(): boolean {
+    if (sockets.size < max) return true;
+    full();
+    if (closeUnused()) return true;
+    onRefused?.();
+    return false;
+  }
+
+  function enter(socket: Socket, state: Wire['state']): boolean {
+    if (!makeRoom()) {
+      socket.destroy();
+      return false;
+    }
+    sockets.add(socket);
+    socket.on('close', onClose);
+    wires.set(socket, createWire(state, performance.now()));
+    return true;
+  }
+
+  function answered(this: ServerResponse): void {
+    const wire = wires.get(this.req.socket);
+    if (!wire) return;
+    wire.requests -= 1;
+    if (wire.requests > 0 || wire.state === 'upgraded') return;
+    Object.assign(wire, createWire('idle', performance.now()));
+  }
+
+  function sweep(): void {
+    const now = performance.now();
+    for (const [socket, wire] of wires) {
+      if (wire.state === 'upgraded') {
+        if (isEndedByUs(socket) && now - wire.since > closeTimeoutMs) end(socket, 'half-closed');
+      } else if (!isRead(wire, socket, now, answerTimeoutMs)) end(socket, 'slow-reader');
+    }
+    candidates = [];
+  }
+
+  return {
+    max,
+    sockets,
+    guard(server, { upgrades } = { upgrades: false }) {
+      let sweeping: NodeJS.Timeout | undefined;
+      // Before Node's own listener, which gives it a parser.
+      server.prependListener('connection', (socket: Socket) => void enter(socket, 'silent'));
+      server.prependListener('request', (request, response) => {
+        const wire = wires.get(request.socket);
+        if (!wire) return;
+        if (wire.state !== 'busy') Object.assign(wire, createWire('busy', performance.now()));
+        Object.assign(wire, { requests: wire.requests + 1, request, response });
+        response.once('close', answered);
+      });
+      if (upgrades) {
+        // A listener for it changes what a server does with upgrades.
+        server.prependListener('upgrade', (_request, socket) => {
+          const wire = wires.get(socket as Socket);
+          if (wire) Object.assign(wire, createWire('upgraded', performance.now()));
+        });
+      }
+      server.on('listening', () => {
+        sweeping ??= setInterval(sweep, sweepMs).unref();
+        // Accepting has failed: there is no descriptor, or no memory. The server goes on, and those that wait in its queue with it.
+        server.on('error', (error) => {
+          warn('accept', (suppressed) => log.error({ err: error, port, suppressed }, 'unable to accept a connection'));
+        });
+      });
+      server.on('close', () => clearInterval(sweeping));
+    },
+    admit: (socket) => enter(socket, 'upgraded'),
+    makeRoom,
+    release(socket) {
+      socket.off('close', onClose);
+      forget(socket);
+    },
+    settle: (socket) => void wires.delete(socket),
+  };
+}

@@ -1,0 +1,191 @@
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { type HeldConnections, holdConnections, until } from '@groupcast/testing';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type ConnectionLimit, type ConnectionLimitOptions, createConnectionLimit } from '../src/connection-limit.ts';
+
+const GET = 'GET / HTTP/1.1\r\nhost: test\r\n\r\n';
+const UPGRADE = 'GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: test\r\n\r\n';
+
+let server: Server;
+let limit: ConnectionLimit;
+let held: HeldConnections[];
+let upgraded: Socket[];
+let counts: Record<string, number>;
+let logged: string[];
+beforeEach(() => {
+  held = [];
+  upgraded = [];
+  counts = {};
+  logged = [];
+});
+afterEach(async () => {
+  for (const each of held) each.close();
+  server.closeAllConnections();
+  for (const socket of upgraded) socket.destroy();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+async function start(listener: RequestListener, options: Partial<ConnectionLimitOptions> = {}): Promise<void> {
+  const log = pino({ level: 'debug' }, { write: (line: string) => void logged.push(line) });
+  const tally = (name: string): void => {
+    counts[name] = (counts[name] ?? 0) + 1;
+  };
+  server = createServer(listener);
+  limit = createConnectionLimit({
+    max: 3,
+    port: 'public',
+    log,
+    onRefused: () => tally('refused'),
+    onClosed: tally,
+    onFull: () => tally('full'),
+    sweepMs: 20,
+    ...options,
+  });
+  server.on('upgrade', (_request, socket) => {
+    upgraded.push(socket as Socket);
+    socket.on('error', () => undefined).write('HTTP/1.1 101 Upgraded\r\n\r\n');
+  });
+  limit.guard(server, { upgrades: true });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+}
+async function hold(count: number, say?: string): Promise<HeldConnections> {
+  const { port } = server.address() as AddressInfo;
+  const connections = await holdConnections(port, count, say);
+  held.push(connections);
+  return connections;
+}
+/** Comes again until it is answered: whoever makes room may have to be there for a while first. */
+async function letIn(): Promise<HeldConnections> {
+  return until('a place', async () => {
+    const one = await hold(1, GET);
+    await until('an answer or an end', () => one.answers() !== '' || one.open() === 0);
+    return one.answers() === '' ? undefined : one;
+  });
+}
+
+describe('a server with three places', () => {
+  test('refuses a fourth connection while all three are served, and serves it when one has left', async () => {
+    const waiting: ServerResponse[] = [];
+    await start((_request, response) => {
+      if (waiting.push(response) > 3) response.end('served');
+    });
+    const served = await hold(3, GET);
+    await until('three requests', () => waiting.length === 3);
+    const fourth = await hold(5, GET);
+    await until('the end of the others', () => fourth.open() === 0);
+    expect(served.open()).toBe(3);
+    expect(limit.sockets.size).toBe(3);
+    expect(counts).toEqual({ refused: 5, full: 1 });
+    // Once a minute.
+    expect(logged.filter((line) => line.includes('TOO_MANY_CONNECTIONS'))).toHaveLength(1);
+    served.sockets[0]?.destroy();
+    await until('a free place', () => limit.sockets.size === 2);
+    await letIn();
+  });
+
+  test('lets one in for another that says nothing, before one that is kept alive, and never for one that is served', async () => {
+    const waiting: ServerResponse[] = [];
+    await start((request, response) => {
+      if (request.method === 'POST') waiting.push(response);
+      else response.end('served');
+    });
+    const served = await hold(1, GET.replace('GET', 'POST'));
+    await until('the request', () => waiting.length === 1);
+    const keptAlive = await letIn();
+    const silent = await hold(1);
+    const another = await letIn();
+    expect(silent.open()).toBe(0);
+    expect([served.open(), keptAlive.open(), another.open()]).toEqual([1, 1, 1]);
+    await letIn();
+    expect([served.open(), keptAlive.open()]).toEqual([1, 0]);
+    expect(counts['made-room']).toBe(2);
+  });
+
+  test('lets one in for a request that does not arrive', async () => {
+    let posts = 0;
+    await start((request, response) => {
+      if (request.method === 'GET') response.end('served');
+      else posts += 1;
+    });
+    const slow = await hold(3, 'POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\nhalf');
+    await until('three requests', () => posts === 3);
+    await letIn();
+    expect(slow.open()).toBe(2);
+  });
+
+  test('lets one in for an upgraded connection that nobody has settled, and not for a settled one', async () => {
+    await start((_request, response) => void response.end('served'));
+    const settled = await hold(2, UPGRADE);
+    await until('both', () => upgraded.length === 2);
+    for (const socket of upgraded) limit.settle(socket);
+    const stranger = await hold(1, UPGRADE);
+    await until('the third', () => upgraded.length === 3);
+    await letIn();
+    expect([settled.open(), stranger.open()]).toEqual([2, 0]);
+  });
+
+  test('counts a connection that another process accepted, and forgets one that it was given', async () => {
+    await start((_request, response) => void response.end('served'));
+    await hold(2, UPGRADE);
+    await until('both', () => upgraded.length === 2);
+    const [socket] = upgraded as [Socket];
+    limit.release(socket);
+    expect(limit.sockets.size).toBe(1);
+    expect(limit.admit(socket)).toBe(true);
+    expect(limit.sockets.size).toBe(2);
+    socket.destroy();
+    await until('its end', () => limit.sockets.size === 1);
+  });
+});
+
+describe('a connection gives up its place', () => {
+  test('when it does not read its answer', async () => {
+    const much = Buffer.alloc(64 * 1_048_576);
+    await start((_request, response) => void response.end(much), { answerTimeoutMs: 200 });
+    const slow = await hold(1);
+    const socket = slow.sockets[0] as Socket;
+    socket.pause();
+    socket.write(GET);
+    await until('its end', () => limit.sockets.size === 0);
+    expect(counts).toEqual({ 'slow-reader': 1 });
+  });
+
+  test('when it does not close what we have ended', async () => {
+    await start(() => undefined, { closeTimeoutMs: 200 });
+    await hold(1, UPGRADE);
+    await until('the upgrade', () => upgraded.length === 1);
+    upgraded[0]?.end();
+    await until('its end', () => limit.sockets.size === 0);
+    expect(counts).toEqual({ 'half-closed': 1 });
+  });
+
+  test('and not while its answer is on the way, however long it takes to begin', async () => {
+    let answer: ServerResponse | undefined;
+    await start(
+      (_request, response) => {
+        answer = response;
+      },
+      { answerTimeoutMs: 50 },
+    );
+    const patient = await hold(1, GET);
+    await until('the request', () => answer);
+    answer?.writeHead(200).write('a beginning');
+    await until('the beginning', () => patient.answers().includes('a beginning'));
+    // A second connection has been swept as often as it took for its own to be closed.
+    const slow = await hold(1, UPGRADE);
+    await until('the upgrade', () => upgraded.length === 1);
+    expect(slow.open()).toBe(1);
+    answer?.end('the end');
+    await until('the end', () => patient.answers().includes('the end'));
+    expect(counts).toEqual({});
+  });
+});
+
+test('a server that cannot accept goes on, and says so', async () => {
+  await start((_request, response) => void response.end('served'));
+  server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }));
+  expect(logged.filter((line) => line.includes('unable to accept a connection'))).toHaveLength(1);
+  await letIn();
+});

@@ -1,0 +1,53 @@
+import type { Socket } from 'node:net';
+import { type ConnectionLimit, connectionBudget, createConnectionLimit, type Logger } from '@groupcast/service-kit';
+import type { RelayMetrics } from '../metrics.ts';
+import type { RelayServer } from '../relay-server.ts';
+
+export interface ConnectionLimits {
+  public: ConnectionLimit;
+  internal: ConnectionLimit;
+}
+
+/** The places that a relay has on its two ports. A full public port takes none of the internal one's. */
+export function createConnectionLimits(
+  deps: {
+    metrics: RelayMetrics;
+    log: Logger;
+    /** Called at most once a minute. */
+    onFull: (message: string) => void;
+  },
+  options: { maxConnections: number },
+): ConnectionLimits {
+  const { metrics, log, onFull } = deps;
+  const budget = connectionBudget(options.maxConnections);
+  function limitOf(port: 'public' | 'internal'): ConnectionLimit {
+    const limit = createConnectionLimit({
+      max: budget[port],
+      port,
+      log,
+      onRefused: () => metrics.tcpRefused.inc({ port }),
+      onClosed: (reason) => metrics.tcpClosed.inc({ port, reason }),
+      onFull,
+    });
+    metrics.watchConnections(port, limit);
+    return limit;
+  }
+  return { public: limitOf('public'), internal: limitOf('internal') };
+}
+
+/** Field of Engine.IO's transport and of ws that has no public name. */
+interface EngineConnection {
+  transport: { socket?: { _socket?: Socket | null } };
+}
+
+/** A WebSocket whose token was accepted keeps its place, however little is sent on it. */
+export function settleConnections(io: RelayServer, limit: ConnectionLimit): void {
+  io.on('connection', ({ conn }) => {
+    const settle = (): void => {
+      const wire = (conn as unknown as EngineConnection).transport.socket?._socket;
+      if (wire) limit.settle(wire);
+    };
+    settle();
+    if (conn.transport.name === 'polling') conn.once('upgrade', settle);
+  });
+}
