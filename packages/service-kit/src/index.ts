@@ -5,4 +5,4 @@ export { createLogger, LOG_LEVELS, type Logger } from './logger.ts';
 export { isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { type Closable, loadDotEnv, runService } from './run-service.ts';
 export { type RelaySecrets, readRelaySecrets, readTokenConfig, type TokenConfig } from './token-config.ts';
-export { warnOnceEvery } from './warn-once-every.ts';
+export { type Warn, warnOnceEvery } from './warn-once-every.ts';

@@ -10,7 +10,7 @@ import type { Database } from '../src/db/database.ts';
 import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase } from '../src/db/postgres-database.ts';
-import { addMembers, createGroup, removeMember } from '../src/groups/group-service.ts';
+import { addMembers, createGroup, deleteGroup, removeMember } from '../src/groups/group-service.ts';
 import { createApiMetrics } from '../src/http/metrics.ts';
 import { type MessageDeps, sendMessage } from '../src/messages/message-service.ts';
 import { createDispatcher, type Dispatcher } from '../src/outbox/dispatcher.ts';
@@ -35,6 +35,7 @@ function createRelayStub() {
   const seen = new Map<string, string>();
   const calls: string[] = [];
   let floor = 0;
+  let withoutEveryone = false;
   let fault: ((input: BroadcastInput) => GroupcastError | undefined) | undefined;
   let hold: Promise<void> | undefined;
 
@@ -88,8 +89,12 @@ function createRelayStub() {
     async addMembers({ userIds }) {
       calls.push(`add ${userIds.join()}`);
     },
-    async removeMembers({ userIds }) {
-      calls.push(`remove ${userIds.join()}`);
+    async removeMembers({ userIds, everyone }) {
+      if (everyone && withoutEveryone) {
+        // As a relay of the previous version says it.
+        throw new GroupcastError('INVALID_PAYLOAD', 'unable to accept api-remove-members; userIds is missing');
+      }
+      calls.push(everyone ? 'remove everyone' : `remove ${userIds?.join()}`);
     },
     disconnectUsers: async () => ({ connections: 0 }),
     close: async () => undefined,
@@ -98,6 +103,10 @@ function createRelayStub() {
     broadcaster,
     calls,
     heads,
+    /** It is of the previous version, which knows removals by name only. */
+    knowNamesOnly() {
+      withoutEveryone = true;
+    },
     /** At or below, every position is a duplicate, whatever its id. */
     forgetBelow(seq: number) {
       floor = seq;

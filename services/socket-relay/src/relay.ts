@@ -165,7 +165,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   refuseWhileDraining(io, { drain, metrics });
   const door = place?.openDoor(http);
   nameSessions(io, place && (() => makeSessionId(place.worker)));
-  const removals = createRemovals({ memoryMs: config.removalMemoryMs });
+  const removals = createRemovals({ memoryMs: config.removalMemoryMs, maxEntries: config.removalMemoryEntries, log });
   const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
   const authenticator = createAuthenticator({ users: createUserTokenVerifier(config.tokens), services, removals });
   const api = config.apiUrl
@@ -228,7 +228,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   });
   const heads = startGroupHeads({ fanOut, groupLog, log });
   const history = createHistoryReader(groupLog);
-  const changes = createMemberChanges({ io, connections, entry, removals, expiry, log });
+  const changes = createMemberChanges({ io, connections, entry, removals, presence, expiry, log });
   const changeLog =
     broker &&
     (await broker.startChangeLog({

@@ -13,6 +13,8 @@ import { groupNotFound } from '../groups/group-not-found.ts';
 export interface MembershipEffect {
   add?: string[];
   remove?: string[];
+  /** Everybody is removed; `remove` names them for a relay that does not know how. */
+  everyone?: true;
 }
 
 export interface NewEvent {

@@ -11,6 +11,7 @@ import {
   parsePayload,
   parseRelayCommand,
   type RelayCommandKind,
+  removeMembersSchema,
 } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { z } from 'zod';
@@ -31,7 +32,7 @@ const COMMANDS: Readonly<Record<RelayCommandKind, { body: z.ZodType; summary: st
   batch: { body: batchSchema, summary: 'Send many events; a bad item fails alone' },
   notify: { body: notifySchema, summary: 'Send an event to every connection of some users' },
   'add-members': { body: membersSchema, summary: 'Put the live connections of users into a group' },
-  'remove-members': { body: membersSchema, summary: 'Take the live connections of users out of a group' },
+  'remove-members': { body: removeMembersSchema, summary: 'Take the live connections of users out of a group' },
   'disconnect-users': { body: disconnectSchema, summary: 'End the sessions of users, and revoke older tokens' },
 };
 
