@@ -204,6 +204,19 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       ]);
     });
 
+    test('the end of a group is one change, whoever its members were', async () => {
+      await deleteGroup(deps, { userId: 'alice', groupId });
+      await idle();
+      expect(relay.calls.slice(2)).toEqual(['group-deleted 2', 'remove everyone']);
+    });
+
+    test('… and a relay of the previous version is told their names', async () => {
+      relay.knowNamesOnly();
+      await deleteGroup(deps, { userId: 'alice', groupId });
+      await idle();
+      expect(relay.calls.slice(2)).toEqual(['group-deleted 2', 'remove alice,bob']);
+    });
+
     test('what follows a removal is not sent before the removal is done', async () => {
       const { removeMembers } = relay.broadcaster;
       let failures = 3;

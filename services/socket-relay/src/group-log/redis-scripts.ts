@@ -123,7 +123,8 @@ local before, after, channel, header, about = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
 local function publish(json) return redis.call('SPUBLISH', channel, header .. except .. '\\n' .. json) end
 local function open(newEpoch, authority, floor)
-  redis.call('UNLINK', logKey, idsKey, aboutKey)
+  -- Only where there is something: a write that frees memory lets those after it pass, although Redis has none left.
+  if redis.call('EXISTS', logKey, idsKey, aboutKey) > 0 then redis.call('UNLINK', logKey, idsKey, aboutKey) end
   e, a, h, f, b, n, x = newEpoch, authority, floor, floor, 0, floor, floor
 end
 
