@@ -60,10 +60,8 @@ describe.each([
   /** So that what happens next has another second than what was before. */
   const nextSecond = async (): Promise<number> => {
     const now = await redisSecond();
-    return until('the next second', async () => {
-      const second = await redisSecond();
-      return second > now && second;
-    });
+    await until('the next second', async () => (await redisSecond()) > now);
+    return redisSecond();
   };
 
   beforeAll(async () => {

@@ -50,16 +50,19 @@ describe('Redis without memory', () => {
   test.each([
     ['alone', async () => void redis.ask('del', CHANGES)],
     ['with everything else', evict],
-  ])('a removal that was evicted %s brings nobody back: a relay that starts afterwards asks the API', async (_, lose) => {
-    seedOldStream();
-    const first = await startRelay();
-    await first.broadcaster.removeMembers({ groupId: '1', userIds: ['alice'] });
-    await lose();
-    const late = await startRelay();
-    const alice = late.client({ token: await oldToken('alice', ['1']) });
-    expect(await received(alice, 'joined-groups')).toEqual({ groups: [] });
-    expect(api.queries).toEqual([{ users: [{ userId: 'alice', groupIds: ['1'] }] }]);
-  });
+  ])(
+    'a removal that was evicted %s brings nobody back: a relay that starts afterwards asks the API',
+    async (_, lose) => {
+      seedOldStream();
+      const first = await startRelay();
+      await first.broadcaster.removeMembers({ groupId: '1', userIds: ['alice'] });
+      await lose();
+      const late = await startRelay();
+      const alice = late.client({ token: await oldToken('alice', ['1']) });
+      expect(await received(alice, 'joined-groups')).toEqual({ groups: [] });
+      expect(api.queries).toEqual([{ users: [{ userId: 'alice', groupIds: ['1'] }] }]);
+    },
+  );
 
   test('a relay that runs says that its changes of members were evicted, and asks the API from then on', async () => {
     api.members.add('bob 1');
@@ -105,7 +108,11 @@ describe('Redis without memory', () => {
     expect(await relay.broadcaster.broadcastMessage({ groupId: '1', message: { n: 2 } })).toMatchObject({
       duplicate: false,
     });
-    await until('the relay to be ready', async () => (await readiness() as { status: string }).status === 'ready', 20_000);
+    await until(
+      'the relay to be ready',
+      async () => ((await readiness()) as { status: string }).status === 'ready',
+      20_000,
+    );
     expect([alice.connected, bob.connected]).toEqual([true, true]);
   });
 });

@@ -49,7 +49,10 @@ describe('the removal of everybody', () => {
     removals.record('added', 'g', ['bob'], at(8));
     const before = removals.version;
     expect(removals.recordEveryone('g', at(5))).toEqual(new Set(['bob']));
-    expect([removals.removedSince('g', 'alice', before), removals.removedSince('g', 'bob', before)]).toEqual([true, false]);
+    expect([removals.removedSince('g', 'alice', before), removals.removedSince('g', 'bob', before)]).toEqual([
+      true,
+      false,
+    ]);
     expect(removals.addedSince('bob', seconds())).toEqual(['g']);
     expect(removals.record('added', 'g', ['alice'], at(4))).toEqual([]);
     expect(removals.recordEveryone('g', at(2))).toBeUndefined();

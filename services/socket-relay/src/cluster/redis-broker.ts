@@ -48,7 +48,13 @@ export async function openRedisBroker(deps: {
     groupLog: createRedisGroupLog({ redis: redis.commands, node, ...config.history, seen }),
     renewLease: createRedisLeases(redis.commands),
     openPresence: (leases) => createRedisPresenceStore({ redis, node, leases, log }),
-    startChangeLog: async (options) => startRedisChangeLog({ redis, memoryMs: config.removalMemoryMs, maxEntries: config.removalMemoryEntries, ...options }),
+    startChangeLog: async (options) =>
+      startRedisChangeLog({
+        redis,
+        memoryMs: config.removalMemoryMs,
+        maxEntries: config.removalMemoryEntries,
+        ...options,
+      }),
     isReady: () => redis.isReady() && !redis.isFull(),
     stop() {
       channels.stop();

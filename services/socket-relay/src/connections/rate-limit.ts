@@ -7,7 +7,7 @@ export interface RateLimit {
 }
 
 /** `perSecond` events, twice as many at once. */
-export function createRateLimit(perSecond: number, now: () => number = Date.now): RateLimit {
+export function createRateLimit(perSecond: number, now: () => number = () => performance.now()): RateLimit {
   const capacity = perSecond * 2;
   let level = capacity;
   let updatedAt = now();

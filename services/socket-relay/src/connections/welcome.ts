@@ -82,6 +82,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
 
   io.use((socket, next) => {
     if (!oneConnect.enter(socket)) return;
+    deps.heartbeat.expect(socket);
     checkIn(socket).then(
       () => {
         // The answer and the groups, which follow mostly in the same turn, are one write.

@@ -57,7 +57,7 @@ export interface InternalAppDeps {
 /** The internal port: the broadcast API's HTTP twins for any language, health and metrics. */
 export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp> {
   const { gateway, history, services, metrics } = deps;
-  const startedAt = Date.now();
+  const startedAt = performance.now();
   const app = await createHttpApp({
     log: deps.log,
     bodyLimitBytes: Math.max(MIN_BODY_LIMIT_BYTES, deps.maxPayloadBytes + ENVELOPE_BYTES),
@@ -114,7 +114,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     scope.get('/v1/info', { schema: { summary: 'This relay', security } }, async () => ({
       ok: true,
       node: deps.node,
-      uptimeSeconds: Math.floor((Date.now() - startedAt) / 1_000),
+      uptimeSeconds: Math.floor((performance.now() - startedAt) / 1_000),
       connections: deps.connectionCount(),
       groupLog: deps.groupLogKind,
     }));
