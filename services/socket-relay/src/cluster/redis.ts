@@ -153,7 +153,7 @@ export async function connectRedis(target: RedisTarget, log: Logger): Promise<Re
   }
   const { commands } = clients;
   const memory = watchRedisMemory(log);
-  const prepare = (client: Redis): void => gatherWrites(client, memory.noted);
+  const prepare = (client: Redis): void => gatherWrites(client, (error) => memory.noted(error));
   if (commands instanceof Cluster) commands.on('+node', prepare);
   else prepare(commands);
   commands.on('ready', () => {
@@ -190,7 +190,7 @@ export async function connectRedis(target: RedisTarget, log: Logger): Promise<Re
   return {
     ...clients,
     isReady: () => ready,
-    isFull: memory.isFull,
+    isFull: () => memory.isFull(),
     close() {
       closed = true;
       clearInterval(probing);

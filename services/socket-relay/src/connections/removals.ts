@@ -252,8 +252,8 @@ export function createRemovals(options: RemovalsOptions): Removals {
     claimStands: (groupId, userId, issuedAt) =>
       earliest(issuedAt) >= oldestRemembered() && !contradicts(groupId, userId, issuedAt),
     contradicts,
-    revoke: revocations.revoke,
-    isRevoked: revocations.isRevoked,
+    revoke: (userId, before) => revocations.revoke(userId, before),
+    isRevoked: (userId, issuedAt) => revocations.isRevoked(userId, issuedAt),
     size: () => lasting.entries() + passing.entries() + revocations.size(),
     stop() {
       clearInterval(timer);
