@@ -2,6 +2,15 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { isBefore, type Position } from '@groupcast/shared';
 import { MAX_FUTURE_IAT_SECONDS } from '@groupcast/tokens';
 import { createChangeQueue, type RememberedChange } from './change-queue.ts';
+import {
+  deleteOwnChange,
+  type GroupChanges,
+  isWithoutChanges,
+  noChanges,
+  ownChange,
+  ownChanges,
+  setOwnChange,
+} from './group-changes.ts';
 import { createRevocations } from './revocations.ts';
 
 /**
@@ -53,12 +62,6 @@ export interface Removals {
   stop(): void;
 }
 
-/** Of one group: the last change of everybody, and of each user whose own change is newer. */
-interface GroupChanges {
-  everyone: RememberedChange | undefined;
-  users: Map<string, RememberedChange>;
-}
-
 const SWEEP_INTERVAL_MS = 60_000;
 /** Longer than any handshake, and than bytes of a dead process can wait in a socket. */
 const ADDITION_MEMORY_MS = 300_000;
@@ -100,7 +103,7 @@ export function createRemovals(options: RemovalsOptions): Removals {
 
   function lastChange(groupId: string, userId: string): RememberedChange | undefined {
     const group = groups.get(groupId);
-    return group?.users.get(userId) ?? group?.everyone;
+    return group && (ownChange(group, userId) ?? group.everyone);
   }
 
   function contradicts(groupId: string, userId: string, issuedAt: number): boolean {
@@ -118,8 +121,8 @@ export function createRemovals(options: RemovalsOptions): Removals {
     const group = groups.get(change.groupId);
     if (!group) return;
     if (group.everyone === change) group.everyone = undefined;
-    for (const userId of change.userIds) if (group.users.get(userId) === change) group.users.delete(userId);
-    if (group.users.size === 0 && !group.everyone) groups.delete(change.groupId);
+    for (const userId of change.userIds) if (ownChange(group, userId) === change) deleteOwnChange(group, userId);
+    if (isWithoutChanges(group)) groups.delete(change.groupId);
   }
 
   function forgetLasting(change: RememberedChange, why: 'expired' | 'overflow'): void {
@@ -172,7 +175,7 @@ export function createRemovals(options: RemovalsOptions): Removals {
   }
 
   function groupOf(groupId: string): GroupChanges {
-    const group = groups.get(groupId) ?? { everyone: undefined, users: new Map<string, RememberedChange>() };
+    const group = groups.get(groupId) ?? noChanges();
     groups.set(groupId, group);
     return group;
   }
@@ -201,9 +204,10 @@ export function createRemovals(options: RemovalsOptions): Removals {
       const news = [...new Set(userIds)].filter((userId) => !isLate(lastChange(groupId, userId), position));
       if (news.length === 0) return news;
       const group = groupOf(groupId);
-      const change: RememberedChange = { kind, groupId, userIds: news, second, version, position, until: 0 };
+      // A copy is as long as it has to be; what grew into its length is longer.
+      const change: RememberedChange = { kind, groupId, userIds: news.slice(), second, version, position, until: 0 };
       for (const userId of news) {
-        group.users.set(userId, change);
+        setOwnChange(group, userId, change);
         if (kind === 'added') rememberAddition(userId, change);
         else forgetAddition(userId, groupId);
       }
@@ -219,17 +223,17 @@ export function createRemovals(options: RemovalsOptions): Removals {
       if (isLate(group.everyone, position)) return undefined;
       const later = new Set<string>();
       const covered = new Set<RememberedChange>();
-      for (const [userId, change] of group.users) {
+      for (const [userId, change] of ownChanges(group)) {
         if (isLate(change, position)) {
           later.add(userId);
           continue;
         }
-        group.users.delete(userId);
+        deleteOwnChange(group, userId);
         if (change.kind === 'added') forgetAddition(userId, groupId);
         covered.add(change);
       }
       for (const change of covered) {
-        const left = change.userIds.filter((userId) => group.users.get(userId) === change);
+        const left = change.userIds.filter((userId) => ownChange(group, userId) === change);
         if (!passing.shrink(change, left)) lasting.shrink(change, left);
       }
       const kind = 'removed';
