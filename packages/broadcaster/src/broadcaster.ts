@@ -6,6 +6,7 @@ import type {
   DisconnectInput,
   MembersInput,
   NotifyInput,
+  RemoveMembersInput,
 } from '@groupcast/shared';
 import { signServiceToken } from '@groupcast/tokens';
 import { type ConnectionState, createRelayConnection } from './relay-connection.ts';
@@ -46,8 +47,11 @@ export interface Broadcaster {
   notifyUsers(input: NotifyInput): Promise<{ recipients: number }>;
   /** Resolves once every live connection of these users is in the group. */
   addMembers(input: MembersInput): Promise<void>;
-  /** Resolves once no live connection of these users is in the group; older tokens will not bring them back. */
-  removeMembers(input: MembersInput): Promise<void>;
+  /**
+   * Resolves once no live connection of these users is in the group; older tokens will not bring them back. `everyone: true`
+   * instead of `userIds` empties the group with one change, whoever is in it.
+   */
+  removeMembers(input: RemoveMembersInput): Promise<void>;
   disconnectUsers(input: DisconnectInput): Promise<{ connections: number }>;
   /** Rejects what is still waiting, and closes the connection. */
   close(): Promise<void>;

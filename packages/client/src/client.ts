@@ -13,7 +13,14 @@ import type {
 import { createConnection } from './connection.ts';
 import { createConnectionTokens } from './connection-token.ts';
 import { createCursorReport } from './cursors.ts';
-import { consoleLogger, defaultEventTarget, onWakeUp, systemClock } from './environment.ts';
+import {
+  consoleLogger,
+  defaultEventTarget,
+  type Moment,
+  millisecondsSince,
+  onWakeUp,
+  systemClock,
+} from './environment.ts';
 import { ClientError } from './errors.ts';
 import { createGroups } from './groups.ts';
 import { createInbox } from './inbox.ts';
@@ -27,10 +34,7 @@ import { createRelaySession } from './relay-session.ts';
 import { createKeyedTopic, createTopic } from './store.ts';
 import { createUserTokens } from './user-token.ts';
 
-/**
- * Absences longer than this may have brought groups that neither the token nor the positions name. By the wall clock: the
- * other one may stand still while a computer sleeps.
- */
+/** Absences longer than this may have brought groups that neither the token nor the positions name. */
 const LONG_ABSENCE_MS = 15_000;
 /** Many clients have the same reason to read the list again; within this time each picks its moment. */
 const LIST_SPREAD_MS = 2_000;
@@ -56,7 +60,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
   const counts = { live: 0, recovered: 0, fetched: 0, missedFoundByPoll: 0 };
   const inbox = createInbox();
   let closed = false;
-  let downAt: number | undefined;
+  let downAt: Moment | undefined;
   let firstList: Promise<unknown> | undefined;
 
   const userTokens = createUserTokens(options.getToken, clock);
@@ -257,7 +261,8 @@ export function createClient(options: ClientOptions): GroupcastClient {
     polling.stop();
     session.opened();
     cursors.reconnected();
-    if (downAt !== undefined && Date.now() - downAt > LONG_ABSENCE_MS) groups.refreshWithin(random() * LIST_SPREAD_MS);
+    if (downAt !== undefined && millisecondsSince(downAt) > LONG_ABSENCE_MS)
+      groups.refreshWithin(random() * LIST_SPREAD_MS);
     hurry();
   }
 

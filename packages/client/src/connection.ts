@@ -2,7 +2,7 @@ import type { SessionEnding } from '@groupcast/shared';
 import { backoffMs } from './backoff.ts';
 import { type ConnectionEvent, type ConnectionState, nextState } from './connection-states.ts';
 import type { ConnectionTokens, Ticket } from './connection-token.ts';
-import { type Clock, type Logger, MAX_DELAY_MS } from './environment.ts';
+import { type Clock, type Logger, MAX_DELAY_MS, type Moment, millisecondsSince, thisMoment } from './environment.ts';
 import { type ClientError, isLoginError, toClientError } from './errors.ts';
 import { fieldsOf } from './parse.ts';
 import { openLink, type RelayLink, type SocketIo, type Transport } from './relay-link.ts';
@@ -34,7 +34,7 @@ export interface ConnectionDeps extends ConnectionOptions {
   ready: () => Promise<unknown>;
   onOpen: () => void;
   /** The connection is gone, for whatever reason; when it was heard last, by the wall clock in milliseconds. */
-  onDown: (heardAt: number) => void;
+  onDown: (heardAt: Moment) => void;
   onEvent: (name: string, payload: unknown) => void;
 }
 
@@ -88,7 +88,7 @@ export function createConnection(deps: ConnectionDeps): Connection {
     const wasOpen = openedAt !== undefined;
     openedAt = undefined;
     ending = undefined;
-    const heardAt = link?.heardAt ?? Date.now();
+    const heardAt = link?.heardAt ?? thisMoment();
     link?.close();
     link = undefined;
     if (wasOpen) deps.onDown(heardAt);
@@ -212,7 +212,7 @@ export function createConnection(deps: ConnectionDeps): Connection {
 
   /** A connection may die without a word while a computer sleeps; its own time-out would take much longer to see it. */
   async function probe(on: RelayLink): Promise<void> {
-    if (Date.now() - on.heardAt < SILENCE_MS) return;
+    if (millisecondsSince(on.heardAt) < SILENCE_MS) return;
     try {
       await on.ask('resume', { positions: {} }, PROBE_TIMEOUT_MS);
     } catch (cause) {

@@ -5,6 +5,21 @@ export interface Clock {
   clearTimeout: (timer: unknown) => void;
 }
 
+/** When something happened, by both clocks. */
+export interface Moment {
+  readonly wall: number;
+  readonly monotonic: number;
+}
+
+export function thisMoment(): Moment {
+  return { wall: Date.now(), monotonic: performance.now() };
+}
+
+/** The longer of two: one clock may stand still while a computer sleeps, and the other may be set back. */
+export function millisecondsSince(moment: Moment): number {
+  return Math.max(Date.now() - moment.wall, performance.now() - moment.monotonic);
+}
+
 /** Never gets a token or the content of a message. */
 export interface Logger {
   debug: (message: string, fields?: Readonly<Record<string, unknown>>) => void;

@@ -1,5 +1,5 @@
 import type { Socket, io as socketIo } from 'socket.io-client';
-import type { Clock } from './environment.ts';
+import { type Clock, type Moment, thisMoment } from './environment.ts';
 import { ClientError, fromBody } from './errors.ts';
 import { fieldsOf } from './parse.ts';
 
@@ -11,8 +11,8 @@ export interface RelayLink {
   /** Resolves with the acknowledgement; rejects with the relay's error, or `UNREACHABLE` when there is no answer. */
   ask: (event: string, payload: object, timeoutMs?: number) => Promise<Readonly<Record<string, unknown>>>;
   readonly transport: string | undefined;
-  /** When anything came from the relay, heartbeats included: by the wall clock, in milliseconds. */
-  readonly heardAt: number;
+  /** When anything came from the relay, heartbeats included. */
+  readonly heardAt: Moment;
   /** Nothing is heard of it afterwards. */
   close: () => void;
 }
@@ -56,9 +56,9 @@ export function openLink(
   });
   let opened = false;
   let closed = false;
-  let heardAt = Date.now();
+  let heardAt = thisMoment();
   const heard = (): void => {
-    heardAt = Date.now();
+    heardAt = thisMoment();
   };
 
   function close(): void {

@@ -545,6 +545,18 @@ describe('the client against servers that misbehave', () => {
     expect(server.count(LIST)).toBe(before + 1);
   });
 
+  test('… also when the clock of the computer was set back an hour', async () => {
+    const target = new EventTarget();
+    start({ eventTarget: target });
+    await connected();
+    const [wall, monotonic] = [Date.now.bind(Date), performance.now.bind(performance)];
+    vi.spyOn(Date, 'now').mockImplementation(() => wall() - 3_600_000);
+    vi.spyOn(performance, 'now').mockImplementation(() => monotonic() + 5_000);
+    for (const socket of server.sockets()) socket.removeAllListeners().offAny();
+    target.dispatchEvent(new Event('visibilitychange'));
+    await until('another connection', () => server.handshakes.length === 2, 10_000);
+  });
+
   test('somebody who comes back finds out at once that the connection is dead', async () => {
     const target = new EventTarget();
     start({ eventTarget: target });

@@ -24,4 +24,4 @@ export { corsOptions, isOriginAllowed, type Origins, readOrigins } from './origi
 export { type Closable, loadDotEnv, runService } from './run-service.ts';
 export { outliveTerminal } from './terminal.ts';
 export { type RelaySecrets, readRelaySecrets, readTokenConfig, type TokenConfig } from './token-config.ts';
-export { warnOnceEvery } from './warn-once-every.ts';
+export { type Warn, warnOnceEvery } from './warn-once-every.ts';

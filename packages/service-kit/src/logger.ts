@@ -29,7 +29,7 @@ function createOutput(): SonicBoom {
     fd: process.stdout.fd,
     sync: true,
     maxLength: MAX_PENDING_BYTES,
-    retryEAGAIN: () => Date.now() < waitUntil,
+    retryEAGAIN: () => performance.now() < waitUntil,
   });
   const offerAgain = () => output.write('');
   let retry: NodeJS.Timeout | undefined;
@@ -41,7 +41,7 @@ function createOutput(): SonicBoom {
   // pino calls it after each fatal line, which is written by then or waits.
   output.flushSync = () => undefined;
   process.once('exit', () => {
-    waitUntil = Date.now() + EXIT_FLUSH_MS;
+    waitUntil = performance.now() + EXIT_FLUSH_MS;
     offerAgain();
   });
   return output;

@@ -1,13 +1,13 @@
 /** Keys beyond this many are forgotten, oldest first, so that a flood of names cannot grow the process. */
 const MAX_KEYS = 10_000;
 
+/** Writes about one thing, named by its key, now and then: `write` gets the number of calls that were held back since. */
+export type Warn = (key: string, write: (suppressed: number) => void) => void;
+
 /**
  * `warn(key, write)` calls `write` with the number of calls it held back since, at most once per `intervalMs` and key.
  */
-export function warnOnceEvery(
-  intervalMs: number,
-  now: () => number = Date.now,
-): (key: string, write: (suppressed: number) => void) => void {
+export function warnOnceEvery(intervalMs: number, now: () => number = () => performance.now()): Warn {
   const seen = new Map<string, { at: number; suppressed: number }>();
   return (key, write) => {
     const last = seen.get(key);

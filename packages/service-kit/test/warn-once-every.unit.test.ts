@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { warnOnceEvery } from '../src/index.ts';
 
 describe('a warning about the same thing', () => {
@@ -70,4 +70,16 @@ describe('a warning about the same thing', () => {
     warn('second');
     expect(written).toEqual([['second', 0]]);
   });
+});
+
+test('a wall clock that is set back an hour silences no warning', () => {
+  vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+  const written: number[] = [];
+  const warn = warnOnceEvery(60_000);
+  warn('a', (suppressed) => written.push(suppressed));
+  vi.setSystemTime(Date.now() - 3_600_000);
+  vi.advanceTimersByTime(60_000);
+  warn('a', (suppressed) => written.push(suppressed));
+  vi.useRealTimers();
+  expect(written).toEqual([0, 0]);
 });

@@ -1,7 +1,14 @@
 import type { z } from 'zod';
 import { boundIssues } from './bounds.ts';
 import { GroupcastError } from './errors.ts';
-import { batchSchema, broadcastSchema, disconnectSchema, membersSchema, notifySchema } from './payloads/broadcast.ts';
+import {
+  batchSchema,
+  broadcastSchema,
+  disconnectSchema,
+  membersSchema,
+  notifySchema,
+  removeMembersSchema,
+} from './payloads/broadcast.ts';
 import type { Position } from './positions.ts';
 
 type Parsed<S extends z.ZodType> = z.output<S>;
@@ -17,16 +24,18 @@ export type RelayCommand =
   | BroadcastCommand
   | { kind: 'batch'; items: unknown[] }
   | ({ kind: 'notify' } & Parsed<typeof notifySchema>)
-  | ({ kind: 'add-members' | 'remove-members'; position?: Position } & Pick<
-      Parsed<typeof membersSchema>,
-      'groupId' | 'userIds'
-    >)
+  | { kind: 'add-members' | 'remove-members'; groupId: string; userIds: string[]; position?: Position }
+  | { kind: 'remove-everyone'; groupId: string; position?: Position }
   | ({ kind: 'disconnect-users' } & Parsed<typeof disconnectSchema>);
 
 /** What has to hold on every relay, and not only now. */
-export type MemberChange = Extract<RelayCommand, { kind: 'add-members' | 'remove-members' | 'disconnect-users' }>;
+export type MemberChange = Extract<
+  RelayCommand,
+  { kind: 'add-members' | 'remove-members' | 'remove-everyone' | 'disconnect-users' }
+>;
 
-export type RelayCommandKind = RelayCommand['kind'];
+/** What has a door of its own; `remove-everyone` comes through that of `remove-members`. */
+export type RelayCommandKind = Exclude<RelayCommand['kind'], 'remove-everyone'>;
 
 /** The socket event and the HTTP path of each command. */
 export const COMMAND_DOORS: Readonly<Record<RelayCommandKind, { event: string; path: string }>> = {
@@ -70,10 +79,14 @@ export function parseRelayCommand(kind: RelayCommandKind, input: unknown): Relay
       return { kind, ...parsePayload(batchSchema, input, what) };
     case 'notify':
       return { kind, ...parsePayload(notifySchema, input, what) };
-    case 'add-members':
-    case 'remove-members': {
+    case 'add-members': {
       const { groupId, userIds, ...place } = parsePayload(membersSchema, input, what);
       return { kind, groupId, userIds, ...toPosition(place) };
+    }
+    case 'remove-members': {
+      const { groupId, userIds, everyone: _, ...place } = parsePayload(removeMembersSchema, input, what);
+      const position = toPosition(place);
+      return userIds ? { kind, groupId, userIds, ...position } : { kind: 'remove-everyone', groupId, ...position };
     }
     case 'disconnect-users':
       return { kind, ...parsePayload(disconnectSchema, input, what) };

@@ -1,5 +1,5 @@
 import { AUDIENCE, GroupcastError, parseId, parseUserId, type UserClaims } from '@groupcast/shared';
-import { createRemoteJWKSet, errors, type JWTPayload } from 'jose';
+import { errors, type JWTPayload } from 'jose';
 import {
   type ExpectedClaims,
   readToken,
@@ -8,6 +8,7 @@ import {
   type Verified,
   verifyHs256,
 } from './hs256.ts';
+import { createJwks } from './jwks.ts';
 import { checkTimes, verifyWithJwks } from './verify-jwt.ts';
 
 export interface UserTokenOptions {
@@ -28,8 +29,6 @@ export interface UserTokenVerifier {
   verify(token: string | undefined): Promise<UserClaims>;
 }
 
-/** How long reading the JWKS may take, in milliseconds: less than a connection's 5 s to authenticate. */
-const JWKS_TIMEOUT_MS = 3_000;
 const OUR_SERVICE_AUDIENCES: readonly string[] = [AUDIENCE.relay, AUDIENCE.api];
 
 function invalid(why: string, cause?: unknown): GroupcastError {
@@ -81,7 +80,7 @@ function bySecret(secrets: readonly (string | undefined)[], expected: ExpectedCl
 }
 
 function byJwks(url: string, expected: ExpectedClaims, groupsClaim: string | undefined): Verification {
-  const jwks = createRemoteJWKSet(new URL(url), { timeoutDuration: JWKS_TIMEOUT_MS });
+  const jwks = createJwks(url);
   return { check: async (token) => verifyWithJwks(token, jwks, expected), groupsClaim };
 }
 

@@ -270,3 +270,17 @@ test('a key that the identity provider adds later is found without a restart', a
   expect(await outcome(verifier.verify(await signed('ES256')))).toBe('accepted');
   expect(provider.requests).toBe(1);
 });
+
+test('… also when the clock was set back an hour meanwhile, and a key that it takes away is forgotten', async () => {
+  vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+  publish(keyOf('RS256'));
+  const verifier = makeVerifier();
+  expect(await outcome(verifier.verify(await signed('RS256')))).toBe('accepted');
+  vi.setSystemTime(Date.now() - 3_600_000);
+  vi.advanceTimersByTime(31_000);
+  publish(keyOf('RS256'), keyOf('ES256'));
+  expect(await outcome(verifier.verify(await signed('ES256')))).toBe('accepted');
+  publish(keyOf('ES256'));
+  vi.advanceTimersByTime(601_000);
+  expect(await outcome(verifier.verify(await signed('RS256')))).toBe('TOKEN_INVALID');
+});

@@ -10,7 +10,7 @@ import type { Database } from '../src/db/database.ts';
 import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase } from '../src/db/postgres-database.ts';
-import { addMembers, createGroup, removeMember } from '../src/groups/group-service.ts';
+import { addMembers, createGroup, deleteGroup, removeMember } from '../src/groups/group-service.ts';
 import { createApiMetrics } from '../src/http/metrics.ts';
 import { type MessageDeps, sendMessage } from '../src/messages/message-service.ts';
 import { createDispatcher, type Dispatcher } from '../src/outbox/dispatcher.ts';
@@ -35,6 +35,7 @@ function createRelayStub() {
   const seen = new Map<string, string>();
   const calls: string[] = [];
   let floor = 0;
+  let withoutEveryone = false;
   let fault: ((input: BroadcastInput) => GroupcastError | undefined) | undefined;
   let hold: Promise<void> | undefined;
 
@@ -88,8 +89,12 @@ function createRelayStub() {
     async addMembers({ userIds }) {
       calls.push(`add ${userIds.join()}`);
     },
-    async removeMembers({ userIds }) {
-      calls.push(`remove ${userIds.join()}`);
+    async removeMembers({ userIds, everyone }) {
+      if (everyone && withoutEveryone) {
+        // As a relay of the previous version says it.
+        throw new GroupcastError('INVALID_PAYLOAD', 'unable to accept api-remove-members; userIds is missing');
+      }
+      calls.push(everyone ? 'remove everyone' : `remove ${userIds?.join()}`);
     },
     disconnectUsers: async () => ({ connections: 0 }),
     close: async () => undefined,
@@ -98,6 +103,10 @@ function createRelayStub() {
     broadcaster,
     calls,
     heads,
+    /** It is of the previous version, which knows removals by name only. */
+    knowNamesOnly() {
+      withoutEveryone = true;
+    },
     /** At or below, every position is a duplicate, whatever its id. */
     forgetBelow(seq: number) {
       floor = seq;
@@ -193,6 +202,19 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
         'remove bob',
         'new-message 6',
       ]);
+    });
+
+    test('the end of a group is one change, whoever its members were', async () => {
+      await deleteGroup(deps, { userId: 'alice', groupId });
+      await idle();
+      expect(relay.calls.slice(2)).toEqual(['group-deleted 2', 'remove everyone']);
+    });
+
+    test('… and a relay of the previous version is told their names', async () => {
+      relay.knowNamesOnly();
+      await deleteGroup(deps, { userId: 'alice', groupId });
+      await idle();
+      expect(relay.calls.slice(2)).toEqual(['group-deleted 2', 'remove alice,bob']);
     });
 
     test('what follows a removal is not sent before the removal is done', async () => {
@@ -333,6 +355,18 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect((await position())?.dispatched_seq).toBe(1);
       expect(await store.settle(taken, 2)).toBe('released');
       dispatcher = start('one again');
+    });
+
+    test('a clock of the database that was set back holds no group for as long', async () => {
+      await dispatcher.stop();
+      await say('one');
+      await db.query(
+        `update groups set lease_until = now() + interval '1 hour', retry_at = now() + interval '1 hour' where id = $1`,
+        [groupId],
+      );
+      expect(await store.findBacklog(10)).toContain(groupId);
+      expect(await claim()).toMatchObject({ groupId });
+      dispatcher = start('two');
     });
 
     test('giving a lease back and seeing that nothing is left is one step', async () => {
@@ -532,7 +566,7 @@ describe('on PostgreSQL', () => {
     const url = await postgres.createDatabase();
     const databases = [1, 2, 3].map(() => openPostgresDatabase(url, log));
     const applied = await Promise.all(databases.map(async (db) => migrate(db)));
-    expect(applied.flat()).toEqual(['0001_groups_messages_outbox.sql', '0002_member_cursors.sql']);
+    expect(applied.flat().toSorted()).toEqual(['0001_groups_messages_outbox.sql', '0002_member_cursors.sql']);
     await databases[0]?.query(`update schema_migrations set sha256 = 'other'`);
     await expect(migrate(databases[0] as Database)).rejects.toThrow(/has changed since it was applied/);
     for (const db of databases) await db.close();

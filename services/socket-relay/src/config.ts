@@ -54,6 +54,8 @@ export interface RelayConfig {
   ping: { intervalMs: number; timeoutMs: number };
   /** How long a removal is remembered; claims older than this are confirmed with the API. */
   removalMemoryMs: number;
+  /** How many removals, additions and revocations are remembered, each; beyond it, as if they were older. */
+  removalMemoryEntries: number;
   drainMs: number;
 }
 
@@ -137,6 +139,7 @@ export function readRelayConfig(source: Readonly<Record<string, string | undefin
       timeoutMs: env.integer('PING_TIMEOUT_MS', 5_000, { min: 100, max: 300_000 }),
     },
     removalMemoryMs: env.integer('REMOVAL_MEMORY_SECONDS', 86_400, { min: 600, max: 31_536_000 }) * 1_000,
+    removalMemoryEntries: env.integer('REMOVAL_MEMORY_ENTRIES', 200_000, { min: 10_000, max: 10_000_000 }),
     drainMs: env.integer('SHUTDOWN_DRAIN_SECONDS', 8, { min: 0, max: 3_600 }) * 1_000,
   };
   env.assertValid();

@@ -162,7 +162,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   settleConnections(io, limits.public);
   const door = place?.openDoor(http, limits.public);
   nameSessions(io, place && (() => makeSessionId(place.worker)));
-  const removals = createRemovals({ memoryMs: config.removalMemoryMs });
+  const removals = createRemovals({ memoryMs: config.removalMemoryMs, maxEntries: config.removalMemoryEntries, log });
   const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
   const authenticator = createAuthenticator({
     users: createUserTokenVerifier(config.tokens),
@@ -234,7 +234,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   });
   const heads = startGroupHeads({ fanOut, groupLog, log });
   const history = createHistoryReader(groupLog);
-  const changes = createMemberChanges({ io, connections, entry, removals, expiry, log });
+  const changes = createMemberChanges({ io, connections, entry, removals, presence, expiry, log });
   const changeLog =
     broker &&
     (await broker.startChangeLog({

@@ -29,7 +29,12 @@ function endpointOn(port: MessagePort): Endpoint {
 
 /** A bus with `count` workers: what they hold of it, and what it is told when they are gone. */
 function startBus(limits: GroupLogLimits, count = 1): { workers: Endpoint[]; leave: (() => void)[] } {
-  const bus = createBus({ groupLog: createMemoryGroupLog({ ...limits, now: () => clock }), memoryMs: 60_000, log });
+  const bus = createBus({
+    groupLog: createMemoryGroupLog({ ...limits, now: () => clock }),
+    memoryMs: 60_000,
+    maxEntries: 10_000,
+    log,
+  });
   cleanups.push(async () => bus.stop());
   const pairs = Array.from({ length: count }, () => {
     const { port1, port2 } = new MessageChannel();
@@ -76,7 +81,7 @@ describe('the bus', () => {
   });
 
   test('a worker that does not read gets nothing more above the bound, and again when it reads', async () => {
-    const bus = createBus({ groupLog: createMemoryGroupLog(limits), memoryMs: 60_000, log });
+    const bus = createBus({ groupLog: createMemoryGroupLog(limits), memoryMs: 60_000, maxEntries: 10_000, log });
     cleanups.push(async () => bus.stop());
     const waiting: (() => void)[] = [];
     const handlers = new Map<string, (...args: unknown[]) => unknown>();

@@ -297,6 +297,48 @@ describe('several relays on one Redis', () => {
       expect(events.map(seqs)).toEqual([[1], [1]]);
     });
 
+    test('everybody is out of a group at every relay before the answer, and stays out at one that starts later', async () => {
+      const [first, second, third] = await threeRelays();
+      const groupId = newGroup();
+      const issuedAt = Math.floor(Date.now() / 1_000) - 60;
+      const token = await tokenWith({ sub: 'alice', groups: [groupId], iat: issuedAt, exp: issuedAt + 3_600 });
+      await Promise.all([second, third].map(async (relay) => received(relay.client({ token }), 'joined-groups')));
+      const count = async (relay: RelayUnderTest) =>
+        (await relay.broadcaster.broadcastMessage({ groupId, message: {} })).recipients.connections;
+      expect([await count(second), await count(third)]).toEqual([1, 1]);
+      await first.broadcaster.removeMembers({ groupId, everyone: true });
+      expect([await count(second), await count(third)]).toEqual([0, 0]);
+      const [late] = await startRelays(1);
+      for (const relay of [second, late as RelayUnderTest]) {
+        expect(await received(relay.client({ token }), 'joined-groups')).toEqual({ groups: [] });
+      }
+    });
+
+    test('everybody is not removed while a relay of the previous version is there; its members are, by name', async () => {
+      const [first] = await startRelays(1);
+      const listener = new Redis(redis.url);
+      try {
+        // It follows the changes, and answers what that version answers.
+        await admin.zadd('gc:{relays}:leases', Date.now() + 60_000, 'previous');
+        await listener.ssubscribe('gc:{relays}:requests');
+        listener.on('smessage', (_channel: string, text: string) => {
+          const { from, id, kind } = JSON.parse(text) as { from: string; id: number; kind: string };
+          if (kind !== 'reached') return;
+          const reply = JSON.stringify({ from: 'previous', id, answer: { connections: 0 } });
+          void admin.spublish(`gc:{relay:${from}}:replies`, reply);
+        });
+        const groupId = newGroup();
+        await expect(first?.broadcaster.removeMembers({ groupId, everyone: true })).rejects.toMatchObject({
+          code: 'BROKER_UNAVAILABLE',
+          retryable: true,
+        });
+        await first?.broadcaster.removeMembers({ groupId, userIds: ['alice'] });
+      } finally {
+        listener.disconnect();
+        await admin.zrem('gc:{relays}:leases', 'previous');
+      }
+    });
+
     test('removed, they do not come back with an old token, not even to a relay that starts later', async () => {
       const [first] = await startRelays(2);
       const groupId = newGroup();

@@ -1,72 +1,11 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import type { MembershipQuery } from '@groupcast/shared';
 import { received, TEST_SECRETS, tokenFor, tokenWith, until } from '@groupcast/testing';
-import { createServiceTokenVerifier } from '@groupcast/tokens';
+import { signServiceToken } from '@groupcast/tokens';
+import type { Socket } from 'socket.io-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type ApiStub, startApiStub } from './api-stub.ts';
 import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 const now = (): number => Math.floor(Date.now() / 1_000);
-
-/** An API whose answers the test decides; it lets nobody in but the relay. */
-interface ApiStub {
-  url: string;
-  members: Set<string>;
-  queries: MembershipQuery[];
-  mode: 'answer' | 'fail' | 'hang';
-  release(): void;
-  close(): Promise<void>;
-}
-
-async function startApiStub(): Promise<ApiStub> {
-  const verifier = createServiceTokenVerifier({ secret: TEST_SECRETS.RELAY_SERVICE_SECRET, audience: 'groupcast-api' });
-  const held: (() => void)[] = [];
-  const server: Server = createServer((request, response) => {
-    void answerQuery(request, response);
-  });
-  async function answerQuery(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    const { scopes } = await verifier.verify(request.headers.authorization?.replace('Bearer ', ''), 'relay');
-    expect([...scopes]).toEqual(['relay']);
-    if (request.url === '/internal/history') {
-      // It keeps no history: whoever asks reads the API.
-      response.writeHead(503).end();
-      return;
-    }
-    const query = JSON.parse(Buffer.concat(chunks).toString()) as MembershipQuery;
-    stub.queries.push(query);
-    const answer = (): void => {
-      if (stub.mode === 'fail') {
-        response.writeHead(500).end();
-        return;
-      }
-      const users = query.users.map(({ userId, groupIds }) => ({
-        userId,
-        groupIds: groupIds.filter((groupId) => stub.members.has(`${userId} ${groupId}`)),
-      }));
-      response.setHeader('content-type', 'application/json').end(JSON.stringify({ users }));
-    };
-    if (stub.mode === 'hang') held.push(answer);
-    else answer();
-  }
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const stub: ApiStub = {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    members: new Set(),
-    queries: [],
-    mode: 'answer',
-    release() {
-      stub.mode = 'answer';
-      for (const answer of held.splice(0)) answer();
-    },
-    async close() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-  return stub;
-}
 
 describe('membership', () => {
   let api: ApiStub;
@@ -150,6 +89,70 @@ describe('membership', () => {
 
     await relay.broadcaster.addMembers({ groupId: '1', userIds: ['alice'] });
     expect((await broadcast('1', 'welcome back')).recipients.connections).toBe(2);
+  });
+
+  test('everybody is removed with one change: who is there is out, and no older token brings anybody back', async () => {
+    api.members.add('alice 1').add('bob 1').add('carol 1');
+    const members = [await relay.member('alice', ['1']), await relay.member('alice', ['1']), await relay.member('bob')];
+    expect(await ask(members[2] as Socket, 'join-group', { groupId: '1' })).toMatchObject({ ok: true });
+    const old = await tokenWith({ sub: 'carol', groups: ['1'], iat: now(), exp: now() + 600 });
+    const left = members.map(async (member) => received(member, 'left-groups'));
+    api.members.clear();
+    await relay.broadcaster.removeMembers({ groupId: '1', everyone: true, epoch: '1-a', seq: 5 });
+    expect(await Promise.all(left)).toEqual(members.map(() => ({ groups: ['1'], reason: 'member-removed' })));
+    expect((await broadcast('1', 'secret')).warnings).toEqual(['NO_RECIPIENTS']);
+    const carol = relay.client({ token: old });
+    expect(await received(carol, 'joined-groups')).toEqual({ groups: [] });
+    expect(await ask(carol, 'join-group', { groupId: '1' })).toBe('NOT_A_MEMBER');
+
+    // Who is added again is in, with the same token; a change from before the removal that comes late takes nobody in.
+    const at = (seq: number) => ({ groupId: '1', userIds: ['carol'], epoch: '1-a', seq });
+    await relay.broadcaster.addMembers(at(4));
+    expect((await broadcast('1', 'secret')).recipients.connections).toBe(0);
+    await relay.broadcaster.addMembers(at(6));
+    await relay.broadcaster.removeMembers({ groupId: '1', everyone: true, epoch: '1-a', seq: 5 });
+    expect((await broadcast('1', 'welcome back')).recipients.connections).toBe(1);
+    expect(await received(relay.client({ token: old }), 'joined-groups')).toMatchObject({ groups: [{ groupId: '1' }] });
+  });
+
+  test('who is about to come in while everybody is removed does not', async () => {
+    api.members.add('alice 5').add('bob 5');
+    const alice = await relay.member('alice');
+    api.mode = 'hang';
+    const token = await tokenWith({ sub: 'bob', groups: ['5'], iat: now() - 100, exp: now() + 600 });
+    const bob = relay.client({ token });
+    const joined = received(bob, 'joined-groups');
+    const answer = ask(alice, 'join-group', { groupId: '5' });
+    await until('both questions', () => api.queries.flatMap(({ users }) => users).length === 2);
+    await relay.broadcaster.removeMembers({ groupId: '5', everyone: true });
+    api.release();
+    expect([await answer, await joined]).toEqual(['NOT_A_MEMBER', { groups: [] }]);
+    expect((await broadcast('5', 'x')).recipients.connections).toBe(0);
+  });
+
+  test('a removal names users or everybody, by HTTP too, and says so otherwise', async () => {
+    const token = await signServiceToken({
+      secret: TEST_SECRETS.RELAY_SERVICE_SECRET,
+      scopes: ['broadcast'],
+      subject: 'test',
+    });
+    const post = async (body: object): Promise<unknown> => {
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      const url = `${relay.internalUrl}/v1/members/remove`;
+      const answer = (await (await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })).json()) as {
+        ok?: true;
+        error?: { code: string };
+      };
+      return answer.error?.code ?? answer;
+    };
+    api.members.add('alice 1');
+    await relay.member('alice', ['1']);
+    expect(await post({ groupId: '1', everyone: true, userIds: ['alice'] })).toBe('INVALID_PAYLOAD');
+    expect(await post({ groupId: '1', everyone: false })).toBe('INVALID_PAYLOAD');
+    expect(await post({ groupId: '1' })).toBe('INVALID_PAYLOAD');
+    expect((await broadcast('1', 'x')).recipients.connections).toBe(1);
+    expect(await post({ groupId: '1', everyone: true })).toEqual({ ok: true });
+    expect((await broadcast('1', 'x')).recipients.connections).toBe(0);
   });
 
   test('a token from before the removal does not bring it back, although its maker’s clock is ahead', async () => {

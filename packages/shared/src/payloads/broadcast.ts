@@ -49,9 +49,19 @@ export const batchSchema = z.object({
 export const notifySchema = z.object({ userIds, event: eventName, data: jsonObject });
 
 /** `epoch` and `seq`: the place of the change in the group's events; one that comes late is then recognised. */
+const memberChange = { groupId: idSchema, epoch: epochSchema.optional(), seq: seqSchema.optional() };
 export const membersSchema = z
-  .object({ groupId: idSchema, userIds, epoch: epochSchema.optional(), seq: seqSchema.optional() })
+  .object({ ...memberChange, userIds })
   .refine(positionTogether.check, positionTogether.issue);
+
+/** `everyone` instead of `userIds`: whoever is or was in the group, as one change. */
+export const removeMembersSchema = z
+  .object({ ...memberChange, userIds: userIds.optional(), everyone: z.literal(true).optional() })
+  .refine(positionTogether.check, positionTogether.issue)
+  .refine((input) => (input.userIds === undefined) !== (input.everyone === undefined), {
+    error: 'userIds or everyone: one of them, and not both',
+    path: ['userIds'],
+  });
 
 export const disconnectSchema = z.object({
   userIds,
@@ -65,6 +75,7 @@ export const disconnectSchema = z.object({
 export type BroadcastInput = z.input<typeof broadcastSchema>;
 export type NotifyInput = z.input<typeof notifySchema>;
 export type MembersInput = z.input<typeof membersSchema>;
+export type RemoveMembersInput = z.input<typeof removeMembersSchema>;
 export type DisconnectInput = z.input<typeof disconnectSchema>;
 
 export type BroadcastWarning = 'NO_RECIPIENTS' | 'UNPOSITIONED';

@@ -97,7 +97,7 @@ export async function deleteGroup(deps: GroupDeps, input: { userId: string; grou
       id: randomUUID(),
       type: 'group-deleted',
       payload: { userId },
-      effect: { remove },
+      effect: { remove, everyone: true },
     });
     await tx.query('update groups set deleted_at = now(), direct_key = null where id = $1', [groupId]);
   });

@@ -13,6 +13,8 @@ import { groupNotFound } from '../groups/group-not-found.ts';
 export interface MembershipEffect {
   add?: string[];
   remove?: string[];
+  /** Everybody is removed; `remove` names them for a relay that does not know how. */
+  everyone?: true;
 }
 
 export interface NewEvent {
@@ -197,17 +199,22 @@ function toEvent({ seq, id, type, payload, effect }: EventRow): OutboxEvent {
   return { seq, id, type, payload, ...(effect ? { effect } : {}) };
 }
 
+/** Longer than any pause between two tries, in milliseconds. */
+const MAX_RETRY_MS = 60_000;
+
 export function createOutboxStore(db: Database, options: { owner: string; leaseMs: number }): OutboxStore {
   const { owner, leaseMs } = options;
   const until = `now() + interval '${leaseMs} milliseconds'`;
+  // The database's clock may be set back: what lies further ahead than anything is ever put was put before that, and holds no longer.
+  const isFree = `(lease_until is null or lease_until < now() or lease_until > now() + interval '${2 * leaseMs} milliseconds')`;
+  const isDue = `(retry_at is null or retry_at <= now() or retry_at > now() + interval '${MAX_RETRY_MS} milliseconds')`;
   const changed = async (text: string, params: readonly unknown[]): Promise<boolean> =>
     (await db.query(`${text} returning id`, params)).rows.length > 0;
 
   return {
     async findBacklog(limit) {
       const { rows } = await db.query<{ id: string }>(
-        `select id from groups where seq > dispatched_seq and (lease_until is null or lease_until < now())
-         and (retry_at is null or retry_at <= now()) limit $1`,
+        `select id from groups where seq > dispatched_seq and ${isFree} and ${isDue} limit $1`,
         [limit],
       );
       return rows.map(({ id }) => id);
@@ -216,8 +223,7 @@ export function createOutboxStore(db: Database, options: { owner: string; leaseM
       const { rows } = await db.query<{ token: number; epoch: string; dispatched_seq: number } & Nullable<EventRow>>(
         `with lease as (
            update groups set lease_owner = $2, lease_token = lease_token + 1, lease_until = ${until}
-           where id = $1 and seq > dispatched_seq and (lease_until is null or lease_until < now())
-           and (retry_at is null or retry_at <= now())
+           where id = $1 and seq > dispatched_seq and ${isFree} and ${isDue}
            returning lease_token as token, epoch, dispatched_seq
          )
          select lease.*, e.* from lease left join lateral (

@@ -1,6 +1,6 @@
 import { type BatchItemResult, type Broadcaster, GroupcastError } from '@groupcast/broadcaster';
 import { BROADCAST_LIMITS, type BroadcastInput, type Position } from '@groupcast/shared';
-import type { Lease, OutboxEvent } from './outbox-store.ts';
+import type { Lease, MembershipEffect, OutboxEvent } from './outbox-store.ts';
 
 /** How far the relay has accepted a group's events: all up to `acceptedSeq`, and why not further. */
 export interface SendOutcome {
@@ -28,6 +28,9 @@ export interface RelayClient {
 /** Well below the relay's limit of 900 KB for a batch. */
 const MAX_BATCH_BYTES = 600_000;
 const MAX_BATCH_ITEMS = 500;
+
+/** How the removal of everybody fails where the relay does not know it, or another relay behind it does not. */
+const UNKNOWN_TO_RELAY: ReadonlySet<string> = new Set(['INVALID_PAYLOAD', 'BROKER_UNAVAILABLE']);
 
 function toBroadcast({ groupId, epoch }: Lease, { seq, id, type, payload }: OutboxEvent): BroadcastInput {
   return { groupId, id, event: type, epoch, seq, message: payload };
@@ -74,6 +77,22 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
     }
   }
 
+  /** The end of a group is one change, however many members it had. Relays of an earlier version are told their names instead. */
+  async function remove(
+    place: { groupId: string; epoch: string; seq: number },
+    effect: MembershipEffect | undefined,
+  ): Promise<void> {
+    if (effect?.everyone) {
+      try {
+        await broadcaster.removeMembers({ ...place, everyone: true });
+        return;
+      } catch (error) {
+        if (!(error instanceof GroupcastError) || !UNKNOWN_TO_RELAY.has(error.code)) throw error;
+      }
+    }
+    await follow((members) => broadcaster.removeMembers(members), place, effect?.remove);
+  }
+
   async function broadcast(inputs: BroadcastInput[]): Promise<BatchItemResult[]> {
     const [only, second] = inputs;
     // Alone, an event may be as large as the relay allows; a batch has a limit of its own.
@@ -99,11 +118,7 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
         if (!result?.ok) throw toError(result);
         if (result.duplicate && result.head) duplicateHead = result.head;
         ofEvent = false;
-        await follow(
-          (members) => broadcaster.removeMembers(members),
-          { groupId, epoch, seq: event.seq },
-          effect?.remove,
-        );
+        await remove({ groupId, epoch, seq: event.seq }, effect);
         ofEvent = true;
         acceptedSeq = event.seq;
       }

@@ -188,6 +188,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
           return { recipients: await relays.notify(command) };
         case 'add-members':
         case 'remove-members':
+        case 'remove-everyone':
           await relays.carryOut(command);
           return {};
         case 'disconnect-users':

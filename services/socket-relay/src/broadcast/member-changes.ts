@@ -5,6 +5,7 @@ import type { GroupEntry } from '../connections/group-entry.ts';
 import type { Removals } from '../connections/removals.ts';
 import { endSession } from '../connections/session-ending.ts';
 import type { SessionExpiry } from '../connections/session-expiry.ts';
+import type { Presence } from '../presence/presence.ts';
 import type { RelayServer, UserSocket } from '../relay-server.ts';
 
 export type NotifyCommand = Extract<RelayCommand, { kind: 'notify' }>;
@@ -27,17 +28,23 @@ export function createMemberChanges(deps: {
   connections: ConnectionIndex;
   entry: GroupEntry;
   removals: Removals;
+  presence: Presence;
   expiry: SessionExpiry;
   log: Logger;
 }): MemberChanges {
-  const { io, connections, entry, removals, expiry, log } = deps;
+  const { io, connections, entry, removals, presence, expiry, log } = deps;
 
+  /** Stores the change, and answers with the users here whom it is about. */
   function record(change: MemberChange, second?: number): string[] {
     switch (change.kind) {
       case 'add-members':
       case 'remove-members': {
         const kind = change.kind === 'add-members' ? 'added' : 'removed';
         return removals.record(kind, change.groupId, change.userIds, change.position, second);
+      }
+      case 'remove-everyone': {
+        const later = removals.recordEveryone(change.groupId, change.position, second);
+        return later ? presence.usersHere(change.groupId).filter((userId) => !later.has(userId)) : [];
       }
       case 'disconnect-users': {
         const { userIds, revokeBefore } = change;
@@ -91,6 +98,12 @@ export function createMemberChanges(deps: {
         case 'remove-members':
           for (const socket of sockets) entry.expel(socket, [change.groupId], 'member-removed');
           break;
+        case 'remove-everyone': {
+          // Who is about to come in is stopped by what was stored.
+          const members = sockets.filter(({ data }) => data.session.groups.has(change.groupId));
+          for (const socket of members) entry.expel(socket, [change.groupId], 'member-removed');
+          return members.length;
+        }
         case 'disconnect-users':
           disconnect(change, sockets);
           break;

@@ -8,6 +8,7 @@ import type { Broker } from './broker.ts';
 import { connectRedis, type RedisConnections, type RedisTarget } from './redis.ts';
 import { startRedisChangeLog } from './redis-change-log.ts';
 import { createRedisLeases } from './redis-leases.ts';
+import { warnOfEviction } from './redis-memory.ts';
 import { createShardChannels } from './shard-channels.ts';
 
 /** A relay that starts while Redis is away waits so long, in milliseconds, and then leaves it to whoever started it. */
@@ -38,6 +39,7 @@ export async function openRedisBroker(deps: {
     redis.close();
     throw error;
   }
+  await warnOfEviction(redis.commands, log);
   const channels = createShardChannels({ redis, node, metrics, log });
   return {
     name: 'redis',
@@ -46,8 +48,14 @@ export async function openRedisBroker(deps: {
     groupLog: createRedisGroupLog({ redis: redis.commands, node, ...config.history, seen }),
     renewLease: createRedisLeases(redis.commands),
     openPresence: (leases) => createRedisPresenceStore({ redis, node, leases, log }),
-    startChangeLog: async (options) => startRedisChangeLog({ redis, memoryMs: config.removalMemoryMs, ...options }),
-    isReady: () => redis.isReady(),
+    startChangeLog: async (options) =>
+      startRedisChangeLog({
+        redis,
+        memoryMs: config.removalMemoryMs,
+        maxEntries: config.removalMemoryEntries,
+        ...options,
+      }),
+    isReady: () => redis.isReady() && !redis.isFull(),
     stop() {
       channels.stop();
       redis.close();

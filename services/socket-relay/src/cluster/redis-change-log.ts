@@ -3,73 +3,143 @@ import type { MemberChange } from '@groupcast/shared';
 import { brokerUnavailable } from './broker.ts';
 import { type ChangeLog, type ChangeLogOptions, createOutcomes, type StoredChange } from './change-log.ts';
 import type { RedisConnections } from './redis.ts';
+import {
+  CHANGES_KEY,
+  createRedisChangeStore,
+  type StreamEntry,
+  type StreamState,
+  toStreamEntry,
+} from './redis-change-store.ts';
 
-const KEY = 'gc:{relays}:changes';
-const BIRTH_KEY = 'gc:{relays}:changes-since';
 const BLOCK_MS = 1_000;
-const PAGE = 500;
+/** One entry may name 1,000 users, with 255 KB. */
+const PAGE = 100;
 const RETRY_MS = 250;
 /** A read that takes so much longer than it may block says that its connection is dead. */
 const OVERDUE_MS = 3_000;
 const CATCH_UP_MS = 5_000;
-const KINDS: ReadonlySet<string> = new Set<MemberChange['kind']>(['add-members', 'remove-members', 'disconnect-users']);
+const KINDS: ReadonlySet<string> = new Set<MemberChange['kind']>([
+  'add-members',
+  'remove-members',
+  'remove-everyone',
+  'disconnect-users',
+]);
 
-/** A stream that every relay follows. */
+function isChange(value: unknown): value is MemberChange {
+  const change = value as MemberChange | null;
+  if (!KINDS.has(change?.kind ?? '')) return false;
+  return change?.kind === 'remove-everyone' ? typeof change.groupId === 'string' : Array.isArray(change?.userIds);
+}
+
+/**
+ * A stream that every relay follows. Redis may lose it: evicted, deleted, restored from before. Then it has another birth, or its numbers do
+ * not go on, and every relay takes what it knows for younger than it is: claims from before are confirmed with the API again.
+ */
 export async function startRedisChangeLog(
-  options: ChangeLogOptions & { redis: RedisConnections; memoryMs: number },
+  options: ChangeLogOptions & { redis: RedisConnections; memoryMs: number; maxEntries: number },
 ): Promise<ChangeLog> {
-  const { log } = options;
+  const { log, memoryMs, maxEntries } = options;
   const { commands, blocking } = options.redis;
+  const store = createRedisChangeStore(commands, { memoryMs, maxEntries });
   const warn = warnOnceEvery(60_000);
   const outcomes = createOutcomes();
   let lastId = '0-0';
+  /** The number of the entry at `lastId`, where it has one. */
+  let lastCount: number | undefined;
   let birth = 0;
+  /** Since when this relay knows every change, in seconds. */
+  let horizon = 0;
   const stopping = new AbortController();
 
-  function parse(id: string, fields: readonly string[]): StoredChange | undefined {
+  function parse({ id, json }: StreamEntry): StoredChange | undefined {
     try {
-      const change = JSON.parse(fields[1] ?? '') as MemberChange;
-      if (!KINDS.has(change?.kind) || !Array.isArray(change.userIds)) throw new Error('not a change of members');
-      return { change, second: Math.floor(Number.parseInt(id, 10) / 1_000) };
+      const change: unknown = JSON.parse(json);
+      if (!isChange(change)) throw new Error('not a change of members');
+      return { change, second: secondOf(id) };
     } catch (error) {
       log.error({ err: error, id }, 'a change of members was not understood');
       return undefined;
     }
   }
 
-  /** Whoever starts first says since when; Redis's clock, as for the changes. */
-  async function readBirth(): Promise<void> {
-    const [second = '0'] = await commands.time().then((time) => time.map(String));
-    await commands.set(BIRTH_KEY, second, 'NX');
-    // A store that was lost with its memory begins anew: what it knew before, nobody vouches for.
-    birth = Math.max(birth, Number(await commands.get(BIRTH_KEY)) || Number(second));
-    options.onBirth(birth);
+  function moveHorizon(second: number): void {
+    if (second <= horizon) return;
+    horizon = second;
+    options.onBirth(horizon);
+  }
+
+  /** Whether the stream that was followed is the one that is there. */
+  function recognise(now: number, what: string): boolean {
+    if (now <= birth) return true;
+    const lost = birth;
+    birth = now;
+    moveHorizon(birth);
+    warn('lost', (suppressed) => {
+      log.warn(
+        { lost, birth, suppressed },
+        `redis has lost changes of members (${what}): claims of tokens from before are confirmed with the API`,
+      );
+    });
+    return false;
   }
 
   async function readPast(): Promise<void> {
-    await readBirth();
+    const state = await store.look();
+    ({ birth } = state);
+    let since = state.horizon;
     for (;;) {
-      const entries = await commands.xrange(KEY, lastId === '0-0' ? '-' : `(${lastId}`, '+', 'COUNT', PAGE);
-      for (const [id, fields] of entries) {
-        const stored = parse(id, fields);
+      const entries = await store.read(lastId, PAGE);
+      for (const entry of entries) {
+        const stored = parse(entry);
         if (stored) options.remember(stored);
-        lastId = id;
-        outcomes.settle(id, 0);
+        // What was dropped while this relay read is missing here.
+        since = Math.max(since, entry.horizon ?? 0);
+        lastId = entry.id;
+        lastCount = entry.count;
+        outcomes.settle(entry.id, 0);
       }
-      if (entries.length < PAGE) return;
+      if (entries.length < PAGE) break;
     }
+    moveHorizon(since);
   }
 
-  async function carryOut(id: string, fields: readonly string[]): Promise<void> {
-    const stored = parse(id, fields);
+  /** Whether nothing is missing between the last entry and this one. */
+  async function checkNumber({ id, birth: itsBirth, count }: StreamEntry): Promise<void> {
+    const expected = lastCount === undefined ? undefined : lastCount + 1;
+    const isSame = itsBirth === undefined || recognise(itsBirth, 'the stream began anew');
+    if (!isSame || count === undefined || expected === undefined || count === expected) return;
+    if (count > expected) {
+      // It was dropped before this relay had read it.
+      warn('dropped', () => log.warn({ id }, 'changes of members were dropped before this relay had read them'));
+      moveHorizon(secondOf(id) + 1);
+      return;
+    }
+    recognise((await store.renounce(birth)).birth, 'what was stored last is gone');
+  }
+
+  async function carryOut(entry: StreamEntry): Promise<void> {
+    await checkNumber(entry);
+    const stored = parse(entry);
     let connections = 0;
     try {
       if (stored) connections = await options.carryOut(stored);
     } catch (error) {
-      log.error({ err: error, id }, 'unable to carry out a change of members');
+      log.error({ err: error, id: entry.id }, 'unable to carry out a change of members');
     }
-    lastId = id;
-    outcomes.settle(id, connections);
+    lastId = entry.id;
+    lastCount = entry.count;
+    outcomes.settle(entry.id, connections);
+  }
+
+  /** A stream that is gone says nothing; it has to be asked. Only `follow` may call it, which goes on from where this says. */
+  async function checkStream(): Promise<void> {
+    const state = await store.look();
+    const isSame = recognise(state.birth, 'the stream is gone');
+    if (!isBefore(state.id, lastId)) return;
+    // Nothing that is stored now would come after what was read last.
+    lastId = isSame ? state.id : '0-0';
+    lastCount = isSame ? state.count : undefined;
+    if (isSame) recognise((await store.renounce(birth)).birth, 'what was stored last is gone');
   }
 
   /** A connection may be dead without a word; a read that does not come back in time ends it. */
@@ -81,31 +151,44 @@ export async function startRedisChangeLog(
         reject(new Error('redis does not answer'));
       }, BLOCK_MS + OVERDUE_MS);
     });
-    const read = blocking.xread('COUNT', PAGE, 'BLOCK', BLOCK_MS, 'STREAMS', KEY, lastId);
+    const read = blocking.xread('COUNT', PAGE, 'BLOCK', BLOCK_MS, 'STREAMS', CHANGES_KEY, lastId);
     return Promise.race([read, overdue]).finally(() => clearTimeout(timer));
   }
 
   async function caughtUp(): Promise<void> {
-    await readBirth();
-    const [newest] = await commands.xrevrange(KEY, '+', '-', 'COUNT', 1);
+    const newest = await store.look();
+    recognise(newest.birth, 'the stream is gone');
     const deadline = performance.now() + CATCH_UP_MS;
-    const isBehind = (): boolean => newest !== undefined && isBefore(lastId, newest[0]);
-    while (isBehind()) {
+    // Where the stream is behind this relay, `follow` finds that, and goes back.
+    while (isBefore(lastId, newest.id) || isBefore(newest.id, lastId)) {
+      if (isBefore(newest.id, lastId) && (await hasPassed(newest))) return;
       if (performance.now() > deadline) throw brokerUnavailable('catch up with the changes of members', undefined);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
 
+  /** The relay is further than the entry because more has been stored since, and not because the stream went back. */
+  async function hasPassed(newest: StreamState): Promise<boolean> {
+    const now = await store.look();
+    return now.birth === newest.birth && !isBefore(now.id, lastId);
+  }
+
   /** Redis may have come back without its memory. */
   function onReady(): void {
-    readBirth().catch((error: unknown) => log.debug({ err: error }, 'unable to read how old the changes are'));
+    store.look().then(
+      (state) => recognise(state.birth, 'the stream is gone'),
+      (error: unknown) => log.debug({ err: error }, 'unable to read how old the changes are'),
+    );
   }
 
   async function follow(): Promise<void> {
     while (!stopping.signal.aborted) {
       try {
         const answer = await readNext();
-        for (const [, entries] of answer ?? []) for (const [id, fields] of entries) await carryOut(id, fields);
+        for (const [, entries] of answer ?? []) {
+          for (const [id, fields] of entries) await carryOut(toStreamEntry(id, fields));
+        }
+        if (!answer) await checkStream();
       } catch (error) {
         if (stopping.signal.aborted) return;
         warn('follow', (suppressed) => log.warn({ err: error, suppressed }, 'unable to follow the changes of members'));
@@ -121,10 +204,7 @@ export async function startRedisChangeLog(
   return {
     async append(change) {
       try {
-        const oldest = Date.now() - options.memoryMs;
-        const id = await commands.xadd(KEY, 'MINID', '~', oldest, '*', 'j', JSON.stringify(change));
-        if (id === null) throw new Error('nothing was stored');
-        return id;
+        return (await store.append(change)).id;
       } catch (cause) {
         throw brokerUnavailable('store a change of members', cause);
       }
@@ -140,7 +220,11 @@ export async function startRedisChangeLog(
   };
 }
 
-/** Ids of a stream are milliseconds and a number within them. */
+/** Ids of a stream are milliseconds of Redis's clock, and a number within them. */
+function secondOf(id: string): number {
+  return Math.floor(Number.parseInt(id, 10) / 1_000);
+}
+
 function isBefore(id: string, other: string): boolean {
   const [ms = 0, n = 0] = id.split('-').map(Number);
   const [otherMs = 0, otherN = 0] = other.split('-').map(Number);

@@ -1,5 +1,6 @@
 import type { Logger } from '@groupcast/service-kit';
 import { Cluster, Redis } from 'ioredis';
+import { watchRedisMemory } from './redis-memory.ts';
 
 /** Where Redis is: one server, a cluster, or the master that a sentinel knows. */
 export type RedisTarget =
@@ -18,6 +19,8 @@ export interface RedisConnections {
   /** For one command that waits. */
   readonly blocking: RedisClient;
   isReady: () => boolean;
+  /** It refuses to store anything for lack of memory. */
+  isFull: () => boolean;
   close(): void;
 }
 
@@ -110,9 +113,14 @@ function connect(target: RedisTarget, options: { commandTimeout?: number }): Red
  * What is asked in one turn leaves in one write. Redis then reads it at once, and what it hands on to the other relays reaches
  * them together too: a burst costs each of their connections one write, and not one for every piece.
  */
-function gatherWrites(client: Redis): void {
+function gatherWrites(client: Redis, onError: (error: Error) => void): void {
   const send = client.sendCommand.bind(client);
   client.sendCommand = (command, pipeline) => {
+    const { reject } = command;
+    command.reject = (error) => {
+      onError(error);
+      reject(error);
+    };
     const { stream } = client;
     if (stream?.writableCorked === 0) {
       stream.cork();
@@ -144,8 +152,10 @@ export async function connectRedis(target: RedisTarget, log: Logger): Promise<Re
     });
   }
   const { commands } = clients;
-  if (commands instanceof Cluster) commands.on('+node', gatherWrites);
-  else gatherWrites(commands);
+  const memory = watchRedisMemory(log);
+  const prepare = (client: Redis): void => gatherWrites(client, (error) => memory.noted(error));
+  if (commands instanceof Cluster) commands.on('+node', prepare);
+  else prepare(commands);
   commands.on('ready', () => {
     if (!ready) log.info('connected to redis');
     ready = true;
@@ -180,6 +190,7 @@ export async function connectRedis(target: RedisTarget, log: Logger): Promise<Re
   return {
     ...clients,
     isReady: () => ready,
+    isFull: () => memory.isFull(),
     close() {
       closed = true;
       clearInterval(probing);

@@ -17,6 +17,13 @@ export interface Relays {
   isTrusted: () => boolean;
 }
 
+const REACHED = 'reached';
+/**
+ * A relay of an earlier version does not understand a removal of everybody, steps over it, and would say that it has reached it. It does
+ * not know this question: the call fails while such a relay is there, and the publisher names the users instead.
+ */
+const REACHED_EVERYONE = 'reached-everyone';
+
 export function createSingleRelay(changes: MemberChanges): Relays {
   return {
     carryOut: async (change) => ({ connections: await changes.carryOut(change) }),
@@ -32,7 +39,9 @@ export function createManyRelays(deps: {
   leases: NodeLeases;
 }): Relays {
   const { changes, changeLog, requests, leases } = deps;
-  requests.answer('reached', async ({ id }: { id: string }) => changeLog.reached(id));
+  for (const question of [REACHED, REACHED_EVERYONE]) {
+    requests.answer(question, async ({ id }: { id: string }) => changeLog.reached(id));
+  }
   requests.answer('notify', async (command: NotifyCommand) => ({ connections: changes.notify(command) }));
   const sum = (answers: readonly object[]): number =>
     answers.reduce((total, answer) => total + Number((answer as { connections?: unknown }).connections ?? 0), 0);
@@ -41,7 +50,8 @@ export function createManyRelays(deps: {
     async carryOut(change) {
       const id = await changeLog.append(change);
       const here = await changeLog.reached(id);
-      return { connections: here.connections + sum(await requests.ask('reached', { id })) };
+      const question = change.kind === 'remove-everyone' ? REACHED_EVERYONE : REACHED;
+      return { connections: here.connections + sum(await requests.ask(question, { id })) };
     },
     async notify(command) {
       return changes.notify(command) + sum(await requests.ask('notify', command));

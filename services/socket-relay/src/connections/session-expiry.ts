@@ -5,7 +5,10 @@ import { endSession } from './session-ending.ts';
 const NOTICE_SECONDS = 30;
 const TICK_MS = 500;
 
-/** Closes connections whose token has expired, after telling them to refresh it. One timer for all of them. */
+/**
+ * Closes connections whose token has expired, after telling them to refresh it. One timer for all of them. The end of a token is a time of
+ * day, and follows the wall clock when that is set; a time that was granted is not longer for it.
+ */
 export interface SessionExpiry {
   /** Starts or, after a refresh, restarts the watch. */
   watch(socket: RelaySocket): void;
@@ -15,10 +18,16 @@ export interface SessionExpiry {
   stop(): void;
 }
 
-export function createSessionExpiry(now: () => number = Date.now): SessionExpiry {
+export function createSessionExpiry(
+  now: () => number = Date.now,
+  monotonic: () => number = () => performance.now(),
+): SessionExpiry {
   /** Sockets by the second in which something is due for them. */
   const due = new Map<number, Set<RelaySocket>>();
   const watched = new Map<RelaySocket, { second: number; noticed: boolean }>();
+
+  /** Those that end at a moment, by a clock that only goes forward. */
+  const granted = new Map<RelaySocket, number>();
 
   function schedule(socket: RelaySocket, second: number, noticed: boolean): void {
     const set = due.get(second) ?? new Set();
@@ -27,6 +36,7 @@ export function createSessionExpiry(now: () => number = Date.now): SessionExpiry
   }
 
   function forget(socket: RelaySocket): void {
+    granted.delete(socket);
     const entry = watched.get(socket);
     if (!entry) return;
     watched.delete(socket);
@@ -35,15 +45,20 @@ export function createSessionExpiry(now: () => number = Date.now): SessionExpiry
     if (set?.size === 0) due.delete(entry.second);
   }
 
+  function end(socket: RelaySocket): void {
+    forget(socket);
+    const message = 'token expired, log in again';
+    endSession(socket, { code: 'TOKEN_EXPIRED', message, next: 'reconnect', retryAfterMs: 0 });
+  }
+
   function act(socket: RelaySocket): void {
     const { expiresAt } = socket.data.session.claims;
     const noticed = watched.get(socket)?.noticed === true;
-    forget(socket);
     if (noticed || expiresAt <= now() / 1_000) {
-      const message = 'token expired, log in again';
-      endSession(socket, { code: 'TOKEN_EXPIRED', message, next: 'reconnect', retryAfterMs: 0 });
+      end(socket);
       return;
     }
+    forget(socket);
     const message = `the token expires at ${new Date(expiresAt * 1_000).toISOString()}; send a new one with refresh-token`;
     socket.emit('session-ending', { code: 'TOKEN_EXPIRED', message, next: 'refresh-token', retryAfterMs: 0 });
     schedule(socket, expiresAt, true);
@@ -54,6 +69,7 @@ export function createSessionExpiry(now: () => number = Date.now): SessionExpiry
     for (const [at, sockets] of due) {
       if (at <= second) for (const socket of sockets) act(socket);
     }
+    for (const [socket, at] of granted) if (at <= monotonic()) end(socket);
   }, TICK_MS);
   timer.unref();
 
@@ -67,7 +83,9 @@ export function createSessionExpiry(now: () => number = Date.now): SessionExpiry
     },
     endWithin(socket, seconds) {
       forget(socket);
-      schedule(socket, Math.floor(now() / 1_000) + seconds, true);
+      granted.set(socket, monotonic() + seconds * 1_000);
+      const { expiresAt } = socket.data.session.claims;
+      schedule(socket, expiresAt, true);
     },
     forget,
     stop() {

@@ -101,6 +101,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       next(new Error('one CONNECT per connection'));
       return;
     }
+    deps.heartbeat.expect(socket);
     checkIn(socket).then(
       () => {
         // The answer and the groups, which follow mostly in the same turn, are one write.

@@ -18,6 +18,8 @@ const PING = Buffer.from([0x81, 1, 0x32]);
 
 /** One timer for the pings of all connections, where Engine.IO has one for each. */
 export interface Heartbeat {
+  /** The connection's handshake has begun. */
+  expect(socket: RelaySocket): void;
   /** Takes over from the connection's own timer. */
   watch(socket: RelaySocket): void;
   stop(): void;
@@ -30,6 +32,8 @@ export function createHeartbeat(
   const slots = Array.from({ length: SLOTS }, () => new Set<EngineInternals>());
   const slotMs = intervalMs / SLOTS;
   const startedAt = now();
+  /** When the handshakes under way began: what Socket.IO notes is a time of day. */
+  const expected = new WeakMap<RelaySocket, number>();
   /** Slots since then. */
   let turned = 0;
   let next = 0;
@@ -60,7 +64,11 @@ export function createHeartbeat(
   timer.unref();
 
   return {
-    watch({ conn, handshake }) {
+    expect: (socket) => void expected.set(socket, now()),
+    watch(socket) {
+      const { conn } = socket;
+      const begunAt = expected.get(socket) ?? now();
+      expected.delete(socket);
       const engine = conn as unknown as EngineInternals;
       if (engine.protocol !== 4 || !engine.pingIntervalTimer || !engine.resetPingTimeout) return;
       clearTimeout(engine.pingIntervalTimer);
@@ -68,7 +76,7 @@ export function createHeartbeat(
       next = (next + 1) % SLOTS;
       slots[next]?.add(engine);
       // The peer's time for the first ping began before the handshake.
-      if (Date.now() - handshake.issued >= timeoutMs / 2) ping(engine);
+      if (now() - begunAt >= timeoutMs / 2) ping(engine);
     },
     stop() {
       clearInterval(timer);

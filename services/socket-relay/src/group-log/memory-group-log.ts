@@ -6,6 +6,12 @@ const STATE_TTL_MS = 30 * 24 * 3_600_000;
 const SWEEP_INTERVAL_MS = 60_000;
 /** What an entry costs beside its JSON: objects, map slots, the array cell. */
 const ENTRY_OVERHEAD_BYTES = 300;
+/** What a group costs beside its events: its state, its name, map slots. */
+const GROUP_OVERHEAD_BYTES = 500;
+/** Groups whose events are gone, of which only the position is known, take no more of the memory than this. */
+const MAX_SHARE_WITHOUT_EVENTS = 1 / 4;
+/** What is let go at once when they are too many, so that the oldest are looked for only now and then. */
+const SLACK = 0.05;
 
 interface Entry {
   event: GroupEvent;
@@ -24,9 +30,12 @@ interface GroupState {
   /** A ring: the first live entry is at `start`; the array is compacted now and then. */
   entries: (Entry | undefined)[];
   start: number;
-  seqById: Map<string, number>;
+  /** Of the entries; none where there are none. */
+  seqById: Map<string, number> | undefined;
   bytes: number;
   touchedAt: number;
+  /** Its last event said that the group is over: nothing more is to come, and its position outlives its events no longer. */
+  isOver: boolean;
 }
 
 export interface MemoryGroupLogOptions {
@@ -34,7 +43,10 @@ export interface MemoryGroupLogOptions {
   bytes: number;
   ttlMs: number;
   totalBytes: number;
+  /** A clock that only goes forward, in milliseconds. */
   now?: () => number;
+  /** The wall clock, in milliseconds: epochs are told apart across restarts by it. */
+  date?: () => number;
   random?: () => string;
 }
 
@@ -44,13 +56,48 @@ function toEntry(event: GroupEvent, exceptUserId?: string): Entry {
 
 /** A group log in the memory of one process: gone when it ends, which is why positions, not the log, are the truth. */
 export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
-  const now = options.now ?? Date.now;
+  const { now = () => performance.now(), date = Date.now } = options;
   const random = options.random ?? (() => crypto.randomUUID().replaceAll('-', '').slice(0, 12));
   const groups = new Map<string, GroupState>();
   /** Those that hold events, in order of last append: the first is the one to let go. */
   const holding = new Map<string, GroupState>();
+  /** Those that hold none, in the order in which they lost them. */
+  const empty = new Set<string>();
   let totalBytes = 0;
   let totalEvents = 0;
+  let generation = 0;
+
+  /** Seconds: an epoch that is opened after a restart replaces the one before it, and one that is opened later is never below. */
+  function nextGeneration(): number {
+    generation = Math.max(generation, Math.floor(date() / 1_000));
+    return generation;
+  }
+
+  function admit(groupId: string, state: GroupState): void {
+    if (!groups.has(groupId)) totalBytes += GROUP_OVERHEAD_BYTES;
+    groups.set(groupId, state);
+  }
+
+  function forget(groupId: string): void {
+    const state = groups.get(groupId);
+    if (!state) return;
+    clear(state);
+    groups.delete(groupId);
+    holding.delete(groupId);
+    empty.delete(groupId);
+    totalBytes -= GROUP_OVERHEAD_BYTES;
+  }
+
+  /** Puts the group where it belongs: among those that hold events, or among those that hold none. */
+  function sort(groupId: string, state: GroupState): void {
+    if (state.entries.length > 0) {
+      empty.delete(groupId);
+      return;
+    }
+    holding.delete(groupId);
+    state.seqById = undefined;
+    empty.add(groupId);
+  }
 
   function open(epoch: string, authority: GroupState['authority'], floor: number): GroupState {
     return {
@@ -61,9 +108,10 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
       newsAfter: floor,
       entries: [],
       start: 0,
-      seqById: new Map(),
+      seqById: undefined,
       bytes: 0,
       touchedAt: now(),
+      isOver: false,
     };
   }
 
@@ -74,7 +122,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
     state.entries[state.start] = undefined;
     state.start += 1;
     state.floor += 1;
-    if (state.seqById.get(entry.event.id) === entry.event.seq) state.seqById.delete(entry.event.id);
+    if (state.seqById?.get(entry.event.id) === entry.event.seq) state.seqById.delete(entry.event.id);
     state.bytes -= entry.bytes;
     totalBytes -= entry.bytes;
     totalEvents -= 1;
@@ -92,17 +140,28 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
   function clear(state: GroupState): void {
     totalBytes -= state.bytes;
     totalEvents -= state.entries.length - state.start;
-    Object.assign(state, { floor: state.head, entries: [], start: 0, seqById: new Map<string, number>(), bytes: 0 });
+    Object.assign(state, { floor: state.head, entries: [], start: 0, seqById: undefined, bytes: 0 });
+  }
+
+  /** As a group is forgotten, its publisher begins anew: with any position, or the relay with an epoch above the last. */
+  function forgetEmpty(until: () => boolean): void {
+    for (const groupId of empty) {
+      if (until()) return;
+      forget(groupId);
+    }
   }
 
   /** `HISTORY_TOTAL_BYTES`: the groups that were quiet longest lose their oldest events first. */
   function enforceTotal(): void {
+    const share = (options.totalBytes * MAX_SHARE_WITHOUT_EVENTS) / GROUP_OVERHEAD_BYTES;
+    if (empty.size > share) forgetEmpty(() => empty.size <= share * (1 - SLACK));
     if (totalBytes <= options.totalBytes) return;
     for (const [groupId, state] of holding) {
       while (totalBytes > options.totalBytes && state.entries.length > 0) dropOldest(state);
-      if (state.entries.length === 0) holding.delete(groupId);
+      sort(groupId, state);
       if (totalBytes <= options.totalBytes) return;
     }
+    forgetEmpty(() => totalBytes <= options.totalBytes);
   }
 
   function expire(state: GroupState): void {
@@ -118,8 +177,9 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
   function sweep(): void {
     for (const [groupId, state] of groups) {
       expire(state);
-      if (state.entries.length === 0) holding.delete(groupId);
-      if (now() - state.touchedAt > options.ttlMs + STATE_TTL_MS) groups.delete(groupId);
+      sort(groupId, state);
+      const ttlMs = options.ttlMs + (state.isOver ? 0 : STATE_TTL_MS);
+      if (now() - state.touchedAt > ttlMs) forget(groupId);
     }
   }
 
@@ -133,16 +193,20 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
     const entry = toEntry(event, input.exceptUserId);
     state.head = position.seq;
     state.entries.push(entry);
+    state.seqById ??= new Map();
     state.seqById.set(input.id, position.seq);
     state.bytes += entry.bytes;
     totalBytes += entry.bytes;
     totalEvents += 1;
     state.touchedAt = now();
-    groups.set(input.groupId, state);
+    state.isOver = input.event === 'group-deleted';
+    admit(input.groupId, state);
+    empty.delete(input.groupId);
     holding.delete(input.groupId);
     holding.set(input.groupId, state);
     if (input.event === 'message-deleted') erase(state, input.message['messageId']);
     while (state.entries.length - state.start > options.size || state.bytes > options.bytes) dropOldest(state);
+    if (state.entries.length === 0) sort(input.groupId, state);
     enforceTotal();
     return { outcome: 'appended', position };
   }
@@ -164,9 +228,8 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
   }
 
   function appendAssigned(known: GroupState | undefined, input: LogInput): AppendOutcome {
-    // Seconds as the generation: an epoch opened after a restart replaces the one before it.
-    const state = known ?? open(makeEpoch(Math.floor(now() / 1_000), random()), 'relay', 0);
-    const seq = state.seqById.get(input.id);
+    const state = known ?? open(makeEpoch(nextGeneration(), random()), 'relay', 0);
+    const seq = state.seqById?.get(input.id);
     if (seq !== undefined) {
       const head = { epoch: state.epoch, seq: state.head };
       return { outcome: 'duplicate', position: { epoch: state.epoch, seq }, head };
@@ -220,7 +283,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
       const known = find(groupId);
       if (known && (known.epoch !== position.epoch || known.authority !== 'publisher')) return;
       const state = known ?? open(position.epoch, 'publisher', position.seq);
-      if (!known) groups.set(groupId, state);
+      admit(groupId, state);
       const room = { events: options.size - (state.entries.length - state.start), bytes: options.bytes - state.bytes };
       const older: Entry[] = [];
       for (const event of events.toReversed()) {
@@ -235,8 +298,10 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
       state.start = 0;
       state.floor -= older.length;
       if (state.entries.length > 0 && !holding.has(groupId)) holding.set(groupId, state);
+      sort(groupId, state);
+      if (older.length > 0) state.seqById ??= new Map();
       for (const { event, bytes } of older) {
-        state.seqById.set(event.id, event.seq);
+        state.seqById?.set(event.id, event.seq);
         state.bytes += bytes;
         totalBytes += bytes;
         totalEvents += 1;
@@ -253,6 +318,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
       clearInterval(timer);
       groups.clear();
       holding.clear();
+      empty.clear();
     },
   };
 }

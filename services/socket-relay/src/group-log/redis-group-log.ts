@@ -136,7 +136,8 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
             size,
             bytes,
             ttl,
-            stateTtl,
+            // Of a group that is over nothing more is to come.
+            input.event === 'group-deleted' ? Math.ceil(ttl / 1_000) : stateTtl,
             about(input.event, input.message['messageId']),
             seen?.epoch ?? '',
             seen?.seq ?? 0,

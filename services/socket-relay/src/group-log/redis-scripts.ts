@@ -1,13 +1,17 @@
 // What happens in Redis happens in one step: a group's keys and its channel share the slot of `{group}`.
 //
 //   state  hash  e epoch · a authority (p publisher, r relay) · h head · f floor · b bytes · n news begins after it
-//                x in no index up to it · w "epoch head" as they were when n and x were written; outlives the log
+//                x in no index up to it · w "epoch head" as they were when n and x were written · k whether there is an `about`;
+//                outlives the log
 //   log    hash  seq → "id \n exceptUserId \n event as JSON", for floor + 1 … head and nothing else
 //   ids    hash  id → seq, of the same events
 //   about  zset  equal scores: "messageId \n seq" of its edits and of what else has its id, "messageId \n d seq" of its deletion
 //
 // A hash and no stream: an event that was deleted leaves its place and not its words, and the entries of a stream cannot be changed.
 // Redis does nothing else while a script runs: none may look at the whole of a log.
+//
+// Redis may evict any of them by itself. A log of which a part is missing is taken for one whose events have outlived their time: without ids it
+// would take an event twice, and without about a deletion would leave words.
 //
 // Relays of an earlier version write neither `about` nor n, x and w. What they wrote last makes w differ: then n is unknown, and x the head.
 
@@ -21,18 +25,30 @@ local stateKey, logKey, idsKey, aboutKey = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 -- Lua's own text of a number has 14 digits.
 local function text(number) return string.format('%.0f', number) end
 
-local st = redis.call('HMGET', stateKey, 'e', 'a', 'h', 'f', 'b', 'n', 'x', 'w')
+local st = redis.call('HMGET', stateKey, 'e', 'a', 'h', 'f', 'b', 'n', 'x', 'w', 'k')
 local e, a, h, f, b = st[1], st[2], tonumber(st[3]), tonumber(st[4]), tonumber(st[5])
 local n, x = nil, h
 if e and st[8] == e .. ' ' .. text(h) then n, x = tonumber(st[6]), tonumber(st[7]) end
--- The events have outlived their time: what is left is where the group stands.
-if e and h > f and redis.call('EXISTS', logKey) == 0 then f = h; b = 0 end
+local k = st[9] == '1'
+-- The events have outlived their time, or a part of them was evicted: what is left is where the group stands.
+local isIncomplete = e and h > f and
+  (redis.call('EXISTS', logKey, idsKey) < 2 or (k and redis.call('EXISTS', aboutKey) == 0))
+if isIncomplete then f = h; b = 0 end
 `;
 
 const CHANGE = `${STATE}
 local function generationOf(epoch) return tonumber(string.match(epoch, '^(%d+)%-')) end
 local function split(entry) return string.match(entry, '^([^\\n]*)\\n([^\\n]*)\\n(.*)$') end
 local function nameOf(json) return string.match(json, '^{"event":"([^"]*)"') end
+-- The rest of a log that is not complete would be seen by nobody, and never leave.
+if isIncomplete then
+  k = false
+  if redis.call('EXISTS', logKey, idsKey, aboutKey) > 0 then redis.call('UNLINK', logKey, idsKey, aboutKey) end
+end
+local function note(member)
+  k = true
+  redis.call('ZADD', aboutKey, 0, member)
+end
 local function cost(entry) return #entry + ${ENTRY_OVERHEAD_BYTES} end
 
 local function decode(id, seq, json)
@@ -73,7 +89,8 @@ end
 
 local function save(ttl, stateTtl)
   local written = e .. ' ' .. text(h)
-  redis.call('HSET', stateKey, 'e', e, 'a', a, 'h', h, 'f', f, 'b', b, 'n', n or '', 'x', x, 'w', written)
+  if k then k = redis.call('EXISTS', aboutKey) == 1 end
+  redis.call('HSET', stateKey, 'e', e, 'a', a, 'h', h, 'f', f, 'b', b, 'n', n or '', 'x', x, 'w', written, 'k', k and '1' or '')
   redis.call('EXPIRE', stateKey, stateTtl)
   redis.call('PEXPIRE', logKey, ttl)
   redis.call('PEXPIRE', idsKey, ttl)
@@ -123,8 +140,9 @@ local before, after, channel, header, about = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
 local function publish(json) return redis.call('SPUBLISH', channel, header .. except .. '\\n' .. json) end
 local function open(newEpoch, authority, floor)
-  redis.call('UNLINK', logKey, idsKey, aboutKey)
-  e, a, h, f, b, n, x = newEpoch, authority, floor, floor, 0, floor, floor
+  -- Only where there is something: a write that frees memory lets those after it pass, although Redis has none left.
+  if redis.call('EXISTS', logKey, idsKey, aboutKey) > 0 then redis.call('UNLINK', logKey, idsKey, aboutKey) end
+  e, a, h, f, b, n, x, k = newEpoch, authority, floor, floor, 0, floor, floor, false
 end
 
 if seq then
@@ -157,11 +175,11 @@ local json = before .. '"epoch":"' .. e .. '","seq":' .. text(h) .. after
 local entry = id .. '\\n' .. except .. '\\n' .. json
 redis.call('HSET', logKey, h, entry)
 if redis.call('HSETNX', idsKey, id, h) == 0 then
-  redis.call('ZADD', aboutKey, 0, id .. '\\n' .. redis.call('HGET', idsKey, id))
+  note(id .. '\\n' .. redis.call('HGET', idsKey, id))
   redis.call('HSET', idsKey, id, h)
 end
 b = b + cost(entry)
-if about ~= '' then redis.call('ZADD', aboutKey, 0, about .. text(h)) end
+if about ~= '' then note(about .. text(h)) end
 local deleted = string.match(about, '^(.*)\\nd$')
 if deleted then erase({ [deleted] = true }) end
 local enough = f + ${MAX_DROPPED_PER_CALL}
@@ -203,8 +221,8 @@ for index = 7, #ARGV, 3 do
     if seq ~= f or h - f >= tonumber(ARGV[3]) or b + cost(entry) > tonumber(ARGV[4]) then break end
     local id = split(entry)
     redis.call('HSET', logKey, seq, entry)
-    if redis.call('HSETNX', idsKey, id, seq) == 0 then redis.call('ZADD', aboutKey, 0, id .. '\\n' .. text(seq)) end
-    if about ~= '' then redis.call('ZADD', aboutKey, 0, about .. text(seq)) end
+    if redis.call('HSETNX', idsKey, id, seq) == 0 then note(id .. '\\n' .. text(seq)) end
+    if about ~= '' then note(about .. text(seq)) end
     touched[string.match(about, '^(.*)\\nd?$') or id] = true
     b = b + cost(entry)
     f = f - 1

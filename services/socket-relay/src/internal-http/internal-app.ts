@@ -18,6 +18,7 @@ import {
   parsePayload,
   parseRelayCommand,
   type RelayCommandKind,
+  removeMembersSchema,
 } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { z } from 'zod';
@@ -39,7 +40,7 @@ const COMMANDS: Readonly<Record<RelayCommandKind, { body: z.ZodType; summary: st
   batch: { body: batchSchema, summary: 'Send many events; a bad item fails alone' },
   notify: { body: notifySchema, summary: 'Send an event to every connection of some users' },
   'add-members': { body: membersSchema, summary: 'Put the live connections of users into a group' },
-  'remove-members': { body: membersSchema, summary: 'Take the live connections of users out of a group' },
+  'remove-members': { body: removeMembersSchema, summary: 'Take the live connections of users out of a group' },
   'disconnect-users': { body: disconnectSchema, summary: 'End the sessions of users, and revoke older tokens' },
 };
 
@@ -67,7 +68,7 @@ export interface InternalAppDeps {
 /** The internal port: the broadcast API's HTTP twins for any language, health and metrics. */
 export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp> {
   const { gateway, history, services, metrics } = deps;
-  const startedAt = Date.now();
+  const startedAt = performance.now();
   const app = await createHttpApp({
     log: deps.log,
     onRequest: createHostGate(deps),
@@ -126,7 +127,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     scope.get('/v1/info', { schema: { summary: 'This relay', security } }, async () => ({
       ok: true,
       node: deps.node,
-      uptimeSeconds: Math.floor((Date.now() - startedAt) / 1_000),
+      uptimeSeconds: Math.floor((performance.now() - startedAt) / 1_000),
       connections: deps.connectionCount(),
       groupLog: deps.groupLogKind,
     }));

@@ -16,6 +16,8 @@ export interface Presence {
   /** One is not any more. The user is gone if no other comes within a moment. */
   left(groupId: string, userId: string): void;
   get(groupId: string): Promise<PresenceAnswer>;
+  /** Users with connections of this node in the group, as of now. */
+  usersHere(groupId: string): string[];
   /** Something may have changed on another node. */
   changed(groupId: string): void;
   stop(): Promise<void>;
@@ -113,6 +115,7 @@ export function createPresence(deps: { io: RelayServer; store: PresenceStore; lo
       const numConnections = users.reduce((sum, { connections }) => sum + connections, 0);
       return { users, numUsers: users.length, numConnections };
     },
+    usersHere: (groupId) => [...(here.get(groupId)?.keys() ?? [])],
     changed: announceSoon,
     async stop() {
       for (const timer of [...leaving.values(), ...announcements.values()]) clearTimeout(timer);

@@ -12,6 +12,10 @@ const TTL_SECONDS = 24 * 3_600;
 /** The keys of groups in which nothing changes are kept alive so often. */
 const REFRESH_MS = 6 * 3_600_000;
 
+/** A key that Redis has evicted says nothing: whether they are there is looked at so often, in milliseconds. */
+const CHECK_MS = 30_000;
+const CHECKS_AT_ONCE = 64;
+
 /** On the channel of a group: somebody came or went on the node that says so. */
 export const PRESENCE_CHANGED = 'presence';
 
@@ -22,10 +26,11 @@ export const PRESENCE_CHANGED = 'presence';
 export function createRedisPresenceStore(deps: {
   redis: RedisConnections;
   node: string;
-  leases: NodeLeases;
+  leases: Pick<NodeLeases, 'nodes' | 'onNodes'>;
   log: Logger;
+  checkMs?: number;
 }): PresenceStore {
-  const { redis, node, leases, log } = deps;
+  const { redis, node, leases, log, checkMs = CHECK_MS } = deps;
   const own = new Map<string, Map<string, number>>();
   const listeners: ((groupId: string) => void)[] = [];
   const warn = warnOnceEvery(60_000);
@@ -84,6 +89,34 @@ export function createRedisPresenceStore(deps: {
     for (const [groupId, users] of own) for (const userId of users.keys()) plan(groupId, userId);
   }
   redis.commands.on('ready', writeAll);
+
+  async function check(groupId: string): Promise<void> {
+    const [userId] = own.get(groupId)?.keys() ?? [];
+    if (userId === undefined || waiting.has(groupId)) return;
+    const isThere = (await redis.commands.hexists(keyOf(groupId), fieldOf(userId))) === 1;
+    if (isThere || !own.get(groupId)?.has(userId)) return;
+    for (const lost of own.get(groupId)?.keys() ?? []) plan(groupId, lost);
+  }
+
+  let checking = false;
+  const isOver = (): boolean => stopped;
+  async function checkAll(): Promise<void> {
+    checking = true;
+    try {
+      const groupIds = [...own.keys()];
+      for (let start = 0; start < groupIds.length && !isOver(); start += CHECKS_AT_ONCE) {
+        await Promise.all(groupIds.slice(start, start + CHECKS_AT_ONCE).map(check));
+      }
+    } catch (error) {
+      log.debug({ err: error }, 'unable to look whether redis still knows who is here');
+    } finally {
+      checking = false;
+    }
+  }
+  const checks = setInterval(() => {
+    if (!checking && redis.isReady()) void checkAll();
+  }, checkMs);
+  checks.unref();
   const refreshing = setInterval(writeAll, REFRESH_MS);
   refreshing.unref();
   leases.onNodes((now) => {
@@ -131,6 +164,7 @@ export function createRedisPresenceStore(deps: {
       stopped = true;
       clearTimeout(timer);
       clearInterval(refreshing);
+      clearInterval(checks);
       redis.commands.off('ready', writeAll);
       const all = [...own].map(([groupId, users]) => [groupId, new Set(users.keys())] as const);
       own.clear();

@@ -40,10 +40,11 @@ const MEMBERSHIP_LIMITS = {
 const FILL_LIMITS = { maxItems: 10, maxWeight: 10, weigh: () => 1, intervalMs: STORM_INTERVAL_MS };
 
 export function createApiClient(options: { apiUrl: string; secret: string; fillEvents: number }): ApiClient {
+  /** By a clock that only goes forward: one that was signed before the wall clock was set back is not kept until it is that late again. */
   let token: { value: string; goodUntil: number } | undefined;
 
   async function serviceToken(): Promise<string> {
-    if (!token || token.goodUntil < Date.now()) {
+    if (!token || token.goodUntil < performance.now()) {
       const value = await signServiceToken({
         secret: options.secret,
         scopes: ['relay'],
@@ -51,7 +52,7 @@ export function createApiClient(options: { apiUrl: string; secret: string; fillE
         audience: AUDIENCE.api,
         ttlSeconds: TOKEN_TTL_SECONDS,
       });
-      token = { value, goodUntil: Date.now() + (TOKEN_TTL_SECONDS - 15) * 1_000 };
+      token = { value, goodUntil: performance.now() + (TOKEN_TTL_SECONDS - 15) * 1_000 };
     }
     return token.value;
   }

@@ -23,7 +23,15 @@ export function createCursorForwarder(deps: { api: ApiClient; log: Logger }): Cu
   function merge(update: Update): void {
     const key = `${update.groupId} ${update.userId}`;
     const known = waiting.get(key);
-    if (!known && waiting.size >= MAX_WAITING) return;
+    if (!known && waiting.size >= MAX_WAITING) {
+      warn('full', (suppressed) =>
+        deps.log.warn(
+          { suppressed },
+          'too many cursors wait for the API; new ones are dropped until members report again',
+        ),
+      );
+      return;
+    }
     const merged: Update = { ...known, userId: update.userId, groupId: update.groupId };
     for (const name of ['received', 'applied', 'read'] as const) {
       const value = Math.max(known?.[name] ?? -1, update[name] ?? -1);

@@ -20,7 +20,7 @@ export function createHistoryFill(deps: {
   log: Logger;
   now?: () => number;
 }): HistoryFill {
-  const now = deps.now ?? Date.now;
+  const now = deps.now ?? (() => performance.now());
   const flights = new Map<string, Promise<boolean>>();
   const notBefore = new Map<string, number>();
 

@@ -74,7 +74,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
   function openBus(): Bus {
     const groupLog = createMemoryGroupLog(config.history);
     metrics.watchLog(groupLog);
-    return createBus({ groupLog, memoryMs: config.removalMemoryMs, log });
+    return createBus({ groupLog, memoryMs: config.removalMemoryMs, maxEntries: config.removalMemoryEntries, log });
   }
   let started: (ports: Ports) => void = () => undefined;
   let failed: (error: Error) => void = () => undefined;

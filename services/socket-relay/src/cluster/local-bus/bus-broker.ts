@@ -5,7 +5,7 @@ import type { PresenceStore } from '../../presence/presence-store.ts';
 import type { Endpoint } from '../../workers/endpoint.ts';
 import { type Broker, brokerUnavailable } from '../broker.ts';
 import { type ChangeLog, type ChangeLogOptions, createOutcomes } from '../change-log.ts';
-import type { BusChange } from './bus.ts';
+import type { BusChange } from './bus-changes.ts';
 import { createBusChannels } from './bus-channels.ts';
 
 /** Rejects with `BROKER_UNAVAILABLE` when the primary does not answer in time. */

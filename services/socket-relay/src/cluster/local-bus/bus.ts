@@ -4,13 +4,7 @@ import type { GroupLog, LogInput } from '../../group-log/group-log.ts';
 import { groupKey } from '../../group-log/redis-group-log.ts';
 import { PRESENCE_CHANGED } from '../../presence/redis-presence-store.ts';
 import type { Endpoint } from '../../workers/endpoint.ts';
-
-/** A change of members in its place in the order. */
-export interface BusChange {
-  id: string;
-  change: MemberChange;
-  second: number;
-}
+import { createBusChanges } from './bus-changes.ts';
 
 /** What the workers of one machine share, in their primary process. Gone when it ends, and they end with it. */
 export interface Bus {
@@ -36,13 +30,19 @@ interface Member {
   backlog: number;
 }
 
-export function createBus(options: { groupLog: GroupLog; memoryMs: number; log: Logger }): Bus {
+export interface BusOptions {
+  groupLog: GroupLog;
+  /** How long changes of members are kept, and how many users they may be about together, for workers that start. */
+  memoryMs: number;
+  maxEntries: number;
+  log: Logger;
+}
+
+export function createBus(options: BusOptions): Bus {
   const { groupLog, log } = options;
   const members = new Set<Member>();
   const listeners = new Map<string, Set<Member>>();
-  const bornAt = Math.floor(Date.now() / 1_000);
-  const changes: BusChange[] = [];
-  let lastChange = 0;
+  const changes = createBusChanges(options);
   /** Connections by group, node and user. */
   const present = new Map<string, Map<string, Map<string, number>>>();
   const presenceChanged = new Set<string>();
@@ -88,13 +88,7 @@ export function createBus(options: { groupLog: GroupLog; memoryMs: number; log: 
   }
 
   function appendChange(change: MemberChange): string {
-    const now = Date.now();
-    lastChange += 1;
-    const stored: BusChange = { id: String(lastChange), change, second: Math.floor(now / 1_000) };
-    changes.push(stored);
-    const oldest = Math.floor((now - options.memoryMs) / 1_000);
-    const stale = changes.findIndex(({ second }) => second >= oldest);
-    if (stale > 0) changes.splice(0, stale);
+    const stored = changes.append(change);
     for (const { follows, endpoint } of members) if (follows) endpoint.tell('change', stored);
     return stored.id;
   }
@@ -180,7 +174,7 @@ export function createBus(options: { groupLog: GroupLog; memoryMs: number; log: 
       endpoint.answer('append-change', appendChange);
       endpoint.answer('follow-changes', () => {
         member.follows = true;
-        return { bornAt, changes };
+        return changes.past();
       });
       endpoint.answer('set-presence', (groupId: string, userId: string, connections: number) =>
         setPresence(member.node, groupId, userId, connections),

@@ -1,0 +1,67 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const FOLDERS = ['packages', 'services', 'apps', 'scripts', 'bench', 'deploy'];
+const SKIPPED = new Set(['node_modules', 'dist', 'dist-types', 'test', '.turbo', 'coverage']);
+
+/** What reads the time of day, or takes a text for one. */
+const READS = /\bDate\.now\b|\bnew Date\(|\bDate\.parse\b|\bhandshake\.(?:issued|time)\b/g;
+
+/**
+ * The time of day may be set, back and ahead. A duration (a limit, a time-out, an age, a pause) is measured by `performance.now()`, in
+ * every process by its own. What is listed here means a date: how often each file reads it, and what for.
+ */
+const ALLOWED: Readonly<Record<string, [reads: number, what: string]>> = {
+  'apps/demo/src/components/message-list.tsx': [2, 'how far apart two messages were written'],
+  'apps/demo/src/times.ts': [6, 'shows when a message was written, and compares its day with today'],
+  'bench/driver/messages.ts': [1, 'a fixed createdAt'],
+  'bench/interest.ts': [1, 'a fixed createdAt'],
+  'packages/cli/src/broadcast-test/via-relay.ts': [1, 'iat of tokens that it signs'],
+  'packages/cli/src/monitor/format.ts': [1, 'shows when something happened'],
+  'packages/client/src/environment.ts': [
+    2,
+    'beside the monotonic clock, which may stand still while a computer sleeps: the longer time counts',
+  ],
+  'packages/client/src/outgoing.ts': [1, 'createdAt of a message that is shown before it is saved'],
+  'packages/tokens/src/hs256.ts': [1, 'compared with exp and nbf'],
+  'packages/tokens/src/sign.ts': [1, 'iat and exp'],
+  'packages/tokens/src/verify-jwt.ts': [1, 'compared with iat and exp'],
+  'services/api/src/groups/group-service.ts': [2, 'createdAt; a cursor’s date'],
+  'services/api/src/groups/group-store.ts': [2, 'dates from the database'],
+  'services/api/src/http/realtime-routes.ts': [1, 'iat of connection tokens'],
+  'services/api/src/messages/message-service.ts': [2, 'createdAt and updatedAt'],
+  'services/socket-relay/src/cluster/local-bus/bus-changes.ts': [1, 'the second of a removal, compared with iat'],
+  'services/socket-relay/src/connections/removals.ts': [1, 'the second of a removal, compared with iat'],
+  'services/socket-relay/src/connections/session-expiry.ts': [2, 'compared with exp; shows it'],
+  'services/socket-relay/src/group-log/memory-group-log.ts': [1, 'generations of epochs, which rise across restarts'],
+  'services/socket-relay/src/group-log/redis-group-log.ts': [1, 'generations of epochs, which rise across restarts'],
+  'services/socket-relay/src/monitor/monitor-feed.ts': [2, 'shows when something happened'],
+};
+
+function sources(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return SKIPPED.has(entry.name) ? [] : sources(path);
+    return /\.(?:ts|tsx|mts|mjs|js)$/.test(entry.name) ? [path] : [];
+  });
+}
+
+/** How often each file reads the time of day; comments do not. */
+function readsOf(path: string): number {
+  const code = readFileSync(path, 'utf8').replace(/^\s*(?:\/\/|\/?\*).*$/gm, '');
+  return code.match(READS)?.length ?? 0;
+}
+
+test('the time of day is read where a date is meant, and nowhere else', () => {
+  const files = FOLDERS.flatMap((folder) => sources(join(ROOT, folder)));
+  expect(files.length).toBeGreaterThan(150);
+  const found = files
+    .map((path): [string, number] => [relative(ROOT, path), readsOf(path)])
+    .filter(([, reads]) => reads > 0);
+  const allowed = Object.entries(ALLOWED).map(([path, [reads]]): [string, number] => [path, reads]);
+  // One more: measure durations by performance.now(), or say here which date is meant.
+  expect(Object.fromEntries(found)).toEqual(Object.fromEntries(allowed));
+});

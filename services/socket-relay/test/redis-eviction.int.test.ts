@@ -1,0 +1,116 @@
+import { type RedisCluster, type RedisServer, startRedis, startRedisCluster, until } from '@groupcast/testing';
+import { pino } from 'pino';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connectRedis, parseRedisUrl, type RedisConnections } from '../src/cluster/redis.ts';
+import { createRedisLeases } from '../src/cluster/redis-leases.ts';
+import type { GroupLog } from '../src/group-log/group-log.ts';
+import { createRedisGroupLog, groupKey } from '../src/group-log/redis-group-log.ts';
+import { createRedisPresenceStore } from '../src/presence/redis-presence-store.ts';
+
+const log = pino({ level: 'silent' });
+
+/** Eviction takes one key at a time, whichever it likes; a deletion is the same to those who look for it. */
+describe.each([
+  ['Redis', async (): Promise<RedisServer> => startRedis()],
+  ['a Redis Cluster of three nodes', async (): Promise<RedisCluster> => startRedisCluster()],
+])('what %s may evict', (_name, start) => {
+  let redis: RedisServer | RedisCluster;
+  let connections: RedisConnections;
+  let groups = 0;
+
+  beforeAll(async () => {
+    redis = await start();
+    const target = parseRedisUrl(redis.url);
+    if (!target) throw new Error(`${redis.url} is no redis url`);
+    connections = await connectRedis(target, log);
+    await until('redis', connections.isReady);
+  });
+  afterAll(async () => {
+    connections?.close();
+    await redis?.stop();
+  });
+
+  function openLog(): {
+    groupLog: GroupLog;
+    groupId: string;
+    append: (id: string, seq: number, event?: object) => Promise<string>;
+  } {
+    groups += 1;
+    const groupId = `evicted${groups}`;
+    const options = { size: 100, bytes: 100_000, ttlMs: 60_000, seen: () => null };
+    const groupLog = createRedisGroupLog({ redis: connections.commands, node: 'n1', ...options });
+    return {
+      groupLog,
+      groupId,
+      async append(id, seq, event = {}) {
+        const input = { groupId, id, event: 'new-message', message: { content: `words of ${id}` }, ...event };
+        return (await groupLog.append({ ...input, position: { epoch: '1-a', seq } })).outcome;
+      },
+    };
+  }
+  const keys = (groupId: string) =>
+    connections.commands.exists(...['log', 'ids', 'about'].map((name) => `${groupKey(groupId)}:${name}`));
+
+  test.each(['log', 'ids', 'about'])(
+    'of a group log without its %s nothing is left but where the group stands, and no word',
+    async (part) => {
+      const { groupLog, groupId, append } = openLog();
+      await append('m1', 1);
+      await append('e1', 2, { event: 'message-updated', message: { messageId: 'm1', content: 'other words' } });
+      await connections.commands.del(`${groupKey(groupId)}:${part}`);
+      const page = await groupLog.read(groupId, 0, 10);
+      expect([page.head, page.floor, page.events]).toEqual([{ epoch: '1-a', seq: 2 }, 2, []]);
+      // The deletion of a message leaves no words of it, wherever they were.
+      expect(await append('d1', 3, { event: 'message-deleted', message: { messageId: 'm1' } })).toBe('appended');
+      expect((await groupLog.read(groupId, 0, 10)).events.map(({ seq }) => seq)).toEqual([3]);
+      const rest = await connections.commands.hgetall(`${groupKey(groupId)}:log`);
+      expect(JSON.stringify(rest)).not.toContain('words');
+      // An event that is sent again is still one.
+      expect([await append('m1', 1), await append('d1', 3)]).toEqual(['duplicate', 'duplicate']);
+      expect(await append('m2', 4)).toBe('appended');
+      expect((await groupLog.read(groupId, 2, 10)).events).toHaveLength(2);
+    },
+  );
+
+  test('a group log without its state begins with whichever event comes, and has nothing from before', async () => {
+    const { groupLog, groupId, append } = openLog();
+    for (const seq of [1, 2, 3]) await append(`m${seq}`, seq);
+    await connections.commands.del(`${groupKey(groupId)}:state`);
+    expect(await groupLog.head(groupId)).toBeNull();
+    expect(await append('m4', 4)).toBe('appended');
+    const page = await groupLog.read(groupId, 0, 10);
+    expect([page.floor, page.events.map(({ seq }) => seq)]).toEqual([3, [4]]);
+  });
+
+  test('a log without edits and deletions needs no index of them', async () => {
+    const { groupLog, groupId, append } = openLog();
+    for (const seq of [1, 2, 3]) await append(`m${seq}`, seq);
+    expect(await keys(groupId)).toBe(2);
+    expect((await groupLog.read(groupId, 0, 10)).events).toHaveLength(3);
+  });
+
+  test('who is in a group is told again', async () => {
+    const leases = { nodes: async () => ['here', 'there'], onNodes: () => undefined };
+    const deps = { redis: connections, leases, log, checkMs: 50 };
+    const [here, there] = ['here', 'there'].map((node) => createRedisPresenceStore({ ...deps, node }));
+    try {
+      here?.set('present', 'alice', 1);
+      here?.set('present', 'bob', 2);
+      const names = async () => [...((await there?.read('present')) ?? [])].toString();
+      await until('both', async () => (await names()) === 'alice,1,bob,2');
+      await connections.commands.del(`${groupKey('present')}:presence`);
+      await until('both again', async () => (await names()) === 'alice,1,bob,2');
+    } finally {
+      await here?.stop();
+      await there?.stop();
+    }
+  });
+
+  test('a lease whose list is gone is known to be new, so that others are still counted on', async () => {
+    const renew = createRedisLeases(connections.commands);
+    await renew('one', 10_000, false);
+    expect(await renew('one', 10_000, false)).toMatchObject({ nodes: ['one'], wasKnown: true });
+    await connections.commands.del('gc:{relays}:leases');
+    expect(await renew('one', 10_000, false)).toMatchObject({ nodes: ['one'], wasKnown: false });
+  });
+});
