@@ -8,6 +8,7 @@ import {
   resolveDataDir,
   type TokenConfig,
 } from '@groupcast/service-kit';
+import { type ApiLimits, readApiLimits } from './limits.ts';
 
 export interface ApiConfig {
   production: boolean;
@@ -27,8 +28,7 @@ export interface ApiConfig {
   trustedProxies: number;
   /** Largest event, in bytes of UTF-8 JSON: what the relay would refuse is refused before it is saved. */
   maxPayloadBytes: number;
-  /** Requests a minute of one user or, without a token, one address. */
-  rateLimitPerMinute: number;
+  limits: ApiLimits;
   drainMs: number;
 }
 
@@ -55,7 +55,7 @@ export function readApiConfig(source: Readonly<Record<string, string | undefined
     demo,
     trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),
     maxPayloadBytes: env.integer('MAX_PAYLOAD_BYTES', 65_536, { min: 256, max: 16 * 1024 * 1024 }),
-    rateLimitPerMinute: env.integer('API_RATE_LIMIT_PER_MINUTE', 6_000, { min: 1, max: 10_000_000 }),
+    limits: readApiLimits(env),
     drainMs: env.integer('SHUTDOWN_DRAIN_SECONDS', 8, { min: 0, max: 3_600 }) * 1_000,
   };
   env.assertValid();

@@ -1,6 +1,8 @@
 import type { HttpScope } from '@groupcast/service-kit';
+import type { FastifyRequest } from 'fastify';
 import { markRead } from '../cursors/cursor-service.ts';
 import { callerOf } from '../http/authenticate.ts';
+import { yieldTurn } from '../http/request-turns.ts';
 import {
   addMembersBody,
   createGroupBody,
@@ -24,6 +26,18 @@ import {
 const BASE = '/api/messaging/groups';
 
 export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
+  /** While a request waits for the relay, the database is free for others. */
+  const waiting = (request: FastifyRequest): GroupDeps => ({
+    ...deps,
+    dispatcher: {
+      ...deps.dispatcher,
+      async whenDispatched(...event) {
+        yieldTurn(request);
+        return deps.dispatcher.whenDispatched(...event);
+      },
+    },
+  });
+
   scope.get(
     BASE,
     { schema: { summary: 'Own groups, most recently active first', querystring: listGroupsQuery } },
@@ -65,7 +79,11 @@ export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
       },
     },
     async (request, reply) => {
-      const result = await addMembers(deps, { ...request.params, ...request.body, userId: callerOf(request).userId });
+      const result = await addMembers(waiting(request), {
+        ...request.params,
+        ...request.body,
+        userId: callerOf(request).userId,
+      });
       return reply.status(201).send(result);
     },
   );
@@ -74,7 +92,7 @@ export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
     { schema: { summary: 'Remove a member, or leave', params: memberParams } },
     async (request) => {
       const { groupId, userId: memberId } = request.params;
-      return removeMember(deps, { groupId, memberId, userId: callerOf(request).userId });
+      return removeMember(waiting(request), { groupId, memberId, userId: callerOf(request).userId });
     },
   );
   scope.post(

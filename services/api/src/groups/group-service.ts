@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { type Group, GroupcastError, type GroupSummary, makeEpoch, type Position } from '@groupcast/shared';
-import { type Database, isUniqueViolation, type Queryable } from '../db/database.ts';
+import { type Database, isUniqueViolation, type Queryable, snapshot } from '../db/database.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
 import { type NewEvent, nextPosition, type OutboxWriter } from '../outbox/outbox-store.ts';
 import { insertMembers, listGroups, lockGroup, readGroupAs, toGroup } from './group-store.ts';
+import { readCursor, writeCursor } from './list-cursor.ts';
 
 export interface GroupDeps {
   db: Database;
@@ -168,14 +169,15 @@ async function passOwnership(tx: Queryable, groupId: string): Promise<void> {
   );
 }
 
+/** A page of the user's groups, and where the next one begins. It ends before its limit where it has as many bytes as it may. */
 export async function listGroupsOf(
   { db }: GroupDeps,
   input: { userId: string; cursor?: string | undefined; limit: number },
 ): Promise<{ groups: GroupSummary[]; nextCursor?: string }> {
-  const { rows } = await listGroups(db, input.userId, readCursor(input.cursor), input.limit + 1);
-  const page = rows.slice(0, input.limit);
-  const last = page.at(-1);
-  const groups = page.map((row) => ({
+  const after = input.cursor === undefined ? undefined : readCursor(input.cursor);
+  const { rows, more } = await snapshot(db, async (tx) => listGroups(tx, input.userId, after, input.limit));
+  const last = rows.at(-1);
+  const groups = rows.map((row) => ({
     id: row.id,
     name: row.name,
     kind: row.kind,
@@ -186,24 +188,7 @@ export async function listGroupsOf(
     readSeq: row.read_seq,
     lastMessage: row.last,
   }));
-  const more = rows.length > page.length && last;
-  return { groups, ...(more ? { nextCursor: writeCursor(last.active_key, last.id) } : {}) };
-}
-
-function writeCursor(activeKey: string, id: string): string {
-  return Buffer.from(JSON.stringify([activeKey, id])).toString('base64url');
-}
-
-function readCursor(cursor: string | undefined): { activeKey: string; id: string } | undefined {
-  if (cursor === undefined) return undefined;
-  try {
-    const [activeKey, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')) as unknown[];
-    if (typeof activeKey === 'string' && typeof id === 'string' && !Number.isNaN(Date.parse(activeKey)))
-      return { activeKey, id };
-  } catch {
-    // Falls through to the same refusal as any other cursor that is not ours.
-  }
-  throw new GroupcastError('INVALID_PAYLOAD', 'unable to read the page; cursor is not one of ours');
+  return { groups, ...(more && last ? { nextCursor: writeCursor({ activeKey: last.active_key, id: last.id }) } : {}) };
 }
 
 function assertGroupKind(kind: Group['kind'], what: string): void {

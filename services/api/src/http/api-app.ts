@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import cors from '@fastify/cors';
 import helmet from '@fastify/helmet';
-import rateLimit from '@fastify/rate-limit';
 import fastifyStatic from '@fastify/static';
 import underPressure from '@fastify/under-pressure';
 import { createHttpApp, type HttpApp, isOriginAllowed, type Logger, zodScope } from '@groupcast/service-kit';
@@ -15,11 +14,14 @@ import { messageRoutes } from '../messages/message-routes.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
 import { createOutboxWriter } from '../outbox/outbox-store.ts';
 import type { UserStore } from '../users/user-store.ts';
-import { requireUser } from './authenticate.ts';
+import { callerOf, requireUser } from './authenticate.ts';
 import { healthRoutes } from './health-routes.ts';
 import { internalRoutes } from './internal-routes.ts';
 import type { ApiMetrics } from './metrics.ts';
+import { addressKey } from './rate-limiter.ts';
 import { realtimeRoutes } from './realtime-routes.ts';
+import { createRequestBudgets } from './request-budgets.ts';
+import { createRequestTurns } from './request-turns.ts';
 
 const DEMO_PAGE = fileURLToPath(new URL('../../../../apps/demo/dist', import.meta.url));
 /** JSON may escape every byte of a message as six characters. */
@@ -41,11 +43,27 @@ export interface ApiAppDeps {
 /** Every route of the API and what stands before it. Listens nowhere yet. */
 export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   const { config, db, dispatcher, metrics, log } = deps;
+  const budgets = createRequestBudgets({ metrics, log }, config.limits);
+  const turns = createRequestTurns(config.limits);
   const app = await createHttpApp({
     log,
     bodyLimitBytes: config.maxPayloadBytes * ESCAPE_FACTOR + 65_536,
     trustedProxies: config.trustedProxies,
     openapi: { title: 'Groupcast messaging API', description: 'Groups, messages and catch-up. Bearer: a user token.' },
+    async before(root) {
+      // A preflight is answered by the CORS plugin; every other answer needs its headers, a refusal too.
+      root.addHook('onRequest', async (request) => {
+        if (request.method === 'OPTIONS') budgets.count(request);
+      });
+      await root.register(cors, {
+        origin: (origin, done) => done(null, isOriginAllowed(config.origins, origin)),
+        credentials: true,
+      });
+      root.addHook('onRequest', async (request) => {
+        if (request.method !== 'OPTIONS') budgets.count(request);
+      });
+    },
+    onUnroutable: budgets.count,
   });
   const relay = new URL(config.relayPublicUrl);
   const relaySocket = `${relay.protocol === 'https:' ? 'wss:' : 'ws:'}//${relay.host}`;
@@ -54,20 +72,8 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
       directives: { connectSrc: [`'self'`, relay.origin, relaySocket], upgradeInsecureRequests: null },
     },
   });
-  await app.register(cors, {
-    origin: (origin, done) => done(null, isOriginAllowed(config.origins, origin)),
-    credentials: true,
-  });
   await app.register(underPressure, { maxEventLoopDelay: MAX_EVENT_LOOP_DELAY_MS });
-  await app.register(rateLimit, {
-    max: config.rateLimitPerMinute,
-    timeWindow: 60_000,
-    // After authentication, so that the key is somebody: a made-up token is refused, and is no key of its own.
-    hook: 'preHandler',
-    keyGenerator: (request) => request.user?.userId ?? request.ip,
-    errorResponseBuilder: (_request, { ttl }) =>
-      Object.assign(new Error('too many requests'), { statusCode: 429, retryAfterSeconds: ttl / 1_000 }),
-  });
+  app.decorateRequest('hold', null);
   app.decorateRequest('user', null);
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'none';
@@ -77,9 +83,16 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   healthRoutes(app, { db, services: deps.serviceTokens, metrics, isDraining: deps.isDraining });
   const groupDeps = { db, dispatcher, outbox: createOutboxWriter(config.maxPayloadBytes) };
   await zodScope(app, (scope) => {
-    scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, users: deps.users }));
+    scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }));
+    turns.take(
+      scope,
+      (request) => callerOf(request).userId,
+      (userId) => budgets.noteRefusal('queue', { userId }),
+    );
+    scope.addHook('preHandler', async (request) => deps.users.remember(callerOf(request)));
     scope.addHook('onRoute', (route) => {
       route.schema = { ...route.schema, security: [{ bearer: [] }] };
+      route.config = { ...route.config, limitedBy: 'user' };
     });
     realtimeRoutes(scope, {
       db,
@@ -89,10 +102,20 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     groupRoutes(scope, groupDeps);
     messageRoutes(scope, groupDeps);
   });
-  await zodScope(app, (scope) => internalRoutes(scope, { db, services: deps.serviceTokens }));
+  await zodScope(app, (scope) => {
+    internalRoutes(scope, { db, services: deps.serviceTokens, budgets });
+    turns.takeForRelays(scope);
+  });
   if (config.demo) {
     const { secret = '', issuer, audience } = config.tokens;
-    await zodScope(app, (scope) => demoRoutes(scope, { ...groupDeps, secret, issuer, audience }));
+    await zodScope(app, (scope) => {
+      turns.take(
+        scope,
+        (request) => addressKey(request.ip),
+        (address) => budgets.noteRefusal('queue', { address }),
+      );
+      demoRoutes(scope, { ...groupDeps, secret, issuer, audience });
+    });
     if (existsSync(DEMO_PAGE)) await app.register(fastifyStatic, { root: DEMO_PAGE });
     else log.warn('the demo page is not built: run npm run build');
   }

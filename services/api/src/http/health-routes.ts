@@ -17,7 +17,10 @@ export function healthRoutes(
   app: HttpApp,
   deps: { db: Database; services: ServiceTokenVerifier; metrics: ApiMetrics; isDraining: () => boolean },
 ): void {
-  const hidden = { schema: { hide: true }, config: { rateLimit: false } };
+  const hidden = { schema: { hide: true } };
+  /** Probes are answered however much is asked: they cost next to nothing. */
+  const probe = { ...hidden, config: { limitedBy: 'nobody' as const } };
+  let asking: Promise<boolean> | undefined;
 
   async function databaseAnswers(): Promise<boolean> {
     let timer: NodeJS.Timeout | undefined;
@@ -31,9 +34,17 @@ export function healthRoutes(
     return Promise.race([asked, late]).finally(() => clearTimeout(timer));
   }
 
-  app.get('/livez', hidden, async () => ({ status: 'live' }));
-  app.get('/readyz', hidden, async (_request, reply) => {
-    const failing = [...(deps.isDraining() ? ['draining'] : []), ...((await databaseAnswers()) ? [] : ['database'])];
+  /** However often it is asked, the database has one such question at a time. */
+  async function askOnce(): Promise<boolean> {
+    asking ??= databaseAnswers().finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  }
+
+  app.get('/livez', probe, async () => ({ status: 'live' }));
+  app.get('/readyz', probe, async (_request, reply) => {
+    const failing = [...(deps.isDraining() ? ['draining'] : []), ...((await askOnce()) ? [] : ['database'])];
     return failing.length > 0 ? reply.status(503).send({ status: 'unready', failing }) : { status: 'ready' };
   });
   app.get('/metrics', hidden, async (request, reply) => {

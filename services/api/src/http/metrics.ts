@@ -7,6 +7,7 @@ export interface ApiMetrics {
   dispatchFailures: Counter<'code'>;
   epochsOpened: Counter;
   eventsOmitted: Counter;
+  requestsLimited: Counter<'by'>;
   requests: Histogram<'method' | 'route' | 'status'>;
 }
 
@@ -66,6 +67,12 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
     eventsOmitted: new Counter({
       name: 'groupcast_api_events_omitted_total',
       help: 'Events the relay refused for good; any is worth an alert',
+      registers,
+    }),
+    requestsLimited: new Counter({
+      name: 'groupcast_api_requests_limited_total',
+      help: 'Requests refused with RATE_LIMITED: by the budget of a user or an address, or by the queue of a user',
+      labelNames: ['by'],
       registers,
     }),
     requests: new Histogram({
