@@ -80,7 +80,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     metrics.requests.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1_000);
   });
 
-  healthRoutes(app, { db, services: deps.serviceTokens, metrics, isDraining: deps.isDraining });
+  healthRoutes(app, { db, services: deps.serviceTokens, metrics, budgets, isDraining: deps.isDraining });
   const groupDeps = { db, dispatcher, outbox: createOutboxWriter(config.maxPayloadBytes) };
   await zodScope(app, (scope) => {
     scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }));

@@ -4,6 +4,7 @@ import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
 import type { Database } from '../db/database.ts';
 import type { ApiMetrics } from './metrics.ts';
+import type { RequestBudgets } from './request-budgets.ts';
 
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
 const DATABASE_TIMEOUT_MS = 2_000;
@@ -15,11 +16,16 @@ function isLocal(request: FastifyRequest): boolean {
 
 export function healthRoutes(
   app: HttpApp,
-  deps: { db: Database; services: ServiceTokenVerifier; metrics: ApiMetrics; isDraining: () => boolean },
+  deps: {
+    db: Database;
+    services: ServiceTokenVerifier;
+    metrics: ApiMetrics;
+    budgets: RequestBudgets;
+    isDraining: () => boolean;
+  },
 ): void {
-  const hidden = { schema: { hide: true } };
   /** Probes are answered however much is asked: they cost next to nothing. */
-  const probe = { ...hidden, config: { limitedBy: 'nobody' as const } };
+  const probe = { schema: { hide: true }, config: { limitedBy: 'nobody' as const } };
   let asking: Promise<boolean> | undefined;
 
   async function databaseAnswers(): Promise<boolean> {
@@ -47,9 +53,10 @@ export function healthRoutes(
     const failing = [...(deps.isDraining() ? ['draining'] : []), ...((await askOnce()) ? [] : ['database'])];
     return failing.length > 0 ? reply.status(503).send({ status: 'unready', failing }) : { status: 'ready' };
   });
-  app.get('/metrics', hidden, async (request, reply) => {
+  app.get('/metrics', { ...probe, config: { limitedBy: 'service' } }, async (request, reply) => {
     if (!isLocal(request)) {
       await deps.services.verify(bearerToken(request)).catch((error: unknown) => {
+        deps.budgets.countRefused(request);
         throw new GroupcastError(
           'SERVICE_TOKEN_INVALID',
           'unable to show metrics; ask from this machine, or with a service token',

@@ -21,7 +21,11 @@ const clientMessageId = z.string().min(1).max(128).refine(isStorable, STORABLE);
 const memberIds = z.array(userIdSchema).max(MAX_MEMBERS_PER_REQUEST);
 
 const attachments = z
-  .array(z.custom<JsonObject>(isJsonObject, { error: 'must be a plain JSON object' }).refine((value) => isStorableJson(value), STORABLE))
+  .array(
+    z
+      .custom<JsonObject>(isJsonObject, { error: 'must be a plain JSON object' })
+      .refine((value) => isStorableJson(value), STORABLE),
+  )
   .max(20);
 
 export const groupParams = z.object({ groupId: idSchema });

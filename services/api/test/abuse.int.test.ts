@@ -1,0 +1,17 @@
+import { type PostgresServer, startPostgres } from '@groupcast/testing';
+import { afterAll, beforeAll } from 'vitest';
+import { describeBounds } from './bounds.suite.ts';
+import { describeHostileInput } from './hostile-input.suite.ts';
+
+let postgres: PostgresServer;
+beforeAll(async () => {
+  postgres = await startPostgres();
+});
+afterAll(async () => {
+  await postgres.stop();
+});
+
+for (const describeOn of [describeHostileInput, describeBounds]) {
+  describeOn('the embedded database', async () => ({}));
+  describeOn('PostgreSQL', async () => ({ DATABASE_URL: await postgres.createDatabase() }));
+}
