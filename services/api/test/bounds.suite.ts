@@ -1,6 +1,16 @@
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { GroupEvent, GroupSummary, Message, Position } from '@groupcast/shared';
-import { type ServiceProcess, startRelayProcess, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
+import {
+  type ServiceProcess,
+  startApiProcess,
+  startRelayProcess,
+  TEST_SECRETS,
+  tokenFor,
+  until,
+} from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
@@ -214,16 +224,40 @@ export function describeBounds(backend: string, database: () => Promise<Record<s
       });
 
       test('fails nobody: others are served, and what is refused may come again', async () => {
-        const id = await newGroup('burst', ['other']);
-        const path = `${GROUPS}/${id}/messages`;
-        const burst = Array.from({ length: 800 }, async (_, n) =>
-          api.request('burst', 'POST', path, { content: `${n} ${'x'.repeat(20_000)}` }),
-        );
-        const others = Array.from({ length: 40 }, async (_, n) => api.request(`other-${n}`, 'GET', GROUPS));
-        expect((await Promise.all(others)).map(({ status }) => status)).toEqual(others.map(() => 200));
-        for (const { status } of await Promise.all(burst)) expect([201, 429]).toContain(status);
-        await say('burst', id, 'served again');
-      });
+        // In a process of its own: in this one, the burst could come only as fast as it is served.
+        const dataDir = mkdtempSync(join(tmpdir(), 'groupcast-burst-'));
+        const process = await startApiProcess({ DATA_DIR: dataDir, RELAY_URL: relay.url, ...(await database()) });
+        try {
+          const ask = async (user: string, path: string, body?: object): Promise<Response> => {
+            const headers = { authorization: `Bearer ${await tokenFor(user)}`, 'content-type': 'application/json' };
+            return fetch(`${process.url}${path}`, {
+              headers,
+              ...(body ? { method: 'POST', body: JSON.stringify(body) } : {}),
+            });
+          };
+          const { group } = (await (await ask('burst', GROUPS, { memberIds: [] })).json()) as { group: { id: string } };
+          const path = `${GROUPS}/${group.id}/messages`;
+          let isOver = false;
+          const burst = Promise.all(
+            Array.from({ length: 800 }, async (_, n) => {
+              const answer = await ask('burst', path, { content: `${n} ${'x'.repeat(20_000)}` });
+              await answer.arrayBuffer();
+              return answer.status;
+            }),
+          ).finally(() => {
+            isOver = true;
+          });
+          const others: number[] = [];
+          while (!isOver) others.push((await ask(`other-${others.length % 10}`, GROUPS)).status);
+          expect(new Set(others)).toEqual(new Set([200]));
+          for (const status of await burst) expect([201, 429]).toContain(status);
+          expect((await ask('burst', path, { content: 'served again' })).status).toBe(201);
+        } finally {
+          process.signal('SIGTERM');
+          await process.exited();
+          rmSync(dataDir, { recursive: true, force: true });
+        }
+      }, 60_000);
     });
   });
 }

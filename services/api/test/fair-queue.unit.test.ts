@@ -23,15 +23,25 @@ describe('a fair queue', () => {
     const queue = createFairQueue({ total: 3, perKey: 2, queuePerKey: 1 });
     const begun: string[] = [];
     const [a1] = [enter(queue, 'a', begun), enter(queue, 'a', begun), enter(queue, 'a', begun, 'a3')];
-    expect([queue.working, queue.waiting]).toEqual([2, 1]);
     expect(codeOf(() => queue.join('a'))).toBe('RATE_LIMITED');
     enter(queue, 'b', begun);
     enter(queue, 'c', begun);
-    expect([queue.working, queue.waiting]).toEqual([3, 2]);
+    await until('the first to begin', () => begun.length === 3);
+    expect([queue.working, queue.waiting, begun]).toEqual([3, 2, ['a', 'b', 'c']]);
+    expect(codeOf(() => queue.join('a'))).toBe('RATE_LIMITED');
     a1?.leave();
     a1?.leave();
     await until('the next to begin', () => begun.length === 4);
     expect([queue.working, queue.waiting]).toEqual([3, 1]);
+  });
+
+  test('serves nobody in the turn of the event loop in which it comes, so that all who come then are heard first', async () => {
+    const queue = createFairQueue({ total: 10, perKey: 1, queuePerKey: 0 });
+    const begun: string[] = [];
+    const flood = Array.from({ length: 5 }, () => codeOf(() => enter(queue, 'flood', begun)));
+    for (let n = 0; n < 100; n += 1) await Promise.resolve();
+    expect([begun, flood]).toEqual([[], ['none', 'RATE_LIMITED', 'RATE_LIMITED', 'RATE_LIMITED', 'RATE_LIMITED']]);
+    await until('the one to begin', () => begun.length === 1);
   });
 
   test('gives keys their turns one after the other, however long the queue of one is', async () => {
@@ -58,6 +68,7 @@ describe('a fair queue', () => {
     const begun: string[] = [];
     const first = enter(queue, 'a', begun);
     enter(queue, 'b', begun);
+    await until('a to begin', () => begun.length === 1);
     first.leave();
     // The place is free, and given to the one that waits in a later turn.
     enter(queue, 'c', begun);
@@ -72,6 +83,7 @@ describe('a fair queue', () => {
     const gone = enter(queue, 'a', begun, 'gone');
     enter(queue, 'a', begun, 'last');
     gone.leave();
+    await until('the first to begin', () => begun.length === 1);
     first.leave();
     await until('the last to begin', () => begun.includes('last'));
     expect([begun, queue.waiting]).toEqual([['a', 'last'], 0]);

@@ -44,7 +44,7 @@ export interface ApiAppDeps {
 export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   const { config, db, dispatcher, metrics, log } = deps;
   const budgets = createRequestBudgets({ metrics, log }, config.limits);
-  const turns = createRequestTurns(config.limits);
+  const turns = createRequestTurns(config.limits, db.kind);
   const app = await createHttpApp({
     log,
     bodyLimitBytes: config.maxPayloadBytes * ESCAPE_FACTOR + 65_536,

@@ -13,7 +13,7 @@ export interface Ticket {
  * a key, and the keys in turn, so that the queue of one key delays nobody else by more than one request.
  */
 export interface FairQueue {
-  /** Throws `RATE_LIMITED` where as many of the key wait as may. */
+  /** Throws `RATE_LIMITED` where as many of the key are in work and wait as may. */
   join(key: string): Ticket;
   readonly working: number;
   readonly waiting: number;
@@ -44,12 +44,6 @@ export function createFairQueue(limits: FairQueueLimits): FairQueue {
   let waiting = 0;
   let planned = false;
 
-  function begin(key: string, line: Line): void {
-    working += 1;
-    line.working += 1;
-    lines.set(key, line);
-  }
-
   function look(key: string, line: Line): void {
     if (line.waiting.length === 0 || line.working >= limits.perKey) ready.delete(key);
     else ready.add(key);
@@ -66,13 +60,17 @@ export function createFairQueue(limits: FairQueueLimits): FairQueue {
       ready.delete(key);
       if (!line || !start) continue;
       waiting -= 1;
-      begin(key, line);
+      working += 1;
+      line.working += 1;
       look(key, line);
       start();
     }
   }
 
-  /** In a later turn of the event loop: an embedded database answers in microtasks, and would keep everything else waiting. */
+  /**
+   * In a later turn of the event loop, also where there is room: the embedded database answers in microtasks, so that requests which
+   * arrive together would all be served before anybody else is heard, and none of them would ever wait.
+   */
   function admitLater(): void {
     if (planned || ready.size === 0) return;
     planned = true;
@@ -82,33 +80,25 @@ export function createFairQueue(limits: FairQueueLimits): FairQueue {
   return {
     join(key) {
       const line = lines.get(key) ?? { working: 0, waiting: [] };
-      // Whoever waits is before this one, also where a place is free already and given away in a moment.
-      const isFree =
-        working < limits.total && ready.size === 0 && line.working < limits.perKey && line.waiting.length === 0;
-      if (!isFree && line.waiting.length >= limits.queuePerKey) {
+      if (line.working + line.waiting.length >= limits.perKey + limits.queuePerKey) {
         throw new GroupcastError('RATE_LIMITED', 'unable to serve the request; too many of yours are waiting already', {
           retryAfterMs: RETRY_MS,
         });
       }
-      let state: 'waiting' | 'working' | 'gone' = isFree ? 'working' : 'waiting';
+      let state: 'waiting' | 'working' | 'gone' = 'waiting';
       let resolve: () => void = () => undefined;
+      const turn = new Promise<void>((done) => {
+        resolve = done;
+      });
       const start = (): void => {
         state = 'working';
         resolve();
       };
-      const turn = isFree
-        ? Promise.resolve()
-        : new Promise<void>((done) => {
-            resolve = done;
-          });
-      if (isFree) begin(key, line);
-      else {
-        lines.set(key, line);
-        line.waiting.push(start);
-        waiting += 1;
-        look(key, line);
-        if (working < limits.total) admitLater();
-      }
+      lines.set(key, line);
+      line.waiting.push(start);
+      waiting += 1;
+      look(key, line);
+      if (working < limits.total) admitLater();
       return {
         turn,
         leave() {

@@ -1,12 +1,15 @@
 import type { HttpScope } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Database } from '../db/database.ts';
 import type { ApiLimits } from '../limits.ts';
 import { createFairQueue, type FairQueue, type Ticket } from './fair-queue.ts';
 
-/** Requests that use the database at once, of all users and of one: about as many as it has connections. */
-const WORKING = 16;
-const WORKING_PER_USER = 4;
+/**
+ * Requests that use the database at once, of all users and of one. PostgreSQL has about as many connections; the embedded database does
+ * one thing after the other, in this thread, and more at once would only delay who comes next.
+ */
+const WORKING = { postgres: { total: 16, perUser: 4 }, embedded: { total: 4, perUser: 1 } };
 /** The same for what relays ask, whose questions are few and large; they wait for nobody else. */
 const RELAY_WORKING = 8;
 const RELAY_QUEUE = 2_000;
@@ -41,7 +44,8 @@ export function yieldTurn(request: FastifyRequest): void {
   request.hold?.shared?.leave();
 }
 
-export function createRequestTurns(limits: ApiLimits): RequestTurns {
+export function createRequestTurns(limits: ApiLimits, database: Database['kind']): RequestTurns {
+  const working = WORKING[database];
   const own = createFairQueue({
     total: Number.POSITIVE_INFINITY,
     perKey: limits.concurrencyPerUser,
@@ -49,8 +53,8 @@ export function createRequestTurns(limits: ApiLimits): RequestTurns {
   });
   // Whoever is here has a place among the user's own, and these are bounded.
   const shared = createFairQueue({
-    total: WORKING,
-    perKey: Math.min(WORKING_PER_USER, limits.concurrencyPerUser),
+    total: working.total,
+    perKey: Math.min(working.perUser, limits.concurrencyPerUser),
     queuePerKey: limits.concurrencyPerUser,
   });
   const relays = createFairQueue({ total: RELAY_WORKING, perKey: RELAY_WORKING, queuePerKey: RELAY_QUEUE });
