@@ -10,6 +10,7 @@ import { openEmbeddedDatabase } from './db/embedded-database.ts';
 import { migrate } from './db/migrate.ts';
 import { openPostgresDatabase } from './db/postgres-database.ts';
 import { openLobby } from './demo/demo-routes.ts';
+import { createGroupLimits } from './groups/group-limits.ts';
 import { createApiApp } from './http/api-app.ts';
 import { createApiMetrics } from './http/metrics.ts';
 import { createDispatcher, type Dispatcher } from './outbox/dispatcher.ts';
@@ -106,12 +107,22 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
     const wakeUp = await createOutboxWakeUp({ db, dispatcher: local, relay: broadcaster, log });
     parts.push({ close: () => wakeUp.stop() });
     const waking: Dispatcher = { ...local, wake: wakeUp.wake };
-    if (config.demo) await openLobby({ db, dispatcher: waking, outbox: createOutboxWriter(config.maxPayloadBytes) });
+    const groups = {
+      db,
+      dispatcher: waking,
+      outbox: createOutboxWriter(config.maxPayloadBytes),
+      invites: config.groupInvites,
+      limits: createGroupLimits(
+        { log, onRefused: (bound) => metrics.groupsLimited.inc({ bound }) },
+        config.groupBounds,
+      ),
+    };
+    if (config.demo) await openLobby(groups);
 
     const app = await createApiApp({
       config,
       db,
-      dispatcher: waking,
+      groups,
       users: createUserStore(db),
       userTokens: createUserTokenVerifier(config.tokens),
       serviceTokens: createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.api }),

@@ -8,7 +8,14 @@ import {
   resolveDataDir,
   type TokenConfig,
 } from '@groupcast/service-kit';
-import { type ApiLimits, readApiLimits } from './limits.ts';
+import {
+  type ApiLimits,
+  type GroupBounds,
+  INVITE_POLICIES,
+  type InvitePolicy,
+  readApiLimits,
+  readGroupBounds,
+} from './limits.ts';
 
 export interface ApiConfig {
   production: boolean;
@@ -29,6 +36,9 @@ export interface ApiConfig {
   /** Largest event, in bytes of UTF-8 JSON: what the relay would refuse is refused before it is saved. */
   maxPayloadBytes: number;
   limits: ApiLimits;
+  groupBounds: GroupBounds;
+  /** What adding somebody to a group means. */
+  groupInvites: InvitePolicy;
   drainMs: number;
 }
 
@@ -56,6 +66,8 @@ export function readApiConfig(source: Readonly<Record<string, string | undefined
     trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),
     maxPayloadBytes: env.integer('MAX_PAYLOAD_BYTES', 65_536, { min: 256, max: 16 * 1024 * 1024 }),
     limits: readApiLimits(env),
+    groupBounds: readGroupBounds(env),
+    groupInvites: env.oneOf('GROUP_INVITES', 'open', INVITE_POLICIES),
     drainMs: env.integer('SHUTDOWN_DRAIN_SECONDS', 8, { min: 0, max: 3_600 }) * 1_000,
   };
   env.assertValid();

@@ -1,8 +1,7 @@
 import type { HttpScope } from '@groupcast/service-kit';
-import type { FastifyRequest } from 'fastify';
 import { markRead } from '../cursors/cursor-service.ts';
 import { callerOf } from '../http/authenticate.ts';
-import { yieldTurn } from '../http/request-turns.ts';
+import { whileYielding } from '../http/request-turns.ts';
 import {
   addMembersBody,
   createGroupBody,
@@ -26,26 +25,14 @@ import {
 const BASE = '/api/messaging/groups';
 
 export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
-  /** While a request waits for the relay, the database is free for others. */
-  const waiting = (request: FastifyRequest): GroupDeps => ({
-    ...deps,
-    dispatcher: {
-      ...deps.dispatcher,
-      async whenDispatched(...event) {
-        yieldTurn(request);
-        return deps.dispatcher.whenDispatched(...event);
-      },
-    },
-  });
-
   scope.get(
     BASE,
     { schema: { summary: 'Own groups, most recently active first', querystring: listGroupsQuery } },
     async (request) => listGroupsOf(deps, { ...request.query, userId: callerOf(request).userId }),
   );
   scope.post(BASE, { schema: { summary: 'Create a group', body: createGroupBody } }, async (request, reply) => {
-    const { group, created } = await createGroup(deps, { ...request.body, userId: callerOf(request).userId });
-    return reply.status(created ? 201 : 200).send({ group });
+    const { created, ...answer } = await createGroup(deps, { ...request.body, userId: callerOf(request).userId });
+    return reply.status(created ? 201 : 200).send(answer);
   });
   scope.get(
     `${BASE}/:groupId`,
@@ -79,7 +66,7 @@ export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
       },
     },
     async (request, reply) => {
-      const result = await addMembers(waiting(request), {
+      const result = await addMembers(whileYielding(request, deps), {
         ...request.params,
         ...request.body,
         userId: callerOf(request).userId,
@@ -92,7 +79,7 @@ export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
     { schema: { summary: 'Remove a member, or leave', params: memberParams } },
     async (request) => {
       const { groupId, userId: memberId } = request.params;
-      return removeMember(waiting(request), { groupId, memberId, userId: callerOf(request).userId });
+      return removeMember(whileYielding(request, deps), { groupId, memberId, userId: callerOf(request).userId });
     },
   );
   scope.post(

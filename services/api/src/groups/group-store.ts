@@ -48,22 +48,30 @@ export async function toGroup(q: Queryable, row: GroupRow): Promise<Group> {
   };
 }
 
-/** Until the transaction ends, nobody else changes the group. Taken first, so that no two changes wait for each other. */
-export async function lockGroup(tx: Queryable, groupId: string): Promise<void> {
-  await tx.query('select 1 from groups where id = $1 for update', [groupId]);
+/**
+ * Until the transaction ends, nobody else changes the group. Taken first, so that no two changes wait for each other. False: there is no
+ * such group any more.
+ */
+export async function lockGroup(tx: Queryable, groupId: string): Promise<boolean> {
+  const { rows } = await tx.query<{ deleted_at: Date | null }>(
+    'select deleted_at from groups where id = $1 for update',
+    [groupId],
+  );
+  return rows[0]?.deleted_at === null;
 }
 
-/** Adds those who are not members yet, and returns them. */
+/** Adds those who are not members yet, and returns them. `addedBy`: null where they come by themselves. */
 export async function insertMembers(
   q: Queryable,
   groupId: string,
   userIds: readonly string[],
   role: Role,
+  addedBy: string | null,
 ): Promise<string[]> {
   const { rows } = await q.query<{ user_id: string }>(
-    `insert into group_members (group_id, user_id, role) select $1, u, $3 from unnest($2::text[]) as u
+    `insert into group_members (group_id, user_id, role, added_by) select $1, u, $3, $4 from unnest($2::text[]) as u
      on conflict do nothing returning user_id`,
-    [groupId, [...userIds], role],
+    [groupId, [...userIds], role, addedBy],
   );
   return rows.map(({ user_id }) => user_id);
 }
@@ -73,11 +81,25 @@ export async function isMember(q: Queryable, groupId: string, userId: string): P
   return rows.length > 0;
 }
 
-/** The user's groups, most recently active first: what a connection token names. */
+/** Those of `userIds` who are not members. */
+export async function outsidersAmong(q: Queryable, groupId: string, userIds: readonly string[]): Promise<string[]> {
+  const { rows } = await q.query<{ user_id: string }>(
+    'select user_id from group_members where group_id = $1 and user_id = any($2::text[])',
+    [groupId, [...userIds]],
+  );
+  const members = new Set(rows.map(({ user_id }) => user_id));
+  return [...new Set(userIds)].filter((userId) => !members.has(userId));
+}
+
+/**
+ * What a connection token names: the user's groups, most recently active first, but those in which the user has never read or said
+ * anything, and into which others have put them, after all others. However many there are of these, they push out no other.
+ */
 export async function groupIdsOf(q: Queryable, userId: string, limit: number): Promise<string[]> {
   const { rows } = await q.query<{ id: string }>(
     `select g.id from group_members m join groups g on g.id = m.group_id
-     where m.user_id = $1 and g.deleted_at is null order by g.active_at desc limit $2`,
+     where m.user_id = $1 and g.deleted_at is null
+     order by (m.added_by is null or m.read_seq > 0) desc, g.active_at desc limit $2`,
     [userId, limit],
   );
   return rows.map(({ id }) => id);

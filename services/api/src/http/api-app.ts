@@ -10,9 +10,9 @@ import type { ApiConfig } from '../config.ts';
 import type { Database } from '../db/database.ts';
 import { demoRoutes } from '../demo/demo-routes.ts';
 import { groupRoutes } from '../groups/group-routes.ts';
+import type { GroupDeps } from '../groups/group-service.ts';
+import { invitationRoutes } from '../groups/invitation-routes.ts';
 import { messageRoutes } from '../messages/message-routes.ts';
-import type { Dispatcher } from '../outbox/dispatcher.ts';
-import { createOutboxWriter } from '../outbox/outbox-store.ts';
 import type { UserStore } from '../users/user-store.ts';
 import { callerOf, requireUser } from './authenticate.ts';
 import { healthRoutes } from './health-routes.ts';
@@ -31,7 +31,7 @@ const MAX_EVENT_LOOP_DELAY_MS = 1_000;
 export interface ApiAppDeps {
   config: ApiConfig;
   db: Database;
-  dispatcher: Dispatcher;
+  groups: GroupDeps;
   users: UserStore;
   userTokens: UserTokenVerifier;
   serviceTokens: ServiceTokenVerifier;
@@ -42,7 +42,7 @@ export interface ApiAppDeps {
 
 /** Every route of the API and what stands before it. Listens nowhere yet. */
 export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
-  const { config, db, dispatcher, metrics, log } = deps;
+  const { config, db, metrics, log } = deps;
   const budgets = createRequestBudgets({ metrics, log }, config.limits);
   const turns = createRequestTurns(config.limits, db.kind);
   const app = await createHttpApp({
@@ -81,7 +81,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   });
 
   healthRoutes(app, { db, services: deps.serviceTokens, metrics, budgets, isDraining: deps.isDraining });
-  const groupDeps = { db, dispatcher, outbox: createOutboxWriter(config.maxPayloadBytes) };
+  const groupDeps = deps.groups;
   await zodScope(app, (scope) => {
     scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }));
     turns.take(
@@ -100,6 +100,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
       relayPublicUrl: config.relayPublicUrl,
     });
     groupRoutes(scope, groupDeps);
+    invitationRoutes(scope, groupDeps);
     messageRoutes(scope, groupDeps);
   });
   await zodScope(app, (scope) => {

@@ -8,6 +8,7 @@ export interface ApiMetrics {
   epochsOpened: Counter;
   eventsOmitted: Counter;
   requestsLimited: Counter<'by'>;
+  groupsLimited: Counter<'bound'>;
   requests: Histogram<'method' | 'route' | 'status'>;
 }
 
@@ -73,6 +74,12 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
       name: 'groupcast_api_requests_limited_total',
       help: 'Requests refused with RATE_LIMITED: by the budget of a user or an address, or by the queue of a user',
       labelNames: ['by'],
+      registers,
+    }),
+    groupsLimited: new Counter({
+      name: 'groupcast_api_groups_limited_total',
+      help: 'Changes of groups and members refused because a user or a group is at a bound',
+      labelNames: ['bound'],
       registers,
     }),
     requests: new Histogram({

@@ -3,6 +3,7 @@ import { GroupcastError } from '@groupcast/shared';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Database } from '../db/database.ts';
 import type { ApiLimits } from '../limits.ts';
+import type { Dispatcher } from '../outbox/dispatcher.ts';
 import { createFairQueue, type FairQueue, type Ticket } from './fair-queue.ts';
 
 /**
@@ -39,9 +40,22 @@ export interface RequestTurns {
   takeForRelays(scope: HttpScope): void;
 }
 
-/** The request waits for something else than the database now, and others may use it. */
-export function yieldTurn(request: FastifyRequest): void {
-  request.hold?.shared?.leave();
+/** The same parts, for a request that lets others use the database while it waits for the relay. */
+export function whileYielding<D extends { dispatcher: Pick<Dispatcher, 'whenDispatched'> }>(
+  request: FastifyRequest,
+  deps: D,
+): D {
+  const { dispatcher } = deps;
+  return {
+    ...deps,
+    dispatcher: {
+      ...dispatcher,
+      async whenDispatched(...event: Parameters<Dispatcher['whenDispatched']>) {
+        request.hold?.shared?.leave();
+        return dispatcher.whenDispatched(...event);
+      },
+    },
+  };
 }
 
 export function createRequestTurns(limits: ApiLimits, database: Database['kind']): RequestTurns {
