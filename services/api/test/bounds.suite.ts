@@ -239,7 +239,7 @@ export function describeBounds(backend: string, database: () => Promise<Record<s
           const path = `${GROUPS}/${group.id}/messages`;
           let isOver = false;
           const burst = Promise.all(
-            Array.from({ length: 800 }, async (_, n) => {
+            Array.from({ length: 500 }, async (_, n) => {
               const answer = await ask('burst', path, { content: `${n} ${'x'.repeat(20_000)}` });
               await answer.arrayBuffer();
               return answer.status;
@@ -250,14 +250,17 @@ export function describeBounds(backend: string, database: () => Promise<Record<s
           const others: number[] = [];
           while (!isOver) others.push((await ask(`other-${others.length % 10}`, GROUPS)).status);
           expect(new Set(others)).toEqual(new Set([200]));
-          for (const status of await burst) expect([201, 429]).toContain(status);
-          expect((await ask('burst', path, { content: 'served again' })).status).toBe(201);
+          for (const status of await burst) expect([201, 429, 503]).toContain(status);
+          await until(
+            'the user to be served again',
+            async () => (await ask('burst', path, { content: 'x' })).status === 201,
+          );
         } finally {
           process.signal('SIGTERM');
           await process.exited();
           rmSync(dataDir, { recursive: true, force: true });
         }
-      }, 60_000);
+      }, 120_000);
     });
   });
 }

@@ -535,7 +535,11 @@ describe('on PostgreSQL', () => {
     const url = await postgres.createDatabase();
     const databases = [1, 2, 3].map(() => openPostgresDatabase(url, log));
     const applied = await Promise.all(databases.map(async (db) => migrate(db)));
-    expect(applied.flat()).toEqual(['0001_groups_messages_outbox.sql', '0002_member_cursors.sql']);
+    expect(applied.flat()).toEqual([
+      '0001_groups_messages_outbox.sql',
+      '0002_member_cursors.sql',
+      '0003_invitations_and_limits.sql',
+    ]);
     await databases[0]?.query(`update schema_migrations set sha256 = 'other'`);
     await expect(migrate(databases[0] as Database)).rejects.toThrow(/has changed since it was applied/);
     for (const db of databases) await db.close();

@@ -44,7 +44,6 @@ export interface ApiAppDeps {
 export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   const { config, db, metrics, log } = deps;
   const budgets = createRequestBudgets({ metrics, log }, config.limits);
-  const turns = createRequestTurns(config.limits, db.kind);
   const app = await createHttpApp({
     log,
     bodyLimitBytes: config.maxPayloadBytes * ESCAPE_FACTOR + 65_536,
@@ -72,7 +71,9 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
       directives: { connectSrc: [`'self'`, relay.origin, relaySocket], upgradeInsecureRequests: null },
     },
   });
-  await app.register(underPressure, { maxEventLoopDelay: MAX_EVENT_LOOP_DELAY_MS });
+  // It only measures: whom to refuse then, the turns decide.
+  await app.register(underPressure, { maxEventLoopDelay: MAX_EVENT_LOOP_DELAY_MS, pressureHandler: () => undefined });
+  const turns = createRequestTurns({ database: db.kind, isPressed: () => app.isUnderPressure() }, config.limits);
   app.decorateRequest('hold', null);
   app.decorateRequest('user', null);
   app.addHook('onResponse', async (request, reply) => {

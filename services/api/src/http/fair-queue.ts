@@ -15,6 +15,8 @@ export interface Ticket {
 export interface FairQueue {
   /** Throws `RATE_LIMITED` where as many of the key are in work and wait as may. */
   join(key: string): Ticket;
+  /** Whether any request of the key is in work or waits. */
+  has(key: string): boolean;
   readonly working: number;
   readonly waiting: number;
 }
@@ -116,6 +118,7 @@ export function createFairQueue(limits: FairQueueLimits): FairQueue {
         },
       };
     },
+    has: (key) => lines.has(key),
     get working() {
       return working;
     },

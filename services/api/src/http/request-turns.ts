@@ -15,6 +15,10 @@ const WORKING = { postgres: { total: 16, perUser: 4 }, embedded: { total: 4, per
 const RELAY_WORKING = 8;
 const RELAY_QUEUE = 2_000;
 
+/** Requests of all users that wait for the database at once. */
+const MAX_WAITING = 1_000;
+const OVERLOAD_RETRY_MS = 1_000;
+
 /** What a request holds on to until it is answered and gone. */
 interface Hold {
   own: Ticket;
@@ -58,8 +62,18 @@ export function whileYielding<D extends { dispatcher: Pick<Dispatcher, 'whenDisp
   };
 }
 
-export function createRequestTurns(limits: ApiLimits, database: Database['kind']): RequestTurns {
-  const working = WORKING[database];
+function overloaded(): GroupcastError {
+  return new GroupcastError('API_UNAVAILABLE', 'unable to serve the request; the server is overloaded', {
+    retryAfterMs: OVERLOAD_RETRY_MS,
+  });
+}
+
+/** `isPressed`: the event loop is late. Then users are served one request at a time, so that those of a burst are refused, and others are not. */
+export function createRequestTurns(
+  options: { database: Database['kind']; isPressed: () => boolean },
+  limits: ApiLimits,
+): RequestTurns {
+  const working = WORKING[options.database];
   const own = createFairQueue({
     total: Number.POSITIVE_INFINITY,
     perKey: limits.concurrencyPerUser,
@@ -105,6 +119,7 @@ export function createRequestTurns(limits: ApiLimits, database: Database['kind']
     take(scope, keyOf, onRefused) {
       scope.addHook('onRequest', async (request, reply) => {
         const key = keyOf(request);
+        if (shared.waiting >= MAX_WAITING || (own.has(key) && options.isPressed())) throw overloaded();
         try {
           await begin(own, key, request, reply);
         } catch (error) {
