@@ -212,6 +212,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     recovery,
     monitor,
     presence,
+    log,
     onRecovered: returns.recovered,
     maxGroups: config.maxGroupsPerConnection,
   });
