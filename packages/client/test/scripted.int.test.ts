@@ -624,7 +624,7 @@ describe('the client against servers that misbehave', () => {
     const { clock, run } = hurriedClock();
     start({ clock, random: () => 0 });
     await connected();
-    server.sockets()[0]?.leave('g');
+    void server.sockets()[0]?.leave('g');
     const asked = () => server.heard.filter(({ event }) => event === 'join-group' || event === 'resume').length;
     server.emit('left-groups', { groups: ['g'], reason: 'group-limit' });
     await until('the list to be read', () => server.count(LIST) === 2);

@@ -62,7 +62,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
         if (request.method !== 'OPTIONS') budgets.count(request);
       });
     },
-    onUnroutable: budgets.count,
+    onUnroutable: (request) => budgets.count(request),
   });
   const relay = new URL(config.relayPublicUrl);
   const relaySocket = `${relay.protocol === 'https:' ? 'wss:' : 'ws:'}//${relay.host}`;
