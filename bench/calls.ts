@@ -120,6 +120,7 @@ async function measureOutbox(databaseUrl: string | undefined): Promise<string> {
     API_PORT: String(apiPort),
     RELAY_URL: `http://127.0.0.1:${relayPort}`,
     API_RATE_LIMIT_PER_MINUTE: '10000000',
+    API_CONCURRENCY_PER_USER: '10000',
     ...(databaseUrl === undefined ? { DATA_DIR: dataDir } : { DATABASE_URL: databaseUrl }),
   });
   const headers = { authorization: `Bearer ${await tokenFor('alice')}`, 'content-type': 'application/json' };

@@ -630,10 +630,10 @@ describe('the client against servers that misbehave', () => {
     await until('the list to be read', () => server.count(LIST) === 2);
     expect(asked()).toBe(0);
     server.script.refused.set('resume', { code: 'INVALID_PAYLOAD', message: 'not here', retryable: false });
-    for (const shown of [[4], [4, 5]]) {
+    for (const seen of [[4], [4, 5]]) {
       server.publish('g', { lost: true });
       run(60_000);
-      await showing(...shown);
+      await showing(...seen);
     }
     expect(client.group('g').getSnapshot()).toBeDefined();
   });

@@ -7,10 +7,10 @@ import type { Dispatcher } from '../outbox/dispatcher.ts';
 import { createFairQueue, type FairQueue, type Ticket } from './fair-queue.ts';
 
 /**
- * Requests that use the database at once, of all users and of one. PostgreSQL has about as many connections; the embedded database does
- * one thing after the other, in this thread, and more at once would only delay who comes next.
+ * Requests that use the database at once, of all users; and which part of a user's own that are in work. PostgreSQL has about as many
+ * connections; the embedded database does one thing after the other, in this thread, and more at once would only delay who comes next.
  */
-const WORKING = { postgres: { total: 16, perUser: 4 }, embedded: { total: 4, perUser: 1 } };
+const WORKING = { postgres: { total: 16, partOfUser: 1 / 2 }, embedded: { total: 4, partOfUser: 1 / 8 } };
 /** The same for what relays ask, whose questions are few and large; they wait for nobody else. */
 const RELAY_WORKING = 8;
 const RELAY_QUEUE = 2_000;
@@ -82,7 +82,7 @@ export function createRequestTurns(
   // Whoever is here has a place among the user's own, and these are bounded.
   const shared = createFairQueue({
     total: working.total,
-    perKey: Math.min(working.perUser, limits.concurrencyPerUser),
+    perKey: Math.min(working.total, Math.ceil(limits.concurrencyPerUser * working.partOfUser)),
     queuePerKey: limits.concurrencyPerUser,
   });
   const relays = createFairQueue({ total: RELAY_WORKING, perKey: RELAY_WORKING, queuePerKey: RELAY_QUEUE });
