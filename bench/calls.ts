@@ -121,6 +121,7 @@ async function measureOutbox(databaseUrl: string | undefined): Promise<string> {
     RELAY_URL: `http://127.0.0.1:${relayPort}`,
     RELAY_PUBLIC_URL: `http://127.0.0.1:${relayPort}`,
     API_RATE_LIMIT_PER_MINUTE: '10000000',
+    API_CONCURRENCY_PER_USER: '10000',
     ...(databaseUrl === undefined ? { DATA_DIR: dataDir, EMBEDDED_DATABASE: '1' } : { DATABASE_URL: databaseUrl }),
   });
   const headers = { authorization: `Bearer ${await tokenFor('alice')}`, 'content-type': 'application/json' };

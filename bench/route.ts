@@ -82,6 +82,7 @@ export async function startSystem(
     RELAY_PUBLIC_URL: relay.url,
     RELAY_INTERNAL_URL: relay.internalUrl,
     API_RATE_LIMIT_PER_MINUTE: '10000000',
+    API_CONCURRENCY_PER_USER: '10000',
     ...(databaseUrl === undefined ? { DATA_DIR: dataDir, EMBEDDED_DATABASE: '1' } : { DATABASE_URL: databaseUrl }),
   });
   await until('the API to reach the relay', () => api.output().includes('connected to the relay'));

@@ -10,6 +10,8 @@ export interface MessagesPage {
   messages: Message[];
   /** What comes after it is not in the page. */
   position: Position;
+  /** There are older ones. A page may be shorter than its limit although there are; `undefined`: the API does not say. */
+  more?: boolean | undefined;
 }
 
 export interface NewMessage {
@@ -29,7 +31,7 @@ export interface Api {
   groups: () => Promise<GroupSummary[]>;
   group: (groupId: string) => Promise<Group>;
   createGroup: (input: { name?: string; memberIds: string[]; kind?: 'group' | 'direct' }) => Promise<Group>;
-  /** The newest `limit` (at most 200) messages below `before`. */
+  /** The newest `limit` (at most 200) messages below `before`, fewer where they are large. */
   messages: (groupId: string, page: { limit: number; before?: number | undefined }) => Promise<MessagesPage>;
   /** What happened after `after`, or `reset` where that position means nothing any more. */
   events: (groupId: string, after: Position) => Promise<Answer>;
@@ -124,7 +126,12 @@ export function createApi(deps: ApiDeps): Api & { stop(): void } {
       const answer = fieldsOf(await request('GET', `${base(groupId)}/messages?limit=${limit}${query}`));
       const position = parsePosition(answer?.['position']);
       if (!position) throw unreadable('messages');
-      return { messages: parseList(answer?.['messages'], parseMessage), position };
+      const more = answer?.['more'];
+      return {
+        messages: parseList(answer?.['messages'], parseMessage),
+        position,
+        ...(typeof more === 'boolean' ? { more } : {}),
+      };
     },
     async events(groupId, { epoch, seq }) {
       const query = `after=${seq}&epoch=${encodeURIComponent(epoch)}&limit=${EVENTS_PER_PAGE}`;

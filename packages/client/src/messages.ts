@@ -115,7 +115,7 @@ export function createMessageView(deps: {
     publish({ status: status === 'ready' ? 'ready' : 'loading' });
     const recorded = recording.start();
     try {
-      const { messages, position } = await api.messages(groupId, { limit: pageSize });
+      const { messages, position, more } = await api.messages(groupId, { limit: pageSize });
       const passed = recorded.stop();
       if (store.getSnapshot().status === 'idle') return;
       retry.succeeded();
@@ -123,7 +123,7 @@ export function createMessageView(deps: {
         deps.onPage(messages);
         list.replace(messages, position);
         list.apply(passed);
-        publish({ status: 'ready', hasEarlier: isFull(messages), error: null });
+        publish({ status: 'ready', hasEarlier: more ?? isFull(messages), error: null });
       });
       renewIfOld();
     } catch (cause) {
@@ -145,6 +145,7 @@ export function createMessageView(deps: {
     if (generation < 0 || (asOf.epoch === from.epoch && asOf.seq < from.seq)) void reload();
   }
 
+  /** What can be told from an API that does not say whether there is more. */
   function isFull(page: readonly Message[]): boolean {
     return page.length >= pageSize && (page[0]?.seq ?? 0) > 1;
   }
@@ -158,7 +159,7 @@ export function createMessageView(deps: {
     publish({ isLoadingEarlier: true });
     const recorded = recording.start();
     try {
-      const { messages, position } = await api.messages(groupId, { limit: pageSize, before });
+      const { messages, position, more } = await api.messages(groupId, { limit: pageSize, before });
       const passed = recorded.stop();
       asOne(() => {
         publish({ isLoadingEarlier: false });
@@ -167,7 +168,7 @@ export function createMessageView(deps: {
         deps.onPage(messages);
         list.addEarlier(messages, position);
         list.apply(passed);
-        publish({ hasEarlier: isFull(messages) });
+        publish({ hasEarlier: more ?? isFull(messages) });
       });
     } catch (cause) {
       recorded.stop();

@@ -53,6 +53,8 @@ export interface RelaySession {
 /** The relay greets with `joined-groups`, and `resumed` right behind it if it recovers. This long at most, in milliseconds. */
 const GREETING_MS = 5_000;
 const REJOIN_MS = 30_000;
+/** How often the list is read for groups that are not live because there are too many, in milliseconds. */
+const LOOK_AFTER_MS = 60_000;
 /** Told to slow down without a number, in milliseconds. */
 const RATE_LIMIT_MS = 1_000;
 /** An answer to `resume` holds so many events, however many groups it is about. */
@@ -83,6 +85,7 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
   let full = false;
   let greetingTimer: unknown;
   let rejoinTimer: unknown;
+  let lookTimer: unknown;
   let batch: Batch | undefined;
   let lastBatch: Promise<unknown> = Promise.resolve();
   const waits = createWaits(clock);
@@ -172,7 +175,16 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
     for (const groupId of parseList(groups, parseId)) {
       live.delete(groupId);
       if (reason === 'member-removed') deps.onLeft(groupId);
-      else deps.onUnclear();
+      else {
+        if (reason === 'group-limit') notJoined(groupId, 'GROUP_LIMIT');
+        deps.onUnclear();
+      }
+    }
+    // There is room again.
+    if (reason === 'member-removed' && full) {
+      full = false;
+      refused.clear();
+      joinMissing();
     }
   }
 
@@ -228,6 +240,16 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
     }, REJOIN_MS);
   }
 
+  /** Nobody tells of what happens in groups that are not live; the list says where they stand. */
+  function lookLater(): void {
+    lookTimer ??= clock.setTimeout(() => {
+      lookTimer = undefined;
+      if (!full) return;
+      deps.onUnclear();
+      lookLater();
+    }, LOOK_AFTER_MS);
+  }
+
   /** The next groups that this connection does not get live: as many as one question can be about. */
   function nextMissing(): [string, Position][] {
     const missing = Object.entries(inbox.positions()).filter(([id]) => !live.has(id) && !refused.has(id));
@@ -277,8 +299,12 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
     refused.add(groupId);
     if (code === 'NOT_A_MEMBER') deps.onUnclear();
     if (code !== 'GROUP_LIMIT') return rejoinLater();
+    lookLater();
     if (full) return;
-    log.warn('this connection is in as many groups as the relay allows; the others are not live', { groupId });
+    log.warn(
+      'this connection is in as many groups as the relay allows; the others are read from the API, once a minute',
+      { groupId },
+    );
     full = true;
   }
 
@@ -295,7 +321,9 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
   function forget(): void {
     clock.clearTimeout(greetingTimer);
     clock.clearTimeout(rejoinTimer);
+    clock.clearTimeout(lookTimer);
     rejoinTimer = undefined;
+    lookTimer = undefined;
     live.clear();
     refused.clear();
     unknown = new Set();

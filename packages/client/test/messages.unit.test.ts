@@ -18,7 +18,8 @@ const message = (seq: number, content = `m${seq}`): Message => ({
 });
 const sent = (seq: number): GroupEvent => asEvent(message(seq));
 
-function setUp(head: number) {
+/** `maxPerPage`: the server's pages are cut here, and it says whether there is more. */
+function setUp(head: number, maxPerPage?: number) {
   const server = Array.from({ length: head }, (_, index) => message(index + 1));
   const questions: { before: number | undefined; answer: (error?: ClientError) => Promise<void> }[] = [];
   let pending: readonly PendingMessage[] = [];
@@ -29,13 +30,15 @@ function setUp(head: number) {
     api: {
       messages: async (_, { limit, before }) =>
         new Promise<MessagesPage>((resolve, reject) => {
-          const messages = server.filter(({ seq }) => before === undefined || seq < before).slice(-limit);
+          const older = server.filter(({ seq }) => before === undefined || seq < before);
+          const messages = older.slice(-Math.min(limit, maxPerPage ?? limit));
+          const more = maxPerPage === undefined ? {} : { more: messages.length < older.length };
           const position = { epoch: '1-a', seq: server.length };
           questions.push({
             before,
             answer: async (error) => {
               if (error) reject(error);
-              else resolve({ messages, position });
+              else resolve({ messages, position, ...more });
               await turns();
             },
           });
@@ -64,6 +67,24 @@ describe('messages of a group', () => {
     await questions[0]?.answer();
     expect(view.getSnapshot()).toMatchObject({ status: 'ready', hasEarlier: true });
     expect(shown()).toEqual(['m3', 'm4', 'm5']);
+  });
+
+  test('a page that is shorter than its limit is not taken for the last one where the API says that there is more', async () => {
+    const { view, questions, shown } = setUp(3, 2);
+    view.subscribe(() => undefined);
+    await questions[0]?.answer();
+    expect([shown(), view.getSnapshot().hasEarlier]).toEqual([['m2', 'm3'], true]);
+    const loaded = view.loadEarlier();
+    await questions[1]?.answer();
+    await loaded;
+    expect([shown(), view.getSnapshot().hasEarlier]).toEqual([['m1', 'm2', 'm3'], false]);
+  });
+
+  test('nothing older is asked for where the API says that there is none, although the page is full', async () => {
+    const { view, questions } = setUp(3, 3);
+    view.subscribe(() => undefined);
+    await questions[0]?.answer();
+    expect(view.getSnapshot().hasEarlier).toBe(false);
   });
 
   test('what passes while the page is on its way is in it afterwards', async () => {

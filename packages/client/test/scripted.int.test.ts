@@ -632,6 +632,24 @@ describe('the client against servers that misbehave', () => {
     await until('the list', () => server.count(LIST) === 2);
   });
 
+  test('a group that makes room for others in the connection is not joined again, and is read from the API now and then', async () => {
+    const { clock, run } = hurriedClock();
+    start({ clock, random: () => 0 });
+    await connected();
+    void server.sockets()[0]?.leave('g');
+    const asked = () => server.heard.filter(({ event }) => event === 'join-group' || event === 'resume').length;
+    server.emit('left-groups', { groups: ['g'], reason: 'group-limit' });
+    await until('the list to be read', () => server.count(LIST) === 2);
+    expect(asked()).toBe(0);
+    server.script.refused.set('resume', { code: 'INVALID_PAYLOAD', message: 'not here', retryable: false });
+    for (const seen of [[4], [4, 5]]) {
+      server.publish('g', { lost: true });
+      run(60_000);
+      await showing(...seen);
+    }
+    expect(client.group('g').getSnapshot()).toBeDefined();
+  });
+
   test('closed, it leaves nothing: no timer, no connection, no listener', async () => {
     const { clock, timers } = countingClock();
     const heard = { added: 0, removed: 0 };

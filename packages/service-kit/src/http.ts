@@ -1,10 +1,11 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import { boundIssues, type ErrorBody, GroupcastError, toErrorBody } from '@groupcast/shared';
+import { boundIssues, ERROR_CODES, type ErrorBody, GroupcastError, toErrorBody } from '@groupcast/shared';
 import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
   type FastifyInstance,
+  type FastifyReply,
   type FastifyRequest,
   LogController,
   type RawReplyDefaultExpression,
@@ -75,6 +76,19 @@ function toGroupcastError(error: unknown): GroupcastError | undefined {
   return typeof statusCode === 'number' ? fromStatus(statusCode, error as FastifyError) : undefined;
 }
 
+function unroutable(
+  error: FastifyError,
+  request: FastifyRequest,
+  onUnroutable: ((request: FastifyRequest) => void) | undefined,
+): unknown {
+  try {
+    onUnroutable?.(request);
+    return toGroupcastError(error) ?? error;
+  } catch (refusal) {
+    return refusal;
+  }
+}
+
 /**
  * A Fastify instance with the contract's error shape, an OpenAPI page at `/docs` and no line per request in the log, for as many
  * connections as `connections` allows.
@@ -86,9 +100,11 @@ export async function createHttpApp(options: {
   bodyLimitBytes: number;
   /** How many proxies' `X-Forwarded-For` is believed. */
   trustedProxies?: number;
-  /** Looks at every request before anything else does, `/docs` included. */
-  onRequest?: RequestHook;
   openapi: { title: string; description: string };
+  /** Adds hooks that are to run for everything, `/docs` and what does not exist included: a hook that is added later misses `/docs`. */
+  before?: (app: HttpApp) => Promise<void>;
+  /** A request that no route and no hook sees, because its path is malformed. What it throws is the answer. */
+  onUnroutable?: (request: FastifyRequest) => void;
 }): Promise<HttpApp> {
   const logger: FastifyBaseLogger = options.log;
   const { trustedProxies = 0 } = options;
@@ -107,10 +123,15 @@ export async function createHttpApp(options: {
     trustProxy: (_address, hop) => hop < trustedProxies,
     return503OnClosing: false,
     routerOptions: { maxParamLength: 512 },
+    frameworkErrors: (error, request, reply) => {
+      const body = toErrorBody(unroutable(error, request, options.onUnroutable));
+      const answer = reply as FastifyReply;
+      if (body.retryAfterMs !== undefined) answer.header('retry-after', Math.ceil(body.retryAfterMs / 1000));
+      void answer.status(ERROR_CODES[body.code].status).send({ error: body });
+    },
     forceCloseConnections: 'idle',
   });
 
-  if (options.onRequest) app.addHook('onRequest', options.onRequest);
   // An empty body is no body: browsers' wrappers send the content type with every POST.
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('application/json');
@@ -146,6 +167,7 @@ export async function createHttpApp(options: {
     return reply.status(404).send({ error: error.toBody() });
   });
 
+  await options.before?.(app);
   await app.register(swagger, {
     openapi: {
       info: { ...options.openapi, version: '0.1.0' },

@@ -17,6 +17,7 @@ export const ERROR_CODES = {
   PAYLOAD_TOO_LARGE: { status: 413, retryable: false },
   RATE_LIMITED: { status: 429, retryable: true },
   GROUP_LIMIT: { status: 409, retryable: false },
+  GROUP_FULL: { status: 409, retryable: false },
   TOO_MANY_CONNECTIONS: { status: 429, retryable: true },
   SLOW_CONSUMER: { status: 408, retryable: true },
   SERVER_DRAINING: { status: 503, retryable: true },

@@ -74,7 +74,7 @@ export interface SessionEnding {
   retryAfterMs: number;
 }
 
-export type LeftReason = 'member-removed' | 'token-refreshed';
+export type LeftReason = 'member-removed' | 'token-refreshed' | 'group-limit';
 
 /** Browser → relay. */
 export interface ClientEvents {

@@ -17,6 +17,7 @@ import { openEmbeddedDatabase } from './db/embedded-database.ts';
 import { migrate } from './db/migrate.ts';
 import { openPostgresDatabase } from './db/postgres-database.ts';
 import { openLobby } from './demo/demo-routes.ts';
+import { createGroupLimits } from './groups/group-limits.ts';
 import { createApiApp } from './http/api-app.ts';
 import { createApiMetrics } from './http/metrics.ts';
 import { createDispatcher, type Dispatcher } from './outbox/dispatcher.ts';
@@ -110,7 +111,17 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
     const wakeUp = await createOutboxWakeUp({ db, dispatcher: local, relay: broadcaster, log });
     parts.push({ close: () => wakeUp.stop() });
     const waking: Dispatcher = { ...local, wake: wakeUp.wake };
-    if (config.demo) await openLobby({ db, dispatcher: waking, outbox: createOutboxWriter(config.maxPayloadBytes) });
+    const groups = {
+      db,
+      dispatcher: waking,
+      outbox: createOutboxWriter(config.maxPayloadBytes),
+      invites: config.groupInvites,
+      limits: createGroupLimits(
+        { log, onRefused: (bound) => metrics.groupsLimited.inc({ bound }) },
+        config.groupBounds,
+      ),
+    };
+    if (config.demo) await openLobby(groups);
 
     const connections = createConnectionLimit({
       max: connectionBudget(config.maxConnections, { files: db.kind === 'embedded' ? DATABASE_FILES : 0 }).public,
@@ -123,7 +134,7 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
     const app = await createApiApp({
       config,
       db,
-      dispatcher: waking,
+      groups,
       users: createUserStore(db),
       userTokens: createUserTokenVerifier(config.tokens),
       serviceTokens: createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.api }),

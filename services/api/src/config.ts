@@ -12,6 +12,14 @@ import {
   resolveDataDir,
   type TokenConfig,
 } from '@groupcast/service-kit';
+import {
+  type ApiLimits,
+  type GroupBounds,
+  INVITE_POLICIES,
+  type InvitePolicy,
+  readApiLimits,
+  readGroupBounds,
+} from './limits.ts';
 
 const HTTP = ['http:', 'https:'];
 
@@ -39,8 +47,10 @@ export interface ApiConfig {
   maxPayloadBytes: number;
   /** Open connections; the descriptors of the process may allow fewer. */
   maxConnections: number;
-  /** Requests a minute of one user or, without a token, one address. */
-  rateLimitPerMinute: number;
+  limits: ApiLimits;
+  groupBounds: GroupBounds;
+  /** What adding somebody to a group means. */
+  groupInvites: InvitePolicy;
   drainMs: number;
 }
 
@@ -92,7 +102,9 @@ export function readApiConfig(source: Readonly<Record<string, string | undefined
     trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),
     maxPayloadBytes: env.integer('MAX_PAYLOAD_BYTES', 65_536, { min: 256, max: 16 * 1024 * 1024 }),
     maxConnections: env.integer('MAX_CONNECTIONS', MAX_CONNECTIONS.max, MAX_CONNECTIONS),
-    rateLimitPerMinute: env.integer('API_RATE_LIMIT_PER_MINUTE', 6_000, { min: 1, max: 10_000_000 }),
+    limits: readApiLimits(env),
+    groupBounds: readGroupBounds(env),
+    groupInvites: env.oneOf('GROUP_INVITES', 'open', INVITE_POLICIES),
     drainMs: env.integer('SHUTDOWN_DRAIN_SECONDS', 8, { min: 0, max: 3_600 }) * 1_000,
   };
   env.assertValid();

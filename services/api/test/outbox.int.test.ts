@@ -3,22 +3,25 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BatchItemResult, Broadcaster } from '@groupcast/broadcaster';
 import { type BroadcastInput, GroupcastError, generationOf, type Position } from '@groupcast/shared';
-import { type PostgresServer, startPostgres, until } from '@groupcast/testing';
+import { type PostgresServer, startPostgres, TEST_SECRETS, until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { readApiConfig } from '../src/config.ts';
 import type { Database } from '../src/db/database.ts';
 import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase } from '../src/db/postgres-database.ts';
-import { addMembers, createGroup, deleteGroup, removeMember } from '../src/groups/group-service.ts';
+import { createGroupLimits } from '../src/groups/group-limits.ts';
+import { addMembers, createGroup, deleteGroup, type GroupDeps, removeMember } from '../src/groups/group-service.ts';
 import { createApiMetrics } from '../src/http/metrics.ts';
-import { type MessageDeps, sendMessage } from '../src/messages/message-service.ts';
+import { sendMessage } from '../src/messages/message-service.ts';
 import { createDispatcher, type Dispatcher } from '../src/outbox/dispatcher.ts';
 import { createOutboxStore, createOutboxWriter, type OutboxStore } from '../src/outbox/outbox-store.ts';
 import { createRelayClient } from '../src/outbox/relay-client.ts';
 import { createOutboxWakeUp } from '../src/outbox/wake-up.ts';
 
 const log = pino({ level: 'silent' });
+const limits = createGroupLimits({ log, onRefused: () => undefined }, readApiConfig(TEST_SECRETS).groupBounds);
 const LEASE_MS = 400;
 
 /** For a lock, in PostgreSQL. */
@@ -135,7 +138,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
     let store: OutboxStore;
     let metrics: ReturnType<typeof createApiMetrics>;
     let dispatcher: Dispatcher;
-    let deps: MessageDeps & { dispatcher: Dispatcher };
+    let deps: GroupDeps & { dispatcher: Dispatcher };
     let groupId: string;
 
     function start(owner: string, stub = relay): Dispatcher {
@@ -156,7 +159,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       store = createOutboxStore(db, { owner: 'test', leaseMs: LEASE_MS });
       metrics = createApiMetrics(() => store.backlog());
       dispatcher = start('one');
-      deps = { db, dispatcher, outbox: createOutboxWriter(65_536) };
+      deps = { db, dispatcher, outbox: createOutboxWriter(65_536), limits, invites: 'open' as const };
       ({
         group: { id: groupId },
       } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: ['bob'] }));
@@ -504,7 +507,7 @@ describe('on PostgreSQL', () => {
     await migrate(db);
     const store = createOutboxStore(db, { owner: 'test', leaseMs: LEASE_MS });
     const dispatcher = { wake: () => undefined, whenDispatched: async () => true };
-    const deps = { db, dispatcher, outbox: createOutboxWriter(65_536) };
+    const deps = { db, dispatcher, outbox: createOutboxWriter(65_536), limits, invites: 'open' as const };
     const { group } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: [] });
     const { claiming } = await db.transaction(async (tx) => {
       await tx.query('update groups set seq = seq + 1 where id = $1', [group.id]);
@@ -525,7 +528,7 @@ describe('on PostgreSQL', () => {
     const db = openPostgresDatabase(await postgres.createDatabase(), log);
     await migrate(db);
     const dispatcher = { wake: () => undefined, whenDispatched: async () => true };
-    const deps = { db, dispatcher, outbox: createOutboxWriter(65_536) };
+    const deps = { db, dispatcher, outbox: createOutboxWriter(65_536), limits, invites: 'open' as const };
     const { group } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: ['bob'] });
     const from = (userId: string) => sendMessage(deps, { groupId: group.id, userId, content: 'hello' });
     const late = await db.transaction(async (tx) => {
@@ -566,7 +569,11 @@ describe('on PostgreSQL', () => {
     const url = await postgres.createDatabase();
     const databases = [1, 2, 3].map(() => openPostgresDatabase(url, log));
     const applied = await Promise.all(databases.map(async (db) => migrate(db)));
-    expect(applied.flat().toSorted()).toEqual(['0001_groups_messages_outbox.sql', '0002_member_cursors.sql']);
+    expect(applied.flat().toSorted()).toEqual([
+      '0001_groups_messages_outbox.sql',
+      '0002_member_cursors.sql',
+      '0003_invitations_and_limits.sql',
+    ]);
     await databases[0]?.query(`update schema_migrations set sha256 = 'other'`);
     await expect(migrate(databases[0] as Database)).rejects.toThrow(/has changed since it was applied/);
     for (const db of databases) await db.close();

@@ -2,8 +2,11 @@ import type { ClientEvents, Position, RelayEvents, ServiceClaims, ServiceEvents,
 import type { Server, Socket } from 'socket.io';
 import type { RateLimit } from './connections/rate-limit.ts';
 
-/** Why a connection is in a group: its token said so, or the API did (asked on a join, or by adding the member). */
-export type Admission = 'token' | 'api';
+/**
+ * Why a connection is in a group: its token said so, the API did when the client asked to join, or the API has added the member, which
+ * nobody on this connection has asked for.
+ */
+export type Admission = 'token' | 'api' | 'added';
 
 export interface UserSession {
   kind: 'user';

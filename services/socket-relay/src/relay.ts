@@ -215,6 +215,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     recovery,
     monitor,
     presence,
+    log,
     onRecovered: returns.recovered,
     budgets,
     maxGroups: config.maxGroupsPerConnection,

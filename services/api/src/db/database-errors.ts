@@ -3,8 +3,11 @@ import { GroupcastError } from '@groupcast/shared';
 /** Classes and codes of SQLSTATE, and Node's socket errors, that mean "not reachable now": this process may have no descriptor for it. */
 const CONNECTION_FAILURE =
   /^(?:08...|57P0[1-4]|53300|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EAI_AGAIN|EMFILE|ENFILE)$/;
-/** NUL, broken surrogates, times that are none: well-formed input that PostgreSQL cannot take. */
-const UNSTORABLE_TEXT = /^(?:22P05|22021|22P02|22007|22008)$/;
+/**
+ * Well-formed input that PostgreSQL cannot take: NUL and broken surrogates, numbers and times out of range, time zones that are none.
+ * Schemas refuse such values first; this is for those that get past them.
+ */
+const UNSTORABLE_VALUE = /^(?:22P0[2-5]|22021|22003|2200[789]|22023)$/;
 
 /** The driver's error as the rest of the service should see it. */
 export function fromDatabaseError(error: unknown): unknown {
@@ -18,7 +21,7 @@ export function fromDatabaseError(error: unknown): unknown {
       cause: error,
     });
   }
-  if (UNSTORABLE_TEXT.test(code)) {
+  if (UNSTORABLE_VALUE.test(code)) {
     return new GroupcastError(
       'INVALID_PAYLOAD',
       'unable to accept the request; it holds a value that cannot be stored',

@@ -32,6 +32,14 @@ export interface Database extends Queryable {
   close(): Promise<void>;
 }
 
+/** Everything that `work` reads is of one moment. */
+export async function snapshot<T>(db: Database, work: (tx: Queryable) => Promise<T>): Promise<T> {
+  return db.transaction(async (tx) => {
+    await tx.query('set transaction isolation level repeatable read, read only');
+    return work(tx);
+  });
+}
+
 export function isUniqueViolation(error: unknown): boolean {
   return error instanceof Error && (error as Error & { code?: string }).code === '23505';
 }

@@ -1,6 +1,7 @@
 import type { HttpScope } from '@groupcast/service-kit';
 import { markRead } from '../cursors/cursor-service.ts';
 import { callerOf } from '../http/authenticate.ts';
+import { whileYielding } from '../http/request-turns.ts';
 import {
   addMembersBody,
   createGroupBody,
@@ -30,8 +31,8 @@ export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
     async (request) => listGroupsOf(deps, { ...request.query, userId: callerOf(request).userId }),
   );
   scope.post(BASE, { schema: { summary: 'Create a group', body: createGroupBody } }, async (request, reply) => {
-    const { group, created } = await createGroup(deps, { ...request.body, userId: callerOf(request).userId });
-    return reply.status(created ? 201 : 200).send({ group });
+    const { created, ...answer } = await createGroup(deps, { ...request.body, userId: callerOf(request).userId });
+    return reply.status(created ? 201 : 200).send(answer);
   });
   scope.get(
     `${BASE}/:groupId`,
@@ -65,7 +66,11 @@ export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
       },
     },
     async (request, reply) => {
-      const result = await addMembers(deps, { ...request.params, ...request.body, userId: callerOf(request).userId });
+      const result = await addMembers(whileYielding(request, deps), {
+        ...request.params,
+        ...request.body,
+        userId: callerOf(request).userId,
+      });
       return reply.status(201).send(result);
     },
   );
@@ -74,7 +79,7 @@ export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
     { schema: { summary: 'Remove a member, or leave', params: memberParams } },
     async (request) => {
       const { groupId, userId: memberId } = request.params;
-      return removeMember(deps, { groupId, memberId, userId: callerOf(request).userId });
+      return removeMember(whileYielding(request, deps), { groupId, memberId, userId: callerOf(request).userId });
     },
   );
   scope.post(

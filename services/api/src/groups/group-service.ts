@@ -1,18 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import { type Group, GroupcastError, type GroupSummary, makeEpoch, type Position } from '@groupcast/shared';
-import { type Database, isUniqueViolation, type Queryable } from '../db/database.ts';
+import { type Database, isUniqueViolation, type Queryable, snapshot } from '../db/database.ts';
+import type { InvitePolicy } from '../limits.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
 import { type NewEvent, nextPosition, type OutboxWriter } from '../outbox/outbox-store.ts';
-import { insertMembers, listGroups, lockGroup, readGroupAs, toGroup } from './group-store.ts';
+import type { GroupLimits } from './group-limits.ts';
+import { groupNotFound } from './group-not-found.ts';
+import { insertMembers, isMember, listGroups, lockGroup, outsidersAmong, readGroupAs, toGroup } from './group-store.ts';
+import { contactsAmong, forgetInvitations, insertInvitations, takeInvitation } from './invitation-store.ts';
+import { readCursor, writeCursor } from './list-cursor.ts';
 
 export interface GroupDeps {
   db: Database;
   dispatcher: Pick<Dispatcher, 'wake' | 'whenDispatched'>;
   outbox: OutboxWriter;
+  limits: GroupLimits;
+  invites: InvitePolicy;
 }
 
 /** How long a change of members waits for live connections to follow, in milliseconds. */
-const APPLY_TIMEOUT_MS = 2_000;
+export const APPLY_TIMEOUT_MS = 2_000;
 
 type EventWithoutId = Omit<NewEvent, 'id'>;
 
@@ -22,14 +29,39 @@ async function record({ outbox }: GroupDeps, tx: Queryable, groupId: string, eve
   return position;
 }
 
-/** Creates a group, its creator the owner; a direct group is found where the two have one already. */
+/** Whom of these people `userId` may put into a group, and who has to be asked. Throws where either is too much. */
+async function sortOut(
+  { limits, invites }: GroupDeps,
+  tx: Queryable,
+  userId: string,
+  people: readonly string[],
+): Promise<{ members: string[]; invited: string[] }> {
+  await limits.countChanges(tx, userId, people.length);
+  const known =
+    invites === 'contacts' ? await contactsAmong(tx, userId, people) : new Set(invites === 'open' ? people : []);
+  const members = people.filter((id) => known.has(id));
+  const invited = people.filter((id) => !known.has(id));
+  if (members.length > 0) await limits.assertPairs(tx, userId, members);
+  if (invited.length > 0) await limits.assertInvitations(tx, userId, invited);
+  return { members, invited };
+}
+
+/** Named where there are any: people who were asked, and are no members yet. */
+const withInvited = (invited: readonly string[]): { invited?: string[] } =>
+  invited.length > 0 ? { invited: [...invited] } : {};
+
+/**
+ * Creates a group, its creator the owner; a direct group is found where the two have one already. `invited` are those who have to accept
+ * first.
+ */
 export async function createGroup(
   deps: GroupDeps,
   input: { userId: string; name?: string | undefined; kind: Group['kind']; memberIds: readonly string[]; id?: string },
-): Promise<{ group: Group; created: boolean }> {
+): Promise<{ group: Group; created: boolean; invited?: string[] }> {
   const { db, dispatcher } = deps;
-  const others = [...new Set(input.memberIds)].filter((id) => id !== input.userId);
-  const directKey = input.kind === 'direct' ? JSON.stringify([input.userId, ...others].toSorted()) : null;
+  const { userId, kind } = input;
+  const others = [...new Set(input.memberIds)].filter((id) => id !== userId);
+  const directKey = kind === 'direct' ? JSON.stringify([userId, ...others].toSorted()) : null;
   if (directKey !== null && others.length !== 1) {
     throw new GroupcastError(
       'INVALID_PAYLOAD',
@@ -38,29 +70,64 @@ export async function createGroup(
   }
   const id = input.id ?? randomUUID();
   try {
-    const group = await db.transaction(async (tx) => {
+    const { group, invited } = await db.transaction(async (tx) => {
       const { rows } = await tx.query<{ created_at: Date }>(
-        'insert into groups (id, kind, name, direct_key, epoch) values ($1, $2, $3, $4, $5) returning created_at',
-        [id, input.kind, input.name ?? null, directKey, makeEpoch(1, randomUUID().slice(0, 8))],
+        `insert into groups (id, kind, name, direct_key, epoch, created_by) values ($1, $2, $3, $4, $5, $6)
+         returning created_at`,
+        [id, kind, input.name ?? null, directKey, makeEpoch(1, randomUUID().slice(0, 8)), userId],
       );
-      await insertMembers(tx, id, [input.userId], 'owner');
-      await insertMembers(tx, id, others, 'member');
-      const userIds = [input.userId, ...others];
-      const payload = { name: input.name ?? null, kind: input.kind, userIds };
+      await deps.limits.countGroup(tx, userId);
+      const sorted = await sortOut(deps, tx, userId, others);
+      await insertMembers(tx, id, [userId], 'owner', null);
+      await deps.limits.assertRoom(tx, id, sorted.members.length);
+      await insertMembers(tx, id, sorted.members, 'member', userId);
+      await insertInvitations(tx, id, sorted.invited, userId);
+      const userIds = [userId, ...sorted.members];
+      const payload = { name: input.name ?? null, kind, userIds };
       const { epoch, seq } = await record(deps, tx, id, { type: 'group-created', payload, effect: { add: userIds } });
       const created_at = rows[0]?.created_at ?? new Date();
-      return toGroup(tx, { id, kind: input.kind, name: input.name ?? null, created_at, epoch, seq });
+      return {
+        group: await toGroup(tx, { id, kind, name: input.name ?? null, created_at, epoch, seq }),
+        invited: sorted.invited,
+      };
     });
     dispatcher.wake(id);
-    return { group, created: true };
+    return { group, created: true, ...withInvited(invited) };
   } catch (error) {
     if (!isUniqueViolation(error)) throw error;
     const { rows } = await db.query<{ id: string }>('select id from groups where direct_key = $1 or id = $2', [
       directKey,
       id,
     ]);
-    return { group: await getGroup(deps, { userId: input.userId, groupId: rows[0]?.id ?? id }), created: false };
+    const groupId = rows[0]?.id ?? id;
+    if (directKey !== null) await enterDirect(deps, groupId, userId);
+    return { group: await getGroup(deps, { userId, groupId }), created: false };
   }
+}
+
+/** One of the two of a direct group asks for it who was only invited so far, or has declined: asking is accepting. */
+async function enterDirect(deps: GroupDeps, groupId: string, userId: string): Promise<void> {
+  const isNew = await deps.db.transaction(async (tx) => {
+    if (!(await lockGroup(tx, groupId)) || (await isMember(tx, groupId, userId))) return false;
+    const invitedBy = await takeInvitation(tx, groupId, userId);
+    await letIn(deps, tx, groupId, userId, invitedBy ?? userId);
+    return true;
+  });
+  if (isNew) deps.dispatcher.wake(groupId);
+}
+
+/** Makes somebody a member by their own wish, unless they are one. The group is locked. */
+export async function letIn(
+  deps: GroupDeps,
+  tx: Queryable,
+  groupId: string,
+  userId: string,
+  addedBy: string,
+): Promise<void> {
+  const added = await insertMembers(tx, groupId, [userId], 'member', null);
+  if (added.length === 0) return;
+  const payload = { userIds: added, addedBy };
+  await record(deps, tx, groupId, { type: 'member-added', payload, effect: { add: added } });
 }
 
 export async function getGroup({ db }: GroupDeps, input: { userId: string; groupId: string }): Promise<Group> {
@@ -104,41 +171,53 @@ export async function deleteGroup(deps: GroupDeps, input: { userId: string; grou
   deps.dispatcher.wake(groupId);
 }
 
-/** `applied`: live connections have followed. When false they will, in the order of the group's events. */
+/**
+ * `applied`: live connections have followed. When false they will, in the order of the group's events. `invited` are those who have to
+ * accept first.
+ */
 export async function addMembers(
   deps: GroupDeps,
   input: { userId: string; groupId: string; userIds: readonly string[] },
-): Promise<{ group: Group; applied: boolean }> {
+): Promise<{ group: Group; applied: boolean; invited?: string[] }> {
   const { groupId, userId } = input;
-  const { group, seq } = await deps.db.transaction(async (tx) => {
+  const { group, seq, invited } = await deps.db.transaction(async (tx) => {
     await lockGroup(tx, groupId);
     const row = await readGroupAs(tx, groupId, userId);
     assertGroupKind(row.kind, 'add members to');
     assertOwner(row.role, 'add members');
-    const added = await insertMembers(tx, groupId, input.userIds, 'member');
-    if (added.length === 0) return { group: await toGroup(tx, row), seq: row.seq };
+    const people = await outsidersAmong(tx, groupId, input.userIds);
+    const sorted = await sortOut(deps, tx, userId, people);
+    await deps.limits.assertRoom(tx, groupId, sorted.members.length);
+    await insertInvitations(tx, groupId, sorted.invited, userId);
+    const added = await insertMembers(tx, groupId, sorted.members, 'member', userId);
+    if (added.length === 0) return { group: await toGroup(tx, row), seq: row.seq, invited: sorted.invited };
+    await forgetInvitations(tx, groupId, added);
     const position = await record(deps, tx, groupId, {
       type: 'member-added',
       payload: { userIds: added, addedBy: userId },
       effect: { add: added },
     });
-    return { group: await toGroup(tx, { ...row, ...position }), seq: position.seq };
+    return { group: await toGroup(tx, { ...row, ...position }), seq: position.seq, invited: sorted.invited };
   });
   deps.dispatcher.wake(groupId);
-  return { group, applied: await deps.dispatcher.whenDispatched(groupId, seq, APPLY_TIMEOUT_MS) };
+  const applied = await deps.dispatcher.whenDispatched(groupId, seq, APPLY_TIMEOUT_MS);
+  return { group, applied, ...withInvited(invited) };
 }
 
-/** Owners remove anybody, and everybody may leave. */
+/** Owners remove anybody, and everybody may leave. An owner also takes back an invitation so. */
 export async function removeMember(
   deps: GroupDeps,
   input: { userId: string; groupId: string; memberId: string },
 ): Promise<{ applied: boolean }> {
   const { groupId, userId, memberId } = input;
   const seq = await deps.db.transaction(async (tx) => {
-    const position = await nextPosition(tx, groupId);
+    if (!(await lockGroup(tx, groupId))) throw groupNotFound(groupId);
     const row = await readGroupAs(tx, groupId, userId);
     assertGroupKind(row.kind, 'remove members from');
     if (memberId !== userId) assertOwner(row.role, 'remove members');
+    await deps.limits.countChanges(tx, userId, 1);
+    const wasInvited = (await takeInvitation(tx, groupId, memberId)) !== undefined;
+    if (wasInvited && !(await isMember(tx, groupId, memberId))) return undefined;
     const { rows } = await tx.query<{ role: string }>(
       'delete from group_members where group_id = $1 and user_id = $2 returning role',
       [groupId, memberId],
@@ -146,6 +225,7 @@ export async function removeMember(
     if (rows.length === 0)
       throw new GroupcastError('NOT_FOUND', `unable to remove "${memberId}"; not a member of the group`);
     if (rows[0]?.role === 'owner') await passOwnership(tx, groupId);
+    const position = await nextPosition(tx, groupId);
     await deps.outbox.append(tx, groupId, position.seq, {
       id: randomUUID(),
       type: 'member-removed',
@@ -154,6 +234,7 @@ export async function removeMember(
     });
     return position.seq;
   });
+  if (seq === undefined) return { applied: true };
   deps.dispatcher.wake(groupId);
   return { applied: await deps.dispatcher.whenDispatched(groupId, seq, APPLY_TIMEOUT_MS) };
 }
@@ -168,14 +249,15 @@ async function passOwnership(tx: Queryable, groupId: string): Promise<void> {
   );
 }
 
+/** A page of the user's groups, and where the next one begins. It ends before its limit where it has as many bytes as it may. */
 export async function listGroupsOf(
   { db }: GroupDeps,
   input: { userId: string; cursor?: string | undefined; limit: number },
 ): Promise<{ groups: GroupSummary[]; nextCursor?: string }> {
-  const { rows } = await listGroups(db, input.userId, readCursor(input.cursor), input.limit + 1);
-  const page = rows.slice(0, input.limit);
-  const last = page.at(-1);
-  const groups = page.map((row) => ({
+  const after = input.cursor === undefined ? undefined : readCursor(input.cursor);
+  const { rows, more } = await snapshot(db, async (tx) => listGroups(tx, input.userId, after, input.limit));
+  const last = rows.at(-1);
+  const groups = rows.map((row) => ({
     id: row.id,
     name: row.name,
     kind: row.kind,
@@ -186,24 +268,7 @@ export async function listGroupsOf(
     readSeq: row.read_seq,
     lastMessage: row.last,
   }));
-  const more = rows.length > page.length && last;
-  return { groups, ...(more ? { nextCursor: writeCursor(last.active_key, last.id) } : {}) };
-}
-
-function writeCursor(activeKey: string, id: string): string {
-  return Buffer.from(JSON.stringify([activeKey, id])).toString('base64url');
-}
-
-function readCursor(cursor: string | undefined): { activeKey: string; id: string } | undefined {
-  if (cursor === undefined) return undefined;
-  try {
-    const [activeKey, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')) as unknown[];
-    if (typeof activeKey === 'string' && typeof id === 'string' && !Number.isNaN(Date.parse(activeKey)))
-      return { activeKey, id };
-  } catch {
-    // Falls through to the same refusal as any other cursor that is not ours.
-  }
-  throw new GroupcastError('INVALID_PAYLOAD', 'unable to read the page; cursor is not one of ours');
+  return { groups, ...(more && last ? { nextCursor: writeCursor({ activeKey: last.active_key, id: last.id }) } : {}) };
 }
 
 function assertGroupKind(kind: Group['kind'], what: string): void {
@@ -215,17 +280,11 @@ function assertOwner(role: string, what: string): void {
   if (role !== 'owner') throw new GroupcastError('FORBIDDEN', `unable to ${what}; only an owner may`);
 }
 
-/** The group's demo twin of an invitation: whoever is let in becomes a member, once. */
+/** For a group that is open to everybody, which the demo has: whoever asks becomes a member, once. */
 export async function joinOpenGroup(deps: GroupDeps, groupId: string, userId: string): Promise<void> {
   await deps.db.transaction(async (tx) => {
     await lockGroup(tx, groupId);
-    const added = await insertMembers(tx, groupId, [userId], 'member');
-    if (added.length === 0) return;
-    await record(deps, tx, groupId, {
-      type: 'member-added',
-      payload: { userIds: added, addedBy: userId },
-      effect: { add: added },
-    });
+    await letIn(deps, tx, groupId, userId, userId);
   });
   deps.dispatcher.wake(groupId);
 }

@@ -1,5 +1,6 @@
 import { type Group, type GroupMember, type Message } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
+import { readPageWithin, type Sized } from '../db/page-budget.ts';
 import { type MessageRow, toMessage } from '../messages/message-store.ts';
 import { groupNotFound } from './group-not-found.ts';
 
@@ -47,22 +48,30 @@ export async function toGroup(q: Queryable, row: GroupRow): Promise<Group> {
   };
 }
 
-/** Until the transaction ends, nobody else changes the group. Taken first, so that no two changes wait for each other. */
-export async function lockGroup(tx: Queryable, groupId: string): Promise<void> {
-  await tx.query('select 1 from groups where id = $1 for update', [groupId]);
+/**
+ * Until the transaction ends, nobody else changes the group. Taken first, so that no two changes wait for each other. False: there is no
+ * such group any more.
+ */
+export async function lockGroup(tx: Queryable, groupId: string): Promise<boolean> {
+  const { rows } = await tx.query<{ deleted_at: Date | null }>(
+    'select deleted_at from groups where id = $1 for update',
+    [groupId],
+  );
+  return rows[0]?.deleted_at === null;
 }
 
-/** Adds those who are not members yet, and returns them. */
+/** Adds those who are not members yet, and returns them. `addedBy`: null where they come by themselves. */
 export async function insertMembers(
   q: Queryable,
   groupId: string,
   userIds: readonly string[],
   role: Role,
+  addedBy: string | null,
 ): Promise<string[]> {
   const { rows } = await q.query<{ user_id: string }>(
-    `insert into group_members (group_id, user_id, role) select $1, u, $3 from unnest($2::text[]) as u
+    `insert into group_members (group_id, user_id, role, added_by) select $1, u, $3, $4 from unnest($2::text[]) as u
      on conflict do nothing returning user_id`,
-    [groupId, [...userIds], role],
+    [groupId, [...userIds], role, addedBy],
   );
   return rows.map(({ user_id }) => user_id);
 }
@@ -72,11 +81,25 @@ export async function isMember(q: Queryable, groupId: string, userId: string): P
   return rows.length > 0;
 }
 
-/** The user's groups, most recently active first: what a connection token names. */
+/** Those of `userIds` who are not members. */
+export async function outsidersAmong(q: Queryable, groupId: string, userIds: readonly string[]): Promise<string[]> {
+  const { rows } = await q.query<{ user_id: string }>(
+    'select user_id from group_members where group_id = $1 and user_id = any($2::text[])',
+    [groupId, [...userIds]],
+  );
+  const members = new Set(rows.map(({ user_id }) => user_id));
+  return [...new Set(userIds)].filter((userId) => !members.has(userId));
+}
+
+/**
+ * What a connection token names: the user's groups, most recently active first, but those in which the user has never read or said
+ * anything, and into which others have put them, after all others. However many there are of these, they push out no other.
+ */
 export async function groupIdsOf(q: Queryable, userId: string, limit: number): Promise<string[]> {
   const { rows } = await q.query<{ id: string }>(
     `select g.id from group_members m join groups g on g.id = m.group_id
-     where m.user_id = $1 and g.deleted_at is null order by g.active_at desc limit $2`,
+     where m.user_id = $1 and g.deleted_at is null
+     order by (m.added_by is null or m.read_seq > 0) desc, g.active_at desc limit $2`,
     [userId, limit],
   );
   return rows.map(({ id }) => id);
@@ -102,45 +125,61 @@ export async function membershipsOf(
   }));
 }
 
-export interface GroupPage {
-  rows: (GroupRow & {
-    member_count: number;
-    unread_count: number;
-    read_seq: number;
-    active_key: string;
-    last: Message | null;
-  })[];
+interface ListedFields extends GroupRow {
+  member_count: number;
+  unread_count: number;
+  read_seq: number;
+  /** When the group was last active, as a page's cursor writes it: UTC, to the microsecond. */
+  active_key: string;
 }
 
-/** One page of the user's groups with what a list shows, in one query: no round trip per group. */
+export interface ListedGroup extends ListedFields {
+  last: Message | null;
+}
+
+interface ListedRow extends ListedFields, Sized {
+  last: LastRow | null;
+}
+
+/** Where a page of the list begins: behind this group. */
+export interface ListCursor {
+  activeKey: string;
+  id: string;
+}
+
+/** One page of the user's groups with what a list shows, without a round trip per group. Last messages count into the page's bytes. */
 export async function listGroups(
   q: Queryable,
   userId: string,
-  after: { activeKey: string; id: string } | undefined,
+  after: ListCursor | undefined,
   limit: number,
-): Promise<GroupPage> {
-  const { rows } = await q.query<
-    GroupRow & {
-      member_count: number;
-      unread_count: number;
-      read_seq: number;
-      active_key: string;
-      last: LastRow | null;
-    }
-  >(
-    `select g.id, g.kind, g.name, g.created_at, g.epoch, g.seq, g.active_at::text as active_key, m.read_seq,
-       (select count(*)::int from group_members c where c.group_id = g.id) as member_count,
-       (select count(*)::int from messages u where u.group_id = g.id and u.seq > m.read_seq
-          and u.sender_id <> $1 and u.deleted_at is null) as unread_count,
-       (select to_jsonb(l) from (select * from messages l where l.group_id = g.id and l.deleted_at is null
-          order by l.seq desc limit 1) l) as last
-     from group_members m join groups g on g.id = m.group_id
-     where m.user_id = $1 and g.deleted_at is null
-       and ($2::text is null or (g.active_at, g.id) < ($2::text::timestamptz, $3))
-     order by g.active_at desc, g.id desc limit $4`,
-    [userId, after?.activeKey ?? null, after?.id ?? null, limit],
-  );
-  return { rows: rows.map((row) => ({ ...row, last: row.last && toMessage(fromJson(row.last), row.epoch) })) };
+): Promise<{ rows: ListedGroup[]; more: boolean }> {
+  const { rows, more } = await readPageWithin<ListedRow>({ limit }, async ({ last, count, maxBytes }) => {
+    const from = last ? { activeKey: last.active_key, id: last.id } : after;
+    const chunk = await q.query<ListedRow>(
+      `select * from (
+         select *, sum(bytes) over (order by place) - bytes as ahead from (
+           select listed.*, coalesce(octet_length(last::text), 0) as bytes from (
+             select g.id, g.kind, g.name, g.created_at, g.epoch, g.seq, m.read_seq,
+               to_char(g.active_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as active_key,
+               row_number() over (order by g.active_at desc, g.id desc) as place,
+               (select count(*)::int from group_members c where c.group_id = g.id) as member_count,
+               (select count(*)::int from messages u where u.group_id = g.id and u.seq > m.read_seq
+                  and u.sender_id <> $1 and u.deleted_at is null) as unread_count,
+               (select to_jsonb(l) from (select * from messages l where l.group_id = g.id and l.deleted_at is null
+                  order by l.seq desc limit 1) l) as last
+             from group_members m join groups g on g.id = m.group_id
+             where m.user_id = $1 and g.deleted_at is null
+               and ($2::text is null or (g.active_at, g.id) < ($2::text::timestamptz, $3))
+             order by g.active_at desc, g.id desc limit $4
+           ) listed
+         ) sized
+       ) page where ahead <= $5 order by place`,
+      [userId, from?.activeKey ?? null, from?.id ?? null, count, maxBytes],
+    );
+    return chunk.rows;
+  });
+  return { rows: rows.map((row) => ({ ...row, last: row.last && toMessage(fromJson(row.last), row.epoch) })), more };
 }
 
 /** A message row that came through `to_jsonb`: its times are text. */

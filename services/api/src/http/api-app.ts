@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import cors from '@fastify/cors';
 import helmet from '@fastify/helmet';
-import rateLimit from '@fastify/rate-limit';
 import fastifyStatic from '@fastify/static';
 import {
   type ConnectionLimit,
@@ -17,16 +16,19 @@ import type { ApiConfig } from '../config.ts';
 import type { Database } from '../db/database.ts';
 import { demoRoutes } from '../demo/demo-routes.ts';
 import { groupRoutes } from '../groups/group-routes.ts';
+import type { GroupDeps } from '../groups/group-service.ts';
+import { invitationRoutes } from '../groups/invitation-routes.ts';
 import { messageRoutes } from '../messages/message-routes.ts';
-import type { Dispatcher } from '../outbox/dispatcher.ts';
-import { createOutboxWriter } from '../outbox/outbox-store.ts';
 import type { UserStore } from '../users/user-store.ts';
-import { requireUser } from './authenticate.ts';
-import { refuseWhileLate } from './event-loop-guard.ts';
+import { callerOf, requireUser } from './authenticate.ts';
+import { watchEventLoop } from './event-loop-delay.ts';
 import { healthRoutes } from './health-routes.ts';
 import { internalRoutes } from './internal-routes.ts';
 import type { ApiMetrics } from './metrics.ts';
+import { addressKey } from './rate-limiter.ts';
 import { realtimeRoutes } from './realtime-routes.ts';
+import { createRequestBudgets } from './request-budgets.ts';
+import { createRequestTurns } from './request-turns.ts';
 
 const DEMO_PAGE = fileURLToPath(new URL('../../../../apps/demo/dist', import.meta.url));
 /** JSON may escape every byte of a message as six characters. */
@@ -36,7 +38,7 @@ const MAX_EVENT_LOOP_DELAY_MS = 1_000;
 export interface ApiAppDeps {
   config: ApiConfig;
   db: Database;
-  dispatcher: Dispatcher;
+  groups: GroupDeps;
   users: UserStore;
   userTokens: UserTokenVerifier;
   serviceTokens: ServiceTokenVerifier;
@@ -48,13 +50,25 @@ export interface ApiAppDeps {
 
 /** Every route of the API and what stands before it. Listens nowhere yet. */
 export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
-  const { config, db, dispatcher, metrics, log } = deps;
+  const { config, db, metrics, log } = deps;
+  const budgets = createRequestBudgets({ metrics, log }, config.limits);
   const app = await createHttpApp({
     log,
     connections: deps.connections,
     bodyLimitBytes: config.maxPayloadBytes * ESCAPE_FACTOR + 65_536,
     trustedProxies: config.trustedProxies,
     openapi: { title: 'Groupcast messaging API', description: 'Groups, messages and catch-up. Bearer: a user token.' },
+    async before(root) {
+      // A preflight is answered by the CORS plugin; every other answer needs its headers, a refusal too.
+      root.addHook('onRequest', async (request) => {
+        if (request.method === 'OPTIONS') budgets.count(request);
+      });
+      await root.register(cors, corsOptions(config.origins));
+      root.addHook('onRequest', async (request) => {
+        if (request.method !== 'OPTIONS') budgets.count(request);
+      });
+    },
+    onUnroutable: (request) => budgets.count(request),
   });
   const relay = new URL(config.relayPublicUrl);
   const relaySocket = `${relay.protocol === 'https:' ? 'wss:' : 'ws:'}//${relay.host}`;
@@ -63,29 +77,29 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
       directives: { connectSrc: [`'self'`, relay.origin, relaySocket], upgradeInsecureRequests: null },
     },
   });
-  await app.register(cors, corsOptions(config.origins));
-  refuseWhileLate(app, MAX_EVENT_LOOP_DELAY_MS);
-  await app.register(rateLimit, {
-    max: config.rateLimitPerMinute,
-    timeWindow: 60_000,
-    // After authentication, so that the key is somebody: a made-up token is refused, and is no key of its own.
-    hook: 'preHandler',
-    keyGenerator: (request) => request.user?.userId ?? request.ip,
-    errorResponseBuilder: (_request, { ttl }) =>
-      Object.assign(new Error('too many requests'), { statusCode: 429, retryAfterSeconds: ttl / 1_000 }),
-  });
+  // Whom to refuse while this process is late, the turns decide.
+  const isPressed = watchEventLoop(app, MAX_EVENT_LOOP_DELAY_MS);
+  const turns = createRequestTurns({ database: db.kind, isPressed }, config.limits);
+  app.decorateRequest('hold', null);
   app.decorateRequest('user', null);
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'none';
     metrics.requests.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1_000);
   });
 
-  healthRoutes(app, { db, services: deps.serviceTokens, metrics, isDraining: deps.isDraining });
-  const groupDeps = { db, dispatcher, outbox: createOutboxWriter(config.maxPayloadBytes) };
+  healthRoutes(app, { db, services: deps.serviceTokens, metrics, budgets, isDraining: deps.isDraining });
+  const groupDeps = deps.groups;
   await zodScope(app, (scope) => {
-    scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, users: deps.users }));
+    scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }));
+    turns.take(
+      scope,
+      (request) => callerOf(request).userId,
+      (userId) => budgets.noteRefusal('queue', { userId }),
+    );
+    scope.addHook('preHandler', async (request) => deps.users.remember(callerOf(request)));
     scope.addHook('onRoute', (route) => {
       route.schema = { ...route.schema, security: [{ bearer: [] }] };
+      route.config = { ...route.config, limitedBy: 'user' };
     });
     realtimeRoutes(scope, {
       db,
@@ -93,14 +107,23 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
       relayPublicUrl: config.relayPublicUrl,
     });
     groupRoutes(scope, groupDeps);
+    invitationRoutes(scope, groupDeps);
     messageRoutes(scope, groupDeps);
   });
-  await zodScope(app, (scope) => internalRoutes(scope, { db, services: deps.serviceTokens }));
+  await zodScope(app, (scope) => {
+    internalRoutes(scope, { db, services: deps.serviceTokens, budgets });
+    turns.takeForRelays(scope);
+  });
   if (config.demo) {
     const { secret = '', issuer, audience } = config.tokens;
-    await zodScope(app, (scope) =>
-      demoRoutes(scope, { ...groupDeps, secret, issuer, audience, origins: config.origins }),
-    );
+    await zodScope(app, (scope) => {
+      turns.take(
+        scope,
+        (request) => addressKey(request.ip),
+        (address) => budgets.noteRefusal('queue', { address }),
+      );
+      demoRoutes(scope, { ...groupDeps, secret, issuer, audience, origins: config.origins });
+    });
     if (existsSync(DEMO_PAGE)) await app.register(fastifyStatic, { root: DEMO_PAGE });
     else log.warn('the demo page is not built: run npm run build');
   }

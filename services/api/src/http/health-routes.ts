@@ -4,15 +4,24 @@ import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
 import type { Database } from '../db/database.ts';
 import type { ApiMetrics } from './metrics.ts';
+import type { RequestBudgets } from './request-budgets.ts';
 
 const DATABASE_TIMEOUT_MS = 2_000;
 
 export function healthRoutes(
   app: HttpApp,
-  deps: { db: Database; services: ServiceTokenVerifier; metrics: ApiMetrics; isDraining: () => boolean },
+  deps: {
+    db: Database;
+    services: ServiceTokenVerifier;
+    metrics: ApiMetrics;
+    budgets: RequestBudgets;
+    isDraining: () => boolean;
+  },
 ): void {
   const refused = warnOnceEvery(60_000);
-  const hidden = { schema: { hide: true }, config: { rateLimit: false } };
+  /** Probes are answered however much is asked: they cost next to nothing. */
+  const probe = { schema: { hide: true }, config: { limitedBy: 'nobody' as const } };
+  let asking: Promise<boolean> | undefined;
 
   async function databaseAnswers(): Promise<boolean> {
     let timer: NodeJS.Timeout | undefined;
@@ -30,6 +39,7 @@ export function healthRoutes(
     const why =
       'ask from this machine, by localhost and without a proxy, or with a service token of scope monitor or admin';
     const { scopes } = await deps.services.verify(bearerToken(request)).catch((cause: unknown) => {
+      deps.budgets.countRefused(request);
       refused('metrics', (suppressed) => {
         const { host } = request.headers;
         request.log.warn({ code: 'SERVICE_TOKEN_INVALID', host, address: request.ip, suppressed }, 'metrics refused');
@@ -41,12 +51,20 @@ export function healthRoutes(
     }
   }
 
-  app.get('/livez', hidden, async () => ({ status: 'live' }));
-  app.get('/readyz', hidden, async (_request, reply) => {
-    const failing = [...(deps.isDraining() ? ['draining'] : []), ...((await databaseAnswers()) ? [] : ['database'])];
+  /** However often it is asked, the database has one such question at a time. */
+  async function askOnce(): Promise<boolean> {
+    asking ??= databaseAnswers().finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  }
+
+  app.get('/livez', probe, async () => ({ status: 'live' }));
+  app.get('/readyz', probe, async (_request, reply) => {
+    const failing = [...(deps.isDraining() ? ['draining'] : []), ...((await askOnce()) ? [] : ['database'])];
     return failing.length > 0 ? reply.status(503).send({ status: 'unready', failing }) : { status: 'ready' };
   });
-  app.get('/metrics', hidden, async (request, reply) => {
+  app.get('/metrics', { ...probe, config: { limitedBy: 'service' } }, async (request, reply) => {
     if (!isFromThisMachine(request)) await requireWatcher(request);
     reply.type(deps.metrics.registry.contentType);
     return deps.metrics.registry.metrics();

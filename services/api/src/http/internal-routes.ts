@@ -4,20 +4,27 @@ import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import { storeCursors } from '../cursors/cursor-service.ts';
 import type { Database } from '../db/database.ts';
 import { membershipsOf } from '../groups/group-store.ts';
-import { readAccepted } from '../outbox/outbox-store.ts';
+import { readAccepted } from '../outbox/event-history.ts';
+import type { RequestBudgets } from './request-budgets.ts';
 
 /** 100 users with their groups, or 1,000 cursors, with ids of any length. */
 const BODY_LIMIT_BYTES = 4 * 1_024 * 1_024;
 
 /** What the relay asks. Service tokens with `aud: groupcast-api` and scope `relay` only. */
-export function internalRoutes(scope: HttpScope, deps: { db: Database; services: ServiceTokenVerifier }): void {
+export function internalRoutes(
+  scope: HttpScope,
+  deps: { db: Database; services: ServiceTokenVerifier; budgets: RequestBudgets },
+): void {
   // One relay speaks for all its users: their limits are its own.
   scope.addHook('onRoute', (route) => {
-    route.config = { ...route.config, rateLimit: false };
+    route.config = { ...route.config, limitedBy: 'service' };
     route.bodyLimit = BODY_LIMIT_BYTES;
   });
   scope.addHook('onRequest', async (request) => {
-    await deps.services.verify(bearerToken(request), 'relay');
+    await deps.services.verify(bearerToken(request), 'relay').catch((error: unknown) => {
+      deps.budgets.countRefused(request);
+      throw error;
+    });
   });
   scope.post('/internal/memberships', { schema: { hide: true, body: membershipQuerySchema } }, async (request) => ({
     users: await membershipsOf(deps.db, request.body.users),

@@ -8,6 +8,8 @@ export interface ApiMetrics {
   dispatchFailures: Counter<'code'>;
   epochsOpened: Counter;
   eventsOmitted: Counter;
+  requestsLimited: Counter<'by'>;
+  groupsLimited: Counter<'bound'>;
   requests: Histogram<'method' | 'route' | 'status'>;
   connectionsRefused: Counter;
   connectionsClosed: Counter<'reason'>;
@@ -94,6 +96,18 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
     eventsOmitted: new Counter({
       name: 'groupcast_api_events_omitted_total',
       help: 'Events the relay refused for good; any is worth an alert',
+      registers,
+    }),
+    requestsLimited: new Counter({
+      name: 'groupcast_api_requests_limited_total',
+      help: 'Requests refused with RATE_LIMITED: by the budget of a user or an address, or by the queue of a user',
+      labelNames: ['by'],
+      registers,
+    }),
+    groupsLimited: new Counter({
+      name: 'groupcast_api_groups_limited_total',
+      help: 'Changes of groups and members refused because a user or a group is at a bound',
+      labelNames: ['bound'],
       registers,
     }),
     requests: new Histogram({

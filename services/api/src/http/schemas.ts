@@ -1,8 +1,7 @@
 import { idSchema, isJsonObject, type JsonObject, userIdSchema } from '@groupcast/shared';
 import { z } from 'zod';
+import { isStorable, isStorableJson } from '../db/storable.ts';
 
-/** NUL is valid JSON and cannot be stored; lone surrogates are no text. */
-const storable = (text: string): boolean => !text.includes('\0') && !/\p{Surrogate}/u.test(text);
 const STORABLE = { error: 'must be well-formed text without NUL' };
 
 const MAX_MEMBERS_PER_REQUEST = 1_000;
@@ -16,16 +15,16 @@ const queryInteger = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.int().min(min).max(max));
 
-const content = z.string().min(1).refine(storable, STORABLE);
-const name = z.string().trim().min(1).max(200).refine(storable, STORABLE);
-const clientMessageId = z.string().min(1).max(128).refine(storable, STORABLE);
+const content = z.string().min(1).refine(isStorable, STORABLE);
+const name = z.string().trim().min(1).max(200).refine(isStorable, STORABLE);
+const clientMessageId = z.string().min(1).max(128).refine(isStorable, STORABLE);
 const memberIds = z.array(userIdSchema).max(MAX_MEMBERS_PER_REQUEST);
 
 const attachments = z
   .array(
     z
       .custom<JsonObject>(isJsonObject, { error: 'must be a plain JSON object' })
-      .refine((value) => !JSON.stringify(value).includes('\\u0000'), STORABLE),
+      .refine((value) => isStorableJson(value), STORABLE),
   )
   .max(20);
 
@@ -64,4 +63,4 @@ export const listEventsQuery = z.object({
 });
 export const markReadBody = z.object({ seq: z.int().nonnegative() });
 
-export const demoLoginBody = z.object({ name: z.string().trim().min(1).max(40).refine(storable, STORABLE) });
+export const demoLoginBody = z.object({ name: z.string().trim().min(1).max(40).refine(isStorable, STORABLE) });

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { GroupcastError, type GroupEvent, type JsonObject, type Message, type Position } from '@groupcast/shared';
-import { type Database, isUniqueViolation, type Queryable } from '../db/database.ts';
+import { type Database, isUniqueViolation, type Queryable, snapshot } from '../db/database.ts';
 import { groupNotFound } from '../groups/group-not-found.ts';
 import { isMember, readGroupAs } from '../groups/group-store.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
-import { nextPosition, type OutboxWriter, readEvents } from '../outbox/outbox-store.ts';
+import { readEvents } from '../outbox/event-history.ts';
+import { nextPosition, type OutboxWriter } from '../outbox/outbox-store.ts';
 import {
   eraseMessage,
   findByClientId,
@@ -118,15 +119,18 @@ export async function deleteMessage(deps: MessageDeps, input: Author & { message
   deps.dispatcher.wake(groupId);
 }
 
-/** A page and the group's position, of one snapshot: what comes after `position` is not in the page. */
+/**
+ * A page and the group's position, of one snapshot: what comes after `position` is not in the page. `more`: there are further messages
+ * in the direction that was asked for; a page is shorter than its limit where it has as many bytes as it may.
+ */
 export async function listMessages(
   deps: MessageDeps,
   input: Author & { before?: number | undefined; after?: number | undefined; limit: number },
-): Promise<{ messages: Message[]; position: Position }> {
+): Promise<{ messages: Message[]; position: Position; more: boolean }> {
   return snapshot(deps.db, async (tx) => {
     const { epoch, seq } = await readGroupAs(tx, input.groupId, input.userId);
-    const rows = await readPage(tx, input.groupId, input);
-    return { messages: rows.map((row) => toMessage(row, epoch)), position: { epoch, seq } };
+    const { rows, more } = await readPage(tx, input.groupId, input);
+    return { messages: rows.map((row) => toMessage(row, epoch)), position: { epoch, seq }, more };
   });
 }
 
@@ -139,7 +143,7 @@ export interface EventPage {
   reset?: true;
 }
 
-/** Catch-up: every positioned event after `after`, oldest first. */
+/** Catch-up: every positioned event after `after`, oldest first, as many as a page may hold. */
 export async function listEvents(
   deps: MessageDeps,
   input: Author & { after: number; epoch?: string | undefined; limit: number },
@@ -152,12 +156,5 @@ export async function listEvents(
     const events = await readEvents(tx, input.groupId, epoch, input.after, input.limit);
     const last = events.at(-1)?.seq ?? seq;
     return { events, position: { epoch, seq: last }, more: last < seq };
-  });
-}
-
-async function snapshot<T>(db: Database, work: (tx: Queryable) => Promise<T>): Promise<T> {
-  return db.transaction(async (tx) => {
-    await tx.query('set transaction isolation level repeatable read, read only');
-    return work(tx);
   });
 }

@@ -1,5 +1,6 @@
 import type { JsonObject, Message, Position } from '@groupcast/shared';
 import { isNotNullViolation, type Queryable } from '../db/database.ts';
+import { readPageWithin, type Sized } from '../db/page-budget.ts';
 
 export interface MessageRow extends Record<string, unknown> {
   id: string;
@@ -96,19 +97,34 @@ export async function findByClientId(
   return rows[0];
 }
 
-/** A page by `seq`, exclusive on both sides, newest last. Without `after` it is the newest page below `before`. */
+/**
+ * A page by `seq`, exclusive on both sides, newest last. Without `after` it is the newest page below `before`. `more`: the page ends
+ * before the messages do, by its limit or by its bytes.
+ */
 export async function readPage(
   q: Queryable,
   groupId: string,
   page: { before?: number | undefined; after?: number | undefined; limit: number },
-): Promise<MessageRow[]> {
+): Promise<{ rows: MessageRow[]; more: boolean }> {
   const forward = page.after !== undefined;
-  const { rows } = await q.query<MessageRow>(
-    `select ${COLUMNS} from messages where group_id = $1 and seq > $2 and ($3::bigint is null or seq < $3) and deleted_at is null
-     order by seq ${forward ? 'asc' : 'desc'} limit $4`,
-    [groupId, page.after ?? 0, page.before ?? null, page.limit],
-  );
-  return forward ? rows : rows.toReversed();
+  const order = forward ? 'asc' : 'desc';
+  const { rows, more } = await readPageWithin<MessageRow & Sized>(page, async ({ last, count, maxBytes }) => {
+    const [after, before] = forward
+      ? [last?.seq ?? page.after ?? 0, page.before ?? null]
+      : [page.after ?? 0, last?.seq ?? page.before ?? null];
+    const chunk = await q.query<MessageRow & Sized>(
+      `select ${COLUMNS}, bytes from (
+         select *, sum(bytes) over (order by seq ${order}) - bytes as ahead from (
+           select ${COLUMNS}, octet_length(content) + coalesce(octet_length(attachments::text), 0) as bytes
+           from messages where group_id = $1 and seq > $2 and ($3::bigint is null or seq < $3) and deleted_at is null
+           order by seq ${order} limit $4
+         ) sized
+       ) page where ahead <= $5 order by seq ${order}`,
+      [groupId, after, before, count, maxBytes],
+    );
+    return chunk.rows;
+  });
+  return { rows: forward ? rows : rows.toReversed(), more };
 }
 
 /** Locked until the transaction ends. */

@@ -1,11 +1,4 @@
-import {
-  GroupcastError,
-  type GroupEvent,
-  type HistoryFillAnswer,
-  isJsonObject,
-  type JsonObject,
-  type Position,
-} from '@groupcast/shared';
+import { GroupcastError, isJsonObject, type JsonObject, type Position } from '@groupcast/shared';
 import type { Database, Queryable } from '../db/database.ts';
 import { groupNotFound } from '../groups/group-not-found.ts';
 
@@ -88,59 +81,6 @@ export function createOutboxWriter(maxPayloadBytes: number): OutboxWriter {
       ]);
     },
   };
-}
-
-/** Events above `afterSeq`, oldest first, in the shape they have on the socket plus `event`. */
-export async function readEvents(
-  q: Queryable,
-  groupId: string,
-  epoch: string,
-  afterSeq: number,
-  limit: number,
-): Promise<GroupEvent[]> {
-  const { rows } = await q.query<{ seq: number; id: string; type: string; payload: JsonObject }>(
-    'select seq, id, type, payload from events where group_id = $1 and seq > $2 order by seq limit $3',
-    [groupId, afterSeq, limit],
-  );
-  return rows.map(({ seq, id, type, payload }) => ({ ...payload, event: type, id, groupId, epoch, seq }));
-}
-
-/** A fill of one group is cut here, newest events first; the size is that of the payloads as text. */
-const MAX_FILL_BYTES = 1_048_576;
-
-/**
- * For relays with an empty log: the newest events that a relay has accepted, per group in the order asked for. What is only
- * saved is left out: the dispatcher brings it, and it must still be new to the relay then.
- */
-export async function readAccepted(
-  q: Queryable,
-  groupIds: readonly string[],
-  limit: number,
-): Promise<HistoryFillAnswer['groups']> {
-  const { rows } = await q.query<{
-    group_id: string;
-    epoch: string;
-    head: number;
-    seq: number | null;
-    id: string;
-    type: string;
-    payload: JsonObject;
-  }>(
-    `select g.id as group_id, g.epoch, g.dispatched_seq as head, e.seq, e.id, e.type, e.payload
-     from groups g left join lateral (
-       select seq, id, type, payload, sum(octet_length(payload::text)) over (order by seq desc) as bytes
-       from events where group_id = g.id and seq <= g.dispatched_seq order by seq desc limit $2
-     ) e on e.bytes <= $3
-     where g.id = any($1::text[]) and g.deleted_at is null order by g.id, e.seq`,
-    [[...groupIds], limit, MAX_FILL_BYTES],
-  );
-  const found = new Map<string, HistoryFillAnswer['groups'][number]>();
-  for (const { group_id: groupId, epoch, head, seq, id, type, payload } of rows) {
-    const group = found.get(groupId) ?? { groupId, position: { epoch, seq: head }, events: [] };
-    found.set(groupId, group);
-    if (seq !== null) group.events.push({ ...payload, event: type, id, groupId, epoch, seq });
-  }
-  return groupIds.map((groupId) => found.get(groupId) ?? { groupId, position: null, events: [] });
 }
 
 export interface Backlog {

@@ -62,9 +62,9 @@ export function createMemberChanges(deps: {
     await Promise.all(
       sockets.map(async (socket) => {
         try {
-          if (entry.admit(socket, [groupId], 'api').length > 0) await entry.announce(socket, [groupId]);
+          if (entry.grant(socket, [groupId], 'added').length > 0) await entry.announce(socket, [groupId]);
         } catch (error) {
-          // One connection that is full does not keep the others out.
+          // What fails for one connection does not keep the others out.
           log.warn({ err: error, groupId, socketId: socket.id }, 'unable to add a connection to a group');
         }
       }),

@@ -1,3 +1,4 @@
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import {
   type ErrorBody,
   GroupcastError,
@@ -23,8 +24,17 @@ import { EVENTS_PER_UNIT, type UserBudgets } from './user-budgets.ts';
  * the member is told its position, so that the next event it receives is the one after it.
  */
 export interface GroupEntry {
-  /** Lets the connection have the groups; returns those that are new to it. Throws `GROUP_LIMIT`. */
+  /** Lets the connection have the groups that it asked for; returns those that are new to it. Throws `GROUP_LIMIT`. */
   admit(socket: UserSocket, groupIds: readonly string[], admission: Admission): string[];
+  /**
+   * Lets the connection have groups that it did not ask for, and returns those that are new to it. Never throws: where it is full, the
+   * group that matters least makes room, or stays out, and the connection is told which (`group-limit`).
+   */
+  grant(socket: UserSocket, groupIds: readonly string[], admission: 'token' | 'added'): string[];
+  /** Says of groups that its token names that they were not looked at, because there are more than a connection may be in. */
+  tellLimit(socket: UserSocket, groupIds: readonly string[]): void;
+  /** The user has read in these groups, or joined them: others that were put upon the connection make room before them. */
+  used(socket: UserSocket, groupIds: readonly string[]): void;
   /** Admits one group by the token or by the API's word. Throws `NOT_A_MEMBER`, `API_UNAVAILABLE` or `GROUP_LIMIT`. */
   admitOne(socket: UserSocket, groupId: string): Promise<void>;
   /** Makes admitted groups live and says so: `joined-groups` and, for groups with a position, `resumed`. */
@@ -47,33 +57,92 @@ function leftMeanwhile(groupId: string): GroupcastError {
   return new GroupcastError('CONFLICT', `unable to join group "${groupId}"; it was left meanwhile`);
 }
 
+/**
+ * The group that makes room in a full connection: the one that the API has put it into longest ago, without anybody asking for it. If
+ * there is none, the last one that its token names, because a token names the most active first; but only for another one of its token.
+ * What the client has asked for itself stays.
+ */
+export function leastWanted(groups: ReadonlyMap<string, Admission>, incoming: 'token' | 'added'): string | undefined {
+  let last: string | undefined;
+  for (const [groupId, admission] of groups) {
+    if (admission === 'added') return groupId;
+    if (admission === 'token') last = groupId;
+  }
+  return incoming === 'added' ? last : undefined;
+}
+
 export function createGroupEntry(deps: {
   membership: Membership;
   removals: Removals;
   recovery: Recovery;
   monitor: MonitorFeed;
   presence: Presence;
+  log: Logger;
   /** A connection came with positions, and every group was recovered. */
   onRecovered: (userId: string) => void;
   budgets: UserBudgets;
   maxGroups: number;
 }): GroupEntry {
   const { membership, removals, monitor, presence, recovery } = deps;
+  const warn = warnOnceEvery(60_000);
 
   function admit(socket: UserSocket, groupIds: readonly string[], admission: Admission): string[] {
-    const { groups, undecided, userId } = socket.data.session;
+    const { groups } = socket.data.session;
     if (!socket.connected) return [];
     const fresh = groupIds.filter((groupId) => !groups.has(groupId));
     if (groups.size + fresh.length > deps.maxGroups) {
       throw new GroupcastError('GROUP_LIMIT', `unable to join; a connection may be in ${deps.maxGroups} groups`);
     }
-    for (const groupId of fresh) {
-      groups.set(groupId, admission);
-      undecided.delete(groupId);
-      monitor.publish({ kind: 'joined', socketId: socket.id, userId, groupId });
-      presence.joined(groupId, userId);
-    }
+    for (const groupId of fresh) enter(socket, groupId, admission);
     return fresh;
+  }
+
+  function enter(socket: UserSocket, groupId: string, admission: Admission): void {
+    const { groups, undecided, userId } = socket.data.session;
+    groups.set(groupId, admission);
+    undecided.delete(groupId);
+    monitor.publish({ kind: 'joined', socketId: socket.id, userId, groupId });
+    presence.joined(groupId, userId);
+  }
+
+  function grant(socket: UserSocket, groupIds: readonly string[], admission: 'token' | 'added'): string[] {
+    const { groups } = socket.data.session;
+    if (!socket.connected) return [];
+    const fresh: string[] = [];
+    const out: string[] = [];
+    for (const groupId of groupIds.filter((id) => !groups.has(id))) {
+      const last = groups.size < deps.maxGroups ? undefined : leastWanted(groups, admission);
+      if (groups.size >= deps.maxGroups && last === undefined) {
+        out.push(groupId);
+        continue;
+      }
+      if (last !== undefined) {
+        leave(socket, last, 'group-limit');
+        out.push(last);
+      }
+      enter(socket, groupId, admission);
+      fresh.push(groupId);
+    }
+    tellLimit(socket, out);
+    return fresh.filter((groupId) => groups.has(groupId));
+  }
+
+  /** Says of groups that the connection is not in them, because it is in as many as it may. */
+  function tellLimit(socket: UserSocket, groupIds: readonly string[]): void {
+    const [groupId] = groupIds;
+    if (groupId === undefined) return;
+    const { userId } = socket.data.session;
+    socket.emit('left-groups', { groups: [...groupIds], reason: 'group-limit' });
+    const message = `a connection is in ${deps.maxGroups} groups, and gets no others live`;
+    monitor.publish({ kind: 'warning', code: 'GROUP_LIMIT', message, groupId, socketId: socket.id, userId });
+    warn(userId, (suppressed) => {
+      deps.log.warn({ code: 'GROUP_LIMIT', userId, socketId: socket.id, groups: groupIds.length, suppressed }, message);
+    });
+  }
+
+  function used(socket: UserSocket, groupIds: readonly string[]): void {
+    const { groups } = socket.data.session;
+    for (const groupId of groupIds) if (groups.get(groupId) === 'added') groups.set(groupId, 'api');
   }
 
   /** Those that the connection may have; the others' errors go into `failed`. One question to the API for all. */
@@ -106,7 +175,7 @@ export function createGroupEntry(deps: {
 
   async function admitOne(socket: UserSocket, groupId: string): Promise<void> {
     const { claims, groups, userId } = socket.data.session;
-    if (groups.has(groupId)) return;
+    if (groups.has(groupId)) return used(socket, [groupId]);
     const join = beginJoin(socket, groupId);
     const { admissions, removalVersion } = await membership.authorise(claims, [groupId]).finally(join.end);
     const admission = admissions.get(groupId);
@@ -206,6 +275,9 @@ export function createGroupEntry(deps: {
 
   return {
     admit,
+    grant,
+    tellLimit,
+    used,
     admitOne,
     announce,
     leave,

@@ -45,7 +45,7 @@ export function createUndecidedClaims(deps: {
         session.undecided.has(groupId) && !deps.removals.removedSince(groupId, session.userId, decision.removalVersion),
     );
     for (const groupId of asked) session.undecided.delete(groupId);
-    const fresh = deps.entry.admit(socket, admitted, 'token');
+    const fresh = deps.entry.grant(socket, admitted, 'token');
     if (fresh.length > 0) await deps.entry.announce(socket, fresh);
     return session.undecided.size === 0;
   }

@@ -75,6 +75,10 @@ export function createUserHandlers(deps: {
     for (const groupId of groupIds) assertMember(socket, groupId);
     budgetOf(socket).chargeWork(groupIds.length / GROUPS_PER_UNIT);
     for (const [groupId, cursors] of Object.entries(reported)) deps.cursors.report(userId, groupId, cursors);
+    entry.used(
+      socket,
+      Object.keys(reported).filter((groupId) => (reported[groupId]?.read ?? 0) > 0),
+    );
     return {};
   }
 
@@ -160,7 +164,7 @@ export function createUserHandlers(deps: {
       const admitted = decision.admitted.filter(
         (groupId) => !deps.removals.removedSince(groupId, claims.userId, decision.removalVersion),
       );
-      const fresh = entry.admit(socket, admitted, 'token');
+      const fresh = entry.grant(socket, admitted, 'token');
       if (fresh.length > 0) await entry.announce(socket, fresh);
       return { expiresAt: claims.expiresAt, groups: [...session.groups.keys()] };
     },

@@ -85,13 +85,12 @@ export function welcomeConnections(deps: WelcomeDeps): void {
         `unable to connect; a user may have ${limits.connectionsPerUser} connections`,
       );
     }
-    if (session.claims.groups.length > limits.groups) {
-      throw new GroupcastError('GROUP_LIMIT', `unable to connect; a connection may be in ${limits.groups} groups`);
-    }
     const positions = deps.authenticator.positions(socket);
-    const units = Math.floor((session.claims.groups.length + positions.size) / GROUPS_PER_UNIT);
+    // A token may name more than fit: the first ones are the most active.
+    const named = session.claims.groups.slice(0, limits.groups);
+    const units = Math.floor((named.length + positions.size) / GROUPS_PER_UNIT);
     if (units > 0) await waitForWork(session.userId, units);
-    const decision = await deps.membership.decideClaims(session.claims, session.claims.groups);
+    const decision = await deps.membership.decideClaims(session.claims, named);
     session.undecided = setOfUndecided(decision.undecided);
     socket.data.admission = { ...decision, positions };
   }
@@ -175,19 +174,14 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       transport: socket.conn.transport.name,
       groups: admitted,
     });
-    deps.entry.admit(socket, admitted, 'token');
+    deps.entry.grant(socket, admitted, 'token');
+    deps.entry.tellLimit(socket, session.claims.groups.slice(limits.groups));
     // Additions that the token does not know of yet.
-    const added = deps.removals.addedSince(userId, session.claims.issuedAt).filter((groupId) => {
-      try {
-        return deps.entry.admit(socket, [groupId], 'api').length > 0;
-      } catch (error) {
-        log.warn({ err: error, groupId, socketId: socket.id }, 'unable to add a connection to a group');
-        return false;
-      }
-    });
+    const added = deps.entry.grant(socket, deps.removals.addedSince(userId, session.claims.issuedAt), 'added');
+    const live = [...new Set([...admitted, ...added])].filter((groupId) => session.groups.has(groupId));
     deps.undecided.add(socket);
     openUserDoor(socket);
-    deps.entry.announce(socket, [...new Set([...admitted, ...added])], admission?.positions).catch((error: unknown) => {
+    deps.entry.announce(socket, live, admission?.positions).catch((error: unknown) => {
       log.error({ err: error, socketId: socket.id }, 'unable to announce the groups of a connection');
       socket.conn.close();
     });

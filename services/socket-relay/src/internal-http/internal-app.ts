@@ -71,7 +71,9 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
   const startedAt = performance.now();
   const app = await createHttpApp({
     log: deps.log,
-    onRequest: createHostGate(deps),
+    async before(root) {
+      root.addHook('onRequest', createHostGate(deps));
+    },
     connections: deps.connections,
     bodyLimitBytes: Math.max(MIN_BODY_LIMIT_BYTES, deps.maxPayloadBytes + ENVELOPE_BYTES),
     openapi: {

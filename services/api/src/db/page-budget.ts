@@ -1,0 +1,49 @@
+/** What one page holds, in bytes of its rows as text. */
+export const MAX_PAGE_BYTES = 262_144;
+/** Rows that are asked for before anything is known of their size. */
+const FIRST_CHUNK = 16;
+/** How much a chunk may outgrow the one before it: rows may be larger than those before. */
+const GROWTH = 4;
+
+export interface Sized {
+  bytes: number;
+}
+
+export interface Chunk<R> {
+  /** The row that the chunk begins behind. */
+  last: R | undefined;
+  count: number;
+  /** Rows may be left out where those before them in the chunk have more than this together; the first one may not. */
+  maxBytes: number;
+}
+
+/** How many rows to ask for next, where `rows` have `bytes` together: about those that fit, and never many more than came before. */
+export function nextChunk(rows: number, bytes: number, limits: { count: number; maxBytes: number }): number {
+  if (rows === 0) return Math.min(FIRST_CHUNK, limits.count);
+  const fitting = Math.ceil((limits.maxBytes - bytes) / Math.max(1, bytes / rows)) + 1;
+  return Math.max(1, Math.min(limits.count - rows, rows * GROWTH, fitting));
+}
+
+/**
+ * Reads up to `limit` rows that have `maxBytes` together, one at least, a chunk at a time: what does not fit is hardly loaded.
+ * `more`: there are rows behind the last one.
+ */
+export async function readPageWithin<R extends Sized>(
+  limits: { limit: number; maxBytes?: number },
+  read: (chunk: Chunk<R>) => Promise<R[]>,
+): Promise<{ rows: R[]; more: boolean }> {
+  const { limit, maxBytes = MAX_PAGE_BYTES } = limits;
+  const rows: R[] = [];
+  let bytes = 0;
+  for (;;) {
+    // One more than the limit says whether there is more.
+    const count = nextChunk(rows.length, bytes, { count: limit + 1, maxBytes });
+    const chunk = await read({ last: rows.at(-1), count, maxBytes: Math.max(0, maxBytes - bytes) });
+    for (const row of chunk) {
+      if (rows.length === limit || (rows.length > 0 && bytes + row.bytes > maxBytes)) return { rows, more: true };
+      rows.push(row);
+      bytes += row.bytes;
+    }
+    if (chunk.length < count) return { rows, more: false };
+  }
+}

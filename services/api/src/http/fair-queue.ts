@@ -1,0 +1,129 @@
+import { GroupcastError } from '@groupcast/shared';
+
+/** One request's place: in work, or waiting for its turn. */
+export interface Ticket {
+  /** Resolves when the request is in work; never where it has left before. */
+  readonly turn: Promise<void>;
+  /** Gives the place to the next, or takes the request out of the queue. May be called twice. */
+  leave(): void;
+}
+
+/**
+ * Lets a few requests of each key, and of all keys together, be in work at once. The others wait: first come, first served within
+ * a key, and the keys in turn, so that the queue of one key delays nobody else by more than one request.
+ */
+export interface FairQueue {
+  /** Throws `RATE_LIMITED` where as many of the key are in work and wait as may. */
+  join(key: string): Ticket;
+  /** Whether any request of the key is in work or waits. */
+  has(key: string): boolean;
+  readonly working: number;
+  readonly waiting: number;
+}
+
+export interface FairQueueLimits {
+  /** In work at once, of all keys together. */
+  total: number;
+  /** In work at once, of one key. */
+  perKey: number;
+  /** Waiting at once, of one key. */
+  queuePerKey: number;
+}
+
+/** What a client that is refused here is told to wait, in milliseconds. */
+const RETRY_MS = 1_000;
+
+interface Line {
+  working: number;
+  waiting: (() => void)[];
+}
+
+export function createFairQueue(limits: FairQueueLimits): FairQueue {
+  const lines = new Map<string, Line>();
+  /** Keys whose next request may begin, the next one first. */
+  const ready = new Set<string>();
+  let working = 0;
+  let waiting = 0;
+  let planned = false;
+
+  function look(key: string, line: Line): void {
+    if (line.waiting.length === 0 || line.working >= limits.perKey) ready.delete(key);
+    else ready.add(key);
+    if (line.waiting.length === 0 && line.working === 0) lines.delete(key);
+  }
+
+  function admit(): void {
+    planned = false;
+    for (const key of ready) {
+      if (working >= limits.total) return;
+      const line = lines.get(key);
+      const start = line?.waiting.shift();
+      // To the end of the row, should it have more: the loop meets it again after all others.
+      ready.delete(key);
+      if (!line || !start) continue;
+      waiting -= 1;
+      working += 1;
+      line.working += 1;
+      look(key, line);
+      start();
+    }
+  }
+
+  /**
+   * In a later turn of the event loop, also where there is room: the embedded database answers in microtasks, so that requests which
+   * arrive together would all be served before anybody else is heard, and none of them would ever wait.
+   */
+  function admitLater(): void {
+    if (planned || ready.size === 0) return;
+    planned = true;
+    setImmediate(admit);
+  }
+
+  return {
+    join(key) {
+      const line = lines.get(key) ?? { working: 0, waiting: [] };
+      if (line.working + line.waiting.length >= limits.perKey + limits.queuePerKey) {
+        throw new GroupcastError('RATE_LIMITED', 'unable to serve the request; too many of yours are waiting already', {
+          retryAfterMs: RETRY_MS,
+        });
+      }
+      let state: 'waiting' | 'working' | 'gone' = 'waiting';
+      let resolve: () => void = () => undefined;
+      const turn = new Promise<void>((done) => {
+        resolve = done;
+      });
+      const start = (): void => {
+        state = 'working';
+        resolve();
+      };
+      lines.set(key, line);
+      line.waiting.push(start);
+      waiting += 1;
+      look(key, line);
+      if (working < limits.total) admitLater();
+      return {
+        turn,
+        leave() {
+          if (state === 'gone') return;
+          if (state === 'working') {
+            working -= 1;
+            line.working -= 1;
+          } else {
+            line.waiting.splice(line.waiting.indexOf(start), 1);
+            waiting -= 1;
+          }
+          state = 'gone';
+          look(key, line);
+          admitLater();
+        },
+      };
+    },
+    has: (key) => lines.has(key),
+    get working() {
+      return working;
+    },
+    get waiting() {
+      return waiting;
+    },
+  };
+}

@@ -1,0 +1,81 @@
+import { isIPv4, isIPv6 } from 'node:net';
+
+const WINDOW_MS = 60_000;
+/** How far sums of fractions of a millisecond may be off. */
+const ROUNDING_MS = 1e-6;
+/** Keys beyond this many are forgotten, the one that asked least recently first: a flood of addresses cannot grow the process. */
+const MAX_KEYS = 50_000;
+
+/** A budget of so many requests a minute for each key, refilled all the time and full after a minute of silence. */
+export interface RateLimiter {
+  /** Spends one request. Answers the milliseconds until there is one again where the budget is spent: nothing was taken then. */
+  take(key: string): number | undefined;
+  /** Keys that are remembered. */
+  readonly size: number;
+}
+
+/** `now`: monotonic milliseconds, so that a clock that is set changes nobody's budget. */
+export function createRateLimiter(options: { perMinute: number; maxKeys?: number; now?: () => number }): RateLimiter {
+  const { perMinute, maxKeys = MAX_KEYS, now = () => performance.now() } = options;
+  const costMs = WINDOW_MS / perMinute;
+  /** When each key's budget is full again. */
+  const fullAt = new Map<string, number>();
+
+  return {
+    take(key) {
+      const at = now();
+      const next = Math.max(fullAt.get(key) ?? 0, at) + costMs;
+      const overMs = next - at - WINDOW_MS;
+
+      if (overMs > ROUNDING_MS) return Math.max(1, Math.ceil(overMs));
+      fullAt.delete(key);
+      fullAt.set(key, next);
+      if (fullAt.size > maxKeys) {
+        for (const oldest of fullAt.keys()) {
+          fullAt.delete(oldest);
+          break;
+        }
+      }
+      return undefined;
+    },
+    get size() {
+      return fullAt.size;
+    },
+  };
+}
+
+/** An address that comes through a proxy is text of any length. */
+const MAX_ADDRESS_LENGTH = 64;
+
+/** Under which key an address is counted. One household has a whole /64 of IPv6, and may use a new address for each request. */
+export function addressKey(address: string): string {
+  const plain = address.replace(/%.*$/, '').toLowerCase();
+  if (!isIPv6(plain)) return plain.slice(0, MAX_ADDRESS_LENGTH);
+  const groups = groupsOf(plain);
+  const mapped = groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xff_ff;
+  if (mapped)
+    return groups
+      .slice(6)
+      .flatMap((group) => [group >> 8, group & 0xff])
+      .join('.');
+  return `${groups
+    .slice(0, 4)
+    .map((group) => group.toString(16))
+    .join(':')}::/64`;
+}
+
+/** The eight numbers of a well-formed IPv6 address. */
+function groupsOf(address: string): number[] {
+  const last = address.slice(address.lastIndexOf(':') + 1);
+  const hex = isIPv4(last) ? address.slice(0, -last.length) + hexOf(last) : address;
+  const [head = '', tail] = hex.split('::');
+  const numbers = (part: string): number[] =>
+    part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16));
+  const [before, after] = [numbers(head), numbers(tail ?? '')];
+  return [...before, ...Array.from({ length: Math.max(0, 8 - before.length - after.length) }, () => 0), ...after];
+}
+
+function hexOf(ipv4: string): string {
+  const [a = 0, b = 0, c = 0, d = 0] = ipv4.split('.').map(Number);
+  return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
+}

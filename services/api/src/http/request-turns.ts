@@ -1,0 +1,146 @@
+import type { HttpScope } from '@groupcast/service-kit';
+import { GroupcastError } from '@groupcast/shared';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Database } from '../db/database.ts';
+import type { ApiLimits } from '../limits.ts';
+import type { Dispatcher } from '../outbox/dispatcher.ts';
+import { createFairQueue, type FairQueue, type Ticket } from './fair-queue.ts';
+
+/**
+ * Requests that use the database at once, of all users; and which part of a user's own that are in work. PostgreSQL has about as many
+ * connections; the embedded database does one thing after the other, in this thread, and more at once would only delay who comes next.
+ */
+const WORKING = { postgres: { total: 16, partOfUser: 1 / 2 }, embedded: { total: 4, partOfUser: 1 / 8 } };
+/** The same for what relays ask, whose questions are few and large; they wait for nobody else. */
+const RELAY_WORKING = 8;
+const RELAY_QUEUE = 2_000;
+
+/** Requests of all users that wait for the database at once. */
+const MAX_WAITING = 1_000;
+const OVERLOAD_RETRY_MS = 1_000;
+
+/** What a request holds on to until it is answered and gone. */
+interface Hold {
+  own: Ticket;
+  shared?: Ticket;
+  isClosed: boolean;
+  isBusy: boolean;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    hold: Hold | null;
+  }
+}
+
+/**
+ * Lets one user's burst wait for itself. A request first waits among those of its own user, before its body is read; then, read and
+ * found to be well-formed, for the database, where users take turns. It counts as the user's until its answer has been taken.
+ */
+export interface RequestTurns {
+  /** For the routes of `scope`: call it behind the hook that says who asks, which `keyOf` then knows. */
+  take(scope: HttpScope, keyOf: (request: FastifyRequest) => string, onRefused: (key: string) => void): void;
+  /** For what relays ask. */
+  takeForRelays(scope: HttpScope): void;
+}
+
+/** The same parts, for a request that lets others use the database while it waits for the relay. */
+export function whileYielding<D extends { dispatcher: Pick<Dispatcher, 'whenDispatched'> }>(
+  request: FastifyRequest,
+  deps: D,
+): D {
+  const { dispatcher } = deps;
+  return {
+    ...deps,
+    dispatcher: {
+      ...dispatcher,
+      async whenDispatched(...event: Parameters<Dispatcher['whenDispatched']>) {
+        request.hold?.shared?.leave();
+        return dispatcher.whenDispatched(...event);
+      },
+    },
+  };
+}
+
+function overloaded(): GroupcastError {
+  return new GroupcastError('API_UNAVAILABLE', 'unable to serve the request; the server is overloaded', {
+    retryAfterMs: OVERLOAD_RETRY_MS,
+  });
+}
+
+/** `isPressed`: the event loop is late. Then users are served one request at a time, so that those of a burst are refused, and others are not. */
+export function createRequestTurns(
+  options: { database: Database['kind']; isPressed: () => boolean },
+  limits: ApiLimits,
+): RequestTurns {
+  const working = WORKING[options.database];
+  const own = createFairQueue({
+    total: Number.POSITIVE_INFINITY,
+    perKey: limits.concurrencyPerUser,
+    queuePerKey: limits.queuePerUser,
+  });
+  // Whoever is here has a place among the user's own, and these are bounded.
+  const shared = createFairQueue({
+    total: working.total,
+    perKey: Math.min(working.total, Math.ceil(limits.concurrencyPerUser * working.partOfUser)),
+    queuePerKey: limits.concurrencyPerUser,
+  });
+  const relays = createFairQueue({ total: RELAY_WORKING, perKey: RELAY_WORKING, queuePerKey: RELAY_QUEUE });
+
+  async function begin(queue: FairQueue, key: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const hold: Hold = { own: queue.join(key), isClosed: false, isBusy: false };
+    request.hold = hold;
+    const onClose = (): void => {
+      hold.isClosed = true;
+      // What is in work already goes on, and counts until it is done: who hangs up and asks again has gained nothing.
+      if (!hold.isBusy) hold.own.leave();
+    };
+    if (reply.raw.closed) onClose();
+    else reply.raw.once('close', onClose);
+    await hold.own.turn;
+  }
+
+  async function work(queue: FairQueue, key: string, hold: Hold): Promise<void> {
+    if (hold.isClosed) throw new GroupcastError('RATE_LIMITED', 'unable to serve the request; the client has gone');
+    hold.isBusy = true;
+    hold.shared = queue.join(key);
+    await hold.shared.turn;
+  }
+
+  function end(request: FastifyRequest): void {
+    const { hold } = request;
+    if (!hold) return;
+    hold.shared?.leave();
+    hold.isBusy = false;
+    if (hold.isClosed) hold.own.leave();
+  }
+
+  return {
+    take(scope, keyOf, onRefused) {
+      scope.addHook('onRequest', async (request, reply) => {
+        const key = keyOf(request);
+        if (shared.waiting >= MAX_WAITING || (own.has(key) && options.isPressed())) throw overloaded();
+        try {
+          await begin(own, key, request, reply);
+        } catch (error) {
+          onRefused(key);
+          throw error;
+        }
+      });
+      scope.addHook('preHandler', async (request) => {
+        if (request.hold) await work(shared, keyOf(request), request.hold);
+      });
+      scope.addHook('onSend', async (request) => end(request));
+    },
+    takeForRelays(scope) {
+      scope.addHook('preHandler', async (request, reply) => {
+        await begin(relays, 'relay', request, reply);
+        if (request.hold) request.hold.isBusy = true;
+      });
+      scope.addHook('onSend', async (request) => {
+        end(request);
+        request.hold?.own.leave();
+      });
+    },
+  };
+}

@@ -1,0 +1,184 @@
+import { connect } from 'node:net';
+import { TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
+import { signServiceToken } from '@groupcast/tokens';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
+
+const GROUPS = '/api/messaging/groups';
+const BUDGET = 20;
+const ADDRESS_BUDGET = 60;
+
+let api: ApiUnderTest;
+beforeAll(async () => {
+  api = await startApiUnderTest({
+    API_RATE_LIMIT_PER_MINUTE: String(BUDGET),
+    API_ADDRESS_RATE_LIMIT_PER_MINUTE: String(ADDRESS_BUDGET),
+    TRUST_PROXY: '1',
+  });
+});
+afterAll(async () => api.close());
+
+interface Asked {
+  path: string;
+  method?: string;
+  /** Whose token; without it there is none. */
+  user?: string;
+  headers?: Record<string, string>;
+  body?: string;
+}
+
+async function ask(address: string, { path, method = 'GET', user, headers = {}, body }: Asked): Promise<Response> {
+  const response = await fetch(`${api.url}${path}`, {
+    method,
+    headers: {
+      'x-forwarded-for': address,
+      ...(user === undefined ? {} : { authorization: `Bearer ${await tokenFor(user)}` }),
+      ...headers,
+    },
+    ...(body === undefined ? {} : { body }),
+  });
+  return response;
+}
+
+/** The statuses of so many, one after the other. */
+async function statusesOf(times: number, address: string, asked: Asked): Promise<number[]> {
+  const statuses: number[] = [];
+  for (let n = 0; n < times; n += 1) {
+    const response = await ask(address, asked);
+    await response.arrayBuffer();
+    statuses.push(response.status);
+  }
+  return statuses;
+}
+
+let addresses = 0;
+/** An address that nobody has used before. */
+function freshAddress(): string {
+  addresses += 1;
+  return `198.51.100.${addresses}`;
+}
+
+/** Asks until it is refused with 429: a budget refills while it is spent. Answers the statuses before. */
+async function statusesUntilRefused(askNext: (n: number) => Promise<Response>): Promise<number[]> {
+  const statuses: number[] = [];
+  for (let n = 0; n < 300; n += 1) {
+    const response = await askNext(n);
+    await response.arrayBuffer();
+    if (response.status === 429) return statuses;
+    statuses.push(response.status);
+  }
+  throw new Error(`never refused, but ${JSON.stringify([...new Set(statuses)])}`);
+}
+
+function expectAtLeast(count: number, status: number, statuses: readonly number[]): void {
+  expect(statuses.length).toBeGreaterThanOrEqual(count);
+  expect(new Set(statuses)).toEqual(new Set([status]));
+}
+
+describe('what is refused', () => {
+  test.each<[string, number, Asked]>([
+    ['no token', 401, { path: GROUPS }],
+    ['a made-up token', 401, { path: GROUPS, headers: { authorization: 'Bearer a.b.c' } }],
+    [
+      'a made-up service token',
+      401,
+      { path: '/internal/history', method: 'POST', headers: { authorization: 'Bearer a.b.c' } },
+    ],
+    ['a route that does not exist', 404, { path: '/nothing' }],
+    ['a page of the documentation', 200, { path: '/docs/json' }],
+    ['metrics, from outside', 401, { path: '/metrics' }],
+  ])('costs the address’s budget: %s', async (_, status, asked) => {
+    const address = freshAddress();
+    expectAtLeast(BUDGET, status, await statusesUntilRefused(async () => ask(address, asked)));
+    // Who has a token is still served there, and the others elsewhere.
+    expect((await ask(address, { path: GROUPS, user: `neighbour-${address}` })).status).toBe(200);
+    expect((await ask(freshAddress(), asked)).status).toBe(status);
+  });
+
+  test('costs a budget before it has a route: a path that is none', async () => {
+    // Such a request is not looked at for what a proxy says of its address.
+    expectAtLeast(BUDGET, 400, await statusesUntilRefused(async () => ask(freshAddress(), { path: '/%' })));
+  });
+
+  test.each<[string, number, Asked]>([
+    ['by validation', 400, { path: `${GROUPS}?limit=x` }],
+    ['as no JSON', 400, { path: GROUPS, method: 'POST', headers: { 'content-type': 'application/json' }, body: '{' }],
+    [
+      'as too large',
+      413,
+      { path: GROUPS, method: 'POST', headers: { 'content-type': 'application/json' }, body: 'x'.repeat(500_000) },
+    ],
+    ['as not found', 404, { path: `${GROUPS}/none` }],
+  ])('costs the user’s budget: %s', async (what, status, asked) => {
+    const user = `careless-${what.replaceAll(' ', '-')}`;
+    // From everywhere: the budget is the user's.
+    expectAtLeast(BUDGET, status, await statusesUntilRefused(async () => ask(freshAddress(), { ...asked, user })));
+    expect((await ask(freshAddress(), { path: GROUPS, user: 'somebody-else' })).status).toBe(200);
+  });
+});
+
+describe('a refusal', () => {
+  test('says when to come again, in the contract’s shape and in the header, and to browsers as well', async () => {
+    const address = freshAddress();
+    await statusesOf(BUDGET, address, { path: GROUPS });
+    const refused = await until('the budget to be spent', async () => {
+      const answer = await ask(address, { path: GROUPS, headers: { origin: 'http://localhost:5173' } });
+      return answer.status === 429 ? answer : undefined;
+    });
+    const { error } = (await refused.json()) as { error: { retryAfterMs: number } };
+    expect(error).toMatchObject({ code: 'RATE_LIMITED', retryable: true });
+    expect(error.retryAfterMs).toBeGreaterThan(0);
+    expect(error.retryAfterMs).toBeLessThanOrEqual(60_000 / BUDGET);
+    expect(refused.headers.get('retry-after')).toBe(String(Math.ceil(error.retryAfterMs / 1_000)));
+    expect(refused.headers.get('access-control-allow-origin')).toBe('http://localhost:5173');
+    const metrics = await (await fetch(`${api.url}/metrics`)).text();
+    expect(metrics).toMatch(/groupcast_api_requests_limited_total\{by="address"\} [1-9]/);
+  });
+
+  test('comes before the body is read', async () => {
+    const path = `${GROUPS}/none/messages`;
+    for (let n = 0; n < BUDGET; n += 1) await statusesOf(1, freshAddress(), { path: GROUPS, user: 'bodies' });
+    const token = await tokenFor('bodies');
+    const answer = await until('a refusal', async () => {
+      const socket = connect(api.port, '127.0.0.1');
+      const head = `POST ${path} HTTP/1.1\r\nhost: api\r\nx-forwarded-for: ${freshAddress()}\r\nauthorization: Bearer ${token}`;
+      socket.write(`${head}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{`);
+      const text = await new Promise<string>((resolve) => socket.once('data', (bytes) => resolve(bytes.toString())));
+      socket.destroy();
+      return text;
+    });
+    expect(answer).toMatch(/^HTTP\/1.1 429/);
+  });
+});
+
+describe('an address', () => {
+  test('is a whole /64 of IPv6', async () => {
+    const one = async (n: number) => ask(`2001:db8:7:7::${n.toString(16)}`, { path: GROUPS });
+    expectAtLeast(BUDGET, 401, await statusesUntilRefused(one));
+    expect((await ask('2001:db8:7:8::1', { path: GROUPS })).status).toBe(401);
+  });
+
+  test('has a budget for all its users together, which is larger', async () => {
+    const address = freshAddress();
+    const one = async (n: number) => ask(address, { path: GROUPS, user: `one-of-many-${n}` });
+    expectAtLeast(ADDRESS_BUDGET, 200, await statusesUntilRefused(one));
+    expect((await ask(freshAddress(), { path: GROUPS, user: 'one-of-many-0' })).status).toBe(200);
+  });
+
+  test('is not charged for probes, nor for what relays ask', async () => {
+    const address = freshAddress();
+    const times = ADDRESS_BUDGET + 10;
+    expect(new Set(await statusesOf(times, address, { path: '/livez' }))).toEqual(new Set([200]));
+    expect(new Set(await statusesOf(times, address, { path: '/readyz' }))).toEqual(new Set([200]));
+    const token = await signServiceToken({
+      secret: TEST_SECRETS.RELAY_SERVICE_SECRET,
+      subject: 'relay',
+      audience: 'groupcast-api',
+      scopes: ['relay'],
+    });
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const body = JSON.stringify({ groups: [], limit: 1 });
+    const asked = { path: '/internal/history', method: 'POST', headers, body };
+    expect(new Set(await statusesOf(times, address, asked))).toEqual(new Set([200]));
+  });
+});
