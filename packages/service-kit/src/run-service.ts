@@ -19,8 +19,14 @@ export function loadDotEnv(): void {
   if (existsSync(file)) process.loadEnvFile(file);
 }
 
-function listenProblem(error: unknown): string | undefined {
+/** Why a service cannot start, and what to do, in one line for people. It is shown without a stack. */
+export class StartFailure extends Error {
+  override readonly name = 'StartFailure';
+}
+
+function startProblem(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
+  if (error instanceof StartFailure) return error.message;
   const { code, port } = error as NodeJS.ErrnoException & { port?: number };
   if (code === 'EADDRINUSE') return `unable to listen; port ${port} is already in use`;
   if (code === 'EACCES') return `unable to listen; no permission for port ${port}`;
@@ -28,7 +34,7 @@ function listenProblem(error: unknown): string | undefined {
 }
 
 /**
- * The life of a process: configuration errors exit 78, a taken port exits 1 with one line, SIGTERM and SIGINT close
+ * The life of a process: configuration errors exit 78, a taken port or another `StartFailure` exits 1 with one line, SIGTERM and SIGINT close
  * orderly and exit 0, a second signal or a stop that hangs exits 1.
  */
 export async function runService<Config extends { logLevel: string; production: boolean; drainMs: number }>(service: {
@@ -62,7 +68,7 @@ export async function runService<Config extends { logLevel: string; production: 
     // `npm start` waits for this.
     process.send?.({ listening: service.name });
   } catch (error) {
-    const problem = listenProblem(error);
+    const problem = startProblem(error);
     if (problem) process.stderr.write(`${service.name}: ${problem}\n`);
     else log.fatal({ err: error }, 'unable to start');
     process.exit(1);

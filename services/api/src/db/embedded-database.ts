@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
+import { makeDataDirPrivate } from '@groupcast/service-kit';
 import type { Database, Queryable, Row } from './database.ts';
 import { fromDatabaseError } from './database-errors.ts';
 import { lockFolder } from './folder-lock.ts';
@@ -26,6 +27,8 @@ function wrap(driver: Driver, onQuery: () => void): Queryable {
  * calls no fsync. One process at a time; a second one is refused.
  */
 export async function openEmbeddedDatabase(dataDir: string): Promise<Database> {
+  makeDataDirPrivate(dataDir);
+  // PGlite creates its files for everybody to read and write; nobody else gets as far as to them.
   const folder = join(dataDir, 'database');
   const unlock = lockFolder(folder);
   const db = await PGlite.create(folder).catch((error: unknown) => {
