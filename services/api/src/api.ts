@@ -9,6 +9,7 @@ import type { ApiConfig } from './config.ts';
 import { openEmbeddedDatabase } from './db/embedded-database.ts';
 import { migrate } from './db/migrate.ts';
 import { openPostgresDatabase } from './db/postgres-database.ts';
+import { watchDatabase } from './db/watched-database.ts';
 import { openLobby } from './demo/demo-routes.ts';
 import { createApiApp } from './http/api-app.ts';
 import { createApiMetrics } from './http/metrics.ts';
@@ -46,10 +47,11 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
   }
 
   try {
-    const db = config.databaseUrl
+    const opened = config.databaseUrl
       ? openPostgresDatabase(config.databaseUrl, log)
       : await openEmbeddedDatabase(config.dataDir);
-    parts.push(db);
+    parts.push(opened);
+    const db = watchDatabase(opened, log);
     const migrations = await migrate(db);
     if (migrations.length > 0) log.info({ migrations, database: db.kind }, 'database migrated');
 

@@ -43,7 +43,7 @@ function lockWithCommand(file: string): Outcome {
   if (status === 0) return { fd };
   closeSync(fd);
   if (status === 1 && stderr === '') return 'held';
-  if ((error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') {
+  if (error && 'code' in error && error.code === 'ENOENT') {
     throw new StartFailure(
       'unable to lock the embedded database; the command flock is missing (install util-linux, or set DATABASE_URL)',
     );

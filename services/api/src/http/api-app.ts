@@ -8,7 +8,7 @@ import underPressure from '@fastify/under-pressure';
 import { createHttpApp, type HttpApp, isOriginAllowed, type Logger, zodScope } from '@groupcast/service-kit';
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from '../config.ts';
-import type { Database } from '../db/database.ts';
+import type { WatchedDatabase } from '../db/watched-database.ts';
 import { demoRoutes } from '../demo/demo-routes.ts';
 import { groupRoutes } from '../groups/group-routes.ts';
 import { messageRoutes } from '../messages/message-routes.ts';
@@ -28,7 +28,7 @@ const MAX_EVENT_LOOP_DELAY_MS = 1_000;
 
 export interface ApiAppDeps {
   config: ApiConfig;
-  db: Database;
+  db: WatchedDatabase;
   dispatcher: Dispatcher;
   users: UserStore;
   userTokens: UserTokenVerifier;

@@ -2,7 +2,7 @@ import { bearerToken, type HttpApp } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
-import type { Database } from '../db/database.ts';
+import type { WatchedDatabase } from '../db/watched-database.ts';
 import type { ApiMetrics } from './metrics.ts';
 
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
@@ -15,7 +15,7 @@ function isLocal(request: FastifyRequest): boolean {
 
 export function healthRoutes(
   app: HttpApp,
-  deps: { db: Database; services: ServiceTokenVerifier; metrics: ApiMetrics; isDraining: () => boolean },
+  deps: { db: WatchedDatabase; services: ServiceTokenVerifier; metrics: ApiMetrics; isDraining: () => boolean },
 ): void {
   const hidden = { schema: { hide: true }, config: { rateLimit: false } };
 
@@ -24,7 +24,7 @@ export function healthRoutes(
     const late = new Promise<boolean>((resolve) => {
       timer = setTimeout(() => resolve(false), DATABASE_TIMEOUT_MS);
     });
-    const asked = deps.db.query('select 1').then(
+    const asked = deps.db.check().then(
       () => true,
       () => false,
     );
