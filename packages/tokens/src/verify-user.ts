@@ -1,5 +1,5 @@
 import { AUDIENCE, GroupcastError, parseId, parseUserId, type UserClaims } from '@groupcast/shared';
-import { createRemoteJWKSet, errors, type JWTPayload } from 'jose';
+import { errors, type JWTPayload } from 'jose';
 import {
   type ExpectedClaims,
   readToken,
@@ -8,6 +8,7 @@ import {
   type Verified,
   verifyHs256,
 } from './hs256.ts';
+import { createKeySet, KEY_SET_RETRY_MS, KeySetUnreadable, KeyUnusable } from './key-set.ts';
 import { checkTimes, verifyWithJwks } from './verify-jwt.ts';
 
 export interface UserTokenOptions {
@@ -21,6 +22,8 @@ export interface UserTokenOptions {
   groupsClaim?: string | undefined;
   connectionSecret?: string | undefined;
   previousConnectionSecret?: string | undefined;
+  /** Called for each token that cannot be accepted because of the JWKS or a key in it. It is the operator's to know. */
+  onKeyProblem?: ((problem: Error) => void) | undefined;
 }
 
 export interface UserTokenVerifier {
@@ -28,18 +31,10 @@ export interface UserTokenVerifier {
   verify(token: string | undefined): Promise<UserClaims>;
 }
 
-/** How long reading the JWKS may take, in milliseconds: less than a connection's 5 s to authenticate. */
-const JWKS_TIMEOUT_MS = 3_000;
 const OUR_SERVICE_AUDIENCES: readonly string[] = [AUDIENCE.relay, AUDIENCE.api];
 
 function invalid(why: string, cause?: unknown): GroupcastError {
   return new GroupcastError('TOKEN_INVALID', `unable to accept the token; ${why}`, { cause });
-}
-
-function isKeyProblem(error: unknown): boolean {
-  if (error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid) return true;
-  // jose reports a JWKS answer that is no 200 as a plain JOSEError; network failures are TypeErrors of fetch.
-  return error instanceof TypeError || (error instanceof errors.JOSEError && error.code === 'ERR_JOSE_GENERIC');
 }
 
 function readGroups(value: unknown): string[] {
@@ -63,8 +58,11 @@ function readProfile(payload: JWTPayload): UserClaims['profile'] {
 }
 
 function refuse(error: unknown): never {
-  if (isKeyProblem(error)) {
-    throw new GroupcastError('INTERNAL', 'unable to verify the token; the JWKS cannot be read', { cause: error });
+  if (error instanceof KeySetUnreadable) {
+    throw new GroupcastError('INTERNAL', 'unable to verify the token; the JWKS cannot be read', {
+      cause: error,
+      retryAfterMs: KEY_SET_RETRY_MS,
+    });
   }
   throw invalid('its signature, algorithm or claims are wrong', error);
 }
@@ -80,9 +78,18 @@ function bySecret(secrets: readonly (string | undefined)[], expected: ExpectedCl
   return { check: async (_token, read) => verifyHs256(read, keys, expected), groupsClaim: 'groups' };
 }
 
-function byJwks(url: string, expected: ExpectedClaims, groupsClaim: string | undefined): Verification {
-  const jwks = createRemoteJWKSet(new URL(url), { timeoutDuration: JWKS_TIMEOUT_MS });
-  return { check: async (token) => verifyWithJwks(token, jwks, expected), groupsClaim };
+function byJwks(options: UserTokenOptions, expected: ExpectedClaims): Verification {
+  const { jwksUrl = '', groupsClaim, onKeyProblem } = options;
+  const jwks = createKeySet(jwksUrl);
+  const check = async (token: string): Promise<Verified> => {
+    try {
+      return await verifyWithJwks(token, jwks, expected);
+    } catch (error) {
+      if (error instanceof KeySetUnreadable || error instanceof KeyUnusable) onKeyProblem?.(error);
+      throw error;
+    }
+  };
+  return { check, groupsClaim };
 }
 
 /** Which tokens it is one of, unverified: it only picks the verifier. */
@@ -97,7 +104,7 @@ export function createUserTokenVerifier(options: UserTokenOptions): UserTokenVer
     ...(options.audience ? { audience: options.audience } : {}),
   };
   const user = options.jwksUrl
-    ? byJwks(options.jwksUrl, expected, options.groupsClaim)
+    ? byJwks(options, expected)
     : bySecret([options.secret, options.previousSecret], expected);
   const connection = bySecret([options.connectionSecret, options.previousConnectionSecret], {
     audience: AUDIENCE.connection,

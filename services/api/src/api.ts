@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 import { createBroadcaster } from '@groupcast/broadcaster';
-import { type Closable, type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { type Closable, type Logger, logKeyProblems, warnOnceEvery } from '@groupcast/service-kit';
 import { AUDIENCE } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
@@ -115,7 +115,7 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
       db,
       dispatcher: waking,
       users: createUserStore(db),
-      userTokens: createUserTokenVerifier(config.tokens),
+      userTokens: createUserTokenVerifier({ ...config.tokens, onKeyProblem: logKeyProblems(log) }),
       serviceTokens: createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.api }),
       metrics,
       log,

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { hostname } from 'node:os';
-import { type Closable, isOriginAllowed, type Logger } from '@groupcast/service-kit';
+import { type Closable, isOriginAllowed, type Logger, logKeyProblems } from '@groupcast/service-kit';
 import { AUDIENCE, GroupcastError } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
 import { Server } from 'socket.io';
@@ -167,7 +167,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   nameSessions(io, place && (() => makeSessionId(place.worker)));
   const removals = createRemovals({ memoryMs: config.removalMemoryMs });
   const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
-  const authenticator = createAuthenticator({ users: createUserTokenVerifier(config.tokens), services, removals });
+  const users = createUserTokenVerifier({ ...config.tokens, onKeyProblem: logKeyProblems(log) });
+  const authenticator = createAuthenticator({ users, services, removals });
   const api = config.apiUrl
     ? createApiClient({
         apiUrl: config.apiUrl,
