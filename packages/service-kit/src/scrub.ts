@@ -45,9 +45,11 @@ function isErrorLike(value: unknown): value is Error {
   return typeof value === 'object' && value !== null && typeof (value as { message?: unknown }).message === 'string';
 }
 
-function typeOf(error: Error): string {
+/** What looks like an error may be anything: neither its constructor nor its name has to be there. */
+function typeOf(error: { constructor?: unknown; name?: unknown }): string {
   const { name } = (error.constructor as { name?: unknown } | undefined) ?? {};
-  return clip(typeof name === 'string' && name !== 'Object' ? name : String(error.name));
+  const type = name === 'Object' ? error.name : name;
+  return typeof type === 'string' ? clip(type) : 'Error';
 }
 
 function causesOf(error: Error): Error[] {

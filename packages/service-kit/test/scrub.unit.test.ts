@@ -123,6 +123,7 @@ describe('an error in the log', () => {
     expect(serializeError('failed')).toBe('failed');
     expect(serializeError(undefined)).toBeUndefined();
     expect(serializeError({ password: HIDDEN, code: 1 })).toEqual({ password: '[redacted]', code: 1 });
+    expect(serializeError({ message: 'failed' })).toMatchObject({ type: 'Error', message: 'failed' });
     const hostile = Object.defineProperty(new Error('failed'), 'x', {
       enumerable: true,
       get() {
