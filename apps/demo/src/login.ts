@@ -6,6 +6,7 @@ export interface Login {
 }
 
 const KEY = 'groupcast-demo-login';
+const TIMEOUT_MS = 15_000;
 
 /** Logs in as whoever `typed` names; the account is made when it does not exist. Rejects with a sentence for people. */
 export async function requestLogin(typed: string): Promise<Login> {
@@ -13,6 +14,7 @@ export async function requestLogin(typed: string): Promise<Login> {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ name: accountName(typed) }),
+    signal: AbortSignal.timeout(TIMEOUT_MS),
   }).catch((cause: unknown) => {
     throw new Error('the server does not answer', { cause });
   });

@@ -1,4 +1,5 @@
 import type { Group, GroupSummary, JsonObject, Message, Position } from '@groupcast/shared';
+import { readBytes } from '@groupcast/shared/bounded-body';
 import type { Answer } from './catch-up.ts';
 import type { Clock } from './environment.ts';
 import { ClientError, fromBody } from './errors.ts';
@@ -43,7 +44,10 @@ export interface Api {
   markRead: (groupId: string, seq: number) => Promise<{ unreadCount: number; position: Position | undefined }>;
 }
 
+/** From the request to the last byte of the answer, in milliseconds. */
 const TIMEOUT_MS = 15_000;
+/** No page of the API is as large, whatever `MAX_PAYLOAD_BYTES` is. */
+const MAX_ANSWER_BYTES = 64 * 1_024 * 1_024;
 const GROUPS_PER_PAGE = 200;
 const EVENTS_PER_PAGE = 500;
 
@@ -75,7 +79,7 @@ export function createApi(deps: ApiDeps): Api & { stop(): void } {
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal: abort.signal,
       });
-      return [response, parseJson(await response.text())];
+      return [response, parseJson(await readText(response))];
     } catch (cause) {
       if (stopped) throw new ClientError('CLOSED', 'unable to ask the API; the client was closed', { cause });
       throw new ClientError('UNREACHABLE', 'unable to reach the API', { retryable: true, cause });
@@ -162,6 +166,12 @@ export function createApi(deps: ApiDeps): Api & { stop(): void } {
       for (const abort of aborts) abort.abort();
     },
   };
+}
+
+/** Some environments have a `fetch` without streams, such as React Native's: there the deadline has to do. */
+async function readText(response: Response): Promise<string> {
+  if (!response.body) return response.text();
+  return new TextDecoder().decode(await readBytes(response.body, MAX_ANSWER_BYTES));
 }
 
 function parseJson(text: string): unknown {

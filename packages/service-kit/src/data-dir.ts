@@ -1,5 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -27,6 +37,53 @@ export interface DevelopmentSecrets {
   relayServiceSecret: string;
 }
 
+/** Everything that the services put into `DATA_DIR`. */
+const OUR_FILES = /^(?:secrets\.json|\.secrets-.*|database|database\.lock)$/;
+const OTHERS = 0o077;
+const STICKY = 0o1000;
+
+/** Says on stderr what stays open to other users: while the configuration is read there is no logger yet. */
+function warn(text: string): void {
+  process.emitWarning(text, { code: 'GROUPCAST_DATA_DIR' });
+}
+
+/** Takes everybody else's rights to `path` away. What belongs to another user is theirs to change: that is said, and is no failure. */
+function tighten(path: string, mode: number): void {
+  const { mode: current, uid } = statSync(path);
+  if (process.platform === 'win32' || (current & OTHERS) === 0) return;
+  try {
+    if (uid !== process.getuid?.()) throw new Error('it belongs to another user');
+    chmodSync(path, mode);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    warn(`${path} is open to other users of this machine, and stays so: ${why}`);
+  }
+}
+
+/** Makes the folder if it is missing. From then on only this user may look into it; a folder that others could enter before is closed. */
+export function makeFolderPrivate(folder: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  tighten(folder, 0o700);
+}
+
+function isOnlyOurs(folder: string): boolean {
+  try {
+    const isShared = (statSync(folder).mode & STICKY) !== 0;
+    return !isShared && readdirSync(folder).every((name) => OUR_FILES.test(name));
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The same for `DATA_DIR` itself, if nothing is in it but what the services put there. Somebody may have pointed `DATA_DIR` at a
+ * folder that others need, such as `/tmp`: that one stays as it is, and what the services keep in it is closed by itself.
+ */
+export function makeDataDirPrivate(dataDir: string): void {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  if (isOnlyOurs(dataDir)) tighten(dataDir, 0o700);
+}
+
 function readSecrets(file: string): DevelopmentSecrets {
   let parsed: Partial<DevelopmentSecrets> | null;
   try {
@@ -45,8 +102,11 @@ function readSecrets(file: string): DevelopmentSecrets {
  */
 export function useDevelopmentSecrets(dataDir: string): DevelopmentSecrets {
   const file = join(dataDir, 'secrets.json');
-  if (existsSync(file)) return readSecrets(file);
-  mkdirSync(dataDir, { recursive: true });
+  makeDataDirPrivate(dataDir);
+  if (existsSync(file)) {
+    tighten(file, 0o600);
+    return readSecrets(file);
+  }
   const draft = join(dataDir, `.secrets-${process.pid}-${randomBytes(4).toString('hex')}`);
   const secrets: DevelopmentSecrets = {
     jwtSecret: randomBytes(32).toString('base64url'),

@@ -4,7 +4,13 @@ export {
   type ConnectionLimitOptions,
   createConnectionLimit,
 } from './connection-limit.ts';
-export { type DevelopmentSecrets, resolveDataDir, useDevelopmentSecrets } from './data-dir.ts';
+export {
+  type DevelopmentSecrets,
+  makeDataDirPrivate,
+  makeFolderPrivate,
+  resolveDataDir,
+  useDevelopmentSecrets,
+} from './data-dir.ts';
 export { type ConnectionBudget, connectionBudget, MAX_CONNECTIONS } from './descriptors.ts';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
 export { isForwarded, isFromForeignPage, isFromThisMachine, isHostTrusted, isLoopbackName } from './host-names.ts';
@@ -18,10 +24,11 @@ export {
   zodScope,
 } from './http.ts';
 export { createBoundedServer } from './http-server.ts';
+export { logKeyProblems } from './key-problems.ts';
 export { type Listening, listenOn, readHost, urlOfHost } from './listen.ts';
 export { createLogger, LOG_LEVELS, type Logger } from './logger.ts';
 export { corsOptions, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
-export { type Closable, loadDotEnv, runService } from './run-service.ts';
+export { type Closable, loadDotEnv, runService, StartFailure } from './run-service.ts';
 export { outliveTerminal } from './terminal.ts';
 export { type RelaySecrets, readRelaySecrets, readTokenConfig, type TokenConfig } from './token-config.ts';
 export { type Warn, warnOnceEvery } from './warn-once-every.ts';

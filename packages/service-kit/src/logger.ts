@@ -1,6 +1,7 @@
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
 import { prettyFactory } from 'pino-pretty';
 import sonicBoom, { type SonicBoom } from 'sonic-boom';
+import { scrubText, serializeError } from './scrub.ts';
 
 export type Logger = PinoLogger;
 
@@ -54,12 +55,15 @@ function createReadableOutput(): DestinationStream {
   return { write: (line) => void output.write(toText(line)) };
 }
 
-/** JSON lines on stdout; on a terminal in development, lines for people. */
+/** JSON lines on stdout; on a terminal in development, lines for people. No level shows a secret, whatever a library says in an error. */
 export function createLogger(options: { name: string; level: string; production: boolean }): Logger {
   const settings = {
     name: options.name,
     level: options.level,
     redact: { paths: REDACTED_PATHS, censor: '[redacted]' },
+    serializers: { err: serializeError, error: serializeError, reason: serializeError },
+    // The line as a whole, for texts that repeat what they were given under any other name.
+    hooks: { streamWrite: scrubText },
   };
   const forPeople = !options.production && process.stdout.isTTY;
   return pino(settings, forPeople ? createReadableOutput() : createOutput());

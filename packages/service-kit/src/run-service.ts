@@ -26,8 +26,14 @@ export function loadDotEnv(): void {
   if (existsSync(file)) process.loadEnvFile(file);
 }
 
-function listenProblem(error: unknown): string | undefined {
+/** Why a service cannot start, and what to do, in one line for people. It is shown without a stack. */
+export class StartFailure extends Error {
+  override readonly name = 'StartFailure';
+}
+
+function startProblem(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
+  if (error instanceof StartFailure) return error.message;
   const { code, syscall, port, address } = error as NodeJS.ErrnoException & { port?: number; address?: string };
   if (code === 'EADDRINUSE') return `unable to listen; port ${port} is already in use`;
   if (code === 'EACCES') return `unable to listen; no permission for port ${port}`;
@@ -38,7 +44,7 @@ function listenProblem(error: unknown): string | undefined {
 }
 
 /**
- * The life of a process: configuration errors exit 78, a taken port exits 1 with one line, SIGTERM, SIGINT and SIGHUP close
+ * The life of a process: configuration errors exit 78, a taken port or another `StartFailure` exits 1 with one line, SIGTERM, SIGINT and SIGHUP close
  * orderly and exit 0, a second signal or a stop that hangs exits 1. SIGHUP does not count as a second one: a terminal that is
  * closed sends it, and so may the shell that ran in it.
  */
@@ -85,7 +91,7 @@ export async function runService<
     // `npm start` waits for this.
     process.send?.({ listening: service.name });
   } catch (error) {
-    const problem = listenProblem(error);
+    const problem = startProblem(error);
     if (problem) process.stderr.write(`${service.name}: ${problem}\n`);
     else log.fatal({ err: error }, 'unable to start');
     process.exit(1);

@@ -1,10 +1,26 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startNode } from '@groupcast/testing';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type DevelopmentSecrets, resolveDataDir, useDevelopmentSecrets } from '../src/index.ts';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import {
+  type DevelopmentSecrets,
+  makeDataDirPrivate,
+  makeFolderPrivate,
+  resolveDataDir,
+  useDevelopmentSecrets,
+} from '../src/index.ts';
 
 const SCRIPT = fileURLToPath(new URL('./ask-for-secrets.ts', import.meta.url));
 const TSX = import.meta.resolve('tsx');
@@ -77,5 +93,63 @@ describe('DATA_DIR', () => {
   test('that is absolute stays as it is', () => {
     expect(isAbsolute(folder)).toBe(true);
     expect(resolveDataDir(folder)).toBe(folder);
+  });
+});
+
+describe('what lies in DATA_DIR is nobody else’s:', () => {
+  const SOMEBODY_ELSE = 65_534;
+  const modeOf = (path: string): number => statSync(path).mode & 0o7777;
+  let umask = 0;
+  let dataDir = '';
+  beforeEach(() => {
+    umask = process.umask(0);
+    dataDir = join(folder, 'data');
+  });
+  afterEach(() => {
+    process.umask(umask);
+    vi.restoreAllMocks();
+  });
+
+  test('it is made for one user, whatever the umask is', () => {
+    useDevelopmentSecrets(join(dataDir, 'nested'));
+    expect([dataDir, join(dataDir, 'nested'), join(dataDir, 'nested', 'secrets.json')].map(modeOf)).toEqual([
+      0o700, 0o700, 0o600,
+    ]);
+  });
+
+  test('what an earlier version left open is closed', () => {
+    mkdirSync(join(dataDir, 'database'), { recursive: true });
+    chmodSync(dataDir, 0o777);
+    const secrets = useDevelopmentSecrets(dataDir);
+    chmodSync(join(dataDir, 'secrets.json'), 0o644);
+    expect(useDevelopmentSecrets(dataDir)).toEqual(secrets);
+    makeFolderPrivate(join(dataDir, 'database'));
+    expect([dataDir, join(dataDir, 'secrets.json'), join(dataDir, 'database')].map(modeOf)).toEqual([
+      0o700, 0o600, 0o700,
+    ]);
+  });
+
+  test.each([
+    ['that is for everybody, such as /tmp,', 0o1777, undefined],
+    ['that others keep something in', 0o755, 'theirs'],
+  ])('a folder %s is left as it is, and the secrets in it are closed', (_, mode, content) => {
+    mkdirSync(dataDir);
+    chmodSync(dataDir, mode);
+    if (content) writeFileSync(join(dataDir, content), '');
+    useDevelopmentSecrets(dataDir);
+    expect(modeOf(dataDir)).toBe(mode);
+    expect(modeOf(join(dataDir, 'secrets.json'))).toBe(0o600);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)('a folder of another user is left to them, and that is said', () => {
+    const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    mkdirSync(dataDir);
+    chmodSync(dataDir, 0o755);
+    chownSync(dataDir, SOMEBODY_ELSE, SOMEBODY_ELSE);
+    makeDataDirPrivate(dataDir);
+    expect(modeOf(dataDir)).toBe(0o755);
+    expect(warning.mock.calls.map(([text]) => text)).toEqual([
+      `${dataDir} is open to other users of this machine, and stays so: it belongs to another user`,
+    ]);
   });
 });

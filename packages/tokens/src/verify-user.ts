@@ -8,7 +8,7 @@ import {
   type Verified,
   verifyHs256,
 } from './hs256.ts';
-import { createJwks } from './jwks.ts';
+import { createKeySet, KEY_SET_RETRY_MS, KeySetUnreadable, KeyUnusable } from './key-set.ts';
 import { checkTimes, verifyWithJwks } from './verify-jwt.ts';
 
 export interface UserTokenOptions {
@@ -22,6 +22,8 @@ export interface UserTokenOptions {
   groupsClaim?: string | undefined;
   connectionSecret?: string | undefined;
   previousConnectionSecret?: string | undefined;
+  /** Called for each token that cannot be accepted because of the JWKS or a key in it. It is the operator's to know. */
+  onKeyProblem?: ((problem: Error) => void) | undefined;
 }
 
 export interface UserTokenVerifier {
@@ -33,12 +35,6 @@ const OUR_SERVICE_AUDIENCES: readonly string[] = [AUDIENCE.relay, AUDIENCE.api];
 
 function invalid(why: string, cause?: unknown): GroupcastError {
   return new GroupcastError('TOKEN_INVALID', `unable to accept the token; ${why}`, { cause });
-}
-
-function isKeyProblem(error: unknown): boolean {
-  if (error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid) return true;
-  // jose reports a JWKS answer that is no 200 as a plain JOSEError; network failures are TypeErrors of fetch.
-  return error instanceof TypeError || (error instanceof errors.JOSEError && error.code === 'ERR_JOSE_GENERIC');
 }
 
 function readGroups(value: unknown): string[] {
@@ -62,8 +58,11 @@ function readProfile(payload: JWTPayload): UserClaims['profile'] {
 }
 
 function refuse(error: unknown): never {
-  if (isKeyProblem(error)) {
-    throw new GroupcastError('INTERNAL', 'unable to verify the token; the JWKS cannot be read', { cause: error });
+  if (error instanceof KeySetUnreadable) {
+    throw new GroupcastError('INTERNAL', 'unable to verify the token; the JWKS cannot be read', {
+      cause: error,
+      retryAfterMs: KEY_SET_RETRY_MS,
+    });
   }
   throw invalid('its signature, algorithm or claims are wrong', error);
 }
@@ -79,9 +78,18 @@ function bySecret(secrets: readonly (string | undefined)[], expected: ExpectedCl
   return { check: async (_token, read) => verifyHs256(read, keys, expected), groupsClaim: 'groups' };
 }
 
-function byJwks(url: string, expected: ExpectedClaims, groupsClaim: string | undefined): Verification {
-  const jwks = createJwks(url);
-  return { check: async (token) => verifyWithJwks(token, jwks, expected), groupsClaim };
+function byJwks(options: UserTokenOptions, expected: ExpectedClaims): Verification {
+  const { jwksUrl = '', groupsClaim, onKeyProblem } = options;
+  const jwks = createKeySet(jwksUrl);
+  const check = async (token: string): Promise<Verified> => {
+    try {
+      return await verifyWithJwks(token, jwks, expected);
+    } catch (error) {
+      if (error instanceof KeySetUnreadable || error instanceof KeyUnusable) onKeyProblem?.(error);
+      throw error;
+    }
+  };
+  return { check, groupsClaim };
 }
 
 /** Which tokens it is one of, unverified: it only picks the verifier. */
@@ -96,7 +104,7 @@ export function createUserTokenVerifier(options: UserTokenOptions): UserTokenVer
     ...(options.audience ? { audience: options.audience } : {}),
   };
   const user = options.jwksUrl
-    ? byJwks(options.jwksUrl, expected, options.groupsClaim)
+    ? byJwks(options, expected)
     : bySecret([options.secret, options.previousSecret], expected);
   const connection = bySecret([options.connectionSecret, options.previousConnectionSecret], {
     audience: AUDIENCE.connection,

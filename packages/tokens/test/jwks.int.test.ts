@@ -1,5 +1,8 @@
-import { createServer, type Server } from 'node:http';
+import { createSign, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import { createGzip } from 'node:zlib';
 import { AUDIENCE } from '@groupcast/shared';
 import { type CryptoKey, exportJWK, exportSPKI, generateKeyPair, type JWK } from 'jose';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -15,6 +18,13 @@ interface SigningKey {
   public: CryptoKey;
   jwk: JWK;
 }
+
+function* endless(): Generator<string> {
+  yield '{"keys":[';
+  for (;;) yield ' '.repeat(65_536);
+}
+
+const many = (count: number): JWK[] => Array.from({ length: count }, (_, index) => ({ kty: 'RSA', kid: `${index}` }));
 
 async function makeKey(alg: string, kid: string): Promise<SigningKey> {
   const pair = await generateKeyPair(alg, { extractable: true });
@@ -179,6 +189,43 @@ describe('a token that the JWKS does not vouch for is TOKEN_INVALID:', () => {
   });
 });
 
+describe('a key that nobody should trust, or can, makes its tokens TOKEN_INVALID, and the operator is told:', () => {
+  const pairOf = (modulusLength: number) => generateKeyPairSync('rsa', { modulusLength });
+  const weak = pairOf(1_024);
+  const strong = pairOf(2_048);
+  const jwkOf = (key: KeyObject): JWK => ({ ...key.export({ format: 'jwk' }), kid: 'it', alg: 'RS256', use: 'sig' });
+  const ec = { kty: 'EC', crv: 'P-256', kid: 'it', alg: 'ES256', use: 'sig' };
+  const ones = Buffer.alloc(32, 1).toString('base64url');
+
+  test.each<[string, string, JWK]>([
+    ['of 1,024 bits', 'RS256', jwkOf(weak.publicKey)],
+    ['that is private, and published', 'RS256', jwkOf(strong.privateKey)],
+    ['without a modulus', 'RS256', { kty: 'RSA', e: 'AQAB', kid: 'it', alg: 'RS256', use: 'sig' }],
+    ['whose point lies on no curve', 'ES256', { ...ec, x: ones, y: ones }],
+    ['whose point has no number in it', 'ES256', { ...ec, x: '', y: '' }],
+  ])('%s', async (_, alg, jwk) => {
+    Object.assign(provider, { status: 200, body: JSON.stringify({ keys: [jwk] }) });
+    const problems: Error[] = [];
+    const verifier = createUserTokenVerifier({ jwksUrl: url, onKeyProblem: (problem) => problems.push(problem) });
+    const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const input = `${part({ alg, kid: 'it' })}.${part(claims())}`;
+    const signature = createSign('sha256').update(input).sign(weak.privateKey).toString('base64url');
+    expect(await outcome(verifier.verify(`${input}.${signature}`))).toBe('TOKEN_INVALID');
+    expect(problems.map(({ name }) => name)).toEqual(['KeyUnusable']);
+  });
+
+  test('but not of tokens that are wrong by themselves', async () => {
+    publish(keyOf('RS256'));
+    const problems: Error[] = [];
+    const verifier = createUserTokenVerifier({ jwksUrl: url, onKeyProblem: (problem) => problems.push(problem) });
+    for (const header of [{ kid: 'unknown' }, { alg: 'HS256' }, { crit: ['x'], x: 1 }, { alg: 'none' }]) {
+      const token = signText(JSON.stringify({ alg: 'RS256', kid: 'RS256', ...header }), JSON.stringify(claims()), 'x');
+      expect(await outcome(verifier.verify(token))).toBe('TOKEN_INVALID');
+    }
+    expect(problems).toEqual([]);
+  });
+});
+
 describe('groups of an identity provider', () => {
   test('are its directory, and count for nothing', async () => {
     publish(keyOf('RS256'));
@@ -245,12 +292,68 @@ describe('while the keys cannot be read', () => {
     }
   });
 
-  test('the next token asks again, and is accepted once they are back', async () => {
-    Object.assign(provider, { status: 503, body: '' });
-    const verifier = makeVerifier();
-    await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject(INTERNAL);
+  test('tokens ask again a second later, not each of them, and are accepted once they are back', async () => {
     publish(keyOf('RS256'));
+    Object.assign(provider, { status: 503 });
+    const verifier = makeVerifier();
+    vi.useFakeTimers({ toFake: ['performance'] });
+    for (let i = 0; i < 20; i += 1) {
+      await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject({ ...INTERNAL, retryAfterMs: 1_000 });
+    }
+    expect(provider.requests).toBe(1);
+    provider.status = 200;
+    vi.advanceTimersByTime(1_000);
     expect(await outcome(verifier.verify(await signed('RS256')))).toBe('accepted');
+    expect(provider.requests).toBe(2);
+  });
+
+  test('tokens with made-up kids do not make it be asked again and again either', async () => {
+    publish(keyOf('RS256'));
+    const verifier = makeVerifier();
+    expect(await outcome(verifier.verify(await signed('RS256')))).toBe('accepted');
+    Object.assign(provider, { status: 503, requests: 0 });
+    vi.useFakeTimers({ toFake: ['performance', 'Date'], now: Date.now() + 31_000 });
+    for (let i = 0; i < 20; i += 1) {
+      await expect(verifier.verify(await signed('RS256', {}, { kid: `made-up-${i}` }))).rejects.toMatchObject(INTERNAL);
+    }
+    expect(provider.requests).toBe(1);
+    expect(await outcome(verifier.verify(await signed('RS256')))).toBe('accepted');
+  });
+
+  test.each([
+    ['an answer without an end', (response: ServerResponse) => void Readable.from(endless()).pipe(response)],
+    [
+      'a small one that unpacks to an endless one',
+      (response: ServerResponse) => {
+        response.setHeader('content-encoding', 'gzip');
+        Readable.from(endless()).pipe(createGzip()).pipe(response);
+      },
+    ],
+    ['more keys than anybody has', (response: ServerResponse) => response.end(JSON.stringify({ keys: many(101) }))],
+    ['a redirect', (response: ServerResponse) => response.writeHead(302, { location: url }).end()],
+  ])('because of %s: INTERNAL too, and only so much of it is read', async (_, answer) => {
+    const hostile = createServer((_request, response) => {
+      // Whoever stops reading ends it.
+      response.on('error', () => undefined);
+      answer(response);
+    });
+    await new Promise<void>((resolve) => hostile.listen(0, '127.0.0.1', resolve));
+    const problems: Error[] = [];
+    publish(keyOf('RS256'));
+    try {
+      const verifier = createUserTokenVerifier({
+        jwksUrl: `http://127.0.0.1:${(hostile.address() as AddressInfo).port}/`,
+        onKeyProblem: (problem) => problems.push(problem),
+      });
+      await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject(INTERNAL);
+      expect(problems.map(({ message }) => message)).toEqual([
+        expect.stringMatching(/larger than 524288 bytes|more than 100 keys|status 302/),
+      ]);
+      expect(provider.requests).toBe(0);
+    } finally {
+      hostile.closeAllConnections();
+      await new Promise((resolve) => hostile.close(resolve));
+    }
   });
 
   test('a connection token is still accepted: it needs none of them', async () => {

@@ -7,6 +7,7 @@ import {
   createConnectionLimit,
   type Logger,
   listenOn,
+  logKeyProblems,
   urlOfHost,
   warnOnceEvery,
 } from '@groupcast/service-kit';
@@ -16,6 +17,7 @@ import type { ApiConfig } from './config.ts';
 import { openEmbeddedDatabase } from './db/embedded-database.ts';
 import { migrate } from './db/migrate.ts';
 import { openPostgresDatabase } from './db/postgres-database.ts';
+import { watchDatabase } from './db/watched-database.ts';
 import { openLobby } from './demo/demo-routes.ts';
 import { createGroupLimits } from './groups/group-limits.ts';
 import { createApiApp } from './http/api-app.ts';
@@ -51,10 +53,11 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
   }
 
   try {
-    const db = config.databaseUrl
+    const opened = config.databaseUrl
       ? openPostgresDatabase(config.databaseUrl, log)
       : await openEmbeddedDatabase(config.dataDir);
-    parts.push(db);
+    parts.push(opened);
+    const db = watchDatabase(opened, log);
     const migrations = await migrate(db);
     if (migrations.length > 0) log.info({ migrations, database: db.kind }, 'database migrated');
 
@@ -136,7 +139,7 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
       db,
       groups,
       users: createUserStore(db),
-      userTokens: createUserTokenVerifier(config.tokens),
+      userTokens: createUserTokenVerifier({ ...config.tokens, onKeyProblem: logKeyProblems(log) }),
       serviceTokens: createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.api }),
       metrics,
       connections,

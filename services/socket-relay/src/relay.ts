@@ -8,6 +8,7 @@ import {
   type Listening,
   type Logger,
   listenOn,
+  logKeyProblems,
   urlOfHost,
 } from '@groupcast/service-kit';
 import { AUDIENCE, GroupcastError } from '@groupcast/shared';
@@ -165,7 +166,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const removals = createRemovals({ memoryMs: config.removalMemoryMs, maxEntries: config.removalMemoryEntries, log });
   const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
   const authenticator = createAuthenticator({
-    users: createUserTokenVerifier(config.tokens),
+    users: createUserTokenVerifier({ ...config.tokens, onKeyProblem: logKeyProblems(log) }),
     services,
     removals,
     maxGroups: config.maxGroupsPerConnection,

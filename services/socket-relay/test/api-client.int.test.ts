@@ -1,42 +1,98 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Readable } from 'node:stream';
+import { afterEach, describe, expect, test } from 'vitest';
 import { createApiClient } from '../src/upstream/api-client.ts';
 
-let servers: Server[];
-beforeEach(() => {
-  servers = [];
-});
+const SECRET = 'service-tokens-of-these-tests-0123456789';
+let servers: Server[] = [];
 afterEach(async () => {
   for (const server of servers) {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   }
+  servers = [];
 });
 
-/** Answers everything with `status` and `headers`, and writes down who asked. */
-async function startServer(
-  status: number,
-  headers: Record<string, string>,
-  body = '',
-): Promise<{ url: string; asked: IncomingMessage[] }> {
-  const asked: IncomingMessage[] = [];
+/** Where an API listens that answers as `listener` does. */
+async function listen(listener: RequestListener): Promise<string> {
   const server = createServer((request, response) => {
-    asked.push(request);
-    request.resume();
-    response.writeHead(status, headers).end(body);
+    response.on('error', () => undefined);
+    listener(request, response);
   });
   servers.push(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-// 301 to 303 repeat a POST as a GET, 307 and 308 with its body.
-test.each([301, 302, 303, 307, 308])('a %i of the API leads nowhere else', async (status) => {
-  const elsewhere = await startServer(200, { 'content-type': 'application/json' }, '{"users":[{"groupIds":["g"]}]}');
-  const api = await startServer(status, { location: `${elsewhere.url}/internal/memberships` });
-  const client = createApiClient({ apiUrl: api.url, secret: 's'.repeat(32), fillEvents: 10 });
-  await expect(client.memberOf('alice', ['g'])).rejects.toMatchObject({ code: 'API_UNAVAILABLE', retryable: true });
-  expect(api.asked.map(({ url }) => url)).toEqual(['/internal/memberships']);
-  expect(elsewhere.asked).toEqual([]);
+async function refusalOf(apiUrl: string): Promise<{ code: string; message: string; retryable: boolean }> {
+  const api = createApiClient({ apiUrl, secret: SECRET, fillEvents: 10 });
+  return api.memberOf('alice', ['1']).then(
+    () => {
+      throw new Error('it was answered');
+    },
+    (error: unknown) => error as { code: string; message: string; retryable: boolean },
+  );
+}
+
+function* endless(count: (bytes: number) => void): Generator<Buffer> {
+  const chunk = Buffer.alloc(1_048_576, ' ');
+  for (;;) {
+    count(chunk.byteLength);
+    yield chunk;
+  }
+}
+
+describe('an API that does not answer as it should is API_UNAVAILABLE, and worth another try:', () => {
+  test('it never stops', async () => {
+    let sent = 0;
+    const url = await listen((_request, response) => {
+      Readable.from(endless((bytes) => (sent += bytes))).pipe(response);
+    });
+    const message = 'unable to ask the API; the answer is larger than 67108864 bytes';
+    expect(await refusalOf(url)).toMatchObject({ code: 'API_UNAVAILABLE', retryable: true, message });
+    expect(sent).toBeLessThan(128 * 1_048_576);
+  });
+
+  test('it begins, and goes on for longer than a question may take', async () => {
+    const url = await listen((_request, response) => {
+      response.write('{');
+      const timer = setInterval(() => response.write(' '), 50);
+      response.on('close', () => clearInterval(timer));
+    });
+    expect(await refusalOf(url)).toMatchObject({
+      code: 'API_UNAVAILABLE',
+      message: 'unable to ask the API; no answer in 3000 ms',
+    });
+  });
+
+  // 301 to 303 repeat a POST as a GET, 307 and 308 with its body.
+  test.each([301, 302, 303, 307, 308])(
+    'it sends the relay, with its service token, to somebody else: %i',
+    async (status) => {
+      let asked = 0;
+      const elsewhere = await listen((_request, response) => {
+        asked += 1;
+        response.end('{"users":[{"userId":"alice","groupIds":["1"]}]}');
+      });
+      const url = await listen((_request, response) => response.writeHead(status, { location: `${elsewhere}/` }).end());
+      expect(await refusalOf(url)).toMatchObject({
+        code: 'API_UNAVAILABLE',
+        retryable: true,
+        message: `unable to ask the API; it answered ${status}`,
+      });
+      expect(asked).toBe(0);
+    },
+  );
+
+  test.each([
+    ['nobody is there', 'http://user:hidden-password@127.0.0.1:9'],
+    ['no request can be made', 'http://user:hidden-password@[::1]:1'],
+  ])('%s, and no user hears what API_URL is', async (_, url) => {
+    const { code, message } = await refusalOf(url);
+    expect({ code, message }).toEqual({
+      code: 'API_UNAVAILABLE',
+      message: 'unable to ask the API; it cannot be reached',
+    });
+  });
 });

@@ -3,6 +3,9 @@ import https from 'node:https';
 import type { ErrorBody } from '@groupcast/shared';
 import { printable } from '../terminal.ts';
 
+/** Largest answer: the longest page of the API is far below. */
+const MAX_ANSWER_BYTES = 16 * 1_024 * 1_024;
+
 /** A request without a 2xx answer. `code` is the API's own, else the network's, else `HTTP_<status>`. */
 export class RequestFailure extends Error {
   override readonly name = 'RequestFailure';
@@ -58,27 +61,42 @@ export function createApiClient(options: { url: string; timeoutMs: number; maxSo
           : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
       };
       return new Promise((resolve, reject) => {
+        let isLate = false;
         const fail = (error: NodeJS.ErrnoException): void => {
+          if (isLate) {
+            reject(new RequestFailure('TIMEOUT', `no answer within ${timeoutMs} ms`, false));
+            return;
+          }
           const code = error.code ?? 'NETWORK';
           reject(new RequestFailure(code, printable(error.message || code), false));
         };
-        const request = send(`${url}${path}`, { method, agent, headers, timeout: timeoutMs }, (response) => {
-          let received = '';
-          response.setEncoding('utf8');
-          response.on('data', (chunk: string) => {
-            received += chunk;
+        const request = send(`${url}${path}`, { method, agent, headers }, (response) => {
+          const chunks: Buffer[] = [];
+          let size = 0;
+          response.on('data', (chunk: Buffer) => {
+            size += chunk.byteLength;
+            if (size > MAX_ANSWER_BYTES) {
+              const why = `the answer is larger than ${MAX_ANSWER_BYTES} bytes; is this the API?`;
+              reject(new RequestFailure('ANSWER_TOO_LARGE', why, true));
+              request.destroy();
+              return;
+            }
+            chunks.push(chunk);
           });
           response.on('error', fail);
           response.on('end', () => {
-            const answer = readAnswer(response.statusCode ?? 0, received);
+            const answer = readAnswer(response.statusCode ?? 0, Buffer.concat(chunks).toString('utf8'));
             if (answer instanceof RequestFailure) reject(answer);
             else resolve(answer.body);
           });
         });
         request.on('error', fail);
-        request.on('timeout', () => {
-          request.destroy(Object.assign(new Error(`no answer within ${timeoutMs} ms`), { code: 'TIMEOUT' }));
-        });
+        // Not the socket's own time-out, which a byte now and then puts off.
+        const timer = setTimeout(() => {
+          isLate = true;
+          request.destroy();
+        }, timeoutMs);
+        request.on('close', () => clearTimeout(timer));
         request.end(text);
       });
     },

@@ -12,8 +12,8 @@ export interface Queryable {
 }
 
 /**
- * PostgreSQL, real or embedded. A failure of the connection throws `API_UNAVAILABLE` (retryable), text that PostgreSQL
- * cannot store `INVALID_PAYLOAD`, everything else the driver's own error.
+ * PostgreSQL, real or embedded. A failure of the connection, of the server or of its disk throws `API_UNAVAILABLE` (retryable), text
+ * that PostgreSQL cannot store `INVALID_PAYLOAD`, everything else the driver's own error.
  */
 export interface Database extends Queryable {
   readonly kind: 'embedded' | 'postgres';

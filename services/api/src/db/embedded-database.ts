@@ -1,56 +1,121 @@
+import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import { PGlite } from '@electric-sql/pglite';
+import { makeDataDirPrivate, StartFailure } from '@groupcast/service-kit';
 import type { Database, Queryable, Row } from './database.ts';
-import { fromDatabaseError } from './database-errors.ts';
+import { codeOf, fromDatabaseError, StorageFailure } from './database-errors.ts';
+import { type EmbeddedInstance, openInstance } from './embedded-instance.ts';
 import { lockFolder } from './folder-lock.ts';
-import { prepareStatements } from './prepared-statements.ts';
 
 type Driver = (text: string, params: unknown[]) => Promise<{ rows: unknown[]; affectedRows?: number }>;
 
-function wrap(driver: Driver, onQuery: () => void): Queryable {
-  return {
-    async query<R extends Row>(text: string, params: readonly unknown[] = []) {
-      onQuery();
-      try {
-        const { rows, affectedRows } = await driver(text, [...params]);
-        return { rows: rows as R[], count: rows.length || (affectedRows ?? 0) };
-      } catch (error) {
-        throw fromDatabaseError(error);
-      }
-    },
-  };
+/**
+ * What has to be free on the disk for a statement that writes: two files of PostgreSQL's log. Running out of room while it writes
+ * that log ends PostgreSQL, and running out elsewhere only ends the statement.
+ */
+const RESERVE_BYTES = 32 * 1024 * 1024;
+/** How long a database that could not be opened again is left alone. Each attempt holds the process up for up to a second. */
+const REOPEN_INTERVAL_MS = 5_000;
+const READS = /^\s*(?:select|set)\b/i;
+/** SQLSTATE `insufficient_privilege`: we may do everything in this database, so it is a file that we may not write. */
+const NOT_PERMITTED = '42501';
+
+function freeBytes(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
+}
+
+function assertRoom(folder: string): void {
+  const free = freeBytes(folder);
+  if (free >= RESERVE_BYTES) return;
+  const error = new Error(`the disk of ${folder} is full: ${free} bytes are free, ${RESERVE_BYTES} are needed`);
+  throw new StorageFailure(Object.assign(error, { code: 'ENOSPC' }));
 }
 
 /**
  * PostgreSQL inside this process, in `<dataDir>/database`. Safe against a crashed process, not against a power cut: it
  * calls no fsync. One process at a time; a second one is refused.
+ *
+ * With little room left on the disk it goes on reading, and refuses to write. If PostgreSQL ends all the same (another program
+ * took the rest, or the disk fails), everything is refused, and the folder is opened again as soon as it can be.
  */
 export async function openEmbeddedDatabase(dataDir: string): Promise<Database> {
+  makeDataDirPrivate(dataDir);
+  // PGlite creates its files for everybody to read and write; nobody else gets as far as to them.
   const folder = join(dataDir, 'database');
   const unlock = lockFolder(folder);
-  const db = await PGlite.create(folder).catch((error: unknown) => {
+  let instance: EmbeddedInstance;
+  try {
+    assertRoom(folder);
+    instance = await openInstance(folder);
+  } catch (error) {
     unlock();
-    throw error;
-  });
-  const statements = prepareStatements(db);
+    if (!(error instanceof StorageFailure)) throw error;
+    throw new StartFailure(`unable to open the embedded database; ${(error.cause as Error).message}`, { cause: error });
+  }
   let queries = 0;
-  const count = (): void => {
-    queries += 1;
-  };
+  let reopening: Promise<void> | undefined;
+  let nextAttempt = 0;
+
+  async function reopen(): Promise<void> {
+    if (performance.now() < nextAttempt) throw new StorageFailure(instance.failure);
+    nextAttempt = performance.now() + REOPEN_INTERVAL_MS;
+    assertRoom(folder);
+    instance.discard();
+    try {
+      instance = await openInstance(folder);
+    } catch (error) {
+      throw new StorageFailure(error);
+    }
+  }
+
+  /** What `work` is told of a failure is what the rest of the service should see. */
+  async function use<T>(work: (instance: EmbeddedInstance) => Promise<T>): Promise<T> {
+    if (instance.failure !== undefined) {
+      reopening ??= reopen().finally(() => {
+        reopening = undefined;
+      });
+      await reopening;
+    }
+    const current = instance;
+    try {
+      return await work(current);
+    } catch (error) {
+      if (current.failure !== undefined || codeOf(error) === NOT_PERMITTED) throw new StorageFailure(error);
+      throw fromDatabaseError(error);
+    }
+  }
+
+  function wrap(driver: Driver): Queryable {
+    return {
+      async query<R extends Row>(text: string, params: readonly unknown[] = []) {
+        queries += 1;
+        if (!READS.test(text)) assertRoom(folder);
+        try {
+          const { rows, affectedRows } = await driver(text, [...params]);
+          return { rows: rows as R[], count: rows.length || (affectedRows ?? 0) };
+        } catch (error) {
+          throw fromDatabaseError(error);
+        }
+      },
+    };
+  }
+
   return {
     kind: 'embedded',
-    ...wrap(statements, count),
+    ...wrap(async (text, params) => use(async ({ statements }) => statements(text, params))),
     queryCount: () => queries,
     async script(sql) {
-      await db.exec(sql);
+      await use(async ({ db }) => db.exec(sql));
     },
     async transaction(work) {
-      return db.transaction((tx) => work(wrap(statements.within(tx), count)));
+      return use(async ({ db, statements }) => db.transaction((tx) => work(wrap(statements.within(tx)))));
     },
     listen: async () => async () => undefined,
     notify: async () => undefined,
     async close() {
-      await db.close();
+      await reopening?.catch(() => undefined);
+      if (instance.failure === undefined) await instance.db.close();
+      else instance.discard();
       unlock();
     },
   };

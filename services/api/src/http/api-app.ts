@@ -13,7 +13,7 @@ import {
 } from '@groupcast/service-kit';
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from '../config.ts';
-import type { Database } from '../db/database.ts';
+import type { WatchedDatabase } from '../db/watched-database.ts';
 import { demoRoutes } from '../demo/demo-routes.ts';
 import { groupRoutes } from '../groups/group-routes.ts';
 import type { GroupDeps } from '../groups/group-service.ts';
@@ -37,7 +37,7 @@ const MAX_EVENT_LOOP_DELAY_MS = 1_000;
 
 export interface ApiAppDeps {
   config: ApiConfig;
-  db: Database;
+  db: WatchedDatabase;
   groups: GroupDeps;
   users: UserStore;
   userTokens: UserTokenVerifier;

@@ -2,7 +2,7 @@ import { bearerToken, type HttpApp, isFromThisMachine, warnOnceEvery } from '@gr
 import { GroupcastError } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
-import type { Database } from '../db/database.ts';
+import type { WatchedDatabase } from '../db/watched-database.ts';
 import type { ApiMetrics } from './metrics.ts';
 import type { RequestBudgets } from './request-budgets.ts';
 
@@ -11,7 +11,7 @@ const DATABASE_TIMEOUT_MS = 2_000;
 export function healthRoutes(
   app: HttpApp,
   deps: {
-    db: Database;
+    db: WatchedDatabase;
     services: ServiceTokenVerifier;
     metrics: ApiMetrics;
     budgets: RequestBudgets;
@@ -28,7 +28,7 @@ export function healthRoutes(
     const late = new Promise<boolean>((resolve) => {
       timer = setTimeout(() => resolve(false), DATABASE_TIMEOUT_MS);
     });
-    const asked = deps.db.query('select 1').then(
+    const asked = deps.db.check().then(
       () => true,
       () => false,
     );

@@ -183,7 +183,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       const work = dispatchGroup(groupId)
         .catch((error: unknown) => {
           // The lease runs out by itself, and the poll finds the group again.
-          log.warn({ err: error, groupId }, 'dispatch was interrupted');
+          warn('interrupted', (suppressed) =>
+            log.warn({ err: error, groupId, suppressed }, 'dispatch was interrupted'),
+          );
         })
         .finally(() => {
           active.delete(groupId);
@@ -200,7 +202,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       for (const groupId of await store.findBacklog(BACKLOG_GROUPS)) queue.add(groupId);
       pump();
     } catch (error) {
-      log.warn({ err: error }, 'unable to look for a backlog; trying again');
+      warn('scan', (suppressed) => log.warn({ err: error, suppressed }, 'unable to look for a backlog; trying again'));
     } finally {
       scanning = false;
     }

@@ -8,6 +8,7 @@ import {
   type MembershipQuery,
   membershipAnswerSchema,
 } from '@groupcast/shared';
+import { BodyTooLarge, readBytes } from '@groupcast/shared/bounded-body';
 import { signServiceToken } from '@groupcast/tokens';
 import type { z } from 'zod';
 import { createBatch } from './batch.ts';
@@ -25,7 +26,10 @@ export interface ApiClient {
   storeCursors(updates: CursorUpdates): Promise<void>;
 }
 
+/** From the question to the last byte of the answer, in milliseconds. */
 const TIMEOUT_MS = 3_000;
+/** Largest answer. Ten groups' events come to 40 MiB where each fills a log of `HISTORY_BYTES`. */
+const MAX_ANSWER_BYTES = 64 * 1_024 * 1_024;
 const TOKEN_TTL_SECONDS = 60;
 const MAX_GROUPS_PER_USER = 1_000;
 /** Questions after the first wait for each other this long. */
@@ -38,6 +42,18 @@ const MEMBERSHIP_LIMITS = {
   intervalMs: STORM_INTERVAL_MS,
 };
 const FILL_LIMITS = { maxItems: 10, maxWeight: 10, weigh: () => 1, intervalMs: STORM_INTERVAL_MS };
+
+const utf8 = new TextDecoder();
+
+class UnusableAnswer extends Error {}
+
+/** Users read it: a text that is not ours may name `API_URL`, with a password in it. */
+function reasonOf(error: unknown): string {
+  if (error instanceof UnusableAnswer || error instanceof BodyTooLarge) return error.message;
+  if (error instanceof SyntaxError) return 'its answer is not JSON';
+  if (error instanceof Error && error.name === 'TimeoutError') return `no answer in ${TIMEOUT_MS} ms`;
+  return 'it cannot be reached';
+}
 
 export function createApiClient(options: { apiUrl: string; secret: string; fillEvents: number }): ApiClient {
   /** By a clock that only goes forward: one that was signed before the wall clock was set back is not kept until it is that late again. */
@@ -64,18 +80,16 @@ export function createApiClient(options: { apiUrl: string; secret: string; fillE
         headers: { 'content-type': 'application/json', authorization: `Bearer ${await serviceToken()}` },
         body: JSON.stringify(body),
         // The token and the question are for the API that was named, and for nobody that it names.
-        redirect: 'error',
+        redirect: 'manual',
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
       if (!response.ok) {
-        await response.body?.cancel();
-        throw new Error(`the API answered ${response.status}`);
+        response.body?.cancel().catch(() => undefined);
+        throw new UnusableAnswer(`it answered ${response.status}`);
       }
-      return await response.json();
+      return JSON.parse(utf8.decode(await readBytes(response.body, MAX_ANSWER_BYTES)));
     } catch (error) {
-      const late = error instanceof Error && error.name === 'TimeoutError';
-      const why = late ? `no answer in ${TIMEOUT_MS} ms` : String(error);
-      throw new GroupcastError('API_UNAVAILABLE', `unable to ask the API; ${why}`, { cause: error });
+      throw new GroupcastError('API_UNAVAILABLE', `unable to ask the API; ${reasonOf(error)}`, { cause: error });
     }
   }
 

@@ -1,0 +1,76 @@
+import { PGlite } from '@electric-sql/pglite';
+import { prepareStatements } from './prepared-statements.ts';
+
+/** One PostgreSQL in this process. After a `failure` it answers nothing any more; the folder can be opened again. */
+export interface EmbeddedInstance {
+  readonly db: PGlite;
+  readonly statements: ReturnType<typeof prepareStatements>;
+  /** What ended it. */
+  readonly failure: unknown;
+  /** Gives up the files of an instance that failed. Nothing is written. */
+  discard(): void;
+}
+
+/** What we touch of PGlite's inside, which its types do not name. A test fills a disk, and fails when it is no longer so. */
+interface Inside {
+  _PostgresMainLoopOnce: () => void;
+  stackRestore: (pointer: number) => void;
+  FS: { streams: ({ fd: number } | null | undefined)[]; close: (stream: unknown) => void };
+}
+
+function closeFiles(db: PGlite): void {
+  const { FS } = (db.Module ?? {}) as unknown as Partial<Inside>;
+  for (const stream of FS?.streams ?? []) {
+    try {
+      if (stream) FS?.close(stream);
+    } catch {
+      // A pipe of its own, or closed already.
+    }
+  }
+}
+
+/**
+ * A PANIC of PostgreSQL (it could not write its log) ends its main loop for good, and PGlite, which takes every exception but one for
+ * "done", calls the loop again and again: the process hangs, at full speed. So the first other exception is kept, and thrown from
+ * where PGlite cannot swallow it.
+ */
+function watchMainLoop(db: PGlite): { failure: unknown } {
+  const watch: { failure: unknown } = { failure: undefined };
+  const inside = db.Module as unknown as Inside;
+  const { POSTGRES_MAIN_LONGJMP: goesOn } = db as unknown as { POSTGRES_MAIN_LONGJMP: number };
+  const { _PostgresMainLoopOnce: runOnce, stackRestore } = inside;
+  inside._PostgresMainLoopOnce = () => {
+    if (watch.failure !== undefined) throw watch.failure;
+    try {
+      runOnce();
+    } catch (error) {
+      if ((error as { status?: unknown }).status !== goesOn) watch.failure = error;
+      throw error;
+    }
+  };
+  inside.stackRestore = (pointer) => {
+    if (watch.failure !== undefined) throw watch.failure;
+    stackRestore(pointer);
+  };
+  return watch;
+}
+
+/** Rejects when PostgreSQL does not start, with its files closed. */
+export async function openInstance(folder: string): Promise<EmbeddedInstance> {
+  const db = new PGlite(folder);
+  try {
+    await db.waitReady;
+  } catch (error) {
+    closeFiles(db);
+    throw error;
+  }
+  const watch = watchMainLoop(db);
+  return {
+    db,
+    statements: prepareStatements(db),
+    get failure() {
+      return watch.failure;
+    },
+    discard: () => closeFiles(db),
+  };
+}
