@@ -116,7 +116,7 @@ async function run(attack: Attack): Promise<Outcome> {
 const whole = (value: number): string => value.toFixed(0);
 const counts = (values: Readonly<Record<string, number>>): string =>
   Object.entries(values)
-    .sort(([, a], [, b]) => b - a)
+    .toSorted(([, a], [, b]) => b - a)
     .slice(0, 4)
     .map(([what, count]) => `${count} × ${what}`)
     .join(', ');

@@ -19,7 +19,7 @@ const POLLING = '/socket.io/?EIO=4&transport=polling';
 /** What the attacker was answered, and how often. */
 export type Answers = Record<string, number>;
 
-export function createTally(): { answers: Answers; note(answer: string): void } {
+export function createTally(): { answers: Answers; note: (answer: string) => void } {
   const answers: Answers = {};
   return {
     answers,

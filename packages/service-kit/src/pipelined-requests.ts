@@ -30,9 +30,9 @@ export function cutPipelinedRequests(server: Server): void {
     return true;
   }
 
-  const emit = server.emit as (event: string, ...values: unknown[]) => boolean;
+  const emit = server.emit.bind(server) as (event: string, ...values: unknown[]) => boolean;
   server.emit = (event: string, ...values: unknown[]) => {
     if (event === 'request' && isFlood(values[0] as IncomingMessage)) return true;
-    return emit.call(server, event, ...values);
+    return emit(event, ...values);
   };
 }

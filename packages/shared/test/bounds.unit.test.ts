@@ -1,44 +1,7 @@
-import { schemasOf, unboundedParts } from '@groupcast/testing';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import * as shared from '../src/index.ts';
 import { boundedArray, boundedRecord, boundIssues, parsePayload, resumeSchema } from '../src/index.ts';
-
-/** Schemas whose bound is in a function, with the test or the reason that holds it. */
-const BOUND_BY_FUNCTION: ReadonlySet<z.ZodType> = new Set([
-  // `hasMoreKeysThan(value, MAX_POSITIONS)`, tested below.
-  shared.positionsSchema,
-]);
-
-const SCHEMAS = schemasOf(shared);
-
-describe('every schema', () => {
-  test('is walked', () => {
-    expect(SCHEMAS.map(([name]) => name)).toEqual(
-      expect.arrayContaining(['broadcastSchema', 'handshakeSchema', 'idSchema']),
-    );
-  });
-
-  test.each(SCHEMAS)('%s has a bound on each string, array and record', (name, schema) => {
-    expect(unboundedParts(schema, name, BOUND_BY_FUNCTION)).toEqual([]);
-  });
-
-  test('… and the walk finds what has none', () => {
-    const bad = z.object({
-      text: z.string(),
-      endless: z.string().regex(/^a+$/),
-      list: z.array(z.int()).optional(),
-      inner: boundedArray(z.object({ map: z.record(z.string(), z.int()) }), { max: 3 }),
-      fine: z.string().max(3).nullable(),
-    });
-    expect(unboundedParts(bad, 'bad')).toEqual([
-      'bad.text: string without a bound',
-      'bad.endless: string without a bound',
-      'bad.list: array without a bound',
-      'bad.inner[].map: record without a bound',
-    ]);
-  });
-});
 
 describe('a bound', () => {
   function parsing(): { seen: number; item: z.ZodType<string> } {

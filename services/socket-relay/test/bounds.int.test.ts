@@ -246,7 +246,7 @@ describe('a user', () => {
     const names = ['constructor', 'toString', 'hasOwnProperty', 'valueOf', 'toJSON', '1'];
     const asked = Object.fromEntries(names.map((name) => [name, { epoch: '1-a', seq: 0 }]));
     const answer = await ask<{ groups: Record<string, unknown> }>(dave, 'resume', { positions: asked });
-    expect(Object.keys((answer as { groups: object }).groups).sort()).toEqual(names.sort());
+    expect(Object.keys((answer as { groups: object }).groups).toSorted()).toEqual(names.toSorted());
     const again = other.client({ token: await tokenFor('dave', ['1']), positions: asked });
     const groups: Record<string, unknown> = {};
     again.on('resumed', (payload: { groups: object }) => Object.assign(groups, payload.groups));

@@ -60,7 +60,7 @@ test('the oldest polling session makes room for a new one', async () => {
   const sids: string[] = [];
   for (let index = 0; index < 5; index += 1) sids.push(await poll());
   await until('two of them to be gone', () => engine.clientsCount === 3);
-  expect(Object.keys(engine.clients).sort()).toEqual(sids.slice(2).sort());
+  expect(Object.keys(engine.clients).toSorted()).toEqual(sids.slice(2).toSorted());
   expect(await cut('polling-sessions')).toBe(2);
 });
 

@@ -85,7 +85,7 @@ describe('the budget of a user', () => {
     const { budgets, time } = open();
     const alice = budgets.of('alice');
     alice.takeWork(5_000);
-    expect(() => alice.takeWork(5_000)).toThrow();
+    expect(() => alice.takeWork(5_000)).toThrow('unable to do so much at once');
     time.ms = 2_000;
     alice.takeWork(5_000);
   });

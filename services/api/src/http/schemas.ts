@@ -1,10 +1,11 @@
-import { idSchema, isJsonObject, type JsonObject, userIdSchema } from '@groupcast/shared';
+import { boundedArray, idSchema, isJsonObject, type JsonObject, userIdSchema } from '@groupcast/shared';
 import { z } from 'zod';
 import { isStorable, isStorableJson } from '../db/storable.ts';
 
 const STORABLE = { error: 'must be well-formed text without NUL' };
 
 const MAX_MEMBERS_PER_REQUEST = 1_000;
+const MAX_ATTACHMENTS = 20;
 const MAX_SEQ = Number.MAX_SAFE_INTEGER;
 
 /** A number in a query string: digits only, so that an empty value is no zero. */
@@ -15,18 +16,20 @@ const queryInteger = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.int().min(min).max(max));
 
-const content = z.string().min(1).refine(isStorable, STORABLE);
+/** Larger than any message may be; how large one may be is a setting, and counted in bytes. */
+const MAX_CONTENT_LENGTH = 16 * 1_024 * 1_024;
+
+const content = z.string().min(1).max(MAX_CONTENT_LENGTH).refine(isStorable, STORABLE);
 const name = z.string().trim().min(1).max(200).refine(isStorable, STORABLE);
 const clientMessageId = z.string().min(1).max(128).refine(isStorable, STORABLE);
-const memberIds = z.array(userIdSchema).max(MAX_MEMBERS_PER_REQUEST);
+const memberIds = boundedArray(userIdSchema, { max: MAX_MEMBERS_PER_REQUEST });
 
-const attachments = z
-  .array(
-    z
-      .custom<JsonObject>(isJsonObject, { error: 'must be a plain JSON object' })
-      .refine((value) => isStorableJson(value), STORABLE),
-  )
-  .max(20);
+const attachments = boundedArray(
+  z
+    .custom<JsonObject>(isJsonObject, { error: 'must be a plain JSON object' })
+    .refine((value) => isStorableJson(value), STORABLE),
+  { max: MAX_ATTACHMENTS },
+);
 
 export const groupParams = z.object({ groupId: idSchema });
 export const memberParams = z.object({ groupId: idSchema, userId: userIdSchema });
@@ -38,7 +41,9 @@ export const createGroupBody = z.object({
   kind: z.enum(['group', 'direct']).default('group'),
 });
 export const renameGroupBody = z.object({ name });
-export const addMembersBody = z.object({ userIds: memberIds.min(1) });
+export const addMembersBody = z.object({
+  userIds: boundedArray(userIdSchema, { min: 1, max: MAX_MEMBERS_PER_REQUEST }),
+});
 export const listGroupsQuery = z.object({
   cursor: z.string().max(500).optional(),
   limit: queryInteger(1, 200).default(50),

@@ -270,7 +270,8 @@ export function createGroupEntry(deps: {
     for (const answer of answers.values()) events += answer.events.length;
     if (events > 0) deps.budgets.of(socket.data.session.userId).chargeWork(events / EVENTS_PER_UNIT);
     const resumed = [...failed, ...[...answers].filter(([groupId]) => positions.has(groupId))];
-    if (resumed.length > 0) socket.emit('resumed', { groups: Object.fromEntries(resumed) });
+    if (resumed.length > 0)
+      socket.emit('resumed', { groups: Object.fromEntries<ResumeResult['groups'][string]>(resumed) });
   }
 
   return {
@@ -303,7 +304,7 @@ export function createGroupEntry(deps: {
         for (const groupId of groupIds) {
           if (!answers.has(groupId)) failed.set(groupId, { error: notAMember(groupId).toBody() });
         }
-        return { groups: Object.fromEntries([...failed, ...answers]) };
+        return { groups: Object.fromEntries<ResumeResult['groups'][string]>([...failed, ...answers]) };
       };
     },
     expel(socket, groupIds, reason) {

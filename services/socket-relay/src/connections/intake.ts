@@ -106,7 +106,7 @@ export function createConnectionIntake(
       const retryAfterMs = RETRY_MIN_MS + Math.floor(Math.random() * RETRY_SPREAD_MS);
       socket.emit('session-ending', { code: error.code, message: error.message, next: 'reconnect', retryAfterMs });
       report(error, { socketId: socket.id, userId: socket.data.session.userId });
-      closeUnread(socket.conn as unknown as EngineSocket);
+      closeUnread(socket.conn);
     }
   }
 
@@ -122,7 +122,7 @@ export function createConnectionIntake(
       unauthenticated = createUnauthenticated({ engine, metrics, log }, UNAUTHENTICATED);
     },
     admit(socket) {
-      unauthenticated?.forget(socket.conn as unknown as EngineSocket);
+      unauthenticated?.forget(socket.conn);
       if (isUserSocket(socket)) decoderOf(socket).admit(new UserIntake(socket));
       else {
         decoderOf(socket).admit(undefined);
