@@ -36,6 +36,11 @@ export interface RelaySessionDeps {
   log: Logger;
 }
 
+/** A group may be called `constructor`, which every object has. */
+function ownOf<T>(object: Readonly<Record<string, T>>, key: string): T | undefined {
+  return Object.hasOwn(object, key) ? object[key] : undefined;
+}
+
 /** What is said between this client and the relay on one connection after another. */
 export interface RelaySession {
   /** The handshake's part: where every group stands. */
@@ -161,7 +166,7 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
     for (const [key, value] of Object.entries(fieldsOf(fieldsOf(payload)?.['groups']) ?? {})) {
       const groupId = parseId(key);
       if (groupId === undefined) continue;
-      const after = asked[groupId];
+      const after = ownOf(asked, groupId);
       const answer = readAnswer(groupId, after, value);
       if (answer.kind !== 'page' || !after) continue;
       deps.deliver(groupId, inbox.page(groupId, after, answer.page), false);
@@ -209,7 +214,9 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
     try {
       const { groups } = await link.ask('resume', { positions: Object.fromEntries(positions) });
       const answers = fieldsOf(groups) ?? {};
-      return new Map([...positions].map(([groupId, after]) => [groupId, readAnswer(groupId, after, answers[groupId])]));
+      return new Map(
+        [...positions].map(([groupId, after]) => [groupId, readAnswer(groupId, after, ownOf(answers, groupId))]),
+      );
     } catch (cause) {
       const error = toClientError(cause);
       if (error.retryable) throw error;

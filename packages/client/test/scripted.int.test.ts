@@ -117,6 +117,17 @@ describe('the client against servers that misbehave', () => {
     expect([server.count(EVENTS), client.stats().duplicates]).toEqual([0, expect.any(Number)]);
   });
 
+  test('an answer about a group that nobody asked for, called like what every object has, is no page of it', async () => {
+    start();
+    await connected();
+    const position = { epoch: server.groups.get('g')?.epoch ?? '', seq: 2 };
+    const foreign = { event: 'new-message', id: 'x', groupId: 'toString', epoch: position.epoch, seq: 1, content: 'x' };
+    server.emit('resumed', { groups: { toString: { recovered: true, position, events: [foreign], more: false } } });
+    server.publish('g');
+    await until('the next event of another group', () => seqs().includes(4));
+    expect(seqs('toString')).toEqual([]);
+  });
+
   test('a lost last event in a quiet group is found by the head', async () => {
     start();
     await connected();
