@@ -506,6 +506,18 @@ const apiWithToken: Attack[] = [
   attack(
     'api',
     'one token',
+    'api-items',
+    'bodies of 440 kB that are all brackets and commas, 64 at once',
+    async ({ apiUrl }, note) => {
+      const token = await tokenFor('mallory');
+      const body = `{"name":"g","x":[${'[0],'.repeat(110_000)}0]}`;
+      const url = `${apiUrl}/api/messaging/groups`;
+      await repeat(64, async () => note(codeIn((await http(url, { method: 'POST', token, body })).text)), note);
+    },
+  ),
+  attack(
+    'api',
+    'one token',
     'api-made-up',
     '120 groups of 950 made-up members, created and deleted',
     async ({ apiUrl }, note) => {

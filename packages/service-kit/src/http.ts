@@ -1,6 +1,13 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import { boundIssues, ERROR_CODES, type ErrorBody, GroupcastError, toErrorBody } from '@groupcast/shared';
+import {
+  boundIssues,
+  ERROR_CODES,
+  type ErrorBody,
+  GroupcastError,
+  hasMoreItemsThan,
+  toErrorBody,
+} from '@groupcast/shared';
 import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
@@ -61,6 +68,10 @@ function fromStatus(status: number, error: FastifyError): GroupcastError | undef
   return undefined;
 }
 
+function tooManyItems(max: number): GroupcastError {
+  return new GroupcastError('PAYLOAD_TOO_LARGE', `unable to read the body; it has more than ${max} items`);
+}
+
 function toGroupcastError(error: unknown): GroupcastError | undefined {
   if (error instanceof GroupcastError) return error;
   if (hasZodFastifySchemaValidationErrors(error)) {
@@ -98,6 +109,8 @@ export async function createHttpApp(options: {
   log: Logger;
   connections: ConnectionLimit;
   bodyLimitBytes: number;
+  /** Commas, colons and opening brackets in a JSON body; without it, its bytes are the only bound. */
+  maxBodyItems?: number;
   /** How many proxies' `X-Forwarded-For` is believed. */
   trustedProxies?: number;
   openapi: { title: string; description: string };
@@ -107,7 +120,7 @@ export async function createHttpApp(options: {
   onUnroutable?: (request: FastifyRequest) => void;
 }): Promise<HttpApp> {
   const logger: FastifyBaseLogger = options.log;
-  const { trustedProxies = 0 } = options;
+  const { trustedProxies = 0, maxBodyItems = Number.POSITIVE_INFINITY } = options;
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -137,6 +150,7 @@ export async function createHttpApp(options: {
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (body === '') done(null, undefined);
+    else if (hasMoreItemsThan(body.toString(), maxBodyItems)) done(tooManyItems(maxBodyItems));
     else void parseJson(request, body.toString(), done);
   });
 

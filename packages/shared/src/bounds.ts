@@ -37,6 +37,23 @@ export function hasMoreKeysThan(value: object, max: number): boolean {
   return false;
 }
 
+const isStructural = new Uint8Array(128);
+for (const character of ',:[{') isStructural[character.charCodeAt(0)] = 1;
+
+/**
+ * Whether a JSON text has more commas, colons and opening brackets than `max`, those in strings included: what parsing costs goes by them
+ * and not by bytes. Looks at about a character per nanosecond.
+ */
+export function hasMoreItemsThan(text: string, max: number): boolean {
+  let count = 0;
+  for (let index = 0; index < text.length; index += 1) {
+    // Out of range for everything that is not ASCII, which is no structure.
+    count += isStructural[text.charCodeAt(index)] ?? 0;
+    if (count > max) return true;
+  }
+  return false;
+}
+
 /** The bound of each array and record below, for the test that walks all schemas. */
 const bounds = new WeakMap<z.ZodType, number>();
 

@@ -187,6 +187,17 @@ export function describeHostileInput(backend: string, database: () => Promise<Re
       expect(await send({ a: 'the text \\u0000, spelled out' })).toBe(201);
     });
 
+    test('a body is bounded in items as well, and a message may be made of nothing else', async () => {
+      const messages = `${GROUPS}/${known.groupId}/messages`;
+      const dense = { content: 'x', more: Array.from({ length: 40_000 }, () => [0]) };
+      const refused = await api.request<{ error?: object }>('alice', 'POST', messages, dense);
+      expect([refused.status, refused.body.error]).toEqual([
+        413,
+        expect.objectContaining({ code: 'PAYLOAD_TOO_LARGE', message: expect.stringContaining('items') }),
+      ]);
+      expect((await api.request('alice', 'POST', messages, { content: ',:[{'.repeat(16_000) })).status).toBe(201);
+    });
+
     test('a profile that cannot be stored keeps nobody out', async () => {
       const { tokenWith } = await import('@groupcast/testing');
       const now = Math.floor(Date.now() / 1_000);

@@ -33,6 +33,8 @@ import { createRequestTurns } from './request-turns.ts';
 const DEMO_PAGE = fileURLToPath(new URL('../../../../apps/demo/dist', import.meta.url));
 /** JSON may escape every byte of a message as six characters. */
 const ESCAPE_FACTOR = 6;
+/** What a request has beside its largest message: 1,000 members, for one. */
+const ENVELOPE_ITEMS = 4_096;
 const MAX_EVENT_LOOP_DELAY_MS = 1_000;
 
 export interface ApiAppDeps {
@@ -56,6 +58,8 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     log,
     connections: deps.connections,
     bodyLimitBytes: config.maxPayloadBytes * ESCAPE_FACTOR + 65_536,
+    // As many as the largest message can have.
+    maxBodyItems: config.maxPayloadBytes + ENVELOPE_ITEMS,
     trustedProxies: config.trustedProxies,
     openapi: { title: 'Groupcast messaging API', description: 'Groups, messages and catch-up. Bearer: a user token.' },
     async before(root) {

@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events';
-import { GroupcastError } from '@groupcast/shared';
+import { GroupcastError, hasMoreItemsThan } from '@groupcast/shared';
 import type { Socket as EngineSocket } from 'engine.io';
 import { Decoder, Encoder, type Packet, PacketType } from 'socket.io-parser';
 
@@ -32,20 +32,6 @@ const MAX_HEAD_LENGTH = 24;
 const SMALL_LENGTH = 2_048;
 /** How much of a namespace that does not exist is said back. */
 const MAX_NAMESPACE_LENGTH = 64;
-
-const isStructural = new Uint8Array(128);
-for (const character of ',:[{') isStructural[character.charCodeAt(0)] = 1;
-
-/** Whether a text has more commas, colons and opening brackets than `max`. */
-export function hasMoreItemsThan(text: string, max: number): boolean {
-  let count = 0;
-  for (let index = 0; index < text.length; index += 1) {
-    // Out of range for everything that is not ASCII, which is no structure.
-    count += isStructural[text.charCodeAt(index)] ?? 0;
-    if (count > max) return true;
-  }
-  return false;
-}
 
 function tooLarge(what: string): GroupcastError {
   return new GroupcastError('PAYLOAD_TOO_LARGE', `unable to read the packet; ${what}`);
