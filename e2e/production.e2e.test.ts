@@ -71,9 +71,10 @@ const DECISIONS: Readonly<Record<string, string>> = {
   SOCKET_CORS_ORIGIN: 'warned by both',
   CLIENT_URL: 'sane: an alias',
   TRUST_PROXY: 'sane: nobody is believed',
+  GROUP_INVITES: 'sane: open, and bounded per pair',
 };
 /** Limits have one default everywhere: a bound does not depend on who is bound. */
-const LIMIT = /_(?:BYTES|MS|SECONDS|SIZE|SECOND|MINUTE|CONNECTION|USER)$|^FANOUT$/;
+const LIMIT = /_(?:BYTES|MS|SECONDS|SIZE|SECOND|MINUTE|HOUR|CONNECTION|USER|ENTRIES)$|^FANOUT$|^MAX_/;
 
 describe('in production', () => {
   test('what has to be set is set here, and nothing is said about it', () => {
