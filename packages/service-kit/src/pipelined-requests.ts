@@ -4,8 +4,12 @@ import type { Socket } from 'node:net';
 /** Requests that one connection may send without waiting for an answer. Neither browsers nor proxies send two. */
 const MAX_PER_TURN = 32;
 
-/** Node's HTTP parser of a connection has no public name; without it, the rest costs what it cost before. */
-type ParsedSocket = Socket & { parser?: { pause?(): void } | null };
+/**
+ * Node's HTTP parser of a connection has no public name. What it calls for each request may answer 2: the rest of what was read is not
+ * HTTP. Where that goes away the rest is parsed all the same, and its test fails.
+ */
+type ParsedSocket = Socket & { parser?: { onIncoming?: () => number } | null };
+const NO_MORE_HTTP = 2;
 
 /**
  * Cuts connections that send many requests in one piece: Node parses all that came with one read, some 2,000 of them, and calls the server
@@ -24,8 +28,8 @@ export function cutPipelinedRequests(server: Server): void {
     const count = (counts.get(socket) ?? 0) + 1;
     counts.set(socket, count);
     if (count <= MAX_PER_TURN) return false;
-    // Else the rest of what was read is parsed all the same.
-    (socket as ParsedSocket).parser?.pause?.();
+    const { parser } = socket as ParsedSocket;
+    if (parser?.onIncoming) parser.onIncoming = () => NO_MORE_HTTP;
     socket.destroy();
     return true;
   }

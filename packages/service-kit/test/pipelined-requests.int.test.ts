@@ -1,3 +1,4 @@
+import diagnostics from 'node:diagnostics_channel';
 import { type AddressInfo, connect } from 'node:net';
 import { until } from '@groupcast/testing';
 import { pino } from 'pino';
@@ -65,9 +66,16 @@ describe.each([
   test('cuts a connection that sends thousands of requests in one piece, and serves few of them', async () => {
     const { port, served } = await start();
     const { socket, isClosed } = open(port);
+    let parsed = 0;
+    const count = (): void => {
+      parsed += 1;
+    };
+    diagnostics.subscribe('http.server.request.start', count);
+    closing.push(() => void diagnostics.unsubscribe('http.server.request.start', count));
     socket.write(REQUEST.repeat(1_700));
     await until('the connection to be cut', isClosed);
     expect(served()).toBeLessThanOrEqual(32);
+    expect(parsed).toBeLessThan(100);
   });
 
   test('serves requests that follow on each other, as many as come', async () => {
