@@ -83,7 +83,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   });
   // Whom to refuse while this process is late, the turns decide.
   const isPressed = watchEventLoop(app, MAX_EVENT_LOOP_DELAY_MS);
-  const turns = createRequestTurns({ database: db.kind, isPressed }, config.limits);
+  const turns = createRequestTurns({ database: db.kind, server: app.server, isPressed }, config.limits);
   app.decorateRequest('hold', null);
   app.decorateRequest('user', null);
   app.addHook('onResponse', async (request, reply) => {

@@ -28,7 +28,12 @@ export interface FairQueueLimits {
   perKey: number;
   /** Waiting at once, of one key. */
   queuePerKey: number;
+  /** Whether others are still coming in, as of this turn of the event loop: then nobody begins yet, for a while. */
+  areOthersComing?: () => boolean;
 }
+
+/** How long those who come in go before those who wait, in milliseconds. */
+const MAX_HOLD_MS = 100;
 
 /** What a client that is refused here is told to wait, in milliseconds. */
 const RETRY_MS = 1_000;
@@ -76,7 +81,12 @@ export function createFairQueue(limits: FairQueueLimits): FairQueue {
   function admitLater(): void {
     if (planned || ready.size === 0) return;
     planned = true;
-    setImmediate(admit);
+    const until = performance.now() + MAX_HOLD_MS;
+    const admitOrHold = (): void => {
+      if (limits.areOthersComing?.() && performance.now() < until) setImmediate(admitOrHold);
+      else admit();
+    };
+    setImmediate(admitOrHold);
   }
 
   return {

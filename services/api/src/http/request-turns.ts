@@ -1,3 +1,4 @@
+import type { Server } from 'node:http';
 import type { HttpScope } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -68,9 +69,25 @@ function overloaded(): GroupcastError {
   });
 }
 
+/**
+ * Whether connections have come since it was asked last. libuv accepts one in each turn of the event loop: behind 800 that came at once,
+ * and with a few milliseconds of the embedded database in every turn, the next one would wait for seconds.
+ */
+function watchArrivals(server: Server): () => boolean {
+  let arrived = false;
+  server.on('connection', () => {
+    arrived = true;
+  });
+  return () => {
+    const since = arrived;
+    arrived = false;
+    return since;
+  };
+}
+
 /** `isPressed`: the event loop is late. Then users are served one request at a time, so that those of a burst are refused, and others are not. */
 export function createRequestTurns(
-  options: { database: Database['kind']; isPressed: () => boolean },
+  options: { database: Database['kind']; server: Server; isPressed: () => boolean },
   limits: ApiLimits,
 ): RequestTurns {
   const working = WORKING[options.database];
@@ -84,6 +101,7 @@ export function createRequestTurns(
     total: working.total,
     perKey: Math.min(working.total, Math.ceil(limits.concurrencyPerUser * working.partOfUser)),
     queuePerKey: limits.concurrencyPerUser,
+    ...(options.database === 'embedded' ? { areOthersComing: watchArrivals(options.server) } : {}),
   });
   const relays = createFairQueue({ total: RELAY_WORKING, perKey: RELAY_WORKING, queuePerKey: RELAY_QUEUE });
 
