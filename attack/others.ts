@@ -24,6 +24,31 @@ export interface Others {
   stop(): Promise<void>;
 }
 
+const memberName = (index: number): string => `other-${index}`;
+const NEWCOMER = 'newcomer';
+
+/** A group of the API with everybody in it, and one who posts. */
+async function openGroup(apiUrl: string): Promise<{ id: string; post: (content: string) => Promise<void> }> {
+  const headers = { authorization: `Bearer ${await tokenFor('poster')}`, 'content-type': 'application/json' };
+  const memberIds = [...Array.from({ length: MEMBERS }, (_, index) => memberName(index)), NEWCOMER];
+  const body = JSON.stringify({ name: 'others', memberIds });
+  const made = await fetch(`${apiUrl}/api/messaging/groups`, { method: 'POST', headers, body });
+  const { id } = ((await made.json()) as { group: { id: string } }).group;
+  return {
+    id,
+    async post(content) {
+      const response = await fetch(`${apiUrl}/api/messaging/groups/${id}/messages`, {
+        method: 'POST',
+        headers,
+        body: JSON.stringify({ content }),
+        signal: AbortSignal.timeout(GIVE_UP_MS),
+      });
+      await response.text();
+      if (response.status !== 201) throw new Error(`HTTP ${response.status}`);
+    },
+  };
+}
+
 export async function startOthers(target: { relayUrl: string; apiUrl: string }): Promise<Others> {
   const { relayUrl, apiUrl } = target;
   let waited: Record<Kind, number[]> = { message: [], newcomer: [], http: [], post: [] };
@@ -47,8 +72,11 @@ export async function startOthers(target: { relayUrl: string; apiUrl: string }):
     }
   }
 
+  const group = apiUrl ? await openGroup(apiUrl) : undefined;
+  const groupId = group?.id ?? GROUP;
+
   async function joined(userId: string): Promise<Socket> {
-    const auth = { token: await tokenFor(userId, [GROUP]) };
+    const auth = { token: await tokenFor(userId, [groupId]) };
     const socket = io(relayUrl, { forceNew: true, transports: ['websocket'], auth, timeout: GIVE_UP_MS });
     sockets.add(socket);
     await new Promise((resolve) => socket.once('joined-groups', resolve));
@@ -60,29 +88,30 @@ export async function startOthers(target: { relayUrl: string; apiUrl: string }):
     serviceSecret: TEST_SECRETS.RELAY_SERVICE_SECRET,
     timeoutMs: GIVE_UP_MS,
   });
-  /** Who still waits for which message. */
+  /** Who still waits for which message, by what it says. */
   const expected = new Map<string, { since: number; left: number }>();
   for (let index = 0; index < MEMBERS; index += 1) {
-    const socket = await joined(`other-${index}`);
-    socket.on('new-message', ({ id }: { id: string }) => {
-      const message = expected.get(id);
+    const socket = await joined(memberName(index));
+    socket.on('new-message', ({ content }: { content: string }) => {
+      const message = expected.get(content);
       if (!message) return;
       waited.message.push(performance.now() - message.since);
       message.left -= 1;
-      if (message.left === 0) expected.delete(id);
+      if (message.left === 0) expected.delete(content);
     });
   }
   let number = 0;
+  function announce(): string {
+    number += 1;
+    const content = `m${number}`;
+    expected.set(content, { since: performance.now(), left: MEMBERS });
+    return content;
+  }
+
   timers.push(
     setInterval(() => {
-      number += 1;
-      const id = `m${number}`;
-      expected.set(id, { since: performance.now(), left: MEMBERS });
-      publisher.broadcastMessage({ groupId: GROUP, id, message: { id, text: 'hello' } }).catch(() => undefined);
-    }, PUBLISH_MS),
-    setInterval(() => {
       void measure('newcomer', async () => {
-        const socket = await joined('newcomer');
+        const socket = await joined(NEWCOMER);
         socket.close();
         sockets.delete(socket);
       });
@@ -96,26 +125,13 @@ export async function startOthers(target: { relayUrl: string; apiUrl: string }):
         await response.text();
       });
     }, HTTP_MS),
+    group
+      ? setInterval(() => void measure('post', async () => group.post(announce())), POST_MS)
+      : setInterval(() => {
+          const content = announce();
+          publisher.broadcastMessage({ groupId, message: { content } }).catch(() => undefined);
+        }, PUBLISH_MS),
   );
-  if (apiUrl) {
-    const headers = { authorization: `Bearer ${await tokenFor('poster')}`, 'content-type': 'application/json' };
-    const made = await fetch(`${apiUrl}/api/messaging/groups`, { method: 'POST', headers, body: '{"name":"others"}' });
-    const { group } = (await made.json()) as { group: { id: string } };
-    timers.push(
-      setInterval(() => {
-        void measure('post', async () => {
-          const response = await fetch(`${apiUrl}/api/messaging/groups/${group.id}/messages`, {
-            method: 'POST',
-            headers,
-            body: '{"content":"hello"}',
-            signal: AbortSignal.timeout(GIVE_UP_MS),
-          });
-          await response.text();
-          if (response.status !== 201) throw new Error(`HTTP ${response.status}`);
-        });
-      }, POST_MS),
-    );
-  }
 
   return {
     reset() {

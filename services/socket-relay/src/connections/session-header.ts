@@ -1,10 +1,8 @@
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { RelayServer } from '../relay-server.ts';
 
 const SESSION_HEADER = 'groupcast-session';
-/** As long as Engine.IO's own. */
-const ID_BYTES = 15;
 
 /**
  * All requests of a long-polling session must reach the relay that opened it. The answer to its first request names the
@@ -13,7 +11,7 @@ const ID_BYTES = 15;
 export function nameSessions(io: RelayServer, makeId: (() => string) | undefined): void {
   const ids = new WeakMap<IncomingMessage, string>();
   io.engine.generateId = (request: IncomingMessage): string => {
-    const id = makeId?.() ?? randomBytes(ID_BYTES).toString('base64url');
+    const id = makeId?.() ?? randomUUID();
     ids.set(request, id);
     return id;
   };

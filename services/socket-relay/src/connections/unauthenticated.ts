@@ -20,7 +20,7 @@ export interface Unauthenticated {
   stop(): void;
 }
 
-const LOOK_MS = 100;
+const LOOK_MS = 200;
 
 export function createUnauthenticated(
   deps: { engine: EventEmitter; metrics: RelayMetrics; log: Logger },

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { Agent, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -41,9 +41,9 @@ export function stopReading(socket: Duplex): void {
   (socket as { _handle?: { readStop?: () => void } })._handle?.readStop?.();
 }
 
-/** A session's id says which worker has it, so nobody needs a table of them. */
+/** A session's id says which worker has it, so nobody needs a table of them. Node draws the randomness of many UUIDs at once. */
 export function makeSessionId(worker: number): string {
-  return `${worker}.${randomBytes(15).toString('base64url')}`;
+  return `${worker}.${randomUUID()}`;
 }
 
 /** The worker that has the session which a request names. */
