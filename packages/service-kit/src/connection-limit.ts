@@ -1,4 +1,4 @@
-import type { Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from './logger.ts';
 import { warnOnceEvery } from './warn-once-every.ts';
@@ -36,6 +36,8 @@ export interface ConnectionLimitOptions {
   log: Logger;
   onRefused?: () => void;
   onClosed?: (reason: CloseReason) => void;
+  /** Whether a request that is being served is nobody's: its connection makes room like one that has not authenticated. */
+  isWaiting?: (request: IncomingMessage) => boolean;
   /** Called at most once a minute, with what the log says. */
   onFull?: (message: string) => void;
   /** How long an answer may take to be read, in milliseconds. */
@@ -53,7 +55,7 @@ const SEARCH_EVERY_MS = 100;
 const WARN_EVERY_MS = 60_000;
 
 export function createConnectionLimit(options: ConnectionLimitOptions): ConnectionLimit {
-  const { max, port, log, onRefused, onClosed, onFull } = options;
+  const { max, port, log, onRefused, onClosed, onFull, isWaiting } = options;
   const { answerTimeoutMs = ANSWER_TIMEOUT_MS, closeTimeoutMs = CLOSE_TIMEOUT_MS, sweepMs = SWEEP_MS } = options;
   const sockets = new Set<Socket>();
   const wires = new Map<Socket, Wire>();
@@ -79,7 +81,7 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
     searchedAt = now;
     const ranked: { socket: Socket; wire: Wire; since: number; rank: number }[] = [];
     for (const [socket, wire] of wires) {
-      const rank = rankOf(wire, socket, now);
+      const rank = rankOf(wire, socket, now, isWaiting);
       if (rank !== undefined) ranked.push({ socket, wire, since: wire.since, rank });
     }
     candidates = ranked.toSorted((a, b) => b.rank - a.rank || b.since - a.since);
@@ -92,7 +94,8 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
     for (let candidate = candidates.pop(); candidate; candidate = candidates.pop()) {
       const { socket, wire, since } = candidate;
       // It may have sent a request since it was found.
-      if (wires.get(socket) !== wire || wire.since !== since || rankOf(wire, socket, now) === undefined) continue;
+      if (wires.get(socket) !== wire || wire.since !== since || rankOf(wire, socket, now, isWaiting) === undefined)
+        continue;
       end(socket, 'made-room');
       return true;
     }

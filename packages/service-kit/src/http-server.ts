@@ -2,6 +2,7 @@ import { createServer, type RequestListener, type Server, type ServerOptions, ty
 import type { Socket } from 'node:net';
 import { GroupcastError } from '@groupcast/shared';
 import { cutPipelinedRequests } from './pipelined-requests.ts';
+import { cutTinyPieces } from './request-pieces.ts';
 
 /** How long a connection may take for the head of a request, from its first moment on, in milliseconds. */
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -49,7 +50,9 @@ export function createBoundedServer(options: ServerOptions, listener?: RequestLi
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
   };
-  const server = createServer({ ...bounds, ...options }, listener);
+  const server = createServer({ ...bounds, ...options });
+  server.on('request', cutTinyPieces);
+  if (listener) server.on('request', listener);
   cutPipelinedRequests(server);
   server.on('clientError', (error, socket) => answerClientError(error, socket as Socket));
   return server;

@@ -11,6 +11,9 @@ const MAX_PER_TURN = 32;
 type ParsedSocket = Socket & { parser?: { onIncoming?: () => number } | null };
 const NO_MORE_HTTP = 2;
 
+/** What a server is called with for a request, the last two for those with an `Expect`. */
+const REQUESTS: ReadonlySet<string> = new Set(['request', 'checkContinue', 'checkExpectation']);
+
 /**
  * Cuts connections that send many requests in one piece: Node parses all that came with one read, some 2,000 of them, and calls the server
  * for each in the same turn of the event loop. Whoever listens for requests, later too, is not called for those.
@@ -36,7 +39,9 @@ export function cutPipelinedRequests(server: Server): void {
 
   const emit = server.emit.bind(server) as (event: string, ...values: unknown[]) => boolean;
   server.emit = (event: string, ...values: unknown[]) => {
-    if (event === 'request' && isFlood(values[0] as IncomingMessage)) return true;
+    if (REQUESTS.has(event) && isFlood(values[0] as IncomingMessage)) return true;
     return emit(event, ...values);
   };
+  // Without a listener, Node answers by itself, and nobody counts. What it answers in the same way it says with a 417.
+  server.on('checkExpectation', (_request, response) => void response.writeHead(417, { connection: 'close' }).end());
 }

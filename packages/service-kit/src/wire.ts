@@ -31,14 +31,21 @@ const IDLE_MS = 1_000;
  * Which connections make room for another one, the lowest first, and among equals the one that has been so for longest. A connection
  * that says nothing goes first, then one whose request does not arrive, an upgraded one that is nobody's, one that does not read
  * its answer, one that is kept alive for a next request. One that has only just come goes last: its request may be on the way.
- * `undefined`: it does what it is here for, and stays.
+ * `undefined`: it does what it is here for, and stays. `isWaiting`: whether a request that is being served is nobody's, such as a long poll
+ * without a token.
  */
-export function rankOf(wire: Wire, socket: Socket, now: number): number | undefined {
+export function rankOf(
+  wire: Wire,
+  socket: Socket,
+  now: number,
+  isWaiting?: (request: IncomingMessage) => boolean,
+): number | undefined {
   const age = now - wire.since;
   switch (wire.state) {
     case 'silent':
       return age >= SILENT_MS ? 0 : 5;
     case 'busy':
+      if (age >= UNSETTLED_MS && wire.request && isWaiting?.(wire.request)) return 2;
       if (wire.request?.complete === false) return age >= RECEIVING_MS ? 1 : undefined;
       return wire.response?.headersSent && socket.writableLength > 0 && age >= UNREAD_MS ? 3 : undefined;
     case 'upgraded':

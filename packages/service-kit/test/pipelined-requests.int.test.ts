@@ -78,6 +78,20 @@ describe.each([
     expect(parsed).toBeLessThan(100);
   });
 
+  test.each(['x', '100-continue'])('… also with an Expect, which Node answers by itself: %s', async (expectation) => {
+    const { port } = await start();
+    const { socket, isClosed } = open(port);
+    let parsed = 0;
+    const count = (): void => {
+      parsed += 1;
+    };
+    diagnostics.subscribe('http.server.request.start', count);
+    closing.push(() => void diagnostics.unsubscribe('http.server.request.start', count));
+    socket.write(`GET /x HTTP/1.1\r\nHost: localhost\r\nExpect: ${expectation}\r\n\r\n`.repeat(1_200));
+    await until('the connection to be cut', isClosed);
+    expect(parsed).toBeLessThan(100);
+  });
+
   test('serves requests that follow on each other, as many as come', async () => {
     const { port, served } = await start();
     const { socket, text } = open(port);

@@ -95,6 +95,14 @@ describe('what is refused', () => {
     expect((await ask(freshAddress(), asked)).status).toBe(status);
   });
 
+  test('costs the users of the address nothing of what they may ask together', async () => {
+    const address = freshAddress();
+    const headers = { authorization: 'Bearer a.b.c' };
+    for (let n = 0; n < BUDGET * 12; n += 1) await (await ask(address, { path: GROUPS, headers })).arrayBuffer();
+    const statuses = await statusesOf(20, address, { path: GROUPS, user: `neighbour-${address}` });
+    expect(new Set(statuses)).toEqual(new Set([200]));
+  });
+
   test('costs a budget before it has a route: a path that is none', async () => {
     // Such a request is not looked at for what a proxy says of its address.
     expectAtLeast(BUDGET, 400, await statusesUntilRefused(async () => ask(freshAddress(), { path: '/%' })));

@@ -39,7 +39,7 @@ import { createRecovery } from './connections/recovery.ts';
 import { createRemovals } from './connections/removals.ts';
 import { createReturns } from './connections/returns.ts';
 import { createSessionExpiry } from './connections/session-expiry.ts';
-import { nameSessions } from './connections/session-header.ts';
+import { nameSessions, sessionOf } from './connections/session-header.ts';
 import { createSlowConsumers } from './connections/slow-consumers.ts';
 import { createUndecidedClaims } from './connections/undecided-claims.ts';
 import { createUserBudgets } from './connections/user-budgets.ts';
@@ -68,8 +68,8 @@ import { drainOfAll, drainOfOne } from './workers/machine-drain.ts';
 import type { WorkerPlace } from './workers/place.ts';
 import { makeSessionId } from './workers/session-door.ts';
 
-/** A connection that has not authenticated by then is closed, in milliseconds. */
-const AUTHENTICATION_TIMEOUT_MS = 5_000;
+/** Socket.IO closes what has not authenticated by then, in milliseconds. The intake does so before, and knows what is being checked. */
+const AUTHENTICATION_TIMEOUT_MS = 20_000;
 /** Air around the largest message in one packet: the envelope, the event's name, a batch. */
 const MIN_PACKET_BYTES = 1_000_000;
 const PACKET_OVERHEAD_BYTES = 65_536;
@@ -135,9 +135,9 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
 
   const metrics = createRelayMetrics();
   const onFull = (message: string): void => monitor.publish({ kind: 'warning', code: 'TOO_MANY_CONNECTIONS', message });
-  const limits = createConnectionLimits({ metrics, log, onFull }, config);
+  const isWaiting = (request: IncomingMessage): boolean => intake.isUnauthenticated(sessionOf(request) ?? '');
+  const limits = createConnectionLimits({ metrics, log, isWaiting, onFull }, config);
   const http = createBoundedServer({}, answerPublic);
-  if (!place) limits.public.guard(http, { upgrades: true });
   useWebSocketTransport();
   const budgets = createUserBudgets(config.clientEventsPerSecond);
   const intake = createConnectionIntake(
@@ -157,7 +157,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   });
 
   answerUpgradesInOneWrite(io.engine);
-
+  // Behind Engine.IO, which takes all listeners of its server away and hands them what is not its own.
+  if (!place) limits.public.guard(http, { upgrades: true });
   const drain = createDrain({ io, drainMs: config.drainMs, log });
   refuseWhileDraining(io, { drain, metrics });
   settleConnections(io, limits.public);

@@ -269,6 +269,69 @@ describe('a user', () => {
     await connection.ended();
   });
 
+  test('a flood of pongs that nobody asked for ends the connection', async () => {
+    const connection = await openWebSocket(relay);
+    await connection.authenticate('gina');
+    for (let index = 0; index < 200; index += 1) connection.webSocket.pong('x');
+    await connection.ended();
+  });
+
+  test('of a connection that is closing not much is listened to', async () => {
+    const connection = await openWebSocket(relay);
+    // An empty frame is no packet: the engine closes, and waits for the other side to close as well.
+    const { _socket: wire } = connection.webSocket as unknown as { _socket: NodeJS.WritableStream };
+    const empty = Buffer.from([0x81, 0x80, 0, 0, 0, 0]);
+    connection.webSocket.close = () => undefined;
+    for (let index = 0; index < 1_000; index += 1) wire.write(empty);
+    await connection.ended();
+  });
+
+  test('large packets count for more: a user who sends many of them is cut', async () => {
+    const heidi = await relay.member('heidi', ['1']);
+    const large = `2["leave-group",{"groupId":"9","x":"${'x'.repeat(100_000)}"}]`;
+    expect(await flood(heidi, large, 200)).toMatchObject({ code: 'RATE_LIMITED', next: 'reconnect' });
+  });
+
+  test('everybody of one user comes back, with a thousand groups each, one after the other', async () => {
+    const asked = positions(1_000);
+    const token = await tokenFor('ivan', Object.keys(asked));
+    const devices = Array.from({ length: 16 }, () =>
+      relay.client(
+        { token, positions: asked },
+        { reconnection: true, reconnectionDelay: 200, reconnectionDelayMax: 500 },
+      ),
+    );
+    await until('all of them to be connected', () => devices.every(({ connected }) => connected), 25_000);
+  });
+
+  test('what was written while nobody was connected comes in one payload, and is answered', async () => {
+    const judy = relay.client({ token: await tokenFor('judy', ['1']) }, { transports: ['polling'] });
+    const answers = await Promise.all(Array.from({ length: 400 }, () => ask(judy, 'leave-group', { groupId: '9' })));
+    expect(answers.filter((answer) => answer === 'RATE_LIMITED').length).toBeGreaterThan(100);
+    expect(answers.filter((answer) => typeof answer === 'object').length).toBeGreaterThanOrEqual(100);
+  });
+
+  test('a back end may send what is large in the pieces of a network', async () => {
+    const other = await startRelayUnderTest({ MAX_PAYLOAD_BYTES: String(16 * 1024 * 1024) });
+    onTestFinished(other.close);
+    const connection = await openWebSocket(other);
+    onTestFinished(connection.close);
+    const token = await signServiceToken({ secret, subject: 'backend', scopes: ['broadcast'] });
+    connection.send(`40${JSON.stringify({ token, type: 'api' })}`);
+    await until('the connection', () => connection.packets.some((packet) => packet.startsWith('40')));
+    const packet = `421${JSON.stringify(['api-broadcast-message', { groupId: '1', message: { x: 'x'.repeat(9_000_000) } }])}`;
+    const mask = Buffer.alloc(4);
+    const size = Buffer.alloc(8);
+    size.writeBigUInt64BE(BigInt(packet.length));
+    const frame = Buffer.concat([Buffer.from([0x81, 0xff]), size, mask, Buffer.from(packet)]);
+    const { _socket: wire } = connection.webSocket as unknown as { _socket: import('node:net').Socket };
+    wire.setNoDelay(true);
+    for (let at = 0; at < frame.length; at += 1_400) {
+      if (!wire.write(frame.subarray(at, at + 1_400))) await once(wire, 'drain');
+    }
+    await until('the answer', () => connection.packets.some((answer) => answer.startsWith('431[{"ok":true')), 20_000);
+  });
+
   test('a message in a thousand fragments ends the connection', async () => {
     const connection = await openWebSocket(relay);
     await connection.authenticate('gina');

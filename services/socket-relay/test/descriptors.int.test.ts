@@ -110,6 +110,41 @@ describe('one relay whose places are all taken', () => {
     await member('another');
   });
 
+  test.each([['1'], ['2']])(
+    'takes none from polls of members, for strangers who say nothing (%s workers)',
+    async (workers) => {
+      relay = await startRelayProcess({ ...QUICKLY, MAX_CONNECTIONS: '40', RELAY_WORKERS: workers });
+      const members = await Promise.all(
+        Array.from({ length: 12 }, async (_, n) => member(`member${n}`, { transports: ['polling'] })),
+      );
+      let lost = 0;
+      for (const each of members) each.on('disconnect', () => (lost += 1));
+      const silent = await hold(relay.port, 120);
+      await until('most of them to be closed', () => silent.open() < 40, 20_000);
+      // A connection that is kept alive between two requests may make room just as the next one comes.
+      expect(lost).toBeLessThan(6);
+      await until('everybody to be back', () => members.every(({ connected }) => connected), 20_000);
+      await tell(members[0] as Socket, 'still here');
+    },
+  );
+
+  test('takes none for polls that never show a token', async () => {
+    relay = await startRelayProcess({ ...QUICKLY, MAX_CONNECTIONS: '10' });
+    const alice = await member('alice');
+    const polls = await Promise.all(
+      Array.from({ length: 9 }, async () => {
+        const path = '/socket.io/?EIO=4&transport=polling';
+        const greeting = await fetch(`${relay.url}${path}`, { headers: { connection: 'close' } });
+        const { sid } = JSON.parse((await greeting.text()).slice(1)) as { sid: string };
+        return `GET ${path}&sid=${sid} HTTP/1.1\r\nhost: relay\r\n\r\n`;
+      }),
+    );
+    const strangers = await Promise.all(polls.map(async (poll) => hold(relay.port, 1, poll)));
+    await member('bob');
+    expect(strangers.filter((each) => each.open() === 0).length).toBeGreaterThan(0);
+    expect(alice.connected).toBe(true);
+  });
+
   test('takes none for a WebSocket that never shows a token', async () => {
     relay = await startRelayProcess({ ...QUICKLY, MAX_CONNECTIONS: '10' });
     const overPolling = { transports: ['polling', 'websocket'] };

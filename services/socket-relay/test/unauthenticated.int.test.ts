@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { afterEach, expect, test } from 'vitest';
 import { createUnauthenticated, type UnauthenticatedLimits } from '../src/connections/unauthenticated.ts';
 import { useBoundedPolling } from '../src/engine/polling-transport.ts';
+import { useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
 import { createRelayMetrics } from '../src/metrics.ts';
 
 const closing: (() => Promise<unknown> | void)[] = [];
@@ -13,6 +14,7 @@ afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
 });
 useBoundedPolling();
+useWebSocketTransport();
 
 /** An engine whose connections never authenticate, unless they are forgotten by hand. */
 async function start(limits: Partial<UnauthenticatedLimits>) {
@@ -22,7 +24,7 @@ async function start(limits: Partial<UnauthenticatedLimits>) {
   const metrics = createRelayMetrics();
   const unauthenticated = createUnauthenticated(
     { engine, metrics, log: pino({ level: 'silent' }) },
-    { deadlineMs: 60_000, pollingSessions: 1_000, pendingBytes: 1_000_000_000, ...limits },
+    { deadlineMs: 60_000, checkingMs: 60_000, pollingSessions: 1_000, pendingBytes: 1_000_000_000, ...limits },
   );
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const { port } = http.address() as AddressInfo;
@@ -80,11 +82,26 @@ test('the deadline ends a session that nobody polls', async () => {
   expect(await cut('deadline')).toBe(1);
 });
 
+test('a WebSocket that only probes an upgrade is counted as well', async () => {
+  const { tcp, cut, poll } = await start({ pendingBytes: 400_000 });
+  const closed: number[] = [];
+  for (let index = 0; index < 3; index += 1) {
+    const socket = tcp().on('close', () => closed.push(index));
+    socket.write(UPGRADE.replace('transport=websocket', `transport=websocket&sid=${await poll()}`));
+    await new Promise((resolve) => socket.once('data', resolve));
+    const head = Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 0x0d, 0xbb, 0xa0, 0, 0, 0, 0]);
+    socket.write(Buffer.concat([head, Buffer.alloc(150_000, 'x')]));
+  }
+  await until('the oldest to be cut', () => closed.length > 0);
+  expect(closed).toEqual([0]);
+  expect(await cut('pending-bytes')).toBe(1);
+});
+
 test.each([
   ['a WebSocket frame', true],
   ['a polling body', false],
-])('the largest unfinished packets make room: %s', async (_what, isWebSocket) => {
-  const { engine, tcp, cut, poll, path } = await start({ pendingBytes: 300_000 });
+])('the oldest unfinished packets make room: %s', async (_what, isWebSocket) => {
+  const { engine, tcp, cut, poll, path } = await start({ pendingBytes: 320_000 });
   const closed: number[] = [];
   for (const [index, size] of [100_000, 250_000, 20_000].entries()) {
     const socket = tcp().on('close', () => closed.push(index));
@@ -99,8 +116,8 @@ test.each([
       socket.write(Buffer.concat([Buffer.from(head), Buffer.alloc(size, 'x')]));
     }
   }
-  await until('the largest to be cut', () => closed.length > 0);
-  expect(closed).toEqual([1]);
-  expect(engine.clientsCount).toBe(2);
+  await until('the oldest to be cut', () => closed.length > 0);
+  expect(closed).toEqual([0]);
+  await until('its session to be gone', () => engine.clientsCount === 2);
   expect(await cut('pending-bytes')).toBe(1);
 });

@@ -65,20 +65,24 @@ describe('the budget of a user', () => {
     return { budgets, time };
   }
 
+  const refused = expect.objectContaining({ code: 'RATE_LIMITED' }) as Error;
+
   test('is one for all their connections, and nobody else’s', () => {
     const { budgets } = open();
-    budgets.of('alice').takeWork(400);
-    expect(() => budgets.of('alice').takeWork(1)).toThrow(expect.objectContaining({ code: 'RATE_LIMITED' }) as Error);
+    budgets.of('alice').takeWork(800);
+    expect(() => budgets.of('alice').takeWork(1)).toThrow(refused);
     budgets.of('bob').takeWork(1);
   });
 
-  test('says when to come back, and keeps its word', () => {
+  test('is reserved by those who ask at once one after the other, and not further ahead than they may wait', () => {
     const { budgets, time } = open();
     const alice = budgets.of('alice');
-    alice.takeWork(400);
-    time.ms = alice.msUntilWork(100);
-    alice.takeWork(100);
-    expect(() => alice.takeWork(1)).toThrow(expect.objectContaining({ code: 'RATE_LIMITED' }) as Error);
+    const waits = Array.from({ length: 9 }, () => alice.reserveWork(200, 1_000));
+    expect(waits).toEqual([0, 0, 0, 0, 500, 1_000, undefined, undefined, undefined]);
+    time.ms = 1_000;
+    expect(() => alice.takeWork(1)).toThrow(refused);
+    time.ms = 1_500;
+    alice.takeWork(200);
   });
 
   test('lets something pass that is larger than all of it, once it is full', () => {
@@ -93,7 +97,9 @@ describe('the budget of a user', () => {
   test('counts large packets as work', () => {
     const { budgets } = open();
     const alice = budgets.of('alice');
-    expect(alice.takePacket(4_096 * 500)).toBe(true);
-    expect(() => alice.takeWork(1)).toThrow(expect.objectContaining({ code: 'RATE_LIMITED' }) as Error);
+    expect(alice.takePacket(4_096 * 1_000)).toBe(true);
+    expect(() => alice.takeWork(1)).toThrow(refused);
+    // As many packets as these, at once: the first of 1,000 units, and half of the second.
+    expect([alice.takePacket(4_096 * 500), alice.takePacket(4_096 * 600)]).toEqual([true, false]);
   });
 });

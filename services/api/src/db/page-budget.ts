@@ -44,6 +44,7 @@ export async function readPageWithin<R extends Sized>(
       rows.push(row);
       bytes += row.bytes;
     }
-    if (chunk.length < count) return { rows, more: false };
+    // SQL leaves out what does not fit; behind a first row that is larger than a page, that is all.
+    if (chunk.length === 0 || (chunk.length < count && bytes <= maxBytes)) return { rows, more: false };
   }
 }

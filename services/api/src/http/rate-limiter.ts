@@ -10,6 +10,8 @@ const MAX_KEYS = 50_000;
 export interface RateLimiter {
   /** Spends one request. Answers the milliseconds until there is one again where the budget is spent: nothing was taken then. */
   take(key: string): number | undefined;
+  /** Takes one request back. */
+  giveBack(key: string): void;
   /** Keys that are remembered. */
   readonly size: number;
 }
@@ -37,6 +39,10 @@ export function createRateLimiter(options: { perMinute: number; maxKeys?: number
         }
       }
       return undefined;
+    },
+    giveBack(key) {
+      const full = fullAt.get(key);
+      if (full !== undefined) fullAt.set(key, full - costMs);
     },
     get size() {
       return fullAt.size;

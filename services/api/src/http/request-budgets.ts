@@ -17,7 +17,7 @@ declare module 'fastify' {
  *
  * What a user asks costs the user's own budget, so that people behind one address do not share one. The address pays for what nobody
  * answers for, such as a refused token, a page of `/docs` and a route that does not exist; where that is used up, users of the same
- * address are still served. Above both is what one address may ask in all.
+ * address are still served. What all users of one address may ask together is a third budget, and nobody but they spends it.
  *
  * Each throws `RATE_LIMITED` where the budget is spent.
  */
@@ -54,12 +54,15 @@ export function createRequestBudgets(deps: { metrics: ApiMetrics; log: Logger },
       const { limitedBy } = request.routeOptions.config;
       if (limitedBy === 'nobody' || limitedBy === 'service') return;
       const address = addressKey(request.ip);
-      spend(addresses, 'address', address);
       // A preflight is asked for each request of a user, without saying whose.
       if (limitedBy === undefined && request.method !== 'OPTIONS') spend(anonymous, 'address', address);
+      else spend(addresses, 'address', address);
     },
     countRefused(request) {
-      spend(anonymous, 'address', addressKey(request.ip));
+      const address = addressKey(request.ip);
+      // It was nobody's: what the users of the address may ask is not for it.
+      addresses.giveBack(address);
+      spend(anonymous, 'address', address);
     },
     countUser(userId) {
       spend(users, 'user', userId);

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ConnectionLimit, connectionBudget, createConnectionLimit, type Logger } from '@groupcast/service-kit';
 import type { RelayMetrics } from '../metrics.ts';
@@ -13,12 +14,14 @@ export function createConnectionLimits(
   deps: {
     metrics: RelayMetrics;
     log: Logger;
+    /** Whether a request to the public port is a poll of a session that has not authenticated. */
+    isWaiting: (request: IncomingMessage) => boolean;
     /** Called at most once a minute. */
     onFull: (message: string) => void;
   },
   options: { maxConnections: number },
 ): ConnectionLimits {
-  const { metrics, log, onFull } = deps;
+  const { metrics, log, isWaiting, onFull } = deps;
   const budget = connectionBudget(options.maxConnections);
   function limitOf(port: 'public' | 'internal'): ConnectionLimit {
     const limit = createConnectionLimit({
@@ -28,6 +31,7 @@ export function createConnectionLimits(
       onRefused: () => metrics.tcpRefused.inc({ port }),
       onClosed: (reason) => metrics.tcpClosed.inc({ port, reason }),
       onFull,
+      ...(port === 'public' ? { isWaiting } : {}),
     });
     metrics.watchConnections(port, limit);
     return limit;

@@ -3,6 +3,7 @@ import { GroupcastError } from '@groupcast/shared';
 import type { RelayMetrics } from '../metrics.ts';
 import type { RelayServer } from '../relay-server.ts';
 import type { Drain } from './drain.ts';
+import { sessionOf } from './session-header.ts';
 
 /** Whoever asks has no better place to go yet; a load balancer does not wait, it asks the next relay. */
 const RETRY_AFTER_MS = 1_000;
@@ -21,8 +22,8 @@ interface EngineServer {
 export function refuseWhileDraining(io: RelayServer, options: { drain: Drain; metrics: RelayMetrics }): void {
   const { clients } = io.engine as unknown as EngineServer;
   io.engine.use((request: IncomingMessage, response: unknown, next: () => void) => {
-    const sid = new URLSearchParams(request.url?.split('?')[1]).get('sid');
-    if (!options.drain.active || (sid !== null && Object.hasOwn(clients, sid))) {
+    const sid = sessionOf(request);
+    if (!options.drain.active || (sid !== undefined && Object.hasOwn(clients, sid))) {
       next();
       return;
     }

@@ -3,7 +3,8 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { GroupcastError } from '@groupcast/shared';
 import type { Socket as EngineSocket } from 'engine.io';
 import { createPacketParser, decoderOf, type Intake, type PacketLimits } from '../engine/packet-decoder.ts';
-import { allowManyPackets, useBoundedPolling } from '../engine/polling-transport.ts';
+import { allowPackets, useBoundedPolling } from '../engine/polling-transport.ts';
+import { settleTransport } from '../engine/web-socket-transport.ts';
 import { closeUnread } from '../engine/wire.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
@@ -30,7 +31,12 @@ const ITEMS_PER_POSITION = 6;
 const OTHER_ITEMS = 1_000;
 const USER_ITEMS = 65_536;
 
-const UNAUTHENTICATED = { deadlineMs: 6_000, pollingSessions: 4_096, pendingBytes: 64 * 1024 * 1024 };
+const UNAUTHENTICATED = {
+  deadlineMs: 5_000,
+  checkingMs: 15_000,
+  pollingSessions: 4_096,
+  pendingBytes: 64 * 1024 * 1024,
+};
 
 /**
  * What comes in, before anything else of the relay sees it: bounded in items while nobody knows whose it is, and by what the user may
@@ -40,8 +46,13 @@ export interface ConnectionIntake {
   /** For Socket.IO's server. */
   parser: object;
   attach(io: RelayServer, monitor: MonitorFeed): void;
+  /** The connection's token is being checked; or was refused, and another one may come. */
+  checking(socket: RelaySocket): void;
+  refused(socket: RelaySocket): void;
   /** The connection has authenticated. */
   admit(socket: RelaySocket): void;
+  /** Whether a session of the engine is one of those of which nothing is known yet. */
+  isUnauthenticated(sid: string): boolean;
   stop(): void;
 }
 
@@ -51,7 +62,10 @@ export function createConnectionIntake(
 ): ConnectionIntake {
   const { budgets, metrics, log } = deps;
   const { maxGroups, eventsPerSecond } = options;
+  const packetBurst = PACKET_FACTOR * eventsPerSecond * PACKET_BURST_SECONDS;
   const warn = warnOnceEvery(60_000);
+  /** Engine.IO's own book of its sessions, which has no public type; without a prototype. */
+  let clients: Readonly<Record<string, EngineSocket>> | undefined;
   let monitor: MonitorFeed | undefined;
   let unauthenticated: Unauthenticated | undefined;
 
@@ -92,10 +106,7 @@ export function createConnectionIntake(
 
     take(length: number): boolean {
       this.budget ??= budgets.of(this.socket.data.session.userId);
-      this.packets ??= new TokenBucket(
-        PACKET_FACTOR * eventsPerSecond,
-        PACKET_FACTOR * eventsPerSecond * PACKET_BURST_SECONDS,
-      );
+      this.packets ??= new TokenBucket(PACKET_FACTOR * eventsPerSecond, packetBurst);
       // Both are asked, so that a connection that is cut has counted for its user.
       const ofUser = this.budget.takePacket(length);
       return this.packets.take(1) && ofUser;
@@ -117,17 +128,24 @@ export function createConnectionIntake(
     parser,
     attach(io, feed) {
       const engine = io.engine as EventEmitter;
+      clients = (io.engine as unknown as { clients: Record<string, EngineSocket> }).clients;
       monitor = feed;
       watch(engine);
       unauthenticated = createUnauthenticated({ engine, metrics, log }, UNAUTHENTICATED);
     },
+    checking: ({ conn }) => unauthenticated?.checking(conn),
+    refused: ({ conn }) => unauthenticated?.refused(conn),
     admit(socket) {
-      unauthenticated?.forget(socket.conn);
-      if (isUserSocket(socket)) decoderOf(socket).admit(new UserIntake(socket));
-      else {
-        decoderOf(socket).admit(undefined);
-        allowManyPackets(socket.conn);
-      }
+      const { conn } = socket;
+      const isUser = isUserSocket(socket);
+      unauthenticated?.forget(conn);
+      settleTransport(conn, !isUser);
+      decoderOf(socket).admit(isUser ? new UserIntake(socket) : undefined);
+      allowPackets(conn, isUser ? packetBurst : Number.POSITIVE_INFINITY);
+    },
+    isUnauthenticated(sid) {
+      const conn = clients?.[sid];
+      return conn !== undefined && unauthenticated?.has(conn) === true;
     },
     stop() {
       unauthenticated?.stop();

@@ -23,9 +23,21 @@ export class TokenBucket {
     return true;
   }
 
+  /**
+   * Takes units that may come only later, and says when they are there, in milliseconds: those who ask at once are let pass one after the
+   * other. `undefined`, and takes nothing, where that would be later than `withinMs`.
+   */
+  reserve(units: number, withinMs: number): number | undefined {
+    const after = this.refilled() - units;
+    const waitMs = Math.max(0, Math.ceil(-after * (1_000 / this.perSecond)));
+    if (waitMs > withinMs) return undefined;
+    this.level = after;
+    return waitMs;
+  }
+
   /** Takes units that were used before anybody knew how many; the bucket owes no more than it can hold. */
   charge(units: number): void {
-    this.level = Math.max(-this.capacity, this.refilled() - units);
+    this.level = Math.max(Math.min(this.level, -this.capacity), this.refilled() - units);
   }
 
   /** How long until so many units are there, in milliseconds; not more than the bucket holds. */

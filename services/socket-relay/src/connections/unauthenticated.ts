@@ -1,22 +1,30 @@
 import type { EventEmitter } from 'node:events';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { Socket as EngineSocket } from 'engine.io';
-import { cutConnection, pendingBytes } from '../engine/wire.ts';
+import { unsettledTransports } from '../engine/web-socket-transport.ts';
+import { cutConnection, pendingInMessages, pendingInPayload } from '../engine/wire.ts';
 import type { RelayMetrics } from '../metrics.ts';
 
 export interface UnauthenticatedLimits {
-  /** A connection that has not authenticated by then is cut, in milliseconds. */
+  /** A connection that has sent no CONNECT by then is cut, in milliseconds. */
   deadlineMs: number;
+  /** The same of one whose CONNECT is being checked: others may have to be asked about it. */
+  checkingMs: number;
   /** Long-polling sessions that have not authenticated, which cost no descriptor; the oldest makes room. */
   pollingSessions: number;
-  /** Bytes of unfinished packets, over all connections that have not authenticated; the largest make room. */
+  /** Bytes of unfinished packets, over all connections that have not authenticated; the oldest of them make room. */
   pendingBytes: number;
 }
 
 /** Connections of which nothing is known yet: what they hold is bounded together, since anybody can open them. */
 export interface Unauthenticated {
+  /** Its CONNECT is being checked. */
+  checking(conn: EngineSocket): void;
+  /** Its CONNECT was refused, and it may try again. */
+  refused(conn: EngineSocket): void;
   /** The connection has authenticated, and is counted elsewhere. */
   forget(conn: EngineSocket): void;
+  has(conn: EngineSocket): boolean;
   stop(): void;
 }
 
@@ -27,7 +35,7 @@ export function createUnauthenticated(
   limits: UnauthenticatedLimits,
 ): Unauthenticated {
   const { engine, metrics, log } = deps;
-  /** In the order in which they came, and when that was. */
+  /** In the order in which they came, and until when each may stay. */
   const connections = new Map<EngineSocket, number>();
   const polling = new Set<EngineSocket>();
   const warn = warnOnceEvery(60_000);
@@ -38,49 +46,64 @@ export function createUnauthenticated(
     polling.delete(conn);
   }
 
-  function cut(conn: EngineSocket, why: string): void {
-    forget(conn);
-    metrics.unauthenticatedCut.inc({ reason: why });
-    warn(why, (suppressed) => {
-      log.warn({ reason: why, address: conn.remoteAddress, suppressed }, 'connection cut before it authenticated');
+  function note(reason: string, address: string | undefined): void {
+    metrics.unauthenticatedCut.inc({ reason });
+    warn(reason, (suppressed) => {
+      log.warn({ reason, address, suppressed }, 'connection cut before it authenticated');
     });
+  }
+
+  function cut(conn: EngineSocket, reason: string): void {
+    forget(conn);
+    note(reason, conn.remoteAddress);
     cutConnection(conn);
+  }
+
+  /** What is unfinished, and what ends it, the oldest first: who is not an attacker has finished soon. */
+  function unfinished(): { bytes: number; cut: () => void }[] {
+    const payloads = [...polling].map((conn) => ({
+      bytes: pendingInPayload(conn),
+      cut: () => cut(conn, 'pending-bytes'),
+    }));
+    const messages = [...unsettledTransports()].map((transport) => ({
+      bytes: pendingInMessages(transport.socket),
+      cut: () => {
+        note('pending-bytes', undefined);
+        transport.cut();
+      },
+    }));
+    return [...payloads, ...messages].filter(({ bytes }) => bytes > 0);
   }
 
   function look(): void {
     timer = undefined;
     const now = performance.now();
-    let bytes = 0;
-    const pending: { conn: EngineSocket; bytes: number }[] = [];
-    for (const [conn, since] of connections) {
+    for (const [conn, until] of connections) {
       if (conn.readyState === 'closed') forget(conn);
-      else if (now - since >= limits.deadlineMs) cut(conn, 'deadline');
-      else {
-        const held = pendingBytes(conn);
-        if (held === 0) continue;
-        bytes += held;
-        pending.push({ conn, bytes: held });
-      }
+      else if (now >= until) cut(conn, 'deadline');
     }
-    if (bytes > limits.pendingBytes) {
-      pending.sort((a, b) => b.bytes - a.bytes);
-      for (const each of pending) {
-        if (bytes <= limits.pendingBytes) break;
-        bytes -= each.bytes;
-        cut(each.conn, 'pending-bytes');
-      }
+    const pending = unfinished();
+    let bytes = pending.reduce((sum, each) => sum + each.bytes, 0);
+    for (const each of pending) {
+      if (bytes <= limits.pendingBytes) break;
+      bytes -= each.bytes;
+      each.cut();
     }
     keepLooking();
   }
 
   function keepLooking(): void {
-    if (timer || connections.size === 0) return;
+    if (timer || (connections.size === 0 && unsettledTransports().size === 0)) return;
     timer = setTimeout(look, LOOK_MS);
     timer.unref();
   }
 
+  function extend(conn: EngineSocket, ms: number): void {
+    if (connections.has(conn)) connections.set(conn, performance.now() + ms);
+  }
+
   engine.on('connection', (conn: EngineSocket) => {
-    connections.set(conn, performance.now());
+    connections.set(conn, performance.now() + limits.deadlineMs);
     if (conn.transport.name === 'polling') {
       polling.add(conn);
       if (polling.size > limits.pollingSessions) {
@@ -94,7 +117,10 @@ export function createUnauthenticated(
   });
 
   return {
+    checking: (conn) => extend(conn, limits.checkingMs),
+    refused: (conn) => extend(conn, limits.deadlineMs),
     forget,
+    has: (conn) => connections.has(conn),
     stop() {
       clearTimeout(timer);
       connections.clear();

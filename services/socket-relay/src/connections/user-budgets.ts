@@ -2,7 +2,7 @@ import { GroupcastError } from '@groupcast/shared';
 import { TokenBucket } from './rate-limit.ts';
 
 /** A unit of work is about a tenth of a millisecond of this process: reading a small packet, entering a few groups, sending a few events. */
-const WORK_FACTOR = 4;
+const WORK_FACTOR = 8;
 /** Packets of one user, refused ones included, over all connections: several times what one connection may have answered. */
 const PACKET_FACTOR = 8;
 /** How many seconds' worth of packets may come at once. */
@@ -21,14 +21,14 @@ const SWEEP_INTERVAL_MS = 5_000;
  * It outlives the connections, so that coming back is no new beginning.
  */
 export interface UserBudget {
-  /** Counts a packet before it is decoded. False: the user floods the relay. */
+  /** Counts a packet before it is decoded, a large one as several. False: the user floods the relay. */
   takePacket(length: number): boolean;
   /** Takes units for work that is about to be done. Throws `RATE_LIMITED` when they are not there. */
   takeWork(units: number): void;
   /** Takes units for work that was done. */
   chargeWork(units: number): void;
-  /** How long until so much work may be done, in milliseconds. */
-  msUntilWork(units: number): number;
+  /** Takes units that are there in so many milliseconds; `undefined` where that is later than `withinMs`. */
+  reserveWork(units: number, withinMs: number): number | undefined;
 }
 
 export interface UserBudgets {
@@ -51,7 +51,7 @@ export function createUserBudgets(eventsPerSecond: number, now?: () => number): 
     return {
       takePacket(length) {
         work.charge(length / LENGTH_PER_UNIT);
-        return packets.take(1);
+        return packets.take(1 + length / LENGTH_PER_UNIT);
       },
       takeWork(units) {
         if (work.take(Math.min(units, workPerSecond * 2))) return;
@@ -60,7 +60,7 @@ export function createUserBudgets(eventsPerSecond: number, now?: () => number): 
         });
       },
       chargeWork: (units) => work.charge(units),
-      msUntilWork: (units) => work.msUntil(units),
+      reserveWork: (units, withinMs) => work.reserve(Math.min(units, workPerSecond * 2), withinMs),
       isIdle: () => work.isFull() && packets.isFull(),
     };
   }

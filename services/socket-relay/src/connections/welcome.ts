@@ -64,10 +64,13 @@ export function welcomeConnections(deps: WelcomeDeps): void {
 
   /** A user who comes back again and again with many groups waits, and is refused where it would take too long. */
   async function waitForWork(userId: string, units: number): Promise<void> {
-    const budget = deps.budgets.of(userId);
-    const waitMs = budget.msUntilWork(units);
-    if (waitMs > 0 && waitMs <= MAX_WORK_WAIT_MS) await setTimeout(waitMs);
-    budget.takeWork(units);
+    const waitMs = deps.budgets.of(userId).reserveWork(units, MAX_WORK_WAIT_MS);
+    if (waitMs === undefined) {
+      throw new GroupcastError('RATE_LIMITED', 'unable to connect; the user connects too often with this many groups', {
+        retryAfterMs: MAX_WORK_WAIT_MS,
+      });
+    }
+    if (waitMs > 0) await setTimeout(waitMs);
   }
 
   async function checkIn(socket: RelaySocket): Promise<void> {
@@ -101,6 +104,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       return;
     }
     deps.heartbeat.expect(socket);
+    deps.intake.checking(socket);
     checkIn(socket).then(
       () => {
         // The answer and the groups, which follow mostly in the same turn, are one write.
@@ -109,6 +113,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       },
       (error: unknown) => {
         oneConnect.refused(socket);
+        deps.intake.refused(socket);
         if (!(error instanceof GroupcastError)) log.error({ err: error }, 'handshake failed');
         const body = toErrorBody(error);
         metrics.refused.inc({ code: body.code });
@@ -119,6 +124,8 @@ export function welcomeConnections(deps: WelcomeDeps): void {
             `connection refused: ${body.message}`,
           );
         });
+        // A stock client stays away after a refusal; one whose connection ends comes back by itself, and later each time.
+        if (body.code === 'RATE_LIMITED') socket.conn.close();
         next(Object.assign(new Error(body.message), { data: body }));
       },
     );

@@ -1,5 +1,6 @@
 import { transports } from 'engine.io';
 import { TOO_MANY_PACKETS } from './packet-decoder.ts';
+import { BYTES_PER_PIECE } from './wire.ts';
 
 /** Packets in one payload: a client that was slow for a moment sends some together. */
 export const MAX_PACKETS_PER_PAYLOAD = 256;
@@ -56,7 +57,7 @@ export function useBoundedPolling(): void {
       if (request.method === 'POST') {
         this.receivedLength = 0;
         request.on('data', (chunk: string | Buffer) => {
-          this.receivedLength = (this.receivedLength ?? 0) + chunk.length;
+          this.receivedLength = (this.receivedLength ?? 0) + chunk.length + BYTES_PER_PIECE;
         });
       }
       parent.onRequest.call(this, request);
@@ -75,7 +76,7 @@ export function useBoundedPolling(): void {
   Object.assign(transports, { polling: Object.assign(polling, { upgradesTo: stock.upgradesTo, [bounded]: true }) });
 }
 
-/** A back end may send as many packets in one payload as its bytes allow. */
-export function allowManyPackets({ transport }: { transport: unknown }): void {
-  (transport as PollingInternals).maxPackets = Number.POSITIVE_INFINITY;
+/** How many packets a payload may have from now on, of a connection that has authenticated. */
+export function allowPackets({ transport }: { transport: unknown }, max: number): void {
+  (transport as PollingInternals).maxPackets = max;
 }

@@ -13,7 +13,7 @@ interface FramedPacket {
 }
 /** What has no public name: without a TCP socket each packet is a write, without a sender that takes frames they go the ordinary way. */
 interface WebSocketInternals {
-  _receiver?: { _maxFragments?: number; _maxBufferedChunks?: number } | null;
+  _receiver?: { _maxFragments?: number; _maxBufferedChunks?: number; _loop?: boolean } | null;
   _socket?: NetSocket | null;
   _sender?: { sendFrame?(frame: readonly Buffer[], done: SendDone): void } | null;
 }
@@ -27,6 +27,19 @@ const CONTROL_WINDOW_MS = 10_000;
 /** What Engine.IO's packet type for messages is on the wire. */
 const MESSAGE = '4'.charCodeAt(0);
 
+/** ws waits for half a minute for a peer to close as well; what it has sent until then is kept and taken apart. In milliseconds. */
+const CLOSE_WITHIN_MS = 5_000;
+/** What ws allows by itself. */
+const DEFAULT_FRAGMENTS = 16_384;
+const DEFAULT_BUFFERED_CHUNKS = 262_144;
+
+/** All WebSockets of this process whose user is not known: probes of an upgrade, and those that close, included. The oldest first. */
+const unsettled = new Set<WebSocketTransport>();
+
+export function unsettledTransports(): ReadonlySet<WebSocketTransport> {
+  return unsettled;
+}
+
 const TRANSPORT = Symbol('transport');
 
 function transportOf(webSocket: WebSocket): WebSocketTransport {
@@ -35,13 +48,13 @@ function transportOf(webSocket: WebSocket): WebSocketTransport {
 
 function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
   const transport = transportOf(this);
-  // Those that came in one piece with what ended the connection.
-  if (transport.readyState !== 'open') return;
+  // Of one that is closing nothing is read any more, and not much is listened to.
+  if (transport.readyState !== 'open') return void transport.takeControl();
   if (!isBinary && data[0] !== MESSAGE && !transport.takeControl()) return;
   transport.take(isBinary ? data : data.toString());
 }
 
-function onPing(this: WebSocket): void {
+function onControl(this: WebSocket): void {
   transportOf(this).takeControl();
 }
 
@@ -50,6 +63,7 @@ function onError(this: WebSocket, error: Error): void {
 }
 
 function onClose(this: WebSocket): void {
+  unsettled.delete(transportOf(this));
   transportOf(this).closed();
 }
 
@@ -73,7 +87,9 @@ export class WebSocketTransport extends Transport {
     const { _receiver: receiver } = this.socket as unknown as WebSocketInternals;
     if (receiver) Object.assign(receiver, { _maxFragments: MAX_FRAGMENTS, _maxBufferedChunks: MAX_BUFFERED_CHUNKS });
     this.socket.on('message', onMessage);
-    this.socket.on('ping', onPing);
+    this.socket.on('ping', onControl);
+    this.socket.on('pong', onControl);
+    unsettled.add(this);
     this.socket.on('close', onClose);
     this.socket.on('error', onError);
     this.writable = true;
@@ -113,7 +129,24 @@ export class WebSocketTransport extends Transport {
 
   doClose(done?: () => void): void {
     this.socket.close();
+    setTimeout(() => this.socket.terminate(), CLOSE_WITHIN_MS).unref();
     done?.();
+  }
+
+  /** The connection's user is known, or its back end, which may send what is large in as many pieces as it likes. */
+  settle(isTrusted: boolean): void {
+    unsettled.delete(this);
+    if (!isTrusted) return;
+    const { _receiver: receiver } = this.socket as unknown as WebSocketInternals;
+    const limits = { _maxFragments: DEFAULT_FRAGMENTS, _maxBufferedChunks: DEFAULT_BUFFERED_CHUNKS };
+    if (receiver) Object.assign(receiver, limits);
+  }
+
+  /** Ends it at once: what has come with the same read is not looked at. */
+  cut(): void {
+    const { _receiver: receiver } = this.socket as unknown as WebSocketInternals;
+    if (receiver) receiver._loop = false;
+    this.socket.terminate();
   }
 
   /** Counts a packet that is no message. False: there are too many, and the connection is cut. */
@@ -123,7 +156,7 @@ export class WebSocketTransport extends Transport {
     this.control.count += 1;
     if (this.control.count <= MAX_CONTROL_PACKETS) return true;
     this.fail('too many control packets');
-    this.socket.terminate();
+    this.cut();
     return false;
   }
 
@@ -186,4 +219,13 @@ export function answerUpgradesInOneWrite(engine: EventEmitter): void {
 /** For every Engine.IO server of this process. */
 export function useWebSocketTransport(): void {
   Object.assign(transports, { websocket: WebSocketTransport });
+}
+
+/** See `WebSocketTransport.settle`; also once the connection has left polling for a WebSocket. */
+export function settleTransport(conn: Pick<EventEmitter, 'once'> & { transport: unknown }, isTrusted: boolean): void {
+  if (conn.transport instanceof WebSocketTransport) conn.transport.settle(isTrusted);
+  else
+    conn.once('upgrade', (transport: unknown) => {
+      if (transport instanceof WebSocketTransport) transport.settle(isTrusted);
+    });
 }

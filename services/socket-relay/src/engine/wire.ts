@@ -83,13 +83,17 @@ export function sentOn(socket: NetSocket): number {
 }
 
 /** What keeping a piece of an unfinished packet takes besides its bytes. */
-const BYTES_PER_PIECE = 128;
+export const BYTES_PER_PIECE = 128;
 
-/** What a connection has sent of packets that are not complete, in bytes: the process keeps it until the rest comes. */
-export function pendingBytes(conn: object): number {
-  const { socket: webSocket, dataReq, receivedLength = 0 } = (conn as Engine).transport;
-  if (dataReq) return receivedLength;
-  const receiver = webSocket?._receiver;
+/** What a polling session has sent of a payload that is not complete, in bytes: the process keeps it until the rest comes. */
+export function pendingInPayload(conn: object): number {
+  const { dataReq, receivedLength = 0 } = (conn as Engine).transport;
+  return dataReq ? receivedLength : 0;
+}
+
+/** The same of the messages of a WebSocket. */
+export function pendingInMessages(webSocket: object): number {
+  const { _receiver: receiver } = webSocket as WebSocket;
   if (!receiver) return 0;
   const pieces = (receiver._buffers?.length ?? 0) + (receiver._fragments?.length ?? 0);
   return (receiver._bufferedBytes ?? 0) + (receiver._messageLength ?? 0) + pieces * BYTES_PER_PIECE;

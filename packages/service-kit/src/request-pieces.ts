@@ -1,0 +1,38 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** Pieces in which a body may come whatever their size: 5 MB in the packets of a network. */
+const FREE_PIECES = 4_096;
+/** After these, what a piece must bring on average, in bytes. */
+const MIN_PIECE_BYTES = 256;
+
+/** Node's HTTP parser of a connection has no public name; without it, what was read already is taken apart to its end. */
+type ParsedSocket = Socket & { parser?: { incoming?: unknown } | null };
+
+/**
+ * Cuts connections whose bodies come in tiny pieces. A body is bounded in bytes, but each piece is an object and a call: chunks of one byte
+ * cost thirty times their size, and as a string that is put together from them the same again.
+ */
+export function cutTinyPieces(request: IncomingMessage, response: ServerResponse): void {
+  const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
+  if (encoding === undefined && (length === undefined || Number(length) <= FREE_PIECES)) return;
+  const { socket } = request;
+  let pieces = 0;
+  let bytes = 0;
+  const push = request.push.bind(request);
+  request.push = (piece: Buffer | null, ...rest) => {
+    pieces += 1;
+    bytes += piece?.length ?? 0;
+    if (pieces <= FREE_PIECES || bytes >= pieces * MIN_PIECE_BYTES) return push(piece, ...rest);
+    const { parser } = socket as ParsedSocket;
+    if (parser) parser.incoming = null;
+    socket.destroy();
+    return false;
+  };
+  // What comes after an answer would be read and thrown away, chunk by chunk, for as long as a request may take.
+  if (encoding !== undefined) {
+    response.once('finish', () => {
+      if (!request.complete) socket.destroySoon();
+    });
+  }
+}

@@ -1,0 +1,84 @@
+import type { AddressInfo } from 'node:net';
+import { connect } from 'node:net';
+import { until } from '@groupcast/testing';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createBoundedServer } from '../src/http-server.ts';
+
+const closing: (() => Promise<unknown> | void)[] = [];
+let port: number;
+let pieces: number;
+let bodies: number[];
+
+beforeEach(async () => {
+  pieces = 0;
+  bodies = [];
+  const server = createBoundedServer({}, (request, response) => {
+    if (request.url === '/refused') {
+      response.writeHead(401).end();
+      return;
+    }
+    let bytes = 0;
+    request.on('data', (piece: Buffer) => {
+      pieces += 1;
+      bytes += piece.length;
+    });
+    request.on('end', () => {
+      bodies.push(bytes);
+      response.end('read');
+    });
+    request.on('error', () => undefined);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  ({ port } = server.address() as AddressInfo);
+  closing.push(async () => {
+    server.closeAllConnections();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  });
+});
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close();
+});
+
+function open() {
+  const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+  let text = '';
+  let closed = false;
+  socket.on('data', (data: Buffer) => {
+    text += data.toString();
+  });
+  socket.on('close', () => {
+    closed = true;
+  });
+  closing.push(() => void socket.destroy());
+  return { socket, text: () => text, isClosed: () => closed };
+}
+
+const head = (path: string): string => `POST ${path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n`;
+
+describe('a body in chunks of one byte', () => {
+  test('ends its connection, and few of them are read', async () => {
+    const { socket, isClosed } = open();
+    socket.write(head('/'));
+    socket.write('1\r\na\r\n'.repeat(100_000));
+    await until('the end', isClosed);
+    expect(pieces).toBeLessThanOrEqual(4_096);
+  });
+
+  test('is not waited for once its request was refused', async () => {
+    const { socket, text, isClosed } = open();
+    socket.write(head('/refused'));
+    socket.write('1\r\na\r\n'.repeat(10));
+    await until('the end', isClosed);
+    expect(text()).toContain('401');
+  });
+});
+
+test('a body of some megabytes in the pieces of a network is read to its end', async () => {
+  const { socket, text } = open();
+  socket.write(head('/'));
+  const piece = 'x'.repeat(1_400);
+  for (let count = 0; count < 6_000; count += 1) socket.write(`578\r\n${piece}\r\n`);
+  socket.write('0\r\n\r\n');
+  await until('the answer', () => text().endsWith('read'));
+  expect(bodies).toEqual([6_000 * 1_400]);
+});
