@@ -9,6 +9,7 @@ import {
   http,
   openAs,
   openPolling,
+  openSession,
   openTcp,
   openWebSocket,
   type RawSocket,
@@ -158,6 +159,40 @@ const unfinishedFrame = Buffer.concat([
 
 const huge = (packet: string, count: number): string => Array.from({ length: count }, () => packet).join(SEPARATOR);
 
+/** Opens connections, lets each write the same again and again until it is closed, and opens the next. */
+function writeOn(sockets: number, begin: string, piece: Buffer, to: keyof Address = 'relayUrl'): Work {
+  return async (address, note) => {
+    await repeat(
+      sockets,
+      async () => {
+        const socket = await openTcp(address[to]);
+        let isClosed = false;
+        socket.once('close', () => {
+          isClosed = true;
+        });
+        const until = performance.now() + ATTACK_MS / 4;
+        socket.on('data', () => undefined);
+        if (begin) socket.write(begin.replace('SID', begin.includes('SID') ? await openSession(address.relayUrl) : ''));
+        while (!isClosed && performance.now() < until) {
+          const drained = new Promise((resolve) => socket.write(piece, resolve));
+          await Promise.race([drained, pause(500)]);
+        }
+        note(isClosed ? 'closed' : 'still open');
+        socket.destroy();
+      },
+      note,
+    );
+  };
+}
+
+/** 10,000 small frames of a client, each with a mask of zeros. */
+const frames = (opcode: number, text = ''): Buffer => {
+  const frame = Buffer.from([0x80 | opcode, 0x80 | text.length, 0, 0, 0, 0, ...Buffer.from(text)]);
+  return Buffer.concat(Array.from({ length: 10_000 }, () => frame));
+};
+const chunkedPost =
+  'POST /socket.io/?EIO=4&transport=polling&sid=SID HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n';
+
 const relayWithoutToken: Attack[] = [
   attack(
     'relay',
@@ -260,6 +295,30 @@ const relayWithoutToken: Attack[] = [
       );
     },
   ),
+  attack(
+    'relay',
+    'nothing',
+    'expectations',
+    'pipelined requests with an `Expect`, 16 sockets',
+    writeOn(16, '', Buffer.from('GET / HTTP/1.1\r\nHost: x\r\nExpect: x\r\n\r\n'.repeat(1_500))),
+  ),
+  attack(
+    'relay',
+    'nothing',
+    'tiny-chunks',
+    'payloads in chunks of one byte, 40 sockets',
+    writeOn(40, chunkedPost, Buffer.from('1\r\na\r\n'.repeat(10_000))),
+  ),
+  attack('relay', 'nothing', 'pings', 'WebSocket pings, 32 sockets', writeOn(32, upgrade(), frames(9))),
+  attack('relay', 'nothing', 'pongs', 'WebSocket pongs, 32 sockets', writeOn(32, upgrade(), frames(10))),
+  attack(
+    'relay',
+    'nothing',
+    'empty-frames',
+    'empty frames, which close, 32 sockets',
+    writeOn(32, upgrade(), frames(1)),
+  ),
+  attack('relay', 'nothing', 'noop-frames', 'frames of one noop, 32 sockets', writeOn(32, upgrade(), frames(1, '6'))),
   attack(
     'relay',
     'nothing',

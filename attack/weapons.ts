@@ -72,11 +72,14 @@ export async function http(
   return { status: response.statusCode ?? 0, text };
 }
 
+export async function openSession(relayUrl: string): Promise<string> {
+  const { text } = await http(`${relayUrl}${POLLING}`);
+  return (JSON.parse(text.slice(1)) as { sid: string }).sid;
+}
+
 /** A long-polling session of Engine.IO. */
 export async function openPolling(relayUrl: string) {
-  const { text } = await http(`${relayUrl}${POLLING}`);
-  const { sid } = JSON.parse(text.slice(1)) as { sid: string };
-  const url = `${relayUrl}${POLLING}&sid=${sid}`;
+  const url = `${relayUrl}${POLLING}&sid=${await openSession(relayUrl)}`;
   return {
     post: async (body: string) => http(url, { method: 'POST', body }),
     poll: async () => http(url),

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { Socket as NetSocket } from 'node:net';
 import { queryObjects } from 'node:v8';
 import { received, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
@@ -279,7 +280,7 @@ describe('a user', () => {
   test('of a connection that is closing not much is listened to', async () => {
     const connection = await openWebSocket(relay);
     // An empty frame is no packet: the engine closes, and waits for the other side to close as well.
-    const { _socket: wire } = connection.webSocket as unknown as { _socket: NodeJS.WritableStream };
+    const { _socket: wire } = connection.webSocket as unknown as { _socket: NetSocket };
     const empty = Buffer.from([0x81, 0x80, 0, 0, 0, 0]);
     connection.webSocket.close = () => undefined;
     for (let index = 0; index < 1_000; index += 1) wire.write(empty);
@@ -324,7 +325,7 @@ describe('a user', () => {
     const size = Buffer.alloc(8);
     size.writeBigUInt64BE(BigInt(packet.length));
     const frame = Buffer.concat([Buffer.from([0x81, 0xff]), size, mask, Buffer.from(packet)]);
-    const { _socket: wire } = connection.webSocket as unknown as { _socket: import('node:net').Socket };
+    const { _socket: wire } = connection.webSocket as unknown as { _socket: NetSocket };
     wire.setNoDelay(true);
     for (let at = 0; at < frame.length; at += 1_400) {
       if (!wire.write(frame.subarray(at, at + 1_400))) await once(wire, 'drain');
