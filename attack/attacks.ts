@@ -166,18 +166,14 @@ function writeOn(sockets: number, begin: string, piece: Buffer, to: keyof Addres
       sockets,
       async () => {
         const socket = await openTcp(address[to]);
-        let isClosed = false;
-        socket.once('close', () => {
-          isClosed = true;
-        });
         const until = performance.now() + ATTACK_MS / 4;
         socket.on('data', () => undefined);
         if (begin) socket.write(begin.replace('SID', begin.includes('SID') ? await openSession(address.relayUrl) : ''));
-        while (!isClosed && performance.now() < until) {
+        while (!socket.destroyed && performance.now() < until) {
           const drained = new Promise((resolve) => socket.write(piece, resolve));
           await Promise.race([drained, pause(500)]);
         }
-        note(isClosed ? 'closed' : 'still open');
+        note(socket.destroyed ? 'closed' : 'still open');
         socket.destroy();
       },
       note,
