@@ -53,7 +53,7 @@ export interface ApiAppDeps {
 /** Every route of the API and what stands before it. Listens nowhere yet. */
 export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   const { config, db, metrics, log } = deps;
-  const budgets = createRequestBudgets({ metrics, log }, config.limits);
+  const budgets = createRequestBudgets({ metrics, log }, { ...config.limits, trustedProxies: config.trustedProxies });
   const app = await createHttpApp({
     log,
     connections: deps.connections,

@@ -31,7 +31,10 @@ export interface RequestBudgets {
   noteRefusal(by: 'user' | 'address' | 'queue', who: object): void;
 }
 
-export function createRequestBudgets(deps: { metrics: ApiMetrics; log: Logger }, limits: ApiLimits): RequestBudgets {
+export function createRequestBudgets(
+  deps: { metrics: ApiMetrics; log: Logger },
+  limits: ApiLimits & { trustedProxies: number },
+): RequestBudgets {
   const users = createRateLimiter({ perMinute: limits.requestsPerMinute });
   const addresses = createRateLimiter({ perMinute: limits.addressRequestsPerMinute });
   const anonymous = createRateLimiter({ perMinute: limits.requestsPerMinute });
@@ -54,6 +57,12 @@ export function createRequestBudgets(deps: { metrics: ApiMetrics; log: Logger },
       const { limitedBy } = request.routeOptions.config;
       if (limitedBy === 'nobody' || limitedBy === 'service') return;
       const address = addressKey(request.ip);
+      if (limits.trustedProxies === 0 && request.headers['x-forwarded-for'] !== undefined) {
+        warn('proxy', (suppressed) => {
+          const message = 'requests come through a proxy that TRUST_PROXY does not name: its users share one address';
+          deps.log.warn({ address, suppressed }, message);
+        });
+      }
       // A preflight is asked for each request of a user, without saying whose.
       if (limitedBy === undefined && request.method !== 'OPTIONS') spend(anonymous, 'address', address);
       else spend(addresses, 'address', address);
