@@ -30,7 +30,8 @@ export default defineConfig({
           pool: 'forks',
           testTimeout: 30_000,
           hookTimeout: 60_000,
-          maxWorkers: 2,
+          // More than there are cores: much of their time these tests wait for a process, a time-out, a lease.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },
@@ -49,7 +50,7 @@ export default defineConfig({
           pool: 'forks',
           testTimeout: 30_000,
           hookTimeout: 60_000,
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },

@@ -1,8 +1,7 @@
 import { createServer, type RequestListener, type Server, type ServerOptions, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { GroupcastError } from '@groupcast/shared';
-import { cutPipelinedRequests } from './pipelined-requests.ts';
-import { cutTinyPieces } from './request-pieces.ts';
+import { boundRequests } from './bound-requests.ts';
 
 /** How long a connection may take for the head of a request, from its first moment on, in milliseconds. */
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -50,10 +49,8 @@ export function createBoundedServer(options: ServerOptions, listener?: RequestLi
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
   };
-  const server = createServer({ ...bounds, ...options });
-  server.on('request', cutTinyPieces);
-  if (listener) server.on('request', listener);
-  cutPipelinedRequests(server);
+  const server = createServer({ ...bounds, ...options }, listener);
+  boundRequests(server);
   server.on('clientError', (error, socket) => answerClientError(error, socket as Socket));
   return server;
 }

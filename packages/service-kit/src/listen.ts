@@ -3,6 +3,11 @@ import { type AddressInfo, createServer, isIP, type Server as NetServer, type So
 import { networkInterfaces } from 'node:os';
 import type { Environment } from './environment.ts';
 
+/**
+ * Connections that wait to be accepted; Linux allows 4,096 by default. One more is dropped, and comes again a second later: libuv accepts one
+ * in each turn of the event loop, and a thousand may come at once.
+ */
+const BACKLOG = 4_096;
 /** Stands for the loopback addresses of all families, as browsers try them. */
 const LOCALHOST = 'localhost';
 const HOST_NAME = /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/i;
@@ -47,7 +52,7 @@ export function urlOfHost(host: string, port: number): string {
 
 async function open(server: NetServer, host: string, port: number): Promise<number> {
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(port, host, () => {
+    server.once('error', reject).listen({ port, host, backlog: BACKLOG }, () => {
       server.off('error', reject);
       resolve();
     });

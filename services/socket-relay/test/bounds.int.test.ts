@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { Socket as NetSocket } from 'node:net';
+import { connect, type Socket as NetSocket } from 'node:net';
 import { queryObjects } from 'node:v8';
 import { received, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
@@ -156,6 +156,16 @@ describe('before a connection has authenticated', () => {
     const connection = await openWebSocket(relay);
     for (let index = 0; index < 10; index += 1) connection.send('40{"token":"x.y.z"}');
     await connection.ended();
+  });
+
+  test('a payload in chunks of one byte ends its connection', async () => {
+    const path = '/socket.io/?EIO=4&transport=polling';
+    const { sid } = JSON.parse((await (await fetch(`${relay.url}${path}`)).text()).slice(1)) as { sid: string };
+    const socket = connect(relay.port, '127.0.0.1').on('error', () => undefined);
+    onTestFinished(() => void socket.destroy());
+    socket.write(`POST ${path}&sid=${sid} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n`);
+    socket.write('1\r\na\r\n'.repeat(100_000));
+    await until('the end of the connection', () => socket.destroyed);
   });
 
   test('JSONP is refused: a script tag sends no Origin', async () => {

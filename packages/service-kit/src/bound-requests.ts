@@ -1,5 +1,6 @@
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { cutTinyPieces } from './request-pieces.ts';
 
 /** Requests that one connection may send without waiting for an answer. Neither browsers nor proxies send two. */
 const MAX_PER_TURN = 32;
@@ -16,9 +17,10 @@ const REQUESTS: ReadonlySet<string> = new Set(['request', 'checkContinue', 'chec
 
 /**
  * Cuts connections that send many requests in one piece: Node parses all that came with one read, some 2,000 of them, and calls the server
- * for each in the same turn of the event loop. Whoever listens for requests, later too, is not called for those.
+ * for each in the same turn of the event loop. Bodies in tiny pieces end their connection as well. Whoever listens for requests is not
+ * called for those; Engine.IO takes the listeners of its server away, so this is none.
  */
-export function cutPipelinedRequests(server: Server): void {
+export function boundRequests(server: Server): void {
   /** How many came on each connection in this turn. */
   let counts = new Map<Socket, number>();
 
@@ -39,7 +41,10 @@ export function cutPipelinedRequests(server: Server): void {
 
   const emit = server.emit.bind(server) as (event: string, ...values: unknown[]) => boolean;
   server.emit = (event: string, ...values: unknown[]) => {
-    if (REQUESTS.has(event) && isFlood(values[0] as IncomingMessage)) return true;
+    if (!REQUESTS.has(event)) return emit(event, ...values);
+    const [request, response] = values as [IncomingMessage, ServerResponse];
+    if (isFlood(request)) return true;
+    cutTinyPieces(request, response);
     return emit(event, ...values);
   };
   // Without a listener, Node answers by itself, and nobody counts. What it answers in the same way it says with a 417.
