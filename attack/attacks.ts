@@ -115,7 +115,7 @@ async function ask(socket: RawSocket, event: string, payload: object, note: Note
   note(await Promise.race([answer, socket.ended, pause(3_000, 'no answer')]));
 }
 
-/** So many TCP connections, opened as fast as they go and held for a while. */
+/** Opens `count` TCP connections as fast as possible and holds them until the attack is over. */
 function holdConnections(
   count: number,
   onOpen: (index: number) => Buffer | string | undefined,

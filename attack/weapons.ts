@@ -29,7 +29,7 @@ export function createTally(): { answers: Answers; note: (answer: string) => voi
   };
 }
 
-/** Does the work again and again, so many at once, until the time is over. */
+/** Repeats the work until the attack is over, `atOnce` workers side by side. */
 export async function repeat(
   atOnce: number,
   work: (worker: number) => Promise<unknown>,

@@ -129,7 +129,8 @@ export class WebSocketTransport extends Transport {
 
   doClose(done?: () => void): void {
     this.socket.close();
-    setTimeout(() => this.socket.terminate(), CLOSE_WITHIN_MS).unref();
+    const late = setTimeout(() => this.socket.terminate(), CLOSE_WITHIN_MS).unref();
+    this.socket.once('close', () => clearTimeout(late));
     done?.();
   }
 
