@@ -82,12 +82,17 @@ test('the deadline ends a session that nobody polls', async () => {
   expect(await cut('deadline')).toBe(1);
 });
 
-test('a WebSocket that only probes an upgrade is counted as well', async () => {
-  const { tcp, cut, poll } = await start({ pendingBytes: 400_000 });
+test.each([
+  ['that has not authenticated', false],
+  ['that has', true],
+])('a WebSocket that only probes the upgrade of a session %s is counted as well', async (_what, authenticated) => {
+  const { tcp, cut, engine, unauthenticated, poll } = await start({ pendingBytes: 400_000 });
   const closed: number[] = [];
   for (let index = 0; index < 3; index += 1) {
     const socket = tcp().on('close', () => closed.push(index));
-    socket.write(UPGRADE.replace('transport=websocket', `transport=websocket&sid=${await poll()}`));
+    const sid = await poll();
+    if (authenticated) unauthenticated.forget(engine.clients[sid] as never);
+    socket.write(UPGRADE.replace('transport=websocket', `transport=websocket&sid=${sid}`));
     await new Promise((resolve) => socket.once('data', resolve));
     const head = Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 0x0d, 0xbb, 0xa0, 0, 0, 0, 0]);
     socket.write(Buffer.concat([head, Buffer.alloc(150_000, 'x')]));

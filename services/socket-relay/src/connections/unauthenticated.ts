@@ -39,7 +39,6 @@ export function createUnauthenticated(
   const connections = new Map<EngineSocket, number>();
   const polling = new Set<EngineSocket>();
   const warn = warnOnceEvery(60_000);
-  let timer: NodeJS.Timeout | undefined;
 
   function forget(conn: EngineSocket): void {
     connections.delete(conn);
@@ -76,7 +75,6 @@ export function createUnauthenticated(
   }
 
   function look(): void {
-    timer = undefined;
     const now = performance.now();
     for (const [conn, until] of connections) {
       if (conn.readyState === 'closed') forget(conn);
@@ -89,14 +87,11 @@ export function createUnauthenticated(
       bytes -= each.bytes;
       each.cut();
     }
-    keepLooking();
   }
 
-  function keepLooking(): void {
-    if (timer || (connections.size === 0 && unsettledTransports().size === 0)) return;
-    timer = setTimeout(look, LOOK_MS);
-    timer.unref();
-  }
+  // Always: nobody says when a WebSocket begins to probe the upgrade of a session that has authenticated.
+  const timer = setInterval(look, LOOK_MS);
+  timer.unref();
 
   function extend(conn: EngineSocket, ms: number): void {
     if (connections.has(conn)) connections.set(conn, performance.now() + ms);
@@ -113,7 +108,6 @@ export function createUnauthenticated(
         }
       }
     }
-    keepLooking();
   });
 
   return {
@@ -122,7 +116,7 @@ export function createUnauthenticated(
     forget,
     has: (conn) => connections.has(conn),
     stop() {
-      clearTimeout(timer);
+      clearInterval(timer);
       connections.clear();
       polling.clear();
     },
