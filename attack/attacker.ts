@@ -1,8 +1,9 @@
 // A process that attacks, so that what it computes takes no time from those who measure.
 import { ATTACKS } from './attacks.ts';
-import type { Address } from './weapons.ts';
+import { type Address, attackFromAddress } from './weapons.ts';
 
-process.on('message', ({ name, address }: { name: string; address: Address }) => {
+process.on('message', ({ name, address, from }: { name: string; address: Address; from?: string }) => {
+  attackFromAddress(from);
   const attack = ATTACKS.find((each) => each.name === name);
   if (!attack) throw new Error(`there is no attack "${name}"`);
   attack

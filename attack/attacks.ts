@@ -118,8 +118,9 @@ async function ask(socket: RawSocket, event: string, payload: object, note: Note
 /** Opens `count` TCP connections as fast as possible and holds them until the attack is over. */
 function holdConnections(
   count: number,
-  onOpen: (index: number) => Buffer | string | undefined,
+  onOpen: (address: Address) => Buffer | string | undefined | Promise<Buffer>,
   to: keyof Address,
+  onAnswer?: Buffer,
 ): Work {
   return async (address, note) => {
     const until = performance.now() + ATTACK_MS;
@@ -129,10 +130,12 @@ function holdConnections(
         const socket = await openTcp(address[to]);
         let answer = '';
         socket.on('data', (data: Buffer) => {
-          answer ||= data.toString().split('\r\n')[0] ?? '';
+          if (answer) return;
+          answer = data.toString().split('\r\n')[0] ?? '';
+          if (onAnswer) socket.write(onAnswer);
         });
         socket.once('close', () => note(answer || 'closed'));
-        const first = onOpen(index);
+        const first = await onOpen(address);
         if (first) socket.write(first);
         sockets.push(socket);
       } catch (error) {
@@ -150,12 +153,17 @@ function holdConnections(
 
 const upgrade = (body = ''): string =>
   `GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n${body}`;
-/** A masked text frame of 900,000 bytes, of which half comes. */
-const unfinishedFrame = Buffer.concat([
-  Buffer.from(upgrade()),
-  Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 0x0d, 0xbb, 0xa0, 0, 0, 0, 0]),
-  Buffer.alloc(450_000, 'x'),
-]);
+/** A masked text frame of so many bytes, of which half comes. */
+function unfinishedFrame(bytes: number): Buffer {
+  const head = Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+  head.writeUInt32BE(bytes, 6);
+  return Buffer.concat([head, Buffer.alloc(bytes / 2, 'x')]);
+}
+async function unfinishedPost({ relayUrl }: Address, bytes: number): Promise<Buffer> {
+  const target = `/socket.io/?EIO=4&transport=polling&sid=${await openSession(relayUrl)}`;
+  const head = `POST ${target} HTTP/1.1\r\nHost: x\r\nContent-Length: ${bytes}\r\n\r\n`;
+  return Buffer.concat([Buffer.from(head), Buffer.alloc(bytes / 2, 'x')]);
+}
 
 const huge = (packet: string, count: number): string => Array.from({ length: count }, () => packet).join(SEPARATOR);
 
@@ -259,9 +267,37 @@ const relayWithoutToken: Attack[] = [
   attack(
     'relay',
     'nothing',
+    'silent-sockets',
+    '1,000 WebSockets that say nothing',
+    holdConnections(1_000, () => upgrade(), 'relayUrl'),
+  ),
+  attack(
+    'relay',
+    'nothing',
+    'early-frames',
+    '1,000 WebSockets that send 450 kB before they are answered',
+    holdConnections(1_000, () => Buffer.concat([Buffer.from(upgrade()), unfinishedFrame(900_000)]), 'relayUrl'),
+  ),
+  attack(
+    'relay',
+    'nothing',
     'unfinished',
     '1,000 WebSockets with half a frame of 900 kB',
-    holdConnections(1_000, () => unfinishedFrame, 'relayUrl'),
+    holdConnections(1_000, () => upgrade(), 'relayUrl', unfinishedFrame(900_000)),
+  ),
+  attack(
+    'relay',
+    'nothing',
+    'unfinished-that-fit',
+    '1,000 WebSockets with half a frame of 350 kB, which may be a CONNECT',
+    holdConnections(1_000, () => upgrade(), 'relayUrl', unfinishedFrame(350_000)),
+  ),
+  attack(
+    'relay',
+    'nothing',
+    'unfinished-posts',
+    '1,000 polling sessions with half a POST of 900 kB',
+    holdConnections(1_000, async (address) => unfinishedPost(address, 900_000), 'relayUrl'),
   ),
   attack(
     'relay',

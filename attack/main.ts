@@ -10,15 +10,17 @@ import { type Kind, startOthers } from './others.ts';
 import { startTarget } from './target.ts';
 import type { Answers } from './weapons.ts';
 
-const USAGE = `npm run attack -- [name …] [--json] [--rest SECONDS] [--list]
+const USAGE = `npm run attack -- [name …] [--json] [--rest SECONDS] [--same-address] [--list]
 
 Attacks a relay and an API that it starts itself, on loopback, and measures what everybody else notices. Names: see --list.
 
   --rest SECONDS   how long after an attack memory is looked at again (20)
+  --same-address   the attacker has the address of everybody else, as behind a proxy; without it, one of its own
   --json           one JSON object per attack, as it ends
   --list           what there is
 `;
 const WARM_UP_MS = 2_000;
+const ATTACKER_ADDRESS = '127.0.0.2';
 
 const { values: options, positionals: names } = parseArgs({
   allowPositionals: true,
@@ -27,6 +29,7 @@ const { values: options, positionals: names } = parseArgs({
     list: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
     rest: { type: 'string', default: '20' },
+    'same-address': { type: 'boolean', default: false },
   },
 });
 if (options.help) {
@@ -70,7 +73,7 @@ async function attackFrom(name: string, address: { relayUrl: string; apiUrl: str
   const answers = new Promise<Answers>((resolve, reject) => {
     child.once('message', (message) => resolve(message as Answers)).once('exit', () => reject(new Error('it died')));
   });
-  child.send({ name, address });
+  child.send({ name, address, from: options['same-address'] ? undefined : ATTACKER_ADDRESS });
   try {
     return await answers;
   } finally {

@@ -48,7 +48,13 @@ export async function repeat(
   );
 }
 
+/** The attacker's own address, another one than that of everybody else; loopback has many. */
+let localAddress: string | undefined;
 const agent = new Agent({ keepAlive: true, maxSockets: 2_000 });
+
+export function attackFromAddress(address: string | undefined): void {
+  localAddress = address;
+}
 
 export async function http(
   url: string,
@@ -62,7 +68,11 @@ export async function http(
         ? {}
         : { 'content-type': url.includes('/socket.io/') ? 'text/plain' : 'application/json' }),
     };
-    const outgoing = request(url, { method, headers, agent, timeout: GIVE_UP_MS }, resolve);
+    const outgoing = request(
+      url,
+      { method, headers, agent, ...(localAddress ? { localAddress } : {}), timeout: GIVE_UP_MS },
+      resolve,
+    );
     outgoing.once('error', reject).once('timeout', () => outgoing.destroy(new Error('no answer')));
     outgoing.end(body);
   });
@@ -102,7 +112,9 @@ export function codeIn(text: string): string {
 }
 
 export async function openWebSocket(relayUrl: string): Promise<RawSocket> {
-  const webSocket = new WebSocket(`${relayUrl.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
+  const webSocket = new WebSocket(`${relayUrl.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`, {
+    ...(localAddress ? { localAddress } : {}),
+  });
   let last = 'closed';
   const ended = new Promise<string>((resolve) => {
     webSocket.on('close', () => resolve(last));
@@ -141,7 +153,7 @@ export async function openAs(relayUrl: string, token: string, positions?: object
 
 export async function openTcp(url: string): Promise<NetSocket> {
   const { hostname, port } = new URL(url);
-  const socket = connect(Number(port), hostname);
+  const socket = connect({ port: Number(port), host: hostname, ...(localAddress ? { localAddress } : {}) });
   await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
   socket.on('error', () => undefined);
   return socket;

@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { afterEach, expect, test } from 'vitest';
 import { createUnauthenticated, type UnauthenticatedLimits } from '../src/connections/unauthenticated.ts';
 import { useBoundedPolling } from '../src/engine/polling-transport.ts';
-import { useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
+import { allowBytes, useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
 import { createRelayMetrics } from '../src/metrics.ts';
 
 const closing: (() => Promise<unknown> | void)[] = [];
@@ -21,6 +21,7 @@ async function start(limits: Partial<UnauthenticatedLimits>) {
   const http = createServer();
   const engine = new Server({ maxHttpBufferSize: 1_000_000 });
   engine.attach(http);
+  engine.on('connection', (conn) => allowBytes(conn, 1_000_000, () => undefined));
   const metrics = createRelayMetrics();
   const unauthenticated = createUnauthenticated(
     { engine, metrics, log: pino({ level: 'silent' }) },
@@ -82,24 +83,25 @@ test('the deadline ends a session that nobody polls', async () => {
   expect(await cut('deadline')).toBe(1);
 });
 
+const HUGE_FRAME = Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 0x0d, 0xbb, 0xa0, 0, 0, 0, 0]);
+
 test.each([
   ['that has not authenticated', false],
   ['that has', true],
-])('a WebSocket that only probes the upgrade of a session %s is counted as well', async (_what, authenticated) => {
-  const { tcp, cut, engine, unauthenticated, poll } = await start({ pendingBytes: 400_000 });
-  const closed: number[] = [];
-  for (let index = 0; index < 3; index += 1) {
-    const socket = tcp().on('close', () => closed.push(index));
-    const sid = await poll();
-    if (authenticated) unauthenticated.forget(engine.clients[sid] as never);
-    socket.write(UPGRADE.replace('transport=websocket', `transport=websocket&sid=${sid}`));
-    await new Promise((resolve) => socket.once('data', resolve));
-    const head = Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 0x0d, 0xbb, 0xa0, 0, 0, 0, 0]);
-    socket.write(Buffer.concat([head, Buffer.alloc(150_000, 'x')]));
-  }
-  await until('the oldest to be cut', () => closed.length > 0);
-  expect(closed).toEqual([0]);
-  expect(await cut('pending-bytes')).toBe(1);
+])('a WebSocket that probes the upgrade of a session %s has no room for a message', async (_what, authenticated) => {
+  const { tcp, engine, unauthenticated, poll } = await start({});
+  const sid = await poll();
+  if (authenticated) unauthenticated.forget(engine.clients[sid] as never);
+  const socket = tcp();
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  socket.write(UPGRADE.replace('transport=websocket', `transport=websocket&sid=${sid}`));
+  await new Promise((resolve) => socket.once('data', resolve));
+  const answered = new Promise<Buffer>((resolve) => socket.once('data', resolve));
+  socket.write(HUGE_FRAME);
+  // A close frame with code 1009, and then the end.
+  expect((await answered).includes(Buffer.from([0x88, 0x02, 0x03, 0xf1]))).toBe(true);
+  await closed;
+  expect(engine.clients[sid]).toBeDefined();
 });
 
 test.each([
@@ -114,8 +116,7 @@ test.each([
       socket.write(UPGRADE);
       await new Promise((resolve) => socket.once('data', resolve));
       // A masked text frame of 900,000 bytes that never comes to its end.
-      const head = Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 0x0d, 0xbb, 0xa0, 0, 0, 0, 0]);
-      socket.write(Buffer.concat([head, Buffer.alloc(size, 'x')]));
+      socket.write(Buffer.concat([HUGE_FRAME, Buffer.alloc(size, 'x')]));
     } else {
       const head = `POST ${path}&sid=${await poll()} HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n`;
       socket.write(Buffer.concat([Buffer.from(head), Buffer.alloc(size, 'x')]));

@@ -2,9 +2,15 @@ import type { EventEmitter } from 'node:events';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { GroupcastError } from '@groupcast/shared';
 import type { Socket as EngineSocket } from 'engine.io';
-import { createPacketParser, decoderOf, type Intake, type PacketLimits } from '../engine/packet-decoder.ts';
+import {
+  createPacketParser,
+  decoderOf,
+  type Intake,
+  type PacketLimits,
+  unauthenticatedTooLarge,
+} from '../engine/packet-decoder.ts';
 import { allowPackets, useBoundedPolling } from '../engine/polling-transport.ts';
-import { settleTransport } from '../engine/web-socket-transport.ts';
+import { allowBytes, settleTransport } from '../engine/web-socket-transport.ts';
 import { closeUnread } from '../engine/wire.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
@@ -131,6 +137,9 @@ export function createConnectionIntake(
       clients = (io.engine as unknown as { clients: Record<string, EngineSocket> }).clients;
       monitor = feed;
       watch(engine);
+      engine.on('connection', (conn: EngineSocket) => {
+        allowBytes(conn, limits.unauthenticatedLength, () => refuse(conn, unauthenticatedTooLarge(limits), undefined));
+      });
       unauthenticated = createUnauthenticated({ engine, metrics, log }, UNAUTHENTICATED);
     },
     checking: ({ conn }) => unauthenticated?.checking(conn),

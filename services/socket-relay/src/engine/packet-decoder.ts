@@ -37,6 +37,10 @@ function tooLarge(what: string): GroupcastError {
   return new GroupcastError('PAYLOAD_TOO_LARGE', `unable to read the packet; ${what}`);
 }
 
+export function unauthenticatedTooLarge({ unauthenticatedLength }: PacketLimits): GroupcastError {
+  return tooLarge(`before a connection has authenticated, it may have ${unauthenticatedLength} characters`);
+}
+
 function malformed(why: string): GroupcastError {
   return new GroupcastError('INVALID_PAYLOAD', `unable to read the packet; ${why}`);
 }
@@ -58,7 +62,7 @@ function hasShortHead(packet: string): boolean {
 /** Before anything is known of a connection: a CONNECT packet, and few of them. */
 function judgeUnauthenticated(packet: string, limits: PacketLimits): GroupcastError | undefined {
   if (packet.length > limits.unauthenticatedLength) {
-    return tooLarge(`before a connection has authenticated, it may have ${limits.unauthenticatedLength} characters`);
+    return unauthenticatedTooLarge(limits);
   }
   const namespace = foreignNamespace(packet);
   if (namespace !== undefined) {

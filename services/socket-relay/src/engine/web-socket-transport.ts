@@ -2,18 +2,33 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket as NetSocket } from 'node:net';
 import { Transport, transports } from 'engine.io';
+import { createReadingTurns } from './reading-turns.ts';
+import { REFUSED_GRACE_MS } from './wire.ts';
 
 type Request = ConstructorParameters<typeof transports.websocket>[0];
 type WebSocket = NonNullable<Request['websocket']>;
 type Packets = Parameters<Transport['send']>[0];
 type SendDone = (error?: Error | null) => void;
 
+const RECEIVING = Symbol('receiving');
+
 interface FramedPacket {
   options?: { wsPreEncodedFrame?: readonly Buffer[] };
 }
+interface Receiver extends EventEmitter {
+  [RECEIVING]?: Receiving;
+  _maxFragments?: number;
+  _maxBufferedChunks?: number;
+  _maxPayload?: number;
+  _loop?: boolean;
+}
+interface Receiving {
+  webSocket: WebSocket;
+  onError: (error: Error) => void;
+}
 /** What has no public name: without a TCP socket each packet is a write, without a sender that takes frames they go the ordinary way. */
 interface WebSocketInternals {
-  _receiver?: { _maxFragments?: number; _maxBufferedChunks?: number; _loop?: boolean } | null;
+  _receiver?: Receiver | null;
   _socket?: NetSocket | null;
   _sender?: { sendFrame?(frame: readonly Buffer[], done: SendDone): void } | null;
 }
@@ -29,6 +44,10 @@ const MESSAGE = '4'.charCodeAt(0);
 
 /** ws waits for half a minute for a peer to close as well; what it has sent until then is kept and taken apart. In milliseconds. */
 const CLOSE_WITHIN_MS = 5_000;
+/** Room for what probes an upgrade. Of a session's own transport more is allowed, see `allowBytes`. */
+const PROBE_BYTES = 4_096;
+/** An unsettled WebSocket that has sent so much without a pause waits for its turn, in bytes. */
+const UNPACED_BYTES = 16_384;
 /** What ws allows by itself. */
 const DEFAULT_FRAGMENTS = 16_384;
 const DEFAULT_BUFFERED_CHUNKS = 262_144;
@@ -38,6 +57,14 @@ const unsettled = new Set<WebSocketTransport>();
 
 export function unsettledTransports(): ReadonlySet<WebSocketTransport> {
   return unsettled;
+}
+
+/** Those of them that have sent much read on a few at a time: however many there are, there is time for others. */
+const turns = createReadingTurns();
+const unsettledWires = new WeakMap<NetSocket, WebSocketTransport>();
+
+function onUnsettledData(this: NetSocket, chunk: Buffer): void {
+  unsettledWires.get(this)?.pace(chunk.length);
 }
 
 const TRANSPORT = Symbol('transport');
@@ -59,11 +86,20 @@ function onControl(this: WebSocket): void {
 }
 
 function onError(this: WebSocket, error: Error): void {
-  transportOf(this).fail(error.message);
+  const transport = transportOf(this);
+  transport.fail(error.message);
+  if (transport.isUnsettled) transport.endUnread();
+}
+
+/** In place of ws's own, which closes without a word. */
+function onReceiverError(this: Receiver, error: NodeJS.ErrnoException): void {
+  const { webSocket, onError: closeWithCode } = this[RECEIVING] as Receiving;
+  if (error.code !== 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' || !transportOf(webSocket).refuseTooLarge()) {
+    closeWithCode.call(this, error);
+  }
 }
 
 function onClose(this: WebSocket): void {
-  unsettled.delete(transportOf(this));
   transportOf(this).closed();
 }
 
@@ -78,14 +114,31 @@ export class WebSocketTransport extends Transport {
   /** It takes nothing now, but only until this turn of the event loop has ended. */
   isHeld = false;
   private control: { since: number; count: number } | undefined;
+  /** Until it is settled: what ws was told of the largest message, and what has come since it last paused, in bytes. */
+  private maxPayload: number | undefined;
+  private unpaced = 0;
+  private onTooLarge: (() => void) | undefined;
 
   constructor(request: Request) {
     super(request);
     if (!request.websocket) throw new Error('a WebSocket transport needs a request that was upgraded');
     this.socket = request.websocket;
     Object.assign(this.socket, { [TRANSPORT]: this });
-    const { _receiver: receiver } = this.socket as unknown as WebSocketInternals;
-    if (receiver) Object.assign(receiver, { _maxFragments: MAX_FRAGMENTS, _maxBufferedChunks: MAX_BUFFERED_CHUNKS });
+    const { _receiver: receiver, _socket: wire } = this.socket as unknown as WebSocketInternals;
+    this.maxPayload = receiver?._maxPayload;
+    if (receiver) {
+      const [closeWithCode] = receiver.listeners('error') as Receiving['onError'][];
+      if (closeWithCode) {
+        receiver[RECEIVING] = { webSocket: this.socket, onError: closeWithCode };
+        receiver.off('error', closeWithCode).on('error', onReceiverError);
+      }
+    }
+    this.limit({ _maxFragments: MAX_FRAGMENTS, _maxBufferedChunks: MAX_BUFFERED_CHUNKS });
+    this.allowBytes(PROBE_BYTES);
+    if (wire) {
+      unsettledWires.set(wire, this);
+      wire.on('data', onUnsettledData);
+    }
     this.socket.on('message', onMessage);
     this.socket.on('ping', onControl);
     this.socket.on('pong', onControl);
@@ -136,11 +189,45 @@ export class WebSocketTransport extends Transport {
 
   /** The connection's user is known, or its back end, which may send what is large in as many pieces as it likes. */
   settle(isTrusted: boolean): void {
-    unsettled.delete(this);
-    if (!isTrusted) return;
-    const { _receiver: receiver } = this.socket as unknown as WebSocketInternals;
-    const limits = { _maxFragments: DEFAULT_FRAGMENTS, _maxBufferedChunks: DEFAULT_BUFFERED_CHUNKS };
-    if (receiver) Object.assign(receiver, limits);
+    this.forget();
+    if (this.maxPayload !== undefined) this.limit({ _maxPayload: this.maxPayload });
+    this.maxPayload = undefined;
+    this.onTooLarge = undefined;
+    if (isTrusted) this.limit({ _maxFragments: DEFAULT_FRAGMENTS, _maxBufferedChunks: DEFAULT_BUFFERED_CHUNKS });
+  }
+
+  /** How large a message may be while it is unsettled: a larger one is refused by its header. `onTooLarge` ends the connection. */
+  allowBytes(bytes: number, onTooLarge?: () => void): void {
+    if (this.maxPayload === undefined) return;
+    this.limit({ _maxPayload: Math.min(bytes, this.maxPayload) });
+    this.onTooLarge = onTooLarge;
+  }
+
+  /** False: nobody here can say so. */
+  refuseTooLarge(): boolean {
+    if (!this.onTooLarge) return false;
+    this.onTooLarge();
+    return true;
+  }
+
+  get isUnsettled(): boolean {
+    return this.maxPayload !== undefined;
+  }
+
+  /** It may still read why, and nothing more is read of it: ws would throw away whatever comes until its peer closes as well. */
+  endUnread(): void {
+    const { _socket: wire } = this.socket as unknown as WebSocketInternals;
+    // ws reads on in the next tick.
+    process.nextTick(() => wire?.pause());
+    setTimeout(() => this.socket.terminate(), REFUSED_GRACE_MS).unref();
+  }
+
+  /** Counts what has come while it is unsettled. */
+  pace(bytes: number): void {
+    this.unpaced += bytes;
+    if (this.unpaced < UNPACED_BYTES) return;
+    this.unpaced = 0;
+    turns.wait(this.socket);
   }
 
   /** Ends it at once: what has come with the same read is not looked at. */
@@ -171,7 +258,20 @@ export class WebSocketTransport extends Transport {
   }
 
   closed(): void {
+    this.forget();
     this.onClose();
+  }
+
+  private forget(): void {
+    unsettled.delete(this);
+    turns.end(this.socket);
+    const { _socket: wire } = this.socket as unknown as WebSocketInternals;
+    wire?.off('data', onUnsettledData);
+  }
+
+  private limit(limits: Partial<Receiver>): void {
+    const { _receiver: receiver } = this.socket as unknown as WebSocketInternals;
+    if (receiver) Object.assign(receiver, limits);
   }
 
   private sendOne(packet: Packets[number], isLast: boolean): void {
@@ -220,6 +320,19 @@ export function answerUpgradesInOneWrite(engine: EventEmitter): void {
 /** For every Engine.IO server of this process. */
 export function useWebSocketTransport(): void {
   Object.assign(transports, { websocket: WebSocketTransport });
+}
+
+/** See `WebSocketTransport.allowBytes`; also once the connection has left polling for a WebSocket. */
+export function allowBytes(
+  conn: Pick<EventEmitter, 'once'> & { transport: unknown },
+  bytes: number,
+  onTooLarge: () => void,
+): void {
+  if (conn.transport instanceof WebSocketTransport) conn.transport.allowBytes(bytes, onTooLarge);
+  else
+    conn.once('upgrade', (transport: unknown) => {
+      if (transport instanceof WebSocketTransport) transport.allowBytes(bytes, onTooLarge);
+    });
 }
 
 /** See `WebSocketTransport.settle`; also once the connection has left polling for a WebSocket. */

@@ -106,7 +106,7 @@ export function cutConnection(conn: EngineSocket): void {
 }
 
 /** How long a connection that is refused may take to read why, in milliseconds. */
-const REFUSED_GRACE_MS = 1_000;
+export const REFUSED_GRACE_MS = 1_000;
 
 /** Closes a connection after what was written to it last, and reads nothing more from it. */
 export function closeUnread(conn: EngineSocket): void {

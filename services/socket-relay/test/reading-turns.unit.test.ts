@@ -1,0 +1,32 @@
+import { until } from '@groupcast/testing';
+import { expect, test } from 'vitest';
+import { createReadingTurns } from '../src/engine/reading-turns.ts';
+
+function reader(name: string, log: string[]) {
+  return { pause: () => void log.push(`${name} waits`), resume: () => void log.push(`${name} reads`) };
+}
+
+test('so many read on in a turn, the newest first', async () => {
+  const turns = createReadingTurns(2);
+  const log: string[] = [];
+  for (const name of ['a', 'b', 'c', 'd', 'e']) turns.wait(reader(name, log));
+  expect(log.splice(0)).toEqual(['a waits', 'b waits', 'c waits', 'd waits', 'e waits']);
+  await until('the first turn', () => log.length > 0);
+  expect(log.slice(0, 2).toSorted()).toEqual(['d reads', 'e reads']);
+  await until('all turns', () => log.length === 5);
+  expect(log[4]).toBe('a reads');
+});
+
+test('who needs no turn any more reads on at once, and only once', async () => {
+  const turns = createReadingTurns(1);
+  const log: string[] = [];
+  const [first, second] = [reader('first', log), reader('second', log)];
+  turns.wait(first);
+  turns.wait(second);
+  turns.end(first);
+  expect(log).toEqual(['first waits', 'second waits', 'first reads']);
+  turns.end(first);
+  await until('the other', () => log.includes('second reads'));
+  turns.end(second);
+  expect(log).toEqual(['first waits', 'second waits', 'first reads', 'second reads']);
+});
