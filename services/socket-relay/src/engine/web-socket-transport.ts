@@ -10,21 +10,14 @@ type WebSocket = NonNullable<Request['websocket']>;
 type Packets = Parameters<Transport['send']>[0];
 type SendDone = (error?: Error | null) => void;
 
-const RECEIVING = Symbol('receiving');
-
 interface FramedPacket {
   options?: { wsPreEncodedFrame?: readonly Buffer[] };
 }
 interface Receiver extends EventEmitter {
-  [RECEIVING]?: Receiving;
   _maxFragments?: number;
   _maxBufferedChunks?: number;
   _maxPayload?: number;
   _loop?: boolean;
-}
-interface Receiving {
-  webSocket: WebSocket;
-  onError: (error: Error) => void;
 }
 /** What has no public name: without a TCP socket each packet is a write, without a sender that takes frames they go the ordinary way. */
 interface WebSocketInternals {
@@ -61,11 +54,6 @@ export function unsettledTransports(): ReadonlySet<WebSocketTransport> {
 
 /** Those of them that have sent much read on a few at a time: however many there are, there is time for others. */
 const turns = createReadingTurns();
-const unsettledWires = new WeakMap<NetSocket, WebSocketTransport>();
-
-function onUnsettledData(this: NetSocket, chunk: Buffer): void {
-  unsettledWires.get(this)?.pace(chunk.length);
-}
 
 const TRANSPORT = Symbol('transport');
 
@@ -91,12 +79,36 @@ function onError(this: WebSocket, error: Error): void {
   if (transport.isUnsettled) transport.endUnread();
 }
 
-/** In place of ws's own, which closes without a word. */
+/** ws's own listener, which closes without a word, and the name under which what is ws's has its WebSocket: the same for all. */
+let closeWithCode: ((this: Receiver, error: Error) => void) | undefined;
+let webSocketKey: symbol | undefined;
+
+function transportBehind(part: object): WebSocketTransport | undefined {
+  const webSocket = webSocketKey && (part as Record<symbol, WebSocket | undefined>)[webSocketKey];
+  return webSocket && transportOf(webSocket);
+}
+
 function onReceiverError(this: Receiver, error: NodeJS.ErrnoException): void {
-  const { webSocket, onError: closeWithCode } = this[RECEIVING] as Receiving;
-  if (error.code !== 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' || !transportOf(webSocket).refuseTooLarge()) {
-    closeWithCode.call(this, error);
+  const isTold = error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' && transportBehind(this)?.refuseTooLarge();
+  if (!isTold) closeWithCode?.call(this, error);
+}
+
+function onUnsettledData(this: NetSocket, chunk: Buffer): void {
+  transportBehind(this)?.pace(chunk.length);
+}
+
+function watchUnsettled(webSocket: WebSocket): void {
+  const { _receiver: receiver, _socket: wire } = webSocket as unknown as WebSocketInternals;
+  if (!receiver || !wire) return;
+  webSocketKey ??= Object.getOwnPropertySymbols(receiver).find(
+    (key) => (receiver as unknown as Record<symbol, unknown>)[key] === webSocket,
+  );
+  const [own] = receiver.listeners('error') as (typeof closeWithCode)[];
+  if (own) {
+    closeWithCode = own;
+    receiver.off('error', own).on('error', onReceiverError);
   }
+  wire.on('data', onUnsettledData);
 }
 
 function onClose(this: WebSocket): void {
@@ -124,21 +136,10 @@ export class WebSocketTransport extends Transport {
     if (!request.websocket) throw new Error('a WebSocket transport needs a request that was upgraded');
     this.socket = request.websocket;
     Object.assign(this.socket, { [TRANSPORT]: this });
-    const { _receiver: receiver, _socket: wire } = this.socket as unknown as WebSocketInternals;
-    this.maxPayload = receiver?._maxPayload;
-    if (receiver) {
-      const [closeWithCode] = receiver.listeners('error') as Receiving['onError'][];
-      if (closeWithCode) {
-        receiver[RECEIVING] = { webSocket: this.socket, onError: closeWithCode };
-        receiver.off('error', closeWithCode).on('error', onReceiverError);
-      }
-    }
+    this.maxPayload = (this.socket as unknown as WebSocketInternals)._receiver?._maxPayload;
+    watchUnsettled(this.socket);
     this.limit({ _maxFragments: MAX_FRAGMENTS, _maxBufferedChunks: MAX_BUFFERED_CHUNKS });
     this.allowBytes(PROBE_BYTES);
-    if (wire) {
-      unsettledWires.set(wire, this);
-      wire.on('data', onUnsettledData);
-    }
     this.socket.on('message', onMessage);
     this.socket.on('ping', onControl);
     this.socket.on('pong', onControl);
