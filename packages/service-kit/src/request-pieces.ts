@@ -7,7 +7,20 @@ const FREE_PIECES = 1_024;
 const MIN_PIECE_BYTES = 256;
 
 /** Node's HTTP parser of a connection has no public name; without it, what was read already is taken apart to its end. */
-type ParsedSocket = Socket & { parser?: { incoming?: unknown } | null };
+type Parser = { incoming?: unknown; constructor: { kOnBody?: number } } & Record<number, unknown>;
+type ParsedSocket = Socket & { parser?: Parser | null };
+
+/** What was read already is still taken apart, and nobody is called for it. Parsers are used again: this one is as before after the turn. */
+function ignoreBody(parser: Parser): void {
+  parser.incoming = null;
+  const { kOnBody } = parser.constructor;
+  if (kOnBody === undefined) return;
+  const onBody = parser[kOnBody];
+  parser[kOnBody] = null;
+  setImmediate(() => {
+    parser[kOnBody] = onBody;
+  });
+}
 
 /**
  * Cuts connections whose bodies come in tiny pieces. A body is bounded in bytes, but each piece is an object and a call: chunks of one byte
@@ -25,7 +38,7 @@ export function cutTinyPieces(request: IncomingMessage, response: ServerResponse
     bytes += piece?.length ?? 0;
     if (pieces <= FREE_PIECES || bytes >= pieces * MIN_PIECE_BYTES) return push(piece, ...rest);
     const { parser } = socket as ParsedSocket;
-    if (parser) parser.incoming = null;
+    if (parser) ignoreBody(parser);
     socket.destroy();
     return false;
   };

@@ -64,6 +64,18 @@ describe('a body in chunks of one byte', () => {
     expect(pieces).toBeLessThanOrEqual(1_024);
   });
 
+  test('leaves its parser, which Node uses again, as it was', async () => {
+    for (let count = 0; count < 3; count += 1) {
+      const { socket, isClosed } = open();
+      socket.write(head('/') + '1\r\na\r\n'.repeat(10_000));
+      await until('the end', isClosed);
+    }
+    const next = Array.from({ length: 3 }, open);
+    for (const { socket } of next) socket.write(`${head('/')}3\r\nabc\r\n0\r\n\r\n`);
+    await until('their bodies', () => bodies.length === 3);
+    expect(bodies).toEqual([3, 3, 3]);
+  });
+
   test('is not waited for once its request was refused', async () => {
     const { socket, text, isClosed } = open();
     socket.write(head('/refused'));
