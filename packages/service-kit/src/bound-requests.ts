@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { cutTinyPieces } from './request-pieces.ts';
+import { createTurns } from './turns.ts';
 
 /** Requests that one connection may send without waiting for an answer. Neither browsers nor proxies send two. */
 const MAX_PER_TURN = 32;
@@ -17,12 +18,13 @@ const REQUESTS: ReadonlySet<string> = new Set(['request', 'checkContinue', 'chec
 
 /**
  * Cuts connections that send many requests in one piece: Node parses all that came with one read, some 2,000 of them, and calls the server
- * for each in the same turn of the event loop. Bodies in tiny pieces end their connection as well. Whoever listens for requests is not
+ * for each in the same turn of the event loop. Bodies in tiny pieces end their connection as well. What is left is begun in turns. Whoever listens for requests is not
  * called for those; Engine.IO takes the listeners of its server away, so this is none.
  */
 export function boundRequests(server: Server): void {
   /** How many came on each connection in this turn. */
   let counts = new Map<Socket, number>();
+  const turns = createTurns(server);
 
   function isFlood({ socket }: IncomingMessage): boolean {
     if (counts.size === 0) {
@@ -41,11 +43,17 @@ export function boundRequests(server: Server): void {
 
   const emit = server.emit.bind(server) as (event: string, ...values: unknown[]) => boolean;
   server.emit = (event: string, ...values: unknown[]) => {
+    if (event === 'upgrade') {
+      const [, socket, head] = values as [IncomingMessage, Socket, Buffer];
+      turns.upgrade(socket, head, () => void emit(event, ...values));
+      return true;
+    }
     if (!REQUESTS.has(event)) return emit(event, ...values);
     const [request, response] = values as [IncomingMessage, ServerResponse];
     if (isFlood(request)) return true;
     cutTinyPieces(request, response);
-    return emit(event, ...values);
+    turns.request(request, () => void emit(event, ...values));
+    return true;
   };
   // Without a listener, Node answers by itself, and nobody counts. What it answers in the same way it says with a 417.
   server.on('checkExpectation', (_request, response) => void response.writeHead(417, { connection: 'close' }).end());

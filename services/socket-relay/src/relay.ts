@@ -47,7 +47,6 @@ import { createUserHandlers } from './connections/user-events.ts';
 import { welcomeConnections } from './connections/welcome.ts';
 import { createHeartbeat } from './engine/heartbeat.ts';
 import { RoomAdapter } from './engine/room-adapter.ts';
-import { takeTurnsWithUpgrades } from './engine/upgrade-turns.ts';
 import { answerUpgradesInOneWrite, useWebSocketTransport } from './engine/web-socket-transport.ts';
 import { createGatheringSender } from './fan-out/gathering-sender.ts';
 import { createLocalFeed } from './fan-out/group-feed.ts';
@@ -159,10 +158,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
 
   answerUpgradesInOneWrite(io.engine);
   // Behind Engine.IO, which takes all listeners of its server away and hands them what is not its own.
-  if (!place) {
-    takeTurnsWithUpgrades(http);
-    limits.public.guard(http, { upgrades: true });
-  }
+  if (!place) limits.public.guard(http, { upgrades: true });
   const drain = createDrain({ io, drainMs: config.drainMs, log });
   refuseWhileDraining(io, { drain, metrics });
   settleConnections(io, limits.public);

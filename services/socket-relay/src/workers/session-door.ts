@@ -12,7 +12,6 @@ import {
   listenOn,
 } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
-import { takeTurnsWithUpgrades } from '../engine/upgrade-turns.ts';
 
 /** An upgrade on its way to the worker that has the session: the request as it was on the wire, and the socket. */
 export interface HandedOver {
@@ -103,6 +102,7 @@ export function createSessionDoor(deps: {
   const pathOf = (index: number): string => join(folder, `${index}.sock`);
   const agent = new Agent({ keepAlive: true });
   const front = createBoundedServer({});
+  limit.guard(front, { upgrades: true });
   /** Node counts a socket that was handed over as open for ever, so `close` cannot go by its count. */
   const open = new Set<Duplex>();
   let onEmpty: () => void = () => undefined;
@@ -163,8 +163,6 @@ export function createSessionDoor(deps: {
     stopReading(socket);
     deps.handOver({ to: owner, head: asOnTheWire(incoming, rest) }, socket as Socket, () => socket.destroy());
   });
-  takeTurnsWithUpgrades(front);
-  limit.guard(front, { upgrades: true });
 
   return {
     async listen(at) {

@@ -1,0 +1,122 @@
+import type { IncomingMessage, Server } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { until } from '@groupcast/testing';
+import { afterEach, describe, expect, test } from 'vitest';
+import { createBoundedServer } from '../src/http-server.ts';
+
+const closing: (() => Promise<unknown> | void)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close();
+});
+
+const HEAD = 'GET / HTTP/1.1\r\nHost: x\r\n';
+const UPGRADE = `${HEAD}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
+/** More than there is time for in a turn of the event loop. */
+const WORK_MS = 3;
+
+function work(): void {
+  const until = performance.now() + WORK_MS;
+  while (performance.now() < until);
+}
+
+/** A server that takes long for each request, and notes whose it was. */
+async function start(): Promise<{ server: Server; begun: string[] }> {
+  const begun: string[] = [];
+  const note = ({ url }: IncomingMessage, { remoteAddress }: Socket): void => {
+    begun.push(`${remoteAddress}${url}`);
+    work();
+  };
+  const server = createBoundedServer({}, (request, response) => {
+    note(request, request.socket);
+    response.end();
+  });
+  server.on('upgrade', (request, socket) => {
+    note(request, socket as Socket);
+    socket.end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closing.push(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  return { server, begun };
+}
+
+async function tcp(server: Server, localAddress: string): Promise<Socket> {
+  const { port } = server.address() as AddressInfo;
+  const socket = connect({ port, host: '127.0.0.1', localAddress }).on('error', () => undefined);
+  closing.push(() => void socket.destroy());
+  await new Promise((resolve) => socket.once('connect', resolve));
+  return socket;
+}
+
+/** Everything that is written by `write` is there before the server looks at any of it: both are in this process. */
+function atOnce(sockets: readonly Socket[], write: (socket: Socket, index: number) => void): void {
+  for (const [index, socket] of sockets.entries()) write(socket, index);
+  const until = performance.now() + 20;
+  while (performance.now() < until);
+}
+
+describe.each([
+  ['requests', `${HEAD}\r\n`],
+  ['upgrades', UPGRADE],
+])('%s that come together', (_what, text) => {
+  test('are begun by turns of the addresses they come from', async () => {
+    const { server, begun } = await start();
+    const crowd = await Promise.all(Array.from({ length: 30 }, async () => tcp(server, '127.0.0.2')));
+    const other = await tcp(server, '127.0.0.3');
+    atOnce([...crowd, other], (socket) => socket.write(text));
+    await until('all of them', () => begun.length === 31);
+    expect(begun.indexOf('127.0.0.3/')).toBeLessThan(5);
+  });
+
+  test('are not begun for those who have gone meanwhile', async () => {
+    const { server, begun } = await start();
+    const accepted: Socket[] = [];
+    server.on('connection', (socket) => accepted.push(socket));
+    const crowd: Socket[] = [];
+    for (let index = 0; index < 12; index += 1) crowd.push(await tcp(server, '127.0.0.2'));
+    await until('them to be accepted', () => accepted.length === 12);
+    atOnce(crowd, (socket, index) => socket.write(text.replace('/', `/${index}`)));
+    await until('the first', () => begun.length > 0);
+    const left = [...accepted.keys()].filter((index) => !begun.includes(`127.0.0.2/${index}`));
+    expect(left.length).toBeGreaterThan(4);
+    const [breaks, leaves, ...others] = left as [number, number];
+    accepted[breaks]?.destroy(new Error('read ECONNRESET'));
+    accepted[leaves]?.destroy();
+    await until('the others', () => others.every((index) => begun.includes(`127.0.0.2/${index}`)));
+    expect(begun).not.toContain(`127.0.0.2/${breaks}`);
+    expect(begun).not.toContain(`127.0.0.2/${leaves}`);
+  });
+});
+
+test('of one address, requests keep their order, and the newest upgrade is first', async () => {
+  const { server, begun } = await start();
+  const sockets: Socket[] = [];
+  for (let index = 0; index < 10; index += 1) sockets.push(await tcp(server, '127.0.0.2'));
+  atOnce(sockets, (socket, index) => socket.write(UPGRADE.replace('/', `/${index}`)));
+  await until('all upgrades', () => begun.length === 10);
+  expect(begun.indexOf('127.0.0.2/9')).toBeLessThan(begun.indexOf('127.0.0.2/5'));
+  begun.length = 0;
+  const one = await tcp(server, '127.0.0.2');
+  const pipelined = Array.from({ length: 10 }, (_, index) => `${HEAD.replace('/', `/${index}`)}\r\n`);
+  one.write(pipelined.join(''));
+  await until('all requests', () => begun.length === 10);
+  expect(begun).toEqual(Array.from({ length: 10 }, (_, index) => `127.0.0.2/${index}`));
+});
+
+test('who sends much before its upgrade is answered is told why, and closed', async () => {
+  const { server, begun } = await start();
+  const socket = await tcp(server, '127.0.0.1');
+  let text = '';
+  socket.on('data', (data: Buffer) => (text += data.toString()));
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  socket.write(UPGRADE + 'x'.repeat(20_000));
+  await closed;
+  expect(text).toMatch(/^HTTP\/1.1 400 /);
+  expect(text).toContain('INVALID_PAYLOAD');
+  expect(begun).toEqual([]);
+  // A little is overlooked: it is handed on with the upgrade.
+  (await tcp(server, '127.0.0.1')).write(`${UPGRADE}xyz`);
+  await until('its answer', () => begun.length === 1);
+});
