@@ -1,4 +1,5 @@
 import { PGlite } from '@electric-sql/pglite';
+import { createEmptyDatabase } from './empty-database.ts';
 import { prepareStatements } from './prepared-statements.ts';
 
 /** One PostgreSQL in this process. After a `failure` it answers nothing any more; the folder can be opened again. */
@@ -57,6 +58,7 @@ function watchMainLoop(db: PGlite): { failure: unknown } {
 
 /** Rejects when PostgreSQL does not start, with its files closed. */
 export async function openInstance(folder: string): Promise<EmbeddedInstance> {
+  await createEmptyDatabase(folder);
   const db = new PGlite(folder);
   try {
     await db.waitReady;

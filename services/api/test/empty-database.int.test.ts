@@ -1,0 +1,36 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createEmptyDatabase } from '../src/db/empty-database.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = join(mkdtempSync(join(tmpdir(), 'groupcast-empty-')), 'database');
+  mkdirSync(folder);
+});
+afterEach(() => rmSync(join(folder, '..'), { recursive: true, force: true }));
+
+test('an empty folder gets the files of a database, whatever a process that was killed has left', async () => {
+  mkdirSync(join(`${folder}.new`, 'base'), { recursive: true });
+  writeFileSync(join(`${folder}.new`, 'PG_VERSION'), 'half');
+  await createEmptyDatabase(folder);
+  expect(existsSync(`${folder}.new`)).toBe(false);
+  expect(readFileSync(join(folder, 'PG_VERSION'), 'utf8')).toMatch(/^\d+\n$/);
+  expect(statSync(folder).mode & 0o777).toBe(0o700);
+});
+
+test('a folder with anything in it is left alone', async () => {
+  writeFileSync(join(folder, 'PG_VERSION'), '17\n');
+  await createEmptyDatabase(folder);
+  expect(readdirSync(folder)).toEqual(['PG_VERSION']);
+});
