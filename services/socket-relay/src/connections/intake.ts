@@ -15,6 +15,7 @@ import { closeUnread } from '../engine/wire.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../relay-server.ts';
+import { closeForNow } from './come-back-later.ts';
 import { TokenBucket } from './rate-limit.ts';
 import { createUnauthenticated, type Unauthenticated } from './unauthenticated.ts';
 import type { UserBudget, UserBudgets } from './user-budgets.ts';
@@ -92,11 +93,12 @@ export function createConnectionIntake(
     });
   }
 
-  /** Nobody is connected on it: what Socket.IO says to a client whose CONNECT it refuses, which every client reads. */
+  /** Nobody is connected on it: what Socket.IO says to a client whose CONNECT it refuses for good, which every client reads. */
   function refuse(conn: EngineSocket, error: GroupcastError, namespace: string | undefined): void {
     const body = error.toBody();
     const nsp = namespace === undefined ? '' : `${namespace},`;
-    conn.write(`4${nsp}${JSON.stringify({ message: body.message, data: body })}`);
+    if (error.retryable) closeForNow(conn, body);
+    else conn.write(`4${nsp}${JSON.stringify({ message: body.message, data: body })}`);
     report(error, { address: conn.remoteAddress });
     closeUnread(conn);
   }

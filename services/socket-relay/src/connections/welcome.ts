@@ -10,6 +10,7 @@ import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../relay-server.ts';
 import type { Authenticator } from './authenticate.ts';
+import { closeForNowLater } from './come-back-later.ts';
 import type { ConnectionIndex } from './connection-index.ts';
 import { createEventDoor } from './event-door.ts';
 import type { GroupEntry } from './group-entry.ts';
@@ -50,8 +51,9 @@ export interface WelcomeDeps {
   limits: { groups: number; connectionsPerUser: number; eventsPerSecond: number };
 }
 
-/** A client that is refused because this relay is cut off finds another one meanwhile, in milliseconds. */
+/** A client that is refused because this relay is cut off, or the user has too many connections, comes back after this, in milliseconds. */
 const UNTRUSTED_RETRY_MS = 1_000;
+const TOO_MANY_RETRY_MS = 2_000;
 
 /** Longest that a handshake waits for its user's budget, in milliseconds; a client gives up after 20 s. */
 const MAX_WORK_WAIT_MS = 3_000;
@@ -86,6 +88,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       throw new GroupcastError(
         'TOO_MANY_CONNECTIONS',
         `unable to connect; a user may have ${limits.connectionsPerUser} connections`,
+        { retryAfterMs: TOO_MANY_RETRY_MS },
       );
     }
     const positions = deps.authenticator.positions(socket);
@@ -112,8 +115,6 @@ export function welcomeConnections(deps: WelcomeDeps): void {
         next();
       },
       (error: unknown) => {
-        oneConnect.refused(socket);
-        deps.intake.refused(socket);
         if (!(error instanceof GroupcastError)) log.error({ err: error }, 'handshake failed');
         const body = toErrorBody(error);
         metrics.refused.inc({ code: body.code });
@@ -124,9 +125,15 @@ export function welcomeConnections(deps: WelcomeDeps): void {
             `connection refused: ${body.message}`,
           );
         });
-        // A stock client stays away after a refusal; one whose connection ends comes back by itself, and later each time.
-        if (body.code === 'RATE_LIMITED') socket.conn.close();
-        next(Object.assign(new Error(body.message), { data: body }));
+        const refused = Object.assign(new Error(body.message), { data: body });
+        if (body.retryable) {
+          // Another CONNECT meanwhile would end it as well.
+          closeForNowLater(socket.conn, body, () => next(refused));
+          return;
+        }
+        oneConnect.refused(socket);
+        deps.intake.refused(socket);
+        next(refused);
       },
     );
   });
