@@ -168,10 +168,18 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   settleConnections(io, limits.public);
   const door = place?.openDoor(http, limits.public);
   nameSessions(io, place && (() => makeSessionId(place.worker)));
-  const removals = createRemovals({ memoryMs: config.removalMemoryMs, maxEntries: config.removalMemoryEntries, log });
-  const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
+  const { clockSkewSeconds } = config.tokens;
+  const removals = createRemovals({
+    memoryMs: config.removalMemoryMs,
+    maxEntries: config.removalMemoryEntries,
+    clockSkewSeconds,
+    log,
+  });
+  const services = createServiceTokenVerifier({ ...config.relaySecrets, clockSkewSeconds, audience: AUDIENCE.relay });
+  const users = createUserTokenVerifier({ ...config.tokens, onKeyProblem: logKeyProblems(log) });
+  metrics.watchKeys(users.staleKeysSeconds);
   const authenticator = createAuthenticator({
-    users: createUserTokenVerifier({ ...config.tokens, onKeyProblem: logKeyProblems(log) }),
+    users,
     services,
     removals,
     maxGroups: config.maxGroupsPerConnection,

@@ -45,6 +45,30 @@ describe('the relay refuses, each with its code', () => {
     expect(await refusal(relay.client({ token: await tokenWith(claims, 'another secret') }))).toBe('TOKEN_INVALID');
   });
 
+  test('… each with its cause in the log, and in the answer where it is development', async () => {
+    const claims = { sub: 'alice', iat: now(), exp: now() + 60 };
+    const production = await startRelayUnderTest({ NODE_ENV: 'production', RELAY_HOST: 'localhost' });
+    try {
+      for (const [fault, token] of [
+        ['signature', await tokenWith(claims, 'another secret')],
+        ['iat', await tokenWith({ ...claims, iat: now() + 60 })],
+        ['sub', await tokenWith({ iat: now(), exp: now() + 60 })],
+      ]) {
+        for (const each of [relay, production]) {
+          const error = await received<Error & { data: { details?: object } }>(each.client({ token }), 'connect_error');
+          expect(error.data.details).toEqual(each === relay ? { fault } : undefined);
+          expect(each.logged).toContainEqual(
+            expect.objectContaining({ code: 'TOKEN_INVALID', fault, reason: expect.any(String) }),
+          );
+        }
+      }
+      const prefixed = relay.client({ token: `Bearer ${await tokenFor('alice')}` });
+      expect(await received(prefixed, 'joined-groups')).toEqual({ groups: [] });
+    } finally {
+      await production.close();
+    }
+  });
+
   test('alg: none', async () => {
     const claims = { sub: 'alice', iat: now(), exp: now() + 60, groups: ['1'] };
     const token = `${base64url({ alg: 'none', typ: 'JWT' })}.${base64url(claims)}.`;
@@ -177,7 +201,9 @@ describe('the relay refuses, each with its code', () => {
       await small.member('greedy', ['1']);
       const third = small.client({ token: await tokenFor('greedy', ['1']) });
       const [, details] = await new Promise<unknown[]>((resolve) => third.once('disconnect', (...all) => resolve(all)));
-      expect(details).toMatchObject({ context: { code: 1013, reason: expect.stringMatching(/^TOO_MANY_CONNECTIONS: /) } });
+      expect(details).toMatchObject({
+        context: { code: 1013, reason: expect.stringMatching(/^TOO_MANY_CONNECTIONS: /) },
+      });
     } finally {
       await small.close();
     }
@@ -269,7 +295,9 @@ describe('with a JWKS', () => {
     isUp = false;
     const token = await sign({ sub: 'auth0|alice', chat_groups: [7] });
     const options = { reconnection: true, reconnectionDelay: 50 };
-    const clients = [['websocket'], ['polling']].map((transports) => relay.client({ token }, { ...options, transports }));
+    const clients = [['websocket'], ['polling']].map((transports) =>
+      relay.client({ token }, { ...options, transports }),
+    );
     const refused: unknown[] = [];
     for (const client of clients) client.on('connect_error', (error) => refused.push(error));
     await Promise.all(clients.map(async (client) => received(client, 'disconnect')));

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, MONITOR_ROOM, type MonitorSnapshot, toErrorBody, userRoom } from '@groupcast/shared';
+import { refusalOf } from '@groupcast/tokens';
 import type { DisconnectReason } from 'socket.io';
 import type { ServiceDoor } from '../broadcast/service-door.ts';
 import type { Heartbeat } from '../engine/heartbeat.ts';
@@ -119,11 +120,11 @@ export function welcomeConnections(deps: WelcomeDeps): void {
         const body = toErrorBody(error);
         metrics.refused.inc({ code: body.code });
         monitor.publish({ kind: 'refused', code: body.code, message: body.message });
-        warn(body.code, (suppressed) => {
-          log.warn(
-            { code: body.code, address: socket.handshake.address, suppressed },
-            `connection refused: ${body.message}`,
-          );
+        const refusal = refusalOf(error);
+        warn(`${body.code} ${refusal?.fault ?? ''}`, (suppressed) => {
+          const { address } = socket.handshake;
+          const why = refusal ? { fault: refusal.fault, reason: refusal.message } : {};
+          log.warn({ code: body.code, ...why, address, suppressed }, `connection refused: ${body.message}`);
         });
         const refused = Object.assign(new Error(body.message), { data: body });
         if (body.retryable) {
