@@ -334,6 +334,16 @@ describe('the client against servers that misbehave', () => {
     });
   });
 
+  test('told that nobody could be asked about a group, it says so, and asks for it again later', async () => {
+    server.addGroup('far', 1);
+    start();
+    await connected();
+    server.heard.length = 0;
+    server.emit('joined-groups', { groups: [], undecided: ['far'] });
+    await until('the warning', () => log.lines.some((line) => line.includes('cannot ask its API')));
+    expect([server.heard, state()]).toEqual([[], 'connected']);
+  });
+
   test('told to stop, it stops, with the reason; and starts again when told to', async () => {
     start();
     await connected();

@@ -32,8 +32,10 @@ import { createConnectionLimits, settleConnections } from './connections/connect
 import { createDrain, sendAway } from './connections/drain.ts';
 import { refuseWhileDraining } from './connections/draining-gate.ts';
 import { createGroupEntry } from './connections/group-entry.ts';
+import { noteGroupProblem } from './connections/group-problems.ts';
 import { createConnectionIntake } from './connections/intake.ts';
 import { createMembership } from './connections/membership.ts';
+import { createNotices } from './connections/notices.ts';
 import { createOriginGate } from './connections/origin-gate.ts';
 import { createRecovery } from './connections/recovery.ts';
 import { createRemovals } from './connections/removals.ts';
@@ -135,6 +137,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   }
 
   const metrics = createRelayMetrics();
+  const notices = createNotices({ log, publish: (event) => monitor.publish(event) });
   const onFull = (message: string): void => monitor.publish({ kind: 'warning', code: 'TOO_MANY_CONNECTIONS', message });
   const isWaiting = (request: IncomingMessage): boolean => intake.isUnauthenticated(sessionOf(request) ?? '');
   const limits = createConnectionLimits({ metrics, log, isWaiting, onFull }, config);
@@ -176,7 +179,11 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     log,
   });
   const services = createServiceTokenVerifier({ ...config.relaySecrets, clockSkewSeconds, audience: AUDIENCE.relay });
-  const users = createUserTokenVerifier({ ...config.tokens, onKeyProblem: logKeyProblems(log) });
+  const users = createUserTokenVerifier({
+    ...config.tokens,
+    onKeyProblem: logKeyProblems(log),
+    onGroupProblem: (problem) => noteGroupProblem(notices, problem, config.apiUrl !== undefined),
+  });
   metrics.watchKeys(users.staleKeysSeconds);
   const authenticator = createAuthenticator({
     users,
@@ -191,9 +198,9 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
         fillEvents: Math.min(MAX_FILL_EVENTS, config.history.size),
       })
     : undefined;
-  const membership = createMembership({ api, removals, log });
   const connections = createConnectionIndex(io);
   const monitor = createMonitorFeed(io, node);
+  const membership = createMembership({ api, apiUrl: config.apiUrl, removals, notices, log });
   intake.attach(io, monitor);
   const slowConsumers = createSlowConsumers({ maxBufferedBytes: config.maxBufferedBytes, monitor, metrics, log });
   const sender =
@@ -234,7 +241,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     budgets,
     maxGroups: config.maxGroupsPerConnection,
   });
-  const undecided = createUndecidedClaims({ membership, removals, entry, log });
+  const undecided = createUndecidedClaims({ membership, removals, entry, monitor, log });
   const handlers = createUserHandlers({
     entry,
     membership,
@@ -276,6 +283,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     feed,
     fanOut,
     relays,
+    undecided,
     admission,
     monitor,
     metrics,
@@ -302,6 +310,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     metrics,
     log,
     isTrusted: relays.isTrusted,
+    notices,
+    hasApi: config.apiUrl !== undefined,
     otherNodes: async () => (await monitorLink?.open()) ?? [],
     limits: {
       groups: config.maxGroupsPerConnection,

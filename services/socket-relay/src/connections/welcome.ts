@@ -15,8 +15,10 @@ import { closeForNowLater } from './come-back-later.ts';
 import type { ConnectionIndex } from './connection-index.ts';
 import { createEventDoor } from './event-door.ts';
 import type { GroupEntry } from './group-entry.ts';
+import { noteWithoutGroups } from './group-problems.ts';
 import type { ConnectionIntake } from './intake.ts';
 import type { Membership } from './membership.ts';
+import type { Notices } from './notices.ts';
 import { createOneConnect } from './one-connect.ts';
 import { createRateLimit } from './rate-limit.ts';
 import type { Removals } from './removals.ts';
@@ -47,6 +49,8 @@ export interface WelcomeDeps {
   log: Logger;
   /** False while this relay is cut off from the others, who have stopped counting on it. */
   isTrusted: () => boolean;
+  notices: Notices;
+  hasApi: boolean;
   /** What monitors are shown of other relays. */
   otherNodes: () => Promise<MonitorSnapshot[]>;
   limits: { groups: number; connectionsPerUser: number; eventsPerSecond: number };
@@ -195,6 +199,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const added = deps.entry.grant(socket, deps.removals.addedSince(userId, session.claims.issuedAt), 'added');
     const live = [...new Set([...admitted, ...added])].filter((groupId) => session.groups.has(groupId));
     deps.undecided.add(socket);
+    if (!deps.hasApi && session.claims.groups.length === 0) noteWithoutGroups(deps.notices, userId, socket.id);
     openUserDoor(socket);
     deps.entry.announce(socket, live, admission?.positions).catch((error: unknown) => {
       log.error({ err: error, socketId: socket.id }, 'unable to announce the groups of a connection');
