@@ -86,7 +86,7 @@ async function readKeySet(url: string, request: RequestInit): Promise<Response> 
 export interface KeySet {
   get: JWTVerifyGetKey;
   /** How long ago the keys in use were read, in milliseconds, where they could not be read again since; 0 where they could. */
-  staleMs(): number;
+  staleMs: () => number;
 }
 
 /**

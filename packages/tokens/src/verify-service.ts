@@ -42,9 +42,9 @@ export function createServiceTokenVerifier(options: {
 
   function check(token: string): Verified {
     try {
-      const read = readToken(token);
-      if (!read) throw new errors.JWSInvalid('not a compact JWT');
-      return verifyHs256(read, keys, { audience, clockSkewSeconds });
+      const unverified = readToken(token);
+      if (!unverified) throw new errors.JWSInvalid('not a compact JWT');
+      return verifyHs256(unverified, keys, { audience, clockSkewSeconds });
     } catch (error) {
       throw explainRefusal(error, checked) ?? error;
     }

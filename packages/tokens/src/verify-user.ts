@@ -65,7 +65,7 @@ export interface UserTokenVerifier {
    */
   verify(token: string | undefined): Promise<UserClaims>;
   /** For how long the keys in use could not be read again, in seconds; 0 without a JWKS. */
-  staleKeysSeconds(): number;
+  staleKeysSeconds: () => number;
 }
 
 const OUR_SERVICE_AUDIENCES: readonly string[] = [AUDIENCE.relay, AUDIENCE.api];

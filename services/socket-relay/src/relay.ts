@@ -43,6 +43,7 @@ import { createReturns } from './connections/returns.ts';
 import { createSessionExpiry } from './connections/session-expiry.ts';
 import { nameSessions, sessionOf } from './connections/session-header.ts';
 import { createSlowConsumers } from './connections/slow-consumers.ts';
+import { createStrangers } from './connections/strangers.ts';
 import { createUndecidedClaims } from './connections/undecided-claims.ts';
 import { createUserBudgets } from './connections/user-budgets.ts';
 import { createUserHandlers } from './connections/user-events.ts';
@@ -141,11 +142,15 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const onFull = (message: string): void => monitor.publish({ kind: 'warning', code: 'TOO_MANY_CONNECTIONS', message });
   const isWaiting = (request: IncomingMessage): boolean => intake.isUnauthenticated(sessionOf(request) ?? '');
   const limits = createConnectionLimits({ metrics, log, isWaiting, onFull }, config);
-  const http = createBoundedServer({}, answerPublic);
+  const strangers = createStrangers({ notices, metrics });
+  const http = createBoundedServer({}, (request, response) => {
+    answerPublic(request, response);
+    if (response.statusCode === 404) strangers.note(request);
+  });
   useWebSocketTransport();
   const budgets = createUserBudgets(config.clientEventsPerSecond);
   const intake = createConnectionIntake(
-    { budgets, metrics, log },
+    { budgets, metrics, notices, log },
     { maxGroups: config.maxGroupsPerConnection, eventsPerSecond: config.clientEventsPerSecond },
   );
   const io: RelayServer = new Server(http, {
@@ -157,10 +162,11 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     pingTimeout: config.ping.timeoutMs,
     maxHttpBufferSize: Math.max(MIN_PACKET_BYTES, config.maxPayloadBytes + PACKET_OVERHEAD_BYTES),
     cors: corsOptions(config.origins),
-    allowRequest: createOriginGate({ origins: config.origins, metrics, log }),
+    allowRequest: createOriginGate({ origins: config.origins, metrics, notices }),
   });
 
   answerUpgradesInOneWrite(io.engine);
+  strangers.watch(io, http);
   // Behind Engine.IO, which takes all listeners of its server away and hands them what is not its own.
   if (!place) {
     takeTurnsWithUpgrades(http);
@@ -201,7 +207,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const connections = createConnectionIndex(io);
   const monitor = createMonitorFeed(io, node);
   const membership = createMembership({ api, apiUrl: config.apiUrl, removals, notices, log });
-  intake.attach(io, monitor);
+  intake.attach(io);
   const slowConsumers = createSlowConsumers({ maxBufferedBytes: config.maxBufferedBytes, monitor, metrics, log });
   const sender =
     config.fanOut === 'stock' ? createStockSender(io) : createGatheringSender(io, { slowConsumers, metrics, log });

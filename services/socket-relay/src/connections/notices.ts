@@ -10,6 +10,7 @@ export interface Notice {
   code: string;
   message: string;
   address?: string | undefined;
+  origin?: string;
   /** Where a connection has it: the monitor shows a warning, and otherwise that somebody was refused. */
   socketId?: string;
   userId?: string;
@@ -40,7 +41,7 @@ export function createNotices(
     return counted.names <= NAMES_PER_TOPIC;
   }
 
-  return ({ topic, name, code, message, address, ...who }) => {
+  return ({ topic, name, code, message, address, origin, ...who }) => {
     warn(`${topic} ${name.slice(0, MAX_NAME_LENGTH)}`, (suppressed) => {
       if (!hasRoom(topic)) {
         warn(topic, (more) => {
@@ -49,7 +50,16 @@ export function createNotices(
         });
         return;
       }
-      deps.log.warn({ code, ...(address === undefined ? {} : { address }), ...who, suppressed }, message);
+      deps.log.warn(
+        {
+          code,
+          ...(address === undefined ? {} : { address }),
+          ...(origin === undefined ? {} : { origin: origin.slice(0, MAX_NAME_LENGTH) }),
+          ...who,
+          suppressed,
+        },
+        message,
+      );
       const isOfConnection = who.socketId !== undefined || who.userId !== undefined || who.groupId !== undefined;
       if (isOfConnection) deps.publish({ kind: 'warning', code, message, ...who });
       else deps.publish({ kind: 'refused', code, message });

@@ -60,6 +60,15 @@ export interface WelcomeDeps {
 const UNTRUSTED_RETRY_MS = 1_000;
 const TOO_MANY_RETRY_MS = 2_000;
 
+/** Refusals of events that are said in the log and to monitors. */
+const TOLD: ReadonlySet<string> = new Set([
+  'UNKNOWN_EVENT',
+  'FORBIDDEN_EVENT',
+  'TOKEN_INVALID',
+  'TOKEN_EXPIRED',
+  'SERVICE_TOKEN_INVALID',
+]);
+
 /** Longest that a handshake waits for its user's budget, in milliseconds; a client gives up after 20 s. */
 const MAX_WORK_WAIT_MS = 3_000;
 
@@ -143,9 +152,24 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     );
   });
 
+  /** What a programmer has got wrong, or whoever makes tokens: the client may not have asked for an answer. */
+  function noteRefusal(
+    socket: RelaySocket,
+    event: string,
+    { code, message, error }: { code: string; message: string; error: unknown },
+  ): void {
+    const { session } = socket.data;
+    const who = session.kind === 'user' ? { userId: session.userId } : {};
+    const refusal = refusalOf(error);
+    const name = code.startsWith('TOKEN_') ? (refusal?.fault ?? '') : event;
+    const why = refusal ? ` (${refusal.message})` : '';
+    deps.notices({ topic: code, name, code, message: `event refused: ${message}${why}`, socketId: socket.id, ...who });
+  }
+
   function onFailure(socket: RelaySocket, event: string, error: unknown): void {
-    const { code } = toErrorBody(error);
+    const { code, message } = toErrorBody(error);
     metrics.eventsRefused.inc({ code });
+    if (TOLD.has(code)) noteRefusal(socket, event, { code, message, error });
     log.debug({ socketId: socket.id, event: event.slice(0, 64), code }, 'event refused');
   }
 
