@@ -142,7 +142,17 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
       onClosed: (reason) => metrics.connectionsClosed.inc({ reason }),
     });
     metrics.watchConnections(connections);
-    const userTokens = createUserTokenVerifier({ ...config.tokens, onKeyProblem: logKeyProblems(log) });
+    const userTokens = createUserTokenVerifier({
+      ...config.tokens,
+      onKeyProblem: logKeyProblems(log),
+      onGroupProblem({ kind, ...problem }) {
+        // The API keeps members itself, and what an identity provider calls groups is nothing to it.
+        if (kind !== 'invalid') return;
+        warn('groups', (suppressed) => {
+          log.warn({ ...problem, suppressed }, 'a token names groups that are no ids: they are left out');
+        });
+      },
+    });
     metrics.watchKeys(userTokens.staleKeysSeconds);
     const app = await createApiApp({
       config,

@@ -65,6 +65,7 @@ export function createRelayMetrics(): RelayMetrics {
       const stale = new Gauge({
         name: 'groupcast_relay_jwks_stale_seconds',
         help: 'Age of the keys of JWT_JWKS_URL while they cannot be read again; 0 while they can',
+        aggregator: 'max',
         registers,
         collect() {
           stale.set(staleSeconds());

@@ -305,6 +305,8 @@ describe('with a JWKS', () => {
     await Promise.all(clients.map(async (client) => received(client, 'joined-groups')));
     expect(refused).toEqual([]);
     for (const client of clients) client.close();
+    const metrics = await (await fetch(`${relay.internalUrl}/metrics`)).text();
+    expect(metrics).toMatch(/^groupcast_relay_jwks_stale_seconds 0$/m);
   });
 
   test('a token of the identity provider is let in, with the groups of the claim that was named', async () => {

@@ -109,6 +109,10 @@ describe('who speaks to a relay in another way is told so, in the answer, in the
     expect(await refusal(admin)).toBe('NOT_FOUND');
     admin.close();
     await said('NOT_FOUND', /no namespace "\/admin"/);
+    const other = io(`${relay.url}/other`, { ...options, reconnection: false });
+    expect(await refusal(other)).toBe('NOT_FOUND');
+    other.close();
+    await said('NOT_FOUND', /no namespace "\/other"/);
     const alice = await relay.member('alice', ['1']);
     const ending = received<{ code: string }>(alice, 'session-ending');
     alice.io.engine.write('0/chat,{"token":"x"}');

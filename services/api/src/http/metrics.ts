@@ -71,6 +71,7 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
       const stale = new Gauge({
         name: 'groupcast_api_jwks_stale_seconds',
         help: 'Age of the keys of JWT_JWKS_URL while they cannot be read again; 0 while they can',
+        aggregator: 'max',
         registers,
         collect() {
           stale.set(staleSeconds());
