@@ -11,7 +11,7 @@ import {
   tokenFor,
   until,
 } from '@groupcast/testing';
-import { MAX_FUTURE_IAT_SECONDS } from '@groupcast/tokens';
+import { DEFAULT_CLOCK_SKEW_SECONDS } from '@groupcast/tokens';
 import { type Driver, startDriver } from './driver/driver.ts';
 import { cpuNs, pidOf } from './processes.ts';
 import { type Spread, spreadOf } from './statistics.ts';
@@ -36,7 +36,7 @@ export interface RouteOptions {
 export const ROUTE_MEMBERS = 100;
 export const CONTENT = 'x'.repeat(100);
 const SETTLE_MS = 2_000;
-const TOKENS_ARE_NEWER_MS = (MAX_FUTURE_IAT_SECONDS + 1) * 1_000;
+const TOKENS_ARE_NEWER_MS = (DEFAULT_CLOCK_SKEW_SECONDS + 1) * 1_000;
 const WARM_UP_MS = 1_000;
 const USERS = Array.from({ length: ROUTE_MEMBERS }, (_, n) => `user-${n}`);
 

@@ -27,6 +27,13 @@ export function readConnectError({ message, data, description, context }: Connec
   return { code: undefined, text: printable(cause?.code || cause?.message || status || message) };
 }
 
+/** What a relay says that lets nobody in for now: `CODE: message`, in the close frame of the WebSocket. */
+export function readCloseReason(details: unknown): { code: string; text: string } | undefined {
+  const { reason } = (details as { context?: { reason?: unknown } } | undefined)?.context ?? {};
+  const [, code, text] = (typeof reason === 'string' && /^([A-Z][A-Z_]+): (.+)$/s.exec(reason)) || [];
+  return code === undefined || text === undefined ? undefined : { code, text: printable(text) };
+}
+
 const FIXES: Partial<Record<ErrorCode, (checked: CheckedSecret, env: Variables) => string>> = {
   SERVICE_TOKEN_INVALID: (_checked, env) =>
     `RELAY_SERVICE_SECRET differs between here and the relay, or the clocks do: this command signs with ${secretSource(env, 'RELAY_SERVICE_SECRET')}; give it the relay's RELAY_SERVICE_SECRET (or its DATA_DIR)`,

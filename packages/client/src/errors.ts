@@ -48,5 +48,9 @@ export function toClientError(error: unknown): ClientError {
 
 /** The user's own token is what is wrong: asking again changes nothing until the application has another one. */
 export function isLoginError(error: ClientError): boolean {
-  return error.code !== 'TOKEN_UNAVAILABLE' && /^(?:TOKEN_|FORBIDDEN$|SERVICE_TOKEN_INVALID$)/.test(error.code);
+  return (
+    !error.retryable &&
+    error.code !== 'TOKEN_UNAVAILABLE' &&
+    /^(?:TOKEN_|FORBIDDEN$|SERVICE_TOKEN_INVALID$)/.test(error.code)
+  );
 }

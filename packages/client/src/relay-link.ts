@@ -27,6 +27,13 @@ export interface LinkListener {
 
 const ACK_TIMEOUT_MS = 10_000;
 
+/** What a relay that lets nobody in for now says in the close frame of a WebSocket: `CODE: message`. */
+function closeReason(details: unknown): ClientError | undefined {
+  const { reason } = fieldsOf(fieldsOf(details)?.['context']) ?? {};
+  const [, code, message] = (typeof reason === 'string' && /^([A-Z][A-Z_]+): (.+)$/s.exec(reason)) || [];
+  return code === undefined ? undefined : fromBody({ code, message }, { message: code, retryable: true });
+}
+
 export function openLink(
   options: {
     io: SocketIo;
@@ -92,12 +99,14 @@ export function openLink(
     const told = fieldsOf(error.data) !== undefined;
     refused(
       told
-        ? fromBody(error.data, unreachable)
+        ? fromBody(error.data, { ...unreachable, retryable: false })
         : new ClientError('UNREACHABLE', unreachable.message, { ...unreachable, cause: error }),
     );
   });
-  socket.on('disconnect', (reason) => {
+  socket.on('disconnect', (reason, details) => {
     if (closed) return;
+    const told = opened ? undefined : closeReason(details);
+    if (told) return refused(told);
     close();
     listener.onLost(reason);
   });

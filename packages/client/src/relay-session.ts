@@ -127,6 +127,14 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
       const groupId = parseId(fieldsOf(item)?.['groupId']);
       return groupId === undefined ? undefined : { groupId, position: parsePosition(fieldsOf(item)?.['position']) };
     });
+    const undecided = parseList(fieldsOf(payload)?.['undecided'], parseId);
+    if (undecided.length > 0) {
+      log.warn('the relay cannot ask its API about these groups yet; they are not live', {
+        groups: undecided.join(' '),
+      });
+      // It joins them by itself, and is asked again in a while.
+      for (const groupId of undecided) notJoined(groupId, 'API_UNAVAILABLE');
+    }
     for (const { groupId, position } of named) {
       live.add(groupId);
       refused.delete(groupId);

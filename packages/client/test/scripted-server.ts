@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { GroupEvent, JsonObject, Position } from '@groupcast/shared';
 import { tokenWith } from '@groupcast/testing';
 import { Server, type Socket } from 'socket.io';
-import { WebSocketServer } from 'ws';
+import { type WebSocket, WebSocketServer } from 'ws';
 
 interface ScriptedGroup {
   epoch: string;
@@ -32,8 +32,12 @@ export interface ScriptedServer {
     tokenSeconds: number;
     /** What the next handshakes are refused with, one each; `null` lets one in. */
     refusals: (object | null)[];
+    /** What the next handshakes are closed with, one each, as a relay does whose refusal passes. */
+    closings: string[];
     /** Statuses of the next answers of the API; 0 cuts the connection, -1 never answers. */
     apiFailures: number[];
+    /** Errors of the next answers to a question for a connection token, with the status 401. */
+    apiErrors: object[];
     /** The relay recovers, as it does from 0.2 on. */
     recovers: boolean;
     /** Events that the relay answers with UNKNOWN_EVENT. */
@@ -73,7 +77,9 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
   const script: ScriptedServer['script'] = {
     tokenSeconds: 600,
     refusals: [],
+    closings: [],
     apiFailures: [],
+    apiErrors: [],
     recovers: true,
     unknown: new Set(),
     refused: new Map(),
@@ -137,6 +143,8 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
     const [, , , , groupId = '', what] = pathname.split('/');
     const group = groups.get(decodeURIComponent(groupId));
     if (pathname === '/api/realtime/token') {
+      const error = script.apiErrors.shift();
+      if (error) return answer(401, { error });
       const iat = Math.floor(Date.now() / 1_000);
       const token = await tokenWith({ sub: 'me', iat, exp: iat + script.tokenSeconds, jti: String(requests.length) });
       return answer(200, { token, expiresAt: iat + script.tokenSeconds, relayUrl: url });
@@ -207,6 +215,12 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
   io.use((socket, next) => {
     const { token, positions } = socket.handshake.auth as ScriptedServer['handshakes'][number];
     handshakes.push(positions ? { token, positions } : { token });
+    const closing = script.closings.shift();
+    if (closing !== undefined) {
+      const { transport } = socket.conn as unknown as { transport: { socket?: WebSocket } };
+      transport.socket?.close(1013, closing);
+      socket.conn.close();
+    }
     const refusal = script.refusals.shift();
     next(refusal ? Object.assign(new Error('refused'), { data: refusal }) : undefined);
   });

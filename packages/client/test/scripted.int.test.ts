@@ -334,6 +334,16 @@ describe('the client against servers that misbehave', () => {
     });
   });
 
+  test('told that nobody could be asked about a group, it says so, and asks for it again later', async () => {
+    server.addGroup('far', 1);
+    start();
+    await connected();
+    server.heard.length = 0;
+    server.emit('joined-groups', { groups: [], undecided: ['far'] });
+    await until('the warning', () => log.lines.some((line) => line.includes('cannot ask its API')));
+    expect([server.heard, state()]).toEqual([[], 'connected']);
+  });
+
   test('told to stop, it stops, with the reason; and starts again when told to', async () => {
     start();
     await connected();
@@ -403,6 +413,28 @@ describe('the client against servers that misbehave', () => {
     start();
     await connected();
     expect([server.handshakes.length, server.count(TOKEN), reason()]).toEqual([6, 1, undefined]);
+  });
+
+  test('closed for a reason that passes, it says which, and tries again until it is let in', async () => {
+    server.script.closings = ['BROKER_UNAVAILABLE: not now', 'INTERNAL: no keys', 'whatever a proxy says'];
+    start();
+    const reasons = new Set<string>();
+    client.connection.subscribe(() => reasons.add(client.connection.getSnapshot().reason?.code ?? ''));
+    await connected();
+    expect([server.handshakes.length, server.count(TOKEN), reason()]).toEqual([4, 1, undefined]);
+    expect([...reasons]).toEqual(expect.arrayContaining(['BROKER_UNAVAILABLE', 'INTERNAL', 'UNREACHABLE']));
+  });
+
+  test.each([
+    ['the API', 'api'],
+    ['the relay', 'relay'],
+  ])('a token whose key %s does not know yet is no end: it stays, and tries again with it', async (_who, by) => {
+    const behind = { code: 'TOKEN_INVALID', message: 'its key is not known yet', retryable: true };
+    if (by === 'relay') server.script.refusals = [behind, behind];
+    else server.script.apiErrors = [behind, behind, behind, behind];
+    start();
+    await connected();
+    expect([server.count(TOKEN), reason()]).toEqual([by === 'relay' ? 1 : 5, undefined]);
   });
 
   test('where its positions are not understood, it comes without them', async () => {

@@ -12,6 +12,12 @@ export interface TokenConfig {
   groupsClaim: string | undefined;
   connectionSecret: string;
   previousConnectionSecret: string | undefined;
+  /** By how much the clocks of whoever signs tokens, of the API and of the relay may differ. */
+  clockSkewSeconds: number;
+  /** How long the keys of a JWKS are used that cannot be read again. */
+  maxStaleKeysSeconds: number;
+  /** Whether an answer says what is wrong with a token; the log always does. */
+  explain: boolean;
 }
 
 export interface RelaySecrets {
@@ -81,6 +87,9 @@ export function readTokenConfig(env: Environment): { tokens: TokenConfig; relayS
     groupsClaim,
     connectionSecret: connectionSecret ?? secret ?? '',
     previousConnectionSecret: previousConnectionSecret ?? (connectionSecret ? undefined : previousSecret),
+    clockSkewSeconds: env.integer('JWT_CLOCK_SKEW_SECONDS', 10, { min: 0, max: 300 }),
+    maxStaleKeysSeconds: env.integer('JWT_JWKS_MAX_STALE_SECONDS', 86_400, { min: 600, max: 2_592_000 }),
+    explain: !env.production,
   };
   const relaySecrets = readRelaySecrets(env);
 

@@ -134,6 +134,21 @@ describe('what user tokens are checked for', () => {
     expect(problems(variables)).toEqual(['JWT_JWKS_URL must be a URL that starts with https:// or http://']);
   });
 
+  test('clocks may differ by 10 s, and keys be a day old, unless that is set; answers explain themselves in development', () => {
+    const { clockSkewSeconds, maxStaleKeysSeconds, explain } = read(secrets).tokens;
+    expect([clockSkewSeconds, maxStaleKeysSeconds, explain]).toEqual([10, 86_400, true]);
+    const set = { JWT_CLOCK_SKEW_SECONDS: '0', JWT_JWKS_MAX_STALE_SECONDS: '600', NODE_ENV: 'production' };
+    expect(read({ ...secrets, ...set }).tokens).toMatchObject({
+      clockSkewSeconds: 0,
+      maxStaleKeysSeconds: 600,
+      explain: false,
+    });
+    expect(problems({ ...secrets, JWT_CLOCK_SKEW_SECONDS: '301', JWT_JWKS_MAX_STALE_SECONDS: '599' })).toEqual([
+      'JWT_CLOCK_SKEW_SECONDS must be an integer from 0 to 300, got "301"',
+      'JWT_JWKS_MAX_STALE_SECONDS must be an integer from 600 to 2592000, got "599"',
+    ]);
+  });
+
   test('issuer and audience are handed on', () => {
     const variables = { ...secrets, JWT_ISSUER: 'https://id.example.com/', JWT_AUDIENCE: 'chat' };
     expect(read(variables).tokens).toMatchObject({ issuer: 'https://id.example.com/', audience: 'chat' });

@@ -11,6 +11,7 @@ export const ERROR_CODES = {
   FORBIDDEN: { status: 403, retryable: false },
   FORBIDDEN_EVENT: { status: 403, retryable: false },
   NOT_A_MEMBER: { status: 403, retryable: false },
+  UNSUPPORTED_PROTOCOL: { status: 400, retryable: false },
   UNKNOWN_EVENT: { status: 400, retryable: false },
   INVALID_PAYLOAD: { status: 400, retryable: false },
   REQUEST_TIMEOUT: { status: 408, retryable: true },

@@ -86,7 +86,10 @@ export interface ClientEvents {
   'update-cursors': (input: UpdateCursorsInput, ack?: Ack<object>) => void;
   'mark-delivered': (input: MarkInput, ack?: Ack<object>) => void;
   'mark-read': (input: MarkInput, ack?: Ack<object>) => void;
-  'refresh-token': (input: RefreshTokenInput, ack?: Ack<{ expiresAt: number; groups: string[] }>) => void;
+  'refresh-token': (
+    input: RefreshTokenInput,
+    ack?: Ack<{ expiresAt: number; groups: string[]; undecided?: string[] }>,
+  ) => void;
 }
 
 /** Back end → relay, on a connection of `type: "api"`. */
@@ -128,7 +131,8 @@ export interface MonitorSnapshot {
 
 /** Relay → browser. Events of groups come under the publisher's own names, so the map is open. */
 export interface RelayEvents {
-  'joined-groups': (payload: { groups: GroupPosition[] }) => void;
+  /** `undecided`: groups of its token that nobody could be asked about yet; empty once all are decided. Absent where there were none. */
+  'joined-groups': (payload: { groups: GroupPosition[]; undecided?: string[] }) => void;
   resumed: (payload: ResumeResult) => void;
   'group-head': (payload: GroupHead) => void;
   'left-groups': (payload: { groups: string[]; reason: LeftReason }) => void;

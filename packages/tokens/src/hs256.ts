@@ -1,13 +1,14 @@
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { errors, type JWTPayload } from 'jose';
 
-/** Clocks of two machines may differ by this much. */
-export const CLOCK_TOLERANCE_SECONDS = 5;
+/** By how much the clocks of two machines may differ, where nothing else is set. */
+export const DEFAULT_CLOCK_SKEW_SECONDS = 10;
 
 /** What must stand in `iss` and `aud`; unset, it may be anything. */
 export interface ExpectedClaims {
   issuer?: string;
   audience?: string;
+  clockSkewSeconds?: number;
 }
 
 /** A token that was taken apart. Nothing in it is verified. */
@@ -69,6 +70,7 @@ function wrong(claims: JWTPayload, claim: string): errors.JWTClaimValidationFail
 function checkClaims(claims: JWTPayload, expected: ExpectedClaims): Verified {
   const { iss, sub, aud, iat, nbf, exp } = claims;
   const now = Math.floor(Date.now() / 1000);
+  const { clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS } = expected;
   if (sub === undefined) throw wrong(claims, 'sub');
   if (typeof iat !== 'number') throw wrong(claims, 'iat');
   if (typeof exp !== 'number') throw wrong(claims, 'exp');
@@ -76,10 +78,10 @@ function checkClaims(claims: JWTPayload, expected: ExpectedClaims): Verified {
   if (expected.audience !== undefined && aud !== expected.audience) {
     if (!Array.isArray(aud) || !aud.includes(expected.audience)) throw wrong(claims, 'aud');
   }
-  if (nbf !== undefined && !(typeof nbf === 'number' && nbf <= now + CLOCK_TOLERANCE_SECONDS)) {
+  if (nbf !== undefined && !(typeof nbf === 'number' && nbf <= now + clockSkewSeconds)) {
     throw wrong(claims, 'nbf');
   }
-  return { payload: claims, expired: exp <= now - CLOCK_TOLERANCE_SECONDS };
+  return { payload: claims, expired: exp <= now - clockSkewSeconds };
 }
 
 /**

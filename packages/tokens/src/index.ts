@@ -1,4 +1,11 @@
+export { DEFAULT_CLOCK_SKEW_SECONDS } from './hs256.ts';
+export { DEFAULT_MAX_STALE_KEYS_SECONDS } from './key-set.ts';
 export { signConnectionToken, signServiceToken, signUserToken } from './sign.ts';
-export { MAX_FUTURE_IAT_SECONDS } from './verify-jwt.ts';
+export { refusalOf, type TokenFault, type TokenRefusal } from './token-refusal.ts';
 export { createServiceTokenVerifier, type ServiceTokenVerifier } from './verify-service.ts';
-export { createUserTokenVerifier, type UserTokenOptions, type UserTokenVerifier } from './verify-user.ts';
+export {
+  createUserTokenVerifier,
+  type GroupProblem,
+  type UserTokenOptions,
+  type UserTokenVerifier,
+} from './verify-user.ts';

@@ -10,14 +10,36 @@ const MAX_KEYS = 100;
 export const KEY_SET_RETRY_MS = 1_000;
 /** A key that is not known is looked for again, this long after the last time. */
 const COOLDOWN_MS = 30_000;
-/** Keys are read again when they are older than this, in milliseconds. */
+/** Age at which keys are read again, in milliseconds. */
 const MAX_AGE_MS = 600_000;
+/** Keys that could not be read again are used for a day: long enough for whoever runs the provider to notice. */
+export const DEFAULT_MAX_STALE_KEYS_SECONDS = 86_400;
 /** RFC 7518, section 3.3. */
 const MIN_RSA_BITS = 2_048;
 
 /** The provider cannot be asked for its keys, or its answer is none: nothing is wrong with the token. */
 export class KeySetUnreadable extends Error {
   override readonly name = 'KeySetUnreadable';
+}
+
+/** The keys that are in use could not be read again: tokens are still checked with them. */
+export class KeySetStale extends Error {
+  override readonly name = 'KeySetStale';
+
+  constructor(ageMs: number, cause: KeySetUnreadable) {
+    super(`the keys were read ${Math.round(ageMs / 60_000)} minutes ago, and not again since`, { cause });
+  }
+}
+
+/** No key fits the token, and the keys were read before it came: there may be a new one. */
+export class KeySetBehind extends Error {
+  override readonly name = 'KeySetBehind';
+  readonly retryAfterMs: number;
+
+  constructor(retryAfterMs: number, cause: unknown) {
+    super('no key fits, so far', { cause });
+    this.retryAfterMs = Math.ceil(retryAfterMs);
+  }
 }
 
 /** The provider published a key that nobody should trust, or can. */
@@ -61,24 +83,41 @@ async function readKeySet(url: string, request: RequestInit): Promise<Response> 
   }
 }
 
+export interface KeySet {
+  get: JWTVerifyGetKey;
+  /** How long ago the keys in use were read, in milliseconds, where they could not be read again since; 0 where they could. */
+  staleMs: () => number;
+}
+
 /**
  * The keys of an identity provider, read when they are first needed, again after ten minutes, and for an unknown `kid` at most every
- * 30 s. Throws `KeySetUnreadable`, for a second after a failure without asking again; `KeyUnusable` for a key that must not be used;
- * jose's errors where the token names no key.
+ * 30 s. Where they cannot be read again, the last ones are used for `maxStaleMs`, and nobody waits for the next attempt: a provider that
+ * is away for an hour logs nobody out.
+ *
+ * Throws `KeySetUnreadable` where there are no keys to use, for a second after a failure without asking again; `KeySetBehind` for a key
+ * that may have been published since the keys were read; `KeyUnusable` for a key that must not be used; jose's errors where the token
+ * names no key.
  *
  * jose measures the age of keys by the wall clock: set back an hour, it would look for no new key, and drop no old one, for an hour. Here
  * their age is measured by a clock that only goes forward.
  */
-export function createKeySet(url: string, now: () => number = () => performance.now()): JWTVerifyGetKey {
-  let readAt = Number.NEGATIVE_INFINITY;
+export function createKeySet(
+  url: string,
+  options: { maxStaleMs: number; onStale: (problem: KeySetStale) => void; now?: () => number },
+): KeySet {
+  const { maxStaleMs, onStale, now = () => performance.now() } = options;
+  /** When the keys were asked for last, and when they were read. */
+  let askedAt = Number.NEGATIVE_INFINITY;
+  let readAt: number | undefined;
   let failure: { error: KeySetUnreadable; until: number } | undefined;
 
   async function readUnlessFailed(href: string, request: RequestInit): Promise<Response> {
     if (failure && now() < failure.until) throw failure.error;
-    readAt = now();
+    askedAt = now();
     try {
       const response = await readKeySet(href, request);
       failure = undefined;
+      readAt = now();
       return response;
     } catch (error) {
       if (error instanceof KeySetUnreadable) failure = { error, until: now() + KEY_SET_RETRY_MS };
@@ -88,33 +127,57 @@ export function createKeySet(url: string, now: () => number = () => performance.
   const keys = createRemoteJWKSet(new URL(url), {
     timeoutDuration: TIMEOUT_MS,
     cooldownDuration: COOLDOWN_MS,
-    cacheMaxAge: MAX_AGE_MS,
+    cacheMaxAge: Number.POSITIVE_INFINITY,
     [customFetch]: readUnlessFailed,
   });
 
+  /** Reads keys that are old again. Throws where that fails, and those that there are may not be used any more. */
+  async function refresh(): Promise<void> {
+    if (readAt === undefined || now() - readAt <= MAX_AGE_MS) return;
+    const reading = keys.reload();
+    if (now() - readAt > maxStaleMs) return reading;
+    try {
+      // The first who finds out waits for it; while it goes on failing, nobody does.
+      if (failure) reading.catch(() => undefined);
+      else await reading;
+    } catch (error) {
+      if (!(error instanceof KeySetUnreadable)) throw error;
+    }
+    if (failure) onStale(new KeySetStale(now() - readAt, failure.error));
+  }
+
   async function find(...asked: Parameters<JWTVerifyGetKey>): ReturnType<typeof keys> {
-    if (now() - readAt > MAX_AGE_MS) await keys.reload();
+    const before = askedAt;
+    await refresh();
     try {
       return await keys(...asked);
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey) || now() - readAt < COOLDOWN_MS) throw error;
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+      // They were read for this token.
+      if (askedAt !== before && !failure) throw error;
+      const waitMs = askedAt + COOLDOWN_MS - now();
+      if (waitMs > 0) throw failure?.error ?? new KeySetBehind(waitMs, error);
       await keys.reload();
       return keys(...asked);
     }
   }
 
-  return async (header, token) => {
-    try {
-      const key = await find(header, token);
-      const { modulusLength } = key.algorithm as { modulusLength?: number };
-      if (modulusLength !== undefined && modulusLength < MIN_RSA_BITS) {
-        throw new KeyUnusable(`the key has ${modulusLength} bits, and needs ${MIN_RSA_BITS}`);
+  return {
+    staleMs: () => (failure && readAt !== undefined ? now() - readAt : 0),
+    get: async (header, token) => {
+      try {
+        const key = await find(header, token);
+        const { modulusLength } = key.algorithm as { modulusLength?: number };
+        if (modulusLength !== undefined && modulusLength < MIN_RSA_BITS) {
+          throw new KeyUnusable(`the key has ${modulusLength} bits, and needs ${MIN_RSA_BITS}`);
+        }
+        return key;
+      } catch (error) {
+        const isOfToken = error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys;
+        const isOfSet = error instanceof KeySetUnreadable || error instanceof KeySetBehind;
+        if (isOfToken || isOfSet || error instanceof KeyUnusable) throw error;
+        throw new KeyUnusable('the key cannot be imported', { cause: error });
       }
-      return key;
-    } catch (error) {
-      const isOfToken = error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys;
-      if (isOfToken || error instanceof KeySetUnreadable || error instanceof KeyUnusable) throw error;
-      throw new KeyUnusable('the key cannot be imported', { cause: error });
-    }
+    },
   };
 }

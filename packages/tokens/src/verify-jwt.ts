@@ -1,22 +1,20 @@
 import { MAX_SHORT_TOKEN_SECONDS } from '@groupcast/shared';
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
-import { CLOCK_TOLERANCE_SECONDS, type ExpectedClaims, type Verified } from './hs256.ts';
-
-/** A token "issued" later than this would outlive every removal and revocation. */
-export const MAX_FUTURE_IAT_SECONDS = CLOCK_TOLERANCE_SECONDS;
+import { DEFAULT_CLOCK_SKEW_SECONDS, type ExpectedClaims, type Verified } from './hs256.ts';
+import { TokenRefusal } from './token-refusal.ts';
 
 /** Verifies with the keys of an identity provider. Throws and returns what `verifyHs256` does. */
 export async function verifyWithJwks(
   token: string,
   jwks: JWTVerifyGetKey,
-  expected: ExpectedClaims,
+  { clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS, ...expected }: ExpectedClaims,
 ): Promise<Verified> {
   try {
     const { payload } = await jwtVerify(token, jwks, {
       ...expected,
       algorithms: ['RS256', 'ES256', 'EdDSA', 'Ed25519'],
       requiredClaims: ['sub', 'iat', 'exp'],
-      clockTolerance: CLOCK_TOLERANCE_SECONDS,
+      clockTolerance: clockSkewSeconds,
     });
     return { payload, expired: false };
   } catch (error) {
@@ -25,16 +23,37 @@ export async function verifyWithJwks(
   }
 }
 
-/** `iat` and `exp` as finite numbers, `iat` not in the future, and at most `MAX_SHORT_TOKEN_SECONDS` ahead if `short`. */
-export function checkTimes(payload: JWTPayload, short: boolean): { issuedAt: number; expiresAt: number } | string {
+/** What a refusal advises whose cause may be a clock. */
+const COMPARE_CLOCKS = 'compare the clocks of the two machines';
+
+/**
+ * `iat` and `exp` as finite numbers, `iat` no further ahead than clocks may differ (a token "issued" later would outlive every removal
+ * and revocation), and `exp` at most `MAX_SHORT_TOKEN_SECONDS` ahead if `short`. Throws a `TokenRefusal`.
+ */
+export function checkTimes(
+  payload: JWTPayload,
+  options: { short: boolean; clockSkewSeconds: number },
+): { issuedAt: number; expiresAt: number } {
+  const { short, clockSkewSeconds } = options;
   const now = Date.now() / 1000;
   const { iat, exp } = payload;
-  if (!Number.isFinite(iat) || !Number.isFinite(exp) || iat === undefined || exp === undefined) {
-    return 'iat and exp must be numbers';
+  if (!Number.isFinite(iat) || iat === undefined) throw new TokenRefusal('iat', 'its iat is not a number');
+  if (!Number.isFinite(exp) || exp === undefined) throw new TokenRefusal('exp', 'its exp is not a number');
+  if (iat > now + clockSkewSeconds) {
+    const ahead = `its iat lies ${Math.ceil(iat - now)} s in the future, and may be ${clockSkewSeconds} s ahead`;
+    throw new TokenRefusal('iat', `${ahead}: ${COMPARE_CLOCKS}`);
   }
-  if (iat > now + MAX_FUTURE_IAT_SECONDS) return 'iat lies in the future';
-  if (short && exp > now + MAX_SHORT_TOKEN_SECONDS + CLOCK_TOLERANCE_SECONDS) {
-    return `exp must be at most ${MAX_SHORT_TOKEN_SECONDS} seconds ahead`;
+  if (short && exp > now + MAX_SHORT_TOKEN_SECONDS + clockSkewSeconds) {
+    const ahead = `its exp lies ${Math.ceil(exp - now)} s in the future, and may be ${MAX_SHORT_TOKEN_SECONDS} s ahead`;
+    throw new TokenRefusal('exp', `${ahead}: sign it for a shorter time, or ${COMPARE_CLOCKS}`);
   }
   return { issuedAt: Math.floor(iat), expiresAt: Math.floor(exp) };
+}
+
+/** Says of a token that has expired how long ago, and by whose clock. */
+export function expiredRefusal({ iat, exp }: JWTPayload): TokenRefusal {
+  const seconds = (value: unknown): number => (typeof value === 'number' ? value : Number.NaN);
+  const ago = Math.ceil(Date.now() / 1000 - seconds(exp));
+  const life = Math.round(seconds(exp) - seconds(iat));
+  return new TokenRefusal('exp', `it expired ${ago} s ago, after a life of ${life} s: if it is new, ${COMPARE_CLOCKS}`);
 }

@@ -7,12 +7,21 @@ import {
   type ServiceScope,
 } from '@groupcast/shared';
 import { errors } from 'jose';
-import { readToken, secretKeys, type Verified, verifyHs256 } from './hs256.ts';
-import { checkTimes } from './verify-jwt.ts';
+import { DEFAULT_CLOCK_SKEW_SECONDS, readToken, secretKeys, type Verified, verifyHs256 } from './hs256.ts';
+import { explainRefusal, TokenRefusal, withoutScheme } from './token-refusal.ts';
+import { checkTimes, expiredRefusal } from './verify-jwt.ts';
 
 export interface ServiceTokenVerifier {
   /** Throws `SERVICE_TOKEN_INVALID` whatever is wrong, `FORBIDDEN` when only the scope is missing. */
   verify(token: string | undefined, requiredScope?: ServiceScope): Promise<ServiceClaims>;
+}
+
+/** Trusted back ends are told what is wrong with their tokens, in words and as `details.fault`: they have to repair it. */
+function invalid(refusal: TokenRefusal): GroupcastError {
+  return new GroupcastError('SERVICE_TOKEN_INVALID', `unable to accept the service token; ${refusal.message}`, {
+    cause: refusal,
+    details: { fault: refusal.fault },
+  });
 }
 
 /** Verifies HS256 service tokens made for `audience`, at most 10 minutes long. */
@@ -20,39 +29,53 @@ export function createServiceTokenVerifier(options: {
   secret: string;
   previousSecret?: string | undefined;
   audience: typeof AUDIENCE.relay | typeof AUDIENCE.api;
+  /** By how much the clocks of the two machines may differ. */
+  clockSkewSeconds?: number | undefined;
 }): ServiceTokenVerifier {
+  const { audience, clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS } = options;
   const keys = secretKeys(options.secret, options.previousSecret);
-  const invalid = (why: string, cause?: unknown): GroupcastError =>
-    new GroupcastError('SERVICE_TOKEN_INVALID', `unable to accept the service token; ${why}`, { cause });
-
-  const check = (token: string): Verified => {
-    try {
-      const read = readToken(token);
-      if (!read) throw new errors.JWSInvalid('not a compact JWT');
-      return verifyHs256(read, keys, { audience: options.audience });
-    } catch (error) {
-      throw invalid('its signature, algorithm, audience or claims are wrong', error);
-    }
+  const checked = {
+    key: 'RELAY_SERVICE_SECRET: compare it on both sides',
+    algorithms: 'HS256',
+    audience: `${audience}: it was made for something else`,
   };
+
+  function check(token: string): Verified {
+    try {
+      const unverified = readToken(token);
+      if (!unverified) throw new errors.JWSInvalid('not a compact JWT');
+      return verifyHs256(unverified, keys, { audience, clockSkewSeconds });
+    } catch (error) {
+      throw explainRefusal(error, checked) ?? error;
+    }
+  }
+
+  function read(given: string | undefined): Omit<ServiceClaims, 'kind'> {
+    const token = withoutScheme(given);
+    if (!token) throw new TokenRefusal('missing', 'none was given');
+    const { payload, expired } = check(token);
+    if (expired) throw expiredRefusal(payload);
+    const times = checkTimes(payload, { short: true, clockSkewSeconds });
+    const subject = parseUserId(payload.sub);
+    if (subject === undefined) throw new TokenRefusal('sub', 'its sub is not a valid name');
+    const named = typeof payload['scope'] === 'string' ? payload['scope'].split(' ') : [];
+    return { subject, ...times, scopes: new Set(SERVICE_SCOPES.filter((scope) => named.includes(scope))) };
+  }
 
   return {
     async verify(token, requiredScope) {
-      if (!token) throw invalid('none was given');
-      const { payload, expired } = check(token);
-      if (expired) throw invalid('it has expired');
-      const times = checkTimes(payload, true);
-      if (typeof times === 'string') throw invalid(times);
-      const subject = parseUserId(payload.sub);
-      if (subject === undefined) throw invalid('its sub is not a valid name');
-      const named = typeof payload['scope'] === 'string' ? payload['scope'].split(' ') : [];
-      const scopes = new Set(SERVICE_SCOPES.filter((scope) => named.includes(scope)));
-      if (requiredScope && !scopes.has(requiredScope)) {
-        throw new GroupcastError(
-          'FORBIDDEN',
-          `unable to serve the request; the token lacks the scope "${requiredScope}"`,
-        );
+      try {
+        const claims = read(token);
+        if (requiredScope && !claims.scopes.has(requiredScope)) {
+          throw new GroupcastError(
+            'FORBIDDEN',
+            `unable to serve the request; the token lacks the scope "${requiredScope}"`,
+          );
+        }
+        return { kind: 'service', ...claims };
+      } catch (error) {
+        throw error instanceof TokenRefusal ? invalid(error) : error;
       }
-      return { kind: 'service', subject, ...times, scopes };
     },
   };
 }

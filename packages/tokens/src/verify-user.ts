@@ -1,6 +1,7 @@
 import { AUDIENCE, GroupcastError, parseId, parseUserId, type UserClaims } from '@groupcast/shared';
 import { errors, type JWTPayload } from 'jose';
 import {
+  DEFAULT_CLOCK_SKEW_SECONDS,
   type ExpectedClaims,
   readToken,
   secretKeys,
@@ -8,7 +9,15 @@ import {
   type Verified,
   verifyHs256,
 } from './hs256.ts';
-import { createKeySet, KEY_SET_RETRY_MS, KeySetUnreadable, KeyUnusable } from './key-set.ts';
+import {
+  createKeySet,
+  DEFAULT_MAX_STALE_KEYS_SECONDS,
+  KEY_SET_RETRY_MS,
+  KeySetBehind,
+  KeySetUnreadable,
+  KeyUnusable,
+} from './key-set.ts';
+import { type CheckedWith, explainRefusal, TokenRefusal, withoutScheme } from './token-refusal.ts';
 import { checkTimes, verifyWithJwks } from './verify-jwt.ts';
 
 export interface UserTokenOptions {
@@ -22,30 +31,59 @@ export interface UserTokenOptions {
   groupsClaim?: string | undefined;
   connectionSecret?: string | undefined;
   previousConnectionSecret?: string | undefined;
-  /** Called for each token that cannot be accepted because of the JWKS or a key in it. It is the operator's to know. */
+  /** By how much the clocks of this machine and of whoever signs tokens may differ. */
+  clockSkewSeconds?: number | undefined;
+  /** How long keys are used that could not be read again. */
+  maxStaleKeysSeconds?: number | undefined;
+  /** Says in the answer, too, what is wrong with a token; in production it is the log's to say. */
+  explain?: boolean | undefined;
+  /**
+   * Called where the JWKS cannot be read, or a key in it cannot be used: for each token that cannot be accepted because of it, and for
+   * each that is accepted by keys that could not be read again. It is the operator's to know.
+   */
   onKeyProblem?: ((problem: Error) => void) | undefined;
+  /** Called for each token that names groups which do not count. */
+  onGroupProblem?: ((problem: GroupProblem) => void) | undefined;
+}
+
+/**
+ * Groups of a token that do not count. `invalid`: they are no ids, and left out. `unclaimed`: they are an identity provider's, and no
+ * claim of it was configured to name Groupcast's.
+ */
+export interface GroupProblem {
+  kind: 'invalid' | 'unclaimed';
+  userId: string;
+  /** The first of them, as JSON, and how many there are. */
+  group: string;
+  count: number;
 }
 
 export interface UserTokenVerifier {
-  /** Throws `TOKEN_MISSING`, `TOKEN_EXPIRED` (if that is all), `TOKEN_INVALID`, or `INTERNAL` when no key can be fetched. */
+  /**
+   * Throws `TOKEN_MISSING`, `TOKEN_EXPIRED` (if that is all), `TOKEN_INVALID`, or a retryable `INTERNAL` when no key can be fetched, or
+   * the keys may be older than the token's. What is wrong is in `refusalOf` the error.
+   */
   verify(token: string | undefined): Promise<UserClaims>;
+  /** For how long the keys in use could not be read again, in seconds; 0 without a JWKS. */
+  staleKeysSeconds: () => number;
 }
 
 const OUR_SERVICE_AUDIENCES: readonly string[] = [AUDIENCE.relay, AUDIENCE.api];
+/** What everybody is told of what the signer of a token only may know. */
+const UNEXPLAINED = 'its signature, algorithm or claims are wrong';
+const MAX_SHOWN_LENGTH = 64;
 
-function invalid(why: string, cause?: unknown): GroupcastError {
-  return new GroupcastError('TOKEN_INVALID', `unable to accept the token; ${why}`, { cause });
-}
-
-function readGroups(value: unknown): string[] {
-  if (value === undefined || value === null) return [];
-  if (!Array.isArray(value)) throw invalid('its groups are not a list');
-  const groups = value.map((item) => {
+function readGroups(value: unknown): { groups: string[]; invalid: unknown[] } {
+  if (value === undefined || value === null) return { groups: [], invalid: [] };
+  if (!Array.isArray(value)) throw new TokenRefusal('groups', 'its groups are not a list');
+  const groups = new Set<string>();
+  const invalid: unknown[] = [];
+  for (const item of value) {
     const id = parseId(item);
-    if (id === undefined) throw invalid('it names a group with an invalid id');
-    return id;
-  });
-  return [...new Set(groups)];
+    if (id === undefined) invalid.push(item);
+    else groups.add(id);
+  }
+  return { groups: [...groups], invalid };
 }
 
 function readProfile(payload: JWTPayload): UserClaims['profile'] {
@@ -57,39 +95,64 @@ function readProfile(payload: JWTPayload): UserClaims['profile'] {
   return profile;
 }
 
-function refuse(error: unknown): never {
+/** What is not the token's fault: its owner may try again with it. */
+function notYet(error: unknown): GroupcastError | undefined {
   if (error instanceof KeySetUnreadable) {
-    throw new GroupcastError('INTERNAL', 'unable to verify the token; the JWKS cannot be read', {
+    return new GroupcastError('INTERNAL', 'unable to verify the token; the JWKS cannot be read', {
       cause: error,
       retryAfterMs: KEY_SET_RETRY_MS,
     });
   }
-  throw invalid('its signature, algorithm or claims are wrong', error);
+  if (error instanceof KeySetBehind) {
+    return new GroupcastError('INTERNAL', 'unable to verify the token; its key is not among those that were read', {
+      cause: new TokenRefusal('key', 'no key of JWT_JWKS_URL has its kid and algorithm, so far', error),
+      retryAfterMs: error.retryAfterMs,
+    });
+  }
+  return undefined;
 }
 
 /** How the tokens of one kind are verified. Rejects with jose's errors. */
 interface Verification {
   check: (token: string, read: UnverifiedToken) => Promise<Verified>;
   groupsClaim: string | undefined;
+  with: CheckedWith;
+  staleMs?: () => number;
 }
 
-function bySecret(secrets: readonly (string | undefined)[], expected: ExpectedClaims): Verification {
+function bySecret(
+  secrets: readonly (string | undefined)[],
+  expected: ExpectedClaims,
+  checkedWith: Omit<CheckedWith, 'algorithms'>,
+): Verification {
   const keys = secretKeys(...secrets);
-  return { check: async (_token, read) => verifyHs256(read, keys, expected), groupsClaim: 'groups' };
+  return {
+    check: async (_token, read) => verifyHs256(read, keys, expected),
+    groupsClaim: 'groups',
+    with: { ...checkedWith, algorithms: 'HS256' },
+  };
 }
 
-function byJwks(options: UserTokenOptions, expected: ExpectedClaims): Verification {
-  const { jwksUrl = '', groupsClaim, onKeyProblem } = options;
-  const jwks = createKeySet(jwksUrl);
+function byJwks(
+  options: UserTokenOptions,
+  expected: ExpectedClaims,
+  checkedWith: Omit<CheckedWith, 'algorithms' | 'key'>,
+): Verification {
+  const { jwksUrl = '', groupsClaim, onKeyProblem, maxStaleKeysSeconds = DEFAULT_MAX_STALE_KEYS_SECONDS } = options;
+  const keys = createKeySet(jwksUrl, {
+    maxStaleMs: maxStaleKeysSeconds * 1_000,
+    onStale: (problem) => onKeyProblem?.(problem),
+  });
   const check = async (token: string): Promise<Verified> => {
     try {
-      return await verifyWithJwks(token, jwks, expected);
+      return await verifyWithJwks(token, keys.get, expected);
     } catch (error) {
       if (error instanceof KeySetUnreadable || error instanceof KeyUnusable) onKeyProblem?.(error);
       throw error;
     }
   };
-  return { check, groupsClaim };
+  const algorithms = 'RS256, ES256 or EdDSA';
+  return { check, groupsClaim, with: { ...checkedWith, key: 'JWT_JWKS_URL', algorithms }, staleMs: keys.staleMs };
 }
 
 /** Which tokens it is one of, unverified: it only picks the verifier. */
@@ -99,35 +162,76 @@ function claimedAudiences({ claims: { aud } }: UnverifiedToken): readonly unknow
 
 /** One verifier for user and connection tokens. Algorithms are fixed here, never by the token. */
 export function createUserTokenVerifier(options: UserTokenOptions): UserTokenVerifier {
-  const expected = {
-    ...(options.issuer ? { issuer: options.issuer } : {}),
-    ...(options.audience ? { audience: options.audience } : {}),
+  const { issuer, audience, onGroupProblem, clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS } = options;
+  const expected = { clockSkewSeconds, ...(issuer ? { issuer } : {}), ...(audience ? { audience } : {}) };
+  const names = {
+    ...(issuer ? { issuer: `${issuer} (JWT_ISSUER)` } : {}),
+    ...(audience ? { audience: `${audience} (JWT_AUDIENCE)` } : {}),
   };
   const user = options.jwksUrl
-    ? byJwks(options, expected)
-    : bySecret([options.secret, options.previousSecret], expected);
-  const connection = bySecret([options.connectionSecret, options.previousConnectionSecret], {
-    audience: AUDIENCE.connection,
-  });
+    ? byJwks(options, expected, names)
+    : bySecret([options.secret, options.previousSecret], expected, { ...names, key: 'JWT_SECRET' });
+  const connection = bySecret(
+    [options.connectionSecret, options.previousConnectionSecret],
+    { clockSkewSeconds, audience: AUDIENCE.connection },
+    { key: 'CONNECTION_TOKEN_SECRET (JWT_SECRET where that is not set): compare it with the API’s' },
+  );
+
+  /** `isSecret`: in production only the log says it. */
+  function invalid(refusal: TokenRefusal, isSecret: boolean): GroupcastError {
+    const { message, fault } = refusal;
+    const told = options.explain || !isSecret ? message : UNEXPLAINED;
+    return new GroupcastError('TOKEN_INVALID', `unable to accept the token; ${told}`, {
+      cause: refusal,
+      ...(options.explain ? { details: { fault } } : {}),
+    });
+  }
+
+  function tellGroups(kind: GroupProblem['kind'], userId: string, groups: readonly unknown[]): void {
+    if (groups.length === 0) return;
+    const group = (JSON.stringify(groups[0]) ?? '').slice(0, MAX_SHOWN_LENGTH);
+    onGroupProblem?.({ kind, userId, group, count: groups.length });
+  }
+
+  function readClaims(kind: UserClaims['kind'], payload: JWTPayload, groupsClaim: string | undefined): UserClaims {
+    const times = checkTimes(payload, { short: kind === 'connection', clockSkewSeconds });
+    const userId = parseUserId(payload.sub);
+    if (userId === undefined) throw new TokenRefusal('sub', 'its sub is not a user id');
+    const { groups, invalid: left } = readGroups(groupsClaim ? payload[groupsClaim] : undefined);
+    tellGroups('invalid', userId, left);
+    const unclaimed = payload['groups'];
+    if (!groupsClaim && Array.isArray(unclaimed)) tellGroups('unclaimed', userId, unclaimed);
+    return { kind, userId, ...times, groups, profile: readProfile(payload) };
+  }
 
   return {
-    async verify(token) {
+    staleKeysSeconds: () => Math.floor((user.staleMs?.() ?? 0) / 1_000),
+    async verify(given) {
+      const token = withoutScheme(given);
       if (!token) throw new GroupcastError('TOKEN_MISSING', 'unable to authenticate; no token was given');
-      const read = readToken(token) ?? refuse(new errors.JWSInvalid('not a compact JWT'));
+      const read = readToken(token);
+      if (!read) {
+        const error = new errors.JWSInvalid('not a compact JWT');
+        throw invalid(explainRefusal(error, user.with) as TokenRefusal, true);
+      }
       const audiences = claimedAudiences(read);
-      if (OUR_SERVICE_AUDIENCES.some((audience) => audiences.includes(audience))) {
-        throw invalid('it is a service token, not a user token');
+      if (OUR_SERVICE_AUDIENCES.some((ours) => audiences.includes(ours))) {
+        throw invalid(new TokenRefusal('purpose', 'it is a service token, not a user token'), false);
       }
       const kind = audiences.includes(AUDIENCE.connection) ? 'connection' : 'user';
-      const { check, groupsClaim } = kind === 'connection' ? connection : user;
-      const { payload, expired } = await check(token, read).catch(refuse);
-      const times = checkTimes(payload, kind === 'connection');
-      if (typeof times === 'string') throw invalid(times);
-      const userId = parseUserId(payload.sub);
-      if (userId === undefined) throw invalid('its sub is not a user id');
-      const groups = groupsClaim ? readGroups(payload[groupsClaim]) : [];
+      const { check, groupsClaim, with: checkedWith } = kind === 'connection' ? connection : user;
+      const { payload, expired } = await check(token, read).catch((error: unknown) => {
+        const refusal = explainRefusal(error, checkedWith);
+        throw notYet(error) ?? (refusal ? invalid(refusal, true) : error);
+      });
+      let claims: UserClaims;
+      try {
+        claims = readClaims(kind, payload, groupsClaim);
+      } catch (error) {
+        throw error instanceof TokenRefusal ? invalid(error, false) : error;
+      }
       if (expired) throw new GroupcastError('TOKEN_EXPIRED', 'unable to accept the token; token expired, log in again');
-      return { kind, userId, ...times, groups, profile: readProfile(payload) };
+      return claims;
     },
   };
 }

@@ -7,6 +7,7 @@ import { OTHER_SECRET, USER_SECRET } from './forge.ts';
 
 /** Both sides read the same clock, so that the edges of `exp` and `nbf` can be asked for. */
 const NOW = 1_800_000_000;
+const SKEW = 5;
 const EXPECTED: ExpectedClaims = { issuer: 'https://id.example.com', audience: 'chat' };
 
 type Verdict = { is: 'accepted' | 'expired'; payload: unknown } | { is: 'refused' };
@@ -15,7 +16,7 @@ function ours(token: string, expected: ExpectedClaims): Verdict {
   try {
     const read = readToken(token);
     if (!read) return { is: 'refused' };
-    const { payload, expired } = verifyHs256(read, secretKeys(USER_SECRET), expected);
+    const { payload, expired } = verifyHs256(read, secretKeys(USER_SECRET), { ...expected, clockSkewSeconds: SKEW });
     return { is: expired ? 'expired' : 'accepted', payload };
   } catch (error) {
     if (error instanceof errors.JOSEError) return { is: 'refused' };
@@ -24,7 +25,7 @@ function ours(token: string, expected: ExpectedClaims): Verdict {
 }
 
 async function joses(token: string, expected: ExpectedClaims): Promise<Verdict> {
-  const options = { algorithms: ['HS256'], requiredClaims: ['sub', 'iat', 'exp'], clockTolerance: 5, ...expected };
+  const options = { algorithms: ['HS256'], requiredClaims: ['sub', 'iat', 'exp'], clockTolerance: SKEW, ...expected };
   return jwtVerify(token, new TextEncoder().encode(USER_SECRET), options).then(
     ({ payload }) => ({ is: 'accepted', payload }),
     (error: unknown) =>

@@ -5,8 +5,13 @@ import { Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
 import { AUDIENCE } from '@groupcast/shared';
 import { type CryptoKey, exportJWK, exportSPKI, generateKeyPair, type JWK } from 'jose';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { createUserTokenVerifier, signConnectionToken, type UserTokenVerifier } from '../src/index.ts';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import {
+  createUserTokenVerifier,
+  type GroupProblem,
+  signConnectionToken,
+  type UserTokenVerifier,
+} from '../src/index.ts';
 import { CONNECTION_SECRET, claims, nowSeconds, OTHER_SECRET, outcome, sign, signText } from './forge.ts';
 
 const ALGORITHMS = ['RS256', 'ES256', 'EdDSA'] as const;
@@ -240,8 +245,20 @@ describe('groups of an identity provider', () => {
     const verifier = makeVerifier({ groupsClaim: 'https://example.com/groupcast' });
     const token = await signed('RS256', { groups: ['admins'], 'https://example.com/groupcast': ['1', 2] });
     expect((await verifier.verify(token)).groups).toEqual(['1', '2']);
-    const malformed = await signed('RS256', { 'https://example.com/groupcast': ['All Staff'] });
-    expect(await outcome(verifier.verify(malformed))).toBe('TOKEN_INVALID');
+    const malformed = await signed('RS256', { 'https://example.com/groupcast': ['All Staff', '1'] });
+    expect((await verifier.verify(malformed)).groups).toEqual(['1']);
+  });
+
+  test('that no claim was named for are said, and those of a claim that was are not', async () => {
+    publish(keyOf('RS256'));
+    const problems: GroupProblem[] = [];
+    const options = { jwksUrl: url, onGroupProblem: (problem: GroupProblem) => problems.push(problem) };
+    await createUserTokenVerifier(options).verify(await signed('RS256', { groups: ['admins', 'x'] }));
+    await createUserTokenVerifier(options).verify(await signed('RS256', { groups: [] }));
+    await createUserTokenVerifier({ ...options, groupsClaim: 'mine' }).verify(
+      await signed('RS256', { groups: ['admins'], mine: ['1'] }),
+    );
+    expect(problems).toEqual([{ kind: 'unclaimed', userId: 'alice', group: '"admins"', count: 2 }]);
   });
 
   test('of a connection token are ours, and count', async () => {
@@ -361,6 +378,94 @@ describe('while the keys cannot be read', () => {
     const token = await sign(claims({ aud: AUDIENCE.connection }), CONNECTION_SECRET);
     expect(await outcome(makeVerifier().verify(token))).toBe('accepted');
   });
+});
+
+describe('while the keys cannot be read again', () => {
+  const HOUR_MS = 3_600_000;
+  let problems: Error[];
+  beforeEach(() => {
+    problems = [];
+    vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+  });
+
+  /** It has read its keys, and then the provider is away for so long. */
+  async function afterOutage(ms: number, options: { maxStaleKeysSeconds?: number } = {}): Promise<UserTokenVerifier> {
+    publish(keyOf('RS256'));
+    const onKeyProblem = (problem: Error): void => void problems.push(problem);
+    const verifier = createUserTokenVerifier({ jwksUrl: url, onKeyProblem, ...options });
+    await verifier.verify(await signed('RS256'));
+    Object.assign(provider, { status: 503, requests: 0 });
+    vi.advanceTimersByTime(ms);
+    return verifier;
+  }
+
+  test.each([11, 60, 23 * 60])('the last ones are used, and it is said: for %i minutes', async (minutes) => {
+    const verifier = await afterOutage(minutes * 60_000);
+    expect(await outcome(verifier.verify(await signed('RS256')))).toBe('accepted');
+    expect(problems.map(({ name, message }) => [name, message])).toEqual([
+      ['KeySetStale', `the keys were read ${minutes} minutes ago, and not again since`],
+    ]);
+    expect(verifier.staleKeysSeconds()).toBe(minutes * 60);
+    // And they are no help to who has none of them.
+    const forged = await sign(claims(), keyOf('unpublished').private, { alg: 'RS256', kid: 'RS256' });
+    expect(await outcome(verifier.verify(forged))).toBe('TOKEN_INVALID');
+  });
+
+  test('not for longer than is allowed', async () => {
+    const verifier = await afterOutage(25 * HOUR_MS);
+    await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject({ code: 'INTERNAL', retryable: true });
+    const shorter = await afterOutage(HOUR_MS, { maxStaleKeysSeconds: 1_800 });
+    await expect(shorter.verify(await signed('RS256'))).rejects.toMatchObject({ code: 'INTERNAL', retryable: true });
+    provider.status = 200;
+    vi.advanceTimersByTime(1_000);
+    expect(await outcome(shorter.verify(await signed('RS256')))).toBe('accepted');
+    expect(shorter.staleKeysSeconds()).toBe(0);
+  });
+
+  test('nobody but the first waits for the provider, which is asked once a second', async () => {
+    const verifier = await afterOutage(11 * 60_000);
+    for (let n = 0; n < 20; n += 1) expect(await outcome(verifier.verify(await signed('RS256')))).toBe('accepted');
+    expect(provider.requests).toBe(1);
+    vi.advanceTimersByTime(1_000);
+    await Promise.all(Array.from({ length: 20 }, async () => verifier.verify(await signed('RS256'))));
+    await vi.waitFor(() => expect(provider.requests).toBe(2));
+  });
+
+  test('they are exchanged as soon as it is back, and a key that it has taken away is forgotten', async () => {
+    const verifier = await afterOutage(11 * 60_000);
+    await verifier.verify(await signed('RS256'));
+    publish(keyOf('ES256'));
+    vi.advanceTimersByTime(1_000);
+    await verifier.verify(await signed('RS256'));
+    await vi.waitFor(async () => expect(await outcome(verifier.verify(await signed('ES256')))).toBe('accepted'));
+    vi.advanceTimersByTime(31_000);
+    expect(await outcome(verifier.verify(await signed('RS256')))).toBe('TOKEN_INVALID');
+    expect(verifier.staleKeysSeconds()).toBe(0);
+  });
+
+  test('an unknown kid is worth another try, since its key may be there', async () => {
+    const verifier = await afterOutage(11 * 60_000);
+    await expect(verifier.verify(await signed('ES256'))).rejects.toMatchObject({ code: 'INTERNAL', retryable: true });
+  });
+});
+
+test('a token whose key is newer than the keys that were read is worth another try, until they are read again', async () => {
+  vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+  publish(keyOf('RS256'));
+  const verifier = makeVerifier();
+  await verifier.verify(await signed('RS256'));
+  vi.advanceTimersByTime(4_000);
+  publish(keyOf('RS256'), keyOf('ES256'));
+  const retryAfterMs = 26_000;
+  await expect(verifier.verify(await signed('ES256'))).rejects.toMatchObject({ retryable: true, retryAfterMs });
+  expect(provider.requests).toBe(0);
+  vi.advanceTimersByTime(retryAfterMs);
+  expect(await outcome(verifier.verify(await signed('ES256')))).toBe('accepted');
+  // One that is not there either is wrong, as far as anybody can know.
+  vi.advanceTimersByTime(31_000);
+  const made = await signed('RS256', {}, { kid: 'made-up' });
+  expect(await outcome(verifier.verify(made))).toBe('TOKEN_INVALID');
+  expect(provider.requests).toBe(2);
 });
 
 test('a key that the identity provider adds later is found without a restart', async () => {

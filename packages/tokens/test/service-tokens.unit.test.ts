@@ -115,6 +115,44 @@ describe('a service token', () => {
     for (const token of others) expect(await outcome(verifier.verify(token))).toBe('SERVICE_TOKEN_INVALID');
   });
 
+  const ten = 660;
+  test.each<[string, string, object, RegExp]>([
+    ['another secret', 'signature', { secret: OTHER_SECRET }, /RELAY_SERVICE_SECRET: compare it on both sides/],
+    [
+      'a clock that is a minute ahead',
+      'iat',
+      { iat: 60, exp: 120 },
+      /iat lies \d+ s in the future.*compare the clocks/,
+    ],
+    ['a clock that is 11 minutes ahead', 'iat', { iat: ten, exp: ten + 60 }, /iat lies \d+ s in the future.*clocks/],
+    [
+      'a clock that is 11 minutes behind',
+      'exp',
+      { iat: -ten, exp: 60 - ten },
+      /expired \d+ s ago, after a life of 60 s.*clocks/,
+    ],
+    ['a life of an hour', 'exp', { exp: 3_600 }, /exp lies \d+ s in the future.*sign it for a shorter time/],
+    ['an nbf to come', 'nbf', { nbf: 60 }, /not valid yet, or the clocks differ/],
+    ['another audience', 'aud', { aud: AUDIENCE.api }, /aud is not groupcast-relay/],
+  ])('refused for %s says so: %s', async (_what, fault, changes, said) => {
+    const now = nowSeconds();
+    const { secret = SERVICE_SECRET, ...times } = changes as { secret?: string };
+    const absolute = Object.entries(times).map(([name, value]) => [
+      name,
+      typeof value === 'number' ? now + value : value,
+    ]);
+    const token = await sign(claims({ ...right, ...Object.fromEntries(absolute) }), secret);
+    await expect(verifier.verify(token)).rejects.toMatchObject({
+      code: 'SERVICE_TOKEN_INVALID',
+      message: expect.stringMatching(said),
+      details: { fault },
+    });
+  });
+
+  test('with its scheme in front of it is accepted', async () => {
+    expect(await outcome(verifier.verify(`Bearer ${await sign(claims(right), SERVICE_SECRET)}`))).toBe('accepted');
+  });
+
   test.each(['HS384', 'HS512'])(
     'signed with %s and the right secret is refused: the token does not choose',
     async (alg) => {

@@ -1,8 +1,8 @@
-import { AUDIENCE } from '@groupcast/shared';
+import { AUDIENCE, type GroupcastError } from '@groupcast/shared';
 import fc from 'fast-check';
 import { UnsecuredJWT } from 'jose';
 import { describe, expect, test } from 'vitest';
-import { createUserTokenVerifier, signUserToken } from '../src/index.ts';
+import { createUserTokenVerifier, type GroupProblem, refusalOf, signUserToken } from '../src/index.ts';
 import { claims, nowSeconds, OTHER_SECRET, outcome, sign, signText, USER_SECRET } from './forge.ts';
 
 const verifier = createUserTokenVerifier({ secret: USER_SECRET });
@@ -173,7 +173,7 @@ describe('the times of a user token', () => {
     ['sub', { ...right, sub: 'a b' }, USER_SECRET],
     ['a missing iat', { ...right, iat: undefined }, USER_SECRET],
     ['an iat of the future', { ...right, iat: nowSeconds() + 3_600 }, USER_SECRET],
-    ['a group', { ...right, groups: ['a b'] }, USER_SECRET],
+    ['its list of groups', { ...right, groups: 'a b' }, USER_SECRET],
   ])('that has expired, and %s is wrong as well: TOKEN_INVALID', async (_, wrong, secret) => {
     expect(await outcome(checked.verify(await sign(claims({ ...right, ...past() }), USER_SECRET)))).toBe(
       'TOKEN_EXPIRED',
@@ -217,6 +217,96 @@ describe('the times of a user token', () => {
   });
 });
 
+describe('a refused user token', () => {
+  const options = { secret: USER_SECRET, issuer: 'https://id.example.com', audience: 'chat' };
+  const right = { iss: options.issuer, aud: options.audience };
+  const now = nowSeconds();
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+  /** Its fault, and the words for it. */
+  const FAULTS: [fault: string, said: RegExp, token: () => Promise<string> | string][] = [
+    ['malformed', /no compact JWT/, () => 'abc'],
+    ['signature', /signature was not made with JWT_SECRET/, async () => sign(claims(right), OTHER_SECRET)],
+    ['algorithm', /algorithm \(alg\) is not HS256/, () => `${part({ alg: 'none' })}.${part(claims(right))}.AA`],
+    ['sub', /it has no sub/, async () => sign(claims({ ...right, sub: undefined }), USER_SECRET)],
+    ['sub', /its sub is not a user id/, async () => sign(claims({ ...right, sub: 'a b' }), USER_SECRET)],
+    ['iat', /it has no iat/, async () => sign(claims({ ...right, iat: undefined }), USER_SECRET)],
+    [
+      'iat',
+      /iat lies (?:59|60|61) s in the future.*clocks/,
+      async () => sign(claims({ ...right, iat: now + 60 }), USER_SECRET),
+    ],
+    ['exp', /it has no exp/, async () => sign(claims({ ...right, exp: undefined }), USER_SECRET)],
+    [
+      'exp',
+      /its exp is malformed/,
+      () => signText(HEADER, JSON.stringify({ ...claims(right), exp: 'soon' }), USER_SECRET),
+    ],
+    ['nbf', /not valid yet, or the clocks differ/, async () => sign(claims({ ...right, nbf: now + 60 }), USER_SECRET)],
+    [
+      'iss',
+      /iss is not https:\/\/id.example.com \(JWT_ISSUER\)/,
+      async () => sign(claims({ ...right, iss: 'x' }), USER_SECRET),
+    ],
+    ['aud', /it has no aud/, async () => sign(claims({ ...right, aud: undefined }), USER_SECRET)],
+    ['aud', /aud is not chat \(JWT_AUDIENCE\)/, async () => sign(claims({ ...right, aud: 'x' }), USER_SECRET)],
+    ['groups', /groups are not a list/, async () => sign(claims({ ...right, groups: 'a' }), USER_SECRET)],
+    ['purpose', /it is a service token/, async () => sign(claims({ aud: AUDIENCE.relay }), USER_SECRET)],
+    [
+      'signature',
+      /not made with CONNECTION_TOKEN_SECRET/,
+      async () => sign(claims({ aud: AUDIENCE.connection }), OTHER_SECRET),
+    ],
+  ];
+
+  test.each(FAULTS)(
+    'says what is wrong, to the log always, in the answer where it is asked to: %s, %s',
+    async (fault, said, make) => {
+      const token = await make();
+      const refused = async (explain: boolean): Promise<GroupcastError> =>
+        createUserTokenVerifier({ ...options, connectionSecret: USER_SECRET, explain })
+          .verify(token)
+          .then(
+            () => expect.unreachable('accepted'),
+            (error: GroupcastError) => error,
+          );
+      const [shown, hidden] = [await refused(true), await refused(false)];
+      expect(shown).toMatchObject({ code: 'TOKEN_INVALID', message: expect.stringMatching(said), details: { fault } });
+      expect(hidden).toMatchObject({ code: 'TOKEN_INVALID', details: undefined });
+      expect([shown, hidden].map((error) => refusalOf(error)?.message)).toEqual([
+        expect.stringMatching(said),
+        expect.stringMatching(said),
+      ]);
+      // Who forges tokens is told nothing about keys and claims.
+      if (['signature', 'algorithm', 'malformed', 'iss', 'aud'].includes(fault)) {
+        expect(hidden.message).toBe('unable to accept the token; its signature, algorithm or claims are wrong');
+      }
+    },
+  );
+
+  test.each(['Bearer ', 'bearer  '])('with %j in front of it is none: it is accepted', async (scheme) => {
+    const token = await sign(claims(), USER_SECRET);
+    expect(await outcome(verifier.verify(scheme + token))).toBe('accepted');
+    expect(await outcome(verifier.verify(scheme))).toBe('TOKEN_MISSING');
+  });
+});
+
+test.each([0, 5, 60])('clocks may differ by as much as is set: %i s', async (clockSkewSeconds) => {
+  const own = createUserTokenVerifier({ secret: USER_SECRET, clockSkewSeconds });
+  const verdict = async (changes: Record<string, number>): Promise<string> =>
+    outcome(own.verify(await sign(claims(changes), USER_SECRET)));
+  const now = nowSeconds();
+  expect(await verdict({ iat: now + clockSkewSeconds, nbf: now + clockSkewSeconds })).toBe('accepted');
+  expect(await verdict({ iat: now + clockSkewSeconds + 2 })).toBe('TOKEN_INVALID');
+  expect(await verdict({ nbf: now + clockSkewSeconds + 2 })).toBe('TOKEN_INVALID');
+  expect(await verdict({ iat: now - 90, exp: now - clockSkewSeconds - 1 })).toBe('TOKEN_EXPIRED');
+});
+
+test('a token that was issued 10 s ahead is accepted where nothing is set', async () => {
+  const token = await sign(claims({ iat: nowSeconds() + 10 }), USER_SECRET);
+  expect(await outcome(verifier.verify(token))).toBe('accepted');
+});
+
 describe('the claims of a user token', () => {
   test.each(['', ' ', 'a b', 'ä', 'x'.repeat(256), -1, 1.5, {}, ['alice'], true, null])(
     'sub = %j is no user id: TOKEN_INVALID',
@@ -225,10 +315,19 @@ describe('the claims of a user token', () => {
     },
   );
 
-  test.each(['a', {}, 1, true, ['a b'], ['a', '__proto__'], [null], [['a']], [-1]])(
-    'groups = %j are no list of group ids: TOKEN_INVALID',
-    async (groups) => {
-      expect(await outcome(verifier.verify(await sign(claims({ groups }), USER_SECRET)))).toBe('TOKEN_INVALID');
+  test.each(['a', {}, 1, true])('groups = %j are no list: TOKEN_INVALID', async (groups) => {
+    expect(await outcome(verifier.verify(await sign(claims({ groups }), USER_SECRET)))).toBe('TOKEN_INVALID');
+  });
+
+  test.each([['a b'], '__proto__', null, -1, {}, 'x'.repeat(129)])(
+    'a group %j that is no id is left out, and said; the others count',
+    async (wrong) => {
+      const problems: GroupProblem[] = [];
+      const own = createUserTokenVerifier({ secret: USER_SECRET, onGroupProblem: (problem) => problems.push(problem) });
+      const token = await sign(claims({ groups: ['a', wrong, 1, wrong] }), USER_SECRET);
+      expect((await own.verify(token)).groups).toEqual(['a', '1']);
+      const group = JSON.stringify(wrong).slice(0, 64);
+      expect(problems).toEqual([{ kind: 'invalid', userId: 'alice', group, count: 2 }]);
     },
   );
 

@@ -11,7 +11,7 @@ import {
   urlOfHost,
   warnOnceEvery,
 } from '@groupcast/service-kit';
-import { AUDIENCE } from '@groupcast/shared';
+import { AUDIENCE, type GroupcastError } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
 import { openEmbeddedDatabase } from './db/embedded-database.ts';
@@ -35,6 +35,14 @@ const POLL_MS = 1_000;
 const CONCURRENT_GROUPS = 32;
 /** The embedded database has about ninety files open, and may want more. */
 const DATABASE_FILES = 256;
+
+/** What the relay says is wrong with the API's service token decides who has to look where. */
+function adviceFor({ code, details }: GroupcastError): string {
+  const fault = details?.['fault'];
+  if (fault === 'iat' || fault === 'nbf' || fault === 'exp') return 'compare the clocks of the two machines';
+  if (code !== 'SERVICE_TOKEN_INVALID') return 'see its reason';
+  return 'compare RELAY_SERVICE_SECRET on both sides';
+}
 
 export interface Api extends Closable {
   port: number;
@@ -81,7 +89,7 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
           warn('refused', (suppressed) => {
             log.error(
               { err: state.error, relayUrl: config.relayUrl, suppressed },
-              'the relay refuses this API: compare RELAY_SERVICE_SECRET on both sides',
+              `the relay refuses this API: ${adviceFor(state.error)}`,
             );
           });
         } else if (state.name === 'unreachable') {
@@ -134,13 +142,29 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
       onClosed: (reason) => metrics.connectionsClosed.inc({ reason }),
     });
     metrics.watchConnections(connections);
+    const userTokens = createUserTokenVerifier({
+      ...config.tokens,
+      onKeyProblem: logKeyProblems(log),
+      onGroupProblem({ kind, ...problem }) {
+        // The API keeps members itself, and what an identity provider calls groups is nothing to it.
+        if (kind !== 'invalid') return;
+        warn('groups', (suppressed) => {
+          log.warn({ ...problem, suppressed }, 'a token names groups that are no ids: they are left out');
+        });
+      },
+    });
+    metrics.watchKeys(userTokens.staleKeysSeconds);
     const app = await createApiApp({
       config,
       db,
       groups,
       users: createUserStore(db),
-      userTokens: createUserTokenVerifier({ ...config.tokens, onKeyProblem: logKeyProblems(log) }),
-      serviceTokens: createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.api }),
+      userTokens,
+      serviceTokens: createServiceTokenVerifier({
+        ...config.relaySecrets,
+        clockSkewSeconds: config.tokens.clockSkewSeconds,
+        audience: AUDIENCE.api,
+      }),
       metrics,
       connections,
       log,

@@ -13,6 +13,8 @@ export interface Answer<T = Record<string, unknown>> {
 
 export interface ApiUnderTest extends Api {
   url: string;
+  /** What it warned about so far, parsed. */
+  logged: Readonly<Record<string, unknown>>[];
   /** A request by `userId`, or with no token when it is `null`. */
   request<T = Record<string, unknown>>(
     userId: string | null,
@@ -29,11 +31,17 @@ export async function startApiUnderTest(env: Readonly<Record<string, string>> = 
   // Nobody listens on port 9: the relay is away unless `env` names one.
   const defaults = { API_PORT: '0', DATA_DIR: dataDir, RELAY_URL: 'http://127.0.0.1:9' };
   const config = readApiConfig({ ...TEST_SECRETS, ...defaults, ...env });
-  const api = await startApi(config, pino({ level: env['LOG_LEVEL'] ?? 'silent' }));
+  const logged: Readonly<Record<string, unknown>>[] = [];
+  const log = pino(
+    { level: env['LOG_LEVEL'] ?? 'warn' },
+    { write: (line: string) => void logged.push(JSON.parse(line)) },
+  );
+  const api = await startApi(config, log);
   const url = `http://127.0.0.1:${api.port}`;
   return {
     ...api,
     url,
+    logged,
     async request<T>(userId: string | null, method: string, path: string, body?: unknown, headers = {}) {
       const response = await fetch(`${url}${path}`, {
         method,

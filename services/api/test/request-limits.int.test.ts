@@ -1,6 +1,8 @@
-import { connect } from 'node:net';
-import { TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { TEST_SECRETS, tokenFor, tokenWith, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
+import { Server } from 'socket.io';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
 
@@ -9,14 +11,27 @@ const BUDGET = 20;
 const ADDRESS_BUDGET = 60;
 
 let api: ApiUnderTest;
+/** A relay whose clock differs from the API's, as far as the API can tell. */
+const http = createServer();
+const relay = new Server(http);
 beforeAll(async () => {
+  relay.use((_socket, next) => {
+    const message = 'unable to accept the service token; its iat lies 660 s in the future';
+    const data = { code: 'SERVICE_TOKEN_INVALID', message, retryable: false, details: { fault: 'iat' } };
+    next(Object.assign(new Error(message), { data }));
+  });
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   api = await startApiUnderTest({
+    RELAY_URL: `http://127.0.0.1:${(http.address() as AddressInfo).port}`,
     API_RATE_LIMIT_PER_MINUTE: String(BUDGET),
     API_ADDRESS_RATE_LIMIT_PER_MINUTE: String(ADDRESS_BUDGET),
     TRUST_PROXY: '1',
   });
 });
-afterAll(async () => api.close());
+afterAll(async () => {
+  await api.close();
+  await relay.close();
+});
 
 interface Asked {
   path: string;
@@ -188,5 +203,54 @@ describe('an address', () => {
     const body = JSON.stringify({ groups: [], limit: 1 });
     const asked = { path: '/internal/history', method: 'POST', headers, body };
     expect(new Set(await statusesOf(times, address, asked))).toEqual(new Set([200]));
+  });
+});
+
+describe('whose secret or clock differs is said', () => {
+  const now = (): number => Math.floor(Date.now() / 1_000);
+  const lines = (field: string): unknown[] => api.logged.map((line) => line[field]);
+
+  test.each([
+    [
+      'user tokens of another JWT_SECRET',
+      { sub: 'alice', iat: now(), exp: now() + 60 },
+      'signature',
+      /not made with JWT_SECRET/,
+    ],
+    ['user tokens of a clock that is ahead', { sub: 'alice', iat: now() + 60, exp: now() + 90 }, 'iat', /clocks/],
+  ])('%s: in the log once, and in the answer in development', async (_what, claims, fault, said) => {
+    const token = fault === 'signature' ? await tokenWith(claims, 'another secret') : await tokenWith(claims);
+    const address = freshAddress();
+    for (let n = 0; n < 2; n += 1) {
+      const response = await ask(address, { path: GROUPS, headers: { authorization: `Bearer ${token}` } });
+      const { error } = (await response.json()) as { error: { code: string; message: string } };
+      expect(error).toMatchObject({ code: 'TOKEN_INVALID', message: expect.stringMatching(said), details: { fault } });
+    }
+    const found = api.logged.filter(
+      (line) => line['fault'] === fault && String(line['msg']).startsWith('a token was refused'),
+    );
+    expect(found).toEqual([expect.objectContaining({ address, msg: expect.stringMatching(said) })]);
+  });
+
+  test.each([
+    ['another RELAY_SERVICE_SECRET', 'signature', /RELAY_SERVICE_SECRET/],
+    ['a clock that is a minute ahead', 'iat', /lies \d+ s in the future.*compare the clocks/],
+  ])('a relay with %s: in the log and in the answer', async (_what, fault, said) => {
+    const claims = { sub: 'socket-relay', aud: 'groupcast-api', scope: 'relay' };
+    const ahead = fault === 'iat' ? 60 : 0;
+    const secret = fault === 'iat' ? TEST_SECRETS.RELAY_SERVICE_SECRET : 'another secret';
+    const token = await tokenWith({ ...claims, iat: now() + ahead, exp: now() + ahead + 60 }, secret);
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const asked = { path: '/internal/memberships', method: 'POST', headers, body: '{"users":[]}' };
+    const { error } = (await (await ask(freshAddress(), asked)).json()) as { error: object };
+    const refused = { code: 'SERVICE_TOKEN_INVALID', message: expect.stringMatching(said), details: { fault } };
+    expect(error).toMatchObject(refused);
+    expect(lines('msg')).toContainEqual(expect.stringMatching(new RegExp(`^a relay’s service token .*${said.source}`)));
+  });
+
+  test('a relay that refuses the API for its clock: it says to compare clocks, and not secrets', async () => {
+    await until('the line', () =>
+      lines('msg').includes('the relay refuses this API: compare the clocks of the two machines'),
+    );
   });
 });

@@ -6,6 +6,8 @@ export interface RelayMetrics {
   registry: Registry;
   /** Reports what a log holds in this process. */
   watchLog(groupLog: GroupLog): void;
+  /** Reports for how long the keys of the JWKS could not be read again. */
+  watchKeys(staleSeconds: () => number): void;
   /** Reports how many TCP connections a port has. */
   watchConnections(port: string, limit: ConnectionLimit): void;
   tcpRefused: Counter<'port'>;
@@ -59,6 +61,17 @@ export function createRelayMetrics(): RelayMetrics {
   return {
     registry,
     watchConnections: (port, limit) => void ports.set(port, limit),
+    watchKeys(staleSeconds) {
+      const stale = new Gauge({
+        name: 'groupcast_relay_jwks_stale_seconds',
+        help: 'Age of the keys of JWT_JWKS_URL while they cannot be read again; 0 while they can',
+        aggregator: 'max',
+        registers,
+        collect() {
+          stale.set(staleSeconds());
+        },
+      });
+    },
     tcpRefused: new Counter({
       name: 'groupcast_relay_tcp_connections_refused_total',
       help: 'Connections closed at once because there was no place for them, by port',

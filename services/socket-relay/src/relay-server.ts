@@ -18,6 +18,8 @@ export interface UserSession {
   joining: Map<string, Set<{ cancelled: boolean }>> | undefined;
   /** Groups its token names that the API could not be asked about yet. */
   undecided: Set<string>;
+  /** The client has heard that some of them are. */
+  toldUndecided?: boolean;
   /** How many events it may send, once it has sent one. */
   rate?: RateLimit;
 }

@@ -32,8 +32,10 @@ import { createConnectionLimits, settleConnections } from './connections/connect
 import { createDrain, sendAway } from './connections/drain.ts';
 import { refuseWhileDraining } from './connections/draining-gate.ts';
 import { createGroupEntry } from './connections/group-entry.ts';
+import { noteGroupProblem } from './connections/group-problems.ts';
 import { createConnectionIntake } from './connections/intake.ts';
 import { createMembership } from './connections/membership.ts';
+import { createNotices } from './connections/notices.ts';
 import { createOriginGate } from './connections/origin-gate.ts';
 import { createRecovery } from './connections/recovery.ts';
 import { createRemovals } from './connections/removals.ts';
@@ -41,6 +43,7 @@ import { createReturns } from './connections/returns.ts';
 import { createSessionExpiry } from './connections/session-expiry.ts';
 import { nameSessions, sessionOf } from './connections/session-header.ts';
 import { createSlowConsumers } from './connections/slow-consumers.ts';
+import { createStrangers } from './connections/strangers.ts';
 import { createUndecidedClaims } from './connections/undecided-claims.ts';
 import { createUserBudgets } from './connections/user-budgets.ts';
 import { createUserHandlers } from './connections/user-events.ts';
@@ -134,14 +137,19 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   }
 
   const metrics = createRelayMetrics();
+  const notices = createNotices({ log, publish: (event) => monitor.publish(event) });
   const onFull = (message: string): void => monitor.publish({ kind: 'warning', code: 'TOO_MANY_CONNECTIONS', message });
   const isWaiting = (request: IncomingMessage): boolean => intake.isUnauthenticated(sessionOf(request) ?? '');
   const limits = createConnectionLimits({ metrics, log, isWaiting, onFull }, config);
-  const http = createBoundedServer({}, answerPublic);
+  const strangers = createStrangers({ notices, metrics });
+  const http = createBoundedServer({}, (request, response) => {
+    answerPublic(request, response);
+    if (response.statusCode === 404) strangers.note(request);
+  });
   useWebSocketTransport();
   const budgets = createUserBudgets(config.clientEventsPerSecond);
   const intake = createConnectionIntake(
-    { budgets, metrics, log },
+    { budgets, metrics, notices, log },
     { maxGroups: config.maxGroupsPerConnection, eventsPerSecond: config.clientEventsPerSecond },
   );
   const io: RelayServer = new Server(http, {
@@ -153,10 +161,11 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     pingTimeout: config.ping.timeoutMs,
     maxHttpBufferSize: Math.max(MIN_PACKET_BYTES, config.maxPayloadBytes + PACKET_OVERHEAD_BYTES),
     cors: corsOptions(config.origins),
-    allowRequest: createOriginGate({ origins: config.origins, metrics, log }),
+    allowRequest: createOriginGate({ origins: config.origins, metrics, notices }),
   });
 
   answerUpgradesInOneWrite(io.engine);
+  strangers.watch(io, http);
   // Behind Engine.IO, which takes all listeners of its server away and hands them what is not its own.
   if (!place) limits.public.guard(http, { upgrades: true });
   const drain = createDrain({ io, drainMs: config.drainMs, log });
@@ -164,10 +173,22 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   settleConnections(io, limits.public);
   const door = place?.openDoor(http, limits.public);
   nameSessions(io, place && (() => makeSessionId(place.worker)));
-  const removals = createRemovals({ memoryMs: config.removalMemoryMs, maxEntries: config.removalMemoryEntries, log });
-  const services = createServiceTokenVerifier({ ...config.relaySecrets, audience: AUDIENCE.relay });
+  const { clockSkewSeconds } = config.tokens;
+  const removals = createRemovals({
+    memoryMs: config.removalMemoryMs,
+    maxEntries: config.removalMemoryEntries,
+    clockSkewSeconds,
+    log,
+  });
+  const services = createServiceTokenVerifier({ ...config.relaySecrets, clockSkewSeconds, audience: AUDIENCE.relay });
+  const users = createUserTokenVerifier({
+    ...config.tokens,
+    onKeyProblem: logKeyProblems(log),
+    onGroupProblem: (problem) => noteGroupProblem(notices, problem, config.apiUrl !== undefined),
+  });
+  metrics.watchKeys(users.staleKeysSeconds);
   const authenticator = createAuthenticator({
-    users: createUserTokenVerifier({ ...config.tokens, onKeyProblem: logKeyProblems(log) }),
+    users,
     services,
     removals,
     maxGroups: config.maxGroupsPerConnection,
@@ -179,10 +200,10 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
         fillEvents: Math.min(MAX_FILL_EVENTS, config.history.size),
       })
     : undefined;
-  const membership = createMembership({ api, removals, log });
   const connections = createConnectionIndex(io);
   const monitor = createMonitorFeed(io, node);
-  intake.attach(io, monitor);
+  const membership = createMembership({ api, apiUrl: config.apiUrl, removals, notices, log });
+  intake.attach(io);
   const slowConsumers = createSlowConsumers({ maxBufferedBytes: config.maxBufferedBytes, monitor, metrics, log });
   const sender =
     config.fanOut === 'stock' ? createStockSender(io) : createGatheringSender(io, { slowConsumers, metrics, log });
@@ -222,7 +243,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     budgets,
     maxGroups: config.maxGroupsPerConnection,
   });
-  const undecided = createUndecidedClaims({ membership, removals, entry, log });
+  const undecided = createUndecidedClaims({ membership, removals, entry, monitor, log });
   const handlers = createUserHandlers({
     entry,
     membership,
@@ -264,6 +285,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     feed,
     fanOut,
     relays,
+    undecided,
     admission,
     monitor,
     metrics,
@@ -290,6 +312,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     metrics,
     log,
     isTrusted: relays.isTrusted,
+    notices,
+    hasApi: config.apiUrl !== undefined,
     otherNodes: async () => (await monitorLink?.open()) ?? [],
     limits: {
       groups: config.maxGroupsPerConnection,

@@ -43,6 +43,15 @@ function* endless(count: (bytes: number) => void): Generator<Buffer> {
   }
 }
 
+test('what an API says of its refusal is for the log, and not for users', async () => {
+  const reason = 'unable to accept the service token; its iat lies 60 s in the future: compare the clocks';
+  const url = await listen((_request, response) => {
+    response.writeHead(401).end(JSON.stringify({ error: { code: 'SERVICE_TOKEN_INVALID', message: reason } }));
+  });
+  const error = (await refusalOf(url)) as unknown as { message: string; cause: { cause: Error } };
+  expect([error.message, error.cause.cause.message]).toEqual(['unable to ask the API; it answered 401', reason]);
+});
+
 describe('an API that does not answer as it should is API_UNAVAILABLE, and worth another try:', () => {
   test('it never stops', async () => {
     let sent = 0;

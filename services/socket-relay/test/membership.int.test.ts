@@ -1,4 +1,4 @@
-import { received, TEST_SECRETS, tokenFor, tokenWith, until } from '@groupcast/testing';
+import { freePort, received, TEST_SECRETS, tokenFor, tokenWith, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import type { Socket } from 'socket.io-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -6,6 +6,17 @@ import { type ApiStub, startApiStub } from './api-stub.ts';
 import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 const now = (): number => Math.floor(Date.now() / 1_000);
+
+/** What a monitor of the relay sees from now on. */
+async function watch(relay: RelayUnderTest): Promise<{ seen: { code?: string; userId?: string; groupId?: string }[] }> {
+  const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
+  const token = await signServiceToken({ secret, subject: 'm', scopes: ['monitor'] });
+  const monitor = relay.client({ token, type: 'monitor' });
+  const seen: { code?: string; userId?: string; groupId?: string }[] = [];
+  monitor.on('monitor-event', (event: { code?: string }) => seen.push(event));
+  await received(monitor, 'monitor-snapshot');
+  return { seen };
+}
 
 describe('membership', () => {
   let api: ApiStub;
@@ -23,7 +34,7 @@ describe('membership', () => {
     relay.broadcaster.broadcastMessage({ groupId, message: { text } });
 
   test('a claim of a token that is younger than the relay for certain is believed without asking', async () => {
-    const token = await tokenWith({ sub: 'alice', groups: ['1', '2'], iat: now() + 5, exp: now() + 600 });
+    const token = await tokenWith({ sub: 'alice', groups: ['1', '2'], iat: now() + 10, exp: now() + 600 });
     expect(await received(relay.client({ token }), 'joined-groups')).toMatchObject({
       groups: [{ groupId: '1' }, { groupId: '2' }],
     });
@@ -175,17 +186,57 @@ describe('membership', () => {
     expect(api.queries).toEqual([{ users: [{ userId: 'alice', groupIds: ['1', '2'] }] }]);
   });
 
-  test('… and while the API is away it connects, is in no such group, and joins by itself when the API is back', async () => {
+  test('… and while the API is away it connects, is told what is undecided, and joins by itself when the API is back', async () => {
     api.mode = 'fail';
     api.members.add('alice 1');
+    const { seen } = await watch(relay);
     const token = await tokenWith({ sub: 'alice', groups: ['1', '2'], iat: now() - 100, exp: now() + 600 });
     const alice = relay.client({ token });
-    expect(await received(alice, 'joined-groups')).toEqual({ groups: [] });
-    expect((await broadcast('1', 'x')).recipients.connections).toBe(0);
+    expect(await received(alice, 'joined-groups')).toEqual({ groups: [], undecided: ['1', '2'] });
+    const answer = await broadcast('1', 'x');
+    expect([answer.recipients.connections, answer.warnings]).toEqual([0, ['NO_RECIPIENTS', 'UNDECIDED_MEMBERS']]);
+    // Log and monitor say what to do, and of whom.
+    const line = relay.logged.find(({ msg }) => msg.startsWith(`API_URL (${api.url}) does not answer`));
+    expect(line).toMatchObject({ userId: 'alice', groups: ['1', '2'], msg: expect.stringContaining('Start the API') });
+    await until('the monitor', () => seen.filter(({ code }) => code === 'UNDECIDED_MEMBERS').length === 2);
+    expect(seen).toContainEqual(expect.objectContaining({ code: 'UNDECIDED_MEMBERS', userId: 'alice', groupId: '1' }));
     const joined = received(alice, 'joined-groups', 20_000);
     api.mode = 'answer';
-    expect(await joined).toMatchObject({ groups: [{ groupId: '1' }] });
-    expect((await broadcast('1', 'y')).recipients.connections).toBe(1);
+    expect(await joined).toEqual({ groups: [{ groupId: '1', position: expect.anything() }], undecided: [] });
+    expect(await broadcast('1', 'y')).toMatchObject({ recipients: { connections: 1 }, warnings: [] });
+    // The other one was denied, which is said as well.
+    expect(seen).toContainEqual(expect.objectContaining({ code: 'NOT_A_MEMBER', userId: 'alice', groupId: '2' }));
+    expect(relay.logged).toContainEqual(
+      expect.objectContaining({ code: 'NOT_A_MEMBER', userId: 'alice', groupId: '2' }),
+    );
+  });
+
+  test('of groups that are all denied in the end, a client hears that nothing is undecided any more', async () => {
+    api.mode = 'fail';
+    const old = { sub: 'bob', iat: now() - 100, exp: now() + 600 };
+    const bob = relay.client({ token: await tokenWith({ ...old, groups: ['3'] }) });
+    expect(await received(bob, 'joined-groups')).toEqual({ groups: [], undecided: ['3'] });
+    // A new token has what is new in it undecided, and what it does not name is not waited for.
+    const refreshed = received(bob, 'joined-groups');
+    const token = await tokenWith({ ...old, groups: ['4'] });
+    expect(await ask(bob, 'refresh-token', { token })).toMatchObject({ groups: [], undecided: ['4'] });
+    expect(await refreshed).toEqual({ groups: [], undecided: ['4'] });
+    expect((await broadcast('3', 'x')).warnings).toEqual(['NO_RECIPIENTS']);
+    expect((await broadcast('4', 'x')).warnings).toEqual(['NO_RECIPIENTS', 'UNDECIDED_MEMBERS']);
+    const settled = received(bob, 'joined-groups', 20_000);
+    api.mode = 'answer';
+    expect(await settled).toEqual({ groups: [], undecided: [] });
+    expect((await broadcast('4', 'y')).warnings).toEqual(['NO_RECIPIENTS']);
+  });
+
+  test('… and one that leaves meanwhile is waited for no longer', async () => {
+    api.mode = 'fail';
+    const token = await tokenWith({ sub: 'bob', groups: ['3'], iat: now() - 100, exp: now() + 600 });
+    const bob = relay.client({ token });
+    await received(bob, 'joined-groups');
+    expect((await broadcast('3', 'x')).warnings).toContain('UNDECIDED_MEMBERS');
+    bob.close();
+    await until('it to be forgotten', async () => !(await broadcast('3', 'x')).warnings.includes('UNDECIDED_MEMBERS'));
   });
 
   test('a removal that happens while the API is being asked wins over its answer', async () => {
@@ -303,6 +354,55 @@ describe('membership', () => {
   });
 });
 
+describe('a relay alone, without an API', () => {
+  test('decides by the token alone, also from before it was started, and after each restart', async () => {
+    const port = String(await freePort());
+    const token = await tokenWith({ sub: 'alice', groups: ['1'], iat: now() - 100, exp: now() + 600 });
+    const first = await startRelayUnderTest({ RELAY_PORT: port });
+    const alice = first.client({ token }, { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 200 });
+    expect(await received(alice, 'joined-groups')).toEqual({ groups: [{ groupId: '1', position: null }] });
+    const again = received(alice, 'joined-groups');
+    await first.stop();
+    const second = await startRelayUnderTest({ RELAY_PORT: port });
+    try {
+      expect(await again).toEqual({ groups: [{ groupId: '1', position: null }] });
+      const answer = await second.broadcaster.broadcastMessage({ groupId: '1', message: {} });
+      expect([answer.recipients.connections, answer.warnings]).toEqual([1, []]);
+    } finally {
+      await second.close();
+      await first.close();
+    }
+  });
+
+  test('says of whom a token names no groups, or what is no group, and who was removed since', async () => {
+    const relay = await startRelayUnderTest();
+    try {
+      const { seen } = await watch(relay);
+      await relay.member('nobody');
+      const wrong = relay.client({
+        token: await tokenWith({ sub: 'carol', groups: ['a b', '1'], iat: now(), exp: now() + 60 }),
+      });
+      expect(await received(wrong, 'joined-groups')).toMatchObject({ groups: [{ groupId: '1' }] });
+      const token = await tokenFor('dave', ['1']);
+      await relay.broadcaster.removeMembers({ groupId: '1', userIds: ['dave'] });
+      expect(await received(relay.client({ token }), 'joined-groups')).toEqual({ groups: [] });
+      const said = [
+        { code: 'NO_GROUPS', userId: 'nobody', text: /names no groups.*API_URL is empty.*claim "groups"/ },
+        { code: 'INVALID_GROUP', userId: 'carol', text: /names "a b", no group id/ },
+        { code: 'NOT_A_MEMBER', userId: 'dave', text: /names group "1"; it was made before the user was removed/ },
+      ];
+      for (const { code, userId, text } of said) {
+        expect(relay.logged).toContainEqual(
+          expect.objectContaining({ level: 40, code, userId, msg: expect.stringMatching(text) }),
+        );
+        await until(code, () => seen.some((event) => event.code === code && event.userId === userId));
+      }
+    } finally {
+      await relay.close();
+    }
+  });
+});
+
 describe('tokens of live connections', () => {
   let relay: RelayUnderTest;
   beforeEach(async () => {
@@ -313,7 +413,6 @@ describe('tokens of live connections', () => {
   });
 
   test('a client is told before its token expires, and closed so that a stock client comes back', async () => {
-    // A clock tolerance of 5 s lets a token in that has just expired: the session ends at once.
     const token = await tokenFor('alice', ['1'], 2);
     const alice = relay.client({ token });
     await received(alice, 'joined-groups');
@@ -324,6 +423,28 @@ describe('tokens of live connections', () => {
       ['TOKEN_EXPIRED', 'refresh-token'],
       ['TOKEN_EXPIRED', 'reconnect'],
     ]);
+  });
+
+  test('a token that has just ended a session opens no other, whatever clocks may differ by; nor does a service token', async () => {
+    const alice = relay.client(
+      { token: await tokenFor('alice', ['1'], 1) },
+      { reconnection: true, reconnectionDelay: 20 },
+    );
+    const welcomes: unknown[] = [];
+    alice.on('joined-groups', (groups) => welcomes.push(groups));
+    const told: { message: string }[] = [];
+    alice.on('session-ending', (ending) => told.push(ending));
+    const error = await received<Error & { data: { code: string } }>(alice, 'connect_error');
+    expect([error.data.code, welcomes.length, alice.active]).toEqual(['TOKEN_EXPIRED', 1, false]);
+    // What it is told to do is what it may do.
+    expect(told.at(-1)).toMatchObject({ next: 'reconnect', message: 'the token has expired; connect with a new one' });
+    const claims = { sub: 'billing', aud: 'groupcast-relay', scope: 'broadcast', iat: now() - 60, exp: now() - 1 };
+    const token = await tokenWith(claims, TEST_SECRETS.RELAY_SERVICE_SECRET);
+    const api = await received<Error & { data: { code: string } }>(
+      relay.client({ token, type: 'api' }),
+      'connect_error',
+    );
+    expect(api.data.code).toBe('SERVICE_TOKEN_INVALID');
   });
 
   test('a refreshed token keeps the connection, joins what is new in it and leaves what is missing', async () => {

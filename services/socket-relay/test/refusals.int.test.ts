@@ -45,6 +45,30 @@ describe('the relay refuses, each with its code', () => {
     expect(await refusal(relay.client({ token: await tokenWith(claims, 'another secret') }))).toBe('TOKEN_INVALID');
   });
 
+  test('… each with its cause in the log, and in the answer where it is development', async () => {
+    const claims = { sub: 'alice', iat: now(), exp: now() + 60 };
+    const production = await startRelayUnderTest({ NODE_ENV: 'production', RELAY_HOST: 'localhost' });
+    try {
+      for (const [fault, token] of [
+        ['signature', await tokenWith(claims, 'another secret')],
+        ['iat', await tokenWith({ ...claims, iat: now() + 60 })],
+        ['sub', await tokenWith({ iat: now(), exp: now() + 60 })],
+      ]) {
+        for (const each of [relay, production]) {
+          const error = await received<Error & { data: { details?: object } }>(each.client({ token }), 'connect_error');
+          expect(error.data.details).toEqual(each === relay ? { fault } : undefined);
+          expect(each.logged).toContainEqual(
+            expect.objectContaining({ code: 'TOKEN_INVALID', fault, reason: expect.any(String) }),
+          );
+        }
+      }
+      const prefixed = relay.client({ token: `Bearer ${await tokenFor('alice')}` });
+      expect(await received(prefixed, 'joined-groups')).toEqual({ groups: [] });
+    } finally {
+      await production.close();
+    }
+  });
+
   test('alg: none', async () => {
     const claims = { sub: 'alice', iat: now(), exp: now() + 60, groups: ['1'] };
     const token = `${base64url({ alg: 'none', typ: 'JWT' })}.${base64url(claims)}.`;
@@ -175,7 +199,11 @@ describe('the relay refuses, each with its code', () => {
     try {
       await small.member('greedy', ['1']);
       await small.member('greedy', ['1']);
-      expect(await refusal(small.client({ token: await tokenFor('greedy', ['1']) }))).toBe('TOO_MANY_CONNECTIONS');
+      const third = small.client({ token: await tokenFor('greedy', ['1']) });
+      const [, details] = await new Promise<unknown[]>((resolve) => third.once('disconnect', (...all) => resolve(all)));
+      expect(details).toMatchObject({
+        context: { code: 1013, reason: expect.stringMatching(/^TOO_MANY_CONNECTIONS: /) },
+      });
     } finally {
       await small.close();
     }
@@ -235,12 +263,15 @@ describe('with a JWKS', () => {
   let relay: RelayUnderTest;
   let sign: (claims: object) => Promise<string>;
   let publicKeyPem: string;
+  let isUp = true;
 
   beforeAll(async () => {
     const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true });
     publicKeyPem = await exportSPKI(publicKey);
     const jwk = { ...(await exportJWK(publicKey)), kid: 'one', alg: 'RS256', use: 'sig' };
-    server = createServer((_request, response) => response.end(JSON.stringify({ keys: [jwk] })));
+    server = createServer((_request, response) => {
+      response.writeHead(isUp ? 200 : 503).end(JSON.stringify({ keys: [jwk] }));
+    });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     relay = await startRelayUnderTest({
       JWT_JWKS_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`,
@@ -257,6 +288,25 @@ describe('with a JWKS', () => {
   afterAll(async () => {
     await relay.close();
     await new Promise((resolve) => server.close(resolve));
+  });
+
+  // The first one here: keys that were read once are used.
+  test('while its keys cannot be read, a stock client stays at it, and is let in when they can', async () => {
+    isUp = false;
+    const token = await sign({ sub: 'auth0|alice', chat_groups: [7] });
+    const options = { reconnection: true, reconnectionDelay: 50 };
+    const clients = [['websocket'], ['polling']].map((transports) =>
+      relay.client({ token }, { ...options, transports }),
+    );
+    const refused: unknown[] = [];
+    for (const client of clients) client.on('connect_error', (error) => refused.push(error));
+    await Promise.all(clients.map(async (client) => received(client, 'disconnect')));
+    isUp = true;
+    await Promise.all(clients.map(async (client) => received(client, 'joined-groups')));
+    expect(refused).toEqual([]);
+    for (const client of clients) client.close();
+    const metrics = await (await fetch(`${relay.internalUrl}/metrics`)).text();
+    expect(metrics).toMatch(/^groupcast_relay_jwks_stale_seconds 0$/m);
   });
 
   test('a token of the identity provider is let in, with the groups of the claim that was named', async () => {

@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { ClientEvents, GroupPosition, RelayEvents, SessionEnding } from '@groupcast/shared';
 import { io, type Socket } from 'socket.io-client';
 import { CommandFailure, type Variables } from '../command.ts';
-import { fixFor, readConnectError } from '../refusals.ts';
+import { fixFor, readCloseReason, readConnectError } from '../refusals.ts';
 import type { Route } from './route.ts';
 
 /** What the test reads of a `new-message`. */
@@ -111,14 +111,20 @@ export function createReceivers(options: {
       socket.on('joined-groups', ({ groups }: { groups: GroupPosition[] }) => {
         if (groups.some(({ groupId }) => groupId === route.groupId)) settle();
       });
+      const refuse = (code: string, text: string): void => {
+        const fix = fixFor(code, route.receiverSecret, env);
+        const refused = `the relay at ${relayUrl} refused receiver ${index}: ${code}: ${text}`;
+        settle(new CommandFailure(fix ? `${refused}. ${fix}` : refused));
+      };
+      socket.on('disconnect', (_reason, details) => {
+        const told = readCloseReason(details);
+        if (told) refuse(told.code, told.text);
+      });
       socket.on('connect_error', (error) => {
         const { code, text } = readConnectError(error);
-        lastProblem = code === undefined ? text : `${code}: ${text}`;
-        if (code !== undefined) {
-          const fix = fixFor(code, route.receiverSecret, env);
-          const refused = `the relay at ${relayUrl} refused receiver ${index}: ${lastProblem}`;
-          settle(new CommandFailure(fix ? `${refused}. ${fix}` : refused));
-        } else if (connected === 0) {
+        lastProblem = text;
+        if (code !== undefined) refuse(code, text);
+        else if (connected === 0) {
           // Nobody has come through yet: the relay is not there. Later, a single failure is tried again.
           const fix = 'start it with npm start, or check RELAY_URL, RELAY_PUBLIC_URL or --relay-url';
           settle(new CommandFailure(`unable to reach the relay at ${relayUrl} (${text}); ${fix}`));

@@ -1,7 +1,7 @@
 import { warnOnceEvery } from '@groupcast/service-kit';
 import type { Answer, ClientEvents, MonitorEvent, MonitorSnapshot, RelayEvents } from '@groupcast/shared';
 import { io, type Socket } from 'socket.io-client';
-import { type ConnectProblem, readConnectError } from '../refusals.ts';
+import { type ConnectProblem, readCloseReason, readConnectError } from '../refusals.ts';
 import { printable } from '../terminal.ts';
 
 /** What happens to the monitor's own connection. It goes on by itself after each of them. */
@@ -76,9 +76,10 @@ export function watchRelay(options: {
   }
 
   socket.on('connect', () => tell({ name: 'connected' }));
-  socket.on('disconnect', (reason) => {
+  socket.on('disconnect', (reason, details) => {
     if (closed) return;
-    tell({ name: 'disconnected', reason });
+    const told = readCloseReason(details);
+    tell(told ? { name: 'refused', code: told.code, message: told.text } : { name: 'disconnected', reason });
     returnLater();
   });
   socket.on('connect_error', (error) => {

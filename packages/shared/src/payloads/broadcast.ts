@@ -78,7 +78,11 @@ export type MembersInput = z.input<typeof membersSchema>;
 export type RemoveMembersInput = z.input<typeof removeMembersSchema>;
 export type DisconnectInput = z.input<typeof disconnectSchema>;
 
-export type BroadcastWarning = 'NO_RECIPIENTS' | 'UNPOSITIONED';
+/**
+ * `UNDECIDED_MEMBERS`: connections of this relay are not in the group, although their tokens name it, because the API could not be asked
+ * about them yet.
+ */
+export type BroadcastWarning = 'NO_RECIPIENTS' | 'UNPOSITIONED' | 'UNDECIDED_MEMBERS';
 
 /** `connections`: local members when accepted. `nodes`: relays listening to the group. */
 export interface Recipients {

@@ -1,6 +1,6 @@
-import { bearerToken } from '@groupcast/service-kit';
+import { bearerToken, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, type UserClaims } from '@groupcast/shared';
-import type { UserTokenVerifier } from '@groupcast/tokens';
+import { refusalOf, type UserTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
 import type { RequestBudgets } from './request-budgets.ts';
 
@@ -18,6 +18,22 @@ export function callerOf(request: FastifyRequest): UserClaims {
 }
 
 /**
+ * Says in the log why tokens are refused, once a minute and fault: whoever made them has another secret, another clock or another idea of
+ * claims, and in production the answer does not say which. `whose` begins the line.
+ */
+export function tokenRefusalLog(whose: string): (request: FastifyRequest, error: unknown) => void {
+  const warn = warnOnceEvery(60_000);
+  return (request, error) => {
+    const refusal = refusalOf(error);
+    if (!refusal) return;
+    const { fault, message: reason } = refusal;
+    warn(fault, (suppressed) => {
+      request.log.warn({ fault, address: request.ip, suppressed }, `${whose} was refused; ${reason}`);
+    });
+  };
+}
+
+/**
  * Lets user tokens in, and nothing else: a connection token opens the relay's door, not this one. A refused token costs the budget of
  * its address, an accepted one that of its user, whatever else is wrong with the request.
  */
@@ -28,10 +44,13 @@ export function requireUser(deps: { verifier: UserTokenVerifier; budgets: Reques
     throw new GroupcastError('TOKEN_INVALID', 'unable to accept the token; a connection token is only for the relay');
   }
 
+  const logRefusal = tokenRefusalLog('a token');
+
   return async (request) => {
     try {
       request.user = await verify(request);
     } catch (error) {
+      logRefusal(request, error);
       deps.budgets.countRefused(request);
       throw error;
     }

@@ -5,6 +5,7 @@ import { storeCursors } from '../cursors/cursor-service.ts';
 import type { Database } from '../db/database.ts';
 import { membershipsOf } from '../groups/group-store.ts';
 import { readAccepted } from '../outbox/event-history.ts';
+import { tokenRefusalLog } from './authenticate.ts';
 import type { RequestBudgets } from './request-budgets.ts';
 
 /** 100 users with their groups, or 1,000 cursors, with ids of any length. */
@@ -20,8 +21,10 @@ export function internalRoutes(
     route.config = { ...route.config, limitedBy: 'service' };
     route.bodyLimit = BODY_LIMIT_BYTES;
   });
+  const logRefusal = tokenRefusalLog('a relay’s service token');
   scope.addHook('onRequest', async (request) => {
     await deps.services.verify(bearerToken(request), 'relay').catch((error: unknown) => {
+      logRefusal(request, error);
       deps.budgets.countRefused(request);
       throw error;
     });

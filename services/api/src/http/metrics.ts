@@ -13,6 +13,8 @@ export interface ApiMetrics {
   requests: Histogram<'method' | 'route' | 'status'>;
   connectionsRefused: Counter;
   connectionsClosed: Counter<'reason'>;
+  /** Reports for how long the keys of the JWKS could not be read again. */
+  watchKeys(staleSeconds: () => number): void;
   /** Reports how many connections are open. */
   watchConnections(limit: ConnectionLimit): void;
 }
@@ -65,6 +67,17 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
       labelNames: ['reason'],
       registers,
     }),
+    watchKeys(staleSeconds) {
+      const stale = new Gauge({
+        name: 'groupcast_api_jwks_stale_seconds',
+        help: 'Age of the keys of JWT_JWKS_URL while they cannot be read again; 0 while they can',
+        aggregator: 'max',
+        registers,
+        collect() {
+          stale.set(staleSeconds());
+        },
+      });
+    },
     watchConnections({ sockets, max }) {
       const connections = new Gauge({
         name: 'groupcast_api_tcp_connections',

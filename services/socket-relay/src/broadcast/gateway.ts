@@ -30,6 +30,8 @@ export interface GatewayDeps {
   feed: GroupFeed;
   fanOut: FanOut;
   relays: Relays;
+  /** Who would be in a group if the API confirmed it. */
+  undecided: { isWaiting(groupId: string): boolean };
   admission: Admission;
   monitor: MonitorFeed;
   metrics: RelayMetrics;
@@ -40,7 +42,7 @@ export interface GatewayDeps {
 }
 
 export function createGateway(deps: GatewayDeps): Gateway {
-  const { groupLog, feed, fanOut, relays, admission, monitor, metrics, log } = deps;
+  const { groupLog, feed, fanOut, relays, undecided, admission, monitor, metrics, log } = deps;
   const warn = warnOnceEvery(60_000);
 
   /** The id under which the event is deduplicated: given, the message's own, or a new one. */
@@ -100,6 +102,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       { groupId, id, event, seq: position?.seq },
       `${event} in group ${groupId}: broadcast to ${recipients.connections} connections`,
     );
+    if (result.warnings.includes('UNDECIDED_MEMBERS')) reportUndecided(groupId, id);
     if (!result.warnings.includes('NO_RECIPIENTS')) return;
     metrics.withoutRecipients.inc();
     warn(groupId, (suppressed) => {
@@ -108,6 +111,15 @@ export function createGateway(deps: GatewayDeps): Gateway {
         `broadcast to 0 connections; nobody has joined group ${groupId}`,
       );
       monitor.publish({ kind: 'warning', code: 'NO_RECIPIENTS', message: 'nobody has joined the group', groupId });
+    });
+  }
+
+  function reportUndecided(groupId: string, id: string): void {
+    warn(`undecided ${groupId}`, (suppressed) => {
+      const code = 'UNDECIDED_MEMBERS';
+      const message = `connections whose tokens name group ${groupId} are not in it, until the API at API_URL can be asked`;
+      log.warn({ code, groupId, id, suppressed }, message);
+      monitor.publish({ kind: 'warning', code, message, groupId });
     });
   }
 
@@ -145,6 +157,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const heard = outcome.outcome === 'appended' || outcome.outcome === 'unpositioned' ? outcome.nodes : undefined;
     const nodes = heard ?? (fanOut.memberCount(groupId) > 0 ? 1 : 0);
     if (count === 0 && nodes === 0 && !duplicate) warnings.push('NO_RECIPIENTS');
+    if (!duplicate && undecided.isWaiting(groupId)) warnings.push('UNDECIDED_MEMBERS');
     const result: BroadcastResult = {
       id,
       groupId,

@@ -17,6 +17,16 @@ const REQUIRED_SCOPE: Readonly<Record<ServiceSession['role'], ServiceScope>> = {
 const NO_POSITIONS: ReadonlyMap<string, Position> = new Map();
 const QUERY_NAMES = ['token', 'access_token', 'auth'];
 
+const EXPIRED = 'it has expired, connect with a new one';
+
+/**
+ * A session ends with its token, by this relay's clock: a token that has just ended one opens no other, however much clocks may differ.
+ * (The verifiers allow for that; else a client with an old token would be let in and closed again, until they do not.)
+ */
+function hasEnded({ expiresAt }: { expiresAt: number }): boolean {
+  return expiresAt <= Date.now() / 1_000;
+}
+
 export interface Authenticator {
   /** Whose connection is it? Looks at the token and at nothing else of what came. Throws with the code the client is told. */
   handshake(socket: RelaySocket): Promise<Session>;
@@ -78,6 +88,7 @@ export function createAuthenticator(options: {
     },
     async user(token) {
       const claims = await options.users.verify(token);
+      if (hasEnded(claims)) throw new GroupcastError('TOKEN_EXPIRED', `unable to accept the token; ${EXPIRED}`);
       if (options.removals.isRevoked(claims.userId, claims.issuedAt)) {
         throw new GroupcastError('TOKEN_REVOKED', 'unable to accept the token; it was revoked, log in again');
       }
@@ -85,6 +96,9 @@ export function createAuthenticator(options: {
     },
     async service(token, role) {
       const claims = await options.services.verify(token);
+      if (hasEnded(claims)) {
+        throw new GroupcastError('SERVICE_TOKEN_INVALID', `unable to accept the service token; ${EXPIRED}`);
+      }
       if (!claims.scopes.has(REQUIRED_SCOPE[role])) {
         const lacks = `unable to accept the service token; it lacks the scope "${REQUIRED_SCOPE[role]}"`;
         throw new GroupcastError('SERVICE_TOKEN_INVALID', lacks);

@@ -1,5 +1,6 @@
-import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { GroupcastError } from '@groupcast/shared';
+import { refuseRequest } from '../engine/refuse-request.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { RelayServer } from '../relay-server.ts';
 import type { Drain } from './drain.ts';
@@ -31,24 +32,6 @@ export function refuseWhileDraining(io: RelayServer, options: { drain: Drain; me
     const error = new GroupcastError('SERVER_DRAINING', 'unable to connect; the relay is draining, try again', {
       retryAfterMs: RETRY_AFTER_MS,
     });
-    // An upgrade has no response of Node's, only its socket.
-    const answer = response instanceof ServerResponse ? response : responseOn(request);
-    const body = JSON.stringify({ error: error.toBody() });
-    answer.writeHead(error.status, {
-      'content-type': 'application/json',
-      'content-length': Buffer.byteLength(body),
-      'retry-after': String(Math.ceil(RETRY_AFTER_MS / 1_000)),
-      connection: 'close',
-    });
-    answer.end(body);
+    refuseRequest(request, response, error);
   });
-}
-
-function responseOn(request: IncomingMessage): ServerResponse {
-  const { socket } = request;
-  const response = new ServerResponse(request);
-  socket.on('error', () => undefined);
-  response.assignSocket(socket);
-  response.once('finish', () => socket.end());
-  return response;
 }

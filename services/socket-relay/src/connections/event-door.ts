@@ -1,6 +1,7 @@
 import type { Logger } from '@groupcast/service-kit';
 import { GroupcastError, toErrorBody } from '@groupcast/shared';
 import type { RelaySocket } from '../relay-server.ts';
+import { nearestEvent } from './nearest-name.ts';
 
 /**
  * What an event is answered with. A function is called in the same turn as the acknowledgement leaves, for answers that
@@ -8,6 +9,15 @@ import type { RelaySocket } from '../relay-server.ts';
  */
 export type EventAnswer = object | (() => object);
 export type EventHandler<S extends RelaySocket> = (socket: S, payload: unknown) => EventAnswer | Promise<EventAnswer>;
+
+function unknownEvent(event: string, handlers: object): GroupcastError {
+  const near = nearestEvent(event, Object.keys(handlers));
+  const advice = near === undefined ? '' : `, perhaps "${near}" is meant`;
+  return new GroupcastError(
+    'UNKNOWN_EVENT',
+    `unable to accept "${event.slice(0, 64)}"; there is no such event${advice}`,
+  );
+}
 
 /**
  * Every event a connection may send goes through here: known or not, allowed or not, answered once, whatever happens.
@@ -26,8 +36,7 @@ export function createEventDoor<S extends RelaySocket>(options: {
     guard(socket, event);
     const handlers = handlersOf(socket);
     const handler = Object.hasOwn(handlers, event) ? handlers[event] : undefined;
-    if (!handler)
-      throw new GroupcastError('UNKNOWN_EVENT', `unable to accept "${event.slice(0, 64)}"; there is no such event`);
+    if (!handler) throw unknownEvent(event, handlers);
     return handler(socket, payload);
   }
 

@@ -39,6 +39,8 @@ export interface GroupEntry {
   admitOne(socket: UserSocket, groupId: string): Promise<void>;
   /** Makes admitted groups live and says so: `joined-groups` and, for groups with a position, `resumed`. */
   announce(socket: UserSocket, groupIds: readonly string[], positions?: ReadonlyMap<string, Position>): Promise<void>;
+  /** Says which groups of its token are still undecided, where that is news to it. */
+  tellUndecided(socket: UserSocket): void;
   /** The answer for one admitted group; call the function in the turn in which it leaves. Throws `NOT_A_MEMBER` if removed. */
   recover(socket: UserSocket, groupId: string, since: Position | undefined): Promise<() => RecoveryResult>;
   /** The answer to `resume`: every group, admitted where it is not yet, in one budget. */
@@ -256,6 +258,13 @@ export function createGroupEntry(deps: {
     return answers;
   }
 
+  /** Nothing where no group is undecided, and the client has heard of none. */
+  function undecidedOf({ data: { session } }: UserSocket): { undecided?: string[] } {
+    if (session.undecided.size === 0 && !session.toldUndecided) return {};
+    session.toldUndecided = session.undecided.size > 0;
+    return { undecided: [...session.undecided] };
+  }
+
   /** `joined-groups`, even when empty the first time, and `resumed` for the groups that came with a position. */
   function tell(
     socket: UserSocket,
@@ -265,7 +274,7 @@ export function createGroupEntry(deps: {
     failed: Failures = new Map(),
   ): void {
     const groups: GroupPosition[] = [...answers].map(([groupId, { position }]) => ({ groupId, position }));
-    if (groups.length > 0 || first) socket.emit('joined-groups', { groups });
+    if (groups.length > 0 || first) socket.emit('joined-groups', { groups, ...undecidedOf(socket) });
     let events = 0;
     for (const answer of answers.values()) events += answer.events.length;
     if (events > 0) deps.budgets.of(socket.data.session.userId).chargeWork(events / EVENTS_PER_UNIT);
@@ -281,6 +290,10 @@ export function createGroupEntry(deps: {
     used,
     admitOne,
     announce,
+    tellUndecided(socket) {
+      const news = undecidedOf(socket);
+      if (news.undecided) socket.emit('joined-groups', { groups: [], ...news });
+    },
     leave,
     gone(socket) {
       const { groups, userId } = socket.data.session;

@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'node:events';
-import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import type { GroupcastError } from '@groupcast/shared';
+import type { Logger } from '@groupcast/service-kit';
+import { GroupcastError } from '@groupcast/shared';
 import type { Socket as EngineSocket } from 'engine.io';
 import {
   createPacketParser,
@@ -13,8 +13,9 @@ import { allowPackets, useBoundedPolling } from '../engine/polling-transport.ts'
 import { allowBytes, settleTransport } from '../engine/web-socket-transport.ts';
 import { closeUnread } from '../engine/wire.ts';
 import type { RelayMetrics } from '../metrics.ts';
-import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../relay-server.ts';
+import { closeForNow } from './come-back-later.ts';
+import type { Notices } from './notices.ts';
 import { TokenBucket } from './rate-limit.ts';
 import { createUnauthenticated, type Unauthenticated } from './unauthenticated.ts';
 import type { UserBudget, UserBudgets } from './user-budgets.ts';
@@ -51,7 +52,7 @@ const UNAUTHENTICATED = {
 export interface ConnectionIntake {
   /** For Socket.IO's server. */
   parser: object;
-  attach(io: RelayServer, monitor: MonitorFeed): void;
+  attach(io: RelayServer): void;
   /** The connection's token is being checked; or was refused, and another one may come. */
   checking(socket: RelaySocket): void;
   refused(socket: RelaySocket): void;
@@ -63,16 +64,14 @@ export interface ConnectionIntake {
 }
 
 export function createConnectionIntake(
-  deps: { budgets: UserBudgets; metrics: RelayMetrics; log: Logger },
+  deps: { budgets: UserBudgets; metrics: RelayMetrics; notices: Notices; log: Logger },
   options: { maxGroups: number; eventsPerSecond: number },
 ): ConnectionIntake {
-  const { budgets, metrics, log } = deps;
+  const { budgets, metrics, notices, log } = deps;
   const { maxGroups, eventsPerSecond } = options;
   const packetBurst = PACKET_FACTOR * eventsPerSecond * PACKET_BURST_SECONDS;
-  const warn = warnOnceEvery(60_000);
   /** Engine.IO's own book of its sessions, which has no public type; without a prototype. */
   let clients: Readonly<Record<string, EngineSocket>> | undefined;
-  let monitor: MonitorFeed | undefined;
   let unauthenticated: Unauthenticated | undefined;
 
   const limits: PacketLimits = {
@@ -85,18 +84,22 @@ export function createConnectionIntake(
   function report(error: GroupcastError, where: { address: string } | { socketId: string; userId: string }): void {
     const { code, message } = error;
     metrics.refused.inc({ code });
-    if ('userId' in where) monitor?.publish({ kind: 'warning', code, message, ...where });
-    else monitor?.publish({ kind: 'refused', code, message });
-    warn(`${code} ${'userId' in where}`, (suppressed) => {
-      log.warn({ code, ...where, suppressed }, `connection refused: ${message}`);
-    });
+    notices({ topic: `packets ${code}`, name: message, code, message: `connection refused: ${message}`, ...where });
   }
 
-  /** Nobody is connected on it: what Socket.IO says to a client whose CONNECT it refuses, which every client reads. */
+  /** What comes first on a plain WebSocket is no packet. Afterwards it is the client's own fault. */
+  function onEarlyClose(this: EngineSocket, reason: string): void {
+    if (reason !== 'parse error') return;
+    const why = 'unable to read the packet; a connection begins with a CONNECT packet, use a Socket.IO client';
+    report(new GroupcastError('INVALID_PAYLOAD', why), { address: this.remoteAddress });
+  }
+
+  /** Nobody is connected on it: what Socket.IO says to a client whose CONNECT it refuses for good, which every client reads. */
   function refuse(conn: EngineSocket, error: GroupcastError, namespace: string | undefined): void {
     const body = error.toBody();
     const nsp = namespace === undefined ? '' : `${namespace},`;
-    conn.write(`4${nsp}${JSON.stringify({ message: body.message, data: body })}`);
+    if (error.retryable) closeForNow(conn, body);
+    else conn.write(`4${nsp}${JSON.stringify({ message: body.message, data: body })}`);
     report(error, { address: conn.remoteAddress });
     closeUnread(conn);
   }
@@ -132,12 +135,12 @@ export function createConnectionIntake(
 
   return {
     parser,
-    attach(io, feed) {
+    attach(io) {
       const engine = io.engine as EventEmitter;
       clients = (io.engine as unknown as { clients: Record<string, EngineSocket> }).clients;
-      monitor = feed;
       watch(engine);
       engine.on('connection', (conn: EngineSocket) => {
+        conn.on('close', onEarlyClose);
         allowBytes(conn, limits.unauthenticatedLength, () => refuse(conn, unauthenticatedTooLarge(limits), undefined));
       });
       unauthenticated = createUnauthenticated({ engine, metrics, log }, UNAUTHENTICATED);
@@ -148,6 +151,7 @@ export function createConnectionIntake(
       const { conn } = socket;
       const isUser = isUserSocket(socket);
       unauthenticated?.forget(conn);
+      conn.off('close', onEarlyClose);
       settleTransport(conn, !isUser);
       decoderOf(socket).admit(isUser ? new UserIntake(socket) : undefined);
       allowPackets(conn, isUser ? packetBurst : Number.POSITIVE_INFINITY);

@@ -2,7 +2,10 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, type UserClaims } from '@groupcast/shared';
 import type { Admission } from '../relay-server.ts';
 import type { ApiClient } from '../upstream/api-client.ts';
+import type { Notices } from './notices.ts';
 import type { Removals } from './removals.ts';
+
+const MAX_SHOWN_GROUPS = 10;
 
 export interface ClaimDecision {
   admitted: string[];
@@ -30,9 +33,34 @@ export function notAMember(groupId: string): GroupcastError {
   return new GroupcastError('NOT_A_MEMBER', `unable to join group "${groupId}"; you are not a member of it`);
 }
 
-export function createMembership(options: { api: ApiClient | undefined; removals: Removals; log: Logger }): Membership {
-  const { api, removals, log } = options;
+export function createMembership(options: {
+  api: ApiClient | undefined;
+  /** Where the API is asked, for the log. */
+  apiUrl: string | undefined;
+  removals: Removals;
+  notices: Notices;
+  log: Logger;
+}): Membership {
+  const { api, apiUrl, removals, notices, log } = options;
   const warn = warnOnceEvery(60_000);
+
+  /** A token may be older than a removal; or whoever signs tokens and whoever keeps members are of two minds. */
+  function tellDenied(userId: string, denied: readonly string[], why: string): void {
+    const [groupId] = denied;
+    if (groupId === undefined) return;
+    const more = denied.length > 1 ? ` and ${denied.length - 1} more groups` : '';
+    const message = `the token of user "${userId}" names group "${groupId}"${more}; ${why}`;
+    notices({ topic: 'denied claims', name: `${userId} ${groupId}`, code: 'NOT_A_MEMBER', message, userId, groupId });
+  }
+
+  function tellUndecided(userId: string, groups: readonly string[], error: unknown): void {
+    warn('undecided', (suppressed) => {
+      log.warn(
+        { err: error, userId, groups: groups.slice(0, MAX_SHOWN_GROUPS), suppressed },
+        `API_URL (${apiUrl}) does not answer as it should: connections are in none of the groups that it has to confirm, and join them when it does. Start the API, correct API_URL, or leave it empty where there is no API: then the tokens decide`,
+      );
+    });
+  }
 
   async function decideClaims(claims: UserClaims, groupIds: readonly string[]): Promise<ClaimDecision> {
     const { userId, issuedAt } = claims;
@@ -43,18 +71,17 @@ export function createMembership(options: { api: ApiClient | undefined; removals
     if (!api) {
       // Nobody to ask: the token is all there is, unless a removal is known that it does not know of.
       const standing = doubtful.filter((groupId) => !removals.contradicts(groupId, userId, issuedAt));
+      const denied = doubtful.filter((groupId) => !standing.includes(groupId));
+      tellDenied(userId, denied, 'it was made before the user was removed from it, as far as this relay remembers');
       return { admitted: [...admitted, ...standing], undecided: [], removalVersion };
     }
     try {
       const confirmed = await api.memberOf(userId, doubtful);
+      const denied = doubtful.filter((groupId) => !confirmed.has(groupId));
+      tellDenied(userId, denied, 'the API says that the user is not a member of it');
       return { admitted: [...admitted, ...doubtful.filter((id) => confirmed.has(id))], undecided: [], removalVersion };
     } catch (error) {
-      warn('undecided', (suppressed) => {
-        log.warn(
-          { err: error, suppressed },
-          'unable to confirm groups that a token names; they wait until the API answers',
-        );
-      });
+      tellUndecided(userId, doubtful, error);
       return { admitted, undecided: doubtful, removalVersion };
     }
   }

@@ -1,27 +1,36 @@
 import type { IncomingMessage } from 'node:http';
-import { isOriginAllowed, type Logger, type Origins, warnOnceEvery } from '@groupcast/service-kit';
+import { isOriginAllowed, type Origins } from '@groupcast/service-kit';
 import type { RelayMetrics } from '../metrics.ts';
+import { nearestText } from './nearest-name.ts';
+import type { Notices } from './notices.ts';
 
 type AllowRequest = (
   request: IncomingMessage,
   done: (error: string | null | undefined, allowed: boolean) => void,
 ) => void;
 
+const MAX_SHOWN = 128;
+
 /**
  * Refuses below Socket.IO, before a connection exists: CORS does not protect a WebSocket, so the origin is checked here
  * for both transports. The code is in the body of the 4xx answer.
  */
-export function createOriginGate(options: { origins: Origins; metrics: RelayMetrics; log: Logger }): AllowRequest {
-  const warn = warnOnceEvery(60_000);
+export function createOriginGate(options: { origins: Origins; metrics: RelayMetrics; notices: Notices }): AllowRequest {
+  const { origins, metrics, notices } = options;
   return (request, done) => {
     const { origin } = request.headers;
-    if (!isOriginAllowed(options.origins, origin)) {
-      options.metrics.refused.inc({ code: 'ORIGIN_FORBIDDEN' });
-      warn('origin', (suppressed) => {
-        options.log.warn(
-          { code: 'ORIGIN_FORBIDDEN', origin, suppressed },
-          'connection refused; add the origin to SOCKET_CORS_ORIGIN if it is yours',
-        );
+    if (!isOriginAllowed(origins, origin)) {
+      metrics.refused.inc({ code: 'ORIGIN_FORBIDDEN' });
+      const name = origin ?? '';
+      const near = typeof origins === 'string' ? undefined : nearestText(name, origins);
+      const message = `connection refused: the origin ${JSON.stringify(name.slice(0, MAX_SHOWN))} is not allowed; add it to SOCKET_CORS_ORIGIN if it is yours${near === undefined ? '' : ` (which has ${near})`}`;
+      notices({
+        topic: 'origins',
+        name,
+        code: 'ORIGIN_FORBIDDEN',
+        message,
+        origin: name,
+        address: request.socket.remoteAddress,
       });
       done('ORIGIN_FORBIDDEN', false);
     } else {

@@ -1,6 +1,6 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { isBefore, type Position } from '@groupcast/shared';
-import { MAX_FUTURE_IAT_SECONDS } from '@groupcast/tokens';
+import { DEFAULT_CLOCK_SKEW_SECONDS } from '@groupcast/tokens';
 import { createChangeQueue, type RememberedChange } from './change-queue.ts';
 import {
   deleteOwnChange,
@@ -71,6 +71,8 @@ export interface RemovalsOptions {
   /** Most removals, most additions and most revocations that are remembered. */
   maxEntries: number;
   log: Logger;
+  /** How far ahead an `iat` may be, and so how much older than it says a token may be. */
+  clockSkewSeconds?: number;
   /** The wall clock, in milliseconds. */
   now?: () => number;
   /** A clock that only goes forward, in milliseconds. */
@@ -79,6 +81,7 @@ export interface RemovalsOptions {
 
 export function createRemovals(options: RemovalsOptions): Removals {
   const { memoryMs, maxEntries, log, now = Date.now, monotonic = () => performance.now() } = options;
+  const { clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS } = options;
   const seconds = (): number => Math.floor(now() / 1_000);
   const warn = warnOnceEvery(60_000, monotonic);
   let bornAt = seconds();
@@ -95,7 +98,7 @@ export function createRemovals(options: RemovalsOptions): Removals {
   const revocations = createRevocations({ memoryMs, maxEntries, now, monotonic, warn, log });
   let version = 0;
 
-  const earliest = (issuedAt: number): number => issuedAt - MAX_FUTURE_IAT_SECONDS;
+  const earliest = (issuedAt: number): number => issuedAt - clockSkewSeconds;
 
   function oldestRemembered(): number {
     return Math.max(bornAt, expiredUntil, overflowedUntil, seconds() - Math.floor(memoryMs / 1_000));

@@ -47,7 +47,7 @@ export function createSessionExpiry(
 
   function end(socket: RelaySocket): void {
     forget(socket);
-    const message = 'token expired, log in again';
+    const message = 'the token has expired; connect with a new one';
     endSession(socket, { code: 'TOKEN_EXPIRED', message, next: 'reconnect', retryAfterMs: 0 });
   }
 

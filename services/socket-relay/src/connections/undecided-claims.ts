@@ -1,4 +1,5 @@
-import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import type { Logger } from '@groupcast/service-kit';
+import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { UserSocket } from '../relay-server.ts';
 import type { GroupEntry } from './group-entry.ts';
 import type { Membership } from './membership.ts';
@@ -13,6 +14,8 @@ const RETRY_MAX_MS = 10_000;
  */
 export interface UndecidedClaims {
   add(socket: UserSocket): void;
+  /** Whether a connection here would be in the group if the API confirmed it. */
+  isWaiting(groupId: string): boolean;
   stop(): void;
 }
 
@@ -27,12 +30,23 @@ export function createUndecidedClaims(deps: {
   membership: Membership;
   removals: Removals;
   entry: GroupEntry;
+  monitor: MonitorFeed;
   log: Logger;
 }): UndecidedClaims {
-  const waiting = new Set<UserSocket>();
-  const warn = warnOnceEvery(60_000);
+  /** With the groups that each is counted for. */
+  const waiting = new Map<UserSocket, readonly string[]>();
+  const counts = new Map<string, number>();
   let delay = RETRY_MIN_MS;
   let timer: NodeJS.Timeout | undefined;
+
+  function forget(socket: UserSocket): void {
+    for (const groupId of waiting.get(socket) ?? []) {
+      const left = (counts.get(groupId) ?? 0) - 1;
+      if (left > 0) counts.set(groupId, left);
+      else counts.delete(groupId);
+    }
+    waiting.delete(socket);
+  }
 
   async function settle(socket: UserSocket): Promise<boolean> {
     const { session } = socket.data;
@@ -47,17 +61,18 @@ export function createUndecidedClaims(deps: {
     for (const groupId of asked) session.undecided.delete(groupId);
     const fresh = deps.entry.grant(socket, admitted, 'token');
     if (fresh.length > 0) await deps.entry.announce(socket, fresh);
+    else deps.entry.tellUndecided(socket);
     return session.undecided.size === 0;
   }
 
   async function retry(): Promise<void> {
     const results = await Promise.all(
-      [...waiting].map(async (socket) => {
+      [...waiting.keys()].map(async (socket) => {
         const settled = await settle(socket).catch((error: unknown) => {
           deps.log.error({ err: error }, 'unable to settle the groups of a token');
           return true;
         });
-        if (settled) waiting.delete(socket);
+        if (settled) forget(socket);
         return settled;
       }),
     );
@@ -74,20 +89,29 @@ export function createUndecidedClaims(deps: {
 
   return {
     add(socket) {
-      if (socket.data.session.undecided.size === 0) return;
-      warn('undecided', (suppressed) => {
-        deps.log.warn(
-          { waiting: waiting.size + 1, suppressed },
-          'connections wait for the API to confirm groups of tokens from before this relay started; set API_URL empty if there is no API',
-        );
+      const { undecided, userId } = socket.data.session;
+      if (!waiting.has(socket) && undecided.size > 0) socket.once('disconnect', () => forget(socket));
+      forget(socket);
+      const [groupId] = undecided;
+      if (groupId === undefined) return;
+      waiting.set(socket, [...undecided]);
+      for (const id of undecided) counts.set(id, (counts.get(id) ?? 0) + 1);
+      const message = `user "${userId}" is in ${undecided.size} groups of the token only once the API at API_URL can be asked about them`;
+      deps.monitor.publish({
+        kind: 'warning',
+        code: 'UNDECIDED_MEMBERS',
+        message,
+        groupId,
+        socketId: socket.id,
+        userId,
       });
-      waiting.add(socket);
-      socket.once('disconnect', () => waiting.delete(socket));
       schedule();
     },
+    isWaiting: (groupId) => counts.has(groupId),
     stop() {
       clearTimeout(timer);
       waiting.clear();
+      counts.clear();
     },
   };
 }

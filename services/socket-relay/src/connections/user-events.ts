@@ -166,7 +166,9 @@ export function createUserHandlers(deps: {
       );
       const fresh = entry.grant(socket, admitted, 'token');
       if (fresh.length > 0) await entry.announce(socket, fresh);
-      return { expiresAt: claims.expiresAt, groups: [...session.groups.keys()] };
+      if (fresh.length === 0) entry.tellUndecided(socket);
+      const undecided = session.undecided.size > 0 ? { undecided: [...session.undecided] } : {};
+      return { expiresAt: claims.expiresAt, groups: [...session.groups.keys()], ...undecided };
     },
   };
 }

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, MONITOR_ROOM, type MonitorSnapshot, toErrorBody, userRoom } from '@groupcast/shared';
+import { refusalOf } from '@groupcast/tokens';
 import type { DisconnectReason } from 'socket.io';
 import type { ServiceDoor } from '../broadcast/service-door.ts';
 import type { Heartbeat } from '../engine/heartbeat.ts';
@@ -10,11 +11,14 @@ import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../relay-server.ts';
 import type { Authenticator } from './authenticate.ts';
+import { closeForNowLater } from './come-back-later.ts';
 import type { ConnectionIndex } from './connection-index.ts';
 import { createEventDoor } from './event-door.ts';
 import type { GroupEntry } from './group-entry.ts';
+import { noteWithoutGroups } from './group-problems.ts';
 import type { ConnectionIntake } from './intake.ts';
 import type { Membership } from './membership.ts';
+import type { Notices } from './notices.ts';
 import { createOneConnect } from './one-connect.ts';
 import { createRateLimit } from './rate-limit.ts';
 import type { Removals } from './removals.ts';
@@ -45,13 +49,25 @@ export interface WelcomeDeps {
   log: Logger;
   /** False while this relay is cut off from the others, who have stopped counting on it. */
   isTrusted: () => boolean;
+  notices: Notices;
+  hasApi: boolean;
   /** What monitors are shown of other relays. */
   otherNodes: () => Promise<MonitorSnapshot[]>;
   limits: { groups: number; connectionsPerUser: number; eventsPerSecond: number };
 }
 
-/** A client that is refused because this relay is cut off finds another one meanwhile, in milliseconds. */
+/** A client that is refused because this relay is cut off, or the user has too many connections, comes back after this, in milliseconds. */
 const UNTRUSTED_RETRY_MS = 1_000;
+const TOO_MANY_RETRY_MS = 2_000;
+
+/** Refusals of events that are said in the log and to monitors. */
+const TOLD: ReadonlySet<string> = new Set([
+  'UNKNOWN_EVENT',
+  'FORBIDDEN_EVENT',
+  'TOKEN_INVALID',
+  'TOKEN_EXPIRED',
+  'SERVICE_TOKEN_INVALID',
+]);
 
 /** Longest that a handshake waits for its user's budget, in milliseconds; a client gives up after 20 s. */
 const MAX_WORK_WAIT_MS = 3_000;
@@ -86,6 +102,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       throw new GroupcastError(
         'TOO_MANY_CONNECTIONS',
         `unable to connect; a user may have ${limits.connectionsPerUser} connections`,
+        { retryAfterMs: TOO_MANY_RETRY_MS },
       );
     }
     const positions = deps.authenticator.positions(socket);
@@ -112,28 +129,47 @@ export function welcomeConnections(deps: WelcomeDeps): void {
         next();
       },
       (error: unknown) => {
-        oneConnect.refused(socket);
-        deps.intake.refused(socket);
         if (!(error instanceof GroupcastError)) log.error({ err: error }, 'handshake failed');
         const body = toErrorBody(error);
         metrics.refused.inc({ code: body.code });
         monitor.publish({ kind: 'refused', code: body.code, message: body.message });
-        warn(body.code, (suppressed) => {
-          log.warn(
-            { code: body.code, address: socket.handshake.address, suppressed },
-            `connection refused: ${body.message}`,
-          );
+        const refusal = refusalOf(error);
+        warn(`${body.code} ${refusal?.fault ?? ''}`, (suppressed) => {
+          const { address } = socket.handshake;
+          const why = refusal ? { fault: refusal.fault, reason: refusal.message } : {};
+          log.warn({ code: body.code, ...why, address, suppressed }, `connection refused: ${body.message}`);
         });
-        // A stock client stays away after a refusal; one whose connection ends comes back by itself, and later each time.
-        if (body.code === 'RATE_LIMITED') socket.conn.close();
-        next(Object.assign(new Error(body.message), { data: body }));
+        const refused = Object.assign(new Error(body.message), { data: body });
+        if (body.retryable) {
+          // Another CONNECT meanwhile would end it as well.
+          closeForNowLater(socket.conn, body, () => next(refused));
+          return;
+        }
+        oneConnect.refused(socket);
+        deps.intake.refused(socket);
+        next(refused);
       },
     );
   });
 
+  /** What a programmer has got wrong, or whoever makes tokens: the client may not have asked for an answer. */
+  function noteRefusal(
+    socket: RelaySocket,
+    event: string,
+    { code, message, error }: { code: string; message: string; error: unknown },
+  ): void {
+    const { session } = socket.data;
+    const who = session.kind === 'user' ? { userId: session.userId } : {};
+    const refusal = refusalOf(error);
+    const name = code.startsWith('TOKEN_') ? (refusal?.fault ?? '') : event;
+    const why = refusal ? ` (${refusal.message})` : '';
+    deps.notices({ topic: code, name, code, message: `event refused: ${message}${why}`, socketId: socket.id, ...who });
+  }
+
   function onFailure(socket: RelaySocket, event: string, error: unknown): void {
-    const { code } = toErrorBody(error);
+    const { code, message } = toErrorBody(error);
     metrics.eventsRefused.inc({ code });
+    if (TOLD.has(code)) noteRefusal(socket, event, { code, message, error });
     log.debug({ socketId: socket.id, event: event.slice(0, 64), code }, 'event refused');
   }
 
@@ -187,6 +223,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const added = deps.entry.grant(socket, deps.removals.addedSince(userId, session.claims.issuedAt), 'added');
     const live = [...new Set([...admitted, ...added])].filter((groupId) => session.groups.has(groupId));
     deps.undecided.add(socket);
+    if (!deps.hasApi && session.claims.groups.length === 0) noteWithoutGroups(deps.notices, userId, socket.id);
     openUserDoor(socket);
     deps.entry.announce(socket, live, admission?.positions).catch((error: unknown) => {
       log.error({ err: error, socketId: socket.id }, 'unable to announce the groups of a connection');

@@ -309,6 +309,12 @@ export function isBusy({ transport }: { transport: { writable: boolean } }): boo
   return !transport.writable && !(transport instanceof WebSocketTransport && transport.isHeld);
 }
 
+/** Closes a connection; a WebSocket with a code and a reason, which are in a stock client's `disconnect`. */
+export function closeSaying(conn: { transport: unknown; close(): void }, code: number, reason: string): void {
+  if (conn.transport instanceof WebSocketTransport) conn.transport.socket.close(code, reason);
+  conn.close();
+}
+
 /** The answer to an upgrade and Engine.IO's first packet, which follows in the same turn, go out in one write. */
 export function answerUpgradesInOneWrite(engine: EventEmitter): void {
   engine.on('headers', (_answered: unknown, { headers, socket }: IncomingMessage) => {

@@ -28,6 +28,8 @@ export interface ApiClient {
 
 /** From the question to the last byte of the answer, in milliseconds. */
 const TIMEOUT_MS = 3_000;
+/** What is read of an answer that says no, in bytes. */
+const MAX_REFUSAL_BYTES = 4_096;
 /** Largest answer. Ten groups' events come to 40 MiB where each fills a log of `HISTORY_BYTES`. */
 const MAX_ANSWER_BYTES = 64 * 1_024 * 1_024;
 const TOKEN_TTL_SECONDS = 60;
@@ -53,6 +55,17 @@ function reasonOf(error: unknown): string {
   if (error instanceof SyntaxError) return 'its answer is not JSON';
   if (error instanceof Error && error.name === 'TimeoutError') return `no answer in ${TIMEOUT_MS} ms`;
   return 'it cannot be reached';
+}
+
+/** What the API says of its refusal (a clock, a secret): for our log, and not for users. */
+async function readRefusal(response: Response): Promise<Error | undefined> {
+  const text = utf8.decode(await readBytes(response.body, MAX_REFUSAL_BYTES).catch(() => new Uint8Array()));
+  try {
+    const { error } = JSON.parse(text) as { error?: { message?: unknown } };
+    return typeof error?.message === 'string' ? new Error(error.message) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 export function createApiClient(options: { apiUrl: string; secret: string; fillEvents: number }): ApiClient {
@@ -83,10 +96,8 @@ export function createApiClient(options: { apiUrl: string; secret: string; fillE
         redirect: 'manual',
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
-      if (!response.ok) {
-        response.body?.cancel().catch(() => undefined);
-        throw new UnusableAnswer(`it answered ${response.status}`);
-      }
+      if (!response.ok)
+        throw new UnusableAnswer(`it answered ${response.status}`, { cause: await readRefusal(response) });
       return JSON.parse(utf8.decode(await readBytes(response.body, MAX_ANSWER_BYTES)));
     } catch (error) {
       throw new GroupcastError('API_UNAVAILABLE', `unable to ask the API; ${reasonOf(error)}`, { cause: error });

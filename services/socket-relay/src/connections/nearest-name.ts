@@ -1,0 +1,76 @@
+/** What other systems of this kind call it. */
+const SYNONYMS: Readonly<Record<string, string>> = {
+  subscribe: 'join',
+  enter: 'join',
+  unsubscribe: 'leave',
+  exit: 'leave',
+  room: 'group',
+  channel: 'group',
+  conversation: 'group',
+  chat: 'group',
+  rejoin: 'resume',
+  authenticate: 'refresh-token',
+  login: 'refresh-token',
+};
+/** Part of a name that may differ. */
+const MAX_DIFFERENCE = 0.4;
+const MAX_LENGTH = 64;
+
+/** `joinRoom`, `join_room` and `Join Room` are the words `join` and `group`. */
+function wordsOf(name: string): string[] {
+  const words = name
+    .slice(0, MAX_LENGTH)
+    .replace(/([a-z\d])([A-Z])/g, '$1-$2')
+    .toLowerCase()
+    .split(/[^a-z\d]+/)
+    .filter((word) => word !== '');
+  return words.map((word) => (Object.hasOwn(SYNONYMS, word) ? (SYNONYMS[word] as string) : word));
+}
+
+/** How many letters have to be put in, taken out or replaced (Levenshtein). */
+function distance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let row = 1; row <= a.length; row += 1) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column += 1) {
+      const replaced = (previous[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1);
+      current[column] = Math.min(replaced, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1);
+    }
+    previous = current;
+  }
+  return previous[b.length] ?? 0;
+}
+
+function difference(a: string, b: string): number {
+  return distance(a, b) / Math.max(1, a.length, b.length);
+}
+
+/** The nearest of `known`, by `differ`; of names that are equally near the first. Nothing where none is near. */
+function nearest(known: Iterable<string>, differ: (candidate: string) => number): string | undefined {
+  let best: { name: string; by: number } | undefined;
+  for (const name of known) {
+    const by = differ(name);
+    if (by <= MAX_DIFFERENCE && by < (best?.by ?? Number.POSITIVE_INFINITY)) best = { name, by };
+  }
+  return best?.name;
+}
+
+/** The known event that somebody means who writes `name`, whatever the case, the separators and the words that are usual elsewhere. */
+export function nearestEvent(name: string, known: Iterable<string>): string | undefined {
+  const words = wordsOf(name);
+  const [first] = words;
+  const text = words.join('-');
+  if (first === undefined) return undefined;
+  return nearest(known, (candidate) => {
+    // The rest was left away: of several, the first is the usual one.
+    if (candidate.startsWith(`${text}-`)) return 0;
+    const by = difference(text, candidate);
+    // The right word to begin with counts for more than the letters that differ.
+    return candidate.split('-')[0] === first ? Math.min(MAX_DIFFERENCE, by) : by;
+  });
+}
+
+/** The known text that is nearly `text`, letter by letter. */
+export function nearestText(text: string, known: Iterable<string>): string | undefined {
+  return nearest(known, (candidate) => difference(text.slice(0, MAX_LENGTH), candidate.slice(0, MAX_LENGTH)));
+}

@@ -1,0 +1,119 @@
+import type { IncomingMessage, Server } from 'node:http';
+import { GroupcastError } from '@groupcast/shared';
+import { refuseRequest } from '../engine/refuse-request.ts';
+import type { RelayMetrics } from '../metrics.ts';
+import type { RelayServer } from '../relay-server.ts';
+import type { Notices } from './notices.ts';
+
+const PATH = '/socket.io/';
+/** Engine.IO's protocol of socket.io-client 3 and 4. */
+const PROTOCOL = '4';
+/** Engine.IO's own code for it, which clients of the old protocol may read. */
+const UNSUPPORTED_PROTOCOL_VERSION = 5;
+const MAX_SHOWN = 64;
+
+interface Stranger {
+  code: 'UNSUPPORTED_PROTOCOL' | 'NOT_FOUND';
+  /** What tells it from others of its kind. */
+  name: string;
+  why: string;
+}
+
+function partsOf({ url = '' }: IncomingMessage): { path: string; query: URLSearchParams } {
+  const [path = '', query = ''] = url.split('?', 2);
+  return { path, query: new URLSearchParams(query) };
+}
+
+function shown(text: string): string {
+  return text.slice(0, MAX_SHOWN).replaceAll(/[^\x20-\x7e]/g, '?');
+}
+
+/** A request to `/socket.io/` that opens no session, and what it comes from. */
+function ofAnotherProtocol(request: IncomingMessage): Stranger | undefined {
+  const { query } = partsOf(request);
+  const version = query.get('EIO');
+  if (version === PROTOCOL || query.has('sid')) return undefined;
+  const code = 'UNSUPPORTED_PROTOCOL';
+  if (version !== null || query.has('transport') || query.has('t')) {
+    const eio = version === null ? 'no EIO' : `EIO=${shown(version)}`;
+    const why = `it speaks another protocol (${eio}): use socket.io-client 4 (or 3), or a library for Socket.IO's protocol 5; 1.x and 2.x speak EIO=3`;
+    return { code, name: eio, why };
+  }
+  const isUpgrade = request.headers.upgrade !== undefined;
+  const what = isUpgrade ? 'a plain WebSocket' : 'a plain request';
+  const why = `it is ${what}, and speaks no Socket.IO: use socket.io-client${isUpgrade ? '' : '; for probes there is /livez'}`;
+  return { code, name: what, why };
+}
+
+/** A request to another path that somebody has made who looks for the relay. */
+function atAnotherPath(request: IncomingMessage): Stranger | undefined {
+  const { path, query } = partsOf(request);
+  const isUpgrade = request.headers.upgrade !== undefined;
+  if (!isUpgrade && !query.has('EIO') && !/socket\.?io/i.test(path)) return undefined;
+  const prefix = path.endsWith(PATH) ? path.slice(0, -PATH.length) : '';
+  const advice = prefix
+    ? `the proxy in front has to take "${shown(prefix)}" off the path`
+    : query.has('EIO')
+      ? `leave the client's option path alone, or set it to ${PATH}`
+      : `use socket.io-client: a plain WebSocket speaks no Socket.IO`;
+  return {
+    code: 'NOT_FOUND',
+    name: shown(path),
+    why: `there is nothing at "${shown(path)}", the relay is at ${PATH}; ${advice}`,
+  };
+}
+
+/** Tells whoever comes with another protocol or to another path, in the answer, in the log and in the monitor. */
+export interface Strangers {
+  /** A request that the public port has nothing for. */
+  note(request: IncomingMessage): void;
+  /** To be called before upgrades take turns. */
+  watch(io: RelayServer, http: Server): void;
+}
+
+export function createStrangers(deps: { notices: Notices; metrics: RelayMetrics }): Strangers {
+  const { notices, metrics } = deps;
+
+  function say({ code, name, why }: Stranger, { socket, headers }: IncomingMessage): string {
+    metrics.refused.inc({ code });
+    const client = headers['user-agent'] === undefined ? '' : ` (user agent: ${shown(headers['user-agent'])})`;
+    const message = `unable to connect; ${why}`;
+    notices({
+      topic: code,
+      name,
+      code,
+      message: `connection refused: ${message}${client}`,
+      address: socket.remoteAddress,
+    });
+    return message;
+  }
+
+  return {
+    note(request) {
+      const stranger = atAnotherPath(request);
+      if (stranger) say(stranger, request);
+    },
+    watch(io, http) {
+      io.engine.use((request: IncomingMessage, response: unknown, next: () => void) => {
+        const stranger = request.url?.includes('EIO=4') ? undefined : ofAnotherProtocol(request);
+        if (!stranger) {
+          next();
+          return;
+        }
+        const error = new GroupcastError('UNSUPPORTED_PROTOCOL', say(stranger, request));
+        refuseRequest(request, response, error, { code: UNSUPPORTED_PROTOCOL_VERSION, message: error.message });
+      });
+      io.engine.on('connection_error', ({ req, context }: { req: IncomingMessage; context?: { name?: string } }) => {
+        if (context?.name !== 'TRANSPORT_HANDSHAKE_ERROR') return;
+        const why =
+          'a WebSocket came as a plain request: a proxy in front has to pass the headers Upgrade and Connection on';
+        say({ code: 'UNSUPPORTED_PROTOCOL', name: 'no upgrade', why }, req);
+      });
+      http.on('upgrade', (request: IncomingMessage, socket) => {
+        if (request.url?.startsWith(PATH) || socket.destroyed) return;
+        const stranger = atAnotherPath(request);
+        if (stranger) refuseRequest(request, undefined, new GroupcastError('NOT_FOUND', say(stranger, request)));
+      });
+    },
+  };
+}
