@@ -86,15 +86,20 @@ export function createTurns(server: Server): Turns {
     }
   }
 
+  function beginNext(): boolean {
+    const next = waiting.next();
+    if (next) begin(next);
+    return next !== undefined;
+  }
+  function beginSome(): void {
+    while (spentMs < TURN_MS && beginNext());
+  }
+
   function nextTurn(): void {
     scheduled = undefined;
     spentMs = 0;
-    // As soon as nobody comes in, or so many have; a request that has begun makes the next one wait again.
-    while (spentMs < TURN_MS && (!isComing || accepted >= ACCEPTED_PER_REQUEST)) {
-      const next = waiting.next();
-      if (!next) break;
-      begin(next);
-    }
+    if (!isComing) beginSome();
+    else if (accepted >= ACCEPTED_PER_REQUEST) beginNext();
     isComing = false;
     if (!waiting.isEmpty || spentMs > 0) schedule();
   }

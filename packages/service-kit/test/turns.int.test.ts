@@ -15,8 +15,8 @@ const UPGRADE = `${HEAD}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
 const WORK_MS = 3;
 
 function work(): void {
-  const until = performance.now() + WORK_MS;
-  while (performance.now() < until);
+  const end = performance.now() + WORK_MS;
+  while (performance.now() < end);
 }
 
 /** A server that takes long for each request, and notes whose it was. */
@@ -53,8 +53,8 @@ async function tcp(server: Server, localAddress: string): Promise<Socket> {
 /** Everything that is written by `write` is there before the server looks at any of it: both are in this process. */
 function atOnce(sockets: readonly Socket[], write: (socket: Socket, index: number) => void): void {
   for (const [index, socket] of sockets.entries()) write(socket, index);
-  const until = performance.now() + 20;
-  while (performance.now() < until);
+  const end = performance.now() + 20;
+  while (performance.now() < end);
 }
 
 describe.each([
@@ -81,7 +81,7 @@ describe.each([
     await until('the first', () => begun.length > 0);
     const left = [...accepted.keys()].filter((index) => !begun.includes(`127.0.0.2/${index}`));
     expect(left.length).toBeGreaterThan(4);
-    const [breaks, leaves, ...others] = left as [number, number];
+    const [breaks, leaves, ...others] = left as [number, number, ...number[]];
     accepted[breaks]?.destroy(new Error('read ECONNRESET'));
     accepted[leaves]?.destroy();
     await until('the others', () => others.every((index) => begun.includes(`127.0.0.2/${index}`)));
