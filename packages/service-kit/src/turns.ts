@@ -92,7 +92,9 @@ export function createTurns(server: Server): Turns {
     return next !== undefined;
   }
   function beginSome(): void {
-    while (spentMs < TURN_MS && beginNext());
+    for (;;) {
+      if (spentMs >= TURN_MS || !beginNext()) return;
+    }
   }
 
   function nextTurn(): void {
