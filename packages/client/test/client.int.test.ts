@@ -43,6 +43,7 @@ describe('the client against the real system', () => {
     const client = createClient({
       apiUrl: system.apiUrl,
       getToken: async () => tokenFor(userId),
+      autoConnect: true,
       reconnectMinMs: 50,
       reconnectMaxMs: 300,
       ...options,
