@@ -83,9 +83,12 @@ export function withMemberEvents(before: Members, events: readonly GroupEvent[])
     if (!isMemberChange || epoch !== now.position.epoch || seq <= now.position.seq) continue;
     const ids = new Set(userIdsOf(event));
     const others = now.members.filter(({ userId }) => !ids.has(userId));
-    const added =
-      event.event === 'member-added' ? Array.from(ids, (userId) => ({ userId, role: 'member' as const })) : [];
-    now = { members: [...others, ...added], position: { epoch, seq } };
+    const known = new Set(now.members.map(({ userId }) => userId));
+    const added = Array.from(ids)
+      .filter((userId) => !known.has(userId))
+      .map((userId) => ({ userId, role: 'member' as const }));
+    const members = event.event === 'member-added' ? [...now.members, ...added] : others;
+    now = { members, position: { epoch, seq } };
   }
   return now;
 }

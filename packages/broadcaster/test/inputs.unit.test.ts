@@ -1,0 +1,24 @@
+import type { Broadcaster } from '@groupcast/broadcaster';
+import type { SendInput } from '@groupcast/client';
+import { expectTypeOf, test } from 'vitest';
+
+interface Saved {
+  id: number;
+  author: { name: string } | null;
+  createdAt: Date;
+}
+
+type Message = Parameters<Broadcaster['broadcastMessage']>[0]['message'];
+type BatchMessage = Parameters<Broadcaster['broadcastBatch']>[0][number]['message'];
+type Data = Parameters<Broadcaster['notifyUsers']>[0]['data'];
+type Attachment = NonNullable<SendInput['attachments']>[number];
+
+// Checked by the compiler: `npm run typecheck` fails where it does not hold.
+test('an ordinary interface is a message, the data of a notification, and an attachment; an array is none', () => {
+  expectTypeOf<Saved>().toExtend<Message>();
+  expectTypeOf<Saved>().toExtend<BatchMessage>();
+  expectTypeOf<Saved>().toExtend<Data>();
+  expectTypeOf<Saved>().toExtend<Attachment>();
+  expectTypeOf<Saved[]>().not.toExtend<Message>();
+  expectTypeOf<string>().not.toExtend<Data>();
+});
