@@ -1,5 +1,4 @@
 import type { Broadcaster } from '@groupcast/broadcaster';
-import type { SendInput } from '@groupcast/client';
 import { expectTypeOf, test } from 'vitest';
 
 interface Saved {
@@ -11,14 +10,12 @@ interface Saved {
 type Message = Parameters<Broadcaster['broadcastMessage']>[0]['message'];
 type BatchMessage = Parameters<Broadcaster['broadcastBatch']>[0][number]['message'];
 type Data = Parameters<Broadcaster['notifyUsers']>[0]['data'];
-type Attachment = NonNullable<SendInput['attachments']>[number];
 
 // Checked by the compiler: `npm run typecheck` fails where it does not hold.
-test('an ordinary interface is a message, the data of a notification, and an attachment; an array is none', () => {
+test('an ordinary interface is a message and the data of a notification; an array is none', () => {
   expectTypeOf<Saved>().toExtend<Message>();
   expectTypeOf<Saved>().toExtend<BatchMessage>();
   expectTypeOf<Saved>().toExtend<Data>();
-  expectTypeOf<Saved>().toExtend<Attachment>();
   expectTypeOf<Saved[]>().not.toExtend<Message>();
   expectTypeOf<string>().not.toExtend<Data>();
 });

@@ -127,9 +127,9 @@ describe('pages of messages', () => {
           let params = before.pageParams;
           const oldest = saved[0]?.status === 'sent' ? saved[0].seq : 0;
           const newest = saved.at(-1);
-          if (kind === 'say') saved = [...saved, sent((newest?.status === 'sent' ? newest.seq : 50) + 1)];
+          if (kind === 'say') saved = saved.concat(sent((newest?.status === 'sent' ? newest.seq : 50) + 1));
           else if (kind === 'older' && oldest > 3) {
-            saved = [...range(oldest - 3, oldest - 1), ...saved];
+            saved = range(oldest - 3, oldest - 1).concat(saved);
             params = [...params, oldest];
           } else if (kind === 'delete') saved = saved.filter((_, index) => index !== at % saved.length);
           else if (kind === 'edit')
