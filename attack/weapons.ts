@@ -112,9 +112,10 @@ export function codeIn(text: string): string {
 }
 
 export async function openWebSocket(relayUrl: string): Promise<RawSocket> {
-  const webSocket = new WebSocket(`${relayUrl.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`, {
-    ...(localAddress ? { localAddress } : {}),
-  });
+  const webSocket = new WebSocket(
+    `${relayUrl.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`,
+    localAddress ? { localAddress } : {},
+  );
   let last = 'closed';
   const ended = new Promise<string>((resolve) => {
     webSocket.on('close', () => resolve(last));

@@ -158,7 +158,7 @@ test.each([
   });
   try {
     await vite.listen();
-    const { port } = vite.httpServer?.address() as AddressInfo;
+    const address = vite.resolvedUrls?.local[0] ?? '';
     const fragment = new URLSearchParams({ api: system.apiUrl, token: await tokenFor('alice'), group: '1' });
     const tab = await browser.open('about:blank');
     const open = new Set<string>();
@@ -169,7 +169,7 @@ test.each([
       open.add(id);
       socket.on('close', () => open.delete(id));
     });
-    await tab.goto(`http://127.0.0.1:${port}/hot.html#${fragment}`);
+    await tab.goto(`${address}hot.html#${fragment}`);
     const loads = countLoads(tab);
     for (const n of [1, 2, 3]) {
       await expect.poll(() => open.size, { timeout: 20_000 }).toBe(1);

@@ -36,7 +36,7 @@ function dependenciesOf(folder: string): string[] {
 let packing: Promise<string> | undefined;
 
 /** A folder with the tarballs, made once in a process. */
-async function packed(): Promise<string> {
+async function pack(): Promise<string> {
   packing ??= (async () => {
     const folder = mkdtempSync(join(tmpdir(), 'groupcast-packed-'));
     process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
@@ -52,7 +52,7 @@ export async function installApp(react: '18' | '19' = '19'): Promise<PublishedAp
   const folder = mkdtempSync(join(tmpdir(), 'groupcast-published-'));
   const installed = (path = ''): string => join(folder, 'node_modules', path);
   cpSync(join(ROOT, 'e2e/published'), folder, { recursive: true });
-  const tarballs = await packed();
+  const tarballs = await pack();
   const declared = dependenciesOf(folder);
   for (const name of PACKED) {
     const target = installed(`@groupcast/${name}`);
