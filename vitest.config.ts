@@ -16,7 +16,7 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'unit',
-          include: ['{packages,services}/*/test/**/*.unit.test.ts', 'bench/test/*.unit.test.ts'],
+          include: ['{apps,packages,services}/*/test/**/*.unit.test.ts', 'bench/test/*.unit.test.ts'],
         },
       },
       {

@@ -132,6 +132,7 @@ class Town {
         apiUrl: this.#env['API_URL'] ?? '',
         relayUrl: this.#balancerUrl(n),
         getToken: async () => tokenFor(userId),
+        autoConnect: true,
         transports: n % 2 ? ['polling'] : ['websocket'],
         reconnectMinMs: 200,
         reconnectMaxMs: 1_000,

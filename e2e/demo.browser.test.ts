@@ -15,6 +15,7 @@ import {
   PHONE,
   say,
   startChatBrowser,
+  status,
   WINDOW,
 } from './chat-browser.ts';
 
@@ -174,17 +175,135 @@ test('older pages come in above what is read, which stays where it is; new messa
   await expect.poll(isAtEnd).toBe(true);
 });
 
-test('a message that is refused says why, and can be discarded or tried again', async () => {
+test('a message that is refused for what it is says why, and can be edited or discarded: the same again would not help', async () => {
   const alice = await logIn('alice');
   await createGroup(alice, 'Refusals', 'Bob');
   await say(alice, 'x'.repeat(70_000));
   const failure = alice.getByRole('alert').filter({ hasText: 'Not sent' });
   await failure.filter({ hasText: /70[0-9]{3} bytes/ }).waitFor();
-  await failure.getByRole('button', { name: 'Try again' }).click();
-  await failure.filter({ hasText: /70[0-9]{3} bytes/ }).waitFor();
+  expect(await failure.getByRole('button').allTextContents()).toEqual(['Edit', 'Discard']);
+  await alice.getByRole('textbox', { name: 'Message' }).fill('written meanwhile');
+  await failure.getByRole('button', { name: 'Edit' }).click();
+  await failure.waitFor({ state: 'detached' });
+  const text = () => alice.getByRole('textbox', { name: 'Message' }).inputValue();
+  await expect.poll(text).toBe(`${'x'.repeat(70_000)}\nwritten meanwhile`);
+  await say(alice, 'y'.repeat(70_000));
   await failure.getByRole('button', { name: 'Discard' }).click();
   await say(alice, 'short');
   await expectMessages(alice, ['short']);
+});
+
+test('without a network the page says so, what is on its way can be read, and it is live again with the network', async () => {
+  const alice = await logIn('alice');
+  await createGroup(alice, 'Tunnel', 'Bob');
+  await alice.context().setOffline(true);
+  await status(alice, 'Offline').waitFor();
+  await alice.getByText('You are offline').waitFor();
+  await say(alice, 'later');
+  await alice.getByText('Sending').waitFor();
+  expect(await accessibilityProblems(alice)).toEqual([]);
+  await alice.getByRole('button', { name: 'Use dark colours' }).click();
+  expect(await accessibilityProblems(alice)).toEqual([]);
+  await alice.context().setOffline(false);
+  await connected(alice);
+  await alice.getByRole('img', { name: 'Sent' }).waitFor();
+});
+
+test('on the narrowest phone, with names and texts of any length and script, nothing overlaps or sticks out', async () => {
+  const long = `demo:${'x'.repeat(60)}`;
+  const family = `demo:${encodeURIComponent('👩‍👩‍👧 family')}`;
+  const name = 'The very long name of a group that nobody has made for phones';
+  const body = { name, memberIds: ['demo:alice', family] };
+  const { group } = await callAs<{ group: { id: string } }>(long.slice(5), '', body);
+  const link = 'https://example.com/a/very/long/path/that/goes/on/and/on?query=string';
+  for (const content of [`See ${link}, please.`, 'שלום, מה שלומך?', 'y'.repeat(300)])
+    await callAs(long.slice(5), `/${group.id}/messages`, { content });
+  await callAs(family.slice(5), `/${group.id}/messages`, { content: '<b>not bold</b> javascript:alert(1)' });
+
+  const alice = await logIn('alice', { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true });
+  await groupRow(alice, name).filter({ hasText: '4 unread' }).click();
+  await alice.getByText('not bold').last().waitFor();
+  expect(await alice.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+  const overlaps = await alice.evaluate(() => {
+    const boxes = Array.from(document.querySelectorAll('.app-header > *, .avatar'), (part) =>
+      part.getBoundingClientRect(),
+    );
+    const shown = boxes.filter(({ width }) => width > 1);
+    const isInside = (a: DOMRect, b: DOMRect) => a.left >= b.left && a.right <= b.right;
+    return shown.flatMap((a, index) =>
+      shown
+        .slice(index + 1)
+        .filter((b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)
+        .filter((b) => !isInside(a, b) && !isInside(b, a))
+        .map((b) => [a.left, b.left]),
+    );
+  });
+  expect(overlaps).toEqual([]);
+  expect((await alice.getByRole('textbox', { name: 'Message' }).boundingBox())?.height).toBeLessThan(60);
+
+  const links = alice.getByRole('log').getByRole('link');
+  expect(await links.allTextContents()).toEqual([link]);
+  expect([await links.getAttribute('href'), await links.getAttribute('target')]).toEqual([link, '_blank']);
+  expect(await links.getAttribute('rel')).toContain('noopener');
+  const direction = (text: string) =>
+    messages(alice)
+      .filter({ hasText: text })
+      .evaluate((element) => getComputedStyle(element).direction);
+  expect([await direction('שלום'), await direction('See')]).toEqual(['rtl', 'ltr']);
+  // Half of a character is none that a page can show.
+  const initials = await alice.locator('.message .avatar').allTextContents();
+  expect(initials).toEqual(['X', '👩‍👩‍👧F']);
+
+  // Everything was unread, and reading begins above the first.
+  const first = alice.getByRole('log').getByRole('listitem').first();
+  await first.getByText('New messages').waitFor();
+  expect(await alice.getByText('New messages').count()).toBe(1);
+  expect(await accessibilityProblems(alice)).toEqual([]);
+});
+
+test('by keyboard, what one writes is a few stops away, however many groups and links there are', async () => {
+  const id = await groupWith('Stops', 1);
+  for (let n = 0; n < 40; n += 1) await groupWith(`Stop ${n}`, 0);
+  const content = Array.from({ length: 40 }, (_, n) => `https://example.com/${n}`).join(' ');
+  await callAs('bob', `/${id}/messages`, { content });
+  const alice = await logIn('alice');
+  await openGroup(alice, 'Stops');
+  await alice.getByRole('link', { name: 'https://example.com/39' }).waitFor();
+  const focused = () => alice.evaluate(() => document.activeElement?.textContent ?? '');
+  const isComposer = () => alice.evaluate(() => document.activeElement?.tagName === 'TEXTAREA');
+  const toTop = () => alice.evaluate(() => document.querySelector<HTMLElement>('button, a, textarea')?.focus());
+
+  await toTop();
+  expect(await focused()).toBe('Skip to the message field');
+  await alice.keyboard.press('Enter');
+  expect(await isComposer()).toBe(true);
+  await toTop();
+  let stops = 0;
+  for (; stops < 100 && !(await isComposer()); stops += 1) await alice.keyboard.press('Tab');
+  expect(stops).toBeLessThan(12);
+
+  // Inside a list the arrow keys move, and the list is left and entered where one was.
+  await groupRow(alice, 'Stops').focus();
+  await alice.keyboard.press('End');
+  const last = await focused();
+  await alice.keyboard.press('ArrowUp');
+  expect(await focused()).not.toBe(last);
+  await alice.keyboard.press('Home');
+  await alice.keyboard.press('ArrowUp');
+  expect(await focused()).toContain('Stops');
+  await alice.getByRole('link', { name: 'https://example.com/39' }).focus();
+  await alice.keyboard.press('ArrowUp');
+  expect(await focused()).toBe('https://example.com/38');
+});
+
+test('groups that cannot be loaded are not said to be loading', async () => {
+  const page = await browser.open(system.apiUrl);
+  const error = { code: 'INTERNAL', message: 'told to fail', retryable: false };
+  await page.route('**/api/messaging/groups?*', (route) => route.fulfill({ status: 500, json: { error } }));
+  await page.goto(`${system.apiUrl}/?user=alice`);
+  await page.getByRole('alert').filter({ hasText: 'told to fail' }).waitFor();
+  await page.getByText('Your groups could not be loaded.').waitFor();
+  expect(await page.getByText('Loading your groups').count()).toBe(0);
 });
 
 test('by keyboard alone: to a group, into the composer, sent; in both colours nothing for axe to complain about', async () => {

@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { readApiConfig } from '../services/api/src/config.ts';
 import { readRelayConfig } from '../services/socket-relay/src/config.ts';
+import { documents } from './documented/code-blocks.ts';
 
 const read = (file: string): string => readFileSync(file, 'utf8');
 
@@ -69,21 +70,7 @@ describe('documentation', () => {
   });
 
   test('every link between documents leads somewhere', () => {
-    const documents = [
-      'README.md',
-      'CONTRIBUTING.md',
-      'CHANGELOG.md',
-      'packages/broadcaster/README.md',
-      'deploy/README.md',
-    ];
-    documents.push(
-      ...['docs', 'docs/adr'].flatMap((folder) =>
-        readdirSync(folder)
-          .filter((file) => file.endsWith('.md'))
-          .map((file) => `${folder}/${file}`),
-      ),
-    );
-    const broken = documents.flatMap((file) =>
+    const broken = documents().flatMap((file) =>
       [...read(file).matchAll(/\]\((?!https?:|#)([^)#]+)/g)]
         .map((match) => new URL(match[1] ?? '', `file:///${file}`).pathname.slice(1))
         .filter((target) => !existsSync(target)),

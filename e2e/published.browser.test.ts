@@ -1,11 +1,6 @@
-import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { dirname, extname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { join } from 'node:path';
 import { startSystem, tokenFor } from '@groupcast/testing';
 import type { Page } from 'playwright-core';
 import { build, type Rollup } from 'vite';
@@ -19,54 +14,16 @@ import {
   say,
   startChatBrowser,
 } from './chat-browser.ts';
-
-// The packages as users get them: packed, unpacked, and used by an application that has nothing else of this repository.
-// It is outside of it, so that nothing is found by accident.
-
-const run = promisify(execFile);
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const PACKED = ['client', 'shared'];
-
-interface Manifest {
-  dependencies?: Record<string, string>;
-  peerDependencies?: Record<string, string>;
-}
+import { filesIn, installApp, PACKED, type PublishedApp, ROOT, run, serve } from './published-app.ts';
 
 let app: string;
-const installed = (path = ''): string => join(app, 'node_modules', path);
-const filesIn = (folder: string): string[] =>
-  readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+let installed: PublishedApp['installed'];
+let remove: () => void;
 
-function dependenciesOf(folder: string): string[] {
-  const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;
-  return Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies });
-}
-
-/** What `npm install` would do, with this repository's `node_modules` for a registry. What nobody declared is not there. */
-async function install(): Promise<void> {
-  app = mkdtempSync(join(tmpdir(), 'groupcast-published-'));
-  cpSync(join(ROOT, 'e2e/published'), app, { recursive: true });
-  const workspaces = PACKED.flatMap((name) => ['--workspace', `packages/${name}`]);
-  await run('npm', ['pack', '--offline', '--silent', '--pack-destination', app, ...workspaces], { cwd: ROOT });
-  const declared = dependenciesOf(app);
-  for (const name of PACKED) {
-    const folder = installed(`@groupcast/${name}`);
-    mkdirSync(folder, { recursive: true });
-    const tarball = readdirSync(app).find((file) => file.startsWith(`groupcast-${name}-`)) ?? 'none';
-    await run('tar', ['-xzf', join(app, tarball), '-C', folder, '--strip-components=1']);
-    declared.push(...dependenciesOf(folder));
-  }
-  for (const name of new Set(declared)) {
-    const isPacked = PACKED.some((packed) => name === `@groupcast/${packed}`);
-    mkdirSync(dirname(installed(name)), { recursive: true });
-    if (!isPacked) symlinkSync(join(ROOT, 'node_modules', name), installed(name));
-  }
-}
-
-beforeAll(install);
-afterAll(() => rmSync(app, { recursive: true, force: true }));
+beforeAll(async () => {
+  ({ folder: app, installed, remove } = await installApp());
+});
+afterAll(() => remove());
 
 test.each(PACKED)('@groupcast/%s has what was built and what is to be read, and no sources or tests', (name) => {
   const folder = installed(`@groupcast/${name}`);
@@ -124,17 +81,6 @@ async function bundle(): Promise<string[]> {
   } finally {
     vi.unstubAllEnvs();
   }
-}
-
-const TYPES: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript' };
-
-async function serve(folder: string): Promise<Server> {
-  const files = new Map(filesIn(folder).map((file) => [`/${file}`, readFileSync(join(folder, file))]));
-  const server = createServer(({ url = '' }, response) => {
-    const body = files.get(url);
-    response.writeHead(body ? 200 : 404, { 'content-type': TYPES[extname(url)] ?? 'text/plain' }).end(body);
-  });
-  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
 }
 
 /** From now on the page complains when a text is on screen twice, be it for one frame: nobody would wait for that. */

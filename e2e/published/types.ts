@@ -61,8 +61,13 @@ export const found: Record<AnyIn<Hiding>, true> = {
   'new .Thing().field': true,
 };
 
+interface Picture {
+  url: string;
+  takenAt: Date;
+}
+
 /** What an application may write compiles; what it must not write does not. */
-export function Uses({ relayUrl }: { relayUrl: string | undefined }): string {
+export function Uses({ relayUrl, picture }: { relayUrl: string | undefined; picture: Picture }): string {
   const client = createClient({ apiUrl: '', relayUrl, getToken: async () => null });
   // @ts-expect-error -- nobody could ask for a token
   createClient({ apiUrl: '' });
@@ -77,6 +82,9 @@ export function Uses({ relayUrl }: { relayUrl: string | undefined }): string {
     { content: 'typed', attachments: [{ nested: [null] }] },
     { onSuccess: ({ seq }) => client.markRead('1', seq) },
   );
+  mutate({ content: 'typed', attachments: [picture] });
+  // @ts-expect-error -- a list is no attachment
+  mutate({ content: 'typed', attachments: [[picture]] });
   // @ts-expect-error -- neither a text nor a message
   mutate(1);
   if (error?.code === 'UNREACHABLE') return error.retryable ? 'later' : error.message;

@@ -1,3 +1,5 @@
+import { capitalised } from './graphemes.ts';
+
 /** Demo accounts have no profile: everything shown about a person comes from the name in `demo:<name>`. */
 const PREFIX = 'demo:';
 const SAMPLE_NAMES = ['alice', 'bob', 'carol'];
@@ -15,10 +17,7 @@ export function userIdFor(typed: string): string {
 /** `demo:zo%C3%AB%20b` → "Zoë B". An id that is not from the demo is shown as it is. */
 export function displayName(userId: string): string {
   if (!userId.startsWith(PREFIX)) return userId;
-  return decoded(userId.slice(PREFIX.length))
-    .split(' ')
-    .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
-    .join(' ');
+  return decoded(userId.slice(PREFIX.length)).split(' ').map(capitalised).join(' ');
 }
 
 function decoded(text: string): string {

@@ -15,17 +15,17 @@ export interface BroadcasterOptions {
   /** The relay's public URL, such as `http://localhost:3001`. */
   url: string;
   /** `RELAY_SERVICE_SECRET`: short service tokens of scope `broadcast` are signed with it. */
-  serviceSecret?: string;
+  serviceSecret?: string | undefined;
   /** Instead of the secret: returns a service token with scope `broadcast`; asked on every connect and refresh. */
-  tokenProvider?: () => Promise<string> | string;
+  tokenProvider?: (() => Promise<string> | string) | undefined;
   /** How this back end is called in the relay's logs. Default `broadcaster`. */
-  name?: string;
+  name?: string | undefined;
   /** How long one call may take, reconnecting included, in milliseconds. Default 10,000. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
   /** Most calls waiting for an acknowledgement; further ones are rejected at once. Default 10,000. */
-  maxPending?: number;
+  maxPending?: number | undefined;
   /** Called on every change of the connection; `refused` carries the relay's reason. */
-  onStateChange?: (state: ConnectionState) => void;
+  onStateChange?: ((state: ConnectionState) => void) | undefined;
 }
 
 export type BatchItemResult = Answer<BroadcastResult>;
@@ -61,7 +61,7 @@ export interface Broadcaster {
 function withId(input: BroadcastInput): BroadcastInput {
   // What is malformed is the relay's to refuse, with a code.
   if (!input?.message || input.id !== undefined) return input;
-  const own = (input.event ?? 'new-message') === 'new-message' ? input.message['id'] : undefined;
+  const own = (input.event ?? 'new-message') === 'new-message' ? (input.message['id'] as unknown) : undefined;
   if (own === undefined) return { ...input, id: crypto.randomUUID() };
   return typeof own === 'string' || typeof own === 'number' ? { ...input, id: own } : input;
 }

@@ -1,10 +1,28 @@
-import type { Group, GroupSummary, JsonObject, Message, Position } from '@groupcast/shared';
+import type { Group, GroupMember, GroupSummary, JsonObject, Message, Position, User } from '@groupcast/shared';
 import { readBytes } from '@groupcast/shared/bounded-body';
 import type { Answer } from './catch-up.ts';
 import type { Clock } from './environment.ts';
 import { ClientError, fromBody } from './errors.ts';
-import { fieldsOf, parseEvent, parseGroup, parseList, parseMessage, parsePosition } from './parse.ts';
+import {
+  fieldsOf,
+  idOf,
+  parseEvent,
+  parseGroup,
+  parseList,
+  parseMessage,
+  parsePosition,
+  parseUserId,
+} from './parse.ts';
 import type { UserTokens } from './user-token.ts';
+
+/** `1` and `"1"` are the same group; what comes back is a string. */
+export type GroupId = string | number;
+export type UserId = string | number;
+
+export interface MembersChange {
+  /** Live connections have followed. When false they will, in the order of the group's events. */
+  applied: boolean;
+}
 
 export interface MessagesPage {
   /** Newest last. */
@@ -30,18 +48,31 @@ export interface Api {
   connectionToken: () => Promise<{ token: string; relayUrl: string }>;
   /** Every group of the user, most recently active first, in pages of 200. */
   groups: () => Promise<GroupSummary[]>;
-  group: (groupId: string) => Promise<Group>;
-  createGroup: (input: { name?: string; memberIds: string[]; kind?: 'group' | 'direct' }) => Promise<Group>;
+  group: (groupId: GroupId) => Promise<Group>;
+  createGroup: (input: { name?: string; memberIds: readonly UserId[]; kind?: 'group' | 'direct' }) => Promise<Group>;
+  /** By an owner. */
+  renameGroup: (groupId: GroupId, name: string) => Promise<Group>;
+  /** By an owner: the group is gone for everybody. */
+  deleteGroup: (groupId: GroupId) => Promise<void>;
+  /** By an owner. `invited`: those who have to accept first (`GROUP_INVITES`). */
+  addMembers: (
+    groupId: GroupId,
+    userIds: readonly UserId[],
+  ) => Promise<MembersChange & { group: Group; invited: string[] }>;
+  /** By an owner; and everybody may leave: `removeMember(groupId, client.userId)`. */
+  removeMember: (groupId: GroupId, userId: UserId) => Promise<MembersChange>;
+  /** Names and pictures of users who share a group with this one. Others are not in the answer, nor is a user who was never seen. */
+  users: (userIds: readonly UserId[]) => Promise<User[]>;
   /** The newest `limit` (at most 200) messages below `before`, fewer where they are large. */
-  messages: (groupId: string, page: { limit: number; before?: number | undefined }) => Promise<MessagesPage>;
+  messages: (groupId: GroupId, page: { limit: number; before?: number | undefined }) => Promise<MessagesPage>;
   /** What happened after `after`, or `reset` where that position means nothing any more. */
-  events: (groupId: string, after: Position) => Promise<Answer>;
+  events: (groupId: GroupId, after: Position) => Promise<Answer>;
   /** The same `clientMessageId` again answers the message that was saved the first time. */
-  send: (groupId: string, message: NewMessage) => Promise<Message>;
-  editMessage: (groupId: string, messageId: string, content: string) => Promise<Message>;
-  deleteMessage: (groupId: string, messageId: string) => Promise<void>;
+  send: (groupId: GroupId, message: NewMessage) => Promise<Message>;
+  editMessage: (groupId: GroupId, messageId: string, content: string) => Promise<Message>;
+  deleteMessage: (groupId: GroupId, messageId: string) => Promise<void>;
   /** How many are unread now, counted when the group stood at `position`. */
-  markRead: (groupId: string, seq: number) => Promise<{ unreadCount: number; position: Position | undefined }>;
+  markRead: (groupId: GroupId, seq: number) => Promise<{ unreadCount: number; position: Position | undefined }>;
 }
 
 /** From the request to the last byte of the answer, in milliseconds. */
@@ -50,6 +81,7 @@ const TIMEOUT_MS = 15_000;
 const MAX_ANSWER_BYTES = 64 * 1_024 * 1_024;
 const GROUPS_PER_PAGE = 200;
 const EVENTS_PER_PAGE = 500;
+const USERS_PER_PAGE = 100;
 
 export interface ApiDeps {
   /** Without a trailing slash; empty is the page's own origin. */
@@ -59,10 +91,20 @@ export interface ApiDeps {
   clock: Clock;
 }
 
-export function createApi(deps: ApiDeps): Api & { stop(): void } {
+export interface ClosableApi extends Api {
+  /** Every request that is under way fails as unreachable, now. */
+  abandon: () => void;
+  stop: () => void;
+}
+
+export function createApi(deps: ApiDeps): ClosableApi {
   const { clock, tokens } = deps;
   const aborts = new Set<AbortController>();
   let stopped = false;
+
+  function abandon(): void {
+    for (const abort of aborts) abort.abort();
+  }
 
   async function exchange(method: string, path: string, token: string, body: unknown): Promise<[Response, unknown]> {
     if (stopped) throw new ClientError('CLOSED', 'unable to ask the API; the client was closed');
@@ -100,7 +142,9 @@ export function createApi(deps: ApiDeps): Api & { stop(): void } {
     }
   }
 
-  const base = (groupId: string): string => `/api/messaging/groups/${encodeURIComponent(groupId)}`;
+  const base = (groupId: GroupId): string => `/api/messaging/groups/${encodeURIComponent(idOf(groupId))}`;
+  const memberPath = (groupId: GroupId, userId: UserId): string =>
+    `${base(groupId)}/members/${encodeURIComponent(String(userId))}`;
 
   return {
     async connectionToken() {
@@ -124,6 +168,32 @@ export function createApi(deps: ApiDeps): Api & { stop(): void } {
     },
     async createGroup(input) {
       return groupOf(await request('POST', '/api/messaging/groups', input));
+    },
+    async renameGroup(groupId, name) {
+      return groupOf(await request('PATCH', base(groupId), { name }));
+    },
+    async deleteGroup(groupId) {
+      await request('DELETE', base(groupId));
+    },
+    async addMembers(groupId, userIds) {
+      const answer = fieldsOf(await request('POST', `${base(groupId)}/members`, { userIds }));
+      const invited = parseList(answer?.['invited'], parseUserId);
+      return { group: groupOf(answer), applied: answer?.['applied'] === true, invited };
+    },
+    async removeMember(groupId, userId) {
+      const answer = fieldsOf(await request('DELETE', memberPath(groupId, userId)));
+      return { applied: answer?.['applied'] === true };
+    },
+    async users(userIds) {
+      const asked = [...new Set(userIds.map(String))];
+      const users: User[] = [];
+      for (let start = 0; start < asked.length; start += USERS_PER_PAGE) {
+        const query = new URLSearchParams(asked.slice(start, start + USERS_PER_PAGE).map((id) => ['ids', id]));
+        const answer = fieldsOf(await request('GET', `/api/users?${query}`));
+        if (!Array.isArray(answer?.['users'])) throw unreadable('list of users');
+        users.push(...parseList(answer['users'], parseUser));
+      }
+      return users;
     },
     async messages(groupId, { limit, before }) {
       const query = before === undefined ? '' : `&before=${before}`;
@@ -161,9 +231,10 @@ export function createApi(deps: ApiDeps): Api & { stop(): void } {
       const { unreadCount, position } = fieldsOf(await request('POST', `${base(groupId)}/read`, { seq })) ?? {};
       return { unreadCount: typeof unreadCount === 'number' ? unreadCount : 0, position: parsePosition(position) };
     },
+    abandon,
     stop() {
       stopped = true;
-      for (const abort of aborts) abort.abort();
+      abandon();
     },
   };
 }
@@ -205,5 +276,24 @@ function groupOf(answer: unknown): Group {
   const summary = parseGroup(group);
   if (!group || !summary) throw unreadable('group');
   const { id, name, kind, createdAt, position } = summary;
-  return { id, name, kind, createdAt, position, members: parseList(group['members'], (item) => item as never) };
+  return { id, name, kind, createdAt, position, members: parseList(group['members'], parseMember) };
+}
+
+function parseMember(value: unknown): GroupMember | undefined {
+  const { userId: given, role, name } = fieldsOf(value) ?? {};
+  const userId = parseUserId(given);
+  if (userId === undefined) return undefined;
+  const member: GroupMember = { userId, role: role === 'owner' ? 'owner' : 'member' };
+  return typeof name === 'string' ? { ...member, name } : member;
+}
+
+function parseUser(value: unknown): User | undefined {
+  const { id: given, name, picture } = fieldsOf(value) ?? {};
+  const id = parseUserId(given);
+  if (id === undefined) return undefined;
+  return {
+    id,
+    ...(typeof name === 'string' ? { name } : {}),
+    ...(typeof picture === 'string' ? { picture } : {}),
+  };
 }

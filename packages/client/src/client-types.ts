@@ -1,5 +1,5 @@
-import type { GroupEvent, GroupSummary, JsonObject, Position } from '@groupcast/shared';
-import type { Api } from './api.ts';
+import type { GroupEvent, GroupSummary, JsonObjectInput, Position } from '@groupcast/shared';
+import type { Api, GroupId } from './api.ts';
 import type { ConnectionSnapshot } from './connection.ts';
 import type { Clock, Logger } from './environment.ts';
 import type { GroupsSnapshot } from './groups.ts';
@@ -18,7 +18,10 @@ export interface ClientOptions {
   relayUrl?: string | undefined;
   /** The user's token for the API. Asked before the first request, shortly before a JWT expires, and when one was refused. */
   getToken: GetToken;
-  /** Default true: connects by itself, in the next turn. */
+  /**
+   * Connects by itself, in the next turn. Default: where there is a window. A client that is made on a server, such as by a module that
+   * is rendered there, connects nowhere and keeps no process alive; its `connection` says `NO_WINDOW`.
+   */
   autoConnect?: boolean | undefined;
   /** Messages in one page. Default 50, at most 200. */
   pageSize?: number | undefined;
@@ -45,7 +48,7 @@ export interface ClientOptions {
   random?: (() => number) | undefined;
   fetch?: typeof globalThis.fetch | undefined;
   io?: SocketIo | undefined;
-  /** Where `online`, `pageshow` and `visibilitychange` are heard. Default the window, if there is one. */
+  /** Where `online`, `offline`, `pageshow` and `visibilitychange` are heard. Default the window, if there is one. */
   eventTarget?: EventTarget | undefined;
 }
 
@@ -76,12 +79,11 @@ export interface ClientEventMap {
 
 export interface SendInput {
   content: string;
-  attachments?: JsonObject[] | undefined;
+  /** Plain JSON objects; an ordinary interface will do. */
+  attachments?: readonly JsonObjectInput[] | undefined;
   /** Default a random one. Must not be used twice in a group, but for the same message. */
   clientMessageId?: string | undefined;
 }
-
-export type GroupId = string | number;
 
 export interface GroupHandle extends Readable<GroupSummary | undefined> {
   readonly id: string;
@@ -103,7 +105,7 @@ export interface GroupcastClient {
   readonly groups: Readable<GroupsSnapshot> & { refresh(): Promise<boolean> };
   /** Unread messages of all groups together. */
   readonly unread: Readable<number>;
-  /** The HTTP API with this client's token: create groups, edit and delete messages. Effects come back as events. */
+  /** The HTTP API with this client's token: groups and their members, users' names, edit and delete messages. Effects come back as events. */
   readonly api: Api;
   stats: () => ClientStats;
   group: (groupId: GroupId) => GroupHandle;

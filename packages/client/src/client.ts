@@ -1,6 +1,6 @@
-import type { GroupEvent, Message, Position } from '@groupcast/shared';
+import type { GroupEvent, JsonObject, Message, Position } from '@groupcast/shared';
 import { io as socketIo } from 'socket.io-client';
-import { createApi } from './api.ts';
+import { createApi, type GroupId } from './api.ts';
 import { createCatchUp } from './catch-up.ts';
 import type {
   ClientEventMap,
@@ -8,7 +8,7 @@ import type {
   ClientStats,
   GroupcastClient,
   GroupHandle,
-  GroupId,
+  SendInput,
 } from './client-types.ts';
 import { createConnection } from './connection.ts';
 import { createConnectionTokens } from './connection-token.ts';
@@ -16,10 +16,11 @@ import { createCursorReport } from './cursors.ts';
 import {
   consoleLogger,
   defaultEventTarget,
+  hasWindow,
   type Moment,
   millisecondsSince,
-  onWakeUp,
   systemClock,
+  watchBrowser,
 } from './environment.ts';
 import { ClientError } from './errors.ts';
 import { createGroups } from './groups.ts';
@@ -39,7 +40,16 @@ const LONG_ABSENCE_MS = 15_000;
 /** Many clients have the same reason to read the list again; within this time each picks its moment. */
 const LIST_SPREAD_MS = 2_000;
 
-/** Makes a client and, unless `autoConnect` is false, lets it connect. Throws where an option is missing. */
+/** Why a client that was made on a server has not connected. */
+const NO_WINDOW = {
+  code: 'NO_WINDOW',
+  message: 'there is no window here, as on a server: call connect(), or pass autoConnect: true',
+};
+
+/**
+ * Makes a client and lets it connect in the next turn, where there is a window or `autoConnect` is true. Throws where an option is
+ * missing.
+ */
 export function createClient(options: ClientOptions): GroupcastClient {
   if (typeof options.apiUrl !== 'string' || typeof options.getToken !== 'function') {
     throw new TypeError('unable to create a client; it needs apiUrl and getToken');
@@ -47,6 +57,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
   const clock = options.clock ?? systemClock;
   const log = options.logger ?? consoleLogger;
   const random = options.random ?? Math.random;
+  const autoConnect = options.autoConnect ?? hasWindow();
   const holdMs = options.gapHoldMs ?? 150;
   const onListenerError = (error: unknown): void => log.error('a listener failed', { error });
   const topics = {
@@ -215,6 +226,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     tokens,
     handshake: session.handshake,
     ready: async () => (firstList ??= groups.refresh()),
+    idleReason: options.autoConnect === undefined && !autoConnect ? NO_WINDOW : null,
     io: options.io ?? socketIo,
     transports: options.transports ?? ['websocket', 'polling'],
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
@@ -284,9 +296,28 @@ export function createClient(options: ClientOptions): GroupcastClient {
     const { state } = connection.getSnapshot();
     if (state === 'ended') polling.stop();
   });
-  const stopWakeUps = onWakeUp(options.eventTarget ?? defaultEventTarget(), () => {
-    connection.wake();
-    hurry();
+  let isOffline = false;
+  let onlineTimer: unknown;
+  const stopWatching = watchBrowser(options.eventTarget ?? defaultEventTarget(), {
+    wake() {
+      connection.wake();
+      hurry();
+    },
+    online() {
+      // What was asked without a network gets no answer, and would be waited for by everybody who asks the same.
+      if (isOffline) api.abandon();
+      isOffline = false;
+      clock.clearTimeout(onlineTimer);
+      // In a turn of its own, when everybody knows that it was given up.
+      onlineTimer = clock.setTimeout(() => {
+        connection.online();
+        hurry();
+      }, 0);
+    },
+    offline() {
+      isOffline = true;
+      connection.offline();
+    },
   });
 
   function connect(): void {
@@ -305,8 +336,11 @@ export function createClient(options: ClientOptions): GroupcastClient {
   }
 
   function send(id: GroupId, message: Parameters<GroupcastClient['send']>[1]): ReturnType<GroupcastClient['send']> {
-    const { content, attachments, clientMessageId } = typeof message === 'string' ? { content: message } : message;
-    return outgoing.send(idOf(id), { content, attachments, clientMessageId: clientMessageId ?? newClientMessageId() });
+    const input: SendInput = typeof message === 'string' ? { content: message } : message;
+    const { content, clientMessageId = newClientMessageId() } = input;
+    // As they are now, and as they will be saved: what the application does to its objects later changes no message.
+    const attachments = input.attachments?.map((one) => JSON.parse(JSON.stringify(one)) as JsonObject);
+    return outgoing.send(idOf(id), { content, attachments, clientMessageId });
   }
 
   function group(id: GroupId): GroupHandle {
@@ -328,7 +362,8 @@ export function createClient(options: ClientOptions): GroupcastClient {
     if (closed) return;
     closed = true;
     connection.end({ code: 'CLOSED', message: 'the client was closed' });
-    stopWakeUps();
+    stopWatching();
+    clock.clearTimeout(onlineTimer);
     polling.stop();
     catchUp.stop();
     session.stop();
@@ -343,7 +378,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     views.clear();
   }
 
-  if (options.autoConnect !== false) {
+  if (autoConnect) {
     queueMicrotask(() => {
       if (!closed) connect();
     });

@@ -32,6 +32,8 @@ export interface ConnectionDeps extends ConnectionOptions {
   onListenerError: OnListenerError;
   /** Awaited once, beside the token: what should be known before the first connection. Never rejects. */
   ready: () => Promise<unknown>;
+  /** Why it has not been started, where that is not what everybody expects. */
+  idleReason: ConnectionSnapshot['reason'];
   onOpen: () => void;
   /** The connection is gone, for whatever reason; when it was heard last, by the wall clock in milliseconds. */
   onDown: (heardAt: Moment) => void;
@@ -42,6 +44,10 @@ export interface Connection extends Readable<ConnectionSnapshot> {
   start: () => void;
   /** There may be a network again: tries at once if it waits, and finds out whether an open connection is a dead one. */
   wake: () => void;
+  /** The browser has a network again. As `wake`; and an attempt that began without one is given up for a new one. */
+  online: () => void;
+  /** The browser has no network. An open connection that does not answer within `OFFLINE_PROBE_MS` is lost. */
+  offline: () => void;
   end: (reason: { code: string; message: string }) => void;
   /** What happens beside the connection: see the table. */
   move: (event: Extract<ConnectionEvent, 'behind' | 'caught-up' | 'polled' | 'poll-failed'>) => void;
@@ -56,11 +62,14 @@ const REFRESH_RETRY_MS = 10_000;
 /** After a wake-up, a connection that was silent for this long is asked whether it still lives; it has so long to answer. */
 const SILENCE_MS = 3_000;
 const PROBE_TIMEOUT_MS = 3_000;
+/** How long a connection may take to show that it works although the browser has no network, as one to the same machine does. */
+const OFFLINE_PROBE_MS = 700;
+const OFFLINE = { code: 'UNREACHABLE', message: 'the browser is offline' };
 
 /** Drives the states: attempts, tokens, and what the relay says when it ends a session. */
 export function createConnection(deps: ConnectionDeps): Connection {
   const { clock, tokens, log } = deps;
-  const store = createStore<ConnectionSnapshot>({ state: 'idle', reason: null }, deps.onListenerError);
+  const store = createStore<ConnectionSnapshot>({ state: 'idle', reason: deps.idleReason }, deps.onListenerError);
   let link: RelayLink | undefined;
   let openedAt: number | undefined;
   let attempt: object | undefined;
@@ -211,13 +220,17 @@ export function createConnection(deps: ConnectionDeps): Connection {
   }
 
   /** A connection may die without a word while a computer sleeps; its own time-out would take much longer to see it. */
-  async function probe(on: RelayLink): Promise<void> {
-    if (millisecondsSince(on.heardAt) < SILENCE_MS) return;
+  async function probe(on: RelayLink, timeoutMs: number, why: string): Promise<void> {
     try {
-      await on.ask('resume', { positions: {} }, PROBE_TIMEOUT_MS);
+      await on.ask('resume', { positions: {} }, timeoutMs);
     } catch (cause) {
-      if (link === on && toClientError(cause).code === 'UNREACHABLE') lost('it does not answer');
+      if (link === on && toClientError(cause).code === 'UNREACHABLE') lost(why);
     }
+  }
+
+  function probeIfSilent(on: RelayLink): void {
+    if (millisecondsSince(on.heardAt) < SILENCE_MS) return;
+    void probe(on, PROBE_TIMEOUT_MS, 'it does not answer');
   }
 
   function onEvent(name: string, payload: unknown): void {
@@ -234,6 +247,7 @@ export function createConnection(deps: ConnectionDeps): Connection {
     start() {
       const { state } = store.getSnapshot();
       if (state !== 'idle' && state !== 'ended') return;
+      if (state === 'idle') store.set({ state, reason: null });
       failures = 0;
       tokenRefusals = 0;
       void connect();
@@ -241,7 +255,20 @@ export function createConnection(deps: ConnectionDeps): Connection {
     wake() {
       const { state } = store.getSnapshot();
       if ((state === 'waiting' || state === 'degraded-polling') && !attempt) void connect();
-      else if (openedAt !== undefined && link) void probe(link);
+      else if (openedAt !== undefined && link) probeIfSilent(link);
+    },
+    online() {
+      const { state } = store.getSnapshot();
+      if (state === 'idle' || state === 'ended') return;
+      if (openedAt !== undefined && link) probeIfSilent(link);
+      else void connect();
+    },
+    offline() {
+      const { state } = store.getSnapshot();
+      if (state === 'idle' || state === 'ended') return;
+      if (openedAt !== undefined && link) void probe(link, OFFLINE_PROBE_MS, OFFLINE.message);
+      // Asking the API at an interval works no better; where it does, its next answer says so.
+      else move('poll-failed', OFFLINE);
     },
     end,
     move: (event) => move(event),

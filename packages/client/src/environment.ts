@@ -42,15 +42,28 @@ export const consoleLogger: Logger = {
   error: (message, fields = {}) => console.error(`groupcast: ${message}`, fields),
 };
 
-/** Signs that the network or the person may be back, so that waiting any longer makes no sense. */
-const WAKE_UPS = ['online', 'pageshow', 'visibilitychange'];
+/** What a browser says of its network and of the person in front of it. */
+export interface BrowserSignals {
+  /** The person may be back, so that waiting any longer makes no sense. */
+  wake: () => void;
+  /** There is a network again. */
+  online: () => void;
+  /** There is none: the browser knows that long before a connection notices. */
+  offline: () => void;
+}
 
-/** Calls `wake` on each of them, where there is a window; returns how to stop. */
-export function onWakeUp(target: EventTarget | undefined, wake: () => void): () => void {
-  for (const name of WAKE_UPS) target?.addEventListener(name, wake);
+/** Calls back on each of them, where there is a window; returns how to stop. */
+export function watchBrowser(target: EventTarget | undefined, { wake, online, offline }: BrowserSignals): () => void {
+  const listeners = Object.entries({ online, offline, pageshow: wake, visibilitychange: wake });
+  for (const [name, listener] of listeners) target?.addEventListener(name, listener);
   return () => {
-    for (const name of WAKE_UPS) target?.removeEventListener(name, wake);
+    for (const [name, listener] of listeners) target?.removeEventListener(name, listener);
   };
+}
+
+/** A page, or what stands in for one: on a server there is none. */
+export function hasWindow(): boolean {
+  return typeof window !== 'undefined';
 }
 
 export function defaultEventTarget(): EventTarget | undefined {

@@ -1,5 +1,14 @@
-export type { GroupEvent, GroupSummary, Message, Position } from '@groupcast/shared';
-export type { Api, MessagesPage } from './api.ts';
+export type {
+  Group,
+  GroupEvent,
+  GroupMember,
+  GroupSummary,
+  JsonObjectInput,
+  Message,
+  Position,
+  User,
+} from '@groupcast/shared';
+export type { Api, GroupId, MembersChange, MessagesPage, UserId } from './api.ts';
 export { createClient } from './client.ts';
 export type {
   ClientEventMap,
@@ -7,7 +16,6 @@ export type {
   ClientStats,
   GroupcastClient,
   GroupHandle,
-  GroupId,
   SendInput,
 } from './client-types.ts';
 export type { ConnectionSnapshot } from './connection.ts';

@@ -107,7 +107,17 @@ export function createMessageList(keyOf: (message: Message) => string): MessageL
       }
     },
     addEarlier(page, position) {
-      for (const message of page) if (!entries.has(message.id)) put(message, position.seq);
+      const rest = messages();
+      const before = page.filter(({ id }) => !entries.has(id) && !deleted.has(id));
+      for (const message of before) put(message, position.seq);
+      if (before.length === 0) return;
+      const rows = before.flatMap(({ id }) => entries.get(id)?.message ?? []);
+      const inOrder = [...rows, ...rest.slice(0, 1)];
+      if (inOrder.some(({ seq }, index) => index > 0 && seq <= (inOrder[index - 1]?.seq ?? 0))) return;
+      // A page that is in order and wholly older goes in front as it is: nothing behind it is looked at.
+      sorted = [...rows, ...rest];
+      appended = [];
+      changed = false;
     },
     apply(events) {
       for (const event of events) applyOne(event);

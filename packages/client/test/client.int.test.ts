@@ -5,6 +5,7 @@ import {
   type GroupEvent,
   type ViewMessage,
 } from '@groupcast/client';
+import { groupcastKeys } from '@groupcast/client/react';
 import type { Group, Message } from '@groupcast/shared';
 import {
   type ServiceProcess,
@@ -13,9 +14,17 @@ import {
   startRelayProcess,
   startSystem,
   tokenFor,
+  tokenWith,
   until,
 } from '@groupcast/testing';
+import { QueryClient } from '@tanstack/react-query';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { createMembersMirror, type Members } from '../src/react/members-mirror.ts';
+
+async function tokenWithName(sub: string, name: string): Promise<string> {
+  const iat = Math.floor(Date.now() / 1_000);
+  return tokenWith({ sub, name, iat, exp: iat + 3_600 });
+}
 
 const texts = (messages: readonly ViewMessage[]): string[] => messages.map(({ content }) => content);
 const numbered = (prefix: string, count: number): string[] =>
@@ -43,6 +52,7 @@ describe('the client against the real system', () => {
     const client = createClient({
       apiUrl: system.apiUrl,
       getToken: async () => tokenFor(userId),
+      autoConnect: true,
       reconnectMinMs: 50,
       reconnectMaxMs: 300,
       ...options,
@@ -235,6 +245,41 @@ describe('the client against the real system', () => {
       const { groups } = await call<{ groups: { id: string; unreadCount: number }[] }>('quy', 'GET', '');
       return groups.find(({ id }) => id === groupId)?.unreadCount === 0;
     });
+  });
+
+  test('members, names and the group itself are changed through the client, and everybody’s list of members follows', async () => {
+    const [tom, uma] = [clientOf('tom'), clientOf('uma', { getToken: async () => tokenWithName('uma', 'Uma') })];
+    const { id } = await tom.api.createGroup({ name: 'Before', memberIds: ['uma'] });
+    await connected(tom, uma);
+    const queries = new QueryClient();
+    const mirror = createMembersMirror(uma, queries);
+    const stop = mirror.start();
+    const key = groupcastKeys.members(uma, id);
+    await queries.fetchQuery({
+      queryKey: key,
+      queryFn: async () => mirror.read(id),
+      staleTime: Number.POSITIVE_INFINITY,
+    });
+    const shown = () => queries.getQueryData<Members>(key)?.members.map(({ userId }) => userId);
+    expect(shown()).toEqual(['tom', 'uma']);
+    try {
+      expect(await tom.api.addMembers(id, ['vic', 7])).toMatchObject({ applied: true, invited: [], group: { id } });
+      await until('the additions', () => shown()?.join() === 'tom,uma,vic,7');
+      expect(await tom.api.removeMember(id, 7)).toEqual({ applied: true });
+      await until('the removal', () => shown()?.join() === 'tom,uma,vic');
+      expect(await tom.api.users(['uma', 'vic', 'nobody'])).toEqual([{ id: 'uma', name: 'Uma' }]);
+      expect((await tom.api.group(id)).members).toContainEqual({ userId: 'uma', role: 'member', name: 'Uma' });
+      expect(await tom.api.renameGroup(id, 'After')).toMatchObject({ id, name: 'After' });
+      await until('the name', () => uma.group(id).getSnapshot()?.name === 'After');
+      await expect(uma.api.addMembers(id, ['eve'])).rejects.toMatchObject({ code: 'FORBIDDEN' });
+      // Everybody may leave; then an owner closes the group.
+      await uma.api.removeMember(id, 'uma');
+      await until('to have left', () => uma.group(id).getSnapshot() === undefined);
+      await tom.api.deleteGroup(id);
+      await until('the end', () => tom.group(id).getSnapshot() === undefined);
+    } finally {
+      stop();
+    }
   });
 
   test('over long-polling alone', async () => {

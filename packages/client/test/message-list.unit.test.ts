@@ -1,6 +1,6 @@
 import type { GroupEvent, Message } from '@groupcast/shared';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { createMessageList, type MessageList } from '../src/message-list.ts';
 
 const EPOCH = '1-a';
@@ -84,6 +84,25 @@ describe('message list', () => {
     expect(list.messages[0]).toBe(before[0]);
     list.replace([message(1), message(2, 'new')], at(4));
     expect(list.messages[0]).toBe(before[0]);
+  });
+
+  test('an older page goes in front of what is there, which is not sorted again', () => {
+    const list = listOf();
+    list.replace([message(8), message(9)], at(9));
+    const [eight] = list.messages;
+    const sort = vi.spyOn(Array.prototype, 'toSorted');
+    list.addEarlier([message(5), message(7)], at(9));
+    list.addEarlier([message(2), message(3)], at(9));
+    expect(texts(list)).toEqual(['m2', 'm3', 'm5', 'm7', 'm8', 'm9']);
+    expect(list.messages[4]).toBe(eight);
+    expect(sort).not.toHaveBeenCalled();
+    sort.mockRestore();
+    const before = list.messages;
+    list.addEarlier([message(2)], at(9));
+    expect(list.messages).toBe(before);
+    // A page that is none: what is in it is shown all the same, in its place.
+    list.addEarlier([message(6), message(1)], at(9));
+    expect(texts(list)).toEqual(['m1', 'm2', 'm3', 'm5', 'm6', 'm7', 'm8', 'm9']);
   });
 
   test('pages and events in any interleaving show what the server has', () => {

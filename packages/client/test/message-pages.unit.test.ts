@@ -81,4 +81,66 @@ describe('pages of messages', () => {
       ),
     );
   });
+
+  test('reading 200 pages one after the other looks at each message a few times, not once for every page', () => {
+    let looks = 0;
+    class Counted {
+      readonly status = 'sent';
+      readonly key: string;
+      readonly #seq: number;
+      constructor(seq: number) {
+        this.key = `k${seq}`;
+        this.#seq = seq;
+      }
+      get seq(): number {
+        looks += 1;
+        return this.#seq;
+      }
+    }
+    const all = Array.from({ length: 10_000 }, (_, index) => new Counted(index + 1) as unknown as ViewMessage);
+    let { pages, pageParams } = toPages({ messages: all.slice(-50), hasEarlier: true }, [null]);
+    for (let shown = 100; shown <= all.length; shown += 50) {
+      const bound = pages.at(-1)?.before ?? 0;
+      const messages = all.slice(-shown);
+      const page = toPages({ messages, hasEarlier: true }, [null, bound]).pages.at(-1);
+      ({ pages, pageParams } = toPages(
+        { messages, hasEarlier: true },
+        [...pageParams, bound],
+        [...pages, ...(page ? [page] : [])],
+      ));
+    }
+    expect([pages.length, pageParams.length, pages.at(-1)?.before]).toEqual([200, 200, 1]);
+    expect(looks).toBeLessThan(20 * all.length);
+  });
+
+  test('what was shown before changes nothing but the objects: pages are the same, whatever happened meanwhile', () => {
+    const step = fc.record({
+      kind: fc.constantFrom('say', 'older', 'delete', 'edit', 'send'),
+      at: fc.nat(),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        let saved = range(40, 50);
+        let pending: ViewMessage[] = [];
+        let before = toPages({ messages: saved, hasEarlier: true }, [null]);
+        for (const { kind, at } of steps) {
+          let params = before.pageParams;
+          const oldest = saved[0]?.status === 'sent' ? saved[0].seq : 0;
+          const newest = saved.at(-1);
+          if (kind === 'say') saved = saved.concat(sent((newest?.status === 'sent' ? newest.seq : 50) + 1));
+          else if (kind === 'older' && oldest > 3) {
+            saved = range(oldest - 3, oldest - 1).concat(saved);
+            params = [...params, oldest];
+          } else if (kind === 'delete') saved = saved.filter((_, index) => index !== at % saved.length);
+          else if (kind === 'edit')
+            saved = saved.map((message, index) => (index === at % saved.length ? { ...message } : message));
+          else pending = pending.length > 0 ? [] : [sending];
+          const snapshot = { messages: [...saved, ...pending], hasEarlier: true };
+          const now = toPages(snapshot, params, before.pages);
+          expect(now).toEqual(toPages(snapshot, params));
+          before = now;
+        }
+      }),
+    );
+  });
 });

@@ -24,6 +24,7 @@ describe('a query cache beside a client', () => {
     client = createClient({
       apiUrl: server.url,
       getToken: () => 'user token',
+      autoConnect: true,
       reconnectMinMs: 20,
       reconnectMaxMs: 100,
       gapHoldMs: 40,

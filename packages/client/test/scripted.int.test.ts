@@ -1,5 +1,6 @@
 import { type ClientOptions, type Clock, createClient, type GroupcastClient, type GroupEvent } from '@groupcast/client';
-import { until } from '@groupcast/testing';
+import { startTcpProxy, until } from '@groupcast/testing';
+import { io as socketIo } from 'socket.io-client';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { memoryLogger } from './manual-clock.ts';
 import { type ScriptedServer, startScriptedServer } from './scripted-server.ts';
@@ -77,6 +78,7 @@ describe('the client against servers that misbehave', () => {
     client = createClient({
       apiUrl: server.url,
       getToken: () => 'user token',
+      autoConnect: true,
       reconnectMinMs: 20,
       reconnectMaxMs: 100,
       gapHoldMs: 40,
@@ -757,5 +759,78 @@ describe('the client against servers that misbehave', () => {
     await expect(waiting).rejects.toMatchObject({ code: 'CLOSED' });
     await until('no timers', () => timers.size === 0, 300);
     await until('no connection', () => server.sockets().length === 0);
+  });
+
+  describe('and a browser that says what it knows of the network', () => {
+    const browser = new EventTarget();
+    const say = (name: string): boolean => browser.dispatchEvent(new Event(name));
+
+    test('an open connection that does not answer is lost as soon as the browser is offline, and back when it is online', async () => {
+      const cable = await startTcpProxy(Number(new URL(server.url).port));
+      try {
+        // Nothing but the browser’s word would end a wait, or a heartbeat of 45 s.
+        start({
+          eventTarget: browser,
+          relayUrl: `http://127.0.0.1:${cable.port}`,
+          reconnectMinMs: 60_000,
+          reconnectMaxMs: 60_000,
+        });
+        await connected();
+        cable.freeze();
+        say('offline');
+        await until('the loss', () => state() === 'waiting');
+        expect(client.connection.getSnapshot().reason).toMatchObject({
+          code: 'UNREACHABLE',
+          message: expect.stringContaining('offline'),
+        });
+        server.publish('g');
+        cable.thaw();
+        say('online');
+        await connected();
+        await showing(4);
+      } finally {
+        await cable.close();
+      }
+    });
+
+    test('a connection that works without the browser’s network, as one to the same machine does, stays', async () => {
+      start({ eventTarget: browser });
+      await connected();
+      say('offline');
+      await until('the question', () => server.heard.some(({ event }) => event === 'resume'));
+      server.publish('g');
+      await showing(4);
+      expect([state(), server.handshakes.length]).toEqual(['connected', 1]);
+    });
+
+    test('polling that stands in for a connection is over with the network', async () => {
+      server.script.relay = 'refuses';
+      start({ eventTarget: browser, pollAfterMs: 50, pollIntervalMs: 600_000 });
+      await until('polling', () => state() === 'degraded-polling');
+      say('offline');
+      expect(state()).toBe('waiting');
+    });
+
+    test('an attempt that hangs, at the relay or at the API, is begun anew when the browser is online', async () => {
+      server.script.relay = 'swallows websockets';
+      let attempts = 0;
+      const io = ((...to: Parameters<typeof socketIo>) => {
+        attempts += 1;
+        return socketIo(...to);
+      }) as typeof socketIo;
+      start({ eventTarget: browser, transports: ['websocket'], connectTimeoutMs: 60_000, io });
+      await until('the attempt', () => attempts === 1);
+      server.script.relay = 'up';
+      say('online');
+      await connected();
+      client.close();
+
+      server.script.apiFailures = [-1, -1];
+      start({ eventTarget: browser });
+      await until('two questions', () => server.script.apiFailures.length === 0);
+      say('offline');
+      say('online');
+      await connected();
+    });
   });
 });

@@ -3,6 +3,16 @@ export interface JsonObject {
   [key: string]: JsonValue;
 }
 
+/**
+ * What `JSON.stringify` makes a plain JSON object of: any ordinary interface, without an index signature, with dates in it or not; no
+ * array. The index is what lets an interface and an object literal pass: with `unknown` instead of `any`, an interface would not.
+ */
+export interface JsonObjectInput {
+  // oxlint-disable-next-line typescript/no-explicit-any
+  readonly [key: string]: any;
+  readonly [Symbol.iterator]?: never;
+}
+
 /** Deeper nesting is refused: serialising it could exhaust the stack. */
 const MAX_DEPTH = 64;
 

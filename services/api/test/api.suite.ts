@@ -291,6 +291,65 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
       });
     });
 
+    describe('users', () => {
+      interface Person {
+        id: string;
+        name?: string;
+        picture?: string;
+      }
+      async function namesFor(user: string, query: string): Promise<Person[]> {
+        const { status, body } = await api.request<{ users: Person[] }>(user, 'GET', `/api/users?${query}`);
+        expect(status).toBe(200);
+        return body.users;
+      }
+      /** Makes the user known, as the first request with the token does. */
+      async function introduce(userId: string, profile: object): Promise<void> {
+        const now = Math.floor(Date.now() / 1_000);
+        const token = await tokenWith({ sub: userId, iat: now, exp: now + 60, ...profile });
+        const headers = { authorization: `Bearer ${token}` };
+        expect((await api.request(null, 'GET', GROUPS, undefined, headers)).status).toBe(200);
+      }
+
+      test('have names for those who share a group with them, or have read what they said; others learn nothing', async () => {
+        await introduce('una', { name: 'Una Ä', picture: 'https://example.com/una.png', email: 'una@example.com' });
+        await introduce('u,no', { name: 'Comma' });
+        const { id } = await newGroup('una', ['u,no', 'uwe', 'never-seen']);
+        const una = { id: 'una', name: 'Una Ä', picture: 'https://example.com/una.png' };
+        expect(await namesFor('uwe', 'ids=una&ids=u%2Cno&ids=never-seen&ids=uwe')).toEqual([
+          { id: 'u,no', name: 'Comma' },
+          una,
+          { id: 'uwe' },
+        ]);
+        // As a list too; an id that has a comma in it is found either way.
+        expect(await namesFor('uwe', 'ids=uwe,una')).toEqual([una, { id: 'uwe' }]);
+        expect(await namesFor('uwe', 'ids=u,no')).toEqual([{ id: 'u,no', name: 'Comma' }]);
+        expect(await namesFor('stranger', 'ids=una,uwe,stranger')).toEqual([{ id: 'stranger' }]);
+        expect(await namesFor('uwe', 'ids=')).toEqual([]);
+
+        // Who has left is still the author of what was said.
+        await say('una', id, 'bye');
+        expect((await api.request('una', 'DELETE', `${GROUPS}/${id}/members/una`)).status).toBe(200);
+        expect(await namesFor('uwe', 'ids=una')).toEqual([una]);
+        expect(await namesFor('una', 'ids=uwe')).toEqual([]);
+      });
+
+      test('are asked for by ids that can be, a hundred at most', async () => {
+        const many = Array.from({ length: 101 }, (_, n) => `ids=u${n}`).join('&');
+        for (const query of [
+          '',
+          many,
+          `ids=${many.replaceAll('&ids=', ',').slice(4)}`,
+          'ids=a%00b',
+          'ids=a%20b',
+          'ids=%C3%AB',
+        ]) {
+          const answer = await api.request('alice', 'GET', `/api/users?${query}`);
+          expect([query, answer.status, codeOf(answer)]).toEqual([query, 400, 'INVALID_PAYLOAD']);
+        }
+        expect(codeOf(await api.request(null, 'GET', '/api/users?ids=alice'))).toBe('TOKEN_MISSING');
+      });
+    });
+
     /** An object in an object, so deep. */
     const nested = (depth: number): object => (depth === 0 ? {} : { a: nested(depth - 1) });
 
@@ -501,6 +560,41 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         for (const name of [' ', '名'.repeat(30)]) {
           expect(codeOf(await api.request(null, 'POST', '/api/demo/login', { name }))).toBe('INVALID_PAYLOAD');
         }
+      });
+
+      test('is served compressed; what has its content in its name is kept for a year, what has not is asked for again', async () => {
+        const get = async (path: string, encoding: string) =>
+          fetch(`${api.url}${path}`, { headers: { 'accept-encoding': encoding } });
+        const page = await get('/', 'br, gzip');
+        expect([page.status, page.headers.get('cache-control'), page.headers.get('content-encoding')]).toEqual([
+          200,
+          'no-cache',
+          'br',
+        ]);
+        const html = await page.text();
+        const assets = Array.from(html.matchAll(/(?:src|href)="\.(\/assets\/[^"]+)"/g), (match) => match[1] ?? '');
+        expect(assets.length).toBeGreaterThan(1);
+        for (const path of assets) {
+          for (const encoding of ['br', 'gzip', 'identity']) {
+            const { status, headers } = await get(path, encoding);
+            expect([path, status, headers.get('content-encoding') ?? 'identity']).toEqual([path, 200, encoding]);
+            expect(headers.get('cache-control')).toBe('public, max-age=31536000, immutable');
+            expect(headers.get('vary')?.toLowerCase()).toContain('accept-encoding');
+          }
+        }
+        const icon = await get('/favicon.svg', 'gzip');
+        expect([icon.headers.get('cache-control'), icon.headers.get('content-type')]).toEqual([
+          'no-cache',
+          'image/svg+xml',
+        ]);
+        const again = await fetch(`${api.url}/`, {
+          headers: {
+            'if-none-match': page.headers.get('etag') ?? '',
+            'cache-control': 'max-age=0',
+            'accept-encoding': 'br, gzip',
+          },
+        });
+        expect(again.status).toBe(304);
       });
     });
 

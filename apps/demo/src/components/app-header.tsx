@@ -1,5 +1,6 @@
 import type { ConnectionState } from '@groupcast/client';
 import { useConnection } from '@groupcast/client/react';
+import { useOnline } from '../media.ts';
 import { displayName } from '../names.ts';
 import { Avatar } from './avatar.tsx';
 import { Brand } from './brand.tsx';
@@ -17,8 +18,11 @@ const LABELS: Record<ConnectionState, string> = {
 
 export function AppHeader({ me, onLogOut }: { me: string; onLogOut: () => void }) {
   const { state, reason } = useConnection();
+  const isOnline = useOnline();
+  const isDown = state === 'connecting' || state === 'waiting';
   // There is a reason once there was a connection, or an attempt that failed.
-  const label = state === 'connecting' && reason ? LABELS.waiting : LABELS[state];
+  const current = state === 'connecting' && reason ? LABELS.waiting : LABELS[state];
+  const label = isDown && !isOnline ? 'Offline' : current;
   const name = displayName(me);
   return (
     <header className="app-header">
@@ -28,7 +32,9 @@ export function AppHeader({ me, onLogOut }: { me: string; onLogOut: () => void }
       </p>
       <span className="whoami">
         <Avatar id={me} name={name} />
-        <span className="whoami-name">{name}</span>
+        <span className="whoami-name" dir="auto">
+          {name}
+        </span>
       </span>
       <ThemeButton />
       <button className="button quiet" type="button" onClick={onLogOut}>

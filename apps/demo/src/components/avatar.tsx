@@ -1,15 +1,12 @@
+import { initialsOf } from '../graphemes.ts';
+
 const TONES = 6;
 
 /** Initials on a colour that is always the same for the same id. Decoration: the name stands next to it. */
 export function Avatar({ id, name }: { id: string; name: string }) {
-  const initials = name
-    .split(/\s+/)
-    .slice(0, 2)
-    .map((word) => word.charAt(0).toUpperCase())
-    .join('');
   return (
     <span className="avatar" data-tone={toneOf(id)} aria-hidden="true">
-      {initials}
+      {initialsOf(name)}
     </span>
   );
 }

@@ -16,7 +16,7 @@ interface ChatProps {
 }
 
 export function Chat({ me, onLogOut }: ChatProps) {
-  const { data: groups } = useGroups();
+  const { data: groups, error } = useGroups();
   const [creating, setCreating] = useState(false);
   // What was not sent stays with its group.
   const [drafts] = useState(() => new Map<string, string>());
@@ -31,8 +31,10 @@ export function Chat({ me, onLogOut }: ChatProps) {
   }, [groups, chosen, isWide]);
 
   const open = groups?.find(({ id }) => id === chosen);
+  const placeholder = error && !groups ? 'Your groups could not be loaded.' : 'Loading your groups …';
   return (
     <div className="chat" data-view={open ? 'conversation' : 'groups'}>
+      {open && <SkipToComposer />}
       <AppHeader me={me} onLogOut={onLogOut} />
       <ConnectionBanner />
       <GroupList openGroupId={open?.id ?? null} me={me} onOpen={openGroup} onNewGroup={() => setCreating(true)} />
@@ -40,11 +42,21 @@ export function Chat({ me, onLogOut }: ChatProps) {
         <Conversation key={open.id} group={open} me={me} drafts={drafts} onBack={() => openGroup(null)} />
       ) : (
         <main className="conversation placeholder">
-          <p className="muted">{groups ? 'Choose a group to read it.' : 'Loading your groups …'}</p>
+          <p className="muted">{groups ? 'Choose a group to read it.' : placeholder}</p>
         </main>
       )}
       {creating && <NewGroupDialog onCreated={openGroup} onClose={() => setCreating(false)} />}
     </div>
+  );
+}
+
+/** For keyboards: past the groups and the messages, to where one writes. In sight while it has the focus. */
+function SkipToComposer() {
+  const onClick = () => document.querySelector<HTMLElement>('.composer textarea')?.focus();
+  return (
+    <button className="button primary skip" type="button" onClick={onClick}>
+      Skip to the message field
+    </button>
   );
 }
 

@@ -7,6 +7,9 @@ interface ComposerProps {
   onSend: (content: string) => void;
 }
 
+/** A longer name does not fit into the field of a phone, in characters. */
+const MAX_NAME_LENGTH = 14;
+
 /** Enter sends, Shift+Enter starts a new line. */
 export function Composer({ groupName, initialDraft, onDraft, onSend }: ComposerProps) {
   const [draft, setDraft] = useState(initialDraft);
@@ -50,7 +53,8 @@ export function Composer({ groupName, initialDraft, onDraft, onSend }: ComposerP
         ref={input}
         rows={1}
         aria-label="Message"
-        placeholder={`Message ${groupName}`}
+        dir="auto"
+        placeholder={groupName.length > MAX_NAME_LENGTH ? 'Message' : `Message ${groupName}`}
         value={draft}
         onChange={(event) => change(event.target.value)}
         onKeyDown={onKeyDown}

@@ -1,6 +1,6 @@
-import type { GroupSummary } from '@groupcast/client';
-import { useMarkRead, useMessages, useSendMessage } from '@groupcast/client/react';
-import { useState } from 'react';
+import type { GroupSummary, PendingMessage } from '@groupcast/client';
+import { useGroupcast, useMarkRead, useMessages, useSendMessage } from '@groupcast/client/react';
+import { useCallback, useState } from 'react';
 import { groupName } from '../names.ts';
 import { Composer } from './composer.tsx';
 import { MessageList } from './message-list.tsx';
@@ -15,9 +15,22 @@ interface ConversationProps {
 export function Conversation({ group, me, drafts, onBack }: ConversationProps) {
   const messages = useMessages(group.id);
   const { mutate: send } = useSendMessage(group.id);
+  const client = useGroupcast();
   const [isAtEnd, setAtEnd] = useState(true);
+  // Where the unread messages began when the group was opened: that stays while they are read.
+  const [readUpTo] = useState(group.unreadCount > 0 ? group.readSeq : null);
+  const [edits, setEdits] = useState(0);
   useMarkRead(group.id, isAtEnd && messages.isSuccess);
   const name = groupName(group);
+  /** A message that was refused goes back to where it was written, in front of what is there. */
+  const onEdit = useCallback(
+    ({ clientMessageId, content }: PendingMessage) => {
+      client.discard(clientMessageId);
+      drafts.set(group.id, [content, drafts.get(group.id)].filter(Boolean).join('\n'));
+      setEdits((count) => count + 1);
+    },
+    [client, drafts, group.id],
+  );
   return (
     <main className="conversation">
       <header className="conversation-head">
@@ -26,11 +39,12 @@ export function Conversation({ group, me, drafts, onBack }: ConversationProps) {
             <path d="M12.5 4.5 7 10l5.5 5.5" />
           </svg>
         </button>
-        <h1>{name}</h1>
+        <h1 dir="auto">{name}</h1>
         <p className="muted small">{group.memberCount === 1 ? '1 member' : `${group.memberCount} members`}</p>
       </header>
-      <MessageList messages={messages} me={me} onAtEnd={setAtEnd} />
+      <MessageList messages={messages} me={me} readUpTo={readUpTo} onAtEnd={setAtEnd} onEdit={onEdit} />
       <Composer
+        key={edits}
         groupName={name}
         initialDraft={drafts.get(group.id) ?? ''}
         onDraft={(draft) => drafts.set(group.id, draft)}

@@ -1,9 +1,11 @@
 import type { GroupSummary } from '@groupcast/client';
 import { useGroups } from '@groupcast/client/react';
+import { useRef } from 'react';
 import { displayName, groupName } from '../names.ts';
 import { formatWhen } from '../times.ts';
 import { Avatar } from './avatar.tsx';
 import { SecondWindow } from './second-window.tsx';
+import { useOneStop } from './use-one-stop.ts';
 
 interface GroupListProps {
   openGroupId: string | null;
@@ -14,6 +16,9 @@ interface GroupListProps {
 
 export function GroupList({ openGroupId, me, onOpen, onNewGroup }: GroupListProps) {
   const { data: groups, error, refetch } = useGroups();
+  const list = useRef<HTMLUListElement>(null);
+  const isCurrent = (row: HTMLElement) => row.getAttribute('aria-current') === 'true';
+  const stop = useOneStop(list, '.group-row', (rows) => rows.find(isCurrent) ?? rows[0]);
   return (
     <aside className="sidebar">
       <div className="sidebar-head">
@@ -23,7 +28,7 @@ export function GroupList({ openGroupId, me, onOpen, onNewGroup }: GroupListProp
         </button>
       </div>
       <nav aria-label="Groups">
-        <ul className="groups">
+        <ul className="groups" ref={list} {...stop}>
           {groups?.map((group) => (
             <li key={group.id}>
               <GroupRow group={group} me={me} current={group.id === openGroupId} onOpen={() => onOpen(group.id)} />
@@ -57,15 +62,25 @@ function GroupRow({ group, me, current, onOpen }: GroupRowProps) {
   const { lastMessage, unreadCount } = group;
   const speaker = lastMessage?.senderId === me ? 'You' : displayName(lastMessage?.senderId ?? '');
   return (
-    <button className="group-row" type="button" aria-current={current ? 'true' : undefined} onClick={onOpen}>
+    <button
+      className="group-row"
+      type="button"
+      tabIndex={-1}
+      aria-current={current ? 'true' : undefined}
+      onClick={onOpen}
+    >
       <Avatar id={group.id} name={name} />
-      <span className="group-name">{name}</span>
+      <span className="group-name" dir="auto">
+        {name}
+      </span>
       {lastMessage && (
         <time className="group-when" dateTime={lastMessage.createdAt}>
           {formatWhen(lastMessage.createdAt)}
         </time>
       )}
-      <span className="group-preview">{lastMessage ? `${speaker}: ${lastMessage.content}` : 'No messages yet'}</span>
+      <span className="group-preview" dir="auto">
+        {lastMessage ? `${speaker}: ${lastMessage.content}` : 'No messages yet'}
+      </span>
       {unreadCount > 0 && (
         <span className="badge">
           {unreadCount > 99 ? '99+' : unreadCount}

@@ -24,6 +24,7 @@ export function LoginForm({ initialName, busy, error, onLogIn }: LoginFormProps)
           <span>Your name</span>
           <input
             name="name"
+            dir="auto"
             value={name}
             onChange={(event) => setName(event.target.value)}
             placeholder="Alice"

@@ -4,6 +4,7 @@ import { memo } from 'react';
 import { displayName } from '../names.ts';
 import { formatTime } from '../times.ts';
 import { Avatar } from './avatar.tsx';
+import { MessageText } from './message-text.tsx';
 
 interface MessageBubbleProps {
   message: ViewMessage;
@@ -14,6 +15,10 @@ interface MessageBubbleProps {
   continued: boolean;
   /** The day to announce before this message. */
   day: string | null;
+  /** Nobody has read from here on. */
+  isFirstUnread: boolean;
+  /** Takes a message back that was refused for what it is. */
+  onEdit: (message: PendingMessage) => void;
 }
 
 /** A message is the same object until something about it has changed, so the others are not drawn again. */
@@ -23,27 +28,36 @@ export const MessageBubble = memo(function MessageBubble({
   own,
   continued,
   day,
+  isFirstUnread,
+  onEdit,
 }: MessageBubbleProps) {
   const name = displayName(senderId);
   const { status } = message;
   return (
     <li className="message" data-own={own} data-continued={continued} data-status={status}>
       {day !== null && <p className="day">{day}</p>}
+      {isFirstUnread && <p className="unread-from">New messages</p>}
       {!own && !continued && <Avatar id={senderId} name={name} />}
-      <div className="bubble">
-        {!continued && <p className={own ? 'visually-hidden' : 'sender'}>{own ? 'You' : name}</p>}
-        <p className="content">{message.content}</p>
+      <div className="bubble" dir="auto">
+        {!continued && (
+          <p className={own ? 'visually-hidden' : 'sender'} dir="auto">
+            {own ? 'You' : name}
+          </p>
+        )}
+        <MessageText content={message.content} />
         <p className="meta">
-          {status === 'sent' && message.updatedAt !== undefined && <span>edited </span>}
+          {status === 'sent' && message.updatedAt !== undefined && <span dir="auto">edited </span>}
           {status === 'sending' ? (
-            <span>Sending …</span>
+            <span dir="auto">Sending …</span>
           ) : (
-            <time dateTime={message.createdAt}>{formatTime(message.createdAt)}</time>
+            <time dir="auto" dateTime={message.createdAt}>
+              {formatTime(message.createdAt)}
+            </time>
           )}
           {status === 'sent' && own && <Tick />}
         </p>
       </div>
-      {status === 'failed' && <Failure message={message} />}
+      {status === 'failed' && <Failure message={message} onEdit={onEdit} />}
     </li>
   );
 });
@@ -56,14 +70,24 @@ function Tick() {
   );
 }
 
-function Failure({ message: { clientMessageId, error } }: { message: PendingMessage }) {
+/** Refusals of what the message is. The same message again is refused again. */
+const REFUSES_CONTENT: ReadonlySet<string | undefined> = new Set(['PAYLOAD_TOO_LARGE', 'INVALID_PAYLOAD']);
+
+function Failure({ message, onEdit }: { message: PendingMessage; onEdit: (message: PendingMessage) => void }) {
   const client = useGroupcast();
+  const { clientMessageId, error } = message;
   return (
     <p className="failure" role="alert">
       Not sent: {error?.message}{' '}
-      <button className="button link" type="button" onClick={() => client.retry(clientMessageId)}>
-        Try again
-      </button>
+      {REFUSES_CONTENT.has(error?.code) ? (
+        <button className="button link" type="button" onClick={() => onEdit(message)}>
+          Edit
+        </button>
+      ) : (
+        <button className="button link" type="button" onClick={() => client.retry(clientMessageId)}>
+          Try again
+        </button>
+      )}
       <button className="button link" type="button" onClick={() => client.discard(clientMessageId)}>
         Discard
       </button>

@@ -1,8 +1,9 @@
-import type { ViewMessage } from '@groupcast/client';
+import type { PendingMessage, ViewMessage } from '@groupcast/client';
 import type { useMessages } from '@groupcast/client/react';
 import { formatDay, isSameDay } from '../times.ts';
 import { MessageBubble } from './message-bubble.tsx';
 import { SecondWindow } from './second-window.tsx';
+import { useOneStop } from './use-one-stop.ts';
 import { useScroll } from './use-scroll.ts';
 
 type Messages = ReturnType<typeof useMessages>;
@@ -10,11 +11,14 @@ type Messages = ReturnType<typeof useMessages>;
 interface MessageListProps {
   messages: Messages;
   me: string;
+  /** What is above this `seq` was unread when the group was opened; `null`: everything was read. */
+  readUpTo: number | null;
   /** Is the newest message in sight? */
   onAtEnd: (isAtEnd: boolean) => void;
+  onEdit: (message: PendingMessage) => void;
 }
 
-export function MessageList({ messages, me, onAtEnd }: MessageListProps) {
+export function MessageList({ messages, me, readUpTo, onAtEnd, onEdit }: MessageListProps) {
   const { data, hasNextPage, isFetchingNextPage, isFetchNextPageError, fetchNextPage } = messages;
   const rows = data?.messages ?? NONE;
   const loadEarlier = () => {
@@ -27,6 +31,11 @@ export function MessageList({ messages, me, onAtEnd }: MessageListProps) {
     onNearStart: () => !isFetchNextPageError && loadEarlier(),
   });
 
+  const stop = useOneStop(scroller, '.content a', (links) => links.at(-1));
+  /** Is this where reading goes on? Above the oldest page nobody knows. */
+  const isFirstUnread = (message: ViewMessage, previous: ViewMessage | undefined): boolean =>
+    readUpTo !== null && isAbove(message, readUpTo) && (previous ? !isAbove(previous, readUpTo) : !hasNextPage);
+
   return (
     <div className="messages-frame">
       <div
@@ -37,6 +46,7 @@ export function MessageList({ messages, me, onAtEnd }: MessageListProps) {
         tabIndex={0}
         ref={scroller}
         onScroll={onScroll}
+        {...stop}
       >
         {hasNextPage && (
           <button className="button quiet earlier" type="button" onClick={loadEarlier} disabled={isFetchingNextPage}>
@@ -53,14 +63,19 @@ export function MessageList({ messages, me, onAtEnd }: MessageListProps) {
             const previous = rows[index - 1];
             const senderId = senderOf(message, me);
             const isNewDay = !previous || !isSameDay(previous.createdAt, message.createdAt);
+            const isUnreadHere = isFirstUnread(message, previous);
+            const isRun =
+              !isNewDay && !isUnreadHere && senderOf(previous, me) === senderId && isSoonAfter(previous, message);
             return (
               <MessageBubble
                 key={message.key}
                 message={message}
                 senderId={senderId}
                 own={senderId === me}
-                continued={!isNewDay && senderOf(previous, me) === senderId && isSoonAfter(previous, message)}
+                continued={isRun}
                 day={isNewDay ? formatDay(message.createdAt) : null}
+                isFirstUnread={isUnreadHere}
+                onEdit={onEdit}
               />
             );
           })}
@@ -81,6 +96,10 @@ const RUN_MS = 5 * 60_000;
 
 function senderOf(message: ViewMessage, me: string): string {
   return message.status === 'sent' ? message.senderId : me;
+}
+
+function isAbove(message: ViewMessage, seq: number): boolean {
+  return message.status === 'sent' && message.seq > seq;
 }
 
 function isSoonAfter(previous: ViewMessage, message: ViewMessage): boolean {

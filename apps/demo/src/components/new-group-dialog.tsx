@@ -41,11 +41,12 @@ export function NewGroupDialog({ onCreated, onClose }: NewGroupDialogProps) {
         <h2 id="new-group-title">New group</h2>
         <label className="field">
           <span>Group name</span>
-          <input value={name} onChange={(event) => setName(event.target.value)} maxLength={80} required />
+          <input dir="auto" value={name} onChange={(event) => setName(event.target.value)} maxLength={80} required />
         </label>
         <label className="field">
           <span>Members</span>
           <input
+            dir="auto"
             value={members}
             onChange={(event) => setMembers(event.target.value)}
             placeholder="Bob, Carol"

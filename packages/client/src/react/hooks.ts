@@ -20,9 +20,10 @@ import type {
   SendInput,
   ViewMessage,
 } from '../index.ts';
+import { useIsHydrated } from './hydration.ts';
 import { type MessagePage, type MessagePages } from './message-pages.ts';
 import { useGroupcastContext } from './provider.tsx';
-import { groupcastKeys } from './query-keys.ts';
+import { beforeHydration, groupcastKeys } from './query-keys.ts';
 import { QUERY_DEFAULTS } from './query-mirror.ts';
 
 /** The client of the provider above: for everything that is not a hook. */
@@ -30,30 +31,38 @@ export function useGroupcast(): GroupcastClient {
   return useGroupcastContext().client;
 }
 
-function useReadable<T>({ subscribe, getSnapshot }: Readable<T>): T {
-  return useSyncExternalStore(subscribe, getSnapshot, getSnapshot);
+/** `unknown` is what there is to say while nothing is known: on a server, and until a browser has taken over what that has rendered. */
+function useReadable<T>({ subscribe, getSnapshot }: Readable<T>, unknown: T): T {
+  return useSyncExternalStore(subscribe, getSnapshot, () => unknown);
 }
+
+const NOT_STARTED: ConnectionSnapshot = { state: 'idle', reason: null };
 
 /** The connection's state and, while it is not connected, why. */
 export function useConnection(): ConnectionSnapshot {
-  return useReadable(useGroupcast().connection);
+  return useReadable(useGroupcast().connection, NOT_STARTED);
 }
 
 /** The user's groups, most recently active first. Every event of every group keeps it current. */
 export function useGroups(): UseQueryResult<readonly GroupSummary[], ClientError> {
   const { client, mirror } = useGroupcastContext();
+  const isHydrated = useIsHydrated();
   return useQuery<readonly GroupSummary[], ClientError>({
     ...QUERY_DEFAULTS,
-    queryKey: groupcastKeys.groups(client),
+    queryKey: isHydrated ? groupcastKeys.groups(client) : beforeHydration(client, 'groups'),
     queryFn: mirror.readGroups,
-    initialData: mirror.knownGroups,
+    initialData: () => (isHydrated ? mirror.knownGroups() : undefined),
+    enabled: isHydrated,
   });
 }
 
 /** One group of the list; `undefined` while it is not known, or not the user's. */
 export function useGroup(groupId: GroupId): GroupSummary | undefined {
   const client = useGroupcast();
-  return useReadable(useMemo(() => client.group(groupId), [client, groupId]));
+  return useReadable<GroupSummary | undefined>(
+    useMemo(() => client.group(groupId), [client, groupId]),
+    undefined,
+  );
 }
 
 /** Unread messages: of one group, or of all of them together. */
@@ -65,6 +74,7 @@ export function useUnread(groupId?: GroupId): number {
       const { subscribe, getSnapshot } = client.group(groupId);
       return { subscribe, getSnapshot: () => getSnapshot()?.unreadCount ?? 0 };
     }, [client, groupId]),
+    0,
   );
 }
 
@@ -79,13 +89,15 @@ export interface MessagesData extends InfiniteData<MessagePage, number | null> {
  */
 export function useMessages(groupId: GroupId): UseInfiniteQueryResult<MessagesData, ClientError> {
   const { client, mirror } = useGroupcastContext();
+  const isHydrated = useIsHydrated();
   const queryKey = groupcastKeys.messages(client, groupId);
   const [, , , id] = queryKey;
-  return useInfiniteQuery<MessagePage, ClientError, MessagesData, typeof queryKey, number | null>({
+  return useInfiniteQuery<MessagePage, ClientError, MessagesData, readonly unknown[], number | null>({
     ...QUERY_DEFAULTS,
-    queryKey,
+    queryKey: isHydrated ? queryKey : beforeHydration(client, 'messages'),
     queryFn: ({ pageParam }) => mirror.readMessages(id, pageParam),
-    initialData: () => mirror.knownMessages(id),
+    initialData: () => (isHydrated ? mirror.knownMessages(id) : undefined),
+    enabled: isHydrated,
     initialPageParam: null,
     getNextPageParam: ({ before }) => before,
     select: withMessages,

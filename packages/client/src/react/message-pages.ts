@@ -13,7 +13,8 @@ export type MessagePages = InfiniteData<MessagePage, number | null>;
 
 /**
  * Cuts what the client shows of a group into the pages that were asked for. Pages are bounds, not copies: whatever the
- * client learns of a message, its page has it. A page in which nothing has changed is the same object.
+ * client learns of a message, its page has it. A page in which nothing has changed is the same object, and costs a comparison of
+ * references: what was shown before says where to look, so that reading page after page costs as much as there is to read.
  */
 export function toPages(
   { messages, hasEarlier }: Pick<MessagesSnapshot, 'messages' | 'hasEarlier'>,
@@ -21,30 +22,52 @@ export function toPages(
   shown: readonly MessagePage[] = [],
 ): MessagePages {
   const oldest = seqOf(messages[0]);
+  const pages: MessagePage[] = [];
   const bounds: number[] = [];
-  const cuts: number[] = [];
+  let end = messages.length;
   for (const bound of pageParams) {
+    if (bound === null) continue;
+    const known = shown[pages.length];
+    const cut = cutAt(messages, bound, end - (known?.messages.length ?? 0));
     // Where nothing is left on one side, because it was deleted or read again, there is nothing to cut.
-    const cut = bound === null ? 0 : messages.filter((message) => (seqOf(message) ?? bound) < bound).length;
-    if (bound === null || cut === 0 || cut >= (cuts.at(-1) ?? messages.length)) continue;
+    if (cut === 0 || cut >= end) continue;
+    pages.push(pageOf(messages, cut, end, bound, known));
     bounds.push(bound);
-    cuts.push(cut);
+    end = cut;
   }
-  const pages = [messages.length, ...cuts].map((end, index) => {
-    const before = bounds[index] ?? (hasEarlier ? oldest : undefined) ?? null;
-    return keep(shown[index], { messages: messages.slice(cuts[index] ?? 0, end), before });
-  });
+  const before = (hasEarlier ? oldest : undefined) ?? null;
+  pages.push(pageOf(messages, 0, end, before, shown[pages.length]));
   return { pages, pageParams: [null, ...bounds] };
+}
+
+/** How many messages are below `bound`. They are in order, and those without a `seq` come last. `guess` is looked at first. */
+function cutAt(messages: readonly ViewMessage[], bound: number, guess: number): number {
+  const isBelow = (index: number): boolean => (seqOf(messages[index]) ?? Number.POSITIVE_INFINITY) < bound;
+  if (guess > 0 && guess < messages.length && isBelow(guess - 1) && !isBelow(guess)) return guess;
+  let [low, high] = [0, messages.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isBelow(middle)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function seqOf(message: ViewMessage | undefined): number | undefined {
   return message?.status === 'sent' ? message.seq : undefined;
 }
 
-function keep(before: MessagePage | undefined, now: MessagePage): MessagePage {
-  const same =
-    before?.before === now.before &&
-    before.messages.length === now.messages.length &&
-    now.messages.every((message, index) => message === before.messages[index]);
-  return same ? before : now;
+/** The messages from `start` to `end`; what was shown before, if it is the same. */
+function pageOf(
+  messages: readonly ViewMessage[],
+  start: number,
+  end: number,
+  before: number | null,
+  shown: MessagePage | undefined,
+): MessagePage {
+  const isSame =
+    shown?.before === before &&
+    shown.messages.length === end - start &&
+    shown.messages.every((message, index) => message === messages[start + index]);
+  return isSame ? shown : { messages: messages.slice(start, end), before };
 }

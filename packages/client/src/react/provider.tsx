@@ -1,13 +1,19 @@
 import { QueryClient, QueryClientContext, QueryClientProvider } from '@tanstack/react-query';
-import { createContext, type ReactNode, useContext, useLayoutEffect, useMemo, useState } from 'react';
+import { createContext, type ReactNode, useContext, useEffect, useLayoutEffect, useMemo, useState } from 'react';
+import { hasWindow } from '../environment.ts';
 import type { GroupcastClient } from '../index.ts';
+import { createMembersMirror, type MembersMirror } from './members-mirror.ts';
 import { createQueryMirror, type QueryMirror } from './query-mirror.ts';
 
 interface Groupcast {
   client: GroupcastClient;
   queries: QueryClient;
   mirror: QueryMirror;
+  members: MembersMirror;
 }
+
+/** On a server there are no effects, and React 18 complains of those that want to be first. */
+const useFirstEffect = hasWindow() ? useLayoutEffect : useEffect;
 
 const GroupcastContext = createContext<Groupcast | null>(null);
 
@@ -25,9 +31,22 @@ export function GroupcastProvider({ client, children }: GroupcastProviderProps) 
   const outer = useContext(QueryClientContext);
   const [own] = useState(() => outer ?? new QueryClient());
   const queries = outer ?? own;
-  const groupcast = useMemo(() => ({ client, queries, mirror: createQueryMirror(client, queries) }), [client, queries]);
+  const groupcast = useMemo(
+    () => ({
+      client,
+      queries,
+      mirror: createQueryMirror(client, queries),
+      members: createMembersMirror(client, queries),
+    }),
+    [client, queries],
+  );
   // Before the effects in which queries below begin to fetch.
-  useLayoutEffect(() => groupcast.mirror.start(), [groupcast]);
+  useFirstEffect(() => {
+    const stops = [groupcast.mirror.start(), groupcast.members.start()];
+    return () => {
+      for (const stop of stops) stop();
+    };
+  }, [groupcast]);
   return (
     <GroupcastContext.Provider value={groupcast}>
       {outer ? children : <QueryClientProvider client={queries}>{children}</QueryClientProvider>}

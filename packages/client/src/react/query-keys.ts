@@ -1,4 +1,4 @@
-import type { GroupcastClient, GroupId } from '../index.ts';
+import type { GroupcastClient, GroupId, UserId } from '../index.ts';
 import { idOf } from '../parse.ts';
 
 let clients = 0;
@@ -20,4 +20,13 @@ export const groupcastKeys = {
   groups: (client: GroupcastClient) => ['groupcast', scopeOf(client), 'groups'] as const,
   messages: (client: GroupcastClient, groupId: GroupId) =>
     ['groupcast', scopeOf(client), 'messages', idOf(groupId)] as const,
+  members: (client: GroupcastClient, groupId: GroupId) =>
+    ['groupcast', scopeOf(client), 'members', idOf(groupId)] as const,
+  users: (client: GroupcastClient, userIds: readonly UserId[]) =>
+    ['groupcast', scopeOf(client), 'users', ...new Set(userIds.map(String).toSorted())] as const,
 };
+
+/** An entry that stays empty, for what is rendered on a server and taken over by a browser. */
+export function beforeHydration(client: GroupcastClient, kind: 'groups' | 'messages' | 'members' | 'users') {
+  return ['groupcast', scopeOf(client), 'before hydration', kind] as const;
+}

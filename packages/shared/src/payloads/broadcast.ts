@@ -3,7 +3,7 @@ import { boundedArray } from '../bounds.ts';
 import type { ErrorBody } from '../errors.ts';
 import { isPublishableEvent } from '../events.ts';
 import { idSchema, userIdSchema } from '../ids.ts';
-import { isJsonObject, type JsonObject } from '../json.ts';
+import { isJsonObject, type JsonObject, type JsonObjectInput } from '../json.ts';
 import { epochSchema, type Position, seqSchema } from '../positions.ts';
 import type { GroupEvent } from './messaging.ts';
 
@@ -13,7 +13,9 @@ export const BROADCAST_LIMITS = { batchItems: 1_000, batchBytes: 900_000, userId
 const eventName = z.string().max(64).refine(isPublishableEvent, {
   error: 'must be 1-64 characters of A-Z a-z 0-9 _ : . - and no reserved name',
 });
-const jsonObject = z.custom<JsonObject>(isJsonObject, { error: 'must be a plain JSON object' });
+const jsonObject: z.ZodType<JsonObject, JsonObjectInput> = z.custom<JsonObject>(isJsonObject, {
+  error: 'must be a plain JSON object',
+});
 const userIds = boundedArray(userIdSchema, { max: BROADCAST_LIMITS.userIds });
 
 const positionTogether = {

@@ -21,6 +21,13 @@ export interface GroupMember {
   name?: string;
 }
 
+/** What one may know of a user with whom one shares a group. */
+export interface User {
+  id: string;
+  name?: string;
+  picture?: string;
+}
+
 export interface Group {
   id: string;
   name: string | null;

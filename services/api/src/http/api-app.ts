@@ -1,8 +1,5 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import cors from '@fastify/cors';
 import helmet from '@fastify/helmet';
-import fastifyStatic from '@fastify/static';
 import {
   type ConnectionLimit,
   corsOptions,
@@ -14,11 +11,13 @@ import {
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from '../config.ts';
 import type { WatchedDatabase } from '../db/watched-database.ts';
+import { demoPage } from '../demo/demo-page.ts';
 import { demoRoutes } from '../demo/demo-routes.ts';
 import { groupRoutes } from '../groups/group-routes.ts';
 import type { GroupDeps } from '../groups/group-service.ts';
 import { invitationRoutes } from '../groups/invitation-routes.ts';
 import { messageRoutes } from '../messages/message-routes.ts';
+import { userRoutes } from '../users/user-routes.ts';
 import type { UserStore } from '../users/user-store.ts';
 import { callerOf, requireUser } from './authenticate.ts';
 import { watchEventLoop } from './event-loop-delay.ts';
@@ -30,7 +29,6 @@ import { realtimeRoutes } from './realtime-routes.ts';
 import { createRequestBudgets } from './request-budgets.ts';
 import { createRequestTurns } from './request-turns.ts';
 
-const DEMO_PAGE = fileURLToPath(new URL('../../../../apps/demo/dist', import.meta.url));
 /** JSON may escape every byte of a message as six characters. */
 const ESCAPE_FACTOR = 6;
 /** What a request has beside its largest message: 1,000 members, for one. */
@@ -113,6 +111,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     groupRoutes(scope, groupDeps);
     invitationRoutes(scope, groupDeps);
     messageRoutes(scope, groupDeps);
+    userRoutes(scope, db);
   });
   await zodScope(app, (scope) => {
     internalRoutes(scope, { db, services: deps.serviceTokens, budgets });
@@ -128,8 +127,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
       );
       demoRoutes(scope, { ...groupDeps, secret, issuer, audience, origins: config.origins });
     });
-    if (existsSync(DEMO_PAGE)) await app.register(fastifyStatic, { root: DEMO_PAGE });
-    else log.warn('the demo page is not built: run npm run build');
+    await demoPage(app, log);
   }
   return app;
 }

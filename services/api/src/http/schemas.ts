@@ -1,4 +1,4 @@
-import { boundedArray, idSchema, isJsonObject, type JsonObject, userIdSchema } from '@groupcast/shared';
+import { boundedArray, idSchema, isJsonObject, type JsonObject, parseUserId, userIdSchema } from '@groupcast/shared';
 import { z } from 'zod';
 import { isStorable, isStorableJson } from '../db/storable.ts';
 
@@ -47,6 +47,23 @@ export const addMembersBody = z.object({
 export const listGroupsQuery = z.object({
   cursor: z.string().max(500).optional(),
   limit: queryInteger(1, 200).default(50),
+});
+
+const MAX_USERS_PER_REQUEST = 100;
+const MAX_USER_ID_LENGTH = 255;
+const idList = z.string().max(MAX_USERS_PER_REQUEST * (MAX_USER_ID_LENGTH + 1));
+/** A list of ids as `ids=a&ids=b` or `ids=a,b`. An id may have a comma in it: then both readings are asked for. */
+export const listUsersQuery = z.object({
+  ids: z.union([idList, boundedArray(idList, { max: MAX_USERS_PER_REQUEST })]).transform((given, context) => {
+    const texts = [given].flat();
+    const asked = texts.flatMap((text) => text.split(',')).filter((id) => id !== '');
+    const ids = [...new Set([...asked, ...texts])].flatMap((id) => parseUserId(id) ?? []);
+    if (asked.length > MAX_USERS_PER_REQUEST)
+      context.addIssue({ code: 'custom', message: `must have at most ${MAX_USERS_PER_REQUEST} items` });
+    if (asked.some((id) => parseUserId(id) === undefined))
+      context.addIssue({ code: 'custom', message: 'must be user ids' });
+    return ids;
+  }),
 });
 
 export const sendMessageBody = z.object({

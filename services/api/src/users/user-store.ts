@@ -1,5 +1,5 @@
-import type { UserClaims } from '@groupcast/shared';
-import type { Database } from '../db/database.ts';
+import type { User, UserClaims } from '@groupcast/shared';
+import type { Database, Queryable } from '../db/database.ts';
 import { isStorable } from '../db/storable.ts';
 
 /** So many users are remembered as unchanged; the oldest is forgotten first. */
@@ -20,6 +20,23 @@ function storableOf({ profile }: UserClaims): (string | null)[] {
     const text = profile[field];
     return text !== undefined && text.length <= MAX_LENGTH[field] && isStorable(text) ? text : null;
   });
+}
+
+/**
+ * Those of `ids` whom `userId` may know: oneself, members of a group that both are in, and who has said something there. Nobody learns of
+ * others whether they exist.
+ */
+export async function readUsersAs(q: Queryable, userId: string, ids: readonly string[]): Promise<User[]> {
+  const { rows } = await q.query<{ id: string; name: string | null; picture: string | null }>(
+    `select u.id, u.name, u.picture from users u where u.id = any($2::text[]) and (u.id = $1 or exists (
+       select 1 from group_members mine join groups g on g.id = mine.group_id
+       where mine.user_id = $1 and g.deleted_at is null and (
+         exists (select 1 from group_members m where m.group_id = g.id and m.user_id = u.id)
+         or exists (select 1 from messages said where said.group_id = g.id and said.sender_id = u.id))))
+     order by u.id`,
+    [userId, [...ids]],
+  );
+  return rows.map(({ id, name, picture }) => ({ id, ...(name ? { name } : {}), ...(picture ? { picture } : {}) }));
 }
 
 export function createUserStore(db: Database): UserStore {

@@ -1,0 +1,187 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { received, type ServiceProcess, startRelayProcess, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
+import fastify from 'fastify';
+import { io, type Socket } from 'socket.io-client';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { type CodeBlock, codeBlock, codeBlocks } from './documented/code-blocks.ts';
+
+// What the documents show is code that somebody copies: all of it compiles, against what users of the packages get, and what can run here runs.
+
+const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const OUT = join(ROOT, '.cache/documented');
+/** As file names end, so that tsc takes a block for what it is. JavaScript is compiled as strictly: people paste it into TypeScript. */
+const ENDINGS: Readonly<Record<string, string>> = { js: 'ts', ts: 'ts', jsx: 'tsx', tsx: 'tsx' };
+/** Blocks of these languages are no programs, or no ones of ours. */
+const OTHERS = ['', 'sh', 'json', 'nginx', 'yaml'];
+
+const nameOf = ({ document, line }: CodeBlock): string => `${document.replaceAll(/[/.]/g, '_')}_${line}`;
+
+function write(name: string, text: string): string {
+  const file = join(OUT, name);
+  writeFileSync(file, text);
+  return file;
+}
+
+/** The block as a module, with the `app` of its context. */
+function moduleOf({ context, code }: CodeBlock): string {
+  const app = context === undefined ? '' : `declare const app: Contexts['${context}'];\n`;
+  return `${app}${code}\nexport {};\n`;
+}
+
+/** What tsc says of all blocks with this version of React. */
+async function compile(react: '18' | '19'): Promise<string> {
+  const types = '../../e2e/react-18/node_modules/@types';
+  const paths = Object.fromEntries(
+    ['react', 'react-dom'].flatMap((name) => [
+      [name, [`${types}/${name}`]],
+      [`${name}/*`, [`${types}/${name}/*`]],
+    ]),
+  );
+  const { compilerOptions } = JSON.parse(readFileSync(join(ROOT, 'e2e/published/tsconfig.json'), 'utf8')) as {
+    compilerOptions: object;
+  };
+  const config = {
+    compilerOptions: {
+      ...compilerOptions,
+      module: 'ESNext',
+      moduleResolution: 'Bundler',
+      types: ['node', 'vite/client'],
+      skipLibCheck: true,
+      ...(react === '18' ? { paths } : {}),
+    },
+    include: ['*.ts', '*.tsx', '../../e2e/documented/context.d.ts'],
+  };
+  const project = write(`tsconfig.react-${react}.json`, JSON.stringify(config));
+  return run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--project', project]).then(
+    () => 'compiles',
+    ({ stdout, stderr }: { stdout: string; stderr: string }) => stdout + stderr,
+  );
+}
+
+beforeAll(() => {
+  rmSync(OUT, { recursive: true, force: true });
+  mkdirSync(OUT, { recursive: true });
+});
+
+describe('code in the documents', () => {
+  test.each(['18', '19'] as const)('compiles in a strict application, with React %s', async (react) => {
+    const blocks = codeBlocks();
+    const languages = new Set(blocks.map(({ language }) => language));
+    expect([...languages].filter((language) => !(language in ENDINGS) && !OTHERS.includes(language))).toEqual([]);
+    const programs = blocks.filter(({ language }) => language in ENDINGS);
+    expect(programs.length).toBeGreaterThan(8);
+    for (const block of programs) write(`${nameOf(block)}.${ENDINGS[block.language]}`, moduleOf(block));
+    expect(await compile(react)).toBe('compiles');
+  });
+
+  test('for a shell is understood by one', async () => {
+    const scripts = codeBlocks().filter(({ language }) => language === 'sh');
+    expect(scripts.length).toBeGreaterThan(3);
+    for (const block of scripts) {
+      const file = write(`${nameOf(block)}.sh`, block.code);
+      const outcome = await run('bash', ['-n', file]).then(
+        () => 'fine',
+        ({ stderr }: { stderr: string }) => stderr,
+      );
+      expect([nameOf(block), outcome]).toEqual([nameOf(block), 'fine']);
+    }
+  });
+});
+
+describe('code in the documents, beside a relay', () => {
+  let relay: ServiceProcess & { internalUrl: string };
+  const members: Socket[] = [];
+  const closing: (() => unknown)[] = [];
+
+  beforeAll(async () => {
+    relay = await startRelayProcess();
+    vi.stubEnv('RELAY_SERVICE_SECRET', TEST_SECRETS.RELAY_SERVICE_SECRET);
+  });
+  afterAll(async () => {
+    for (const close of closing) await close();
+    for (const member of members) member.disconnect();
+    vi.unstubAllEnvs();
+    await relay.stop();
+  });
+
+  /** Runs the block with these values for what its reader has; returns what it names in `exports`. */
+  async function perform<T>(block: CodeBlock, values: object, exports: string): Promise<T> {
+    Object.assign(globalThis, values);
+    const code = block.code.replaceAll('http://localhost:3001', relay.url);
+    const name = `run_${nameOf(block)}.ts`;
+    return (await import(write(name, `${code}\nexport { ${exports} };\n`))) as T;
+  }
+
+  test('the README’s steps broadcast to a browser, from Node and by curl', async () => {
+    const shown: { content?: string; id: string }[] = [];
+    const values = {
+      token: await tokenFor('alice', ['42']),
+      show: (message: { id: string }) => shown.push(message),
+      savedMessage: { id: 6, content: 'saved', createdAt: new Date(0) },
+    };
+    const { socket } = await perform<{ socket: Socket }>(
+      codeBlock('README.md', "socket.on('joined-groups'"),
+      values,
+      'socket',
+    );
+    members.push(socket);
+    await received(socket, 'joined-groups');
+    const { relay: broadcaster, recipients } = await perform<{
+      relay: { close: () => Promise<void> };
+      recipients: { connections: number };
+    }>(codeBlock('README.md', 'relay.broadcastMessage('), values, 'relay, recipients');
+    closing.push(() => broadcaster.close());
+    expect(recipients.connections).toBe(1);
+    await until('the message', () => shown.length === 1);
+    expect(shown[0]).toMatchObject({ id: '6', groupId: '42', content: 'saved', createdAt: '1970-01-01T00:00:00.000Z' });
+
+    const curl = codeBlock('README.md', 'curl http://127.0.0.1:3002/v1/broadcast').code;
+    const script = curl.replaceAll('http://127.0.0.1:3002', relay.internalUrl).replaceAll('curl ', 'curl -sS ');
+    const { stdout } = await run('bash', ['-c', script], { cwd: ROOT, env: { ...process.env, ...TEST_SECRETS } });
+    expect(JSON.parse(stdout)).toMatchObject({ recipients: { connections: 1 } });
+    await until('the second message', () => shown.length === 2);
+    expect(shown[1]).toMatchObject({ id: '7', content: 'hi' });
+  });
+
+  test('@groupcast/broadcaster’s examples answer, and broadcast what was saved', async () => {
+    const member = io(relay.url, { auth: { token: await tokenFor('bob', ['1']) } });
+    members.push(member);
+    await received(member, 'joined-groups');
+    let saved = 0;
+    const saveMessage = async (_groupId: string, body: unknown) => {
+      saved += 1;
+      return { id: saved, createdAt: new Date(0), ...(body as object) };
+    };
+
+    const handlers: ((req: object, res: object) => Promise<void>)[] = [];
+    const express = {
+      post: (_path: string, handler: (req: object, res: object) => Promise<void>) => handlers.push(handler),
+    };
+    const README = 'packages/broadcaster/README.md';
+    const first = await perform<{ relay: { close: () => Promise<void> } }>(
+      codeBlock(README, 'async (req, res)'),
+      { app: express, saveMessage },
+      'relay',
+    );
+    closing.push(() => first.relay.close());
+    const answers: unknown[] = [];
+    const json = (body: unknown): void => void answers.push(body);
+    const fromExpress = received(member, 'new-message');
+    await handlers[0]?.({ params: { groupId: '1' }, body: { content: 'express' } }, { status: () => ({ json }) });
+    expect(answers).toMatchObject([{ message: { id: 1, content: 'express' } }]);
+    expect(await fromExpress).toMatchObject({ id: '1', content: 'express' });
+
+    const app = fastify();
+    closing.push(() => app.close());
+    await perform(codeBlock(README, 'async (request, reply)'), { app, saveMessage }, 'relay');
+    const fromFastify = received(member, 'new-message');
+    const answer = await app.inject({ method: 'POST', url: '/groups/1/messages', payload: { content: 'fastify' } });
+    expect([answer.statusCode, answer.json()]).toMatchObject([201, { message: { id: 2, content: 'fastify' } }]);
+    expect(await fromFastify).toMatchObject({ id: '2', content: 'fastify' });
+  });
+});

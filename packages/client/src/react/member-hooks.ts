@@ -1,0 +1,56 @@
+import { type UseMutationResult, type UseQueryResult, useMutation, useQuery } from '@tanstack/react-query';
+import type { Api, ClientError, GroupId, GroupMember, MembersChange, User, UserId } from '../index.ts';
+import { useIsHydrated } from './hydration.ts';
+import type { Members } from './members-mirror.ts';
+import { useGroupcastContext } from './provider.tsx';
+import { beforeHydration, groupcastKeys } from './query-keys.ts';
+import { QUERY_DEFAULTS } from './query-mirror.ts';
+
+/** The members of a group, with role and name. Whoever is added or removed is in or out at once; names follow within seconds. */
+export function useMembers(groupId: GroupId): UseQueryResult<readonly GroupMember[], ClientError> {
+  const { client, members } = useGroupcastContext();
+  const isHydrated = useIsHydrated();
+  const queryKey = groupcastKeys.members(client, groupId);
+  const [, , , id] = queryKey;
+  return useQuery<Members, ClientError, readonly GroupMember[]>({
+    ...QUERY_DEFAULTS,
+    queryKey: isHydrated ? queryKey : beforeHydration(client, 'members'),
+    queryFn: async () => members.read(id),
+    enabled: isHydrated,
+    select: onlyMembers,
+  });
+}
+
+const onlyMembers = ({ members }: Members): readonly GroupMember[] => members;
+
+/** Adds members to a group, which an owner may; the mutation's input is their ids. */
+export function useAddMembers(
+  groupId: GroupId,
+): UseMutationResult<Awaited<ReturnType<Api['addMembers']>>, ClientError, readonly UserId[]> {
+  const { client } = useGroupcastContext();
+  return useMutation<Awaited<ReturnType<Api['addMembers']>>, ClientError, readonly UserId[]>({
+    mutationFn: async (userIds) => client.api.addMembers(groupId, userIds),
+    networkMode: 'always',
+  });
+}
+
+/** Removes a member, which an owner may, or leaves the group; the mutation's input is the user's id. */
+export function useRemoveMember(groupId: GroupId): UseMutationResult<MembersChange, ClientError, UserId> {
+  const { client } = useGroupcastContext();
+  return useMutation<MembersChange, ClientError, UserId>({
+    mutationFn: async (userId) => client.api.removeMember(groupId, userId),
+    networkMode: 'always',
+  });
+}
+
+/** Names and pictures of users with whom one shares a group, such as the senders of messages. Read once. */
+export function useUsers(userIds: readonly UserId[]): UseQueryResult<readonly User[], ClientError> {
+  const { client } = useGroupcastContext();
+  const isHydrated = useIsHydrated();
+  return useQuery<readonly User[], ClientError>({
+    ...QUERY_DEFAULTS,
+    queryKey: isHydrated ? groupcastKeys.users(client, userIds) : beforeHydration(client, 'users'),
+    queryFn: async () => client.api.users(userIds),
+    enabled: isHydrated && userIds.length > 0,
+  });
+}

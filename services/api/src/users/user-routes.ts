@@ -1,0 +1,13 @@
+import type { HttpScope } from '@groupcast/service-kit';
+import type { Database } from '../db/database.ts';
+import { callerOf } from '../http/authenticate.ts';
+import { listUsersQuery } from '../http/schemas.ts';
+import { readUsersAs } from './user-store.ts';
+
+export function userRoutes(scope: HttpScope, db: Database): void {
+  scope.get(
+    '/api/users',
+    { schema: { summary: 'Names of users with whom one shares a group', querystring: listUsersQuery } },
+    async (request) => ({ users: await readUsersAs(db, callerOf(request).userId, request.query.ids) }),
+  );
+}
