@@ -28,6 +28,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import type { ConnectionLimit } from './connection-limit.ts';
+import { type Door, doorOf } from './doors.ts';
 import { createBoundedServer } from './http-server.ts';
 import type { Logger } from './logger.ts';
 
@@ -101,19 +102,21 @@ function unroutable(
 }
 
 /**
- * A Fastify instance with the contract's error shape, an OpenAPI page at `/docs` and no line per request in the log, for as many
- * connections as `connections` allows.
+ * A Fastify instance with the contract's error shape, an OpenAPI page at `/docs` where it has routes for people, and no line per
+ * request in the log, for as many connections as `connections` allows.
  * Register routes through `zodScope`.
  */
 export async function createHttpApp(options: {
   log: Logger;
+  /** Which port it serves: what another one has is not found here, and the answer says where it is. */
+  door: Door;
   connections: ConnectionLimit;
   bodyLimitBytes: number;
   /** Commas, colons and opening brackets in a JSON body; without it, its bytes are the only bound. */
   maxBodyItems?: number;
   /** How many proxies' `X-Forwarded-For` is believed. */
   trustedProxies?: number;
-  openapi: { title: string; description: string };
+  openapi?: { title: string; description: string };
   /** Adds hooks that are to run for everything, `/docs` and what does not exist included: a hook that is added later misses `/docs`. */
   before?: (app: HttpApp) => Promise<void>;
   /** A request that no route and no hook sees, because its path is malformed. What it throws is the answer. */
@@ -174,14 +177,15 @@ export async function createHttpApp(options: {
     return reply.status(known?.status ?? 500).send({ error: body });
   });
   app.setNotFoundHandler(async (request, reply) => {
-    const error = new GroupcastError(
-      'NOT_FOUND',
-      `unable to serve the request; there is no ${request.method} ${request.url.split('?')[0]}`,
-    );
+    const path = request.url.split('?')[0] ?? '';
+    const elsewhere = doorOf(path, options.door);
+    const why = `there is no ${request.method} ${path}${elsewhere ? ` here: ${elsewhere}` : ''}`;
+    const error = new GroupcastError('NOT_FOUND', `unable to serve the request; ${why}`);
     return reply.status(404).send({ error: error.toBody() });
   });
 
   await options.before?.(app);
+  if (!options.openapi) return app;
   await app.register(swagger, {
     openapi: {
       info: { ...options.openapi, version: '0.1.0' },

@@ -12,15 +12,15 @@ export {
   useDevelopmentSecrets,
 } from './data-dir.ts';
 export { type ConnectionBudget, connectionBudget, MAX_CONNECTIONS } from './descriptors.ts';
+export { type Door, doorOf } from './doors.ts';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
-export { isForwarded, isFromForeignPage, isFromThisMachine, isHostTrusted, isLoopbackName } from './host-names.ts';
+export { createHostGate, readHostNames } from './host-gate.ts';
+export { isHostTrusted, isLoopbackName } from './host-names.ts';
 export {
   bearerToken,
   createHttpApp,
   type HttpApp,
-  type HttpRequest,
   type HttpScope,
-  type RequestHook,
   zodScope,
 } from './http.ts';
 export { createBoundedServer } from './http-server.ts';

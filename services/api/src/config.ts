@@ -7,6 +7,7 @@ import {
   type RelaySecrets,
   readEnvironment,
   readHost,
+  readHostNames,
   readOrigins,
   readTokenConfig,
   resolveDataDir,
@@ -31,6 +32,11 @@ export interface ApiConfig {
   /** Where the port listens; `localhost`: on loopback, both families. */
   host: string;
   port: number;
+  /** What operators and relays ask: metrics, and `/internal/*`. */
+  internalPort: number;
+  internalHost: string;
+  /** Names beside addresses under which the internal port answers without a token; see `createHostGate`. */
+  internalNames: readonly string[];
   dataDir: string;
   /** Real PostgreSQL; without it the embedded one in `dataDir`. */
   databaseUrl: string | undefined;
@@ -91,6 +97,9 @@ export function readApiConfig(source: Readonly<Record<string, string | undefined
     logLevel: env.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
     host,
     port: env.port('API_PORT', 3000),
+    internalPort: env.port('API_INTERNAL_PORT', 3003),
+    internalHost: readHost(env, 'API_INTERNAL_HOST', '127.0.0.1'),
+    internalNames: readHostNames(env, 'API_INTERNAL_NAMES'),
     dataDir: resolveDataDir(env.text('DATA_DIR')),
     databaseUrl: readDatabaseUrl(env),
     tokens,

@@ -13,6 +13,7 @@ export interface Answer<T = Record<string, unknown>> {
 
 export interface ApiUnderTest extends Api {
   url: string;
+  internalUrl: string;
   /** A request by `userId`, or with no token when it is `null`. */
   request<T = Record<string, unknown>>(
     userId: string | null,
@@ -27,13 +28,14 @@ export interface ApiUnderTest extends Api {
 export async function startApiUnderTest(env: Readonly<Record<string, string>> = {}): Promise<ApiUnderTest> {
   const dataDir = mkdtempSync(join(tmpdir(), 'groupcast-api-'));
   // Nobody listens on port 9: the relay is away unless `env` names one.
-  const defaults = { API_PORT: '0', DATA_DIR: dataDir, RELAY_URL: 'http://127.0.0.1:9' };
+  const defaults = { API_PORT: '0', API_INTERNAL_PORT: '0', DATA_DIR: dataDir, RELAY_URL: 'http://127.0.0.1:9' };
   const config = readApiConfig({ ...TEST_SECRETS, ...defaults, ...env });
   const api = await startApi(config, pino({ level: env['LOG_LEVEL'] ?? 'silent' }));
   const url = `http://127.0.0.1:${api.port}`;
   return {
     ...api,
     url,
+    internalUrl: `http://127.0.0.1:${api.internalPort}`,
     async request<T>(userId: string | null, method: string, path: string, body?: unknown, headers = {}) {
       const response = await fetch(`${url}${path}`, {
         method,

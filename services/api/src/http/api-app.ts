@@ -8,6 +8,7 @@ import {
   corsOptions,
   createHttpApp,
   type HttpApp,
+  type HttpScope,
   type Logger,
   zodScope,
 } from '@groupcast/service-kit';
@@ -22,9 +23,8 @@ import { messageRoutes } from '../messages/message-routes.ts';
 import type { UserStore } from '../users/user-store.ts';
 import { callerOf, requireUser } from './authenticate.ts';
 import { watchEventLoop } from './event-loop-delay.ts';
-import { healthRoutes } from './health-routes.ts';
 import { internalRoutes } from './internal-routes.ts';
-import type { ApiMetrics } from './metrics.ts';
+import { type ApiMetrics, timeRequests } from './metrics.ts';
 import { addressKey } from './rate-limiter.ts';
 import { realtimeRoutes } from './realtime-routes.ts';
 import { createRequestBudgets } from './request-budgets.ts';
@@ -46,16 +46,19 @@ export interface ApiAppDeps {
   serviceTokens: ServiceTokenVerifier;
   metrics: ApiMetrics;
   connections: ConnectionLimit;
+  probes: (app: HttpApp) => void;
+  /** Lets what relays ask wait for its turn. */
+  relayTurns: (scope: HttpScope) => void;
   log: Logger;
-  isDraining: () => boolean;
 }
 
-/** Every route of the API and what stands before it. Listens nowhere yet. */
+/** Every route of the public port and what stands before it. Listens nowhere yet. */
 export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   const { config, db, metrics, log } = deps;
   const budgets = createRequestBudgets({ metrics, log }, { ...config.limits, trustedProxies: config.trustedProxies });
   const app = await createHttpApp({
     log,
+    door: 'api',
     connections: deps.connections,
     bodyLimitBytes: config.maxPayloadBytes * ESCAPE_FACTOR + 65_536,
     // As many as the largest message can have.
@@ -86,12 +89,8 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   const turns = createRequestTurns({ database: db.kind, server: app.server, isPressed }, config.limits);
   app.decorateRequest('hold', null);
   app.decorateRequest('user', null);
-  app.addHook('onResponse', async (request, reply) => {
-    const route = request.routeOptions.url ?? 'none';
-    metrics.requests.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1_000);
-  });
-
-  healthRoutes(app, { db, services: deps.serviceTokens, metrics, budgets, isDraining: deps.isDraining });
+  timeRequests(app, metrics);
+  deps.probes(app);
   const groupDeps = deps.groups;
   await zodScope(app, (scope) => {
     scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }));
@@ -115,8 +114,9 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     messageRoutes(scope, groupDeps);
   });
   await zodScope(app, (scope) => {
-    internalRoutes(scope, { db, services: deps.serviceTokens, budgets });
-    turns.takeForRelays(scope);
+    // A relay that knows `API_URL` alone asks here.
+    internalRoutes(scope, { db, services: deps.serviceTokens, onRefused: budgets.countRefused });
+    deps.relayTurns(scope);
   });
   if (config.demo) {
     const { secret = '', issuer, audience } = config.tokens;
