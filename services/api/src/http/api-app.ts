@@ -115,7 +115,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   });
   await zodScope(app, (scope) => {
     // A relay that knows `API_URL` alone asks here.
-    internalRoutes(scope, { db, services: deps.serviceTokens, onRefused: budgets.countRefused });
+    internalRoutes(scope, { db, services: deps.serviceTokens, onRefused: (request) => budgets.countRefused(request) });
     deps.relayTurns(scope);
   });
   if (config.demo) {
