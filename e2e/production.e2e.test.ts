@@ -220,6 +220,19 @@ describe('in development', () => {
     }
   });
 
+  test.each([
+    ['RELAY_URL', readApiConfig, 'relayUrl'],
+    ['RELAY_PUBLIC_URL', readApiConfig, 'relayPublicUrl'],
+    ['API_URL', readRelayConfig, 'apiUrl'],
+    ['API_INTERNAL_URL', readRelayConfig, 'apiUrl'],
+  ] as const)('%s may have a path, and nothing else behind the host', (name, read, field) => {
+    const of = (url: string): unknown =>
+      (read({ ...secrets, [name]: url }) as unknown as Record<string, unknown>)[field];
+    expect(of('https://example.com/rt/')).toBe('https://example.com/rt');
+    expect(() => of('https://example.com/rt?x=1')).toThrow(`${name} must end with its path`);
+    expect(() => of('https://a:b@example.com/rt')).toThrow(`${name} must not hold a user name or password`);
+  });
+
   test('a relay asks API_INTERNAL_URL, which is API_URL where it is not set', () => {
     const of = (urls: Variables): string | undefined => readRelayConfig({ ...secrets, ...urls }).apiUrl;
     const [API_URL, API_INTERNAL_URL] = ['https://api.test', 'http://127.0.0.1:3003/base'];

@@ -8,6 +8,7 @@ export * from './payloads/client-events.ts';
 export * from './payloads/internal.ts';
 export * from './payloads/messaging.ts';
 export * from './positions.ts';
+export * from './relay-address.ts';
 export * from './relay-command.ts';
 export * from './rooms.ts';
 export * from './token-claims.ts';

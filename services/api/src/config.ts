@@ -22,8 +22,6 @@ import {
   readGroupBounds,
 } from './limits.ts';
 
-const HTTP = ['http:', 'https:'];
-
 export interface ApiConfig {
   production: boolean;
   /** What is allowed and risky, for the log at start. */
@@ -84,7 +82,7 @@ export function readApiConfig(source: Readonly<Record<string, string | undefined
     env.problem('DEMO must not be 1 with JWT_JWKS_URL: the demo signs tokens with JWT_SECRET');
   // Both defaults are a relay on this machine, which in production is somebody else's port.
   env.requireInProduction('RELAY_URL', 'RELAY_PUBLIC_URL');
-  const relayUrl = env.url('RELAY_URL', HTTP, { carries: 'service tokens and messages' }) ?? 'http://localhost:3001';
+  const relayUrl = env.serviceUrl('RELAY_URL', { carries: 'service tokens and messages' }) ?? 'http://localhost:3001';
   const host = readHost(env, 'API_HOST');
   if (demo && !isLoopbackName(host)) {
     env.warning(
@@ -105,7 +103,7 @@ export function readApiConfig(source: Readonly<Record<string, string | undefined
     tokens,
     relaySecrets,
     relayUrl,
-    relayPublicUrl: env.url('RELAY_PUBLIC_URL', HTTP, { carries: 'the tokens and messages of users' }) ?? relayUrl,
+    relayPublicUrl: env.serviceUrl('RELAY_PUBLIC_URL', { carries: 'the tokens and messages of users' }) ?? relayUrl,
     origins: readOrigins(env),
     demo,
     trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),

@@ -61,7 +61,6 @@ export interface RelayConfig {
 }
 
 const MAX = Number.MAX_SAFE_INTEGER;
-const HTTP = ['http:', 'https:'];
 
 /**
  * Where the API answers what a relay asks: `API_INTERNAL_URL`, or `API_URL` where that is not set, since a team's own back end may have one port.
@@ -70,7 +69,7 @@ const HTTP = ['http:', 'https:'];
 function readApiUrl(env: Environment): string | undefined {
   const carries = 'service tokens and what the API answers';
   const named = env.text('API_URL', { keepEmpty: true });
-  const internal = env.url('API_INTERNAL_URL', HTTP, { carries });
+  const internal = env.serviceUrl('API_INTERNAL_URL', { carries });
   if (named === '' && env.text('API_INTERNAL_URL') !== undefined) {
     env.problem('API_INTERNAL_URL must not be set where API_URL is empty, which says that there is no API');
   } else if (named === undefined && internal === undefined) {
@@ -78,7 +77,7 @@ function readApiUrl(env: Environment): string | undefined {
     else env.warning('API_URL is not set: this relay asks no API; set it, or leave it empty to say that there is none');
   }
   // Nothing is sent to it where the other one is set.
-  const url = internal === undefined ? env.url('API_URL', HTTP, { carries }) : env.url('API_URL', HTTP);
+  const url = internal === undefined ? env.serviceUrl('API_URL', { carries }) : env.serviceUrl('API_URL');
   return internal ?? url;
 }
 
