@@ -3,6 +3,7 @@ export * from './errors.ts';
 export * from './events.ts';
 export * from './ids.ts';
 export * from './json.ts';
+export * from './near-misses.ts';
 export * from './payloads/broadcast.ts';
 export * from './payloads/client-events.ts';
 export * from './payloads/internal.ts';
