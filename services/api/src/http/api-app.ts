@@ -27,6 +27,7 @@ import { internalRoutes } from './internal-routes.ts';
 import { type ApiMetrics, timeRequests } from './metrics.ts';
 import { addressKey } from './rate-limiter.ts';
 import { realtimeRoutes } from './realtime-routes.ts';
+import { relaySources } from './relay-sources.ts';
 import { createRequestBudgets } from './request-budgets.ts';
 import { createRequestTurns } from './request-turns.ts';
 
@@ -77,11 +78,9 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     },
     onUnroutable: (request) => budgets.count(request),
   });
-  const relay = new URL(config.relayPublicUrl);
-  const relaySocket = `${relay.protocol === 'https:' ? 'wss:' : 'ws:'}//${relay.host}`;
   await app.register(helmet, {
     contentSecurityPolicy: {
-      directives: { connectSrc: [`'self'`, relay.origin, relaySocket], upgradeInsecureRequests: null },
+      directives: { connectSrc: [`'self'`, ...relaySources(config.relayPublicUrl)], upgradeInsecureRequests: null },
     },
   });
   // Whom to refuse while this process is late, the turns decide.
