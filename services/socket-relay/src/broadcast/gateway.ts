@@ -149,7 +149,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const nodes = heard ?? (fanOut.memberCount(groupId) > 0 ? 1 : 0);
     const isUnheard = count === 0 && nodes === 0 && !duplicate;
     if (isUnheard) warnings.push('NO_RECIPIENTS');
-    const hint = isUnheard ? hintAtGroup(groupId, (id) => fanOut.memberCount(id)) : undefined;
+    const hint = isUnheard ? hintAtGroup(groupId, (other) => fanOut.memberCount(other)) : undefined;
     const result: BroadcastResult = {
       id,
       groupId,
