@@ -104,8 +104,8 @@ async function measureRelay(redis?: RedisServer): Promise<string> {
   return `| ${redis ? 'with Redis: relay + Redis' : 'in memory'} | ${of(joins, ROUNDS * GROUPS.length)} | ${of(publishes, PUBLISHES)} |`;
 }
 
-async function metric(apiUrl: string, name: string): Promise<number> {
-  const text = await (await fetch(`${apiUrl}/metrics`)).text();
+async function metric(internalUrl: string, name: string): Promise<number> {
+  const text = await (await fetch(`${internalUrl}/metrics`)).text();
   return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(text)?.[1] ?? 0);
 }
 
@@ -144,12 +144,12 @@ async function measureOutbox(databaseUrl: string | undefined): Promise<string> {
 
   const relay = await startRelayProcess({ ...SHARED, RELAY_PORT: String(relayPort) });
   const dispatched = 'groupcast_api_events_dispatched_total';
-  while ((await metric(apiUrl, dispatched)) === 0) await pause(LOOK_MS);
+  while ((await metric(api.internalUrl, dispatched)) === 0) await pause(LOOK_MS);
   const startedAt = performance.now();
-  const before = { cpu: cpuNs(pidOf(api.child)), rows: await metric(apiUrl, dispatched) };
-  while ((await metric(apiUrl, 'groupcast_api_outbox_backlog_events')) > 0) await pause(LOOK_MS);
+  const before = { cpu: cpuNs(pidOf(api.child)), rows: await metric(api.internalUrl, dispatched) };
+  while ((await metric(api.internalUrl, 'groupcast_api_outbox_backlog_events')) > 0) await pause(LOOK_MS);
   const seconds = (performance.now() - startedAt) / 1_000;
-  const rows = (await metric(apiUrl, dispatched)) - before.rows;
+  const rows = (await metric(api.internalUrl, dispatched)) - before.rows;
   const apiUs = (cpuNs(pidOf(api.child)) - before.cpu) / 1_000;
   await Promise.all([api.stop(), relay.stop()]);
   rmSync(dataDir, { recursive: true, force: true });

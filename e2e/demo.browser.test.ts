@@ -59,6 +59,40 @@ async function groupWith(name: string, count: number): Promise<string> {
 const numbered = (name: string, from: number, to: number): string[] =>
   Array.from({ length: to - from + 1 }, (_, index) => `${name} ${from + index}`);
 
+test('a page of another origin may use every route, by its own method', async () => {
+  const { paths } = (await (await fetch(`${system.apiUrl}/docs/json`)).json()) as {
+    paths: Record<string, Record<string, unknown>>;
+  };
+  const routes = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => ({ method: method.toUpperCase(), path: path.replaceAll(/\{\w+\}/g, 'x') })),
+  );
+  expect(new Set(routes.map(({ method }) => method))).toEqual(new Set(['GET', 'POST', 'PATCH', 'DELETE']));
+  // The relay's own line of text: nothing is closer by, and has another origin.
+  const page = await browser.open(system.relayUrl);
+  const given = { api: system.apiUrl, token: await tokenFor('demo:alice'), routes };
+  const answers = await page.evaluate(
+    async ({ api, token, routes: asked }) =>
+      Promise.all(
+        asked.map(async ({ method, path }) => {
+          const headers = {
+            authorization: `Bearer ${token}`,
+            'content-type': 'application/json',
+            'idempotency-key': 'x',
+          };
+          const init = { method, headers, ...(method === 'GET' ? {} : { body: '{}' }) };
+          const status = await fetch(`${api}${path}`, init).then(
+            (answer) => answer.status,
+            () => 0,
+          );
+          return { route: `${method} ${path}`, readable: status > 0 };
+        }),
+      ),
+    given,
+  );
+  expect(answers.filter(({ readable }) => !readable)).toEqual([]);
+  expect(answers.length).toBeGreaterThan(15);
+});
+
 test('Alice and Bob read each other live, once and in order, without a reload', async () => {
   const alice = await logIn('alice');
   const bob = await logIn('bob');

@@ -1,5 +1,13 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import {
+  broadcastSchema,
+  disconnectSchema,
+  membersSchema,
+  notifySchema,
+  removeMembersSchema,
+} from '../packages/shared/src/index.ts';
 import { readApiConfig } from '../services/api/src/config.ts';
 import { readRelayConfig } from '../services/socket-relay/src/config.ts';
 import { documents } from './documented/code-blocks.ts';
@@ -49,6 +57,26 @@ describe('documentation', () => {
     delete set['DEMO'];
     expect(readRelayConfig({ ...secrets, ...set })).toEqual(readRelayConfig(secrets));
     expect(readApiConfig({ ...secrets, ...set })).toEqual(readApiConfig(secrets));
+  });
+
+  test('what a back end may send, and nobody reads, is marked †; and nothing else is', () => {
+    const folder = 'services/socket-relay/src';
+    const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+    const code = [...sources.map((file) => join(folder, file)), 'packages/shared/src/relay-command.ts']
+      .map(read)
+      .join('\n');
+    const fields = [broadcastSchema, notifySchema, membersSchema, removeMembersSchema, disconnectSchema].flatMap(
+      (schema) => Object.keys(schema.shape),
+    );
+    const isRead = (field: string): boolean => new RegExp(`\\b${field}\\b`).test(code);
+    const section =
+      read('docs/contract.md')
+        .split('\n## ')
+        .find((text) => text.startsWith('5. ')) ?? '';
+    const isMarked = (field: string): boolean => section.includes(`${field}?†`);
+    expect(fields).toEqual(expect.arrayContaining(['exceptUserId', 'expectedUserIds', 'everyone', 'revokeBefore']));
+    expect(fields.filter((field) => isRead(field) === isMarked(field))).toEqual([]);
+    expect(fields.filter((field) => !section.includes(field))).toEqual([]);
   });
 
   test('every guarantee names tests that exist', () => {

@@ -99,15 +99,15 @@ describe('one API and one relay on embedded defaults', () => {
     system.relay.signal('SIGSTOP');
     await author.say(system.apiUrl, groupId, 'frozen');
     await until('the API to give up waiting', async () => {
-      const metrics = await (await fetch(`${system.apiUrl}/metrics`)).text();
+      const metrics = await (await fetch(`${system.apiInternalUrl}/metrics`)).text();
       return /dispatch_failures_total\{code="RELAY_UNAVAILABLE"\} [1-9]/.test(metrics);
     });
-    const backlog = await (await fetch(`${system.apiUrl}/metrics`)).text();
+    const backlog = await (await fetch(`${system.apiInternalUrl}/metrics`)).text();
     expect(backlog).toMatch(/groupcast_api_outbox_backlog_events 1\n/);
     system.relay.signal('SIGCONT');
     await expectAllShown(member, author.saved);
     await until('the backlog to be empty', async () => {
-      const metrics = await (await fetch(`${system.apiUrl}/metrics`)).text();
+      const metrics = await (await fetch(`${system.apiInternalUrl}/metrics`)).text();
       return metrics.includes('groupcast_api_outbox_backlog_events 0\n');
     });
     expect(ids(member.live).at(-1)).toBe(author.saved.at(-1)?.id);

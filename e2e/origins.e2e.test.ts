@@ -8,11 +8,17 @@ interface Cors {
   allowed: string | null;
   credentials: string | null;
   varies: boolean;
+  /** Of a preflight only. */
+  methods?: string | undefined;
+  maxAge?: string | undefined;
 }
+
+/** What any page that may ask at all may ask with, and for how long a browser need not ask again. */
+const PREFLIGHT = { methods: 'GET,HEAD,POST,PUT,PATCH,DELETE', maxAge: '600' };
 
 /** What a browser is told about `origin`, when it asks first and when it asks itself. */
 async function corsOf(url: string, origin: string, method: string): Promise<Cors> {
-  const preflight = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization' };
+  const preflight = { 'access-control-request-method': 'PATCH', 'access-control-request-headers': 'authorization' };
   const headers = { origin, ...(method === 'OPTIONS' ? preflight : {}) };
   const response = await fetch(url, { method, headers });
   await response.body?.cancel();
@@ -21,6 +27,12 @@ async function corsOf(url: string, origin: string, method: string): Promise<Cors
     allowed: response.headers.get('access-control-allow-origin'),
     credentials: response.headers.get('access-control-allow-credentials'),
     varies: vary.includes('origin'),
+    ...(method === 'OPTIONS'
+      ? {
+          methods: response.headers.get('access-control-allow-methods')?.replaceAll(' ', ''),
+          maxAge: response.headers.get('access-control-max-age') ?? undefined,
+        }
+      : {}),
   };
 }
 
@@ -44,8 +56,15 @@ describe.each([
   ],
   [
     'a list',
-    { SOCKET_CORS_ORIGIN: 'https://App.example.com/,http://example.com:80' },
     {
+      SOCKET_CORS_ORIGIN:
+        'https://App.example.com/,http://example.com:80,https://*.previews.example.com,capacitor://localhost',
+    },
+    {
+      'https://pr-7.previews.example.com': only('https://pr-7.previews.example.com'),
+      'capacitor://localhost': only('capacitor://localhost'),
+      'https://a.pr-7.previews.example.com': NOBODY,
+      'ionic://localhost': NOBODY,
       'https://app.example.com': only('https://app.example.com'),
       'http://example.com': only('http://example.com'),
       'http://app.example.com': NOBODY,
@@ -76,9 +95,14 @@ describe.each([
   test.each(['GET', 'OPTIONS'])(
     'API and relay answer the same to each origin, and no cache mistakes one for another (%s)',
     async (method) => {
+      const preflight = method === 'OPTIONS' ? PREFLIGHT : {};
       for (const [origin, answer] of Object.entries(answers)) {
         for (const door of doors)
-          expect([door, origin, await corsOf(door, origin, method)]).toEqual([door, origin, answer]);
+          expect([door, origin, await corsOf(door, origin, method)]).toEqual([
+            door,
+            origin,
+            { ...answer, ...preflight },
+          ]);
       }
     },
   );

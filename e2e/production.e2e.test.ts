@@ -41,6 +41,10 @@ const DECISIONS: Readonly<Record<string, string>> = {
   NODE_ENV: 'sane: unset is development, and every misspelling of production is refused',
   API_HOST: 'sane: every address, which is what a server is for',
   API_PORT: 'sane: a taken port ends the start',
+  API_INTERNAL_PORT: 'sane: a taken port ends the start',
+  API_INTERNAL_HOST: 'sane: loopback, the closest',
+  API_INTERNAL_NAMES: 'off',
+  API_INTERNAL_URL: 'sane: API_URL, where the same is asked',
   RELAY_HOST: 'sane: every address, which is what a server is for',
   RELAY_PORT: 'sane: a taken port ends the start',
   RELAY_INTERNAL_PORT: 'sane: a taken port ends the start',
@@ -153,6 +157,7 @@ describe('in production', () => {
     ['RELAY_URL', ofApi],
     ['RELAY_PUBLIC_URL', ofApi],
     ['API_URL', ofRelay],
+    ['API_INTERNAL_URL', ofRelay],
   ])('%s that is plain http to another machine is warned about, and not on this one', (name, of) => {
     for (const url of ['http://relay:3001', 'http://10.0.0.11:3001', 'http://127.0.0.1.evil.test']) {
       expect(of({ [name]: url }).warnings).toEqual([
@@ -208,18 +213,47 @@ describe('in development', () => {
     ['API_HOST', readApiConfig],
     ['RELAY_HOST', readRelayConfig],
     ['RELAY_INTERNAL_HOST', readRelayConfig],
+    ['API_INTERNAL_HOST', readApiConfig],
   ] as const)('%s that can be none is refused', (name, read) => {
     for (const host of ['http://localhost', 'localhost:3000', 'a b', '10.0.0.0/8', '*', '-x']) {
       expect(() => read({ ...secrets, [name]: host })).toThrow(`${name} must be an address of this machine`);
     }
   });
 
-  test('RELAY_INTERNAL_NAMES are names, and at most 100', () => {
-    const read = (RELAY_INTERNAL_NAMES: string) => readRelayConfig({ ...secrets, RELAY_INTERNAL_NAMES }).internalNames;
+  test.each([
+    ['RELAY_URL', readApiConfig, 'relayUrl'],
+    ['RELAY_PUBLIC_URL', readApiConfig, 'relayPublicUrl'],
+    ['API_URL', readRelayConfig, 'apiUrl'],
+    ['API_INTERNAL_URL', readRelayConfig, 'apiUrl'],
+  ] as const)('%s may have a path, and nothing else behind the host', (name, read, field) => {
+    const of = (url: string): unknown =>
+      (read({ ...secrets, [name]: url }) as unknown as Record<string, unknown>)[field];
+    expect(of('https://example.com/rt/')).toBe('https://example.com/rt');
+    expect(() => of('https://example.com/rt?x=1')).toThrow(`${name} must end with its path`);
+    expect(() => of('https://a:b@example.com/rt')).toThrow(`${name} must not hold a user name or password`);
+  });
+
+  test('a relay asks API_INTERNAL_URL, which is API_URL where it is not set', () => {
+    const of = (urls: Variables): string | undefined => readRelayConfig({ ...secrets, ...urls }).apiUrl;
+    const [API_URL, API_INTERNAL_URL] = ['https://api.test', 'http://127.0.0.1:3003/base'];
+    expect([of({ API_URL }), of({ API_URL, API_INTERNAL_URL }), of({ API_INTERNAL_URL })]).toEqual([
+      API_URL,
+      API_INTERNAL_URL,
+      API_INTERNAL_URL,
+    ]);
+    expect(() => of({ API_URL: '', API_INTERNAL_URL })).toThrow('API_INTERNAL_URL must not be set where API_URL is');
+  });
+
+  test.each([
+    ['RELAY_INTERNAL_NAMES', readRelayConfig],
+    ['API_INTERNAL_NAMES', readApiConfig],
+  ] as const)('%s are names, and at most 100', (name, readConfig) => {
+    const read = (names: string) => readConfig({ ...secrets, [name]: names }).internalNames;
     expect(read(' Relay.prod.svc.cluster.local, relay.corp.example.com ,')).toEqual([
       'relay.prod.svc.cluster.local',
       'relay.corp.example.com',
     ]);
+    expect(read('[::1],10.0.0.11,fd00::2')).toEqual(['::1', '10.0.0.11', 'fd00::2']);
     for (const wrong of ['relay:3002', 'http://relay', '*.example.com', 'a b']) {
       expect(() => read(`relay,${wrong}`)).toThrow(`must list host names without ports, got "${wrong}"`);
     }

@@ -32,7 +32,7 @@ async function request<T>(user: string, method: string, path: string, body?: unk
 }
 
 async function queries(): Promise<number> {
-  const metrics = await (await fetch(`${system.apiUrl}/metrics`)).text();
+  const metrics = await (await fetch(`${system.apiInternalUrl}/metrics`)).text();
   return Number(/groupcast_api_database_queries (\d+)/.exec(metrics)?.[1]);
 }
 

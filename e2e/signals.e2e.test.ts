@@ -17,14 +17,17 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 const RELAY = 'services/socket-relay/dist/main.js';
 const API = 'services/api/dist/main.js';
 
+const PORTS = ['API_PORT', 'API_INTERNAL_PORT', 'RELAY_PORT', 'RELAY_INTERNAL_PORT'];
+
 let dataDir: string;
 let env: Record<string, string>;
 let processes: ManagedProcess[];
 beforeEach(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'groupcast-signals-'));
   processes = [];
-  const [api, relay, internal] = [await freePort(), await freePort(), await freePort()];
-  const ports = { API_PORT: String(api), RELAY_PORT: String(relay), RELAY_INTERNAL_PORT: String(internal) };
+  const ports = Object.fromEntries(
+    await Promise.all(PORTS.map(async (name) => [name, String(await freePort())] as const)),
+  );
   env = { ...TEST_SECRETS, DATA_DIR: dataDir, API_URL: '', ...ports };
 });
 afterEach(async () => {
@@ -76,7 +79,7 @@ describe('a terminal that is closed', () => {
     expect(ours().length).toBeGreaterThanOrEqual(4);
     await terminal.stop();
     await until('every process to end', () => ours().length === 0);
-    for (const port of ['API_PORT', 'RELAY_PORT', 'RELAY_INTERNAL_PORT']) expect(await isFree(env[port])).toBe(true);
+    for (const port of PORTS) expect(await isFree(env[port])).toBe(true);
   });
 
   test('ends a relay and its workers', async () => {

@@ -42,6 +42,7 @@ describe('a request that does not arrive', () => {
     const bodies = await Promise.all([
       hold(system.apiUrl, post('/api/demo/login')),
       hold(system.relayInternalUrl, post('/v1/broadcast')),
+      hold(system.apiInternalUrl, post('/internal/history')),
       hold(system.relayUrl, post('/')),
       hold(system.relayUrl, post(`/socket.io/?EIO=4&transport=polling&sid=${await open()}`)),
     ]);

@@ -27,8 +27,8 @@ function run(file: string, env: Record<string, string> = {}): ManagedProcess {
 }
 
 async function ports(): Promise<Record<string, string>> {
-  const [api, relay, internal] = [await freePort(), await freePort(), await freePort()];
-  return { API_PORT: String(api), RELAY_PORT: String(relay), RELAY_INTERNAL_PORT: String(internal) };
+  const names = ['API_PORT', 'API_INTERNAL_PORT', 'RELAY_PORT', 'RELAY_INTERNAL_PORT'];
+  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, String(await freePort())] as const)));
 }
 
 describe('a wrong configuration', () => {
@@ -160,6 +160,7 @@ describe('a service', () => {
     ['relay', RELAY, 'RELAY_PORT'],
     ['relay', RELAY, 'RELAY_INTERNAL_PORT'],
     ['API', API, 'API_PORT'],
+    ['API', API, 'API_INTERNAL_PORT'],
   ])('the %s (%s) whose %s is taken says so in one line and exits 1', async (_name, file, variable) => {
     const server = createServer();
     const taken = await new Promise<number>((resolve) => {
@@ -198,6 +199,8 @@ describe('npm start', () => {
     expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
     await until('the relay to know the API', () => all.output().includes('connected to the relay'));
     expect(all.output()).not.toContain('API_URL is not set');
+    const metrics = await fetch(`http://127.0.0.1:${env['API_INTERNAL_PORT']}/metrics`);
+    expect([metrics.status, (await fetch(`${url}/metrics`)).status]).toEqual([200, 404]);
     all.signal('SIGINT');
     expect(await all.exited()).toBe(0);
     expect(all.output().match(/"msg":"stopped"/g)).toHaveLength(2);

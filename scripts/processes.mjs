@@ -48,19 +48,29 @@ export function withDemo(env) {
 }
 
 /** Where a service that listens on `host` is found from this machine. */
-export function urlOn(host, port) {
+function urlOn(host, port) {
   if (!host || ['localhost', '0.0.0.0', '::', '[::]'].includes(host)) return `http://localhost:${port}`;
   return `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${port}`;
+}
+
+/** What is no port is for the service to name, and no part of a URL. */
+function portOr(fallback, given = '') {
+  return /^\d+$/.test(given.trim()) ? given.trim() : fallback;
+}
+
+/** Where the API that was started here is found. */
+export function apiUrlOf(env) {
+  return urlOn(env.API_HOST, portOr(3000, env.API_PORT));
 }
 
 /** Where API and relay find each other when only their addresses and ports were chosen. In production they have to be told. */
 export function withUrls(env) {
   if (env.NODE_ENV === 'production') return env;
-  return {
-    ...env,
-    API_URL: env.API_URL ?? urlOn(env.API_HOST, env.API_PORT || 3000),
-    RELAY_URL: env.RELAY_URL || urlOn(env.RELAY_HOST, env.RELAY_PORT || 3001),
-  };
+  const internalUrl = urlOn(env.API_INTERNAL_HOST || '127.0.0.1', portOr(3003, env.API_INTERNAL_PORT));
+  // Whoever names an API, or says that there is none, has named where it is asked.
+  const apiUrls =
+    env.API_URL === undefined ? { API_URL: apiUrlOf(env), API_INTERNAL_URL: env.API_INTERNAL_URL || internalUrl } : {};
+  return { ...env, RELAY_URL: env.RELAY_URL || urlOn(env.RELAY_HOST, portOr(3001, env.RELAY_PORT)), ...apiUrls };
 }
 
 /** A relay that is started alone has no API unless one is named. */

@@ -1,12 +1,12 @@
 // `npm start`: API, relay and demo page together, on embedded defaults. No database and no Redis needed.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { runTogether, urlOn, withDemo, withUrls } from './processes.mjs';
+import { apiUrlOf, runTogether, withDemo, withUrls } from './processes.mjs';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 if (existsSync('.env')) process.loadEnvFile('.env');
 const env = withUrls(withDemo(process.env));
-const apiUrl = urlOn(env.API_HOST, env.API_PORT || 3000);
+const apiUrl = apiUrlOf(env);
 const page = env.DEMO === '1' ? `open ${apiUrl} in two browser windows` : `API at ${apiUrl}, relay at ${env.RELAY_URL}`;
 
 const waiting = new Set(['api', 'socket-relay']);

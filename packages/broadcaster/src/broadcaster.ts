@@ -10,9 +10,10 @@ import type {
 } from '@groupcast/shared';
 import { signServiceToken } from '@groupcast/tokens';
 import { type ConnectionState, createRelayConnection } from './relay-connection.ts';
+import { readRelayUrl } from './relay-url.ts';
 
 export interface BroadcasterOptions {
-  /** The relay's public URL, such as `http://localhost:3001`. */
+  /** The relay's public URL, such as `http://localhost:3001`; behind a path of a larger site, with that path. */
   url: string;
   /** `RELAY_SERVICE_SECRET`: short service tokens of scope `broadcast` are signed with it. */
   serviceSecret?: string | undefined;
@@ -35,7 +36,8 @@ export type BatchItemResult = Answer<BroadcastResult>;
  * sent again, in that order, after a reconnect: each carries an id, so the relay drops the second copy.
  *
  * Every method rejects with a `GroupcastError` whose `retryable` says whether the same call may succeed later:
- * `RELAY_UNAVAILABLE` when no answer came in time, otherwise the relay's own code.
+ * `RELAY_UNAVAILABLE` when no answer came in time, otherwise the relay's own code. While the relay refuses the service token, that is the
+ * answer to every call, at once; the connection is tried again all the same.
  */
 export interface Broadcaster {
   readonly connected: boolean;
@@ -73,8 +75,10 @@ export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
     tokenProvider ?? (() => signServiceToken({ secret: serviceSecret ?? '', scopes: ['broadcast'], subject: name }));
 
   const connection = createRelayConnection({
-    url: options.url,
+    url: readRelayUrl(options.url),
     getToken,
+    // A secret makes the same token again; who provides one may have had an old one.
+    maxRefusals: tokenProvider ? 2 : 1,
     timeoutMs: options.timeoutMs ?? 10_000,
     maxPending: options.maxPending ?? 10_000,
     onStateChange: options.onStateChange ?? (() => undefined),

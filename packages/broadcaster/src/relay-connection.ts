@@ -1,9 +1,17 @@
-import { type Answer, type ErrorBody, GroupcastError, isErrorCode, type SessionEnding } from '@groupcast/shared';
+import {
+  type Answer,
+  type ErrorBody,
+  GroupcastError,
+  isErrorCode,
+  relayAddress,
+  type SessionEnding,
+} from '@groupcast/shared';
 import { io } from 'socket.io-client';
 
 /**
  * `connecting`: no relay yet, trying. `connected`: calls are sent at once. `disconnected`: lost, trying again; calls wait.
- * `unreachable`: an attempt to connect failed, trying again. `refused`: the relay said no (a wrong token), trying again. `closed`: for good.
+ * `unreachable`: an attempt to connect failed, trying again; its error names the URL and the cause. `refused`: the relay said no (a wrong
+ * token), trying again; calls fail. `closed`: for good.
  */
 export type ConnectionState =
   | { name: 'connecting' | 'connected' | 'disconnected' | 'closed' }
@@ -46,10 +54,22 @@ function closeCodeOf(details: unknown): unknown {
   return context?.code;
 }
 
+type ConnectError = Error & { data?: Partial<ErrorBody>; description?: { error?: NodeJS.ErrnoException } };
+
+/** Why nobody could be reached: the system's code, or what was there instead of a relay. Socket.IO's own word is "websocket error". */
+function causeOf({ message, description }: ConnectError): string {
+  if (message === 'timeout') return `no answer in ${CONNECT_TIMEOUT_MS} ms`;
+  const cause = description?.error;
+  return cause?.code ?? (cause?.message || message);
+}
+
 /** One connection of `type: "api"`, and the calls on it that have no answer yet, in the order they were made. */
 export function createRelayConnection(options: {
+  /** As `readRelayUrl` reads it. */
   url: string;
   getToken: () => Promise<string> | string;
+  /** After so many refusals in a row calls fail with what the relay says. */
+  maxRefusals: number;
   timeoutMs: number;
   maxPending: number;
   onStateChange: (state: ConnectionState) => void;
@@ -57,9 +77,17 @@ export function createRelayConnection(options: {
   const pending = new Set<PendingCall>();
   let closed = false;
   let retryTimer: NodeJS.Timeout | undefined;
+  let refusals = 0;
+  /** Why no call gets through, once that is certain until the next attempt. */
   let lastRefusal: GroupcastError | undefined;
+  /** Why the last attempt failed otherwise. */
+  let lastProblem = `the relay at ${options.url} cannot be reached`;
+  /** Why there was no token for the last attempt. */
+  let tokenProblem: Error | undefined;
+  const { origin, path } = relayAddress(options.url);
 
-  const socket = io(options.url, {
+  const socket = io(origin, {
+    path,
     transports: ['websocket'],
     forceNew: true,
     reconnectionDelay: RECONNECT_MIN_MS,
@@ -69,9 +97,15 @@ export function createRelayConnection(options: {
       Promise.resolve()
         .then(options.getToken)
         .then(
-          (token) => give({ token, type: 'api' }),
-          // Without a token the relay refuses with TOKEN_MISSING, and the next attempt asks again.
-          () => give({ type: 'api' }),
+          (token) => {
+            tokenProblem = undefined;
+            give({ token, type: 'api' });
+          },
+          // Without a token the relay refuses, and the next attempt asks again.
+          (error: unknown) => {
+            tokenProblem = error instanceof Error ? error : new Error(String(error));
+            give({ type: 'api' });
+          },
         );
     },
   });
@@ -98,7 +132,9 @@ export function createRelayConnection(options: {
   }
 
   socket.on('connect', () => {
+    refusals = 0;
     lastRefusal = undefined;
+    lastProblem = `the relay at ${options.url} cannot be reached`;
     options.onStateChange({ name: 'connected' });
     for (const call of pending) transmit(call);
   });
@@ -109,17 +145,41 @@ export function createRelayConnection(options: {
     if (closeCodeOf(details) === MESSAGE_TOO_BIG) failLargest();
     options.onStateChange({ name: 'disconnected' });
     // After a disconnect by the server Socket.IO stays away for good; a broadcaster comes back.
-    if (!socket.active) reconnectLater();
+    if (!socket.active) reconnectLater(RECONNECT_MAX_MS);
   });
-  socket.on('connect_error', (error: Error & { data?: Partial<ErrorBody> }) => {
-    if (closed) return;
-    if (error.data?.code) {
-      lastRefusal = fromBody(error.data);
-      options.onStateChange({ name: 'refused', error: lastRefusal });
-    } else {
-      options.onStateChange({ name: 'unreachable', error });
+  function unreachable(problem: string, cause: Error): void {
+    lastRefusal = undefined;
+    lastProblem = problem;
+    options.onStateChange({ name: 'unreachable', error: new Error(problem, { cause }) });
+  }
+
+  function toFailure(event: string, refusal: GroupcastError): GroupcastError {
+    const why = `the relay at ${options.url} refuses this back end: ${refusal.message}`;
+    return new GroupcastError(refusal.code, `unable to send ${event}; ${why}`, {
+      retryable: refusal.retryable,
+      cause: refusal,
+    });
+  }
+
+  /** What waiting cannot cure fails at once, and is not said to be out of reach. */
+  function refuse(refusal: GroupcastError): void {
+    refusals += 1;
+    lastProblem = `the relay at ${options.url} refuses this back end: ${refusal.message}`;
+    if (!refusal.retryable && refusals >= options.maxRefusals) {
+      lastRefusal = refusal;
+      for (const call of pending) call.fail(toFailure(call.event, refusal));
     }
-    if (!socket.active) reconnectLater();
+    options.onStateChange({ name: 'refused', error: refusal });
+  }
+
+  socket.on('connect_error', (error: ConnectError) => {
+    if (closed) return;
+    if (!error.data?.code) unreachable(`the relay at ${options.url} cannot be reached (${causeOf(error)})`, error);
+    else if (tokenProblem) unreachable(`there is no service token (${tokenProblem.message})`, tokenProblem);
+    else refuse(fromBody(error.data));
+    // What was refused for the first time may be taken with the next token.
+    const isFirst = refusals > 0 && refusals < options.maxRefusals;
+    if (!socket.active) reconnectLater(isFirst ? RECONNECT_MIN_MS : RECONNECT_MAX_MS);
   });
   socket.on('session-ending', (ending: SessionEnding) => {
     if (ending.next !== 'refresh-token') return;
@@ -132,9 +192,9 @@ export function createRelayConnection(options: {
       );
   });
 
-  function reconnectLater(): void {
+  function reconnectLater(withinMs: number): void {
     clearTimeout(retryTimer);
-    retryTimer = setTimeout(() => socket.connect(), RECONNECT_MAX_MS * (0.5 + Math.random() / 2));
+    retryTimer = setTimeout(() => socket.connect(), withinMs * (0.5 + Math.random() / 2));
   }
 
   options.onStateChange({ name: 'connecting' });
@@ -148,6 +208,7 @@ export function createRelayConnection(options: {
         throw new GroupcastError('RELAY_UNAVAILABLE', `unable to send ${event}; the broadcaster is closed`, {
           retryable: false,
         });
+      if (lastRefusal) throw toFailure(event, lastRefusal);
       if (pending.size >= options.maxPending) {
         throw new GroupcastError(
           'RELAY_UNAVAILABLE',
@@ -156,14 +217,9 @@ export function createRelayConnection(options: {
       }
       return new Promise<T>((resolve, reject) => {
         const timer = setTimeout(() => {
-          const why = socket.connected
-            ? 'the relay did not answer'
-            : (lastRefusal?.message ?? 'the relay is not reachable');
-          call.fail(
-            new GroupcastError('RELAY_UNAVAILABLE', `unable to send ${event}; ${why} within ${options.timeoutMs} ms`, {
-              cause: lastRefusal,
-            }),
-          );
+          const why = socket.connected ? `the relay at ${options.url} did not answer` : lastProblem;
+          const late = `unable to send ${event}; ${why} within ${options.timeoutMs} ms`;
+          call.fail(new GroupcastError('RELAY_UNAVAILABLE', late));
         }, options.timeoutMs);
         const finish = (): boolean => {
           clearTimeout(timer);

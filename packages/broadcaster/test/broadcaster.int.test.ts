@@ -1,5 +1,6 @@
+import { networkInterfaces } from 'node:os';
 import type { BroadcastInput } from '@groupcast/shared';
-import { received, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
+import { received, startPathProxy, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Relay } from '../../../services/socket-relay/src/relay.ts';
@@ -259,26 +260,54 @@ describe('what cannot be sent at all', () => {
 });
 
 describe('a relay that does not take the token', () => {
-  async function refusedWith(options: Partial<BroadcasterOptions>): Promise<[GroupcastError, ConnectionState[]]> {
-    const states: ConnectionState[] = [];
-    const broadcaster = open({ timeoutMs: 1_000, onStateChange: (state) => states.push(state), ...options });
-    const error = await failure(broadcaster.broadcastMessage({ groupId: newGroup(), message: {} }));
-    expect(broadcaster.connected).toBe(false);
-    return [error, states];
-  }
+  const signedBy = (secret: string, scope: 'broadcast' | 'monitor') => async () =>
+    signServiceToken({ secret, scopes: [scope], subject: 'x' });
 
-  test.each<[string, () => Promise<string> | string]>([
-    ['of another secret', async () => signServiceToken({ secret: `${SECRET}x`, scopes: ['broadcast'], subject: 'x' })],
-    ['without the scope', async () => signServiceToken({ secret: SECRET, scopes: ['monitor'], subject: 'x' })],
-    ['of a user', async () => tokenFor('alice')],
-    ['that cannot be had', () => Promise.reject(new Error('the vault is closed'))],
-  ])('%s is a state of its own, and calls fail naming the reason', async (_, tokenProvider) => {
-    const [error, states] = await refusedWith({ tokenProvider });
+  test.each<[string, Partial<BroadcasterOptions>]>([
+    ['a wrong secret', { serviceSecret: `${SECRET}x` }],
+    ['a token of another secret', { tokenProvider: signedBy(`${SECRET}x`, 'broadcast') }],
+    ['a token without the scope', { tokenProvider: signedBy(SECRET, 'monitor') }],
+    ['a user’s token', { tokenProvider: async () => tokenFor('alice') }],
+  ])('%s rejects calls at once, with the relay’s own code, and is a state of its own', async (_, options) => {
+    const states: ConnectionState[] = [];
+    // Longer than this test may take: none of them waits for it.
+    const broadcaster = open({ timeoutMs: 60_000, onStateChange: (state) => states.push(state), ...options });
+    const calls = [1, 2].map(async (id) => failure(broadcaster.broadcastMessage({ groupId: 1, id, message: {} })));
+    for (const error of [
+      ...(await Promise.all(calls)),
+      await failure(broadcaster.addMembers({ groupId: 1, userIds: [] })),
+    ]) {
+      expect(error).toMatchObject({ code: 'SERVICE_TOKEN_INVALID', retryable: false });
+      expect(error.message).toMatch(/^unable to send api-[a-z-]+; the relay at http:\S+ refuses this back end: /);
+      expect(error.message).toContain('unable to accept the service token');
+    }
+    expect(broadcaster.connected).toBe(false);
     expect(states[0]).toEqual({ name: 'connecting' });
     expect(states[1]).toMatchObject({ name: 'refused', error: { code: 'SERVICE_TOKEN_INVALID', retryable: false } });
+  });
+
+  test('is asked again all the same, and takes calls once it takes the token', async () => {
+    let isRight = false;
+    const broadcaster = open({ tokenProvider: async () => signedBy(isRight ? SECRET : `${SECRET}x`, 'broadcast')() });
+    expect((await failure(broadcaster.broadcastMessage({ groupId: 1, message: {} }))).code).toBe(
+      'SERVICE_TOKEN_INVALID',
+    );
+    isRight = true;
+    await until('a connection', () => broadcaster.connected);
+    expect((await broadcaster.broadcastMessage({ groupId: newGroup(), message: {} })).position?.seq).toBe(1);
+  });
+
+  test('has not refused one that cannot be had: calls wait for it, and say why they failed', async () => {
+    const states: ConnectionState[] = [];
+    const broadcaster = open({
+      timeoutMs: 500,
+      tokenProvider: async () => Promise.reject(new Error('the vault is closed')),
+      onStateChange: (state) => states.push(state),
+    });
+    const error = await failure(broadcaster.broadcastMessage({ groupId: newGroup(), message: {} }));
     expect(error).toMatchObject({ code: 'RELAY_UNAVAILABLE', retryable: true });
-    expect(error.message).toContain('unable to accept the service token');
-    expect(error.cause).toMatchObject({ code: 'SERVICE_TOKEN_INVALID' });
+    expect(error.message).toContain('there is no service token (the vault is closed)');
+    expect(states[1]).toMatchObject({ name: 'unreachable', error: { message: expect.stringContaining('the vault') } });
   });
 
   test('is asked again, with a new token, and what waited is sent', async () => {
@@ -324,7 +353,63 @@ describe('calls that wait', () => {
     const broadcaster = open({ url: NOWHERE, timeoutMs: 300 });
     const error = await failure(broadcaster.broadcastMessage({ groupId: 1, message: {} }));
     expect(error).toMatchObject({ code: 'RELAY_UNAVAILABLE', retryable: true });
-    expect(error.message).toBe('unable to send api-broadcast-message; the relay is not reachable within 300 ms');
+    const why = `the relay at ${NOWHERE} cannot be reached (ECONNREFUSED)`;
+    expect(error.message).toBe(`unable to send api-broadcast-message; ${why} within 300 ms`);
+  });
+
+  test('say what is there instead of a relay', async () => {
+    const site = await startPathProxy(relay.port, '/rt');
+    const states: ConnectionState[] = [];
+    const url = site.url.replace('/rt', '/elsewhere');
+    const broadcaster = open({ url, timeoutMs: 300, onStateChange: (state) => states.push(state) });
+    const error = await failure(broadcaster.broadcastMessage({ groupId: 1, message: {} }));
+    expect(error.message).toContain(`the relay at ${url} cannot be reached (Unexpected server response: 404)`);
+    expect(states.at(-1)).toMatchObject({ name: 'unreachable', error: { message: expect.stringContaining(url) } });
+    await broadcaster.close();
+    await site.close();
+  });
+});
+
+describe('a relay’s URL', () => {
+  test.each(['/rt', '/rt/', '/a/b.c'])('may have a path, behind which the relay is: %s', async (path) => {
+    const site = await startPathProxy(relay.port, path.replace(/\/$/, ''));
+    const groupId = newGroup();
+    const broadcaster = open({ url: `${new URL(site.url).origin}${path}` });
+    expect((await broadcaster.broadcastMessage({ groupId, message: {} })).position?.seq).toBe(1);
+    await broadcaster.close();
+    await site.close();
+  });
+
+  test('may be an IPv6 address', async () => {
+    const hasIpv6 = Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === '::1'));
+    const host = hasIpv6 ? '[::1]' : 'localhost';
+    const result = await open({ url: `http://${host}:${relay.port}` }).broadcastMessage({
+      groupId: newGroup(),
+      message: {},
+    });
+    expect(result.position?.seq).toBe(1);
+  });
+
+  test.each([
+    'localhost:3001',
+    '127.0.0.1:3001',
+    'relay',
+    '/rt',
+    '',
+    'ftp://relay',
+    'http://',
+    'http://user:hidden@relay:3001',
+    'user:hidden@relay:3001',
+    'http://relay:3001?token=hidden',
+    'http://relay:3001/#hidden',
+    undefined,
+    null,
+    3001,
+  ])('is refused at once, and by name, where it is none: %s', (url) => {
+    const create = (): unknown => createBroadcaster({ url: url as string, serviceSecret: SECRET });
+    expect(create).toThrow(TypeError);
+    expect(create).toThrow(/^createBroadcaster needs url, the relay's public URL such as http:\/\/localhost:3001, /);
+    expect(create).not.toThrow(/hidden/);
   });
 });
 

@@ -108,7 +108,7 @@ describe('calls', () => {
     await expect(broadcaster.broadcastMessage({ groupId: 1, message: {} })).rejects.toMatchObject({
       code: 'RELAY_UNAVAILABLE',
       retryable: true,
-      message: 'unable to send api-broadcast-message; the relay did not answer within 2000 ms',
+      message: `unable to send api-broadcast-message; the relay at ${relay.url} did not answer within 2000 ms`,
     });
   });
 });
@@ -150,6 +150,6 @@ test('a refusal that is over is no longer given as the reason', async () => {
   await until('the end of the connection', () => !broadcaster.connected);
   await expect(broadcaster.broadcastMessage({ groupId: 1, message: {} })).rejects.toMatchObject({
     code: 'RELAY_UNAVAILABLE',
-    message: 'unable to send api-broadcast-message; the relay is not reachable within 4000 ms',
+    message: `unable to send api-broadcast-message; the relay at ${relay.url} cannot be reached (ECONNREFUSED) within 4000 ms`,
   });
 });

@@ -64,11 +64,13 @@ export function choiceOption<T extends string>(
   throw wrong(option, choices.join(' or '), given);
 }
 
-/** An absolute http(s) URL without a trailing slash. */
+/** An absolute http(s) URL without a trailing slash; it may have a path, and nothing that nobody would send there. */
 export function urlOption(option: string, given: string | undefined): string | undefined {
   if (given === undefined) return undefined;
-  if (URL.canParse(given) && ['http:', 'https:'].includes(new URL(given).protocol)) return given.replace(/\/+$/, '');
-  throw wrong(option, 'a URL that starts with http:// or https://', given);
+  const url = URL.canParse(given) ? new URL(given) : undefined;
+  const isPlain = url && url.username + url.password + url.search + url.hash === '';
+  if (isPlain && ['http:', 'https:'].includes(url.protocol)) return given.replace(/\/+$/, '');
+  throw wrong(option, 'a URL that starts with http:// or https:// and ends with its path', given);
 }
 
 export function groupIdOption(option: string, given: string): string {

@@ -3,10 +3,12 @@ import {
   type Environment,
   type RelaySecrets,
   readEnvironment,
+  readHost,
   readRelaySecrets,
   readTokenConfig,
   resolveDataDir,
   type TokenConfig,
+  urlOfHost,
 } from '@groupcast/service-kit';
 import type { Variables } from './command.ts';
 
@@ -21,12 +23,16 @@ export interface Settings {
   relaySecrets: RelaySecrets;
 }
 
+/** The URL that was given, else that of the port where the service listens on this machine. */
+function readUrl(env: Environment, service: 'API' | 'RELAY', defaultPort: number): string {
+  const given = env.serviceUrl(`${service}_URL`);
+  if (given !== undefined) return given;
+  // A port that is free at the start of a service is known to nobody else.
+  return urlOfHost(readHost(env, `${service}_HOST`), env.port(`${service}_PORT`, defaultPort) || defaultPort);
+}
+
 function readUrls(env: Environment): Urls {
-  const protocols = ['http:', 'https:'];
-  return {
-    api: env.url('API_URL', protocols) ?? 'http://localhost:3000',
-    relay: env.url('RELAY_URL', protocols) ?? 'http://localhost:3001',
-  };
+  return { api: readUrl(env, 'API', 3_000), relay: readUrl(env, 'RELAY', 3_001) };
 }
 
 /** What the services read, read the same way. Throws `ConfigurationError` naming every variable that is wrong. */

@@ -4,6 +4,7 @@ import { readTestOptions } from '../src/broadcast-test/options.ts';
 import { type CommandContext, UsageError } from '../src/command.ts';
 import { monitorSocket } from '../src/commands/monitor-socket.ts';
 import { token } from '../src/commands/token.ts';
+import { readSettings } from '../src/settings.ts';
 
 const SECRETS = {
   JWT_SECRET: 'user-tokens-of-this-test-0123456789abcdef',
@@ -41,6 +42,39 @@ describe('readOptions', () => {
     [['--json=yes'], "option '--json' does not take an argument"],
   ])('refuses %j in one sentence', (args, message) => {
     expect(usageError(() => readOptions(args, types))).toBe(message);
+  });
+});
+
+describe('where a command finds the services', () => {
+  const urlsOf = (env: Record<string, string>): object => readSettings({ ...SECRETS, ...env }).urls;
+
+  it.each<[Record<string, string>, string, string]>([
+    [{}, 'http://localhost:3000', 'http://localhost:3001'],
+    [{ API_PORT: '4000', RELAY_PORT: '4001' }, 'http://localhost:4000', 'http://localhost:4001'],
+    [{ API_HOST: '0.0.0.0', RELAY_HOST: '[::1]' }, 'http://localhost:3000', 'http://[::1]:3001'],
+    [
+      { API_HOST: '192.168.1.20', API_PORT: '0', RELAY_HOST: '::' },
+      'http://192.168.1.20:3000',
+      'http://localhost:3001',
+    ],
+    [{ NODE_ENV: 'production', API_PORT: '4000' }, 'http://localhost:4000', 'http://localhost:3001'],
+    [
+      { API_PORT: '4000', API_URL: 'https://a.test/chat/', RELAY_URL: 'https://a.test/rt' },
+      'https://a.test/chat',
+      'https://a.test/rt',
+    ],
+    [{ API_URL: '' }, 'http://localhost:3000', 'http://localhost:3001'],
+  ])('with %j', (env, api, relay) => {
+    expect(urlsOf(env)).toEqual({ api, relay });
+  });
+
+  it.each(['API_PORT', 'RELAY_PORT'])('names a %s that Kubernetes has set', (name) => {
+    expect(() => urlsOf({ [name]: 'tcp://10.0.0.1:3000' })).toThrow(/enableServiceLinks: false/);
+  });
+
+  it.each(['http://a:b@relay', 'http://relay/?x=1', 'relay:3001'])('is not told by %s', (url) => {
+    expect(usageError(() => urlOption('url', url))).toMatch(/^--url must be a URL that starts with http/);
+    expect(() => urlsOf({ RELAY_URL: url })).toThrow('RELAY_URL must ');
   });
 });
 

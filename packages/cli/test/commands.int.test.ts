@@ -1,11 +1,14 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { MonitorEvent } from '@groupcast/shared';
 import {
   freePort,
   received,
   type System,
+  startNode,
+  startPathProxy,
   startRelayProcess,
   startSystem,
   TEST_SECRETS,
@@ -156,6 +159,46 @@ describe('groupcast test-broadcast', () => {
     expect(await groupsOfFirstReceiver()).toEqual([]);
   });
 
+  it('finds services by their ports, and behind paths of a larger site', async () => {
+    const { API_URL: _, RELAY_URL: __, ...ports } = system.env;
+    const sizes = ['--receivers', '2', '--messages', '2'];
+    for (const via of ['api', 'relay']) {
+      const found = await runCli(['test-broadcast', '--via', via, ...sizes], ports);
+      expect({ code: found.code, stderr: found.stderr }).toEqual({ code: 0, stderr: '' });
+    }
+    const [api, relay] = [new URL(system.apiUrl), new URL(system.relayUrl)];
+    const chat = await startPathProxy(Number(api.port), '/chat');
+    const rt = await startPathProxy(Number(relay.port), '/rt');
+    onTestFinished(async () => void (await Promise.all([chat.close(), rt.close()])));
+    const urls = ['--api-url', `${chat.url}/`, '--relay-url', `${rt.url}/`];
+    const behind = await runCli(['test-broadcast', ...urls, ...sizes], system.env);
+    expect({ code: behind.code, stderr: behind.stderr }).toEqual({ code: 0, stderr: '' });
+    const env = { ...system.env, RELAY_URL: rt.url };
+    const polling = await runCli(['test-broadcast', '--via', 'relay', '--transport', 'polling', ...sizes], env);
+    expect({ code: polling.code, stderr: polling.stderr }).toEqual({ code: 0, stderr: '' });
+    const monitor = startMonitor([], env);
+    await monitor.wrote('snapshot');
+    expect(monitor.stderr()).toContain(`connected to ${rt.url}\n`);
+  });
+
+  it('names --via relay where what answers is not the API', async () => {
+    // A relay, for one.
+    const result = await runCli(['test-broadcast', '--api-url', system.relayUrl], system.env);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain(`the API at ${system.relayUrl} answered NOT_FOUND`);
+    expect(result.stderr).toContain('A relay alone is tested with --via relay');
+  });
+
+  it.each([
+    ['test-socket-broadcast', 'test-broadcast'],
+    ['test-broadcast', 'test-broadcast'],
+    ['monitor-socket', 'monitor-socket'],
+  ])('is what scripts/%s.js runs, or its neighbour: %s', async (name, command) => {
+    const script = startNode([fileURLToPath(new URL(`../../../scripts/${name}.js`, import.meta.url)), '--help'], {});
+    expect(await script.exited()).toBe(0);
+    expect(script.output()).toMatch(new RegExp(`^Usage: groupcast ${command} `));
+  });
+
   it('prints a report for people without --json', async () => {
     const { code, stdout } = await runCli(['test-broadcast', '--messages', '1', '--receivers', '1'], system.env);
     expect(code).toBe(0);
@@ -192,7 +235,7 @@ describe('groupcast test-broadcast', () => {
     const api = await runCli(['test-broadcast', '--api-url', url], system.env);
     expect(api.code).toBe(1);
     expect(api.stderr).toBe(
-      `groupcast: unable to reach the API at ${url} (ECONNREFUSED); start it with npm start, or check API_URL or --api-url\n`,
+      `groupcast: unable to reach the API at ${url} (ECONNREFUSED); start it with npm start, or check API_URL, API_PORT or --api-url. A relay alone is tested with --via relay\n`,
     );
     for (const via of ['api', 'relay']) {
       for (const transport of ['websocket', 'polling']) {
@@ -228,6 +271,13 @@ describe('groupcast monitor-socket', () => {
     expect(monitor.stdout()).toMatch(/broadcast +group=nobody-is-here event=new-message .* connections=0 !/);
     monitor.signal('SIGINT');
     expect(await monitor.exited()).toBe(0);
+  });
+
+  it('says that a group has no prefix, where one is watched by the name of its room', async () => {
+    const monitor = startMonitor(['--group', 'group-1'], system.env);
+    await monitor.wrote('snapshot');
+    expect(monitor.stderr()).toContain('a group is named by its id alone; is "1" meant, and not "group-1"?');
+    expect(monitor.stdout()).not.toContain('is meant');
   });
 
   it('prints JSON lines of one group with --json --group', async () => {

@@ -30,6 +30,8 @@ export interface Environment {
    * about in production where it is plain `http:` and leads to another machine.
    */
   url(name: string, protocols: readonly string[], options?: { carries: string }): string | undefined;
+  /** Where a service speaks HTTP: a URL that may have a path, below which that service is, and nothing that nobody would send there. */
+  serviceUrl(name: string, options?: { carries: string }): string | undefined;
   /** A secret; with `NODE_ENV=production` short and known-default ones are refused. Its value is never shown. */
   secret(name: string): string | undefined;
   /** Reports every variable of `names` that is unset with `NODE_ENV=production`; an empty one counts as unset. */
@@ -45,6 +47,16 @@ const MEANT_AS_PRODUCTION = /^prod(?:uction)?$/i;
 /** Fragments of secrets that people copy from examples. */
 const DEFAULT_SECRETS =
   /change[-_ ]?(?:me|this)|your[-_ ]|example|placeholder|^(?:secret|password|default|test)[-_0-9a-z]*$/i;
+
+/** What Kubernetes sets for a Service of the name in front of `_PORT`, in every pod of its namespace. */
+const SERVICE_LINK = /^(?:tcp|udp|sctp):\/\//i;
+
+function linkOf(name: string, raw: string): string {
+  const [, service] = /^(.+)_PORT$/.exec(name) ?? [];
+  if (service === undefined || !SERVICE_LINK.test(raw)) return '';
+  const link = `a link to the Service "${service.toLowerCase().replaceAll('_', '-')}"`;
+  return `: Kubernetes has set it, as ${link}. Set enableServiceLinks: false in the spec of the pod, or set ${name} there`;
+}
 
 export function readEnvironment(source: Readonly<Record<string, string | undefined>>): Environment {
   const problems: string[] = [];
@@ -68,7 +80,7 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
       if (raw === undefined) return fallback;
       const value = Number(raw);
       if (/^\d+$/.test(raw) && value >= min && value <= max) return value;
-      problems.push(`${name} must be an integer from ${min} to ${max}, got "${raw}"`);
+      problems.push(`${name} must be an integer from ${min} to ${max}, got "${raw}"${linkOf(name, raw)}`);
       return fallback;
     },
     port(name, fallback) {
@@ -107,6 +119,14 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
       // The value is not shown: database URLs carry passwords.
       problems.push(`${name} must be a URL that starts with ${schemes}`);
       return undefined;
+    },
+    serviceUrl(name, options) {
+      const given = env.url(name, ['http:', 'https:'], options);
+      if (given === undefined) return undefined;
+      const { username, password, search, hash } = new URL(given);
+      if (username !== '' || password !== '') problems.push(`${name} must not hold a user name or password`);
+      if (search !== '' || hash !== '') problems.push(`${name} must end with its path, without a query and a fragment`);
+      return given;
     },
     secret(name) {
       const value = source[name] || undefined;

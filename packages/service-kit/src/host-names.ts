@@ -7,7 +7,7 @@ const LOOPBACK_ADDRESS = /^(?:127\.|::1$|::ffff:127\.)/i;
 const FORWARDING_HEADER =
   /^(?:forwarded|via|x-forwarded(?:-.+)?|x-original-forwarded-for|x-(?:real|client|cluster-client)-ip|(?:cf-connecting|true-client)-ip)$/;
 
-export function isLoopbackAddress(address: string | undefined): boolean {
+function isLoopbackAddress(address: string | undefined): boolean {
   return LOOPBACK_ADDRESS.test(address ?? '');
 }
 
@@ -49,24 +49,4 @@ export function isFromForeignPage(method: string, headers: IncomingHttpHeaders):
   if (site === undefined || site === 'none' || site === 'same-origin') return false;
   const followsLink = headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document';
   return !(followsLink && method === 'GET');
-}
-
-/**
- * Whether a program on this machine asks, and nobody behind it: a loopback peer alone may be a proxy on this machine, or a browser
- * that a web page of any site uses.
- */
-export function isFromThisMachine(request: {
-  method: string;
-  headers: IncomingHttpHeaders;
-  socket: { remoteAddress?: string | undefined };
-}): boolean {
-  const { headers, method } = request;
-  const host = headers.host ? hostOfHeader(headers.host) : 'localhost';
-  return (
-    isLoopbackAddress(request.socket.remoteAddress) &&
-    !isForwarded(headers) &&
-    host !== undefined &&
-    isLoopbackName(host) &&
-    !isFromForeignPage(method, headers)
-  );
 }

@@ -4,6 +4,7 @@ import {
   boundIssues,
   ERROR_CODES,
   type ErrorBody,
+  explainIssue,
   GroupcastError,
   hasMoreItemsThan,
   toErrorBody,
@@ -28,6 +29,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import type { ConnectionLimit } from './connection-limit.ts';
+import { type Door, doorOf } from './doors.ts';
 import { createBoundedServer } from './http-server.ts';
 import type { Logger } from './logger.ts';
 
@@ -72,11 +74,15 @@ function tooManyItems(max: number): GroupcastError {
   return new GroupcastError('PAYLOAD_TOO_LARGE', `unable to read the body; it has more than ${max} items`);
 }
 
-function toGroupcastError(error: unknown): GroupcastError | undefined {
+function toGroupcastError(error: unknown, request: FastifyRequest): GroupcastError | undefined {
   if (error instanceof GroupcastError) return error;
   if (hasZodFastifySchemaValidationErrors(error)) {
-    const details = boundIssues(error.validation, ({ instancePath }) =>
-      instancePath.replace(/^\//, '').replaceAll('/', '.'),
+    const pathOf = ({ instancePath }: { instancePath: string }): string[] => instancePath.split('/').slice(1);
+    const input = (error as FastifyError).validationContext === 'body' ? request.body : undefined;
+    const details = boundIssues(
+      error.validation,
+      (issue) => pathOf(issue).join('.'),
+      (issue) => explainIssue({ path: pathOf(issue), code: issue.keyword, message: issue.message }, input),
     );
     const first = details.issues[0];
     const message = `unable to accept the request; ${first?.path ? `${first.path} ` : ''}${first?.message ?? 'it is malformed'}`;
@@ -94,26 +100,28 @@ function unroutable(
 ): unknown {
   try {
     onUnroutable?.(request);
-    return toGroupcastError(error) ?? error;
+    return toGroupcastError(error, request) ?? error;
   } catch (refusal) {
     return refusal;
   }
 }
 
 /**
- * A Fastify instance with the contract's error shape, an OpenAPI page at `/docs` and no line per request in the log, for as many
- * connections as `connections` allows.
+ * A Fastify instance with the contract's error shape, an OpenAPI page at `/docs` where it has routes for people, and no line per
+ * request in the log, for as many connections as `connections` allows.
  * Register routes through `zodScope`.
  */
 export async function createHttpApp(options: {
   log: Logger;
+  /** Which port it serves: what another one has is not found here, and the answer says where it is. */
+  door: Door;
   connections: ConnectionLimit;
   bodyLimitBytes: number;
   /** Commas, colons and opening brackets in a JSON body; without it, its bytes are the only bound. */
   maxBodyItems?: number;
   /** How many proxies' `X-Forwarded-For` is believed. */
   trustedProxies?: number;
-  openapi: { title: string; description: string };
+  openapi?: { title: string; description: string };
   /** Adds hooks that are to run for everything, `/docs` and what does not exist included: a hook that is added later misses `/docs`. */
   before?: (app: HttpApp) => Promise<void>;
   /** A request that no route and no hook sees, because its path is malformed. What it throws is the answer. */
@@ -166,7 +174,7 @@ export async function createHttpApp(options: {
   });
 
   app.setErrorHandler(async (error, request, reply) => {
-    const known = toGroupcastError(error);
+    const known = toGroupcastError(error, request);
     if (!known)
       request.log.error({ err: error, method: request.method, route: request.routeOptions.url }, 'request failed');
     const body: ErrorBody = toErrorBody(known ?? error);
@@ -174,14 +182,15 @@ export async function createHttpApp(options: {
     return reply.status(known?.status ?? 500).send({ error: body });
   });
   app.setNotFoundHandler(async (request, reply) => {
-    const error = new GroupcastError(
-      'NOT_FOUND',
-      `unable to serve the request; there is no ${request.method} ${request.url.split('?')[0]}`,
-    );
+    const path = request.url.split('?')[0] ?? '';
+    const elsewhere = doorOf(path, options.door);
+    const why = `there is no ${request.method} ${path}${elsewhere ? ` here: ${elsewhere}` : ''}`;
+    const error = new GroupcastError('NOT_FOUND', `unable to serve the request; ${why}`);
     return reply.status(404).send({ error: error.toBody() });
   });
 
   await options.before?.(app);
+  if (!options.openapi) return app;
   await app.register(swagger, {
     openapi: {
       info: { ...options.openapi, version: '0.1.0' },
@@ -198,9 +207,29 @@ export function bearerToken(request: FastifyRequest): string | undefined {
   return /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
 }
 
-/** Routes inside `register` are checked by their zod schemas; plugins outside keep Fastify's own compilers. */
+const MAX_SHOWN = 64;
+
+/** A parameter that nobody reads would change nothing, silently. */
+async function refuseUnknownQuery(request: FastifyRequest): Promise<void> {
+  const { querystring } = (request.routeOptions.schema ?? {}) as { querystring?: { shape?: object } };
+  const known = Object.keys(querystring?.shape ?? {});
+  const unknown = Object.keys(request.query as object).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  const name = JSON.stringify(unknown.slice(0, MAX_SHOWN));
+  const why = known.length > 0 ? `known are ${known.join(', ')}` : 'there are none';
+  throw new GroupcastError(
+    'INVALID_PAYLOAD',
+    `unable to accept the request; there is no query parameter ${name} here; ${why}`,
+  );
+}
+
+/**
+ * Routes inside `register` are checked by their zod schemas, and refuse query parameters that these do not have; plugins outside keep
+ * Fastify's own compilers.
+ */
 export async function zodScope(app: HttpApp, register: (scope: HttpScope) => void | Promise<void>): Promise<void> {
   await app.register(async (scope) => {
+    scope.addHook('preValidation', refuseUnknownQuery);
     scope.setValidatorCompiler(validatorCompiler);
     scope.setSerializerCompiler(serializerCompiler);
     await register(scope.withTypeProvider<ZodTypeProvider>());

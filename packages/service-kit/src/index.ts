@@ -12,22 +12,22 @@ export {
   useDevelopmentSecrets,
 } from './data-dir.ts';
 export { type ConnectionBudget, connectionBudget, MAX_CONNECTIONS } from './descriptors.ts';
+export { type Door, doorOf } from './doors.ts';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
-export { isForwarded, isFromForeignPage, isFromThisMachine, isHostTrusted, isLoopbackName } from './host-names.ts';
+export { createHostGate, readHostNames } from './host-gate.ts';
+export { hostOfHeader, isHostTrusted, isLoopbackName } from './host-names.ts';
 export {
   bearerToken,
   createHttpApp,
   type HttpApp,
-  type HttpRequest,
   type HttpScope,
-  type RequestHook,
   zodScope,
 } from './http.ts';
 export { createBoundedServer } from './http-server.ts';
 export { logKeyProblems } from './key-problems.ts';
 export { type Listening, listenOn, readHost, urlOfHost } from './listen.ts';
 export { createLogger, LOG_LEVELS, type Logger } from './logger.ts';
-export { corsOptions, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
+export { corsOptions, isHostOfOrigins, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { type Closable, loadDotEnv, runService, StartFailure } from './run-service.ts';
 export { outliveTerminal } from './terminal.ts';
 export { type RelaySecrets, readRelaySecrets, readTokenConfig, type TokenConfig } from './token-config.ts';

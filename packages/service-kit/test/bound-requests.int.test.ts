@@ -32,9 +32,9 @@ async function startApp() {
   const connections = createConnectionLimit({ max: 100, port: 'internal', log });
   const app = await createHttpApp({
     log,
+    door: 'api-internal',
     connections,
     bodyLimitBytes: 1_000,
-    openapi: { title: 'x', description: 'x' },
   });
   app.get('/x', async () => {
     served += 1;

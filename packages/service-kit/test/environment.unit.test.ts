@@ -109,6 +109,49 @@ describe('a right configuration', () => {
     expect(() => env.assertValid()).not.toThrow();
   });
 
+  test.each(['tcp://10.0.0.1:3000', 'tcp://[fd00::1]:3000', 'udp://10.0.0.1:53', 'TCP://10.0.0.1:80'])(
+    '%s, as Kubernetes sets it for a Service, is no port, and is known for what it is',
+    (API_PORT) => {
+      const [problem] = problems({ API_PORT }, (env) => env.port('API_PORT', 1));
+      expect(problem).toContain(`API_PORT must be an integer from 0 to 65535, got "${API_PORT}"`);
+      expect(problem).toMatch(/a link to the Service "api"\. .*enableServiceLinks: false.*or set API_PORT/);
+    },
+  );
+
+  test.each([
+    ['RELAY_INTERNAL_PORT', '"relay-internal"'],
+    ['MAX_CONNECTIONS', undefined],
+  ])('%s may be a link as well, where it is a port', (name, service) => {
+    const found = problems({ [name]: 'tcp://10.0.0.1:1' }, (env) => env.integer(name, 1, { min: 0, max: 65_535 }));
+    expect(found[0]?.includes('enableServiceLinks')).toBe(service !== undefined);
+    if (service) expect(found[0]).toContain(service);
+  });
+
+  test.each([
+    'http://lb/rt',
+    'https://example.com/a/b.c',
+    'http://[::1]:3001',
+    'http://[fd00::2]/rt',
+    'https://xn--mnchen-3ya.example/',
+  ])('%s is where a service may be, path and all', (URL) => {
+    const env = readEnvironment({ URL });
+    expect(env.serviceUrl('URL')).toBe(URL.replace(/\/$/, ''));
+    expect(() => env.assertValid()).not.toThrow();
+  });
+
+  test.each([
+    ['http://user:hidden@lb', 'must not hold a user name or password'],
+    ['http://user@lb', 'must not hold a user name or password'],
+    ['http://lb/rt?token=hidden', 'must end with its path'],
+    ['http://lb/#hidden', 'must end with its path'],
+    ['lb:3001', 'must be a URL that starts with http:// or https://'],
+    ['ws://lb', 'must be a URL that starts with http:// or https://'],
+  ])('%s is not: what nobody would send is refused', (URL, expected) => {
+    const found = problems({ URL }, (env) => env.serviceUrl('URL'));
+    expect(found).toEqual([expect.stringContaining(`URL ${expected}`)]);
+    expect(found.join()).not.toContain('hidden');
+  });
+
   test.each(['-1', '1.5', '1e3', '0x10', '65536', '١', 'NaN', '1_000', '99999999999999999999'])(
     '%s is no port',
     (PORT) => {

@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { isOriginAllowed, type Origins, readEnvironment, readOrigins } from '../src/index.ts';
+import {
+  corsOptions,
+  isHostOfOrigins,
+  isOriginAllowed,
+  type Origins,
+  readEnvironment,
+  readOrigins,
+} from '../src/index.ts';
 
 function read(variables: Readonly<Record<string, string>>): Origins {
   const env = readEnvironment(variables);
@@ -35,17 +42,139 @@ describe('allowed origins', () => {
     expect(isOriginAllowed([], 'http://localhost:5173')).toBe(false);
   });
 
-  test.each(['app.example.com', 'null', 'file:///etc', 'data:text/plain', 'https://', 'a b', 'chrome-extension://x'])(
-    '%s is none, and the variable is named',
-    (text) => {
-      expect(() => read({ SOCKET_CORS_ORIGIN: `https://a.test, ${text}` })).toThrow(
-        /SOCKET_CORS_ORIGIN must list origins/,
+  test('may be those of applications with a scheme of their own, as these send them', () => {
+    const SOCKET_CORS_ORIGIN =
+      'capacitor://localhost, ionic://localhost/,Tauri://localhost,chrome-extension://abcdefghijklmnop,' +
+      'moz-extension://0a1b-2c3d,safari-web-extension://E1B2-F3,app://-,vscode-webview://1abc,myshop://localhost,app://x:8080';
+    const origins = read({ SOCKET_CORS_ORIGIN });
+    expect(origins).toEqual([
+      'capacitor://localhost',
+      'ionic://localhost',
+      'tauri://localhost',
+      'chrome-extension://abcdefghijklmnop',
+      'moz-extension://0a1b-2c3d',
+      'safari-web-extension://E1B2-F3',
+      'app://-',
+      'vscode-webview://1abc',
+      'myshop://localhost',
+      'app://x:8080',
+    ]);
+    expect(isOriginAllowed(origins, 'capacitor://localhost')).toBe(true);
+    expect(isOriginAllowed(origins, 'chrome-extension://abcdefghijklmnop')).toBe(true);
+    for (const other of [
+      'capacitor://localhost:1',
+      'chrome-extension://other',
+      'capacitor://localhost.evil.test',
+      'capacitor://',
+    ])
+      expect([other, isOriginAllowed(origins, other)]).toEqual([other, false]);
+  });
+
+  test.each([
+    'app.example.com',
+    'null',
+    'file:///etc',
+    'file://',
+    'data:text/plain',
+    'https://',
+    'a b',
+    // A slip, and no application’s own scheme.
+    'htps://app.example.com',
+    'htp://localhost',
+    'https//app.example.com',
+    'ws://localhost',
+    'blob:https://app.example.com',
+    'javascript://localhost',
+    'myshop://shop.example.com',
+    'chrome-extension://',
+    'capacitor://localhost/index.html',
+    'app.example.com:443',
+    'localhost:5173',
+  ])('%s is none, and the variable is named', (text) => {
+    for (const name of ['SOCKET_CORS_ORIGIN', 'CLIENT_URL']) {
+      expect(() => read({ [name]: `https://a.test, ${text}` })).toThrow(
+        `invalid configuration: ${name} must list origins`,
       );
-      expect(() => read({ CLIENT_URL: text })).toThrow(
-        `CLIENT_URL must list origins such as https://app.example.com, got "${text}"`,
-      );
-    },
-  );
+      expect(() => read({ [name]: text })).toThrow(`got "${text}"`);
+    }
+  });
+});
+
+describe('a pattern', () => {
+  const allows = (pattern: string, origin: string): boolean =>
+    isOriginAllowed(read({ SOCKET_CORS_ORIGIN: pattern }), origin);
+
+  test.each([
+    ['https://*.example.com', 'https://app.example.com'],
+    ['https://*.example.com', 'https://a-1.example.com'],
+    ['https://*.Example.com:443/', 'https://app.example.com'],
+    ['https://*.chat.example.com', 'https://xn--mnchen-3ya.chat.example.com'],
+    ['http://*.example.com:8080', 'http://app.example.com:8080'],
+    ['https://a.test, https://*.example.com', 'https://app.example.com'],
+  ])('%s lets %s in', (pattern, origin) => {
+    expect(allows(pattern, origin)).toBe(true);
+  });
+
+  test.each([
+    ['https://*.example.com', 'https://example.com'],
+    ['https://*.example.com', 'https://.example.com'],
+    ['https://*.example.com', 'https://a.b.example.com'],
+    ['https://*.example.com', 'http://app.example.com'],
+    ['https://*.example.com', 'https://app.example.com:8443'],
+    ['https://*.example.com:8443', 'https://app.example.com'],
+    ['https://*.example.com', 'https://appXexample.com'],
+    ['https://*.example.com', 'https://evilexample.com'],
+    ['https://*.example.com', 'https://app.example.com.evil.test'],
+    ['https://*.example.com', 'https://evil.test/.example.com'],
+    ['https://*.example.com', 'https://evil.test#.example.com'],
+    ['https://*.example.com', 'https://user@app.example.com'],
+    ['https://*.example.com', 'https://app.example.com\n'],
+    ['https://*.example.com', 'https://*.example.com'],
+    ['https://*.example.com', 'null'],
+  ])('%s does not let %j in', (pattern, origin) => {
+    expect(allows(pattern, origin)).toBe(false);
+  });
+
+  test.each([
+    '*.example.com',
+    'https://*',
+    'https://*.com',
+    'https://*.com.',
+    'https://*.localhost',
+    'https://a.*.example.com',
+    'https://*.*.example.com',
+    'https://app*.example.com',
+    'https://*app.example.com',
+    'https://example.*',
+    'https://*.example.com:*',
+    '*://app.example.com',
+    'chrome-extension://*',
+    'capacitor://*.localhost',
+    'https://*.0.0.1',
+  ])('%s is none: it is refused with what one looks like', (pattern) => {
+    expect(() => read({ SOCKET_CORS_ORIGIN: pattern })).toThrow(
+      /SOCKET_CORS_ORIGIN may have \* as a whole first label only, .*as in https:\/\/\*\.example\.com, got/,
+    );
+  });
+
+  test('means the same to a CORS plugin', () => {
+    const { origin } = corsOptions(read({ SOCKET_CORS_ORIGIN: 'https://a.test,https://*.example.com' }));
+    const [plain, pattern] = origin as [string, RegExp];
+    expect(plain).toBe('https://a.test');
+    expect(['https://app.example.com', 'https://a.b.example.com'].map((text) => pattern.test(text))).toEqual([
+      true,
+      false,
+    ]);
+  });
+
+  test('and for the host of a page', () => {
+    const origins = read({
+      SOCKET_CORS_ORIGIN: 'https://a.test:8443,https://*.example.com:8443,capacitor://localhost',
+    });
+    const hosts = ['a.test', 'app.example.com', 'a.b.example.com', 'example.com', 'b.test', 'aXtest'];
+    expect(hosts.map((host) => isHostOfOrigins(origins, host))).toEqual([true, true, false, false, false, false]);
+    expect([isHostOfOrigins('*', 'a.test'), isHostOfOrigins('localhost', 'localhost')]).toEqual([false, false]);
+  });
 });
 
 describe('an origin', () => {

@@ -11,16 +11,17 @@ export interface Issue {
   message: string;
 }
 
-/** The first 10 issues, each with a path of at most 200 characters, and how many there are in all. */
-export function boundIssues<T extends { message?: string | undefined }>(
+/** The first 10 issues, each with a path and a text of at most 200 characters, and how many there are in all. */
+export function boundIssues<T>(
   issues: readonly T[],
   pathOf: (issue: T) => string,
+  textOf: (issue: T) => string,
 ): { issues: Issue[]; issueCount: number } {
   const named = issues.slice(0, MAX_ISSUES).map((issue) => {
     const path = pathOf(issue);
     return {
       path: path.length > MAX_PATH_LENGTH ? `${path.slice(0, MAX_PATH_LENGTH)}…` : path,
-      message: (issue.message ?? 'is malformed').slice(0, MAX_PATH_LENGTH),
+      message: textOf(issue).slice(0, MAX_PATH_LENGTH),
     };
   });
   return { issues: named, issueCount: issues.length };

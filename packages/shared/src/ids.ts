@@ -14,17 +14,20 @@ const USER_ID_RULE = 'must be 1-255 printable ASCII characters without space or 
 const integerId = z.int({ error: ID_RULE }).nonnegative();
 
 export const idSchema = z
-  .union([
-    z
-      .string()
-      .regex(ID_PATTERN, { error: ID_RULE })
-      .refine((id) => !RESERVED_IDS.has(id), { error: 'is a reserved name' }),
-    integerId,
-  ])
+  .union(
+    [
+      z
+        .string()
+        .regex(ID_PATTERN, { error: ID_RULE })
+        .refine((id) => !RESERVED_IDS.has(id), { error: 'is a reserved name' }),
+      integerId,
+    ],
+    { error: ID_RULE },
+  )
   .transform(String);
 
 export const userIdSchema = z
-  .union([z.string().regex(USER_ID_PATTERN, { error: USER_ID_RULE }), integerId])
+  .union([z.string().regex(USER_ID_PATTERN, { error: USER_ID_RULE }), integerId], { error: USER_ID_RULE })
   .transform(String);
 
 function parseInteger(value: unknown): string | undefined {

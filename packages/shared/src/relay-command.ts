@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { boundIssues } from './bounds.ts';
 import { GroupcastError } from './errors.ts';
+import { explainIssue } from './near-misses.ts';
 import {
   batchSchema,
   broadcastSchema,
@@ -51,7 +52,11 @@ export const COMMAND_DOORS: Readonly<Record<RelayCommandKind, { event: string; p
 export function parsePayload<S extends z.ZodType>(schema: S, input: unknown, what: string): z.output<S> {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  const details = boundIssues(result.error.issues, ({ path }) => path.map(String).join('.'));
+  const details = boundIssues(
+    result.error.issues,
+    ({ path }) => path.map(String).join('.'),
+    (issue) => explainIssue(issue, input),
+  );
   const first = details.issues[0];
   const where = first?.path ? `${first.path} ` : '';
   throw new GroupcastError('INVALID_PAYLOAD', `unable to accept ${what}; ${where}${first?.message ?? 'is malformed'}`, {

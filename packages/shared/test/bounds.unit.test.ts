@@ -76,7 +76,11 @@ describe('an error', () => {
     const { details } = caught as shared.GroupcastError;
     expect(details).toMatchObject({ issueCount: 1_000 });
     expect(details?.['issues']).toHaveLength(10);
-    const { issues } = boundIssues([{ message: 'm'.repeat(1_000) }], () => 'k'.repeat(1_000_000));
+    const { issues } = boundIssues(
+      [{}],
+      () => 'k'.repeat(1_000_000),
+      () => 'm'.repeat(1_000),
+    );
     expect(JSON.stringify(issues).length).toBeLessThan(500);
   });
 });

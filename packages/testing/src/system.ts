@@ -47,13 +47,20 @@ export async function startRelayProcess(
 }
 
 /** The built API as a process of its own; resolves when it listens. Give it `DATA_DIR` or `DATABASE_URL`. */
-export async function startApiProcess(env: Variables, limits?: ProcessLimits): Promise<ServiceProcess> {
+export async function startApiProcess(
+  env: Variables,
+  limits?: ProcessLimits,
+): Promise<ServiceProcess & { internalUrl: string }> {
   const port = Number(env['API_PORT'] ?? (await freePort()));
-  return startService('api', port, { ...env, API_PORT: String(port) }, limits);
+  const internalPort = Number(env['API_INTERNAL_PORT'] ?? (await freePort()));
+  const ports = { API_PORT: String(port), API_INTERNAL_PORT: String(internalPort) };
+  const api = await startService('api', port, { ...env, ...ports }, limits);
+  return Object.assign(api, { internalUrl: `http://127.0.0.1:${internalPort}` });
 }
 
 export interface System {
   apiUrl: string;
+  apiInternalUrl: string;
   relayUrl: string;
   relayInternalUrl: string;
   api: ServiceProcess;
@@ -66,15 +73,18 @@ export interface System {
 /** API and relay as processes, in demo mode, on embedded defaults, in a folder of their own. */
 export async function startSystem(overrides: Variables = {}): Promise<System> {
   const dataDir = mkdtempSync(join(tmpdir(), 'groupcast-'));
-  const [apiPort, relayPort, internalPort] = [await freePort(), await freePort(), await freePort()];
+  const [apiPort, apiInternalPort] = [await freePort(), await freePort()];
+  const [relayPort, internalPort] = [await freePort(), await freePort()];
   const env = {
     ...TEST_SECRETS,
     DEMO: '1',
     DATA_DIR: dataDir,
     API_PORT: String(apiPort),
+    API_INTERNAL_PORT: String(apiInternalPort),
     RELAY_PORT: String(relayPort),
     RELAY_INTERNAL_PORT: String(internalPort),
     API_URL: `http://127.0.0.1:${apiPort}`,
+    API_INTERNAL_URL: `http://127.0.0.1:${apiInternalPort}`,
     RELAY_URL: `http://127.0.0.1:${relayPort}`,
     RELAY_INTERNAL_URL: `http://127.0.0.1:${internalPort}`,
     ...overrides,
@@ -83,6 +93,7 @@ export async function startSystem(overrides: Variables = {}): Promise<System> {
   await until('the API to reach the relay', () => api.output().includes('connected to the relay'));
   return {
     apiUrl: env.API_URL,
+    apiInternalUrl: env.API_INTERNAL_URL,
     relayUrl: env.RELAY_URL,
     relayInternalUrl: env.RELAY_INTERNAL_URL,
     api,

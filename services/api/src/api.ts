@@ -3,8 +3,10 @@ import { hostname } from 'node:os';
 import { createBroadcaster } from '@groupcast/broadcaster';
 import {
   type Closable,
+  type ConnectionLimit,
   connectionBudget,
   createConnectionLimit,
+  type HttpApp,
   type Logger,
   listenOn,
   logKeyProblems,
@@ -21,7 +23,10 @@ import { watchDatabase } from './db/watched-database.ts';
 import { openLobby } from './demo/demo-routes.ts';
 import { createGroupLimits } from './groups/group-limits.ts';
 import { createApiApp } from './http/api-app.ts';
+import { createProbes } from './http/health-routes.ts';
+import { createInternalApp } from './http/internal-app.ts';
 import { createApiMetrics } from './http/metrics.ts';
+import { createRelayTurns } from './http/request-turns.ts';
 import { createDispatcher, type Dispatcher } from './outbox/dispatcher.ts';
 import { createOutboxStore, createOutboxWriter } from './outbox/outbox-store.ts';
 import { createRelayClient } from './outbox/relay-client.ts';
@@ -46,9 +51,10 @@ function adviceFor({ code, details }: GroupcastError): string {
 
 export interface Api extends Closable {
   port: number;
+  internalPort: number;
 }
 
-/** Builds the API, brings its database up to date and opens its port. Throws when it cannot, leaving nothing open. */
+/** Builds the API, brings its database up to date and opens its two ports. Throws when it cannot, leaving nothing open. */
 export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
   const name = `${hostname()}-${process.pid}`;
   let draining = false;
@@ -134,14 +140,6 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
     };
     if (config.demo) await openLobby(groups);
 
-    const connections = createConnectionLimit({
-      max: connectionBudget(config.maxConnections, { files: db.kind === 'embedded' ? DATABASE_FILES : 0 }).public,
-      port: 'public',
-      log,
-      onRefused: () => metrics.connectionsRefused.inc(),
-      onClosed: (reason) => metrics.connectionsClosed.inc({ reason }),
-    });
-    metrics.watchConnections(connections);
     const userTokens = createUserTokenVerifier({
       ...config.tokens,
       onKeyProblem: logKeyProblems(log),
@@ -154,30 +152,63 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
       },
     });
     metrics.watchKeys(userTokens.staleKeysSeconds);
-    const app = await createApiApp({
+    const budget = connectionBudget(config.maxConnections, { files: db.kind === 'embedded' ? DATABASE_FILES : 0 });
+    const limitOf = (port: 'public' | 'internal'): ConnectionLimit => {
+      const limit = createConnectionLimit({
+        max: budget[port],
+        port,
+        log,
+        onRefused: () => metrics.connectionsRefused.inc({ port }),
+        onClosed: (reason) => metrics.connectionsClosed.inc({ port, reason }),
+      });
+      metrics.watchConnections(port, limit);
+      return limit;
+    };
+    const shared = {
       config,
       db,
-      groups,
-      users: createUserStore(db),
-      userTokens,
       serviceTokens: createServiceTokenVerifier({
         ...config.relaySecrets,
         clockSkewSeconds: config.tokens.clockSkewSeconds,
         audience: AUDIENCE.api,
       }),
       metrics,
-      connections,
+      probes: createProbes({ db, isDraining: () => draining }),
+      relayTurns: createRelayTurns(),
       log,
-      isDraining: () => draining,
+    };
+    // It stops last: `/readyz` says why the public port is gone, and relays that are told of this one are served to the end.
+    const internal = await createInternalApp({ ...shared, connections: limitOf('internal') });
+    parts.push(internal);
+    const app = await createApiApp({
+      ...shared,
+      groups,
+      users: createUserStore(db),
+      userTokens,
+      connections: limitOf('public'),
     });
     parts.push(app);
-    await app.ready();
-    const listening = await listenOn(app.server, config, async (where) => app.listen(where));
-    parts.push({ close: async () => listening.close() });
-    const { port } = listening;
-    const { host, relayUrl } = config;
-    log.info({ url: urlOfHost(host, port), host, database: db.kind, relayUrl }, 'listening');
-    return { port, close };
+
+    const { host, internalHost, relayUrl } = config;
+    async function listen(door: HttpApp, at: { host: string; port: number }): Promise<number> {
+      await door.ready();
+      const listening = await listenOn(door.server, at, async (where) => door.listen(where));
+      parts.push({ close: async () => listening.close() });
+      return listening.port;
+    }
+    const port = await listen(app, config);
+    const internalPort = await listen(internal, { host: internalHost, port: config.internalPort });
+    log.info(
+      {
+        url: urlOfHost(host, port),
+        internalUrl: urlOfHost(internalHost, internalPort),
+        host,
+        database: db.kind,
+        relayUrl,
+      },
+      'listening',
+    );
+    return { port, internalPort, close };
   } catch (error) {
     await close();
     throw error;

@@ -7,6 +7,7 @@ import {
   type RelaySecrets,
   readEnvironment,
   readHost,
+  readHostNames,
   readOrigins,
   readTokenConfig,
   resolveDataDir,
@@ -21,8 +22,6 @@ import {
   readGroupBounds,
 } from './limits.ts';
 
-const HTTP = ['http:', 'https:'];
-
 export interface ApiConfig {
   production: boolean;
   /** What is allowed and risky, for the log at start. */
@@ -31,6 +30,11 @@ export interface ApiConfig {
   /** Where the port listens; `localhost`: on loopback, both families. */
   host: string;
   port: number;
+  /** What operators and relays ask: metrics, and `/internal/*`. */
+  internalPort: number;
+  internalHost: string;
+  /** Names beside addresses under which the internal port answers without a token; see `createHostGate`. */
+  internalNames: readonly string[];
   dataDir: string;
   /** Real PostgreSQL; without it the embedded one in `dataDir`. */
   databaseUrl: string | undefined;
@@ -78,7 +82,7 @@ export function readApiConfig(source: Readonly<Record<string, string | undefined
     env.problem('DEMO must not be 1 with JWT_JWKS_URL: the demo signs tokens with JWT_SECRET');
   // Both defaults are a relay on this machine, which in production is somebody else's port.
   env.requireInProduction('RELAY_URL', 'RELAY_PUBLIC_URL');
-  const relayUrl = env.url('RELAY_URL', HTTP, { carries: 'service tokens and messages' }) ?? 'http://localhost:3001';
+  const relayUrl = env.serviceUrl('RELAY_URL', { carries: 'service tokens and messages' }) ?? 'http://localhost:3001';
   const host = readHost(env, 'API_HOST');
   if (demo && !isLoopbackName(host)) {
     env.warning(
@@ -91,12 +95,15 @@ export function readApiConfig(source: Readonly<Record<string, string | undefined
     logLevel: env.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
     host,
     port: env.port('API_PORT', 3000),
+    internalPort: env.port('API_INTERNAL_PORT', 3003),
+    internalHost: readHost(env, 'API_INTERNAL_HOST', '127.0.0.1'),
+    internalNames: readHostNames(env, 'API_INTERNAL_NAMES'),
     dataDir: resolveDataDir(env.text('DATA_DIR')),
     databaseUrl: readDatabaseUrl(env),
     tokens,
     relaySecrets,
     relayUrl,
-    relayPublicUrl: env.url('RELAY_PUBLIC_URL', HTTP, { carries: 'the tokens and messages of users' }) ?? relayUrl,
+    relayPublicUrl: env.serviceUrl('RELAY_PUBLIC_URL', { carries: 'the tokens and messages of users' }) ?? relayUrl,
     origins: readOrigins(env),
     demo,
     trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),

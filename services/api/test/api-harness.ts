@@ -15,6 +15,7 @@ export interface ApiUnderTest extends Api {
   url: string;
   /** What it warned about so far, parsed. */
   logged: Readonly<Record<string, unknown>>[];
+  internalUrl: string;
   /** A request by `userId`, or with no token when it is `null`. */
   request<T = Record<string, unknown>>(
     userId: string | null,
@@ -29,7 +30,7 @@ export interface ApiUnderTest extends Api {
 export async function startApiUnderTest(env: Readonly<Record<string, string>> = {}): Promise<ApiUnderTest> {
   const dataDir = mkdtempSync(join(tmpdir(), 'groupcast-api-'));
   // Nobody listens on port 9: the relay is away unless `env` names one.
-  const defaults = { API_PORT: '0', DATA_DIR: dataDir, RELAY_URL: 'http://127.0.0.1:9' };
+  const defaults = { API_PORT: '0', API_INTERNAL_PORT: '0', DATA_DIR: dataDir, RELAY_URL: 'http://127.0.0.1:9' };
   const config = readApiConfig({ ...TEST_SECRETS, ...defaults, ...env });
   const logged: Readonly<Record<string, unknown>>[] = [];
   const log = pino(
@@ -42,6 +43,7 @@ export async function startApiUnderTest(env: Readonly<Record<string, string>> = 
     ...api,
     url,
     logged,
+    internalUrl: `http://127.0.0.1:${api.internalPort}`,
     async request<T>(userId: string | null, method: string, path: string, body?: unknown, headers = {}) {
       const response = await fetch(`${url}${path}`, {
         method,

@@ -684,13 +684,48 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
       test('health, metrics and OpenAPI', async () => {
         expect(await api.request(null, 'GET', '/livez')).toEqual({ status: 200, body: { status: 'live' } });
         expect(await api.request(null, 'GET', '/readyz')).toEqual({ status: 200, body: { status: 'ready' } });
-        const metrics = await (await fetch(`${api.url}/metrics`)).text();
+        const metrics = await (await fetch(`${api.internalUrl}/metrics`)).text();
         expect(metrics).toMatch(/groupcast_api_outbox_backlog_events \d/);
-        const proxied = await fetch(`${api.url}/metrics`, { headers: { 'x-forwarded-for': '203.0.113.7' } });
-        expect(proxied.status).toBe(401);
         const { body } = await api.request<{ paths: Record<string, unknown> }>(null, 'GET', '/docs/json');
         expect(Object.keys(body.paths)).toContain(`${GROUPS}/{groupId}/messages`);
         expect(Object.keys(body.paths).filter((path) => path.startsWith('/internal'))).toEqual([]);
+      });
+
+      test('a query parameter that nobody reads is refused, and those that are read are named', async () => {
+        const { id } = await newGroup('alice', []);
+        const messageOf = async (method: string, path: string, body?: object): Promise<string> => {
+          const answer = await api.request<{ error: { code: string; message: string } }>('alice', method, path, body);
+          expect([answer.status, answer.body.error.code]).toEqual([400, 'INVALID_PAYLOAD']);
+          return answer.body.error.message;
+        };
+        const unknown = 'unable to accept the request; there is no query parameter';
+        expect(await messageOf('GET', `${GROUPS}?q=team`)).toBe(`${unknown} "q" here; known are cursor, limit`);
+        expect(await messageOf('GET', `${GROUPS}/${id}/messages?befor=3&limit=1`)).toBe(
+          `${unknown} "befor" here; known are before, after, limit`,
+        );
+        expect(await messageOf('GET', `${GROUPS}/${id}?limit=3`)).toBe(`${unknown} "limit" here; there are none`);
+        expect(await messageOf('POST', `${GROUPS}?name=x`, { memberIds: [] })).toContain(`${unknown} "name"`);
+        expect((await messageOf('GET', `${GROUPS}?${'q'.repeat(5_000)}=1`)).length).toBeLessThan(300);
+        // Probes and pages for people are asked with whatever comes along.
+        for (const path of ['/livez?x=1', '/readyz?x', '/docs/json?x=1'])
+          expect((await fetch(`${api.url}${path}`)).status).toBe(200);
+      });
+
+      test('a field that is missing is said to be, with the other name that something like it has', async () => {
+        const { id } = await newGroup('alice', []);
+        const answer = await api.request<{ error: { message: string; details: object } }>(
+          'alice',
+          'POST',
+          `${GROUPS}/${id}/messages`,
+          { text: 'hi' },
+        );
+        expect([answer.status, answer.body.error.message]).toEqual([
+          400,
+          'unable to accept the request; content is missing, and "text" is not read here',
+        ]);
+        expect(answer.body.error.details).toMatchObject({
+          issues: [{ path: 'content', message: 'is missing, and "text" is not read here' }],
+        });
       });
 
       test('what does not exist, and ids that are none, are refused in the same shape', async () => {

@@ -7,7 +7,6 @@ import {
   type HeldConnections,
   holdConnections,
   type PostgresServer,
-  type ServiceProcess,
   startApiProcess,
   startPostgres,
   tokenFor,
@@ -21,7 +20,7 @@ const CONNECTIONS = 8;
 
 let postgres: PostgresServer;
 let dataDir: string;
-let api: ServiceProcess;
+let api: Awaited<ReturnType<typeof startApiProcess>>;
 let held: HeldConnections | undefined;
 let agent: Agent;
 beforeAll(async () => {
@@ -70,8 +69,8 @@ describe.each(['the embedded database', 'PostgreSQL'])('an API on %s', (database
     const answered = await until('a new connection to be answered', async () => fetch(`${api.url}/readyz`));
     expect(answered.status).toBe(200);
     expect(await until('a group', createGroup)).toBe(201);
-    const metrics = await until('metrics', async () => (await fetch(`${api.url}/metrics`)).text());
-    expect(metrics).toMatch(/groupcast_api_tcp_connections_closed_total\{reason="made-room"\} [1-9]/);
+    const metrics = await until('metrics', async () => (await fetch(`${api.internalUrl}/metrics`)).text());
+    expect(metrics).toMatch(/groupcast_api_tcp_connections_closed_total\{port="public",reason="made-room"\} [1-9]/);
     expect(api.output()).toContain('TOO_MANY_CONNECTIONS');
     await until('the silent ones to be closed', () => held?.open() === 0, 20_000);
     expect(api.child.exitCode).toBe(null);

@@ -101,7 +101,7 @@ describe('what is refused', () => {
     ],
     ['a route that does not exist', 404, { path: '/nothing' }],
     ['a page of the documentation', 200, { path: '/docs/json' }],
-    ['metrics, from outside', 401, { path: '/metrics' }],
+    ['metrics, which are on the internal port', 404, { path: '/metrics' }],
   ])('costs the address’s budget: %s', async (_, status, asked) => {
     const address = freshAddress();
     expectAtLeast(BUDGET, status, await statusesUntilRefused(async () => ask(address, asked)));
@@ -154,7 +154,7 @@ describe('a refusal', () => {
     expect(error.retryAfterMs).toBeLessThanOrEqual(60_000 / BUDGET);
     expect(refused.headers.get('retry-after')).toBe(String(Math.ceil(error.retryAfterMs / 1_000)));
     expect(refused.headers.get('access-control-allow-origin')).toBe('http://localhost:5173');
-    const metrics = await (await fetch(`${api.url}/metrics`)).text();
+    const metrics = await (await fetch(`${api.internalUrl}/metrics`)).text();
     expect(metrics).toMatch(/groupcast_api_requests_limited_total\{by="address"\} [1-9]/);
   });
 

@@ -128,7 +128,7 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
         for (const by of [api, other]) {
           expect(refusal(await add(by, 'mover', body.group.id, ['late'])).slice(0, 2)).toEqual([429, 'RATE_LIMITED']);
         }
-        const metrics = await (await fetch(`${api.url}/metrics`)).text();
+        const metrics = await (await fetch(`${api.internalUrl}/metrics`)).text();
         expect(metrics).toMatch(/groupcast_api_groups_limited_total\{bound="member-changes-per-hour"\} [1-9]/);
       } finally {
         if (other !== api) await other.close();

@@ -10,7 +10,11 @@ import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
 const interfaces = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
 let api: ApiUnderTest;
 beforeAll(async () => {
-  api = await startApiUnderTest({ DEMO: '1', SOCKET_CORS_ORIGIN: 'https://demo.example.com' });
+  api = await startApiUnderTest({
+    DEMO: '1',
+    SOCKET_CORS_ORIGIN: 'https://demo.example.com',
+    API_INTERNAL_NAMES: 'api.corp.example.com',
+  });
 });
 afterAll(async () => api.close());
 
@@ -18,11 +22,11 @@ afterAll(async () => api.close());
 async function ask(
   path: string,
   headers: Record<string, string>,
-  options: { method?: string; body?: string; host?: string } = {},
+  options: { method?: string; body?: string; host?: string; port?: number } = {},
 ): Promise<[number | undefined, string | undefined]> {
-  const { method = 'GET', body, host = '127.0.0.1' } = options;
+  const { method = 'GET', body, host = '127.0.0.1', port = api.port } = options;
   return new Promise((resolve, reject) => {
-    const asking = request({ host, port: api.port, path, method, headers }, (response) => {
+    const asking = request({ host, port, path, method, headers }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk;
@@ -42,10 +46,20 @@ async function bearer(...scopes: ServiceScope[]): Promise<{ authorization: strin
   return { authorization: `Bearer ${await signServiceToken(options)}` };
 }
 
-describe('/metrics', () => {
-  test.each(['localhost', '127.0.0.1', '[::1]', 'api.localhost'])('is shown on this machine, by %s', async (name) => {
-    expect(await ask('/metrics', { host: `${name}:${api.port}` })).toEqual([200, undefined]);
-  });
+const SERVED = [200, undefined];
+const atInternal = async (
+  path: string,
+  headers: Record<string, string> = {},
+  options: { method?: string; body?: string } = {},
+): Promise<[number | undefined, string | undefined]> => ask(path, headers, { ...options, port: api.internalPort });
+
+describe.each(['/metrics', '/livez', '/readyz'])('%s of the internal port', (path) => {
+  test.each(['localhost', '127.0.0.1', '[::1]', 'api.localhost', 'API.corp.example.com'])(
+    'is shown on this machine without a token, by %s',
+    async (name) => {
+      expect(await atInternal(path, { host: `${name}:3003` })).toEqual(SERVED);
+    },
+  );
 
   test.each([
     { 'x-forwarded-for': '203.0.113.7' },
@@ -53,24 +67,65 @@ describe('/metrics', () => {
     { via: '1.1 proxy' },
     { 'x-real-ip': '203.0.113.7' },
     { 'x-forwarded-proto': 'https' },
-  ])('is not shown to those behind a proxy on this machine: %o', async (headers) => {
-    expect(await ask('/metrics', headers)).toEqual([401, 'SERVICE_TOKEN_INVALID']);
+  ])('is shown to those behind a proxy on this machine with a service token only: %o', async (headers) => {
+    expect(await atInternal(path, headers)).toEqual([401, 'SERVICE_TOKEN_INVALID']);
+    expect(await atInternal(path, { ...headers, ...(await bearer('monitor')) })).toEqual(SERVED);
   });
 
-  test('is not shown to a page whose own name leads here', async () => {
-    expect(await ask('/metrics', { host: `rebound.evil.test:${api.port}` })).toEqual([401, 'SERVICE_TOKEN_INVALID']);
+  test('is not shown to a page: whose own name leads here, or of another origin', async () => {
+    expect(await atInternal(path, { host: 'rebound.evil.test:3003' })).toEqual([403, 'HOST_FORBIDDEN']);
+    expect(await atInternal(path, { origin: 'https://demo.example.com' })).toEqual([403, 'ORIGIN_FORBIDDEN']);
+    const page = { 'sec-fetch-site': 'cross-site', ...(await bearer('admin')) };
+    expect(await atInternal(path, page)).toEqual([403, 'ORIGIN_FORBIDDEN']);
   });
+});
 
-  test('is not shown to a page of another origin', async () => {
-    expect(await ask('/metrics', { origin: 'https://demo.example.com' })).toEqual([401, 'SERVICE_TOKEN_INVALID']);
-    expect((await ask('/metrics', { 'sec-fetch-site': 'cross-site' }))[0]).toBe(401);
+test('who is refused at the internal port is counted there', async () => {
+  await atInternal('/metrics', { host: 'rebound.evil.test:3003' });
+  const metrics = await (await fetch(`${api.internalUrl}/metrics`)).text();
+  expect(metrics).toMatch(/groupcast_api_internal_requests_refused_total\{code="HOST_FORBIDDEN"\} [1-9]/);
+  expect(metrics).toMatch(/groupcast_api_tcp_connections\{port="internal",of="open"\} [1-9]/);
+});
+
+test.each<[string, ServiceScope[]]>([
+  ['without a token', []],
+  ['with a token of scope monitor', ['monitor']],
+])('metrics are on no public port, %s, and the answer says where they are', async (_, scopes) => {
+  const headers = scopes.length > 0 ? await bearer(...scopes) : {};
+  const answer = await fetch(`${api.url}/metrics`, { headers });
+  expect(answer.status).toBe(404);
+  const { error } = (await answer.json()) as { error: { code: string; message: string } };
+  expect(error).toMatchObject({ code: 'NOT_FOUND', message: expect.stringContaining('API_INTERNAL_PORT') });
+});
+
+describe('what relays ask', () => {
+  const body = '{"groups":["none"],"limit":1}';
+  test.each(['port', 'internalPort'] as const)('is answered at either port, to relays only (%s)', async (name) => {
+    const history = async (headers: object) =>
+      ask(
+        '/internal/history',
+        { 'content-type': 'application/json', ...headers },
+        { method: 'POST', body, port: api[name] },
+      );
+    expect(await history(await bearer('relay'))).toEqual(SERVED);
+    expect(await history({})).toEqual([401, 'SERVICE_TOKEN_INVALID']);
+    expect(await history(await bearer('monitor', 'admin'))).toEqual([403, 'FORBIDDEN']);
+    // By the name that a cluster gives it, and through a sidecar.
+    const far = { host: 'api.chat.svc.cluster.local:3003', 'x-forwarded-proto': 'http', ...(await bearer('relay')) };
+    expect(await history(far)).toEqual(SERVED);
   });
+});
 
-  test('is shown anywhere with a service token of scope monitor or admin, and with no other', async () => {
-    const proxied = { 'x-forwarded-for': '203.0.113.7', host: 'api.example.com' };
-    expect(await ask('/metrics', { ...proxied, ...(await bearer('monitor')) })).toEqual([200, undefined]);
-    expect(await ask('/metrics', { ...proxied, ...(await bearer('admin')) })).toEqual([200, undefined]);
-    expect(await ask('/metrics', { ...proxied, ...(await bearer('relay', 'broadcast')) })).toEqual([403, 'FORBIDDEN']);
+describe.each([
+  ['api', '/v1/broadcast', 'RELAY_INTERNAL_PORT'],
+  ['api', '/socket.io/?EIO=4&transport=polling', 'RELAY_PORT'],
+  ['api-internal', '/api/messaging/groups', 'API_PORT'],
+  ['api-internal', '/v1/broadcast', 'RELAY_INTERNAL_PORT'],
+])('at the port of %s, %s', (door, path, variable) => {
+  test(`is not found, and the answer names ${variable}`, async () => {
+    const answer = await fetch(`${door === 'api' ? api.url : api.internalUrl}${path}`, { method: 'POST' });
+    expect(answer.status).toBe(404);
+    expect(await answer.text()).toContain(`(${variable}, `);
   });
 });
 
@@ -96,12 +151,12 @@ describe('in development', () => {
     expect(await ask('/livez', {}, { host: hasIpv6 ? '::1' : 'localhost' })).toEqual([200, undefined]);
   });
 
-  test('and on no other address of this machine', async () => {
+  test.each(['port', 'internalPort'] as const)('and on no other address of this machine (%s)', async (name) => {
     const addresses = interfaces.filter(({ internal, scopeid }) => !internal && !scopeid).map(({ address }) => address);
     // 127.0.0.2 is this machine too, and there where it has no network.
     for (const host of ['127.0.0.2', ...addresses]) {
       const reached = await new Promise((resolve) => {
-        const socket = connect({ host, port: api.port });
+        const socket = connect({ host, port: api[name] });
         socket.once('connect', () => resolve(`${host} is open`)).once('error', (error) => resolve(error));
         socket.once('connect', () => socket.destroy());
       });

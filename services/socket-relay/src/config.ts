@@ -7,6 +7,7 @@ import {
   type RelaySecrets,
   readEnvironment,
   readHost,
+  readHostNames,
   readOrigins,
   readTokenConfig,
   type TokenConfig,
@@ -23,13 +24,13 @@ export interface RelayConfig {
   port: number;
   internalPort: number;
   internalHost: string;
-  /** Names beside addresses under which the internal port answers without a token; see `internal-http/host-gate.ts`. */
+  /** Names beside addresses under which the internal port answers without a token; see `createHostGate`. */
   internalNames: readonly string[];
   /** Processes that share the two ports. With one there is no other process than this. */
   workers: number;
   tokens: TokenConfig;
   relaySecrets: RelaySecrets;
-  /** Without it there is no API: the token's groups are all there is. */
+  /** Where the API is asked. Without it there is no API: the token's groups are all there is. */
   apiUrl: string | undefined;
   origins: Origins;
   /** Without it there is one relay, in memory. */
@@ -61,25 +62,23 @@ export interface RelayConfig {
 
 const MAX = Number.MAX_SAFE_INTEGER;
 
-/** Without a value there is no API: service tokens go to nobody that was not named. In production even that has to be said. */
+/**
+ * Where the API answers what a relay asks: `API_INTERNAL_URL`, or `API_URL` where that is not set, since a team's own back end may have one port.
+ * Without a value there is no API: service tokens go to nobody that was not named. In production even that has to be said.
+ */
 function readApiUrl(env: Environment): string | undefined {
-  if (env.text('API_URL', { keepEmpty: true }) === undefined) {
+  const carries = 'service tokens and what the API answers';
+  const named = env.text('API_URL', { keepEmpty: true });
+  const internal = env.serviceUrl('API_INTERNAL_URL', { carries });
+  if (named === '' && env.text('API_INTERNAL_URL') !== undefined) {
+    env.problem('API_INTERNAL_URL must not be set where API_URL is empty, which says that there is no API');
+  } else if (named === undefined && internal === undefined) {
     if (env.production) env.problem('API_URL must be set with NODE_ENV=production, or be empty where there is no API');
     else env.warning('API_URL is not set: this relay asks no API; set it, or leave it empty to say that there is none');
   }
-  return env.url('API_URL', ['http:', 'https:'], { carries: 'service tokens and what the API answers' });
-}
-
-const NAME = /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/;
-const MAX_NAMES = 100;
-
-function readInternalNames(env: Environment): string[] {
-  const names = (env.text('RELAY_INTERNAL_NAMES') ?? '').toLowerCase().split(',');
-  const given = names.map((name) => name.trim()).filter((name) => name !== '');
-  const wrong = given.find((name) => !NAME.test(name));
-  if (wrong !== undefined) env.problem(`RELAY_INTERNAL_NAMES must list host names without ports, got "${wrong}"`);
-  if (given.length > MAX_NAMES) env.problem(`RELAY_INTERNAL_NAMES must list at most ${MAX_NAMES} names`);
-  return given;
+  // Nothing is sent to it where the other one is set.
+  const url = internal === undefined ? env.serviceUrl('API_URL', { carries }) : env.serviceUrl('API_URL');
+  return internal ?? url;
 }
 
 function readRedis(env: Environment): RedisTarget | undefined {
@@ -113,7 +112,7 @@ export function readRelayConfig(source: Readonly<Record<string, string | undefin
     port: env.port('RELAY_PORT', 3001),
     internalPort: env.port('RELAY_INTERNAL_PORT', 3002),
     internalHost: readHost(env, 'RELAY_INTERNAL_HOST', '127.0.0.1'),
-    internalNames: readInternalNames(env),
+    internalNames: readHostNames(env, 'RELAY_INTERNAL_NAMES'),
     workers: readWorkers(env),
     ...readTokenConfig(env),
     apiUrl: readApiUrl(env),

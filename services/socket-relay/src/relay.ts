@@ -5,6 +5,7 @@ import {
   type Closable,
   corsOptions,
   createBoundedServer,
+  doorOf,
   type Listening,
   type Logger,
   listenOn,
@@ -90,15 +91,13 @@ export interface Relay extends Closable {
 
 /** What the public port answers beside Socket.IO. */
 function answerPublic(request: IncomingMessage, response: ServerResponse): void {
-  const path = request.url?.split('?')[0];
+  const path = request.url?.split('?')[0] ?? '';
   if (request.method === 'GET' && (path === '/' || path === '/livez')) {
     response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' }).end('Groupcast relay is running\n');
     return;
   }
-  const error = new GroupcastError(
-    'NOT_FOUND',
-    'unable to serve the request; the relay speaks Socket.IO at /socket.io/',
-  );
+  const why = doorOf(path, 'relay') ?? 'the relay speaks Socket.IO at /socket.io/';
+  const error = new GroupcastError('NOT_FOUND', `unable to serve the request; ${why}`);
   response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ error: error.toBody() }));
 }
 

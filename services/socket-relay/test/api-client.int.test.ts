@@ -52,6 +52,17 @@ test('what an API says of its refusal is for the log, and not for users', async 
   expect([error.message, error.cause.cause.message]).toEqual(['unable to ask the API; it answered 401', reason]);
 });
 
+test.each(['', '/chat', '/a/b.c'])('the API may be behind a path of a larger site: "%s"', async (prefix) => {
+  const asked: string[] = [];
+  const url = await listen((request, response) => {
+    asked.push(request.url ?? '');
+    response.end('{"users":[{"userId":"alice","groupIds":["1"]}]}');
+  });
+  const api = createApiClient({ apiUrl: `${url}${prefix}`, secret: SECRET, fillEvents: 10 });
+  expect([...(await api.memberOf('alice', ['1']))]).toEqual(['1']);
+  expect(asked).toEqual([`${prefix}/internal/memberships`]);
+});
+
 describe('an API that does not answer as it should is API_UNAVAILABLE, and worth another try:', () => {
   test('it never stops', async () => {
     let sent = 0;

@@ -129,6 +129,33 @@ describe('a broadcast', () => {
     );
   });
 
+  test.each([
+    ['group-lonely', 'is group "lonely" meant?'],
+    ['conversation:lonely', 'is group "lonely" meant?'],
+    // Where its members are can be seen on this relay.
+    ['group-crowded', '2 connections are in group "crowded"'],
+    ['room-7', '1 connection is in group "conversation:room-7"'],
+    ['crowd', undefined],
+  ])('to a group that has another name says so, in answer, log and monitor: %s', async (groupId, hint) => {
+    const crowd = await Promise.all(['alice', 'bob'].map(async (user) => relay.member(user, ['crowded'])));
+    const other = await relay.member('carol', ['conversation:room-7']);
+    const monitor = relay.client({ token: serviceToken, type: 'monitor' });
+    await received(monitor, 'monitor-snapshot');
+    const warned = new Promise((resolve) => {
+      monitor.on('monitor-event', (event: { kind: string }) => event.kind === 'warning' && resolve(event));
+    });
+    const answer = (await ask(service, 'api-broadcast-message', { groupId, message: {} })) as { hint?: string };
+    expect(answer).toMatchObject({ ok: true, warnings: ['NO_RECIPIENTS'] });
+    if (hint === undefined) expect(answer).not.toHaveProperty('hint');
+    else expect(answer.hint).toContain(hint);
+    expect(await warned).toMatchObject({ code: 'NO_RECIPIENTS', message: expect.stringContaining(hint ?? 'nobody') });
+    const line = relay.logged.find(
+      ({ code, msg }) => code === 'NO_RECIPIENTS' && msg.includes(`joined group ${groupId}`),
+    );
+    expect(line?.msg).toContain(hint ?? 'nobody');
+    for (const socket of [...crowd, other, monitor]) socket.close();
+  });
+
   test('may not use the name of an event that is the relay’s or Socket.IO’s own', async () => {
     for (const event of [
       'session-ending',
@@ -347,6 +374,11 @@ describe('the HTTP twins', () => {
       events: [{ n: 3 }],
     });
     expect((await fetch(`${relay.internalUrl}/v1/groups/h3/history?limit=x`, { headers })).status).toBe(400);
+    const unknown = await fetch(`${relay.internalUrl}/v1/groups/h3/history?after=2`, { headers });
+    expect([unknown.status, await unknown.text()]).toEqual([
+      400,
+      expect.stringContaining('there is no query parameter \\"after\\" here; known are since, limit'),
+    ]);
   });
 
   test('are described by OpenAPI', async () => {
@@ -371,9 +403,27 @@ describe('health and metrics', () => {
     expect([banner.status, await banner.text()]).toEqual([200, 'Groupcast relay is running\n']);
     expect(banner.headers.get('keep-alive')).toBe('timeout=75');
     expect((await fetch(`${relay.url}/livez`)).status).toBe(200);
-    expect((await fetch(`${relay.url}/metrics`)).status).toBe(404);
-    expect((await fetch(`${relay.url}/v1/info`)).status).toBe(404);
   });
+
+  test.each([
+    ['url', '/v1/broadcast', 'RELAY_INTERNAL_PORT'],
+    ['url', '/v1/info', 'RELAY_INTERNAL_PORT'],
+    ['url', '/metrics', 'RELAY_INTERNAL_PORT'],
+    ['url', '/readyz', 'RELAY_INTERNAL_PORT'],
+    ['url', '/docs', 'RELAY_INTERNAL_PORT'],
+    ['url', '/api/messaging/groups', 'API_PORT'],
+    ['url', '/internal/memberships', 'API_INTERNAL_PORT'],
+    ['internalUrl', '/socket.io/?EIO=4&transport=polling', 'RELAY_PORT'],
+    ['internalUrl', '/api/realtime/token', 'API_PORT'],
+  ] as const)(
+    'what is asked at the wrong port (%s) is not found, and the answer names the right one: %s',
+    async (at, path, name) => {
+      const answer = await fetch(`${relay[at]}${path}`, { method: 'POST', body: '{}' });
+      const { error } = (await answer.json()) as { error: { code: string; message: string } };
+      expect([answer.status, error.code]).toEqual([404, 'NOT_FOUND']);
+      expect(error.message).toContain(`(${name}, by default `);
+    },
+  );
 
   test('the first answer of a polling session names it, for load balancers; later ones do not', async () => {
     const path = `${relay.url}/socket.io/?EIO=4&transport=polling`;

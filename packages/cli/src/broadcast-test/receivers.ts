@@ -1,5 +1,11 @@
 import { setMaxListeners } from 'node:events';
-import type { ClientEvents, GroupPosition, RelayEvents, SessionEnding } from '@groupcast/shared';
+import {
+  type ClientEvents,
+  type GroupPosition,
+  type RelayEvents,
+  relayAddress,
+  type SessionEnding,
+} from '@groupcast/shared';
 import { io, type Socket } from 'socket.io-client';
 import { CommandFailure, type Variables } from '../command.ts';
 import { fixFor, readCloseReason, readConnectError } from '../refusals.ts';
@@ -53,7 +59,9 @@ export function createReceivers(options: {
     let firstToken: string | undefined = token;
     let ending: SessionEnding | undefined;
     const freshToken = async (): Promise<string> => (await route.admit(index)).token;
-    const socket: UserSocket = io(relayUrl, {
+    const { origin, path } = relayAddress(relayUrl);
+    const socket: UserSocket = io(origin, {
+      path,
       transports: [transport],
       forceNew: true,
       autoConnect: false,
@@ -126,7 +134,7 @@ export function createReceivers(options: {
         if (code !== undefined) refuse(code, text);
         else if (connected === 0) {
           // Nobody has come through yet: the relay is not there. Later, a single failure is tried again.
-          const fix = 'start it with npm start, or check RELAY_URL, RELAY_PUBLIC_URL or --relay-url';
+          const fix = 'start it with npm start, or check RELAY_URL, RELAY_PORT, RELAY_PUBLIC_URL or --relay-url';
           settle(new CommandFailure(`unable to reach the relay at ${relayUrl} (${text}); ${fix}`));
         }
       });

@@ -14,15 +14,19 @@ const MAX_SOCKETS = 256;
 const DELETE_ATTEMPTS = 5;
 const DELETE_PAUSE_MS = 1_000;
 
+/** Who is there is no Groupcast API: a relay, or something else that has the port. */
+const NOT_OURS = /^(?:NOT_FOUND|HTTP_\d+)$/;
+const WITHOUT_API = 'A relay alone is tested with --via relay';
+
 /** The failure of a step before or after the test proper, with its fix. */
 function explain(error: unknown, step: string, url: string, env: Variables): unknown {
   if (!(error instanceof RequestFailure)) return error;
   if (!error.answered) {
     return new CommandFailure(
-      `unable to reach the API at ${url} (${error.code}); start it with npm start, or check API_URL or --api-url`,
+      `unable to reach the API at ${url} (${error.code}); start it with npm start, or check API_URL, API_PORT or --api-url. ${WITHOUT_API}`,
     );
   }
-  const fix = fixFor(error.code, 'user', env);
+  const fix = NOT_OURS.test(error.code) ? WITHOUT_API : fixFor(error.code, 'user', env);
   return new CommandFailure(
     `unable to ${step}; the API at ${url} answered ${error.code}: ${error.message}${fix ? `. ${fix}` : ''}`,
   );

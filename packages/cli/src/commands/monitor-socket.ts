@@ -1,3 +1,4 @@
+import { idInRoomName } from '@groupcast/shared';
 import { signServiceToken } from '@groupcast/tokens';
 import { groupIdOption, readOptions, urlOption, userIdOption } from '../arguments.ts';
 import { type Command, type CommandContext, EXIT } from '../command.ts';
@@ -19,7 +20,8 @@ Reconnects by itself. Ctrl-C ends it.
                (refusals and general warnings name no user or group: always shown)
   --json       one JSON object per line on stdout: the relay's events as they are
                ({kind, at, node, …}), and {kind: "snapshot", at, node, connections}
-  --url URL    the relay, default RELAY_URL, else http://localhost:3001
+  --url URL    the relay, default RELAY_URL, else this machine at RELAY_PORT, else
+               http://localhost:3001
 
 Signs its own token with RELAY_SERVICE_SECRET, or with the generated secret in DATA_DIR.
 Its own connection (connecting, connected, refused …) is told on stderr.
@@ -42,7 +44,7 @@ function tellStates(url: string, { env, stderr }: CommandContext): (state: Watch
       case 'unreachable':
         return say(
           paint(['bold', 'red'], 'unreachable'),
-          `no relay answers at ${url} (${state.reason}); start it with npm start, or check RELAY_URL. Trying again`,
+          `no relay answers at ${url} (${state.reason}); start it with npm start, or check RELAY_URL and RELAY_PORT. Trying again`,
         );
       case 'refused': {
         const fix = fixFor(state.code, 'service', env);
@@ -74,6 +76,12 @@ export const monitorSocket: Command = {
     const table = createConnectionTable(filter);
     const filtered = filter.groupId !== undefined || filter.userId !== undefined;
     const tell = tellStates(url, context);
+    const meant = filter.groupId === undefined ? undefined : idInRoomName(filter.groupId);
+    if (meant !== undefined) {
+      context.stderr.write(
+        `a group is named by its id alone; is "${meant}" meant, and not "${filter.groupId}"? Only the latter is shown\n`,
+      );
+    }
 
     const watch = watchRelay({
       url,

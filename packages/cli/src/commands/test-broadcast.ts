@@ -22,9 +22,11 @@ message was lost, duplicated or out of order, or could not be sent.
   --group ID              with --via relay: this group instead of a fresh one. Its real
                           members get the test messages too
   --timeout 10s           for each connect, each send, and the last delivery
-  --api-url URL           default API_URL, else http://localhost:3000
+  --api-url URL           default API_URL, else this machine at API_PORT, else
+                          http://localhost:3000
   --relay-url URL         default with --via api: what the API names to browsers;
-                          with --via relay: RELAY_URL, else http://localhost:3001
+                          with --via relay: RELAY_URL, else this machine at
+                          RELAY_PORT, else http://localhost:3001
   --json                  one object on stdout:
     ok                    true when all of lost, duplicated, outOfOrder, failedSends are 0
     via, transport, groupId, receivers, messages

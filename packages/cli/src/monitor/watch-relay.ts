@@ -1,5 +1,12 @@
 import { warnOnceEvery } from '@groupcast/service-kit';
-import type { Answer, ClientEvents, MonitorEvent, MonitorSnapshot, RelayEvents } from '@groupcast/shared';
+import {
+  type Answer,
+  type ClientEvents,
+  type MonitorEvent,
+  type MonitorSnapshot,
+  type RelayEvents,
+  relayAddress,
+} from '@groupcast/shared';
 import { io, type Socket } from 'socket.io-client';
 import { type ConnectProblem, readCloseReason, readConnectError } from '../refusals.ts';
 import { printable } from '../terminal.ts';
@@ -29,7 +36,8 @@ export function watchRelay(options: {
   onSnapshot: (snapshot: MonitorSnapshot) => void;
   onEvent: (event: MonitorEvent) => void;
 }): { close(): void } {
-  const { url, getToken, onState } = options;
+  const { getToken, onState } = options;
+  const { origin, path } = relayAddress(options.url);
   let closed = false;
   let retryTimer: NodeJS.Timeout | undefined;
   let lastState = '';
@@ -43,7 +51,8 @@ export function watchRelay(options: {
     lastState = text;
   }
 
-  const socket: Socket<RelayEvents, Pick<ClientEvents, 'refresh-token'>> = io(url, {
+  const socket: Socket<RelayEvents, Pick<ClientEvents, 'refresh-token'>> = io(origin, {
+    path,
     transports: ['websocket'],
     forceNew: true,
     reconnectionDelay: RECONNECT_MIN_MS,

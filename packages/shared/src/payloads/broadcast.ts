@@ -24,6 +24,9 @@ const positionTogether = {
   issue: { error: 'epoch and seq come together or not at all', path: ['seq'] },
 };
 
+/** Of what is named in the contract, and not built. */
+const NOT_READ = 'Taken, and read by nobody yet';
+
 /** `api-broadcast-message`. `message` is passed through; the envelope wins over its own fields. */
 export const broadcastSchema = z
   .object({
@@ -38,8 +41,8 @@ export const broadcastSchema = z
       .regex(/^[\w-]{1,64}$/)
       .optional(),
     exceptUserId: userIdSchema.optional(),
-    expectedUserIds: userIds.optional(),
-    traceparent: z.string().max(128).optional(),
+    expectedUserIds: userIds.optional().describe(NOT_READ),
+    traceparent: z.string().max(128).optional().describe(NOT_READ),
   })
   .refine((input) => positionTogether.check(input), positionTogether.issue);
 
@@ -101,6 +104,8 @@ export interface BroadcastResult {
   head?: Position;
   recipients: Recipients;
   warnings: BroadcastWarning[];
+  /** With `NO_RECIPIENTS`, where another group may be meant: which, for people. */
+  hint?: string;
 }
 
 /** Every acknowledgement: the result with `ok: true`, or an error. */

@@ -1,4 +1,11 @@
-import { type HttpScope, isHostTrusted, type Origins, warnOnceEvery } from '@groupcast/service-kit';
+import {
+  type HttpScope,
+  hostOfHeader,
+  isHostOfOrigins,
+  isHostTrusted,
+  type Origins,
+  warnOnceEvery,
+} from '@groupcast/service-kit';
 import { GroupcastError, parseUserId } from '@groupcast/shared';
 import { signUserToken } from '@groupcast/tokens';
 import { createGroup, type GroupDeps, joinOpenGroup } from '../groups/group-service.ts';
@@ -14,12 +21,11 @@ export function demoRoutes(
   deps: GroupDeps & { secret: string; issuer: string | undefined; audience: string | undefined; origins: Origins },
 ): void {
   const { secret, issuer, audience, origins } = deps;
-  const names = Array.isArray(origins) ? origins.map((origin) => new URL(origin).hostname) : [];
   const refused = warnOnceEvery(60_000);
   // No password protects it, only who reaches it: not a page of any site, by a name of its own that leads to this machine.
   scope.addHook('onRequest', async (request) => {
     const { host } = request.headers;
-    if (origins === '*' || isHostTrusted(host, names)) return;
+    if (origins === '*' || isHostTrusted(host) || isHostOfOrigins(origins, hostOfHeader(host ?? '') ?? '')) return;
     refused('host', (suppressed) => request.log.warn({ code: 'HOST_FORBIDDEN', host, suppressed }, 'login refused'));
     const why = `the host "${host}" is unknown here: add its origin to SOCKET_CORS_ORIGIN if it is yours`;
     throw new GroupcastError('HOST_FORBIDDEN', `unable to log in; ${why}`);

@@ -5,6 +5,7 @@ import {
   corsOptions,
   createHttpApp,
   type HttpApp,
+  type HttpScope,
   type Logger,
   zodScope,
 } from '@groupcast/service-kit';
@@ -21,11 +22,11 @@ import { userRoutes } from '../users/user-routes.ts';
 import type { UserStore } from '../users/user-store.ts';
 import { callerOf, requireUser } from './authenticate.ts';
 import { watchEventLoop } from './event-loop-delay.ts';
-import { healthRoutes } from './health-routes.ts';
 import { internalRoutes } from './internal-routes.ts';
-import type { ApiMetrics } from './metrics.ts';
+import { type ApiMetrics, timeRequests } from './metrics.ts';
 import { addressKey } from './rate-limiter.ts';
 import { realtimeRoutes } from './realtime-routes.ts';
+import { relaySources } from './relay-sources.ts';
 import { createRequestBudgets } from './request-budgets.ts';
 import { createRequestTurns } from './request-turns.ts';
 
@@ -44,16 +45,19 @@ export interface ApiAppDeps {
   serviceTokens: ServiceTokenVerifier;
   metrics: ApiMetrics;
   connections: ConnectionLimit;
+  probes: (app: HttpApp) => void;
+  /** Lets what relays ask wait for its turn. */
+  relayTurns: (scope: HttpScope) => void;
   log: Logger;
-  isDraining: () => boolean;
 }
 
-/** Every route of the API and what stands before it. Listens nowhere yet. */
+/** Every route of the public port and what stands before it. Listens nowhere yet. */
 export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   const { config, db, metrics, log } = deps;
   const budgets = createRequestBudgets({ metrics, log }, { ...config.limits, trustedProxies: config.trustedProxies });
   const app = await createHttpApp({
     log,
+    door: 'api',
     connections: deps.connections,
     bodyLimitBytes: config.maxPayloadBytes * ESCAPE_FACTOR + 65_536,
     // As many as the largest message can have.
@@ -72,11 +76,9 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     },
     onUnroutable: (request) => budgets.count(request),
   });
-  const relay = new URL(config.relayPublicUrl);
-  const relaySocket = `${relay.protocol === 'https:' ? 'wss:' : 'ws:'}//${relay.host}`;
   await app.register(helmet, {
     contentSecurityPolicy: {
-      directives: { connectSrc: [`'self'`, relay.origin, relaySocket], upgradeInsecureRequests: null },
+      directives: { connectSrc: [`'self'`, ...relaySources(config.relayPublicUrl)], upgradeInsecureRequests: null },
     },
   });
   // Whom to refuse while this process is late, the turns decide.
@@ -84,12 +86,8 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   const turns = createRequestTurns({ database: db.kind, server: app.server, isPressed }, config.limits);
   app.decorateRequest('hold', null);
   app.decorateRequest('user', null);
-  app.addHook('onResponse', async (request, reply) => {
-    const route = request.routeOptions.url ?? 'none';
-    metrics.requests.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1_000);
-  });
-
-  healthRoutes(app, { db, services: deps.serviceTokens, metrics, budgets, isDraining: deps.isDraining });
+  timeRequests(app, metrics);
+  deps.probes(app);
   const groupDeps = deps.groups;
   await zodScope(app, (scope) => {
     scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }));
@@ -114,8 +112,9 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     userRoutes(scope, db);
   });
   await zodScope(app, (scope) => {
-    internalRoutes(scope, { db, services: deps.serviceTokens, budgets });
-    turns.takeForRelays(scope);
+    // A relay that knows `API_URL` alone asks here.
+    internalRoutes(scope, { db, services: deps.serviceTokens, onRefused: (request) => budgets.countRefused(request) });
+    deps.relayTurns(scope);
   });
   if (config.demo) {
     const { secret = '', issuer, audience } = config.tokens;

@@ -1,20 +1,23 @@
 import { bearerToken, type HttpScope } from '@groupcast/service-kit';
 import { cursorUpdatesSchema, historyFillQuerySchema, membershipQuerySchema } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
+import type { FastifyRequest } from 'fastify';
 import { storeCursors } from '../cursors/cursor-service.ts';
 import type { Database } from '../db/database.ts';
 import { membershipsOf } from '../groups/group-store.ts';
 import { readAccepted } from '../outbox/event-history.ts';
 import { tokenRefusalLog } from './authenticate.ts';
-import type { RequestBudgets } from './request-budgets.ts';
 
 /** 100 users with their groups, or 1,000 cursors, with ids of any length. */
 const BODY_LIMIT_BYTES = 4 * 1_024 * 1_024;
 
-/** What the relay asks. Service tokens with `aud: groupcast-api` and scope `relay` only. */
+/**
+ * What the relay asks. Service tokens with `aud: groupcast-api` and scope `relay` only, on the internal port too: that it is reached
+ * proves less than that.
+ */
 export function internalRoutes(
   scope: HttpScope,
-  deps: { db: Database; services: ServiceTokenVerifier; budgets: RequestBudgets },
+  deps: { db: Database; services: ServiceTokenVerifier; onRefused?: (request: FastifyRequest) => void },
 ): void {
   // One relay speaks for all its users: their limits are its own.
   scope.addHook('onRoute', (route) => {
@@ -25,7 +28,7 @@ export function internalRoutes(
   scope.addHook('onRequest', async (request) => {
     await deps.services.verify(bearerToken(request), 'relay').catch((error: unknown) => {
       logRefusal(request, error);
-      deps.budgets.countRefused(request);
+      deps.onRefused?.(request);
       throw error;
     });
   });

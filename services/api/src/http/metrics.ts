@@ -1,4 +1,4 @@
-import type { ConnectionLimit } from '@groupcast/service-kit';
+import type { ConnectionLimit, HttpApp } from '@groupcast/service-kit';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Backlog } from '../outbox/outbox-store.ts';
 
@@ -11,18 +11,21 @@ export interface ApiMetrics {
   requestsLimited: Counter<'by'>;
   groupsLimited: Counter<'bound'>;
   requests: Histogram<'method' | 'route' | 'status'>;
-  connectionsRefused: Counter;
-  connectionsClosed: Counter<'reason'>;
+  connectionsRefused: Counter<'port'>;
+  connectionsClosed: Counter<'port' | 'reason'>;
   /** Reports for how long the keys of the JWKS could not be read again. */
   watchKeys(staleSeconds: () => number): void;
-  /** Reports how many connections are open. */
-  watchConnections(limit: ConnectionLimit): void;
+  /** Reports how many connections a port has. */
+  watchConnections(port: string, limit: ConnectionLimit): void;
+  /** Requests that the internal port did not look at: a page's, or a proxy's without a token. */
+  internalRefused: Counter<'code'>;
 }
 
 /** `readBacklog` is asked on every scrape; while the database cannot answer, the gauges keep their last value. */
 export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount: () => number = () => 0): ApiMetrics {
   const registry = new Registry();
   const registers = [registry];
+  const ports = new Map<string, ConnectionLimit>();
   collectDefaultMetrics({ register: registry });
   const backlogEvents = new Gauge({
     name: 'groupcast_api_outbox_backlog_events',
@@ -34,6 +37,18 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
       backlogEvents.set(backlog.events);
       backlogGroups.set(backlog.groups);
       backlogAge.set(backlog.oldestSeconds);
+    },
+  });
+  const tcpConnections = new Gauge({
+    name: 'groupcast_api_tcp_connections',
+    help: 'TCP connections that are open, and that may be, by port',
+    labelNames: ['port', 'of'],
+    registers,
+    collect() {
+      for (const [port, { sockets, max }] of ports) {
+        tcpConnections.set({ port, of: 'open' }, sockets.size);
+        tcpConnections.set({ port, of: 'max' }, max);
+      }
     },
   });
   const queries = new Gauge({
@@ -58,13 +73,21 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
     registry,
     connectionsRefused: new Counter({
       name: 'groupcast_api_tcp_connections_refused_total',
-      help: 'Connections closed at once because there was no place for them',
+      help: 'Connections closed at once because there was no place for them, by port',
+      labelNames: ['port'],
       registers,
     }),
     connectionsClosed: new Counter({
       name: 'groupcast_api_tcp_connections_closed_total',
-      help: 'Connections closed because they made room for others or did not read their answer, by reason',
-      labelNames: ['reason'],
+      help: 'Connections closed because they made room for others or did not read their answer, by port and reason',
+      labelNames: ['port', 'reason'],
+      registers,
+    }),
+    watchConnections: (port, limit) => void ports.set(port, limit),
+    internalRefused: new Counter({
+      name: 'groupcast_api_internal_requests_refused_total',
+      help: 'Requests to the internal port refused for where they came from, by code',
+      labelNames: ['code'],
       registers,
     }),
     watchKeys(staleSeconds) {
@@ -75,18 +98,6 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
         registers,
         collect() {
           stale.set(staleSeconds());
-        },
-      });
-    },
-    watchConnections({ sockets, max }) {
-      const connections = new Gauge({
-        name: 'groupcast_api_tcp_connections',
-        help: 'TCP connections that are open, and that may be',
-        labelNames: ['of'],
-        registers,
-        collect() {
-          connections.set({ of: 'open' }, sockets.size);
-          connections.set({ of: 'max' }, max);
         },
       });
     },
@@ -131,4 +142,12 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
       registers,
     }),
   };
+}
+
+/** Counts every answer of a port, by its route. */
+export function timeRequests(app: HttpApp, metrics: ApiMetrics): void {
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'none';
+    metrics.requests.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1_000);
+  });
 }

@@ -41,8 +41,6 @@ declare module 'fastify' {
 export interface RequestTurns {
   /** For the routes of `scope`: call it behind the hook that says who asks, which `keyOf` then knows. */
   take(scope: HttpScope, keyOf: (request: FastifyRequest) => string, onRefused: (key: string) => void): void;
-  /** For what relays ask. */
-  takeForRelays(scope: HttpScope): void;
 }
 
 /** The same parts, for a request that lets others use the database while it waits for the relay. */
@@ -61,6 +59,27 @@ export function whileYielding<D extends { dispatcher: Pick<Dispatcher, 'whenDisp
       },
     },
   };
+}
+
+async function begin(queue: FairQueue, key: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const hold: Hold = { own: queue.join(key), isClosed: false, isBusy: false };
+  request.hold = hold;
+  const onClose = (): void => {
+    hold.isClosed = true;
+    // What is in work already goes on, and counts until it is done: who hangs up and asks again has gained nothing.
+    if (!hold.isBusy) hold.own.leave();
+  };
+  if (reply.raw.closed) onClose();
+  else reply.raw.once('close', onClose);
+  await hold.own.turn;
+}
+
+function end(request: FastifyRequest): void {
+  const { hold } = request;
+  if (!hold) return;
+  hold.shared?.leave();
+  hold.isBusy = false;
+  if (hold.isClosed) hold.own.leave();
 }
 
 function overloaded(): GroupcastError {
@@ -103,34 +122,11 @@ export function createRequestTurns(
     queuePerKey: limits.concurrencyPerUser,
     ...(options.database === 'embedded' ? { areOthersComing: watchArrivals(options.server) } : {}),
   });
-  const relays = createFairQueue({ total: RELAY_WORKING, perKey: RELAY_WORKING, queuePerKey: RELAY_QUEUE });
-
-  async function begin(queue: FairQueue, key: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const hold: Hold = { own: queue.join(key), isClosed: false, isBusy: false };
-    request.hold = hold;
-    const onClose = (): void => {
-      hold.isClosed = true;
-      // What is in work already goes on, and counts until it is done: who hangs up and asks again has gained nothing.
-      if (!hold.isBusy) hold.own.leave();
-    };
-    if (reply.raw.closed) onClose();
-    else reply.raw.once('close', onClose);
-    await hold.own.turn;
-  }
-
   async function work(queue: FairQueue, key: string, hold: Hold): Promise<void> {
     if (hold.isClosed) throw new GroupcastError('RATE_LIMITED', 'unable to serve the request; the client has gone');
     hold.isBusy = true;
     hold.shared = queue.join(key);
     await hold.shared.turn;
-  }
-
-  function end(request: FastifyRequest): void {
-    const { hold } = request;
-    if (!hold) return;
-    hold.shared?.leave();
-    hold.isBusy = false;
-    if (hold.isClosed) hold.own.leave();
   }
 
   return {
@@ -150,15 +146,20 @@ export function createRequestTurns(
       });
       scope.addHook('onSend', async (request) => end(request));
     },
-    takeForRelays(scope) {
-      scope.addHook('preHandler', async (request, reply) => {
-        await begin(relays, 'relay', request, reply);
-        if (request.hold) request.hold.isBusy = true;
-      });
-      scope.addHook('onSend', async (request) => {
-        end(request);
-        request.hold?.own.leave();
-      });
-    },
+  };
+}
+
+/** For what relays ask, at whichever port: they wait for each other, and for nobody else. */
+export function createRelayTurns(): (scope: HttpScope) => void {
+  const relays = createFairQueue({ total: RELAY_WORKING, perKey: RELAY_WORKING, queuePerKey: RELAY_QUEUE });
+  return (scope) => {
+    scope.addHook('preHandler', async (request, reply) => {
+      await begin(relays, 'relay', request, reply);
+      if (request.hold) request.hold.isBusy = true;
+    });
+    scope.addHook('onSend', async (request) => {
+      end(request);
+      request.hold?.own.leave();
+    });
   };
 }

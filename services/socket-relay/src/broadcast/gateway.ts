@@ -16,6 +16,7 @@ import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { Admission, Arrival } from './admission.ts';
 import { createBatch } from './batch.ts';
+import { hintAtGroup } from './near-misses.ts';
 
 /** Carries out what a trusted back end asks, whichever door it came through. */
 export interface Gateway {
@@ -105,12 +106,14 @@ export function createGateway(deps: GatewayDeps): Gateway {
     if (result.warnings.includes('UNDECIDED_MEMBERS')) reportUndecided(groupId, id);
     if (!result.warnings.includes('NO_RECIPIENTS')) return;
     metrics.withoutRecipients.inc();
+    const hint = result.hint === undefined ? '' : `; ${result.hint}`;
     warn(groupId, (suppressed) => {
       log.warn(
         { code: 'NO_RECIPIENTS', groupId, id, suppressed },
-        `broadcast to 0 connections; nobody has joined group ${groupId}`,
+        `broadcast to 0 connections; nobody has joined group ${groupId}${hint}`,
       );
-      monitor.publish({ kind: 'warning', code: 'NO_RECIPIENTS', message: 'nobody has joined the group', groupId });
+      const message = `nobody has joined the group${hint}`;
+      monitor.publish({ kind: 'warning', code: 'NO_RECIPIENTS', message, groupId });
     });
   }
 
@@ -156,8 +159,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
         );
     const heard = outcome.outcome === 'appended' || outcome.outcome === 'unpositioned' ? outcome.nodes : undefined;
     const nodes = heard ?? (fanOut.memberCount(groupId) > 0 ? 1 : 0);
-    if (count === 0 && nodes === 0 && !duplicate) warnings.push('NO_RECIPIENTS');
+    const isUnheard = count === 0 && nodes === 0 && !duplicate;
+    if (isUnheard) warnings.push('NO_RECIPIENTS');
     if (!duplicate && undecided.isWaiting(groupId)) warnings.push('UNDECIDED_MEMBERS');
+    const hint = isUnheard ? hintAtGroup(groupId, (other) => fanOut.memberCount(other)) : undefined;
     const result: BroadcastResult = {
       id,
       groupId,
@@ -166,6 +171,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       ...(outcome.outcome === 'duplicate' ? { head: outcome.head } : {}),
       recipients: { connections: count, nodes },
       warnings,
+      ...(hint === undefined ? {} : { hint }),
     };
     report(command, result);
     return result;

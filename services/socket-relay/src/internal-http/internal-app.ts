@@ -1,6 +1,7 @@
 import {
   bearerToken,
   type ConnectionLimit,
+  createHostGate,
   createHttpApp,
   type HttpApp,
   type Logger,
@@ -28,7 +29,6 @@ import type { RelayMetrics } from '../metrics.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { MachineDrain } from '../workers/machine-drain.ts';
 import { drainRoutes } from './drain-routes.ts';
-import { createHostGate } from './host-gate.ts';
 
 /** A batch, its JSON punctuation and some air. */
 const MIN_BODY_LIMIT_BYTES = 1_100_000;
@@ -71,8 +71,17 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
   const startedAt = performance.now();
   const app = await createHttpApp({
     log: deps.log,
+    door: 'relay-internal',
     async before(root) {
-      root.addHook('onRequest', createHostGate(deps));
+      const gate = createHostGate({
+        host: deps.internalHost,
+        names: deps.internalNames,
+        variable: 'RELAY_INTERNAL_NAMES',
+        services,
+        onRefused: (code) => metrics.internalRefused.inc({ code }),
+        log: deps.log,
+      });
+      root.addHook('onRequest', gate);
     },
     connections: deps.connections,
     bodyLimitBytes: Math.max(MIN_BODY_LIMIT_BYTES, deps.maxPayloadBytes + ENVELOPE_BYTES),

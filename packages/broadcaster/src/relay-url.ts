@@ -1,0 +1,16 @@
+const PROTOCOLS: ReadonlySet<string> = new Set(['http:', 'https:', 'ws:', 'wss:']);
+
+/** The URL of a relay, for which a path prefix is all that may follow the host. Throws a `TypeError` that says what is wrong. */
+export function readRelayUrl(given: unknown): string {
+  const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : undefined;
+  const wants = `createBroadcaster needs url, the relay's public URL such as http://localhost:3001`;
+  if (!url || !PROTOCOLS.has(url.protocol) || url.hostname === '') {
+    // What is no URL may hold a password all the same.
+    const shown =
+      typeof given === 'string' ? `"${given.replace(/^.*@/, '…@').replace(/[?#].*$/, '…')}"` : String(given);
+    throw new TypeError(`${wants}, got ${shown}`);
+  }
+  if (url.username !== '' || url.password !== '') throw new TypeError(`${wants}, without a user name and a password`);
+  if (url.search !== '' || url.hash !== '') throw new TypeError(`${wants}, without a query and a fragment`);
+  return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
+}

@@ -1,0 +1,63 @@
+import { parseId } from './ids.ts';
+
+/** What other servers put before an id where they name a room. */
+const ROOM_PREFIX = /^(?:groups?|rooms?|conversations?|conv|chats?|channels?|threads?|topics?)[-_:.~](.+)$/i;
+
+/** `1` for `group-1`, `conversation:1` and their like; `undefined` for an id that does not look like the name of a room. */
+export function idInRoomName(groupId: string): string | undefined {
+  return parseId(ROOM_PREFIX.exec(groupId)?.[1]);
+}
+
+/** What people call a field that we call otherwise, in lower case and without `_` and `-`. */
+const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
+  groupId: ['group', 'room', 'roomid', 'conversation', 'conversationid', 'channel', 'channelid', 'chat', 'chatid'],
+  message: ['msg', 'payload', 'data', 'body', 'content', 'text'],
+  content: ['text', 'body', 'message', 'msg'],
+  userIds: ['users', 'userid', 'user', 'members', 'memberids', 'ids'],
+  event: ['type', 'name', 'eventname'],
+  data: ['payload', 'message', 'body'],
+  items: ['messages', 'broadcasts', 'batch', 'events'],
+  token: ['jwt', 'accesstoken', 'authtoken'],
+  code: ['reason'],
+  name: ['title'],
+};
+/** Keys that are looked at: what was sent may have any number. */
+const MAX_KEYS = 50;
+const MAX_SHOWN = 64;
+
+const plain = (name: string): string => name.toLowerCase().replaceAll(/[_-]/g, '');
+
+/** The key of `given` under which somebody may have sent what `missing` is. */
+function otherNameOf(missing: string, given: object): string | undefined {
+  const names = [plain(missing), ...(Object.hasOwn(OTHER_NAMES, missing) ? (OTHER_NAMES[missing] ?? []) : [])];
+  return Object.keys(given)
+    .slice(0, MAX_KEYS)
+    .find((key) => key !== missing && names.includes(plain(key)));
+}
+
+/**
+ * What to say about a field of `input` that a schema refuses: where it is not there at all, that, and under which other name
+ * something like it came.
+ */
+export function explainIssue(
+  issue: { path: readonly PropertyKey[]; code?: string | undefined; message?: string | undefined },
+  input: unknown,
+): string {
+  const message = issue.message ?? 'is malformed';
+  const last = issue.path.at(-1);
+  let parent: unknown = input;
+  for (const key of issue.path.slice(0, -1))
+    parent = (parent as Record<PropertyKey, unknown> | null | undefined)?.[key];
+  const isMissing =
+    typeof last === 'string' &&
+    typeof parent === 'object' &&
+    parent !== null &&
+    !Array.isArray(parent) &&
+    (parent as Record<string, unknown>)[last] === undefined;
+  if (!isMissing) return message;
+  const other = otherNameOf(last, parent as object);
+  const sent = other === undefined ? '' : `, and ${JSON.stringify(other.slice(0, MAX_SHOWN))} is not read here`;
+  // A rule of its own says more than that something is not there.
+  const rule = issue.code === 'custom' ? `; ${message}` : '';
+  return `is missing${sent}${rule}`;
+}
