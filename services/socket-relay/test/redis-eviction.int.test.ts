@@ -90,7 +90,7 @@ describe.each([
   });
 
   test('who is in a group is told again', async () => {
-    const leases = { nodes: async () => ['here', 'there'], onNodes: () => undefined };
+    const leases = { nodes: async () => ['here', 'there'], onNodes: () => undefined, onChange: () => undefined };
     const deps = { redis: connections, leases, log, checkMs: 50 };
     const [here, there] = ['here', 'there'].map((node) => createRedisPresenceStore({ ...deps, node }));
     try {

@@ -4,7 +4,7 @@ import type { FanOut } from '../fan-out/fan-out.ts';
 import type { GroupFeed } from '../fan-out/group-feed.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
-import type { Broker } from './broker.ts';
+import { type Broker, cutOff } from './broker.ts';
 import { createNodeLeases, type NodeLeases } from './node-leases.ts';
 import { type NodeRequests, startNodeRequests } from './node-requests.ts';
 import type { ShardChannels } from './shard-channels.ts';
@@ -22,6 +22,17 @@ export interface ClusterMembership {
   leave(): Promise<void>;
   /** The last: what is still asked of the broker fails. */
   stop(): void;
+}
+
+/** Nobody is told who is there by a relay that may not know who may be told. */
+function whileTrusted(store: PresenceStore, leases: NodeLeases): PresenceStore {
+  return {
+    ...store,
+    async read(groupId) {
+      if (!leases.held()) throw cutOff(`tell who is in group "${groupId}"`);
+      return store.read(groupId);
+    },
+  };
 }
 
 /** Listens to the other relays. They count on this one, and it is trusted, once `leases` are started. */
@@ -60,7 +71,7 @@ export async function joinCluster(deps: {
     leases,
     requests,
     feed,
-    presence: broker.openPresence(leases),
+    presence: whileTrusted(broker.openPresence(leases), leases),
     isHealthy: () => broker.isReady() && leases.held(),
     async leave() {
       await leases.stop();

@@ -18,6 +18,7 @@ import type { Membership } from './membership.ts';
 import { createOneConnect } from './one-connect.ts';
 import { createRateLimit } from './rate-limit.ts';
 import type { Removals } from './removals.ts';
+import type { ServiceState } from './service-state.ts';
 import { endSession } from './session-ending.ts';
 import type { SessionExpiry } from './session-expiry.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
@@ -45,6 +46,7 @@ export interface WelcomeDeps {
   log: Logger;
   /** False while this relay is cut off from the others, who have stopped counting on it. */
   isTrusted: () => boolean;
+  serviceState: ServiceState | undefined;
   /** What monitors are shown of other relays. */
   otherNodes: () => Promise<MonitorSnapshot[]>;
   limits: { groups: number; connectionsPerUser: number; eventsPerSecond: number };
@@ -125,7 +127,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
           );
         });
         // A stock client stays away after a refusal; one whose connection ends comes back by itself, and later each time.
-        if (body.code === 'RATE_LIMITED') socket.conn.close();
+        if (body.code === 'RATE_LIMITED' || body.code === 'BROKER_UNAVAILABLE') socket.conn.close();
         next(Object.assign(new Error(body.message), { data: body }));
       },
     );
@@ -187,6 +189,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const added = deps.entry.grant(socket, deps.removals.addedSince(userId, session.claims.issuedAt), 'added');
     const live = [...new Set([...admitted, ...added])].filter((groupId) => session.groups.has(groupId));
     deps.undecided.add(socket);
+    deps.serviceState?.welcome(socket);
     openUserDoor(socket);
     deps.entry.announce(socket, live, admission?.positions).catch((error: unknown) => {
       log.error({ err: error, socketId: socket.id }, 'unable to announce the groups of a connection');

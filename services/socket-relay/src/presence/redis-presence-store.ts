@@ -26,7 +26,7 @@ export const PRESENCE_CHANGED = 'presence';
 export function createRedisPresenceStore(deps: {
   redis: RedisConnections;
   node: string;
-  leases: Pick<NodeLeases, 'nodes' | 'onNodes'>;
+  leases: Pick<NodeLeases, 'nodes' | 'onNodes' | 'onChange'>;
   log: Logger;
   checkMs?: number;
 }): PresenceStore {
@@ -89,6 +89,10 @@ export function createRedisPresenceStore(deps: {
     for (const [groupId, users] of own) for (const userId of users.keys()) plan(groupId, userId);
   }
   redis.commands.on('ready', writeAll);
+  // To others a node without a lease is a ghost, and they take out what it has written.
+  leases.onChange((held) => {
+    if (held) writeAll();
+  });
 
   async function check(groupId: string): Promise<void> {
     const [userId] = own.get(groupId)?.keys() ?? [];
