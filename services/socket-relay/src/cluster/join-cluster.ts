@@ -49,6 +49,7 @@ export async function joinCluster(deps: {
   const { broker, node, fanOut, metrics, log, leaseMs } = deps;
   const { channels, groupLog, renewLease } = broker;
   const leases = createNodeLeases({ renewLease, node, leaseMs, hasMonitors: deps.hasMonitors, log });
+  if (broker.beforeTrust) leases.beforeTrust(broker.beforeTrust);
   const requests = await startNodeRequests({ node, channels, leases, log });
   // Should the list of leases be lost before the others have read it again, they wait for this node all the same.
   leases.beforeTrust(async () => requests.tell('has-lease', { node }));

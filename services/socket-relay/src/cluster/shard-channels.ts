@@ -44,10 +44,11 @@ export function createShardChannels(deps: {
   metrics: RelayMetrics;
   log: Logger;
 }): ShardChannels {
-  const { subscriber, commands } = deps.redis;
+  const { subscriber, commands, names } = deps.redis;
+  /** By their names in Redis. */
   const wanted = new Map<string, Wanted>();
   const warn = warnOnceEvery(60_000);
-  const probe = `gc:{probe:${deps.node}}`;
+  const probe = names.channel(`{probe:${deps.node}}`);
   let retry: NodeJS.Timeout | undefined;
   let heardAt = performance.now();
   let stopped = false;
@@ -139,7 +140,8 @@ export function createShardChannels(deps: {
   if (subscriber.status === 'ready') onReady();
 
   return {
-    async subscribe(channel, listener) {
+    async subscribe(name, listener) {
+      const channel = names.channel(name);
       const known = wanted.get(channel);
       const entry: Wanted = known ?? { ...listener, state: 'pending', waiting: new Set() };
       if (!known) {
@@ -148,14 +150,16 @@ export function createShardChannels(deps: {
       }
       await confirmed(channel, entry);
     },
-    unsubscribe(channel) {
+    unsubscribe(name) {
+      const channel = names.channel(name);
       if (!wanted.delete(channel)) return;
       subscriber
         .sunsubscribe(channel)
         .catch((error: unknown) => deps.log.debug({ err: error, channel }, 'unable to unsubscribe'));
     },
-    publish: async (channel, text) => Number(await commands.spublish(channel, text)),
-    renew(channel) {
+    publish: async (name, text) => Number(await commands.spublish(names.channel(name), text)),
+    renew(name) {
+      const channel = names.channel(name);
       const entry = wanted.get(channel);
       if (entry) void ask(channel, { ...entry, waiting: new Set() });
     },

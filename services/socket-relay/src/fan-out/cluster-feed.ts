@@ -1,8 +1,9 @@
 import type { Logger } from '@groupcast/service-kit';
 import { type GroupEvent, generationOf, type JsonObject, type Position } from '@groupcast/shared';
+import { groupChannel } from '../cluster/channel-names.ts';
 import type { ShardChannels } from '../cluster/shard-channels.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
-import { groupKey, parsePublished } from '../group-log/redis-group-log.ts';
+import { parsePublished } from '../group-log/redis-group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import { PRESENCE_CHANGED } from '../presence/redis-presence-store.ts';
 import type { DeliveryExceptions, FanOut, OutgoingEvent } from './fan-out.ts';
@@ -224,7 +225,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   }
 
   async function subscribe(groupId: string): Promise<void> {
-    await channels.subscribe(groupKey(groupId), {
+    await channels.subscribe(groupChannel(groupId), {
       onMessage: (text) => onMessage(groupId, text),
       onSubscribed: () => catchUp(groupId),
     });
@@ -240,7 +241,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
         open.delete(groupId);
         beginnings.delete(groupId);
         held.delete(groupId);
-        channels.unsubscribe(groupKey(groupId));
+        channels.unsubscribe(groupChannel(groupId));
       }, LINGER_MS),
     );
   });
@@ -260,7 +261,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
     // What moved meanwhile is alive.
     if (!head || !fanOut.isWatched(groupId) || fanOut.cursor(groupId) !== before || !isBehind(before, head)) return;
     log.debug({ groupId, ...head }, 'a group is behind its log');
-    channels.renew(groupKey(groupId));
+    channels.renew(groupChannel(groupId));
     await settle(groupId);
   }
 
