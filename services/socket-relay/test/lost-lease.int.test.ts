@@ -131,6 +131,7 @@ describe('a relay whose lease has ended', () => {
     const heard = members.map(told);
     await both[0]?.broadcaster.broadcastMessage(positioned(1));
     await until('the first', () => heard.every((list) => list.length === 1));
+    const before = both[0]?.logged.length ?? 0;
     await redis.kill();
     await until('everybody to be told', () => heard.every((list) => list.at(-1) === 'live false'));
     await redis.restart();
@@ -143,6 +144,10 @@ describe('a relay whose lease has ended', () => {
       expect(list.filter((word) => word.startsWith('live'))).toEqual(['live false', 'live true']);
       expect(list).not.toContain('disconnect');
     }
+    const said = (both[0]?.logged.slice(before) ?? []).filter(({ level }) => level >= 30);
+    expect(said[0]?.msg).toBe('redis is away; trying to reach it again');
+    expect(JSON.stringify(said)).not.toMatch(/max retries per request|enableOfflineQueue/);
+    expect(said.map(({ msg }) => msg)).toContain('redis is back');
   });
 
   test('with the changes of members lost meanwhile, has the API confirm who is still in which group before it is live', async () => {
