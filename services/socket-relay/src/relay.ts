@@ -265,9 +265,9 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     cluster && changeLog ? createManyRelays({ changes, changeLog, ...cluster }) : createSingleRelay(changes);
   const monitorLink = cluster && createMonitorLink({ monitor, log, ...cluster });
   if (changeLog) cluster?.leases.beforeTrust(async () => changeLog.caughtUp());
-  cluster?.leases.beforeTrust(confirmation.confirm);
+  cluster?.leases.beforeTrust(async () => confirmation.confirm());
   const serviceState =
-    cluster && keepServiceState({ io, monitor, log, leases: cluster.leases, catchUp: feed.settleAll });
+    cluster && keepServiceState({ io, monitor, log, leases: cluster.leases, catchUp: async () => feed.settleAll() });
   const admission = createAdmission({
     lagMs: sender.lagMs,
     maxLagMs: config.fanOutMaxLagMs,

@@ -92,12 +92,16 @@ describe('a relay whose lease has ended', () => {
       await ask(bob, 'get-presence', { groupId: 'g' }),
       await ask(bob, 'resume', { positions: { g: { epoch: EPOCH, seq: 1 } } }),
     ]).toEqual(['BROKER_UNAVAILABLE', 'BROKER_UNAVAILABLE', 'BROKER_UNAVAILABLE', 'BROKER_UNAVAILABLE']);
+    // A token that is renewed meanwhile lets nobody into another group, until the relay knows who was removed.
+    const token = await tokenFor('bob', ['g', 'other', 'late']);
+    expect(await ask(bob, 'refresh-token', { token })).toMatchObject({ ok: true, groups: ['g', 'other'] });
     expect([await isReady(cut), await isReady(first)]).toEqual([false, true]);
     expect([atAlice, atBob]).toEqual([
       ['message 1', 'live false'],
       ['message 1', 'live false'],
     ]);
 
+    const late = received<{ groups: { groupId: string }[] }>(bob, 'joined-groups', 20_000);
     proxy.thaw();
     await until('both to be told again', () => [atAlice, atBob].every((heard) => heard.at(-1) === 'live true'), 20_000);
     expect(atAlice).toEqual(['message 1', 'live false', 'left-groups', 'live true']);
@@ -107,6 +111,7 @@ describe('a relay whose lease has ended', () => {
     // What comes after it on the same connection has not been overtaken.
     expect(await ask(alice, 'get-presence', { groupId: 'g' })).toBe('NOT_A_MEMBER');
     expect(atAlice).toHaveLength(4);
+    expect((await late).groups).toMatchObject([{ groupId: 'late' }]);
   });
 
   test('turns nobody away for good: a stock client that comes meanwhile is in when it is back', async () => {

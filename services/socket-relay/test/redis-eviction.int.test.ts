@@ -11,8 +11,8 @@ import { createRedisGroupLog } from '../src/group-log/redis-group-log.ts';
 import { createRedisPresenceStore } from '../src/presence/redis-presence-store.ts';
 
 const log = pino({ level: 'silent' });
-const names = createRedisNames();
-const { groupKey } = names;
+const redisNames = createRedisNames();
+const { groupKey } = redisNames;
 
 /** Eviction takes one key at a time, whichever it likes; a deletion is the same to those who look for it. */
 describe.each([
@@ -43,7 +43,7 @@ describe.each([
     groups += 1;
     const groupId = `evicted${groups}`;
     const options = { size: 100, bytes: 100_000, ttlMs: 60_000, seen: () => null };
-    const groupLog = createRedisGroupLog({ redis: connections.commands, names, node: 'n1', ...options });
+    const groupLog = createRedisGroupLog({ redis: connections.commands, names: redisNames, node: 'n1', ...options });
     return {
       groupLog,
       groupId,
@@ -116,7 +116,7 @@ describe.each([
     const secrets = { secret: 'a secret', previousSecret: undefined };
     const renew = createRedisLeases(
       redisCommands,
-      createRedisDeployment({ redis: redisCommands, names, node: 'one', secrets }),
+      createRedisDeployment({ redis: redisCommands, names: redisNames, node: 'one', secrets }),
     );
     await renew('one', 10_000, false);
     expect(await renew('one', 10_000, false)).toMatchObject({ nodes: ['one'], wasKnown: true });

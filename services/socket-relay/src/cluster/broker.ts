@@ -24,9 +24,8 @@ export interface Broker {
 
 /** For a relay without a lease, which may not know who may see what. */
 export function cutOff(what: string, details?: Record<string, unknown>): GroupcastError {
-  return new GroupcastError('BROKER_UNAVAILABLE', `unable to ${what}; this relay cannot reach the others`, {
-    ...(details ? { details } : {}),
-  });
+  const message = `unable to ${what}; this relay cannot reach the others`;
+  return new GroupcastError('BROKER_UNAVAILABLE', message, details ? { details } : {});
 }
 
 export function brokerUnavailable(what: string, cause: unknown, details?: Record<string, unknown>): GroupcastError {

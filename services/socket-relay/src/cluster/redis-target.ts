@@ -78,7 +78,7 @@ export function parseRedisUrl(
 ): RedisTarget | undefined {
   if (text.startsWith(SENTINELS)) return parseSentinels(text.slice(SENTINELS.length), problem);
   const urls = text.split(',').map((url) => url.trim());
-  const [wrong] = urls.map(problemOf).filter((found) => found !== undefined);
+  const wrong = urls.map(problemOf).find((found) => found !== undefined);
   if (wrong !== undefined) {
     problem(wrong);
     return undefined;

@@ -147,7 +147,7 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
     } catch (error) {
       if (isReply(error)) {
         unanswered = 0;
-        const isElsewhere = /^MOVED /.test(error.message);
+        const isElsewhere = error.message.startsWith('MOVED ');
         trouble = isElsewhere ? ONE_NODE : error.message;
         if (!isElsewhere)
           warn('writes', (suppressed) => log.warn({ reason: error.message, suppressed }, 'redis takes no writes'));

@@ -38,6 +38,15 @@ const PROBE_INTERVAL_MS = 2_000;
 /** A probe that has not come back by then says that the connection is dead. */
 const PROBE_TIMEOUT_MS = 4_000;
 
+/** A cluster's subscriber has no time-out of its own. */
+async function withinTime(work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('redis did not answer in time')), SUBSCRIBE_TIMEOUT_MS);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
 export function createShardChannels(deps: {
   redis: RedisConnections;
   node: string;
@@ -66,7 +75,7 @@ export function createShardChannels(deps: {
 
   async function ask(channel: string, entry: Wanted): Promise<void> {
     try {
-      await subscriber.ssubscribe(channel);
+      await withinTime(subscriber.ssubscribe(channel));
     } catch (error) {
       deps.log.debug({ err: error, channel }, 'unable to subscribe; will try again');
       retryLater();
