@@ -114,21 +114,24 @@ describe('a relay whose lease has ended', () => {
     expect((await late).groups).toMatchObject([{ groupId: 'late' }]);
   });
 
-  test('turns nobody away for good: a stock client that comes meanwhile is in when it is back', async () => {
-    const [, cut] = await startBoth();
-    proxy.freeze();
-    await until('unready', async () => !(await isReady(cut)));
-    await until('the end of the lease', () => cut.logged.some(({ msg }) => msg.includes('has lost its lease')));
-    const again = { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 };
-    const carol = cut.client({ token: await tokenFor('carol', ['g']) }, again);
-    const refusals: string[] = [];
-    carol.on('connect_error', (error: Error & { data?: { code: string } }) => refusals.push(error.data?.code ?? ''));
-    await until('a refusal', () => cut.logged.some(({ code }) => code === 'BROKER_UNAVAILABLE'));
-    const joined = received<{ groups: { groupId: string }[] }>(carol, 'joined-groups', 20_000);
-    proxy.thaw();
-    expect((await joined).groups).toMatchObject([{ groupId: 'g' }]);
-    expect([carol.active, refusals.filter((code) => code !== '')]).toEqual([true, []]);
-  });
+  test.each(['websocket', 'polling'])(
+    'turns nobody away for good: a stock client that comes meanwhile over %s is in when it is back',
+    async (transport) => {
+      const [, cut] = await startBoth();
+      proxy.freeze();
+      await until('unready', async () => !(await isReady(cut)));
+      await until('the end of the lease', () => cut.logged.some(({ msg }) => msg.includes('has lost its lease')));
+      const again = { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100, transports: [transport] };
+      const carol = cut.client({ token: await tokenFor('carol', ['g']) }, again);
+      const refusals: string[] = [];
+      carol.on('connect_error', (error: Error & { data?: { code: string } }) => refusals.push(error.data?.code ?? ''));
+      await until('a refusal', () => cut.logged.some(({ code }) => code === 'BROKER_UNAVAILABLE'));
+      const joined = received<{ groups: { groupId: string }[] }>(carol, 'joined-groups', 20_000);
+      proxy.thaw();
+      expect((await joined).groups).toMatchObject([{ groupId: 'g' }]);
+      expect([carol.active, refusals.filter((code) => code !== '')]).toEqual([true, []]);
+    },
+  );
 
   test('for Redis itself was away for longer, has everybody complete on the connections that they had', async () => {
     const both = [await startRelay(), await startRelay()];

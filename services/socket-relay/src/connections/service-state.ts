@@ -26,6 +26,8 @@ export function keepServiceState(deps: {
   /** What members believe. */
   let live = true;
   let awaySince = 0;
+  /** Counts leases that were lost: what was caught up with before the last of them is not enough. */
+  let losses = 0;
 
   function tell(now: boolean): void {
     if (live === now) return;
@@ -34,6 +36,7 @@ export function keepServiceState(deps: {
   }
 
   function lost(): void {
+    losses += 1;
     if (live) awaySince = performance.now();
     tell(false);
     const message = 'this relay cannot reach the others: its members are kept, and get nothing until it can';
@@ -42,7 +45,9 @@ export function keepServiceState(deps: {
   }
 
   async function regained(): Promise<void> {
-    if (live || !(await deps.catchUp()) || !leases.held()) return;
+    if (live) return;
+    const before = losses;
+    if (!(await deps.catchUp()) || before !== losses || !leases.held()) return;
     tell(true);
     log.info({ awayMs: Math.round(performance.now() - awaySince) }, 'members have what they missed; delivering again');
   }
