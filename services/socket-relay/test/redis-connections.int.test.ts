@@ -1,5 +1,6 @@
-import { createServer, type Socket as NetSocket, type Server } from 'node:net';
+import { type AddressInfo, createServer, type Socket as NetSocket, type Server } from 'node:net';
 import {
+  type RedisSentinel,
   type RedisServer,
   received,
   startRedis,
@@ -11,13 +12,16 @@ import {
   until,
 } from '@groupcast/testing';
 import type { Socket } from 'socket.io-client';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { parseRedisUrl } from '../src/cluster/redis-target.ts';
 import { readRelayConfig } from '../src/config.ts';
 import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 /** So long that no lease ends in a test of something else. */
 const LONG_LEASE = { NODE_LEASE_SECONDS: '120' };
+
+/** A replica is sent what it lacks as soon as it asks. */
+const AT_ONCE = ['--repl-diskless-sync-delay', '0'];
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -66,7 +70,7 @@ describe('a master that has moved while the connections to it stay open', () => 
       },
     ],
   ])('is left for the one that took its place, %s', async (_, demote) => {
-    const [old, master] = [await redisServer(), await redisServer()];
+    const [old, master] = [await redisServer(AT_ONCE), await redisServer(AT_ONCE)];
     const proxy = await tcpProxy(old.port);
     const relay = await relayOn(`redis://127.0.0.1:${proxy.port}`, LONG_LEASE);
     const alice = await relay.member('alice', ['g']);
@@ -121,10 +125,20 @@ describe('the health of Redis', () => {
       return true;
     });
   });
+});
 
-  test('is found through the sentinels that answer, past one that says nothing', async () => {
-    const sentinel = await startRedisSentinel();
-    cleanups.push(sentinel.stop);
+describe('sentinels', () => {
+  let sentinel: RedisSentinel;
+  let port = 0;
+  beforeAll(async () => {
+    sentinel = await startRedisSentinel();
+    port = Number(/:(\d+)\//.exec(sentinel.url)?.[1]);
+  });
+  afterAll(async () => {
+    await sentinel?.stop();
+  });
+
+  test('that answer are found past one that says nothing', async () => {
     const asked: NetSocket[] = [];
     const silent: Server = createServer((socket) => {
       asked.push(socket.on('error', () => undefined));
@@ -134,11 +148,14 @@ describe('the health of Redis', () => {
       for (const socket of asked) socket.destroy();
       await new Promise((resolve) => silent.close(resolve));
     });
-    const { port } = silent.address() as { port: number };
-    const [, known] = /\/\/(.*)$/.exec(sentinel.url) ?? [];
-    const relay = await relayOn(`redis+sentinel://127.0.0.1:${port},${known}`);
-    await broadcastTo(relay, 'm1');
+    const first = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    await broadcastTo(await relayOn(`redis+sentinel://${first},127.0.0.1:${port}/groupcast`), 'm1');
     expect(asked.length).toBeGreaterThan(0);
+  });
+
+  test('may be named by IPv6 addresses', async () => {
+    const proxy = await tcpProxy(port, '::1');
+    await broadcastTo(await relayOn(`redis+sentinel://[::1]:${proxy.port}/groupcast`), 'm1');
   });
 });
 
@@ -251,13 +268,6 @@ describe('REDIS_URL', () => {
     ['redis://[::1]:6380?db=4', { kind: 'server', database: 4 }],
   ])('%s is read', (url, target) => {
     expect(parseRedisUrl(url)).toMatchObject(target);
-  });
-
-  test('of sentinels by IPv6 addresses leads to the master', async () => {
-    const sentinel = await startRedisSentinel();
-    cleanups.push(sentinel.stop);
-    const proxy = await tcpProxy(Number(/:(\d+)\//.exec(sentinel.url)?.[1]), '::1');
-    await broadcastTo(await relayOn(`redis+sentinel://[::1]:${proxy.port}/groupcast`), 'm1');
   });
 
   test('of a cluster by IPv6 addresses, and by the address of one node, leads to all of it', async () => {
