@@ -195,4 +195,22 @@ describe('a relay whose lease has ended', () => {
     expect(atCarol).toEqual(['live false', 'left-groups', 'live true']);
     expect(atBob).not.toContain('disconnect');
   });
+
+  test('… and where the API cannot say, the connection comes anew', async () => {
+    api.members.add('alice g');
+    const [first, cut] = await startBoth({ API_URL: api.url });
+    const alice = await cut.member('alice');
+    await ask(alice, 'join-group', { groupId: 'g' });
+    const atAlice = told(alice);
+    const ending = received<{ code: string; next: string }>(alice, 'session-ending', 20_000);
+    proxy.freeze();
+    await until('her to be told', () => atAlice.at(-1) === 'live false');
+    api.mode = 'fail';
+    await until('the end of the lease', async () => admin.zcard('gc:{relays}:leases').then((count) => count === 1));
+    await admin.flushall();
+    await first.broadcaster.broadcastMessage(positioned(1));
+    proxy.thaw();
+    expect(await ending).toMatchObject({ code: 'BROKER_UNAVAILABLE', next: 'reconnect' });
+    expect(atAlice).not.toContain('message 1');
+  });
 });

@@ -4,6 +4,8 @@ import type { GroupEntry } from './group-entry.ts';
 import type { Membership } from './membership.ts';
 import { endSession } from './session-ending.ts';
 
+/** How long the confirmation may take in all, in milliseconds: the relay gives nobody anything meanwhile, and renews no lease. */
+const CONFIRM_WITHIN_MS = 5_000;
 /** Connections that cannot be confirmed come back within this time, in milliseconds. */
 const SPREAD_MS = 5_000;
 
@@ -27,12 +29,12 @@ export function createMembershipConfirmation(deps: {
   const { io, membership, entry, log } = deps;
   let due = false;
 
-  async function confirmOne(socket: UserSocket): Promise<void> {
+  async function confirmOne(socket: UserSocket, late: Promise<never>): Promise<void> {
     const { claims, groups } = socket.data.session;
     const asked = [...groups.keys()];
     if (asked.length === 0) return;
     try {
-      const confirmed = await membership.confirm(claims, asked);
+      const confirmed = await Promise.race([membership.confirm(claims, asked), late]);
       const gone = asked.filter((groupId) => !confirmed.has(groupId));
       if (gone.length > 0) entry.expel(socket, gone, 'member-removed');
     } catch (error) {
@@ -56,7 +58,11 @@ export function createMembershipConfirmation(deps: {
         { connections: users.length },
         'changes of members were lost while this relay was cut off; confirming the groups of its connections',
       );
-      await Promise.all(users.map(confirmOne));
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<never>((_resolve, reject) => {
+        timer = setTimeout(() => reject(new Error('the API did not confirm all groups in time')), CONFIRM_WITHIN_MS);
+      });
+      await Promise.all(users.map(async (socket) => confirmOne(socket, late))).finally(() => clearTimeout(timer));
     },
   };
 }
