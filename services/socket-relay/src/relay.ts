@@ -140,6 +140,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const isTrusted = (): boolean => cluster?.leases.held() !== false;
 
   const metrics = createRelayMetrics();
+  metrics.live.set(1);
   const onFull = (message: string): void => monitor.publish({ kind: 'warning', code: 'TOO_MANY_CONNECTIONS', message });
   const isWaiting = (request: IncomingMessage): boolean => intake.isUnauthenticated(sessionOf(request) ?? '');
   const limits = createConnectionLimits({ metrics, log, isWaiting, onFull }, config);
@@ -267,7 +268,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   if (changeLog) cluster?.leases.beforeTrust(async () => changeLog.caughtUp());
   cluster?.leases.beforeTrust(async () => confirmation.confirm());
   const serviceState =
-    cluster && keepServiceState({ io, monitor, log, leases: cluster.leases, catchUp: async () => feed.settleAll() });
+    cluster &&
+    keepServiceState({ io, monitor, metrics, log, leases: cluster.leases, catchUp: async () => feed.settleAll() });
   const admission = createAdmission({
     lagMs: sender.lagMs,
     maxLagMs: config.fanOutMaxLagMs,

@@ -15,8 +15,10 @@ import { type ApiStub, startApiStub } from './api-stub.ts';
 import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 const EPOCH = '1-a';
-/** So short that an outage which is longer is soon over. */
-const LEASE_MS = 1_000;
+/** So short that an outage which is longer is soon over, and so long that a busy machine ends none. */
+const LEASE_MS = 2_000;
+/** Of a relay that is to keep it. */
+const LONG_LEASE_MS = 60_000;
 
 describe('a relay whose lease has ended', () => {
   let redis: RedisServer;
@@ -41,14 +43,15 @@ describe('a relay whose lease has ended', () => {
     await redis.stop();
   });
 
-  async function startRelay(env: Readonly<Record<string, string>> = {}): Promise<RelayUnderTest> {
-    const relay = await startRelayUnderTest({ REDIS_URL: redis.url, ...env }, { leaseMs: LEASE_MS });
+  async function startRelay(env: Readonly<Record<string, string>> = {}, leaseMs = LEASE_MS): Promise<RelayUnderTest> {
+    const relay = await startRelayUnderTest({ REDIS_URL: redis.url, ...env }, { leaseMs });
     relays.push(relay);
     return relay;
   }
   /** One that stays with Redis, and one that can be cut off from it. */
   async function startBoth(env: Readonly<Record<string, string>> = {}): Promise<[RelayUnderTest, RelayUnderTest]> {
-    return [await startRelay(env), await startRelay({ ...env, REDIS_URL: `redis://127.0.0.1:${proxy.port}` })];
+    const url = `redis://127.0.0.1:${proxy.port}`;
+    return [await startRelay(env, LONG_LEASE_MS), await startRelay({ ...env, REDIS_URL: url })];
   }
   const positioned = (seq: number) => ({ groupId: 'g', epoch: EPOCH, seq, id: `m${seq}`, message: { content: 'x' } });
 
@@ -63,6 +66,7 @@ describe('a relay whose lease has ended', () => {
     socket.on('disconnect', () => heard.push('disconnect'));
     return heard;
   }
+  const metricsOf = async (relay: RelayUnderTest) => (await fetch(`${relay.internalUrl}/metrics`)).text();
   const isReady = async (relay: RelayUnderTest): Promise<boolean> => (await fetch(`${relay.internalUrl}/readyz`)).ok;
 
   test('keeps its members, gives them nothing and lets nobody in; then the removals that it missed come first, then what was sent, then it is live', async () => {
@@ -96,6 +100,7 @@ describe('a relay whose lease has ended', () => {
     const token = await tokenFor('bob', ['g', 'other', 'late']);
     expect(await ask(bob, 'refresh-token', { token })).toMatchObject({ ok: true, groups: ['g', 'other'] });
     expect([await isReady(cut), await isReady(first)]).toEqual([false, true]);
+    expect(await metricsOf(cut)).toContain('groupcast_relay_live 0');
     expect([atAlice, atBob]).toEqual([
       ['message 1', 'live false'],
       ['message 1', 'live false'],
@@ -105,6 +110,7 @@ describe('a relay whose lease has ended', () => {
     proxy.thaw();
     await until('both to be told again', () => [atAlice, atBob].every((heard) => heard.at(-1) === 'live true'), 20_000);
     expect(atAlice).toEqual(['message 1', 'live false', 'left-groups', 'live true']);
+    expect(await metricsOf(cut)).toContain('groupcast_relay_live 1');
     expect(atBob).toEqual(['message 1', 'live false', 'message 2', 'message 3', 'message 4', 'live true']);
     await cut.broadcaster.broadcastMessage(positioned(5));
     await until('what is live', () => atBob.at(-1) === 'message 5');
@@ -206,7 +212,8 @@ describe('a relay whose lease has ended', () => {
     proxy.freeze();
     await until('her to be told', () => atAlice.at(-1) === 'live false');
     api.mode = 'fail';
-    await until('the end of the lease', async () => admin.zcard('gc:{relays}:leases').then((count) => count === 1));
+    const leases = async () => admin.zcount('gc:{relays}:leases', Date.now(), '+inf');
+    await until('the end of the lease', async () => (await leases()) === 1);
     await admin.flushall();
     await first.broadcaster.broadcastMessage(positioned(1));
     proxy.thaw();

@@ -1,5 +1,6 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { NodeLeases } from '../cluster/node-leases.ts';
+import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { RelayServer, RelaySocket } from '../relay-server.ts';
 
@@ -19,9 +20,10 @@ export function keepServiceState(deps: {
   /** Brings every group to where its log is. Answers false where the lease ended first. */
   catchUp: () => Promise<boolean>;
   monitor: MonitorFeed;
+  metrics: Pick<RelayMetrics, 'live'>;
   log: Logger;
 }): ServiceState {
-  const { io, leases, monitor, log } = deps;
+  const { io, leases, monitor, metrics, log } = deps;
   const warn = warnOnceEvery(60_000);
   /** What members believe. */
   let live = true;
@@ -32,6 +34,7 @@ export function keepServiceState(deps: {
   function tell(now: boolean): void {
     if (live === now) return;
     live = now;
+    metrics.live.set(live ? 1 : 0);
     io.local.emit('service-state', { live });
   }
 
