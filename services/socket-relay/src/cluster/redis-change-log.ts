@@ -3,7 +3,7 @@ import type { MemberChange } from '@groupcast/shared';
 import { brokerUnavailable } from './broker.ts';
 import { type ChangeLog, type ChangeLogOptions, createOutcomes, type StoredChange } from './change-log.ts';
 import { BLOCK_MS, type RedisConnections } from './redis.ts';
-import { createRedisChangeStore, type StreamEntry, type StreamState, toStreamEntry } from './redis-change-store.ts';
+import { createRedisChangeStore, type StreamEntry, toStreamEntry } from './redis-change-store.ts';
 import { isReply } from './redis-errors.ts';
 
 /** One entry may name 1,000 users, with 255 KB. */
@@ -154,21 +154,19 @@ export async function startRedisChangeLog(
   }
 
   async function caughtUp(): Promise<void> {
-    const newest = await store.look();
+    let newest = await store.look();
     recognise(newest.birth, 'the stream is gone');
     const deadline = performance.now() + CATCH_UP_MS;
     // Where the stream is behind this relay, `follow` finds that, and goes back.
     while (isBefore(lastId, newest.id) || isBefore(newest.id, lastId)) {
-      if (isBefore(newest.id, lastId) && (await hasPassed(newest))) return;
+      const now = isBefore(newest.id, lastId) ? await store.look() : newest;
+      // The relay is further because more has been stored since, and not because the stream went back.
+      if (now !== newest && now.birth === newest.birth && !isBefore(now.id, lastId)) return;
+      // It began anew meanwhile: what there was is gone.
+      if (now.birth !== newest.birth) newest = now;
       if (performance.now() > deadline) throw brokerUnavailable('catch up with the changes of members', undefined);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-  }
-
-  /** The relay is further than the entry because more has been stored since, and not because the stream went back. */
-  async function hasPassed(newest: StreamState): Promise<boolean> {
-    const now = await store.look();
-    return now.birth === newest.birth && !isBefore(now.id, lastId);
   }
 
   /** Redis may have come back without its memory. */
