@@ -202,6 +202,47 @@ describe('a relay whose lease has ended', () => {
     expect(atBob).not.toContain('disconnect');
   });
 
+  test('… and gives nobody anything until it has, although Redis is there', async () => {
+    api.members.add('alice g');
+    const [first, cut] = await startBoth({ API_URL: api.url });
+    const alice = await cut.member('alice');
+    await ask(alice, 'join-group', { groupId: 'g' });
+    const atAlice = told(alice);
+    proxy.freeze();
+    await until('her to be told', () => atAlice.at(-1) === 'live false');
+    const leases = async () => admin.zcount('gc:{relays}:leases', Date.now(), '+inf');
+    await until('the end of the lease', async () => (await leases()) === 1);
+    await admin.flushall();
+    await first.broadcaster.broadcastMessage(positioned(1));
+    const asked = api.queries.length;
+    api.mode = 'hang';
+    proxy.thaw();
+    await until('the question', () => api.queries.length > asked);
+
+    const unavailable = { code: 'BROKER_UNAVAILABLE', retryable: true };
+    await Promise.all([
+      expect(cut.broadcaster.broadcastMessage(positioned(2))).rejects.toMatchObject(unavailable),
+      expect(cut.broadcaster.broadcastMessage({ groupId: 'other', message: {} })).rejects.toMatchObject(unavailable),
+      expect(cut.broadcaster.notifyUsers({ userIds: ['alice'], event: 'hello', data: {} })).rejects.toMatchObject(
+        unavailable,
+      ),
+      expect(first.broadcaster.notifyUsers({ userIds: ['alice'], event: 'hello', data: {} })).rejects.toMatchObject(
+        unavailable,
+      ),
+    ]);
+    expect([
+      await ask(alice, 'resume', { positions: { g: { epoch: EPOCH, seq: 0 } } }),
+      await ask(alice, 'join-group', { groupId: 'new' }),
+      await ask(alice, 'get-presence', { groupId: 'g' }),
+    ]).toEqual(['BROKER_UNAVAILABLE', 'BROKER_UNAVAILABLE', 'BROKER_UNAVAILABLE']);
+    await first.broadcaster.broadcastMessage(positioned(2));
+    expect(atAlice).toEqual(['live false']);
+    api.release();
+    await until('her to be told again', () => atAlice.at(-1) === 'live true', 20_000);
+    await first.broadcaster.broadcastMessage(positioned(3));
+    await until('what is live', () => atAlice.at(-1) === 'message 3');
+  });
+
   test('… and where the API cannot say, the connection comes anew', async () => {
     api.members.add('alice g');
     const [first, cut] = await startBoth({ API_URL: api.url });
