@@ -37,6 +37,7 @@ import { createUserTokens } from './user-token.ts';
 
 /** Absences longer than this may have brought groups that neither the token nor the positions name. */
 const LONG_ABSENCE_MS = 15_000;
+const POLL_INTERVAL_MS = 3_000;
 /** Many clients have the same reason to read the list again; within this time each picks its moment. */
 const LIST_SPREAD_MS = 2_000;
 
@@ -91,7 +92,8 @@ export function createClient(options: ClientOptions): GroupcastClient {
     if (due.length === 0 || closed) return;
     counts[source] += due.length;
     const { state } = connection.getSnapshot();
-    if (source === 'fetched' && state === 'degraded-polling') counts.missedFoundByPoll += due.length;
+    const isPolling = state === 'degraded-polling' || !session.live;
+    if (source === 'fetched' && isPolling) counts.missedFoundByPoll += due.length;
     updateView(groupId, () => {
       for (const event of due) {
         const message = event.event === 'new-message' ? parseMessage(event) : undefined;
@@ -218,6 +220,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     onUnclear: () => groups.refreshWithin(random() * LIST_SPREAD_MS),
     onLeft: drop,
     onGreeted: () => showProgress(catchUp.busy),
+    onLive,
     onTransient: topics.transient.emit,
     clock,
     log,
@@ -246,7 +249,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
   });
   const polling = createPolling({
     afterMs: options.pollAfterMs ?? 10_000,
-    intervalMs: options.pollIntervalMs ?? 3_000,
+    intervalMs: options.pollIntervalMs ?? POLL_INTERVAL_MS,
     async poll() {
       await groups.refresh();
       return groups.getSnapshot().error;
@@ -278,6 +281,15 @@ export function createClient(options: ClientOptions): GroupcastClient {
     hurry();
   }
 
+  /** A crowd hears it in one moment: each begins to poll in its own. */
+  function onLive(live: boolean): void {
+    if (live) {
+      polling.stop();
+      groups.refreshWithin(random() * LIST_SPREAD_MS);
+    } else polling.start(random() * (options.pollIntervalMs ?? POLL_INTERVAL_MS));
+    showProgress(catchUp.busy);
+  }
+
   /** What waits for its next try may try now. */
   function hurry(): void {
     catchUp.hurry();
@@ -288,7 +300,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
 
   function showProgress(busy: number): void {
     if (!session.greeted) return;
-    connection.move(busy > 0 ? 'behind' : 'caught-up');
+    connection.move(busy > 0 || !session.live ? 'behind' : 'caught-up');
     if (busy === 0) session.joinMissing();
   }
 

@@ -1,7 +1,7 @@
 /**
  * - `idle`: not started.
  * - `connecting`: getting a token or opening a connection.
- * - `recovering`: connected, and some group is still being caught up.
+ * - `recovering`: connected, and some group is still being caught up, or the relay delivers nothing at the moment and the API is polled.
  * - `connected`: connected, and every group has everything anybody has mentioned.
  * - `waiting`: no connection; the next attempt has a time.
  * - `degraded-polling`: no connection, and the API is asked at an interval instead. Attempts go on in the background.
@@ -19,7 +19,7 @@ export type ConnectionState =
 /**
  * - `attempt`: an attempt begins.
  * - `opened`: the relay has let the client in.
- * - `behind`, `caught-up`: some group is being caught up, or none is any more.
+ * - `behind`, `caught-up`: some group is being caught up or the relay delivers nothing at the moment, or neither is so any more.
  * - `lost`: the attempt failed or the connection is gone; there will be another attempt.
  * - `polled`, `poll-failed`: the outcome of asking the API while there is no connection.
  * - `end`: there will be no further attempt.

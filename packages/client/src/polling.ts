@@ -15,7 +15,8 @@ export interface PollingDeps {
 
 /** Asks the API at an interval while there is no connection; ever more seldom while it does not answer, or as it wishes. */
 export interface Polling {
-  start: () => void;
+  /** Does nothing where it has started already. The first poll is after `afterMs`, or the milliseconds given. */
+  start: (firstAfterMs?: number) => void;
   stop: () => void;
 }
 
@@ -44,10 +45,10 @@ export function createPolling(deps: PollingDeps): Polling {
   }
 
   return {
-    start() {
+    start(firstAfterMs = deps.afterMs) {
       if (run) return;
       run = { failures: 0 };
-      plan(run, deps.afterMs);
+      plan(run, firstAfterMs);
     },
     stop() {
       run = undefined;

@@ -31,6 +31,8 @@ export interface RelaySessionDeps {
   onLeft: (groupId: string) => void;
   /** What the relay has to say about the time before is said. */
   onGreeted: () => void;
+  /** The relay says that it delivers nothing at the moment, or that it does again. */
+  onLive: (live: boolean) => void;
   onTransient: (event: TransientEvent) => void;
   clock: Clock;
   log: Logger;
@@ -52,6 +54,8 @@ export interface RelaySession {
   /** Asks to be let into the groups that this connection does not get live. */
   joinMissing: () => void;
   readonly greeted: boolean;
+  /** The relay has not said that it delivers nothing at the moment. */
+  readonly live: boolean;
   stop: () => void;
 }
 
@@ -83,6 +87,7 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
   let asked: Record<string, Position> = {};
   let unknown = new Set<string>();
   let greeted = false;
+  let isLive = true;
   /** The relay has said which groups this connection is in. */
   let welcomed = false;
   let canResume = true;
@@ -210,6 +215,18 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
     deps.check(groupId);
   }
 
+  /** Cut off from the other relays, it answers nothing about groups either: only the API can say what happens in them. */
+  function onServiceState(payload: unknown): void {
+    const now = fieldsOf(payload)?.['live'];
+    if (typeof now !== 'boolean' || now === isLive) return;
+    isLive = now;
+    deps.onLive(isLive);
+    if (!isLive) return;
+    refused.clear();
+    for (const groupId of Object.keys(inbox.positions())) deps.check(groupId, 'now');
+    joinMissing();
+  }
+
   function onGroupEvent(name: string, payload: unknown): void {
     const event = parseEvent(payload, name);
     if (!event) return deps.onTransient({ event: name, payload });
@@ -324,7 +341,7 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
   }
 
   function joinMissing(): void {
-    if (joining || !greeted || !welcomed || full) return;
+    if (joining || !greeted || !welcomed || full || !isLive) return;
     joining = true;
     joinAll()
       .catch((error: unknown) => log.error('joining failed', { error }))
@@ -343,6 +360,7 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
     refused.clear();
     unknown = new Set();
     greeted = false;
+    isLive = true;
     welcomed = false;
     canResume = true;
     waits.skip();
@@ -352,6 +370,9 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
   return {
     get greeted() {
       return greeted;
+    },
+    get live() {
+      return isLive;
     },
     handshake() {
       asked = Object.fromEntries(Object.entries(inbox.positions()).slice(0, GROUPS_PER_HANDSHAKE));
@@ -364,6 +385,7 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
       else if (name === 'resumed') onResumed(payload);
       else if (name === 'left-groups') onLeft(payload);
       else if (name === 'group-head') onHead(payload);
+      else if (name === 'service-state') onServiceState(payload);
       else onGroupEvent(name, payload);
     },
     async askRelay(groupId, after) {
@@ -371,7 +393,7 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
       if (!link && deps.isPolling()) return { kind: 'none' };
       if (!link)
         throw new ClientError('UNREACHABLE', 'unable to ask the relay; there is no connection', { retryable: true });
-      if (!canResume) return { kind: 'none' };
+      if (!canResume || !isLive) return { kind: 'none' };
       if (!batch || batch.positions.size >= GROUPS_PER_RESUME) batch = openBatch(link);
       batch.positions.set(groupId, after);
       return (await batch.answers).get(groupId) ?? { kind: 'none' };

@@ -119,6 +119,43 @@ describe('the client against servers that misbehave', () => {
     expect([server.count(EVENTS), client.stats().duplicates]).toEqual([0, expect.any(Number)]);
   });
 
+  test('a relay that delivers nothing at the moment is not asked, and the API is polled, until it says that it is live again', async () => {
+    const refusal = { code: 'BROKER_UNAVAILABLE', message: 'cut off', retryable: true };
+    for (const event of ['resume', 'join-group']) server.script.refused.set(event, refusal);
+    start({ pollIntervalMs: 60, pollAfterMs: 60_000 });
+    await connected();
+    server.emit('service-state', { live: false });
+    await until('the client to know', () => state() === 'recovering');
+    server.publish('g', { lost: true });
+    await showing(4);
+    // It goes on, whatever a poll has found.
+    server.publish('g', { lost: true });
+    await showing(4, 5);
+    expect([state(), server.heard.filter(({ event }) => event === 'resume')]).toEqual(['recovering', []]);
+    expect(client.stats()).toMatchObject({ fetched: 2, missedFoundByPoll: 2 });
+
+    server.script.refused.clear();
+    const polls = server.count(LIST);
+    server.emit('service-state', { live: true });
+    await connected();
+    server.publish('g');
+    await showing(4, 5, 6);
+    expect(server.count(LIST) - polls).toBeLessThanOrEqual(1);
+    expect(client.stats()).toMatchObject({ live: 1 });
+  });
+
+  test('a connection that is lost while its relay delivers nothing is live again with the next one', async () => {
+    start({ pollIntervalMs: 60, pollAfterMs: 60_000 });
+    await connected();
+    server.emit('service-state', { live: false });
+    await until('the client to know', () => state() === 'recovering');
+    cut();
+    await connected();
+    server.publish('g');
+    await showing(4);
+    expect(client.stats()).toMatchObject({ live: 1 });
+  });
+
   test('an answer about a group that nobody asked for, called like what every object has, is no page of it', async () => {
     start();
     await connected();

@@ -44,7 +44,7 @@ function startProblem(error: unknown): string | undefined {
 }
 
 /**
- * The life of a process: configuration errors exit 78, a taken port or another `StartFailure` exits 1 with one line, SIGTERM, SIGINT and SIGHUP close
+ * The life of a process: configuration errors exit 78, those that only the start finds out too, a taken port or another `StartFailure` exits 1 with one line, SIGTERM, SIGINT and SIGHUP close
  * orderly and exit 0, a second signal or a stop that hangs exits 1. SIGHUP does not count as a second one: a terminal that is
  * closed sends it, and so may the shell that ran in it.
  */
@@ -91,6 +91,11 @@ export async function runService<
     // `npm start` waits for this.
     process.send?.({ listening: service.name });
   } catch (error) {
+    if (error instanceof ConfigurationError) {
+      // Only the start could find it out: what it names is there, and is not what it was meant to be.
+      process.stderr.write(`${error.message}\n`);
+      process.exit(EXIT_CONFIGURATION);
+    }
     const problem = startProblem(error);
     if (problem) process.stderr.write(`${service.name}: ${problem}\n`);
     else log.fatal({ err: error }, 'unable to start');

@@ -74,6 +74,11 @@ export interface SessionEnding {
   retryAfterMs: number;
 }
 
+/** Whether the relay delivers. While it does not, ask the API for news; what was missed comes before `live` is true again. */
+export interface ServiceState {
+  live: boolean;
+}
+
 export type LeftReason = 'member-removed' | 'token-refreshed' | 'group-limit';
 
 /** Browser → relay. */
@@ -138,6 +143,7 @@ export interface RelayEvents {
   'left-groups': (payload: { groups: string[]; reason: LeftReason }) => void;
   presence: (payload: { groupId: string; online: string[]; offline: string[] }) => void;
   'session-ending': (payload: SessionEnding) => void;
+  'service-state': (payload: ServiceState) => void;
   'monitor-snapshot': (payload: MonitorSnapshot) => void;
   'monitor-event': (payload: MonitorEvent) => void;
   [groupEvent: string]: (payload: never) => void;
@@ -147,8 +153,8 @@ const EVENT_PATTERN = /^[A-Za-z0-9_:.-]{1,64}$/;
 /** Socket.IO's and Node's own, the relay's own (nobody may forge them), and what clients send. */
 const RESERVED_EVENTS: ReadonlySet<string> = new Set(
   `connect connect_error disconnect disconnecting newListener removeListener error __proto__
-   joined-groups resumed left-groups receipt presence typing notification group-head session-ending signal
-   monitor-snapshot monitor-event
+   joined-groups resumed left-groups receipt presence typing notification group-head session-ending service-state
+   signal monitor-snapshot monitor-event
    join-group leave-group resume refresh-token send-message update-cursors mark-delivered mark-read get-presence
    view-group watch-group`.split(/\s+/),
 );

@@ -5,6 +5,10 @@ export interface TcpProxy {
   readonly port: number;
   /** From now on nothing that the server says arrives; what the client says still does. */
   swallowAnswers(): void;
+  /** What the server says from now on arrives again; what was swallowed does not. */
+  passAnswers(): void;
+  /** From now on new connections lead to another port; those that are open stay where they are. */
+  leadTo(port: number): void;
   /** The cable is out: nothing arrives on either side, not even an end, on old connections or new ones. */
   freeze(): void;
   /** The cable is in again; what was on its way arrives. */
@@ -14,13 +18,14 @@ export interface TcpProxy {
   close(): Promise<void>;
 }
 
-export async function startTcpProxy(port: number): Promise<TcpProxy> {
+export async function startTcpProxy(port: number, host = '127.0.0.1'): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   let swallowing = false;
   let frozen = false;
+  let target = port;
 
   const server = createServer((client) => {
-    const upstream = connect(port, '127.0.0.1');
+    const upstream = connect(target, '127.0.0.1');
     client.on('data', (bytes) => upstream.write(bytes));
     upstream.on('data', (bytes) => {
       if (!swallowing) client.write(bytes);
@@ -39,7 +44,7 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
       if (frozen) socket.pause();
     }
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
 
   function cut(): void {
     for (const socket of sockets) socket.destroy();
@@ -50,6 +55,12 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
     port: (server.address() as AddressInfo).port,
     swallowAnswers() {
       swallowing = true;
+    },
+    passAnswers() {
+      swallowing = false;
+    },
+    leadTo(other) {
+      target = other;
     },
     freeze() {
       frozen = true;

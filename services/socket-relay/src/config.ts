@@ -12,7 +12,8 @@ import {
   readTokenConfig,
   type TokenConfig,
 } from '@groupcast/service-kit';
-import { parseRedisUrl, type RedisTarget } from './cluster/redis.ts';
+import { DEFAULT_REDIS_PREFIX, REDIS_PREFIX } from './cluster/redis-names.ts';
+import { parseRedisUrl, type RedisTarget } from './cluster/redis-target.ts';
 
 export interface RelayConfig {
   production: boolean;
@@ -35,6 +36,8 @@ export interface RelayConfig {
   origins: Origins;
   /** Without it there is one relay, in memory. */
   redis: RedisTarget | undefined;
+  /** What the names of this deployment's keys and channels begin with. */
+  redisPrefix: string;
   /** How long other relays count on this one after it was last heard of. */
   leaseMs: number;
   history: { size: number; bytes: number; ttlMs: number; totalBytes: number };
@@ -83,14 +86,15 @@ function readApiUrl(env: Environment): string | undefined {
 
 function readRedis(env: Environment): RedisTarget | undefined {
   const text = env.text('REDIS_URL');
-  const target = text === undefined ? undefined : parseRedisUrl(text);
-  if (text !== undefined && !target) {
-    // Its value may hold a password.
-    env.problem(
-      'REDIS_URL must be redis://host:port, rediss://host:port, a comma-separated list of them (Redis Cluster), or redis+sentinel://host:port,…/master',
-    );
+  return text === undefined ? undefined : parseRedisUrl(text, (problem) => env.problem(`REDIS_URL ${problem}`));
+}
+
+function readRedisPrefix(env: Environment): string {
+  const prefix = env.text('REDIS_PREFIX') ?? DEFAULT_REDIS_PREFIX;
+  if (!REDIS_PREFIX.test(prefix)) {
+    env.problem(`REDIS_PREFIX must be 1 to 64 letters, digits, "_", ".", ":" or "-", got "${prefix}"`);
   }
-  return target;
+  return prefix;
 }
 
 /** More than any machine has cores. */
@@ -118,6 +122,7 @@ export function readRelayConfig(source: Readonly<Record<string, string | undefin
     apiUrl: readApiUrl(env),
     origins: readOrigins(env),
     redis: readRedis(env),
+    redisPrefix: readRedisPrefix(env),
     leaseMs: env.integer('NODE_LEASE_SECONDS', 15, { min: 3, max: 600 }) * 1_000,
     history: {
       size: env.integer('HISTORY_SIZE', 1_000, { min: 1, max: 1_000_000 }),

@@ -22,6 +22,8 @@ export interface RelayMetrics {
   broadcasts: Counter<'outcome'>;
   deliveries: Counter;
   withoutRecipients: Counter;
+  /** 1 while members are delivered to, 0 while this relay cannot reach the others. */
+  live: Gauge;
   /** Events that this node read from the shared log because they had not come by themselves. */
   filled: Counter;
   /** Messages of other relays that were not understood. */
@@ -126,6 +128,11 @@ export function createRelayMetrics(): RelayMetrics {
     deliveries: new Counter({
       name: 'groupcast_relay_deliveries_total',
       help: 'Events handed to connections',
+      registers,
+    }),
+    live: new Gauge({
+      name: 'groupcast_relay_live',
+      help: 'Relays that deliver to their members: 0 while this one cannot reach the others',
       registers,
     }),
     filled: new Counter({

@@ -28,9 +28,10 @@ import { openRedisBroker } from './cluster/redis-broker.ts';
 import { createManyRelays, createSingleRelay } from './cluster/relays.ts';
 import type { RelayConfig } from './config.ts';
 import { createAuthenticator } from './connections/authenticate.ts';
+import { createMembershipConfirmation } from './connections/confirm-memberships.ts';
 import { createConnectionIndex } from './connections/connection-index.ts';
 import { createConnectionLimits, settleConnections } from './connections/connection-limits.ts';
-import { createDrain, sendAway } from './connections/drain.ts';
+import { createDrain } from './connections/drain.ts';
 import { refuseWhileDraining } from './connections/draining-gate.ts';
 import { createGroupEntry } from './connections/group-entry.ts';
 import { noteGroupProblem } from './connections/group-problems.ts';
@@ -41,6 +42,7 @@ import { createOriginGate } from './connections/origin-gate.ts';
 import { createRecovery } from './connections/recovery.ts';
 import { createRemovals } from './connections/removals.ts';
 import { createReturns } from './connections/returns.ts';
+import { keepServiceState } from './connections/service-state.ts';
 import { createSessionExpiry } from './connections/session-expiry.ts';
 import { nameSessions, sessionOf } from './connections/session-header.ts';
 import { createSlowConsumers } from './connections/slow-consumers.ts';
@@ -135,8 +137,12 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     return place && openBusBroker({ primary: place.primary, node, metrics, log });
   }
 
+  /** No other relay has stopped counting on this one: it knows who may see what. */
+  const isTrusted = (): boolean => cluster?.leases.held() !== false;
+
   const metrics = createRelayMetrics();
   const notices = createNotices({ log, publish: (event) => monitor.publish(event) });
+  metrics.live.set(1);
   const onFull = (message: string): void => monitor.publish({ kind: 'warning', code: 'TOO_MANY_CONNECTIONS', message });
   const isWaiting = (request: IncomingMessage): boolean => intake.isUnauthenticated(sessionOf(request) ?? '');
   const limits = createConnectionLimits({ metrics, log, isWaiting, onFull }, config);
@@ -201,7 +207,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     : undefined;
   const connections = createConnectionIndex(io);
   const monitor = createMonitorFeed(io, node);
-  const membership = createMembership({ api, apiUrl: config.apiUrl, removals, notices, log });
+  const membership = createMembership({ api, apiUrl: config.apiUrl, removals, isTrusted, notices, log });
   intake.attach(io);
   const slowConsumers = createSlowConsumers({ maxBufferedBytes: config.maxBufferedBytes, monitor, metrics, log });
   const sender =
@@ -227,7 +233,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const expiry = createSessionExpiry();
   const heartbeat = createHeartbeat(config.ping);
   const fill = api && createHistoryFill({ api, groupLog, log });
-  const recovery = createRecovery({ groupLog, feed, fanOut, fill, log });
+  const recovery = createRecovery({ groupLog, feed, fanOut, fill, isTrusted, log });
   const cursors = api && createCursorForwarder({ api, log });
   // Without Redis nobody else is there to come back to.
   const returns = createReturns({ node, drain, requests: config.redis && cluster?.requests });
@@ -239,6 +245,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     presence,
     log,
     onRecovered: returns.recovered,
+    isTrusted,
     budgets,
     maxGroups: config.maxGroupsPerConnection,
   });
@@ -255,13 +262,18 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     maxGroups: config.maxGroupsPerConnection,
     cursors,
   });
-  const heads = startGroupHeads({ fanOut, groupLog, log });
+  const heads = startGroupHeads({ fanOut, groupLog, isTrusted, log });
   const history = createHistoryReader(groupLog);
+  const confirmation = createMembershipConfirmation({ io, membership, entry, log });
   const changes = createMemberChanges({ io, connections, entry, removals, presence, expiry, log });
   const changeLog =
     broker &&
     (await broker.startChangeLog({
-      onBirth: removals.reachesBackTo,
+      onBirth(second) {
+        removals.reachesBackTo(second);
+        // With a lease, every removal was answered by this relay too: nothing that was lost since is news.
+        if (!isTrusted()) confirmation.isDue();
+      },
       remember: ({ change, second }) => changes.remember(change, second),
       carryOut: async ({ change, second }) => changes.carryOut(change, second),
       log,
@@ -270,9 +282,10 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     cluster && changeLog ? createManyRelays({ changes, changeLog, ...cluster }) : createSingleRelay(changes);
   const monitorLink = cluster && createMonitorLink({ monitor, log, ...cluster });
   if (changeLog) cluster?.leases.beforeTrust(async () => changeLog.caughtUp());
-  cluster?.leases.onChange((held) => {
-    if (!held) sendAway(io, { code: 'BROKER_UNAVAILABLE', message: 'this relay cannot reach the others' });
-  });
+  cluster?.leases.beforeTrust(async () => confirmation.confirm());
+  const serviceState =
+    cluster &&
+    keepServiceState({ io, monitor, metrics, log, leases: cluster.leases, catchUp: async () => feed.settleAll() });
   const admission = createAdmission({
     lagMs: sender.lagMs,
     maxLagMs: config.fanOutMaxLagMs,
@@ -310,7 +323,8 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     monitor,
     metrics,
     log,
-    isTrusted: relays.isTrusted,
+    isTrusted,
+    serviceState,
     notices,
     hasApi: config.apiUrl !== undefined,
     otherNodes: async () => (await monitorLink?.open()) ?? [],

@@ -1,11 +1,12 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
+import { groupChannel } from '../src/cluster/channel-names.ts';
 import { createBus } from '../src/cluster/local-bus/bus.ts';
 import { createBusGroupLog } from '../src/cluster/local-bus/bus-broker.ts';
 import type { GroupLog } from '../src/group-log/group-log.ts';
 import { createMemoryGroupLog } from '../src/group-log/memory-group-log.ts';
-import { groupKey, parsePublished } from '../src/group-log/redis-group-log.ts';
+import { parsePublished } from '../src/group-log/redis-group-log.ts';
 import { createEndpoint, type Endpoint } from '../src/workers/endpoint.ts';
 import { describeGroupLog, type GroupLogLimits } from './group-log.suite.ts';
 
@@ -69,15 +70,15 @@ describe('the bus', () => {
       const { node, event } = parsePublished(text);
       heard.push(`${channel} ${node} ${event.id} ${event.seq}`);
     });
-    await first.ask('subscribe', groupKey('g'));
+    await first.ask('subscribe', groupChannel('g'));
     const input = (id: string) => ({ groupId: 'g', id, event: 'e', message: {} });
     second.tell('node', 'n2');
     const outcome = await createBusGroupLog(first).append(input('a'));
-    expect([outcome, heard]).toMatchObject([{ outcome: 'appended', nodes: 1 }, ['gc:{g} n1 a 1']]);
+    expect([outcome, heard]).toMatchObject([{ outcome: 'appended', nodes: 1 }, ['{g} n1 a 1']]);
     await createBusGroupLog(second).append(input('b'));
     await createBusGroupLog(second).append(input('b'));
     await createBusGroupLog(first).append(input('c'));
-    expect(heard).toEqual(['gc:{g} n1 a 1', 'gc:{g} n2 b 2', 'gc:{g} n1 c 3']);
+    expect(heard).toEqual(['{g} n1 a 1', '{g} n2 b 2', '{g} n1 c 3']);
   });
 
   test('a worker that does not read gets nothing more above the bound, and again when it reads', async () => {

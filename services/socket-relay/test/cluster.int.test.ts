@@ -498,33 +498,31 @@ describe('several relays on one Redis', () => {
       const [cut] = await startRelays(1, { ...env, REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
       const groupId = newGroup();
       const member = (await cut?.member('alice', [groupId])) as Socket;
-      const ending = received<{ next: string; code: string }>(member, 'session-ending', 15_000);
+      const order: string[] = [];
+      member.on('service-state', ({ live }: { live: boolean }) => order.push(`live ${live}`));
+      member.on('left-groups', () => order.push('left'));
       proxy.freeze();
       const remove = async () =>
         first?.broadcaster.removeMembers({ groupId, userIds: ['alice'], epoch: EPOCH, seq: 1 });
       await expect(remove()).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE', retryable: true });
-      // It has closed its members by the time the others stop counting on it.
-      let removed = false;
-      const order: string[] = [];
-      member.once('disconnect', () => order.push('closed'));
+      // By the time the others stop counting on it, it gives its members nothing any more.
       await until(
         'the removal',
         async () => {
           await remove();
-          removed = true;
-          order.push('removed');
-          return removed;
+          return order.push('removed');
         },
         20_000,
       );
-      expect(await ending).toMatchObject({ code: 'BROKER_UNAVAILABLE', next: 'reconnect' });
-      expect(order).toEqual(['closed', 'removed']);
+      expect(order).toEqual(['live false', 'removed']);
       // Who comes meanwhile is not turned away: a stock client tries again by itself.
       const bob = cut?.client({ token: await tokenFor('bob') }) as Socket;
       const [, why] = await new Promise<unknown[]>((resolve) => bob.once('disconnect', (...all) => resolve(all)));
       expect(why).toMatchObject({ context: { reason: expect.stringMatching(/^BROKER_UNAVAILABLE: /) } });
       proxy.thaw();
       await until('the lease', async () => isReady(cut as RelayUnderTest), 15_000);
+      await until('it to be live', () => order.at(-1) === 'live true');
+      expect(order).toEqual(['live false', 'removed', 'left', 'live true']);
       await cut?.member('bob');
       await proxy.close();
     });

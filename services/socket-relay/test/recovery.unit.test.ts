@@ -44,6 +44,7 @@ function createLaggingNode() {
   /** After how many settlements the first event is handed over to members who came before it. */
   let beginsAfter = 0;
   let settled = 0;
+  let trusted = true;
   const localFeed = createLocalFeed(fanOut);
   const feed: GroupFeed = {
     ...localFeed,
@@ -56,6 +57,9 @@ function createLaggingNode() {
   };
   return {
     entered,
+    loseLease() {
+      trusted = false;
+    },
     get settled() {
       return settled;
     },
@@ -67,6 +71,7 @@ function createLaggingNode() {
       feed,
       fanOut,
       fill: undefined,
+      isTrusted: () => trusted,
       log: pino({ level: 'silent' }),
     }),
     async append(seq: number) {
@@ -168,6 +173,16 @@ describe('a member goes live exactly where its answer ends', () => {
     const prepared = await node.recovery.recover('alice', [{ groupId: 'g', since: undefined }]);
     await node.append(2);
     node.deliver(2);
+    const answer = prepared.commit('socket', () => true).get('g');
+    expect(answer).toEqual({ recovered: false, position: at(2), events: [], more: false });
+  });
+
+  test('what was read before the relay lost its lease is given to nobody afterwards: the member is told to read the API', async () => {
+    const node = createLaggingNode();
+    for (const seq of [1, 2]) await node.append(seq);
+    node.deliver(2);
+    const prepared = await node.recovery.recover('alice', [{ groupId: 'g', since: at(1) }]);
+    node.loseLease();
     const answer = prepared.commit('socket', () => true).get('g');
     expect(answer).toEqual({ recovered: false, position: at(2), events: [], more: false });
   });

@@ -3,8 +3,9 @@ import { type RedisCluster, type RedisServer, startRedis, startRedisCluster, unt
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { ChangeLog } from '../src/cluster/change-log.ts';
-import { connectRedis, parseRedisUrl, type RedisConnections } from '../src/cluster/redis.ts';
+import { connectRedis, type RedisConnections } from '../src/cluster/redis.ts';
 import { startRedisChangeLog } from '../src/cluster/redis-change-log.ts';
+import { parseRedisUrl } from '../src/cluster/redis-target.ts';
 
 const KEY = 'gc:{relays}:changes';
 const log = pino({ level: 'silent' });

@@ -1,13 +1,18 @@
 import { type RedisCluster, type RedisServer, startRedis, startRedisCluster, until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { connectRedis, parseRedisUrl, type RedisConnections } from '../src/cluster/redis.ts';
+import { connectRedis, type RedisConnections } from '../src/cluster/redis.ts';
+import { createRedisDeployment } from '../src/cluster/redis-deployment.ts';
 import { createRedisLeases } from '../src/cluster/redis-leases.ts';
+import { createRedisNames } from '../src/cluster/redis-names.ts';
+import { parseRedisUrl } from '../src/cluster/redis-target.ts';
 import type { GroupLog } from '../src/group-log/group-log.ts';
-import { createRedisGroupLog, groupKey } from '../src/group-log/redis-group-log.ts';
+import { createRedisGroupLog } from '../src/group-log/redis-group-log.ts';
 import { createRedisPresenceStore } from '../src/presence/redis-presence-store.ts';
 
 const log = pino({ level: 'silent' });
+const redisNames = createRedisNames();
+const { groupKey } = redisNames;
 
 /** Eviction takes one key at a time, whichever it likes; a deletion is the same to those who look for it. */
 describe.each([
@@ -38,7 +43,7 @@ describe.each([
     groups += 1;
     const groupId = `evicted${groups}`;
     const options = { size: 100, bytes: 100_000, ttlMs: 60_000, seen: () => null };
-    const groupLog = createRedisGroupLog({ redis: connections.commands, node: 'n1', ...options });
+    const groupLog = createRedisGroupLog({ redis: connections.commands, names: redisNames, node: 'n1', ...options });
     return {
       groupLog,
       groupId,
@@ -90,7 +95,7 @@ describe.each([
   });
 
   test('who is in a group is told again', async () => {
-    const leases = { nodes: async () => ['here', 'there'], onNodes: () => undefined };
+    const leases = { nodes: async () => ['here', 'there'], onNodes: () => undefined, onChange: () => undefined };
     const deps = { redis: connections, leases, log, checkMs: 50 };
     const [here, there] = ['here', 'there'].map((node) => createRedisPresenceStore({ ...deps, node }));
     try {
@@ -107,7 +112,12 @@ describe.each([
   });
 
   test('a lease whose list is gone is known to be new, so that others are still counted on', async () => {
-    const renew = createRedisLeases(connections.commands);
+    const { commands: redisCommands } = connections;
+    const secrets = { secret: 'a secret', previousSecret: undefined };
+    const renew = createRedisLeases(
+      redisCommands,
+      createRedisDeployment({ redis: redisCommands, names: redisNames, node: 'one', secrets }),
+    );
     await renew('one', 10_000, false);
     expect(await renew('one', 10_000, false)).toMatchObject({ nodes: ['one'], wasKnown: true });
     await connections.commands.del('gc:{relays}:leases');

@@ -9,12 +9,16 @@ import {
 import { Cluster } from 'ioredis';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { connectRedis, parseRedisUrl, type RedisConnections } from '../src/cluster/redis.ts';
+import { connectRedis, type RedisConnections } from '../src/cluster/redis.ts';
+import { createRedisNames } from '../src/cluster/redis-names.ts';
+import { parseRedisUrl } from '../src/cluster/redis-target.ts';
 import type { AppendOutcome, GroupLog } from '../src/group-log/group-log.ts';
-import { createRedisGroupLog, groupKey, type Published, parsePublished } from '../src/group-log/redis-group-log.ts';
+import { createRedisGroupLog, type Published, parsePublished } from '../src/group-log/redis-group-log.ts';
 import { describeGroupLog, type GroupLogLimits } from './group-log.suite.ts';
 
 const log = pino({ level: 'silent' });
+const names = createRedisNames();
+const { groupKey } = names;
 
 async function connect(url: string): Promise<RedisConnections> {
   const target = parseRedisUrl(url);
@@ -31,6 +35,7 @@ function createLog(
 ): GroupLog {
   return createRedisGroupLog({
     redis: commands,
+    names,
     node: 'n1',
     ...limits,
     seen: (groupId) => (seen[groupId] === undefined ? null : { epoch: '1-a', seq: seen[groupId] }),
@@ -129,6 +134,7 @@ describe.each([
     const epoch = first.outcome === 'appended' ? first.position.epoch : '';
     const later = createRedisGroupLog({
       redis: connections.commands,
+      names,
       node: 'n2',
       ...limits,
       seen: () => ({ epoch, seq: 7 }),

@@ -3,7 +3,7 @@ import type { Answer } from '@groupcast/shared';
 import { received, TEST_SECRETS, tokenFor } from '@groupcast/testing';
 import { pino } from 'pino';
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
-import { readRelayConfig } from '../src/config.ts';
+import { type RelayConfig, readRelayConfig } from '../src/config.ts';
 import { type Relay, startRelay } from '../src/relay.ts';
 
 export interface RelayUnderTest extends Relay {
@@ -24,8 +24,11 @@ export interface RelayUnderTest extends Relay {
   ): Promise<Socket>;
 }
 
-/** A real relay in this process, on free ports, with no API unless `env` names one. */
-export async function startRelayUnderTest(env: Readonly<Record<string, string>> = {}): Promise<RelayUnderTest> {
+/** A real relay in this process, on free ports, with no API unless `env` names one; `overrides` are values that no variable may have. */
+export async function startRelayUnderTest(
+  env: Readonly<Record<string, string>> = {},
+  overrides: Partial<RelayConfig> = {},
+): Promise<RelayUnderTest> {
   const logged: RelayUnderTest['logged'] = [];
   const log = pino({ level: 'debug' }, { write: (line: string) => void logged.push(JSON.parse(line)) });
   const defaults = {
@@ -36,7 +39,7 @@ export async function startRelayUnderTest(env: Readonly<Record<string, string>> 
     // The project "stock" runs what clients see a second time, on the other path.
     FANOUT: process.env['FANOUT'] ?? 'gathered',
   };
-  const relay = await startRelay(readRelayConfig({ ...TEST_SECRETS, ...defaults, ...env }), log);
+  const relay = await startRelay({ ...readRelayConfig({ ...TEST_SECRETS, ...defaults, ...env }), ...overrides }, log);
   const url = `http://127.0.0.1:${relay.port}`;
   const sockets: Socket[] = [];
   const broadcaster = createBroadcaster({ url, serviceSecret: TEST_SECRETS.RELAY_SERVICE_SECRET, timeoutMs: 5_000 });

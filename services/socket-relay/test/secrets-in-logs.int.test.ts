@@ -12,7 +12,7 @@ const URLS: readonly [what: string, urlOf: (address: string) => string][] = [
   ['a cluster', (address) => `redis://:${WRONG}@${address},redis://:${WRONG}@${address}`],
 ];
 
-describe('the log of a relay, at its most talkative,', () => {
+describe('the log of a relay', () => {
   const relays: ManagedProcess[] = [];
   let stopRedis: (() => Promise<void>) | undefined;
   afterEach(async () => {
@@ -20,10 +20,10 @@ describe('the log of a relay, at its most talkative,', () => {
     await stopRedis?.();
   });
 
-  async function outputOf(url: string): Promise<string> {
+  async function outputOf(url: string, level = 'trace'): Promise<string> {
     const relay = startNode([RELAY], {
       ...TEST_SECRETS,
-      LOG_LEVEL: 'trace',
+      LOG_LEVEL: level,
       API_URL: '',
       RELAY_PORT: String(await freePort()),
       RELAY_INTERNAL_PORT: String(await freePort()),
@@ -36,14 +36,40 @@ describe('the log of a relay, at its most talkative,', () => {
   }
 
   // Each of them tries for ten seconds.
-  test('does not have the password that Redis refuses in it: of a server, of a server by user name, of a cluster', async () => {
+  test('says that Redis refuses the password, and does not have it in it at its most talkative: of a server, of a server by user name, of a cluster', async () => {
     const redis = await startRedis(['--requirepass', RIGHT]);
     stopRedis = async () => redis.stop();
-    const outputs = await Promise.all(URLS.map(async ([, urlOf]) => outputOf(urlOf(`127.0.0.1:${redis.port}`))));
+    const address = `127.0.0.1:${redis.port}`;
+    const [plain, ...outputs] = await Promise.all([
+      outputOf(URLS[0]?.[1](address) ?? '', 'info'),
+      ...URLS.map(async ([, urlOf]) => outputOf(urlOf(address))),
+    ]);
+    expect(plain).toContain('redis refuses this relay; look at the user and the password in REDIS_URL');
+    expect(plain).toMatch(/unable to start; REDIS_URL is set, and redis cannot be used: WRONGPASS/);
     for (const [index, output] of outputs.entries()) {
       const what = URLS[index]?.[0];
+      expect([what, output.includes('redis refuses this relay')]).toEqual([what, true]);
       expect([what, output.includes(WRONG)]).toEqual([what, false]);
       expect([what, output.includes(TEST_SECRETS.RELAY_SERVICE_SECRET)]).toEqual([what, false]);
     }
   });
+
+  test.each(['1', '2'])(
+    'of %s workers ends with a wrong configuration where another deployment is: it exits 78',
+    async (workers) => {
+      const redis = await startRedis();
+      stopRedis = async () => redis.stop();
+      const start = async (env: Readonly<Record<string, string>>): Promise<ManagedProcess> => {
+        const ports = { RELAY_PORT: String(await freePort()), RELAY_INTERNAL_PORT: String(await freePort()) };
+        const relay = startNode([RELAY], { ...TEST_SECRETS, ...ports, API_URL: '', REDIS_URL: redis.url, ...env });
+        relays.push(relay);
+        return relay;
+      };
+      await (await start({})).wrote('"listening"');
+      const second = await start({ RELAY_SERVICE_SECRET: WRONG, RELAY_WORKERS: workers });
+      expect(await second.exited()).toBe(78);
+      expect(second.output()).toContain('invalid configuration: REDIS_URL leads to a Redis in which relays of another');
+      expect(second.output()).not.toContain(WRONG);
+    },
+  );
 });

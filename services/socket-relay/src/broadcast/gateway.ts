@@ -8,6 +8,7 @@ import {
   type RelayCommand,
   toWire,
 } from '@groupcast/shared';
+import { cutOff } from '../cluster/broker.ts';
 import type { Relays } from '../cluster/relays.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { GroupFeed } from '../fan-out/group-feed.ts';
@@ -131,6 +132,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const id = chooseId(command);
     const admitted = admission.admit(arrival, measure(command));
     if (admitted) await admitted;
+    // Somebody may be removed without this relay's knowing: its members get it from the log once that is known.
+    if (!relays.isTrusted()) throw cutOff(`broadcast to group "${groupId}"`, { id });
     const input: LogInput = {
       groupId,
       id,

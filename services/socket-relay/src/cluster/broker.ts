@@ -17,7 +17,15 @@ export interface Broker {
   /** Reads what is remembered, and follows from there. */
   startChangeLog(options: ChangeLogOptions): Promise<ChangeLog>;
   isReady: () => boolean;
+  /** To be looked at whenever this relay takes a lease. */
+  beforeTrust?: () => Promise<void>;
   stop(): void;
+}
+
+/** For a relay without a lease, which may not know who may see what. */
+export function cutOff(what: string, details?: Record<string, unknown>): GroupcastError {
+  const message = `unable to ${what}; this relay cannot reach the others`;
+  return new GroupcastError('BROKER_UNAVAILABLE', message, details ? { details } : {});
 }
 
 export function brokerUnavailable(what: string, cause: unknown, details?: Record<string, unknown>): GroupcastError {

@@ -4,7 +4,7 @@ import type { FanOut } from '../fan-out/fan-out.ts';
 import type { GroupFeed } from '../fan-out/group-feed.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
-import type { Broker } from './broker.ts';
+import { type Broker, cutOff } from './broker.ts';
 import { createNodeLeases, type NodeLeases } from './node-leases.ts';
 import { type NodeRequests, startNodeRequests } from './node-requests.ts';
 import type { ShardChannels } from './shard-channels.ts';
@@ -24,6 +24,17 @@ export interface ClusterMembership {
   stop(): void;
 }
 
+/** Nobody is told who is there by a relay that may not know who may be told. */
+function whileTrusted(store: PresenceStore, leases: NodeLeases): PresenceStore {
+  return {
+    ...store,
+    async read(groupId) {
+      if (!leases.held()) throw cutOff(`tell who is in group "${groupId}"`);
+      return store.read(groupId);
+    },
+  };
+}
+
 /** Listens to the other relays. They count on this one, and it is trusted, once `leases` are started. */
 export async function joinCluster(deps: {
   broker: Broker;
@@ -38,6 +49,7 @@ export async function joinCluster(deps: {
   const { broker, node, fanOut, metrics, log, leaseMs } = deps;
   const { channels, groupLog, renewLease } = broker;
   const leases = createNodeLeases({ renewLease, node, leaseMs, hasMonitors: deps.hasMonitors, log });
+  if (broker.beforeTrust) leases.beforeTrust(broker.beforeTrust);
   const requests = await startNodeRequests({ node, channels, leases, log });
   // Should the list of leases be lost before the others have read it again, they wait for this node all the same.
   leases.beforeTrust(async () => requests.tell('has-lease', { node }));
@@ -60,7 +72,7 @@ export async function joinCluster(deps: {
     leases,
     requests,
     feed,
-    presence: broker.openPresence(leases),
+    presence: whileTrusted(broker.openPresence(leases), leases),
     isHealthy: () => broker.isReady() && leases.held(),
     async leave() {
       await leases.stop();

@@ -1,11 +1,12 @@
 import type { Logger } from '@groupcast/service-kit';
 import type { MonitorEvent, MonitorSnapshot } from '@groupcast/shared';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import { RELAYS } from './channel-names.ts';
 import type { NodeLeases } from './node-leases.ts';
 import type { NodeRequests } from './node-requests.ts';
 import type { ShardChannels } from './shard-channels.ts';
 
-const CHANNEL = 'gc:{relays}:monitor';
+const CHANNEL = `${RELAYS}:monitor`;
 
 /** What other relays see, for the monitors of this one. */
 export interface MonitorLink {

@@ -1,5 +1,6 @@
 import type { Logger } from '@groupcast/service-kit';
 import { brokerUnavailable } from './broker.ts';
+import { RELAYS } from './channel-names.ts';
 import type { NodeLeases } from './node-leases.ts';
 import type { ShardChannels } from './shard-channels.ts';
 
@@ -19,7 +20,7 @@ export interface NodeRequests {
   stop(): void;
 }
 
-const ALL = 'gc:{relays}:requests';
+const ALL = `${RELAYS}:requests`;
 const TIMEOUT_MS = 2_000;
 
 interface Request {
@@ -36,7 +37,7 @@ interface Reply {
   error?: string;
 }
 
-const replyChannel = (node: string): string => `gc:{relay:${node}}:replies`;
+const replyChannel = (node: string): string => `{relay:${node}}:replies`;
 
 export async function startNodeRequests(deps: {
   node: string;

@@ -1,28 +1,66 @@
-import type { Logger } from '@groupcast/service-kit';
+import { ConfigurationError, type Logger, StartFailure } from '@groupcast/service-kit';
 import type { Position } from '@groupcast/shared';
+import { Cluster } from 'ioredis';
 import type { RelayConfig } from '../config.ts';
 import { createRedisGroupLog } from '../group-log/redis-group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import { createRedisPresenceStore } from '../presence/redis-presence-store.ts';
 import type { Broker } from './broker.ts';
-import { connectRedis, type RedisConnections, type RedisTarget } from './redis.ts';
+import { connectRedis, type RedisConnections } from './redis.ts';
 import { startRedisChangeLog } from './redis-change-log.ts';
+import { createRedisDeployment } from './redis-deployment.ts';
 import { createRedisLeases } from './redis-leases.ts';
 import { warnOfEviction } from './redis-memory.ts';
+import type { RedisTarget } from './redis-target.ts';
 import { createShardChannels } from './shard-channels.ts';
 
-/** A relay that starts while Redis is away waits so long, in milliseconds, and then leaves it to whoever started it. */
+/** How long a relay that starts while Redis is away waits for it, in milliseconds; then it leaves that to whoever started it. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
-async function whenReady(redis: RedisConnections): Promise<void> {
+async function until(redis: RedisConnections, condition: () => boolean): Promise<void> {
   const deadline = performance.now() + CONNECT_TIMEOUT_MS;
-  while (!redis.isReady() || redis.subscriber.status !== 'ready' || redis.blocking.status !== 'ready') {
-    if (performance.now() > deadline) throw new Error('unable to start; REDIS_URL is set, and redis does not answer');
+  while (!condition()) {
+    if (performance.now() > deadline) {
+      const why = redis.trouble();
+      throw new StartFailure(
+        `unable to start; REDIS_URL is set, and redis cannot be used${why === undefined ? '' : `: ${why}`}`,
+      );
+    }
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }
 
-/** Throws when Redis cannot be reached. */
+async function isClusterNode(redis: RedisConnections): Promise<boolean> {
+  const { commands } = redis;
+  if (commands instanceof Cluster) return false;
+  await until(redis, () => commands.status === 'ready');
+  // Where INFO is not allowed, nobody can say.
+  const info = await commands.info('cluster').catch(() => '');
+  return /^cluster_enabled:1/m.test(info);
+}
+
+/** A cluster may be named by one of its nodes, or by one address of all of them. */
+async function open(target: RedisTarget, prefix: string, log: Logger): Promise<RedisConnections> {
+  const redis = await connectRedis(target, log, prefix);
+  try {
+    if (target.kind !== 'server' || !(await isClusterNode(redis))) {
+      const { subscriber, blocking } = redis;
+      await until(redis, () => redis.isReady() && subscriber.status === 'ready' && blocking.status === 'ready');
+      return redis;
+    }
+  } catch (error) {
+    redis.close();
+    throw error;
+  }
+  redis.close();
+  if (target.database !== 0) {
+    throw new ConfigurationError(['REDIS_URL names a database of a Redis Cluster, which has only database 0']);
+  }
+  log.info('REDIS_URL leads to a node of a Redis Cluster; connecting to all of them');
+  return open({ kind: 'cluster', urls: [target.url] }, prefix, log);
+}
+
+/** Throws when Redis cannot be reached, and `ConfigurationError` when relays of another deployment are there. */
 export async function openRedisBroker(deps: {
   target: RedisTarget;
   node: string;
@@ -32,21 +70,23 @@ export async function openRedisBroker(deps: {
   log: Logger;
 }): Promise<Broker> {
   const { node, config, metrics, seen, log } = deps;
-  const redis = await connectRedis(deps.target, log);
+  const redis = await open(deps.target, config.redisPrefix, log);
+  const { commands, names } = redis;
+  const deployment = createRedisDeployment({ redis: commands, names, node, secrets: config.relaySecrets });
   try {
-    await whenReady(redis);
+    await deployment.enter(config.leaseMs);
   } catch (error) {
     redis.close();
     throw error;
   }
-  await warnOfEviction(redis.commands, log);
+  await warnOfEviction(commands, log);
   const channels = createShardChannels({ redis, node, metrics, log });
   return {
     name: 'redis',
     groupLogKind: 'redis',
     channels,
-    groupLog: createRedisGroupLog({ redis: redis.commands, node, ...config.history, seen }),
-    renewLease: createRedisLeases(redis.commands),
+    groupLog: createRedisGroupLog({ redis: commands, names, node, ...config.history, seen }),
+    renewLease: createRedisLeases(commands, deployment),
     openPresence: (leases) => createRedisPresenceStore({ redis, node, leases, log }),
     startChangeLog: async (options) =>
       startRedisChangeLog({
@@ -56,6 +96,16 @@ export async function openRedisBroker(deps: {
         ...options,
       }),
     isReady: () => redis.isReady() && !redis.isFull(),
+    async beforeTrust() {
+      // While this relay had a lease they were refused; while it had none, nobody was there to refuse them.
+      const strangers = await deployment.strangers();
+      if (strangers.length === 0) return;
+      const { prefix, database } = names;
+      log.error(
+        { nodes: strangers, prefix, database },
+        'relays of another deployment use the same REDIS_PREFIX in the same redis: what is sent in one reaches members of the other',
+      );
+    },
     stop() {
       channels.stop();
       redis.close();

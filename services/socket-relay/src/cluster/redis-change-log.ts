@@ -2,21 +2,13 @@ import { warnOnceEvery } from '@groupcast/service-kit';
 import type { MemberChange } from '@groupcast/shared';
 import { brokerUnavailable } from './broker.ts';
 import { type ChangeLog, type ChangeLogOptions, createOutcomes, type StoredChange } from './change-log.ts';
-import type { RedisConnections } from './redis.ts';
-import {
-  CHANGES_KEY,
-  createRedisChangeStore,
-  type StreamEntry,
-  type StreamState,
-  toStreamEntry,
-} from './redis-change-store.ts';
+import { BLOCK_MS, type RedisConnections } from './redis.ts';
+import { createRedisChangeStore, type StreamEntry, toStreamEntry } from './redis-change-store.ts';
+import { isReply } from './redis-errors.ts';
 
-const BLOCK_MS = 1_000;
 /** One entry may name 1,000 users, with 255 KB. */
 const PAGE = 100;
 const RETRY_MS = 250;
-/** A read that takes so much longer than it may block says that its connection is dead. */
-const OVERDUE_MS = 3_000;
 const CATCH_UP_MS = 5_000;
 const KINDS: ReadonlySet<string> = new Set<MemberChange['kind']>([
   'add-members',
@@ -40,7 +32,7 @@ export async function startRedisChangeLog(
 ): Promise<ChangeLog> {
   const { log, memoryMs, maxEntries } = options;
   const { commands, blocking } = options.redis;
-  const store = createRedisChangeStore(commands, { memoryMs, maxEntries });
+  const store = createRedisChangeStore(options.redis, { memoryMs, maxEntries });
   const warn = warnOnceEvery(60_000);
   const outcomes = createOutcomes();
   let lastId = '0-0';
@@ -131,10 +123,19 @@ export async function startRedisChangeLog(
     outcomes.settle(entry.id, connections);
   }
 
+  /** What was stored already when nothing came: a read that does not bring it either is one of another server. */
+  let unread: string | undefined;
+
   /** A stream that is gone says nothing; it has to be asked. Only `follow` may call it, which goes on from where this says. */
   async function checkStream(): Promise<void> {
     const state = await store.look();
     const isSame = recognise(state.birth, 'the stream is gone');
+    if (isSame && isBefore(lastId, state.id)) {
+      if (unread !== undefined && isBefore(lastId, unread)) blocking.disconnect(true);
+      unread = state.id;
+      return;
+    }
+    unread = undefined;
     if (!isBefore(state.id, lastId)) return;
     // Nothing that is stored now would come after what was read last.
     lastId = isSame ? state.id : '0-0';
@@ -142,35 +143,30 @@ export async function startRedisChangeLog(
     if (isSame) recognise((await store.renounce(birth)).birth, 'what was stored last is gone');
   }
 
-  /** A connection may be dead without a word; a read that does not come back in time ends it. */
+  /** A connection may be dead without a word: a read that has no answer in time ends it. */
   async function readNext(): ReturnType<typeof blocking.xread> {
-    let timer: NodeJS.Timeout | undefined;
-    const overdue = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
-        blocking.disconnect(true);
-        reject(new Error('redis does not answer'));
-      }, BLOCK_MS + OVERDUE_MS);
-    });
-    const read = blocking.xread('COUNT', PAGE, 'BLOCK', BLOCK_MS, 'STREAMS', CHANGES_KEY, lastId);
-    return Promise.race([read, overdue]).finally(() => clearTimeout(timer));
+    try {
+      return await blocking.xread('COUNT', PAGE, 'BLOCK', BLOCK_MS, 'STREAMS', store.key, lastId);
+    } catch (error) {
+      if (!isReply(error) && blocking.status === 'ready') blocking.disconnect(true);
+      throw error;
+    }
   }
 
   async function caughtUp(): Promise<void> {
-    const newest = await store.look();
+    let newest = await store.look();
     recognise(newest.birth, 'the stream is gone');
     const deadline = performance.now() + CATCH_UP_MS;
     // Where the stream is behind this relay, `follow` finds that, and goes back.
     while (isBefore(lastId, newest.id) || isBefore(newest.id, lastId)) {
-      if (isBefore(newest.id, lastId) && (await hasPassed(newest))) return;
+      const now = isBefore(newest.id, lastId) ? await store.look() : newest;
+      // The relay is further because more has been stored since, and not because the stream went back.
+      if (now !== newest && now.birth === newest.birth && !isBefore(now.id, lastId)) return;
+      // It began anew meanwhile: what there was is gone.
+      if (now.birth !== newest.birth) newest = now;
       if (performance.now() > deadline) throw brokerUnavailable('catch up with the changes of members', undefined);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-  }
-
-  /** The relay is further than the entry because more has been stored since, and not because the stream went back. */
-  async function hasPassed(newest: StreamState): Promise<boolean> {
-    const now = await store.look();
-    return now.birth === newest.birth && !isBefore(now.id, lastId);
   }
 
   /** Redis may have come back without its memory. */
@@ -191,8 +187,10 @@ export async function startRedisChangeLog(
         if (!answer) await checkStream();
       } catch (error) {
         if (stopping.signal.aborted) return;
-        warn('follow', (suppressed) => log.warn({ err: error, suppressed }, 'unable to follow the changes of members'));
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        // While Redis is away, that is said elsewhere.
+        if (!options.redis.isReady() || stopping.signal.aborted) continue;
+        warn('follow', (suppressed) => log.warn({ err: error, suppressed }, 'unable to follow the changes of members'));
       }
     }
   }

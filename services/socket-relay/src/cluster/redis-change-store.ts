@@ -1,5 +1,7 @@
 import type { Result } from 'ioredis';
-import type { RedisClient } from './redis.ts';
+import { RELAYS } from './channel-names.ts';
+import type { RedisClient } from './redis-clients.ts';
+import type { RedisNames } from './redis-names.ts';
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -7,9 +9,9 @@ declare module 'ioredis' {
   }
 }
 
-export const CHANGES_KEY = 'gc:{relays}:changes';
+const CHANGES = `${RELAYS}:changes`;
 /** Where relays of an earlier version look for the birth. */
-const BIRTH_KEY = 'gc:{relays}:changes-since';
+const BIRTH = `${RELAYS}:changes-since`;
 
 /** What an entry costs beside its text. */
 const ENTRY_OVERHEAD_BYTES = 100;
@@ -106,6 +108,8 @@ export interface StreamEntry {
 }
 
 export interface RedisChangeStore {
+  /** The key of the stream. */
+  readonly key: string;
   append(change: object): Promise<StreamState>;
   /** Begins the stream where there is none. */
   look(): Promise<StreamState>;
@@ -116,25 +120,27 @@ export interface RedisChangeStore {
 }
 
 export function createRedisChangeStore(
-  redis: RedisClient,
+  { commands: redis, names }: { commands: RedisClient; names: RedisNames },
   options: { memoryMs: number; maxEntries: number },
 ): RedisChangeStore {
   redis.defineCommand('groupcastChange', { numberOfKeys: 2, lua: CHANGE });
   const { memoryMs, maxEntries } = options;
+  const [key, birthKey] = [names.key(CHANGES), names.key(BIRTH)];
 
   async function call(change: string, renounced: number | ''): Promise<StreamState> {
     const limits = [memoryMs, maxEntries * BYTES_PER_USER, maxEntries];
-    const answer = await redis.groupcastChange(CHANGES_KEY, BIRTH_KEY, change, ...limits, renounced);
+    const answer = await redis.groupcastChange(key, birthKey, change, ...limits, renounced);
     const [id, birth, horizon, count] = answer as [string, number, number, number];
     return { id, birth, horizon, count };
   }
 
   return {
+    key,
     append: async (change) => call(JSON.stringify(change), ''),
     look: async () => call('', ''),
     renounce: async (birth) => call('', birth),
     async read(id, limit) {
-      const entries = await redis.xrange(CHANGES_KEY, id === '0-0' ? '-' : `(${id}`, '+', 'COUNT', limit);
+      const entries = await redis.xrange(key, id === '0-0' ? '-' : `(${id}`, '+', 'COUNT', limit);
       return entries.map(([entryId, fields]) => toStreamEntry(entryId, fields));
     },
   };

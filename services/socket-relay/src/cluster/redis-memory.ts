@@ -1,6 +1,6 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { Cluster } from 'ioredis';
-import type { RedisClient } from './redis.ts';
+import type { RedisClient } from './redis-clients.ts';
 
 /** Whether Redis has room for what is written. It says so itself, whenever it refuses. */
 export interface RedisMemory {

@@ -1,5 +1,6 @@
 import type { MemberChange } from '@groupcast/shared';
 import type { MemberChanges, NotifyCommand } from '../broadcast/member-changes.ts';
+import { cutOff } from './broker.ts';
 import type { ChangeLog } from './change-log.ts';
 import type { NodeLeases } from './node-leases.ts';
 import type { NodeRequests } from './node-requests.ts';
@@ -42,7 +43,10 @@ export function createManyRelays(deps: {
   for (const question of [REACHED, REACHED_EVERYONE]) {
     requests.answer(question, async ({ id }: { id: string }) => changeLog.reached(id));
   }
-  requests.answer('notify', async (command: NotifyCommand) => ({ connections: changes.notify(command) }));
+  requests.answer('notify', async (command: NotifyCommand) => {
+    if (!leases.held()) throw cutOff('notify users');
+    return { connections: changes.notify(command) };
+  });
   const sum = (answers: readonly object[]): number =>
     answers.reduce((total, answer) => total + Number((answer as { connections?: unknown }).connections ?? 0), 0);
 
@@ -54,6 +58,7 @@ export function createManyRelays(deps: {
       return { connections: here.connections + sum(await requests.ask(question, { id })) };
     },
     async notify(command) {
+      if (!leases.held()) throw cutOff('notify users');
       return changes.notify(command) + sum(await requests.ask('notify', command));
     },
     isTrusted: leases.held,

@@ -38,16 +38,26 @@ const PROBE_INTERVAL_MS = 2_000;
 /** A probe that has not come back by then says that the connection is dead. */
 const PROBE_TIMEOUT_MS = 4_000;
 
+/** A cluster's subscriber has no time-out of its own. */
+async function withinTime(work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('redis did not answer in time')), SUBSCRIBE_TIMEOUT_MS);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
 export function createShardChannels(deps: {
   redis: RedisConnections;
   node: string;
   metrics: RelayMetrics;
   log: Logger;
 }): ShardChannels {
-  const { subscriber, commands } = deps.redis;
+  const { subscriber, commands, names } = deps.redis;
+  /** By their names in Redis. */
   const wanted = new Map<string, Wanted>();
   const warn = warnOnceEvery(60_000);
-  const probe = `gc:{probe:${deps.node}}`;
+  const probe = names.channel(`{probe:${deps.node}}`);
   let retry: NodeJS.Timeout | undefined;
   let heardAt = performance.now();
   let stopped = false;
@@ -65,7 +75,7 @@ export function createShardChannels(deps: {
 
   async function ask(channel: string, entry: Wanted): Promise<void> {
     try {
-      await subscriber.ssubscribe(channel);
+      await withinTime(subscriber.ssubscribe(channel));
     } catch (error) {
       deps.log.debug({ err: error, channel }, 'unable to subscribe; will try again');
       retryLater();
@@ -139,7 +149,8 @@ export function createShardChannels(deps: {
   if (subscriber.status === 'ready') onReady();
 
   return {
-    async subscribe(channel, listener) {
+    async subscribe(name, listener) {
+      const channel = names.channel(name);
       const known = wanted.get(channel);
       const entry: Wanted = known ?? { ...listener, state: 'pending', waiting: new Set() };
       if (!known) {
@@ -148,14 +159,16 @@ export function createShardChannels(deps: {
       }
       await confirmed(channel, entry);
     },
-    unsubscribe(channel) {
+    unsubscribe(name) {
+      const channel = names.channel(name);
       if (!wanted.delete(channel)) return;
       subscriber
         .sunsubscribe(channel)
         .catch((error: unknown) => deps.log.debug({ err: error, channel }, 'unable to unsubscribe'));
     },
-    publish: async (channel, text) => Number(await commands.spublish(channel, text)),
-    renew(channel) {
+    publish: async (name, text) => Number(await commands.spublish(names.channel(name), text)),
+    renew(name) {
+      const channel = names.channel(name);
       const entry = wanted.get(channel);
       if (entry) void ask(channel, { ...entry, waiting: new Set() });
     },

@@ -186,11 +186,3 @@ function settleable<T>(): { done: Promise<T>; resolve: (value: T) => void; rejec
   done.catch(() => undefined);
   return { done, resolve, reject };
 }
-
-/** Tells every user to come back somewhere, each after a moment of its own. */
-export function sendAway(io: RelayServer, why: { code: string; message: string }): void {
-  for (const socket of io.of('/').sockets.values()) {
-    if (!isUserSocket(socket)) continue;
-    endSession(socket, { ...why, next: 'reconnect', retryAfterMs: Math.floor(Math.random() * MAX_RANDOM_MS) });
-  }
-}

@@ -11,6 +11,7 @@ import {
   type ResumeResult,
   toErrorBody,
 } from '@groupcast/shared';
+import { cutOff } from '../cluster/broker.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { Admission, UserSocket } from '../relay-server.ts';
@@ -41,9 +42,12 @@ export interface GroupEntry {
   announce(socket: UserSocket, groupIds: readonly string[], positions?: ReadonlyMap<string, Position>): Promise<void>;
   /** Says which groups of its token are still undecided, where that is news to it. */
   tellUndecided(socket: UserSocket): void;
-  /** The answer for one admitted group; call the function in the turn in which it leaves. Throws `NOT_A_MEMBER` if removed. */
+  /**
+   * The answer for one admitted group; call the function in the turn in which it leaves. Throws `NOT_A_MEMBER` if removed, and
+   * `BROKER_UNAVAILABLE` while the relay is cut off.
+   */
   recover(socket: UserSocket, groupId: string, since: Position | undefined): Promise<() => RecoveryResult>;
-  /** The answer to `resume`: every group, admitted where it is not yet, in one budget. */
+  /** The answer to `resume`: every group, admitted where it is not yet, in one budget. Throws `BROKER_UNAVAILABLE` while the relay is cut off. */
   resume(socket: UserSocket, positions: ReadonlyMap<string, Position>): Promise<() => ResumeResult>;
   leave(socket: UserSocket, groupId: string, reason: string): void;
   /** The connection is gone. */
@@ -82,6 +86,7 @@ export function createGroupEntry(deps: {
   log: Logger;
   /** A connection came with positions, and every group was recovered. */
   onRecovered: (userId: string) => void;
+  isTrusted: () => boolean;
   budgets: UserBudgets;
   maxGroups: number;
 }): GroupEntry {
@@ -300,6 +305,7 @@ export function createGroupEntry(deps: {
       for (const groupId of groups.keys()) presence.left(groupId, userId);
     },
     async recover(socket, groupId, since) {
+      if (!deps.isTrusted()) throw cutOff(`join group "${groupId}"`);
       const positions = new Map(since ? [[groupId, since]] : []);
       const prepared = await prepare(socket, [groupId], positions);
       return () => {
@@ -309,6 +315,7 @@ export function createGroupEntry(deps: {
       };
     },
     async resume(socket, positions) {
+      if (positions.size > 0 && !deps.isTrusted()) throw cutOff('resume');
       const failed: Failures = new Map();
       const groupIds = await admitEach(socket, [...positions.keys()], failed);
       const prepared = await prepare(socket, groupIds, positions);

@@ -1,5 +1,6 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, type UserClaims } from '@groupcast/shared';
+import { cutOff } from '../cluster/broker.ts';
 import type { Admission } from '../relay-server.ts';
 import type { ApiClient } from '../upstream/api-client.ts';
 import type { Notices } from './notices.ts';
@@ -27,6 +28,11 @@ export interface Membership {
     claims: UserClaims,
     groupIds: readonly string[],
   ): Promise<{ admissions: Map<string, Admission>; removalVersion: number }>;
+  /**
+   * Which of the groups that a connection is in it would be let into now, for a relay that does not trust what it knows. Throws
+   * `API_UNAVAILABLE` when nobody can say.
+   */
+  confirm(claims: UserClaims, groupIds: readonly string[]): Promise<Set<string>>;
 }
 
 export function notAMember(groupId: string): GroupcastError {
@@ -38,10 +44,12 @@ export function createMembership(options: {
   /** Where the API is asked, for the log. */
   apiUrl: string | undefined;
   removals: Removals;
+  /** False while somebody may be removed without this relay's knowing: then it lets nobody into a group. */
+  isTrusted: () => boolean;
   notices: Notices;
   log: Logger;
 }): Membership {
-  const { api, apiUrl, removals, notices, log } = options;
+  const { api, apiUrl, removals, isTrusted, notices, log } = options;
   const warn = warnOnceEvery(60_000);
 
   /** A token may be older than a removal; or whoever signs tokens and whoever keeps members are of two minds. */
@@ -62,7 +70,7 @@ export function createMembership(options: {
     });
   }
 
-  async function decideClaims(claims: UserClaims, groupIds: readonly string[]): Promise<ClaimDecision> {
+  async function decide(claims: UserClaims, groupIds: readonly string[]): Promise<ClaimDecision> {
     const { userId, issuedAt } = claims;
     const removalVersion = removals.version;
     const admitted = groupIds.filter((groupId) => removals.claimStands(groupId, userId, issuedAt));
@@ -86,21 +94,34 @@ export function createMembership(options: {
     }
   }
 
+  async function admissionsOf(claims: UserClaims, groupIds: readonly string[]): Promise<Map<string, Admission>> {
+    const named = new Set(claims.groups);
+    const { admitted } = await decide(
+      claims,
+      groupIds.filter((groupId) => named.has(groupId)),
+    );
+    const admissions = new Map<string, Admission>(admitted.map((groupId) => [groupId, 'token']));
+    const rest = groupIds.filter((groupId) => !admissions.has(groupId));
+    if (api && rest.length > 0) {
+      for (const groupId of await api.memberOf(claims.userId, rest)) admissions.set(groupId, 'api');
+    }
+    return admissions;
+  }
+
   return {
-    decideClaims,
+    async decideClaims(claims, groupIds) {
+      if (isTrusted()) return decide(claims, groupIds);
+      return { admitted: [], undecided: [...groupIds], removalVersion: removals.version };
+    },
     async authorise(claims, groupIds) {
+      if (!isTrusted()) throw cutOff('join');
       const removalVersion = removals.version;
-      const named = new Set(claims.groups);
-      const { admitted } = await decideClaims(
-        claims,
-        groupIds.filter((groupId) => named.has(groupId)),
-      );
-      const admissions = new Map<string, Admission>(admitted.map((groupId) => [groupId, 'token']));
-      const rest = groupIds.filter((groupId) => !admissions.has(groupId));
-      if (api && rest.length > 0) {
-        for (const groupId of await api.memberOf(claims.userId, rest)) admissions.set(groupId, 'api');
-      }
-      return { admissions, removalVersion };
+      return { admissions: await admissionsOf(claims, groupIds), removalVersion };
+    },
+    async confirm(claims, groupIds) {
+      const confirmed = new Set((await admissionsOf(claims, groupIds)).keys());
+      for (const groupId of removals.addedSince(claims.userId, claims.issuedAt)) confirmed.add(groupId);
+      return confirmed;
     },
   };
 }

@@ -44,6 +44,8 @@ export function createRecovery(deps: {
   feed: GroupFeed;
   fanOut: FanOut;
   fill: HistoryFill | undefined;
+  /** False while somebody may be removed without this relay's knowing: nobody is given an event then. */
+  isTrusted: () => boolean;
   log: Logger;
 }): Recovery {
   const { groupLog, feed, fanOut, fill, log } = deps;
@@ -175,6 +177,8 @@ export function createRecovery(deps: {
             const { groupId } = item.entry;
             if (!mayEnter(groupId)) continue;
             let { result } = item;
+            if (result.events.length > 0 && !deps.isTrusted())
+              result = { ...result, recovered: false, events: [], more: false };
             if (!result.more && (isBehind(item) || isAhead(item))) {
               // It moved again. Who recovers asks again; who only joins is told where the node stands, which is exact.
               result = result.recovered ? { ...result, more: true } : { ...result, position: fanOut.cursor(groupId) };

@@ -159,7 +159,7 @@ export function createUserHandlers(deps: {
         dropped.map(([groupId]) => groupId),
         'token-refreshed',
       );
-      session.undecided = setOfUndecided(decision.undecided);
+      session.undecided = setOfUndecided(decision.undecided.filter((groupId) => !session.groups.has(groupId)));
       deps.undecided.add(socket);
       const admitted = decision.admitted.filter(
         (groupId) => !deps.removals.removedSince(groupId, claims.userId, decision.removalVersion),

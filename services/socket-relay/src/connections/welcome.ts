@@ -22,6 +22,7 @@ import type { Notices } from './notices.ts';
 import { createOneConnect } from './one-connect.ts';
 import { createRateLimit } from './rate-limit.ts';
 import type { Removals } from './removals.ts';
+import type { ServiceState } from './service-state.ts';
 import { endSession } from './session-ending.ts';
 import type { SessionExpiry } from './session-expiry.ts';
 import type { SlowConsumers } from './slow-consumers.ts';
@@ -51,6 +52,7 @@ export interface WelcomeDeps {
   isTrusted: () => boolean;
   notices: Notices;
   hasApi: boolean;
+  serviceState: ServiceState | undefined;
   /** What monitors are shown of other relays. */
   otherNodes: () => Promise<MonitorSnapshot[]>;
   limits: { groups: number; connectionsPerUser: number; eventsPerSecond: number };
@@ -224,6 +226,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const live = [...new Set([...admitted, ...added])].filter((groupId) => session.groups.has(groupId));
     deps.undecided.add(socket);
     if (!deps.hasApi && session.claims.groups.length === 0) noteWithoutGroups(deps.notices, userId, socket.id);
+    deps.serviceState?.welcome(socket);
     openUserDoor(socket);
     deps.entry.announce(socket, live, admission?.positions).catch((error: unknown) => {
       log.error({ err: error, socketId: socket.id }, 'unable to announce the groups of a connection');

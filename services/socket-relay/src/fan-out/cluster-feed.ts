@@ -1,8 +1,9 @@
 import type { Logger } from '@groupcast/service-kit';
 import { type GroupEvent, generationOf, type JsonObject, type Position } from '@groupcast/shared';
+import { groupChannel } from '../cluster/channel-names.ts';
 import type { ShardChannels } from '../cluster/shard-channels.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
-import { groupKey, parsePublished } from '../group-log/redis-group-log.ts';
+import { parsePublished } from '../group-log/redis-group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import { PRESENCE_CHANGED } from '../presence/redis-presence-store.ts';
 import type { DeliveryExceptions, FanOut, OutgoingEvent } from './fan-out.ts';
@@ -29,6 +30,8 @@ const PAGE = 500;
 /** Every group with members is compared with its log so often: a lost message leaves no other trace. */
 const CHECK_INTERVAL_MS = 4_000;
 const CHECKS_AT_ONCE = 64;
+/** A group that could not be brought to where its log is, after an outage, is tried again so soon, in milliseconds. */
+const SETTLE_RETRY_MS = 250;
 /** A group without members is listened to for so long, in case one comes back. */
 const LINGER_MS = 10_000;
 
@@ -56,8 +59,8 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
     const { position } = event;
     const cursor = fanOut.cursor(groupId);
     const ahead = position && cursor?.epoch === position.epoch ? position.seq - cursor.seq : undefined;
-    // It came over the channel before its publisher's call had an answer.
-    if (ahead !== undefined && ahead <= 0) return fanOut.memberCount(groupId, except);
+    // It came over the channel before its publisher's call had an answer; or it may be nobody's here, and is read from the log later.
+    if ((ahead !== undefined && ahead <= 0) || !deps.isTrusted()) return fanOut.memberCount(groupId, except);
     // Others may have given out the numbers before it, and their events are still on their way.
     const isLaterBeginning = position && !cursor && position.seq > 1 && beginnings.has(groupId);
     const isLaterEpoch = position && cursor && position.seq > 1 && startsAnew(cursor, position);
@@ -183,11 +186,46 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
     receive(groupId, toOutgoing(event, position), { exceptSocketId, exceptUserId });
   }
 
+  /** Resolves once what happens from now on comes in, and what happened before has been handed on. */
+  async function settleFromHere(groupId: string): Promise<boolean> {
+    try {
+      await subscribe(groupId);
+      // One that began before there was a lease has handed on nothing.
+      await fills.get(groupId)?.catch(() => undefined);
+      await settle(groupId);
+      deps.onPresence(groupId);
+      return true;
+    } catch (error) {
+      log.debug({ err: error, groupId }, 'unable to bring a group to where its log is; will try again');
+      return false;
+    }
+  }
+
+  async function settleAll(): Promise<boolean> {
+    let behind = [...open];
+    while (behind.length > 0) {
+      const again: string[] = [];
+      for (let start = 0; start < behind.length; start += CHECKS_AT_ONCE) {
+        const page = behind.slice(start, start + CHECKS_AT_ONCE).filter((groupId) => open.has(groupId));
+        const settled = await Promise.all(page.map(settleFromHere));
+        if (stopping.signal.aborted || !deps.isTrusted()) return false;
+        again.push(...page.filter((_, index) => !settled[index]));
+      }
+      behind = again;
+      if (behind.length > 0) await new Promise((resolve) => setTimeout(resolve, SETTLE_RETRY_MS));
+    }
+    return deps.isTrusted();
+  }
+
   async function listen(groupId: string): Promise<void> {
     clearTimeout(lingering.get(groupId));
     lingering.delete(groupId);
     open.add(groupId);
-    await channels.subscribe(groupKey(groupId), {
+    await subscribe(groupId);
+  }
+
+  async function subscribe(groupId: string): Promise<void> {
+    await channels.subscribe(groupChannel(groupId), {
       onMessage: (text) => onMessage(groupId, text),
       onSubscribed: () => catchUp(groupId),
     });
@@ -203,7 +241,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
         open.delete(groupId);
         beginnings.delete(groupId);
         held.delete(groupId);
-        channels.unsubscribe(groupKey(groupId));
+        channels.unsubscribe(groupChannel(groupId));
       }, LINGER_MS),
     );
   });
@@ -223,7 +261,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
     // What moved meanwhile is alive.
     if (!head || !fanOut.isWatched(groupId) || fanOut.cursor(groupId) !== before || !isBehind(before, head)) return;
     log.debug({ groupId, ...head }, 'a group is behind its log');
-    channels.renew(groupKey(groupId));
+    channels.renew(groupChannel(groupId));
     await settle(groupId);
   }
 
@@ -255,6 +293,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
     },
     awaitsBeginning: (groupId) => !fanOut.cursor(groupId) && beginnings.has(groupId),
     settle,
+    settleAll,
     stop() {
       stopping.abort();
       clearInterval(checks);

@@ -1,7 +1,9 @@
 import { type GroupEvent, isBefore, type JsonObject, makeEpoch, type Position } from '@groupcast/shared';
 import type { Result } from 'ioredis';
 import { brokerUnavailable } from '../cluster/broker.ts';
-import type { RedisClient } from '../cluster/redis.ts';
+import { groupChannel } from '../cluster/channel-names.ts';
+import type { RedisClient } from '../cluster/redis-clients.ts';
+import type { RedisNames } from '../cluster/redis-names.ts';
 import type { AppendOutcome, GroupLog, LogInput, LogPage } from './group-log.ts';
 import { createLastPositions } from './last-positions.ts';
 import { APPEND, BACKFILL, READ } from './redis-scripts.ts';
@@ -16,6 +18,7 @@ declare module 'ioredis' {
 
 export interface RedisGroupLogOptions {
   redis: RedisClient;
+  names: RedisNames;
   /** This relay, as other nodes know it. */
   node: string;
   size: number;
@@ -30,11 +33,6 @@ const STATE_TTL_SECONDS = 30 * 24 * 3_600;
 /** Of so many groups the last number this node was given is remembered, at about 150 bytes each. */
 const REMEMBERED_GROUPS = 10_000;
 const ENVELOPE: ReadonlySet<string> = new Set(['event', 'id', 'groupId', 'epoch', 'seq']);
-
-/** The shard channel of a group, and what its keys begin with: all in one slot. */
-export function groupKey(groupId: string): string {
-  return `gc:{${groupId}}`;
-}
 
 /** An event as it travels between nodes. */
 export interface Published {
@@ -83,12 +81,12 @@ function about(event: string, messageId: unknown): string {
 
 /** The group log that all relays share. One call of Redis appends an event and hands it to every node with members. */
 export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
-  const { redis, node } = options;
+  const { redis, node, names } = options;
   redis.defineCommand('groupcastAppend', { numberOfKeys: 4, lua: APPEND });
   redis.defineCommand('groupcastRead', { numberOfKeys: 4, lua: READ, readOnly: true });
   redis.defineCommand('groupcastBackfill', { numberOfKeys: 4, lua: BACKFILL });
   const keysOf = (groupId: string): [string, string, string, string] => {
-    const key = groupKey(groupId);
+    const key = names.groupKey(groupId);
     return [`${key}:state`, `${key}:log`, `${key}:ids`, `${key}:about`];
   };
   const limits = [options.size, options.bytes, Math.max(1, Math.floor(options.ttlMs))] as const;
@@ -131,7 +129,7 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
             position?.seq ?? '',
             position?.epoch ?? candidate,
             ...around(input),
-            groupKey(groupId),
+            names.channel(groupChannel(groupId)),
             `${node}\n${exceptSocketId}\n`,
             size,
             bytes,

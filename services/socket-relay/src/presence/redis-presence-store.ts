@@ -1,8 +1,8 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { brokerUnavailable } from '../cluster/broker.ts';
+import { groupChannel } from '../cluster/channel-names.ts';
 import type { NodeLeases } from '../cluster/node-leases.ts';
 import type { RedisConnections } from '../cluster/redis.ts';
-import { groupKey } from '../group-log/redis-group-log.ts';
 import type { PresenceStore } from './presence-store.ts';
 
 /** What changes within this time goes to Redis at once, in milliseconds. */
@@ -26,11 +26,12 @@ export const PRESENCE_CHANGED = 'presence';
 export function createRedisPresenceStore(deps: {
   redis: RedisConnections;
   node: string;
-  leases: Pick<NodeLeases, 'nodes' | 'onNodes'>;
+  leases: Pick<NodeLeases, 'nodes' | 'onNodes' | 'onChange'>;
   log: Logger;
   checkMs?: number;
 }): PresenceStore {
   const { redis, node, leases, log, checkMs = CHECK_MS } = deps;
+  const { names } = redis;
   const own = new Map<string, Map<string, number>>();
   const listeners: ((groupId: string) => void)[] = [];
   const warn = warnOnceEvery(60_000);
@@ -40,7 +41,7 @@ export function createRedisPresenceStore(deps: {
   let nodes: ReadonlySet<string> = new Set([node]);
   let stopped = false;
 
-  const keyOf = (groupId: string): string => `${groupKey(groupId)}:presence`;
+  const keyOf = (groupId: string): string => `${names.groupKey(groupId)}:presence`;
   const fieldOf = (userId: string): string => `${node}\n${userId}`;
 
   function plan(groupId: string, userId: string, delayMs = FLUSH_MS): void {
@@ -50,6 +51,8 @@ export function createRedisPresenceStore(deps: {
 
   /** In one go, so that what is written later is later. */
   async function write(groupId: string, userIds: ReadonlySet<string>): Promise<void> {
+    // A pipeline of a cluster that is away would wait until it is back, and write then what is not true any more.
+    if (!redis.isReady()) throw new Error('redis is away');
     const key = keyOf(groupId);
     const here = own.get(groupId);
     const present = [...userIds].filter((userId) => here?.has(userId));
@@ -60,7 +63,7 @@ export function createRedisPresenceStore(deps: {
       pipeline.expire(key, TTL_SECONDS);
     }
     if (gone.length > 0) pipeline.hdel(key, ...gone.map(fieldOf));
-    pipeline.spublish(groupKey(groupId), `${node}\n${PRESENCE_CHANGED}`);
+    pipeline.spublish(names.channel(groupChannel(groupId)), `${node}\n${PRESENCE_CHANGED}`);
     const results = (await pipeline.exec()) ?? [];
     const failed = results.find(([error]) => error);
     if (failed) throw failed[0];
@@ -89,6 +92,10 @@ export function createRedisPresenceStore(deps: {
     for (const [groupId, users] of own) for (const userId of users.keys()) plan(groupId, userId);
   }
   redis.commands.on('ready', writeAll);
+  // To others a node without a lease is a ghost, and they take out what it has written.
+  leases.onChange((held) => {
+    if (held) writeAll();
+  });
 
   async function check(groupId: string): Promise<void> {
     const [userId] = own.get(groupId)?.keys() ?? [];

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Logger } from '@groupcast/service-kit';
+import { ConfigurationError, type Logger, StartFailure } from '@groupcast/service-kit';
 import { type Bus, createBus } from '../cluster/local-bus/bus.ts';
 import type { RelayConfig } from '../config.ts';
 import { createMemoryGroupLog } from '../group-log/memory-group-log.ts';
@@ -21,6 +21,10 @@ interface Ports {
 }
 
 interface Failure {
+  /** Those of a `ConfigurationError`, which one message for all of them is made of. */
+  problems?: readonly string[];
+  /** The message of a `StartFailure`: it is shown without a stack. */
+  isPlain?: boolean;
   code?: string;
   syscall?: string;
   address?: string;
@@ -107,9 +111,10 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
       drain.join(endpoint);
       if (numbers.every(readyAt)) started(ports);
     });
-    endpoint.answer('failed', ({ message, ...rest }: Failure) => {
+    endpoint.answer('failed', ({ message, problems, isPlain, ...rest }: Failure) => {
       log.error({ worker: number, ...rest }, `a worker is unable to start: ${message}`);
-      failed(Object.assign(new Error(message), rest));
+      if (problems) failed(new ConfigurationError(problems));
+      else failed(isPlain ? new StartFailure(message) : Object.assign(new Error(message), rest));
     });
     endpoint.answer('machine-failing', async () => view.failing());
     endpoint.answer('machine-metrics', async () => view.metrics());

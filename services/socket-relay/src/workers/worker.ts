@@ -1,6 +1,6 @@
 import cluster from 'node:cluster';
 import type { Socket } from 'node:net';
-import { createLogger, outliveTerminal } from '@groupcast/service-kit';
+import { ConfigurationError, createLogger, outliveTerminal, StartFailure } from '@groupcast/service-kit';
 import { readRelayConfig } from '../config.ts';
 import { startRelay } from '../relay.ts';
 import { createEndpoint, type Port } from './endpoint.ts';
@@ -93,7 +93,10 @@ export async function runWorker(place: string): Promise<void> {
       address?: string;
       port?: number;
     };
-    await primary.ask('failed', { code, syscall, address, port, message, stack }).catch(() => undefined);
+    const problems = error instanceof ConfigurationError ? error.problems : undefined;
+    const isPlain = error instanceof StartFailure;
+    const failure = { code, syscall, address, port, message, stack, problems, isPlain };
+    await primary.ask('failed', failure).catch(() => undefined);
     process.exit(1);
   }
 }

@@ -1,9 +1,9 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { type GroupEvent, type MemberChange, type Position, toWire } from '@groupcast/shared';
 import type { GroupLog, LogInput } from '../../group-log/group-log.ts';
-import { groupKey } from '../../group-log/redis-group-log.ts';
 import { PRESENCE_CHANGED } from '../../presence/redis-presence-store.ts';
 import type { Endpoint } from '../../workers/endpoint.ts';
+import { groupChannel } from '../channel-names.ts';
 import { createBusChanges } from './bus-changes.ts';
 
 /** What the workers of one machine share, in their primary process. Gone when it ends, and they end with it. */
@@ -84,7 +84,10 @@ export function createBus(options: BusOptions): Bus {
     const { groupId, id, event, message, exceptSocketId = '', exceptUserId = '' } = input;
     const position = outcome.outcome === 'appended' ? outcome.position : null;
     const json = JSON.stringify({ ...toWire(groupId, id, position, message), event });
-    return { ...outcome, nodes: publish(groupKey(groupId), `${node}\n${exceptSocketId}\n${exceptUserId}\n${json}`) };
+    return {
+      ...outcome,
+      nodes: publish(groupChannel(groupId), `${node}\n${exceptSocketId}\n${exceptUserId}\n${json}`),
+    };
   }
 
   function appendChange(change: MemberChange): string {
@@ -97,7 +100,7 @@ export function createBus(options: BusOptions): Bus {
     presenceChanged.add(groupId);
     flushing ??= setTimeout(() => {
       flushing = undefined;
-      for (const changed of presenceChanged) publish(groupKey(changed), `primary\n${PRESENCE_CHANGED}`);
+      for (const changed of presenceChanged) publish(groupChannel(changed), `primary\n${PRESENCE_CHANGED}`);
       presenceChanged.clear();
     }, PRESENCE_FLUSH_MS);
   }

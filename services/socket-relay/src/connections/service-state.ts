@@ -1,0 +1,68 @@
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import type { NodeLeases } from '../cluster/node-leases.ts';
+import type { RelayMetrics } from '../metrics.ts';
+import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import type { RelayServer, RelaySocket } from '../relay-server.ts';
+
+/**
+ * What members are told about the relay itself. A relay that loses its lease keeps them: it gives them nothing, because somebody may be
+ * removed without its knowing, and says so (`live: false`). Once it has a lease again, and the removals that it missed are carried out
+ * (`NodeLeases.beforeTrust`), every group gets from the log what it missed, and only then they are told that it is live.
+ */
+export interface ServiceState {
+  /** Tells a connection that comes in while nothing is delivered. */
+  welcome(socket: RelaySocket): void;
+}
+
+export function keepServiceState(deps: {
+  io: RelayServer;
+  leases: Pick<NodeLeases, 'held' | 'onChange'>;
+  /** Brings every group to where its log is. Answers false where the lease ended first. */
+  catchUp: () => Promise<boolean>;
+  monitor: MonitorFeed;
+  metrics: Pick<RelayMetrics, 'live'>;
+  log: Logger;
+}): ServiceState {
+  const { io, leases, monitor, metrics, log } = deps;
+  const warn = warnOnceEvery(60_000);
+  /** What members believe. */
+  let live = true;
+  let awaySince = 0;
+  /** Counts leases that were lost: what was caught up with before the last of them is not enough. */
+  let losses = 0;
+
+  function tell(now: boolean): void {
+    if (live === now) return;
+    live = now;
+    metrics.live.set(live ? 1 : 0);
+    io.local.emit('service-state', { live });
+  }
+
+  function lost(): void {
+    losses += 1;
+    if (live) awaySince = performance.now();
+    tell(false);
+    const message = 'this relay cannot reach the others: its members are kept, and get nothing until it can';
+    monitor.publish({ kind: 'warning', code: 'BROKER_UNAVAILABLE', message });
+    warn('lost', (suppressed) => log.warn({ code: 'BROKER_UNAVAILABLE', suppressed }, message));
+  }
+
+  async function regained(): Promise<void> {
+    if (live) return;
+    const before = losses;
+    if (!(await deps.catchUp()) || before !== losses || !leases.held()) return;
+    tell(true);
+    log.info({ awayMs: Math.round(performance.now() - awaySince) }, 'members have what they missed; delivering again');
+  }
+
+  leases.onChange((held) => {
+    if (!held) lost();
+    else regained().catch((error: unknown) => log.error({ err: error }, 'unable to go live again'));
+  });
+
+  return {
+    welcome(socket) {
+      if (!live) socket.emit('service-state', { live });
+    },
+  };
+}
