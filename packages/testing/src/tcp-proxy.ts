@@ -7,6 +7,8 @@ export interface TcpProxy {
   swallowAnswers(): void;
   /** The cable is out: nothing arrives on either side, not even an end, on old connections or new ones. */
   freeze(): void;
+  /** As a NAT that has forgotten its connections: on those that exist nothing arrives any more, on either side; new ones work. */
+  forget(): void;
   /** The cable is in again; what was on its way arrives. */
   thaw(): void;
   /** Cuts every connection, and is a good wire again for the next ones. */
@@ -16,14 +18,17 @@ export interface TcpProxy {
 
 export async function startTcpProxy(port: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
+  const forgotten = new WeakSet<Socket>();
   let swallowing = false;
   let frozen = false;
 
   const server = createServer((client) => {
     const upstream = connect(port, '127.0.0.1');
-    client.on('data', (bytes) => upstream.write(bytes));
+    client.on('data', (bytes) => {
+      if (!forgotten.has(client)) upstream.write(bytes);
+    });
     upstream.on('data', (bytes) => {
-      if (!swallowing) client.write(bytes);
+      if (!swallowing && !forgotten.has(upstream)) client.write(bytes);
     });
     for (const [socket, other] of [
       [client, upstream],
@@ -33,7 +38,7 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
       socket.on('error', () => undefined);
       socket.on('close', () => {
         sockets.delete(socket);
-        other.destroy();
+        if (!forgotten.has(socket)) other.destroy();
       });
       // A socket that is not read reports no end either.
       if (frozen) socket.pause();
@@ -54,6 +59,9 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
     freeze() {
       frozen = true;
       for (const socket of sockets) socket.pause();
+    },
+    forget() {
+      for (const socket of sockets) forgotten.add(socket);
     },
     thaw() {
       frozen = false;
