@@ -54,7 +54,10 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
 
   try {
     const opened = config.databaseUrl
-      ? openPostgresDatabase(config.databaseUrl, log)
+      ? openPostgresDatabase(config.databaseUrl, log, {
+          listenUrl: config.databaseListenUrl,
+          preparedStatements: config.preparedStatements,
+        })
       : await openEmbeddedDatabase(config.dataDir);
     parts.push(opened);
     const db = watchDatabase(opened, log);
