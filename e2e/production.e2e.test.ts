@@ -54,6 +54,8 @@ const DECISIONS: Readonly<Record<string, string>> = {
   LOG_LEVEL: 'sane: info',
   SHUTDOWN_DRAIN_SECONDS: 'sane: what Docker allows',
   DATABASE_URL: 'required by api',
+  DATABASE_LISTEN_URL: 'sane: where everything else is asked',
+  DATABASE_PREPARED_STATEMENTS: 'sane: decided by whether a pooler answers',
   EMBEDDED_DATABASE: 'off',
   DATA_DIR: 'sane: nothing is kept there, unless EMBEDDED_DATABASE asks for it by name',
   REDIS_URL: 'sane: one relay needs none, and several cannot know of each other',

@@ -7,7 +7,7 @@ export interface TcpProxy {
   swallowAnswers(): void;
   /** The cable is out: nothing arrives on either side, not even an end, on old connections or new ones. */
   freeze(): void;
-  /** As a NAT that has forgotten its connections: on those that exist nothing arrives any more, on either side; new ones work. */
+  /** As a NAT that has lost its table: nothing arrives any more on connections that exist, not even an end; new ones work. */
   forget(): void;
   /** The cable is in again; what was on its way arrives. */
   thaw(): void;
@@ -18,17 +18,14 @@ export interface TcpProxy {
 
 export async function startTcpProxy(port: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
-  const forgotten = new WeakSet<Socket>();
   let swallowing = false;
   let frozen = false;
 
   const server = createServer((client) => {
     const upstream = connect(port, '127.0.0.1');
-    client.on('data', (bytes) => {
-      if (!forgotten.has(client)) upstream.write(bytes);
-    });
+    client.on('data', (bytes) => upstream.write(bytes));
     upstream.on('data', (bytes) => {
-      if (!swallowing && !forgotten.has(upstream)) client.write(bytes);
+      if (!swallowing) client.write(bytes);
     });
     for (const [socket, other] of [
       [client, upstream],
@@ -38,7 +35,7 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
       socket.on('error', () => undefined);
       socket.on('close', () => {
         sockets.delete(socket);
-        if (!forgotten.has(socket)) other.destroy();
+        other.destroy();
       });
       // A socket that is not read reports no end either.
       if (frozen) socket.pause();
@@ -61,7 +58,7 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
       for (const socket of sockets) socket.pause();
     },
     forget() {
-      for (const socket of sockets) forgotten.add(socket);
+      for (const socket of sockets) socket.pause();
     },
     thaw() {
       frozen = false;
