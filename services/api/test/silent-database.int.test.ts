@@ -19,6 +19,7 @@ import { sendMessage } from '../src/messages/message-service.ts';
 import { createDispatcher, type Dispatcher } from '../src/outbox/dispatcher.ts';
 import { createOutboxStore, createOutboxWriter } from '../src/outbox/outbox-store.ts';
 import type { RelayClient } from '../src/outbox/relay-client.ts';
+import { startApiUnderTest } from './api-harness.ts';
 
 const log = pino({ level: 'silent' });
 const limits = createGroupLimits({ log, onRefused: () => undefined }, readApiConfig(TEST_SECRETS).groupBounds);
@@ -150,5 +151,30 @@ describe('the dispatcher', () => {
     wire.forget();
     await Promise.all(rooms.map(say));
     for (const room of rooms) await dispatched(room, 2);
+  });
+});
+
+describe('an API whose database is silent', () => {
+  test('is alive and can be measured, is not ready, and heals by itself', async () => {
+    const wired = new URL(await postgres.createDatabase());
+    wired.port = String(wire.port);
+    const api = await startApiUnderTest({ DATABASE_URL: wired.href, API_CONCURRENCY_PER_USER: String(MANY) });
+    try {
+      const { body } = await api.request<{ group: { id: string } }>('alice', 'POST', '/api/messaging/groups', {});
+      const path = `/api/messaging/groups/${body.group.id}/messages`;
+      const send = async () => (await api.request('alice', 'POST', path, { content: 'hello' })).status;
+      const ask = async (probe: string) => (await fetch(`${api.url}${probe}`)).status;
+      expect(await Promise.all(Array.from({ length: MANY }, send))).toEqual(Array.from({ length: MANY }, () => 201));
+      wire.forget();
+      const answers = Promise.all(Array.from({ length: MANY }, send));
+      expect(await ask('/livez')).toBe(200);
+      expect(await Promise.all([ask('/readyz'), ask('/metrics')])).toEqual([503, 200]);
+      // Those in work are refused, and those that have waited for their turn meanwhile are served.
+      expect(new Set(await answers)).toEqual(new Set([503, 201]));
+      await until('the API to be ready', async () => (await ask('/readyz')) === 200);
+      expect(await send()).toBe(201);
+    } finally {
+      await api.close();
+    }
   });
 });
