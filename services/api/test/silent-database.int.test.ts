@@ -1,3 +1,4 @@
+import { StartFailure } from '@groupcast/service-kit';
 import {
   type PostgresServer,
   startPostgres,
@@ -176,5 +177,16 @@ describe('an API whose database is silent', () => {
     } finally {
       await api.close();
     }
+  });
+});
+
+test.each([
+  ['a server that is not there', () => 'postgres://postgres@127.0.0.1:9/none', 'ECONNREFUSED'],
+  ['a database that does not exist', () => new URL('/none', postgres.url).href, '3D000'],
+])('an API with %s does not start, and says why in one line', async (_what, url, code) => {
+  const failure = await startApiUnderTest({ DATABASE_URL: url() }).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(StartFailure);
+  expect(failure).toMatchObject({
+    message: expect.stringMatching(new RegExp(`^[^\n]+\\(${code}; check DATABASE_URL\\)$`)),
   });
 });
