@@ -55,6 +55,13 @@ export function reasonOf(error: unknown): string {
   return error.message;
 }
 
+/** For the log: one line where the failure is expected, and all that is known of one that is not. */
+export function describeFailure(error: unknown): object {
+  return error instanceof GroupcastError
+    ? { reason: reasonOf(error), code: rootCodeOf(error) || error.code }
+    : { err: error };
+}
+
 /** The SQLSTATE, or Node's code, behind an error of ours as well. */
 export function rootCodeOf(error: unknown): string {
   return error instanceof GroupcastError ? codeOf(error.cause) : codeOf(error);

@@ -53,21 +53,22 @@ export class PostgresConnection extends pg.Client {
    * either. A process that was held up reads what has come meanwhile before it gives up.
    */
   async ask(statement: Statement, timeoutMs: number): Promise<Answer> {
-    let timer: NodeJS.Timeout | undefined;
-    let grace: NodeJS.Immediate | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
+    return new Promise((resolve, reject) => {
+      let grace: NodeJS.Immediate | undefined;
+      const timer = setTimeout(() => {
         grace = setImmediate(() => reject(new SilentConnection(timeoutMs)));
       }, timeoutMs);
+      this.query(statement, (error: Error | null, answer: Answer) => {
+        clearTimeout(timer);
+        clearImmediate(grace);
+        if (error) {
+          reject(error);
+          return;
+        }
+        this.heardAt = performance.now();
+        resolve(answer);
+      });
     });
-    try {
-      const answer = await Promise.race([this.query(statement), late]);
-      this.heardAt = performance.now();
-      return answer;
-    } finally {
-      clearTimeout(timer);
-      clearImmediate(grace);
-    }
   }
 
   /** Before anything else is asked: sets what our statements depend on, or finds out what that takes. */

@@ -74,15 +74,19 @@ export function openPostgresDatabase(url: string, log: Logger, options: Postgres
   }
 
   async function run(text: string, params: readonly unknown[]): Promise<Answer> {
-    return translated(
-      pool.lend(async (connection) =>
-        askAlone(connection, text, params).catch(async (error: unknown) => {
+    try {
+      return await pool.lend(async (connection) => {
+        try {
+          return await askAlone(connection, text, params);
+        } catch (error) {
           // Nothing has been done: the statement was not found by its name.
           if (names.lose(codeOf(error))) return askAlone(connection, text, params);
           throw error;
-        }),
-      ),
-    );
+        }
+      });
+    } catch (error) {
+      throw fromDatabaseError(error);
+    }
   }
 
   return {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { type GroupcastError, generationOf, makeEpoch, type Position, positionSchema } from '@groupcast/shared';
+import { describeFailure } from '../db/database-errors.ts';
 import type { ApiMetrics } from '../http/metrics.ts';
 import { within } from '../within.ts';
 import type { Lease, OutboxStore } from './outbox-store.ts';
@@ -207,7 +208,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         .catch((error: unknown) => {
           // The lease runs out by itself, and the poll finds the group again.
           warn('interrupted', (suppressed) =>
-            log.warn({ err: error, groupId, suppressed }, 'dispatch was interrupted'),
+            log.warn({ ...describeFailure(error), groupId, suppressed }, 'dispatch was interrupted'),
           );
         })
         .finally(() => {
@@ -225,7 +226,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       for (const groupId of await store.findBacklog(BACKLOG_GROUPS)) enqueue(groupId);
       pump();
     } catch (error) {
-      warn('scan', (suppressed) => log.warn({ err: error, suppressed }, 'unable to look for a backlog; trying again'));
+      warn('scan', (suppressed) =>
+        log.warn({ ...describeFailure(error), suppressed }, 'unable to look for a backlog; trying again'),
+      );
     } finally {
       scanning = false;
     }
