@@ -60,7 +60,7 @@ export function openPostgresDatabase(url: string, log: Logger, options: Postgres
       await translated(connection.ask({ text: 'commit' }, statementMs));
       return result;
     } catch (error) {
-      if (!connection.isSpoiled)
+      if (!connection.spoiled)
         await connection.ask({ text: 'rollback' }).catch((reason: Error) => connection.spoil(reason));
       throw error;
     }

@@ -21,8 +21,8 @@ type Pooled = pg.PoolClient & PostgresConnection;
 /** A connection, for as long as `lend` runs. */
 export interface Lent {
   readonly session: Session;
-  /** Nothing that is asked on it is answered any more. */
-  readonly isSpoiled: boolean;
+  /** Why nothing that is asked on it is answered any more. */
+  readonly spoiled: Error | undefined;
   /** Throws what the driver throws, or `SilentConnection`. `statementMs`: longest that PostgreSQL works on it, by its own settings. */
   ask(statement: Statement, statementMs?: number): Promise<Answer>;
   /** It is not to be lent again. */
@@ -55,10 +55,17 @@ export function createPostgresPool(url: string, times: PostgresTimes, log: Logge
   // Without a listener, an idle connection that the server drops ends the process.
   pool.on('error', (error) => say(error, 'an idle database connection was lost'));
 
+  /** By callback: a promise of the pool's costs as much as the rest. */
+  async function connect(): Promise<Pooled> {
+    return new Promise((resolve, reject) => {
+      pool.connect((error, connection) => (connection ? resolve(connection as Pooled) : reject(error)));
+    });
+  }
+
   async function take(): Promise<Pooled> {
     try {
       for (;;) {
-        const connection = (await pool.connect()) as Pooled;
+        const connection = await connect();
         if (connection.heardAt >= silentSince && connection.openedAt >= movedAt) return connection;
         connection.cut();
         connection.release(true);
@@ -81,46 +88,53 @@ export function createPostgresPool(url: string, times: PostgresTimes, log: Logge
     return connection.openedAt < movedAt;
   }
 
+  /** Makes a new connection ready to be lent. */
+  async function equip(connection: Pooled): Promise<Lent> {
+    let spoiled: Error | undefined;
+    const spoil = (reason: Error): void => {
+      spoiled = reason;
+    };
+    // The pool listens while nobody has it: without a listener, a server that goes away would end the process.
+    connection.on('error', spoil);
+    try {
+      const session = await connection.prepare(times);
+      return {
+        session,
+        get spoiled() {
+          return spoiled;
+        },
+        spoil,
+        async ask(statement, statementMs = times.statementMs) {
+          const askedAt = performance.now();
+          try {
+            return await connection.ask(statement, statementMs + times.answerMs);
+          } catch (error) {
+            if (isEnd(error, connection, askedAt)) spoil(error as Error);
+            throw error;
+          }
+        },
+      };
+    } catch (error) {
+      isEnd(error, connection, connection.openedAt);
+      connection.release(error as Error);
+      throw fromConnectError(error);
+    }
+  }
+
+  const equipped = new WeakMap<PostgresConnection, Lent>();
+
   return {
     async lend(work) {
       const connection = await take();
-      let spoiled: Error | undefined;
-      const spoil = (reason: Error): void => {
-        spoiled = reason;
-      };
-      async function ask(statement: Statement, statementMs = times.statementMs): Promise<Answer> {
-        const askedAt = performance.now();
-        try {
-          return await connection.ask(statement, statementMs + times.answerMs);
-        } catch (error) {
-          if (isEnd(error, connection, askedAt)) spoil(error as Error);
-          throw error;
-        }
+      let lent = equipped.get(connection);
+      if (!lent) {
+        lent = await equip(connection);
+        equipped.set(connection, lent);
       }
-      // While a connection is lent the pool does not listen: a server that goes away would end the process.
-      connection.on('error', spoil);
       try {
-        let { session } = connection;
-        if (!session) {
-          try {
-            session = await connection.prepare(times);
-          } catch (error) {
-            isEnd(error, connection, connection.openedAt);
-            spoil(error as Error);
-            throw fromConnectError(error);
-          }
-        }
-        return await work({
-          session,
-          get isSpoiled() {
-            return spoiled !== undefined;
-          },
-          ask,
-          spoil,
-        });
+        return await work(lent);
       } finally {
-        connection.off('error', spoil);
-        connection.release(spoiled);
+        connection.release(lent.spoiled);
       }
     },
     close: async () => pool.end(),
