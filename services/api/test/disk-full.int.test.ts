@@ -221,6 +221,39 @@ describe('PostgreSQL', () => {
     }
   });
 
+  test('that somebody makes read-only is not ready on connections that stay, and is when it writes again', async () => {
+    const { db, said } = await openWatched();
+    const admin = openPostgresDatabase(postgres.url, pino({ level: 'silent' }));
+    const setReadOnly = async (value: string): Promise<void> => {
+      await admin.query(`alter system set default_transaction_read_only = ${value}`);
+      await admin.query('select pg_reload_conf()');
+    };
+    const fails = (work: () => Promise<unknown>) =>
+      work().then(
+        () => false,
+        ({ code }) => code === UNREADY.code,
+      );
+    try {
+      await db.query('create table t (id int)');
+      await db.check();
+      await setReadOnly('on');
+      await until('the database to be unready', () => fails(() => db.check()));
+      await expect(db.query('insert into t values (1)')).rejects.toMatchObject(UNREADY);
+      await expect(db.check()).rejects.toMatchObject(UNREADY);
+      await admin.query('set default_transaction_read_only = off');
+      await setReadOnly('off');
+      await until('the database to be ready', async () => db.check().then(() => true));
+      await db.query('insert into t values (2)');
+      expect(said()).toEqual([
+        [50, 'the database takes no writes: requests are refused until it does'],
+        [30, 'the database can write again'],
+      ]);
+    } finally {
+      await db.close();
+      await admin.close();
+    }
+  });
+
   test('whose connection leads to a server that only reads by now is asked on a new one', async () => {
     const { db } = await openWatched();
     const write = async (id: number) => db.transaction(async (tx) => tx.query('insert into t values ($1)', [id]));

@@ -91,11 +91,11 @@ describe.each(WAYS)('PostgreSQL, asked %s', (way) => {
 
   test('bounds what a statement may take, in a transaction too, whatever is inherited', async () => {
     const url = await postgres.createDatabase();
-    await inherit(url, { statement_timeout: '200ms', idle_in_transaction_session_timeout: '200ms' });
-    const db = open(way, url, { times: { statementMs: 700 } });
+    await inherit(url, { statement_timeout: '1s', idle_in_transaction_session_timeout: '1s' });
+    const db = open(way, url, { times: { statementMs: 1_500 } });
     const settings = `select current_setting('statement_timeout') as a, current_setting('idle_in_transaction_session_timeout') as b`;
-    expect((await db.query(settings)).rows[0]).toMatchObject({ a: '700ms' });
-    expect((await db.transaction(async (tx) => tx.query(settings))).rows).toEqual([{ a: '700ms', b: '700ms' }]);
+    expect((await db.query(settings)).rows[0]).toMatchObject({ a: '1500ms' });
+    expect((await db.transaction(async (tx) => tx.query(settings))).rows).toEqual([{ a: '1500ms', b: '1500ms' }]);
     await expect(db.query('select pg_sleep(20)')).rejects.toMatchObject({ code: 'API_UNAVAILABLE', retryable: true });
     await closeAll();
   });

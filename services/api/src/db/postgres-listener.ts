@@ -52,9 +52,11 @@ export async function listenOnPostgres(
 
   function checkLater(connection: PostgresConnection): void {
     timer = setTimeout(() => {
-      connection.ask({ text: 'select 1' }, timeoutMs).then(
-        () => {
-          if (current === connection) checkLater(connection);
+      // A name may lead to another server by now: one that has become a standby sends no notifications.
+      connection.ask({ text: 'select pg_is_in_recovery() as is_standby' }, timeoutMs).then(
+        ({ rows: [row] }) => {
+          if ((row as { is_standby: boolean }).is_standby) lose(connection, new Error('the server is a standby'));
+          else if (current === connection) checkLater(connection);
         },
         (error: unknown) => lose(connection, error),
       );

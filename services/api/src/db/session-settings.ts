@@ -22,7 +22,7 @@ function settings(statementMs: number): ReadonlyMap<string, Setting> {
     ['DateStyle', { value: 'ISO, MDY', suffices: (inherited) => inherited.startsWith('ISO') }],
     // Above it, those who write to one group at once fail instead of waiting for each other.
     ['default_transaction_isolation', is('read committed')],
-    ['default_transaction_read_only', is('off')],
+    [READ_ONLY, is('off')],
     ['lock_timeout', atLeast(statementMs, '0')],
     ['statement_timeout', atLeast(statementMs)],
     ['transaction_timeout', atLeast(statementMs, '0')],
@@ -41,14 +41,17 @@ export interface Session {
   readonly needsTransaction: boolean;
 }
 
+const READ_ONLY = 'default_transaction_read_only';
+
 /**
  * Asks what the session has inherited and, where there is no pooler, sets what we depend on. PostgreSQL greets a connection with the
  * number of the process that serves it; a pooler greets with a number that it has made up. A setting that this version of PostgreSQL
- * does not know is left out.
+ * does not know is left out, and so is a server that has been made read-only as a whole: that is no habit of a role, but somebody's will.
  */
 const PREPARE = `select pg_backend_pid() as pid, s.name, s.reset_val as inherited,
     case when pg_backend_pid() = $1 then set_config(s.name, wanted.value, false) end as value
-  from unnest($2::text[], $3::text[]) as wanted (name, value) join pg_settings s on s.name = wanted.name`;
+  from unnest($2::text[], $3::text[]) as wanted (name, value) join pg_settings s on s.name = wanted.name
+  where not (s.name = '${READ_ONLY}' and s.source in ('default', 'configuration file', 'command line'))`;
 
 interface PreparedRow {
   pid: number;
@@ -83,7 +86,7 @@ export function prepareSession(processId: number, statementMs: number): SessionP
       ]);
       local.delete('default_transaction_isolation');
       // A standby refuses to be told so; it is said only where it has to be.
-      const readWrite = local.delete('default_transaction_read_only') ? ', read write' : '';
+      const readWrite = local.delete(READ_ONLY) ? ', read write' : '';
       return {
         isPooled: true,
         begin: [

@@ -3,6 +3,7 @@ import { GroupcastError } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
 import type { WatchedDatabase } from '../db/watched-database.ts';
+import { within } from '../within.ts';
 import type { ApiMetrics } from './metrics.ts';
 import type { RequestBudgets } from './request-budgets.ts';
 
@@ -21,18 +22,20 @@ export function healthRoutes(
   const refused = warnOnceEvery(60_000);
   /** Probes are answered however much is asked: they cost next to nothing. */
   const probe = { schema: { hide: true }, config: { limitedBy: 'nobody' as const } };
-  let asking: Promise<boolean> | undefined;
+  let checking: Promise<boolean> | undefined;
 
+  /** However often it is asked, and however long it takes, the database has one such question at a time. */
   async function databaseAnswers(): Promise<boolean> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<boolean>((resolve) => {
-      timer = setTimeout(() => resolve(false), DATABASE_TIMEOUT_MS);
-    });
-    const asked = deps.db.check().then(
-      () => true,
-      () => false,
-    );
-    return Promise.race([asked, late]).finally(() => clearTimeout(timer));
+    checking ??= deps.db
+      .check()
+      .then(
+        () => true,
+        () => false,
+      )
+      .finally(() => {
+        checking = undefined;
+      });
+    return within(DATABASE_TIMEOUT_MS, 'the database', checking).catch(() => false);
   }
 
   async function requireWatcher(request: FastifyRequest): Promise<void> {
@@ -51,17 +54,9 @@ export function healthRoutes(
     }
   }
 
-  /** However often it is asked, the database has one such question at a time. */
-  async function askOnce(): Promise<boolean> {
-    asking ??= databaseAnswers().finally(() => {
-      asking = undefined;
-    });
-    return asking;
-  }
-
   app.get('/livez', probe, async () => ({ status: 'live' }));
   app.get('/readyz', probe, async (_request, reply) => {
-    const failing = [...(deps.isDraining() ? ['draining'] : []), ...((await askOnce()) ? [] : ['database'])];
+    const failing = [...(deps.isDraining() ? ['draining'] : []), ...((await databaseAnswers()) ? [] : ['database'])];
     return failing.length > 0 ? reply.status(503).send({ status: 'unready', failing }) : { status: 'ready' };
   });
   app.get('/metrics', { ...probe, config: { limitedBy: 'service' } }, async (request, reply) => {
