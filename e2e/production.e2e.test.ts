@@ -151,6 +151,21 @@ describe('in production', () => {
     ]);
   });
 
+  test('a place to listen needs a database to listen for, and shows no password when it is wrong', () => {
+    const LISTEN = { DATABASE_LISTEN_URL: 'postgres://chat@db:5432/chat', DATABASE_PREPARED_STATEMENTS: '0' };
+    expect(ofApi(LISTEN)).toEqual({ problems: [], warnings: [] });
+    const embedded = { DATABASE_URL: undefined, EMBEDDED_DATABASE: '1', DATA_DIR: '/data' };
+    expect(ofApi({ ...embedded, ...LISTEN }).problems).toEqual([
+      'DATABASE_LISTEN_URL must not be set without DATABASE_URL',
+    ]);
+    expect(
+      ofApi({ DATABASE_LISTEN_URL: 'mysql://chat:hidden@db/chat', DATABASE_PREPARED_STATEMENTS: 'maybe' }).problems,
+    ).toEqual([
+      'DATABASE_LISTEN_URL must be a URL that starts with postgres:// or postgresql://',
+      'DATABASE_PREPARED_STATEMENTS must be 1 or 0, got "maybe"',
+    ]);
+  });
+
   test.each([
     ['RELAY_URL', ofApi],
     ['RELAY_PUBLIC_URL', ofApi],
