@@ -58,6 +58,8 @@ const DECISIONS: Readonly<Record<string, string>> = {
   LOG_LEVEL: 'sane: info',
   SHUTDOWN_DRAIN_SECONDS: 'sane: what Docker allows',
   DATABASE_URL: 'required by api',
+  DATABASE_LISTEN_URL: 'sane: where everything else is asked',
+  DATABASE_PREPARED_STATEMENTS: 'sane: decided by whether a pooler answers',
   EMBEDDED_DATABASE: 'off',
   DATA_DIR: 'sane: nothing is kept there, unless EMBEDDED_DATABASE asks for it by name',
   REDIS_URL: 'sane: one relay needs none, and several cannot know of each other',
@@ -151,6 +153,21 @@ describe('in production', () => {
     expect(ofApi({ ...without, EMBEDDED_DATABASE: '0', DATA_DIR: '/data' }).problems).toHaveLength(1);
     expect(ofApi({ EMBEDDED_DATABASE: '1', DATA_DIR: '/data' }).problems).toEqual([
       'EMBEDDED_DATABASE must not be 1 with DATABASE_URL',
+    ]);
+  });
+
+  test('a place to listen needs a database to listen for, and shows no password when it is wrong', () => {
+    const LISTEN = { DATABASE_LISTEN_URL: 'postgres://chat@db:5432/chat', DATABASE_PREPARED_STATEMENTS: '0' };
+    expect(ofApi(LISTEN)).toEqual({ problems: [], warnings: [] });
+    const embedded = { DATABASE_URL: undefined, EMBEDDED_DATABASE: '1', DATA_DIR: '/data' };
+    expect(ofApi({ ...embedded, ...LISTEN }).problems).toEqual([
+      'DATABASE_LISTEN_URL must not be set without DATABASE_URL',
+    ]);
+    expect(
+      ofApi({ DATABASE_LISTEN_URL: 'mysql://chat:hidden@db/chat', DATABASE_PREPARED_STATEMENTS: 'maybe' }).problems,
+    ).toEqual([
+      'DATABASE_LISTEN_URL must be a URL that starts with postgres:// or postgresql://',
+      'DATABASE_PREPARED_STATEMENTS must be 1 or 0, got "maybe"',
     ]);
   });
 

@@ -12,6 +12,7 @@ if [[ ${1:-all} == all ]]; then
   # Debian keeps these outside the PATH of ordinary users.
   [[ -x /usr/sbin/nginx ]] || command -v nginx >/dev/null || packages+=(nginx-light)
   [[ -x /usr/sbin/haproxy ]] || command -v haproxy >/dev/null || packages+=(haproxy)
+  [[ -x /usr/sbin/pgbouncer ]] || command -v pgbouncer >/dev/null || packages+=(pgbouncer)
 fi
 
 if ((${#packages[@]})); then

@@ -2,6 +2,7 @@ export { type Balancer, startBalancer } from './balancer.ts';
 export { EXHAUSTIBLE, type HeldConnections, holdConnections } from './descriptors.ts';
 export { type Member, startMember } from './member.ts';
 export { type PathProxy, startPathProxy } from './path-proxy.ts';
+export { type PgBouncer, startPgBouncer } from './pgbouncer.ts';
 export { freePort } from './ports.ts';
 export { type PostgresServer, startPostgres } from './postgres.ts';
 export { type ManagedProcess, manage, startNode } from './processes.ts';

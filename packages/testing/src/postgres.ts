@@ -1,5 +1,5 @@
 import { execFileSync, type SpawnOptions } from 'node:child_process';
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -12,9 +12,16 @@ export interface PostgresServer {
   url: string;
   version: string;
   /** Of the process that starts the others. */
-  pid: number;
+  readonly pid: number;
   /** A new empty database of this server. */
   createDatabase(): Promise<string>;
+  /** Connections end, and new ones are refused, until `startServer`. */
+  stopServer(): Promise<void>;
+  startServer(): Promise<void>;
+  /** It is started again as a standby, which only reads, as an old primary after a failover. */
+  demote(): Promise<void>;
+  /** It is a primary again, without a restart. */
+  promote(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -60,11 +67,12 @@ export async function startPostgres(): Promise<PostgresServer> {
     ['fsync', 'off'],
     ['synchronous_commit', 'off'],
     ['full_page_writes', 'off'],
-    ['max_connections', '100'],
+    ['max_connections', '300'],
     ['listen_addresses', '127.0.0.1'],
     ['unix_socket_directories', ''],
   ].flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const server = manage(join(binFolder(), 'postgres'), ['-D', data, '-p', String(port), ...settings], options);
+  const start = () => manage(join(binFolder(), 'postgres'), ['-D', data, '-p', String(port), ...settings], options);
+  let server = start();
   const urlOf = (database: string): string => `postgres://postgres@127.0.0.1:${port}/${database}`;
 
   async function query(text: string): Promise<pg.QueryResult> {
@@ -77,22 +85,43 @@ export async function startPostgres(): Promise<PostgresServer> {
     }
   }
 
+  /** Fast: connections are ended. */
+  async function shutDown(): Promise<void> {
+    server.signal('SIGINT');
+    await server.exited();
+  }
+
+  async function startServer(): Promise<void> {
+    server = start();
+    await until('PostgreSQL', () => query('show server_version'));
+  }
+
   const answer = await until('PostgreSQL', () => query('show server_version'));
   let databases = 0;
   return {
     url: urlOf('postgres'),
     version: (answer.rows[0] as { server_version: string }).server_version,
-    pid: server.child.pid ?? 0,
+    get pid() {
+      return server.child.pid ?? 0;
+    },
     async createDatabase() {
       databases += 1;
       const name = `test_${databases}`;
       await query(`create database ${name}`);
       return urlOf(name);
     },
+    stopServer: shutDown,
+    startServer,
+    async demote() {
+      await shutDown();
+      writeFileSync(join(data, 'standby.signal'), '');
+      await startServer();
+    },
+    async promote() {
+      await query('select pg_promote()');
+    },
     async stop() {
-      // Fast shutdown; the folder goes with it.
-      server.signal('SIGINT');
-      await server.exited();
+      await shutDown();
       rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -11,6 +11,8 @@ export interface TcpProxy {
   leadTo(port: number): void;
   /** The cable is out: nothing arrives on either side, not even an end, on old connections or new ones. */
   freeze(): void;
+  /** As a NAT that has lost its table: nothing arrives any more on connections that exist, not even an end; new ones work. */
+  forget(): void;
   /** The cable is in again; what was on its way arrives. */
   thaw(): void;
   /** Cuts every connection, and is a good wire again for the next ones. */
@@ -64,6 +66,9 @@ export async function startTcpProxy(port: number, host = '127.0.0.1'): Promise<T
     },
     freeze() {
       frozen = true;
+      for (const socket of sockets) socket.pause();
+    },
+    forget() {
       for (const socket of sockets) socket.pause();
     },
     thaw() {

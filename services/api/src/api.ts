@@ -10,12 +10,14 @@ import {
   type Logger,
   listenOn,
   logKeyProblems,
+  StartFailure,
   urlOfHost,
   warnOnceEvery,
 } from '@groupcast/service-kit';
 import { AUDIENCE, type GroupcastError } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
+import { reasonOf, rootCodeOf } from './db/database-errors.ts';
 import { openEmbeddedDatabase } from './db/embedded-database.ts';
 import { migrate } from './db/migrate.ts';
 import { openPostgresDatabase } from './db/postgres-database.ts';
@@ -54,6 +56,14 @@ export interface Api extends Closable {
   internalPort: number;
 }
 
+/** In one line, where it is the database's: a server that is not there, a password, a right that is missing. */
+function explain(error: unknown): never {
+  const code = rootCodeOf(error);
+  if (code === '') throw error;
+  const why = `${reasonOf(error)} (${code}; check DATABASE_URL)`;
+  throw new StartFailure(`unable to bring the database up to date; ${why}`, { cause: error });
+}
+
 /** Builds the API, brings its database up to date and opens its two ports. Throws when it cannot, leaving nothing open. */
 export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
   const name = `${hostname()}-${process.pid}`;
@@ -68,11 +78,14 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
 
   try {
     const opened = config.databaseUrl
-      ? openPostgresDatabase(config.databaseUrl, log)
+      ? openPostgresDatabase(config.databaseUrl, log, {
+          listenUrl: config.databaseListenUrl,
+          preparedStatements: config.preparedStatements,
+        })
       : await openEmbeddedDatabase(config.dataDir);
     parts.push(opened);
     const db = watchDatabase(opened, log);
-    const migrations = await migrate(db);
+    const migrations = await migrate(opened).catch(explain);
     if (migrations.length > 0) log.info({ migrations, database: db.kind }, 'database migrated');
 
     const store = createOutboxStore(db, { owner: `${name}-${randomUUID().slice(0, 8)}`, leaseMs: LEASE_MS });

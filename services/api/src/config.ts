@@ -22,6 +22,8 @@ import {
   readGroupBounds,
 } from './limits.ts';
 
+const POSTGRES = ['postgres:', 'postgresql:'];
+
 export interface ApiConfig {
   production: boolean;
   /** What is allowed and risky, for the log at start. */
@@ -38,6 +40,10 @@ export interface ApiConfig {
   dataDir: string;
   /** Real PostgreSQL; without it the embedded one in `dataDir`. */
   databaseUrl: string | undefined;
+  /** Where notifications come from, if not from there. */
+  databaseListenUrl: string | undefined;
+  /** Whether statements are prepared; undefined: unless a pooler is in between. */
+  preparedStatements: boolean | undefined;
   tokens: TokenConfig;
   relaySecrets: RelaySecrets;
   relayUrl: string;
@@ -59,8 +65,10 @@ export interface ApiConfig {
 }
 
 /** In production the embedded database is a decision that somebody has made, about a folder that somebody has chosen. */
-function readDatabaseUrl(env: Environment): string | undefined {
-  const databaseUrl = env.url('DATABASE_URL', ['postgres:', 'postgresql:']);
+function readDatabase(env: Environment): Pick<ApiConfig, 'databaseUrl' | 'databaseListenUrl' | 'preparedStatements'> {
+  const databaseUrl = env.url('DATABASE_URL', POSTGRES);
+  const databaseListenUrl = env.url('DATABASE_LISTEN_URL', POSTGRES);
+  const preparedStatements = env.flag('DATABASE_PREPARED_STATEMENTS');
   const embedded = env.flag('EMBEDDED_DATABASE');
   if (env.text('DATABASE_URL') !== undefined) {
     if (embedded) env.problem('EMBEDDED_DATABASE must not be 1 with DATABASE_URL');
@@ -69,7 +77,10 @@ function readDatabaseUrl(env: Environment): string | undefined {
   } else {
     env.requireInProduction('DATA_DIR');
   }
-  return databaseUrl;
+  if (env.text('DATABASE_URL') === undefined && env.text('DATABASE_LISTEN_URL') !== undefined) {
+    env.problem('DATABASE_LISTEN_URL must not be set without DATABASE_URL');
+  }
+  return { databaseUrl, databaseListenUrl, preparedStatements };
 }
 
 /** Throws `ConfigurationError` naming every variable that is wrong. */
@@ -99,7 +110,7 @@ export function readApiConfig(source: Readonly<Record<string, string | undefined
     internalHost: readHost(env, 'API_INTERNAL_HOST', '127.0.0.1'),
     internalNames: readHostNames(env, 'API_INTERNAL_NAMES'),
     dataDir: resolveDataDir(env.text('DATA_DIR')),
-    databaseUrl: readDatabaseUrl(env),
+    ...readDatabase(env),
     tokens,
     relaySecrets,
     relayUrl,

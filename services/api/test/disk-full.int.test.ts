@@ -138,47 +138,58 @@ describe('PostgreSQL', () => {
     await postgres.stop();
   });
 
-  test.each(['53100', '53200', '57014', '57P03', '58030', 'XX001', 'F0000', '25006'])(
-    'that fails with %s is API_UNAVAILABLE, and worth another try',
-    async (code) => {
-      const db = watchDatabase(
-        openPostgresDatabase(await postgres.createDatabase(), pino({ level: 'silent' })),
-        pino({ level: 'silent' }),
-      );
-      try {
-        const failing = db.query(`do $$ begin raise exception 'no' using errcode = '${code}'; end $$`);
-        await expect(failing).rejects.toMatchObject({ code: 'API_UNAVAILABLE', retryable: true });
-      } finally {
-        await db.close();
-      }
-    },
-  );
+  test.each([
+    '53100',
+    '53200',
+    '57014',
+    '57P03',
+    '58030',
+    'XX001',
+    'F0000',
+    '25006',
+    '25P03',
+    '28P01',
+    '40001',
+    '40P01',
+    '55P03',
+  ])('that fails with %s is API_UNAVAILABLE, and worth another try', async (code) => {
+    const db = watchDatabase(
+      openPostgresDatabase(await postgres.createDatabase(), pino({ level: 'silent' })),
+      pino({ level: 'silent' }),
+    );
+    try {
+      const failing = db.query(`do $$ begin raise exception 'no' using errcode = '${code}'; end $$`);
+      await expect(failing).rejects.toMatchObject({ code: 'API_UNAVAILABLE', retryable: true });
+    } finally {
+      await db.close();
+    }
+  });
 
-  test('that could not write is not ready until it can, although it answers', async () => {
+  /** A database of its own, and what the log says of it. */
+  async function openWatched() {
     const lines: { level: number; msg: string }[] = [];
     const log = pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) });
-    const url = await postgres.createDatabase();
-    const db = watchDatabase(openPostgresDatabase(url, log), log);
-    const name = new URL(url).pathname.slice(1);
+    const db = watchDatabase(openPostgresDatabase(await postgres.createDatabase(), log), log);
+    return { db, said: () => lines.map(({ level, msg }) => [level, msg]), lines };
+  }
+  const UNREADY = { code: 'API_UNAVAILABLE', retryable: true };
+
+  test('that could not write is not ready until it can, although it answers', async () => {
+    const { db, said } = await openWatched();
+    const failing = (code: string) => db.query(`do $$ begin raise exception 'no' using errcode = '${code}'; end $$`);
     try {
       await db.check();
-      // As a standby that took over nothing, or a disk that went read-only.
-      await db.query(`alter database "${name}" set default_transaction_read_only = on`);
-      const standby = watchDatabase(openPostgresDatabase(url, log), log);
-      try {
-        for (let i = 0; i < 3; i += 1) {
-          await expect(standby.query('create table t (id int)')).rejects.toMatchObject({ code: 'API_UNAVAILABLE' });
-        }
-        await expect(standby.check()).rejects.toMatchObject({ code: 'API_UNAVAILABLE' });
-        expect((await standby.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
-        await expect(standby.check()).rejects.toMatchObject({ code: 'API_UNAVAILABLE' });
-        await standby.query('set session characteristics as transaction read write');
-        await until('the database to be writable', async () => standby.check().then(() => true));
-        await standby.query('create table t (id int)');
-      } finally {
-        await standby.close();
-      }
-      expect(lines.map(({ level, msg }) => [level, msg])).toEqual([
+      for (let i = 0; i < 3; i += 1) await expect(failing('53100')).rejects.toMatchObject(UNREADY);
+      await db.query(`create function refuse() returns event_trigger language plpgsql as
+        $$ begin raise exception 'no' using errcode = '53100'; end $$`);
+      await db.query(
+        `create event trigger full_disk on ddl_command_start when tag in ('CREATE TABLE AS') execute function refuse()`,
+      );
+      expect((await db.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+      await expect(db.check()).rejects.toMatchObject(UNREADY);
+      await db.query('drop event trigger full_disk');
+      await db.check();
+      expect(said()).toEqual([
         [50, 'the database cannot write (is its disk full?): requests are refused until it is back'],
         [30, 'the database can write again'],
       ]);
@@ -186,4 +197,116 @@ describe('PostgreSQL', () => {
       await db.close();
     }
   });
+
+  test('that has become a standby is not ready before anybody writes, reads on, and is ready when it is a primary again', async () => {
+    const { db, said } = await openWatched();
+    try {
+      await db.query('create table t (id int)');
+      await postgres.demote();
+      await until('the standby to answer', async () => db.query('select count(*) from t').catch(() => undefined));
+      await expect(db.check()).rejects.toMatchObject(UNREADY);
+      await expect(db.query('insert into t values (1)')).rejects.toMatchObject(UNREADY);
+      const writing = db.transaction(async (tx) => tx.query('insert into t values ($1)', [2]));
+      await expect(writing).rejects.toMatchObject(UNREADY);
+      expect((await db.query('select * from t')).rows).toEqual([]);
+      await postgres.promote();
+      await until('the database to be ready', async () => db.check().then(() => true));
+      await db.query('insert into t values (3)');
+      expect(said().filter(([, msg]) => /writes?\b/.test(String(msg)))).toEqual([
+        [50, 'the database takes no writes: requests are refused until it does'],
+        [30, 'the database can write again'],
+      ]);
+    } finally {
+      await db.close();
+    }
+  });
+
+  test('that somebody makes read-only is not ready on connections that stay, and is when it writes again', async () => {
+    const { db, said } = await openWatched();
+    const admin = openPostgresDatabase(postgres.url, pino({ level: 'silent' }));
+    const setReadOnly = async (value: string): Promise<void> => {
+      await admin.query(`alter system set default_transaction_read_only = ${value}`);
+      await admin.query('select pg_reload_conf()');
+    };
+    const fails = (work: () => Promise<unknown>) =>
+      work().then(
+        () => false,
+        ({ code }) => code === UNREADY.code,
+      );
+    try {
+      await db.query('create table t (id int)');
+      await db.check();
+      await setReadOnly('on');
+      await until('the database to be unready', () => fails(() => db.check()));
+      await expect(db.query('insert into t values (1)')).rejects.toMatchObject(UNREADY);
+      await expect(db.check()).rejects.toMatchObject(UNREADY);
+      await admin.query('set default_transaction_read_only = off');
+      await setReadOnly('off');
+      await until('the database to be ready', async () => db.check().then(() => true));
+      await db.query('insert into t values (2)');
+      expect(said()).toEqual([
+        [50, 'the database takes no writes: requests are refused until it does'],
+        [30, 'the database can write again'],
+      ]);
+    } finally {
+      await db.close();
+      await admin.close();
+    }
+  });
+
+  test('whose connection leads to a server that only reads by now is asked on a new one', async () => {
+    const { db } = await openWatched();
+    const write = async (id: number) => db.transaction(async (tx) => tx.query('insert into t values ($1)', [id]));
+    try {
+      await db.query('create table t (id int)');
+      // As after a failover of which a connection has heard nothing.
+      await db.query('set session characteristics as transaction read only');
+      await expect(write(1)).rejects.toMatchObject(UNREADY);
+      expect((await write(2)).count).toBe(1);
+    } finally {
+      await db.close();
+    }
+  });
+
+  test('that is gone is said in one line without a stack, and so is that it is back', async () => {
+    const { db, said, lines } = await openWatched();
+    try {
+      await db.check();
+      await postgres.stopServer();
+      for (let i = 0; i < 5; i += 1) await expect(db.query('select 1')).rejects.toMatchObject(UNREADY);
+      await postgres.startServer();
+      await until('an answer', async () => db.query('select 1'));
+      await db.query('select 1');
+      expect(said().filter(([level, msg]) => level !== 40 || !String(msg).includes('idle'))).toEqual([
+        [50, 'the database cannot be reached: requests are refused until it is back'],
+        [30, 'the database answers again'],
+      ]);
+      expect(lines.filter((line) => 'err' in line)).toEqual([]);
+      expect(lines.find(({ level }) => level === 50)).toMatchObject({
+        reason: expect.any(String),
+        code: expect.any(String),
+      });
+    } finally {
+      await db.close();
+    }
+  });
+
+  test.each(['42501', '42P01', '42703'])(
+    'that refuses a statement with %s says so once a minute, and no request is logged with a stack',
+    async (code) => {
+      const { db, said } = await openWatched();
+      try {
+        for (let i = 0; i < 3; i += 1) {
+          const failing = db.query(`do $$ begin raise exception 'secret' using errcode = '${code}'; end $$`);
+          await expect(failing).rejects.toMatchObject({
+            code: 'INTERNAL',
+            message: expect.not.stringContaining('secret'),
+          });
+        }
+        expect(said()).toEqual([[50, 'the database refuses a statement']]);
+      } finally {
+        await db.close();
+      }
+    },
+  );
 });

@@ -187,6 +187,35 @@ export function describeHostileInput(backend: string, database: () => Promise<Re
       expect(await send({ a: 'the text \\u0000, spelled out' })).toBe(201);
     });
 
+    test.each(['\\u0000', '\\\\u0000', '"\\u0000"', "if (c === '\\u0000' || c === '\\ud800')"])(
+      'source code that spells out what cannot be stored is stored as it stands, everywhere: %s',
+      async (code) => {
+        const path = `${GROUPS}/${known.groupId}/messages`;
+        const sent = {
+          content: code,
+          clientMessageId: `id ${code}`,
+          attachments: [{ [code]: code, nested: [[code]] }],
+        };
+        const { status, body } = await api.request<{ message: { id: string; seq: number } }>(
+          'alice',
+          'POST',
+          path,
+          sent,
+        );
+        expect(status).toBe(201);
+        expect(body.message).toMatchObject(sent);
+        const edited = await api.request('alice', 'PATCH', `${path}/${body.message.id}`, { content: `${code} again` });
+        expect(edited).toMatchObject({ status: 200, body: { message: { ...sent, content: `${code} again` } } });
+        const after = body.message.seq - 1;
+        const events = await api.request('alice', 'GET', `${GROUPS}/${known.groupId}/events?after=${after}`);
+        expect(events.body).toMatchObject({ events: [sent, { content: `${code} again` }] });
+        const renamed = await api.request('alice', 'PATCH', `${GROUPS}/${known.groupId}`, { name: code });
+        expect(renamed).toMatchObject({ status: 200, body: { group: { name: code } } });
+        const list = await api.request<{ groups: object[] }>('alice', 'GET', GROUPS);
+        expect(list.body.groups).toContainEqual(expect.objectContaining({ name: code }));
+      },
+    );
+
     test('a body is bounded in items as well, and a message may be made of nothing else', async () => {
       const messages = `${GROUPS}/${known.groupId}/messages`;
       const dense = { content: 'x', more: Array.from({ length: 40_000 }, () => [0]) };

@@ -254,3 +254,26 @@ describe('whose secret or clock differs is said', () => {
     );
   });
 });
+
+describe('a process that is late', () => {
+  /** The event loop does not turn. */
+  function standStill(ms: number): void {
+    for (const end = performance.now() + ms; performance.now() < end; );
+  }
+
+  test('refuses a burst, and is alive, ready, measured and documented all the same', async () => {
+    const [ofUser, ofProbes] = [freshAddress(), freshAddress()];
+    const paths = ['/livez', '/readyz', '/docs/json'];
+    const answers = await until('a burst to be refused', async () => {
+      standStill(1_500);
+      const asked = [...[1, 2].map(() => ({ path: GROUPS, user: 'late' })), ...paths.map((path) => ({ path }))];
+      const answered = await Promise.all([
+        ...asked.map(async (each) => ask('user' in each ? ofUser : ofProbes, each)),
+        fetch(`${api.internalUrl}/metrics`),
+      ]);
+      const statuses = answered.map(({ status }) => status);
+      return statuses.slice(0, 2).includes(503) && statuses.slice(2);
+    });
+    expect(answers).toEqual([200, 200, 200, 200]);
+  });
+});

@@ -11,19 +11,25 @@ export interface Queryable {
   query<R extends Row = Row>(text: string, params?: readonly unknown[]): Promise<QueryResult<R>>;
 }
 
+export interface TransactionOptions {
+  /** Longest that PostgreSQL works on one statement, in milliseconds, where the usual seconds are too few. */
+  statementMs?: number;
+}
+
 /**
  * PostgreSQL, real or embedded. A failure of the connection, of the server or of its disk throws `API_UNAVAILABLE` (retryable), text
- * that PostgreSQL cannot store `INVALID_PAYLOAD`, everything else the driver's own error.
+ * that PostgreSQL cannot store `INVALID_PAYLOAD`, everything else the driver's own error. Where no answer comes, that is a failure too,
+ * after some seconds.
  */
 export interface Database extends Queryable {
   readonly kind: 'embedded' | 'postgres';
   /** Commits when `work` resolves, rolls back when it throws. */
-  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>;
+  transaction<T>(work: (tx: Queryable) => Promise<T>, options?: TransactionOptions): Promise<T>;
   /** Runs several statements without parameters. */
   script(sql: string): Promise<void>;
   /**
    * Calls `onNotify` for each NOTIFY on the channel, and `onReset` whenever some may have been missed. On the embedded
-   * database, which has a single process, it does nothing.
+   * database, which has a single process, it does nothing, and through a pooler that passes none on nothing comes.
    */
   listen(channel: string, onNotify: (payload: string) => void, onReset: () => void): Promise<() => Promise<void>>;
   notify(channel: string, payload: string): Promise<void>;

@@ -7,6 +7,8 @@ import type { Database } from './database.ts';
 const FOLDER = fileURLToPath(new URL('../../migrations', import.meta.url));
 /** Any number, as long as nobody else locks it. */
 const LOCK_ID = 4_701_126;
+/** A large table takes its time, and so does waiting for the process that changes it. */
+const PATIENCE = { statementMs: 600_000 };
 
 /**
  * Brings the database to the newest version: numbered `.sql` files, each in a transaction of its own, once. Processes that
@@ -18,7 +20,7 @@ export async function migrate(db: Database): Promise<string[]> {
     await tx.query('select pg_advisory_xact_lock($1)', [LOCK_ID]);
     await tx.query(`create table if not exists schema_migrations (
       name text primary key, sha256 text not null, applied_at timestamptz not null default now())`);
-  });
+  }, PATIENCE);
   for (const name of readdirSync(FOLDER)
     .filter((file) => file.endsWith('.sql'))
     .toSorted()) {
@@ -36,7 +38,7 @@ export async function migrate(db: Database): Promise<string[]> {
       for (const statement of sql.split(/^--;;$/m)) await tx.query(statement);
       await tx.query('insert into schema_migrations (name, sha256) values ($1, $2)', [name, sha256]);
       applied.push(name);
-    });
+    }, PATIENCE);
   }
   return applied;
 }

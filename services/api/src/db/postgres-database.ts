@@ -1,149 +1,126 @@
 import type { Logger } from '@groupcast/service-kit';
-import pg from 'pg';
-import type { Database, Queryable, Row } from './database.ts';
-import { fromDatabaseError } from './database-errors.ts';
+import type { Database, QueryResult, Row } from './database.ts';
+import { codeOf, fromDatabaseError, StorageFailure } from './database-errors.ts';
+import type { Answer, PostgresTimes } from './postgres-connection.ts';
+import { listenOnPostgres } from './postgres-listener.ts';
+import { createPostgresPool, type Lent } from './postgres-pool.ts';
+import { createStatementNames } from './statement-names.ts';
 
-const POOL_SIZE = 10;
-const CONNECT_TIMEOUT_MS = 3_000;
-const STATEMENT_TIMEOUT_MS = 10_000;
-const LISTEN_RETRY_MS = 1_000;
+/** Together, a statement and its answer take less than a lease of the outbox: what was not answered is asked again within it. */
+const TIMES: PostgresTimes = { connectMs: 3_000, statementMs: 4_000, answerMs: 1_000, checkMs: 5_000 };
+/** SQLSTATE `feature_not_supported`: how a standby refuses to begin a transaction that writes. */
+const NOT_SUPPORTED = '0A000';
 
-const INT8_OID = pg.types.builtins.INT8;
-
-/** int8 as a number, as the embedded database gives it: cursors stay far below 2^53. */
-const types = {
-  getTypeParser: ((oid: typeof INT8_OID, format: 'text') =>
-    oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
-};
-
-interface Driver {
-  query(statement: { text: string; name?: string; values?: unknown[] }): Promise<{
-    rows: unknown[];
-    rowCount: number | null;
-  }>;
+export interface PostgresOptions {
+  /** Where to listen for notifications, if not where everything else is asked: past a pooler that passes none on. */
+  listenUrl?: string | undefined;
+  /** Whether statements are prepared. Without it they are, unless a pooler is in between. */
+  preparedStatements?: boolean | undefined;
+  times?: Partial<PostgresTimes>;
 }
 
-/** With parameters a statement gets the name under which each connection prepares it once. The code has a bounded number of them. */
-function createStatements(): (text: string, params: readonly unknown[]) => Parameters<Driver['query']>[0] {
-  const names = new Map<string, string>();
-  return (text, params) => {
-    if (params.length === 0) return { text };
-    const name = names.get(text) ?? `groupcast-${names.size}`;
-    names.set(text, name);
-    return { text, name, values: [...params] };
-  };
+function toResult<R extends Row>({ rows, rowCount }: Answer): QueryResult<R> {
+  return { rows: rows as R[], count: rowCount ?? 0 };
 }
 
-function wrap(
-  driver: Driver,
-  statement: ReturnType<typeof createStatements>,
-  onQuery: () => void = () => undefined,
-): Queryable {
-  return {
-    async query<R extends Row>(text: string, params: readonly unknown[] = []) {
-      onQuery();
-      try {
-        const { rows, rowCount } = await driver.query(statement(text, params));
-        return { rows: rows as R[], count: rowCount ?? 0 };
-      } catch (error) {
-        throw fromDatabaseError(error);
-      }
-    },
-  };
+async function translated<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw fromDatabaseError(error);
+  }
 }
 
-export function openPostgresDatabase(url: string, log: Logger): Database {
-  const pool = new pg.Pool({
-    connectionString: url,
-    max: POOL_SIZE,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
-    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
-    types,
-  });
-  // Without a listener, an idle client that the server drops ends the process.
-  pool.on('error', (error) => log.warn({ err: error }, 'an idle database connection was lost'));
-
-  const statement = createStatements();
+/** Real PostgreSQL, directly or through a pooler that has a connection for each session, or for each transaction. */
+export function openPostgresDatabase(url: string, log: Logger, options: PostgresOptions = {}): Database {
+  const times = { ...TIMES, ...options.times };
+  const pool = createPostgresPool(url, times, log);
+  const names = createStatementNames(options.preparedStatements, () =>
+    log.warn('a pooler in between keeps no prepared statements: set DATABASE_PREPARED_STATEMENTS=0; going on without'),
+  );
   let queries = 0;
-  const count = (): void => {
-    queries += 1;
-  };
+
+  async function begin(connection: Lent, statementMs: number | undefined): Promise<void> {
+    const patience = statementMs === undefined ? '' : `; set local statement_timeout = ${statementMs}`;
+    try {
+      await connection.ask({ text: `${connection.session.begin}${patience}` });
+    } catch (error) {
+      throw codeOf(error) === NOT_SUPPORTED ? new StorageFailure(error) : fromDatabaseError(error);
+    }
+  }
+
+  async function inTransaction<T>(
+    connection: Lent,
+    statementMs: number | undefined,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    try {
+      await begin(connection, statementMs);
+      const result = await work();
+      await translated(connection.ask({ text: 'commit' }, statementMs));
+      return result;
+    } catch (error) {
+      if (!connection.spoiled)
+        await connection.ask({ text: 'rollback' }).catch((reason: Error) => connection.spoil(reason));
+      throw error;
+    }
+  }
+
+  /** A statement of its own, in a transaction where it needs one. */
+  async function askAlone(connection: Lent, text: string, params: readonly unknown[]): Promise<Answer> {
+    const { session } = connection;
+    const ask = async (): Promise<Answer> => connection.ask(names.statement(session, text, params));
+    return session.needsTransaction ? inTransaction(connection, undefined, ask) : ask();
+  }
+
+  async function run(text: string, params: readonly unknown[]): Promise<Answer> {
+    try {
+      return await pool.lend(async (connection) => {
+        try {
+          return await askAlone(connection, text, params);
+        } catch (error) {
+          // Nothing has been done: the statement was not found by its name.
+          if (names.lose(codeOf(error))) return askAlone(connection, text, params);
+          throw error;
+        }
+      });
+    } catch (error) {
+      throw fromDatabaseError(error);
+    }
+  }
+
   return {
     kind: 'postgres',
-    ...wrap(pool, statement, count),
+    async query<R extends Row>(text: string, params: readonly unknown[] = []) {
+      queries += 1;
+      return toResult<R>(await run(text, params));
+    },
     queryCount: () => queries,
     async script(sql) {
-      await pool.query(sql);
+      await translated(pool.lend(async (connection) => connection.ask({ text: sql })));
     },
-    async transaction(work) {
-      const client = await pool.connect().catch((error: unknown) => {
-        throw fromDatabaseError(error);
-      });
-      let broken: Error | undefined;
-      // While a client is checked out the pool does not listen: a server that goes away would end the process.
-      const onError = (error: Error): void => {
-        broken = error;
-      };
-      client.on('error', onError);
-      try {
-        const control = wrap(client, statement);
-        await control.query('begin');
-        const result = await work(wrap(client, statement, count));
-        await control.query('commit');
-        return result;
-      } catch (error) {
-        await client.query('rollback').catch((failure: Error) => {
-          broken = failure;
-        });
-        throw error;
-      } finally {
-        client.off('error', onError);
-        client.release(broken);
-      }
+    async transaction(work, { statementMs } = {}) {
+      return pool.lend(async (connection) =>
+        inTransaction(connection, statementMs, async () =>
+          work({
+            async query<R extends Row>(text: string, params: readonly unknown[] = []) {
+              queries += 1;
+              const asked = connection.ask(names.statement(connection.session, text, params), statementMs);
+              asked.catch((error: unknown) => names.lose(codeOf(error)));
+              return toResult<R>(await translated(asked));
+            },
+          }),
+        ),
+      );
     },
     async notify(channel, payload) {
-      await pool.query('select pg_notify($1, $2)', [channel, payload]);
+      await run('select pg_notify($1, $2)', [channel, payload]);
     },
     async listen(channel, onNotify, onReset) {
-      let client: pg.Client | undefined;
-      let timer: NodeJS.Timeout | undefined;
-      let stopped = false;
-
-      async function connect(): Promise<void> {
-        const fresh = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
-        const lost = (): void => {
-          if (client === fresh) client = undefined;
-          if (!stopped) timer ??= setTimeout(reconnect, LISTEN_RETRY_MS);
-        };
-        fresh.on('error', (error) => log.warn({ err: error, channel }, 'the notification connection was lost'));
-        fresh.on('end', lost);
-        fresh.on('notification', (message) => onNotify(message.payload ?? ''));
-        try {
-          await fresh.connect();
-          await fresh.query(`listen ${pg.escapeIdentifier(channel)}`);
-          client = fresh;
-          onReset();
-        } catch (error) {
-          log.warn({ err: error, channel }, 'unable to listen for notifications; trying again');
-          fresh.end().catch(() => undefined);
-          lost();
-        }
-      }
-      function reconnect(): void {
-        timer = undefined;
-        if (!stopped) void connect();
-      }
-
-      await connect();
-      return async () => {
-        stopped = true;
-        clearTimeout(timer);
-        await client?.end().catch(() => undefined);
-      };
+      const notify = async (to: string): Promise<unknown> => run('select pg_notify($1, $2)', [to, '']);
+      const deps = { url: options.listenUrl ?? url, times, log, notify };
+      return listenOnPostgres(deps, channel, { onNotify, onReset });
     },
-    async close() {
-      await pool.end();
-    },
+    close: () => pool.close(),
   };
 }

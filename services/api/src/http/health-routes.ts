@@ -1,5 +1,6 @@
 import type { HttpApp } from '@groupcast/service-kit';
 import type { WatchedDatabase } from '../db/watched-database.ts';
+import { within } from '../within.ts';
 
 const DATABASE_TIMEOUT_MS = 2_000;
 
@@ -7,31 +8,26 @@ const DATABASE_TIMEOUT_MS = 2_000;
 export function createProbes(deps: { db: WatchedDatabase; isDraining: () => boolean }): (app: HttpApp) => void {
   /** Probes are answered however much is asked: they cost next to nothing. */
   const probe = { schema: { hide: true }, config: { limitedBy: 'nobody' as const } };
-  let asking: Promise<boolean> | undefined;
+  let checking: Promise<boolean> | undefined;
 
+  /** However often it is asked, and however long it takes, the database has one such question at a time. */
   async function databaseAnswers(): Promise<boolean> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<boolean>((resolve) => {
-      timer = setTimeout(() => resolve(false), DATABASE_TIMEOUT_MS);
-    });
-    const asked = deps.db.check().then(
-      () => true,
-      () => false,
-    );
-    return Promise.race([asked, late]).finally(() => clearTimeout(timer));
-  }
-
-  async function askOnce(): Promise<boolean> {
-    asking ??= databaseAnswers().finally(() => {
-      asking = undefined;
-    });
-    return asking;
+    checking ??= deps.db
+      .check()
+      .then(
+        () => true,
+        () => false,
+      )
+      .finally(() => {
+        checking = undefined;
+      });
+    return within(DATABASE_TIMEOUT_MS, 'the database', checking).catch(() => false);
   }
 
   return (app) => {
     app.get('/livez', probe, async () => ({ status: 'live' }));
     app.get('/readyz', probe, async (_request, reply) => {
-      const failing = [...(deps.isDraining() ? ['draining'] : []), ...((await askOnce()) ? [] : ['database'])];
+      const failing = [...(deps.isDraining() ? ['draining'] : []), ...((await databaseAnswers()) ? [] : ['database'])];
       return failing.length > 0 ? reply.status(503).send({ status: 'unready', failing }) : { status: 'ready' };
     });
   };

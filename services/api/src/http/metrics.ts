@@ -1,6 +1,7 @@
 import type { ConnectionLimit, HttpApp } from '@groupcast/service-kit';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Backlog } from '../outbox/outbox-store.ts';
+import { within } from '../within.ts';
 
 export interface ApiMetrics {
   registry: Registry;
@@ -21,6 +22,9 @@ export interface ApiMetrics {
   internalRefused: Counter<'code'>;
 }
 
+/** How long a scrape waits for the database, in milliseconds. */
+const BACKLOG_MS = 2_000;
+
 /** `readBacklog` is asked on every scrape; while the database cannot answer, the gauges keep their last value. */
 export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount: () => number = () => 0): ApiMetrics {
   const registry = new Registry();
@@ -32,7 +36,7 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
     help: 'Events saved and not yet accepted by the relay',
     registers,
     async collect() {
-      const backlog = await readBacklog().catch(() => undefined);
+      const backlog = await within(BACKLOG_MS, 'the backlog', readBacklog()).catch(() => undefined);
       if (!backlog) return;
       backlogEvents.set(backlog.events);
       backlogGroups.set(backlog.groups);

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { type GroupcastError, generationOf, makeEpoch, type Position, positionSchema } from '@groupcast/shared';
+import { describeFailure } from '../db/database-errors.ts';
 import type { ApiMetrics } from '../http/metrics.ts';
+import { within } from '../within.ts';
 import type { Lease, OutboxStore } from './outbox-store.ts';
 import type { RelayClient, SendOutcome } from './relay-client.ts';
 
@@ -30,10 +32,17 @@ export interface DispatcherOptions {
   /** How often the safety net looks for events that no wake-up told of. */
   pollMs: number;
   concurrency: number;
+  /** Longest that one question to the database may stay open, and, tenfold, one run to the relay, in milliseconds. */
+  stepMs?: number;
 }
 
 const BATCH_EVENTS = 500;
 const BACKLOG_GROUPS = 1_000;
+/** Groups that wait here for their turn. What comes above it waits in the database, where the poll finds it. */
+const MAX_QUEUED = 10_000;
+/** Longer than the database and the broadcaster take to give up by themselves. */
+const STEP_MS = 12_000;
+const SEND_STEPS = 10;
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 15_000;
 const WATCH_INTERVAL_MS = 100;
@@ -47,12 +56,23 @@ function backoff(attempts: number): number {
   return Math.round(ceiling * (0.5 + Math.random() / 2));
 }
 
+/** The same store, where no group, and no scan, waits for an answer without an end. */
+function boundedStore(store: OutboxStore, ms: number): OutboxStore {
+  const bounded = Object.entries(store).map(([name, ask]: [string, (...input: unknown[]) => Promise<unknown>]) => [
+    name,
+    async (...input: unknown[]) => within(ms, `the outbox to answer ${name}`, ask(...input)),
+  ]);
+  return Object.fromEntries(bounded) as OutboxStore;
+}
+
 function headOf(error: GroupcastError): Position | undefined {
   return positionSchema.safeParse(error.details?.['head']).data;
 }
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
-  const { store, relay, metrics, log, leaseMs } = options;
+  const { metrics, log, leaseMs, stepMs = STEP_MS } = options;
+  const store = boundedStore(options.store, stepMs);
+  const { relay } = options;
   const queue = new Set<string>();
   const active = new Map<string, Promise<void>>();
   const retries = new Map<string, NodeJS.Timeout>();
@@ -156,7 +176,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         throw new Error(`the outbox of group ${groupId} has no event after ${lease.dispatchedSeq}`);
       if (performance.now() > goodUntil && !(await store.renew(lease))) return;
       goodUntil = performance.now() + leaseMs / 2;
-      const outcome = await relay.send(lease, events, goodUntil);
+      const outcome = await within(stepMs * SEND_STEPS, 'the relay to answer', relay.send(lease, events, goodUntil));
       events = [];
       if (!(await checkDuplicates(lease, outcome))) return;
       const state = await settle(lease, outcome);
@@ -175,6 +195,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     }
   }
 
+  function enqueue(groupId: string): void {
+    if (queue.size < MAX_QUEUED) queue.add(groupId);
+  }
+
   function pump(): void {
     for (const groupId of queue) {
       if (stopped || !relay.connected || active.size >= options.concurrency) return;
@@ -184,7 +208,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         .catch((error: unknown) => {
           // The lease runs out by itself, and the poll finds the group again.
           warn('interrupted', (suppressed) =>
-            log.warn({ err: error, groupId, suppressed }, 'dispatch was interrupted'),
+            log.warn({ ...describeFailure(error), groupId, suppressed }, 'dispatch was interrupted'),
           );
         })
         .finally(() => {
@@ -199,10 +223,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (scanning || stopped || !relay.connected) return;
     scanning = true;
     try {
-      for (const groupId of await store.findBacklog(BACKLOG_GROUPS)) queue.add(groupId);
+      for (const groupId of await store.findBacklog(BACKLOG_GROUPS)) enqueue(groupId);
       pump();
     } catch (error) {
-      warn('scan', (suppressed) => log.warn({ err: error, suppressed }, 'unable to look for a backlog; trying again'));
+      warn('scan', (suppressed) =>
+        log.warn({ ...describeFailure(error), suppressed }, 'unable to look for a backlog; trying again'),
+      );
     } finally {
       scanning = false;
     }
@@ -213,7 +239,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       void scan();
       return;
     }
-    queue.add(groupId);
+    enqueue(groupId);
     pump();
   }
 
@@ -233,14 +259,22 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         };
         const waiter = { seq, done: () => finish(true) };
         const timer = setTimeout(() => finish(false), timeoutMs);
+        let isAsking = false;
         // Another process may be the one that dispatches.
         const watch = setInterval(() => {
-          store.dispatchedSeq(groupId).then(
-            (dispatched) => {
-              if (dispatched >= seq) finish(true);
-            },
-            () => undefined,
-          );
+          if (isAsking) return;
+          isAsking = true;
+          store
+            .dispatchedSeq(groupId)
+            .then(
+              (dispatched) => {
+                if (dispatched >= seq) finish(true);
+              },
+              () => undefined,
+            )
+            .finally(() => {
+              isAsking = false;
+            });
         }, WATCH_INTERVAL_MS);
         const set = waiters.get(groupId) ?? new Set();
         waiters.set(groupId, set.add(waiter));

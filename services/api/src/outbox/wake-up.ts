@@ -1,5 +1,6 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { Database } from '../db/database.ts';
+import { describeFailure } from '../db/database-errors.ts';
 import type { Dispatcher } from './dispatcher.ts';
 
 const CHANNEL = 'groupcast_outbox';
@@ -29,7 +30,7 @@ export async function createOutboxWakeUp(deps: {
       if (relay.connected || groupId === undefined) return;
       db.notify(CHANNEL, groupId).catch((error: unknown) => {
         warn('notify', () =>
-          log.warn({ err: error }, 'unable to notify other processes; their poll will find the event'),
+          log.warn(describeFailure(error), 'unable to notify other processes; their poll will find the event'),
         );
       });
     },

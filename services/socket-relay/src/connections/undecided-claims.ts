@@ -96,7 +96,7 @@ export function createUndecidedClaims(deps: {
       if (groupId === undefined) return;
       waiting.set(socket, [...undecided]);
       for (const id of undecided) counts.set(id, (counts.get(id) ?? 0) + 1);
-      const message = `user "${userId}" is in ${undecided.size} groups of the token only once the API at API_URL can be asked about them`;
+      const message = `user "${userId}" is in ${undecided.size} groups of the token only once somebody can be asked about them: the API at API_URL, or Redis, does not answer`;
       deps.monitor.publish({
         kind: 'warning',
         code: 'UNDECIDED_MEMBERS',

@@ -1,0 +1,95 @@
+import pg from 'pg';
+import { SilentConnection } from './database-errors.ts';
+import { prepareSession, type Session } from './session-settings.ts';
+
+/** How long a connection has to end in order before it is cut, in milliseconds. A silent one never does. */
+const GOODBYE_MS = 1_000;
+
+const INT8_OID = pg.types.builtins.INT8;
+
+/** int8 as a number, as the embedded database gives it: cursors stay far below 2^53. */
+const types = {
+  getTypeParser: ((oid: typeof INT8_OID, format: 'text') =>
+    oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
+};
+
+/** In milliseconds. */
+export interface PostgresTimes {
+  /** Longest until a new connection may be used. */
+  connectMs: number;
+  /** Longest that PostgreSQL works on a statement. */
+  statementMs: number;
+  /** How much later than that the answer may be here. */
+  answerMs: number;
+  /** How often a connection that listens is asked whether it is still there. By itself it says nothing. */
+  checkMs: number;
+}
+
+export interface Statement {
+  text: string;
+  name?: string;
+  values?: unknown[];
+}
+
+export interface Answer {
+  rows: unknown[];
+  rowCount: number | null;
+}
+
+/** It asks for nothing at the start that a pooler would refuse: what we depend on are settings of the session. */
+export function connectionConfig(connectionString: string, { connectMs }: PostgresTimes): pg.ClientConfig {
+  return { connectionString, connectionTimeoutMillis: connectMs, types };
+}
+
+/** A connection on which nobody waits without an end. What it knows of times is by `performance.now()`. */
+export class PostgresConnection extends pg.Client {
+  readonly openedAt: number = performance.now();
+  /** When it last answered. */
+  heardAt: number = this.openedAt;
+  session: Session | undefined;
+
+  /**
+   * Throws what the driver throws, or `SilentConnection` when no answer has come in time: nothing that is asked here afterwards is answered
+   * either. A process that was held up reads what has come meanwhile before it gives up.
+   */
+  async ask(statement: Statement, timeoutMs: number): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      let grace: NodeJS.Immediate | undefined;
+      const timer = setTimeout(() => {
+        grace = setImmediate(() => reject(new SilentConnection(timeoutMs)));
+      }, timeoutMs);
+      this.query(statement, (error: Error | null, answer: Answer) => {
+        clearTimeout(timer);
+        clearImmediate(grace);
+        if (error) {
+          reject(error);
+          return;
+        }
+        this.heardAt = performance.now();
+        resolve(answer);
+      });
+    });
+  }
+
+  /** Before anything else is asked: sets what our statements depend on, or finds out what that takes. */
+  async prepare({ connectMs, statementMs }: PostgresTimes): Promise<Session> {
+    const { processID } = this as unknown as { processID: number | null };
+    const preparation = prepareSession(processID ?? 0, statementMs);
+    const { rows } = await this.ask(preparation.statement, connectMs);
+    this.session = preparation.read(rows);
+    return this.session;
+  }
+
+  /** At once, whatever is under way. */
+  cut(): void {
+    this.connection.stream.destroy();
+  }
+
+  override end(): Promise<void>;
+  override end(callback: (error: Error) => void): void;
+  override end(callback?: (error: Error) => void): Promise<void> | void {
+    const timer = setTimeout(() => this.cut(), GOODBYE_MS).unref();
+    this.connection.once('end', () => clearTimeout(timer));
+    return callback ? super.end(callback) : super.end();
+  }
+}

@@ -1,0 +1,142 @@
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import pg from 'pg';
+import { codeOf, fromConnectError, isReadOnly, reasonOf, SilentConnection } from './database-errors.ts';
+import {
+  type Answer,
+  connectionConfig,
+  PostgresConnection,
+  type PostgresTimes,
+  type Statement,
+} from './postgres-connection.ts';
+import type { Session } from './session-settings.ts';
+
+const POOL_SIZE = 10;
+/** How often a server that only reads costs all connections to it, in milliseconds. */
+const MOVE_INTERVAL_MS = 5_000;
+/** SQLSTATEs of what ends a session, and of a plan that was made for other tables. */
+const ENDS_SESSION = /^(?:08...|57P..|25P0[34]|0A000)$/;
+
+type Pooled = pg.PoolClient & PostgresConnection;
+
+/** A connection, for as long as `lend` runs. */
+export interface Lent {
+  readonly session: Session;
+  /** Why nothing that is asked on it is answered any more. */
+  readonly spoiled: Error | undefined;
+  /** Throws what the driver throws, or `SilentConnection`. `statementMs`: longest that PostgreSQL works on it, by its own settings. */
+  ask(statement: Statement, statementMs?: number): Promise<Answer>;
+  /** It is not to be lent again. */
+  spoil(reason: Error): void;
+}
+
+export interface PostgresPool {
+  /** Throws `API_UNAVAILABLE` where there is no connection to be had, and else what `work` throws. */
+  lend<T>(work: (connection: Lent) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/**
+ * Connections that are thrown away as soon as they are known to be of no use.
+ *
+ * One that is silent is one of several, as a rule: something on the way has forgotten all of them. So whichever has said nothing since
+ * the silent one was asked is replaced before it is lent again. And where a server only reads, its name may lead to another one by now,
+ * while the connections stay where they are: they are replaced as well, now and then.
+ */
+export function createPostgresPool(url: string, times: PostgresTimes, log: Logger): PostgresPool {
+  const warn = warnOnceEvery(60_000);
+  const config: pg.PoolConfig = { ...connectionConfig(url, times), max: POOL_SIZE, Client: PostgresConnection };
+  const pool = new pg.Pool(config);
+  let silentSince = Number.NEGATIVE_INFINITY;
+  let movedAt = Number.NEGATIVE_INFINITY;
+
+  function say(error: unknown, what: string): void {
+    warn(what, (suppressed) => log.warn({ reason: reasonOf(error), code: codeOf(error), suppressed }, what));
+  }
+  // Without a listener, an idle connection that the server drops ends the process.
+  pool.on('error', (error) => say(error, 'an idle database connection was lost'));
+
+  /** By callback: a promise of the pool's costs as much as the rest. */
+  async function connect(): Promise<Pooled> {
+    return new Promise((resolve, reject) => {
+      pool.connect((error, connection) => (connection ? resolve(connection as Pooled) : reject(error)));
+    });
+  }
+
+  async function take(): Promise<Pooled> {
+    try {
+      for (;;) {
+        const connection = await connect();
+        if (connection.heardAt >= silentSince && connection.openedAt >= movedAt) return connection;
+        connection.cut();
+        connection.release(true);
+      }
+    } catch (error) {
+      throw fromConnectError(error);
+    }
+  }
+
+  /** Whether nothing more is to be expected of a connection on which this has happened. */
+  function isEnd(error: unknown, connection: PostgresConnection, askedAt: number): boolean {
+    if (error instanceof SilentConnection) {
+      silentSince = Math.max(silentSince, askedAt);
+      say(error, 'a database connection has gone silent: others are opened instead');
+      return true;
+    }
+    connection.heardAt = performance.now();
+    if (!isReadOnly(error)) return ENDS_SESSION.test(codeOf(error));
+    if (performance.now() - movedAt > MOVE_INTERVAL_MS) movedAt = performance.now();
+    return connection.openedAt < movedAt;
+  }
+
+  /** Makes a new connection ready to be lent. */
+  async function equip(connection: Pooled): Promise<Lent> {
+    let spoiled: Error | undefined;
+    const spoil = (reason: Error): void => {
+      spoiled = reason;
+    };
+    // The pool listens while nobody has it: without a listener, a server that goes away would end the process.
+    connection.on('error', spoil);
+    try {
+      const session = await connection.prepare(times);
+      return {
+        session,
+        get spoiled() {
+          return spoiled;
+        },
+        spoil,
+        async ask(statement, statementMs = times.statementMs) {
+          const askedAt = performance.now();
+          try {
+            return await connection.ask(statement, statementMs + times.answerMs);
+          } catch (error) {
+            if (isEnd(error, connection, askedAt)) spoil(error as Error);
+            throw error;
+          }
+        },
+      };
+    } catch (error) {
+      isEnd(error, connection, connection.openedAt);
+      connection.release(error as Error);
+      throw fromConnectError(error);
+    }
+  }
+
+  const equipped = new WeakMap<PostgresConnection, Lent>();
+
+  return {
+    async lend(work) {
+      const connection = await take();
+      let lent = equipped.get(connection);
+      if (!lent) {
+        lent = await equip(connection);
+        equipped.set(connection, lent);
+      }
+      try {
+        return await work(lent);
+      } finally {
+        connection.release(lent.spoiled);
+      }
+    },
+    close: async () => pool.end(),
+  };
+}

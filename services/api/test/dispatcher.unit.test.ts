@@ -1,0 +1,103 @@
+import { until } from '@groupcast/testing';
+import { pino } from 'pino';
+import { expect, test } from 'vitest';
+import { createApiMetrics } from '../src/http/metrics.ts';
+import { createDispatcher } from '../src/outbox/dispatcher.ts';
+import type { OutboxStore } from '../src/outbox/outbox-store.ts';
+import type { RelayClient } from '../src/outbox/relay-client.ts';
+
+const log = pino({ level: 'silent' });
+const never = async (): Promise<never> => new Promise(() => undefined);
+const EVENT = { seq: 1, id: 'e', type: 'new-message', payload: {} };
+
+/** A store with one event in each group, in which `broken` is never answered the first time. */
+function createStore(broken: keyof OutboxStore | undefined): OutboxStore & { asked: string[] } {
+  const asked: string[] = [];
+  let isBroken = true;
+  async function ask<T>(name: keyof OutboxStore, answer: T): Promise<T> {
+    asked.push(name);
+    if (name !== broken || !isBroken) return answer;
+    isBroken = false;
+    return never();
+  }
+  const lease = (groupId: string) => ({ groupId, token: 1, epoch: '1-a', dispatchedSeq: 0 });
+  return {
+    asked,
+    findBacklog: async () => ask('findBacklog', ['a', 'b']),
+    claim: async (groupId) => ask('claim', { lease: lease(groupId), events: [EVENT] }),
+    renew: async () => ask('renew', true),
+    read: async () => ask('read', [EVENT]),
+    settle: async () => ask('settle', 'released' as const),
+    postpone: async () => ask('postpone', undefined),
+    rewind: async () => ask('rewind', true),
+    changeEpoch: async () => ask('changeEpoch', true),
+    replace: async () => ask('replace', undefined),
+    attempts: async () => ask('attempts', 0),
+    dispatchedSeq: async () => ask('dispatchedSeq', 0),
+    savedSeq: async () => ask('savedSeq', 1),
+    backlog: async () => ask('backlog', { groups: 0, events: 0, oldestSeconds: 0 }),
+    clearLeases: async () => ask('clearLeases', undefined),
+  };
+}
+
+function start(store: OutboxStore, relay: Partial<RelayClient> = {}, stepMs = 50) {
+  const defaults = { connected: true, send: async () => ({ acceptedSeq: 1 }) };
+  return createDispatcher({
+    store,
+    // The same object, whose state a test may change.
+    relay: Object.assign(relay, { ...defaults, ...relay }),
+    metrics: createApiMetrics(() => store.backlog()),
+    log,
+    leaseMs: 1_000,
+    pollMs: 20,
+    concurrency: 1,
+    stepMs,
+  });
+}
+
+test.each(['findBacklog', 'claim', 'settle'] as const)(
+  'a question to the database that is never answered (%s) holds up neither the other groups nor a stop',
+  async (broken) => {
+    const store = createStore(broken);
+    const dispatcher = start(store);
+    dispatcher.wake('a');
+    dispatcher.wake('b');
+    await until('everything to be settled', () => store.asked.filter((name) => name === 'settle').length >= 3);
+    await dispatcher.stop();
+  },
+);
+
+test('a relay that never answers holds up no other group for ever', async () => {
+  const store = createStore(undefined);
+  let calls = 0;
+  const dispatcher = start(store, {
+    async send() {
+      calls += 1;
+      return calls === 1 ? never() : { acceptedSeq: 1 };
+    },
+  });
+  dispatcher.wake('a');
+  dispatcher.wake('b');
+  await until('the other group', () => store.asked.includes('settle'));
+  await dispatcher.stop();
+});
+
+test('whoever waits for an event asks the database one question at a time', async () => {
+  const store = createStore('dispatchedSeq');
+  const dispatcher = start(store, { connected: false }, 10_000);
+  expect(await dispatcher.whenDispatched('a', 1, 350)).toBe(false);
+  expect(store.asked).toEqual(['dispatchedSeq']);
+  await dispatcher.stop();
+});
+
+test('more groups than may wait here wait in the database', async () => {
+  const store = createStore(undefined);
+  const relay = { connected: false };
+  const dispatcher = start({ ...store, findBacklog: async () => [] }, relay);
+  for (let n = 0; n < 10_100; n += 1) dispatcher.wake(`g${n}`);
+  relay.connected = true;
+  dispatcher.wake('g1');
+  await until('those that waited', () => store.asked.filter((name) => name === 'settle').length >= 10_000);
+  await dispatcher.stop();
+  expect(store.asked.filter((name) => name === 'settle').length).toBeLessThanOrEqual(10_001);
+});
