@@ -80,11 +80,11 @@ test('a page of another origin may use every route, by its own method', async ()
             'idempotency-key': 'x',
           };
           const init = { method, headers, ...(method === 'GET' ? {} : { body: '{}' }) };
-          const status = await fetch(`${api}${path}`, init).then(
-            (answer) => answer.status,
-            () => 0,
+          const readable = await fetch(`${api}${path}`, init).then(
+            () => true,
+            () => false,
           );
-          return { route: `${method} ${path}`, readable: status > 0 };
+          return { route: `${method} ${path}`, readable };
         }),
       ),
     given,
