@@ -110,6 +110,7 @@ export async function listenOnPostgres(
         { text: channels.map((name) => `listen ${pg.escapeIdentifier(name)}`).join('; ') },
         timeoutMs,
       );
+      if (current !== connection) return;
       checkLater(connection);
       if (session.isPooled) void verify(connection);
       onReset();
