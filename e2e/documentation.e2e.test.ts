@@ -87,6 +87,13 @@ describe('documentation', () => {
     expect(files.filter((file) => !existsSync(file))).toEqual([]);
   });
 
+  test('every test that the field reports name exists', () => {
+    const rows = [...read('docs/field-reports.md').matchAll(/^\|.*\| `([^`]+)`(?:: “(.+)”)? \|$/gm)];
+    expect(rows.length).toBeGreaterThan(100);
+    const missing = rows.filter(([, file = '', title = '']) => !existsSync(file) || !read(file).includes(title));
+    expect(missing.map(([row]) => row)).toEqual([]);
+  });
+
   test('every npm command in the README and the contract exists', () => {
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
     const lines = ['README.md', 'CONTRIBUTING.md', 'docs/contract.md'].flatMap((file) => read(file).split('\n'));
