@@ -5,6 +5,9 @@ import { defineConfig } from 'vitest/config';
 const conditions = ['@groupcast/source', 'node'];
 const shared = { environment: 'node', setupFiles: ['packages/testing/src/no-leaks.ts'] };
 
+/** More than there are cores: much of their time these tests wait for a process, a time-out, a lease. */
+const WORKERS = 4;
+
 export default defineConfig({
   test: {
     reporters: ['default', ['json', { outputFile: '.cache/vitest.json' }]],
@@ -30,8 +33,7 @@ export default defineConfig({
           pool: 'forks',
           testTimeout: 30_000,
           hookTimeout: 60_000,
-          // More than there are cores: much of their time these tests wait for a process, a time-out, a lease.
-          maxWorkers: 3,
+          maxWorkers: WORKERS,
           sequence: { groupOrder: 1 },
         },
       },
@@ -50,7 +52,7 @@ export default defineConfig({
           pool: 'forks',
           testTimeout: 30_000,
           hookTimeout: 60_000,
-          maxWorkers: 3,
+          maxWorkers: WORKERS,
           sequence: { groupOrder: 1 },
         },
       },
@@ -65,8 +67,8 @@ export default defineConfig({
           pool: 'forks',
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          maxWorkers: 1,
-          sequence: { groupOrder: 2 },
+          maxWorkers: WORKERS,
+          sequence: { groupOrder: 1 },
         },
       },
     ],

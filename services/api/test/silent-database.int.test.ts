@@ -167,7 +167,7 @@ describe('an API whose database is silent', () => {
       const { body } = await api.request<{ group: { id: string } }>('alice', 'POST', '/api/messaging/groups', {});
       const path = `/api/messaging/groups/${body.group.id}/messages`;
       const send = async () => (await api.request('alice', 'POST', path, { content: 'hello' })).status;
-      const ask = async (probe: string) => (await fetch(`${api.url}${probe}`)).status;
+      const ask = async (probe: string) => (await fetch(`${api.internalUrl}${probe}`)).status;
       expect(await Promise.all(Array.from({ length: MANY }, send))).toEqual(Array.from({ length: MANY }, () => 201));
       wire.forget();
       const answers = Promise.all(Array.from({ length: MANY }, send));
