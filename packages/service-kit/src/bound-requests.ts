@@ -13,6 +13,10 @@ const MAX_PER_TURN = 32;
 type ParsedSocket = Socket & { parser?: { onIncoming?: () => number } | null };
 const NO_MORE_HTTP = 2;
 
+/** Emitted with what the event itself has, as soon as it is read: it may have to wait for its turn. */
+export const REQUEST_ARRIVED = 'request-arrived';
+export const UPGRADE_ARRIVED = 'upgrade-arrived';
+
 /** What a server is called with for a request, the last two for those with an `Expect`. */
 const REQUESTS: ReadonlySet<string> = new Set(['request', 'checkContinue', 'checkExpectation']);
 
@@ -45,6 +49,7 @@ export function boundRequests(server: Server): void {
   server.emit = (event: string, ...values: unknown[]) => {
     if (event === 'upgrade') {
       const [, socket, head] = values as [IncomingMessage, Socket, Buffer];
+      emit(UPGRADE_ARRIVED, ...values);
       turns.upgrade(socket, head, () => void emit(event, ...values));
       return true;
     }
@@ -52,6 +57,7 @@ export function boundRequests(server: Server): void {
     const [request, response] = values as [IncomingMessage, ServerResponse];
     if (isFlood(request)) return true;
     cutTinyPieces(request, response);
+    emit(REQUEST_ARRIVED, ...values);
     turns.request(request, () => void emit(event, ...values));
     return true;
   };

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { REQUEST_ARRIVED, UPGRADE_ARRIVED } from './bound-requests.ts';
 import type { Logger } from './logger.ts';
 import { warnOnceEvery } from './warn-once-every.ts';
 import { createWire, isEndedByUs, isRead, rankOf, type Wire } from './wire.ts';
@@ -15,8 +16,8 @@ export interface ConnectionLimit {
   readonly max: number;
   /** Every connection that counts, however it came. */
   readonly sockets: ReadonlySet<Socket>;
-  /** Limits the connections of a server. To be called before it listens. `upgrades`: it takes WebSockets. */
-  guard(server: Server, options?: { upgrades: boolean }): void;
+  /** Limits the connections of a bounded server. To be called before it listens. */
+  guard(server: Server): void;
   /** Takes a connection that was not accepted on a guarded server. False: there was no room, and it is closed. */
   admit(socket: Socket): boolean;
   /** Whether there is room for one more, if need be after another one has made it. */
@@ -150,24 +151,21 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
   return {
     max,
     sockets,
-    guard(server, { upgrades } = { upgrades: false }) {
+    guard(server) {
       let sweeping: NodeJS.Timeout | undefined;
       // Before Node's own listener, which gives it a parser.
       server.prependListener('connection', (socket: Socket) => void enter(socket, 'silent'));
-      server.prependListener('request', (request, response) => {
+      server.on(REQUEST_ARRIVED, (request: IncomingMessage, response: ServerResponse) => {
         const wire = wires.get(request.socket);
         if (!wire) return;
         if (wire.state !== 'busy') Object.assign(wire, createWire('busy', performance.now()));
         Object.assign(wire, { requests: wire.requests + 1, request, response });
         response.once('close', answered);
       });
-      if (upgrades) {
-        // A listener for it changes what a server does with upgrades.
-        server.prependListener('upgrade', (_request, socket) => {
-          const wire = wires.get(socket as Socket);
-          if (wire) Object.assign(wire, createWire('upgraded', performance.now()));
-        });
-      }
+      server.on(UPGRADE_ARRIVED, (_request: IncomingMessage, socket: Socket) => {
+        const wire = wires.get(socket);
+        if (wire) Object.assign(wire, createWire('upgraded', performance.now()));
+      });
       server.on('listening', () => {
         sweeping ??= setInterval(sweep, sweepMs).unref();
         // Accepting has failed: there is no descriptor, or no memory. The server goes on, and those that wait in its queue with it.

@@ -1,9 +1,10 @@
-import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { type HeldConnections, holdConnections, until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ConnectionLimit, type ConnectionLimitOptions, createConnectionLimit } from '../src/connection-limit.ts';
+import { createBoundedServer } from '../src/http-server.ts';
 
 const GET = 'GET / HTTP/1.1\r\nhost: test\r\n\r\n';
 const UPGRADE = 'GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: test\r\n\r\n';
@@ -32,7 +33,7 @@ async function start(listener: RequestListener, options: Partial<ConnectionLimit
   const tally = (name: string): void => {
     counts[name] = (counts[name] ?? 0) + 1;
   };
-  server = createServer(listener);
+  server = createBoundedServer({}, listener);
   limit = createConnectionLimit({
     max: 3,
     port: 'public',
@@ -47,7 +48,7 @@ async function start(listener: RequestListener, options: Partial<ConnectionLimit
     upgraded.push(socket as Socket);
     socket.on('error', () => undefined).write('HTTP/1.1 101 Upgraded\r\n\r\n');
   });
-  limit.guard(server, { upgrades: true });
+  limit.guard(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 }
 async function hold(count: number, say?: string): Promise<HeldConnections> {
@@ -188,4 +189,29 @@ test('a server that cannot accept goes on, and says so', async () => {
   server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }));
   expect(logged.filter((line) => line.includes('unable to accept a connection'))).toHaveLength(1);
   await letIn();
+});
+
+test('a request that waits for its turn keeps its place', async () => {
+  const rooms: boolean[] = [];
+  await start((_request, response) => {
+    // So long that those that came with it wait for a turn of their own.
+    for (const end = performance.now() + 5; performance.now() < end; );
+    rooms.push(limit.makeRoom());
+    response.write('begun');
+  });
+  const { port } = server.address() as AddressInfo;
+  const sockets = await Promise.all(
+    [1, 2, 3].map(async () => {
+      const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+      await new Promise((resolve) => socket.once('connect', resolve));
+      return socket;
+    }),
+  );
+  await until('them to be accepted', () => limit.sockets.size === 3);
+  for (const socket of sockets) socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  for (const end = performance.now() + 20; performance.now() < end; );
+  await until('all of them', () => rooms.length === 3);
+  for (const socket of sockets) socket.destroy();
+  // While the second one is begun, the third one waits.
+  expect(rooms[1]).toBe(false);
 });

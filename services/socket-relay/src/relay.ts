@@ -172,7 +172,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   answerUpgradesInOneWrite(io.engine);
   strangers.watch(io, http);
   // Behind Engine.IO, which takes all listeners of its server away and hands them what is not its own.
-  if (!place) limits.public.guard(http, { upgrades: true });
+  if (!place) limits.public.guard(http);
   const drain = createDrain({ io, drainMs: config.drainMs, log });
   refuseWhileDraining(io, { drain, metrics });
   settleConnections(io, limits.public);

@@ -102,7 +102,7 @@ export function createSessionDoor(deps: {
   const pathOf = (index: number): string => join(folder, `${index}.sock`);
   const agent = new Agent({ keepAlive: true });
   const front = createBoundedServer({});
-  limit.guard(front, { upgrades: true });
+  limit.guard(front);
   /** Node counts a socket that was handed over as open for ever, so `close` cannot go by its count. */
   const open = new Set<Duplex>();
   let onEmpty: () => void = () => undefined;
