@@ -4,45 +4,74 @@ import { GroupcastError } from '@groupcast/shared';
 
 /** How long requests are begun in one turn of the event loop, in milliseconds. */
 const TURN_MS = 2;
-/** While connections come in, a request waits for so many of them: Node accepts one a turn, so short turns let more of them in. */
+/** While connections come in, a request waits for so many of them: libuv accepts one a turn, so short turns let more of them in. */
 const ACCEPTED_PER_REQUEST = 8;
 /** A client waits for the answer to its upgrade before it sends anything (RFC 6455, section 4.1). So much is overlooked, in bytes. */
 const MAX_HEAD_BYTES = 4_096;
+
+/** So many turns with a new connection each are a crowd: what they send is read when it is their turn. */
+const CROWD_TURNS = 8;
+/** What the first read of a connection is taken to cost in the turn after, in milliseconds. */
+const READ_MS = 0.5;
 
 interface Waiting {
   socket: Socket;
   begin: () => void;
 }
+const KINDS = ['read', 'request', 'upgrade'] as const;
+type Kind = (typeof KINDS)[number];
 
 function onError(): void {
   // 'close' follows. Without a listener for it, an error of an upgraded socket ends the process.
 }
 
+/** What waits from one address. The kinds take turns; requests keep their order, of the others the newest is first. */
+class WaitingOfAddress {
+  private readonly byKind: Record<Kind, Waiting[]> = { read: [], request: [], upgrade: [] };
+  private turn = 0;
+
+  add(kind: Kind, waiting: Waiting): void {
+    this.byKind[kind].push(waiting);
+  }
+
+  /** Undefined: nothing is left. */
+  next(): Waiting | undefined {
+    for (let tried = 0; tried < KINDS.length; tried += 1) {
+      const kind = KINDS[this.turn % KINDS.length] ?? 'request';
+      this.turn += 1;
+      const waiting = kind === 'request' ? this.byKind[kind].shift() : this.byKind[kind].pop();
+      if (waiting) return waiting;
+    }
+    return undefined;
+  }
+}
+
 /** What waits, by address: they take turns. */
 class WaitingByAddress {
-  private readonly byAddress = new Map<string, Waiting[]>();
+  private readonly byAddress = new Map<string, WaitingOfAddress>();
 
   get isEmpty(): boolean {
     return this.byAddress.size === 0;
   }
 
-  add(waiting: Waiting, isFirst: boolean): void {
+  add(kind: Kind, waiting: Waiting): void {
     const address = waiting.socket.remoteAddress ?? '';
-    const ofAddress = this.byAddress.get(address);
-    if (!ofAddress) this.byAddress.set(address, [waiting]);
-    else if (isFirst) ofAddress.unshift(waiting);
-    else ofAddress.push(waiting);
+    const known = this.byAddress.get(address);
+    const ofAddress = known ?? new WaitingOfAddress();
+    if (!known) this.byAddress.set(address, ofAddress);
+    ofAddress.add(kind, waiting);
   }
 
   next(): Waiting | undefined {
-    const [first] = this.byAddress;
-    if (!first) return undefined;
-    const [address, ofAddress] = first;
-    const waiting = ofAddress.shift();
-    // The address's next turn is behind all others'.
-    this.byAddress.delete(address);
-    if (ofAddress.length > 0) this.byAddress.set(address, ofAddress);
-    return waiting;
+    for (const [address, ofAddress] of this.byAddress) {
+      const waiting = ofAddress.next();
+      // The address's next turn is behind all others'.
+      this.byAddress.delete(address);
+      if (!waiting) continue;
+      this.byAddress.set(address, ofAddress);
+      return waiting;
+    }
+    return undefined;
   }
 }
 
@@ -57,20 +86,20 @@ function refuseHead(socket: Socket): void {
 
 /**
  * When requests and upgrades are begun: at once, unless there is more to do than fits into a turn of the event loop. What waits then is
- * begun by turns of the addresses it came from. Accepting a connection is cheap, and answering its request is not: somebody who comes
- * while one client opens a thousand connections is accepted among them, and does not wait behind their requests.
+ * begun by turns of the addresses it came from. Accepting a connection is cheap, and reading and answering its request is not: somebody
+ * who comes while one client opens a thousand connections is accepted among them, and does not wait behind their requests.
  */
 export interface Turns {
   request(request: IncomingMessage, begin: () => void): void;
-  /** Of one address the newest upgrade is first: its client is the most likely to still be there. */
   upgrade(socket: Socket, head: Buffer, begin: () => void): void;
 }
 
 export function createTurns(server: Server): Turns {
   const waiting = new WaitingByAddress();
-  /** Connections that came in since something was begun, and whether one did in this turn. */
+  /** Connections that came in since something was begun, whether one did in this turn, and in how many turns before it. */
   let accepted = 0;
   let isComing = false;
+  let comingTurns = 0;
   let spentMs = 0;
   let scheduled: NodeJS.Immediate | undefined;
 
@@ -85,7 +114,6 @@ export function createTurns(server: Server): Turns {
       spentMs += performance.now() - startedAt;
     }
   }
-
   function beginNext(): boolean {
     const next = waiting.next();
     if (next) begin(next);
@@ -102,34 +130,46 @@ export function createTurns(server: Server): Turns {
     spentMs = 0;
     if (!isComing) beginSome();
     else if (accepted >= ACCEPTED_PER_REQUEST) beginNext();
+    comingTurns = isComing ? comingTurns + 1 : 0;
     isComing = false;
-    if (!waiting.isEmpty || spentMs > 0) schedule();
+    pauseNew(comingTurns >= CROWD_TURNS);
+    if (!waiting.isEmpty || spentMs > 0 || comingTurns > 0) schedule();
   }
   function schedule(): void {
     scheduled ??= setImmediate(nextTurn);
   }
+  /** Node reads nothing from a connection that it accepts meanwhile. */
+  function pauseNew(isCrowded: boolean): void {
+    (server as Server & { pauseOnConnect?: boolean }).pauseOnConnect = isCrowded;
+  }
 
-  function take(entry: Waiting, isFirst: boolean): void {
+  function take(kind: 'request' | 'upgrade', entry: Waiting): void {
     schedule();
     if (waiting.isEmpty && !isComing && spentMs < TURN_MS) {
       begin(entry);
       return;
     }
     entry.socket.on('error', onError);
-    waiting.add(entry, isFirst);
+    waiting.add(kind, entry);
   }
 
-  server.on('connection', () => {
+  function readOn(socket: Socket): void {
+    socket.resume();
+    spentMs += READ_MS;
+  }
+
+  server.on('connection', (socket: Socket) => {
     accepted += 1;
     isComing = true;
     schedule();
+    if (socket.isPaused()) waiting.add('read', { socket, begin: () => readOn(socket) });
   });
 
   return {
-    request: ({ socket }, work) => take({ socket, begin: work }, false),
+    request: ({ socket }, work) => take('request', { socket, begin: work }),
     upgrade(socket, head, work) {
       if (head.length > MAX_HEAD_BYTES) refuseHead(socket);
-      else take({ socket, begin: work }, true);
+      else take('upgrade', { socket, begin: work });
     },
   };
 }

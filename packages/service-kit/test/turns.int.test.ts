@@ -90,6 +90,37 @@ describe.each([
   });
 });
 
+test('of one address, requests and upgrades take turns too', async () => {
+  const { server, begun } = await start();
+  const sockets: Socket[] = [];
+  for (let index = 0; index < 20; index += 1) sockets.push(await tcp(server, '127.0.0.2'));
+  atOnce(sockets, (socket, index) => {
+    const text = index < 10 ? UPGRADE : `${HEAD}\r\n`;
+    socket.write(text.replace('/', index < 10 ? `/upgrade${index}` : `/request${index}`));
+  });
+  await until('all of them', () => begun.length === 20);
+  const firstHalf = begun.slice(4, 14);
+  expect(firstHalf.filter((each) => each.includes('request')).length).toBeGreaterThan(2);
+  expect(firstHalf.filter((each) => each.includes('upgrade')).length).toBeGreaterThan(2);
+});
+
+test('everything that a crowd sends is read to its end', async () => {
+  const { server, begun } = await start();
+  let paused = 0;
+  server.on('connection', (socket: Socket) => {
+    if (socket.isPaused()) paused += 1;
+  });
+  const { port } = server.address() as AddressInfo;
+  const sockets = Array.from({ length: 60 }, (_, index) => {
+    const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' }).on('error', () => undefined);
+    closing.push(() => void socket.destroy());
+    socket.write(index % 2 === 0 ? UPGRADE : `${HEAD}\r\n`);
+    return socket;
+  });
+  await until('all of them', () => begun.length === sockets.length, 30_000);
+  expect(paused).toBeGreaterThan(0);
+});
+
 test('of one address, requests keep their order, and the newest upgrade is first', async () => {
   const { server, begun } = await start();
   const sockets: Socket[] = [];
