@@ -83,6 +83,8 @@ const PACKET_OVERHEAD_BYTES = 65_536;
 const CLOSE_ALL_AFTER_MS = 1_000;
 /** What the relays share is told that this one leaves, and not waited for longer: nothing depends on it but how soon the others know. */
 const LEAVE_WITHIN_MS = 1_000;
+/** How long it takes until some relay finds that changes were lost: a few times as long as they wait for the next one. */
+const LOSS_FOUND_WITHIN_MS = 60_000;
 /** What the API is asked for, per group, to fill an empty log. */
 const MAX_FILL_EVENTS = 1_000;
 
@@ -264,15 +266,24 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   });
   const heads = startGroupHeads({ fanOut, groupLog, isTrusted, log });
   const history = createHistoryReader(groupLog);
-  const confirmation = createMembershipConfirmation({ io, membership, entry, log });
+  let regainedAt = Number.NEGATIVE_INFINITY;
+  let hadLease = false;
+  cluster?.leases.onChange((held) => {
+    if (held && hadLease) regainedAt = performance.now();
+    hadLease ||= held;
+  });
+  const confirmation = createMembershipConfirmation({ io, membership, hasApi: api !== undefined, entry, log });
   const changes = createMemberChanges({ io, connections, entry, removals, presence, expiry, log });
   const changeLog =
     broker &&
     (await broker.startChangeLog({
       onBirth(second) {
         removals.reachesBackTo(second);
-        // With a lease, every removal was answered by this relay too: nothing that was lost since is news.
-        if (!isTrusted()) confirmation.isDue();
+        // With a lease, every removal was answered by this relay too: nothing that was lost since is news. It may take
+        // others a while to find out what was lost before.
+        const isNews = !isTrusted() || performance.now() - regainedAt < LOSS_FOUND_WITHIN_MS;
+        if (isNews) confirmation.isDue();
+        if (isNews && isTrusted()) void confirmation.confirm();
       },
       remember: ({ change, second }) => changes.remember(change, second),
       carryOut: async ({ change, second }) => changes.carryOut(change, second),

@@ -77,10 +77,16 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
     if (trusted && !isWithin() && !stopped) tell(false);
   }
 
-  /** The list was lost with everything else: nodes that it has not heard of again yet may be there all the same. */
+  /**
+   * The list does not know this node any more: it was lost with everything else, or this node was away for longer than a lease. Others
+   * that were there may have renewed theirs until a moment ago, and not be in the list again yet.
+   */
   function withForgotten(nodes: readonly string[], wasKnown: boolean): string[] {
     const now = performance.now();
-    if (trusted && !wasKnown) forgetfulUntil = now + leaseMs;
+    if (!wasKnown && renewedAt > Number.NEGATIVE_INFINITY) {
+      forgetfulUntil = now + leaseMs;
+      for (const name of seen.keys()) seen.set(name, now);
+    }
     for (const name of nodes) seen.set(name, now);
     for (const [name, at] of seen) if (now - at > leaseMs) seen.delete(name);
     return now < forgetfulUntil ? [...seen.keys()] : [...nodes];

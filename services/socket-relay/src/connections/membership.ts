@@ -119,6 +119,8 @@ export function createMembership(options: {
       return { admissions: await admissionsOf(claims, groupIds), removalVersion };
     },
     async confirm(claims, groupIds) {
+      // What this relay remembers may be from before a removal that was lost.
+      if (api) return new Set(await api.memberOf(claims.userId, [...groupIds]));
       const confirmed = new Set((await admissionsOf(claims, groupIds)).keys());
       for (const groupId of removals.addedSince(claims.userId, claims.issuedAt)) confirmed.add(groupId);
       return confirmed;

@@ -254,7 +254,9 @@ export function createRemovals(options: RemovalsOptions): Removals {
     addedSince(userId, issuedAt) {
       const known = additions.get(userId);
       const all = known instanceof Map ? [...known.values()] : known ? [known] : [];
-      return all.filter(({ second }) => second >= earliest(issuedAt)).map(({ groupId }) => groupId);
+      // What came after one from before the oldest removal that is remembered, nobody knows.
+      const since = Math.max(earliest(issuedAt), oldestRemembered());
+      return all.filter(({ second }) => second >= since).map(({ groupId }) => groupId);
     },
     claimStands: (groupId, userId, issuedAt) =>
       earliest(issuedAt) >= oldestRemembered() && !contradicts(groupId, userId, issuedAt),
