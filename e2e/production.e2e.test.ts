@@ -268,7 +268,11 @@ describe('in development', () => {
     };
     const of = (urls: Variables): string | undefined => readRelayConfig(withoutApi({ ...secrets, ...urls })).apiUrl;
     const [API_URL, API_INTERNAL_URL] = ['http://127.0.0.1:3000', 'http://127.0.0.1:3003'];
-    expect([of({}), of({ API_URL }), of({ API_URL, API_INTERNAL_URL })]).toEqual([undefined, API_URL, API_INTERNAL_URL]);
+    expect([of({}), of({ API_URL }), of({ API_URL, API_INTERNAL_URL })]).toEqual([
+      undefined,
+      API_URL,
+      API_INTERNAL_URL,
+    ]);
     // `.env` says it for both services.
     expect(of({ API_INTERNAL_URL })).toBeUndefined();
     expect(() => of({ API_URL: '', API_INTERNAL_URL })).toThrow('API_INTERNAL_URL must not be set');

@@ -104,10 +104,14 @@ function notYet(error: unknown): GroupcastError | undefined {
     });
   }
   if (error instanceof KeySetBehind) {
-    return new GroupcastError('API_UNAVAILABLE', 'unable to verify the token; its key is not among those that were read', {
-      cause: new TokenRefusal('key', 'no key of JWT_JWKS_URL has its kid and algorithm, so far', error),
-      retryAfterMs: error.retryAfterMs,
-    });
+    return new GroupcastError(
+      'API_UNAVAILABLE',
+      'unable to verify the token; its key is not among those that were read',
+      {
+        cause: new TokenRefusal('key', 'no key of JWT_JWKS_URL has its kid and algorithm, so far', error),
+        retryAfterMs: error.retryAfterMs,
+      },
+    );
   }
   return undefined;
 }
