@@ -262,6 +262,22 @@ describe('in development', () => {
     expect(() => of({ API_URL: '', API_INTERNAL_URL })).toThrow('API_INTERNAL_URL must not be set where API_URL is');
   });
 
+  test('a relay that is started alone from its sources has no API unless API_URL names one', async () => {
+    const { withoutApi } = (await import(new URL('../scripts/processes.mjs', import.meta.url).href)) as {
+      withoutApi: (env: Variables) => Variables;
+    };
+    const of = (urls: Variables): string | undefined => readRelayConfig(withoutApi({ ...secrets, ...urls })).apiUrl;
+    const [API_URL, API_INTERNAL_URL] = ['http://127.0.0.1:3000', 'http://127.0.0.1:3003'];
+    expect([of({}), of({ API_URL }), of({ API_URL, API_INTERNAL_URL })]).toEqual([
+      undefined,
+      API_URL,
+      API_INTERNAL_URL,
+    ]);
+    // `.env` says it for both services.
+    expect(of({ API_INTERNAL_URL })).toBeUndefined();
+    expect(() => of({ API_URL: '', API_INTERNAL_URL })).toThrow('API_INTERNAL_URL must not be set');
+  });
+
   test.each([
     ['RELAY_INTERNAL_NAMES', readRelayConfig],
     ['API_INTERNAL_NAMES', readApiConfig],

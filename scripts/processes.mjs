@@ -73,7 +73,8 @@ export function withUrls(env) {
   return { ...env, RELAY_URL: env.RELAY_URL || urlOn(env.RELAY_HOST, portOr(3001, env.RELAY_PORT)), ...apiUrls };
 }
 
-/** A relay that is started alone has no API unless one is named. */
+/** A relay that is started alone has no API unless `API_URL` names one: what `.env` says of its internal port is for both services. */
 export function withoutApi(env) {
-  return env.NODE_ENV === 'production' ? env : { ...env, API_URL: env.API_URL ?? '' };
+  if (env.NODE_ENV === 'production' || env.API_URL !== undefined) return env;
+  return { ...env, API_URL: '', API_INTERNAL_URL: undefined };
 }

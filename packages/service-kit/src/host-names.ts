@@ -4,8 +4,12 @@ import { isIP } from 'node:net';
 const HOST_HEADER = /^(?:\[([0-9a-f:.]+)\]|([\w.-]+))(?::\d{1,5})?$/i;
 const LOOPBACK_ADDRESS = /^(?:127\.|::1$|::ffff:127\.)/i;
 /** What proxies add to a request that they pass on: it is somebody else's than the peer of the connection. */
-const FORWARDING_HEADER =
-  /^(?:forwarded|via|x-forwarded(?:-.+)?|x-original-forwarded-for|x-(?:real|client|cluster-client)-ip|(?:cf-connecting|true-client)-ip)$/;
+const FORWARDING_HEADERS = [
+  /^(?:forwarded|via|cdn-loop|x-forwarded)$/,
+  /^(?:x-(?:forwarded|original|envoy|azure|appengine)|cf|fly|fastly)-/,
+  // However a proxy spells the address that it was asked from: `client-ip`, `wl-proxy-client-ip`, `x-remote-addr`.
+  /(?:^|-)(?:client|client-connection|connecting|originating|real|remote|user)-?(?:ip|addr|address)$/,
+];
 
 function isLoopbackAddress(address: string | undefined): boolean {
   return LOOPBACK_ADDRESS.test(address ?? '');
@@ -36,7 +40,7 @@ export function isHostTrusted(header: string | undefined, names: readonly string
 
 /** Whether a proxy says that the request is somebody else's. */
 export function isForwarded(headers: IncomingHttpHeaders): boolean {
-  return Object.keys(headers).some((name) => FORWARDING_HEADER.test(name));
+  return Object.keys(headers).some((name) => FORWARDING_HEADERS.some((header) => header.test(name)));
 }
 
 /**

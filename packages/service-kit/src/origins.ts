@@ -1,3 +1,4 @@
+import { getPublicSuffix } from 'tldts';
 import type { Environment } from './environment.ts';
 
 /**
@@ -31,11 +32,18 @@ const NO_ORIGIN = 'pages without an origin (file:, a sandbox) get in with * alon
 const PATTERN =
   'may have * as a whole first label only, above a name of two labels or more, as in https://*.example.com';
 
+const SHARED =
+  'where anybody may register a name (publicsuffix.org): put your own name in between, or list your origins one by one';
+
 /** An origin with `*` as its first label, as browsers spell what it stands for. */
 function readPattern(url: URL): { origin: string } | { problem: string } {
   const [first, ...labels] = url.hostname.split('.');
   const isWhole = first === '*' && labels.length >= 2 && labels.every((label) => label !== '' && !label.includes('*'));
-  return isWhole ? { origin: url.origin } : { problem: PATTERN };
+  if (!isWhole) return { problem: PATTERN };
+  const name = labels.join('.');
+  return getPublicSuffix(name, { allowPrivateDomains: true }) === name
+    ? { problem: `must not have * above ${name}, ${SHARED}` }
+    : { origin: url.origin };
 }
 
 function readOwnScheme(text: string): string | undefined {

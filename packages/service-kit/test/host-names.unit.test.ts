@@ -57,8 +57,33 @@ describe('a request', () => {
     'x-client-ip',
     'cf-connecting-ip',
     'true-client-ip',
+    'client-ip',
+    'wl-proxy-client-ip',
+    'x-cluster-client-ip',
+    'x-envoy-external-address',
+    'x-envoy-something-new',
+    'fly-client-ip',
+    'fastly-client-ip',
+    'x-azure-clientip',
+    'x-azure-ref',
+    'x-appengine-user-ip',
+    'x-remote-ip',
+    'x-remote-addr',
+    'x-nf-client-connection-ip',
+    'do-connecting-ip',
+    'x-original-host',
+    'x-original-url',
+    'cf-ray',
+    'cdn-loop',
+    'x-something-new-client-ip',
   ])('with %s has come through a proxy', (name) => {
     expect(isForwarded({ [name]: '' })).toBe(true);
+  });
+
+  test('of a program of this machine has not', () => {
+    const names = ['host', 'user-agent', 'accept', 'authorization', 'connection', 'x-request-id', 'traceparent'];
+    expect(isForwarded(Object.fromEntries(names.map((name) => [name, ''])))).toBe(false);
+    expect(isForwarded({ 'x-prometheus-scrape-timeout-seconds': '10', 'x-client-version': '1' })).toBe(false);
   });
 
   test.each([

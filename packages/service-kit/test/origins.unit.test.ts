@@ -157,6 +157,31 @@ describe('a pattern', () => {
     );
   });
 
+  test.each([
+    'https://*.co.uk',
+    'https://*.github.io',
+    'https://*.Vercel.app:443/',
+    'http://*.com.au:8080',
+    // By a rule with a star of its own, and one in another alphabet.
+    'https://*.anything.ck',
+    'https://*.公司.cn',
+  ])('%s is open to whoever registers a name there: it is refused', (pattern) => {
+    for (const NODE_ENV of ['development', 'production']) {
+      expect(() => read({ NODE_ENV, SOCKET_CORS_ORIGIN: `https://a.test,${pattern}` })).toThrow(
+        /SOCKET_CORS_ORIGIN must not have \* above .* \(publicsuffix\.org\).*, got/,
+      );
+    }
+  });
+
+  test.each([
+    ['https://*.example.co.uk', 'https://app.example.co.uk'],
+    ['https://*.me.github.io', 'https://app.me.github.io'],
+    ['https://*.chat.internal', 'https://app.chat.internal'],
+    ['https://*.www.ck', 'https://app.www.ck'],
+  ])('%s has an owner, and lets %s in', (pattern, origin) => {
+    expect(allows(pattern, origin)).toBe(true);
+  });
+
   test('means the same to a CORS plugin', () => {
     const { origin } = corsOptions(read({ SOCKET_CORS_ORIGIN: 'https://a.test,https://*.example.com' }));
     const [plain, pattern] = origin as [string, RegExp];

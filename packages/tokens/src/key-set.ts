@@ -31,7 +31,7 @@ export class KeySetStale extends Error {
   }
 }
 
-/** No key fits the token, and the keys were read before it came: there may be a new one. */
+/** No key fits the token, and the keys were read before it was issued: there may be a new one. */
 export class KeySetBehind extends Error {
   override readonly name = 'KeySetBehind';
   readonly retryAfterMs: number;
@@ -84,7 +84,8 @@ async function readKeySet(url: string, request: RequestInit): Promise<Response> 
 }
 
 export interface KeySet {
-  get: JWTVerifyGetKey;
+  /** Looks for the key of one token. Its `iat`, unverified, only says whether the token may be newer than the keys. */
+  keyOf: (issuedAt: unknown) => JWTVerifyGetKey;
   /** How long ago the keys in use were read, in milliseconds, where they could not be read again since; 0 where they could. */
   staleMs: () => number;
 }
@@ -94,18 +95,23 @@ export interface KeySet {
  * 30 s. Where they cannot be read again, the last ones are used for `maxStaleMs`, and nobody waits for the next attempt: a provider that
  * is away for an hour logs nobody out.
  *
- * Throws `KeySetUnreadable` where there are no keys to use, for a second after a failure without asking again; `KeySetBehind` for a key
- * that may have been published since the keys were read; `KeyUnusable` for a key that must not be used; jose's errors where the token
- * names no key.
+ * Throws `KeySetUnreadable` where there are no keys to use, for a second after a failure without asking again; `KeySetBehind` for a
+ * token that may have been issued since the keys were read, since its key may be new; `KeyUnusable` for a key that must not be used; jose's errors where the token
+ * names no key, or one that was gone when the keys were read.
  *
  * jose measures the age of keys by the wall clock: set back an hour, it would look for no new key, and drop no old one, for an hour. Here
  * their age is measured by a clock that only goes forward.
  */
 export function createKeySet(
   url: string,
-  options: { maxStaleMs: number; onStale: (problem: KeySetStale) => void; now?: () => number },
+  options: {
+    maxStaleMs: number;
+    clockSkewSeconds: number;
+    onStale: (problem: KeySetStale) => void;
+    now?: () => number;
+  },
 ): KeySet {
-  const { maxStaleMs, onStale, now = () => performance.now() } = options;
+  const { maxStaleMs, clockSkewSeconds, onStale, now = () => performance.now() } = options;
   /** When the keys were asked for last, and when they were read. */
   let askedAt = Number.NEGATIVE_INFINITY;
   let readAt: number | undefined;
@@ -146,7 +152,13 @@ export function createKeySet(
     if (failure) onStale(new KeySetStale(now() - readAt, failure.error));
   }
 
-  async function find(...asked: Parameters<JWTVerifyGetKey>): ReturnType<typeof keys> {
+  /** Whether a token was issued after the keys were read, as far as clocks agree. When that was is told by today's clock. */
+  function isNewerThanKeys(issuedAt: unknown): boolean {
+    if (typeof issuedAt !== 'number') return false;
+    return readAt === undefined || issuedAt > (Date.now() - (now() - readAt)) / 1_000 - clockSkewSeconds;
+  }
+
+  async function find(issuedAt: unknown, ...asked: Parameters<JWTVerifyGetKey>): ReturnType<typeof keys> {
     const before = askedAt;
     await refresh();
     try {
@@ -156,7 +168,7 @@ export function createKeySet(
       // They were read for this token.
       if (askedAt !== before && !failure) throw error;
       const waitMs = askedAt + COOLDOWN_MS - now();
-      if (waitMs > 0) throw failure?.error ?? new KeySetBehind(waitMs, error);
+      if (waitMs > 0) throw isNewerThanKeys(issuedAt) ? (failure?.error ?? new KeySetBehind(waitMs, error)) : error;
       await keys.reload();
       return keys(...asked);
     }
@@ -164,9 +176,9 @@ export function createKeySet(
 
   return {
     staleMs: () => (failure && readAt !== undefined ? now() - readAt : 0),
-    get: async (header, token) => {
+    keyOf: (issuedAt) => async (header, token) => {
       try {
-        const key = await find(header, token);
+        const key = await find(issuedAt, header, token);
         const { modulusLength } = key.algorithm as { modulusLength?: number };
         if (modulusLength !== undefined && modulusLength < MIN_RSA_BITS) {
           throw new KeyUnusable(`the key has ${modulusLength} bits, and needs ${MIN_RSA_BITS}`);

@@ -60,8 +60,8 @@ export interface GroupProblem {
 
 export interface UserTokenVerifier {
   /**
-   * Throws `TOKEN_MISSING`, `TOKEN_EXPIRED` (if that is all), `TOKEN_INVALID`, or a retryable `INTERNAL` when no key can be fetched, or
-   * the keys may be older than the token's. What is wrong is in `refusalOf` the error.
+   * Throws `TOKEN_MISSING`, `TOKEN_EXPIRED` (if that is all), `TOKEN_INVALID`, or `API_UNAVAILABLE` when no key can be fetched, or
+   * the token is newer than the keys. What is wrong is in `refusalOf` the error.
    */
   verify(token: string | undefined): Promise<UserClaims>;
   /** For how long the keys in use could not be read again, in seconds; 0 without a JWKS. */
@@ -98,16 +98,20 @@ function readProfile(payload: JWTPayload): UserClaims['profile'] {
 /** What is not the token's fault: its owner may try again with it. */
 function notYet(error: unknown): GroupcastError | undefined {
   if (error instanceof KeySetUnreadable) {
-    return new GroupcastError('INTERNAL', 'unable to verify the token; the JWKS cannot be read', {
+    return new GroupcastError('API_UNAVAILABLE', 'unable to verify the token; the JWKS cannot be read', {
       cause: error,
       retryAfterMs: KEY_SET_RETRY_MS,
     });
   }
   if (error instanceof KeySetBehind) {
-    return new GroupcastError('INTERNAL', 'unable to verify the token; its key is not among those that were read', {
-      cause: new TokenRefusal('key', 'no key of JWT_JWKS_URL has its kid and algorithm, so far', error),
-      retryAfterMs: error.retryAfterMs,
-    });
+    return new GroupcastError(
+      'API_UNAVAILABLE',
+      'unable to verify the token; its key is not among those that were read',
+      {
+        cause: new TokenRefusal('key', 'no key of JWT_JWKS_URL has its kid and algorithm, so far', error),
+        retryAfterMs: error.retryAfterMs,
+      },
+    );
   }
   return undefined;
 }
@@ -141,11 +145,12 @@ function byJwks(
   const { jwksUrl = '', groupsClaim, onKeyProblem, maxStaleKeysSeconds = DEFAULT_MAX_STALE_KEYS_SECONDS } = options;
   const keys = createKeySet(jwksUrl, {
     maxStaleMs: maxStaleKeysSeconds * 1_000,
+    clockSkewSeconds: expected.clockSkewSeconds ?? DEFAULT_CLOCK_SKEW_SECONDS,
     onStale: (problem) => onKeyProblem?.(problem),
   });
-  const check = async (token: string): Promise<Verified> => {
+  const check = async (token: string, { claims: { iat } }: UnverifiedToken): Promise<Verified> => {
     try {
-      return await verifyWithJwks(token, keys.get, expected);
+      return await verifyWithJwks(token, keys.keyOf(iat), expected);
     } catch (error) {
       if (error instanceof KeySetUnreadable || error instanceof KeyUnusable) onKeyProblem?.(error);
       throw error;

@@ -15,6 +15,7 @@ import {
 import { CONNECTION_SECRET, claims, nowSeconds, OTHER_SECRET, outcome, sign, signText } from './forge.ts';
 
 const ALGORITHMS = ['RS256', 'ES256', 'EdDSA'] as const;
+const UNAVAILABLE = { code: 'API_UNAVAILABLE', retryable: true };
 
 interface SigningKey {
   alg: string;
@@ -273,15 +274,13 @@ describe('groups of an identity provider', () => {
 });
 
 describe('while the keys cannot be read', () => {
-  const INTERNAL = { code: 'INTERNAL', retryable: true };
-
-  test('because nobody listens, a token is not called wrong: INTERNAL, and worth another try', async () => {
+  test('because nobody listens, a token is not called wrong: API_UNAVAILABLE, and worth another try', async () => {
     const closed = createServer();
     await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
     const { port } = closed.address() as AddressInfo;
     await new Promise((resolve) => closed.close(resolve));
     const verifier = createUserTokenVerifier({ jwksUrl: `http://127.0.0.1:${port}/` });
-    await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject(INTERNAL);
+    await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject(UNAVAILABLE);
   });
 
   test.each([
@@ -291,18 +290,18 @@ describe('while the keys cannot be read', () => {
     ['JSON that is no JWKS', 200, '{}'],
     ['a list', 200, '[]'],
     ['keys that are no keys', 200, '{"keys":["a"]}'],
-  ])('because %s comes back: INTERNAL too', async (_, status, body) => {
+  ])('because %s comes back: API_UNAVAILABLE too', async (_, status, body) => {
     Object.assign(provider, { status, body });
-    await expect(makeVerifier().verify(await signed('RS256'))).rejects.toMatchObject(INTERNAL);
+    await expect(makeVerifier().verify(await signed('RS256'))).rejects.toMatchObject(UNAVAILABLE);
   });
 
-  test('because no answer comes within 3 s: INTERNAL too', async () => {
+  test('because no answer comes within 3 s: API_UNAVAILABLE too', async () => {
     const silent = createServer(() => undefined);
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const { port } = silent.address() as AddressInfo;
     try {
       const verifier = createUserTokenVerifier({ jwksUrl: `http://127.0.0.1:${port}/` });
-      await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject(INTERNAL);
+      await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject(UNAVAILABLE);
     } finally {
       silent.closeAllConnections();
       await new Promise((resolve) => silent.close(resolve));
@@ -315,7 +314,10 @@ describe('while the keys cannot be read', () => {
     const verifier = makeVerifier();
     vi.useFakeTimers({ toFake: ['performance'] });
     for (let i = 0; i < 20; i += 1) {
-      await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject({ ...INTERNAL, retryAfterMs: 1_000 });
+      await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject({
+        ...UNAVAILABLE,
+        retryAfterMs: 1_000,
+      });
     }
     expect(provider.requests).toBe(1);
     provider.status = 200;
@@ -331,7 +333,9 @@ describe('while the keys cannot be read', () => {
     Object.assign(provider, { status: 503, requests: 0 });
     vi.useFakeTimers({ toFake: ['performance', 'Date'], now: Date.now() + 31_000 });
     for (let i = 0; i < 20; i += 1) {
-      await expect(verifier.verify(await signed('RS256', {}, { kid: `made-up-${i}` }))).rejects.toMatchObject(INTERNAL);
+      await expect(verifier.verify(await signed('RS256', {}, { kid: `made-up-${i}` }))).rejects.toMatchObject(
+        UNAVAILABLE,
+      );
     }
     expect(provider.requests).toBe(1);
     expect(await outcome(verifier.verify(await signed('RS256')))).toBe('accepted');
@@ -348,7 +352,7 @@ describe('while the keys cannot be read', () => {
     ],
     ['more keys than anybody has', (response: ServerResponse) => response.end(JSON.stringify({ keys: many(101) }))],
     ['a redirect', (response: ServerResponse) => response.writeHead(302, { location: url }).end()],
-  ])('because of %s: INTERNAL too, and only so much of it is read', async (_, answer) => {
+  ])('because of %s: API_UNAVAILABLE too, and only so much of it is read', async (_, answer) => {
     const hostile = createServer((_request, response) => {
       // Whoever stops reading ends it.
       response.on('error', () => undefined);
@@ -362,7 +366,7 @@ describe('while the keys cannot be read', () => {
         jwksUrl: `http://127.0.0.1:${(hostile.address() as AddressInfo).port}/`,
         onKeyProblem: (problem) => problems.push(problem),
       });
-      await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject(INTERNAL);
+      await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject(UNAVAILABLE);
       expect(problems.map(({ message }) => message)).toEqual([
         expect.stringMatching(/larger than 524288 bytes|more than 100 keys|status 302/),
       ]);
@@ -413,9 +417,9 @@ describe('while the keys cannot be read again', () => {
 
   test('not for longer than is allowed', async () => {
     const verifier = await afterOutage(25 * HOUR_MS);
-    await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject({ code: 'INTERNAL', retryable: true });
+    await expect(verifier.verify(await signed('RS256'))).rejects.toMatchObject(UNAVAILABLE);
     const shorter = await afterOutage(HOUR_MS, { maxStaleKeysSeconds: 1_800 });
-    await expect(shorter.verify(await signed('RS256'))).rejects.toMatchObject({ code: 'INTERNAL', retryable: true });
+    await expect(shorter.verify(await signed('RS256'))).rejects.toMatchObject(UNAVAILABLE);
     provider.status = 200;
     vi.advanceTimersByTime(1_000);
     expect(await outcome(shorter.verify(await signed('RS256')))).toBe('accepted');
@@ -445,7 +449,7 @@ describe('while the keys cannot be read again', () => {
 
   test('an unknown kid is worth another try, since its key may be there', async () => {
     const verifier = await afterOutage(11 * 60_000);
-    await expect(verifier.verify(await signed('ES256'))).rejects.toMatchObject({ code: 'INTERNAL', retryable: true });
+    await expect(verifier.verify(await signed('ES256'))).rejects.toMatchObject(UNAVAILABLE);
   });
 });
 
@@ -457,7 +461,7 @@ test('a token whose key is newer than the keys that were read is worth another t
   vi.advanceTimersByTime(4_000);
   publish(keyOf('RS256'), keyOf('ES256'));
   const retryAfterMs = 26_000;
-  await expect(verifier.verify(await signed('ES256'))).rejects.toMatchObject({ retryable: true, retryAfterMs });
+  await expect(verifier.verify(await signed('ES256'))).rejects.toMatchObject({ ...UNAVAILABLE, retryAfterMs });
   expect(provider.requests).toBe(0);
   vi.advanceTimersByTime(retryAfterMs);
   expect(await outcome(verifier.verify(await signed('ES256')))).toBe('accepted');
@@ -466,6 +470,33 @@ test('a token whose key is newer than the keys that were read is worth another t
   const made = await signed('RS256', {}, { kid: 'made-up' });
   expect(await outcome(verifier.verify(made))).toBe('TOKEN_INVALID');
   expect(provider.requests).toBe(2);
+});
+
+test('a key that is gone is refused to every token that is older than the keys that were read, at once', async () => {
+  vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+  publish(keyOf('RS256'), keyOf('ES256'));
+  const verifier = makeVerifier();
+  const old = await Promise.all(
+    Array.from({ length: 5 }, async (_, n) => signed('ES256', { sub: `u${n}`, iat: nowSeconds() - 60 })),
+  );
+  expect(await outcome(verifier.verify(old[0]))).toBe('accepted');
+  publish(keyOf('RS256'));
+  vi.advanceTimersByTime(601_000);
+  await verifier.verify(await signed('RS256'));
+  const outcomes = async (): Promise<unknown[]> =>
+    Promise.all(old.map(async (token) => outcome(verifier.verify(token))));
+  expect(await outcomes()).toEqual(old.map(() => 'TOKEN_INVALID'));
+  // The clock of this machine is no clock to measure that by.
+  vi.setSystemTime(Date.now() - 3_600_000);
+  vi.advanceTimersByTime(1_000);
+  const made = await signed('RS256', { iat: nowSeconds() - 60 }, { kid: 'made-up' });
+  expect(await outcome(verifier.verify(made))).toBe('TOKEN_INVALID');
+  expect(provider.requests).toBe(1);
+  // Nor does it matter that the provider is away: the keys of its time are here.
+  provider.status = 503;
+  vi.advanceTimersByTime(11 * 60_000);
+  await verifier.verify(await signed('RS256'));
+  expect(await outcome(verifier.verify(made))).toBe('TOKEN_INVALID');
 });
 
 test('a key that the identity provider adds later is found without a restart', async () => {

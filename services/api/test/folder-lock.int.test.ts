@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, st
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePort, type ManagedProcess, manage, startNode, TEST_SECRETS, until } from '@groupcast/testing';
+import { type ManagedProcess, manage, startNode, TEST_SECRETS, until } from '@groupcast/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
 import { lockFolder } from '../src/db/folder-lock.ts';
@@ -155,11 +155,12 @@ test('the embedded database is nobody else’s to read or write, whatever the um
 });
 
 test('a second API on one folder is refused in one line, exits 1, and leaves the first one alone', async () => {
-  const env = { ...TEST_SECRETS, DATA_DIR: parent, RELAY_URL: 'http://127.0.0.1:9', LOG_LEVEL: 'info' };
-  const first = startNode([API], { ...env, API_PORT: String(await freePort()) });
+  const ports = { API_PORT: '0', API_INTERNAL_PORT: '0' };
+  const env = { ...TEST_SECRETS, ...ports, DATA_DIR: parent, RELAY_URL: 'http://127.0.0.1:9', LOG_LEVEL: 'info' };
+  const first = startNode([API], env);
   processes.push(first);
   await first.wrote('"listening"');
-  const second = run([...(ownProcessIds ?? []), process.execPath, API], { ...env, API_PORT: String(await freePort()) });
+  const second = run([...(ownProcessIds ?? []), process.execPath, API], env);
   expect(await second.exited()).toBe(1);
   expect(second.output().trim().split('\n')).toHaveLength(1);
   expect(second.output()).toMatch(/^api: unable to open the embedded database; \S+ is in use by process \d+ on /);
