@@ -261,4 +261,69 @@ describe('a relay whose lease has ended', () => {
     expect(await ending).toMatchObject({ code: 'BROKER_UNAVAILABLE', next: 'reconnect' });
     expect(atAlice).not.toContain('message 1');
   });
+
+  /** Who stays in the group reads what comes after the outage; by then whoever is out has read it too, if it was to. */
+  async function isOut(from: RelayUnderTest, member: Socket, atMember: string[], seq: number): Promise<void> {
+    const atBob = told(member);
+    await until('the next message', async () => from.broadcaster.broadcastMessage(positioned(seq)));
+    await until('it', () => atBob.includes(`message ${seq}`));
+    expect(atMember).not.toContain(`message ${seq}`);
+  }
+
+  test('has the API confirm who is where, although nobody can know that a removal was lost with the old master', async () => {
+    for (const user of ['alice', 'bob']) api.members.add(`${user} g`);
+    const [first, cut] = await startBoth({ API_URL: api.url });
+    const [alice, bob] = [await cut.member('alice', ['g']), await cut.member('bob', ['g'])];
+    const [atAlice, atBob] = [told(alice), told(bob)];
+    await first.broadcaster.broadcastMessage(positioned(1));
+    await until('the first', () => atAlice.length === 1 && atBob.length === 1);
+    proxy.freeze();
+    await until('both to be told', () => [atAlice, atBob].every((heard) => heard.at(-1) === 'live false'));
+    api.members.delete('alice g');
+    const removal = { groupId: 'g', userIds: ['alice'] };
+    await until('the removal', async () => ({ done: await first.broadcaster.removeMembers(removal) }), 20_000);
+    // What asynchronous replication loses: the master that took over never had it.
+    for (const [id, fields] of await admin.xrange('gc:{relays}:changes', '-', '+')) {
+      if (fields.join().includes('alice')) await admin.xdel('gc:{relays}:changes', id);
+    }
+    proxy.cut();
+    await until('it to be live', () => atBob.at(-1) === 'live true', 20_000);
+    await isOut(first, bob, atAlice, 2);
+    expect(atAlice).toContain('left-groups');
+  });
+
+  test.each(['stays', 'comes anew'])(
+    'does not count an addition from before what was lost: for one that %s',
+    async (how) => {
+      api.members.add('bob g');
+      const [first, cut] = await startBoth({ API_URL: api.url });
+      const token = await tokenFor('alice', []);
+      let alice = cut.client({ token });
+      await received(alice, 'joined-groups');
+      let atAlice = told(alice);
+      const bob = await cut.member('bob', ['g']);
+      const atBob = told(bob);
+      api.members.add('alice g');
+      const inGroup = received(alice, 'joined-groups');
+      await first.broadcaster.addMembers({ groupId: 'g', userIds: ['alice'] });
+      await inGroup;
+      proxy.freeze();
+      await until('both to be told', () => [atAlice, atBob].every((heard) => heard.at(-1) === 'live false'));
+      api.members.delete('alice g');
+      const removal = { groupId: 'g', userIds: ['alice'] };
+      await until('the removal', async () => ({ done: await first.broadcaster.removeMembers(removal) }), 20_000);
+      await admin.flushall();
+      await until('the first message', async () => first.broadcaster.broadcastMessage(positioned(1)));
+      proxy.thaw();
+      await until('it to be live', () => atBob.at(-1) === 'live true', 20_000);
+      if (how === 'comes anew') {
+        alice.close();
+        alice = cut.client({ token });
+        atAlice = told(alice);
+        await received(alice, 'joined-groups');
+      }
+      await isOut(first, bob, atAlice, 2);
+      expect(atAlice).not.toContain('message 1');
+    },
+  );
 });

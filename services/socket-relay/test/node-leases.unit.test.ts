@@ -41,6 +41,20 @@ describe('the lease of a node', () => {
     expect([leases.held(), changes]).toEqual([false, [false]]);
   });
 
+  test('that was lost with the list of all is held again, and who was there before counts for one lease more', async () => {
+    answer = undefined;
+    await vi.advanceTimersByTimeAsync(3 * LEASE_MS);
+    expect(leases.held()).toBe(false);
+    // The other one may have renewed its lease until the list was lost.
+    answer = { nodes: ['n'], monitors: 0, wasKnown: false };
+    expect(await leases.nodes()).toEqual(['n', 'other']);
+    answer = { nodes: ['n'], monitors: 0, wasKnown: true };
+    await vi.advanceTimersByTimeAsync(LEASE_MS * 0.9);
+    expect(await leases.nodes()).toEqual(['n', 'other']);
+    await vi.advanceTimersByTimeAsync(LEASE_MS * 0.2);
+    expect(await leases.nodes()).toEqual(['n']);
+  });
+
   test('of one that stood still is lost although it can be renewed, and held again only after the work that has to be done', async () => {
     let done: () => void = () => undefined;
     leases.beforeTrust(async () => new Promise((resolve) => (done = resolve)));
