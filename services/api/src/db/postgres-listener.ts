@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import pg from 'pg';
 import { codeOf, reasonOf } from './database-errors.ts';
-import { connectionConfig, PostgresConnection, type PostgresTimes } from './postgres-connection.ts';
+import { type ConnectionConfig, PostgresConnection, type PostgresTimes } from './postgres-connection.ts';
 
 const RETRY_MS = 1_000;
 
 export interface ListenerDeps {
-  url: string;
+  config: ConnectionConfig;
   times: PostgresTimes;
   log: Logger;
   /** Sends an empty notification, on another connection. */
@@ -25,7 +25,7 @@ export interface Listener {
  * session nothing would ever be heard: this is found out, said once, and given up.
  */
 export async function listenOnPostgres(
-  { url, times, log, notify }: ListenerDeps,
+  { config, times, log, notify }: ListenerDeps,
   channel: string,
   { onNotify, onReset }: Listener,
 ): Promise<() => Promise<void>> {
@@ -92,7 +92,7 @@ export async function listenOnPostgres(
   }
 
   async function connect(): Promise<void> {
-    const connection = new PostgresConnection(connectionConfig(url, times));
+    const connection = new PostgresConnection(config);
     current = connection;
     let failure: unknown;
     connection.on('error', (error) => {
