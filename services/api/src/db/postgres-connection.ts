@@ -24,6 +24,8 @@ export interface PostgresTimes {
   answerMs: number;
   /** How often a connection that listens is asked whether it is still there. By itself it says nothing. */
   checkMs: number;
+  /** How long nobody listens where no notification came through, until it is tried again. */
+  deafMs: number;
 }
 
 export interface Statement {

@@ -7,7 +7,7 @@ import { createPostgresPool, type Lent } from './postgres-pool.ts';
 import { createStatementNames } from './statement-names.ts';
 
 /** Together, a statement and its answer take less than a lease of the outbox: what was not answered is asked again within it. */
-const TIMES: PostgresTimes = { connectMs: 3_000, statementMs: 4_000, answerMs: 1_000, checkMs: 5_000 };
+const TIMES: PostgresTimes = { connectMs: 3_000, statementMs: 4_000, answerMs: 1_000, checkMs: 5_000, deafMs: 300_000 };
 /** SQLSTATE `feature_not_supported`: how a standby refuses to begin a transaction that writes. */
 const NOT_SUPPORTED = '0A000';
 
