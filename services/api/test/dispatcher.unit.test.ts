@@ -103,8 +103,8 @@ test.each(['claim', 'renew'] as const)(
     const dispatcher = start(
       { ...store, findBacklog: async () => [], claim, renew },
       {
-        async send(_lease, _events, until) {
-          goodUntil.push(until);
+        async send(_lease, _events, lastsUntil) {
+          goodUntil.push(lastsUntil);
           return { acceptedSeq: 1 };
         },
       },
