@@ -31,4 +31,5 @@ export { corsOptions, isHostOfOrigins, isOriginAllowed, type Origins, readOrigin
 export { type Closable, loadDotEnv, runService, StartFailure } from './run-service.ts';
 export { outliveTerminal } from './terminal.ts';
 export { type RelaySecrets, readRelaySecrets, readTokenConfig, type TokenConfig } from './token-config.ts';
+export { BARE_PERCENT, hasSplitCredentials, SPLIT_CREDENTIALS } from './url-credentials.ts';
 export { type Warn, warnOnceEvery } from './warn-once-every.ts';

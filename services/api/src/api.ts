@@ -14,7 +14,7 @@ import {
   urlOfHost,
   warnOnceEvery,
 } from '@groupcast/service-kit';
-import { AUDIENCE, type GroupcastError } from '@groupcast/shared';
+import { AUDIENCE, GroupcastError } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
 import { reasonOf, rootCodeOf } from './db/database-errors.ts';
@@ -59,8 +59,9 @@ export interface Api extends Closable {
 /** In one line, where it is the database's: a server that is not there, a password, a right that is missing. */
 function explain(error: unknown): never {
   const code = rootCodeOf(error);
-  if (code === '') throw error;
-  const why = `${reasonOf(error)} (${code}; check DATABASE_URL)`;
+  // The driver has no code for a host that does not answer, and for one that does not encrypt.
+  if (code === '' && !(error instanceof GroupcastError && error.code === 'API_UNAVAILABLE')) throw error;
+  const why = `${reasonOf(error)} (${code === '' ? '' : `${code}; `}check DATABASE_URL)`;
   throw new StartFailure(`unable to bring the database up to date; ${why}`, { cause: error });
 }
 

@@ -13,6 +13,7 @@ import {
   resolveDataDir,
   type TokenConfig,
 } from '@groupcast/service-kit';
+import { problemOfPostgresUrl } from './db/postgres-url.ts';
 import {
   type ApiLimits,
   type GroupBounds,
@@ -64,10 +65,20 @@ export interface ApiConfig {
   drainMs: number;
 }
 
+/** A password that the URL does not hold as it should would be looked for at another host, or fail at the first connection. */
+function readDatabaseUrl(env: Environment, name: string): string | undefined {
+  const text = env.text(name);
+  const isPostgres = POSTGRES.some((protocol) => text?.startsWith(`${protocol}//`));
+  const problem = text !== undefined && isPostgres ? problemOfPostgresUrl(text) : undefined;
+  if (problem === undefined) return env.url(name, POSTGRES);
+  env.problem(`${name} ${problem}`);
+  return undefined;
+}
+
 /** In production the embedded database is a decision that somebody has made, about a folder that somebody has chosen. */
 function readDatabase(env: Environment): Pick<ApiConfig, 'databaseUrl' | 'databaseListenUrl' | 'preparedStatements'> {
-  const databaseUrl = env.url('DATABASE_URL', POSTGRES);
-  const databaseListenUrl = env.url('DATABASE_LISTEN_URL', POSTGRES);
+  const databaseUrl = readDatabaseUrl(env, 'DATABASE_URL');
+  const databaseListenUrl = readDatabaseUrl(env, 'DATABASE_LISTEN_URL');
   const preparedStatements = env.flag('DATABASE_PREPARED_STATEMENTS');
   const embedded = env.flag('EMBEDDED_DATABASE');
   if (env.text('DATABASE_URL') !== undefined) {

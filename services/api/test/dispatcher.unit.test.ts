@@ -40,7 +40,7 @@ function createStore(broken: keyof OutboxStore | undefined): OutboxStore & { ask
   };
 }
 
-function start(store: OutboxStore, relay: Partial<RelayClient> = {}, stepMs = 50) {
+function start(store: OutboxStore, relay: Partial<RelayClient> = {}, stepMs = 50, leaseMs = 1_000) {
   const defaults = { connected: true, send: async () => ({ acceptedSeq: 1 }) };
   return createDispatcher({
     store,
@@ -48,7 +48,7 @@ function start(store: OutboxStore, relay: Partial<RelayClient> = {}, stepMs = 50
     relay: Object.assign(relay, { ...defaults, ...relay }),
     metrics: createApiMetrics(() => store.backlog()),
     log,
-    leaseMs: 1_000,
+    leaseMs,
     pollMs: 20,
     concurrency: 1,
     stepMs,
@@ -81,6 +81,43 @@ test('a relay that never answers holds up no other group for ever', async () => 
   await until('the other group', () => store.asked.includes('settle'));
   await dispatcher.stop();
 });
+
+test.each(['claim', 'renew'] as const)(
+  'a lease is counted from the question, however late its answer (%s)',
+  async (late) => {
+    const store = createStore(undefined);
+    const leaseMs = 100;
+    const hold = async () => new Promise((resolve) => setTimeout(resolve, leaseMs));
+    const renewed: number[] = [];
+    const claim = async (groupId: string, limit: number) => {
+      const claimed = await store.claim(groupId, limit);
+      await hold();
+      return claimed;
+    };
+    const renew = async () => {
+      renewed.push(performance.now());
+      if (late === 'renew') await hold();
+      return true;
+    };
+    const goodUntil: number[] = [];
+    const dispatcher = start(
+      { ...store, findBacklog: async () => [], claim, renew },
+      {
+        async send(_lease, _events, lastsUntil) {
+          goodUntil.push(lastsUntil);
+          return { acceptedSeq: 1 };
+        },
+      },
+      10_000,
+      leaseMs,
+    );
+    dispatcher.wake('a');
+    await until('the event to be sent', () => goodUntil.length === 1);
+    await dispatcher.stop();
+    expect(renewed).toHaveLength(1);
+    expect(goodUntil[0]).toBeLessThanOrEqual((renewed[0] ?? 0) + leaseMs / 2);
+  },
+);
 
 test('whoever waits for an event asks the database one question at a time', async () => {
   const store = createStore('dispatchedSeq');

@@ -4,6 +4,7 @@ import {
   received,
   startPgBouncer,
   startPostgres,
+  startTcpProxy,
   TEST_SECRETS,
   until,
 } from '@groupcast/testing';
@@ -138,6 +139,36 @@ test('a connection that listens stays, where idle sessions are ended', async () 
   await closeAll();
 });
 
+test('a session that a pooler was slow with once is listened on all the same', async () => {
+  const url = new URL(poolers.get('session')?.through(await postgres.createDatabase()) ?? '');
+  const wire = await startTcpProxy(Number(url.port));
+  url.port = String(wire.port);
+  const lines: string[] = [];
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line).msg) });
+  const db = open('directly', url.href, { times: { connectMs: 1_000, deafMs: 100 } }, log);
+  await db.query('select 1');
+  const heard: string[] = [];
+  let resets = 0;
+  const stop = await db.listen(
+    'channel',
+    (payload) => heard.push(payload),
+    () => {
+      resets += 1;
+      if (resets > 1) return;
+      // Longer than it may take to be heard, and shorter than an answer may take.
+      wire.freeze();
+      setTimeout(() => wire.thaw(), 1_500);
+    },
+  );
+  await until('a notification', async () => {
+    await db.notify('channel', 'hello').catch(() => undefined);
+    return heard.includes('hello');
+  });
+  await stop();
+  await closeAll();
+  await wire.close();
+});
+
 describe('a pooler that gives every transaction another session', () => {
   function logLines() {
     const lines: { msg: string }[] = [];
@@ -164,15 +195,22 @@ describe('a pooler that gives every transaction another session', () => {
   ] as const)('passes no notifications on, which %s', async (_what, way, listening) => {
     const url = await postgres.createDatabase();
     const { lines, log } = logLines();
-    const db = open(way, url, listening ? { listenUrl: url } : { times: { connectMs: 1_000 } }, log);
+    const times = { connectMs: 1_000, deafMs: 50 };
+    const db = open(way, url, listening ? { listenUrl: url } : { times }, log);
     const heard: string[] = [];
+    let resets = 0;
     const stop = await db.listen(
       'channel',
       (payload) => heard.push(payload),
-      () => undefined,
+      () => {
+        resets += 1;
+      },
     );
     if (way === 'transaction' && !listening) {
       await until('a word about it', () => lines.some(({ msg }) => msg.includes('DATABASE_LISTEN_URL')));
+      // It is tried again, and said once.
+      await until('another attempt', () => resets >= 3);
+      expect(lines).toHaveLength(1);
     } else {
       await db.notify('channel', 'hello');
       await until('the notification', () => heard.includes('hello'));

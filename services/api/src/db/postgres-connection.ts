@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { SilentConnection } from './database-errors.ts';
+import { createSettingsReader } from './postgres-url.ts';
 import { prepareSession, type Session } from './session-settings.ts';
 
 /** How long a connection has to end in order before it is cut, in milliseconds. A silent one never does. */
@@ -23,6 +24,8 @@ export interface PostgresTimes {
   answerMs: number;
   /** How often a connection that listens is asked whether it is still there. By itself it says nothing. */
   checkMs: number;
+  /** How long nobody listens where no notification came through, until it is tried again. */
+  deafMs: number;
 }
 
 export interface Statement {
@@ -36,9 +39,16 @@ export interface Answer {
   rowCount: number | null;
 }
 
-/** It asks for nothing at the start that a pooler would refuse: what we depend on are settings of the session. */
-export function connectionConfig(connectionString: string, { connectMs }: PostgresTimes): pg.ClientConfig {
-  return { connectionString, connectionTimeoutMillis: connectMs, types };
+export interface ConnectionConfig extends pg.ClientConfig {
+  readSettings: () => pg.ClientConfig;
+}
+
+/**
+ * It asks for nothing at the start that a pooler would refuse: what we depend on are settings of the session. Throws where the URL cannot
+ * be read, which no connection does that is made with it.
+ */
+export function connectionConfig(url: string, { connectMs }: PostgresTimes): ConnectionConfig {
+  return { readSettings: createSettingsReader(url), connectionTimeoutMillis: connectMs, types };
 }
 
 /** A connection on which nobody waits without an end. What it knows of times is by `performance.now()`. */
@@ -47,6 +57,10 @@ export class PostgresConnection extends pg.Client {
   /** When it last answered. */
   heardAt: number = this.openedAt;
   session: Session | undefined;
+
+  constructor({ readSettings, ...config }: ConnectionConfig) {
+    super({ ...readSettings(), ...config });
+  }
 
   /**
    * Throws what the driver throws, or `SilentConnection` when no answer has come in time: nothing that is asked here afterwards is answered

@@ -1,13 +1,13 @@
 import type { Logger } from '@groupcast/service-kit';
 import type { Database, QueryResult, Row } from './database.ts';
 import { codeOf, fromDatabaseError, StorageFailure } from './database-errors.ts';
-import type { Answer, PostgresTimes } from './postgres-connection.ts';
+import { type Answer, connectionConfig, type PostgresTimes } from './postgres-connection.ts';
 import { listenOnPostgres } from './postgres-listener.ts';
 import { createPostgresPool, type Lent } from './postgres-pool.ts';
 import { createStatementNames } from './statement-names.ts';
 
 /** Together, a statement and its answer take less than a lease of the outbox: what was not answered is asked again within it. */
-const TIMES: PostgresTimes = { connectMs: 3_000, statementMs: 4_000, answerMs: 1_000, checkMs: 5_000 };
+const TIMES: PostgresTimes = { connectMs: 3_000, statementMs: 4_000, answerMs: 1_000, checkMs: 5_000, deafMs: 300_000 };
 /** SQLSTATE `feature_not_supported`: how a standby refuses to begin a transaction that writes. */
 const NOT_SUPPORTED = '0A000';
 
@@ -38,6 +38,7 @@ export function openPostgresDatabase(url: string, log: Logger, options: Postgres
   const names = createStatementNames(options.preparedStatements, () =>
     log.warn('a pooler in between keeps no prepared statements: set DATABASE_PREPARED_STATEMENTS=0; going on without'),
   );
+  const listening = connectionConfig(options.listenUrl ?? url, times);
   let queries = 0;
 
   async function begin(connection: Lent, statementMs: number | undefined): Promise<void> {
@@ -118,7 +119,7 @@ export function openPostgresDatabase(url: string, log: Logger, options: Postgres
     },
     async listen(channel, onNotify, onReset) {
       const notify = async (to: string): Promise<unknown> => run('select pg_notify($1, $2)', [to, '']);
-      const deps = { url: options.listenUrl ?? url, times, log, notify };
+      const deps = { config: listening, times, log, notify };
       return listenOnPostgres(deps, channel, { onNotify, onReset });
     },
     close: () => pool.close(),

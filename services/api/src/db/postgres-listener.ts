@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import pg from 'pg';
 import { codeOf, reasonOf } from './database-errors.ts';
-import { connectionConfig, PostgresConnection, type PostgresTimes } from './postgres-connection.ts';
+import { type ConnectionConfig, PostgresConnection, type PostgresTimes } from './postgres-connection.ts';
 
 const RETRY_MS = 1_000;
 
 export interface ListenerDeps {
-  url: string;
+  config: ConnectionConfig;
   times: PostgresTimes;
   log: Logger;
   /** Sends an empty notification, on another connection. */
@@ -22,10 +22,10 @@ export interface Listener {
 
 /**
  * Listens on a connection of its own, which is replaced when it is lost or silent. Behind a pooler that gives every transaction another
- * session nothing would ever be heard: this is found out, said once, and given up.
+ * session nothing would ever be heard: this is found out, said once, and tried again now and then.
  */
 export async function listenOnPostgres(
-  { url, times, log, notify }: ListenerDeps,
+  { config, times, log, notify }: ListenerDeps,
   channel: string,
   { onNotify, onReset }: Listener,
 ): Promise<() => Promise<void>> {
@@ -36,6 +36,8 @@ export async function listenOnPostgres(
   let current: PostgresConnection | undefined;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
+  /** The log's last word is that nothing comes through the pooler. */
+  let isDeaf = false;
 
   function lose(connection: PostgresConnection, error?: unknown): void {
     if (current !== connection) return;
@@ -70,18 +72,28 @@ export async function listenOnPostgres(
       connection.on('notification', (message) => {
         if (message.channel === probe) resolve(true);
       });
-      late = setTimeout(() => resolve(false), times.connectMs);
-      notify(probe).catch(reject);
+      // However slow the way is: it cannot be heard before it is sent.
+      notify(probe).then(() => {
+        late = setTimeout(() => resolve(false), times.connectMs);
+      }, reject);
     });
     return heard.finally(() => clearTimeout(late));
   }
 
   async function verify(connection: PostgresConnection): Promise<void> {
     try {
-      if ((await hears(connection)) || current !== connection) return;
+      if (await hears(connection)) {
+        isDeaf = false;
+        return;
+      }
+      if (current !== connection) return;
       current = undefined;
       clearTimeout(timer);
       connection.end().catch(() => undefined);
+      // It may have been a slow moment.
+      timer = setTimeout(() => void connect(), times.deafMs);
+      if (isDeaf) return;
+      isDeaf = true;
       log.warn(
         { channel },
         'no notifications come through the pooler, so events are found by looking for them: set DATABASE_LISTEN_URL to be told',
@@ -92,7 +104,7 @@ export async function listenOnPostgres(
   }
 
   async function connect(): Promise<void> {
-    const connection = new PostgresConnection(connectionConfig(url, times));
+    const connection = new PostgresConnection(config);
     current = connection;
     let failure: unknown;
     connection.on('error', (error) => {

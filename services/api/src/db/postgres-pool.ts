@@ -44,7 +44,9 @@ export interface PostgresPool {
  */
 export function createPostgresPool(url: string, times: PostgresTimes, log: Logger): PostgresPool {
   const warn = warnOnceEvery(60_000);
-  const config: pg.PoolConfig = { ...connectionConfig(url, times), max: POOL_SIZE, Client: PostgresConnection };
+  // The pool hands all of this to its clients, which its types do not say.
+  const Client = PostgresConnection as unknown as new () => PostgresConnection;
+  const config: pg.PoolConfig = { ...connectionConfig(url, times), max: POOL_SIZE, Client };
   const pool = new pg.Pool(config);
   let silentSince = Number.NEGATIVE_INFINITY;
   let movedAt = Number.NEGATIVE_INFINITY;

@@ -1,4 +1,4 @@
-import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { type Logger, type Warn, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { Database } from './database.ts';
 import {
@@ -17,6 +17,8 @@ export interface WatchedDatabase extends Database {
 }
 
 const LOG_INTERVAL_MS = 60_000;
+/** Once it was back, a new outage is told of so soon: where every other request fails, the log is not flooded either. */
+const NEW_OUTAGE_MS = 5_000;
 /** A megabyte that the disk has to have room for. It is gone with the transaction. */
 const WRITE_SOMETHING = `create temporary table groupcast_write_check on commit drop as
   select repeat(md5(n::text), 32) as filler from generate_series(1, 1024) as n`;
@@ -37,8 +39,13 @@ function troubleOf(error: GroupcastError): string | undefined {
  * The same database. The log says in one line a minute how it fails, and when it is back; `/readyz` knows it too. A full disk answers
  * `select 1` as ever: after a write that failed, only a write that succeeds shows that it is over.
  */
-export function watchDatabase(db: Database, log: Logger): WatchedDatabase {
-  const warn = warnOnceEvery(LOG_INTERVAL_MS);
+export function watchDatabase(db: Database, log: Logger, now: () => number = () => performance.now()): WatchedDatabase {
+  const createWarn = (): Warn => warnOnceEvery(LOG_INTERVAL_MS, now);
+  const warnOfStatement = createWarn();
+  let warn = createWarn();
+  let toldAt = Number.NEGATIVE_INFINITY;
+  /** The log's last word is that it works again. */
+  let isBack = false;
   let canWrite = true;
   /** The log's last word is that it cannot be reached. */
   let isAway = false;
@@ -50,16 +57,29 @@ export function watchDatabase(db: Database, log: Logger): WatchedDatabase {
     const isStorage = error instanceof StorageFailure;
     if (isStorage) canWrite = false;
     const code = rootCodeOf(error);
-    warn(error.code === 'INTERNAL' ? code : trouble, (suppressed) => {
-      if (!isStorage && error.code === 'API_UNAVAILABLE') isAway = true;
-      log.error({ reason: reasonOf(error), code, database: db.kind, suppressed }, trouble);
+    const fields = { reason: reasonOf(error), code, database: db.kind };
+    if (error.code === 'INTERNAL') {
+      warnOfStatement(code, (suppressed) => log.error({ ...fields, suppressed }, trouble));
+      return;
+    }
+    if (isBack && now() - toldAt >= NEW_OUTAGE_MS) warn = createWarn();
+    warn(trouble, (suppressed) => {
+      isBack = false;
+      toldAt = now();
+      if (!isStorage) isAway = true;
+      log.error({ ...fields, suppressed }, trouble);
     });
+  }
+
+  function sayBack(what: string): void {
+    isBack = true;
+    log.info({ database: db.kind }, what);
   }
 
   async function watch<T>(work: () => Promise<T>): Promise<T> {
     try {
       const result = await work();
-      if (isAway) log.info({ database: db.kind }, 'the database answers again');
+      if (isAway) sayBack('the database answers again');
       isAway = false;
       return result;
     } catch (cause) {
@@ -92,7 +112,7 @@ export function watchDatabase(db: Database, log: Logger): WatchedDatabase {
         return;
       }
       await watch(writeIfPermitted);
-      if (!canWrite) log.info({ database: db.kind }, 'the database can write again');
+      if (!canWrite) sayBack('the database can write again');
       canWrite = true;
     },
   };

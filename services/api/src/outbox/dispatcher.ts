@@ -165,17 +165,21 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   async function dispatchGroup(groupId: string): Promise<void> {
+    // The lease may have begun as soon as it was asked for, however late the answer is.
+    const halfway = (): number => performance.now() + leaseMs / 2;
+    let goodUntil = halfway();
     const claimed = await store.claim(groupId, BATCH_EVENTS);
     if (!claimed) return;
     const { lease } = claimed;
     let { events } = claimed;
-    let goodUntil = performance.now() + leaseMs / 2;
     for (let recoveries = 0; ; ) {
       if (events.length === 0) events = await store.read(lease, BATCH_EVENTS);
       if (events.length === 0)
         throw new Error(`the outbox of group ${groupId} has no event after ${lease.dispatchedSeq}`);
-      if (performance.now() > goodUntil && !(await store.renew(lease))) return;
-      goodUntil = performance.now() + leaseMs / 2;
+      if (performance.now() > goodUntil) {
+        goodUntil = halfway();
+        if (!(await store.renew(lease))) return;
+      }
       const outcome = await within(stepMs * SEND_STEPS, 'the relay to answer', relay.send(lease, events, goodUntil));
       events = [];
       if (!(await checkDuplicates(lease, outcome))) return;

@@ -22,21 +22,43 @@ function storableOf({ profile }: UserClaims): (string | null)[] {
   });
 }
 
+/** In so many of the caller's groups, those in which something happened last, it is looked up who has said something. */
+const GROUPS_SEARCHED = 100;
+
+/** By their keys: the limit keeps the planner, which may know nothing of the tables yet, from comparing all groups with all. */
+const GROUPS_OF_CALLER = `from group_members mine cross join lateral (
+    select id, active_at from groups where id = mine.group_id and deleted_at is null limit 1) as g
+  where mine.user_id = $1`;
+
+/** Starts from the groups of those who are asked for: the caller may be in thousands, a stranger is in few. */
+const READ_USERS = `with met as (
+    select user_id, bool_or(group_id in (select g.id ${GROUPS_OF_CALLER})) as is_member
+    from group_members where user_id = any($2::text[]) group by user_id)
+  select u.id, u.name, u.picture, u.id = $1 or coalesce(met.is_member, false) as is_known
+  from users u left join met on met.user_id = u.id where u.id = any($2::text[]) order by u.id`;
+
+/** Looks into the index for each id and group: the limit keeps the planner from reading all messages instead. */
+const FIND_AUTHORS = `with searched as materialized (
+    select g.id ${GROUPS_OF_CALLER} order by g.active_at desc limit ${GROUPS_SEARCHED})
+  select asked.id from unnest($2::text[]) as asked(id) where exists (
+    select 1 from searched cross join lateral (
+      select 1 from messages where group_id = searched.id and sender_id = asked.id limit 1) as said)`;
+
 /**
- * Those of `ids` whom `userId` may know: oneself, members of a group that both are in, and who has said something there. Nobody learns of
- * others whether they exist.
+ * Those of `ids` whom `userId` may know: oneself, members of a group that both are in, and who has said something in one of the
+ * caller's latest groups. Nobody learns of others whether they exist.
  */
 export async function readUsersAs(q: Queryable, userId: string, ids: readonly string[]): Promise<User[]> {
-  const { rows } = await q.query<{ id: string; name: string | null; picture: string | null }>(
-    `select u.id, u.name, u.picture from users u where u.id = any($2::text[]) and (u.id = $1 or exists (
-       select 1 from group_members mine join groups g on g.id = mine.group_id
-       where mine.user_id = $1 and g.deleted_at is null and (
-         exists (select 1 from group_members m where m.group_id = g.id and m.user_id = u.id)
-         or exists (select 1 from messages said where said.group_id = g.id and said.sender_id = u.id))))
-     order by u.id`,
+  const { rows } = await q.query<{ id: string; name: string | null; picture: string | null; is_known: boolean }>(
+    READ_USERS,
     [userId, [...ids]],
   );
-  return rows.map(({ id, name, picture }) => ({ id, ...(name ? { name } : {}), ...(picture ? { picture } : {}) }));
+  const others = rows.filter((row) => !row.is_known).map(({ id }) => id);
+  const authors = others.length === 0 ? [] : (await q.query<{ id: string }>(FIND_AUTHORS, [userId, others])).rows;
+  const known = new Set(authors.map(({ id }) => id));
+  return rows
+    .filter((row) => row.is_known || known.has(row.id))
+    .map(({ id, name, picture }) => ({ id, ...(name ? { name } : {}), ...(picture ? { picture } : {}) }));
 }
 
 export function createUserStore(db: Database): UserStore {

@@ -1,3 +1,5 @@
+import { BARE_PERCENT, hasSplitCredentials, SPLIT_CREDENTIALS } from '@groupcast/service-kit';
+
 /** Where Redis is: one server, a cluster, or the master that a sentinel knows. */
 export type RedisTarget =
   | { kind: 'server'; url: string; database: number }
@@ -14,7 +16,6 @@ const DEFAULT_SENTINEL_PORT = 26_379;
 const MAX_PORT = 65_535;
 const FORMS =
   'must be redis://host:port, rediss://host:port, a comma-separated list of them (Redis Cluster), or redis+sentinel://host:port,…/master';
-const PERCENT = 'has a % that begins no escape; write it as %25 in a user name or password';
 const SENTINELS = 'redis+sentinel://';
 /** A name, an IPv4 address, or an IPv6 address in brackets; then perhaps a port. */
 const ADDRESS = /^(?:\[([0-9a-f:.]+)\]|([^:[\]@]+))(?::(\d+))?$/i;
@@ -45,11 +46,8 @@ function problemOf(text: string): string | undefined {
   if (!URL.canParse(text)) return FORMS;
   const url = new URL(text);
   if (!/^rediss?:$/.test(url.protocol) || url.hostname === '') return FORMS;
-  // A password with one of these in it ends the address where it stands, and the rest would be looked for at another host.
-  if (url.hash !== '' || url.search.includes('@') || url.pathname.includes('@')) {
-    return 'has a #, ? or / in its user name or password; write them as %23, %3F and %2F';
-  }
-  if (!isDecodable(url.username) || !isDecodable(url.password)) return PERCENT;
+  if (hasSplitCredentials(url) || url.search.includes('@')) return SPLIT_CREDENTIALS;
+  if (!isDecodable(url.username) || !isDecodable(url.password)) return BARE_PERCENT;
   if (databaseOf(url) === undefined) return 'must end in the number of a database, as redis://host:port/1, or in none';
   return undefined;
 }
@@ -63,7 +61,7 @@ function parseSentinels(text: string, problem: (text: string) => void): RedisTar
   });
   const valid = sentinels.filter((address) => address !== undefined);
   if (master === '' || valid.length < sentinels.length) problem(FORMS);
-  else if (password !== undefined && !isDecodable(password)) problem(PERCENT);
+  else if (password !== undefined && !isDecodable(password)) problem(BARE_PERCENT);
   else {
     const secret = password ? { password: decodeURIComponent(password) } : {};
     return { kind: 'sentinel', sentinels: valid, master, ...secret };
