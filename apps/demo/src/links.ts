@@ -8,6 +8,8 @@ const MAX_LENGTH = 2_048;
 /** Messages with more links than this show the rest of them as text. */
 const MAX_LINKS = 100;
 const CLOSING: Readonly<Record<string, string>> = { ')': '(', ']': '[', '}': '{' };
+const OPENING = new Set(Object.values(CLOSING));
+const SENTENCE_END = new Set(".,:;!?'’”»*_~");
 
 /** Cuts a message at its links. All pieces together are the message. */
 export function piecesOf(content: string): Piece[] {
@@ -15,9 +17,10 @@ export function piecesOf(content: string): Piece[] {
   let shown = 0;
   let links = 0;
   for (const match of content.matchAll(CANDIDATE)) {
+    if (links >= MAX_LINKS) break;
     const text = withoutPunctuation(match[0]);
     const href = addressOf(text);
-    if (href === undefined || links >= MAX_LINKS) continue;
+    if (href === undefined) continue;
     links += 1;
     if (match.index > shown) pieces.push(content.slice(shown, match.index));
     pieces.push({ href, text, at: match.index });
@@ -27,20 +30,27 @@ export function piecesOf(content: string): Piece[] {
   return pieces;
 }
 
-/** What ends a sentence does not belong to the address, nor does a bracket that was opened before it. */
+/**
+ * What ends a sentence does not belong to the address, nor does a bracket that was opened before it. Somebody else wrote it: every
+ * character is looked at twice at most.
+ */
 function withoutPunctuation(candidate: string): string {
-  let text = candidate;
-  for (;;) {
-    const last = text.at(-1) ?? '';
-    const opening = CLOSING[last];
-    const isOutside = opening !== undefined && countOf(text, opening) < countOf(text, last);
-    if (!isOutside && !/[.,:;!?'’”»*_~]/u.test(last)) return text;
-    text = text.slice(0, -1);
+  /** Of each kind, how many more are closed than opened. */
+  const excess: Record<string, number> = {};
+  for (const character of candidate) {
+    const opening = CLOSING[character];
+    if (opening !== undefined) excess[opening] = (excess[opening] ?? 0) + 1;
+    else if (OPENING.has(character)) excess[character] = (excess[character] ?? 0) - 1;
   }
-}
-
-function countOf(text: string, character: string): number {
-  return text.split(character).length - 1;
+  let end = candidate.length;
+  for (; end > 0; end -= 1) {
+    const last = candidate.charAt(end - 1);
+    const opening = CLOSING[last];
+    const closed = opening === undefined ? 0 : (excess[opening] ?? 0);
+    if (closed <= 0 && !SENTENCE_END.has(last)) break;
+    if (opening !== undefined) excess[opening] = closed - 1;
+  }
+  return candidate.slice(0, end);
 }
 
 function addressOf(text: string): string | undefined {

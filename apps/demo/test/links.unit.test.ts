@@ -42,4 +42,21 @@ describe('links in a message', () => {
     expect(links(content)).toHaveLength(100);
     expect(piecesOf('')).toEqual([]);
   });
+
+  // As long as messages may be. What looked at every bracket again for each that it took away did not end in time.
+  test.each([')', ']}', '.', '(', '()', ').'])('take no longer than the message is long: %s', (end) => {
+    const content = `https://a.example/${end.repeat(60_000 / end.length)}`;
+    expect(whole(content)).toBe(content);
+  });
+
+  test('keep the brackets that they have opened, and only these', () => {
+    expect(links('https://a.example/(b)(c))) https://a.example/[(b)]) https://a.example/{b}}.)')).toEqual([
+      'https://a.example/(b)(c)',
+      'https://a.example/[(b)]',
+      'https://a.example/{b}',
+    ]);
+    expect(links(`https://a.example/${')'.repeat(3_000)}`)).toEqual(['https://a.example/']);
+    // Nobody wants a part of an address.
+    expect(links(`https://a.example/${'a'.repeat(2_020)}${'.'.repeat(20)}b`)).toEqual([]);
+  });
 });

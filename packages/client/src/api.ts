@@ -92,25 +92,40 @@ export interface ApiDeps {
 }
 
 export interface ClosableApi extends Api {
-  /** Every request that is under way fails as unreachable, now. */
+  /**
+   * Every request that is under way and may be made again fails as unreachable, now. What may have been done, and would be done twice
+   * or refused if it were asked for again, is waited for.
+   */
   abandon: () => void;
   stop: () => void;
 }
 
+interface ApiRequest {
+  method: string;
+  path: string;
+  body: unknown;
+  /** Once more changes nothing, and whoever asked does it by itself. */
+  isRepeatable: boolean;
+}
+
 export function createApi(deps: ApiDeps): ClosableApi {
   const { clock, tokens } = deps;
-  const aborts = new Set<AbortController>();
+  /** Of the requests under way, with whether each may be made again. */
+  const aborts = new Map<AbortController, boolean>();
   let stopped = false;
 
   function abandon(): void {
-    for (const abort of aborts) abort.abort();
+    for (const [abort, isRepeatable] of aborts) if (isRepeatable || stopped) abort.abort();
   }
 
-  async function exchange(method: string, path: string, token: string, body: unknown): Promise<[Response, unknown]> {
+  async function exchange(
+    { method, path, body, isRepeatable }: ApiRequest,
+    token: string,
+  ): Promise<[Response, unknown]> {
     if (stopped) throw new ClientError('CLOSED', 'unable to ask the API; the client was closed');
     const abort = new AbortController();
     const timer = clock.setTimeout(() => abort.abort(), TIMEOUT_MS);
-    aborts.add(abort);
+    aborts.set(abort, isRepeatable);
     try {
       const response = await deps.fetch(`${deps.apiUrl}${path}`, {
         method,
@@ -132,10 +147,15 @@ export function createApi(deps: ApiDeps): ClosableApi {
   }
 
   /** A refused token is replaced once: what the application gave may have expired meanwhile. */
-  async function request(method: string, path: string, body?: unknown): Promise<unknown> {
+  async function request(
+    method: string,
+    path: string,
+    body?: unknown,
+    isRepeatable = method === 'GET',
+  ): Promise<unknown> {
     for (let again = true; ; again = false) {
       const token = await tokens.get();
-      const [response, answer] = await exchange(method, path, token, body);
+      const [response, answer] = await exchange({ method, path, body, isRepeatable }, token);
       if (response.ok) return answer;
       if (response.status === 401) tokens.refuse(token);
       if (response.status !== 401 || !again) throw errorOf(response, answer);
@@ -148,7 +168,7 @@ export function createApi(deps: ApiDeps): ClosableApi {
 
   return {
     async connectionToken() {
-      const { token, relayUrl } = fieldsOf(await request('POST', '/api/realtime/token', {})) ?? {};
+      const { token, relayUrl } = fieldsOf(await request('POST', '/api/realtime/token', {}, true)) ?? {};
       if (typeof token === 'string' && typeof relayUrl === 'string') return { token, relayUrl };
       throw unreadable('connection token');
     },
@@ -217,7 +237,7 @@ export function createApi(deps: ApiDeps): ClosableApi {
       return { kind: 'page', page: { events: found, position, more: answer?.['more'] === true } };
     },
     async send(groupId, message) {
-      return messageOf(await request('POST', `${base(groupId)}/messages`, message));
+      return messageOf(await request('POST', `${base(groupId)}/messages`, message, true));
     },
     async editMessage(groupId, messageId, content) {
       return messageOf(
@@ -228,7 +248,7 @@ export function createApi(deps: ApiDeps): ClosableApi {
       await request('DELETE', `${base(groupId)}/messages/${encodeURIComponent(messageId)}`);
     },
     async markRead(groupId, seq) {
-      const { unreadCount, position } = fieldsOf(await request('POST', `${base(groupId)}/read`, { seq })) ?? {};
+      const { unreadCount, position } = fieldsOf(await request('POST', `${base(groupId)}/read`, { seq }, true)) ?? {};
       return { unreadCount: typeof unreadCount === 'number' ? unreadCount : 0, position: parsePosition(position) };
     },
     abandon,

@@ -4,10 +4,12 @@ import {
   startRedis,
   startTcpProxy,
   type TcpProxy,
+  TEST_SECRETS,
   tokenFor,
   tokenWith,
   until,
 } from '@groupcast/testing';
+import { signServiceToken } from '@groupcast/tokens';
 import { Redis } from 'ioredis';
 import type { Socket } from 'socket.io-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -67,7 +69,20 @@ describe('a relay whose lease has ended', () => {
     return heard;
   }
   const metricsOf = async (relay: RelayUnderTest) => (await fetch(`${relay.internalUrl}/metrics`)).text();
-  const isReady = async (relay: RelayUnderTest): Promise<boolean> => (await fetch(`${relay.internalUrl}/readyz`)).ok;
+  /** Whether it is unready for want of Redis: beside other work any relay may be, for reasons of its own. */
+  async function missesRedis(relay: RelayUnderTest): Promise<boolean> {
+    const { failing = [] } = (await (await fetch(`${relay.internalUrl}/readyz`)).json()) as { failing?: string[] };
+    return failing.includes('redis');
+  }
+  /** A connection of a back end, or of a monitor, by what it is told. */
+  async function service(relay: RelayUnderTest, type: 'api' | 'monitor'): Promise<string[]> {
+    const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
+    const token = await signServiceToken({ secret, subject: type, scopes: ['broadcast', 'monitor'] });
+    const socket = relay.client({ token, type });
+    const heard = told(socket);
+    await received(socket, 'connect');
+    return heard;
+  }
 
   test('keeps its members, gives them nothing and lets nobody in; then the removals that it missed come first, then what was sent, then it is live', async () => {
     const [first, cut] = await startBoth();
@@ -99,7 +114,7 @@ describe('a relay whose lease has ended', () => {
     // A token that is renewed meanwhile lets nobody into another group, until the relay knows who was removed.
     const token = await tokenFor('bob', ['g', 'other', 'late']);
     expect(await ask(bob, 'refresh-token', { token })).toMatchObject({ ok: true, groups: ['g', 'other'] });
-    expect([await isReady(cut), await isReady(first)]).toEqual([false, true]);
+    expect([await missesRedis(cut), await missesRedis(first)]).toEqual([true, false]);
     expect(await metricsOf(cut)).toContain('groupcast_relay_live 0');
     expect([atAlice, atBob]).toEqual([
       ['message 1', 'live false'],
@@ -120,12 +135,44 @@ describe('a relay whose lease has ended', () => {
     expect((await late).groups).toMatchObject([{ groupId: 'late' }]);
   });
 
+  test('tells back ends and monitors too, those that come meanwhile as well', async () => {
+    const [, cut] = await startBoth();
+    const services = [await service(cut, 'api'), await service(cut, 'monitor')];
+    const states = (): string[][] => services.map((heard) => heard.filter((word) => word.startsWith('live')));
+    expect(states()).toEqual([[], []]);
+    proxy.freeze();
+    await until('both to be told', () => states().every((heard) => heard.length === 1));
+    services.push(await service(cut, 'api'), await service(cut, 'monitor'));
+    await until('the others to be told', () => states().every((heard) => heard.length === 1));
+    proxy.thaw();
+    await until('all to be told again', () => states().every((heard) => heard.at(-1) === 'live true'), 20_000);
+    expect(states()).toEqual(services.map(() => ['live false', 'live true']));
+  });
+
+  test('tells members where a group stands that missed more than its log holds, and gives them no part of it', async () => {
+    const [first, cut] = await startBoth({ HISTORY_SIZE: '10' });
+    const alice = await cut.member('alice', ['g']);
+    const atAlice = told(alice);
+    await first.broadcaster.broadcastMessage(positioned(1));
+    await until('the first', () => atAlice.length === 1);
+    proxy.freeze();
+    await until('her to be told', () => atAlice.at(-1) === 'live false');
+    for (let seq = 2; seq <= 20; seq += 1) await first.broadcaster.broadcastMessage(positioned(seq));
+    const head = received<object>(alice, 'group-head', 20_000);
+    proxy.thaw();
+    expect(await head).toMatchObject({ groupId: 'g', epoch: EPOCH, seq: 20 });
+    await until('her to be told again', () => atAlice.at(-1) === 'live true', 20_000);
+    await first.broadcaster.broadcastMessage(positioned(21));
+    await until('what is live', () => atAlice.at(-1) === 'message 21');
+    expect(atAlice).toEqual(['message 1', 'live false', 'live true', 'message 21']);
+  });
+
   test.each(['websocket', 'polling'])(
     'turns nobody away for good: a stock client that comes meanwhile over %s is in when it is back',
     async (transport) => {
       const [, cut] = await startBoth();
       proxy.freeze();
-      await until('unready', async () => !(await isReady(cut)));
+      await until('unready', async () => missesRedis(cut));
       await until('the end of the lease', () => cut.logged.some(({ msg }) => msg.includes('has lost its lease')));
       const again = { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100, transports: [transport] };
       const carol = cut.client({ token: await tokenFor('carol', ['g']) }, again);

@@ -1,7 +1,10 @@
+import type { IncomingMessage } from 'node:http';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { nearestEvent, nearestText } from '../src/connections/nearest-name.ts';
 import { createNotices } from '../src/connections/notices.ts';
+import { createOriginGate } from '../src/connections/origin-gate.ts';
+import { createRelayMetrics } from '../src/metrics.ts';
 
 const KNOWN =
   'join-group leave-group resume get-presence watch-group update-cursors mark-delivered mark-read refresh-token'.split(
@@ -71,4 +74,29 @@ test('a notice is said once a minute and name, and made-up names fill neither lo
     ['x', 0],
     ['a', 9],
   ]);
+});
+
+test('a refused origin is compared with those that are allowed only where that is said', () => {
+  const lines: string[] = [];
+  let compared = 0;
+  const origins = ['https://app.example.com'];
+  origins[Symbol.iterator] = function* iterate() {
+    compared += 1;
+    for (let index = 0; index < this.length; index += 1) yield this[index] as string;
+    return undefined;
+  };
+  const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line).msg) });
+  const notices = createNotices({ log, publish: () => undefined }, () => 0);
+  const gate = createOriginGate({ origins, metrics: createRelayMetrics(), notices });
+  const answers: unknown[] = [];
+  function ask(origin: string): void {
+    gate({ headers: { origin }, socket: {} } as IncomingMessage, (error) => answers.push(error));
+  }
+  for (let n = 0; n < 10; n += 1) ask('http://app.example.com');
+  for (let n = 0; n < 1_000; n += 1) ask(`https://made-up-${n}.test`);
+  expect(answers).toHaveLength(1_010);
+  expect(new Set(answers)).toEqual(new Set(['ORIGIN_FORBIDDEN']));
+  expect(lines[0]).toContain('(which has https://app.example.com)');
+  expect(lines).toHaveLength(21);
+  expect(compared).toBe(20);
 });

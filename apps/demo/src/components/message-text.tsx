@@ -1,10 +1,12 @@
+import { useMemo } from 'react';
 import { piecesOf } from '../links.ts';
 
 /** What somebody wrote, with its links. Where a link leads, nobody learns where it was clicked. */
 export function MessageText({ content }: { content: string }) {
+  const pieces = useMemo(() => piecesOf(content), [content]);
   return (
     <p className="content">
-      {piecesOf(content).map((piece) =>
+      {pieces.map((piece) =>
         typeof piece === 'string' ? (
           piece
         ) : (

@@ -8,7 +8,8 @@ export interface Notice {
   /** Which of its kind: another name is said at once. It comes from outside. */
   name: string;
   code: string;
-  message: string;
+  /** A function where it is work to find the words: it is called only if they are said. */
+  message: string | (() => string);
   address?: string | undefined;
   origin?: string;
   /** Where a connection has it: the monitor shows a warning, and otherwise that somebody was refused. */
@@ -41,7 +42,7 @@ export function createNotices(
     return counted.names <= NAMES_PER_TOPIC;
   }
 
-  return ({ topic, name, code, message, address, origin, ...who }) => {
+  return ({ topic, name, code, message: words, address, origin, ...who }) => {
     warn(`${topic} ${name.slice(0, MAX_NAME_LENGTH)}`, (suppressed) => {
       if (!hasRoom(topic)) {
         warn(topic, (more) => {
@@ -50,6 +51,7 @@ export function createNotices(
         });
         return;
       }
+      const message = typeof words === 'string' ? words : words();
       deps.log.warn(
         {
           code,

@@ -11,6 +11,12 @@ type AllowRequest = (
 
 const MAX_SHOWN = 128;
 
+function refusalOf(name: string, origins: Origins): string {
+  const near = typeof origins === 'string' ? undefined : nearestText(name, origins);
+  const has = near === undefined ? '' : ` (which has ${near})`;
+  return `connection refused: the origin ${JSON.stringify(name.slice(0, MAX_SHOWN))} is not allowed; add it to SOCKET_CORS_ORIGIN if it is yours${has}`;
+}
+
 /**
  * Refuses below Socket.IO, before a connection exists: CORS does not protect a WebSocket, so the origin is checked here
  * for both transports. The code is in the body of the 4xx answer.
@@ -22,13 +28,11 @@ export function createOriginGate(options: { origins: Origins; metrics: RelayMetr
     if (!isOriginAllowed(origins, origin)) {
       metrics.refused.inc({ code: 'ORIGIN_FORBIDDEN' });
       const name = origin ?? '';
-      const near = typeof origins === 'string' ? undefined : nearestText(name, origins);
-      const message = `connection refused: the origin ${JSON.stringify(name.slice(0, MAX_SHOWN))} is not allowed; add it to SOCKET_CORS_ORIGIN if it is yours${near === undefined ? '' : ` (which has ${near})`}`;
       notices({
         topic: 'origins',
         name,
         code: 'ORIGIN_FORBIDDEN',
-        message,
+        message: () => refusalOf(name, origins),
         origin: name,
         address: request.socket.remoteAddress,
       });

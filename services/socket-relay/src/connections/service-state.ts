@@ -5,7 +5,7 @@ import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { RelayServer, RelaySocket } from '../relay-server.ts';
 
 /**
- * What members are told about the relay itself. A relay that loses its lease keeps them: it gives them nothing, because somebody may be
+ * What every connection is told about the relay itself. A relay that loses its lease keeps them: it gives them nothing, because somebody may be
  * removed without its knowing, and says so (`live: false`). Once it has a lease again, and the removals that it missed are carried out
  * (`NodeLeases.beforeTrust`), every group gets from the log what it missed, and only then they are told that it is live.
  */
@@ -25,7 +25,7 @@ export function keepServiceState(deps: {
 }): ServiceState {
   const { io, leases, monitor, metrics, log } = deps;
   const warn = warnOnceEvery(60_000);
-  /** What members believe. */
+  /** What connections believe. */
   let live = true;
   let awaySince = 0;
   /** Counts leases that were lost: what was caught up with before the last of them is not enough. */

@@ -67,7 +67,7 @@ function atAnotherPath(request: IncomingMessage): Stranger | undefined {
 export interface Strangers {
   /** A request that the public port has nothing for. */
   note(request: IncomingMessage): void;
-  /** To be called before upgrades take turns. */
+  /** Each request and upgrade is looked at when it is its turn (`createTurns` of service-kit): strangers who come in a crowd wait for each other. */
   watch(io: RelayServer, http: Server): void;
 }
 

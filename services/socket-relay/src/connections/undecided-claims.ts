@@ -40,12 +40,20 @@ export function createUndecidedClaims(deps: {
   let timer: NodeJS.Timeout | undefined;
 
   function forget(socket: UserSocket): void {
-    for (const groupId of waiting.get(socket) ?? []) {
+    const groupIds = waiting.get(socket);
+    if (!groupIds) return;
+    for (const groupId of groupIds) {
       const left = (counts.get(groupId) ?? 0) - 1;
       if (left > 0) counts.set(groupId, left);
       else counts.delete(groupId);
     }
     waiting.delete(socket);
+    socket.off('disconnect', onDisconnect);
+  }
+
+  /** All connections have the same listener, and each has it once, while it waits. */
+  function onDisconnect(this: UserSocket): void {
+    forget(this);
   }
 
   async function settle(socket: UserSocket): Promise<boolean> {
@@ -90,11 +98,11 @@ export function createUndecidedClaims(deps: {
   return {
     add(socket) {
       const { undecided, userId } = socket.data.session;
-      if (!waiting.has(socket) && undecided.size > 0) socket.once('disconnect', () => forget(socket));
       forget(socket);
       const [groupId] = undecided;
       if (groupId === undefined) return;
       waiting.set(socket, [...undecided]);
+      socket.on('disconnect', onDisconnect);
       for (const id of undecided) counts.set(id, (counts.get(id) ?? 0) + 1);
       const message = `user "${userId}" is in ${undecided.size} groups of the token only once somebody can be asked about them: the API at API_URL, or Redis, does not answer`;
       deps.monitor.publish({

@@ -275,6 +275,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       { socketId: socket.id, type: role, subject: session.kind === 'service' && session.claims.subject },
       'service connected',
     );
+    deps.serviceState?.welcome(socket);
     openServiceDoor(socket);
     if (role === 'monitor') {
       void socket.join(MONITOR_ROOM);
