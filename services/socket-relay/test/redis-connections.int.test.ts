@@ -11,9 +11,11 @@ import {
   TEST_SECRETS,
   until,
 } from '@groupcast/testing';
+import { pino } from 'pino';
 import type { Socket } from 'socket.io-client';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { parseRedisUrl } from '../src/cluster/redis-target.ts';
+import { connectRedis } from '../src/cluster/redis.ts';
+import { parseRedisUrl, type RedisTarget } from '../src/cluster/redis-target.ts';
 import { readRelayConfig } from '../src/config.ts';
 import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
@@ -130,6 +132,30 @@ describe('the health of Redis', () => {
       await relay.broadcaster.removeMembers({ groupId: 'g', userIds: ['nobody'] });
       return true;
     });
+  });
+});
+
+describe('one node of a cluster that reads its data (LOADING)', () => {
+  const LOADING = "return redis.error_reply('LOADING Redis is loading the dataset in memory')";
+
+  test('fails what is asked of it, and costs the relay no connection to the others', async () => {
+    const cluster = await startRedisCluster();
+    cleanups.push(cluster.stop);
+    const logged: string[] = [];
+    const log = pino({ level: 'debug' }, { write: (line: string) => void logged.push(line) });
+    const redis = await connectRedis(parseRedisUrl(cluster.url) as RedisTarget, log);
+    cleanups.push(async () => redis.close());
+    const { commands, subscriber, blocking } = redis;
+    await until('redis', () => redis.isReady() && [subscriber, blocking].every(({ status }) => status === 'ready'));
+    const lost: string[] = [];
+    for (const client of [commands, subscriber, blocking]) client.on('close', () => lost.push('a connection'));
+    for (const client of [commands, blocking]) {
+      await expect(client.eval(LOADING, 1, 'k')).rejects.toThrow('LOADING');
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    }
+    expect(await commands.set('k', 'v')).toBe('OK');
+    expect(await blocking.get('k')).toBe('v');
+    expect([lost, logged.filter((line) => line.includes('looking for the master anew'))]).toEqual([[], []]);
   });
 });
 
