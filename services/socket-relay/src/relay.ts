@@ -347,8 +347,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   });
   const readiness = createReadiness({
     isDraining: () => drain.active,
-    isBrokerHealthy: () => cluster?.isHealthy() !== false,
-    brokerName: broker?.name ?? 'workers',
+    failingCluster: () => cluster?.failing() ?? [],
   });
   place?.primary.answer('failing', readiness.failing);
   place?.primary.answer('metrics', async () => metrics.registry.getMetricsAsJSON());

@@ -70,6 +70,31 @@ describe('the lease of a node', () => {
     expect([leases.held(), changes]).toEqual([true, [false, true]]);
   });
 
+  test('is given up at once while strangers are in the list, although it can be renewed, and held again when they are gone', async () => {
+    const alone = { nodes: ['n', 'other'], monitors: 0, wasKnown: true };
+    let steps = 0;
+    leases.beforeTrust(async () => void (steps += 1));
+    answer = { ...alone, strangers: ['theirs'] };
+    // It says that it is there, and is looked at.
+    leases.noticed('theirs');
+    await vi.advanceTimersByTimeAsync(0);
+    expect([leases.held(), changes]).toEqual([false, [false]]);
+    await vi.advanceTimersByTimeAsync(3 * LEASE_MS);
+    expect([leases.held(), changes, steps]).toEqual([false, [false], 0]);
+    answer = alone;
+    // Some that come while the work is done are as bad.
+    leases.beforeTrust(async () => {
+      if (steps > 1) return;
+      answer = { ...alone, strangers: ['theirs'] };
+      await leases.nodes();
+    });
+    await vi.advanceTimersByTimeAsync(LEASE_MS / 5);
+    expect([leases.held(), changes, steps]).toEqual([false, [false], 1]);
+    answer = alone;
+    await vi.advanceTimersByTimeAsync((2 * LEASE_MS) / 5);
+    expect([leases.held(), changes, steps]).toEqual([true, [false, true], 2]);
+  });
+
   test('counts on nodes that a list without its memory does not name, for as long as they may have one', async () => {
     await vi.advanceTimersByTimeAsync(LEASE_MS / 5);
     leases.noticed('young');

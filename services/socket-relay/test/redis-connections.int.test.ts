@@ -11,9 +11,11 @@ import {
   TEST_SECRETS,
   until,
 } from '@groupcast/testing';
+import { pino } from 'pino';
 import type { Socket } from 'socket.io-client';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { parseRedisUrl } from '../src/cluster/redis-target.ts';
+import { connectRedis } from '../src/cluster/redis.ts';
+import { parseRedisUrl, type RedisTarget } from '../src/cluster/redis-target.ts';
 import { readRelayConfig } from '../src/config.ts';
 import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
@@ -38,10 +40,16 @@ async function tcpProxy(port: number, host?: string): Promise<TcpProxy> {
   cleanups.push(proxy.close);
   return proxy;
 }
-async function relayOn(url: string, env: Readonly<Record<string, string>> = {}): Promise<RelayUnderTest> {
-  const relay = await startRelayUnderTest({ REDIS_URL: url, ...env });
-  cleanups.push(relay.close);
-  return relay;
+async function relayOn(
+  url: string,
+  env: Readonly<Record<string, string>> = {},
+  overrides: { leaseMs?: number } = {},
+): Promise<RelayUnderTest> {
+  const relay = await startRelayUnderTest({ REDIS_URL: url, ...env }, overrides);
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => (closing ??= relay.close());
+  cleanups.push(close);
+  return { ...relay, close };
 }
 const isReady = async (relay: RelayUnderTest): Promise<boolean> => (await fetch(`${relay.internalUrl}/readyz`)).ok;
 const broadcastTo = async (relay: RelayUnderTest, id: string, groupId = 'g') =>
@@ -127,6 +135,30 @@ describe('the health of Redis', () => {
   });
 });
 
+describe('one node of a cluster that reads its data (LOADING)', () => {
+  const LOADING = "return redis.error_reply('LOADING Redis is loading the dataset in memory')";
+
+  test('fails what is asked of it, and costs the relay no connection to the others', async () => {
+    const cluster = await startRedisCluster();
+    cleanups.push(cluster.stop);
+    const logged: string[] = [];
+    const log = pino({ level: 'debug' }, { write: (line: string) => void logged.push(line) });
+    const redis = await connectRedis(parseRedisUrl(cluster.url) as RedisTarget, log);
+    cleanups.push(async () => redis.close());
+    const { commands, subscriber, blocking } = redis;
+    await until('redis', () => redis.isReady() && [subscriber, blocking].every(({ status }) => status === 'ready'));
+    const lost: string[] = [];
+    for (const client of [commands, subscriber, blocking]) client.on('close', () => lost.push('a connection'));
+    for (const client of [commands, blocking]) {
+      await expect(client.eval(LOADING, 1, 'k')).rejects.toThrow('LOADING');
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    }
+    expect(await commands.set('k', 'v')).toBe('OK');
+    expect(await blocking.get('k')).toBe('v');
+    expect([lost, logged.filter((line) => line.includes('looking for the master anew'))]).toEqual([[], []]);
+  });
+});
+
 describe('sentinels', () => {
   let sentinel: RedisSentinel;
   let port = 0;
@@ -209,6 +241,79 @@ describe('two deployments on one Redis', () => {
     await running.broadcaster.removeMembers({ groupId: 'g', userIds: ['alice'] });
     await left;
     expect(redis.ask('zcard', 'gc:{relays}:leases')).toBe('1');
+  });
+
+  /** What the connection is told of the relay, and what it is shown. */
+  function told(socket: Socket): string[] {
+    const heard: string[] = [];
+    socket.on('new-message', ({ id }: { id: string }) => heard.push(id));
+    socket.on('service-state', ({ live }: { live: boolean }) => heard.push(`live ${live}`));
+    return heard;
+  }
+  const failing = async (relay: RelayUnderTest): Promise<string[]> => {
+    const response = await fetch(`${relay.internalUrl}/readyz`);
+    return ((await response.json()) as { failing?: string[] }).failing ?? [];
+  };
+  /** So that a test need not wait for renewals. */
+  const SHORT = { leaseMs: 2_000 };
+  const errorsOf = (relay: RelayUnderTest) =>
+    relay.logged.filter(({ level, msg }) => level === 50 && /REDIS_PREFIX.*RELAY_SERVICE_SECRET_PREVIOUS/.test(msg));
+
+  test.each([
+    ['at once, where no renewal is due', 60_000],
+    ['with a short lease', SHORT.leaseMs],
+  ])(
+    'that a Redis without its memory has let start under one prefix hand each other nothing, %s, until one is stopped',
+    async (_, leaseMs) => {
+      const redis = await redisServer();
+      const ours = await relayOn(redis.url, {}, { leaseMs });
+      const alice = told(await ours.member('alice', ['g']));
+      redis.ask('flushall');
+      const theirs = await relayOn(redis.url, OTHERS, { leaseMs });
+      await until('her to be told', () => alice.at(-1) === 'live false');
+      await until('both to say why', async () =>
+        (await Promise.all([ours, theirs].map(failing))).every((parts) => parts.join() === 'deployment'),
+      );
+      await expect(publish(theirs, OTHERS.RELAY_SERVICE_SECRET)).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE' });
+      await expect(broadcastTo(ours, 'm2')).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE' });
+      expect([errorsOf(ours).length, errorsOf(theirs).length]).toEqual([1, 1]);
+      // One more gives way, as ever.
+      await expect(relayOn(redis.url, OTHERS)).rejects.toMatchObject({ name: 'ConfigurationError' });
+      await theirs.close();
+      if (leaseMs > SHORT.leaseMs) return;
+      await until('her to be told again', () => alice.at(-1) === 'live true');
+      await broadcastTo(ours, 'm3');
+      await until('what is live', () => alice.at(-1) === 'm3');
+      expect(alice).toEqual(['live false', 'live true', 'm3']);
+      expect(await failing(ours)).toEqual([]);
+    },
+  );
+
+  test('are noticed by a renewal too, whoever wrote the mark; one of its own that is gone is written again', async () => {
+    const redis = await redisServer();
+    const relay = await relayOn(redis.url, {}, SHORT);
+    const alice = told(await relay.member('alice', ['g']));
+    const KEY = 'gc:{relays}:deployments';
+    redis.ask('zadd', KEY, String(Date.now() + 60_000), 'stranger 0123456789abcdef');
+    await until('her to be told', () => alice.at(-1) === 'live false');
+    redis.ask('del', KEY);
+    await until('her to be told again', () => alice.at(-1) === 'live true');
+    redis.ask('del', KEY);
+    await until('the mark', () => redis.ask('zcard', KEY) === '1');
+    await expect(relayOn(redis.url, OTHERS)).rejects.toMatchObject({ name: 'ConfigurationError' });
+    expect(alice).toEqual(['live false', 'live true']);
+  });
+
+  test('are one while a secret is being changed although Redis loses its memory, and stay live', async () => {
+    const redis = await redisServer();
+    const both = { ...OTHERS, RELAY_SERVICE_SECRET_PREVIOUS: TEST_SECRETS.RELAY_SERVICE_SECRET };
+    const [old, next] = [await relayOn(redis.url, {}, SHORT), await relayOn(redis.url, both, SHORT)];
+    const alice = told(await old.member('alice', ['g']));
+    redis.ask('flushall');
+    await until('both marks', () => redis.ask('zcard', 'gc:{relays}:deployments') === '2');
+    await until('a message', async () => publish(next, OTHERS.RELAY_SERVICE_SECRET));
+    await until('the message', () => alice.length > 0);
+    expect([alice, await failing(old), await failing(next)]).toEqual([['m1'], [], []]);
   });
 
   test('are one while a secret is being changed, one relay after the other', async () => {

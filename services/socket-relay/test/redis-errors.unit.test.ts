@@ -17,7 +17,16 @@ describe('an error of Redis', () => {
     ['WRONGTYPE Operation against a key holding the wrong kind of value', false],
     ["ERR unknown command 'READONLYISH'", false],
   ])('that says "%s" leads elsewhere: %s', (message, isElsewhere) => {
-    expect(isMisdirection(new Error(message))).toBe(isElsewhere);
+    expect(isMisdirection(new Error(message), 'server')).toBe(isElsewhere);
+  });
+
+  test.each([
+    ['LOADING Redis is loading the dataset in memory', false],
+    ['ERR Error running script (call to f_1): @user_script:1: -LOADING Redis is loading the dataset in memory', false],
+    ['UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)', true],
+    ["READONLY You can't write against a read only replica.", true],
+  ])('of one node of a cluster that says "%s" leads elsewhere: %s', (message, isElsewhere) => {
+    expect(isMisdirection(new Error(message), 'cluster')).toBe(isElsewhere);
   });
 
   test.each([

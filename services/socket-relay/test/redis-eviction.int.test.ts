@@ -123,4 +123,32 @@ describe.each([
     await connections.commands.del('gc:{relays}:leases');
     expect(await renew('one', 10_000, false)).toMatchObject({ nodes: ['one'], wasKnown: false });
   });
+
+  test('marks of deployments are written again, and a renewal finds those of strangers', async () => {
+    const { commands: redisCommands } = connections;
+    await redisCommands.del('gc:{relays}:leases');
+    await redisCommands.del('gc:{relays}:deployments');
+    const open = (node: string, secret: string, previousSecret?: string) => {
+      const deployment = createRedisDeployment({
+        redis: redisCommands,
+        names: redisNames,
+        node,
+        secrets: { secret, previousSecret },
+      });
+      const renew = createRedisLeases(redisCommands, deployment);
+      return { enter: async () => deployment.enter(10_000), renew: async (ms = 10_000) => renew(node, ms, false) };
+    };
+    const [old, changing, other] = [open('old', 'a'), open('changing', 'b', 'a'), open('other', 'c')];
+    await old.enter();
+    await old.renew();
+    await expect(other.enter()).rejects.toThrow('old');
+    await redisCommands.del('gc:{relays}:deployments');
+    await other.enter();
+    expect(await old.renew()).toMatchObject({ strangers: ['other'] });
+    expect(await other.renew()).toMatchObject({ strangers: ['old'] });
+    expect(await changing.renew()).toMatchObject({ strangers: ['other'] });
+    await other.renew(0);
+    expect(await old.renew()).toMatchObject({ strangers: [], nodes: ['changing', 'old'] });
+    expect(await changing.renew()).toMatchObject({ strangers: [] });
+  });
 });

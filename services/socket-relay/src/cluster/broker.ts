@@ -17,8 +17,6 @@ export interface Broker {
   /** Reads what is remembered, and follows from there. */
   startChangeLog(options: ChangeLogOptions): Promise<ChangeLog>;
   isReady: () => boolean;
-  /** To be looked at whenever this relay takes a lease. */
-  beforeTrust?: () => Promise<void>;
   stop(): void;
 }
 

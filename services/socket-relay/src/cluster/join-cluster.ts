@@ -16,8 +16,8 @@ export interface ClusterMembership {
   requests: NodeRequests;
   feed: GroupFeed;
   presence: PresenceStore;
-  /** The broker can be reached, and the lease holds. */
-  isHealthy(): boolean;
+  /** What `/readyz` is to name; nothing while the broker can be reached and the lease holds. */
+  failing(): string[];
   /** Gives the lease back, and then listens to nobody any more. */
   leave(): Promise<void>;
   /** The last: what is still asked of the broker fails. */
@@ -49,13 +49,16 @@ export async function joinCluster(deps: {
   const { broker, node, fanOut, metrics, log, leaseMs } = deps;
   const { channels, groupLog, renewLease } = broker;
   const leases = createNodeLeases({ renewLease, node, leaseMs, hasMonitors: deps.hasMonitors, log });
-  if (broker.beforeTrust) leases.beforeTrust(broker.beforeTrust);
   const requests = await startNodeRequests({ node, channels, leases, log });
   // Should the list of leases be lost before the others have read it again, they wait for this node all the same.
   leases.beforeTrust(async () => requests.tell('has-lease', { node }));
   requests.answer('has-lease', async (other: { node: string }) => {
     leases.noticed(other.node);
     return {};
+  });
+  // Strangers learn of this node now, and not with their next renewal: until then they would deliver what is said here, and the reverse.
+  leases.onChange(() => {
+    if (leases.strangers().length > 0) requests.tell('has-lease', { node }).catch(() => undefined);
   });
   const feed = createClusterFeed({
     node,
@@ -73,7 +76,10 @@ export async function joinCluster(deps: {
     requests,
     feed,
     presence: whileTrusted(broker.openPresence(leases), leases),
-    isHealthy: () => broker.isReady() && leases.held(),
+    failing() {
+      if (broker.isReady() && leases.held()) return [];
+      return broker.isReady() && leases.strangers().length > 0 ? ['deployment'] : [broker.name];
+    },
     async leave() {
       await leases.stop();
       feed.stop();

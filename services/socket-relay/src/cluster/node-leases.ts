@@ -8,8 +8,10 @@ export interface NodeLeases {
   held: () => boolean;
   /** Every node whose lease may hold, this one included, as of now. */
   nodes(): Promise<string[]>;
-  /** Another node says that it has a lease, before a renewal would show it. */
+  /** Another node says that it has a lease, before a renewal would show it. One that is new is looked at: it may be a stranger. */
   noticed(other: string): void;
+  /** Nodes of another deployment that use the same list, as of the last renewal: while they are there, this node is not to be trusted. */
+  strangers: () => readonly string[];
   /** Some node has a monitor connected, as of the last renewal. */
   monitored: () => boolean;
   /** What has to be done once there is a lease, for the first time or again, before this node is to be trusted. May be tried more than once. */
@@ -24,13 +26,13 @@ export interface NodeLeases {
 
 /**
  * Renews the lease of a node, or gives it back with 0 ms. Answers which nodes have one, how many of these have a monitor, and whether
- * this one's was still known. Rejects when nobody answers.
+ * this one's was still known, and nodes of another deployment, if any. Rejects when nobody answers.
  */
 export type RenewLease = (
   node: string,
   ms: number,
   hasMonitors: boolean,
-) => Promise<{ nodes: string[]; monitors: number; wasKnown: boolean }>;
+) => Promise<{ nodes: string[]; monitors: number; wasKnown: boolean; strangers?: readonly string[] }>;
 
 export interface NodeLeaseOptions {
   renewLease: RenewLease;
@@ -55,7 +57,9 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
   let renewedAt = Number.NEGATIVE_INFINITY;
   let monitors = 0;
   let trusted = false;
+  let started = false;
   let stopped = false;
+  let strangers: readonly string[] = [];
   let end: NodeJS.Timeout | undefined;
   const work: (() => Promise<void>)[] = [];
   /** When each node was seen with a lease; for a list that has lost its memory. */
@@ -68,7 +72,8 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
   function tell(now: boolean): void {
     trusted = now;
     if (now) log.info('this relay has its lease');
-    else log.warn('this relay has lost its lease: it could not renew it for too long');
+    else if (strangers.length === 0) log.warn('this relay has lost its lease: it could not renew it for too long');
+    else log.warn({ nodes: strangers }, 'this relay gives up its lease: relays of another deployment are there');
     for (const listener of listeners) listener(now);
   }
 
@@ -99,10 +104,12 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
     lapse();
     const nodes = withForgotten(answer.nodes, answer.wasKnown);
     monitors = answer.monitors;
+    strangers = answer.strangers ?? [];
     renewedAt = Math.max(renewedAt, startedAt);
     clearTimeout(end);
     end = setTimeout(lapse, Math.max(0, renewedAt + leaseMs * SAFETY - performance.now()) + 1);
     end.unref();
+    if (trusted && strangers.length > 0 && !stopped) tell(false);
     const names = nodes.toSorted().join(' ');
     if (names !== known) {
       known = names;
@@ -115,9 +122,10 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
     lapse();
     try {
       await renew(leaseMs);
-      if (!trusted) {
+      if (!trusted && strangers.length === 0) {
         for (const step of work) await step();
-        if (isWithin() && !stopped) tell(true);
+        // Any renewal meanwhile may have met some.
+        if (isWithin() && !stopped && strangers.length === 0) tell(true);
       }
     } catch (error) {
       warn('renew', (suppressed) => log.warn({ err: error, suppressed }, 'unable to renew the lease of this relay'));
@@ -129,6 +137,7 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
 
   return {
     async start() {
+      started = true;
       await tick();
       timer = setInterval(() => {
         if (ticking) return;
@@ -141,7 +150,13 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
     },
     held,
     nodes: async () => renew(leaseMs),
-    noticed: (other) => void seen.set(other, performance.now()),
+    noticed(other) {
+      const isNew = !seen.has(other);
+      seen.set(other, performance.now());
+      // Who has no lease of its own yet takes none here.
+      if (isNew && started && !stopped) renew(leaseMs).catch(() => undefined);
+    },
+    strangers: () => strangers,
     monitored: () => monitors > 0,
     beforeTrust: (step) => void work.push(step),
     onChange: (listener) => void listeners.push(listener),

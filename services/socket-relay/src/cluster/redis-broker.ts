@@ -1,4 +1,4 @@
-import { ConfigurationError, type Logger, StartFailure } from '@groupcast/service-kit';
+import { ConfigurationError, type Logger, StartFailure, warnOnceEvery } from '@groupcast/service-kit';
 import type { Position } from '@groupcast/shared';
 import { Cluster } from 'ioredis';
 import type { RelayConfig } from '../config.ts';
@@ -16,6 +16,11 @@ import { createShardChannels } from './shard-channels.ts';
 
 /** How long a relay that starts while Redis is away waits for it, in milliseconds; then it leaves that to whoever started it. */
 const CONNECT_TIMEOUT_MS = 10_000;
+
+const STRANGERS =
+  'relays of another deployment (their RELAY_SERVICE_SECRET is another one) use the same REDIS_PREFIX in the same redis; neither delivers' +
+  ' anything until the others are stopped: give one deployment a REDIS_PREFIX of its own or, where they are one and the secret is being' +
+  ' changed, set RELAY_SERVICE_SECRET_PREVIOUS';
 
 async function until(redis: RedisConnections, condition: () => boolean): Promise<void> {
   const deadline = performance.now() + CONNECT_TIMEOUT_MS;
@@ -80,13 +85,23 @@ export async function openRedisBroker(deps: {
     throw error;
   }
   await warnOfEviction(commands, log);
+  const warn = warnOnceEvery(60_000);
+  const renewLease = createRedisLeases(commands, deployment);
   const channels = createShardChannels({ redis, node, metrics, log });
   return {
     name: 'redis',
     groupLogKind: 'redis',
     channels,
     groupLog: createRedisGroupLog({ redis: commands, names, node, ...config.history, seen }),
-    renewLease: createRedisLeases(commands, deployment),
+    async renewLease(...args) {
+      const answer = await renewLease(...args);
+      const { strangers = [] } = answer;
+      if (strangers.length > 0) {
+        const { prefix, database } = names;
+        warn('strangers', (suppressed) => log.error({ nodes: strangers, prefix, database, suppressed }, STRANGERS));
+      }
+      return answer;
+    },
     openPresence: (leases) => createRedisPresenceStore({ redis, node, leases, log }),
     startChangeLog: async (options) =>
       startRedisChangeLog({
@@ -96,16 +111,6 @@ export async function openRedisBroker(deps: {
         ...options,
       }),
     isReady: () => redis.isReady() && !redis.isFull(),
-    async beforeTrust() {
-      // While this relay had a lease they were refused; while it had none, nobody was there to refuse them.
-      const strangers = await deployment.strangers();
-      if (strangers.length === 0) return;
-      const { prefix, database } = names;
-      log.error(
-        { nodes: strangers, prefix, database },
-        'relays of another deployment use the same REDIS_PREFIX in the same redis: what is sent in one reaches members of the other',
-      );
-    },
     stop() {
       channels.stop();
       redis.close();

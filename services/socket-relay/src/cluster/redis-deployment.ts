@@ -6,7 +6,9 @@ import type { RedisNames } from './redis-names.ts';
 
 /**
  * Which deployment a relay belongs to, by the secret of its service tokens: relays that share a Redis and a prefix hand each other's
- * members what they say, so they must be one deployment. Beside its lease each relay keeps fingerprints of its secrets there.
+ * members what they say, so they must be one deployment. Beside its lease each relay keeps fingerprints of its secrets there. They are
+ * compared at the start, when the newcomer gives way, and with every renewal (`redis-leases.ts`): a Redis that has lost its memory lets
+ * anybody start.
  */
 export interface RedisDeployment {
   /** Keys of the leases: nodes, those with monitors, deployments of nodes. */
@@ -18,8 +20,6 @@ export interface RedisDeployment {
    * `ConfigurationError`. A relay of an earlier version keeps no fingerprint, and is taken for one of this deployment.
    */
   enter(ms: number): Promise<void>;
-  /** Nodes of another deployment that are there now. */
-  strangers(): Promise<string[]>;
 }
 
 const FINGERPRINT_CHARACTERS = 16;
@@ -33,25 +33,31 @@ function fingerprintsOf({ secret, previousSecret }: RelaySecrets): string[] {
     );
 }
 
-// A mark is "node fingerprint,fingerprint". ARGV: this relay's mark, ms or 0 to write nothing. Returns the nodes that share no fingerprint
-// with it.
-const ENTER = `
+/** A mark is "node fingerprint,fingerprint". `strangersTo` answers the nodes in `key` that share no fingerprint with the one of `mark`. */
+export const STRANGERS_TO = `
+local function read(mark) return string.match(mark, '^(%S+) (%S+)$') end
+local function strangersTo(mark, key)
+  local own = {}
+  local _, fingerprints = read(mark)
+  for fingerprint in string.gmatch(fingerprints, '[^,]+') do own[fingerprint] = true end
+  local strangers = {}
+  for _, other in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+    local node, theirs = read(other)
+    local same = false
+    for fingerprint in string.gmatch(theirs or '', '[^,]+') do same = same or own[fingerprint] end
+    if node and not same then strangers[#strangers + 1] = node end
+  end
+  return strangers
+end
+`;
+
+/** ARGV: this relay's mark, ms. Returns the strangers to it. */
+const ENTER = `${STRANGERS_TO}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-local function read(mark) return string.match(mark, '^(%S+) (%S+)$') end
-local own = {}
-local _, fingerprints = read(ARGV[1])
-for fingerprint in string.gmatch(fingerprints, '[^,]+') do own[fingerprint] = true end
-local strangers = {}
-for _, mark in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  local node, theirs = read(mark)
-  local same = false
-  for fingerprint in string.gmatch(theirs or '', '[^,]+') do same = same or own[fingerprint] end
-  if node and not same then strangers[#strangers + 1] = node end
-end
-local ms = tonumber(ARGV[2])
-if ms > 0 and #strangers == 0 then redis.call('ZADD', KEYS[1], now + ms, ARGV[1]) end
+local strangers = strangersTo(ARGV[1], KEYS[1])
+if #strangers == 0 then redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1]) end
 return strangers
 `;
 
@@ -64,14 +70,12 @@ export function createRedisDeployment(deps: {
   const { redis, names, node, secrets } = deps;
   const keys = ['leases', 'monitors', 'deployments'].map((name) => names.key(`${RELAYS}:${name}`));
   const mark = `${node} ${fingerprintsOf(secrets).join(',')}`;
-  const look = async (ms: number): Promise<string[]> =>
-    (await redis.eval(ENTER, 1, keys[2] ?? '', mark, ms)) as string[];
 
   return {
     keys: keys as [string, string, string],
     mark,
     async enter(ms) {
-      const strangers = await look(ms);
+      const strangers = (await redis.eval(ENTER, 1, keys[2] ?? '', mark, ms)) as string[];
       if (strangers.length === 0) return;
       throw new ConfigurationError([
         `REDIS_URL leads to a Redis in which relays of another deployment use REDIS_PREFIX "${names.prefix}" in database ${names.database}` +
@@ -79,6 +83,5 @@ export function createRedisDeployment(deps: {
           ' is theirs and the secret is being changed, set RELAY_SERVICE_SECRET_PREVIOUS',
       ]);
     },
-    strangers: async () => look(0),
   };
 }

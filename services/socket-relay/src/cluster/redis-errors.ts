@@ -1,3 +1,5 @@
+import type { RedisTarget } from './redis-target.ts';
+
 /** What Redis and its client say when something fails, and what it means. */
 
 /** Redis has answered, and not the client for it. */
@@ -11,8 +13,14 @@ export function isReply(error: unknown): error is Error {
  */
 const MISDIRECTED = /(?:^|[\s-])(?:READONLY|LOADING|MASTERDOWN|UNBLOCKED)\b/;
 
-export function isMisdirection({ message }: Error): boolean {
-  return MISDIRECTED.test(message);
+/**
+ * One node of a cluster that reads its data is still the place for its slots, or its client hears who has them from the other nodes, which
+ * are well: nothing is to be made anew.
+ */
+const MISDIRECTED_IN_CLUSTER = /(?:^|[\s-])(?:READONLY|MASTERDOWN|UNBLOCKED)\b/;
+
+export function isMisdirection({ message }: Error, kind: RedisTarget['kind']): boolean {
+  return (kind === 'cluster' ? MISDIRECTED_IN_CLUSTER : MISDIRECTED).test(message);
 }
 
 /** Redis knows this relay, or wants to, and does not let it: until somebody changes the password or the rights, nothing helps. */

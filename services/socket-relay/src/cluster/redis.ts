@@ -82,7 +82,7 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
   const { commands } = clients;
 
   function isMisdirected(error: Error): boolean {
-    if (closed || !isMisdirection(error)) return false;
+    if (closed || !isMisdirection(error, target.kind)) return false;
     redirect(error.message);
     return true;
   }

@@ -32,6 +32,8 @@ const CHECK_INTERVAL_MS = 4_000;
 const CHECKS_AT_ONCE = 64;
 /** A group that could not be brought to where its log is, after an outage, is tried again so soon, in milliseconds. */
 const SETTLE_RETRY_MS = 250;
+/** For so long after an outage everybody waits for groups that cannot be brought there; the comparison of all groups goes on with them. */
+const SETTLE_FOR_MS = 10_000;
 /** A group without members is listened to for so long, in case one comes back. */
 const LINGER_MS = 10_000;
 
@@ -202,6 +204,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   }
 
   async function settleAll(): Promise<boolean> {
+    const deadline = performance.now() + SETTLE_FOR_MS;
     let behind = [...open];
     while (behind.length > 0) {
       const again: string[] = [];
@@ -210,8 +213,18 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
         const settled = await Promise.all(page.map(settleFromHere));
         if (stopping.signal.aborted || !deps.isTrusted()) return false;
         again.push(...page.filter((_, index) => !settled[index]));
+        if (settled.every(Boolean) || performance.now() <= deadline) continue;
+        again.push(...behind.slice(start + CHECKS_AT_ONCE));
+        break;
       }
-      behind = again;
+      behind = again.filter((groupId) => open.has(groupId));
+      if (behind.length > 0 && performance.now() > deadline) {
+        log.warn(
+          { groups: behind.length, groupId: behind[0] },
+          'groups cannot be brought to where their logs are; delivering again without what they missed, until they can',
+        );
+        break;
+      }
       if (behind.length > 0) await new Promise((resolve) => setTimeout(resolve, SETTLE_RETRY_MS));
     }
     return deps.isTrusted();

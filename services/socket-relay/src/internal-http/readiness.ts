@@ -12,9 +12,8 @@ const MAX_EVENT_LOOP_DELAY_MS = 1_000;
 
 export function createReadiness(deps: {
   isDraining: () => boolean;
-  /** What this relay shares with others can be reached, or it shares nothing. */
-  isBrokerHealthy: () => boolean;
-  brokerName: string;
+  /** What fails of that which this relay shares with others. */
+  failingCluster: () => string[];
 }): Readiness {
   const delay = monitorEventLoopDelay({ resolution: 20 });
   delay.enable();
@@ -22,11 +21,7 @@ export function createReadiness(deps: {
     failing() {
       const late = delay.percentile(99) / 1e6 > MAX_EVENT_LOOP_DELAY_MS;
       delay.reset();
-      return [
-        ...(deps.isDraining() ? ['draining'] : []),
-        ...(deps.isBrokerHealthy() ? [] : [deps.brokerName]),
-        ...(late ? ['event-loop'] : []),
-      ];
+      return [...(deps.isDraining() ? ['draining'] : []), ...deps.failingCluster(), ...(late ? ['event-loop'] : [])];
     },
     stop: () => void delay.disable(),
   };
