@@ -142,7 +142,7 @@ export async function startRedisSentinel(): Promise<RedisSentinel> {
 bind 127.0.0.1
 dir ${folder}
 sentinel monitor groupcast 127.0.0.1 ${master.port} 1
-sentinel down-after-milliseconds groupcast 1000
+sentinel down-after-milliseconds groupcast 3000
 sentinel failover-timeout groupcast 5000
 `,
   );

@@ -62,7 +62,8 @@ async function publishAll(groupId: string, first: number, last: number): Promise
     for (const answer of answers) {
       if (answer.status === 'fulfilled') continue;
       const { code, retryable } = answer.reason as GroupcastError;
-      expect(['RATE_LIMITED', 'POSITION_GAP']).toContain(code);
+      // The last one: its answer took longer than the publisher waits, on a busy machine.
+      expect(['RATE_LIMITED', 'POSITION_GAP', 'RELAY_UNAVAILABLE']).toContain(code);
       expect(retryable).toBe(true);
     }
     missing = missing.filter((_, index) => answers[index]?.status === 'rejected');
