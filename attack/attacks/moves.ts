@@ -152,7 +152,7 @@ export function holdConnections(
 
 export const upgrade = (body = ''): string =>
   `GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n${body}`;
-/** A masked text frame of so many bytes, of which half comes. */
+/** The header of a masked text frame of `bytes` bytes, and the first half of its payload. */
 export function unfinishedFrame(bytes: number): Buffer {
   const head = Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
   head.writeUInt32BE(bytes, 6);

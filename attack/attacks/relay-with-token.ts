@@ -1,9 +1,21 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { tokenFor } from '@groupcast/testing';
 import { codeIn, openAs, openPolling, repeat } from '../weapons.ts';
-import { type Attack, ask, asUser, attack, huge, positions } from './moves.ts';
+import { type Attack, ask, asUser, attack, huge, positions, type Work } from './moves.ts';
 
 const manyEvents = huge('421["leave-group",{"groupId":"9"}]', 25_000);
+
+function connectAndDrop(sockets: number, known?: Record<string, object>): Work {
+  return async ({ relayUrl }, note) => {
+    const token = await tokenFor('mallory', ['mine']);
+    const once = async (): Promise<void> => {
+      const socket = await openAs(relayUrl, token, known);
+      note('connected');
+      socket.webSocket.terminate();
+    };
+    await repeat(sockets, once, note);
+  };
+}
 
 export const relayWithToken: Attack[] = [
   attack('relay', 'one token', 'events', '110,000 events in one POST', async ({ relayUrl }, note) => {
@@ -76,37 +88,9 @@ export const relayWithToken: Attack[] = [
     'one token',
     'reconnects',
     'connects with 2,000 positions, 8 sockets in a loop',
-    async ({ relayUrl }, note) => {
-      const token = await tokenFor('mallory', ['mine']);
-      await repeat(
-        8,
-        async () => {
-          const socket = await openAs(relayUrl, token, positions(2_000));
-          note('connected');
-          socket.webSocket.terminate();
-        },
-        note,
-      );
-    },
+    connectAndDrop(8, positions(2_000)),
   ),
-  attack(
-    'relay',
-    'one token',
-    'connections',
-    'connects and drops, 64 at once in a loop',
-    async ({ relayUrl }, note) => {
-      const token = await tokenFor('mallory', ['mine']);
-      await repeat(
-        64,
-        async () => {
-          const socket = await openAs(relayUrl, token);
-          note('connected');
-          socket.webSocket.terminate();
-        },
-        note,
-      );
-    },
-  ),
+  attack('relay', 'one token', 'connections', 'connects and drops, 64 at once in a loop', connectAndDrop(64)),
   attack(
     'relay',
     'one token',

@@ -149,7 +149,8 @@ export function createTurns(server: Server): Turns {
       begin(entry);
       return;
     }
-    entry.socket.on('error', onError);
+    // Node listens for errors itself until a connection is upgraded.
+    if (kind === 'upgrade') entry.socket.on('error', onError);
     waiting.add(kind, entry);
   }
 

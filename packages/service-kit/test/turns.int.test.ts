@@ -151,3 +151,13 @@ test('who sends much before its upgrade is answered is told why, and closed', as
   (await tcp(server, '127.0.0.1')).write(`${UPGRADE}xyz`);
   await until('its answer', () => begun.length === 1);
 });
+
+test('requests that wait on one connection add no listeners to it', async () => {
+  const { server, begun } = await start();
+  const counts = new Set<number>();
+  server.prependListener('request', ({ socket }) => counts.add(socket.listenerCount('error')));
+  const socket = await tcp(server, '127.0.0.1');
+  socket.write(`${HEAD}\r\n`.repeat(20));
+  await until('all of them', () => begun.length === 20);
+  expect(counts.size).toBe(1);
+});

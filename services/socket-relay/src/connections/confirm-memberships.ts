@@ -40,17 +40,20 @@ export function createMembershipConfirmation(deps: {
     endSession(socket, { code: 'BROKER_UNAVAILABLE', message, next: 'reconnect', retryAfterMs });
   }
 
-  async function confirmOne(socket: UserSocket, late: Promise<never>, isLost: boolean): Promise<void> {
+  /** False: nobody could say. */
+  async function confirmOne(socket: UserSocket, late: Promise<never>, isLost: boolean): Promise<boolean> {
     const { claims, groups } = socket.data.session;
     const asked = [...groups.keys()];
-    if (asked.length === 0) return;
+    if (asked.length === 0) return true;
     try {
       const confirmed = await Promise.race([membership.confirm(claims, asked), late]);
       const gone = asked.filter((groupId) => !confirmed.has(groupId));
       if (gone.length > 0) entry.expel(socket, gone, 'member-removed');
+      return true;
     } catch (error) {
       log.debug({ err: error, socketId: socket.id, isLost }, 'unable to confirm the groups of a connection');
       if (isLost) sendAway(socket);
+      return false;
     }
   }
 
@@ -70,11 +73,17 @@ export function createMembershipConfirmation(deps: {
       const late = new Promise<never>((_resolve, reject) => {
         timer = setTimeout(() => reject(new Error('the API did not confirm all groups in time')), CONFIRM_WITHIN_MS);
       });
+      let unconfirmed = 0;
       const confirmSome = async (): Promise<void> => {
-        for (let socket = users.pop(); socket; socket = users.pop()) await confirmOne(socket, late, isLost);
+        for (let socket = users.pop(); socket; socket = users.pop()) {
+          if (!(await confirmOne(socket, late, isLost))) unconfirmed += 1;
+        }
       };
       const atOnce = Math.min(AT_ONCE, users.length);
       await Promise.all(Array.from({ length: atOnce }, confirmSome)).finally(() => clearTimeout(timer));
+      if (unconfirmed === 0) return;
+      const outcome = isLost ? 'they are closed and come anew' : 'they keep their groups';
+      log.warn({ connections: unconfirmed }, `unable to confirm the groups of some connections: ${outcome}`);
     },
   };
 }
