@@ -136,6 +136,7 @@ export async function startRedisSentinel(): Promise<RedisSentinel> {
   const replica = await startRedis(['--replicaof', `127.0.0.1 ${wire.port}`, '--repl-diskless-sync-delay', '0']);
   const folder = mkdtempSync(join(tmpdir(), 'groupcast-sentinel-'));
   const port = await freePort();
+  // After the failover's time-out a sentinel connects a replica that follows a proxy to the master itself.
   writeFileSync(
     join(folder, 'sentinel.conf'),
     `port ${port}
@@ -143,7 +144,7 @@ bind 127.0.0.1
 dir ${folder}
 sentinel monitor groupcast 127.0.0.1 ${master.port} 1
 sentinel down-after-milliseconds groupcast 10000
-sentinel failover-timeout groupcast 5000
+sentinel failover-timeout groupcast 600000
 `,
   );
   await until('the replica', () => cli(replica.port, 'info', 'replication').includes('master_link_status:up'));

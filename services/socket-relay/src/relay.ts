@@ -382,6 +382,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   async function close(): Promise<void> {
     // Polling clients need the port to the end; the gate refuses new connections meanwhile.
     await drain.finish();
+    await place?.allDrained();
     admission.stop();
     undecided.stop();
     heads.stop();

@@ -402,17 +402,23 @@ describe.each([
     const knock = async (): Promise<number> =>
       (await fetch(`${relay.url}/socket.io/?EIO=4&transport=polling`, { headers: { connection: 'close' } })).status;
     await Promise.all(broadcasters.map(async (broadcaster) => broadcaster.close()));
-    const members = await onEveryWorker(async () => member(alice, [groupId], { reconnection: false }));
-    const ends = members.map(async (socket) => received(socket, 'session-ending'));
-    await until('only these', async () => ((await call('GET'))[1] as { total: number }).total === WORKERS);
+    const connect = async (): Promise<Socket> => member(alice, [groupId], { reconnection: false });
+    // Of two on a worker one is told at once, and the other after half of the time.
+    const pairs = [await onEveryWorker(connect), await onEveryWorker(connect)];
+    const told = [0, 1, 2].map(async (worker) =>
+      Promise.any(pairs.map(async (members) => received(members[worker] as Socket, 'session-ending', 60_000))),
+    );
+    await until('only these', async () => ((await call('GET'))[1] as { total: number }).total === 2 * WORKERS);
 
     const given = call('POST', { seconds: 3_600 });
     await until('the drain', async () => ((await call('GET'))[1] as { state: string }).state === 'draining');
     expect(await call('DELETE')).toMatchObject([200, { state: 'serving', moved: 0 }]);
     expect(await given).toMatchObject([409, { error: { code: 'CONFLICT' } }]);
-    await Promise.all(ends);
+    await Promise.all(told);
+    for (const socket of pairs.flat()) socket.close();
+    await until('nobody', async () => ((await call('GET'))[1] as { total: number }).total === 0);
 
-    const again = await onEveryWorker(async () => member(alice, [groupId], { reconnection: false }));
+    const again = await onEveryWorker(connect);
     const gone = { total: WORKERS, moved: WORKERS, remaining: 0, recovered: withRedis ? 0 : null };
     const drained = [200, { ok: true, state: 'drained', ...gone }];
     expect(await Promise.all([call('POST', { seconds: 0.2 }), call('POST', { seconds: 3_600 })])).toEqual([
@@ -465,6 +471,38 @@ describe('workers and their primary', () => {
     relay.signal('SIGKILL');
     await until('the workers to end', () => !pids.some(isAlive));
     await relay.stop();
+  });
+
+  /** Polling clients that are all on the first worker; about half of their polls come in through the second. */
+  async function onFirstWorker(url: string, count: number): Promise<Socket[]> {
+    const sockets: Socket[] = [];
+    while (sockets.length < count) {
+      const auth = { token: await tokenFor(`u${sockets.length}`, ['g']) };
+      const socket = io(url, { ...POLLING, forceNew: true, reconnection: false, auth });
+      await received(socket, 'joined-groups');
+      if (workerOf(socket) === 1) sockets.push(socket);
+      else socket.close();
+    }
+    return sockets;
+  }
+
+  test('stop together: one without connections passes requests on until the others have none', async () => {
+    const relay = await startRelayProcess({ ...env, SHUTDOWN_DRAIN_SECONDS: '1' });
+    const members = await onFirstWorker(relay.url, 8);
+    const ends = members.map(async (socket) => received(socket, 'session-ending'));
+    relay.signal('SIGTERM');
+    for (const end of ends) expect(await end).toMatchObject({ code: 'SERVER_DRAINING' });
+    expect(await relay.exited()).toBe(0);
+  });
+
+  test('stop when one of them hangs: it is ended, and the others do not wait for it', async () => {
+    const relay = await startRelayProcess({ ...env, SHUTDOWN_DRAIN_SECONDS: '0' });
+    const lines = relay.output().split('\n');
+    const ready = lines.filter((line) => line.includes('"a worker is ready"')).map((line) => JSON.parse(line));
+    process.kill(ready.find(({ worker }) => worker === 2).pid, 'SIGSTOP');
+    relay.signal('SIGTERM');
+    expect(await relay.exited()).toBe(0);
+    expect(relay.output()).toContain('"worker":2,"msg":"a worker does not stop; ending it"');
   });
 
   test('one worker is this process and no other', async () => {

@@ -10,4 +10,9 @@ export interface WorkerPlace {
   /** To the primary process. */
   primary: Endpoint;
   openDoor(http: Server, limit: ConnectionLimit): SessionDoor;
+  /**
+   * Says that this worker, which is stopping, has no connections any more. Resolves when those that stop with it have none either: until
+   * then a request for one of their sessions may come to this worker.
+   */
+  allDrained(): Promise<void>;
 }

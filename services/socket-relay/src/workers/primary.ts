@@ -38,6 +38,8 @@ interface Place {
   process: Worker;
   endpoint: Endpoint;
   ready: boolean;
+  /** It is stopping, and has no connections any more. */
+  drained: boolean;
   /** Pings in a row without an answer. */
   missed: number;
   readyAt: number;
@@ -49,6 +51,8 @@ const MAX_RESTART_MS = 10_000;
 const STEADY_MS = 30_000;
 /** Within a lease a worker is asked so often whether it is there; one that misses all of them is killed. */
 const PINGS = 5;
+/** After the time of a drain a worker that stops needs a second at most. One that needs more is killed: the others wait for it. */
+const DRAIN_MARGIN_MS = 3_000;
 /** Less than a worker waits for the primary, who may have to ask all of them. */
 const ANSWER_MS = 1_000;
 
@@ -101,7 +105,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
   function fork(number: number): void {
     const worker = cluster.fork({ [PLACE_VARIABLE]: JSON.stringify({ worker: number, folder }) });
     const endpoint = createEndpoint(portOf(worker), ANSWER_MS);
-    const place: Place = { number, process: worker, endpoint, ready: false, missed: 0, readyAt: 0 };
+    const place: Place = { number, process: worker, endpoint, ready: false, drained: false, missed: 0, readyAt: 0 };
     places.set(number, place);
     worker.on('message', (message: unknown, socket: unknown) => {
       if (isHandOver(message) && socket) handOver(message, socket as Socket);
@@ -115,6 +119,10 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
       log.error({ worker: number, ...rest }, `a worker is unable to start: ${message}`);
       if (problems) failed(new ConfigurationError(problems));
       else failed(isPlain ? new StartFailure(message) : Object.assign(new Error(message), rest));
+    });
+    endpoint.answer('drained', () => {
+      place.drained = true;
+      letDrainedGo();
     });
     endpoint.answer('machine-failing', async () => view.failing());
     endpoint.answer('machine-metrics', async () => view.metrics());
@@ -136,6 +144,14 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     });
   }
 
+  /** A worker that stops by itself goes at once; those that stop together stay until the last of them is drained. */
+  function letDrainedGo(): void {
+    const all = [...places.values()];
+    const isWaiting = stopping && all.some(({ drained }) => !drained);
+    if (isWaiting) return;
+    for (const { drained, endpoint } of all) if (drained) endpoint.tell('all-drained');
+  }
+
   /** Brings a socket to the worker that has its session. */
   function handOver(message: { handedOver: { to: number } }, socket: Socket): void {
     const owner = readyAt(message.handedOver.to)?.process;
@@ -149,7 +165,10 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     const { number, endpoint } = place;
     endpoint.close();
     places.delete(number);
-    if (stopping) return;
+    if (stopping) {
+      letDrainedGo();
+      return;
+    }
     failed(new Error(`worker ${number} ended while it started, with ${reason}`));
     const wasSteady = place.ready && performance.now() - place.readyAt > STEADY_MS;
     const attempt = wasSteady ? 0 : (attempts.get(number) ?? 0);
@@ -194,7 +213,15 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
       if (ready) endpoint.tell('stop');
       else process.process.kill('SIGKILL');
     }
+    const hanging = setTimeout(() => {
+      for (const { number, drained, process } of running) {
+        if (drained || process.isDead()) continue;
+        log.error({ worker: number }, 'a worker does not stop; ending it');
+        process.process.kill('SIGKILL');
+      }
+    }, config.drainMs + DRAIN_MARGIN_MS);
     await Promise.all(running.map(gone));
+    clearTimeout(hanging);
     await bus?.stop();
     rmSync(folder, { recursive: true, force: true });
   }

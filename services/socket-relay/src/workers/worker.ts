@@ -46,9 +46,14 @@ export async function runWorker(place: string): Promise<void> {
     process.exit(1);
   });
 
+  const othersDrained = new Promise<void>((resolve) => primary.answer('all-drained', resolve));
   const starting = startRelay(config, log, {
     worker,
     primary,
+    async allDrained() {
+      primary.tell('drained');
+      await othersDrained;
+    },
     openDoor(http, limit) {
       door = createSessionDoor({
         http,
