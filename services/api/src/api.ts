@@ -83,7 +83,7 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
           listenUrl: config.databaseListenUrl,
           preparedStatements: config.preparedStatements,
         })
-      : await openEmbeddedDatabase(config.dataDir);
+      : await openEmbeddedDatabase(config.dataDir, log);
     parts.push(opened);
     const db = watchDatabase(opened, log);
     const migrations = await migrate(opened).catch(explain);

@@ -20,17 +20,29 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(join(folder, '..'), { recursive: true, force: true }));
 
-test('an empty folder gets the files of a database, whatever a process that was killed has left', async () => {
+test('an empty folder gets the files of a database, whatever a process that was killed has left', () => {
   mkdirSync(join(`${folder}.new`, 'base'), { recursive: true });
   writeFileSync(join(`${folder}.new`, 'PG_VERSION'), 'half');
-  await createEmptyDatabase(folder);
+  createEmptyDatabase(folder);
   expect(existsSync(`${folder}.new`)).toBe(false);
   expect(readFileSync(join(folder, 'PG_VERSION'), 'utf8')).toMatch(/^\d+\n$/);
   expect(statSync(folder).mode & 0o777).toBe(0o700);
 });
 
-test('a folder with anything in it is left alone', async () => {
+test('a folder with anything in it is left alone', () => {
   writeFileSync(join(folder, 'PG_VERSION'), '17\n');
-  await createEmptyDatabase(folder);
+  createEmptyDatabase(folder);
   expect(readdirSync(folder)).toEqual(['PG_VERSION']);
+});
+
+test.each([
+  ['is no archive', 'no archive'],
+  ['is cut off', ''],
+])('a template that %s leaves the folder empty, and says why', (_name, content) => {
+  const template = join(folder, '..', 'template.tgz');
+  const whole = readFileSync(new URL('../dist/empty-database.tgz', import.meta.url));
+  writeFileSync(template, content === '' ? whole.subarray(0, whole.length / 2) : content);
+  expect(createEmptyDatabase(folder, template)).toBeInstanceOf(Error);
+  expect(readdirSync(folder)).toEqual([]);
+  expect(existsSync(`${folder}.new`)).toBe(false);
 });

@@ -1,9 +1,10 @@
 import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeDataDirPrivate, StartFailure } from '@groupcast/service-kit';
+import { type Logger, makeDataDirPrivate, StartFailure } from '@groupcast/service-kit';
 import type { Database, Queryable, Row } from './database.ts';
 import { codeOf, fromDatabaseError, StorageFailure } from './database-errors.ts';
 import { type EmbeddedInstance, openInstance } from './embedded-instance.ts';
+import { createEmptyDatabase } from './empty-database.ts';
 import { lockFolder } from './folder-lock.ts';
 
 type Driver = (text: string, params: unknown[]) => Promise<{ rows: unknown[]; affectedRows?: number }>;
@@ -38,7 +39,7 @@ function assertRoom(folder: string): void {
  * With little room left on the disk it goes on reading, and refuses to write. If PostgreSQL ends all the same (another program
  * took the rest, or the disk fails), everything is refused, and the folder is opened again as soon as it can be.
  */
-export async function openEmbeddedDatabase(dataDir: string): Promise<Database> {
+export async function openEmbeddedDatabase(dataDir: string, log?: Logger): Promise<Database> {
   makeDataDirPrivate(dataDir);
   // PGlite creates its files for everybody to read and write; nobody else gets as far as to them.
   const folder = join(dataDir, 'database');
@@ -46,6 +47,8 @@ export async function openEmbeddedDatabase(dataDir: string): Promise<Database> {
   let instance: EmbeddedInstance;
   try {
     assertRoom(folder);
+    const problem = createEmptyDatabase(folder);
+    if (problem) log?.warn({ err: problem }, 'unable to copy an empty database; making one, which takes longer');
     instance = await openInstance(folder);
   } catch (error) {
     unlock();

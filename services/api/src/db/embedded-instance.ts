@@ -1,5 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
 import { PGlite } from '@electric-sql/pglite';
-import { createEmptyDatabase } from './empty-database.ts';
 import { prepareStatements } from './prepared-statements.ts';
 
 /** One PostgreSQL in this process. After a `failure` it answers nothing any more; the folder can be opened again. */
@@ -56,9 +56,18 @@ function watchMainLoop(db: PGlite): { failure: unknown } {
   return watch;
 }
 
+/**
+ * V8 compiles WebAssembly twice: fast at first, and again, for faster code, what runs often. PostgreSQL is large, and most of its functions
+ * run now and then, so the second time costs each start a second of CPU and about 100 MB, and saves nothing that can be measured in
+ * requests. It holds for the modules that are compiled from here on.
+ */
+function compileOnce(): void {
+  setFlagsFromString('--liftoff-only');
+}
+
 /** Rejects when PostgreSQL does not start, with its files closed. */
 export async function openInstance(folder: string): Promise<EmbeddedInstance> {
-  await createEmptyDatabase(folder);
+  compileOnce();
   const db = new PGlite(folder);
   try {
     await db.waitReady;

@@ -1,27 +1,26 @@
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { PGlite } from '@electric-sql/pglite';
 import { makeFolderPrivate } from '@groupcast/service-kit';
+import { extract } from 'tar';
 
 /** Made by the build. Where it is missing, PostgreSQL makes its files itself, which takes several times as long and much memory. */
 const EMPTY_DATABASE = fileURLToPath(new URL('../../dist/empty-database.tgz', import.meta.url));
 
 /**
  * Fills an empty folder with the files of an empty database, all of them or none: a process that is killed meanwhile leaves a folder
- * beside it, which the next one removes.
+ * beside it, which the next one removes. Returns why it left the folder empty: a full disk, say, which PostgreSQL meets too.
  */
-export async function createEmptyDatabase(folder: string): Promise<void> {
-  if (!existsSync(EMPTY_DATABASE) || readdirSync(folder).length > 0) return;
+export function createEmptyDatabase(folder: string, template = EMPTY_DATABASE): Error | undefined {
+  if (!existsSync(template) || readdirSync(folder).length > 0) return undefined;
   const unfinished = `${folder}.new`;
   rmSync(unfinished, { recursive: true, force: true });
   try {
     makeFolderPrivate(unfinished);
-    const loadDataDir = new File([readFileSync(EMPTY_DATABASE)], 'empty-database.tgz', { type: 'application/x-gzip' });
-    const db = await PGlite.create(unfinished, { loadDataDir });
-    await db.close();
+    extract({ sync: true, strict: true, cwd: unfinished, file: template });
     renameSync(unfinished, folder);
-  } catch {
-    // A full disk, say: PostgreSQL meets it too, and what it says is handled.
+    return undefined;
+  } catch (error) {
     rmSync(unfinished, { recursive: true, force: true });
+    return error instanceof Error ? error : new Error(String(error));
   }
 }
