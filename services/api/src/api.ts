@@ -16,6 +16,7 @@ import {
 } from '@groupcast/service-kit';
 import { AUDIENCE, GroupcastError } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
+import { createApiApp } from './app.ts';
 import type { ApiConfig } from './config.ts';
 import { reasonOf, rootCodeOf } from './db/database-errors.ts';
 import { openEmbeddedDatabase } from './db/embedded-database.ts';
@@ -24,15 +25,14 @@ import { openPostgresDatabase } from './db/postgres-database.ts';
 import { watchDatabase } from './db/watched-database.ts';
 import { openLobby } from './demo/demo-routes.ts';
 import { createGroupLimits } from './groups/group-limits.ts';
-import { createApiApp } from './http/api-app.ts';
 import { createProbes } from './http/health-routes.ts';
-import { createInternalApp } from './http/internal-app.ts';
-import { createApiMetrics } from './http/metrics.ts';
 import { createRelayTurns } from './http/request-turns.ts';
+import { createApiMetrics } from './metrics.ts';
 import { createDispatcher, type Dispatcher } from './outbox/dispatcher.ts';
 import { createOutboxStore, createOutboxWriter } from './outbox/outbox-store.ts';
 import { createRelayClient } from './outbox/relay-client.ts';
 import { createOutboxWakeUp } from './outbox/wake-up.ts';
+import { createInternalApp } from './relay-facing/internal-app.ts';
 import { createUserStore } from './users/user-store.ts';
 
 /** A process that dies holds its groups this long. Longer than one call to the relay may take. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { type GroupcastError, generationOf, makeEpoch, type Position, positionSchema } from '@groupcast/shared';
 import { describeFailure } from '../db/database-errors.ts';
-import type { ApiMetrics } from '../http/metrics.ts';
+import type { ApiMetrics } from '../metrics.ts';
 import { within } from '../within.ts';
 import type { Lease, OutboxStore } from './outbox-store.ts';
 import type { RelayClient, SendOutcome } from './relay-client.ts';

@@ -1,7 +1,7 @@
 import type { ConnectionLimit, HttpApp } from '@groupcast/service-kit';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Backlog } from '../outbox/outbox-store.ts';
-import { within } from '../within.ts';
+import type { Backlog } from './outbox/outbox-store.ts';
+import { within } from './within.ts';
 
 export interface ApiMetrics {
   registry: Registry;
