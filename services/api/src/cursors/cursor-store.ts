@@ -1,6 +1,6 @@
 import type { CursorUpdates, Position } from '@groupcast/shared';
 import type { Database } from '../db/database.ts';
-import { groupNotFound } from '../groups/group-not-found.ts';
+import { groupNotFound } from '../events/group-not-found.ts';
 
 /**
  * Moves the member's read cursor forward, at most to the group's head; an older `seq` changes nothing. `position` is where the

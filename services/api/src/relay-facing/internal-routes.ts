@@ -2,11 +2,11 @@ import { bearerToken, type HttpScope } from '@groupcast/service-kit';
 import { cursorUpdatesSchema, historyFillQuerySchema, membershipQuerySchema } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
-import { storeCursors } from '../cursors/cursor-service.ts';
+import { storeCursors } from '../cursors/cursor-store.ts';
 import type { Database } from '../db/database.ts';
+import { readAccepted } from '../events/history-store.ts';
 import { membershipsOf } from '../groups/group-store.ts';
-import { readAccepted } from '../outbox/event-history.ts';
-import { tokenRefusalLog } from './authenticate.ts';
+import { tokenRefusalLog } from '../http/authenticate.ts';
 
 /** 100 users with their groups, or 1,000 cursors, with ids of any length. */
 const BODY_LIMIT_BYTES = 4 * 1_024 * 1_024;

@@ -10,8 +10,8 @@ import {
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from '../config.ts';
 import type { Database } from '../db/database.ts';
+import { type ApiMetrics, timeRequests } from '../metrics.ts';
 import { internalRoutes } from './internal-routes.ts';
-import { type ApiMetrics, timeRequests } from './metrics.ts';
 
 /** Its routes have limits of their own. */
 const BODY_LIMIT_BYTES = 65_536;

@@ -3,7 +3,7 @@ import { MAX_TOKEN_GROUPS_BYTES } from '@groupcast/shared';
 import { signConnectionToken } from '@groupcast/tokens';
 import type { Database } from '../db/database.ts';
 import { groupIdsOf } from '../groups/group-store.ts';
-import { callerOf } from './authenticate.ts';
+import { callerOf } from '../http/authenticate.ts';
 
 /** A token names at most so many groups, the most recently active; the rest is joined by asking. */
 const MAX_GROUPS_IN_TOKEN = 1_000;

@@ -10,25 +10,25 @@ import {
   zodScope,
 } from '@groupcast/service-kit';
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
-import type { ApiConfig } from '../config.ts';
-import type { WatchedDatabase } from '../db/watched-database.ts';
-import { demoPage } from '../demo/demo-page.ts';
-import { demoRoutes } from '../demo/demo-routes.ts';
-import { groupRoutes } from '../groups/group-routes.ts';
-import type { GroupDeps } from '../groups/group-service.ts';
-import { invitationRoutes } from '../groups/invitation-routes.ts';
-import { messageRoutes } from '../messages/message-routes.ts';
-import { userRoutes } from '../users/user-routes.ts';
-import type { UserStore } from '../users/user-store.ts';
-import { callerOf, requireUser } from './authenticate.ts';
-import { watchEventLoop } from './event-loop-delay.ts';
-import { internalRoutes } from './internal-routes.ts';
+import type { ApiConfig } from './config.ts';
+import type { WatchedDatabase } from './db/watched-database.ts';
+import { demoPage } from './demo/demo-page.ts';
+import { demoRoutes } from './demo/demo-routes.ts';
+import { groupRoutes } from './groups/group-routes.ts';
+import type { GroupDeps } from './groups/group-service.ts';
+import { invitationRoutes } from './groups/invitation-routes.ts';
+import { callerOf, requireUser } from './http/authenticate.ts';
+import { watchEventLoop } from './http/event-loop-delay.ts';
+import { addressKey } from './http/rate-limiter.ts';
+import { createRequestBudgets } from './http/request-budgets.ts';
+import { createRequestTurns } from './http/request-turns.ts';
+import { messageRoutes } from './messages/message-routes.ts';
 import { type ApiMetrics, timeRequests } from './metrics.ts';
-import { addressKey } from './rate-limiter.ts';
-import { realtimeRoutes } from './realtime-routes.ts';
-import { relaySources } from './relay-sources.ts';
-import { createRequestBudgets } from './request-budgets.ts';
-import { createRequestTurns } from './request-turns.ts';
+import { internalRoutes } from './relay-facing/internal-routes.ts';
+import { realtimeRoutes } from './relay-facing/realtime-routes.ts';
+import { relaySources } from './relay-facing/relay-sources.ts';
+import { userRoutes } from './users/user-routes.ts';
+import type { UserStore } from './users/user-store.ts';
 
 /** JSON may escape every byte of a message as six characters. */
 const ESCAPE_FACTOR = 6;

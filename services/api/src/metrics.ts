@@ -1,7 +1,6 @@
-import type { ConnectionLimit, HttpApp } from '@groupcast/service-kit';
+import { type ConnectionLimit, type HttpApp, within } from '@groupcast/service-kit';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Backlog } from '../outbox/outbox-store.ts';
-import { within } from '../within.ts';
+import type { Backlog } from './outbox/outbox-store.ts';
 
 export interface ApiMetrics {
   registry: Registry;
@@ -36,7 +35,7 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
     help: 'Events saved and not yet accepted by the relay',
     registers,
     async collect() {
-      const backlog = await within(BACKLOG_MS, 'the backlog', readBacklog()).catch(() => undefined);
+      const backlog = await within(BACKLOG_MS, readBacklog(), 'the backlog').catch(() => undefined);
       if (!backlog) return;
       backlogEvents.set(backlog.events);
       backlogGroups.set(backlog.groups);
