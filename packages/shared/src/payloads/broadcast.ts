@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { boundedArray } from '../bounds.ts';
 import type { ErrorBody } from '../errors.ts';
-import { isPublishableEvent } from '../events.ts';
+import { isPublishableEvent } from '../event-names.ts';
 import { idSchema, userIdSchema } from '../ids.ts';
 import { isJsonObject, type JsonObject, type JsonObjectInput } from '../json.ts';
 import { epochSchema, type Position, seqSchema } from '../positions.ts';
