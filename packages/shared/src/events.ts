@@ -4,8 +4,11 @@ import type {
   BroadcastInput,
   BroadcastResult,
   DisconnectInput,
+  HistoryInput,
+  HistoryResult,
   MembersInput,
   NotifyInput,
+  RemoveMembersInput,
 } from './payloads/broadcast.ts';
 import type {
   GetPresenceInput,
@@ -46,7 +49,8 @@ export interface ServiceEvents {
   'api-broadcast-batch': (input: { items: BroadcastInput[] }, ack?: Ack<BatchResult>) => void;
   'api-notify-users': (input: NotifyInput, ack?: Ack<{ recipients: number }>) => void;
   'api-add-members': (input: MembersInput, ack?: Ack<object>) => void;
-  'api-remove-members': (input: MembersInput, ack?: Ack<object>) => void;
+  'api-remove-members': (input: RemoveMembersInput, ack?: Ack<object>) => void;
+  'api-get-history': (input: HistoryInput, ack?: Ack<HistoryResult>) => void;
   'api-get-presence': (input: GetPresenceInput, ack?: Ack<PresenceResult & { groupId: string }>) => void;
   'api-disconnect-users': (input: DisconnectInput, ack?: Ack<{ connections: number }>) => void;
   'refresh-token': ClientEvents['refresh-token'];

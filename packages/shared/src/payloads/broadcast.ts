@@ -121,6 +121,7 @@ export const historySchema = z.object({
   since: z.coerce.number<number | string>().int().nonnegative().optional(),
   limit: z.coerce.number<number | string>().int().min(1).max(500).default(100),
 });
+export type HistoryInput = z.input<typeof historySchema>;
 export type HistoryQuery = z.output<typeof historySchema>;
 
 export interface HistoryResult {
