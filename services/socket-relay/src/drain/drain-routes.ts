@@ -1,6 +1,7 @@
 import { bearerToken, type HttpScope } from '@groupcast/service-kit';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import { z } from 'zod';
+import { errorAnswerSchema } from '../internal-http/answers.ts';
 import type { DrainProgress } from './drain.ts';
 import type { MachineDrain } from './machine-drain.ts';
 
@@ -46,7 +47,7 @@ export function drainRoutes(scope: HttpScope, deps: { drain: MachineDrain; servi
         description: 'A second one joins the first, whose time stays. `wait=false` answers 202 at once.',
         body: drainSchema,
         querystring: waitSchema,
-        response: { 200: progressSchema, 202: progressSchema },
+        response: { 200: progressSchema, 202: progressSchema, default: errorAnswerSchema },
         security,
       },
     },
@@ -57,7 +58,7 @@ export function drainRoutes(scope: HttpScope, deps: { drain: MachineDrain; servi
       return reply.status(202).send(await answer(begun));
     },
   );
-  const schema = { response: { 200: progressSchema }, security };
+  const schema = { response: { 200: progressSchema, default: errorAnswerSchema }, security };
   scope.get('/v1/drain', { schema: { ...schema, summary: 'How far the drain has got' } }, async () =>
     answer(await drain.progress()),
   );
