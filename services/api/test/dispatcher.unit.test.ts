@@ -1,7 +1,7 @@
 import { until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { createApiMetrics } from '../src/http/metrics.ts';
+import { createApiMetrics } from '../src/metrics.ts';
 import { createDispatcher } from '../src/outbox/dispatcher.ts';
 import type { OutboxStore } from '../src/outbox/outbox-store.ts';
 import type { RelayClient } from '../src/outbox/relay-client.ts';

@@ -1,11 +1,11 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { ShardChannels } from '../src/cluster/shard-channels.ts';
-import { createClusterFeed } from '../src/fan-out/cluster-feed.ts';
 import type { FanOut } from '../src/fan-out/fan-out.ts';
-import type { GroupFeed } from '../src/fan-out/group-feed.ts';
+import { createClusterFeed } from '../src/feed/cluster-feed.ts';
+import type { GroupFeed } from '../src/feed/feed.ts';
 import type { GroupLog } from '../src/group-log/group-log.ts';
 import { createRelayMetrics } from '../src/metrics.ts';
+import type { ShardChannels } from '../src/nodes/redis-channels.ts';
 
 describe('groups that are brought to where their logs are, once the lease is back', () => {
   let feed: GroupFeed;

@@ -13,7 +13,7 @@ import {
 import { signServiceToken } from '@groupcast/tokens';
 import { io, type Socket } from 'socket.io-client';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { DrainProgress } from '../src/connections/drain.ts';
+import type { DrainProgress } from '../src/drain/drain.ts';
 import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 const POLLING = { transports: ['polling'] };

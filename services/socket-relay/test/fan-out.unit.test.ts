@@ -2,11 +2,11 @@ import type { Writable } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import * as ws from 'ws';
+import { Outlet } from '../src/fan-out/connection-writer.ts';
+import { type Audience, divide, type Sending } from '../src/fan-out/divide.ts';
 import { type EncodedEvent, encodeEvent, textFrame } from '../src/fan-out/encoded-event.ts';
-import { Outlet } from '../src/fan-out/outlet.ts';
-import { Parcel } from '../src/fan-out/parcel.ts';
-import { type Audience, divide, type Sending } from '../src/fan-out/turn.ts';
-import type { RelaySocket } from '../src/relay-server.ts';
+import { Parcel } from '../src/fan-out/frame-batch.ts';
+import type { RelaySocket } from '../src/sessions/session.ts';
 
 /** Public, but not in its types. */
 const { Receiver } = ws as unknown as { Receiver: new (options: { isServer: boolean }) => Writable };

@@ -3,8 +3,8 @@ import { received, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import type { Socket } from 'socket.io-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { leastWanted } from '../src/connections/group-entry.ts';
-import type { Admission } from '../src/relay-server.ts';
+import { leastWanted } from '../src/membership/group-entry.ts';
+import type { Admission } from '../src/sessions/session.ts';
 import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 describe('the group that makes room', () => {

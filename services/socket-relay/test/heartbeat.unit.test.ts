@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createHeartbeat, type Heartbeat } from '../src/engine/heartbeat.ts';
-import type { RelaySocket } from '../src/relay-server.ts';
+import type { RelaySocket } from '../src/sessions/session.ts';
 
 const INTERVAL_MS = 10_000;
 const TIMEOUT_MS = 5_000;

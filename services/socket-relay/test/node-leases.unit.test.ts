@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createNodeLeases, type NodeLeases, type RenewLease } from '../src/cluster/node-leases.ts';
+import { createNodeLeases, type NodeLeases, type RenewLease } from '../src/nodes/node-leases.ts';
 
 const LEASE_MS = 10_000;
 

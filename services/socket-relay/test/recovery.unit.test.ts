@@ -1,10 +1,10 @@
 import type { GroupEvent, Position } from '@groupcast/shared';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import { createRecovery } from '../src/connections/recovery.ts';
 import type { FanOut } from '../src/fan-out/fan-out.ts';
-import { createLocalFeed, type GroupFeed } from '../src/fan-out/group-feed.ts';
+import { createLocalFeed, type GroupFeed } from '../src/feed/feed.ts';
 import { createMemoryGroupLog } from '../src/group-log/memory-group-log.ts';
+import { createRecovery } from '../src/membership/recovery.ts';
 
 const at = (seq: number): Position => ({ epoch: '1-a', seq });
 

@@ -2,10 +2,10 @@ import type { MemberChange } from '@groupcast/shared';
 import { type RedisCluster, type RedisServer, startRedis, startRedisCluster, until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { ChangeLog } from '../src/cluster/change-log.ts';
-import { connectRedis, type RedisConnections } from '../src/cluster/redis.ts';
-import { startRedisChangeLog } from '../src/cluster/redis-change-log.ts';
-import { parseRedisUrl } from '../src/cluster/redis-target.ts';
+import type { ChangeLog } from '../src/nodes/change-log.ts';
+import { startRedisChangeLog } from '../src/nodes/redis-change-log.ts';
+import { connectRedis, type RedisConnections } from '../src/redis/connections.ts';
+import { parseRedisUrl } from '../src/redis/target.ts';
 
 const KEY = 'gc:{relays}:changes';
 const log = pino({ level: 'silent' });

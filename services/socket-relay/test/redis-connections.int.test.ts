@@ -14,9 +14,9 @@ import {
 import { pino } from 'pino';
 import type { Socket } from 'socket.io-client';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { connectRedis } from '../src/cluster/redis.ts';
-import { parseRedisUrl, type RedisTarget } from '../src/cluster/redis-target.ts';
 import { readRelayConfig } from '../src/config.ts';
+import { connectRedis } from '../src/redis/connections.ts';
+import { parseRedisUrl, type RedisTarget } from '../src/redis/target.ts';
 import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 /** So long that no lease ends in a test of something else. */

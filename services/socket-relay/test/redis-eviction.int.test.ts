@@ -1,14 +1,14 @@
 import { type RedisCluster, type RedisServer, startRedis, startRedisCluster, until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { connectRedis, type RedisConnections } from '../src/cluster/redis.ts';
-import { createRedisDeployment } from '../src/cluster/redis-deployment.ts';
-import { createRedisLeases } from '../src/cluster/redis-leases.ts';
-import { createRedisNames } from '../src/cluster/redis-names.ts';
-import { parseRedisUrl } from '../src/cluster/redis-target.ts';
 import type { GroupLog } from '../src/group-log/group-log.ts';
 import { createRedisGroupLog } from '../src/group-log/redis-group-log.ts';
+import { createRedisDeployment } from '../src/nodes/redis-deployment.ts';
+import { createRedisLeases } from '../src/nodes/redis-leases.ts';
 import { createRedisPresenceStore } from '../src/presence/redis-presence-store.ts';
+import { connectRedis, type RedisConnections } from '../src/redis/connections.ts';
+import { createRedisNames } from '../src/redis/names.ts';
+import { parseRedisUrl } from '../src/redis/target.ts';
 
 const log = pino({ level: 'silent' });
 const redisNames = createRedisNames();

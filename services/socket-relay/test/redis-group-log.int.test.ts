@@ -9,11 +9,11 @@ import {
 import { Cluster } from 'ioredis';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { connectRedis, type RedisConnections } from '../src/cluster/redis.ts';
-import { createRedisNames } from '../src/cluster/redis-names.ts';
-import { parseRedisUrl } from '../src/cluster/redis-target.ts';
 import type { AppendOutcome, GroupLog } from '../src/group-log/group-log.ts';
 import { createRedisGroupLog, type Published, parsePublished } from '../src/group-log/redis-group-log.ts';
+import { connectRedis, type RedisConnections } from '../src/redis/connections.ts';
+import { createRedisNames } from '../src/redis/names.ts';
+import { parseRedisUrl } from '../src/redis/target.ts';
 import { describeGroupLog, type GroupLogLimits } from './group-log.suite.ts';
 
 const log = pino({ level: 'silent' });

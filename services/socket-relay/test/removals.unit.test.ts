@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { createRemovals, type Removals } from '../src/connections/removals.ts';
+import { createRemovals, type Removals } from '../src/membership/removals.ts';
 
 const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;

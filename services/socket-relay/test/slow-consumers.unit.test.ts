@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type CutReason, type Excursion, judge } from '../src/connections/slow-consumers.ts';
+import { type CutReason, type Excursion, judge } from '../src/slow-consumers/slow-consumers.ts';
 
 const CAP = 100;
 

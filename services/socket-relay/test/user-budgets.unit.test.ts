@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { createRateLimit, TokenBucket } from '../src/connections/rate-limit.ts';
-import { createUserBudgets, type UserBudgets } from '../src/connections/user-budgets.ts';
+import { createRateLimit, TokenBucket } from '../src/sessions/rate-limit.ts';
+import { createUserBudgets, type UserBudgets } from '../src/sessions/user-budgets.ts';
 
 function clock() {
   const time = { ms: 0 };

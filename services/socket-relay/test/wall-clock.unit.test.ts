@@ -1,10 +1,10 @@
 import type { JsonObject } from '@groupcast/shared';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createRateLimit } from '../src/connections/rate-limit.ts';
-import { createSessionExpiry, type SessionExpiry } from '../src/connections/session-expiry.ts';
 import { createMemoryGroupLog } from '../src/group-log/memory-group-log.ts';
-import type { RelaySocket } from '../src/relay-server.ts';
+import { createRateLimit } from '../src/sessions/rate-limit.ts';
+import type { RelaySocket } from '../src/sessions/session.ts';
+import { createSessionExpiry, type SessionExpiry } from '../src/sessions/session-expiry.ts';
 import type { ApiClient } from '../src/upstream/api-client.ts';
 import { createHistoryFill } from '../src/upstream/history-fill.ts';
 

@@ -10,7 +10,7 @@ import {
   toErrorBody,
 } from '@groupcast/shared';
 import type { RelayMetrics } from '../metrics.ts';
-import type { Arrival } from './admission.ts';
+import type { Arrival } from './throttle.ts';
 
 function sizeOf(items: readonly unknown[]): number {
   try {

@@ -11,13 +11,13 @@ import {
 import { cutOff } from '../cluster/broker.ts';
 import type { Relays } from '../cluster/relays.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
-import type { GroupFeed } from '../fan-out/group-feed.ts';
+import type { GroupFeed } from '../feed/feed.ts';
 import type { AppendOutcome, GroupLog, LogInput } from '../group-log/group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
-import type { Admission, Arrival } from './admission.ts';
 import { createBatch } from './batch.ts';
 import { hintAtGroup } from './near-misses.ts';
+import type { Admission, Arrival } from './throttle.ts';
 
 /** Carries out what a trusted back end asks, whichever door it came through. */
 export interface Gateway {

@@ -1,9 +1,9 @@
 import { GroupcastError } from '@groupcast/shared';
 import type { GroupLog } from '../group-log/group-log.ts';
+import type { ChangeLog, ChangeLogOptions } from '../nodes/change-log.ts';
+import type { NodeLeases, RenewLease } from '../nodes/node-leases.ts';
+import type { ShardChannels } from '../nodes/redis-channels.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
-import type { ChangeLog, ChangeLogOptions } from './change-log.ts';
-import type { NodeLeases, RenewLease } from './node-leases.ts';
-import type { ShardChannels } from './shard-channels.ts';
 
 /** What relays share, and where: in Redis, or in the primary process of their machine. */
 export interface Broker {

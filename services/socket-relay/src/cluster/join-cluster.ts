@@ -1,13 +1,13 @@
 import type { Logger } from '@groupcast/service-kit';
-import { createClusterFeed } from '../fan-out/cluster-feed.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
-import type { GroupFeed } from '../fan-out/group-feed.ts';
+import { createClusterFeed } from '../feed/cluster-feed.ts';
+import type { GroupFeed } from '../feed/feed.ts';
 import type { RelayMetrics } from '../metrics.ts';
+import { createNodeLeases, type NodeLeases } from '../nodes/node-leases.ts';
+import { type NodeRequests, startNodeRequests } from '../nodes/node-requests.ts';
+import type { ShardChannels } from '../nodes/redis-channels.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
 import { type Broker, cutOff } from './broker.ts';
-import { createNodeLeases, type NodeLeases } from './node-leases.ts';
-import { type NodeRequests, startNodeRequests } from './node-requests.ts';
-import type { ShardChannels } from './shard-channels.ts';
 
 /** What this relay shares with others. */
 export interface ClusterMembership {

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ConnectionLimit, connectionBudget, createConnectionLimit, type Logger } from '@groupcast/service-kit';
 import type { RelayMetrics } from '../metrics.ts';
-import type { RelayServer } from '../relay-server.ts';
+import type { RelayServer } from '../sessions/session.ts';
 
 export interface ConnectionLimits {
   public: ConnectionLimit;

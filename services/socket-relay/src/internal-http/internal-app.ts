@@ -24,11 +24,11 @@ import {
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { z } from 'zod';
 import type { Gateway } from '../broadcast/gateway.ts';
-import type { HistoryReader } from '../broadcast/history.ts';
+import { drainRoutes } from '../drain/drain-routes.ts';
+import type { MachineDrain } from '../drain/machine-drain.ts';
+import type { HistoryReader } from '../group-log/history.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Presence } from '../presence/presence.ts';
-import type { MachineDrain } from '../workers/machine-drain.ts';
-import { drainRoutes } from './drain-routes.ts';
 
 /** A batch, its JSON punctuation and some air. */
 const MIN_BODY_LIMIT_BYTES = 1_100_000;

@@ -1,5 +1,5 @@
 import { MONITOR_ROOM, type MonitorEvent, type MonitorSnapshot } from '@groupcast/shared';
-import { isUserSocket, type RelayServer } from '../relay-server.ts';
+import { isUserSocket, type RelayServer } from '../sessions/session.ts';
 
 type WithoutOrigin<T> = T extends unknown ? Omit<T, 'at' | 'node'> : never;
 

@@ -1,6 +1,6 @@
 import type { Logger } from '@groupcast/service-kit';
 import { groupRoom, presenceRoom } from '@groupcast/shared';
-import type { RelayServer } from '../relay-server.ts';
+import type { RelayServer } from '../sessions/session.ts';
 import type { PresenceStore } from './presence-store.ts';
 
 export interface PresenceAnswer {

@@ -11,7 +11,7 @@ import {
 import { BodyTooLarge, readBytes } from '@groupcast/shared/bounded-body';
 import { signServiceToken } from '@groupcast/tokens';
 import type { z } from 'zod';
-import { createBatch } from './batch.ts';
+import { createBatch } from './request-batcher.ts';
 
 /**
  * What the relay asks of the API. It never forwards a user's token: it names the user, with a token of its own. Questions

@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { ConfigurationError, type Logger, StartFailure } from '@groupcast/service-kit';
 import { type Bus, createBus } from '../cluster/local-bus/bus.ts';
 import type { RelayConfig } from '../config.ts';
+import { createWorkersDrain } from '../drain/machine-drain.ts';
 import { createMemoryGroupLog } from '../group-log/memory-group-log.ts';
+import { createEndpoint, type Endpoint, type Port } from '../ipc/endpoint.ts';
+import { stopReading } from '../ipc/session-router.ts';
 import { createRelayMetrics } from '../metrics.ts';
 import { announceListening, type Relay } from '../relay.ts';
-import { createEndpoint, type Endpoint, type Port } from './endpoint.ts';
-import { createWorkersDrain } from './machine-drain.ts';
 import { createMachineView } from './machine-view.ts';
-import { stopReading } from './session-door.ts';
 import { isHandOver, PLACE_VARIABLE } from './worker.ts';
 
 interface Ports {

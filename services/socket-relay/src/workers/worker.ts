@@ -2,9 +2,9 @@ import cluster from 'node:cluster';
 import type { Socket } from 'node:net';
 import { ConfigurationError, createLogger, outliveTerminal, StartFailure } from '@groupcast/service-kit';
 import { readRelayConfig } from '../config.ts';
+import { createEndpoint, type Port } from '../ipc/endpoint.ts';
+import { createSessionDoor, type HandedOver, type SessionDoor } from '../ipc/session-router.ts';
 import { startRelay } from '../relay.ts';
-import { createEndpoint, type Port } from './endpoint.ts';
-import { createSessionDoor, type HandedOver, type SessionDoor } from './session-door.ts';
 
 /** What the primary gives a worker on its way, as JSON in one variable. */
 export const PLACE_VARIABLE = 'GROUPCAST_RELAY_WORKER';
