@@ -10,7 +10,7 @@ import {
   parseMessage,
   parsePosition,
   parseUserId,
-} from '../src/parse.ts';
+} from '../src/base/parse.ts';
 
 const anything = fc.oneof(
   fc.anything(),

@@ -1,6 +1,6 @@
 import type { QueryClient } from '@tanstack/react-query';
+import { createRecording, type Recording } from '../base/recording.ts';
 import type { GroupcastClient, GroupEvent, GroupMember, Position } from '../index.ts';
-import { createRecording, type Recording } from '../recording.ts';
 import { groupcastKeys } from './query-keys.ts';
 
 /** The members of a group, and the place in its events at which they were these. */

@@ -1,5 +1,5 @@
 import type { GroupEvent, Position } from '@groupcast/shared';
-import { compareGenerations } from './positions.ts';
+import { compareGenerations } from '../base/positions.ts';
 
 /**
  * What stands between a group and its newest known event. `none`: nothing. `gap`: events of its epoch are missing.

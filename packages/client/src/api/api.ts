@@ -1,8 +1,5 @@
 import type { Group, GroupMember, GroupSummary, JsonObject, Message, Position, User } from '@groupcast/shared';
 import { readBytes } from '@groupcast/shared/bounded-body';
-import type { Answer } from './catch-up.ts';
-import type { Clock } from './environment.ts';
-import { ClientError, fromBody } from './errors.ts';
 import {
   fieldsOf,
   idOf,
@@ -12,7 +9,10 @@ import {
   parseMessage,
   parsePosition,
   parseUserId,
-} from './parse.ts';
+} from '../base/parse.ts';
+import type { Clock } from '../environment.ts';
+import { ClientError, fromBody } from '../errors.ts';
+import type { Answer } from '../inbox/catch-up.ts';
 import type { UserTokens } from './user-token.ts';
 
 /** `1` and `"1"` are the same group; what comes back is a string. */

@@ -1,12 +1,12 @@
 import type { GroupEvent, GroupSummary, Position } from '@groupcast/shared';
-import type { Api } from './api.ts';
-import { createRetry } from './backoff.ts';
-import { coalesce } from './coalesce.ts';
-import type { Clock, Logger } from './environment.ts';
-import { type ClientError, toClientError } from './errors.ts';
+import type { Api } from '../api/api.ts';
+import { createRetry } from '../base/backoff.ts';
+import { coalesce } from '../base/coalesce.ts';
+import { createRecording } from '../base/recording.ts';
+import { createKeyedTopic, createStore, type OnListenerError, type Readable } from '../base/store.ts';
+import type { Clock, Logger } from '../environment.ts';
+import { type ClientError, toClientError } from '../errors.ts';
 import { withEvent, withUnread } from './group-summary.ts';
-import { createRecording } from './recording.ts';
-import { createKeyedTopic, createStore, type OnListenerError, type Readable } from './store.ts';
 
 export interface GroupsSnapshot {
   /** `loading` until the list was read once. `failed`: it could not be read yet; it is tried again if that may help. */

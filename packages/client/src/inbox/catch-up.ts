@@ -1,7 +1,7 @@
 import type { Position } from '@groupcast/shared';
-import { backoffMs, createWaits } from './backoff.ts';
-import type { Clock, Logger } from './environment.ts';
-import { type ClientError, toClientError } from './errors.ts';
+import { backoffMs, createWaits } from '../base/backoff.ts';
+import type { Clock, Logger } from '../environment.ts';
+import { type ClientError, toClientError } from '../errors.ts';
 import type { Lag, Page } from './inbox.ts';
 
 const RETRY_MIN_MS = 1_000;

@@ -1,5 +1,5 @@
 import type { GroupEvent, Message, Position } from '@groupcast/shared';
-import { fieldsOf, parseId, parseMessage } from './parse.ts';
+import { fieldsOf, parseId, parseMessage } from '../base/parse.ts';
 
 /** A message that is saved. `key` is the one it had on its way, if it was sent by this client, else its id. */
 export interface SentMessage extends Message {

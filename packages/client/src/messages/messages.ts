@@ -1,14 +1,14 @@
 import type { GroupEvent, Message, Position } from '@groupcast/shared';
-import type { Api } from './api.ts';
-import { createRetry } from './backoff.ts';
-import { coalesce } from './coalesce.ts';
-import type { Clock } from './environment.ts';
-import { type ClientError, toClientError } from './errors.ts';
+import type { Api } from '../api/api.ts';
+import { createRetry } from '../base/backoff.ts';
+import { coalesce } from '../base/coalesce.ts';
+import { compareGenerations } from '../base/positions.ts';
+import { createRecording } from '../base/recording.ts';
+import { createStore, type OnListenerError, type Readable } from '../base/store.ts';
+import type { Clock } from '../environment.ts';
+import { type ClientError, toClientError } from '../errors.ts';
 import { createMessageList, type SentMessage } from './message-list.ts';
 import type { PendingMessage } from './outgoing.ts';
-import { compareGenerations } from './positions.ts';
-import { createRecording } from './recording.ts';
-import { createStore, type OnListenerError, type Readable } from './store.ts';
 
 /** One row: saved, or on its way. `key` stays the same when an own message becomes a saved one. */
 export type ViewMessage = SentMessage | PendingMessage;
