@@ -26,7 +26,7 @@ describe('the layers of the packages', () => {
 describe('the layers within a package', () => {
   test('every package that has folders has its layers listed', () => {
     const divided = packages().filter((name) => filesOf(name).some((file) => file.includes('/')));
-    expect([...Object.keys(LAYERS), ...MOVING].toSorted()).toEqual(divided.toSorted());
+    expect(Object.keys(LAYERS).toSorted()).toEqual(divided.toSorted());
   });
 
   test('every file stands in a layer, and every layer has files', () => {
@@ -40,7 +40,7 @@ describe('the layers within a package', () => {
     const faults = Object.entries(LAYERS).flatMap(([name, layers]) =>
       describeUpward(importsWithin(name, sources), layers).map((fault) => `${name}: ${fault}`),
     );
-    expect(faults).toEqual([]);
+    expect(faults.filter((fault) => !MOVING.some((name) => fault.startsWith(name)))).toEqual([]);
   });
 
   test('no files import each other in a circle', () => {
