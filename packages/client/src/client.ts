@@ -1,18 +1,13 @@
 import type { GroupEvent, JsonObject, Message, Position } from '@groupcast/shared';
 import { io as socketIo } from 'socket.io-client';
-import { createApi, type GroupId } from './api.ts';
-import { createCatchUp } from './catch-up.ts';
-import type {
-  ClientEventMap,
-  ClientOptions,
-  ClientStats,
-  GroupcastClient,
-  GroupHandle,
-  SendInput,
-} from './client-types.ts';
-import { createConnection } from './connection.ts';
-import { createConnectionTokens } from './connection-token.ts';
-import { createCursorReport } from './cursors.ts';
+import { createApi, type GroupId } from './api/api.ts';
+import { createUserTokens } from './api/user-token.ts';
+import { idOf, parseMessage } from './base/parse.ts';
+import { createKeyedTopic, createTopic } from './base/store.ts';
+import { createConnection } from './connection/connection.ts';
+import { createConnectionTokens } from './connection/connection-token.ts';
+import { createPolling } from './connection/polling.ts';
+import { createRelaySession } from './connection/relay-session.ts';
 import {
   consoleLogger,
   defaultEventTarget,
@@ -23,17 +18,15 @@ import {
   watchBrowser,
 } from './environment.ts';
 import { ClientError } from './errors.ts';
-import { createGroups } from './groups.ts';
-import { createInbox } from './inbox.ts';
-import { asEvent } from './message-list.ts';
-import { createMessageView, type MessageView } from './messages.ts';
-import { createOutgoing, newClientMessageId } from './outgoing.ts';
-import { idOf, parseMessage } from './parse.ts';
-import { createPolling } from './polling.ts';
-import { createReading } from './reading.ts';
-import { createRelaySession } from './relay-session.ts';
-import { createKeyedTopic, createTopic } from './store.ts';
-import { createUserTokens } from './user-token.ts';
+import { createCursorReport } from './groups/cursors.ts';
+import { createGroups } from './groups/groups.ts';
+import { createReading } from './groups/reading.ts';
+import { createCatchUp } from './inbox/catch-up.ts';
+import { createInbox } from './inbox/inbox.ts';
+import { asEvent } from './messages/message-list.ts';
+import { createMessageView, type MessageView } from './messages/messages.ts';
+import { createOutgoing, newClientMessageId } from './messages/outgoing.ts';
+import type { ClientEventMap, ClientOptions, ClientStats, GroupcastClient, GroupHandle, SendInput } from './types.ts';
 
 /** Absences longer than this may have brought groups that neither the token nor the positions name. */
 const LONG_ABSENCE_MS = 15_000;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createApi } from '../src/api.ts';
+import { createApi } from '../src/api/api.ts';
 
 /** The API of somebody whose `fetch` answers with `response`. */
 function apiOf(response: () => Response): ReturnType<typeof createApi> {

@@ -1,8 +1,8 @@
 import type { GroupEvent, Position } from '@groupcast/shared';
 import { describe, expect, test } from 'vitest';
-import { type Answer, type CatchUpDeps, createCatchUp } from '../src/catch-up.ts';
 import { ClientError } from '../src/errors.ts';
-import { createInbox } from '../src/inbox.ts';
+import { type Answer, type CatchUpDeps, createCatchUp } from '../src/inbox/catch-up.ts';
+import { createInbox } from '../src/inbox/inbox.ts';
 import { manualClock, memoryLogger, turns } from './manual-clock.ts';
 
 const at = (seq: number, epoch = '1-a'): Position => ({ epoch, seq });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { createCursorReport } from '../src/cursors.ts';
 import { ClientError } from '../src/errors.ts';
+import { createCursorReport } from '../src/groups/cursors.ts';
 import { manualClock, memoryLogger } from './manual-clock.ts';
 
 type Reported = Record<string, { received?: number; applied?: number; read?: number }>;

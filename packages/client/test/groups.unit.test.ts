@@ -1,8 +1,8 @@
 import type { GroupEvent, GroupSummary } from '@groupcast/shared';
 import { describe, expect, test } from 'vitest';
-import type { Api } from '../src/api.ts';
+import type { Api } from '../src/api/api.ts';
 import { ClientError } from '../src/errors.ts';
-import { createGroups } from '../src/groups.ts';
+import { createGroups } from '../src/groups/groups.ts';
 import { manualClock, memoryLogger, turns } from './manual-clock.ts';
 
 const sent = (seq: number, senderId = 'bob', groupId = 'g'): GroupEvent => ({

@@ -1,7 +1,7 @@
 import type { GroupEvent, Position } from '@groupcast/shared';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createInbox, type Inbox } from '../src/inbox.ts';
+import { createInbox, type Inbox } from '../src/inbox/inbox.ts';
 
 const G = 'g';
 const at = (seq: number, epoch = '1-a'): Position => ({ epoch, seq });

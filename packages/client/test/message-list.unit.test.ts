@@ -1,7 +1,7 @@
 import type { GroupEvent, Message } from '@groupcast/shared';
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
-import { createMessageList, type MessageList } from '../src/message-list.ts';
+import { createMessageList, type MessageList } from '../src/messages/message-list.ts';
 
 const EPOCH = '1-a';
 const message = (seq: number, content = `m${seq}`): Message => ({

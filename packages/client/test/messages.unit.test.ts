@@ -1,10 +1,10 @@
 import type { GroupEvent, Message } from '@groupcast/shared';
 import { describe, expect, test } from 'vitest';
-import type { MessagesPage } from '../src/api.ts';
+import type { MessagesPage } from '../src/api/api.ts';
 import { ClientError } from '../src/errors.ts';
-import { asEvent } from '../src/message-list.ts';
-import { createMessageView } from '../src/messages.ts';
-import type { PendingMessage } from '../src/outgoing.ts';
+import { asEvent } from '../src/messages/message-list.ts';
+import { createMessageView } from '../src/messages/messages.ts';
+import type { PendingMessage } from '../src/messages/outgoing.ts';
 import { manualClock, turns } from './manual-clock.ts';
 
 const message = (seq: number, content = `m${seq}`): Message => ({

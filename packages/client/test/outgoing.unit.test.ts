@@ -1,8 +1,8 @@
 import type { Message } from '@groupcast/shared';
 import { describe, expect, test } from 'vitest';
-import type { NewMessage } from '../src/api.ts';
+import type { NewMessage } from '../src/api/api.ts';
 import { ClientError } from '../src/errors.ts';
-import { createOutgoing } from '../src/outgoing.ts';
+import { createOutgoing } from '../src/messages/outgoing.ts';
 import { manualClock, memoryLogger, turns } from './manual-clock.ts';
 
 const unreachable = new ClientError('UNREACHABLE', 'down', { retryable: true });

@@ -1,8 +1,8 @@
 import { tokenWith } from '@groupcast/testing';
 import { describe, expect, test } from 'vitest';
-import { createConnectionTokens } from '../src/connection-token.ts';
-import { peek } from '../src/jwt.ts';
-import { createUserTokens } from '../src/user-token.ts';
+import { peek } from '../src/api/jwt.ts';
+import { createUserTokens } from '../src/api/user-token.ts';
+import { createConnectionTokens } from '../src/connection/connection-token.ts';
 import { manualClock } from './manual-clock.ts';
 
 /** By a clock that is an hour ahead of ours: only the difference of the two times may count. */

@@ -1,4 +1,4 @@
-import { fieldsOf } from './parse.ts';
+import { fieldsOf } from '../base/parse.ts';
 
 export interface TokenPeek {
   userId: string | undefined;

@@ -1,7 +1,7 @@
 import type { Socket, io as socketIo } from 'socket.io-client';
-import { type Clock, type Moment, thisMoment } from './environment.ts';
-import { ClientError, fromBody } from './errors.ts';
-import { fieldsOf } from './parse.ts';
+import { fieldsOf } from '../base/parse.ts';
+import { type Clock, type Moment, thisMoment } from '../environment.ts';
+import { ClientError, fromBody } from '../errors.ts';
 
 export type SocketIo = typeof socketIo;
 export type Transport = 'websocket' | 'polling';

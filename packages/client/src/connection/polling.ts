@@ -1,6 +1,6 @@
-import { backoffMs } from './backoff.ts';
-import { type Clock, MAX_DELAY_MS } from './environment.ts';
-import type { ClientError } from './errors.ts';
+import { backoffMs } from '../base/backoff.ts';
+import { type Clock, MAX_DELAY_MS } from '../environment.ts';
+import type { ClientError } from '../errors.ts';
 
 export interface PollingDeps {
   /** Milliseconds without a connection before the first poll. */

@@ -1,5 +1,5 @@
-import type { Api } from './api.ts';
-import { coalesce } from './coalesce.ts';
+import type { Api } from '../api/api.ts';
+import { coalesce } from '../base/coalesce.ts';
 import type { CursorReport } from './cursors.ts';
 import type { Groups } from './groups.ts';
 

@@ -1,12 +1,12 @@
 import type { SessionEnding } from '@groupcast/shared';
-import { backoffMs } from './backoff.ts';
+import { backoffMs } from '../base/backoff.ts';
+import { fieldsOf } from '../base/parse.ts';
+import { createStore, type OnListenerError, type Readable } from '../base/store.ts';
+import { type Clock, type Logger, MAX_DELAY_MS, type Moment, millisecondsSince, thisMoment } from '../environment.ts';
+import { type ClientError, isLoginError, toClientError } from '../errors.ts';
 import { type ConnectionEvent, type ConnectionState, nextState } from './connection-states.ts';
 import type { ConnectionTokens, Ticket } from './connection-token.ts';
-import { type Clock, type Logger, MAX_DELAY_MS, type Moment, millisecondsSince, thisMoment } from './environment.ts';
-import { type ClientError, isLoginError, toClientError } from './errors.ts';
-import { fieldsOf } from './parse.ts';
 import { openLink, type RelayLink, type SocketIo, type Transport } from './relay-link.ts';
-import { createStore, type OnListenerError, type Readable } from './store.ts';
 
 export interface ConnectionSnapshot {
   state: ConnectionState;

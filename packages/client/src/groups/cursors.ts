@@ -1,5 +1,5 @@
-import type { Clock, Logger } from './environment.ts';
-import { toClientError } from './errors.ts';
+import type { Clock, Logger } from '../environment.ts';
+import { toClientError } from '../errors.ts';
 
 interface Cursors {
   received?: number;

@@ -1,14 +1,14 @@
 import type { GroupEvent, GroupSummary, JsonObjectInput, Position } from '@groupcast/shared';
-import type { Api, GroupId } from './api.ts';
-import type { ConnectionSnapshot } from './connection.ts';
+import type { Api, GroupId } from './api/api.ts';
+import type { GetToken } from './api/user-token.ts';
+import type { Readable } from './base/store.ts';
+import type { ConnectionSnapshot } from './connection/connection.ts';
+import type { SocketIo, Transport } from './connection/relay-link.ts';
+import type { TransientEvent } from './connection/relay-session.ts';
 import type { Clock, Logger } from './environment.ts';
-import type { GroupsSnapshot } from './groups.ts';
-import type { MessagesHandle } from './messages.ts';
-import type { Sending } from './outgoing.ts';
-import type { SocketIo, Transport } from './relay-link.ts';
-import type { TransientEvent } from './relay-session.ts';
-import type { Readable } from './store.ts';
-import type { GetToken } from './user-token.ts';
+import type { GroupsSnapshot } from './groups/groups.ts';
+import type { MessagesHandle } from './messages/messages.ts';
+import type { Sending } from './messages/outgoing.ts';
 
 /** Times are milliseconds. */
 export interface ClientOptions {

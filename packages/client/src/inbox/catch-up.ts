@@ -1,7 +1,8 @@
 import type { Position } from '@groupcast/shared';
-import { backoffMs, createWaits } from './backoff.ts';
-import type { Clock, Logger } from './environment.ts';
-import { type ClientError, toClientError } from './errors.ts';
+import { relationOf } from '@groupcast/shared/positions';
+import { backoffMs, createWaits } from '../base/backoff.ts';
+import type { Clock, Logger } from '../environment.ts';
+import { type ClientError, toClientError } from '../errors.ts';
 import type { Lag, Page } from './inbox.ts';
 
 const RETRY_MIN_MS = 1_000;
@@ -133,7 +134,7 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
       return 'go on';
     }
     const now = deps.positionOf(groupId);
-    if (now?.epoch !== after.epoch || now.seq > after.seq) {
+    if (!now || relationOf(after, now) !== 'behind') {
       Object.assign(progress, { fruitless: 0, promised: 0 });
       return 'go on';
     }

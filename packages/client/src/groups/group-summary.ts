@@ -1,5 +1,5 @@
 import type { GroupEvent, GroupSummary } from '@groupcast/shared';
-import { parseMessage } from './parse.ts';
+import { parseMessage } from '../base/parse.ts';
 
 /**
  * What an event changes of a group in the list; the same object when that is nothing. Positions and unread counts are not its

@@ -1,7 +1,7 @@
-import type { Clock } from './environment.ts';
-import { ClientError } from './errors.ts';
-import { peek } from './jwt.ts';
-import { TOKEN_MARGIN_MS } from './user-token.ts';
+import { peek } from '../api/jwt.ts';
+import { TOKEN_MARGIN_MS } from '../api/user-token.ts';
+import type { Clock } from '../environment.ts';
+import { ClientError } from '../errors.ts';
 
 /** Where the relay is, and what opens its door. */
 export interface Ticket {

@@ -1,5 +1,5 @@
-import type { Clock } from './environment.ts';
-import { ClientError } from './errors.ts';
+import type { Clock } from '../environment.ts';
+import { ClientError } from '../errors.ts';
 import { peek } from './jwt.ts';
 
 /** Answers the user's token for the API; `null` or an empty string: nobody is logged in. */

@@ -1,18 +1,10 @@
 import type { Group, GroupMember, GroupSummary, JsonObject, Message, Position, User } from '@groupcast/shared';
 import { readBytes } from '@groupcast/shared/bounded-body';
-import type { Answer } from './catch-up.ts';
-import type { Clock } from './environment.ts';
-import { ClientError, fromBody } from './errors.ts';
-import {
-  fieldsOf,
-  idOf,
-  parseEvent,
-  parseGroup,
-  parseList,
-  parseMessage,
-  parsePosition,
-  parseUserId,
-} from './parse.ts';
+import { parsePosition } from '@groupcast/shared/positions';
+import { fieldsOf, idOf, parseEvent, parseGroup, parseList, parseMessage, parseUserId } from '../base/parse.ts';
+import type { Clock } from '../environment.ts';
+import { ClientError, fromBody } from '../errors.ts';
+import type { Answer } from '../inbox/catch-up.ts';
 import type { UserTokens } from './user-token.ts';
 
 /** `1` and `"1"` are the same group; what comes back is a string. */

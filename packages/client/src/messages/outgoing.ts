@@ -1,8 +1,8 @@
 import type { JsonObject, Message } from '@groupcast/shared';
-import type { NewMessage } from './api.ts';
-import { backoffMs, createWaits } from './backoff.ts';
-import type { Clock, Logger } from './environment.ts';
-import { ClientError, toClientError } from './errors.ts';
+import type { NewMessage } from '../api/api.ts';
+import { backoffMs, createWaits } from '../base/backoff.ts';
+import type { Clock, Logger } from '../environment.ts';
+import { ClientError, toClientError } from '../errors.ts';
 
 /** An own message that is not known to be saved. */
 export interface PendingMessage {

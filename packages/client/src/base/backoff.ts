@@ -1,5 +1,5 @@
-import { type Clock, MAX_DELAY_MS } from './environment.ts';
-import type { ClientError } from './errors.ts';
+import { type Clock, MAX_DELAY_MS } from '../environment.ts';
+import type { ClientError } from '../errors.ts';
 
 /**
  * Doubles from `minMs` to `maxMs`, less up to three quarters at random: a crowd that lost its relay in the same moment does not come

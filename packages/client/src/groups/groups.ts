@@ -1,12 +1,13 @@
 import type { GroupEvent, GroupSummary, Position } from '@groupcast/shared';
-import type { Api } from './api.ts';
-import { createRetry } from './backoff.ts';
-import { coalesce } from './coalesce.ts';
-import type { Clock, Logger } from './environment.ts';
-import { type ClientError, toClientError } from './errors.ts';
+import { isAfter } from '@groupcast/shared/positions';
+import type { Api } from '../api/api.ts';
+import { createRetry } from '../base/backoff.ts';
+import { coalesce } from '../base/coalesce.ts';
+import { createRecording } from '../base/recording.ts';
+import { createKeyedTopic, createStore, type OnListenerError, type Readable } from '../base/store.ts';
+import type { Clock, Logger } from '../environment.ts';
+import { type ClientError, toClientError } from '../errors.ts';
 import { withEvent, withUnread } from './group-summary.ts';
-import { createRecording } from './recording.ts';
-import { createKeyedTopic, createStore, type OnListenerError, type Readable } from './store.ts';
 
 export interface GroupsSnapshot {
   /** `loading` until the list was read once. `failed`: it could not be read yet; it is tried again if that may help. */
@@ -308,10 +309,6 @@ export function createGroups(deps: GroupsDeps): Groups {
       topics.clear();
     },
   };
-}
-
-function isAfter(position: Position, other: Position): boolean {
-  return position.epoch === other.epoch && position.seq > other.seq;
 }
 
 /** Of two ISO 8601 times in UTC. */

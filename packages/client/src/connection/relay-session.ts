@@ -1,10 +1,11 @@
 import type { Position } from '@groupcast/shared';
-import { createWaits } from './backoff.ts';
-import type { Answer } from './catch-up.ts';
-import type { Clock, Logger } from './environment.ts';
-import { ClientError, toClientError } from './errors.ts';
-import type { Inbox } from './inbox.ts';
-import { fieldsOf, parseEvent, parseHead, parseId, parseList, parsePosition } from './parse.ts';
+import { parsePosition } from '@groupcast/shared/positions';
+import { createWaits } from '../base/backoff.ts';
+import { fieldsOf, parseEvent, parseHead, parseId, parseList } from '../base/parse.ts';
+import type { Clock, Logger } from '../environment.ts';
+import { ClientError, toClientError } from '../errors.ts';
+import type { Answer } from '../inbox/catch-up.ts';
+import type { Inbox } from '../inbox/inbox.ts';
 import type { RelayLink } from './relay-link.ts';
 
 /** An event without a position (`typing`, `presence`, a publisher's own): shown live, never repeated, never recovered. */
