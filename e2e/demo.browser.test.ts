@@ -59,7 +59,7 @@ async function groupWith(name: string, count: number): Promise<string> {
 const numbered = (name: string, from: number, to: number): string[] =>
   Array.from({ length: to - from + 1 }, (_, index) => `${name} ${from + index}`);
 
-test('a page of another origin may use every route, by its own method', async () => {
+test('a page of another origin may use every route, by its own method (G36)', async () => {
   const { paths } = (await (await fetch(`${system.apiUrl}/docs/json`)).json()) as {
     paths: Record<string, Record<string, unknown>>;
   };
@@ -141,7 +141,7 @@ test('a window is whoever logs in, or whom ?user= names at once, and still is af
   expect(browser.complaints).toEqual([]);
 });
 
-test('a double click on send is one message, and so are two presses before the page is drawn again', async () => {
+test('a double click on send is one message, and so are two presses before the page is drawn again (G20)', async () => {
   const alice = await logIn('alice');
   const bob = await logIn('bob');
   await createGroup(alice, 'Clicks', 'Bob');
@@ -227,7 +227,7 @@ test('a message that is refused for what it is says why, and can be edited or di
   await expectMessages(alice, ['short']);
 });
 
-test('without a network the page says so, what is on its way can be read, and it is live again with the network', async () => {
+test('without a network the page says so, what is on its way can be read, and it is live again with the network (G54)', async () => {
   const alice = await logIn('alice');
   await createGroup(alice, 'Tunnel', 'Bob');
   await alice.context().setOffline(true);

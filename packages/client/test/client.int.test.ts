@@ -118,7 +118,7 @@ describe('the client against the real system', () => {
     expect(ann.group(groupId).getSnapshot()?.unreadCount).toBe(0);
   });
 
-  test('a relay that is killed again and again costs no message, and the API no question', async () => {
+  test('a relay that is killed again and again costs no message, and the API no question (G19)', async () => {
     const groupId = await createGroup('cat', ['dan', 'eve']);
     const readers = ['dan', 'eve'].map((user) => clientOf(user));
     const writer = clientOf('cat');

@@ -239,7 +239,7 @@ class Model {
 }
 
 describe('inbox against a model', () => {
-  test('whatever the network does, events come once, in order, and in the end all of them', () => {
+  test('whatever the network does, events come once, in order, and in the end all of them (G19)', () => {
     let runs = 0;
     let resets = 0;
     fc.assert(

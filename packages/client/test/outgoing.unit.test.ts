@@ -63,7 +63,7 @@ describe('outgoing messages', () => {
     expect(requests).toEqual(['a', 'x', 'b']);
   });
 
-  test('are repeated under the same id until the API answers, and keep their order', async () => {
+  test('are repeated under the same id until the API answers, and keep their order (G20)', async () => {
     let failures = 3;
     const { say, requests, clock, states } = setUp(async (message) => {
       failures -= 1;
@@ -98,7 +98,7 @@ describe('outgoing messages', () => {
     expect(states()).toEqual(['a sending']);
   });
 
-  test('what is refused fails with the reason, the next goes on, and retry sends it again under its id', async () => {
+  test('what is refused fails with the reason, the next goes on, and retry sends it again under its id (G20)', async () => {
     let refuse = true;
     const { say, states, requests, outgoing } = setUp(async (message) => {
       if (message.content === 'a' && refuse) throw tooLarge;

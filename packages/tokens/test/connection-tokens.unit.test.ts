@@ -30,7 +30,7 @@ describe('a connection token', () => {
     expect((await verifier.verify(short.token)).expiresAt).toBe(user.expiresAt);
   });
 
-  test('is verified with the connection secret only', async () => {
+  test('is verified with the connection secret only (G10)', async () => {
     const forConnection = claims({ aud: AUDIENCE.connection });
     expect(await outcome(verifier.verify(await sign(forConnection, CONNECTION_SECRET)))).toBe('accepted');
     expect(await outcome(verifier.verify(await sign(forConnection, USER_SECRET)))).toBe('TOKEN_INVALID');

@@ -88,7 +88,7 @@ describe('a service token', () => {
     expect(await outcome(rotating.verify(await sign(claims(right), `${OTHER_SECRET}x`)))).toBe('SERVICE_TOKEN_INVALID');
   });
 
-  test('is SERVICE_TOKEN_INVALID whatever is wrong with it', async () => {
+  test('is SERVICE_TOKEN_INVALID whatever is wrong with it (G10)', async () => {
     const now = nowSeconds();
     const wrong: object[] = [
       { sub: undefined },

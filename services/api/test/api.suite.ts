@@ -128,7 +128,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         ]);
       });
 
-      test('do not exist for whoever is not a member', async () => {
+      test('do not exist for whoever is not a member (G9)', async () => {
         const { id } = await newGroup('alice', ['bob']);
         const requests: [string, string, unknown?][] = [
           ['GET', `${GROUPS}/${id}`],
@@ -205,7 +205,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(codeOf(await api.request('lister', 'GET', `${GROUPS}?cursor=${crafted}`))).toBe('INVALID_PAYLOAD');
       });
 
-      test('a stranger cannot tell a group from none, whatever the request', async () => {
+      test('a stranger cannot tell a group from none, whatever the request (G9)', async () => {
         const { id } = await newGroup('alice');
         const requests: [string, string, unknown?][] = [
           ['POST', '/messages', { content: 'x' }],
@@ -376,7 +376,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(second).toMatchObject({ seq: 3, attachments: [{ url: 'https://example.com/a.png' }] });
       });
 
-      test('repeated under one clientMessageId are one message, also when sent at the same time', async () => {
+      test('repeated under one clientMessageId are one message, also when sent at the same time (G4)', async () => {
         const { id } = await newGroup('alice', ['bob']);
         const repeated = await Promise.all(
           Array.from({ length: 5 }, () => say('alice', id, 'once', { clientMessageId: 'c1' })),
@@ -460,7 +460,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect((await say('alice', id, 'x'.repeat(65_000))).seq).toBe(2);
       });
 
-      test('are edited and deleted by their sender only, and a deleted one leaves no words behind', async () => {
+      test('are edited and deleted by their sender only, and a deleted one leaves no words behind (G16)', async () => {
         const { id } = await newGroup('alice', ['bob']);
         const { id: messageId } = await say('alice', id, 'a secret', { attachments: [{ name: 'secret.pdf' }] });
         const path = `${GROUPS}/${id}/messages/${messageId}`;

@@ -56,7 +56,7 @@ function start(store: OutboxStore, relay: Partial<RelayClient> = {}, stepMs = 50
 }
 
 test.each(['findBacklog', 'claim', 'settle'] as const)(
-  'a question to the database that is never answered (%s) holds up neither the other groups nor a stop',
+  'a question to the database that is never answered (%s) holds up neither the other groups nor a stop (G59)',
   async (broken) => {
     const store = createStore(broken);
     const dispatcher = start(store);

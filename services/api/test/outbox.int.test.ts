@@ -220,7 +220,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect(relay.calls.slice(2)).toEqual(['group-deleted 2', 'remove alice,bob']);
     });
 
-    test('what follows a removal is not sent before the removal is done', async () => {
+    test('what follows a removal is not sent before the removal is done (G8)', async () => {
       const { removeMembers } = relay.broadcaster;
       let failures = 3;
       relay.broadcaster.removeMembers = async (input) => {
@@ -272,7 +272,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect(refusals).toBeLessThan(0);
     });
 
-    test('a restored database, whose relay knows later events, opens a higher generation and goes on', async () => {
+    test('a restored database, whose relay knows later events, opens a higher generation and goes on (G6)', async () => {
       const epoch = (await position())?.epoch ?? '';
       relay.heads.set(groupId, { epoch, seq: 100 });
       const message = await say('after the restore');
@@ -307,7 +307,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect(relay.heads.get(groupId)?.seq).toBe(5);
     });
 
-    test('an event that is refused for good is omitted, in its place, and the group goes on', async () => {
+    test('an event that is refused for good is omitted, in its place, and the group goes on (G7)', async () => {
       relay.failWhen(({ event, seq }) =>
         event === 'new-message' && seq === 2 ? new GroupcastError('PAYLOAD_TOO_LARGE', 'too large') : undefined,
       );
@@ -342,7 +342,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect((await position())?.dispatched_seq).toBe(1);
     });
 
-    test('a lease keeps others out until it runs out, and an older token moves nothing', async () => {
+    test('a lease keeps others out until it runs out, and an older token moves nothing (G5)', async () => {
       await dispatcher.stop();
       await say('one');
       const frozen = await claim();
@@ -383,7 +383,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       dispatcher = start('one again');
     });
 
-    test('two dispatchers share the work without a duplicate or a change of order', async () => {
+    test('two dispatchers share the work without a duplicate or a change of order (G2)', async () => {
       const second = start('two');
       await Promise.all(
         Array.from({ length: 40 }, async (_, n) => {

@@ -135,7 +135,7 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
       }
     });
 
-    test('a token names the groups in which the user has acted before those into which others have put them', async () => {
+    test('a token names the groups in which the user has acted before those into which others have put them (G44)', async () => {
       const { api } = system();
       const own = (await create(api, 'target', [])).body.group.id;
       const answered = (await create(api, 'colleague', ['target'])).body.group.id;

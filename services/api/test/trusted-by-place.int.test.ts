@@ -67,12 +67,12 @@ describe.each(['/metrics', '/livez', '/readyz'])('%s of the internal port', (pat
     { via: '1.1 proxy' },
     { 'x-real-ip': '203.0.113.7' },
     { 'x-forwarded-proto': 'https' },
-  ])('is shown to those behind a proxy on this machine with a service token only: %o', async (headers) => {
+  ])('is shown to those behind a proxy on this machine with a service token only: %o (G35)', async (headers) => {
     expect(await atInternal(path, headers)).toEqual([401, 'SERVICE_TOKEN_INVALID']);
     expect(await atInternal(path, { ...headers, ...(await bearer('monitor')) })).toEqual(SERVED);
   });
 
-  test('is not shown to a page: whose own name leads here, or of another origin', async () => {
+  test('is not shown to a page: whose own name leads here, or of another origin (G35)', async () => {
     expect(await atInternal(path, { host: 'rebound.evil.test:3003' })).toEqual([403, 'HOST_FORBIDDEN']);
     expect(await atInternal(path, { origin: 'https://demo.example.com' })).toEqual([403, 'ORIGIN_FORBIDDEN']);
     const page = { 'sec-fetch-site': 'cross-site', ...(await bearer('admin')) };

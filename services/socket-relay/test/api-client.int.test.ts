@@ -88,7 +88,7 @@ describe('an API that does not answer as it should is API_UNAVAILABLE, and worth
 
   // 301 to 303 repeat a POST as a GET, 307 and 308 with its body.
   test.each([301, 302, 303, 307, 308])(
-    'it sends the relay, with its service token, to somebody else: %i',
+    'it sends the relay, with its service token, to somebody else: %i (G36)',
     async (status) => {
       let asked = 0;
       const elsewhere = await listen((_request, response) => {

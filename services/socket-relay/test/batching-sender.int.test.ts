@@ -268,7 +268,7 @@ async function playOn(make: Make, turns: readonly (readonly Action[])[]): Promis
 }
 
 describe.each(Object.entries(SENDERS))('%s', (_, make) => {
-  test('every client gets what was sent to its rooms, once, in order, whatever else goes on', async () => {
+  test('every client gets what was sent to its rooms, once, in order, whatever else goes on (G32)', async () => {
     const script = fc.array(fc.array(action, { maxLength: 12 }), { maxLength: 12 });
     await fc.assert(
       fc.asyncProperty(script, async (turns) => play(make, turns)),
@@ -341,7 +341,7 @@ describe('what comes in one turn for a WebSocket that is busy', () => {
   });
 });
 
-test('a direct write does not overtake what the engine has queued since the last one', async () => {
+test('a direct write does not overtake what the engine has queued since the last one (G32)', async () => {
   const { sender, clients } = await startBench(SENDERS.gathered, [['websocket']]);
   const [member] = clients;
   if (!member) throw new Error('no client');

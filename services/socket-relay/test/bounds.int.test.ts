@@ -121,7 +121,7 @@ describe('before a connection has authenticated', () => {
     expect(await refusal(relay.client({ ...wrong, token: await tokenFor('alice') }))).toBe('INVALID_PAYLOAD');
   });
 
-  test('a CONNECT of a hundred thousand positions is refused unread', async () => {
+  test('a CONNECT of a hundred thousand positions is refused unread (G47)', async () => {
     expect(await refusal(relay.client({ positions: positions(20_000) }))).toBe('PAYLOAD_TOO_LARGE');
     for (const value of [`"${'x'.repeat(400_000)}"`, '['.repeat(20_000) + ']'.repeat(20_000)]) {
       const connection = await openWebSocket(relay);
@@ -173,7 +173,7 @@ describe('before a connection has authenticated', () => {
     expect(response.status).toBe(400);
   });
 
-  test('what is refused is said in the log', async () => {
+  test('what is refused is said in the log (G47)', async () => {
     await until('the line', () =>
       relay.logged.some(({ code, msg }) => code === 'PAYLOAD_TOO_LARGE' && /refused/.test(msg)),
     );
@@ -197,7 +197,7 @@ describe('a user', () => {
     return ending;
   }
 
-  test('who floods the relay is told so and cut', async () => {
+  test('who floods the relay is told so and cut (G48)', async () => {
     const monitor = relay.client({
       token: await signServiceToken({ secret, subject: 'm', scopes: ['monitor'] }),
       type: 'monitor',
@@ -216,7 +216,7 @@ describe('a user', () => {
     await until('the monitor to hear of it', () => warned.some(({ userId }) => userId === 'alice'));
   });
 
-  test('… on many connections as on one', async () => {
+  test('… on many connections as on one (G48)', async () => {
     const sockets = await Promise.all(Array.from({ length: 8 }, async () => relay.member('many', ['1'])));
     const gone: Socket[] = [];
     for (const socket of sockets) socket.on('disconnect', () => gone.push(socket));
@@ -350,7 +350,7 @@ describe('a user', () => {
     await connection.ended();
   });
 
-  test('work is limited, not only events: a user who asks for much is told to wait', async () => {
+  test('work is limited, not only events: a user who asks for much is told to wait (G48)', async () => {
     const erin = await relay.member('erin', ['1']);
     const asked = { positions: positions(2_000) };
     const answers = await Promise.all(Array.from({ length: 24 }, () => ask(erin, 'resume', asked)));

@@ -72,7 +72,7 @@ describe.each([
   ['one relay', {}],
   ['two workers', { RELAY_WORKERS: '2' }],
 ])('%s with fewer descriptors than there are connections', (_name, workers) => {
-  test('serves its members and its internal port, and lets others in', async () => {
+  test('serves its members and its internal port, and lets others in (G37)', async () => {
     relay = await startRelayProcess({ ...QUICKLY, ...workers }, { descriptors: DESCRIPTORS });
     const alice = await member('alice');
     await tell(alice, 'before');

@@ -75,7 +75,7 @@ describe('a turn', () => {
     ),
   });
 
-  test('is divided so that everybody is owed what was sent to them, in order, over turns that were not paid', () => {
+  test('is divided so that everybody is owed what was sent to them, in order, over turns that were not paid (G32)', () => {
     fc.assert(
       fc.property(script, ({ rooms, turns }) => {
         const outlets = Array.from({ length: 10 }, () => new Outlet({} as RelaySocket));

@@ -80,7 +80,7 @@ describe('membership', () => {
     ]);
   });
 
-  test('a removed member hears why, receives nothing more, and an old token does not bring it back', async () => {
+  test('a removed member hears why, receives nothing more, and an old token does not bring it back (G8)', async () => {
     api.members.add('alice 1').add('alice 2');
     const alice = await relay.member('alice', ['1', '2']);
     const heard: unknown[] = [];
@@ -265,7 +265,7 @@ describe('membership', () => {
     expect(await ask(alice, 'join-group', { groupId: '5' })).toMatchObject({ ok: true });
   });
 
-  test('disconnecting a user ends every session, and revokes older tokens', async () => {
+  test('disconnecting a user ends every session, and revokes older tokens (G13)', async () => {
     const alice = await relay.member('alice', ['1']);
     const old = await tokenWith({ sub: 'alice', iat: now() - 10, exp: now() + 600 });
     const [ending, closed] = [received(alice, 'session-ending'), received(alice, 'disconnect')];
@@ -374,7 +374,7 @@ describe('a relay alone, without an API', () => {
     }
   });
 
-  test('says of whom a token names no groups, or what is no group, and who was removed since', async () => {
+  test('says of whom a token names no groups, or what is no group, and who was removed since (G51)', async () => {
     const relay = await startRelayUnderTest();
     try {
       const { seen } = await watch(relay);
@@ -412,7 +412,7 @@ describe('tokens of live connections', () => {
     await relay.close();
   });
 
-  test('a client is told before its token expires, and closed so that a stock client comes back', async () => {
+  test('a client is told before its token expires, and closed so that a stock client comes back (G13)', async () => {
     const token = await tokenFor('alice', ['1'], 2);
     const alice = relay.client({ token });
     await received(alice, 'joined-groups');

@@ -95,7 +95,7 @@ function createLaggingNode() {
 const seqs = (events: readonly GroupEvent[] | undefined): number[] => (events ?? []).map(({ seq }) => seq);
 
 describe('a member goes live exactly where its answer ends', () => {
-  test('an event delivered to others while the log was read is read as well', async () => {
+  test('an event delivered to others while the log was read is read as well (G17)', async () => {
     const node = createLaggingNode();
     for (const seq of [1, 2, 3]) await node.append(seq);
     node.deliver(3);
@@ -125,7 +125,7 @@ describe('a member goes live exactly where its answer ends', () => {
     expect(node.watchers).toBe(0);
   });
 
-  test('an event that the log has and the node has not delivered yet is waited for', async () => {
+  test('an event that the log has and the node has not delivered yet is waited for (G17)', async () => {
     const node = createLaggingNode();
     for (const seq of [1, 2, 3]) await node.append(seq);
     node.deliver(2);

@@ -92,7 +92,7 @@ describe('slow consumers', () => {
     return { url, poll };
   }
 
-  test('one that stops reading is cut, nobody waits for it, and it recovers exactly what it missed', async () => {
+  test('one that stops reading is cut, nobody waits for it, and it recovers exactly what it missed (G25)', async () => {
     const secret = { secret: TEST_SECRETS.RELAY_SERVICE_SECRET, subject: 'test' };
     const monitor = relay.client({
       token: await signServiceToken({ ...secret, scopes: ['monitor'] }),
@@ -208,7 +208,7 @@ describe('slow consumers', () => {
     expect(wire.bytesRead).toBeLessThan(BURST_BYTES);
   });
 
-  test.each(['websocket', 'polling'])('a healthy %s client is not cut by one turn’s burst', async (transport) => {
+  test.each(['websocket', 'polling'])('a healthy %s client is not cut by one turn’s burst (G25)', async (transport) => {
     const member = await follow('alice', transport);
     const { id } = member.socket;
     for (let n = 1; n <= 4; n += 1) {

@@ -15,7 +15,7 @@ function verdicts(...looks: [bytes: number, progress: number, seconds: number][]
 }
 
 describe('a slow consumer', () => {
-  test('is one above the cap from which nothing went out for 5 s', () => {
+  test('is one above the cap from which nothing went out for 5 s (G25)', () => {
     expect(verdicts([101, 7, 0], [101, 7, 4.9], [101, 7, 5])).toEqual([400, 400, 'stalled']);
     expect(verdicts([101, 7, 0], [101, 8, 4.9], [101, 8, 9.8], [101, 8, 9.9])).toEqual([400, 400, 400, 'stalled']);
   });

@@ -67,7 +67,7 @@ describe('the budget of a user', () => {
 
   const refused = expect.objectContaining({ code: 'RATE_LIMITED' }) as Error;
 
-  test('is one for all their connections, and nobody else’s', () => {
+  test('is one for all their connections, and nobody else’s (G48)', () => {
     const { budgets } = open();
     budgets.of('alice').takeWork(800);
     expect(() => budgets.of('alice').takeWork(1)).toThrow(refused);
