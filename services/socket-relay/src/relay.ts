@@ -16,7 +16,7 @@ import { AUDIENCE, GroupcastError } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
 import { Server } from 'socket.io';
 import { createGateway } from './broadcast/gateway.ts';
-import { createAdmission } from './broadcast/throttle.ts';
+import { createThrottle } from './broadcast/throttle.ts';
 import type { Broker } from './cluster/broker.ts';
 import { joinCluster } from './cluster/join-cluster.ts';
 import { openBusBroker } from './cluster/local-bus/bus-broker.ts';
@@ -40,7 +40,7 @@ import { createReturns } from './drain/returned-users.ts';
 import { createHeartbeat } from './engine/heartbeat.ts';
 import { RoomAdapter } from './engine/room-adapter.ts';
 import { answerUpgradesInOneWrite, useWebSocketTransport } from './engine/web-socket-transport.ts';
-import { createGatheringSender } from './fan-out/batching-sender.ts';
+import { createBatchingSender } from './fan-out/batching-sender.ts';
 import { createLocalFanOut } from './fan-out/local-fan-out.ts';
 import { createStockSender } from './fan-out/sender.ts';
 import { createLocalFeed } from './feed/feed.ts';
@@ -213,7 +213,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   intake.attach(io);
   const slowConsumers = createSlowConsumers({ maxBufferedBytes: config.maxBufferedBytes, monitor, metrics, log });
   const sender =
-    config.fanOut === 'stock' ? createStockSender(io) : createGatheringSender(io, { slowConsumers, metrics, log });
+    config.fanOut === 'stock' ? createStockSender(io) : createBatchingSender(io, { slowConsumers, metrics, log });
   const fanOut = createLocalFanOut(io, sender);
   const broker = await openBroker();
   const cluster =
@@ -231,7 +231,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const presence: Presence = createPresence({ io, store: cluster?.presence ?? createMemoryPresenceStore(), log });
   const groupLog = broker?.groupLog ?? createMemoryGroupLog(config.history);
   const feed = cluster?.feed ?? createLocalFeed(fanOut);
-  metrics.watchLog(groupLog);
+  metrics.watchLog(() => groupLog.stats());
   const expiry = createSessionExpiry();
   const heartbeat = createHeartbeat(config.ping);
   const fill = api && createHistoryFill({ api, groupLog, log });
@@ -297,10 +297,10 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
   const serviceState =
     cluster &&
     keepServiceState({ io, monitor, metrics, log, leases: cluster.leases, catchUp: async () => feed.settleAll() });
-  const admission = createAdmission({
+  const throttle = createThrottle({
     lagMs: sender.lagMs,
     maxLagMs: config.fanOutMaxLagMs,
-    registry: metrics.registry,
+    metrics,
     log,
   });
   const gateway = createGateway({
@@ -309,7 +309,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     fanOut,
     relays,
     undecided,
-    admission,
+    throttle,
     monitor,
     metrics,
     log,
@@ -383,7 +383,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     // Polling clients need the port to the end; the gate refuses new connections meanwhile.
     await drain.finish();
     await place?.allDrained();
-    admission.stop();
+    throttle.stop();
     undecided.stop();
     heads.stop();
     await cursors?.stop();

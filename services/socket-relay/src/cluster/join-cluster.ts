@@ -3,11 +3,12 @@ import type { FanOut } from '../fan-out/fan-out.ts';
 import { createClusterFeed } from '../feed/cluster-feed.ts';
 import type { GroupFeed } from '../feed/feed.ts';
 import type { RelayMetrics } from '../metrics.ts';
+import { cutOff } from '../nodes/broker-errors.ts';
+import type { ShardChannels } from '../nodes/channels.ts';
 import { createNodeLeases, type NodeLeases } from '../nodes/node-leases.ts';
 import { type NodeRequests, startNodeRequests } from '../nodes/node-requests.ts';
-import type { ShardChannels } from '../nodes/redis-channels.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
-import { type Broker, cutOff } from './broker.ts';
+import { type Broker } from './broker.ts';
 
 /** What this relay shares with others. */
 export interface ClusterMembership {

@@ -114,7 +114,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     if (units > 0) await waitForWork(session.userId, units);
     const decision = await deps.membership.decideClaims(session.claims, named);
     session.undecided = setOfUndecided(decision.undecided);
-    socket.data.admission = { ...decision, positions };
+    socket.data.decision = { ...decision, positions };
   }
 
   io.use((socket, next) => {
@@ -199,9 +199,9 @@ export function welcomeConnections(deps: WelcomeDeps): void {
   });
 
   function welcomeUser(socket: UserSocket): void {
-    const { session, admission } = socket.data;
+    const { session, decision } = socket.data;
     const { userId } = session;
-    socket.data.admission = undefined;
+    socket.data.decision = undefined;
     if (deps.removals.isRevoked(userId, session.claims.issuedAt)) {
       // Revoked while the handshake was under way.
       const message = 'the token was revoked, log in again';
@@ -209,8 +209,8 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       return;
     }
     void socket.join(userRoom(userId));
-    const admitted = (admission?.admitted ?? []).filter(
-      (groupId) => !deps.removals.removedSince(groupId, userId, admission?.removalVersion ?? 0),
+    const admitted = (decision?.admitted ?? []).filter(
+      (groupId) => !deps.removals.removedSince(groupId, userId, decision?.removalVersion ?? 0),
     );
     monitor.publish({
       kind: 'connected',
@@ -228,7 +228,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     if (!deps.hasApi && session.claims.groups.length === 0) noteWithoutGroups(deps.notices, userId, socket.id);
     deps.serviceState?.welcome(socket);
     openUserDoor(socket);
-    deps.entry.announce(socket, live, admission?.positions).catch((error: unknown) => {
+    deps.entry.announce(socket, live, decision?.positions).catch((error: unknown) => {
       log.error({ err: error, socketId: socket.id }, 'unable to announce the groups of a connection');
       socket.conn.close();
     });

@@ -81,7 +81,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
 
   function openBus(): Bus {
     const groupLog = createMemoryGroupLog(config.history);
-    metrics.watchLog(groupLog);
+    metrics.watchLog(() => groupLog.stats());
     return createBus({ groupLog, memoryMs: config.removalMemoryMs, maxEntries: config.removalMemoryEntries, log });
   }
   let started: (ports: Ports) => void = () => undefined;
