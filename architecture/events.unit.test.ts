@@ -55,7 +55,7 @@ function sentByRelay(): string[] {
       const fields = new Map<string, Node | undefined>();
       for (const field of node.properties) {
         if (isPropertyAssignment(field)) fields.set(field.name.getText(), field.initializer);
-        if (isShorthandPropertyAssignment(field)) fields.set(field.name.text, undefined);
+        if (isShorthandPropertyAssignment(field)) fields.set(field.name.getText(), undefined);
       }
       const name = textOf(fields.get('name'));
       if (name !== undefined && fields.has('payload')) names.add(name);
