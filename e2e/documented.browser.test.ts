@@ -122,7 +122,7 @@ describe.each(['18', '19'] as const)('with React %s', (react) => {
     expect(browser.complaints).toEqual([]);
   });
 
-  test('what a server has rendered is taken over by a browser whose client knows everything already (G53)', async () => {
+  test('a page that a server has rendered is taken over by a browser whose client knows everything already (G53)', async () => {
     const groupId = await newGroup();
     await sayAs('bob', groupId, 'said before');
     const path = join(app.folder, 'dist/hydrate.html');

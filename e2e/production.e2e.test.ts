@@ -84,7 +84,7 @@ const DECISIONS: Readonly<Record<string, string>> = {
 const LIMIT = /_(?:BYTES|MS|SECONDS|SIZE|SECOND|MINUTE|HOUR|CONNECTION|USER|ENTRIES)$|^FANOUT$|^MAX_/;
 
 describe('in production', () => {
-  test('what has to be set is set here, and nothing is said about it', () => {
+  test('everything required is set here, and nothing is said about it', () => {
     expect(ofApi()).toEqual({ problems: [], warnings: [] });
     expect(ofRelay()).toEqual({ problems: [], warnings: [] });
     expect(ofRelay({ API_URL: '' })).toEqual({ problems: [], warnings: [] });

@@ -176,7 +176,7 @@ describe('a query cache beside a client', () => {
     expect(cached('g')?.pageParams).toEqual([null]);
   });
 
-  test('what the cache lets go of is not listened to any more; a mirror may stop and start again', async () => {
+  test('a query that the cache drops is not listened to any more; a mirror may stop and start again', async () => {
     const { leave, ready } = look('g');
     await Promise.all([ready(), connected()]);
     stop();

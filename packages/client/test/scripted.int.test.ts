@@ -361,7 +361,7 @@ describe('the client against servers that misbehave', () => {
     ]);
   });
 
-  test('what was read in part is counted by the API', async () => {
+  test('unread messages of a group that was read in part are counted by the API', async () => {
     start();
     await connected();
     client.markRead('g', 2);
@@ -639,7 +639,7 @@ describe('the client against servers that misbehave', () => {
     await until('another connection', () => server.handshakes.length === 2, 10_000);
   });
 
-  test('somebody who comes back finds out at once that the connection is dead', async () => {
+  test('a user who comes back finds out at once that the connection is dead', async () => {
     const target = new EventTarget();
     start({ eventTarget: target });
     await connected();

@@ -352,7 +352,7 @@ describe('while the keys cannot be read', () => {
     ],
     ['more keys than anybody has', (response: ServerResponse) => response.end(JSON.stringify({ keys: many(101) }))],
     ['a redirect', (response: ServerResponse) => response.writeHead(302, { location: url }).end()],
-  ])('because of %s: API_UNAVAILABLE too, and only so much of it is read', async (_, answer) => {
+  ])('because of %s: API_UNAVAILABLE too, and the reading stops at the limit', async (_, answer) => {
     const hostile = createServer((_request, response) => {
       // Whoever stops reading ends it.
       response.on('error', () => undefined);

@@ -30,7 +30,7 @@ describe('a service token', () => {
     expect(read.expiresAt - read.issuedAt).toBe(600);
   });
 
-  test('for more than ten minutes is refused, whoever signed it', async () => {
+  test('for more than ten minutes is refused, even with the right secret', async () => {
     expect(await verdict({ exp: nowSeconds() + 590 })).toBe('accepted');
     expect(await verdict({ exp: nowSeconds() + 620 })).toBe('SERVICE_TOKEN_INVALID');
   });

@@ -48,7 +48,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
     const codeOf = (answer: { body: unknown }): string => (answer.body as { error: { code: string } }).error.code;
 
     describe('tokens', () => {
-      test('whoever has none, or a wrong one, is told so in the contract’s error shape', async () => {
+      test('that are missing or wrong are refused in the contract’s error shape', async () => {
         const missing = await api.request(null, 'GET', GROUPS);
         expect(missing).toEqual({
           status: 401,
@@ -110,7 +110,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
     });
 
     describe('groups', () => {
-      test('are created by an owner with members, who may never have been seen; ids may be numbers', async () => {
+      test('are created by an owner with members that may never have been seen; ids may be numbers', async () => {
         const { status, body } = await api.request<{ group: Group }>('alice', 'POST', GROUPS, {
           name: 'Team',
           memberIds: ['bob', 7, 'alice'],
@@ -128,7 +128,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         ]);
       });
 
-      test('do not exist for whoever is not a member (G9)', async () => {
+      test('do not exist for a user who is not a member (G9)', async () => {
         const { id } = await newGroup('alice', ['bob']);
         const requests: [string, string, unknown?][] = [
           ['GET', `${GROUPS}/${id}`],
@@ -244,7 +244,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
     });
 
     describe('members', () => {
-      test('who are added or removed are in or out on live connections before the answer', async () => {
+      test('that are added or removed are in or out on live connections before the answer', async () => {
         const { id } = await newGroup('alice');
         const socket = io(relay.url, {
           forceNew: true,
@@ -562,7 +562,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         }
       });
 
-      test('is served compressed; what has its content in its name is kept for a year, what has not is asked for again', async () => {
+      test('is served compressed; files with a hash in their name are cached for a year, others are asked for again', async () => {
         const get = async (path: string, encoding: string) =>
           fetch(`${api.url}${path}`, { headers: { 'accept-encoding': encoding } });
         const page = await get('/', 'br, gzip');
@@ -728,7 +728,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         });
       });
 
-      test('what does not exist, and ids that are none, are refused in the same shape', async () => {
+      test('routes and objects that do not exist, and malformed ids, are refused in the same shape', async () => {
         expect(await api.request('alice', 'GET', '/api/nothing')).toMatchObject({
           status: 404,
           body: { error: { code: 'NOT_FOUND' } },

@@ -119,7 +119,7 @@ test.each(['claim', 'renew'] as const)(
   },
 );
 
-test('whoever waits for an event asks the database one question at a time', async () => {
+test('callers that wait for an event ask the database one question at a time', async () => {
   const store = createStore('dispatchedSeq');
   const dispatcher = start(store, { connected: false }, 10_000);
   expect(await dispatcher.whenDispatched('a', 1, 350)).toBe(false);

@@ -207,7 +207,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       ]);
     });
 
-    test('the end of a group is one change, whoever its members were', async () => {
+    test('the end of a group is one change, which names none of its members', async () => {
       await deleteGroup(deps, { userId: 'alice', groupId });
       await idle();
       expect(relay.calls.slice(2)).toEqual(['group-deleted 2', 'remove everyone']);
@@ -220,7 +220,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect(relay.calls.slice(2)).toEqual(['group-deleted 2', 'remove alice,bob']);
     });
 
-    test('what follows a removal is not sent before the removal is done (G8)', async () => {
+    test('an event that follows a removal is not sent before the removal is done (G8)', async () => {
       const { removeMembers } = relay.broadcaster;
       let failures = 3;
       relay.broadcaster.removeMembers = async (input) => {
@@ -244,7 +244,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect(relay.calls.at(-1)).toBe('member-added 2');
     });
 
-    test('what cannot be sent now is tried again, in order, and counted as a backlog until then', async () => {
+    test('events that cannot be sent now are tried again, in order, and counted as a backlog until then', async () => {
       let away = true;
       relay.failWhen(() => (away ? new GroupcastError('BROKER_UNAVAILABLE', 'no redis') : undefined));
       for (const content of ['one', 'two', 'three']) await say(content);
@@ -285,7 +285,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect(relay.calls.slice(2)).toEqual(['new-message 2', 'new-message 3']);
     });
 
-    test('… also when it knows so much more that it took the new messages for duplicates', async () => {
+    test('… also when it knows enough later events to take the new messages for duplicates', async () => {
       const epoch = (await position())?.epoch ?? '';
       relay.heads.set(groupId, { epoch, seq: 5_000 });
       relay.forgetBelow(4_000);
@@ -565,7 +565,7 @@ describe('on PostgreSQL', () => {
     await db.close();
   });
 
-  test('migrations run once, whoever starts at the same time; a changed file is refused', async () => {
+  test('migrations run once when several processes start at the same time; a changed file is refused', async () => {
     const url = await postgres.createDatabase();
     const databases = [1, 2, 3].map(() => openPostgresDatabase(url, log));
     const applied = await Promise.all(databases.map(async (db) => migrate(db)));

@@ -90,7 +90,7 @@ function expectAtLeast(count: number, status: number, statuses: readonly number[
   expect(new Set(statuses)).toEqual(new Set([status]));
 }
 
-describe('what is refused', () => {
+describe('a refused request', () => {
   test.each<[string, number, Asked]>([
     ['no token', 401, { path: GROUPS }],
     ['a made-up token', 401, { path: GROUPS, headers: { authorization: 'Bearer a.b.c' } }],

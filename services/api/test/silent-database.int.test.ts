@@ -79,7 +79,7 @@ describe('on connections that have gone silent', () => {
     for (let n = 0; n < MANY; n += 1) expect((await db.query('select 1')).count).toBe(1);
   });
 
-  test('what is under way in a transaction is given up by PostgreSQL too', async () => {
+  test('a statement under way in a transaction is given up by PostgreSQL too', async () => {
     await db.script('create table t (id int primary key); insert into t values (1)');
     await expect(
       db.transaction(async (tx) => {

@@ -80,7 +80,7 @@ describe.each(['/metrics', '/livez', '/readyz'])('%s of the internal port', (pat
   });
 });
 
-test('who is refused at the internal port is counted there', async () => {
+test('a request refused at the internal port is counted there', async () => {
   await atInternal('/metrics', { host: 'rebound.evil.test:3003' });
   const metrics = await (await fetch(`${api.internalUrl}/metrics`)).text();
   expect(metrics).toMatch(/groupcast_api_internal_requests_refused_total\{code="HOST_FORBIDDEN"\} [1-9]/);
@@ -98,7 +98,7 @@ test.each<[string, ServiceScope[]]>([
   expect(error).toMatchObject({ code: 'NOT_FOUND', message: expect.stringContaining('API_INTERNAL_PORT') });
 });
 
-describe('what relays ask', () => {
+describe('the routes for relays', () => {
   const body = '{"groups":["none"],"limit":1}';
   test.each(['port', 'internalPort'] as const)('is answered at either port, to relays only (%s)', async (name) => {
     const history = async (headers: object) =>

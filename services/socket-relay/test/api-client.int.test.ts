@@ -43,7 +43,7 @@ function* endless(count: (bytes: number) => void): Generator<Buffer> {
   }
 }
 
-test('what an API says of its refusal is for the log, and not for users', async () => {
+test('the API’s reason for a refusal goes to the log, and not to users', async () => {
   const reason = 'unable to accept the service token; its iat lies 60 s in the future: compare the clocks';
   const url = await listen((_request, response) => {
     response.writeHead(401).end(JSON.stringify({ error: { code: 'SERVICE_TOKEN_INVALID', message: reason } }));

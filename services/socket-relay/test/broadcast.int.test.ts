@@ -416,7 +416,7 @@ describe('health and metrics', () => {
     ['internalUrl', '/socket.io/?EIO=4&transport=polling', 'RELAY_PORT'],
     ['internalUrl', '/api/realtime/token', 'API_PORT'],
   ] as const)(
-    'what is asked at the wrong port (%s) is not found, and the answer names the right one: %s',
+    'a request at the wrong port (%s) is not found, and the answer names the right one: %s',
     async (at, path, name) => {
       const answer = await fetch(`${relay[at]}${path}`, { method: 'POST', body: '{}' });
       const { error } = (await answer.json()) as { error: { code: string; message: string } };
@@ -445,7 +445,7 @@ describe('health and metrics', () => {
 });
 
 describe('a monitor', () => {
-  test('sees who is connected, joins, broadcasts and refusals; and may not broadcast', async () => {
+  test('sees connections, joins, broadcasts and refusals; and may not broadcast', async () => {
     const alice = await relay.member('alice', ['m1']);
     const monitor = relay.client({ token: serviceToken, type: 'monitor' });
     const events: { kind: string }[] = [];

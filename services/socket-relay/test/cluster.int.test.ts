@@ -107,7 +107,7 @@ describe('several relays on one Redis', () => {
     expect(seqs(events)).toEqual(numbers(1, 90));
   });
 
-  test('who joins in the middle of a stream has everything from there on, on whichever relay', async () => {
+  test('a member who joins in the middle of a stream has everything from there on, on whichever relay', async () => {
     const [first, second, third] = await threeRelays();
     const groupId = newGroup();
     let seq = 0;
@@ -227,7 +227,7 @@ describe('several relays on one Redis', () => {
     });
   });
 
-  test('who is left out is left out on every relay, and steps over the event', async () => {
+  test('an excluded user is left out on every relay, and steps over the event', async () => {
     const [first, second] = await threeRelays();
     const groupId = newGroup();
     const [alice, bob] = [await second.member('alice', [groupId]), await second.member('bob', [groupId])];
@@ -613,7 +613,7 @@ describe('several relays on one Redis', () => {
       await until('carol', () => atCarol.at(-1)?.seq === 4);
     });
 
-    test('what was sent while only one relay had lost it is filled in', async () => {
+    test('events sent while only one relay had lost it are filled in', async () => {
       const proxy = await startTcpProxy(redis.port);
       const [first] = await startRelays(1);
       const [away] = await startRelays(1, { REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
@@ -658,7 +658,7 @@ describe('several relays on one Redis', () => {
     });
   });
 
-  test('what is no message of a relay is counted, and disturbs nobody', async () => {
+  test('data that is no message of a relay is counted, and disturbs nobody', async () => {
     const [first, second] = await threeRelays();
     const groupId = newGroup();
     const events = shown(await second.member('alice', [groupId]), groupId);

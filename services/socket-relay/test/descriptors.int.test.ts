@@ -111,7 +111,7 @@ describe('one relay whose places are all taken', () => {
   });
 
   test.each([['1'], ['2']])(
-    'takes none from polls of members, for strangers who say nothing (%s workers)',
+    'takes none from polls of members, for strangers that say nothing (%s workers)',
     async (workers) => {
       relay = await startRelayProcess({ ...QUICKLY, MAX_CONNECTIONS: '40', RELAY_WORKERS: workers });
       const members = await Promise.all(

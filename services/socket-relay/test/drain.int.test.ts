@@ -172,7 +172,7 @@ describe('a relay that is drained', () => {
     expect(await drain(relay, 0)).toMatchObject({ body: { state: 'drained', total: 2, moved: 2 } });
   });
 
-  test('tells whoever waits that it was given up, and keeps those who were not told yet', async () => {
+  test('tells its callers that it was given up, and keeps the connections that were not told yet', async () => {
     relay = await startRelayUnderTest();
     const members = [await relay.member('first'), await relay.member('second'), await relay.member('third')];
     const waiting = drain(relay, 3_600);

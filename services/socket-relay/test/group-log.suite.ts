@@ -187,7 +187,7 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
         expect((await log.read('g', 0, 10)).floor).toBe(2);
       });
 
-      test('what does not join on, or is of another epoch, is ignored', async () => {
+      test('events that do not join on, or are of another epoch, are ignored', async () => {
         await append('m6', at(6));
         await log.backfill('g', at(4), events(3, 4));
         await log.backfill('g', at(5, '0-z'), [event(5, '0-z')]);

@@ -58,7 +58,7 @@ describe('recovery from the relay’s log', () => {
     expect(heard[2]?.[1]).toMatchObject(at(8));
   });
 
-  test('whoever is up to date gets nothing, and is recovered', async () => {
+  test('a client that is up to date gets nothing, and is recovered', async () => {
     await publish(1, 3);
     const { answers } = await comeBack({ g: at(3) });
     expect(answers['g']).toEqual({ recovered: true, position: at(3), events: [], more: false });
@@ -109,7 +109,7 @@ describe('recovery from the relay’s log', () => {
     ]);
   });
 
-  test('… and at most 256 KiB, over all groups; what did not fit is asked for again', async () => {
+  test('… and at most 256 KiB, over all groups; the rest is asked for again', async () => {
     await publish(1, 4, {}, 'g', 'x'.repeat(60_000));
     await publish(1, 4, {}, 'h', 'x'.repeat(60_000));
     const { socket, answers } = await comeBack({ g: at(0), h: at(0) }, ['g', 'h']);
@@ -144,7 +144,7 @@ describe('recovery from the relay’s log', () => {
     ]);
   });
 
-  test('who is left out live is told to step over the event', async () => {
+  test('an excluded member is told to step over the event', async () => {
     const alice = await relay.member('alice', ['g']);
     const head = received(alice, 'group-head');
     await publish(1, 1, { exceptUserId: 'alice' });

@@ -289,7 +289,7 @@ describe('two deployments on one Redis', () => {
     },
   );
 
-  test('are noticed by a renewal too, whoever wrote the mark; one of its own that is gone is written again', async () => {
+  test('are noticed by a renewal too, from either side; a mark of its own that is gone is written again', async () => {
     const redis = await redisServer();
     const relay = await relayOn(redis.url, {}, SHORT);
     const alice = told(await relay.member('alice', ['g']));

@@ -79,7 +79,7 @@ describe.each([
 
   const limits = { size: 10, bytes: 100_000, ttlMs: 60_000, totalBytes: 0 };
 
-  test('what is asked in one turn leaves together at its end', async () => {
+  test('commands of one turn leave together at its end', async () => {
     const { commands } = connections;
     const clients = commands instanceof Cluster ? commands.nodes() : [commands];
     // A node of a cluster that was not asked anything yet has no connection.
@@ -96,7 +96,7 @@ describe.each([
     expect(await Promise.all(answers)).toEqual([1, 2, 3]);
   });
 
-  test('hands every event it keeps to whoever listens, ready to be shown, and says how many that are', async () => {
+  test('hands every event it keeps to its listeners, ready to be shown, and says how many they are', async () => {
     const groupLog = createLog(connections, limits);
     const heard: Published[] = [];
     connections.subscriber.on('smessage', (channel: string, text: string) => {
@@ -397,7 +397,7 @@ describe('one call of Redis has a bound', () => {
   });
 });
 
-test('what comes over a channel and is no event is an error, not a guess', () => {
+test('data from a channel that is no event is an error, not a guess', () => {
   for (const text of ['', 'x', 'n\n\n\n', 'n\n\n\n{}', 'n\n\n\n{"event":1,"id":"a","groupId":"g"}']) {
     expect(() => parsePublished(text)).toThrow(/./);
   }

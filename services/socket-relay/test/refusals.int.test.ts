@@ -221,7 +221,7 @@ describe('the relay refuses, each with its code', () => {
     }
   });
 
-  test('whoever does not authenticate within 5 s', async () => {
+  test('a connection that does not authenticate within 5 s', async () => {
     const response = await fetch(`${relay.url}/socket.io/?EIO=4&transport=polling`);
     const { sid } = JSON.parse((await response.text()).slice(1)) as { sid: string };
     const closed = await until('the silent connection to be closed', async () => {

@@ -144,7 +144,7 @@ describe('slow consumers', () => {
     expect([member.socket.id, await bytesWhenCut()]).toEqual([id, 0]);
   });
 
-  test('one whose line is slow is no slow consumer: what goes out bit by bit counts', async () => {
+  test('one whose line is slow is no slow consumer: bytes that go out bit by bit count', async () => {
     const member = await follow('alice');
     const wire = wireOf(member.socket).pause();
     await publish(BURST_BYTES);

@@ -11,7 +11,7 @@ interface Seen {
   userId?: string;
 }
 
-describe('who speaks to a relay in another way is told so, in the answer, in the log and in the monitor:', () => {
+describe('a client of another protocol is told so, in the answer, in the log and in the monitor:', () => {
   let relay: RelayUnderTest;
   const seen: Seen[] = [];
   beforeAll(async () => {

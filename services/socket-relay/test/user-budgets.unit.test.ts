@@ -74,7 +74,7 @@ describe('the budget of a user', () => {
     budgets.of('bob').takeWork(1);
   });
 
-  test('is reserved by those who ask at once one after the other, and not further ahead than they may wait', () => {
+  test('is reserved by callers of the same moment one after the other, and not further ahead than they may wait', () => {
     const { budgets, time } = open();
     const alice = budgets.of('alice');
     const waits = Array.from({ length: 9 }, () => alice.reserveWork(200, 1_000));

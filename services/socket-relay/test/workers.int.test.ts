@@ -149,7 +149,7 @@ describe.each([
     return response.json() as Promise<{ status: string; failing?: string[] }>;
   }
 
-  test('thirty members over websocket and thirty over polling get every event once and in order, whoever takes it (G28)', async () => {
+  test('thirty members over websocket and thirty over polling get every event once and in order, whichever worker takes it (G28)', async () => {
     const members = await Promise.all(
       numbers(1, 60).map(async (n) => member(`user${n}`, [groupId], n % 2 ? {} : POLLING)),
     );
