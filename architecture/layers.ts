@@ -43,7 +43,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     ['events.ts', 'relay-command.ts'],
     'envelope.ts',
     'payloads',
-    'near-misses.ts',
+    ['near-misses.ts', 'position-schemas.ts'],
     ['bounded-body.ts', 'bounds.ts', 'errors.ts', 'event-names.ts', 'ids.ts', 'json.ts', 'positions.ts'],
     ['relay-address.ts', 'rooms.ts', 'token-claims.ts'],
   ],

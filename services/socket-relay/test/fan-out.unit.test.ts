@@ -75,7 +75,7 @@ describe('a turn', () => {
     ),
   });
 
-  test('is divided so that what was sent to a connection is pending for it, in order, over turns that were not flushed', () => {
+  test('is divided so that what was sent to a connection is pending for it, in order, over turns that were not flushed (G32)', () => {
     fc.assert(
       fc.property(script, ({ rooms, turns }) => {
         const writers = Array.from({ length: 10 }, () => new ConnectionWriter({} as RelaySocket));

@@ -76,7 +76,7 @@ describe('a broadcast', () => {
     expect(throttle.admit(throttle.arrive(), 1)).toBeUndefined();
   });
 
-  test('waits while the fan-out lags, and is let in when it does not any more', async () => {
+  test('waits while the fan-out lags, and is let in when it does not any more (G33)', async () => {
     const bench = startBench();
     bench.at.lag = MAX_LAG_MS + 1;
     const entering = bench.enter('a');
