@@ -28,8 +28,7 @@ export async function relayOpenApi(): Promise<OpenApi> {
     groupLogKind: 'memory',
     maxPayloadBytes: 65_536,
     drain: unasked<InternalAppDeps['drain']>(),
-    failing: async () => [],
-    metricsText: async () => '',
+    health: unasked(),
     log: createLogger({ name: 'documents', level: 'silent', production: true }),
   });
   // It listens nowhere, so there is nothing to close.

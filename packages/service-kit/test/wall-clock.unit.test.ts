@@ -58,7 +58,7 @@ function readsOf(path: string): number {
   return code.match(READS)?.length ?? 0;
 }
 
-test('the time of day is read where a date is meant, and nowhere else', () => {
+test('the time of day is read where a date is meant, and nowhere else (G41)', () => {
   const files = FOLDERS.flatMap((folder) => sources(join(ROOT, folder)));
   expect(files.length).toBeGreaterThan(150);
   const found = files

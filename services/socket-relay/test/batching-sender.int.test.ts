@@ -8,7 +8,7 @@ import { io as connect, type Socket } from 'socket.io-client';
 import { afterEach, describe, expect, test } from 'vitest';
 import { RoomAdapter } from '../src/engine/room-adapter.ts';
 import { useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
-import { createGatheringSender } from '../src/fan-out/batching-sender.ts';
+import { createBatchingSender } from '../src/fan-out/batching-sender.ts';
 import { createStockSender, type Sender } from '../src/fan-out/sender.ts';
 import { createRelayMetrics, type RelayMetrics } from '../src/metrics.ts';
 import type { MonitorFeed } from '../src/monitor/monitor-feed.ts';
@@ -20,14 +20,14 @@ const ROOMS = ['a', 'b', 'c'] as const;
 const TRANSPORTS = [['websocket'], ['polling'], ['polling', 'websocket'], ['websocket']];
 
 type Make = (io: RelayServer) => Sender;
-const makeDeps = (): Parameters<typeof createGatheringSender>[1] => ({
+const makeDeps = (): Parameters<typeof createBatchingSender>[1] => ({
   slowConsumers: { wroteDirectly: () => undefined },
   metrics: createRelayMetrics(),
   log: pino({ level: 'silent' }),
 });
 const SENDERS: Readonly<Record<'stock' | 'gathered', Make>> = {
   stock: createStockSender,
-  gathered: (io) => createGatheringSender(io, makeDeps()),
+  gathered: (io) => createBatchingSender(io, makeDeps()),
 };
 
 /** What a client got, by the numbers of the emits; negative where it got something in the place of an event. */
@@ -268,7 +268,7 @@ async function playOn(make: Make, turns: readonly (readonly Action[])[]): Promis
 }
 
 describe.each(Object.entries(SENDERS))('%s', (_, make) => {
-  test('every client gets what was sent to its rooms, once, in order, whatever else goes on', async () => {
+  test('every client gets what was sent to its rooms, once, in order, whatever else goes on (G32)', async () => {
     const script = fc.array(fc.array(action, { maxLength: 12 }), { maxLength: 12 });
     await fc.assert(
       fc.asyncProperty(script, async (turns) => play(make, turns)),
@@ -285,10 +285,10 @@ async function writesOf({ metrics }: { metrics: RelayMetrics }): Promise<Record<
   return Object.fromEntries(values?.map(({ labels, value }) => [labels['path'], value]) ?? []);
 }
 
-test('what a WebSocket that keeps up gets is written directly, and what polls by the stock path', async () => {
+test('a WebSocket that keeps up is written to directly, and a polling connection by the stock path', async () => {
   const deps = makeDeps();
   const { sender, clients } = await startBench(
-    (io) => createGatheringSender(io, deps),
+    (io) => createBatchingSender(io, deps),
     [['websocket'], ['polling'], ['websocket']],
   );
   const idle: RelaySocket[] = [];
@@ -300,12 +300,12 @@ test('what a WebSocket that keeps up gets is written directly, and what polls by
   expect(idle).toEqual([clients[0]?.here, clients[2]?.here]);
 });
 
-describe('what comes in one turn for a WebSocket that is busy', () => {
+describe('the events of one turn for a WebSocket that is busy', () => {
   const COUNT = 20;
 
   async function sendWhileBusy(bytes: number, options?: Partial<ServerOptions>) {
     const deps = makeDeps();
-    const { sender, clients } = await startBench((io) => createGatheringSender(io, deps), [['websocket']], options);
+    const { sender, clients } = await startBench((io) => createBatchingSender(io, deps), [['websocket']], options);
     const [member] = clients;
     const wire = member && wireOf(member);
     if (!wire) throw new Error('no client');
@@ -341,7 +341,7 @@ describe('what comes in one turn for a WebSocket that is busy', () => {
   });
 });
 
-test('a direct write does not overtake what the engine has queued since the last one', async () => {
+test('a direct write does not overtake what the engine has queued since the last one (G32)', async () => {
   const { sender, clients } = await startBench(SENDERS.gathered, [['websocket']]);
   const [member] = clients;
   if (!member) throw new Error('no client');
@@ -365,7 +365,7 @@ describe.each(['websocket', 'polling'])('over %s, a connection that cannot be wr
     const errors: { socketId?: string }[] = [];
     const log = pino({ level: 'error' }, { write: (line: string) => void errors.push(JSON.parse(line)) });
     const { sender, clients } = await startBench(
-      (io) => createGatheringSender(io, { ...makeDeps(), log }),
+      (io) => createBatchingSender(io, { ...makeDeps(), log }),
       Array.from({ length: 5 }, () => [transport]),
     );
     const [first, ...rest] = clients;
@@ -395,7 +395,7 @@ describe.each(['websocket', 'polling'])('over %s, a connection that cannot be wr
     expect(errors).toMatchObject([{ socketId: bad[0]?.here.id, err: { message: 'it does not take anything' } }]);
   });
 
-  test('leaves whoever writes to it alone', async () => {
+  test('throws nothing at the code that writes to it', async () => {
     const { sender, clients } = await startBench(SENDERS.gathered, [[transport]]);
     const [bad] = clients;
     if (!bad) throw new Error('no client');
@@ -461,7 +461,7 @@ describe.each(Object.keys(SENDERS))('%s: one that does not read', (kind) => {
         });
         return kind === 'stock'
           ? createStockSender(io)
-          : createGatheringSender(io, { ...makeDeps(), slowConsumers, metrics });
+          : createBatchingSender(io, { ...makeDeps(), slowConsumers, metrics });
       },
       [['websocket']],
     );
@@ -515,7 +515,7 @@ describe('a sweep', () => {
   /** Every look at the clock finds 4 ms gone. */
   async function startWith(count: number, transport: string): Promise<Bench> {
     let clock = 0;
-    const slow: Make = (io) => createGatheringSender(io, makeDeps(), () => (clock += 4));
+    const slow: Make = (io) => createBatchingSender(io, makeDeps(), () => (clock += 4));
     return startBench(
       slow,
       Array.from({ length: count }, () => [transport]),
@@ -563,7 +563,7 @@ describe('a sweep', () => {
     const STEP = 32;
     let clock = 0;
     const { sender, clients } = await startBench(
-      (io) => createGatheringSender(io, makeDeps(), () => clock),
+      (io) => createBatchingSender(io, makeDeps(), () => clock),
       Array.from({ length: 4 * STEP }, () => ['websocket']),
     );
     for (const [index, one] of clients.entries()) {

@@ -150,7 +150,7 @@ describe('an idle connection', () => {
   });
 });
 
-test('whoever watches a connection from outside goes on watching it', async () => {
+test('a listener from outside keeps hearing its connection', async () => {
   const watched: unknown[] = [];
   const { here } = await pair(['websocket'], (socket) => {
     // As tracing tools do.

@@ -1,15 +1,7 @@
 import type { Group, GroupMember, GroupSummary, JsonObject, Message, Position, User } from '@groupcast/shared';
 import { readBytes } from '@groupcast/shared/bounded-body';
-import {
-  fieldsOf,
-  idOf,
-  parseEvent,
-  parseGroup,
-  parseList,
-  parseMessage,
-  parsePosition,
-  parseUserId,
-} from '../base/parse.ts';
+import { parsePosition } from '@groupcast/shared/positions';
+import { fieldsOf, idOf, parseEvent, parseGroup, parseList, parseMessage, parseUserId } from '../base/parse.ts';
 import type { Clock } from '../environment.ts';
 import { ClientError, fromBody } from '../errors.ts';
 import type { Answer } from '../inbox/catch-up.ts';

@@ -1,11 +1,11 @@
-import type { GroupEvent, GroupHead, GroupSummary, JsonObject, Message, Position } from '@groupcast/shared';
+import type { GroupEvent, GroupHead, GroupSummary, JsonObject, Message } from '@groupcast/shared';
+import { parsePosition } from '@groupcast/shared/positions';
 
 // The client's own doors. They say the same as the schemas of @groupcast/shared, without bringing a schema library to
 // every page; `test/parse.unit.test.ts` holds the two to each other.
 
 const ID = /^[A-Za-z0-9_.:~-]{1,128}$/;
 const USER_ID = /^[\x21-\x7e]{1,255}$/;
-const EPOCH = /^(?:0|[1-9]\d{0,14})-[A-Za-z0-9_]{1,64}$/;
 const RESERVED_IDS: readonly unknown[] = ['.', '..', '__proto__'];
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -37,11 +37,6 @@ export function idOf(value: string | number): string {
   const id = parseId(value);
   if (id === undefined) throw new TypeError(`unable to use ${JSON.stringify(value)} as a group id`);
   return id;
-}
-
-export function parsePosition(value: unknown): Position | undefined {
-  const { epoch, seq } = fieldsOf(value) ?? {};
-  return typeof epoch === 'string' && EPOCH.test(epoch) && isSeq(seq, 0) ? { epoch, seq } : undefined;
 }
 
 /** A positioned event: as in `/events`, or on the socket with `name`. Ids inside are strings from here on. */

@@ -1,6 +1,7 @@
 import type { Position } from '@groupcast/shared';
+import { parsePosition } from '@groupcast/shared/positions';
 import { createWaits } from '../base/backoff.ts';
-import { fieldsOf, parseEvent, parseHead, parseId, parseList, parsePosition } from '../base/parse.ts';
+import { fieldsOf, parseEvent, parseHead, parseId, parseList } from '../base/parse.ts';
 import type { Clock, Logger } from '../environment.ts';
 import { ClientError, toClientError } from '../errors.ts';
 import type { Answer } from '../inbox/catch-up.ts';

@@ -1,4 +1,5 @@
 import type { GroupEvent, GroupSummary, Position } from '@groupcast/shared';
+import { isAfter } from '@groupcast/shared/positions';
 import type { Api } from '../api/api.ts';
 import { createRetry } from '../base/backoff.ts';
 import { coalesce } from '../base/coalesce.ts';
@@ -308,10 +309,6 @@ export function createGroups(deps: GroupsDeps): Groups {
       topics.clear();
     },
   };
-}
-
-function isAfter(position: Position, other: Position): boolean {
-  return position.epoch === other.epoch && position.seq > other.seq;
 }
 
 /** Of two ISO 8601 times in UTC. */

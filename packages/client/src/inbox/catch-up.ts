@@ -1,4 +1,5 @@
 import type { Position } from '@groupcast/shared';
+import { relationOf } from '@groupcast/shared/positions';
 import { backoffMs, createWaits } from '../base/backoff.ts';
 import type { Clock, Logger } from '../environment.ts';
 import { type ClientError, toClientError } from '../errors.ts';
@@ -133,7 +134,7 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
       return 'go on';
     }
     const now = deps.positionOf(groupId);
-    if (now?.epoch !== after.epoch || now.seq > after.seq) {
+    if (!now || relationOf(after, now) !== 'behind') {
       Object.assign(progress, { fruitless: 0, promised: 0 });
       return 'go on';
     }

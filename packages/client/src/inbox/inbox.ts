@@ -1,5 +1,5 @@
 import type { GroupEvent, Position } from '@groupcast/shared';
-import { compareGenerations } from '../base/positions.ts';
+import { isAfter, isBefore, type PositionRelation, relationOf } from '@groupcast/shared/positions';
 
 /**
  * What stands between a group and its newest known event. `none`: nothing. `gap`: events of its epoch are missing.
@@ -72,12 +72,9 @@ export function createInbox(): Inbox {
     return line;
   }
 
-  /** Where a place stands to the cursor: `next`, `above` or `below` it, or of `another` epoch. */
-  function placeOf(line: Line, { epoch, seq }: Position): 'next' | 'above' | 'below' | 'another' {
-    const { cursor } = line;
-    if (!cursor) return 'another';
-    if (epoch === cursor.epoch) return seq <= cursor.seq ? 'below' : seq === cursor.seq + 1 ? 'next' : 'above';
-    return compareGenerations(epoch, cursor.epoch) < 0 ? 'below' : 'another';
+  /** To a group that has not begun everything is `newer`: nobody knows yet what is missing before it. */
+  function relationTo({ cursor }: Line, position: Position): PositionRelation {
+    return cursor ? relationOf(cursor, position) : 'newer';
   }
 
   function hold(line: Line, seq: number, event: GroupEvent | null): void {
@@ -101,35 +98,60 @@ export function createInbox(): Inbox {
     return due;
   }
 
-  function take(line: Line, event: GroupEvent): GroupEvent[] {
-    const place = placeOf(line, event);
-    switch (place) {
-      case 'below':
-        duplicates += 1;
+  /** Takes what stands at `position`: an event, or `null` for one that is not for this user. */
+  function take(line: Line, position: Position, event: GroupEvent | null): GroupEvent[] {
+    const relation = relationTo(line, position);
+    switch (relation) {
+      case 'behind':
+      case 'older':
+        if (event) duplicates += 1;
         return [];
-      case 'next':
-        return [event, ...advance(line, { epoch: event.epoch, seq: event.seq })];
-      case 'above':
-        hold(line, event.seq, event);
+      case 'next': {
+        const due = advance(line, position);
+        return event ? [event, ...due] : due;
+      }
+      case 'ahead':
+        hold(line, position.seq, event);
         return [];
-      case 'another':
+      case 'newer':
         line.foreign = true;
-        line.pending.push(event);
+        if (event) line.pending.push(event);
         // The newest are kept: they show that something is missing.
         if (line.pending.length > MAX_HELD) line.pending.shift();
         return [];
       default: {
-        const unreachable: never = place;
+        const unreachable: never = relation;
+        return unreachable;
+      }
+    }
+  }
+
+  /** The group has got to `position`, so that there is something to ask for. */
+  function mention(line: Line, position: Position): void {
+    const relation = relationTo(line, position);
+    switch (relation) {
+      case 'behind':
+      case 'older':
+        return;
+      case 'next':
+      case 'ahead':
+        line.target = Math.max(line.target, position.seq);
+        return;
+      case 'newer':
+        line.foreign = true;
+        return;
+      default: {
+        const unreachable: never = relation;
         return unreachable;
       }
     }
   }
 
   function begin(line: Line, position: Position): GroupEvent[] {
-    const waiting = line.pending.toSorted((a, b) => compareGenerations(a.epoch, b.epoch) || a.seq - b.seq);
+    const waiting = line.pending.toSorted((a, b) => (isBefore(a, b) ? -1 : isBefore(b, a) ? 1 : 0));
     Object.assign(line, { cursor: position, target: position.seq, pending: [], foreign: false });
     line.held.clear();
-    return waiting.flatMap((event) => take(line, event));
+    return waiting.flatMap((event) => take(line, event, event));
   }
 
   return {
@@ -140,31 +162,21 @@ export function createInbox(): Inbox {
       const line = lineOf(groupId);
       return line.cursor ? [] : begin(line, position);
     },
-    receive: (event) => take(lineOf(event.groupId), event),
-    skip(groupId, position) {
-      const line = lineOf(groupId);
-      const place = placeOf(line, position);
-      if (place === 'next') return advance(line, position);
-      if (place === 'above') hold(line, position.seq, null);
-      else if (place === 'another') line.foreign = true;
-      return [];
-    },
+    receive: (event) => take(lineOf(event.groupId), event, event),
+    skip: (groupId, position) => take(lineOf(groupId), position, null),
     head(groupId, position) {
       const line = lines.get(groupId);
-      if (!line?.cursor) return;
-      const place = placeOf(line, position);
-      if (place === 'another') line.foreign = true;
-      else if (place !== 'below') line.target = Math.max(line.target, position.seq);
+      if (line?.cursor) mention(line, position);
     },
     page(groupId, after, { events, position }) {
       const line = lines.get(groupId);
-      if (line?.cursor?.epoch !== after.epoch || line.cursor.seq < after.seq) return [];
-      const start = line.cursor.seq;
+      const cursor = line?.cursor;
+      // The answer joins on where the cursor is at the place that was asked from, or further.
+      if (!line || !cursor || relationOf(cursor, after) !== 'behind' || !isAfter(position, cursor)) return [];
       const fresh = events
-        .filter((event) => event.epoch === after.epoch && event.seq > start && event.seq <= position.seq)
+        .filter((event) => isAfter(event, cursor) && relationOf(position, event) === 'behind')
         .toSorted((a, b) => a.seq - b.seq)
         .filter((event, index, sorted) => event.seq !== sorted[index - 1]?.seq);
-      if (position.epoch !== after.epoch || position.seq <= start) return [];
       return [...fresh, ...advance(line, position)];
     },
     reset: (groupId, position) => begin(lineOf(groupId), position),

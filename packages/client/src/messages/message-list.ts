@@ -1,4 +1,5 @@
 import type { GroupEvent, Message, Position } from '@groupcast/shared';
+import { isAfter } from '@groupcast/shared/positions';
 import { fieldsOf, parseId, parseMessage } from '../base/parse.ts';
 
 /** A message that is saved. `key` is the one it had on its way, if it was sent by this client, else its id. */
@@ -65,7 +66,7 @@ export function createMessageList(keyOf: (message: Message) => string): MessageL
 
   function applyOne(event: GroupEvent): void {
     // Of another epoch: the list is about to be read again.
-    if (asOf && (event.epoch !== asOf.epoch || event.seq <= asOf.seq)) return;
+    if (asOf && !isAfter(event, asOf)) return;
     if (event.event === 'message-updated') edit(event);
     else if (event.event === 'message-deleted') {
       const messageId = messageIdOf(event);

@@ -1,8 +1,8 @@
 import type { GroupEvent, Message, Position } from '@groupcast/shared';
+import { relationOf } from '@groupcast/shared/positions';
 import type { Api } from '../api/api.ts';
 import { createRetry } from '../base/backoff.ts';
 import { coalesce } from '../base/coalesce.ts';
-import { compareGenerations } from '../base/positions.ts';
 import { createRecording } from '../base/recording.ts';
 import { createStore, type OnListenerError, type Readable } from '../base/store.ts';
 import type { Clock } from '../environment.ts';
@@ -141,8 +141,21 @@ export function createMessageView(deps: {
     const from = startsAt;
     startsAt = undefined;
     if (!from || !asOf) return;
-    const generation = compareGenerations(asOf.epoch, from.epoch);
-    if (generation < 0 || (asOf.epoch === from.epoch && asOf.seq < from.seq)) void reload();
+    const relation = relationOf(asOf, from);
+    switch (relation) {
+      case 'next':
+      case 'ahead':
+      case 'newer':
+        void reload();
+        return;
+      case 'behind':
+      case 'older':
+        return;
+      default: {
+        const unreachable: never = relation;
+        return unreachable;
+      }
+    }
   }
 
   /** What can be told from an API that does not say whether there is more. */

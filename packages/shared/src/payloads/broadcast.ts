@@ -4,7 +4,8 @@ import type { ErrorBody } from '../errors.ts';
 import { isPublishableEvent } from '../event-names.ts';
 import { idSchema, userIdSchema } from '../ids.ts';
 import { isJsonObject, type JsonObject, type JsonObjectInput } from '../json.ts';
-import { epochSchema, type Position, seqSchema } from '../positions.ts';
+import { epochSchema, seqSchema } from '../position-schemas.ts';
+import type { Position } from '../positions.ts';
 import type { GroupEvent } from './messaging.ts';
 
 /** Bounds of the internal broadcast API. Sizes are bytes of UTF-8 JSON. */

@@ -1,6 +1,6 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { RelayMetrics } from '../metrics.ts';
 
 /**
  * Longer no broadcast waits, in milliseconds. Below what publishers wait for their acknowledgement: a broadcaster 10 s, the
@@ -31,7 +31,7 @@ export interface Arrival {
  * Slows publishers down to what members can be sent: while the fan-out lags, broadcasts wait before they have a place in the
  * log, so whoever waits for acknowledgements publishes no faster than the relay writes.
  */
-export interface Admission {
+export interface Throttle {
   arrive: () => Arrival;
   /**
    * `undefined`, and no promise, where a broadcast may go on at once: the fan-out keeps up, and nothing waits. Otherwise resolves
@@ -50,16 +50,15 @@ interface Waiting {
   refuse: (error: GroupcastError) => void;
 }
 
-export function createAdmission(deps: {
+export function createThrottle(deps: {
   /** How far the fan-out is behind, in milliseconds; `Sender.lagMs`. */
   lagMs: () => number;
   maxLagMs: number;
-  registry: Registry;
+  metrics: Pick<RelayMetrics, 'watchThrottle' | 'broadcastsDelayed' | 'broadcastsHeldOff'>;
   log: Logger;
   now?: () => number;
-}): Admission {
-  const { lagMs, maxLagMs, now = () => performance.now() } = deps;
-  const registers = [deps.registry];
+}): Throttle {
+  const { lagMs, maxLagMs, metrics, now = () => performance.now() } = deps;
   const warn = warnOnceEvery(60_000);
   /** In the order of their arrivals: whoever has waited longest is first. */
   const queue: Waiting[] = [];
@@ -68,39 +67,11 @@ export function createAdmission(deps: {
   let credit = TURN;
   let looking: NodeJS.Immediate | undefined;
 
-  const delayed = new Counter({
-    name: 'groupcast_relay_broadcasts_delayed_total',
-    help: 'Broadcasts that waited because the fan-out was behind',
-    registers,
-  });
-  const refused = new Counter({
-    name: 'groupcast_relay_broadcasts_held_off_total',
-    help: 'Broadcasts refused because the fan-out was behind: too many waited already, or it had waited too long',
-    labelNames: ['reason'],
-    registers,
-  });
-  for (const reason of ['full', 'waited']) refused.inc({ reason }, 0);
-  const waitingGauge = new Gauge({
-    name: 'groupcast_relay_broadcasts_waiting',
-    help: 'Broadcasts that wait because the fan-out is behind',
-    registers,
-    collect() {
-      waitingGauge.set(queue.length);
-    },
-  });
-  const lagGauge = new Gauge({
-    name: 'groupcast_relay_fan_out_lag_seconds',
-    help: 'How long the oldest event that was not written yet to a connection has waited for its write',
-    registers,
-    // Of several workers the one that is furthest behind.
-    aggregator: 'max',
-    collect() {
-      lagGauge.set(lagMs() / 1_000);
-    },
-  });
+  metrics.watchThrottle({ waiting: () => queue.length, lagMs });
+  for (const reason of ['full', 'waited']) metrics.broadcastsHeldOff.inc({ reason }, 0);
 
   function heldOff(reason: 'full' | 'waited'): GroupcastError {
-    refused.inc({ reason });
+    metrics.broadcastsHeldOff.inc({ reason });
     warn(reason, (suppressed) => {
       deps.log.warn(
         { reason, lagMs: Math.round(lagMs()), waiting: queue.length, suppressed },
@@ -171,7 +142,7 @@ export function createAdmission(deps: {
         return undefined;
       }
       if (queue.length >= MAX_WAITING || waitingBytes + bytes > MAX_WAITING_BYTES) throw heldOff('full');
-      delayed.inc();
+      metrics.broadcastsDelayed.inc();
       return new Promise<void>((resolve, refuse) => {
         const letIn = (): void => {
           arrival.isIn = true;

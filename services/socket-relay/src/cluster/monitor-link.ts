@@ -1,9 +1,9 @@
 import type { Logger } from '@groupcast/service-kit';
 import type { MonitorEvent, MonitorSnapshot } from '@groupcast/shared';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import type { ShardChannels } from '../nodes/channels.ts';
 import type { NodeLeases } from '../nodes/node-leases.ts';
 import type { NodeRequests } from '../nodes/node-requests.ts';
-import type { ShardChannels } from '../nodes/redis-channels.ts';
 import { RELAYS } from '../wire-format.ts';
 
 const CHANNEL = `${RELAYS}:monitor`;

@@ -1,9 +1,9 @@
 import type { MemberChange } from '@groupcast/shared';
 import type { MemberChanges, NotifyCommand } from '../membership/member-changes.ts';
+import { cutOff } from '../nodes/broker-errors.ts';
 import type { ChangeLog } from '../nodes/change-log.ts';
 import type { NodeLeases } from '../nodes/node-leases.ts';
 import type { NodeRequests } from '../nodes/node-requests.ts';
-import { cutOff } from './broker.ts';
 
 /** All relays as one, for what is said about users. */
 export interface Relays {

@@ -1,7 +1,6 @@
 import { bearerToken, type HttpScope } from '@groupcast/service-kit';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import { z } from 'zod';
-import { errorAnswerSchema } from '../internal-http/answers.ts';
 import type { DrainProgress } from './drain.ts';
 import type { MachineDrain } from './machine-drain.ts';
 
@@ -47,7 +46,7 @@ export function drainRoutes(scope: HttpScope, deps: { drain: MachineDrain; servi
         description: 'A second one joins the first, whose time stays. `wait=false` answers 202 at once.',
         body: drainSchema,
         querystring: waitSchema,
-        response: { 200: progressSchema, 202: progressSchema, default: errorAnswerSchema },
+        response: { 200: progressSchema, 202: progressSchema },
         security,
       },
     },
@@ -58,7 +57,7 @@ export function drainRoutes(scope: HttpScope, deps: { drain: MachineDrain; servi
       return reply.status(202).send(await answer(begun));
     },
   );
-  const schema = { response: { 200: progressSchema, default: errorAnswerSchema }, security };
+  const schema = { response: { 200: progressSchema }, security };
   scope.get('/v1/drain', { schema: { ...schema, summary: 'How far the drain has got' } }, async () =>
     answer(await drain.progress()),
   );

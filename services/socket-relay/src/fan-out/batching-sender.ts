@@ -1,37 +1,39 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import { Counter } from 'prom-client';
 import type { RelayMetrics } from '../metrics.ts';
 import type { RelayServer } from '../sessions/session.ts';
 import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
-import { Outlet, type Payment } from './connection-writer.ts';
+import { ConnectionWriter, type FlushPath } from './connection-writer.ts';
 import { type Audience, divide, type Sending } from './divide.ts';
 import { type EncodedEvent, encodeEvent } from './encoded-event.ts';
 import type { Exceptions, Sender } from './sender.ts';
 
-/** Connections are paid for so long before everything else that waits in the process has its turn, in milliseconds. */
+/** How long one sweep may write before it yields the event loop, in milliseconds. */
 const SLICE_MS = 8;
-/** So many writes of one sweep, then the next sweep's: a small group does not wait for a large one. */
+/** Writes per sweep before the next sweep's turn, so that a small group never waits behind a large one. */
 const STEP = 32;
 
+/** The connections that one turn's events go to, in the order in which they are flushed. */
 interface Sweep {
-  outlets: readonly Outlet[];
+  writers: readonly ConnectionWriter[];
   next: number;
-  /** When the turn ended that it is for. */
+  /** When the turn ended, in milliseconds of the monotonic clock. */
   since: number;
 }
 
 /**
- * One encode per event, one frame, and one write per connection and turn of the event loop, however many events came for it
- * and from however many groups.
+ * One encode and one frame per event, and one write per connection and turn of the event loop, however many events came for it and
+ * from however many groups.
  *
- * `send` only notes who gets what. When the turn has ended the notes are divided into what each connection is owed, and a sweep
- * pays one after the other. Whatever else is written to a connection first has it paid, so nothing is ever overtaken. What comes
- * while a sweep is under way is added to what is owed: the busier the relay, the more goes out with one write.
+ *     send(room, event) ──▶ turn: who gets what ──turn ends──▶ divide ──▶ pending, per connection ──▶ sweep: flush
+ *
+ * `send` only notes who gets what. When the turn has ended, `divide` makes each connection's pending batch, and a sweep flushes one
+ * connection after the other. Anything else that is written to a connection flushes it first, so nothing is ever overtaken. Events
+ * that come while a sweep is under way are added to what is pending: the busier the relay, the more leaves with one write.
  */
-export function createGatheringSender(
+export function createBatchingSender(
   io: RelayServer,
   deps: {
-    /** Told after a direct write. */
+    /** Is told after each direct write. */
     slowConsumers: Pick<SlowConsumers, 'wroteDirectly'>;
     metrics: RelayMetrics;
     log: Logger;
@@ -39,69 +41,70 @@ export function createGatheringSender(
   now: () => number = () => performance.now(),
 ): Sender {
   const { adapter, sockets } = io.of('/');
-  const outlets = new Map<string, Outlet>();
-  const audiences = new Map<string, Audience>();
-  let turn: Sending[] = [];
+  const writers = new Map<string, ConnectionWriter>();
+  const audiences = new Map<string, Audience<ConnectionWriter>>();
+  let turn: Sending<ConnectionWriter>[] = [];
   let sweeps: Sweep[] = [];
-  /** Whose step is next. */
+  /** Index of the sweep whose step is next. */
   let at = 0;
   let sweeping: NodeJS.Immediate | undefined;
   const warn = warnOnceEvery(60_000);
-  const paid: Record<Payment, number> = { direct: 0, queued: 0, stock: 0, gone: 0 };
+  const flushed: Record<FlushPath, number> = { direct: 0, queued: 0, stock: 0, gone: 0 };
+  deps.metrics.watchWrites(() => flushed);
 
   adapter.on('join-room', (room: string) => void audiences.delete(room));
   adapter.on('leave-room', (room: string, id: string) => {
     audiences.delete(room);
     // Everybody is in a room of their own, until they disconnect.
     if (room !== id) return;
-    outlets.get(id)?.close();
-    outlets.delete(id);
+    writers.get(id)?.close();
+    writers.delete(id);
   });
 
-  function outletOf(id: string): Outlet | undefined {
-    const known = outlets.get(id);
+  function writerOf(id: string): ConnectionWriter | undefined {
+    const known = writers.get(id);
     if (known) return known;
     const socket = sockets.get(id);
     if (!socket?.connected) return undefined;
-    const outlet = new Outlet(socket);
-    outlets.set(id, outlet);
+    const writer = new ConnectionWriter(socket);
+    writers.set(id, writer);
     // Before each packet that Socket.IO or the engine itself writes.
     socket.conn.on('packetCreate', () => {
       endTurn();
-      if (outlet.owed) pay(outlet);
-      outlet.disturb();
+      if (writer.pending) flush(writer);
+      writer.forgetWire();
     });
-    return outlet;
+    return writer;
   }
 
-  function audienceOf(room: string): Audience {
+  function audienceOf(room: string): Audience<ConnectionWriter> {
     const known = audiences.get(room);
     if (known) return known;
-    const audience: Outlet[] = [];
+    const audience: ConnectionWriter[] = [];
     for (const id of adapter.rooms.get(room) ?? []) {
-      const outlet = outletOf(id);
-      if (outlet) audience.push(outlet);
+      const writer = writerOf(id);
+      if (writer) audience.push(writer);
     }
     audiences.set(room, audience);
     return audience;
   }
 
-  /** Returns how many writes it was. One connection that cannot be written to is closed, and holds up nobody else. */
-  function pay(outlet: Outlet): number {
-    const { owed } = outlet;
+  /** Returns the number of writes. A connection that cannot be written to is closed, and holds up nobody else. */
+  function flush(writer: ConnectionWriter): number {
+    const { pending } = writer;
     try {
-      const payment = outlet.pay();
-      paid[payment] += 1;
-      if (payment === 'direct') deps.slowConsumers.wroteDirectly(outlet.socket, outlet.waitingBytes);
-      return payment === 'stock' && owed ? owed.events.length : 1;
+      const path = writer.flush();
+      flushed[path] += 1;
+      if (path === 'direct') deps.slowConsumers.wroteDirectly(writer.socket, writer.unsentBytes);
+      return path === 'stock' && pending ? pending.events.length : 1;
     } catch (error) {
       warn('write', (suppressed) => {
         deps.log.error(
-          { err: error, socketId: outlet.socket.id, suppressed },
+          { err: error, socketId: writer.socket.id, suppressed },
           'unable to write to a connection; it is closed',
         );
       });
-      outlet.abandon();
+      writer.terminate();
       return 1;
     }
   }
@@ -111,14 +114,14 @@ export function createGatheringSender(
     const ended = turn;
     turn = [];
     const since = now();
-    for (const indebted of divide(ended)) sweeps.push({ outlets: indebted, next: 0, since });
+    for (const fresh of divide(ended)) sweeps.push({ writers: fresh, next: 0, since });
   }
 
   function step(sweep: Sweep): void {
-    const { outlets: all } = sweep;
+    const { writers: all } = sweep;
     for (let writes = 0; writes < STEP && sweep.next < all.length; sweep.next += 1) {
-      const outlet = all[sweep.next];
-      writes += outlet?.owed ? pay(outlet) : 1;
+      const writer = all[sweep.next];
+      writes += writer?.pending ? flush(writer) : 1;
     }
   }
 
@@ -132,7 +135,7 @@ export function createGatheringSender(
         step(sweep);
         at += 1;
       } else {
-        sweeps = sweeps.filter(({ outlets: all, next }) => next < all.length);
+        sweeps = sweeps.filter(({ writers: all, next }) => next < all.length);
         at = 0;
       }
     } while (sweeps.length > 0 && now() < until);
@@ -143,23 +146,12 @@ export function createGatheringSender(
     sweeping ??= setImmediate(sweepOn);
   }
 
-  const writes = new Counter({
-    name: 'groupcast_relay_fan_out_writes_total',
-    help: 'Writes to connections: direct to the socket, queued in the engine as one, or by the stock path; gone: the connection went first',
-    labelNames: ['path'],
-    registers: [deps.metrics.registry],
-    collect() {
-      writes.reset();
-      for (const [path, count] of Object.entries(paid)) writes.inc({ path }, count);
-    },
-  });
-
-  function replacements({ socketIds, instead }: Exceptions): Map<Outlet, EncodedEvent | undefined> {
+  function replacements({ socketIds, instead }: Exceptions): Map<ConnectionWriter, EncodedEvent | undefined> {
     const encoded = instead && encodeEvent(instead);
-    const replaced = new Map<Outlet, EncodedEvent | undefined>();
+    const replaced = new Map<ConnectionWriter, EncodedEvent | undefined>();
     for (const id of socketIds) {
-      const outlet = outletOf(id);
-      if (outlet) replaced.set(outlet, encoded);
+      const writer = writerOf(id);
+      if (writer) replaced.set(writer, encoded);
     }
     return replaced;
   }
@@ -172,8 +164,8 @@ export function createGatheringSender(
       sweepSoon();
     },
     lagMs() {
-      // They are in the order of their turns, and those that are done leave soon.
-      const oldest = sweeps.find(({ outlets: all, next }) => next < all.length);
+      // Sweeps are in the order of their turns, and those that are done leave soon.
+      const oldest = sweeps.find(({ writers: all, next }) => next < all.length);
       return oldest ? now() - oldest.since : 0;
     },
   };

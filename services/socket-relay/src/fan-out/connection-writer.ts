@@ -1,9 +1,9 @@
 import type { Socket as NetSocket } from 'node:net';
 import { type Engine, takesFrames, unsentOn, wireBehind } from '../engine/wire.ts';
 import type { RelaySocket } from '../sessions/session.ts';
-import type { Share } from './divide.ts';
+import type { AudienceSet, Recipient } from './divide.ts';
 import type { EncodedEvent } from './encoded-event.ts';
-import type { Parcel } from './frame-batch.ts';
+import type { FrameBatch } from './frame-batch.ts';
 
 interface Client {
   conn: Engine;
@@ -14,29 +14,28 @@ interface SocketInternals {
   _anyOutgoingListeners?: unknown[];
 }
 
-/** What Node's streams call it; its type lists those of strings. */
+/** The encoding that Node's streams pass with a buffer; its type lists only those of strings. */
 const BYTES = 'buffer' as BufferEncoding;
-/** The frame is all there is of the packet. */
+/** The packet consists of nothing but its frame. */
 const NO_DATA = [''];
 
-/** `queued`: through the engine, but as few packets; `stock`: as Socket.IO itself does. */
-export type Payment = 'direct' | 'queued' | 'stock' | 'gone';
+/** `queued`: through the engine, in as few packets as possible; `stock`: as Socket.IO itself writes; `gone`: the connection went first. */
+export type FlushPath = 'direct' | 'queued' | 'stock' | 'gone';
 
-/** One connection as the fan-out sees it: what it is owed, and the way to pay. */
-export class Outlet {
-  /** Not written yet; it goes out before anything else that is written to the connection. */
-  owed: Parcel | undefined;
-  /** What of the turn that is being divided is this connection's. */
-  share: Share | undefined;
+/** Holds what is pending for one connection, and writes it in the cheapest way that keeps the order. */
+export class ConnectionWriter implements Recipient {
+  /** Not written yet. It leaves before anything else that is written to the connection. */
+  pending: FrameBatch | undefined;
+  audiences: AudienceSet | undefined;
   readonly socket: RelaySocket;
-  /** Where frames may be written past the engine, unless somebody else has written since that was looked at. */
-  private clearWire: NetSocket | undefined;
+  /** The TCP socket to which frames may be written past the engine. It is unknown once anybody else has written since the last look. */
+  private idleWire: NetSocket | undefined;
   private isGone = false;
-  /** Where a direct payment is, until the operating system has taken it: mostly at once. */
-  private underWay: NetSocket | undefined;
+  /** The TCP socket of a direct write, until the operating system has taken the bytes, which mostly happens at once. */
+  private inFlight: NetSocket | undefined;
   private readonly onTaken = (error?: Error | null): void => {
-    const wire = this.underWay;
-    this.underWay = undefined;
+    const wire = this.inFlight;
+    this.inFlight = undefined;
     if (error) wire?.destroy(error);
   };
 
@@ -44,61 +43,61 @@ export class Outlet {
     this.socket = socket;
   }
 
-  owe(parcel: Parcel): void {
-    this.owed = this.owed ? this.owed.with(parcel) : parcel;
+  add(batch: FrameBatch): void {
+    this.pending = this.pending ? this.pending.followedBy(batch) : batch;
   }
 
-  /** A packet is being written by the engine's own way, and the next payment has to look whether it is through. */
-  disturb(): void {
-    this.clearWire = undefined;
+  /** The engine is writing a packet of its own, so the next flush has to look again whether the wire is idle. */
+  forgetWire(): void {
+    this.idleWire = undefined;
   }
 
   /** The connection has left the namespace. */
   close(): void {
     this.isGone = true;
-    this.owed = undefined;
-    this.clearWire = undefined;
+    this.pending = undefined;
+    this.idleWire = undefined;
   }
 
-  /** A payment failed, so there would be a gap: ends the connection without another word, and it comes back by its position. */
-  abandon(): void {
+  /** A write has failed, which leaves a gap. Ends the connection without another packet; its client comes back by its position. */
+  terminate(): void {
     const { conn } = this.socket;
     const { socket: webSocket } = (conn as unknown as Engine).transport;
     if (webSocket) webSocket.terminate();
     else conn.close(true);
   }
 
-  /** What of the last direct payment the operating system has not taken. */
-  get waitingBytes(): number {
-    const wire = this.clearWire;
-    return wire && (this.underWay ?? wire.writableLength > 0) ? unsentOn(wire) : 0;
+  /** Bytes of the last direct write that the operating system has not taken. */
+  get unsentBytes(): number {
+    const wire = this.idleWire;
+    return wire && (this.inFlight ?? wire.writableLength > 0) ? unsentOn(wire) : 0;
   }
 
-  /** Writes what is owed, in one piece where nothing can be in its way, and as Socket.IO itself would otherwise. */
-  pay(): Payment {
-    const parcel = this.owed;
-    this.owed = undefined;
-    if (!parcel || this.isGone) return 'gone';
-    // Looked at once, and then at the least that can change: every object less that is touched here shows in the sum.
-    this.clearWire ??= wireBehind(this.socket.conn as unknown as Engine);
-    const wire = this.clearWire;
-    if (wire?.writableLength === 0 && wire.writable && !this.underWay && !this.isOverheard() && parcel.isFramed) {
-      this.put(wire, parcel.buffers);
+  /** Writes what is pending: with one direct write if nothing can be in its way, and as Socket.IO itself does otherwise. */
+  flush(): FlushPath {
+    const batch = this.pending;
+    this.pending = undefined;
+    if (!batch || this.isGone) return 'gone';
+    // The wire is looked up once, and then as little as possible is checked: every object that is touched here shows in the sum.
+    this.idleWire ??= wireBehind(this.socket.conn as unknown as Engine);
+    const wire = this.idleWire;
+    if (wire?.writableLength === 0 && wire.writable && !this.inFlight && !this.isOverheard() && batch.isFramed) {
+      this.writeDirectly(wire, batch.buffers);
       return 'direct';
     }
-    if (!this.isOverheard() && parcel.isFramed && takesFrames(this.socket.conn as unknown as Engine)) {
-      this.queue(parcel);
+    if (!this.isOverheard() && batch.isFramed && takesFrames(this.socket.conn as unknown as Engine)) {
+      this.queueInEngine(batch);
       return 'queued';
     }
-    this.payByEngine(parcel);
+    this.writeAsStock(batch);
     return 'stock';
   }
 
-  private put(wire: NetSocket, buffers: readonly Buffer[]): void {
+  private writeDirectly(wire: NetSocket, buffers: readonly Buffer[]): void {
     const [only] = buffers;
     if (buffers.length === 1 && only) {
-      this.underWay = wire;
-      // Past the stream's own bookkeeping, which is a tenth of what a write costs. Nothing is in the stream, so nothing is overtaken.
+      this.inFlight = wire;
+      // Past the stream's own bookkeeping, which is a tenth of what a write costs. The stream is empty, so nothing is overtaken.
       wire._write(only, BYTES, this.onTaken);
       return;
     }
@@ -107,13 +106,13 @@ export class Outlet {
     wire.uncork();
   }
 
-  /** One packet of the engine's for each buffer, whose frames are of several events. */
-  private queue({ engineOptions }: Parcel): void {
+  /** One engine packet for each buffer, which holds the frames of several events. */
+  private queueInEngine({ engineOptions }: FrameBatch): void {
     const client = this.socket.client as unknown as Client;
     for (const options of engineOptions) client.writeToEngine(NO_DATA, options);
   }
 
-  private payByEngine({ events }: Parcel): void {
+  private writeAsStock({ events }: FrameBatch): void {
     const { socket } = this;
     const client = socket.client as unknown as Client;
     for (const { packets, engineOptions, name, payload } of events) {
@@ -122,7 +121,7 @@ export class Outlet {
     }
   }
 
-  /** `listenersAnyOutgoing` makes an array to say that there are none. */
+  /** Whether somebody listens to outgoing packets. `listenersAnyOutgoing` would make an array to say that nobody does. */
   private isOverheard(): boolean {
     const { _anyOutgoingListeners: listeners } = this.socket as unknown as SocketInternals;
     return listeners !== undefined && listeners.length > 0;

@@ -1,45 +1,54 @@
-import type { Outlet } from './connection-writer.ts';
 import type { EncodedEvent } from './encoded-event.ts';
-import { Parcel } from './frame-batch.ts';
+import { FrameBatch } from './frame-batch.ts';
 
-/** Everybody who was in a room at one moment. Two sends to the same people have the same array. */
-export type Audience = readonly Outlet[];
-
-export interface Sending {
-  event: EncodedEvent;
-  audience: Audience;
-  /** Connections of the audience that get something else in its place, or nothing. */
-  instead: ReadonlyMap<Outlet, EncodedEvent | undefined> | undefined;
+/** A connection, as far as the division of a turn needs to know it. */
+export interface Recipient {
+  /** What is not written yet. */
+  readonly pending: FrameBatch | undefined;
+  /** The audiences that the connection is in. It is set only while a turn is being divided. */
+  audiences: AudienceSet | undefined;
+  /** The batch is to be written after everything that is pending. */
+  add(batch: FrameBatch): void;
 }
 
-/** A set of audiences; connections that are in exactly these have the same one, and get one parcel. */
-export class Share {
-  private readonly smaller: Share | undefined;
-  private readonly audience: Audience | undefined;
-  private larger: Map<Audience, Share> | undefined;
-  private common: Parcel | undefined;
+/** The connections that were in a room at one moment. Two sends to the same connections have the same array. */
+export type Audience<R extends Recipient = Recipient> = readonly R[];
 
-  constructor(smaller?: Share, audience?: Audience) {
+export interface Sending<R extends Recipient = Recipient> {
+  event: EncodedEvent;
+  audience: Audience<R>;
+  /** Connections of the audience that get another event in its place, or none. */
+  instead: ReadonlyMap<R, EncodedEvent | undefined> | undefined;
+}
+
+/** A set of audiences. All connections that are in exactly these audiences have the same object, and get the same batch. */
+export class AudienceSet {
+  private readonly smaller: AudienceSet | undefined;
+  private readonly audience: Audience | undefined;
+  private larger: Map<Audience, AudienceSet> | undefined;
+  private common: FrameBatch | undefined;
+
+  constructor(smaller?: AudienceSet, audience?: Audience) {
     this.smaller = smaller;
     this.audience = audience;
   }
 
-  with(audience: Audience): Share {
+  with(audience: Audience): AudienceSet {
     this.larger ??= new Map();
     const known = this.larger.get(audience);
     if (known) return known;
-    const larger = new Share(this, audience);
+    const larger = new AudienceSet(this, audience);
     this.larger.set(audience, larger);
     return larger;
   }
 
-  sendings(turn: readonly Sending[]): Sending[] {
+  sendings<R extends Recipient>(turn: readonly Sending<R>[]): Sending<R>[] {
     const audiences = this.collect(new Set());
     return turn.filter(({ audience }) => audiences.has(audience));
   }
 
-  parcel(turn: readonly Sending[]): Parcel {
-    this.common ??= new Parcel(this.sendings(turn).map(({ event }) => event));
+  batch<R extends Recipient>(turn: readonly Sending<R>[]): FrameBatch {
+    this.common ??= new FrameBatch(this.sendings(turn).map(({ event }) => event));
     return this.common;
   }
 
@@ -51,35 +60,35 @@ export class Share {
 }
 
 /**
- * Divides what was sent in a turn: each connection is owed the events of all its groups, in the order in which they were sent.
- * Returns those that were owed nothing before, by audience.
+ * Divides the sends of a turn: each connection gets the events of all its groups, in the order in which they were sent.
+ * Returns the connections for which nothing was pending before, by audience.
  */
-export function divide(turn: readonly Sending[]): Outlet[][] {
+export function divide<R extends Recipient>(turn: readonly Sending<R>[]): R[][] {
   const audiences = new Set(turn.map(({ audience }) => audience));
   const exceptional = new Set(turn.flatMap(({ instead }) => (instead ? [...instead.keys()] : [])));
-  const nothing = new Share();
+  const none = new AudienceSet();
   for (const audience of audiences) {
-    for (const outlet of audience) outlet.share = (outlet.share ?? nothing).with(audience);
+    for (const recipient of audience) recipient.audiences = (recipient.audiences ?? none).with(audience);
   }
-  const fresh: Outlet[][] = [];
+  const divided: R[][] = [];
   for (const audience of audiences) {
-    const indebted: Outlet[] = [];
-    for (const outlet of audience) {
-      const { share } = outlet;
+    const fresh: R[] = [];
+    for (const recipient of audience) {
+      const { audiences: those } = recipient;
       // It was in an earlier audience as well.
-      if (!share) continue;
-      outlet.share = undefined;
-      const parcel = exceptional.has(outlet) ? ownParcel(outlet, share.sendings(turn)) : share.parcel(turn);
-      if (parcel.events.length === 0) continue;
-      if (!outlet.owed) indebted.push(outlet);
-      outlet.owe(parcel);
+      if (!those) continue;
+      recipient.audiences = undefined;
+      const batch = exceptional.has(recipient) ? ownBatch(recipient, those.sendings(turn)) : those.batch(turn);
+      if (batch.events.length === 0) continue;
+      if (!recipient.pending) fresh.push(recipient);
+      recipient.add(batch);
     }
-    if (indebted.length > 0) fresh.push(indebted);
+    if (fresh.length > 0) divided.push(fresh);
   }
-  return fresh;
+  return divided;
 }
 
-function ownParcel(outlet: Outlet, sendings: readonly Sending[]): Parcel {
-  const events = sendings.map(({ event, instead }) => (instead?.has(outlet) ? instead.get(outlet) : event));
-  return new Parcel(events.filter((event) => event !== undefined));
+function ownBatch<R extends Recipient>(recipient: R, sendings: readonly Sending<R>[]): FrameBatch {
+  const events = sendings.map(({ event, instead }) => (instead?.has(recipient) ? instead.get(recipient) : event));
+  return new FrameBatch(events.filter((event) => event !== undefined));
 }

@@ -1,14 +1,17 @@
 import type { EncodedEvent } from './encoded-event.ts';
 
-/** Frames up to so many bytes are copied into one buffer; a larger one is cheaper to write as it is. */
+/** Largest sum of frames that is copied into one buffer, in bytes. A larger frame is cheaper to write as it is. */
 const COPIED_BYTES = 65_536;
 
-/** What a distinct set of connections gets in one write. It is built once, whoever needs it first. */
-export class Parcel {
+/**
+ * Events that some connections get with one write. All connections that get exactly these events share one object, so their frames are
+ * joined once, for the first connection that needs them.
+ */
+export class FrameBatch {
   readonly events: readonly EncodedEvent[];
-  private gathered: readonly Buffer[] | undefined;
+  private joined: readonly Buffer[] | undefined;
   private options: readonly EncodedEvent['engineOptions'][] | undefined;
-  private following: Map<Parcel, Parcel> | undefined;
+  private followers: Map<FrameBatch, FrameBatch> | undefined;
 
   constructor(events: readonly EncodedEvent[]) {
     this.events = events;
@@ -19,30 +22,30 @@ export class Parcel {
     return this.buffers.length > 0;
   }
 
-  /** All frames, in order, in as few buffers as are worth their copies; none where an event cannot be framed. */
+  /** All frames in order, in as few buffers as are worth their copies. Empty if one of the events has no frame. */
   get buffers(): readonly Buffer[] {
-    this.gathered ??= gather(this.events);
-    return this.gathered;
+    this.joined ??= joinFrames(this.events);
+    return this.joined;
   }
 
-  /** What the engine is told with a packet for each buffer. ws writes the first of a list, or the first two; so each has a list of its own. */
+  /** The options of one engine packet for each buffer. Each list has one frame, because ws writes at most the first two of a list. */
   get engineOptions(): readonly EncodedEvent['engineOptions'][] {
     this.options ??= this.buffers.map((buffer) => ({ preEncoded: true, wsPreEncodedFrame: [buffer] }));
     return this.options;
   }
 
-  /** This one and what comes after it, the same object for everybody who is owed the same two. */
-  with(next: Parcel): Parcel {
-    this.following ??= new Map();
-    const known = this.following.get(next);
+  /** This batch and then `next`. Every connection for which the same two are pending gets the same object. */
+  followedBy(next: FrameBatch): FrameBatch {
+    this.followers ??= new Map();
+    const known = this.followers.get(next);
     if (known) return known;
-    const both = new Parcel([...this.events, ...next.events]);
-    this.following.set(next, both);
+    const both = new FrameBatch([...this.events, ...next.events]);
+    this.followers.set(next, both);
     return both;
   }
 }
 
-function gather(events: readonly EncodedEvent[]): Buffer[] {
+function joinFrames(events: readonly EncodedEvent[]): Buffer[] {
   const buffers: Buffer[] = [];
   let small: Buffer[] = [];
   let bytes = 0;

@@ -4,7 +4,7 @@ import type { DeliveryExceptions, FanOut, OutgoingEvent } from '../fan-out/fan-o
 import type { GroupLog } from '../group-log/group-log.ts';
 import { parsePublished } from '../group-log/redis-group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
-import type { ShardChannels } from '../nodes/redis-channels.ts';
+import type { ShardChannels } from '../nodes/channels.ts';
 import { PRESENCE_CHANGED } from '../presence/redis-presence-store.ts';
 import { groupChannel } from '../wire-format.ts';
 import type { GroupFeed } from './feed.ts';

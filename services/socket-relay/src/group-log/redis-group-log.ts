@@ -1,6 +1,6 @@
 import { type GroupEvent, isBefore, type JsonObject, makeEpoch, type Position } from '@groupcast/shared';
 import type { Result } from 'ioredis';
-import { brokerUnavailable } from '../cluster/broker.ts';
+import { brokerUnavailable } from '../nodes/broker-errors.ts';
 import type { RedisClient } from '../redis/clients.ts';
 import type { RedisNames } from '../redis/names.ts';
 import { groupChannel } from '../wire-format.ts';

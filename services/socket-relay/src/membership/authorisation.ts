@@ -1,7 +1,7 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, type UserClaims } from '@groupcast/shared';
-import { cutOff } from '../cluster/broker.ts';
 import type { Notices } from '../monitor/notices.ts';
+import { cutOff } from '../nodes/broker-errors.ts';
 import type { Admission } from '../sessions/session.ts';
 import type { ApiClient } from '../upstream/api-client.ts';
 import type { Removals } from './removals.ts';

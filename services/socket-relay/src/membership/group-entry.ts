@@ -11,8 +11,8 @@ import {
   type ResumeResult,
   toErrorBody,
 } from '@groupcast/shared';
-import { cutOff } from '../cluster/broker.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import { cutOff } from '../nodes/broker-errors.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { Admission, UserSocket } from '../sessions/session.ts';
 import { EVENTS_PER_UNIT, type UserBudgets } from '../sessions/user-budgets.ts';

@@ -1,4 +1,4 @@
-import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { type Logger, TimedOut, warnOnceEvery, within } from '@groupcast/service-kit';
 import { GroupcastError, type GroupEvent, type Position, type RecoveryResult } from '@groupcast/shared';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { GroupFeed } from '../feed/feed.ts';
@@ -65,11 +65,9 @@ export function createRecovery(deps: {
       if (head && (head.epoch !== since.epoch || floor <= since.seq)) return;
       await fill.fill(groupId);
     });
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise((resolve) => {
-      timer = setTimeout(resolve, MAX_FILL_MS);
+    await within(MAX_FILL_MS, Promise.all(fills), 'the logs to be filled').catch((error: unknown) => {
+      if (!(error instanceof TimedOut)) throw error;
     });
-    await Promise.race([Promise.all(fills), late]).finally(() => clearTimeout(timer));
   }
 
   async function readOne(

@@ -1,6 +1,6 @@
 import type { Logger } from '@groupcast/service-kit';
 import type { MemberChange } from '@groupcast/shared';
-import { brokerUnavailable } from '../cluster/broker.ts';
+import { brokerUnavailable } from './broker-errors.ts';
 
 /** A change with the second (Unix, the clock of what they share) at which it was stored. */
 export interface StoredChange {

@@ -1,8 +1,8 @@
 import type { Logger } from '@groupcast/service-kit';
-import { brokerUnavailable } from '../cluster/broker.ts';
 import { RELAYS } from '../wire-format.ts';
+import { brokerUnavailable } from './broker-errors.ts';
+import type { ShardChannels } from './channels.ts';
 import type { NodeLeases } from './node-leases.ts';
-import type { ShardChannels } from './redis-channels.ts';
 
 /** Asks every other relay something, and waits for all answers. */
 export interface NodeRequests {

@@ -1,8 +1,8 @@
 import { warnOnceEvery } from '@groupcast/service-kit';
 import type { MemberChange } from '@groupcast/shared';
-import { brokerUnavailable } from '../cluster/broker.ts';
 import { BLOCK_MS, type RedisConnections } from '../redis/connections.ts';
 import { isReply } from '../redis/errors.ts';
+import { brokerUnavailable } from './broker-errors.ts';
 import { type ChangeLog, type ChangeLogOptions, createOutcomes, type StoredChange } from './change-log.ts';
 import { createRedisChangeStore, type StreamEntry, toStreamEntry } from './redis-change-store.ts';
 

@@ -1,31 +1,8 @@
-import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import { brokerUnavailable } from '../cluster/broker.ts';
+import { type Logger, warnOnceEvery, within } from '@groupcast/service-kit';
 import type { RelayMetrics } from '../metrics.ts';
 import type { RedisConnections } from '../redis/connections.ts';
-
-/**
- * Shard channels of Redis. A channel that is wanted is subscribed again after every outage, however long; what was sent
- * meanwhile is lost, and whoever wanted it is told so. A connection that looks alive and delivers nothing is found by a message
- * to itself.
- */
-export interface ShardChannels {
-  /**
-   * Resolves when messages come in. Rejects with `BROKER_UNAVAILABLE` if that does not happen in time; it stays wanted all the
-   * same. `onSubscribed` is called every time, and messages from before it may be missing.
-   */
-  subscribe(channel: string, listener: ChannelListener): Promise<void>;
-  unsubscribe(channel: string): void;
-  /** Answers how many listen. */
-  publish(channel: string, text: string): Promise<number>;
-  /** Asks Redis once more for a channel that seems to have gone silent. */
-  renew(channel: string): void;
-  stop(): void;
-}
-
-export interface ChannelListener {
-  onMessage: (text: string) => void;
-  onSubscribed?: () => void;
-}
+import { brokerUnavailable } from './broker-errors.ts';
+import type { ChannelListener, ShardChannels } from './channels.ts';
 
 interface Wanted extends ChannelListener {
   state: 'pending' | 'subscribed';
@@ -37,15 +14,6 @@ const RETRY_MS = 500;
 const PROBE_INTERVAL_MS = 2_000;
 /** A probe that has not come back by then says that the connection is dead. */
 const PROBE_TIMEOUT_MS = 4_000;
-
-/** A cluster's subscriber has no time-out of its own. */
-async function withinTime(work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('redis did not answer in time')), SUBSCRIBE_TIMEOUT_MS);
-  });
-  await Promise.race([work, late]).finally(() => clearTimeout(timer));
-}
 
 export function createShardChannels(deps: {
   redis: RedisConnections;
@@ -75,7 +43,8 @@ export function createShardChannels(deps: {
 
   async function ask(channel: string, entry: Wanted): Promise<void> {
     try {
-      await withinTime(subscriber.ssubscribe(channel));
+      // A cluster's subscriber has no time-out of its own.
+      await within(SUBSCRIBE_TIMEOUT_MS, subscriber.ssubscribe(channel), 'redis to subscribe');
     } catch (error) {
       deps.log.debug({ err: error, channel }, 'unable to subscribe; will try again');
       retryLater();

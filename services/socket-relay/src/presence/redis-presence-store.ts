@@ -1,5 +1,5 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import { brokerUnavailable } from '../cluster/broker.ts';
+import { brokerUnavailable } from '../nodes/broker-errors.ts';
 import type { NodeLeases } from '../nodes/node-leases.ts';
 import type { RedisConnections } from '../redis/connections.ts';
 import { groupChannel } from '../wire-format.ts';

@@ -35,7 +35,7 @@ export type Session = UserSession | ServiceSession;
 export interface SocketData {
   session: Session;
   /** What the handshake decided about the token's groups, used once when the connection is welcomed. */
-  admission?: undefined | { admitted: string[]; removalVersion: number; positions: ReadonlyMap<string, Position> };
+  decision?: undefined | { admitted: string[]; removalVersion: number; positions: ReadonlyMap<string, Position> };
 }
 
 export type RelayServer = Server<ClientEvents & ServiceEvents, RelayEvents, Record<string, never>, SocketData>;

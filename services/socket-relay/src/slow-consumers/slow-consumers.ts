@@ -1,5 +1,4 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import { Gauge } from 'prom-client';
 import { isBusy } from '../engine/web-socket-transport.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
@@ -184,17 +183,10 @@ export function createSlowConsumers(deps: {
     timer.unref();
   }
 
-  const gauge = new Gauge({
-    name: 'groupcast_relay_send_backlog',
-    help: 'Connections with more than MAX_BUFFERED_BYTES waiting for them, and the bytes, when they were last looked at',
-    labelNames: ['of'],
-    registers: [metrics.registry],
-    collect() {
-      let bytes = 0;
-      for (const { excursion } of aboveCap) bytes += excursion?.bytes ?? 0;
-      gauge.set({ of: 'connections' }, aboveCap.size);
-      gauge.set({ of: 'bytes' }, bytes);
-    },
+  metrics.watchSendBacklog(() => {
+    let bytes = 0;
+    for (const { excursion } of aboveCap) bytes += excursion?.bytes ?? 0;
+    return { connections: aboveCap.size, bytes };
   });
 
   function watchedOf(socket: RelaySocket): Watched {

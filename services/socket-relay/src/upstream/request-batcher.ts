@@ -3,7 +3,7 @@
  * follow within `intervalMs` wait for the end of it, so that a storm of clients is a few requests a second: `load` gets at most `maxItems`, weighing at most
  * `maxWeight` together (one item may weigh more), and returns one result per item, in order; when it throws, all are rejected.
  */
-export function createBatch<Item, Result>(
+export function createRequestBatcher<Item, Result>(
   limits: { maxItems: number; maxWeight: number; weigh: (item: Item) => number; intervalMs: number },
   load: (items: readonly Item[]) => Promise<readonly Result[]>,
 ): (item: Item) => Promise<Result> {
