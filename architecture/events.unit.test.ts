@@ -46,7 +46,7 @@ function sentByRelay(): string[] {
         isPropertyAccessExpression(node.expression) &&
         node.expression.name.text === 'emit'
       ) {
-        // What an emitter of Node says to its own listeners is no event on the wire.
+        // An emitter's event for its own listeners is no event on the wire.
         const target = node.expression.expression.getText();
         const name = textOf(node.arguments[0]);
         if (name !== undefined && !/^(?:this|http|server)$/.test(target)) names.add(name);

@@ -97,7 +97,7 @@ export function walk(node: Node, visit: (node: Node) => void): void {
   node.forEachChild((child) => walk(child, visit));
 }
 
-/** The text of a string, or of a template, where `${}` stands for what is inserted. */
+/** The text of a string, or of a template, where `${}` stands for an insertion. */
 export function textOf(node: Node | undefined): string | undefined {
   if (!node) return undefined;
   if (isStringLiteral(node) || isNoSubstitutionTemplateLiteral(node)) return node.text;
@@ -105,7 +105,7 @@ export function textOf(node: Node | undefined): string | undefined {
   return node.templateSpans.reduce((text, span) => `${text}\${}${span.literal.text}`, node.head.text);
 }
 
-/** What a file imports and exports from elsewhere, types included: `./config.ts`, `node:fs`. */
+/** The module specifiers of a file's imports and re-exports, types included: `./config.ts`, `node:fs`. */
 export function importsOf({ tree }: ParsedFile): string[] {
   const specifiers: (string | undefined)[] = tree.imports.map(textOf);
   // `tree.imports` lacks the `import('…')` of a type.
@@ -145,7 +145,7 @@ function isTestCall(callee: Node): boolean {
   return isCallExpression(callee) && isTestCall(callee.expression);
 }
 
-/** A function's own name, or the name of what it is assigned to or handed to. */
+/** A function's own name, or the name of the variable, property or call that it is given to. */
 function nameOf(node: Node): string {
   if (node.kind === SyntaxKind.Constructor) return 'constructor';
   for (let at: Node | undefined = node; at && at.kind !== SyntaxKind.SourceFile; at = at.parent) {
