@@ -14,7 +14,7 @@ import {
 } from 'typescript/unstable/ast/is';
 import { describe, expect, test } from 'vitest';
 import { broadcastSchema, isPublishableEvent } from '../packages/shared/src/index.ts';
-import { createServiceDoor } from '../services/socket-relay/src/connections/service-events.ts';
+import { createServiceHandlers } from '../services/socket-relay/src/connections/service-events.ts';
 import { createUserHandlers } from '../services/socket-relay/src/connections/user-events.ts';
 import { type ParsedFile, parsedFiles, ROOT, textOf, walk } from './source-tree.ts';
 
@@ -136,9 +136,9 @@ describe('the events of back ends', () => {
   const names = namesIn('ServiceEvents').toSorted();
 
   test('have a handler each, and each handler’s event is in the map', () => {
-    const door = createServiceDoor({} as never);
+    const handlers = createServiceHandlers({} as never);
     const handlersOf = (role: string): string[] =>
-      Object.keys(door.handlersFor({ data: { session: { role } } } as never)).toSorted();
+      Object.keys(handlers.handlersFor({ data: { session: { role } } } as never)).toSorted();
     expect(names.length).toBeGreaterThan(8);
     expect(handlersOf('api')).toEqual(names);
     expect(handlersOf('monitor').filter((name) => !names.includes(name))).toEqual([]);

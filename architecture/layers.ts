@@ -25,6 +25,14 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'names.ts',
     'graphemes.ts',
   ],
+  'packages/cli': [
+    'main.ts',
+    'commands',
+    ['broadcast-test', 'monitor'],
+    ['latency.ts', 'progress-bar.ts', 'refusals.ts', 'user-tokens.ts', 'arguments.ts'],
+    ['duration.ts', 'settings.ts', 'terminal.ts'],
+    'command.ts',
+  ],
   'packages/client': [
     'react',
     'index.ts',
@@ -68,6 +76,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'main.ts',
     'workers',
     'relay.ts',
+    'public-server.ts',
     'internal-http',
     'drain',
     'connections',
@@ -89,14 +98,6 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'ipc',
     'redis',
     'wire-format.ts',
-  ],
-  'packages/cli': [
-    'main.ts',
-    'commands',
-    ['broadcast-test', 'monitor'],
-    ['latency.ts', 'progress-bar.ts', 'refusals.ts', 'user-tokens.ts', 'arguments.ts'],
-    ['duration.ts', 'settings.ts', 'terminal.ts'],
-    'command.ts',
   ],
 };
 

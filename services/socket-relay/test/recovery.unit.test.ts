@@ -2,7 +2,8 @@ import type { GroupEvent, Position } from '@groupcast/shared';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import type { FanOut } from '../src/fan-out/fan-out.ts';
-import { createLocalFeed, type GroupFeed } from '../src/feed/feed.ts';
+import type { GroupFeed } from '../src/feed/feed.ts';
+import { createLocalFeed } from '../src/feed/local-feed.ts';
 import { createMemoryGroupLog } from '../src/group-log/memory-group-log.ts';
 import { createRecovery } from '../src/membership/recovery.ts';
 

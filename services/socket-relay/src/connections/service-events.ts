@@ -17,17 +17,17 @@ import type { Authenticator } from './authenticate.ts';
 import type { EventHandler } from './event-door.ts';
 
 /** The events of connections of `type: "api"` and `"monitor"`. */
-export interface ServiceDoor {
+export interface ServiceHandlers {
   handlersFor(socket: RelaySocket): Readonly<Record<string, EventHandler<RelaySocket>>>;
 }
 
-export function createServiceDoor(deps: {
+export function createServiceHandlers(deps: {
   gateway: Gateway;
   history: HistoryReader;
   presence: Presence;
   authenticator: Authenticator;
   expiry: SessionExpiry;
-}): ServiceDoor {
+}): ServiceHandlers {
   const refresh: EventHandler<RelaySocket> = async (socket, payload) => {
     const session = socket.data.session as ServiceSession;
     const { token } = parsePayload(refreshTokenSchema, payload, 'refresh-token');

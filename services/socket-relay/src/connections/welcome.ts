@@ -26,7 +26,7 @@ import { closeForNowLater } from './come-back-later.ts';
 import { createEventDoor } from './event-door.ts';
 import type { ConnectionIntake } from './intake.ts';
 import { createOneConnect } from './one-connect.ts';
-import type { ServiceDoor } from './service-events.ts';
+import type { ServiceHandlers } from './service-events.ts';
 import type { ServiceState } from './service-state.ts';
 import type { UserHandlers } from './user-events.ts';
 
@@ -43,7 +43,7 @@ export interface WelcomeDeps {
   undecided: UndecidedClaims;
   entry: GroupEntry;
   handlers: UserHandlers;
-  services: ServiceDoor;
+  services: ServiceHandlers;
   connections: ConnectionIndex;
   monitor: MonitorFeed;
   metrics: RelayMetrics;
@@ -52,7 +52,7 @@ export interface WelcomeDeps {
   isTrusted: () => boolean;
   notices: Notices;
   hasApi: boolean;
-  serviceState: ServiceState | undefined;
+  serviceState: ServiceState;
   /** What monitors are shown of other relays. */
   otherNodes: () => Promise<MonitorSnapshot[]>;
   limits: { groups: number; connectionsPerUser: number; eventsPerSecond: number };
@@ -226,7 +226,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const live = [...new Set([...admitted, ...added])].filter((groupId) => session.groups.has(groupId));
     deps.undecided.add(socket);
     if (!deps.hasApi && session.claims.groups.length === 0) noteWithoutGroups(deps.notices, userId, socket.id);
-    deps.serviceState?.welcome(socket);
+    deps.serviceState.welcome(socket);
     openUserDoor(socket);
     deps.entry.announce(socket, live, decision?.positions).catch((error: unknown) => {
       log.error({ err: error, socketId: socket.id }, 'unable to announce the groups of a connection');
@@ -275,7 +275,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       { socketId: socket.id, type: role, subject: session.kind === 'service' && session.claims.subject },
       'service connected',
     );
-    deps.serviceState?.welcome(socket);
+    deps.serviceState.welcome(socket);
     openServiceDoor(socket);
     if (role === 'monitor') {
       void socket.join(MONITOR_ROOM);

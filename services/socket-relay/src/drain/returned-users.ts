@@ -23,7 +23,11 @@ interface Question {
   withinMs: number;
 }
 
-export function createReturns(deps: { node: string; drain: Drain; requests: NodeRequests | undefined }): Returns {
+export function createReturns(deps: {
+  node: string;
+  drain: Drain;
+  requests: Pick<NodeRequests, 'answer' | 'survey'> | undefined;
+}): Returns {
   const { node, drain, requests } = deps;
   const sessions: { userId: string; at: number; countedBy?: string }[] = [];
 

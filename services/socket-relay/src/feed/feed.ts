@@ -1,4 +1,4 @@
-import type { DeliveryExceptions, FanOut, OutgoingEvent } from '../fan-out/fan-out.ts';
+import type { DeliveryExceptions, OutgoingEvent } from '../fan-out/fan-out.ts';
 
 /** Where events come to this node, from a publisher that it serves or from another node, and go to the members in order. */
 export interface GroupFeed {
@@ -15,26 +15,4 @@ export interface GroupFeed {
   /** Brings the node to where the log is in every group, however long that takes. Answers false where its lease ended first. */
   settleAll(): Promise<boolean>;
   stop(): void;
-}
-
-/** One relay with a log of its own: what the log has accepted is in order, and there is nobody else. */
-export function createLocalFeed(fanOut: FanOut): GroupFeed {
-  return {
-    receive: (groupId, event, except) => fanOut.deliver(groupId, event, except),
-    async open() {
-      // Everything happens here.
-    },
-    beginsEmpty() {
-      // The first event is the first one that comes.
-    },
-    awaitsBeginning: () => false,
-    async settle() {
-      // Accepted and not handed over yet: that is a turn away.
-      await new Promise(setImmediate);
-    },
-    settleAll: async () => true,
-    stop() {
-      // Nothing runs.
-    },
-  };
 }

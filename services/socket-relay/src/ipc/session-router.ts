@@ -19,7 +19,7 @@ export interface HandedOver {
   head: Uint8Array;
 }
 
-export interface SessionDoor {
+export interface SessionRouter {
   /** Opens the shared port. Rejects when it is taken. */
   listen(at: { host: string; port: number }): Promise<Listening>;
   /** Takes an upgrade that another worker met. */
@@ -88,7 +88,7 @@ function refuse(outgoing: ServerResponse): void {
  * sessions: behind a proxy, they do. So it is the request that is brought to its session: an upgrade goes there with its
  * socket, once; a polling request is forwarded, over a socket in `folder` that nobody else can reach.
  */
-export function createSessionDoor(deps: {
+export function createSessionRouter(deps: {
   /** Has Socket.IO attached; what it is given is for this worker. */
   http: Server;
   /** The places of this process. Forwarding a request takes one, here and at its worker. */
@@ -97,7 +97,7 @@ export function createSessionDoor(deps: {
   folder: string;
   handOver: (handed: HandedOver, socket: Socket, failed: () => void) => void;
   log: Logger;
-}): SessionDoor {
+}): SessionRouter {
   const { http, limit, worker, folder, log } = deps;
   const pathOf = (index: number): string => join(folder, `${index}.sock`);
   const agent = new Agent({ keepAlive: true });
