@@ -31,8 +31,10 @@ export interface FunctionInfo {
   path: string;
   /** The line it begins on, from 1. */
   line: number;
-  /** How many lines it covers, those of functions inside it included. */
+  /** Number of lines from its first to its last, those of functions inside it included. */
   lines: number;
+  /** Number of its lines without the bodies of functions inside it. */
+  ownLines: number;
 }
 
 /** The workspaces that have a `src`, from the root of the repository: `services/api`. */
@@ -129,12 +131,19 @@ export function titlesOf({ tree }: ParsedFile): string[] {
 
 export function functionsOf({ path, tree }: ParsedFile): FunctionInfo[] {
   const functions: FunctionInfo[] = [];
-  walk(tree, (node) => {
-    if (!isFunctionLikeDeclaration(node) || !node.body) return;
-    const first = tree.getLineAndCharacterOfPosition(node.getStart(tree)).line;
-    const last = tree.getLineAndCharacterOfPosition(node.end).line;
-    functions.push({ name: nameOf(node), path, line: first + 1, lines: last - first + 1 });
-  });
+  const visit = (node: Node, around: FunctionInfo | undefined): void => {
+    let here = around;
+    if (isFunctionLikeDeclaration(node) && node.body) {
+      const first = tree.getLineAndCharacterOfPosition(node.getStart(tree)).line;
+      const lines = tree.getLineAndCharacterOfPosition(node.end).line - first + 1;
+      here = { name: nameOf(node), path, line: first + 1, lines, ownLines: lines };
+      functions.push(here);
+      // The line that it begins on is one of the function around it as well.
+      if (around) around.ownLines -= lines - 1;
+    }
+    node.forEachChild((child) => visit(child, here));
+  };
+  visit(tree, undefined);
   return functions;
 }
 
