@@ -10,7 +10,7 @@ function guarantees(): Map<string, string[]> {
   return new Map(rows.map(([, number = '', heldBy = '']) => [number, pathsOf(heldBy)]));
 }
 
-/** `…/x` is in the folder of the file before it; what is no path, such as a command, is left out. */
+/** `…/x` is in the folder of the file before it; a command is no path, and is left out. */
 function pathsOf(heldBy: string): string[] {
   const paths: string[] = [];
   for (const [, named = ''] of heldBy.matchAll(/`([^`]+)`/g)) {
