@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Parser } from '@asyncapi/parser';
 import { describe, expect, test } from 'vitest';
 import {
   broadcastSchema,
@@ -8,6 +9,9 @@ import {
   notifySchema,
   removeMembersSchema,
 } from '../packages/shared/src/index.ts';
+import { TO_BROWSERS, TO_MONITORS } from '../scripts/docs/event-tables.ts';
+import { CLIENT_EVENTS, SERVICE_EVENTS } from '../scripts/docs/events.ts';
+import type { OpenApi } from '../scripts/docs/openapi.ts';
 import { outputs, PAGES } from '../scripts/docs/outputs.ts';
 import { anchorOf, headingsOf, MAX_LINE, slugOf } from '../scripts/docs/pages.ts';
 import { TEXTS, variables } from '../scripts/docs/variables.ts';
@@ -29,6 +33,24 @@ function variablesOf(readConfig: (source: Record<string, string | undefined>) =>
   });
   readConfig(source);
   return [...asked];
+}
+
+const TOP_FOLDERS = readdirSync('.').filter((name) => !name.startsWith('.') && !name.includes('.'));
+
+/**
+ * What a document names as a path of the repository: in a code span, from the root, or `…/x` for what lies in the folder of the path before
+ * it. A pattern such as `*.suite.ts` or `<name>` is none.
+ */
+function pathsIn(text: string): string[] {
+  const paths: string[] = [];
+  let folder = '';
+  for (const [, span = ''] of text.replace(/^```[\s\S]*?^```$/gm, '').matchAll(/`([^`\s]+)`/g)) {
+    const path = span.replace(/^…(?=\/)/, folder).replace(/:\d+$/, '');
+    if (!TOP_FOLDERS.includes(path.split('/')[0] ?? '') || !path.includes('/') || /[*<{$]/.test(path)) continue;
+    folder = path.slice(0, path.lastIndexOf('/'));
+    paths.push(path);
+  }
+  return paths;
 }
 
 describe('documentation', () => {
@@ -62,6 +84,47 @@ describe('documentation', () => {
     expect(made.size).toBeGreaterThan(PAGES.length);
     const stale = [...made].filter(([file, text]) => !existsSync(file) || read(file) !== text);
     expect(stale.map(([file]) => file)).toEqual([]);
+  });
+
+  test('the AsyncAPI document is valid, and has every event of the maps', async () => {
+    const text = read('docs/asyncapi.json');
+    const diagnostics = await new Parser().validate(text);
+    // 0 is an error, 1 a warning.
+    expect(diagnostics.filter(({ severity }) => severity <= 1)).toEqual([]);
+    const { operations } = JSON.parse(text) as { operations: Record<string, { reply?: object }> };
+    const received = [
+      ...Object.keys(CLIENT_EVENTS).map((name) => `browser.receive.${name}`),
+      ...Object.keys(SERVICE_EVENTS).map((name) => `backEnd.receive.${name}`),
+    ];
+    expect(received.filter((name) => operations[name]?.reply === undefined)).toEqual([]);
+    const sent = [
+      ...Object.keys(TO_BROWSERS).map((name) => `browser.send.${name}`),
+      ...Object.keys(TO_MONITORS).map((name) => `monitor.send.${name}`),
+    ];
+    expect(sent.filter((name) => !(name in operations))).toEqual([]);
+  });
+
+  test('every route of an OpenAPI document says what it answers, and how it refuses', () => {
+    const silent = ['docs/openapi.relay.json'].flatMap((file) =>
+      Object.entries((JSON.parse(read(file)) as OpenApi).paths).flatMap(([path, methods]) =>
+        Object.entries(methods)
+          .filter(([, { summary, responses = {} }]) => {
+            const statuses = Object.keys(responses);
+            const refuses = statuses.some((status) => status === 'default' || status >= '400');
+            return !summary || !statuses.some((status) => status.startsWith('2')) || !refuses;
+          })
+          .map(([method]) => `${file}: ${method} ${path}`),
+      ),
+    );
+    expect(silent).toEqual([]);
+  });
+
+  test('every file and folder that a document in docs/ names exists', () => {
+    const named = documents()
+      .filter((file) => file.startsWith('docs/'))
+      .flatMap((file) => pathsIn(read(file)).map((path) => `${file}: ${path}`));
+    expect(named.length).toBeGreaterThan(200);
+    expect(named.filter((entry) => !existsSync(entry.slice(entry.indexOf(': ') + 2)))).toEqual([]);
   });
 
   test('every metric that is made anywhere is in the reference', () => {
