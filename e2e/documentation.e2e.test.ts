@@ -36,19 +36,32 @@ function variablesOf(readConfig: (source: Record<string, string | undefined>) =>
 }
 
 const TOP_FOLDERS = readdirSync('.').filter((name) => !name.startsWith('.') && !name.includes('.'));
+const IGNORED = new Set(['node_modules', 'dist', 'dist-types', '.git', '.cache', '.turbo', '.groupcast']);
+
+/** Every file of the repository, and every folder, by its path from the root. */
+function tree(folder = ''): string[] {
+  return readdirSync(folder || '.', { withFileTypes: true })
+    .filter(({ name }) => !IGNORED.has(name))
+    .flatMap((entry) => {
+      const path = `${folder}${entry.name}`;
+      return entry.isDirectory() ? [path, ...tree(`${path}/`)] : [path];
+    });
+}
 
 /**
- * What a document names as a path of the repository: in a code span, from the root, or `…/x` for what lies in the folder of the path before
- * it. A pattern such as `*.suite.ts` or `<name>` is none.
+ * What a document names as a file or a folder, in a code span: a path from the root, a file by the end of its path (`group-log/group-log.ts`),
+ * or `…/x`, which lies in the folder of the path before it. A pattern such as `*.suite.ts` or `<name>` is none.
  */
 function pathsIn(text: string): string[] {
   const paths: string[] = [];
   let folder = '';
   for (const [, span = ''] of text.replace(/^```[\s\S]*?^```$/gm, '').matchAll(/`([^`\s]+)`/g)) {
     const path = span.replace(/^…(?=\/)/, folder).replace(/:\d+$/, '');
-    if (!TOP_FOLDERS.includes(path.split('/')[0] ?? '') || !path.includes('/') || /[*<{$]/.test(path)) continue;
-    folder = path.slice(0, path.lastIndexOf('/'));
-    paths.push(path);
+    const isFromRoot = path.includes('/') && TOP_FOLDERS.includes(path.split('/')[0] ?? '');
+    const isFile = /^[\w@.-]+(?:\/[\w@.-]+)*\.(?:[cm]?[jt]sx?|md|lua|sh)$/.test(path);
+    if (!(isFromRoot || isFile) || /[*<{$]/.test(path)) continue;
+    if (path.includes('/')) folder = path.slice(0, path.lastIndexOf('/'));
+    paths.push(path.replace(/\/$/, ''));
   }
   return paths;
 }
@@ -124,7 +137,9 @@ describe('documentation', () => {
       .filter((file) => file.startsWith('docs/'))
       .flatMap((file) => pathsIn(read(file)).map((path) => `${file}: ${path}`));
     expect(named.length).toBeGreaterThan(200);
-    expect(named.filter((entry) => !existsSync(entry.slice(entry.indexOf(': ') + 2)))).toEqual([]);
+    const known = tree().map((path) => `/${path}`);
+    const exists = (path: string): boolean => known.some((file) => file.endsWith(`/${path}`));
+    expect(named.filter((entry) => !exists(entry.slice(entry.indexOf(': ') + 2)))).toEqual([]);
   });
 
   test('every metric that is made anywhere is in the reference', () => {
