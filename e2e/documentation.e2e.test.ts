@@ -220,8 +220,10 @@ describe('documentation', () => {
   });
 
   test('every test that the field reports name exists', () => {
-    const rows = [...read('docs/field-reports.md').matchAll(/^\|.*\| `([^`]+)`(?:: “(.+)”)? \|$/gm)];
+    const lines = read('docs/field-reports.md').replace(/\n +/g, ' ');
+    const rows = [...lines.matchAll(/^- .*\(`([^`]+)`(?:: “(.+)”)?\)$/gm)];
     expect(rows.length).toBeGreaterThan(100);
+    expect(rows.length).toBe([...lines.matchAll(/^- /gm)].length);
     const missing = rows.filter(([, file = '', title = '']) => !existsSync(file) || !read(file).includes(title));
     expect(missing.map(([row]) => row)).toEqual([]);
   });
