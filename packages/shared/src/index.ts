@@ -8,6 +8,7 @@ export * from './payloads/broadcast.ts';
 export * from './payloads/client-events.ts';
 export * from './payloads/internal.ts';
 export * from './payloads/messaging.ts';
+export * from './payloads/messaging-schemas.ts';
 export * from './positions.ts';
 export * from './relay-address.ts';
 export * from './relay-command.ts';
