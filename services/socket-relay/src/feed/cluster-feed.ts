@@ -2,11 +2,9 @@ import type { Logger } from '@groupcast/service-kit';
 import { type GroupEvent, generationOf, type JsonObject, type Position } from '@groupcast/shared';
 import type { DeliveryExceptions, FanOut, OutgoingEvent } from '../fan-out/fan-out.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
-import { parsePublished } from '../group-log/redis-group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { ShardChannels } from '../nodes/channels.ts';
-import { PRESENCE_CHANGED } from '../presence/redis-presence-store.ts';
-import { groupChannel } from '../wire-format.ts';
+import { decodeGroupMessage, type EventMessage, groupChannel } from '../wire-format.ts';
 import type { GroupFeed } from './feed.ts';
 
 export interface ClusterFeedDeps {
@@ -36,8 +34,6 @@ const SETTLE_RETRY_MS = 250;
 const SETTLE_FOR_MS = 10_000;
 /** A group without members is listened to for so long, in case one comes back. */
 const LINGER_MS = 10_000;
-
-const PRESENCE_SUFFIX = `\n${PRESENCE_CHANGED}`;
 
 type Held = Map<number, { event: OutgoingEvent; except: DeliveryExceptions | undefined }>;
 
@@ -178,11 +174,23 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   function onMessage(groupId: string, text: string): void {
     // Somebody may have been removed meanwhile; what is left out here is read from the log.
     if (!deps.isTrusted()) return;
-    if (text.endsWith(PRESENCE_SUFFIX)) return deps.onPresence(groupId);
-    const { node, event, exceptSocketId, exceptUserId } = parsePublished(text);
+    const message = decodeGroupMessage(text);
+    switch (message.type) {
+      case 'presence-changed':
+        deps.onPresence(groupId);
+        return;
+      case 'event':
+        onEvent(groupId, message);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  function onEvent(groupId: string, { node, event, exceptSocketId, exceptUserId }: EventMessage): void {
     const { epoch, seq } = event;
     const position = typeof epoch === 'string' && typeof seq === 'number' ? { epoch, seq } : null;
-    // An event without a place cannot be recognised: whoever accepted it has handed it over.
+    // An event without a position cannot be recognised: the node that accepted it has handed it over.
     if (node === deps.node && !position) return;
     if (event.groupId !== groupId) throw new Error('an event of another group');
     receive(groupId, toOutgoing(event, position), { exceptSocketId, exceptUserId });

@@ -3,7 +3,7 @@ import type { Result } from 'ioredis';
 import { brokerUnavailable } from '../nodes/broker-errors.ts';
 import type { RedisClient } from '../redis/clients.ts';
 import type { RedisNames } from '../redis/names.ts';
-import { groupChannel } from '../wire-format.ts';
+import { eventHeader, groupChannel } from '../wire-format.ts';
 import type { AppendOutcome, GroupLog, LogInput, LogPage } from './group-log.ts';
 import { createLastPositions } from './last-positions.ts';
 import { APPEND, BACKFILL, READ } from './redis-scripts.ts';
@@ -33,30 +33,6 @@ const STATE_TTL_SECONDS = 30 * 24 * 3_600;
 /** Of so many groups the last number this node was given is remembered, at about 150 bytes each. */
 const REMEMBERED_GROUPS = 10_000;
 const ENVELOPE: ReadonlySet<string> = new Set(['event', 'id', 'groupId', 'epoch', 'seq']);
-
-/** An event as it travels between nodes. */
-export interface Published {
-  /** The node that accepted it. */
-  node: string;
-  event: JsonObject & { event: string; id: string; groupId: string; epoch: string | null; seq: number | null };
-  exceptSocketId?: string;
-  exceptUserId?: string;
-}
-
-/** Throws on anything that no relay has sent. */
-export function parsePublished(text: string): Published {
-  const [node = '', exceptSocketId = '', exceptUserId = ''] = text.split('\n', 3);
-  const json = text.slice(node.length + exceptSocketId.length + exceptUserId.length + 3);
-  const event = JSON.parse(json) as Published['event'];
-  const isEvent = ['event', 'id', 'groupId'].every((field) => typeof event[field] === 'string');
-  if (node === '' || !isEvent) throw new Error('not an event');
-  return {
-    node,
-    event,
-    ...(exceptSocketId === '' ? {} : { exceptSocketId }),
-    ...(exceptUserId === '' ? {} : { exceptUserId }),
-  };
-}
 
 /** The event as JSON in two parts, between which its position goes. */
 function around(input: LogInput): [string, string] {
@@ -130,7 +106,7 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
             position?.epoch ?? candidate,
             ...around(input),
             names.channel(groupChannel(groupId)),
-            `${node}\n${exceptSocketId}\n`,
+            eventHeader(node, exceptSocketId),
             size,
             bytes,
             ttl,
