@@ -2,11 +2,11 @@ import { type GroupEvent, isBefore, type JsonObject, makeEpoch, type Position } 
 import type { Result } from 'ioredis';
 import { brokerUnavailable } from '../nodes/broker-errors.ts';
 import type { RedisClient } from '../redis/clients.ts';
+import { loadScript } from '../redis/lua.ts';
 import type { RedisNames } from '../redis/names.ts';
 import { eventHeader, groupChannel } from '../wire-format.ts';
 import type { AppendOutcome, GroupLog, LogInput, LogPage } from './group-log.ts';
 import { createLastPositions } from './last-positions.ts';
-import { APPEND, BACKFILL, READ } from './redis-scripts.ts';
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -28,6 +28,11 @@ export interface RedisGroupLogOptions {
   seen: (groupId: string) => Position | null;
 }
 
+const CHANGE = ['group-log-state', 'group-log-change'] as const;
+const APPEND = loadScript(...CHANGE, 'group-log-append');
+const READ = loadScript('group-log-state', 'group-log-read');
+const BACKFILL = loadScript(...CHANGE, 'group-log-backfill');
+
 /** Head, floor and epoch outlive the events by this much. */
 const STATE_TTL_SECONDS = 30 * 24 * 3_600;
 /** Of so many groups the last number this node was given is remembered, at about 150 bytes each. */
@@ -48,7 +53,7 @@ function toEntry(event: GroupEvent): string {
   return `${id}\n\n${JSON.stringify({ event: name, id, groupId, ...rest })}`;
 }
 
-/** Under which name `about` keeps the event, but for its `seq`: see `redis-scripts.ts`. */
+/** Under which name `about` keeps the event, but for its `seq`: see `lua/group-log-state.lua`. */
 function about(event: string, messageId: unknown): string {
   if (typeof messageId !== 'string' || messageId === '') return '';
   if (event === 'message-updated') return `${messageId}\n`;
