@@ -59,7 +59,7 @@ describe('documentation', () => {
     expect(readApiConfig({ ...secrets, ...set })).toEqual(readApiConfig(secrets));
   });
 
-  test('what a back end may send, and nobody reads, is marked †; and nothing else is', () => {
+  test('fields that a back end may send, and nobody reads, are marked †; and no others are', () => {
     const folder = 'services/socket-relay/src';
     const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
     const code = [...sources.map((file) => join(folder, file)), 'packages/shared/src/relay-command.ts']

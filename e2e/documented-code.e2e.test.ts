@@ -69,7 +69,7 @@ beforeAll(() => {
 });
 
 describe('code in the documents', () => {
-  test.each(['18', '19'] as const)('compiles in a strict application, with React %s', async (react) => {
+  test.each(['18', '19'] as const)('compiles in a strict application, with React %s (G55)', async (react) => {
     const blocks = codeBlocks();
     const languages = new Set(blocks.map(({ language }) => language));
     expect([...languages].filter((language) => !(language in ENDINGS) && !OTHERS.includes(language))).toEqual([]);

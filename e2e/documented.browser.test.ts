@@ -104,7 +104,7 @@ describe.each(['18', '19'] as const)('with React %s', (react) => {
     return browser.open(`http://127.0.0.1:${port}/${name}#${fragment}`);
   }
 
-  test('the React example and the one without a framework send and show, and nothing navigates away', async () => {
+  test('the React example and the one without a framework send and show, and nothing navigates away (G55)', async () => {
     server = await serve(join(app.folder, 'dist'));
     const groupId = await newGroup();
     const [alice, bob] = [await open('react.html', 'alice', groupId), await open('plain.html', 'bob', groupId)];
@@ -122,7 +122,7 @@ describe.each(['18', '19'] as const)('with React %s', (react) => {
     expect(browser.complaints).toEqual([]);
   });
 
-  test('what a server has rendered is taken over by a browser whose client knows everything already', async () => {
+  test('a page that a server has rendered is taken over by a browser whose client knows everything already (G53)', async () => {
     const groupId = await newGroup();
     await sayAs('bob', groupId, 'said before');
     const path = join(app.folder, 'dist/hydrate.html');

@@ -199,7 +199,7 @@ describe.each(Object.entries(BALANCERS))('%s in front of two relays', (name, shi
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('clients of every transport stay where they are; those of a relay that drains move to the other', async () => {
+  test('clients of every transport stay where they are; those of a relay that drains move to the other (G27)', async () => {
     for (let n = 0; n < CLIENTS; n += 1) clients.push(await connectClient(url, n, shipped));
     const polling = await fetch(`${url}/socket.io/?EIO=4&transport=polling`);
     expect(polling.status).toBe(shipped.kinds.includes('polling') ? 200 : 400);

@@ -93,7 +93,7 @@ describe.each([
   });
 
   test.each(['GET', 'OPTIONS'])(
-    'API and relay answer the same to each origin, and no cache mistakes one for another (%s)',
+    'API and relay answer the same to each origin, and no cache mistakes one for another (%s) (G36)',
     async (method) => {
       const preflight = method === 'OPTIONS' ? PREFLIGHT : {};
       for (const [origin, answer] of Object.entries(answers)) {

@@ -84,13 +84,13 @@ const DECISIONS: Readonly<Record<string, string>> = {
 const LIMIT = /_(?:BYTES|MS|SECONDS|SIZE|SECOND|MINUTE|HOUR|CONNECTION|USER|ENTRIES)$|^FANOUT$|^MAX_/;
 
 describe('in production', () => {
-  test('what has to be set is set here, and nothing is said about it', () => {
+  test('everything required is set here, and nothing is said about it', () => {
     expect(ofApi()).toEqual({ problems: [], warnings: [] });
     expect(ofRelay()).toEqual({ problems: [], warnings: [] });
     expect(ofRelay({ API_URL: '' })).toEqual({ problems: [], warnings: [] });
   });
 
-  test('everything that is missing is named at once', () => {
+  test('everything that is missing is named at once (G34)', () => {
     const nothing = Object.fromEntries(Object.keys(RELAY).map((name) => [name, undefined]));
     expect(ofApi({ ...nothing, NODE_ENV: 'production' }).problems).toEqual([
       'JWT_SECRET is missing',
@@ -211,7 +211,7 @@ describe('in development', () => {
     });
   });
 
-  test('both listen on loopback', () => {
+  test('both listen on loopback (G34)', () => {
     expect([readApiConfig(secrets).host, readRelayConfig(secrets).host]).toEqual(['localhost', 'localhost']);
   });
 

@@ -19,7 +19,9 @@ const portOf = (url: string): number => Number(new URL(url).port);
 const post = (path: string): string => `POST ${path} HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n`;
 
 describe('a request that does not arrive', () => {
-  test('ends after half a minute at every port, and no poll and no WebSocket does', { timeout: 90_000 }, async () => {
+  test('ends after half a minute at every port, and no poll and no WebSocket does (G38)', {
+    timeout: 90_000,
+  }, async () => {
     const auth = { token: await tokenFor('alice') };
     socket = io(system.relayUrl, { transports: ['websocket'], reconnection: false, auth });
     const polling = `${system.relayUrl}/socket.io/?EIO=4&transport=polling`;

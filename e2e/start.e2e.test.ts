@@ -32,7 +32,7 @@ async function ports(): Promise<Record<string, string>> {
 }
 
 describe('a wrong configuration', () => {
-  test('names every bad variable in one message, without the secrets, and exits 78', async () => {
+  test('names every bad variable in one message, without the secrets, and exits 78 (G14)', async () => {
     const relay = run(RELAY, {
       RELAY_PORT: '30OO',
       HISTORY_SIZE: '0',

@@ -67,7 +67,7 @@ async function letIn(): Promise<HeldConnections> {
 }
 
 describe('a server with three places', () => {
-  test('refuses a fourth connection while all three are served, and serves it when one has left', async () => {
+  test('refuses a fourth connection while all three are served, and serves it when one has left (G37)', async () => {
     const waiting: ServerResponse[] = [];
     await start((_request, response) => {
       if (waiting.push(response) > 3) response.end('served');

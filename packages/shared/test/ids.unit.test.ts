@@ -85,7 +85,7 @@ describe('ids of groups, messages and events', () => {
     );
   });
 
-  test('a safe non-negative integer and its decimal string are the same id', () => {
+  test('a safe non-negative integer and its decimal string are the same id (G11)', () => {
     fc.assert(
       fc.property(anInteger, (integer) => {
         expect(parseId(integer)).toBe(integer.toString(10));

@@ -352,7 +352,7 @@ describe('while the keys cannot be read', () => {
     ],
     ['more keys than anybody has', (response: ServerResponse) => response.end(JSON.stringify({ keys: many(101) }))],
     ['a redirect', (response: ServerResponse) => response.writeHead(302, { location: url }).end()],
-  ])('because of %s: API_UNAVAILABLE too, and only so much of it is read', async (_, answer) => {
+  ])('because of %s: API_UNAVAILABLE too, and the reading stops at the limit', async (_, answer) => {
     const hostile = createServer((_request, response) => {
       // Whoever stops reading ends it.
       response.on('error', () => undefined);
@@ -403,7 +403,7 @@ describe('while the keys cannot be read again', () => {
     return verifier;
   }
 
-  test.each([11, 60, 23 * 60])('the last ones are used, and it is said: for %i minutes', async (minutes) => {
+  test.each([11, 60, 23 * 60])('the last ones are used, and it is said: for %i minutes (G52)', async (minutes) => {
     const verifier = await afterOutage(minutes * 60_000);
     expect(await outcome(verifier.verify(await signed('RS256')))).toBe('accepted');
     expect(problems.map(({ name, message }) => [name, message])).toEqual([
@@ -447,7 +447,7 @@ describe('while the keys cannot be read again', () => {
     expect(verifier.staleKeysSeconds()).toBe(0);
   });
 
-  test('an unknown kid is worth another try, since its key may be there', async () => {
+  test('an unknown kid is worth another try, since its key may be there (G52)', async () => {
     const verifier = await afterOutage(11 * 60_000);
     await expect(verifier.verify(await signed('ES256'))).rejects.toMatchObject(UNAVAILABLE);
   });

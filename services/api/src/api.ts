@@ -6,6 +6,7 @@ import {
   type ConnectionLimit,
   connectionBudget,
   createConnectionLimit,
+  createStopStack,
   type HttpApp,
   type Logger,
   listenOn,
@@ -16,6 +17,7 @@ import {
 } from '@groupcast/service-kit';
 import { AUDIENCE, GroupcastError } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier } from '@groupcast/tokens';
+import { createApiApp } from './app.ts';
 import type { ApiConfig } from './config.ts';
 import { reasonOf, rootCodeOf } from './db/database-errors.ts';
 import { openEmbeddedDatabase } from './db/embedded-database.ts';
@@ -24,15 +26,14 @@ import { openPostgresDatabase } from './db/postgres-database.ts';
 import { watchDatabase } from './db/watched-database.ts';
 import { openLobby } from './demo/demo-routes.ts';
 import { createGroupLimits } from './groups/group-limits.ts';
-import { createApiApp } from './http/api-app.ts';
 import { createProbes } from './http/health-routes.ts';
-import { createInternalApp } from './http/internal-app.ts';
-import { createApiMetrics } from './http/metrics.ts';
 import { createRelayTurns } from './http/request-turns.ts';
+import { createApiMetrics } from './metrics.ts';
 import { createDispatcher, type Dispatcher } from './outbox/dispatcher.ts';
 import { createOutboxStore, createOutboxWriter } from './outbox/outbox-store.ts';
 import { createRelayClient } from './outbox/relay-client.ts';
 import { createOutboxWakeUp } from './outbox/wake-up.ts';
+import { createInternalApp } from './relay-facing/internal-app.ts';
 import { createUserStore } from './users/user-store.ts';
 
 /** A process that dies holds its groups this long. Longer than one call to the relay may take. */
@@ -68,14 +69,8 @@ function explain(error: unknown): never {
 /** Builds the API, brings its database up to date and opens its two ports. Throws when it cannot, leaving nothing open. */
 export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
   const name = `${hostname()}-${process.pid}`;
-  let draining = false;
   const warn = warnOnceEvery(60_000);
-  /** What to stop, in order of start. */
-  const parts: { close(): Promise<unknown> }[] = [];
-  async function close(): Promise<void> {
-    draining = true;
-    for (const part of parts.toReversed()) await part.close();
-  }
+  const stops = createStopStack();
 
   try {
     const opened = config.databaseUrl
@@ -84,7 +79,7 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
           preparedStatements: config.preparedStatements,
         })
       : await openEmbeddedDatabase(config.dataDir, log);
-    parts.push(opened);
+    stops.push(async () => opened.close());
     const db = watchDatabase(opened, log);
     const migrations = await migrate(opened).catch(explain);
     if (migrations.length > 0) log.info({ migrations, database: db.kind }, 'database migrated');
@@ -127,7 +122,7 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
         }
       },
     });
-    parts.push(broadcaster);
+    stops.push(async () => broadcaster.close());
     dispatcher = createDispatcher({
       store,
       relay: createRelayClient(broadcaster),
@@ -138,9 +133,9 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
       concurrency: CONCURRENT_GROUPS,
     });
     const local = dispatcher;
-    parts.push({ close: () => local.stop() });
+    stops.push(async () => local.stop());
     const wakeUp = await createOutboxWakeUp({ db, dispatcher: local, relay: broadcaster, log });
-    parts.push({ close: () => wakeUp.stop() });
+    stops.push(async () => wakeUp.stop());
     const waking: Dispatcher = { ...local, wake: wakeUp.wake };
     const groups = {
       db,
@@ -187,13 +182,13 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
         audience: AUDIENCE.api,
       }),
       metrics,
-      probes: createProbes({ db, isDraining: () => draining }),
+      probes: createProbes({ db, isDraining: () => stops.isStopping }),
       relayTurns: createRelayTurns(),
       log,
     };
     // It stops last: `/readyz` says why the public port is gone, and relays that are told of this one are served to the end.
     const internal = await createInternalApp({ ...shared, connections: limitOf('internal') });
-    parts.push(internal);
+    stops.push(async () => internal.close());
     const app = await createApiApp({
       ...shared,
       groups,
@@ -201,13 +196,13 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
       userTokens,
       connections: limitOf('public'),
     });
-    parts.push(app);
+    stops.push(async () => app.close());
 
     const { host, internalHost, relayUrl } = config;
     async function listen(door: HttpApp, at: { host: string; port: number }): Promise<number> {
       await door.ready();
       const listening = await listenOn(door.server, at, async (where) => door.listen(where));
-      parts.push({ close: async () => listening.close() });
+      stops.push(() => listening.close());
       return listening.port;
     }
     const port = await listen(app, config);
@@ -222,9 +217,9 @@ export async function startApi(config: ApiConfig, log: Logger): Promise<Api> {
       },
       'listening',
     );
-    return { port, internalPort, close };
+    return { port, internalPort, close: async () => stops.stop() };
   } catch (error) {
-    await close();
+    await stops.stop().catch((failure: unknown) => log.warn({ err: failure }, 'unable to stop what had been started'));
     throw error;
   }
 }

@@ -194,7 +194,7 @@ export function describeBounds(backend: string, database: () => Promise<Record<s
         return { destroy: () => socket.destroy(), answer };
       }
 
-      test('waits for itself, is refused above what may wait, and holds up nobody else', async () => {
+      test('waits for itself, is refused above what may wait, and holds up nobody else (G42)', async () => {
         const id = await newGroup('slow', ['quick']);
         const path = `${GROUPS}/${id}/messages`;
         const held = [
@@ -223,7 +223,7 @@ export function describeBounds(backend: string, database: () => Promise<Record<s
         });
       });
 
-      test('fails nobody: others are served, and what is refused may come again', async () => {
+      test('fails nobody: others are served, and what is refused may come again (G42)', async () => {
         // In a process of its own: in this one, the burst could come only as fast as it is served.
         const dataDir = mkdtempSync(join(tmpdir(), 'groupcast-burst-'));
         const process = await startApiProcess({ DATA_DIR: dataDir, RELAY_URL: relay.url, ...(await database()) });

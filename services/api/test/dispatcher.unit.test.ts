@@ -1,7 +1,7 @@
 import { until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { createApiMetrics } from '../src/http/metrics.ts';
+import { createApiMetrics } from '../src/metrics.ts';
 import { createDispatcher } from '../src/outbox/dispatcher.ts';
 import type { OutboxStore } from '../src/outbox/outbox-store.ts';
 import type { RelayClient } from '../src/outbox/relay-client.ts';
@@ -56,7 +56,7 @@ function start(store: OutboxStore, relay: Partial<RelayClient> = {}, stepMs = 50
 }
 
 test.each(['findBacklog', 'claim', 'settle'] as const)(
-  'a question to the database that is never answered (%s) holds up neither the other groups nor a stop',
+  'a question to the database that is never answered (%s) holds up neither the other groups nor a stop (G59)',
   async (broken) => {
     const store = createStore(broken);
     const dispatcher = start(store);
@@ -119,7 +119,7 @@ test.each(['claim', 'renew'] as const)(
   },
 );
 
-test('whoever waits for an event asks the database one question at a time', async () => {
+test('callers that wait for an event ask the database one question at a time', async () => {
   const store = createStore('dispatchedSeq');
   const dispatcher = start(store, { connected: false }, 10_000);
   expect(await dispatcher.whenDispatched('a', 1, 350)).toBe(false);

@@ -64,7 +64,7 @@ function refusal(): string {
 }
 
 describe('the lock of the embedded database', () => {
-  test.skipIf(!ownProcessIds)('holds against a process in another container on the same volume', async () => {
+  test.skipIf(!ownProcessIds)('holds against a process in another container on the same volume (G45)', async () => {
     await startHolder(ownProcessIds);
     expect(refusal()).toMatch(IN_USE);
   });
@@ -83,7 +83,7 @@ describe('the lock of the embedded database', () => {
     expect(refusal()).toMatch(IN_USE);
   });
 
-  test('is free at once when its holder was killed', async () => {
+  test('is free at once when its holder was killed (G45)', async () => {
     const holder = await startHolder();
     expect(refusal()).toMatch(IN_USE);
     await holder.stop();

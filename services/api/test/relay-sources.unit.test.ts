@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { relaySources } from '../src/http/relay-sources.ts';
+import { relaySources } from '../src/relay-facing/relay-sources.ts';
 
 test.each([
   ['http://localhost:3001', ['http://localhost:3001', 'ws://localhost:3001']],

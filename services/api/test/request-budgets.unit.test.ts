@@ -3,8 +3,8 @@ import type { FastifyRequest } from 'fastify';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { readApiConfig } from '../src/config.ts';
-import { createApiMetrics } from '../src/http/metrics.ts';
 import { createRequestBudgets } from '../src/http/request-budgets.ts';
+import { createApiMetrics } from '../src/metrics.ts';
 
 function count(trustedProxies: number, headers: Record<string, string>): string[] {
   const lines: string[] = [];

@@ -90,7 +90,7 @@ function expectAtLeast(count: number, status: number, statuses: readonly number[
   expect(new Set(statuses)).toEqual(new Set([status]));
 }
 
-describe('what is refused', () => {
+describe('a refused request', () => {
   test.each<[string, number, Asked]>([
     ['no token', 401, { path: GROUPS }],
     ['a made-up token', 401, { path: GROUPS, headers: { authorization: 'Bearer a.b.c' } }],
@@ -132,7 +132,7 @@ describe('what is refused', () => {
       { path: GROUPS, method: 'POST', headers: { 'content-type': 'application/json' }, body: 'x'.repeat(500_000) },
     ],
     ['as not found', 404, { path: `${GROUPS}/none` }],
-  ])('costs the user’s budget: %s', async (what, status, asked) => {
+  ])('costs the user’s budget: %s (G42)', async (what, status, asked) => {
     const user = `careless-${what.replaceAll(' ', '-')}`;
     // From everywhere: the budget is the user's.
     expectAtLeast(BUDGET, status, await statusesUntilRefused(async () => ask(freshAddress(), { ...asked, user })));

@@ -72,7 +72,7 @@ describe.each([
   ['one relay', {}],
   ['two workers', { RELAY_WORKERS: '2' }],
 ])('%s with fewer descriptors than there are connections', (_name, workers) => {
-  test('serves its members and its internal port, and lets others in', async () => {
+  test('serves its members and its internal port, and lets others in (G37)', async () => {
     relay = await startRelayProcess({ ...QUICKLY, ...workers }, { descriptors: DESCRIPTORS });
     const alice = await member('alice');
     await tell(alice, 'before');
@@ -111,7 +111,7 @@ describe('one relay whose places are all taken', () => {
   });
 
   test.each([['1'], ['2']])(
-    'takes none from polls of members, for strangers who say nothing (%s workers)',
+    'takes none from polls of members, for strangers that say nothing (%s workers)',
     async (workers) => {
       relay = await startRelayProcess({ ...QUICKLY, MAX_CONNECTIONS: '40', RELAY_WORKERS: workers });
       const members = await Promise.all(

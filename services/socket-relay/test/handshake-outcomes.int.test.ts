@@ -63,7 +63,7 @@ describe('a stock client whose handshake ends with', () => {
     return { socket, errors, endings };
   }
 
-  test.each(rowsOf(true))('%s, which passes, comes back by itself over %s', async (code, transport) => {
+  test.each(rowsOf(true))('%s, which passes, comes back by itself over %s (G50)', async (code, transport) => {
     Object.assign(plan, { error: new GroupcastError(code, `unable to connect; ${code}`), times: 2 });
     const { socket, errors, endings } = await connect(transport);
     await received(socket, 'joined-groups');
@@ -75,7 +75,7 @@ describe('a stock client whose handshake ends with', () => {
     socket.close();
   });
 
-  test.each(rowsOf(false))('%s, which stays, is told so over %s, and stays away', async (code, transport) => {
+  test.each(rowsOf(false))('%s, which stays, is told so over %s, and stays away (G50)', async (code, transport) => {
     Object.assign(plan, { error: new GroupcastError(code, `unable to connect; ${code}`), times: 2 });
     const { socket, errors } = await connect(transport);
     await until('the refusal', () => errors.length > 0);

@@ -84,7 +84,7 @@ describe('a relay whose lease has ended', () => {
     return heard;
   }
 
-  test('keeps its members, gives them nothing and lets nobody in; then the removals that it missed come first, then what was sent, then it is live', async () => {
+  test('keeps its members, gives them nothing and lets nobody in; then the removals that it missed come first, then what was sent, then it is live (G23)', async () => {
     const [first, cut] = await startBoth();
     const [alice, bob] = [await cut.member('alice', ['g']), await cut.member('bob', ['g', 'other'])];
     const [atAlice, atBob] = [told(alice), told(bob)];
@@ -149,7 +149,7 @@ describe('a relay whose lease has ended', () => {
     expect(states()).toEqual(services.map(() => ['live false', 'live true']));
   });
 
-  test('tells members where a group stands that missed more than its log holds, and gives them no part of it', async () => {
+  test('tells members where a group stands that missed more than its log holds, and gives them no part of it (G56)', async () => {
     const [first, cut] = await startBoth({ HISTORY_SIZE: '10' });
     const alice = await cut.member('alice', ['g']);
     const atAlice = told(alice);
@@ -186,7 +186,7 @@ describe('a relay whose lease has ended', () => {
     },
   );
 
-  test('for Redis itself was away for longer, has everybody complete on the connections that they had', async () => {
+  test('for Redis itself was away for longer, has everybody complete on the connections that they had (G56)', async () => {
     const both = [await startRelay(), await startRelay()];
     const members = await Promise.all(both.map(async (relay, n) => relay.member(`user${n}`, ['g'])));
     const heard = members.map(told);
@@ -211,7 +211,7 @@ describe('a relay whose lease has ended', () => {
     expect(said.map(({ msg }) => msg)).toContain('redis is back');
   });
 
-  test('with the changes of members lost meanwhile, has the API confirm who is still in which group before it is live', async () => {
+  test('with the changes of members lost meanwhile, has the API confirm every membership before it is live', async () => {
     for (const member of ['alice g', 'bob g', 'carol g']) api.members.add(member);
     const [first, cut] = await startBoth({ API_URL: api.url });
     const issuedAt = Math.floor(Date.now() / 1_000) - 60;
@@ -317,7 +317,7 @@ describe('a relay whose lease has ended', () => {
     expect(atMember).not.toContain(`message ${seq}`);
   }
 
-  test('has the API confirm who is where, although nobody can know that a removal was lost with the old master', async () => {
+  test('has the API confirm every membership, although nobody can know that a removal was lost with the old master', async () => {
     for (const user of ['alice', 'bob']) api.members.add(`${user} g`);
     const [first, cut] = await startBoth({ API_URL: api.url });
     const [alice, bob] = [await cut.member('alice', ['g']), await cut.member('bob', ['g'])];

@@ -54,7 +54,7 @@ afterAll(async () => {
 });
 
 describe.each(CLIENTS)('a stock socket.io-client %s', (version, connect) => {
-  test.each(WAYS)('with %s connects, hears its groups and gets broadcasts', async (_, transports, ends) => {
+  test.each(WAYS)('with %s connects, hears its groups and gets broadcasts (G15)', async (_, transports, ends) => {
     const groupId = `old-${version}-${transports.join('-')}`;
     const token = await tokenFor('alice', [groupId]);
     const socket = connect(relay.url, { auth: { token }, transports, forceNew: true, upgrade: transports.length > 1 });

@@ -51,7 +51,7 @@ describe('Redis without memory', () => {
     ['alone', async () => void redis.ask('del', CHANGES)],
     ['with everything else', evict],
   ])(
-    'a removal that was evicted %s brings nobody back: a relay that starts afterwards asks the API',
+    'a removal that was evicted %s brings nobody back: a relay that starts afterwards asks the API (G40)',
     async (_, lose) => {
       seedOldStream();
       const first = await startRelay();

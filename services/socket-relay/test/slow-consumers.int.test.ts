@@ -92,7 +92,7 @@ describe('slow consumers', () => {
     return { url, poll };
   }
 
-  test('one that stops reading is cut, nobody waits for it, and it recovers exactly what it missed', async () => {
+  test('one that stops reading is cut, nobody waits for it, and it recovers exactly what it missed (G25)', async () => {
     const secret = { secret: TEST_SECRETS.RELAY_SERVICE_SECRET, subject: 'test' };
     const monitor = relay.client({
       token: await signServiceToken({ ...secret, scopes: ['monitor'] }),
@@ -144,7 +144,7 @@ describe('slow consumers', () => {
     expect([member.socket.id, await bytesWhenCut()]).toEqual([id, 0]);
   });
 
-  test('one whose line is slow is no slow consumer: what goes out bit by bit counts', async () => {
+  test('one whose line is slow is no slow consumer: bytes that go out bit by bit count', async () => {
     const member = await follow('alice');
     const wire = wireOf(member.socket).pause();
     await publish(BURST_BYTES);
@@ -208,7 +208,7 @@ describe('slow consumers', () => {
     expect(wire.bytesRead).toBeLessThan(BURST_BYTES);
   });
 
-  test.each(['websocket', 'polling'])('a healthy %s client is not cut by one turn’s burst', async (transport) => {
+  test.each(['websocket', 'polling'])('a healthy %s client is not cut by one turn’s burst (G25)', async (transport) => {
     const member = await follow('alice', transport);
     const { id } = member.socket;
     for (let n = 1; n <= 4; n += 1) {

@@ -138,7 +138,7 @@ describe('writes of the relay’s transport', () => {
     expect(writes()).toBe(1);
   });
 
-  test('what was sent while it was busy is one', async () => {
+  test('everything sent while it was busy is one', async () => {
     const { here, got, writes } = await pair();
     const before = writes();
     for (const text of ['one', 'two', 'three', 'four']) here.send(text);

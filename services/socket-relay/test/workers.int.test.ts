@@ -149,7 +149,7 @@ describe.each([
     return response.json() as Promise<{ status: string; failing?: string[] }>;
   }
 
-  test('thirty members over websocket and thirty over polling get every event once and in order, whoever takes it', async () => {
+  test('thirty members over websocket and thirty over polling get every event once and in order, whichever worker takes it (G28)', async () => {
     const members = await Promise.all(
       numbers(1, 60).map(async (n) => member(`user${n}`, [groupId], n % 2 ? {} : POLLING)),
     );
@@ -318,7 +318,7 @@ describe.each([
     }
   });
 
-  test('a worker killed in mid-stream is started again, and its members recover everything', {
+  test('a worker killed in mid-stream is started again, and its members recover everything (G28)', {
     timeout: 90_000,
   }, async () => {
     const token = await tokenFor(alice, [groupId]);
@@ -486,7 +486,7 @@ describe('workers and their primary', () => {
     return sockets;
   }
 
-  test('stop together: one without connections passes requests on until the others have none', async () => {
+  test('stop together: one without connections passes requests on until the others have none (G28)', async () => {
     const relay = await startRelayProcess({ ...env, SHUTDOWN_DRAIN_SECONDS: '1' });
     const members = await onFirstWorker(relay.url, 8);
     const ends = members.map(async (socket) => received(socket, 'session-ending'));

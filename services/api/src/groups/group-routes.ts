@@ -1,5 +1,5 @@
 import type { HttpScope } from '@groupcast/service-kit';
-import { markRead } from '../cursors/cursor-service.ts';
+import { markRead } from '../cursors/cursor-store.ts';
 import { callerOf } from '../http/authenticate.ts';
 import { whileYielding } from '../http/request-turns.ts';
 import {

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { type Group, GroupcastError, type GroupSummary, makeEpoch, type Position } from '@groupcast/shared';
 import { type Database, isUniqueViolation, type Queryable, snapshot } from '../db/database.ts';
+import { groupNotFound } from '../events/group-not-found.ts';
+import { readCursor, writeCursor } from '../group-list/list-cursor.ts';
 import type { InvitePolicy } from '../limits.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
 import { type NewEvent, nextPosition, type OutboxWriter } from '../outbox/outbox-store.ts';
 import type { GroupLimits } from './group-limits.ts';
-import { groupNotFound } from './group-not-found.ts';
 import { insertMembers, isMember, listGroups, lockGroup, outsidersAmong, readGroupAs, toGroup } from './group-store.ts';
 import { contactsAmong, forgetInvitations, insertInvitations, takeInvitation } from './invitation-store.ts';
-import { readCursor, writeCursor } from './list-cursor.ts';
 
 export interface GroupDeps {
   db: Database;

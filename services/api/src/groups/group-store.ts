@@ -1,8 +1,8 @@
 import { type Group, type GroupMember, type Message } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
 import { readPageWithin, type Sized } from '../db/page-budget.ts';
+import { groupNotFound } from '../events/group-not-found.ts';
 import { type MessageRow, toMessage } from '../messages/message-store.ts';
-import { groupNotFound } from './group-not-found.ts';
 
 export interface GroupRow extends Record<string, unknown> {
   id: string;

@@ -1,6 +1,5 @@
-import type { HttpApp } from '@groupcast/service-kit';
+import { type HttpApp, within } from '@groupcast/service-kit';
 import type { WatchedDatabase } from '../db/watched-database.ts';
-import { within } from '../within.ts';
 
 const DATABASE_TIMEOUT_MS = 2_000;
 
@@ -21,7 +20,7 @@ export function createProbes(deps: { db: WatchedDatabase; isDraining: () => bool
       .finally(() => {
         checking = undefined;
       });
-    return within(DATABASE_TIMEOUT_MS, 'the database', checking).catch(() => false);
+    return within(DATABASE_TIMEOUT_MS, checking, 'the database').catch(() => false);
   }
 
   return (app) => {

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { GroupcastError, type GroupEvent, type JsonObject, type Message, type Position } from '@groupcast/shared';
 import { type Database, isUniqueViolation, type Queryable, snapshot } from '../db/database.ts';
-import { groupNotFound } from '../groups/group-not-found.ts';
+import { groupNotFound } from '../events/group-not-found.ts';
+import { readEvents } from '../events/history-store.ts';
 import { isMember, readGroupAs } from '../groups/group-store.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
-import { readEvents } from '../outbox/event-history.ts';
 import { nextPosition, type OutboxWriter } from '../outbox/outbox-store.ts';
 import {
   eraseMessage,

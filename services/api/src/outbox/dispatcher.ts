@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { type Logger, warnOnceEvery, within } from '@groupcast/service-kit';
 import { type GroupcastError, generationOf, makeEpoch, type Position, positionSchema } from '@groupcast/shared';
 import { describeFailure } from '../db/database-errors.ts';
-import type { ApiMetrics } from '../http/metrics.ts';
-import { within } from '../within.ts';
+import type { ApiMetrics } from '../metrics.ts';
 import type { Lease, OutboxStore } from './outbox-store.ts';
 import type { RelayClient, SendOutcome } from './relay-client.ts';
 
@@ -60,7 +59,7 @@ function backoff(attempts: number): number {
 function boundedStore(store: OutboxStore, ms: number): OutboxStore {
   const bounded = Object.entries(store).map(([name, ask]: [string, (...input: unknown[]) => Promise<unknown>]) => [
     name,
-    async (...input: unknown[]) => within(ms, `the outbox to answer ${name}`, ask(...input)),
+    async (...input: unknown[]) => within(ms, ask(...input), `the outbox to answer ${name}`),
   ]);
   return Object.fromEntries(bounded) as OutboxStore;
 }
@@ -180,7 +179,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         goodUntil = halfway();
         if (!(await store.renew(lease))) return;
       }
-      const outcome = await within(stepMs * SEND_STEPS, 'the relay to answer', relay.send(lease, events, goodUntil));
+      const outcome = await within(stepMs * SEND_STEPS, relay.send(lease, events, goodUntil), 'the relay to answer');
       events = [];
       if (!(await checkDuplicates(lease, outcome))) return;
       const state = await settle(lease, outcome);

@@ -1,6 +1,6 @@
 import { GroupcastError, isJsonObject, type JsonObject, type Position } from '@groupcast/shared';
 import type { Database, Queryable } from '../db/database.ts';
-import { groupNotFound } from '../groups/group-not-found.ts';
+import { groupNotFound } from '../events/group-not-found.ts';
 
 /** What the relay's live connections have to follow, besides receiving the event. */
 export interface MembershipEffect {

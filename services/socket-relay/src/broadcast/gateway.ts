@@ -8,16 +8,16 @@ import {
   type RelayCommand,
   toWire,
 } from '@groupcast/shared';
-import { cutOff } from '../cluster/broker.ts';
 import type { Relays } from '../cluster/relays.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
-import type { GroupFeed } from '../fan-out/group-feed.ts';
+import type { GroupFeed } from '../feed/feed.ts';
 import type { AppendOutcome, GroupLog, LogInput } from '../group-log/group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
-import type { Admission, Arrival } from './admission.ts';
-import { createBatch } from './batch.ts';
+import { cutOff } from '../nodes/broker-errors.ts';
+import { createBatchBroadcast } from './batch.ts';
 import { hintAtGroup } from './near-misses.ts';
+import type { Arrival, Throttle } from './throttle.ts';
 
 /** Carries out what a trusted back end asks, whichever door it came through. */
 export interface Gateway {
@@ -34,7 +34,7 @@ export interface GatewayDeps {
   relays: Relays;
   /** Who would be in a group if the API confirmed it. */
   undecided: { isWaiting(groupId: string): boolean };
-  admission: Admission;
+  throttle: Throttle;
   monitor: MonitorFeed;
   metrics: RelayMetrics;
   log: Logger;
@@ -44,7 +44,7 @@ export interface GatewayDeps {
 }
 
 export function createGateway(deps: GatewayDeps): Gateway {
-  const { groupLog, feed, fanOut, relays, undecided, admission, monitor, metrics, log } = deps;
+  const { groupLog, feed, fanOut, relays, undecided, throttle, monitor, metrics, log } = deps;
   const warn = warnOnceEvery(60_000);
 
   /** The id under which the event is deduplicated: given, the message's own, or a new one. */
@@ -130,7 +130,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   async function broadcast(command: BroadcastCommand, arrival: Arrival): Promise<BroadcastResult> {
     const { groupId, event, message, position, exceptSocketId, exceptUserId } = command;
     const id = chooseId(command);
-    const admitted = admission.admit(arrival, measure(command));
+    const admitted = throttle.admit(arrival, measure(command));
     if (admitted) await admitted;
     // Somebody may be removed without this relay's knowing: its members get it from the log once that is known.
     if (!relays.isTrusted()) throw cutOff(`broadcast to group "${groupId}"`, { id });
@@ -196,11 +196,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
     fanOut.deliver(groupId, { event, id, payload: toWire(groupId, id, position, message), position }, except);
   }
 
-  const batch = createBatch({ broadcast, metrics, log });
+  const batch = createBatchBroadcast({ broadcast, metrics, log });
 
   return {
-    arrive: admission.arrive,
-    async execute(command, arrival = admission.arrive()) {
+    arrive: throttle.arrive,
+    async execute(command, arrival = throttle.arrive()) {
       switch (command.kind) {
         case 'broadcast':
           return broadcast(command, arrival);

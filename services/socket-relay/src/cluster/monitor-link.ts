@@ -1,10 +1,10 @@
 import type { Logger } from '@groupcast/service-kit';
 import type { MonitorEvent, MonitorSnapshot } from '@groupcast/shared';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
-import { RELAYS } from './channel-names.ts';
-import type { NodeLeases } from './node-leases.ts';
-import type { NodeRequests } from './node-requests.ts';
-import type { ShardChannels } from './shard-channels.ts';
+import type { ShardChannels } from '../nodes/channels.ts';
+import type { NodeLeases } from '../nodes/node-leases.ts';
+import type { NodeRequests } from '../nodes/node-requests.ts';
+import { RELAYS } from '../wire-format.ts';
 
 const CHANNEL = `${RELAYS}:monitor`;
 

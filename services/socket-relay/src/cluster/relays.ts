@@ -1,9 +1,9 @@
 import type { MemberChange } from '@groupcast/shared';
-import type { MemberChanges, NotifyCommand } from '../broadcast/member-changes.ts';
-import { cutOff } from './broker.ts';
-import type { ChangeLog } from './change-log.ts';
-import type { NodeLeases } from './node-leases.ts';
-import type { NodeRequests } from './node-requests.ts';
+import type { MemberChanges, NotifyCommand } from '../membership/member-changes.ts';
+import { cutOff } from '../nodes/broker-errors.ts';
+import type { ChangeLog } from '../nodes/change-log.ts';
+import type { NodeLeases } from '../nodes/node-leases.ts';
+import type { NodeRequests } from '../nodes/node-requests.ts';
 
 /** All relays as one, for what is said about users. */
 export interface Relays {

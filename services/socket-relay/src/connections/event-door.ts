@@ -1,6 +1,6 @@
 import type { Logger } from '@groupcast/service-kit';
 import { GroupcastError, toErrorBody } from '@groupcast/shared';
-import type { RelaySocket } from '../relay-server.ts';
+import type { RelaySocket } from '../sessions/session.ts';
 import { nearestEvent } from './nearest-name.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { generationOf, groupRoom, type Position, userRoom } from '@groupcast/shared';
-import type { RelayServer } from '../relay-server.ts';
+import type { RelayServer } from '../sessions/session.ts';
 import type { DeliveryExceptions, FanOut, OutgoingEvent } from './fan-out.ts';
 import type { Sender } from './sender.ts';
 

@@ -1,9 +1,9 @@
 import { type GroupEvent, isBefore, type JsonObject, makeEpoch, type Position } from '@groupcast/shared';
 import type { Result } from 'ioredis';
-import { brokerUnavailable } from '../cluster/broker.ts';
-import { groupChannel } from '../cluster/channel-names.ts';
-import type { RedisClient } from '../cluster/redis-clients.ts';
-import type { RedisNames } from '../cluster/redis-names.ts';
+import { brokerUnavailable } from '../nodes/broker-errors.ts';
+import type { RedisClient } from '../redis/clients.ts';
+import type { RedisNames } from '../redis/names.ts';
+import { groupChannel } from '../wire-format.ts';
 import type { AppendOutcome, GroupLog, LogInput, LogPage } from './group-log.ts';
 import { createLastPositions } from './last-positions.ts';
 import { APPEND, BACKFILL, READ } from './redis-scripts.ts';

@@ -24,11 +24,12 @@ import {
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { z } from 'zod';
 import type { Gateway } from '../broadcast/gateway.ts';
-import type { HistoryReader } from '../broadcast/history.ts';
+import { drainRoutes } from '../drain/drain-routes.ts';
+import type { MachineDrain } from '../drain/machine-drain.ts';
+import type { HistoryReader } from '../group-log/history.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Presence } from '../presence/presence.ts';
-import type { MachineDrain } from '../workers/machine-drain.ts';
-import { drainRoutes } from './drain-routes.ts';
+import type { MachineHealth } from './machine-health.ts';
 
 /** A batch, its JSON punctuation and some air. */
 const MIN_BODY_LIMIT_BYTES = 1_100_000;
@@ -58,10 +59,7 @@ export interface InternalAppDeps {
   groupLogKind: 'memory' | 'redis';
   maxPayloadBytes: number;
   drain: MachineDrain;
-  /** What fails, here and on the workers beside this one; nothing: ready. */
-  failing: () => Promise<string[]>;
-  /** Prometheus's text, over the workers beside this one too. */
-  metricsText: () => Promise<string>;
+  health: MachineHealth;
   log: Logger;
 }
 
@@ -94,13 +92,13 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
 
   app.get('/livez', { schema: { hide: true } }, async () => ({ status: 'live' }));
   app.get('/readyz', { schema: { hide: true } }, async (_request, reply) => {
-    const failing = await deps.failing();
+    const failing = await deps.health.failing();
     if (failing.length > 0) return reply.status(503).send({ status: 'unready', failing });
     return { status: 'ready' };
   });
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {
     reply.type(metrics.registry.contentType);
-    return deps.metricsText();
+    return deps.health.metricsText();
   });
 
   await zodScope(app, (scope) => {

@@ -1,8 +1,8 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import { brokerUnavailable } from '../cluster/broker.ts';
-import { groupChannel } from '../cluster/channel-names.ts';
-import type { NodeLeases } from '../cluster/node-leases.ts';
-import type { RedisConnections } from '../cluster/redis.ts';
+import { brokerUnavailable } from '../nodes/broker-errors.ts';
+import type { NodeLeases } from '../nodes/node-leases.ts';
+import type { RedisConnections } from '../redis/connections.ts';
+import { groupChannel } from '../wire-format.ts';
 import type { PresenceStore } from './presence-store.ts';
 
 /** What changes within this time goes to Redis at once, in milliseconds. */

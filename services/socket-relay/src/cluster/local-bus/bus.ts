@@ -1,9 +1,9 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { type GroupEvent, type MemberChange, type Position, toWire } from '@groupcast/shared';
 import type { GroupLog, LogInput } from '../../group-log/group-log.ts';
+import type { Endpoint } from '../../ipc/endpoint.ts';
 import { PRESENCE_CHANGED } from '../../presence/redis-presence-store.ts';
-import type { Endpoint } from '../../workers/endpoint.ts';
-import { groupChannel } from '../channel-names.ts';
+import { groupChannel } from '../../wire-format.ts';
 import { createBusChanges } from './bus-changes.ts';
 
 /** What the workers of one machine share, in their primary process. Gone when it ends, and they end with it. */

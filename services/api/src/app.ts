@@ -1,0 +1,132 @@
+import cors from '@fastify/cors';
+import helmet from '@fastify/helmet';
+import {
+  type ConnectionLimit,
+  corsOptions,
+  createHttpApp,
+  type HttpApp,
+  type HttpScope,
+  type Logger,
+  zodScope,
+} from '@groupcast/service-kit';
+import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
+import type { ApiConfig } from './config.ts';
+import type { WatchedDatabase } from './db/watched-database.ts';
+import { demoPage } from './demo/demo-page.ts';
+import { demoRoutes } from './demo/demo-routes.ts';
+import { groupRoutes } from './groups/group-routes.ts';
+import type { GroupDeps } from './groups/group-service.ts';
+import { invitationRoutes } from './groups/invitation-routes.ts';
+import { callerOf, requireUser } from './http/authenticate.ts';
+import { watchEventLoop } from './http/event-loop-delay.ts';
+import { addressKey } from './http/rate-limiter.ts';
+import { createRequestBudgets } from './http/request-budgets.ts';
+import { createRequestTurns } from './http/request-turns.ts';
+import { messageRoutes } from './messages/message-routes.ts';
+import { type ApiMetrics, timeRequests } from './metrics.ts';
+import { internalRoutes } from './relay-facing/internal-routes.ts';
+import { realtimeRoutes } from './relay-facing/realtime-routes.ts';
+import { relaySources } from './relay-facing/relay-sources.ts';
+import { userRoutes } from './users/user-routes.ts';
+import type { UserStore } from './users/user-store.ts';
+
+/** JSON may escape every byte of a message as six characters. */
+const ESCAPE_FACTOR = 6;
+/** What a request has beside its largest message: 1,000 members, for one. */
+const ENVELOPE_ITEMS = 4_096;
+const MAX_EVENT_LOOP_DELAY_MS = 1_000;
+
+export interface ApiAppDeps {
+  config: ApiConfig;
+  db: WatchedDatabase;
+  groups: GroupDeps;
+  users: UserStore;
+  userTokens: UserTokenVerifier;
+  serviceTokens: ServiceTokenVerifier;
+  metrics: ApiMetrics;
+  connections: ConnectionLimit;
+  probes: (app: HttpApp) => void;
+  /** Lets what relays ask wait for its turn. */
+  relayTurns: (scope: HttpScope) => void;
+  log: Logger;
+}
+
+/** Every route of the public port and what stands before it. Listens nowhere yet. */
+export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
+  const { config, db, metrics, log } = deps;
+  const budgets = createRequestBudgets({ metrics, log }, { ...config.limits, trustedProxies: config.trustedProxies });
+  const app = await createHttpApp({
+    log,
+    door: 'api',
+    connections: deps.connections,
+    bodyLimitBytes: config.maxPayloadBytes * ESCAPE_FACTOR + 65_536,
+    // As many as the largest message can have.
+    maxBodyItems: config.maxPayloadBytes + ENVELOPE_ITEMS,
+    trustedProxies: config.trustedProxies,
+    openapi: { title: 'Groupcast messaging API', description: 'Groups, messages and catch-up. Bearer: a user token.' },
+    async before(root) {
+      // A preflight is answered by the CORS plugin; every other answer needs its headers, a refusal too.
+      root.addHook('onRequest', async (request) => {
+        if (request.method === 'OPTIONS') budgets.count(request);
+      });
+      await root.register(cors, corsOptions(config.origins));
+      root.addHook('onRequest', async (request) => {
+        if (request.method !== 'OPTIONS') budgets.count(request);
+      });
+    },
+    onUnroutable: (request) => budgets.count(request),
+  });
+  await app.register(helmet, {
+    contentSecurityPolicy: {
+      directives: { connectSrc: [`'self'`, ...relaySources(config.relayPublicUrl)], upgradeInsecureRequests: null },
+    },
+  });
+  // Whom to refuse while this process is late, the turns decide.
+  const isPressed = watchEventLoop(app, MAX_EVENT_LOOP_DELAY_MS);
+  const turns = createRequestTurns({ database: db.kind, server: app.server, isPressed }, config.limits);
+  app.decorateRequest('hold', null);
+  app.decorateRequest('user', null);
+  timeRequests(app, metrics);
+  deps.probes(app);
+  const groupDeps = deps.groups;
+  await zodScope(app, (scope) => {
+    scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }));
+    turns.take(
+      scope,
+      (request) => callerOf(request).userId,
+      (userId) => budgets.noteRefusal('queue', { userId }),
+    );
+    scope.addHook('preHandler', async (request) => deps.users.remember(callerOf(request)));
+    scope.addHook('onRoute', (route) => {
+      route.schema = { ...route.schema, security: [{ bearer: [] }] };
+      route.config = { ...route.config, limitedBy: 'user' };
+    });
+    realtimeRoutes(scope, {
+      db,
+      connectionSecret: config.tokens.connectionSecret,
+      relayPublicUrl: config.relayPublicUrl,
+    });
+    groupRoutes(scope, groupDeps);
+    invitationRoutes(scope, groupDeps);
+    messageRoutes(scope, groupDeps);
+    userRoutes(scope, db);
+  });
+  await zodScope(app, (scope) => {
+    // A relay that knows `API_URL` alone asks here.
+    internalRoutes(scope, { db, services: deps.serviceTokens, onRefused: (request) => budgets.countRefused(request) });
+    deps.relayTurns(scope);
+  });
+  if (config.demo) {
+    const { secret = '', issuer, audience } = config.tokens;
+    await zodScope(app, (scope) => {
+      turns.take(
+        scope,
+        (request) => addressKey(request.ip),
+        (address) => budgets.noteRefusal('queue', { address }),
+      );
+      demoRoutes(scope, { ...groupDeps, secret, issuer, audience, origins: config.origins });
+    });
+    await demoPage(app, log);
+  }
+  return app;
+}

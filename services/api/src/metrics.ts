@@ -1,0 +1,156 @@
+import { type ConnectionLimit, type HttpApp, within } from '@groupcast/service-kit';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Backlog } from './outbox/outbox-store.ts';
+
+export interface ApiMetrics {
+  registry: Registry;
+  dispatched: Counter;
+  dispatchFailures: Counter<'code'>;
+  epochsOpened: Counter;
+  eventsOmitted: Counter;
+  requestsLimited: Counter<'by'>;
+  groupsLimited: Counter<'bound'>;
+  requests: Histogram<'method' | 'route' | 'status'>;
+  connectionsRefused: Counter<'port'>;
+  connectionsClosed: Counter<'port' | 'reason'>;
+  /** Reports for how long the keys of the JWKS could not be read again. */
+  watchKeys(staleSeconds: () => number): void;
+  /** Reports how many connections a port has. */
+  watchConnections(port: string, limit: ConnectionLimit): void;
+  /** Requests that the internal port did not look at: a page's, or a proxy's without a token. */
+  internalRefused: Counter<'code'>;
+}
+
+/** How long a scrape waits for the database, in milliseconds. */
+const BACKLOG_MS = 2_000;
+
+/** `readBacklog` is asked on every scrape; while the database cannot answer, the gauges keep their last value. */
+export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount: () => number = () => 0): ApiMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const ports = new Map<string, ConnectionLimit>();
+  collectDefaultMetrics({ register: registry });
+  const backlogEvents = new Gauge({
+    name: 'groupcast_api_outbox_backlog_events',
+    help: 'Events saved and not yet accepted by the relay',
+    registers,
+    async collect() {
+      const backlog = await within(BACKLOG_MS, readBacklog(), 'the backlog').catch(() => undefined);
+      if (!backlog) return;
+      backlogEvents.set(backlog.events);
+      backlogGroups.set(backlog.groups);
+      backlogAge.set(backlog.oldestSeconds);
+    },
+  });
+  const tcpConnections = new Gauge({
+    name: 'groupcast_api_tcp_connections',
+    help: 'TCP connections that are open, and that may be, by port',
+    labelNames: ['port', 'of'],
+    registers,
+    collect() {
+      for (const [port, { sockets, max }] of ports) {
+        tcpConnections.set({ port, of: 'open' }, sockets.size);
+        tcpConnections.set({ port, of: 'max' }, max);
+      }
+    },
+  });
+  const queries = new Gauge({
+    name: 'groupcast_api_database_queries',
+    help: 'Statements sent to the database since the start',
+    registers,
+    collect() {
+      queries.set(queryCount());
+    },
+  });
+  const backlogGroups = new Gauge({
+    name: 'groupcast_api_outbox_backlog_groups',
+    help: 'Groups with events that the relay has not accepted',
+    registers,
+  });
+  const backlogAge = new Gauge({
+    name: 'groupcast_api_outbox_oldest_seconds',
+    help: 'Age of the oldest event that the relay has not accepted',
+    registers,
+  });
+  return {
+    registry,
+    connectionsRefused: new Counter({
+      name: 'groupcast_api_tcp_connections_refused_total',
+      help: 'Connections closed at once because there was no place for them, by port',
+      labelNames: ['port'],
+      registers,
+    }),
+    connectionsClosed: new Counter({
+      name: 'groupcast_api_tcp_connections_closed_total',
+      help: 'Connections closed because they made room for others or did not read their answer, by port and reason',
+      labelNames: ['port', 'reason'],
+      registers,
+    }),
+    watchConnections: (port, limit) => void ports.set(port, limit),
+    internalRefused: new Counter({
+      name: 'groupcast_api_internal_requests_refused_total',
+      help: 'Requests to the internal port refused for where they came from, by code',
+      labelNames: ['code'],
+      registers,
+    }),
+    watchKeys(staleSeconds) {
+      const stale = new Gauge({
+        name: 'groupcast_api_jwks_stale_seconds',
+        help: 'Age of the keys of JWT_JWKS_URL while they cannot be read again; 0 while they can',
+        aggregator: 'max',
+        registers,
+        collect() {
+          stale.set(staleSeconds());
+        },
+      });
+    },
+    dispatched: new Counter({
+      name: 'groupcast_api_events_dispatched_total',
+      help: 'Events accepted by the relay',
+      registers,
+    }),
+    dispatchFailures: new Counter({
+      name: 'groupcast_api_dispatch_failures_total',
+      help: 'Attempts to dispatch that have to be repeated, by code',
+      labelNames: ['code'],
+      registers,
+    }),
+    epochsOpened: new Counter({
+      name: 'groupcast_api_epochs_opened_total',
+      help: 'Epochs opened after a conflict',
+      registers,
+    }),
+    eventsOmitted: new Counter({
+      name: 'groupcast_api_events_omitted_total',
+      help: 'Events the relay refused for good; any is worth an alert',
+      registers,
+    }),
+    requestsLimited: new Counter({
+      name: 'groupcast_api_requests_limited_total',
+      help: 'Requests refused with RATE_LIMITED: by the budget of a user or an address, or by the queue of a user',
+      labelNames: ['by'],
+      registers,
+    }),
+    groupsLimited: new Counter({
+      name: 'groupcast_api_groups_limited_total',
+      help: 'Changes of groups and members refused because a user or a group is at a bound',
+      labelNames: ['bound'],
+      registers,
+    }),
+    requests: new Histogram({
+      name: 'groupcast_api_request_seconds',
+      help: 'Time to answer a request',
+      labelNames: ['method', 'route', 'status'],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+      registers,
+    }),
+  };
+}
+
+/** Counts every answer of a port, by its route. */
+export function timeRequests(app: HttpApp, metrics: ApiMetrics): void {
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'none';
+    metrics.requests.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1_000);
+  });
+}

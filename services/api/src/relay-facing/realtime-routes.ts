@@ -1,0 +1,35 @@
+import type { HttpScope } from '@groupcast/service-kit';
+import { MAX_TOKEN_GROUPS_BYTES } from '@groupcast/shared';
+import { signConnectionToken } from '@groupcast/tokens';
+import type { Database } from '../db/database.ts';
+import { groupIdsOf } from '../groups/group-store.ts';
+import { callerOf } from '../http/authenticate.ts';
+
+/** A token names at most so many groups, the most recently active; the rest is joined by asking. */
+const MAX_GROUPS_IN_TOKEN = 1_000;
+
+function withinBytes(ids: readonly string[], maxBytes: number): string[] {
+  let bytes = 2;
+  return ids.filter((id) => {
+    bytes += id.length + 3;
+    return bytes <= maxBytes;
+  });
+}
+
+export function realtimeRoutes(
+  scope: HttpScope,
+  deps: { db: Database; connectionSecret: string; relayPublicUrl: string },
+): void {
+  scope.post(
+    '/api/realtime/token',
+    { schema: { summary: 'A connection token for the relay, at most 10 minutes' } },
+    async (request) => {
+      // Before the groups are read: a member removed in between must not look as if removed before the token.
+      const issuedAt = Math.floor(Date.now() / 1_000);
+      const user = callerOf(request);
+      const groups = withinBytes(await groupIdsOf(deps.db, user.userId, MAX_GROUPS_IN_TOKEN), MAX_TOKEN_GROUPS_BYTES);
+      const token = await signConnectionToken({ secret: deps.connectionSecret, user, groups, issuedAt });
+      return { ...token, relayUrl: deps.relayPublicUrl };
+    },
+  );
+}
