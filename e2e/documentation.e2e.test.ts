@@ -8,6 +8,9 @@ import {
   notifySchema,
   removeMembersSchema,
 } from '../packages/shared/src/index.ts';
+import { outputs, PAGES } from '../scripts/docs/outputs.ts';
+import { anchorOf, headingsOf, MAX_LINE, slugOf } from '../scripts/docs/pages.ts';
+import { TEXTS, variables } from '../scripts/docs/variables.ts';
 import { readApiConfig } from '../services/api/src/config.ts';
 import { readRelayConfig } from '../services/socket-relay/src/config.ts';
 import { documents } from './documented/code-blocks.ts';
@@ -31,17 +34,71 @@ function variablesOf(readConfig: (source: Record<string, string | undefined>) =>
 describe('documentation', () => {
   const asked = new Set([...variablesOf(readApiConfig), ...variablesOf(readRelayConfig)]);
 
-  test('every variable that is read is in the contract and in .env.example', () => {
-    const contract = read('docs/contract.md');
+  test('every variable that is read has a heading in the reference and a line in .env.example', () => {
+    const page = read('docs/reference/configuration.md');
     const example = read('.env.example');
     expect(asked.size).toBeGreaterThan(30);
     for (const name of asked) {
-      const documented =
-        contract.includes(`\`${name}\``) ||
-        contract.includes(`\`${name.replace(/_PREVIOUS$/, '')}\` (+ \`_PREVIOUS\`)`);
-      expect([name, documented]).toEqual([name, true]);
+      expect([name, anchorOf(page, name) !== undefined]).toEqual([name, true]);
       expect([name, example.includes(name)]).toEqual([name, true]);
     }
+  });
+
+  test('every variable that has a heading in the reference, and no †, is read', () => {
+    const headings = headingsOf(read('docs/reference/configuration.md')).flatMap((heading) => heading.split(', '));
+    const named = headings.filter((heading) => /^[A-Z][A-Z_]+$/.test(heading));
+    expect(named.length).toBeGreaterThan(30);
+    expect(named.filter((name) => !asked.has(name))).toEqual([]);
+  });
+
+  test('what the script says of variables is about variables that are read', () => {
+    expect(Object.keys(TEXTS).filter((name) => !asked.has(name))).toEqual([]);
+    expect(variables().filter(({ accepts }) => accepts === '')).toEqual([]);
+    expect(variables().map(({ name }) => name)).toEqual(expect.arrayContaining([...asked]));
+  });
+
+  test('what is generated is current: npm run docs', async () => {
+    const made = await outputs();
+    expect(made.size).toBeGreaterThan(PAGES.length);
+    const stale = [...made].filter(([file, text]) => !existsSync(file) || read(file) !== text);
+    expect(stale.map(([file]) => file)).toEqual([]);
+  });
+
+  test('every metric that is made anywhere is in the reference', () => {
+    const sources = ['services/api/src', 'services/socket-relay/src'].flatMap((folder) =>
+      readdirSync(folder, { recursive: true, encoding: 'utf8' })
+        .filter((file) => file.endsWith('.ts'))
+        .map((file) => join(folder, file)),
+    );
+    const made = sources.flatMap((file) =>
+      Array.from(read(file).matchAll(/name: '(groupcast_\w+)'/g), (match) => match[1] ?? ''),
+    );
+    expect(made.length).toBeGreaterThan(30);
+    const documented = headingsOf(read('docs/reference/metrics.md')).filter((name) => name.startsWith('groupcast_'));
+    expect(documented.toSorted()).toEqual(made.toSorted());
+  });
+
+  test('every link inside a document leads to a heading', () => {
+    const broken = documents().flatMap((file) =>
+      [...read(file).matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g)]
+        .filter(([, path = '', anchor = '']) => {
+          const target = path === '' ? file : new URL(path, `file:///${file}`).pathname.slice(1);
+          return !existsSync(target) || !headingsOf(read(target)).map(slugOf).includes(anchor);
+        })
+        .map(([link]) => `${file}: ${link}`),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  test('no line of a document in docs/ is longer than 120 characters', () => {
+    const long = documents()
+      .filter((file) => file.startsWith('docs/'))
+      .flatMap((file) =>
+        read(file)
+          .split('\n')
+          .flatMap((line, at) => (line.length > MAX_LINE ? [`${file}:${at + 1}`] : [])),
+      );
+    expect(long).toEqual([]);
   });
 
   test('every variable in .env.example is read', () => {
@@ -69,10 +126,7 @@ describe('documentation', () => {
       (schema) => Object.keys(schema.shape),
     );
     const isRead = (field: string): boolean => new RegExp(`\\b${field}\\b`).test(code);
-    const section =
-      read('docs/contract.md')
-        .split('\n## ')
-        .find((text) => text.startsWith('5. ')) ?? '';
+    const section = read('docs/reference/broadcast-api.md');
     const isMarked = (field: string): boolean => section.includes(`${field}?†`);
     expect(fields).toEqual(expect.arrayContaining(['exceptUserId', 'expectedUserIds', 'everyone', 'revokeBefore']));
     expect(fields.filter((field) => isRead(field) === isMarked(field))).toEqual([]);
@@ -94,9 +148,10 @@ describe('documentation', () => {
     expect(missing.map(([row]) => row)).toEqual([]);
   });
 
-  test('every npm command in the README and the contract exists', () => {
+  test('every npm command in the README and the reference exists', () => {
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
-    const lines = ['README.md', 'CONTRIBUTING.md', 'docs/contract.md'].flatMap((file) => read(file).split('\n'));
+    const pages = documents().filter((file) => file.startsWith('docs/reference/'));
+    const lines = ['README.md', 'CONTRIBUTING.md', ...pages].flatMap((file) => read(file).split('\n'));
     const named = lines
       .filter((line) => !line.includes('†'))
       .flatMap((line) => [...line.matchAll(/npm run (?:-s )?([a-z][a-z:-]*)/g)].map((match) => match[1] ?? ''));
