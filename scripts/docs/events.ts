@@ -208,19 +208,40 @@ export const RELAY_EVENTS = {
   },
 } as const satisfies Record<RelayEvent, EventDescription>;
 
-/** An event of a group as it is on the socket, whatever its publisher calls it. `new-message` is the default name. */
-export const GROUP_EVENTS = {
-  'new-message': {
-    summary: 'a message, flat',
-    payload: z.looseObject({
-      id: z.string(),
-      groupId,
-      epoch: epochSchema.nullable(),
-      seq: z.int().min(1).nullable(),
-      senderId: z.string().optional(),
-      content: z.string().optional(),
-      createdAt: z.string().optional(),
-      clientMessageId: z.string().optional(),
-    }),
-  },
-} as const satisfies Record<string, EventDescription>;
+const envelope = { id: z.string(), groupId, epoch: epochSchema.nullable(), seq: z.int().min(1).nullable() };
+const userId = z.string();
+const userIds = z.array(z.string());
+const aboutMessage = { ...envelope, messageId: z.string(), senderId: userId };
+const groupEvent = (summary: string, fields: z.ZodRawShape): EventDescription => ({
+  summary,
+  payload: z.looseObject(fields),
+});
+
+/** Events of groups as Groupcast's own API publishes them, flat on the socket. Other publishers have names and fields of their own. */
+export const GROUP_EVENTS: Readonly<Record<string, EventDescription>> = {
+  'new-message': groupEvent('a message, flat', {
+    ...envelope,
+    senderId: userId.optional(),
+    content: z.string().optional(),
+    createdAt: z.string().optional(),
+    clientMessageId: z.string().optional(),
+    attachments: z.array(z.looseObject({})).optional(),
+  }),
+  'message-updated': groupEvent('a message was edited', {
+    ...aboutMessage,
+    content: z.string(),
+    updatedAt: z.string(),
+  }),
+  'message-deleted': groupEvent('a message was deleted', { ...aboutMessage, messageSeq: z.int() }),
+  'group-created': groupEvent('a group was made', {
+    ...envelope,
+    name: z.string().nullable(),
+    kind: z.enum(['group', 'direct']),
+    userIds,
+  }),
+  'group-updated': groupEvent('a group was renamed', { ...envelope, name: z.string(), userId }),
+  'group-deleted': groupEvent('a group was deleted', { ...envelope, userId }),
+  'member-added': groupEvent('there are new members', { ...envelope, userIds, addedBy: userId }),
+  'member-removed': groupEvent('a member is gone', { ...envelope, userIds, removedBy: userId }),
+  'event-omitted': groupEvent('an event was refused for good', { ...envelope, code: z.string() }),
+};

@@ -33,6 +33,9 @@ function registered(registry: { getMetricsAsArray(): unknown[] }): Metric[] {
 export function metrics(): { relay: Metric[]; api: Metric[] } {
   const relay = createRelayMetrics();
   relay.watchKeys(() => 0);
+  relay.watchWrites(() => ({}));
+  relay.watchThrottle({ waiting: () => 0, lagMs: () => 0 });
+  relay.watchSendBacklog(() => ({ connections: 0, bytes: 0 }));
   const api = createApiMetrics(async () => ({ events: 0, groups: 0, oldestSeconds: 0 }));
   api.watchKeys(() => 0);
   return { relay: registered(relay.registry), api: registered(api.registry) };

@@ -84,7 +84,7 @@ function noting(source: Readonly<Record<string, string>>, reads: Map<string, Rea
       return env.oneOf(name, fallback, allowed);
     },
     url(name, protocols, options) {
-      note(name, { fallback: NONE, accepts: `${protocols.map((protocol) => code(`${protocol}//…`)).join(', ')}` });
+      note(name, { fallback: NONE, accepts: protocols.map((protocol) => code(`${protocol}//…`)).join(', ') });
       return env.url(name, protocols, options);
     },
     serviceUrl(name, options) {
