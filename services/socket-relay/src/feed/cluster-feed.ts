@@ -1,13 +1,13 @@
 import type { Logger } from '@groupcast/service-kit';
-import { type GroupEvent, generationOf, type JsonObject, type Position } from '@groupcast/shared';
+import type { GroupEvent, JsonObject, Position } from '@groupcast/shared';
 import type { DeliveryExceptions, FanOut, OutgoingEvent } from '../fan-out/fan-out.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
-import { parsePublished } from '../group-log/redis-group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { ShardChannels } from '../nodes/channels.ts';
-import { PRESENCE_CHANGED } from '../presence/redis-presence-store.ts';
-import { groupChannel } from '../wire-format.ts';
+import { decodeGroupMessage, type EventMessage, groupChannel } from '../wire-format.ts';
+import { isBehind, judgeArrival, startsAnew } from './arrival.ts';
 import type { GroupFeed } from './feed.ts';
+import { createHeldEvents } from './held-events.ts';
 
 export interface ClusterFeedDeps {
   node: string;
@@ -22,10 +22,6 @@ export interface ClusterFeedDeps {
   onPresence: (groupId: string) => void;
 }
 
-/** A gap may close by itself for so long: an event of another node may overtake one of this node. */
-const HOLD_MS = 50;
-/** Most events kept back per group; beyond it the log brings them again. */
-const MAX_HELD = 1_000;
 const PAGE = 500;
 /** Every group with members is compared with its log so often: a lost message leaves no other trace. */
 const CHECK_INTERVAL_MS = 4_000;
@@ -37,18 +33,13 @@ const SETTLE_FOR_MS = 10_000;
 /** A group without members is listened to for so long, in case one comes back. */
 const LINGER_MS = 10_000;
 
-const PRESENCE_SUFFIX = `\n${PRESENCE_CHANGED}`;
-
-type Held = Map<number, { event: OutgoingEvent; except: DeliveryExceptions | undefined }>;
-
 /**
  * Events of all nodes, in the order of the log. What follows the node's cursor goes on at once; what is above it waits a moment
  * for what is missing, and is then read from the log. After an outage every group is compared with its log.
  */
 export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   const { fanOut, groupLog, channels, log, metrics } = deps;
-  const held = new Map<string, Held>();
-  const holds = new Map<string, NodeJS.Timeout>();
+  const heldEvents = createHeldEvents({ fanOut, onOverdue: catchUp });
   const fills = new Map<string, Promise<void>>();
   const lingering = new Map<string, NodeJS.Timeout>();
   const open = new Set<string>();
@@ -58,52 +49,33 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   const stopping = new AbortController();
 
   function receive(groupId: string, event: OutgoingEvent, except?: DeliveryExceptions): number {
-    const { position } = event;
-    const cursor = fanOut.cursor(groupId);
-    const ahead = position && cursor?.epoch === position.epoch ? position.seq - cursor.seq : undefined;
-    // It came over the channel before its publisher's call had an answer; or it may be nobody's here, and is read from the log later.
-    if ((ahead !== undefined && ahead <= 0) || !deps.isTrusted()) return fanOut.memberCount(groupId, except);
-    // Others may have given out the numbers before it, and their events are still on their way.
-    const isLaterBeginning = position && !cursor && position.seq > 1 && beginnings.has(groupId);
-    const isLaterEpoch = position && cursor && position.seq > 1 && startsAnew(cursor, position);
-    if (!position || ahead === 1 || (ahead === undefined && !isLaterBeginning && !isLaterEpoch)) {
-      const count = fanOut.deliver(groupId, event, except);
-      release(groupId);
-      return count;
+    // It may be nobody's here any more, and is read from the log once that is known.
+    if (!deps.isTrusted()) return fanOut.memberCount(groupId, except);
+    const awaitsBeginning = beginnings.has(groupId);
+    const verdict = judgeArrival(fanOut.cursor(groupId), event.position, { awaitsBeginning });
+    switch (verdict) {
+      case 'deliver': {
+        const count = fanOut.deliver(groupId, event, except);
+        release(groupId);
+        return count;
+      }
+      case 'hold':
+        heldEvents.hold(groupId, event, except);
+        return fanOut.memberCount(groupId, except);
+      case 'known':
+        // It came over the channel before its publisher's call had an answer.
+        return fanOut.memberCount(groupId, except);
+      default: {
+        const unreachable: never = verdict;
+        return unreachable;
+      }
     }
-    const waiting = held.get(groupId) ?? new Map();
-    held.set(groupId, waiting);
-    if (waiting.size < MAX_HELD) waiting.set(position.seq, { event, except });
-    if (!holds.has(groupId)) {
-      holds.set(
-        groupId,
-        setTimeout(() => {
-          holds.delete(groupId);
-          catchUp(groupId);
-        }, HOLD_MS),
-      );
-    }
-    return fanOut.memberCount(groupId, except);
   }
 
-  /** Hands on what follows the cursor now, and forgets what is not above it any more. */
+  /** The cursor has moved. */
   function release(groupId: string): void {
     if (fanOut.cursor(groupId)) beginnings.delete(groupId);
-    const waiting = held.get(groupId);
-    if (!waiting) return;
-    for (let cursor = fanOut.cursor(groupId); cursor; cursor = fanOut.cursor(groupId)) {
-      const next = waiting.get(cursor.seq + 1);
-      if (next?.event.position?.epoch !== cursor.epoch) break;
-      fanOut.deliver(groupId, next.event, next.except);
-      waiting.delete(cursor.seq + 1);
-    }
-    const { epoch, seq } = fanOut.cursor(groupId) ?? { epoch: '', seq: Number.POSITIVE_INFINITY };
-    for (const [place, { event }] of waiting)
-      if (place <= seq || event.position?.epoch !== epoch) waiting.delete(place);
-    if (waiting.size > 0) return;
-    held.delete(groupId);
-    clearTimeout(holds.get(groupId));
-    holds.delete(groupId);
+    heldEvents.release(groupId);
   }
 
   /** Only where the node is behind; a failure is made good by the next comparison. */
@@ -178,11 +150,23 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   function onMessage(groupId: string, text: string): void {
     // Somebody may have been removed meanwhile; what is left out here is read from the log.
     if (!deps.isTrusted()) return;
-    if (text.endsWith(PRESENCE_SUFFIX)) return deps.onPresence(groupId);
-    const { node, event, exceptSocketId, exceptUserId } = parsePublished(text);
+    const message = decodeGroupMessage(text);
+    switch (message.type) {
+      case 'presence-changed':
+        deps.onPresence(groupId);
+        return;
+      case 'event':
+        onEvent(groupId, message);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  function onEvent(groupId: string, { node, event, exceptSocketId, exceptUserId }: EventMessage): void {
     const { epoch, seq } = event;
     const position = typeof epoch === 'string' && typeof seq === 'number' ? { epoch, seq } : null;
-    // An event without a place cannot be recognised: whoever accepted it has handed it over.
+    // An event without a position cannot be recognised: the node that accepted it has handed it over.
     if (node === deps.node && !position) return;
     if (event.groupId !== groupId) throw new Error('an event of another group');
     receive(groupId, toOutgoing(event, position), { exceptSocketId, exceptUserId });
@@ -253,7 +237,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
         if (fanOut.isWatched(groupId)) return;
         open.delete(groupId);
         beginnings.delete(groupId);
-        held.delete(groupId);
+        heldEvents.forget(groupId);
         channels.unsubscribe(groupChannel(groupId));
       }, LINGER_MS),
     );
@@ -310,20 +294,10 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
     stop() {
       stopping.abort();
       clearInterval(checks);
-      for (const timer of [...holds.values(), ...lingering.values()]) clearTimeout(timer);
+      heldEvents.stop();
+      for (const timer of lingering.values()) clearTimeout(timer);
     },
   };
-}
-
-/** Of the same epoch and lower, or of an older generation; nothing is behind everything. */
-function isBehind(cursor: Position | null, head: Position): boolean {
-  if (!cursor) return true;
-  if (cursor.epoch === head.epoch) return cursor.seq < head.seq;
-  return generationOf(cursor.epoch) < generationOf(head.epoch);
-}
-
-function startsAnew(cursor: Position, position: Position): boolean {
-  return generationOf(position.epoch) > generationOf(cursor.epoch);
 }
 
 function toOutgoing(event: JsonObject & { event: string; id: string }, position: Position | null): OutgoingEvent {

@@ -79,7 +79,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     log: deps.log,
     door: 'relay-internal',
     async before(root) {
-      const gate = createHostGate({
+      const hostGate = createHostGate({
         host: deps.internalHost,
         names: deps.internalNames,
         variable: 'RELAY_INTERNAL_NAMES',
@@ -87,7 +87,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
         onRefused: (code) => metrics.internalRefused.inc({ code }),
         log: deps.log,
       });
-      root.addHook('onRequest', gate);
+      root.addHook('onRequest', hostGate);
     },
     connections: deps.connections,
     bodyLimitBytes: Math.max(MIN_BODY_LIMIT_BYTES, deps.maxPayloadBytes + ENVELOPE_BYTES),
@@ -110,7 +110,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
   });
 
   await zodScope(app, (scope) => {
-    // The gateway's door parses, for HTTP and sockets alike: here the schemas only describe.
+    // `parseRelayCommand` parses, for HTTP and sockets alike. Here the schemas only describe.
     scope.setValidatorCompiler(() => (value: unknown) => ({ value }));
     scope.setSerializerCompiler(() => JSON.stringify);
     scope.addHook('onRequest', async (request) => {
