@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { MessagesPage } from '../src/api/api.ts';
 import { ClientError } from '../src/errors.ts';
 import { asEvent } from '../src/messages/message-list.ts';
-import { createMessageView } from '../src/messages/messages.ts';
+import { createMessageView } from '../src/messages/message-view.ts';
 import type { PendingMessage } from '../src/messages/outgoing.ts';
 import { manualClock, turns } from './manual-clock.ts';
 
