@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Parser } from '@asyncapi/parser';
 import { describe, expect, test } from 'vitest';
 import {
   broadcastSchema,
@@ -8,6 +9,9 @@ import {
   notifySchema,
   removeMembersSchema,
 } from '../packages/shared/src/index.ts';
+import { TO_BROWSERS, TO_MONITORS } from '../scripts/docs/event-tables.ts';
+import { CLIENT_EVENTS, SERVICE_EVENTS } from '../scripts/docs/events.ts';
+import type { OpenApi } from '../scripts/docs/openapi.ts';
 import { outputs, PAGES } from '../scripts/docs/outputs.ts';
 import { anchorOf, headingsOf, MAX_LINE, slugOf } from '../scripts/docs/pages.ts';
 import { TEXTS, variables } from '../scripts/docs/variables.ts';
@@ -29,6 +33,37 @@ function variablesOf(readConfig: (source: Record<string, string | undefined>) =>
   });
   readConfig(source);
   return [...asked];
+}
+
+const TOP_FOLDERS = readdirSync('.').filter((name) => !name.startsWith('.') && !name.includes('.'));
+const IGNORED = new Set(['node_modules', 'dist', 'dist-types', '.git', '.cache', '.turbo', '.groupcast']);
+
+/** Every file of the repository, and every folder, by its path from the root. */
+function tree(folder = ''): string[] {
+  return readdirSync(folder || '.', { withFileTypes: true })
+    .filter(({ name }) => !IGNORED.has(name))
+    .flatMap((entry) => {
+      const path = `${folder}${entry.name}`;
+      return entry.isDirectory() ? [path, ...tree(`${path}/`)] : [path];
+    });
+}
+
+/**
+ * What a document names as a file or a folder, in a code span: a path from the root, a file by the end of its path (`group-log/group-log.ts`),
+ * or `…/x`, which lies in the folder of the path before it. A pattern such as `*.suite.ts` or `<name>` is none.
+ */
+function pathsIn(text: string): string[] {
+  const paths: string[] = [];
+  let folder = '';
+  for (const [, span = ''] of text.replace(/^```[\s\S]*?^```$/gm, '').matchAll(/`([^`\s]+)`/g)) {
+    const path = span.replace(/^…(?=\/)/, folder).replace(/:\d+$/, '');
+    const isFromRoot = path.includes('/') && TOP_FOLDERS.includes(path.split('/')[0] ?? '');
+    const isFile = /^[\w@.-]+(?:\/[\w@.-]+)*\.(?:[cm]?[jt]sx?|md|lua|sh)$/.test(path);
+    if (!(isFromRoot || isFile) || /[*<{$]/.test(path)) continue;
+    if (path.includes('/')) folder = path.slice(0, path.lastIndexOf('/'));
+    paths.push(path.replace(/\/$/, ''));
+  }
+  return paths;
 }
 
 describe('documentation', () => {
@@ -62,6 +97,49 @@ describe('documentation', () => {
     expect(made.size).toBeGreaterThan(PAGES.length);
     const stale = [...made].filter(([file, text]) => !existsSync(file) || read(file) !== text);
     expect(stale.map(([file]) => file)).toEqual([]);
+  });
+
+  test('the AsyncAPI document is valid, and has every event of the maps', async () => {
+    const text = read('docs/asyncapi.json');
+    const diagnostics = await new Parser().validate(text);
+    // 0 is an error, 1 a warning.
+    expect(diagnostics.filter(({ severity }) => severity <= 1)).toEqual([]);
+    const { operations } = JSON.parse(text) as { operations: Record<string, { reply?: object }> };
+    const received = [
+      ...Object.keys(CLIENT_EVENTS).map((name) => `browser.receive.${name}`),
+      ...Object.keys(SERVICE_EVENTS).map((name) => `backEnd.receive.${name}`),
+    ];
+    expect(received.filter((name) => operations[name]?.reply === undefined)).toEqual([]);
+    const sent = [
+      ...Object.keys(TO_BROWSERS).map((name) => `browser.send.${name}`),
+      ...Object.keys(TO_MONITORS).map((name) => `monitor.send.${name}`),
+    ];
+    expect(sent.filter((name) => !(name in operations))).toEqual([]);
+  });
+
+  test('every route of an OpenAPI document says what it answers, and how it refuses', () => {
+    const silent = ['docs/openapi.relay.json'].flatMap((file) =>
+      Object.entries((JSON.parse(read(file)) as OpenApi).paths).flatMap(([path, methods]) =>
+        Object.entries(methods)
+          .filter(([, { summary, responses = {} }]) => {
+            const statuses = Object.keys(responses);
+            const refuses = statuses.some((status) => status === 'default' || status >= '400');
+            return !summary || !statuses.some((status) => status.startsWith('2')) || !refuses;
+          })
+          .map(([method]) => `${file}: ${method} ${path}`),
+      ),
+    );
+    expect(silent).toEqual([]);
+  });
+
+  test('every file and folder that a document in docs/ names exists', () => {
+    const named = documents()
+      .filter((file) => file.startsWith('docs/'))
+      .flatMap((file) => pathsIn(read(file)).map((path) => `${file}: ${path}`));
+    expect(named.length).toBeGreaterThan(200);
+    const known = tree().map((path) => `/${path}`);
+    const exists = (path: string): boolean => known.some((file) => file.endsWith(`/${path}`));
+    expect(named.filter((entry) => !exists(entry.slice(entry.indexOf(': ') + 2)))).toEqual([]);
   });
 
   test('every metric that is made anywhere is in the reference', () => {
@@ -142,8 +220,10 @@ describe('documentation', () => {
   });
 
   test('every test that the field reports name exists', () => {
-    const rows = [...read('docs/field-reports.md').matchAll(/^\|.*\| `([^`]+)`(?:: “(.+)”)? \|$/gm)];
+    const lines = read('docs/field-reports.md').replace(/\n +/g, ' ');
+    const rows = [...lines.matchAll(/^- .*\(`([^`]+)`(?:: “(.+)”)?\)$/gm)];
     expect(rows.length).toBeGreaterThan(100);
+    expect(rows.length).toBe([...lines.matchAll(/^- /gm)].length);
     const missing = rows.filter(([, file = '', title = '']) => !existsSync(file) || !read(file).includes(title));
     expect(missing.map(([row]) => row)).toEqual([]);
   });
