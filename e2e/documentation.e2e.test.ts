@@ -86,13 +86,13 @@ describe('documentation', () => {
     expect(named.filter((name) => !asked.has(name))).toEqual([]);
   });
 
-  test('what the script says of variables is about variables that are read', () => {
+  test('the script describes only variables that are read', () => {
     expect(Object.keys(TEXTS).filter((name) => !asked.has(name))).toEqual([]);
     expect(variables().filter(({ accepts }) => accepts === '')).toEqual([]);
     expect(variables().map(({ name }) => name)).toEqual(expect.arrayContaining([...asked]));
   });
 
-  test('what is generated is current: npm run docs', async () => {
+  test('generated documents are current: npm run docs', async () => {
     const made = await outputs();
     expect(made.size).toBeGreaterThan(PAGES.length);
     const stale = [...made].filter(([file, text]) => !existsSync(file) || read(file) !== text);

@@ -7,7 +7,7 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const FOLDERS = ['packages', 'services', 'apps', 'scripts', 'attack', 'bench', 'deploy'];
 const SKIPPED = new Set(['node_modules', 'dist', 'dist-types', 'test', '.turbo', 'coverage']);
 
-/** What reads the time of day, or takes a text for one. */
+/** Expressions that read the time of day, or take a text for one. */
 const READS = /\bDate\.now\b|\bnew Date\(|\bDate\.parse\b|\bhandshake\.(?:issued|time)\b/g;
 
 /**

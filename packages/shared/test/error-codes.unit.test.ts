@@ -40,7 +40,7 @@ describe('an error as it travels', () => {
       message: 'unable to do it; because',
       retryable,
     });
-    // What the server could not do now, it may do later.
+    // A failure of the server may pass.
     expect(status < 500 || retryable).toBe(true);
   });
 

@@ -47,7 +47,7 @@ async function closeAll(): Promise<void> {
   databases = [];
 }
 
-/** What every session of a database begins with. */
+/** Settings that every session of a database begins with. */
 async function inherit(url: string, settings: Readonly<Record<string, string>>): Promise<void> {
   const admin = openPostgresDatabase(postgres.url, silent);
   const name = new URL(url).pathname.slice(1);

@@ -66,7 +66,7 @@ describe('on connections that have gone silent', () => {
   ])('%s fail, and those that come after them are answered on new connections (G59)', async (_what, work) => {
     await warmUp();
     wire.forget();
-    // More than there are connections: who waits for one may get a new one.
+    // More than there are connections: a query that waits for one may get a new one.
     const refused = (await settle(work)).filter(({ status }) => status === 'rejected');
     expect(refused.length).toBeGreaterThan(0);
     for (const result of refused) expect(result).toMatchObject(UNAVAILABLE);

@@ -27,7 +27,7 @@ function endpointOn(port: MessagePort): Endpoint {
   );
 }
 
-/** A bus with `count` workers: what they hold of it, and what it is told when they are gone. */
+/** A bus with `count` workers: their ends of it, and how it is told that one is gone. */
 function startBus(limits: GroupLogLimits, count = 1): { workers: Endpoint[]; leave: (() => void)[] } {
   const bus = createBus({
     groupLog: createMemoryGroupLog({ ...limits, now: () => clock }),

@@ -146,7 +146,7 @@ describe.each([
     expect(generation(second)).toBeGreaterThan(generation(first));
   });
 
-  /** What Redis knows of the group now; later it is made to know no more than that, as after a failover. */
+  /** The state of the group in Redis now, which it is put back to later, as by a failover. */
   async function keep(groupId: string): Promise<() => Promise<void>> {
     const { commands } = connections;
     const held: string[] = [];
