@@ -26,7 +26,7 @@ export function createMonitorLink(deps: {
     wanted: leases.monitored,
     send(event) {
       channels.publish(MONITOR_CHANNEL, encodeMessage({ type: 'monitor-event', event })).catch((error: unknown) => {
-        log.debug({ err: error }, 'unable to show other relays what happens here');
+        log.debug({ err: error }, 'unable to show other relays the events of this one');
       });
     },
   });

@@ -53,7 +53,10 @@ export function keepServiceState(deps: {
     const before = losses;
     if (!(await deps.catchUp()) || before !== losses || !leases.held()) return;
     tell(true);
-    log.info({ awayMs: Math.round(performance.now() - awaySince) }, 'members have what they missed; delivering again');
+    log.info(
+      { awayMs: Math.round(performance.now() - awaySince) },
+      'members have their missed events; delivering again',
+    );
   }
 
   leases.onChange((held) => {

@@ -99,7 +99,7 @@ export function createMembershipConfirmation(deps: {
     const atOnce = Math.min(AT_ONCE, users.length);
     await Promise.all(Array.from({ length: atOnce }, confirmSome)).finally(() => clearTimeout(timer));
     if (unconfirmed === 0) return;
-    const outcome = isLost ? 'they are closed and come anew' : 'they keep their groups';
+    const outcome = isLost ? 'they are closed, and connect again' : 'they keep their groups';
     log.warn({ connections: unconfirmed }, `unable to confirm the groups of some connections: ${outcome}`);
   }
 

@@ -152,7 +152,7 @@ export function createRemovals(options: RemovalsOptions): Removals {
     warn('additions', (suppressed) => {
       log.warn(
         { maxEntries, suppressed },
-        'more new members than REMOVAL_MEMORY_ENTRIES in five minutes: those who connect with a token from before join when they ask',
+        'more new members than REMOVAL_MEMORY_ENTRIES in five minutes: users who connect with an older token join when they ask',
       );
     });
   }

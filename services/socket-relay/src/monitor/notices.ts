@@ -46,7 +46,7 @@ export function createNotices(
     warn(`${topic} ${name.slice(0, MAX_NAME_LENGTH)}`, (suppressed) => {
       if (!hasRoom(topic)) {
         warn(topic, (more) => {
-          const what = `more than ${NAMES_PER_TOPIC} of a kind in a minute: the others are not said one by one`;
+          const what = `more than ${NAMES_PER_TOPIC} of a kind in a minute: the others are not reported one by one`;
           deps.log.warn({ code, topic, suppressed: more }, what);
         });
         return;

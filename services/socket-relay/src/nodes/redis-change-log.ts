@@ -107,7 +107,7 @@ export async function startRedisChangeLog(
       moveHorizon(secondOf(id) + 1);
       return;
     }
-    recognise((await store.renounce(birth)).birth, 'what was stored last is gone');
+    recognise((await store.renounce(birth)).birth, 'the newest changes are gone');
   }
 
   async function carryOut(entry: StreamEntry): Promise<void> {
@@ -144,7 +144,7 @@ export async function startRedisChangeLog(
     // An entry that is stored now would not come after the last one that was read.
     lastId = isSame ? state.id : '0-0';
     lastCount = isSame ? state.count : undefined;
-    if (isSame) recognise((await store.renounce(birth)).birth, 'what was stored last is gone');
+    if (isSame) recognise((await store.renounce(birth)).birth, 'the newest changes are gone');
   }
 
   /** Ends a connection whose read has no answer in time: a connection may be dead without a word. */

@@ -98,7 +98,7 @@ export function createShardChannels(deps: {
   const probing = setInterval(() => {
     if (subscriber.isCluster || subscriber.status !== 'ready' || !deps.redis.isReady()) return;
     if (performance.now() - heardAt > PROBE_TIMEOUT_MS) {
-      deps.log.warn('the subscription to redis is dead; connecting anew');
+      deps.log.warn('the subscription to redis is dead; connecting again');
       heardAt = performance.now();
       subscriber.disconnect(true);
       return;

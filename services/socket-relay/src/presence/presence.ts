@@ -60,7 +60,9 @@ export function createPresence(deps: { io: RelayServer; store: PresenceStore; lo
       groupId,
       setTimeout(() => {
         announcements.delete(groupId);
-        announce(groupId).catch((error: unknown) => log.debug({ err: error, groupId }, 'unable to say who is there'));
+        announce(groupId).catch((error: unknown) =>
+          log.debug({ err: error, groupId }, 'unable to announce who is there'),
+        );
       }, ANNOUNCE_MS),
     );
   }

@@ -112,7 +112,7 @@ export function createRedisPresenceStore(deps: {
         await Promise.all(groupIds.slice(start, start + CHECKS_AT_ONCE).map(check));
       }
     } catch (error) {
-      log.debug({ err: error }, 'unable to look whether redis still knows who is here');
+      log.debug({ err: error }, 'unable to check whether redis still knows who is here');
     } finally {
       checking = false;
     }

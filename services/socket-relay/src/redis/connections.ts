@@ -95,7 +95,7 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
     warn('redirect', (suppressed) => {
       log.warn(
         { reason, suppressed },
-        'redis takes no writes where this relay is connected; looking for the master anew',
+        'redis takes no writes where this relay is connected; looking for the master again',
       );
     });
     setImmediate(() => {
@@ -154,7 +154,7 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
         lose(error.message);
       } else if ((unanswered += 1) >= MAX_UNANSWERED && !closed && commands.status === 'ready') {
         unanswered = 0;
-        log.warn('the connection to redis is dead; connecting anew');
+        log.warn('the connection to redis is dead; connecting again');
         commands.disconnect(true);
       }
     } finally {
@@ -174,7 +174,7 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
     // ioredis gives up for good when it hears of a failover at the moment in which it asks a sentinel for the master.
     client.on('end', () => {
       if (closed) return;
-      log.warn({ connection: name }, 'a connection to redis was given up; connecting anew');
+      log.warn({ connection: name }, 'a connection to redis was given up; connecting again');
       setTimeout(() => {
         if (!closed) client.connect().catch(() => undefined);
       }, retryDelay(0)).unref();

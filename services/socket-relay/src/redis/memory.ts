@@ -23,7 +23,7 @@ export function watchRedisMemory(log: Logger, now: () => number = () => performa
       warn('full', (suppressed) => {
         log.error(
           { suppressed },
-          'redis is out of memory (maxmemory) and takes no broadcasts; publishers are told to come again',
+          'redis is out of memory (maxmemory) and takes no broadcasts; publishers are told to try again',
         );
       });
     },
@@ -46,7 +46,7 @@ export async function warnOfEviction(commands: RedisClient, log: Logger): Promis
     if (policies.size === 0) return;
     log.warn(
       { policy: [...policies].join(', ') },
-      'redis may evict what the relays share; set its maxmemory-policy to noeviction',
+      'redis may evict the data that the relays share; set its maxmemory-policy to noeviction',
     );
   } catch (error) {
     log.debug({ err: error }, 'unable to ask redis for its maxmemory-policy');
