@@ -39,7 +39,7 @@ export type MemberChange = Extract<
 export type RelayCommandKind = Exclude<RelayCommand['kind'], 'remove-everyone'>;
 
 /** The socket event and the HTTP path of each command. */
-export const COMMAND_DOORS: Readonly<Record<RelayCommandKind, { event: string; path: string }>> = {
+export const COMMAND_ENDPOINTS: Readonly<Record<RelayCommandKind, { event: string; path: string }>> = {
   broadcast: { event: 'api-broadcast-message', path: '/v1/broadcast' },
   batch: { event: 'api-broadcast-batch', path: '/v1/batch' },
   notify: { event: 'api-notify-users', path: '/v1/notify' },
@@ -70,13 +70,13 @@ function toPosition(place: { epoch?: string | undefined; seq?: number | undefine
 }
 
 export function parseBroadcast(input: unknown): BroadcastCommand {
-  const { epoch, seq, ...rest } = parsePayload(broadcastSchema, input, COMMAND_DOORS.broadcast.event);
+  const { epoch, seq, ...rest } = parsePayload(broadcastSchema, input, COMMAND_ENDPOINTS.broadcast.event);
   return { kind: 'broadcast', ...rest, ...toPosition({ epoch, seq }) };
 }
 
 /** Parses a command that came over a socket or HTTP. */
 export function parseRelayCommand(kind: RelayCommandKind, input: unknown): RelayCommand {
-  const what = COMMAND_DOORS[kind].event;
+  const what = COMMAND_ENDPOINTS[kind].event;
   switch (kind) {
     case 'broadcast':
       return parseBroadcast(input);

@@ -10,7 +10,7 @@ import {
 import {
   batchSchema,
   broadcastSchema,
-  COMMAND_DOORS,
+  COMMAND_ENDPOINTS,
   disconnectSchema,
   getPresenceSchema,
   historySchema,
@@ -113,7 +113,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     const security = [{ bearer: [] }];
     for (const kind of Object.keys(COMMANDS) as RelayCommandKind[]) {
       const { body, summary } = COMMANDS[kind];
-      scope.post(COMMAND_DOORS[kind].path, { schema: { body, summary, security } }, async (request) => {
+      scope.post(COMMAND_ENDPOINTS[kind].path, { schema: { body, summary, security } }, async (request) => {
         const answer = await gateway.execute(parseRelayCommand(kind, request.body));
         return { ok: true, ...answer };
       });
