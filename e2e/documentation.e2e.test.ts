@@ -11,7 +11,7 @@ import {
 } from '../packages/shared/src/index.ts';
 import { TO_BROWSERS, TO_MONITORS } from '../scripts/docs/event-tables.ts';
 import { CLIENT_EVENTS, SERVICE_EVENTS } from '../scripts/docs/events.ts';
-import type { OpenApi } from '../scripts/docs/openapi.ts';
+import { type OpenApi, routesOf } from '../scripts/docs/openapi.ts';
 import { outputs, PAGES } from '../scripts/docs/outputs.ts';
 import { anchorOf, headingsOf, MAX_LINE, slugOf } from '../scripts/docs/pages.ts';
 import { TEXTS, variables } from '../scripts/docs/variables.ts';
@@ -34,6 +34,8 @@ function variablesOf(readConfig: (source: Record<string, string | undefined>) =>
   readConfig(source);
   return [...asked];
 }
+
+const openApi = (service: string): OpenApi => JSON.parse(read(`docs/openapi.${service}.json`)) as OpenApi;
 
 const TOP_FOLDERS = readdirSync('.').filter((name) => !name.startsWith('.') && !name.includes('.'));
 const IGNORED = new Set(['node_modules', 'dist', 'dist-types', '.git', '.cache', '.turbo', '.groupcast']);
@@ -118,18 +120,25 @@ describe('documentation', () => {
   });
 
   test('every route of an OpenAPI document says what it answers, and how it refuses', () => {
-    const silent = ['docs/openapi.relay.json'].flatMap((file) =>
-      Object.entries((JSON.parse(read(file)) as OpenApi).paths).flatMap(([path, methods]) =>
-        Object.entries(methods)
-          .filter(([, { summary, responses = {} }]) => {
-            const statuses = Object.keys(responses);
-            const refuses = statuses.some((status) => status === 'default' || status >= '400');
-            return !summary || !statuses.some((status) => status.startsWith('2')) || !refuses;
-          })
-          .map(([method]) => `${file}: ${method} ${path}`),
-      ),
-    );
+    const routes = ['api', 'relay'].flatMap((service) => routesOf(openApi(service)));
+    expect(routes.length).toBeGreaterThan(25);
+    const silent = routes.filter(({ name, summary, statuses }) => {
+      const refuses = statuses.some((status) => status >= '400');
+      // A probe has nothing to refuse but its own failure.
+      return !summary || !statuses.some((status) => status < '300') || !(refuses || name === 'GET /livez');
+    });
     expect(silent).toEqual([]);
+  });
+
+  test('every route of an OpenAPI document has a heading in the reference, and every heading that is a route is one', () => {
+    const headings = ['http-api', 'broadcast-api', 'drain'].flatMap((page) =>
+      headingsOf(read(`docs/reference/${page}.md`)).flatMap((heading) => heading.split(', ')),
+    );
+    const shown = headings.filter((heading) => /^[A-Z]+ \//.test(heading));
+    const routes = ['api', 'relay'].flatMap((service) => routesOf(openApi(service)).map(({ name }) => name));
+    // The page that shows the document is not in it; the relay's probes are not either.
+    const besides = ['GET /docs', 'GET /livez', 'GET /readyz', 'GET /metrics'];
+    expect([...new Set(shown)].toSorted()).toEqual([...new Set([...routes, ...besides])].toSorted());
   });
 
   test('every file and folder that a document in docs/ names exists', () => {
