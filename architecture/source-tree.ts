@@ -54,6 +54,7 @@ export function parsedFiles(): readonly ParsedFile[] {
       'attack',
       'bench',
       'e2e',
+      'scripts',
     ]),
   );
   return parsed;
