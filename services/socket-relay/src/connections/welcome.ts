@@ -53,16 +53,16 @@ export interface WelcomeDeps {
   notices: Notices;
   hasApi: boolean;
   serviceState: ServiceState;
-  /** What monitors are shown of other relays. */
+  /** Returns the connections of other relays, for monitors. */
   otherNodes: () => Promise<MonitorSnapshot[]>;
   limits: { groups: number; connectionsPerUser: number; eventsPerSecond: number };
 }
 
-/** A client that is refused because this relay is cut off, or the user has too many connections, comes back after this, in milliseconds. */
+/** How long a client waits that is refused because this relay is cut off, or because the user has too many connections, in milliseconds. */
 const UNTRUSTED_RETRY_MS = 1_000;
 const TOO_MANY_RETRY_MS = 2_000;
 
-/** Refusals of events that are said in the log and to monitors. */
+/** Codes of refused events that are reported in the log and to monitors. */
 const TOLD: ReadonlySet<string> = new Set([
   'UNKNOWN_EVENT',
   'FORBIDDEN_EVENT',
@@ -71,16 +71,16 @@ const TOLD: ReadonlySet<string> = new Set([
   'SERVICE_TOKEN_INVALID',
 ]);
 
-/** Longest that a handshake waits for its user's budget, in milliseconds; a client gives up after 20 s. */
+/** Longest a handshake may wait for its user's budget, in milliseconds. A client gives up after 20 s. */
 const MAX_WORK_WAIT_MS = 3_000;
 
-/** The way in: who are you (middleware), then what you may do (handlers by kind of session). */
+/** Lets connections in: first the middleware tells who they are, then handlers by kind of session do what they may ask. */
 export function welcomeConnections(deps: WelcomeDeps): void {
   const { io, metrics, monitor, log, limits } = deps;
   const oneConnect = createOneConnect();
   const warn = warnOnceEvery(60_000);
 
-  /** A user who comes back again and again with many groups waits, and is refused where it would take too long. */
+  /** Makes a user wait who comes back again and again with many groups, and refuses it if that would take too long. */
   async function waitForWork(userId: string, units: number): Promise<void> {
     const waitMs = deps.budgets.of(userId).reserveWork(units, MAX_WORK_WAIT_MS);
     if (waitMs === undefined) {
@@ -108,7 +108,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       );
     }
     const positions = deps.authenticator.positions(socket);
-    // A token may name more than fit: the first ones are the most active.
+    // A token may name more groups than fit: the first ones are the most active.
     const named = session.claims.groups.slice(0, limits.groups);
     const units = Math.floor((named.length + positions.size) / GROUPS_PER_UNIT);
     if (units > 0) await waitForWork(session.userId, units);
@@ -126,7 +126,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     deps.intake.checking(socket);
     checkIn(socket).then(
       () => {
-        // The answer and the groups, which follow mostly in the same turn, are one write.
+        // The answer and the groups, which follow mostly in the same turn, leave with one write.
         holdTurn(socket.conn);
         next();
       },
@@ -154,7 +154,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     );
   });
 
-  /** What a programmer has got wrong, or whoever makes tokens: the client may not have asked for an answer. */
+  /** Reports the mistake of a programmer, or of the signer of tokens: the client may not have asked for an answer. */
   function noteRefusal(
     socket: RelaySocket,
     event: string,
@@ -203,7 +203,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const { userId } = session;
     socket.data.decision = undefined;
     if (deps.removals.isRevoked(userId, session.claims.issuedAt)) {
-      // Revoked while the handshake was under way.
+      // The token was revoked while the handshake was under way.
       const message = 'the token was revoked, log in again';
       endSession(socket, { code: 'TOKEN_REVOKED', message, next: 'stop', retryAfterMs: 0 });
       return;
@@ -221,7 +221,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     });
     deps.entry.grant(socket, admitted, 'token');
     deps.entry.tellLimit(socket, session.claims.groups.slice(limits.groups));
-    // Additions that the token does not know of yet.
+    // The token does not know of these additions yet.
     const added = deps.entry.grant(socket, deps.removals.addedSince(userId, session.claims.issuedAt), 'added');
     const live = [...new Set([...admitted, ...added])].filter((groupId) => session.groups.has(groupId));
     deps.undecided.add(socket);
@@ -252,7 +252,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     setImmediate(() => socket.conn.close());
   }
 
-  /** All connections have the same listener. */
+  /** The listener is the same for all connections. */
   function onDisconnect(this: RelaySocket, reason: DisconnectReason): void {
     sayGoodbye(this, reason);
   }

@@ -25,7 +25,7 @@ const progressSchema = z.object({
   remaining: z.int().describe('Still here, and served'),
 });
 
-/** Empties the relays of this machine for maintenance while their processes stay. Each machine is asked at its own internal port. */
+/** Routes that empty the relays of this machine for maintenance while their processes stay. Each machine is asked at its own internal port. */
 export function drainRoutes(scope: HttpScope, deps: { drain: MachineDrain; services: ServiceTokenVerifier }): void {
   const { drain, services } = deps;
   const answer = async (progress: DrainProgress): Promise<z.infer<typeof progressSchema>> => ({

@@ -1,15 +1,15 @@
-/** What can be paused: a WebSocket, whose own pauses are kept. */
+/** A reader that can be paused: a WebSocket, whose own pauses are kept. */
 export interface Reader {
   pause(): void;
   resume(): void;
 }
 
-/** How many readers read on in one turn of the event loop: each takes what has come meanwhile, 64 KiB at most. */
+/** Readers that read on in one turn of the event loop. Each takes the bytes that have come meanwhile, 64 KiB at most. */
 const PER_TURN = 4;
 
 /**
- * Many connections that each send a lot are read a few at a time, so that a turn of the event loop stays short and others are served in
- * between. The newest reads on first: somebody who comes does not wait for a crowd that was there before.
+ * Reads many connections that each send a lot a few at a time, so that a turn of the event loop stays short and others are served in
+ * between. The newest reads on first: a client that comes does not wait for a crowd that was there before.
  */
 export interface ReadingTurns {
   /** Pauses the reader until it is its turn. */
@@ -19,7 +19,7 @@ export interface ReadingTurns {
 }
 
 export function createReadingTurns(perTurn = PER_TURN): ReadingTurns {
-  /** In the order in which they came. */
+  /** Waiting readers, in the order in which they came. */
   const waiting = new Set<Reader>();
   let scheduled: NodeJS.Immediate | undefined;
 

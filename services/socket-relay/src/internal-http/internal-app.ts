@@ -40,9 +40,9 @@ import {
 } from './answers.ts';
 import type { MachineHealth } from './machine-health.ts';
 
-/** A batch, its JSON punctuation and some air. */
+/** Smallest limit of a body, in bytes: a batch, its JSON punctuation and some air. */
 const MIN_BODY_LIMIT_BYTES = 1_100_000;
-/** What a broadcast has besides its message. */
+/** Bytes that a broadcast may have besides its message. */
 const ENVELOPE_BYTES = 65_536;
 
 const COMMANDS: Readonly<Record<RelayCommandKind, { body: z.ZodType; summary: string }>> = {
