@@ -21,7 +21,11 @@ export default defineConfig({
           name: 'unit',
           // Files of one worker share what they import: loading it again for each of them takes longer than the tests.
           isolate: false,
-          include: ['{apps,packages,services}/*/test/**/*.unit.test.ts', 'bench/test/*.unit.test.ts'],
+          include: [
+            '{apps,packages,services}/*/test/**/*.unit.test.ts',
+            'bench/test/*.unit.test.ts',
+            'architecture/*.unit.test.ts',
+          ],
         },
       },
       {

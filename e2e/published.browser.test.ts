@@ -49,7 +49,9 @@ test('@groupcast/client loads nothing but what it names: of @groupcast/shared on
   );
   expect(Array.from(new Set(imported)).toSorted()).toEqual([
     'core: @groupcast/shared/bounded-body',
+    'core: @groupcast/shared/positions',
     'core: socket.io-client',
+    'react: @groupcast/shared/positions',
     'react: @tanstack/react-query',
     'react: react',
     'react: react/jsx-runtime',
@@ -83,7 +85,7 @@ async function bundle(): Promise<string[]> {
   }
 }
 
-/** From now on the page complains when a text is on screen twice, be it for one frame: nobody would wait for that. */
+/** From now on the page complains when a text is on screen twice, be it for one frame, which no polling test would catch. */
 async function complainOfDoubles(page: Page): Promise<void> {
   await page.evaluate(() => {
     const look = (): void => {
@@ -98,9 +100,10 @@ test('bundled, a React page and one without a framework read each other once and
   const modules = await bundle();
   expect(modules.filter((id) => id.includes('@groupcast/client/dist/react/'))).not.toEqual([]);
   expect(modules.filter((id) => /\/node_modules\/zod\/|\.development\./.test(id))).toEqual([]);
-  expect(modules.filter((id) => id.includes('@groupcast/shared/')).map((id) => id.replace(/.*\/dist\//, ''))).toEqual([
-    'bounded-body.js',
-  ]);
+  const fromShared = modules
+    .filter((id) => id.includes('@groupcast/shared/'))
+    .map((id) => id.replace(/.*\/dist\//, ''));
+  expect(fromShared.toSorted()).toEqual(['bounded-body.js', 'positions.js']);
   expect(modules.filter((id) => id.startsWith(join(ROOT, 'packages')))).toEqual([]);
 
   let browser: ChatBrowser | undefined;
@@ -141,7 +144,7 @@ test('bundled, a React page and one without a framework read each other once and
       return page.messages.map(({ content }) => content);
     };
     await expect.poll(saved).toHaveLength(13);
-    // What comes last came after every second copy that there might be.
+    // The last message came after every second copy that there might be.
     await expectMessages(alice, await saved());
     await expectMessages(bob, await saved());
     expect(browser.complaints).toEqual([]);

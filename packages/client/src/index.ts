@@ -8,8 +8,19 @@ export type {
   Position,
   User,
 } from '@groupcast/shared';
-export type { Api, GroupId, MembersChange, MessagesPage, UserId } from './api.ts';
+export type { Api, GroupId, MembersChange, MessagesPage, UserId } from './api/api.ts';
+export type { GetToken } from './api/user-token.ts';
+export type { Readable } from './base/store.ts';
 export { createClient } from './client.ts';
+export type { ConnectionState } from './connection/connection-states.ts';
+export type { ConnectionSnapshot } from './connection/connection-status.ts';
+export type { TransientEvent } from './connection/relay-session.ts';
+export type { Clock, Logger } from './environment.ts';
+export { ClientError, type ClientErrorCode } from './errors.ts';
+export type { GroupsSnapshot } from './groups/groups.ts';
+export type { SentMessage } from './messages/message-list.ts';
+export type { MessagesHandle, MessagesSnapshot, ViewMessage } from './messages/message-view.ts';
+export type { PendingMessage, Sending } from './messages/outgoing.ts';
 export type {
   ClientEventMap,
   ClientOptions,
@@ -17,15 +28,4 @@ export type {
   GroupcastClient,
   GroupHandle,
   SendInput,
-} from './client-types.ts';
-export type { ConnectionSnapshot } from './connection.ts';
-export type { ConnectionState } from './connection-states.ts';
-export type { Clock, Logger } from './environment.ts';
-export { ClientError, type ClientErrorCode } from './errors.ts';
-export type { GroupsSnapshot } from './groups.ts';
-export type { SentMessage } from './message-list.ts';
-export type { MessagesHandle, MessagesSnapshot, ViewMessage } from './messages.ts';
-export type { PendingMessage, Sending } from './outgoing.ts';
-export type { TransientEvent } from './relay-session.ts';
-export type { Readable } from './store.ts';
-export type { GetToken } from './user-token.ts';
+} from './types.ts';

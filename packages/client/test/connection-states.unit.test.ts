@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { type ConnectionEvent, type ConnectionState, nextState, TRANSITIONS } from '../src/connection-states.ts';
+import {
+  type ConnectionEvent,
+  type ConnectionState,
+  nextState,
+  TRANSITIONS,
+} from '../src/connection/connection-states.ts';
 
 const states = Object.keys(TRANSITIONS) as ConnectionState[];
 const events = Object.keys(TRANSITIONS.idle) as ConnectionEvent[];

@@ -1,16 +1,7 @@
-import { epochSchema, idSchema, positionSchema, userIdSchema } from '@groupcast/shared';
+import { epochSchema, idSchema, parsePosition, positionSchema, userIdSchema } from '@groupcast/shared';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  idOf,
-  parseEvent,
-  parseGroup,
-  parseHead,
-  parseId,
-  parseMessage,
-  parsePosition,
-  parseUserId,
-} from '../src/parse.ts';
+import { idOf, parseEvent, parseGroup, parseHead, parseId, parseMessage, parseUserId } from '../src/base/parse.ts';
 
 const anything = fc.oneof(
   fc.anything(),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { createPolling } from '../src/connection/polling.ts';
 import { ClientError } from '../src/errors.ts';
-import { createPolling } from '../src/polling.ts';
 import { manualClock } from './manual-clock.ts';
 
 function setUp(error: ClientError | null) {

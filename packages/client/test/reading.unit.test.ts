@@ -1,6 +1,6 @@
 import type { GroupSummary } from '@groupcast/shared';
 import { describe, expect, test } from 'vitest';
-import { createReading } from '../src/reading.ts';
+import { createReading } from '../src/groups/reading.ts';
 import { turns } from './manual-clock.ts';
 
 function setUp() {

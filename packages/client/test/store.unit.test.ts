@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { createKeyedTopic, createStore, createTopic } from '../src/store.ts';
+import { createKeyedTopic, createStore, createTopic } from '../src/base/store.ts';
 
 const never = (error: unknown): void => {
   throw error;

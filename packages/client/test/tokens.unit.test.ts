@@ -1,8 +1,8 @@
 import { tokenWith } from '@groupcast/testing';
 import { describe, expect, test } from 'vitest';
-import { createConnectionTokens } from '../src/connection-token.ts';
-import { peek } from '../src/jwt.ts';
-import { createUserTokens } from '../src/user-token.ts';
+import { peek } from '../src/api/jwt.ts';
+import { createUserTokens } from '../src/api/user-token.ts';
+import { createConnectionTokens } from '../src/connection/connection-token.ts';
 import { manualClock } from './manual-clock.ts';
 
 /** By a clock that is an hour ahead of ours: only the difference of the two times may count. */
@@ -11,7 +11,7 @@ const jwt = async (seconds: number, sub = 'zoë'): Promise<string> =>
   tokenWith({ sub, iat: ISSUED, exp: ISSUED + seconds });
 
 describe('tokens', () => {
-  test('what a token says about itself', async () => {
+  test('the claims of a token', async () => {
     expect(peek(await jwt(600))).toEqual({ userId: 'zoë', lifetimeMs: 600_000 });
     for (const opaque of ['', 'abc', 'a.b.c', 'a.e30.c']) {
       expect(peek(opaque)).toEqual({ userId: undefined, lifetimeMs: undefined });

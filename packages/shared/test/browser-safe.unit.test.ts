@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,10 +6,15 @@ import { fileURLToPath } from 'node:url';
 import { build, type Rollup } from 'vite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-const INDEX = fileURLToPath(new URL('../src/index.ts', import.meta.url));
+const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
+const INDEX = join(PACKAGE, 'src/index.ts');
+const { exports: doors } = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8')) as {
+  exports: Record<string, { '@groupcast/source': string }>;
+};
+const SUBPATHS = Object.entries(doors).filter(([name]) => name !== '.');
 
-/** What a bundle for browsers made of `entry` would need from Node: modules left out of it, or replaced by a stub. */
-async function neededFromNode(entry: string): Promise<string[]> {
+/** The modules that a bundle for browsers, made of `entry`, consists of, and those that are left out of it. */
+async function bundleFor(entry: string): Promise<{ modules: string[]; leftOut: string[] }> {
   const modules = new Set<string>();
   const output = (await build({
     configFile: false,
@@ -37,9 +42,13 @@ async function neededFromNode(entry: string): Promise<string[]> {
       (name) => name !== fileName && !chunks.some((chunk) => chunk.fileName === name),
     ),
   );
-  const fromNode = [...modules].filter(
-    (id) => isBuiltin(id) || id.includes('node:') || id.includes('browser-external'),
-  );
+  return { modules: [...modules], leftOut };
+}
+
+/** Modules of Node that a bundle for browsers made of `entry` would need: left out of it, or replaced by a stub. */
+async function neededFromNode(entry: string): Promise<string[]> {
+  const { modules, leftOut } = await bundleFor(entry);
+  const fromNode = modules.filter((id) => isBuiltin(id) || id.includes('node:') || id.includes('browser-external'));
   return [...new Set([...leftOut, ...fromNode])];
 }
 
@@ -54,6 +63,12 @@ describe('@groupcast/shared', () => {
 
   test('builds for a browser without anything from Node', async () => {
     expect(await neededFromNode(INDEX)).toEqual([]);
+  });
+
+  test.each(SUBPATHS)('its subpath %s brings no schema library', async (_, { '@groupcast/source': source }) => {
+    const { modules, leftOut } = await bundleFor(join(PACKAGE, source));
+    expect([...modules, ...leftOut].filter((id) => /\bzod\b/.test(id))).toEqual([]);
+    expect((await bundleFor(INDEX)).modules.some((id) => /\bzod\b/.test(id))).toBe(true);
   });
 
   test.each([

@@ -14,7 +14,7 @@ export interface Answer<T = Record<string, unknown>> {
 
 export interface ApiUnderTest extends Api {
   url: string;
-  /** What it warned about so far, parsed. */
+  /** Its warnings so far, parsed. */
   logged: Readonly<Record<string, unknown>>[];
   internalUrl: string;
   /** A request by `userId`, or with no token when it is `null`. Throws where the answer is not as the OpenAPI document says. */

@@ -47,7 +47,7 @@ async function closeAll(): Promise<void> {
   databases = [];
 }
 
-/** What every session of a database begins with. */
+/** Settings that every session of a database begins with. */
 async function inherit(url: string, settings: Readonly<Record<string, string>>): Promise<void> {
   const admin = openPostgresDatabase(postgres.url, silent);
   const name = new URL(url).pathname.slice(1);
@@ -77,7 +77,7 @@ describe.each(WAYS)('PostgreSQL, asked %s', (way) => {
     ['datestyle', 'German'],
     ['timezone', 'Asia/Kolkata'],
     ['lock_timeout', '1ms'],
-  ])('works the same where a session inherits %s = %s', async (setting, value) => {
+  ])('works the same where a session inherits %s = %s (G60)', async (setting, value) => {
     const url = await postgres.createDatabase();
     await inherit(url, { [setting]: value });
     const { send, read } = await createRoom(open(way, url));
@@ -175,7 +175,7 @@ describe('a pooler that gives every transaction another session', () => {
     return { lines, log: pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) }) };
   }
 
-  test('and keeps no prepared statements, although it should, costs no statement; the log says what to set', async () => {
+  test('and keeps no prepared statements, although it should, costs no statement; the log says what to set (G60)', async () => {
     const url = await postgres.createDatabase();
     const { lines, log } = logLines();
     const db = open('transaction', url, { preparedStatements: true }, log);

@@ -212,7 +212,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       ]);
     });
 
-    test('the end of a group is one change, whoever its members were', async () => {
+    test('the end of a group is one change, which names none of its members', async () => {
       await deleteGroup(deps, { userId: 'alice', groupId });
       await idle();
       expect(relay.calls.slice(2)).toEqual(['group-deleted 2', 'remove everyone']);
@@ -225,7 +225,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect(relay.calls.slice(2)).toEqual(['group-deleted 2', 'remove alice,bob']);
     });
 
-    test('what follows a removal is not sent before the removal is done', async () => {
+    test('an event that follows a removal is not sent before the removal is done (G8)', async () => {
       const { removeMembers } = relay.broadcaster;
       let failures = 3;
       relay.broadcaster.removeMembers = async (input) => {
@@ -249,7 +249,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect(relay.calls.at(-1)).toBe('member-added 2');
     });
 
-    test('what cannot be sent now is tried again, in order, and counted as a backlog until then', async () => {
+    test('events that cannot be sent now are tried again, in order, and counted as a backlog until then', async () => {
       let away = true;
       relay.failWhen(() => (away ? new GroupcastError('BROKER_UNAVAILABLE', 'no redis') : undefined));
       for (const content of ['one', 'two', 'three']) await say(content);
@@ -277,7 +277,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect(refusals).toBeLessThan(0);
     });
 
-    test('a restored database, whose relay knows later events, opens a higher generation and goes on', async () => {
+    test('a restored database, whose relay knows later events, opens a higher generation and goes on (G6)', async () => {
       const epoch = (await position())?.epoch ?? '';
       relay.heads.set(groupId, { epoch, seq: 100 });
       const message = await say('after the restore');
@@ -290,7 +290,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect(relay.calls.slice(2)).toEqual(['new-message 2', 'new-message 3']);
     });
 
-    test('… also when it knows so much more that it took the new messages for duplicates', async () => {
+    test('… also when it knows enough later events to take the new messages for duplicates', async () => {
       const epoch = (await position())?.epoch ?? '';
       relay.heads.set(groupId, { epoch, seq: 5_000 });
       relay.forgetBelow(4_000);
@@ -312,7 +312,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect(relay.heads.get(groupId)?.seq).toBe(5);
     });
 
-    test('an event that is refused for good is omitted, in its place, and the group goes on', async () => {
+    test('an event that is refused for good is omitted, in its place, and the group goes on (G7)', async () => {
       relay.failWhen(({ event, seq }) =>
         event === 'new-message' && seq === 2 ? new GroupcastError('PAYLOAD_TOO_LARGE', 'too large') : undefined,
       );
@@ -347,7 +347,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect((await position())?.dispatched_seq).toBe(1);
     });
 
-    test('a lease keeps others out until it runs out, and an older token moves nothing', async () => {
+    test('a lease keeps others out until it runs out, and an older token moves nothing (G5)', async () => {
       await dispatcher.stop();
       await say('one');
       const frozen = await claim();
@@ -388,7 +388,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       dispatcher = start('one again');
     });
 
-    test('two dispatchers share the work without a duplicate or a change of order', async () => {
+    test('two dispatchers share the work without a duplicate or a change of order (G2)', async () => {
       const second = start('two');
       await Promise.all(
         Array.from({ length: 40 }, async (_, n) => {
@@ -580,7 +580,7 @@ describe('on PostgreSQL', () => {
     await db.close();
   });
 
-  test('migrations run once, whoever starts at the same time; a changed file is refused', async () => {
+  test('migrations run once when several processes start at the same time; a changed file is refused', async () => {
     const url = await postgres.createDatabase();
     const databases = [1, 2, 3].map(() => openPostgresDatabase(url, log));
     const applied = await Promise.all(databases.map(async (db) => migrate(db)));

@@ -64,10 +64,10 @@ describe('on connections that have gone silent', () => {
   test.each([
     ['statements', async () => db.query('select $1::int as one', [1])],
     ['transactions', async () => db.transaction(async (tx) => tx.query('select 1 as one'))],
-  ])('%s fail, and those that come after them are answered on new connections', async (_what, work) => {
+  ])('%s fail, and those that come after them are answered on new connections (G59)', async (_what, work) => {
     await warmUp();
     wire.forget();
-    // More than there are connections: who waits for one may get a new one.
+    // More than there are connections: a query that waits for one may get a new one.
     const refused = (await settle(work)).filter(({ status }) => status === 'rejected');
     expect(refused.length).toBeGreaterThan(0);
     for (const result of refused) expect(result).toMatchObject(UNAVAILABLE);
@@ -81,7 +81,7 @@ describe('on connections that have gone silent', () => {
     for (let n = 0; n < MANY; n += 1) expect((await db.query('select 1')).count).toBe(1);
   });
 
-  test('what is under way in a transaction is given up by PostgreSQL too', async () => {
+  test('a statement under way in a transaction is given up by PostgreSQL too', async () => {
     await db.script('create table t (id int primary key); insert into t values (1)');
     await expect(
       db.transaction(async (tx) => {
@@ -152,7 +152,7 @@ describe('the dispatcher', () => {
       return rows.length === 1;
     });
 
-  test('goes on when its connections have gone silent, in more groups than it works on at once', async () => {
+  test('goes on when its connections have gone silent, in more groups than it works on at once (G59)', async () => {
     const rooms = await Promise.all(Array.from({ length: 8 }, createRoom));
     for (const room of rooms) await dispatched(room, 1);
     await warmUp();

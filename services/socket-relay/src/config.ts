@@ -12,8 +12,8 @@ import {
   readTokenConfig,
   type TokenConfig,
 } from '@groupcast/service-kit';
-import { DEFAULT_REDIS_PREFIX, REDIS_PREFIX } from './cluster/redis-names.ts';
-import { parseRedisUrl, type RedisTarget } from './cluster/redis-target.ts';
+import { DEFAULT_REDIS_PREFIX, REDIS_PREFIX } from './redis/names.ts';
+import { parseRedisUrl, type RedisTarget } from './redis/target.ts';
 
 export interface RelayConfig {
   production: boolean;
@@ -43,11 +43,11 @@ export interface RelayConfig {
   history: { size: number; bytes: number; ttlMs: number; totalBytes: number };
   /** Largest `message`, in bytes of UTF-8 JSON. */
   maxPayloadBytes: number;
-  /** What one connection may have waiting; see `connections/slow-consumers.ts`. */
+  /** What one connection may have waiting; see `slow-consumers/slow-consumers.ts`. */
   maxBufferedBytes: number;
   /** How events are written to connections: gathered per turn of the event loop, or as Socket.IO itself does. */
   fanOut: 'gathered' | 'stock';
-  /** While writes to members are later than this, broadcasts wait; see `broadcast/admission.ts`. */
+  /** While writes to members are later than this, broadcasts wait; see `broadcast/throttle.ts`. */
   fanOutMaxLagMs: number;
   /** Open connections of the public port, in each worker; the descriptors of the process may allow fewer. */
   maxConnections: number;
@@ -106,8 +106,10 @@ function readWorkers(env: Environment): number {
 }
 
 /** Throws `ConfigurationError` naming every variable that is wrong. */
-export function readRelayConfig(source: Readonly<Record<string, string | undefined>>): RelayConfig {
-  const env = readEnvironment(source);
+export function readRelayConfig(
+  source: Readonly<Record<string, string | undefined>>,
+  env: Environment = readEnvironment(source),
+): RelayConfig {
   const config: RelayConfig = {
     production: env.production,
     warnings: env.warnings,

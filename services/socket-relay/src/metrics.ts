@@ -1,11 +1,16 @@
 import type { ConnectionLimit } from '@groupcast/service-kit';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { GroupLog } from './group-log/group-log.ts';
 
 export interface RelayMetrics {
   registry: Registry;
-  /** Reports what a log holds in this process. */
-  watchLog(groupLog: GroupLog): void;
+  /** Reports what the group log holds in this process; `undefined` where that is nothing. */
+  watchLog(stats: () => Readonly<Record<string, number>> | undefined): void;
+  /** Reports the writes of the fan-out, by path. */
+  watchWrites(counts: () => Readonly<Record<string, number>>): void;
+  /** Reports how far the fan-out is behind, and how many broadcasts wait for it. */
+  watchThrottle(throttle: { waiting: () => number; lagMs: () => number }): void;
+  /** Reports the connections above `MAX_BUFFERED_BYTES`, and what waits for them. */
+  watchSendBacklog(backlog: () => { connections: number; bytes: number }): void;
   /** Reports for how long the keys of the JWKS could not be read again. */
   watchKeys(staleSeconds: () => number): void;
   /** Reports how many TCP connections a port has. */
@@ -20,6 +25,9 @@ export interface RelayMetrics {
   internalRefused: Counter<'code'>;
   eventsRefused: Counter<'code'>;
   broadcasts: Counter<'outcome'>;
+  /** Broadcasts that waited for the fan-out, and those that were refused because of it. */
+  broadcastsDelayed: Counter;
+  broadcastsHeldOff: Counter<'reason'>;
   deliveries: Counter;
   withoutRecipients: Counter;
   /** 1 while members are delivered to, 0 while this relay cannot reach the others. */
@@ -34,7 +42,7 @@ export interface RelayMetrics {
 
 /** One registry per relay, so that two relays in one process do not count for each other. */
 export function createRelayMetrics(): RelayMetrics {
-  let watched: GroupLog | undefined;
+  let logStats: () => Readonly<Record<string, number>> | undefined = () => undefined;
   const ports = new Map<string, ConnectionLimit>();
   const registry = new Registry();
   const registers = [registry];
@@ -45,7 +53,7 @@ export function createRelayMetrics(): RelayMetrics {
     labelNames: ['of'],
     registers,
     collect() {
-      for (const [of, value] of Object.entries(watched?.stats() ?? {})) logSize.set({ of }, value);
+      for (const [of, value] of Object.entries(logStats() ?? {})) logSize.set({ of }, value);
     },
   });
   const tcpConnections = new Gauge({
@@ -86,8 +94,51 @@ export function createRelayMetrics(): RelayMetrics {
       labelNames: ['port', 'reason'],
       registers,
     }),
-    watchLog(groupLog) {
-      watched = groupLog;
+    watchLog(stats) {
+      logStats = stats;
+    },
+    watchWrites(counts) {
+      const writes = new Counter({
+        name: 'groupcast_relay_fan_out_writes_total',
+        help: 'Writes to connections: direct to the socket, queued in the engine as one, or by the stock path; gone: the connection went first',
+        labelNames: ['path'],
+        registers,
+        collect() {
+          writes.reset();
+          for (const [path, count] of Object.entries(counts())) writes.inc({ path }, count);
+        },
+      });
+    },
+    watchThrottle({ waiting, lagMs }) {
+      const waitingGauge = new Gauge({
+        name: 'groupcast_relay_broadcasts_waiting',
+        help: 'Broadcasts that wait because the fan-out is behind',
+        registers,
+        collect() {
+          waitingGauge.set(waiting());
+        },
+      });
+      const lagGauge = new Gauge({
+        name: 'groupcast_relay_fan_out_lag_seconds',
+        help: 'How long the oldest event that was not written yet to a connection has waited for its write',
+        registers,
+        // Of several workers the one that is furthest behind.
+        aggregator: 'max',
+        collect() {
+          lagGauge.set(lagMs() / 1_000);
+        },
+      });
+    },
+    watchSendBacklog(backlog) {
+      const gauge = new Gauge({
+        name: 'groupcast_relay_send_backlog',
+        help: 'Connections with more than MAX_BUFFERED_BYTES waiting for them, and the bytes, when they were last looked at',
+        labelNames: ['of'],
+        registers,
+        collect() {
+          for (const [of, value] of Object.entries(backlog())) gauge.set({ of }, value);
+        },
+      });
     },
     connections: new Gauge({
       name: 'groupcast_relay_connections',
@@ -123,6 +174,17 @@ export function createRelayMetrics(): RelayMetrics {
       name: 'groupcast_relay_broadcasts_total',
       help: 'Broadcasts by what the group log said',
       labelNames: ['outcome'],
+      registers,
+    }),
+    broadcastsDelayed: new Counter({
+      name: 'groupcast_relay_broadcasts_delayed_total',
+      help: 'Broadcasts that waited because the fan-out was behind',
+      registers,
+    }),
+    broadcastsHeldOff: new Counter({
+      name: 'groupcast_relay_broadcasts_held_off_total',
+      help: 'Broadcasts refused because the fan-out was behind: too many waited already, or it had waited too long',
+      labelNames: ['reason'],
       registers,
     }),
     deliveries: new Counter({

@@ -1,13 +1,12 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
-import { groupChannel } from '../src/cluster/channel-names.ts';
 import { createBus } from '../src/cluster/local-bus/bus.ts';
 import { createBusGroupLog } from '../src/cluster/local-bus/bus-broker.ts';
 import type { GroupLog } from '../src/group-log/group-log.ts';
 import { createMemoryGroupLog } from '../src/group-log/memory-group-log.ts';
-import { parsePublished } from '../src/group-log/redis-group-log.ts';
-import { createEndpoint, type Endpoint } from '../src/workers/endpoint.ts';
+import { createEndpoint, type Endpoint } from '../src/ipc/endpoint.ts';
+import { decodeGroupMessage, groupChannel } from '../src/wire-format.ts';
 import { describeGroupLog, type GroupLogLimits } from './group-log.suite.ts';
 
 const log = pino({ level: 'silent' });
@@ -28,7 +27,7 @@ function endpointOn(port: MessagePort): Endpoint {
   );
 }
 
-/** A bus with `count` workers: what they hold of it, and what it is told when they are gone. */
+/** A bus with `count` workers: their ends of it, and how it is told that one is gone. */
 function startBus(limits: GroupLogLimits, count = 1): { workers: Endpoint[]; leave: (() => void)[] } {
   const bus = createBus({
     groupLog: createMemoryGroupLog({ ...limits, now: () => clock }),
@@ -62,13 +61,13 @@ describe('the bus', () => {
   const limits = { size: 10, bytes: 100_000, ttlMs: 60_000, totalBytes: 1_000_000 };
   afterEach(cleanUp);
 
-  test('hands every event that got its place to who listens, in the order of the log, before its publisher has the answer', async () => {
+  test('hands every event that got its position to its listener, in the order of the log, before its publisher has the answer', async () => {
     const [first, second] = startBus(limits, 2).workers as [Endpoint, Endpoint];
     first.tell('node', 'n1');
     const heard: string[] = [];
     first.answer('message', (channel: string, text: string) => {
-      const { node, event } = parsePublished(text);
-      heard.push(`${channel} ${node} ${event.id} ${event.seq}`);
+      const message = decodeGroupMessage(text);
+      if (message.type === 'event') heard.push(`${channel} ${message.node} ${message.event.id} ${message.event.seq}`);
     });
     await first.ask('subscribe', groupChannel('g'));
     const input = (id: string) => ({ groupId: 'g', id, event: 'e', message: {} });

@@ -2,16 +2,16 @@ import type { Writable } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import * as ws from 'ws';
+import { ConnectionWriter } from '../src/fan-out/connection-writer.ts';
+import { type Audience, divide, type Sending } from '../src/fan-out/divide.ts';
 import { type EncodedEvent, encodeEvent, textFrame } from '../src/fan-out/encoded-event.ts';
-import { Outlet } from '../src/fan-out/outlet.ts';
-import { Parcel } from '../src/fan-out/parcel.ts';
-import { type Audience, divide, type Sending } from '../src/fan-out/turn.ts';
-import type { RelaySocket } from '../src/relay-server.ts';
+import { FrameBatch } from '../src/fan-out/frame-batch.ts';
+import type { RelaySocket } from '../src/sessions/session.ts';
 
 /** Public, but not in its types. */
 const { Receiver } = ws as unknown as { Receiver: new (options: { isServer: boolean }) => Writable };
 
-/** What a WebSocket peer makes of the bytes. */
+/** The messages that a WebSocket peer reads from the bytes. */
 async function read(bytes: Buffer): Promise<string[]> {
   const texts: string[] = [];
   const receiver = new Receiver({ isServer: false });
@@ -27,8 +27,8 @@ function eventOf(n: number, bytes = 0): EncodedEvent {
   return encodeEvent({ name: 'event', payload: { n, text: 'x'.repeat(bytes) } });
 }
 
-const numbers = (parcel: Parcel | undefined): number[] =>
-  (parcel?.events ?? []).map(({ payload }) => (payload as { n: number }).n);
+const numbers = (batch: FrameBatch | undefined): number[] =>
+  (batch?.events ?? []).map(({ payload }) => (payload as { n: number }).n);
 
 describe('frames', () => {
   test.each([0, 1, 125, 126, 127, 65_535, 65_536, 200_000])('of %i bytes are what a peer reads', async (length) => {
@@ -37,7 +37,7 @@ describe('frames', () => {
     expect(await read(textFrame(text))).toEqual([text]);
   });
 
-  test('of a parcel are all there, in order, however large they are', async () => {
+  test('of a batch are all there, in order, however large they are', async () => {
     const sizes = fc.array(fc.oneof(fc.nat(300), fc.constantFrom(65_000, 65_536, 100_000)), {
       minLength: 1,
       maxLength: 12,
@@ -45,7 +45,7 @@ describe('frames', () => {
     await fc.assert(
       fc.asyncProperty(sizes, async (lengths) => {
         const events = lengths.map((length, n) => eventOf(n, length));
-        const { buffers } = new Parcel(events);
+        const { buffers } = new FrameBatch(events);
         expect(await read(Buffer.concat(buffers))).toEqual(events.map(({ packets }) => `4${String(packets[0])}`));
       }),
       { numRuns: 50 },
@@ -54,9 +54,9 @@ describe('frames', () => {
 
   test('of many small events are one buffer, and there are none where an event has attachments', () => {
     const small = Array.from({ length: 100 }, (_, n) => eventOf(n));
-    expect(new Parcel(small).buffers).toHaveLength(1);
+    expect(new FrameBatch(small).buffers).toHaveLength(1);
     const attachment = encodeEvent({ name: 'event', payload: { blob: Buffer.from('x') } });
-    expect(new Parcel([...small, attachment]).isFramed).toBe(false);
+    expect(new FrameBatch([...small, attachment]).isFramed).toBe(false);
   });
 });
 
@@ -75,16 +75,18 @@ describe('a turn', () => {
     ),
   });
 
-  test('is divided so that everybody is owed what was sent to them, in order, over turns that were not paid', () => {
+  test('is divided so that what was sent to a connection is pending for it, in order, over turns that were not flushed (G32)', () => {
     fc.assert(
       fc.property(script, ({ rooms, turns }) => {
-        const outlets = Array.from({ length: 10 }, () => new Outlet({} as RelaySocket));
-        const audiences: Audience[] = rooms.map((members) => members.flatMap((index) => outlets[index] ?? []));
-        const expected: number[][] = outlets.map(() => []);
-        const queued: Outlet[] = [];
+        const writers = Array.from({ length: 10 }, () => new ConnectionWriter({} as RelaySocket));
+        const audiences: Audience<ConnectionWriter>[] = rooms.map((members) =>
+          members.flatMap((index) => writers[index] ?? []),
+        );
+        const expected: number[][] = writers.map(() => []);
+        const queued: ConnectionWriter[] = [];
         let n = 0;
         for (const sends of turns) {
-          const turn: Sending[] = [];
+          const turn: Sending<ConnectionWriter>[] = [];
           for (const { room, except, hasInstead } of sends) {
             const audience = audiences[room];
             if (!audience) continue;
@@ -93,7 +95,7 @@ describe('a turn', () => {
             turn.push({
               event: eventOf(n),
               audience,
-              instead: new Map(except.flatMap((index) => (outlets[index] ? [[outlets[index], replacement]] : []))),
+              instead: new Map(except.flatMap((index) => (writers[index] ? [[writers[index], replacement]] : []))),
             });
             for (const member of rooms[room] ?? []) {
               const got = except.includes(member) ? (replacement ? n + 1 : undefined) : n;
@@ -102,26 +104,26 @@ describe('a turn', () => {
           }
           queued.push(...divide(turn).flat());
         }
-        expect(outlets.map(({ owed }) => numbers(owed))).toEqual(expected);
+        expect(writers.map(({ pending }) => numbers(pending))).toEqual(expected);
         expect(new Set(queued).size).toBe(queued.length);
-        expect(new Set(queued)).toEqual(new Set(outlets.filter(({ owed }) => owed)));
-        expect(outlets.filter(({ share }) => share)).toEqual([]);
+        expect(new Set(queued)).toEqual(new Set(writers.filter(({ pending }) => pending)));
+        expect(writers.filter(({ audiences: those }) => those)).toEqual([]);
       }),
       { numRuns: 500 },
     );
   });
 
-  test('brings the same parcel to all who are owed the same, over several turns', () => {
-    const outlets = Array.from({ length: 4 }, () => new Outlet({} as RelaySocket));
-    const [a, b] = [outlets, outlets.slice(2)];
+  test('brings the same batch to all for whom the same is pending, over several turns', () => {
+    const writers = Array.from({ length: 4 }, () => new ConnectionWriter({} as RelaySocket));
+    const [a, b] = [writers, writers.slice(2)];
     for (let n = 0; n < 3; n += 1) {
       divide([
         { event: eventOf(n), audience: a, instead: undefined },
         { event: eventOf(n + 100), audience: b, instead: undefined },
       ]);
     }
-    expect(new Set(outlets.map(({ owed }) => owed)).size).toBe(2);
-    expect(outlets[0]?.owed).toBe(outlets[1]?.owed);
-    expect(numbers(outlets[3]?.owed)).toEqual([0, 100, 1, 101, 2, 102]);
+    expect(new Set(writers.map(({ pending }) => pending)).size).toBe(2);
+    expect(writers[0]?.pending).toBe(writers[1]?.pending);
+    expect(numbers(writers[3]?.pending)).toEqual([0, 100, 1, 101, 2, 102]);
   });
 });

@@ -6,14 +6,14 @@ import { Server } from 'socket.io';
 import { io as connect, type Socket } from 'socket.io-client';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { createSendBacklog } from '../src/connections/send-backlog.ts';
 import { createHeartbeat } from '../src/engine/heartbeat.ts';
 import { letGoOfHandshake } from '../src/engine/idle-cost.ts';
 import { useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
-import type { RelayServer, RelaySocket } from '../src/relay-server.ts';
+import type { RelayServer, RelaySocket } from '../src/sessions/session.ts';
+import { createSendBacklog } from '../src/slow-consumers/send-backlog.ts';
 import { startRelayUnderTest } from './relay-harness.ts';
 
-vi.mock(import('../src/connections/send-backlog.ts'), { spy: true });
+vi.mock(import('../src/slow-consumers/send-backlog.ts'), { spy: true });
 useWebSocketTransport();
 const closing: (() => Promise<unknown> | void)[] = [];
 afterEach(async () => {
@@ -53,7 +53,7 @@ function wireOf(there: Socket): { send(text: string): void; terminate(): void } 
   return (there.io.engine as unknown as { transport: { ws: WebSocket } }).transport.ws;
 }
 
-/** What the modules under test reach into. Where a new version of Socket.IO or Node has other names, these tests fail. */
+/** Internals that the modules under test reach into. Where a new version of Socket.IO or Node has other names, these tests fail. */
 function internalsOf(socket: RelaySocket) {
   return socket as unknown as {
     acks: Map<number, unknown>;
@@ -150,7 +150,7 @@ describe('an idle connection', () => {
   });
 });
 
-test('whoever watches a connection from outside goes on watching it', async () => {
+test('a listener from outside keeps hearing its connection', async () => {
   const watched: unknown[] = [];
   const { here } = await pair(['websocket'], (socket) => {
     // As tracing tools do.

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createNodeLeases, type NodeLeases, type RenewLease } from '../src/cluster/node-leases.ts';
+import { createNodeLeases, type NodeLeases, type RenewLease } from '../src/nodes/node-leases.ts';
 
 const LEASE_MS = 10_000;
 
@@ -41,7 +41,7 @@ describe('the lease of a node', () => {
     expect([leases.held(), changes]).toEqual([false, [false]]);
   });
 
-  test('that was lost with the list of all is held again, and who was there before counts for one lease more', async () => {
+  test('that was lost with the list of all is held again, and the nodes from before count for one lease more', async () => {
     answer = undefined;
     await vi.advanceTimersByTimeAsync(3 * LEASE_MS);
     expect(leases.held()).toBe(false);

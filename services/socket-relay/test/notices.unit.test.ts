@@ -2,9 +2,9 @@ import type { IncomingMessage } from 'node:http';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { nearestEvent, nearestText } from '../src/connections/nearest-name.ts';
-import { createNotices } from '../src/connections/notices.ts';
 import { createOriginGate } from '../src/connections/origin-gate.ts';
 import { createRelayMetrics } from '../src/metrics.ts';
+import { createNotices } from '../src/monitor/notices.ts';
 
 const KNOWN =
   'join-group leave-group resume get-presence watch-group update-cursors mark-delivered mark-read refresh-token'.split(

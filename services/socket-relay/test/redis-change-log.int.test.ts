@@ -2,10 +2,10 @@ import type { MemberChange } from '@groupcast/shared';
 import { type RedisCluster, type RedisServer, startRedis, startRedisCluster, until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { ChangeLog } from '../src/cluster/change-log.ts';
-import { connectRedis, type RedisConnections } from '../src/cluster/redis.ts';
-import { startRedisChangeLog } from '../src/cluster/redis-change-log.ts';
-import { parseRedisUrl } from '../src/cluster/redis-target.ts';
+import type { ChangeLog } from '../src/nodes/change-log.ts';
+import { startRedisChangeLog } from '../src/nodes/redis-change-log.ts';
+import { connectRedis, type RedisConnections } from '../src/redis/connections.ts';
+import { parseRedisUrl } from '../src/redis/target.ts';
 
 const KEY = 'gc:{relays}:changes';
 const log = pino({ level: 'silent' });
@@ -111,7 +111,7 @@ describe.each([
     const lostAt = await nextSecond();
     await admin.commands.del(KEY);
     await until('the loss to be noticed', () => first.bornAt >= lostAt);
-    // What is stored from now on is carried out.
+    // Changes stored from now on are carried out.
     await first.reached(await first.append(removal('bob')));
     expect(first.carriedOut).toEqual(['alice', 'bob']);
   });
@@ -144,7 +144,7 @@ describe.each([
     await until('the loss to be noticed', () => first.bornAt >= lostAt);
   });
 
-  test('the stream is bounded: the oldest are dropped, and one that starts knows since when it is complete', async () => {
+  test('the stream is bounded: the oldest are dropped, and one that starts knows since when it is complete (G40)', async () => {
     const first = await follow(1_000);
     await first.reached(await first.append(removal('alice')));
     await nextSecond();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { inOurWords, isMisdirection, isRefusal } from '../src/cluster/redis-errors.ts';
+import { inOurWords, isMisdirection, isRefusal } from '../src/redis/errors.ts';
 
 describe('an error of Redis', () => {
   test.each([

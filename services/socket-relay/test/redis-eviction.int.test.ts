@@ -1,14 +1,14 @@
 import { type RedisCluster, type RedisServer, startRedis, startRedisCluster, until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { connectRedis, type RedisConnections } from '../src/cluster/redis.ts';
-import { createRedisDeployment } from '../src/cluster/redis-deployment.ts';
-import { createRedisLeases } from '../src/cluster/redis-leases.ts';
-import { createRedisNames } from '../src/cluster/redis-names.ts';
-import { parseRedisUrl } from '../src/cluster/redis-target.ts';
 import type { GroupLog } from '../src/group-log/group-log.ts';
 import { createRedisGroupLog } from '../src/group-log/redis-group-log.ts';
+import { createRedisDeployment } from '../src/nodes/redis-deployment.ts';
+import { createRedisLeases } from '../src/nodes/redis-leases.ts';
 import { createRedisPresenceStore } from '../src/presence/redis-presence-store.ts';
+import { connectRedis, type RedisConnections } from '../src/redis/connections.ts';
+import { createRedisNames } from '../src/redis/names.ts';
+import { parseRedisUrl } from '../src/redis/target.ts';
 
 const log = pino({ level: 'silent' });
 const redisNames = createRedisNames();
@@ -18,7 +18,7 @@ const { groupKey } = redisNames;
 describe.each([
   ['Redis', async (): Promise<RedisServer> => startRedis()],
   ['a Redis Cluster of three nodes', async (): Promise<RedisCluster> => startRedisCluster()],
-])('what %s may evict', (_name, start) => {
+])('keys that %s may evict', (_name, start) => {
   let redis: RedisServer | RedisCluster;
   let connections: RedisConnections;
   let groups = 0;
@@ -94,7 +94,7 @@ describe.each([
     expect((await groupLog.read(groupId, 0, 10)).events).toHaveLength(3);
   });
 
-  test('who is in a group is told again', async () => {
+  test('the members of a group are told again', async () => {
     const leases = { nodes: async () => ['here', 'there'], onNodes: () => undefined, onChange: () => undefined };
     const deps = { redis: connections, leases, log, checkMs: 50 };
     const [here, there] = ['here', 'there'].map((node) => createRedisPresenceStore({ ...deps, node }));

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { createUndecidedClaims } from '../src/connections/undecided-claims.ts';
-import type { UserSocket } from '../src/relay-server.ts';
+import { createUndecidedClaims } from '../src/membership/undecided-claims.ts';
+import type { UserSocket } from '../src/sessions/session.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

@@ -1,10 +1,10 @@
 import type { JsonObject } from '@groupcast/shared';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createRateLimit } from '../src/connections/rate-limit.ts';
-import { createSessionExpiry, type SessionExpiry } from '../src/connections/session-expiry.ts';
 import { createMemoryGroupLog } from '../src/group-log/memory-group-log.ts';
-import type { RelaySocket } from '../src/relay-server.ts';
+import { createRateLimit } from '../src/sessions/rate-limit.ts';
+import type { RelaySocket } from '../src/sessions/session.ts';
+import { createSessionExpiry, type SessionExpiry } from '../src/sessions/session-expiry.ts';
 import type { ApiClient } from '../src/upstream/api-client.ts';
 import { createHistoryFill } from '../src/upstream/history-fill.ts';
 
@@ -26,7 +26,7 @@ describe('a wall clock that is set back an hour', () => {
     vi.useRealTimers();
   });
 
-  test('does not hold events of a connection back', () => {
+  test('does not hold events of a connection back (G41)', () => {
     const rate = createRateLimit(10);
     for (let n = 0; n < 20; n += 1) rate.take();
     setBackAnHour();
@@ -82,7 +82,7 @@ describe('a wall clock that is set back an hour', () => {
     expect(closed).toBe(true);
   });
 
-  test('does not keep events longer, nor opens an epoch below the one before', async () => {
+  test('does not keep events longer, nor opens an epoch below the one before (G41)', async () => {
     const groupLog = createMemoryGroupLog({ size: 10, bytes: 10_000, ttlMs: 10_000, totalBytes: 10_000 });
     const append = async (groupId: string, message: JsonObject = {}) =>
       groupLog.append({ groupId, id: crypto.randomUUID(), event: 'e', message });

@@ -1,4 +1,4 @@
-import { generationOf } from '@groupcast/shared';
+import { type Position, relationOf } from '@groupcast/shared';
 
 /** The envelope of a `new-message`, as far as the order is judged by it. */
 interface Stamp {
@@ -51,8 +51,7 @@ export function createDeliveryTally(receivers: number, messages: number): Delive
   const copies = new Uint16Array(messages);
   const seen = new Uint8Array(Math.ceil((receivers * messages) / 8));
   const latencies = new Float32Array(receivers * messages);
-  const lastSeq = new Float64Array(receivers);
-  const lastEpoch: (string | null)[] = Array.from({ length: receivers }, () => null);
+  const cursors: (Position | null)[] = Array.from({ length: receivers }, () => null);
   const counts = { acknowledged: 0, failedSends: 0, deliveries: 0, duplicated: 0, outOfOrder: 0, unpositioned: 0 };
   let outstanding = 0;
 
@@ -70,16 +69,23 @@ export function createDeliveryTally(receivers: number, messages: number): Delive
       counts.unpositioned += 1;
       return;
     }
-    const previous = lastEpoch[receiver] ?? null;
-    const above =
-      previous === null ||
-      (previous === epoch ? seq > (lastSeq[receiver] ?? 0) : generationOf(epoch) > generationOf(previous));
-    if (!above) {
-      counts.outOfOrder += 1;
-      return;
+    const cursor = cursors[receiver];
+    const relation = cursor ? relationOf(cursor, { epoch, seq }) : 'newer';
+    switch (relation) {
+      case 'behind':
+      case 'older':
+        counts.outOfOrder += 1;
+        return;
+      case 'next':
+      case 'ahead':
+      case 'newer':
+        cursors[receiver] = { epoch, seq };
+        return;
+      default: {
+        const unreachable: never = relation;
+        return unreachable;
+      }
     }
-    lastEpoch[receiver] = epoch;
-    lastSeq[receiver] = seq;
   }
 
   const tally: DeliveryTally = {

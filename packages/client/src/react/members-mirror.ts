@@ -1,6 +1,7 @@
+import { isAfter } from '@groupcast/shared/positions';
 import type { QueryClient } from '@tanstack/react-query';
+import { createRecording, type Recording } from '../base/recording.ts';
 import type { GroupcastClient, GroupEvent, GroupMember, Position } from '../index.ts';
-import { createRecording, type Recording } from '../recording.ts';
 import { groupcastKeys } from './query-keys.ts';
 
 /** The members of a group, and the place in its events at which they were these. */
@@ -80,7 +81,7 @@ export function withMemberEvents(before: Members, events: readonly GroupEvent[])
   for (const event of events) {
     const { epoch, seq } = event;
     const isMemberChange = event.event === 'member-added' || event.event === 'member-removed';
-    if (!isMemberChange || epoch !== now.position.epoch || seq <= now.position.seq) continue;
+    if (!isMemberChange || !isAfter(event, now.position)) continue;
     const ids = new Set(userIdsOf(event));
     const others = now.members.filter(({ userId }) => !ids.has(userId));
     const known = new Set(now.members.map(({ userId }) => userId));

@@ -1,5 +1,5 @@
+import { idOf } from '../base/parse.ts';
 import type { GroupcastClient, GroupId, UserId } from '../index.ts';
-import { idOf } from '../parse.ts';
 
 let clients = 0;
 const scopes = new WeakMap<GroupcastClient, number>();

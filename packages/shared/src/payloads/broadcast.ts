@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { boundedArray } from '../bounds.ts';
 import type { ErrorBody } from '../errors.ts';
-import { isPublishableEvent } from '../events.ts';
+import { isPublishableEvent } from '../event-names.ts';
 import { idSchema, userIdSchema } from '../ids.ts';
 import { isJsonObject, type JsonObject, type JsonObjectInput } from '../json.ts';
-import { epochSchema, type Position, seqSchema } from '../positions.ts';
+import { epochSchema, seqSchema } from '../position-schemas.ts';
+import type { Position } from '../positions.ts';
 import type { GroupEvent } from './messaging.ts';
 
 /** Bounds of the internal broadcast API. Sizes are bytes of UTF-8 JSON. */
@@ -121,6 +122,7 @@ export const historySchema = z.object({
   since: z.coerce.number<number | string>().int().nonnegative().optional(),
   limit: z.coerce.number<number | string>().int().min(1).max(500).default(100),
 });
+export type HistoryInput = z.input<typeof historySchema>;
 export type HistoryQuery = z.output<typeof historySchema>;
 
 export interface HistoryResult {

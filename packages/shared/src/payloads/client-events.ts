@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { boundedRecord, hasMoreKeysThan } from '../bounds.ts';
 import { idSchema, parseId } from '../ids.ts';
-import { type Position, parsePosition, positionSchema } from '../positions.ts';
+import { positionSchema } from '../position-schemas.ts';
+import { type Position, parsePosition } from '../positions.ts';
 import { MAX_TOKEN_LENGTH } from '../token-claims.ts';
 
 /** `join-group`. */

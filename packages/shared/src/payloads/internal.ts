@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { boundedArray } from '../bounds.ts';
 import { idSchema, userIdSchema } from '../ids.ts';
 import { isJsonObject } from '../json.ts';
-import { positionSchema } from '../positions.ts';
+import { positionSchema } from '../position-schemas.ts';
 import type { GroupEvent } from './messaging.ts';
 
 /** Bounds of what the relay and the API ask and answer each other. */

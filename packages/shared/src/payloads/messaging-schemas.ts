@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { boundedArray } from '../bounds.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../json.ts';
-import { epochSchema, positionSchema as position } from '../positions.ts';
+import { epochSchema, positionSchema as position } from '../position-schemas.ts';
 import type { Group, GroupEvent, GroupMember, GroupSummary, Message, User } from './messaging.ts';
 
 /*

@@ -1,5 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { GroupcastError, type GroupEvent, type JsonObject, type Message, type Position } from '@groupcast/shared';
+import {
+  GroupcastError,
+  type GroupEvent,
+  type JsonObject,
+  type Message,
+  type Position,
+  relationOf,
+} from '@groupcast/shared';
 import { type Database, isUniqueViolation, type Queryable, snapshot } from '../db/database.ts';
 import { type EventWriter, nextPosition } from '../events/event-store.ts';
 import { groupNotFound } from '../events/group-not-found.ts';
@@ -152,7 +159,8 @@ export async function listEvents(
 ): Promise<EventPage> {
   return snapshot(deps.db, async (tx) => {
     const { epoch, seq } = await readGroupAs(tx, input.groupId, input.userId);
-    if ((input.epoch !== undefined && input.epoch !== epoch) || input.after > seq) {
+    // A position that is not behind the group's is of another history.
+    if (relationOf({ epoch, seq }, { epoch: input.epoch ?? epoch, seq: input.after }) !== 'behind') {
       return { reset: true, events: [], position: { epoch, seq }, more: false };
     }
     const events = await readEvents(tx, input.groupId, epoch, input.after, input.limit);

@@ -10,7 +10,7 @@ import {
   toErrorBody,
 } from '@groupcast/shared';
 import type { RelayMetrics } from '../metrics.ts';
-import type { Arrival } from './admission.ts';
+import type { Arrival } from './throttle.ts';
 
 function sizeOf(items: readonly unknown[]): number {
   try {
@@ -23,7 +23,7 @@ function sizeOf(items: readonly unknown[]): number {
 }
 
 /** Many broadcasts as one command, in order. A bad item fails alone; after a retryable failure its group's later items wait for the next try too. */
-export function createBatch(deps: {
+export function createBatchBroadcast(deps: {
   broadcast: (command: BroadcastCommand, arrival: Arrival) => Promise<BroadcastResult>;
   metrics: RelayMetrics;
   log: Logger;

@@ -6,20 +6,21 @@ import {
   GroupcastError,
   parseId,
   type RelayCommand,
+  relationOf,
   toWire,
 } from '@groupcast/shared';
-import { cutOff } from '../cluster/broker.ts';
 import type { Relays } from '../cluster/relays.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
-import type { GroupFeed } from '../fan-out/group-feed.ts';
+import type { GroupFeed } from '../feed/feed.ts';
 import type { AppendOutcome, GroupLog, LogInput } from '../group-log/group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
-import type { Admission, Arrival } from './admission.ts';
-import { createBatch } from './batch.ts';
+import { cutOff } from '../nodes/broker-errors.ts';
+import { createBatchBroadcast } from './batch.ts';
 import { hintAtGroup } from './near-misses.ts';
+import type { Arrival, Throttle } from './throttle.ts';
 
-/** Carries out what a trusted back end asks, whichever door it came through. */
+/** Carries out the commands of trusted back ends, whether they come over a socket or over HTTP. */
 export interface Gateway {
   /** Resolves with the answer's fields beside `ok: true`; throws a `GroupcastError` otherwise. */
   execute(command: RelayCommand, arrival?: Arrival): Promise<object>;
@@ -34,7 +35,7 @@ export interface GatewayDeps {
   relays: Relays;
   /** Who would be in a group if the API confirmed it. */
   undecided: { isWaiting(groupId: string): boolean };
-  admission: Admission;
+  throttle: Throttle;
   monitor: MonitorFeed;
   metrics: RelayMetrics;
   log: Logger;
@@ -44,7 +45,7 @@ export interface GatewayDeps {
 }
 
 export function createGateway(deps: GatewayDeps): Gateway {
-  const { groupLog, feed, fanOut, relays, undecided, admission, monitor, metrics, log } = deps;
+  const { groupLog, feed, fanOut, relays, undecided, throttle, monitor, metrics, log } = deps;
   const warn = warnOnceEvery(60_000);
 
   /** The id under which the event is deduplicated: given, the message's own, or a new one. */
@@ -130,7 +131,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   async function broadcast(command: BroadcastCommand, arrival: Arrival): Promise<BroadcastResult> {
     const { groupId, event, message, position, exceptSocketId, exceptUserId } = command;
     const id = chooseId(command);
-    const admitted = admission.admit(arrival, measure(command));
+    const admitted = throttle.admit(arrival, measure(command));
     if (admitted) await admitted;
     // Somebody may be removed without this relay's knowing: its members get it from the log once that is known.
     if (!relays.isTrusted()) throw cutOff(`broadcast to group "${groupId}"`, { id });
@@ -151,13 +152,13 @@ export function createGateway(deps: GatewayDeps): Gateway {
     if (outcome.outcome === 'conflict' || outcome.outcome === 'gap') throw refuse(outcome, groupId);
 
     const duplicate = outcome.outcome === 'duplicate';
-    const place = outcome.outcome === 'unpositioned' ? null : outcome.position;
+    const at = outcome.outcome === 'unpositioned' ? null : outcome.position;
     const warnings: BroadcastWarning[] = outcome.outcome === 'unpositioned' ? ['UNPOSITIONED'] : [];
     const count = duplicate
       ? fanOut.memberCount(groupId)
       : feed.receive(
           groupId,
-          { event, id, payload: toWire(groupId, id, place, message), position: place },
+          { event, id, payload: toWire(groupId, id, at, message), position: at },
           { exceptSocketId, exceptUserId },
         );
     const heard = outcome.outcome === 'appended' || outcome.outcome === 'unpositioned' ? outcome.nodes : undefined;
@@ -169,7 +170,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const result: BroadcastResult = {
       id,
       groupId,
-      position: place,
+      position: at,
       duplicate,
       ...(outcome.outcome === 'duplicate' ? { head: outcome.head } : {}),
       recipients: { connections: count, nodes },
@@ -191,16 +192,16 @@ export function createGateway(deps: GatewayDeps): Gateway {
   ): void {
     const isAway = error instanceof GroupcastError && error.code === 'BROKER_UNAVAILABLE';
     const cursor = fanOut.cursor(groupId);
-    const follows = position && cursor?.epoch === position.epoch && position.seq === cursor.seq + 1;
+    const follows = position && cursor && relationOf(cursor, position) === 'next';
     if (!isAway || !follows || !relays.isTrusted()) return;
     fanOut.deliver(groupId, { event, id, payload: toWire(groupId, id, position, message), position }, except);
   }
 
-  const batch = createBatch({ broadcast, metrics, log });
+  const batch = createBatchBroadcast({ broadcast, metrics, log });
 
   return {
-    arrive: admission.arrive,
-    async execute(command, arrival = admission.arrive()) {
+    arrive: throttle.arrive,
+    async execute(command, arrival = throttle.arrive()) {
       switch (command.kind) {
         case 'broadcast':
           return broadcast(command, arrival);

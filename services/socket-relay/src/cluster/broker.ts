@@ -1,9 +1,8 @@
-import { GroupcastError } from '@groupcast/shared';
 import type { GroupLog } from '../group-log/group-log.ts';
+import type { ChangeLog, ChangeLogOptions } from '../nodes/change-log.ts';
+import type { ShardChannels } from '../nodes/channels.ts';
+import type { NodeLeases, RenewLease } from '../nodes/node-leases.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
-import type { ChangeLog, ChangeLogOptions } from './change-log.ts';
-import type { NodeLeases, RenewLease } from './node-leases.ts';
-import type { ShardChannels } from './shard-channels.ts';
 
 /** What relays share, and where: in Redis, or in the primary process of their machine. */
 export interface Broker {
@@ -18,17 +17,4 @@ export interface Broker {
   startChangeLog(options: ChangeLogOptions): Promise<ChangeLog>;
   isReady: () => boolean;
   stop(): void;
-}
-
-/** For a relay without a lease, which may not know who may see what. */
-export function cutOff(what: string, details?: Record<string, unknown>): GroupcastError {
-  const message = `unable to ${what}; this relay cannot reach the others`;
-  return new GroupcastError('BROKER_UNAVAILABLE', message, details ? { details } : {});
-}
-
-export function brokerUnavailable(what: string, cause: unknown, details?: Record<string, unknown>): GroupcastError {
-  return new GroupcastError('BROKER_UNAVAILABLE', `unable to ${what}; what the relays share cannot be reached`, {
-    cause,
-    ...(details ? { details } : {}),
-  });
 }

@@ -1,38 +1,57 @@
 import type { Logger } from '@groupcast/service-kit';
-import { createClusterFeed } from '../fan-out/cluster-feed.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
-import type { GroupFeed } from '../fan-out/group-feed.ts';
+import { createClusterFeed } from '../feed/cluster-feed.ts';
 import type { RelayMetrics } from '../metrics.ts';
+import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import { cutOff } from '../nodes/broker-errors.ts';
+import type { ChangeLog } from '../nodes/change-log.ts';
+import { createNodeLeases, type NodeLeases } from '../nodes/node-leases.ts';
+import { type NodeRequests, startNodeRequests } from '../nodes/node-requests.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
-import { type Broker, cutOff } from './broker.ts';
-import { createNodeLeases, type NodeLeases } from './node-leases.ts';
-import { type NodeRequests, startNodeRequests } from './node-requests.ts';
-import type { ShardChannels } from './shard-channels.ts';
+import type { Broker } from './broker.ts';
+import type { Cluster } from './cluster.ts';
+import { createMonitorLink } from './monitor-link.ts';
+import { createManyRelays } from './relays.ts';
 
-/** What this relay shares with others. */
-export interface ClusterMembership {
-  channels: ShardChannels;
-  leases: NodeLeases;
-  requests: NodeRequests;
-  feed: GroupFeed;
-  presence: PresenceStore;
-  /** What `/readyz` is to name; nothing while the broker can be reached and the lease holds. */
-  failing(): string[];
-  /** Gives the lease back, and then listens to nobody any more. */
-  leave(): Promise<void>;
-  /** The last: what is still asked of the broker fails. */
-  stop(): void;
-}
-
-/** Nobody is told who is there by a relay that may not know who may be told. */
-function whileTrusted(store: PresenceStore, leases: NodeLeases): PresenceStore {
+/**
+ * The broker's store, as the rest of the relay sees it: a relay that may not know who may be told tells nobody who is there, and what
+ * other nodes say on the channels of groups is a change too.
+ */
+function createSharedPresence(
+  store: PresenceStore,
+  leases: Pick<NodeLeases, 'held'>,
+): { presence: PresenceStore; changed: (groupId: string) => void } {
+  const listeners: ((groupId: string) => void)[] = [];
   return {
-    ...store,
-    async read(groupId) {
-      if (!leases.held()) throw cutOff(`tell who is in group "${groupId}"`);
-      return store.read(groupId);
+    presence: {
+      ...store,
+      async read(groupId) {
+        if (!leases.held()) throw cutOff(`tell who is in group "${groupId}"`);
+        return store.read(groupId);
+      },
+      onChange(listener) {
+        store.onChange(listener);
+        listeners.push(listener);
+      },
+    },
+    changed(groupId) {
+      for (const listener of listeners) listener(groupId);
     },
   };
+}
+
+/** Whenever a relay has its lease, the others learn of it, and learn of strangers. */
+function announceLease(leases: NodeLeases, requests: NodeRequests, node: string): void {
+  // Should the list of leases be lost before the others have read it again, they wait for this node all the same.
+  leases.beforeTrust(async () => requests.tell('has-lease', { node }));
+  requests.answer('has-lease', async (other) => {
+    leases.noticed(other.node);
+    return {};
+  });
+  // Strangers learn of this node now, and not with their next renewal: until then they would deliver what is said here, and the reverse.
+  leases.onChange(() => {
+    if (leases.strangers().length > 0) requests.tell('has-lease', { node }).catch(() => undefined);
+  });
 }
 
 /** Listens to the other relays. They count on this one, and it is trusted, once `leases` are started. */
@@ -41,49 +60,51 @@ export async function joinCluster(deps: {
   node: string;
   leaseMs: number;
   fanOut: FanOut;
+  monitor: MonitorFeed;
   metrics: RelayMetrics;
-  hasMonitors: () => boolean;
-  onPresence: (groupId: string) => void;
   log: Logger;
-}): Promise<ClusterMembership> {
-  const { broker, node, fanOut, metrics, log, leaseMs } = deps;
+}): Promise<Cluster> {
+  const { broker, node, fanOut, monitor, metrics, log, leaseMs } = deps;
   const { channels, groupLog, renewLease } = broker;
-  const leases = createNodeLeases({ renewLease, node, leaseMs, hasMonitors: deps.hasMonitors, log });
+  const leases = createNodeLeases({ renewLease, node, leaseMs, hasMonitors: monitor.isWatched, log });
   const requests = await startNodeRequests({ node, channels, leases, log });
-  // Should the list of leases be lost before the others have read it again, they wait for this node all the same.
-  leases.beforeTrust(async () => requests.tell('has-lease', { node }));
-  requests.answer('has-lease', async (other: { node: string }) => {
-    leases.noticed(other.node);
-    return {};
-  });
-  // Strangers learn of this node now, and not with their next renewal: until then they would deliver what is said here, and the reverse.
-  leases.onChange(() => {
-    if (leases.strangers().length > 0) requests.tell('has-lease', { node }).catch(() => undefined);
-  });
-  const feed = createClusterFeed({
-    node,
-    fanOut,
-    groupLog,
-    channels,
-    metrics,
-    log,
-    isTrusted: leases.held,
-    onPresence: deps.onPresence,
-  });
+  announceLease(leases, requests, node);
+  const { presence, changed } = createSharedPresence(broker.openPresence(leases), leases);
+  const isTrusted = leases.held;
+  const feed = createClusterFeed({ node, fanOut, groupLog, channels, metrics, log, isTrusted, onPresence: changed });
+  const monitorLink = createMonitorLink({ monitor, channels, leases, requests, log });
+  const followed: ChangeLog[] = [];
+
   return {
-    channels,
+    groupLog,
+    groupLogKind: broker.groupLogKind,
     leases,
-    requests,
     feed,
-    presence: whileTrusted(broker.openPresence(leases), leases),
+    presence,
+    // The workers of one machine drain together.
+    otherMachines: broker.name === 'redis' ? requests : undefined,
+    async followChanges({ changes, onBirth }) {
+      const changeLog = await broker.startChangeLog({
+        onBirth,
+        remember: ({ change, second }) => changes.remember(change, second),
+        carryOut: async ({ change, second }) => changes.carryOut(change, second),
+        log,
+      });
+      followed.push(changeLog);
+      leases.beforeTrust(async () => changeLog.caughtUp());
+      return createManyRelays({ changes, changeLog, requests, leases });
+    },
+    openMonitorLink: async () => monitorLink.open(),
     failing() {
       if (broker.isReady() && leases.held()) return [];
       return broker.isReady() && leases.strangers().length > 0 ? ['deployment'] : [broker.name];
     },
     async leave() {
+      // The others wait for an answer from every relay that has a lease, so that is the first thing to go.
       await leases.stop();
       feed.stop();
       requests.stop();
+      for (const changeLog of followed) await changeLog.stop();
     },
     stop: () => broker.stop(),
   };

@@ -4,15 +4,15 @@ import { Cluster } from 'ioredis';
 import type { RelayConfig } from '../config.ts';
 import { createRedisGroupLog } from '../group-log/redis-group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
+import { startRedisChangeLog } from '../nodes/redis-change-log.ts';
+import { createShardChannels } from '../nodes/redis-channels.ts';
+import { createRedisDeployment } from '../nodes/redis-deployment.ts';
+import { createRedisLeases } from '../nodes/redis-leases.ts';
 import { createRedisPresenceStore } from '../presence/redis-presence-store.ts';
+import { connectRedis, type RedisConnections } from '../redis/connections.ts';
+import { warnOfEviction } from '../redis/memory.ts';
+import type { RedisTarget } from '../redis/target.ts';
 import type { Broker } from './broker.ts';
-import { connectRedis, type RedisConnections } from './redis.ts';
-import { startRedisChangeLog } from './redis-change-log.ts';
-import { createRedisDeployment } from './redis-deployment.ts';
-import { createRedisLeases } from './redis-leases.ts';
-import { warnOfEviction } from './redis-memory.ts';
-import type { RedisTarget } from './redis-target.ts';
-import { createShardChannels } from './shard-channels.ts';
 
 /** How long a relay that starts while Redis is away waits for it, in milliseconds; then it leaves that to whoever started it. */
 const CONNECT_TIMEOUT_MS = 10_000;

@@ -9,9 +9,9 @@ import {
   type UserClaims,
 } from '@groupcast/shared';
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
-import type { RelaySocket, ServiceSession, Session } from '../relay-server.ts';
-import type { Removals } from './removals.ts';
-import { setOfUndecided } from './undecided-claims.ts';
+import type { Removals } from '../membership/removals.ts';
+import { setOfUndecided } from '../membership/undecided-claims.ts';
+import type { RelaySocket, ServiceSession, Session } from '../sessions/session.ts';
 
 const REQUIRED_SCOPE: Readonly<Record<ServiceSession['role'], ServiceScope>> = { api: 'broadcast', monitor: 'monitor' };
 const NO_POSITIONS: ReadonlyMap<string, Position> = new Map();

@@ -2,7 +2,10 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ConnectionLimit, connectionBudget, createConnectionLimit, type Logger } from '@groupcast/service-kit';
 import type { RelayMetrics } from '../metrics.ts';
-import type { RelayServer } from '../relay-server.ts';
+import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import type { RelayServer } from '../sessions/session.ts';
+import { sessionOf } from '../sessions/session-header.ts';
+import type { ConnectionIntake } from './intake.ts';
 
 export interface ConnectionLimits {
   public: ConnectionLimit;
@@ -14,14 +17,14 @@ export function createConnectionLimits(
   deps: {
     metrics: RelayMetrics;
     log: Logger;
-    /** Whether a request to the public port is a poll of a session that has not authenticated. */
-    isWaiting: (request: IncomingMessage) => boolean;
-    /** Called at most once a minute. */
-    onFull: (message: string) => void;
+    intake: Pick<ConnectionIntake, 'isUnauthenticated'>;
+    monitor: Pick<MonitorFeed, 'publish'>;
   },
   options: { maxConnections: number },
 ): ConnectionLimits {
-  const { metrics, log, isWaiting, onFull } = deps;
+  const { intake, monitor, metrics, log } = deps;
+  /** Whether a request to the public port is a poll of a session that has not authenticated. */
+  const isWaiting = (request: IncomingMessage): boolean => intake.isUnauthenticated(sessionOf(request) ?? '');
   const budget = connectionBudget(options.maxConnections);
   function limitOf(port: 'public' | 'internal'): ConnectionLimit {
     const limit = createConnectionLimit({
@@ -30,7 +33,7 @@ export function createConnectionLimits(
       log,
       onRefused: () => metrics.tcpRefused.inc({ port }),
       onClosed: (reason) => metrics.tcpClosed.inc({ port, reason }),
-      onFull,
+      onFull: (message) => monitor.publish({ kind: 'warning', code: 'TOO_MANY_CONNECTIONS', message }),
       ...(port === 'public' ? { isWaiting } : {}),
     });
     metrics.watchConnections(port, limit);

@@ -13,12 +13,12 @@ import { allowPackets, useBoundedPolling } from '../engine/polling-transport.ts'
 import { allowBytes, settleTransport } from '../engine/web-socket-transport.ts';
 import { closeUnread } from '../engine/wire.ts';
 import type { RelayMetrics } from '../metrics.ts';
-import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../relay-server.ts';
+import type { Notices } from '../monitor/notices.ts';
+import { TokenBucket } from '../sessions/rate-limit.ts';
+import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../sessions/session.ts';
+import type { UserBudget, UserBudgets } from '../sessions/user-budgets.ts';
 import { closeForNow } from './come-back-later.ts';
-import type { Notices } from './notices.ts';
-import { TokenBucket } from './rate-limit.ts';
 import { createUnauthenticated, type Unauthenticated } from './unauthenticated.ts';
-import type { UserBudget, UserBudgets } from './user-budgets.ts';
 
 /** Packets of one connection, refused ones included: twice what is answered, and ten seconds' worth at once. */
 const PACKET_FACTOR = 2;

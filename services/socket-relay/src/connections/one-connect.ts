@@ -1,4 +1,4 @@
-import type { RelaySocket } from '../relay-server.ts';
+import type { RelaySocket } from '../sessions/session.ts';
 
 /** A client may try another token on the connection it has, so often. */
 const MAX_REFUSALS = 3;

@@ -1,8 +1,8 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import type { NodeLeases } from '../cluster/node-leases.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
-import type { RelayServer, RelaySocket } from '../relay-server.ts';
+import type { NodeLeases } from '../nodes/node-leases.ts';
+import type { RelayServer, RelaySocket } from '../sessions/session.ts';
 
 /**
  * What every connection is told about the relay itself. A relay that loses its lease keeps them: it gives them nothing, because somebody may be

@@ -2,8 +2,8 @@ import type { IncomingMessage, Server } from 'node:http';
 import { GroupcastError } from '@groupcast/shared';
 import { refuseRequest } from '../engine/refuse-request.ts';
 import type { RelayMetrics } from '../metrics.ts';
-import type { RelayServer } from '../relay-server.ts';
-import type { Notices } from './notices.ts';
+import type { Notices } from '../monitor/notices.ts';
+import type { RelayServer } from '../sessions/session.ts';
 
 const PATH = '/socket.io/';
 /** Engine.IO's protocol of socket.io-client 3 and 4. */

@@ -14,23 +14,23 @@ import {
   updateCursorsSchema,
   watchGroupSchema,
 } from '@groupcast/shared';
+import { type Membership, notAMember } from '../membership/authorisation.ts';
+import type { GroupEntry } from '../membership/group-entry.ts';
+import type { Removals } from '../membership/removals.ts';
+import { setOfUndecided, type UndecidedClaims } from '../membership/undecided-claims.ts';
 import type { Presence } from '../presence/presence.ts';
-import type { UserSocket } from '../relay-server.ts';
-import type { CursorForwarder } from '../upstream/cursor-forwarder.ts';
-import type { Authenticator } from './authenticate.ts';
-import type { EventHandler } from './event-door.ts';
-import type { GroupEntry } from './group-entry.ts';
-import { type Membership, notAMember } from './membership.ts';
-import type { Removals } from './removals.ts';
-import type { SessionExpiry } from './session-expiry.ts';
-import { setOfUndecided, type UndecidedClaims } from './undecided-claims.ts';
+import type { UserSocket } from '../sessions/session.ts';
+import type { SessionExpiry } from '../sessions/session-expiry.ts';
 import {
   EVENTS_PER_UNIT,
   GROUPS_PER_UNIT,
   PEOPLE_PER_UNIT,
   type UserBudget,
   type UserBudgets,
-} from './user-budgets.ts';
+} from '../sessions/user-budgets.ts';
+import type { CursorForwarder } from '../upstream/cursor-forwarder.ts';
+import type { Authenticator } from './authenticate.ts';
+import type { EventHandler } from './event-router.ts';
 
 export type UserHandlers = Readonly<Record<string, EventHandler<UserSocket>>>;
 

@@ -3,31 +3,31 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, MONITOR_ROOM, type MonitorSnapshot, toErrorBody, userRoom } from '@groupcast/shared';
 import { refusalOf } from '@groupcast/tokens';
 import type { DisconnectReason } from 'socket.io';
-import type { ServiceDoor } from '../broadcast/service-door.ts';
 import type { Heartbeat } from '../engine/heartbeat.ts';
 import { letGoOfHandshake } from '../engine/idle-cost.ts';
 import { holdTurn } from '../engine/web-socket-transport.ts';
+import type { Membership } from '../membership/authorisation.ts';
+import type { GroupEntry } from '../membership/group-entry.ts';
+import { noteWithoutGroups } from '../membership/group-problems.ts';
+import type { Removals } from '../membership/removals.ts';
+import { setOfUndecided, type UndecidedClaims } from '../membership/undecided-claims.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
-import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../relay-server.ts';
+import type { Notices } from '../monitor/notices.ts';
+import type { ConnectionIndex } from '../sessions/connection-index.ts';
+import { createRateLimit } from '../sessions/rate-limit.ts';
+import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../sessions/session.ts';
+import { endSession } from '../sessions/session-ending.ts';
+import type { SessionExpiry } from '../sessions/session-expiry.ts';
+import { GROUPS_PER_UNIT, type UserBudgets } from '../sessions/user-budgets.ts';
+import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
 import type { Authenticator } from './authenticate.ts';
 import { closeForNowLater } from './come-back-later.ts';
-import type { ConnectionIndex } from './connection-index.ts';
-import { createEventDoor } from './event-door.ts';
-import type { GroupEntry } from './group-entry.ts';
-import { noteWithoutGroups } from './group-problems.ts';
+import { createEventRouter } from './event-router.ts';
 import type { ConnectionIntake } from './intake.ts';
-import type { Membership } from './membership.ts';
-import type { Notices } from './notices.ts';
 import { createOneConnect } from './one-connect.ts';
-import { createRateLimit } from './rate-limit.ts';
-import type { Removals } from './removals.ts';
+import type { ServiceHandlers } from './service-events.ts';
 import type { ServiceState } from './service-state.ts';
-import { endSession } from './session-ending.ts';
-import type { SessionExpiry } from './session-expiry.ts';
-import type { SlowConsumers } from './slow-consumers.ts';
-import { setOfUndecided, type UndecidedClaims } from './undecided-claims.ts';
-import { GROUPS_PER_UNIT, type UserBudgets } from './user-budgets.ts';
 import type { UserHandlers } from './user-events.ts';
 
 export interface WelcomeDeps {
@@ -43,7 +43,7 @@ export interface WelcomeDeps {
   undecided: UndecidedClaims;
   entry: GroupEntry;
   handlers: UserHandlers;
-  services: ServiceDoor;
+  services: ServiceHandlers;
   connections: ConnectionIndex;
   monitor: MonitorFeed;
   metrics: RelayMetrics;
@@ -52,7 +52,7 @@ export interface WelcomeDeps {
   isTrusted: () => boolean;
   notices: Notices;
   hasApi: boolean;
-  serviceState: ServiceState | undefined;
+  serviceState: ServiceState;
   /** What monitors are shown of other relays. */
   otherNodes: () => Promise<MonitorSnapshot[]>;
   limits: { groups: number; connectionsPerUser: number; eventsPerSecond: number };
@@ -114,7 +114,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     if (units > 0) await waitForWork(session.userId, units);
     const decision = await deps.membership.decideClaims(session.claims, named);
     session.undecided = setOfUndecided(decision.undecided);
-    socket.data.admission = { ...decision, positions };
+    socket.data.decision = { ...decision, positions };
   }
 
   io.use((socket, next) => {
@@ -175,7 +175,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     log.debug({ socketId: socket.id, event: event.slice(0, 64), code }, 'event refused');
   }
 
-  const openUserDoor = createEventDoor<UserSocket>({
+  const routeUserEvents = createEventRouter<UserSocket>({
     handlersOf: () => deps.handlers,
     guard({ data: { session } }, event) {
       session.rate ??= createRateLimit(limits.eventsPerSecond);
@@ -191,7 +191,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     onFailure,
     log,
   });
-  const openServiceDoor = createEventDoor<RelaySocket>({
+  const routeServiceEvents = createEventRouter<RelaySocket>({
     handlersOf: (socket) => deps.services.handlersFor(socket),
     guard: () => undefined,
     onFailure,
@@ -199,9 +199,9 @@ export function welcomeConnections(deps: WelcomeDeps): void {
   });
 
   function welcomeUser(socket: UserSocket): void {
-    const { session, admission } = socket.data;
+    const { session, decision } = socket.data;
     const { userId } = session;
-    socket.data.admission = undefined;
+    socket.data.decision = undefined;
     if (deps.removals.isRevoked(userId, session.claims.issuedAt)) {
       // Revoked while the handshake was under way.
       const message = 'the token was revoked, log in again';
@@ -209,8 +209,8 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       return;
     }
     void socket.join(userRoom(userId));
-    const admitted = (admission?.admitted ?? []).filter(
-      (groupId) => !deps.removals.removedSince(groupId, userId, admission?.removalVersion ?? 0),
+    const admitted = (decision?.admitted ?? []).filter(
+      (groupId) => !deps.removals.removedSince(groupId, userId, decision?.removalVersion ?? 0),
     );
     monitor.publish({
       kind: 'connected',
@@ -226,9 +226,9 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const live = [...new Set([...admitted, ...added])].filter((groupId) => session.groups.has(groupId));
     deps.undecided.add(socket);
     if (!deps.hasApi && session.claims.groups.length === 0) noteWithoutGroups(deps.notices, userId, socket.id);
-    deps.serviceState?.welcome(socket);
-    openUserDoor(socket);
-    deps.entry.announce(socket, live, admission?.positions).catch((error: unknown) => {
+    deps.serviceState.welcome(socket);
+    routeUserEvents(socket);
+    deps.entry.announce(socket, live, decision?.positions).catch((error: unknown) => {
       log.error({ err: error, socketId: socket.id }, 'unable to announce the groups of a connection');
       socket.conn.close();
     });
@@ -275,8 +275,8 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       { socketId: socket.id, type: role, subject: session.kind === 'service' && session.claims.subject },
       'service connected',
     );
-    deps.serviceState?.welcome(socket);
-    openServiceDoor(socket);
+    deps.serviceState.welcome(socket);
+    routeServiceEvents(socket);
     if (role === 'monitor') {
       void socket.join(MONITOR_ROOM);
       socket.emit('monitor-snapshot', monitor.snapshot());

@@ -1,4 +1,4 @@
-import type { RelaySocket } from '../relay-server.ts';
+import type { RelaySocket } from '../sessions/session.ts';
 import { type Engine, wireBehind } from './wire.ts';
 
 /** Fields of Engine.IO that have no public name. */

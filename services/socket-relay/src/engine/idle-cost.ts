@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events';
-import type { RelaySocket } from '../relay-server.ts';
+import type { RelaySocket } from '../sessions/session.ts';
 import {
   type ClientListeners,
   type EngineListeners,

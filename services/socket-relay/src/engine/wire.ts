@@ -1,7 +1,7 @@
 import type { Socket as NetSocket } from 'node:net';
 import type { Socket as EngineSocket } from 'engine.io';
 
-/** Fields of Engine.IO and ws that have no public name. `gathering-sender.int.test.ts` fails where one of them goes away. */
+/** Fields of Engine.IO and ws that have no public name. `batching-sender.int.test.ts` fails where one of them goes away. */
 export interface Engine {
   readyState: string;
   protocol: number;

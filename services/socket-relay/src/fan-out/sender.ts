@@ -1,4 +1,4 @@
-import type { RelayServer } from '../relay-server.ts';
+import type { RelayServer } from '../sessions/session.ts';
 
 /** An event as members get it. */
 export interface WireEvent {

@@ -22,13 +22,15 @@ import {
   removeMembersSchema,
 } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { Gateway } from '../broadcast/gateway.ts';
-import type { HistoryReader } from '../broadcast/history.ts';
+import { drainRoutes } from '../drain/drain-routes.ts';
+import type { MachineDrain } from '../drain/machine-drain.ts';
+import type { HistoryReader } from '../group-log/history.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Presence } from '../presence/presence.ts';
-import type { MachineDrain } from '../workers/machine-drain.ts';
-import { drainRoutes } from './drain-routes.ts';
+import { COMMAND_ANSWERS, groupPresenceSchema, historyResultSchema, responsesOf } from './answers.ts';
+import type { MachineHealth } from './machine-health.ts';
 
 /** A batch, its JSON punctuation and some air. */
 const MIN_BODY_LIMIT_BYTES = 1_100_000;
@@ -44,6 +46,13 @@ const COMMANDS: Readonly<Record<RelayCommandKind, { body: z.ZodType; summary: st
   'disconnect-users': { body: disconnectSchema, summary: 'End the sessions of users, and revoke older tokens' },
 };
 
+const infoSchema = z.object({
+  node: z.string(),
+  uptimeSeconds: z.int(),
+  connections: z.int(),
+  groupLog: z.enum(['memory', 'redis']),
+});
+
 export interface InternalAppDeps {
   gateway: Gateway;
   history: HistoryReader;
@@ -58,10 +67,7 @@ export interface InternalAppDeps {
   groupLogKind: 'memory' | 'redis';
   maxPayloadBytes: number;
   drain: MachineDrain;
-  /** What fails, here and on the workers beside this one; nothing: ready. */
-  failing: () => Promise<string[]>;
-  /** Prometheus's text, over the workers beside this one too. */
-  metricsText: () => Promise<string>;
+  health: MachineHealth;
   log: Logger;
 }
 
@@ -73,7 +79,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     log: deps.log,
     door: 'relay-internal',
     async before(root) {
-      const gate = createHostGate({
+      const hostGate = createHostGate({
         host: deps.internalHost,
         names: deps.internalNames,
         variable: 'RELAY_INTERNAL_NAMES',
@@ -81,7 +87,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
         onRefused: (code) => metrics.internalRefused.inc({ code }),
         log: deps.log,
       });
-      root.addHook('onRequest', gate);
+      root.addHook('onRequest', hostGate);
     },
     connections: deps.connections,
     bodyLimitBytes: Math.max(MIN_BODY_LIMIT_BYTES, deps.maxPayloadBytes + ENVELOPE_BYTES),
@@ -94,18 +100,19 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
 
   app.get('/livez', { schema: { hide: true } }, async () => ({ status: 'live' }));
   app.get('/readyz', { schema: { hide: true } }, async (_request, reply) => {
-    const failing = await deps.failing();
+    const failing = await deps.health.failing();
     if (failing.length > 0) return reply.status(503).send({ status: 'unready', failing });
     return { status: 'ready' };
   });
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {
     reply.type(metrics.registry.contentType);
-    return deps.metricsText();
+    return deps.health.metricsText();
   });
 
   await zodScope(app, (scope) => {
-    // The gateway's door parses, for HTTP and sockets alike: here the schemas only describe.
+    // `parseRelayCommand` parses, for HTTP and sockets alike. Here the schemas only describe.
     scope.setValidatorCompiler(() => (value: unknown) => ({ value }));
+    scope.setSerializerCompiler(() => JSON.stringify);
     scope.addHook('onRequest', async (request) => {
       await services.verify(bearerToken(request), 'broadcast');
     });
@@ -115,13 +122,19 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     const security = [{ bearer: [] }];
     for (const kind of Object.keys(COMMANDS) as RelayCommandKind[]) {
       const { body, summary } = COMMANDS[kind];
-      scope.post(COMMAND_DOORS[kind].path, { schema: { body, summary, security } }, async (request) => {
+      const response = responsesOf(COMMAND_ANSWERS[kind]);
+      scope.post(COMMAND_DOORS[kind].path, { schema: { body, summary, security, response } }, async (request) => {
         const answer = await gateway.execute(parseRelayCommand(kind, request.body));
         return { ok: true, ...answer };
       });
     }
     const historyQuery = historySchema.omit({ groupId: true });
-    const historyRoute = { querystring: historyQuery, params: historySchema.pick({ groupId: true }), security };
+    const historyRoute = {
+      querystring: historyQuery,
+      params: historySchema.pick({ groupId: true }),
+      response: responsesOf(historyResultSchema),
+      security,
+    };
     scope.get(
       '/v1/groups/:groupId/history',
       { schema: { ...historyRoute, summary: 'Recent events of a group' } },
@@ -130,12 +143,18 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
         return { ok: true, ...(await history.read(parsePayload(historySchema, query, 'the request'))) };
       },
     );
-    const presenceRoute = { params: getPresenceSchema, security, summary: 'Who is in a group' };
+    const presenceRoute = {
+      params: getPresenceSchema,
+      response: responsesOf(groupPresenceSchema),
+      security,
+      summary: 'Who is in a group',
+    };
     scope.get('/v1/groups/:groupId/presence', { schema: presenceRoute }, async (request) => {
       const { groupId } = parsePayload(getPresenceSchema, request.params, 'the request');
       return { ok: true, groupId, ...(await deps.presence.get(groupId)) };
     });
-    scope.get('/v1/info', { schema: { summary: 'This relay', security } }, async () => ({
+    const infoRoute = { summary: 'This relay', security, response: responsesOf(infoSchema) };
+    scope.get('/v1/info', { schema: infoRoute }, async () => ({
       ok: true,
       node: deps.node,
       uptimeSeconds: Math.floor((performance.now() - startedAt) / 1_000),

@@ -1,6 +1,6 @@
 import type { Logger } from '@groupcast/service-kit';
 import { groupRoom, presenceRoom } from '@groupcast/shared';
-import type { RelayServer } from '../relay-server.ts';
+import type { RelayServer } from '../sessions/session.ts';
 import type { PresenceStore } from './presence-store.ts';
 
 export interface PresenceAnswer {
@@ -18,8 +18,6 @@ export interface Presence {
   get(groupId: string): Promise<PresenceAnswer>;
   /** Users with connections of this node in the group, as of now. */
   usersHere(groupId: string): string[];
-  /** Something may have changed on another node. */
-  changed(groupId: string): void;
   stop(): Promise<void>;
 }
 
@@ -116,7 +114,6 @@ export function createPresence(deps: { io: RelayServer; store: PresenceStore; lo
       return { users, numUsers: users.length, numConnections };
     },
     usersHere: (groupId) => [...(here.get(groupId)?.keys() ?? [])],
-    changed: announceSoon,
     async stop() {
       for (const timer of [...leaving.values(), ...announcements.values()]) clearTimeout(timer);
       await store.stop();

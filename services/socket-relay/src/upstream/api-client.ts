@@ -11,7 +11,7 @@ import {
 import { BodyTooLarge, readBytes } from '@groupcast/shared/bounded-body';
 import { signServiceToken } from '@groupcast/tokens';
 import type { z } from 'zod';
-import { createBatch } from './batch.ts';
+import { createRequestBatcher } from './request-batcher.ts';
 
 /**
  * What the relay asks of the API. It never forwards a user's token: it names the user, with a token of its own. Questions
@@ -117,12 +117,15 @@ export function createApiClient(options: { apiUrl: string; secret: string; fillE
     throw new GroupcastError('API_UNAVAILABLE', 'unable to ask the API; its answer is incomplete');
   }
 
-  const askMemberships = createBatch(MEMBERSHIP_LIMITS, async (users: readonly MembershipQuery['users'][number][]) => {
-    const answer = await ask('/internal/memberships', { users }, membershipAnswerSchema);
-    assertCount(answer.users, users);
-    return answer.users;
-  });
-  const askHistory = createBatch(FILL_LIMITS, async (groups: readonly string[]) => {
+  const askMemberships = createRequestBatcher(
+    MEMBERSHIP_LIMITS,
+    async (users: readonly MembershipQuery['users'][number][]) => {
+      const answer = await ask('/internal/memberships', { users }, membershipAnswerSchema);
+      assertCount(answer.users, users);
+      return answer.users;
+    },
+  );
+  const askHistory = createRequestBatcher(FILL_LIMITS, async (groups: readonly string[]) => {
     const query: HistoryFillQuery = { groups: [...groups], limit: options.fillEvents };
     const answer = await ask('/internal/history', query, historyFillAnswerSchema);
     assertCount(answer.groups, groups);

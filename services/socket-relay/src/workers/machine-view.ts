@@ -1,5 +1,5 @@
 import { AggregatorRegistry, type MetricObject, type Registry } from 'prom-client';
-import type { Endpoint } from './endpoint.ts';
+import type { Endpoint } from '../ipc/endpoint.ts';
 
 /** All workers as one, for whoever watches the machine. */
 export interface MachineView {

@@ -6,14 +6,15 @@ import { join } from 'node:path';
 import { ConfigurationError, type Logger, StartFailure } from '@groupcast/service-kit';
 import { type Bus, createBus } from '../cluster/local-bus/bus.ts';
 import type { RelayConfig } from '../config.ts';
+import { createWorkersDrain } from '../drain/machine-drain.ts';
 import { createMemoryGroupLog } from '../group-log/memory-group-log.ts';
+import { createEndpoint, type Endpoint, type Port } from '../ipc/endpoint.ts';
+import { stopReading } from '../ipc/session-router.ts';
 import { createRelayMetrics } from '../metrics.ts';
-import { announceListening, type Relay } from '../relay.ts';
-import { createEndpoint, type Endpoint, type Port } from './endpoint.ts';
-import { createWorkersDrain } from './machine-drain.ts';
+import { announceListening } from '../public-server.ts';
+import type { Relay } from '../relay.ts';
 import { createMachineView } from './machine-view.ts';
-import { stopReading } from './session-door.ts';
-import { isHandOver, PLACE_VARIABLE } from './worker.ts';
+import { isHandOver, WORKER_VARIABLE } from './worker.ts';
 
 interface Ports {
   port: number;
@@ -33,7 +34,7 @@ interface Failure {
   stack?: string;
 }
 
-interface Place {
+interface Slot {
   number: number;
   process: Worker;
   endpoint: Endpoint;
@@ -72,7 +73,7 @@ function portOf(worker: Worker): Port {
  */
 export async function startWorkers(config: RelayConfig, log: Logger): Promise<Relay> {
   const folder = mkdtempSync(join(tmpdir(), 'groupcast-relay-'));
-  const places = new Map<number, Place>();
+  const slots = new Map<number, Slot>();
   const restarts = new Map<number, NodeJS.Timeout>();
   const attempts = new Map<number, number>();
   const metrics = createRelayMetrics();
@@ -81,7 +82,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
 
   function openBus(): Bus {
     const groupLog = createMemoryGroupLog(config.history);
-    metrics.watchLog(groupLog);
+    metrics.watchLog(() => groupLog.stats());
     return createBus({ groupLog, memoryMs: config.removalMemoryMs, maxEntries: config.removalMemoryEntries, log });
   }
   let started: (ports: Ports) => void = () => undefined;
@@ -91,7 +92,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     failed = reject;
   });
   const numbers = Array.from({ length: config.workers }, (_, index) => index + 1);
-  const readyAt = (number: number): Place | undefined => (places.get(number)?.ready ? places.get(number) : undefined);
+  const readyAt = (number: number): Slot | undefined => (slots.get(number)?.ready ? slots.get(number) : undefined);
   const view = createMachineView({
     workers: () => numbers.map((number) => readyAt(number)?.endpoint),
     registry: metrics.registry,
@@ -99,19 +100,19 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
   const drain = createWorkersDrain({
     // Those that have stopped are drained.
     workers: () =>
-      numbers.filter((number) => !stopping || places.has(number)).map((number) => readyAt(number)?.endpoint),
+      numbers.filter((number) => !stopping || slots.has(number)).map((number) => readyAt(number)?.endpoint),
   });
 
   function fork(number: number): void {
-    const worker = cluster.fork({ [PLACE_VARIABLE]: JSON.stringify({ worker: number, folder }) });
+    const worker = cluster.fork({ [WORKER_VARIABLE]: JSON.stringify({ worker: number, folder }) });
     const endpoint = createEndpoint(portOf(worker), ANSWER_MS);
-    const place: Place = { number, process: worker, endpoint, ready: false, drained: false, missed: 0, readyAt: 0 };
-    places.set(number, place);
+    const slot: Slot = { number, process: worker, endpoint, ready: false, drained: false, missed: 0, readyAt: 0 };
+    slots.set(number, slot);
     worker.on('message', (message: unknown, socket: unknown) => {
       if (isHandOver(message) && socket) handOver(message, socket as Socket);
     });
     endpoint.answer('ready', (ports: Ports) => {
-      Object.assign(place, { ready: true, readyAt: performance.now() });
+      Object.assign(slot, { ready: true, readyAt: performance.now() });
       drain.join(endpoint);
       if (numbers.every(readyAt)) started(ports);
     });
@@ -121,7 +122,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
       else failed(isPlain ? new StartFailure(message) : Object.assign(new Error(message), rest));
     });
     endpoint.answer('drained', () => {
-      place.drained = true;
+      slot.drained = true;
       letDrainedGo();
     });
     endpoint.answer('machine-failing', async () => view.failing());
@@ -132,9 +133,9 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     endpoint.answer('machine-drain-recovered', async () => drain.recovered());
     const leave = bus?.serve(endpoint);
     const end = (reason: string | number): void => {
-      if (places.get(number) !== place) return;
+      if (slots.get(number) !== slot) return;
       leave?.();
-      ended(place, reason);
+      ended(slot, reason);
     };
     worker.once('exit', (code, signal) => end(signal ?? code));
     // There is no process: the system has no descriptors or no memory for one now.
@@ -146,7 +147,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
 
   /** A worker that stops by itself goes at once; those that stop together stay until the last of them is drained. */
   function letDrainedGo(): void {
-    const all = [...places.values()];
+    const all = [...slots.values()];
     const isWaiting = stopping && all.some(({ drained }) => !drained);
     if (isWaiting) return;
     for (const { drained, endpoint } of all) if (drained) endpoint.tell('all-drained');
@@ -161,16 +162,16 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     else socket.destroy();
   }
 
-  function ended(place: Place, reason: string | number): void {
-    const { number, endpoint } = place;
+  function ended(slot: Slot, reason: string | number): void {
+    const { number, endpoint } = slot;
     endpoint.close();
-    places.delete(number);
+    slots.delete(number);
     if (stopping) {
       letDrainedGo();
       return;
     }
     failed(new Error(`worker ${number} ended while it started, with ${reason}`));
-    const wasSteady = place.ready && performance.now() - place.readyAt > STEADY_MS;
+    const wasSteady = slot.ready && performance.now() - slot.readyAt > STEADY_MS;
     const attempt = wasSteady ? 0 : (attempts.get(number) ?? 0);
     attempts.set(number, attempt + 1);
     const inMs = Math.min(MAX_RESTART_MS, MIN_RESTART_MS * 2 ** attempt);
@@ -181,34 +182,34 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     );
   }
 
-  function ping(place: Place): void {
-    if (place.missed >= PINGS) {
-      log.error({ worker: place.number }, 'a worker does not answer; ending it');
-      place.process.process.kill('SIGKILL');
+  function ping(slot: Slot): void {
+    if (slot.missed >= PINGS) {
+      log.error({ worker: slot.number }, 'a worker does not answer; ending it');
+      slot.process.process.kill('SIGKILL');
       return;
     }
-    place.missed += 1;
-    place.endpoint.ask('ping').then(
+    slot.missed += 1;
+    slot.endpoint.ask('ping').then(
       () => {
-        place.missed = 0;
+        slot.missed = 0;
       },
       () => undefined,
     );
   }
   const pinging = setInterval(() => {
-    for (const place of places.values()) if (place.ready) ping(place);
+    for (const slot of slots.values()) if (slot.ready) ping(slot);
   }, config.leaseMs / PINGS);
 
-  async function gone(place: Place): Promise<void> {
-    if (places.get(place.number) !== place) return;
-    await new Promise((resolve) => place.process.once('exit', resolve));
+  async function gone(slot: Slot): Promise<void> {
+    if (slots.get(slot.number) !== slot) return;
+    await new Promise((resolve) => slot.process.once('exit', resolve));
   }
 
   async function close(): Promise<void> {
     stopping = true;
     for (const timer of restarts.values()) clearTimeout(timer);
     clearInterval(pinging);
-    const running = [...places.values()];
+    const running = [...slots.values()];
     for (const { endpoint, ready, process } of running) {
       if (ready) endpoint.tell('stop');
       else process.process.kill('SIGKILL');
@@ -234,7 +235,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     return { ...ports, close };
   } catch (error) {
     stopping = true;
-    for (const { process } of places.values()) process.process.kill('SIGKILL');
+    for (const { process } of slots.values()) process.process.kill('SIGKILL');
     await close();
     throw error;
   }

@@ -2,12 +2,12 @@ import cluster from 'node:cluster';
 import type { Socket } from 'node:net';
 import { ConfigurationError, createLogger, outliveTerminal, StartFailure } from '@groupcast/service-kit';
 import { readRelayConfig } from '../config.ts';
+import { createEndpoint, type Port } from '../ipc/endpoint.ts';
+import { createSessionRouter, type HandedOver, type SessionRouter } from '../ipc/session-router.ts';
 import { startRelay } from '../relay.ts';
-import { createEndpoint, type Port } from './endpoint.ts';
-import { createSessionDoor, type HandedOver, type SessionDoor } from './session-door.ts';
 
 /** What the primary gives a worker on its way, as JSON in one variable. */
-export const PLACE_VARIABLE = 'GROUPCAST_RELAY_WORKER';
+export const WORKER_VARIABLE = 'GROUPCAST_RELAY_WORKER';
 
 /** How a socket travels: with what was read from it already. */
 export interface HandOverMessage {
@@ -27,18 +27,18 @@ const toPrimary: Port = {
 };
 
 /** The life of a worker: it says when it is ready or why it cannot be, stops when it is told to, and ends with its primary. */
-export async function runWorker(place: string): Promise<void> {
-  const { worker, folder } = JSON.parse(place) as { worker: number; folder: string };
+export async function runWorker(context: string): Promise<void> {
+  const { worker, folder } = JSON.parse(context) as { worker: number; folder: string };
   const config = readRelayConfig(process.env);
   const log = createLogger({ name: 'socket-relay', level: config.logLevel, production: config.production }).child({
     worker,
   });
   outliveTerminal();
   const primary = createEndpoint(toPrimary);
-  let door: SessionDoor | undefined;
+  let router: SessionRouter | undefined;
   process.on('message', (message: unknown, socket: unknown) => {
     if (!isHandOver(message) || !socket) return;
-    if (door) door.take(message.handedOver, socket as Socket);
+    if (router) router.take(message.handedOver, socket as Socket);
     else (socket as Socket).destroy();
   });
   cluster.worker?.once('disconnect', () => {
@@ -48,14 +48,14 @@ export async function runWorker(place: string): Promise<void> {
 
   const othersDrained = new Promise<void>((resolve) => primary.answer('all-drained', resolve));
   const starting = startRelay(config, log, {
-    worker,
+    number: worker,
     primary,
     async allDrained() {
       primary.tell('drained');
       await othersDrained;
     },
-    openDoor(http, limit) {
-      door = createSessionDoor({
+    createRouter(http, limit) {
+      router = createSessionRouter({
         http,
         limit,
         worker,
@@ -68,7 +68,7 @@ export async function runWorker(place: string): Promise<void> {
           });
         },
       });
-      return door;
+      return router;
     },
   });
 

@@ -1,10 +1,11 @@
 import type { Logger } from '@groupcast/service-kit';
 import type { GroupLog } from '../../group-log/group-log.ts';
+import type { Endpoint } from '../../ipc/endpoint.ts';
 import type { RelayMetrics } from '../../metrics.ts';
+import { brokerUnavailable } from '../../nodes/broker-errors.ts';
+import { type ChangeLog, type ChangeLogOptions, createOutcomes } from '../../nodes/change-log.ts';
 import type { PresenceStore } from '../../presence/presence-store.ts';
-import type { Endpoint } from '../../workers/endpoint.ts';
-import { type Broker, brokerUnavailable } from '../broker.ts';
-import { type ChangeLog, type ChangeLogOptions, createOutcomes } from '../change-log.ts';
+import { type Broker } from '../broker.ts';
 import type { BusChange } from './bus-changes.ts';
 import { createBusChannels } from './bus-channels.ts';
 

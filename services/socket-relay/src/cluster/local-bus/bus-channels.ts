@@ -1,8 +1,8 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import type { Endpoint } from '../../ipc/endpoint.ts';
 import type { RelayMetrics } from '../../metrics.ts';
-import type { Endpoint } from '../../workers/endpoint.ts';
-import { brokerUnavailable } from '../broker.ts';
-import type { ChannelListener, ShardChannels } from '../shard-channels.ts';
+import { brokerUnavailable } from '../../nodes/broker-errors.ts';
+import type { ChannelListener, ShardChannels } from '../../nodes/channels.ts';
 
 /** Channels between the workers of one machine, through their primary. What is said arrives, unless this worker reads too slowly. */
 export function createBusChannels(deps: { primary: Endpoint; metrics: RelayMetrics; log: Logger }): ShardChannels {

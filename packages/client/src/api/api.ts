@@ -1,0 +1,311 @@
+import type { Group, GroupMember, GroupSummary, JsonObject, Message, Position, User } from '@groupcast/shared';
+import { readBytes } from '@groupcast/shared/bounded-body';
+import { parsePosition } from '@groupcast/shared/positions';
+import { fieldsOf, idOf, parseEvent, parseGroup, parseList, parseMessage, parseUserId } from '../base/parse.ts';
+import type { Clock } from '../environment.ts';
+import { ClientError, fromBody } from '../errors.ts';
+import type { Answer } from '../inbox/catch-up.ts';
+import type { UserTokens } from './user-token.ts';
+
+/** `1` and `"1"` are the same group; what comes back is a string. */
+export type GroupId = string | number;
+export type UserId = string | number;
+
+export interface MembersChange {
+  /** Live connections have followed. When false they will, in the order of the group's events. */
+  applied: boolean;
+}
+
+export interface MessagesPage {
+  /** Newest last. */
+  messages: Message[];
+  /** What comes after it is not in the page. */
+  position: Position;
+  /** There are older ones. A page may be shorter than its limit although there are; `undefined`: the API does not say. */
+  more?: boolean | undefined;
+}
+
+export interface NewMessage {
+  content: string;
+  clientMessageId: string;
+  attachments?: JsonObject[] | undefined;
+}
+
+/**
+ * The messaging API as this user sees it. Every call rejects with a `ClientError`: the API's own code, or
+ * `UNREACHABLE` (retryable) when no answer came in time.
+ */
+export interface Api {
+  /** A connection token and where to take it. */
+  connectionToken: () => Promise<{ token: string; relayUrl: string }>;
+  /** Every group of the user, most recently active first, in pages of 200. */
+  groups: () => Promise<GroupSummary[]>;
+  group: (groupId: GroupId) => Promise<Group>;
+  createGroup: (input: { name?: string; memberIds: readonly UserId[]; kind?: 'group' | 'direct' }) => Promise<Group>;
+  /** By an owner. */
+  renameGroup: (groupId: GroupId, name: string) => Promise<Group>;
+  /** By an owner: the group is gone for everybody. */
+  deleteGroup: (groupId: GroupId) => Promise<void>;
+  /** By an owner. `invited`: those who have to accept first (`GROUP_INVITES`). */
+  addMembers: (
+    groupId: GroupId,
+    userIds: readonly UserId[],
+  ) => Promise<MembersChange & { group: Group; invited: string[] }>;
+  /** By an owner; and everybody may leave: `removeMember(groupId, client.userId)`. */
+  removeMember: (groupId: GroupId, userId: UserId) => Promise<MembersChange>;
+  /** Names and pictures of users who share a group with this one. Others are not in the answer, nor is a user who was never seen. */
+  users: (userIds: readonly UserId[]) => Promise<User[]>;
+  /** The newest `limit` (at most 200) messages below `before`, fewer where they are large. */
+  messages: (groupId: GroupId, page: { limit: number; before?: number | undefined }) => Promise<MessagesPage>;
+  /** What happened after `after`, or `reset` where that position means nothing any more. */
+  events: (groupId: GroupId, after: Position) => Promise<Answer>;
+  /** The same `clientMessageId` again answers the message that was saved the first time. */
+  send: (groupId: GroupId, message: NewMessage) => Promise<Message>;
+  editMessage: (groupId: GroupId, messageId: string, content: string) => Promise<Message>;
+  deleteMessage: (groupId: GroupId, messageId: string) => Promise<void>;
+  /** How many are unread now, counted when the group stood at `position`. */
+  markRead: (groupId: GroupId, seq: number) => Promise<{ unreadCount: number; position: Position | undefined }>;
+}
+
+/** From the request to the last byte of the answer, in milliseconds. */
+const TIMEOUT_MS = 15_000;
+/** No page of the API is as large, whatever `MAX_PAYLOAD_BYTES` is. */
+const MAX_ANSWER_BYTES = 64 * 1_024 * 1_024;
+const GROUPS_PER_PAGE = 200;
+const EVENTS_PER_PAGE = 500;
+const USERS_PER_PAGE = 100;
+
+export interface ApiDeps {
+  /** Without a trailing slash; empty is the page's own origin. */
+  apiUrl: string;
+  tokens: UserTokens;
+  fetch: typeof globalThis.fetch;
+  clock: Clock;
+}
+
+export interface ClosableApi extends Api {
+  /**
+   * Every request that is under way and may be made again fails as unreachable, now. What may have been done, and would be done twice
+   * or refused if it were asked for again, is waited for.
+   */
+  abandon: () => void;
+  stop: () => void;
+}
+
+interface ApiRequest {
+  method: string;
+  path: string;
+  body: unknown;
+  /** Once more changes nothing, and whoever asked does it by itself. */
+  isRepeatable: boolean;
+}
+
+export function createApi(deps: ApiDeps): ClosableApi {
+  const { clock, tokens } = deps;
+  /** Of the requests under way, with whether each may be made again. */
+  const aborts = new Map<AbortController, boolean>();
+  let stopped = false;
+
+  function abandon(): void {
+    for (const [abort, isRepeatable] of aborts) if (isRepeatable || stopped) abort.abort();
+  }
+
+  async function exchange(
+    { method, path, body, isRepeatable }: ApiRequest,
+    token: string,
+  ): Promise<[Response, unknown]> {
+    if (stopped) throw new ClientError('CLOSED', 'unable to ask the API; the client was closed');
+    const abort = new AbortController();
+    const timer = clock.setTimeout(() => abort.abort(), TIMEOUT_MS);
+    aborts.set(abort, isRepeatable);
+    try {
+      const response = await deps.fetch(`${deps.apiUrl}${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${token}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        signal: abort.signal,
+      });
+      return [response, parseJson(await readText(response))];
+    } catch (cause) {
+      if (stopped) throw new ClientError('CLOSED', 'unable to ask the API; the client was closed', { cause });
+      throw new ClientError('UNREACHABLE', 'unable to reach the API', { retryable: true, cause });
+    } finally {
+      clock.clearTimeout(timer);
+      aborts.delete(abort);
+    }
+  }
+
+  /** A refused token is replaced once: what the application gave may have expired meanwhile. */
+  async function request(
+    method: string,
+    path: string,
+    body?: unknown,
+    isRepeatable = method === 'GET',
+  ): Promise<unknown> {
+    for (let again = true; ; again = false) {
+      const token = await tokens.get();
+      const [response, answer] = await exchange({ method, path, body, isRepeatable }, token);
+      if (response.ok) return answer;
+      if (response.status === 401) tokens.refuse(token);
+      if (response.status !== 401 || !again) throw errorOf(response, answer);
+    }
+  }
+
+  const base = (groupId: GroupId): string => `/api/messaging/groups/${encodeURIComponent(idOf(groupId))}`;
+  const memberPath = (groupId: GroupId, userId: UserId): string =>
+    `${base(groupId)}/members/${encodeURIComponent(String(userId))}`;
+
+  return {
+    async connectionToken() {
+      const { token, relayUrl } = fieldsOf(await request('POST', '/api/realtime/token', {}, true)) ?? {};
+      if (typeof token === 'string' && typeof relayUrl === 'string') return { token, relayUrl };
+      throw unreadable('connection token');
+    },
+    async groups() {
+      const groups: GroupSummary[] = [];
+      for (let cursor: unknown; ; ) {
+        const query = typeof cursor === 'string' ? `&cursor=${encodeURIComponent(cursor)}` : '';
+        const answer = fieldsOf(await request('GET', `/api/messaging/groups?limit=${GROUPS_PER_PAGE}${query}`));
+        if (!Array.isArray(answer?.['groups'])) throw unreadable('list of groups');
+        groups.push(...parseList(answer['groups'], parseGroup));
+        cursor = answer['nextCursor'];
+        if (typeof cursor !== 'string') return groups;
+      }
+    },
+    async group(groupId) {
+      return groupOf(await request('GET', base(groupId)));
+    },
+    async createGroup(input) {
+      return groupOf(await request('POST', '/api/messaging/groups', input));
+    },
+    async renameGroup(groupId, name) {
+      return groupOf(await request('PATCH', base(groupId), { name }));
+    },
+    async deleteGroup(groupId) {
+      await request('DELETE', base(groupId));
+    },
+    async addMembers(groupId, userIds) {
+      const answer = fieldsOf(await request('POST', `${base(groupId)}/members`, { userIds }));
+      const invited = parseList(answer?.['invited'], parseUserId);
+      return { group: groupOf(answer), applied: answer?.['applied'] === true, invited };
+    },
+    async removeMember(groupId, userId) {
+      const answer = fieldsOf(await request('DELETE', memberPath(groupId, userId)));
+      return { applied: answer?.['applied'] === true };
+    },
+    async users(userIds) {
+      const asked = [...new Set(userIds.map(String))];
+      const users: User[] = [];
+      for (let start = 0; start < asked.length; start += USERS_PER_PAGE) {
+        const query = new URLSearchParams(asked.slice(start, start + USERS_PER_PAGE).map((id) => ['ids', id]));
+        const answer = fieldsOf(await request('GET', `/api/users?${query}`));
+        if (!Array.isArray(answer?.['users'])) throw unreadable('list of users');
+        users.push(...parseList(answer['users'], parseUser));
+      }
+      return users;
+    },
+    async messages(groupId, { limit, before }) {
+      const query = before === undefined ? '' : `&before=${before}`;
+      const answer = fieldsOf(await request('GET', `${base(groupId)}/messages?limit=${limit}${query}`));
+      const position = parsePosition(answer?.['position']);
+      if (!position) throw unreadable('messages');
+      const more = answer?.['more'];
+      return {
+        messages: parseList(answer?.['messages'], parseMessage),
+        position,
+        ...(typeof more === 'boolean' ? { more } : {}),
+      };
+    },
+    async events(groupId, { epoch, seq }) {
+      const query = `after=${seq}&epoch=${encodeURIComponent(epoch)}&limit=${EVENTS_PER_PAGE}`;
+      const answer = fieldsOf(await request('GET', `${base(groupId)}/events?${query}`));
+      const position = parsePosition(answer?.['position']);
+      if (!position) throw unreadable('events');
+      if (answer?.['reset'] === true) return { kind: 'reset', position };
+      const found = parseList(answer?.['events'], (item) => parseEvent(item));
+      return { kind: 'page', page: { events: found, position, more: answer?.['more'] === true } };
+    },
+    async send(groupId, message) {
+      return messageOf(await request('POST', `${base(groupId)}/messages`, message, true));
+    },
+    async editMessage(groupId, messageId, content) {
+      return messageOf(
+        await request('PATCH', `${base(groupId)}/messages/${encodeURIComponent(messageId)}`, { content }),
+      );
+    },
+    async deleteMessage(groupId, messageId) {
+      await request('DELETE', `${base(groupId)}/messages/${encodeURIComponent(messageId)}`);
+    },
+    async markRead(groupId, seq) {
+      const { unreadCount, position } = fieldsOf(await request('POST', `${base(groupId)}/read`, { seq }, true)) ?? {};
+      return { unreadCount: typeof unreadCount === 'number' ? unreadCount : 0, position: parsePosition(position) };
+    },
+    abandon,
+    stop() {
+      stopped = true;
+      abandon();
+    },
+  };
+}
+
+/** Some environments have a `fetch` without streams, such as React Native's: there the deadline has to do. */
+async function readText(response: Response): Promise<string> {
+  if (!response.body) return response.text();
+  return new TextDecoder().decode(await readBytes(response.body, MAX_ANSWER_BYTES));
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A proxy in between answers without our error body. */
+function errorOf(response: Response, answer: unknown): ClientError {
+  return fromBody(fieldsOf(answer)?.['error'], {
+    message: `the API answered ${response.status}`,
+    retryable: response.status >= 500 || response.status === 429 || response.status === 408,
+  });
+}
+
+function unreadable(what: string): ClientError {
+  return new ClientError('INTERNAL', `unable to read the ${what} of the API`, { retryable: true });
+}
+
+function messageOf(answer: unknown): Message {
+  const message = parseMessage(fieldsOf(answer)?.['message']);
+  if (message) return message;
+  throw unreadable('message');
+}
+
+function groupOf(answer: unknown): Group {
+  const group = fieldsOf(fieldsOf(answer)?.['group']);
+  const summary = parseGroup(group);
+  if (!group || !summary) throw unreadable('group');
+  const { id, name, kind, createdAt, position } = summary;
+  return { id, name, kind, createdAt, position, members: parseList(group['members'], parseMember) };
+}
+
+function parseMember(value: unknown): GroupMember | undefined {
+  const { userId: given, role, name } = fieldsOf(value) ?? {};
+  const userId = parseUserId(given);
+  if (userId === undefined) return undefined;
+  const member: GroupMember = { userId, role: role === 'owner' ? 'owner' : 'member' };
+  return typeof name === 'string' ? { ...member, name } : member;
+}
+
+function parseUser(value: unknown): User | undefined {
+  const { id: given, name, picture } = fieldsOf(value) ?? {};
+  const id = parseUserId(given);
+  if (id === undefined) return undefined;
+  return {
+    id,
+    ...(typeof name === 'string' ? { name } : {}),
+    ...(typeof picture === 'string' ? { picture } : {}),
+  };
+}

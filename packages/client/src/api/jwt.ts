@@ -1,0 +1,26 @@
+import { fieldsOf } from '../base/parse.ts';
+
+export interface TokenPeek {
+  userId: string | undefined;
+  /** How long it lives from the moment it was issued, in milliseconds: measured on one clock, the server's. */
+  lifetimeMs: number | undefined;
+}
+
+/** What a token says about itself, unverified: good for planning a refresh, for nothing else. Opaque tokens say nothing. */
+export function peek(token: string): TokenPeek {
+  const { sub, iat, exp } = fieldsOf(payloadOf(token)) ?? {};
+  return {
+    userId: typeof sub === 'string' ? sub : undefined,
+    lifetimeMs: typeof iat === 'number' && typeof exp === 'number' ? Math.max(0, (exp - iat) * 1_000) : undefined,
+  };
+}
+
+function payloadOf(token: string): unknown {
+  try {
+    const base64 = (token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/');
+    const bytes = Uint8Array.from(atob(base64), (char) => char.codePointAt(0) ?? 0);
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,101 @@
+import type { GroupEvent, GroupHead, GroupSummary, JsonObject, Message } from '@groupcast/shared';
+import { parsePosition } from '@groupcast/shared/positions';
+
+// The client's own doors. They say the same as the schemas of @groupcast/shared, without bringing a schema library to
+// every page; `test/parse.unit.test.ts` holds the two to each other.
+
+const ID = /^[A-Za-z0-9_.:~-]{1,128}$/;
+const USER_ID = /^[\x21-\x7e]{1,255}$/;
+const RESERVED_IDS: readonly unknown[] = ['.', '..', '__proto__'];
+
+type Fields = Readonly<Record<string, unknown>>;
+
+export function fieldsOf(value: unknown): Fields | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
+}
+
+function isSeq(value: unknown, min: number): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= min;
+}
+
+function text(value: unknown, pattern: RegExp): string | undefined {
+  const id = isSeq(value, 0) ? String(value) : value;
+  return typeof id === 'string' && pattern.test(id) ? id : undefined;
+}
+
+/** The id as every door spells it: `1` and `"1"` are one id. */
+export function parseId(value: unknown): string | undefined {
+  return RESERVED_IDS.includes(value) ? undefined : text(value, ID);
+}
+
+export function parseUserId(value: unknown): string | undefined {
+  return text(value, USER_ID);
+}
+
+/** Throws a `TypeError`: what an application passes is for its programmer to correct. */
+export function idOf(value: string | number): string {
+  const id = parseId(value);
+  if (id === undefined) throw new TypeError(`unable to use ${JSON.stringify(value)} as a group id`);
+  return id;
+}
+
+/** A positioned event: as in `/events`, or on the socket with `name`. Ids inside are strings from here on. */
+export function parseEvent(value: unknown, name?: string): GroupEvent | undefined {
+  const fields = fieldsOf(value);
+  const event = name ?? fields?.['event'];
+  const id = parseId(fields?.['id']);
+  const groupId = parseId(fields?.['groupId']);
+  const position = parsePosition(fields);
+  if (!fields || typeof event !== 'string' || !id || !groupId || !position || position.seq < 1) return undefined;
+  const parsed: GroupEvent = { ...(fields as JsonObject), event, id, groupId, ...position };
+  const messageId = parseId(fields['messageId']);
+  if (messageId !== undefined) parsed['messageId'] = messageId;
+  const senderId = parseUserId(fields['senderId']);
+  if (senderId !== undefined) parsed['senderId'] = senderId;
+  return parsed;
+}
+
+export function parseMessage(value: unknown): Message | undefined {
+  const parsed = parseEvent(value, 'new-message');
+  if (!parsed) return undefined;
+  const { event: _, ...message } = parsed;
+  const { senderId, content, createdAt } = message;
+  const complete = [senderId, content, createdAt].every((field) => typeof field === 'string');
+  return complete ? (message as unknown as Message) : undefined;
+}
+
+export function parseHead(value: unknown): GroupHead | undefined {
+  const fields = fieldsOf(value);
+  const groupId = parseId(fields?.['groupId']);
+  const position = parsePosition(fields);
+  const skipId = parseId(fields?.['skipId']);
+  return groupId && position ? { groupId, ...position, ...(skipId === undefined ? {} : { skipId }) } : undefined;
+}
+
+export function parseGroup(value: unknown): GroupSummary | undefined {
+  const fields = fieldsOf(value);
+  const id = parseId(fields?.['id']);
+  const position = parsePosition(fields?.['position']);
+  if (!fields || !id || !position) return undefined;
+  const count = (field: string): number => (isSeq(fields[field], 0) ? fields[field] : 0);
+  return {
+    id,
+    position,
+    name: typeof fields['name'] === 'string' ? fields['name'] : null,
+    kind: fields['kind'] === 'direct' ? 'direct' : 'group',
+    createdAt: typeof fields['createdAt'] === 'string' ? fields['createdAt'] : '',
+    memberCount: count('memberCount'),
+    unreadCount: count('unreadCount'),
+    readSeq: count('readSeq'),
+    lastMessage: parseMessage(fields['lastMessage']) ?? null,
+  };
+}
+
+/** Those of a list that can be read. */
+export function parseList<T>(value: unknown, parse: (item: unknown) => T | undefined): T[] {
+  if (!Array.isArray(value)) return [];
+  return value.flatMap((item) => {
+    const parsed = parse(item);
+    return parsed === undefined ? [] : [parsed];
+  });
+}

@@ -1,0 +1,156 @@
+import type { Socket, io as socketIo } from 'socket.io-client';
+import { fieldsOf } from '../base/parse.ts';
+import { type Clock, type Moment, thisMoment } from '../environment.ts';
+import { ClientError, fromBody } from '../errors.ts';
+
+export type SocketIo = typeof socketIo;
+export type Transport = 'websocket' | 'polling';
+
+/** One Socket.IO connection from its first byte to its last. It never comes back: the next one is another link. */
+export interface RelayLink {
+  /** Resolves with the acknowledgement; rejects with the relay's error, or `UNREACHABLE` when there is no answer. */
+  ask: (event: string, payload: object, timeoutMs?: number) => Promise<Readonly<Record<string, unknown>>>;
+  readonly transport: string | undefined;
+  /** When anything came from the relay, heartbeats included. */
+  readonly heardAt: Moment;
+  /** Nothing is heard of it afterwards. */
+  close: () => void;
+}
+
+export interface LinkListener {
+  onOpen: () => void;
+  /** It did not come to a connection: the relay's word if there is one, else `UNREACHABLE`. */
+  onRefused: (error: ClientError, timedOut: boolean) => void;
+  onLost: (reason: string) => void;
+  onEvent: (name: string, payload: unknown) => void;
+}
+
+const ACK_TIMEOUT_MS = 10_000;
+
+/** What a relay that lets nobody in for now says in the close frame of a WebSocket: `CODE: message`. */
+function closeReason(details: unknown): ClientError | undefined {
+  const { reason } = fieldsOf(fieldsOf(details)?.['context']) ?? {};
+  const [, code, message] = (typeof reason === 'string' && /^([A-Z][A-Z_]+): (.+)$/s.exec(reason)) || [];
+  return code === undefined ? undefined : fromBody({ code, message }, { message: code, retryable: true });
+}
+
+export function openLink(
+  options: {
+    io: SocketIo;
+    url: string;
+    transports: readonly Transport[];
+    /** Milliseconds until the relay must have let us in. */
+    timeoutMs: number;
+    /** Asked when the connection is there, so that it is of that moment. */
+    auth: () => object;
+    clock: Clock;
+  },
+  listener: LinkListener,
+): RelayLink {
+  const { origin, pathname } = new URL(options.url, (globalThis as { location?: Location }).location?.href);
+  const socket: Socket = options.io(origin, {
+    // A relay behind a path of a larger site; Socket.IO would take the path for a namespace.
+    path: `${pathname.replace(/\/$/, '')}/socket.io/`,
+    transports: [...options.transports],
+    tryAllTransports: true,
+    forceNew: true,
+    // Its own reconnection stays away after a refusal and after a disconnect by the server.
+    reconnection: false,
+    autoConnect: false,
+    // Ours covers the handshake too.
+    timeout: false as never,
+    auth: (give) => give(options.auth()),
+  });
+  let opened = false;
+  let closed = false;
+  let heardAt = thisMoment();
+  const heard = (): void => {
+    heardAt = thisMoment();
+  };
+
+  function close(): void {
+    if (closed) return;
+    closed = true;
+    options.clock.clearTimeout(timer);
+    socket.off();
+    socket.offAny();
+    socket.io.off('ping', heard);
+    socket.disconnect();
+  }
+
+  function refused(error: ClientError, timedOut = false): void {
+    if (closed || opened) return;
+    close();
+    listener.onRefused(error, timedOut);
+  }
+
+  const timer = options.clock.setTimeout(
+    () => refused(new ClientError('UNREACHABLE', 'unable to reach the relay in time', { retryable: true }), true),
+    options.timeoutMs,
+  );
+  socket.on('connect', () => {
+    opened = true;
+    options.clock.clearTimeout(timer);
+    heard();
+    listener.onOpen();
+  });
+  socket.on('connect_error', (error: Error & { data?: unknown }) => {
+    const unreachable = { message: 'unable to reach the relay', retryable: true };
+    const told = fieldsOf(error.data) !== undefined;
+    refused(
+      told
+        ? fromBody(error.data, { ...unreachable, retryable: false })
+        : new ClientError('UNREACHABLE', unreachable.message, { ...unreachable, cause: error }),
+    );
+  });
+  socket.on('disconnect', (reason, details) => {
+    if (closed) return;
+    const told = opened ? undefined : closeReason(details);
+    if (told) return refused(told);
+    close();
+    listener.onLost(reason);
+  });
+  socket.io.on('ping', heard);
+  socket.onAny((name: string, payload: unknown) => {
+    heard();
+    listener.onEvent(name, payload);
+  });
+  socket.connect();
+  // A server that hangs up before its greeting is an end without an error, of which Socket.IO says nothing.
+  const { engine } = socket.io;
+  let greeted = false;
+  engine?.once('open', () => {
+    greeted = true;
+  });
+  engine?.once('close', () => {
+    if (!greeted) refused(new ClientError('UNREACHABLE', 'unable to reach the relay; it hung up', { retryable: true }));
+  });
+
+  return {
+    async ask(event, payload, timeoutMs = ACK_TIMEOUT_MS) {
+      const unreachable = (cause?: unknown): ClientError =>
+        new ClientError('UNREACHABLE', `unable to ask the relay for ${event}; there was no answer`, {
+          retryable: true,
+          cause,
+        });
+      if (!socket.connected) throw unreachable();
+      const answer: unknown = await socket
+        .timeout(timeoutMs)
+        .emitWithAck(event, payload)
+        .catch((cause: unknown) => {
+          throw unreachable(cause);
+        });
+      heard();
+      const fields = fieldsOf(answer);
+      if (fields?.['ok'] === true) return fields;
+      throw fromBody(fields?.['error'], { message: `unable to read the answer to ${event}`, retryable: false });
+    },
+    get heardAt() {
+      return heardAt;
+    },
+    get transport() {
+      return socket.io.engine?.transport?.name;
+    },
+    close,
+  };
+}

@@ -1,0 +1,155 @@
+import type { Clock, Logger } from '../environment.ts';
+import { toClientError } from '../errors.ts';
+
+interface Cursors {
+  received?: number;
+  applied?: number;
+  read?: number;
+}
+
+export interface CursorsDeps {
+  /** `undefined` while there is no connection. Rejects with a `ClientError`. */
+  report: (cursors: Record<string, Cursors>) => Promise<unknown> | undefined;
+  /** The way without the relay, for what was read. */
+  markRead: (groupId: string, seq: number) => Promise<unknown>;
+  intervalMs: number;
+  clock: Clock;
+  random: () => number;
+  log: Logger;
+}
+
+/** How far this client has got in each group, told to the relay in batches. */
+export interface CursorReport {
+  /** Every event up to `seq` has arrived and is shown. */
+  applied: (groupId: string, seq: number) => void;
+  /** A person has seen everything up to `seq`. */
+  read: (groupId: string, seq: number) => void;
+  /** Another connection: it may take what the last one did not. */
+  reconnected: () => void;
+  forget: (groupId: string) => void;
+  stop: () => void;
+}
+
+/**
+ * At most one report per interval, and what was read is told at once if nothing was told in the last one. Where the relay
+ * does not take reports, what was read goes to the API, and the rest is not told. A report that gets lost is made good by
+ * the next: cursors only rise.
+ */
+export function createCursorReport(deps: CursorsDeps): CursorReport {
+  const { clock, log } = deps;
+  const told = new Map<string, Cursors>();
+  let waiting = new Map<string, Cursors>();
+  let timer: unknown;
+  let dueAt = Number.POSITIVE_INFINITY;
+  let lastAt = Number.NEGATIVE_INFINITY;
+  let supported = true;
+  let stopped = false;
+
+  function note(groupId: string, cursors: Cursors, delayMs: number): void {
+    const known = { ...told.get(groupId), ...waiting.get(groupId) };
+    const risen = (Object.keys(cursors) as (keyof Cursors)[]).filter((key) => (cursors[key] ?? 0) > (known[key] ?? 0));
+    if (risen.length === 0) return;
+    const next: Cursors = { ...waiting.get(groupId) };
+    for (const key of risen) next[key] = cursors[key] ?? 0;
+    waiting.set(groupId, next);
+    plan(delayMs);
+  }
+
+  function plan(delayMs: number): void {
+    if (stopped) return;
+    const at = Math.max(clock.now() + delayMs, lastAt + deps.intervalMs);
+    if (at >= dueAt) return;
+    clock.clearTimeout(timer);
+    dueAt = at;
+    timer = clock.setTimeout(() => {
+      dueAt = Number.POSITIVE_INFINITY;
+      void flush();
+    }, at - clock.now());
+  }
+
+  async function flush(): Promise<void> {
+    if (waiting.size === 0) return;
+    const batch = waiting;
+    waiting = new Map();
+    lastAt = clock.now();
+    for (const [groupId, cursors] of batch) told.set(groupId, { ...told.get(groupId), ...cursors });
+    const asked = supported ? deps.report(Object.fromEntries(batch)) : undefined;
+    if (!asked) {
+      if (supported) keepForLater(batch);
+      return readByApi(batch);
+    }
+    try {
+      await asked;
+    } catch (cause) {
+      const error = toClientError(cause);
+      log.debug('unable to report cursors', { code: error.code });
+      if (stopped) return;
+      if (error.code === 'UNKNOWN_EVENT') supported = false;
+      if (error.retryable) takeBack(batch);
+      else if (supported && batch.size > 1) await reportEach(batch);
+      else await readByApi(batch);
+    }
+  }
+
+  /** One of them is at fault; it shall not take the others with it. */
+  async function reportEach(batch: ReadonlyMap<string, Cursors>): Promise<void> {
+    for (const [groupId, cursors] of batch) {
+      try {
+        if (!stopped) await deps.report({ [groupId]: cursors });
+      } catch (cause) {
+        if (toClientError(cause).retryable) takeBack(new Map([[groupId, cursors]]));
+      }
+    }
+  }
+
+  /** Without a connection, what has arrived is told to the next one. */
+  function keepForLater(batch: ReadonlyMap<string, Cursors>): void {
+    for (const [groupId, { read: _, ...cursors }] of batch) {
+      const known = told.get(groupId) ?? {};
+      delete known.received;
+      delete known.applied;
+      if (cursors.applied !== undefined) waiting.set(groupId, cursors);
+    }
+  }
+
+  async function readByApi(batch: ReadonlyMap<string, Cursors>): Promise<void> {
+    for (const [groupId, { read }] of batch) {
+      if (read === undefined || stopped) continue;
+      try {
+        await deps.markRead(groupId, read);
+      } catch (cause) {
+        const error = toClientError(cause);
+        log.debug('unable to report what was read', { groupId, code: error.code });
+        if (error.retryable) takeBack(new Map([[groupId, { read }]]));
+      }
+    }
+  }
+
+  /** Not told after all. */
+  function takeBack(batch: ReadonlyMap<string, Cursors>): void {
+    for (const [groupId, cursors] of batch) {
+      const known = told.get(groupId) ?? {};
+      for (const key of Object.keys(cursors) as (keyof Cursors)[]) delete known[key];
+      note(groupId, cursors, 5 * deps.intervalMs);
+    }
+  }
+
+  return {
+    // Spread over the interval, or everybody in a group would answer to one message in the same moment.
+    applied: (groupId, seq) =>
+      note(groupId, { received: seq, applied: seq }, deps.intervalMs * (0.5 + deps.random() / 2)),
+    read: (groupId, seq) => note(groupId, { read: seq }, 0),
+    reconnected() {
+      supported = true;
+      if (waiting.size > 0) plan(deps.intervalMs * deps.random());
+    },
+    forget(groupId) {
+      told.delete(groupId);
+      waiting.delete(groupId);
+    },
+    stop() {
+      stopped = true;
+      clock.clearTimeout(timer);
+    },
+  };
+}

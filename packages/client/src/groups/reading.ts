@@ -1,0 +1,54 @@
+import type { Api } from '../api/api.ts';
+import { coalesce } from '../base/coalesce.ts';
+import type { CursorReport } from './cursors.ts';
+import type { Groups } from './groups.ts';
+
+/** How often the API is asked again for a count that was out of date when it came. */
+const MAX_RECOUNTS = 3;
+
+export interface Reading {
+  /** Everything up to `seq` was read. */
+  mark: (groupId: string, seq: number) => void;
+  /** Marks nothing any more. */
+  stop: () => void;
+}
+
+/**
+ * What a person has read. All of a group is told to the relay in a batch; how many are unread after a part of it, only the API can
+ * count: one question per group at a time, about the newest place.
+ */
+export function createReading(deps: {
+  groups: Pick<Groups, 'get' | 'read' | 'counted'>;
+  cursors: Pick<CursorReport, 'read'>;
+  markRead: Api['markRead'];
+}): Reading {
+  const { groups, cursors } = deps;
+  const questions = new Map<string, () => Promise<void>>();
+  let stopped = false;
+
+  async function ask(groupId: string): Promise<void> {
+    for (let count = 0; count < MAX_RECOUNTS; count += 1) {
+      const seq = groups.get(groupId)?.readSeq;
+      if (seq === undefined) return;
+      try {
+        const { unreadCount, position } = await deps.markRead(groupId, seq);
+        if (!position || groups.counted(groupId, seq, { unreadCount, position })) return;
+      } catch {
+        return cursors.read(groupId, seq);
+      }
+    }
+  }
+
+  return {
+    mark(groupId, seq) {
+      if (stopped || !groups.read(groupId, seq)) return;
+      if (seq >= (groups.get(groupId)?.lastMessage?.seq ?? 0)) return cursors.read(groupId, seq);
+      const question = questions.get(groupId) ?? coalesce(async () => ask(groupId));
+      questions.set(groupId, question);
+      void question().then(() => questions.delete(groupId));
+    },
+    stop() {
+      stopped = true;
+    },
+  };
+}

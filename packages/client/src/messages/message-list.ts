@@ -1,0 +1,149 @@
+import type { GroupEvent, Message, Position } from '@groupcast/shared';
+import { isAfter } from '@groupcast/shared/positions';
+import { fieldsOf, parseId, parseMessage } from '../base/parse.ts';
+
+/** A message that is saved. `key` is the one it had on its way, if it was sent by this client, else its id. */
+export interface SentMessage extends Message {
+  status: 'sent';
+  key: string;
+}
+
+interface Entry {
+  message: SentMessage;
+  /** The place at which it looked like this. */
+  asOf: number;
+}
+
+/**
+ * A stretch of a group's messages up to the newest, by `seq`. What is told twice, or later than something newer, changes
+ * nothing: a message never goes back to an older text, and one that was deleted does not return.
+ */
+export interface MessageList {
+  /** The same array until something has changed. */
+  readonly messages: readonly SentMessage[];
+  /** Where the newest page was read; `undefined` before there is one. */
+  readonly asOf: Position | undefined;
+  /** Starts over from the newest page. */
+  replace: (page: readonly Message[], position: Position) => void;
+  addEarlier: (page: readonly Message[], position: Position) => void;
+  apply: (events: readonly GroupEvent[]) => void;
+  /** Forgets everything. */
+  clear: () => void;
+  /** Keeps the newest `count`; answers whether any were let go. */
+  trim: (count: number) => boolean;
+}
+
+export function createMessageList(keyOf: (message: Message) => string): MessageList {
+  let entries = new Map<string, Entry>();
+  let deleted = new Set<string>();
+  let asOf: Position | undefined;
+  let sorted: readonly SentMessage[] = [];
+  /** What comes behind everything else, the common case, needs no sorting. */
+  let appended: SentMessage[] = [];
+  let changed = false;
+
+  function put(message: Message, at: number): void {
+    if (deleted.has(message.id)) return;
+    const last = appended.at(-1) ?? sorted.at(-1);
+    const isNewest = !entries.has(message.id) && (!last || message.seq > last.seq);
+    const row: SentMessage = { ...message, status: 'sent', key: keyOf(message) };
+    entries.set(message.id, { message: row, asOf: at });
+    if (isNewest && !changed) appended.push(row);
+    else changed = true;
+  }
+
+  function edit(event: GroupEvent): void {
+    const entry = entries.get(messageIdOf(event));
+    if (!entry || event.seq <= entry.asOf || event['deleted'] === true) return;
+    const { messageId: _, ...fields } = event;
+    const { id, groupId, epoch, seq, senderId } = entry.message;
+    // Whatever the publisher sends of a message replaces it; where the message stands, and whose it is, does not change.
+    const edited = parseMessage({ ...entry.message, ...fields, id, groupId, epoch, seq, senderId });
+    if (!edited) return;
+    entries.set(edited.id, { message: { ...entry.message, ...edited }, asOf: event.seq });
+    changed = true;
+  }
+
+  function applyOne(event: GroupEvent): void {
+    // Of another epoch: the list is about to be read again.
+    if (asOf && !isAfter(event, asOf)) return;
+    if (event.event === 'message-updated') edit(event);
+    else if (event.event === 'message-deleted') {
+      const messageId = messageIdOf(event);
+      deleted.add(messageId);
+      if (entries.delete(messageId)) changed = true;
+    } else if (event.event === 'new-message' && !entries.has(event.id) && event['deleted'] !== true) {
+      const message = parseMessage(event);
+      if (message) put(message, event.seq);
+    }
+  }
+
+  function messages(): readonly SentMessage[] {
+    if (changed) sorted = [...entries.values()].map(({ message }) => message).toSorted((a, b) => a.seq - b.seq);
+    else if (appended.length > 0) sorted = [...sorted, ...appended];
+    changed = false;
+    appended = [];
+    return sorted;
+  }
+
+  return {
+    get messages() {
+      return messages();
+    },
+    get asOf() {
+      return asOf;
+    },
+    replace(page, position) {
+      // Rows that look the same stay the same objects.
+      const before = entries;
+      entries = new Map();
+      deleted = new Set();
+      asOf = position;
+      changed = true;
+      for (const message of page) {
+        put(message, position.seq);
+        const old = before.get(message.id);
+        const entry = entries.get(message.id);
+        if (old && entry && JSON.stringify(old.message) === JSON.stringify(entry.message)) entry.message = old.message;
+      }
+    },
+    addEarlier(page, position) {
+      const rest = messages();
+      const before = page.filter(({ id }) => !entries.has(id) && !deleted.has(id));
+      for (const message of before) put(message, position.seq);
+      if (before.length === 0) return;
+      const rows = before.flatMap(({ id }) => entries.get(id)?.message ?? []);
+      const inOrder = [...rows, ...rest.slice(0, 1)];
+      if (inOrder.some(({ seq }, index) => index > 0 && seq <= (inOrder[index - 1]?.seq ?? 0))) return;
+      // A page that is in order and wholly older goes in front as it is: nothing behind it is looked at.
+      sorted = [...rows, ...rest];
+      appended = [];
+      changed = false;
+    },
+    apply(events) {
+      for (const event of events) applyOne(event);
+    },
+    clear() {
+      entries = new Map();
+      deleted = new Set();
+      asOf = undefined;
+      changed = true;
+    },
+    trim(count) {
+      const all = messages();
+      const surplus = all.slice(0, Math.max(0, all.length - count));
+      for (const { id } of surplus) entries.delete(id);
+      changed ||= surplus.length > 0;
+      return surplus.length > 0;
+    },
+  };
+}
+
+function messageIdOf(event: GroupEvent): string {
+  return parseId(event['messageId']) ?? '';
+}
+
+/** An answer of the API as the event that says the same. */
+export function asEvent(message: Message): GroupEvent {
+  return { ...(fieldsOf(message) as GroupEvent), event: 'new-message' };
+}

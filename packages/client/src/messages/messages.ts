@@ -1,0 +1,100 @@
+import type { GroupEvent, Message } from '@groupcast/shared';
+import type { Api } from '../api/api.ts';
+import { parseMessage } from '../base/parse.ts';
+import type { OnListenerError } from '../base/store.ts';
+import type { Clock, Logger } from '../environment.ts';
+import { asEvent } from './message-list.ts';
+import { createMessageView, type MessageView } from './message-view.ts';
+import { createOutgoing, type Outgoing } from './outgoing.ts';
+
+export interface MessagesDeps {
+  api: Pick<Api, 'messages' | 'send'>;
+  /** Messages in one page. */
+  pageSize: number;
+  /** How long a message is tried before it fails, in milliseconds. */
+  sendTimeoutMs: number;
+  clock: Clock;
+  random: () => number;
+  log: Logger;
+  onListenerError: OnListenerError;
+}
+
+/** The messages of all groups: what is shown of each, and own messages on their way. */
+export interface Messages extends Pick<Outgoing, 'send' | 'retry' | 'discard'> {
+  /** The same view for the same group. */
+  viewOf: (groupId: string) => MessageView;
+  /** `events` are the next ones of the group, in order. */
+  apply: (groupId: string, events: readonly GroupEvent[]) => void;
+  /** The view of the group, if there is one. */
+  shown: (groupId: string) => MessageView | undefined;
+  /** Every message and every page that waits for its next try is tried at once. */
+  hurry: () => void;
+  /** Messages on their way fail with `CLOSED`, and no view has listeners any more. */
+  stop: () => void;
+}
+
+export function createMessages({ api, pageSize, sendTimeoutMs, ...rest }: MessagesDeps): Messages {
+  const views = new Map<string, MessageView>();
+
+  const shown = (groupId: string): MessageView | undefined => views.get(groupId);
+
+  /** Everything that `work` does to the group's view is one change. */
+  function update(groupId: string, work: () => void): void {
+    const view = shown(groupId);
+    if (view) view.update(work);
+    else work();
+  }
+
+  const outgoing = createOutgoing({
+    send: api.send,
+    giveUpAfterMs: sendTimeoutMs,
+    onChange: (groupId) => shown(groupId)?.refreshPending(),
+    onSaved: (message: Message, settle) =>
+      update(message.groupId, () => {
+        settle();
+        shown(message.groupId)?.apply([asEvent(message)]);
+      }),
+    ...rest,
+  });
+
+  function viewOf(groupId: string): MessageView {
+    const known = shown(groupId);
+    if (known) return known;
+    const view = createMessageView({
+      groupId,
+      api,
+      pageSize,
+      keyOf: outgoing.keyOf,
+      pending: () => outgoing.pendingOf(groupId),
+      onPage: (page) => page.forEach(outgoing.settle),
+      ...rest,
+    });
+    views.set(groupId, view);
+    return view;
+  }
+
+  return {
+    viewOf,
+    apply: (groupId, events) =>
+      update(groupId, () => {
+        for (const event of events) {
+          const message = event.event === 'new-message' ? parseMessage(event) : undefined;
+          if (message?.clientMessageId !== undefined) outgoing.settle(message);
+        }
+        shown(groupId)?.apply(events);
+      }),
+    shown,
+    send: outgoing.send,
+    retry: outgoing.retry,
+    discard: outgoing.discard,
+    hurry() {
+      outgoing.hurry();
+      for (const view of views.values()) view.hurry();
+    },
+    stop() {
+      outgoing.stop();
+      for (const view of views.values()) view.clear();
+      views.clear();
+    },
+  };
+}

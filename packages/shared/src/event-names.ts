@@ -1,0 +1,14 @@
+const EVENT_PATTERN = /^[A-Za-z0-9_:.-]{1,64}$/;
+/** Socket.IO's and Node's own, the relay's own (nobody may forge them), and what clients send. */
+const RESERVED_EVENTS: ReadonlySet<string> = new Set(
+  `connect connect_error disconnect disconnecting newListener removeListener error __proto__
+   joined-groups resumed left-groups receipt presence typing notification group-head session-ending service-state
+   signal monitor-snapshot monitor-event
+   join-group leave-group resume refresh-token send-message update-cursors mark-delivered mark-read get-presence
+   view-group watch-group`.split(/\s+/),
+);
+
+/** Event names a publisher may choose. */
+export function isPublishableEvent(name: string): boolean {
+  return EVENT_PATTERN.test(name) && !name.startsWith('api-') && !RESERVED_EVENTS.has(name);
+}

@@ -1,0 +1,6 @@
+/** Who has connections in a group, on all relays. */
+export interface PresenceResult {
+  users: { userId: string; connections: number }[];
+  numUsers: number;
+  numConnections: number;
+}

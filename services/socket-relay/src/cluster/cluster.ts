@@ -1,0 +1,38 @@
+import type { MonitorSnapshot } from '@groupcast/shared';
+import type { GroupFeed } from '../feed/feed.ts';
+import type { GroupLog } from '../group-log/group-log.ts';
+import type { MemberChanges } from '../membership/member-changes.ts';
+import type { NodeLeases } from '../nodes/node-leases.ts';
+import type { NodeRequests } from '../nodes/node-requests.ts';
+import type { PresenceStore } from '../presence/presence-store.ts';
+import type { Relays } from './relays.ts';
+
+/**
+ * What a relay shares with others. A relay that is alone has the same (`alone.ts`), so that nothing else asks whether there are
+ * others.
+ */
+export interface Cluster {
+  readonly groupLog: GroupLog;
+  readonly groupLogKind: 'redis' | 'memory';
+  readonly leases: Pick<NodeLeases, 'start' | 'held' | 'beforeTrust' | 'onChange'>;
+  readonly feed: GroupFeed;
+  readonly presence: PresenceStore;
+  /** Asks the relays of other machines; `undefined` where there can be none. */
+  readonly otherMachines: Pick<NodeRequests, 'answer' | 'survey'> | undefined;
+  /** Reads the changes of members that are remembered, follows them from there, and answers with all relays as one. */
+  followChanges(options: FollowChangesOptions): Promise<Relays>;
+  /** What monitors are shown of other relays: their connections, and from now on their events. */
+  openMonitorLink(): Promise<MonitorSnapshot[]>;
+  /** What `/readyz` is to name; nothing while the broker can be reached and the lease holds. */
+  failing(): string[];
+  /** Gives the lease back, and then listens to no other relay any more. */
+  leave(): Promise<void>;
+  /** Comes last: what is still asked of the broker fails. */
+  stop(): void;
+}
+
+export interface FollowChangesOptions {
+  changes: MemberChanges;
+  /** Is told before the first change: since when (Unix seconds) the log knows every change. Later again, each time changes were lost. */
+  onBirth: (second: number) => void;
+}

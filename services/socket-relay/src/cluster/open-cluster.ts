@@ -1,0 +1,40 @@
+import type { Logger } from '@groupcast/service-kit';
+import type { RelayConfig } from '../config.ts';
+import type { FanOut } from '../fan-out/fan-out.ts';
+import type { Endpoint } from '../ipc/endpoint.ts';
+import type { RelayMetrics } from '../metrics.ts';
+import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import { createAlone } from './alone.ts';
+import type { Cluster } from './cluster.ts';
+import { joinCluster } from './join-cluster.ts';
+import { openBusBroker } from './local-bus/bus-broker.ts';
+import { openRedisBroker } from './redis-broker.ts';
+
+export interface OpenClusterDeps {
+  config: RelayConfig;
+  node: string;
+  /** The primary process, of a relay that is one of several workers. */
+  primary: Endpoint | undefined;
+  fanOut: FanOut;
+  monitor: MonitorFeed;
+  metrics: RelayMetrics;
+  log: Logger;
+}
+
+/**
+ * Joins the other relays over Redis, or over the primary process of this machine; without either, the relay is alone. This is the only
+ * place that asks. Throws when Redis cannot be reached, and `ConfigurationError` when relays of another deployment are there.
+ */
+export async function openCluster(deps: OpenClusterDeps): Promise<Cluster> {
+  const { config, node, primary, fanOut, metrics, log } = deps;
+  if (config.redis) {
+    const target = config.redis;
+    const broker = await openRedisBroker({ target, node, config, metrics, seen: fanOut.cursor, log });
+    return joinCluster({ ...deps, broker, leaseMs: config.leaseMs });
+  }
+  if (primary) {
+    const broker = openBusBroker({ primary, node, metrics, log });
+    return joinCluster({ ...deps, broker, leaseMs: config.leaseMs });
+  }
+  return createAlone({ fanOut }, { history: config.history });
+}

@@ -1,0 +1,77 @@
+import {
+  COMMAND_DOORS,
+  GroupcastError,
+  getPresenceSchema,
+  historySchema,
+  parsePayload,
+  parseRelayCommand,
+  type RelayCommandKind,
+  refreshTokenSchema,
+} from '@groupcast/shared';
+import type { Gateway } from '../broadcast/gateway.ts';
+import type { HistoryReader } from '../group-log/history.ts';
+import type { Presence } from '../presence/presence.ts';
+import type { RelaySocket, ServiceSession } from '../sessions/session.ts';
+import type { SessionExpiry } from '../sessions/session-expiry.ts';
+import type { Authenticator } from './authenticate.ts';
+import type { EventHandler } from './event-router.ts';
+
+/** The events of connections of `type: "api"` and `"monitor"`. */
+export interface ServiceHandlers {
+  handlersFor(socket: RelaySocket): Readonly<Record<string, EventHandler<RelaySocket>>>;
+}
+
+export function createServiceHandlers(deps: {
+  gateway: Gateway;
+  history: HistoryReader;
+  presence: Presence;
+  authenticator: Authenticator;
+  expiry: SessionExpiry;
+}): ServiceHandlers {
+  const refresh: EventHandler<RelaySocket> = async (socket, payload) => {
+    const session = socket.data.session as ServiceSession;
+    const { token } = parsePayload(refreshTokenSchema, payload, 'refresh-token');
+    const claims = await deps.authenticator.service(token, session.role);
+    if (claims.subject !== session.claims.subject) {
+      throw new GroupcastError('FORBIDDEN', 'unable to refresh; the token is of another service');
+    }
+    session.claims = claims;
+    deps.expiry.watch(socket);
+    return { expiresAt: claims.expiresAt, groups: [] };
+  };
+
+  const api: Record<string, EventHandler<RelaySocket>> = {
+    'refresh-token': refresh,
+    'api-get-history': async (_socket, payload) =>
+      deps.history.read(parsePayload(historySchema, payload, 'api-get-history')),
+    'api-get-presence': async (_socket, payload) => {
+      const { groupId } = parsePayload(getPresenceSchema, payload, 'api-get-presence');
+      return { groupId, ...(await deps.presence.get(groupId)) };
+    },
+  };
+  /** The batch under way on each connection: what is broadcast after it is not in the log before it. */
+  const batches = new WeakMap<RelaySocket, Promise<unknown>>();
+  for (const kind of Object.keys(COMMAND_DOORS) as RelayCommandKind[]) {
+    const isBroadcast = kind === 'broadcast' || kind === 'batch';
+    api[COMMAND_DOORS[kind].event] = async (socket, payload) => {
+      const command = parseRelayCommand(kind, payload);
+      // What is said about users does not wait until members have what is said in groups.
+      const before = isBroadcast ? batches.get(socket) : undefined;
+      const arrival = deps.gateway.arrive();
+      const result = before
+        ? before.then(async () => deps.gateway.execute(command, arrival))
+        : deps.gateway.execute(command, arrival);
+      if (kind === 'batch')
+        batches.set(
+          socket,
+          result.catch(() => undefined),
+        );
+      return result;
+    };
+  }
+  const monitor: Record<string, EventHandler<RelaySocket>> = { 'refresh-token': refresh };
+
+  return {
+    handlersFor: (socket) => ((socket.data.session as ServiceSession).role === 'api' ? api : monitor),
+  };
+}

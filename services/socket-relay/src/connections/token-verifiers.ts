@@ -1,0 +1,31 @@
+import { type Logger, logKeyProblems } from '@groupcast/service-kit';
+import { AUDIENCE } from '@groupcast/shared';
+import {
+  createServiceTokenVerifier,
+  createUserTokenVerifier,
+  type ServiceTokenVerifier,
+  type UserTokenVerifier,
+} from '@groupcast/tokens';
+import type { RelayConfig } from '../config.ts';
+import { noteGroupProblem } from '../membership/group-problems.ts';
+import type { RelayMetrics } from '../metrics.ts';
+import type { Notices } from '../monitor/notices.ts';
+
+/** The verifiers of user and service tokens. What is wrong with keys and claims is said in the log and shown to monitors. */
+export function createTokenVerifiers(deps: {
+  config: Pick<RelayConfig, 'tokens' | 'relaySecrets' | 'apiUrl'>;
+  notices: Notices;
+  metrics: RelayMetrics;
+  log: Logger;
+}): { users: UserTokenVerifier; services: ServiceTokenVerifier } {
+  const { config, notices, metrics, log } = deps;
+  const { clockSkewSeconds } = config.tokens;
+  const users = createUserTokenVerifier({
+    ...config.tokens,
+    onKeyProblem: logKeyProblems(log),
+    onGroupProblem: (problem) => noteGroupProblem(notices, problem, config.apiUrl !== undefined),
+  });
+  metrics.watchKeys(users.staleKeysSeconds);
+  const services = createServiceTokenVerifier({ ...config.relaySecrets, clockSkewSeconds, audience: AUDIENCE.relay });
+  return { users, services };
+}

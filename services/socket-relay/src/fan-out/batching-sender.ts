@@ -1,0 +1,172 @@
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import type { RelayMetrics } from '../metrics.ts';
+import type { RelayServer } from '../sessions/session.ts';
+import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
+import { ConnectionWriter, type FlushPath } from './connection-writer.ts';
+import { type Audience, divide, type Sending } from './divide.ts';
+import { type EncodedEvent, encodeEvent } from './encoded-event.ts';
+import type { Exceptions, Sender } from './sender.ts';
+
+/** How long one sweep may write before it yields the event loop, in milliseconds. */
+const SLICE_MS = 8;
+/** Writes per sweep before the next sweep's turn, so that a small group never waits behind a large one. */
+const STEP = 32;
+
+/** The connections that one turn's events go to, in the order in which they are flushed. */
+interface Sweep {
+  writers: readonly ConnectionWriter[];
+  next: number;
+  /** When the turn ended, in milliseconds of the monotonic clock. */
+  since: number;
+}
+
+/**
+ * One encode and one frame per event, and one write per connection and turn of the event loop, however many events came for it and
+ * from however many groups.
+ *
+ *     send(room, event) ──▶ turn: who gets what ──turn ends──▶ divide ──▶ pending, per connection ──▶ sweep: flush
+ *
+ * `send` only notes who gets what. When the turn has ended, `divide` makes each connection's pending batch, and a sweep flushes one
+ * connection after the other. Anything else that is written to a connection flushes it first, so nothing is ever overtaken. Events
+ * that come while a sweep is under way are added to what is pending: the busier the relay, the more leaves with one write.
+ */
+export function createBatchingSender(
+  io: RelayServer,
+  deps: {
+    /** Is told after each direct write. */
+    slowConsumers: Pick<SlowConsumers, 'wroteDirectly'>;
+    metrics: RelayMetrics;
+    log: Logger;
+  },
+  now: () => number = () => performance.now(),
+): Sender {
+  const { adapter, sockets } = io.of('/');
+  const writers = new Map<string, ConnectionWriter>();
+  const audiences = new Map<string, Audience<ConnectionWriter>>();
+  let turn: Sending<ConnectionWriter>[] = [];
+  let sweeps: Sweep[] = [];
+  /** Index of the sweep whose step is next. */
+  let at = 0;
+  let sweeping: NodeJS.Immediate | undefined;
+  const warn = warnOnceEvery(60_000);
+  const flushed: Record<FlushPath, number> = { direct: 0, queued: 0, stock: 0, gone: 0 };
+  deps.metrics.watchWrites(() => flushed);
+
+  adapter.on('join-room', (room: string) => void audiences.delete(room));
+  adapter.on('leave-room', (room: string, id: string) => {
+    audiences.delete(room);
+    // Everybody is in a room of their own, until they disconnect.
+    if (room !== id) return;
+    writers.get(id)?.close();
+    writers.delete(id);
+  });
+
+  function writerOf(id: string): ConnectionWriter | undefined {
+    const known = writers.get(id);
+    if (known) return known;
+    const socket = sockets.get(id);
+    if (!socket?.connected) return undefined;
+    const writer = new ConnectionWriter(socket);
+    writers.set(id, writer);
+    // Before each packet that Socket.IO or the engine itself writes.
+    socket.conn.on('packetCreate', () => {
+      endTurn();
+      if (writer.pending) flush(writer);
+      writer.forgetWire();
+    });
+    return writer;
+  }
+
+  function audienceOf(room: string): Audience<ConnectionWriter> {
+    const known = audiences.get(room);
+    if (known) return known;
+    const audience: ConnectionWriter[] = [];
+    for (const id of adapter.rooms.get(room) ?? []) {
+      const writer = writerOf(id);
+      if (writer) audience.push(writer);
+    }
+    audiences.set(room, audience);
+    return audience;
+  }
+
+  /** Returns the number of writes. A connection that cannot be written to is closed, and holds up nobody else. */
+  function flush(writer: ConnectionWriter): number {
+    const { pending } = writer;
+    try {
+      const path = writer.flush();
+      flushed[path] += 1;
+      if (path === 'direct') deps.slowConsumers.wroteDirectly(writer.socket, writer.unsentBytes);
+      return path === 'stock' && pending ? pending.events.length : 1;
+    } catch (error) {
+      warn('write', (suppressed) => {
+        deps.log.error(
+          { err: error, socketId: writer.socket.id, suppressed },
+          'unable to write to a connection; it is closed',
+        );
+      });
+      writer.terminate();
+      return 1;
+    }
+  }
+
+  function endTurn(): void {
+    if (turn.length === 0) return;
+    const ended = turn;
+    turn = [];
+    const since = now();
+    for (const fresh of divide(ended)) sweeps.push({ writers: fresh, next: 0, since });
+  }
+
+  function step(sweep: Sweep): void {
+    const { writers: all } = sweep;
+    for (let writes = 0; writes < STEP && sweep.next < all.length; sweep.next += 1) {
+      const writer = all[sweep.next];
+      writes += writer?.pending ? flush(writer) : 1;
+    }
+  }
+
+  function sweepOn(): void {
+    sweeping = undefined;
+    endTurn();
+    const until = now() + SLICE_MS;
+    do {
+      const sweep = sweeps[at];
+      if (sweep) {
+        step(sweep);
+        at += 1;
+      } else {
+        sweeps = sweeps.filter(({ writers: all, next }) => next < all.length);
+        at = 0;
+      }
+    } while (sweeps.length > 0 && now() < until);
+    if (sweeps.length > 0) sweepSoon();
+  }
+
+  function sweepSoon(): void {
+    sweeping ??= setImmediate(sweepOn);
+  }
+
+  function replacements({ socketIds, instead }: Exceptions): Map<ConnectionWriter, EncodedEvent | undefined> {
+    const encoded = instead && encodeEvent(instead);
+    const replaced = new Map<ConnectionWriter, EncodedEvent | undefined>();
+    for (const id of socketIds) {
+      const writer = writerOf(id);
+      if (writer) replaced.set(writer, encoded);
+    }
+    return replaced;
+  }
+
+  return {
+    send(room, event, exceptions) {
+      const audience = audienceOf(room);
+      if (audience.length === 0) return;
+      turn.push({ event: encodeEvent(event), audience, instead: exceptions && replacements(exceptions) });
+      sweepSoon();
+    },
+    lagMs() {
+      // Sweeps are in the order of their turns, and those that are done leave soon.
+      const oldest = sweeps.find(({ writers: all, next }) => next < all.length);
+      return oldest ? now() - oldest.since : 0;
+    },
+  };
+}

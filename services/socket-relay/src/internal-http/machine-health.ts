@@ -1,0 +1,26 @@
+import type { Registry } from 'prom-client';
+import type { Endpoint } from '../ipc/endpoint.ts';
+import type { Readiness } from './readiness.ts';
+
+/** What the internal port tells of this machine, whether one relay is on it or several workers. */
+export interface MachineHealth {
+  /** The parts that fail on this machine; none: ready. */
+  failing(): Promise<string[]>;
+  /** The metrics of this machine in Prometheus's text. */
+  metricsText(): Promise<string>;
+}
+
+/** The health of a relay that is alone on its machine. */
+export function healthOfOne(readiness: Readiness, registry: Registry): MachineHealth {
+  return { failing: async () => readiness.failing(), metricsText: async () => registry.metrics() };
+}
+
+/** Answers the primary for this worker, and asks it for all of them. */
+export function healthOfAll(readiness: Readiness, registry: Registry, primary: Endpoint): MachineHealth {
+  primary.answer('failing', readiness.failing);
+  primary.answer('metrics', async () => registry.getMetricsAsJSON());
+  return {
+    failing: async () => primary.ask<string[]>('machine-failing').catch(() => ['workers']),
+    metricsText: async () => primary.ask('machine-metrics'),
+  };
+}

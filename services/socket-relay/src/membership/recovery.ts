@@ -1,0 +1,201 @@
+import { type Logger, TimedOut, warnOnceEvery, within } from '@groupcast/service-kit';
+import {
+  GroupcastError,
+  type GroupEvent,
+  isAfter,
+  type Position,
+  type RecoveryResult,
+  relationOf,
+} from '@groupcast/shared';
+import type { FanOut } from '../fan-out/fan-out.ts';
+import type { GroupFeed } from '../feed/feed.ts';
+import type { GroupLog, LogPage } from '../group-log/group-log.ts';
+import type { HistoryFill } from '../upstream/history-fill.ts';
+
+/** What one answer may hold, over all its groups. */
+const MAX_EVENTS = 500;
+const MAX_BYTES = 256 * 1_024;
+/** Under load a group may move while others are read; after so many rounds the client asks again. */
+const MAX_ROUNDS = 5;
+/** A group whose log could not be filled by then is read from the API by the member itself. */
+const MAX_FILL_MS = 1_500;
+
+/** A group to enter, and from where; without a position only the head is told. */
+export interface Entry {
+  groupId: string;
+  since: Position | undefined;
+}
+
+export interface PreparedRecovery {
+  commit(socketId: string, mayEnter: (groupId: string) => boolean): Map<string, RecoveryResult>;
+}
+
+export interface Recovery {
+  /**
+   * Reads what the member missed in each group. `commit` enters the groups that are complete, and returns the answers: call
+   * it, exactly once, in the same turn as they leave, so that no live event comes before them, twice, or not at all. Groups that
+   * `mayEnter` refuses by then have no answer.
+   */
+  recover(userId: string, entries: readonly Entry[]): Promise<PreparedRecovery>;
+}
+
+interface Progress {
+  /** The log was asked, and knew nothing of the group. */
+  isEmpty?: boolean;
+  entry: Entry;
+  result: RecoveryResult;
+}
+
+export function createRecovery(deps: {
+  groupLog: GroupLog;
+  feed: GroupFeed;
+  fanOut: FanOut;
+  fill: HistoryFill | undefined;
+  /** False while somebody may be removed without this relay's knowing: nobody is given an event then. */
+  isTrusted: () => boolean;
+  log: Logger;
+}): Recovery {
+  const { groupLog, feed, fanOut, fill, log } = deps;
+  const warn = warnOnceEvery(60_000);
+
+  /** The log holds everything after `since`. */
+  function covers(page: LogPage, since: Position): boolean {
+    return page.head !== null && relationOf(page.head, since) === 'behind' && since.seq >= page.floor;
+  }
+
+  /** Where the log begins after what the member asks for, perhaps it only began late: fills it, all groups at once. */
+  async function fillMissing(entries: readonly Entry[]): Promise<void> {
+    if (!fill) return;
+    const fills = entries.map(async ({ groupId, since }) => {
+      if (!since) return;
+      const { head, floor } = await groupLog.read(groupId, since.seq, 0);
+      if (head && (head.epoch !== since.epoch || floor <= since.seq)) return;
+      await fill.fill(groupId);
+    });
+    await within(MAX_FILL_MS, Promise.all(fills), 'the logs to be filled').catch((error: unknown) => {
+      if (!(error instanceof TimedOut)) throw error;
+    });
+  }
+
+  async function readOne(
+    userId: string,
+    entry: Entry,
+    budget: { events: number; bytes: number },
+  ): Promise<RecoveryResult> {
+    const { groupId, since } = entry;
+    const page = await groupLog.read(groupId, since?.seq ?? 0, since ? budget.events : 0, userId);
+    if (!since || !page.head || !covers(page, since)) {
+      return { recovered: false, position: page.head, events: [], more: false };
+    }
+    const events: GroupEvent[] = [];
+    for (const event of page.events) {
+      const bytes = Buffer.byteLength(JSON.stringify(event));
+      if (bytes > budget.bytes && budget.events < MAX_EVENTS) {
+        return { recovered: true, position: { epoch: since.epoch, seq: event.seq - 1 }, events, more: true };
+      }
+      budget.events -= 1;
+      budget.bytes -= bytes;
+      events.push(event);
+    }
+    return { recovered: true, position: { epoch: since.epoch, seq: page.lastSeq }, events, more: page.more };
+  }
+
+  /** Events delivered to others since the read, which this member has not got. */
+  function isBehind({ entry, result }: Progress): boolean {
+    const cursor = fanOut.cursor(entry.groupId);
+    if (!cursor) return false;
+    if (!result.position) return true;
+    return relationOf(result.position, cursor) !== 'behind';
+  }
+
+  /** Read from the log before the node has delivered it: in a moment it will have. */
+  function isAhead({ entry, result }: Progress): boolean {
+    const cursor = fanOut.cursor(entry.groupId);
+    if (!result.position) return false;
+    if (!cursor) return feed.awaitsBeginning(entry.groupId);
+    return isAfter(result.position, cursor);
+  }
+
+  /** Reads until every group is where the node is, as far as the budget and the rounds go. */
+  async function readAll(userId: string, entries: readonly Entry[]): Promise<Progress[]> {
+    const progress: Progress[] = [];
+    const budget = { events: MAX_EVENTS, bytes: MAX_BYTES };
+    await feed.open(entries.map(({ groupId }) => groupId));
+    await fillMissing(entries);
+    for (const entry of entries) {
+      const result = await readOne(userId, entry, budget);
+      progress.push({ entry, result, isEmpty: result.position === null });
+    }
+    return followNode(userId, progress, budget);
+  }
+
+  async function followNode(
+    userId: string,
+    progress: Progress[],
+    budget: { events: number; bytes: number },
+  ): Promise<Progress[]> {
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const open = progress.filter((item) => !item.result.more && (isBehind(item) || isAhead(item)));
+      if (open.length === 0) break;
+      for (const item of open) {
+        if (isAhead(item)) {
+          await feed.settle(item.entry.groupId);
+          continue;
+        }
+        const { result, entry } = item;
+        const since = result.recovered ? (result.position ?? undefined) : entry.since;
+        const next = await readOne(userId, { ...entry, since }, budget);
+        item.result =
+          next.recovered && result.recovered ? { ...next, events: [...result.events, ...next.events] } : next;
+      }
+    }
+    return progress;
+  }
+
+  /** With the log away members come in all the same: they are told that nothing is known, and read the API. */
+  function withoutLog(entries: readonly Entry[], error: GroupcastError): Progress[] {
+    warn('log', (suppressed) =>
+      log.warn({ err: error, suppressed }, 'unable to recover members from the log; they read the API'),
+    );
+    return entries.map((entry) => {
+      return { entry, result: { recovered: false, position: fanOut.cursor(entry.groupId), events: [], more: false } };
+    });
+  }
+
+  return {
+    async recover(userId, entries) {
+      // From now on it is noticed what goes by in these groups, whether the node has other members in them or not.
+      const releases = entries.map(({ groupId }) => fanOut.hold(groupId));
+      const release = (): void => {
+        for (const done of releases.splice(0)) done();
+      };
+      const progress = await readAll(userId, entries).catch((error: unknown) => {
+        if (error instanceof GroupcastError && error.code === 'BROKER_UNAVAILABLE') return withoutLog(entries, error);
+        release();
+        throw error;
+      });
+
+      return {
+        commit(socketId, mayEnter) {
+          const answers = new Map<string, RecoveryResult>();
+          for (const item of progress) {
+            const { groupId } = item.entry;
+            if (!mayEnter(groupId)) continue;
+            let { result } = item;
+            if (result.events.length > 0 && !deps.isTrusted())
+              result = { ...result, recovered: false, events: [], more: false };
+            if (!result.more && (isBehind(item) || isAhead(item))) {
+              // It moved again. Who recovers asks again; who only joins is told where the node stands, which is exact.
+              result = result.recovered ? { ...result, more: true } : { ...result, position: fanOut.cursor(groupId) };
+            }
+            if (!result.more) fanOut.enter(socketId, groupId, result.position);
+            if (item.isEmpty) feed.beginsEmpty(groupId);
+            answers.set(groupId, result);
+          }
+          release();
+          return answers;
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,14 @@
+import { GroupcastError } from '@groupcast/shared';
+
+/** For a relay without a lease, which may not know who may see what. */
+export function cutOff(what: string, details?: Record<string, unknown>): GroupcastError {
+  const message = `unable to ${what}; this relay cannot reach the others`;
+  return new GroupcastError('BROKER_UNAVAILABLE', message, details ? { details } : {});
+}
+
+export function brokerUnavailable(what: string, cause: unknown, details?: Record<string, unknown>): GroupcastError {
+  return new GroupcastError('BROKER_UNAVAILABLE', `unable to ${what}; what the relays share cannot be reached`, {
+    cause,
+    ...(details ? { details } : {}),
+  });
+}

@@ -1,0 +1,133 @@
+import type { Logger } from '@groupcast/service-kit';
+import {
+  decodeReply,
+  decodeRequest,
+  encodeMessage,
+  type NodeQuestion,
+  type NodeQuestions,
+  REQUEST_CHANNEL,
+  type ReplyMessage,
+  type RequestMessage,
+  replyChannel,
+} from '../wire-format.ts';
+import { brokerUnavailable } from './broker-errors.ts';
+import type { ShardChannels } from './channels.ts';
+import type { NodeLeases } from './node-leases.ts';
+
+/** Asks every other relay something, and waits for all answers. */
+export interface NodeRequests {
+  /**
+   * One answer per other node that has a lease. Rejects with `BROKER_UNAVAILABLE` when one of them does not answer in time: it may be
+   * dead, and is counted on until its lease has ended.
+   */
+  ask<K extends NodeQuestion>(kind: K, payload: NodeQuestions[K]['payload']): Promise<NodeQuestions[K]['answer'][]>;
+  /** The answers that come in time, for what is only to be looked at. */
+  survey<K extends NodeQuestion>(kind: K, payload: NodeQuestions[K]['payload']): Promise<NodeQuestions[K]['answer'][]>;
+  /** Says something to those who listen, and waits for no answer. */
+  tell<K extends NodeQuestion>(kind: K, payload: NodeQuestions[K]['payload']): Promise<void>;
+  /** Answers `kind` on this node. */
+  answer<K extends NodeQuestion>(
+    kind: K,
+    handler: (payload: NodeQuestions[K]['payload']) => Promise<NodeQuestions[K]['answer']>,
+  ): void;
+  stop(): void;
+}
+
+/** How long a node may take to answer, in milliseconds. */
+const TIMEOUT_MS = 2_000;
+
+export async function startNodeRequests(deps: {
+  node: string;
+  channels: ShardChannels;
+  leases: NodeLeases;
+  log: Logger;
+}): Promise<NodeRequests> {
+  const { node, channels, leases, log } = deps;
+  const handlers = new Map<string, (payload: never) => Promise<object>>();
+  const open = new Map<number, (reply: ReplyMessage) => void>();
+  let lastId = 0;
+
+  async function serve({ from, id, kind, payload }: RequestMessage): Promise<void> {
+    const handler = handlers.get(kind);
+    if (from === node || !handler) return;
+    const outcome = await handler(payload as never).then(
+      (answer) => ({ answer }),
+      (error: unknown) => ({ error: error instanceof Error ? error.message : String(error) }),
+    );
+    const reply = encodeMessage({ type: 'reply', from: node, id, ...outcome });
+    await channels.publish(replyChannel(from), reply);
+  }
+
+  const subscriptions = [
+    channels.subscribe(REQUEST_CHANNEL, {
+      onMessage(text) {
+        serve(decodeRequest(text)).catch((error: unknown) => {
+          log.debug({ err: error }, 'unable to answer another relay');
+        });
+      },
+    }),
+    channels.subscribe(replyChannel(node), {
+      onMessage(text) {
+        const reply = decodeReply(text);
+        open.get(reply.id)?.(reply);
+      },
+    }),
+  ];
+  // With Redis away they are made when it is back.
+  await Promise.allSettled(subscriptions);
+
+  function encode<K extends NodeQuestion>(kind: K, id: number, payload: NodeQuestions[K]['payload']): string {
+    return encodeMessage({ type: 'request', from: node, id, kind, payload } as RequestMessage);
+  }
+
+  async function askAll<K extends NodeQuestion>(
+    kind: K,
+    payload: NodeQuestions[K]['payload'],
+    needsAll: boolean,
+  ): Promise<NodeQuestions[K]['answer'][]> {
+    const others = new Set((await leases.nodes()).filter((other) => other !== node));
+    if (others.size === 0) return [];
+    lastId += 1;
+    const id = lastId;
+    const answers: NodeQuestions[K]['answer'][] = [];
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        timer = setTimeout(() => {
+          const missing = [...others].join(', ');
+          if (needsAll) reject(brokerUnavailable(`reach every relay; ${missing} did not answer`, undefined));
+          else resolve();
+        }, TIMEOUT_MS);
+        open.set(id, ({ from, answer, error }) => {
+          if (error !== undefined) {
+            reject(brokerUnavailable(`carry it out on relay ${from}: ${error}`, undefined));
+            return;
+          }
+          if (others.delete(from) && answer) answers.push(answer);
+          if (others.size === 0) resolve();
+        });
+        channels
+          .publish(REQUEST_CHANNEL, encode(kind, id, payload))
+          .catch((cause: unknown) => reject(brokerUnavailable('ask the other relays', cause)));
+      });
+      return answers;
+    } finally {
+      clearTimeout(timer);
+      open.delete(id);
+    }
+  }
+
+  return {
+    ask: async (kind, payload) => askAll(kind, payload, true),
+    survey: async (kind, payload) => askAll(kind, payload, false),
+    async tell(kind, payload) {
+      // No request has this id: what comes back is heard by nobody.
+      await channels.publish(REQUEST_CHANNEL, encode(kind, 0, payload));
+    },
+    answer: (kind, handler) => void handlers.set(kind, handler),
+    stop() {
+      channels.unsubscribe(REQUEST_CHANNEL);
+      channels.unsubscribe(replyChannel(node));
+    },
+  };
+}

@@ -1,0 +1,62 @@
+import { createHmac } from 'node:crypto';
+import { ConfigurationError, type RelaySecrets } from '@groupcast/service-kit';
+import type { RedisClient } from '../redis/clients.ts';
+import { loadScript } from '../redis/lua.ts';
+import type { RedisNames } from '../redis/names.ts';
+import { RELAYS } from '../wire-format.ts';
+
+/**
+ * Which deployment a relay belongs to, by the secret of its service tokens: relays that share a Redis and a prefix hand each other's
+ * members what they say, so they must be one deployment. Beside its lease each relay keeps fingerprints of its secrets there. They are
+ * compared at the start, when the newcomer gives way, and with every renewal (`redis-leases.ts`): a Redis that has lost its memory lets
+ * anybody start.
+ */
+export interface RedisDeployment {
+  /** Keys of the leases: nodes, those with monitors, deployments of nodes. */
+  readonly keys: readonly [string, string, string];
+  /** What this relay keeps beside its lease: its node and its fingerprints. */
+  readonly mark: string;
+  /**
+   * Puts this relay beside the leases for `ms`, unless nodes of another deployment are there: then nothing is written, and it throws
+   * `ConfigurationError`. A relay of an earlier version keeps no fingerprint, and is taken for one of this deployment.
+   */
+  enter(ms: number): Promise<void>;
+}
+
+const FINGERPRINT_CHARACTERS = 16;
+
+/** Of the secret and of the one before it: a relay that knows both belongs to those that know either. */
+function fingerprintsOf({ secret, previousSecret }: RelaySecrets): string[] {
+  return [secret, previousSecret]
+    .filter((each) => each !== undefined)
+    .map((each) =>
+      createHmac('sha256', each).update('groupcast deployment').digest('hex').slice(0, FINGERPRINT_CHARACTERS),
+    );
+}
+
+const ENTER = loadScript('deployment-strangers', 'deployment-enter');
+
+export function createRedisDeployment(deps: {
+  redis: RedisClient;
+  names: RedisNames;
+  node: string;
+  secrets: RelaySecrets;
+}): RedisDeployment {
+  const { redis, names, node, secrets } = deps;
+  const keys = ['leases', 'monitors', 'deployments'].map((name) => names.key(`${RELAYS}:${name}`));
+  const mark = `${node} ${fingerprintsOf(secrets).join(',')}`;
+
+  return {
+    keys: keys as [string, string, string],
+    mark,
+    async enter(ms) {
+      const strangers = (await redis.eval(ENTER, 1, keys[2] ?? '', mark, ms)) as string[];
+      if (strangers.length === 0) return;
+      throw new ConfigurationError([
+        `REDIS_URL leads to a Redis in which relays of another deployment use REDIS_PREFIX "${names.prefix}" in database ${names.database}` +
+          ` (${strangers.join(', ')}: their RELAY_SERVICE_SECRET is another one). Give this deployment a REDIS_PREFIX of its own or, where it` +
+          ' is theirs and the secret is being changed, set RELAY_SERVICE_SECRET_PREVIOUS',
+      ]);
+    },
+  };
+}

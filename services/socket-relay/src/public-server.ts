@@ -1,0 +1,124 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  corsOptions,
+  createBoundedServer,
+  doorOf,
+  type Listening,
+  type Logger,
+  listenOn,
+  urlOfHost,
+} from '@groupcast/service-kit';
+import { GroupcastError } from '@groupcast/shared';
+import { Server } from 'socket.io';
+import type { RelayConfig } from './config.ts';
+import { type ConnectionLimits, settleConnections } from './connections/connection-limits.ts';
+import type { ConnectionIntake } from './connections/intake.ts';
+import { createOriginGate } from './connections/origin-gate.ts';
+import type { Strangers } from './connections/strangers.ts';
+import { RoomAdapter } from './engine/room-adapter.ts';
+import { answerUpgradesInOneWrite, useWebSocketTransport } from './engine/web-socket-transport.ts';
+import { makeSessionId } from './ipc/session-router.ts';
+import type { WorkerContext } from './ipc/worker-context.ts';
+import type { RelayMetrics } from './metrics.ts';
+import type { Notices } from './monitor/notices.ts';
+import type { RelayServer } from './sessions/session.ts';
+import { nameSessions } from './sessions/session-header.ts';
+
+/** When Socket.IO closes a connection that has not authenticated, in milliseconds. The intake does so before, and knows what is being checked. */
+const AUTHENTICATION_TIMEOUT_MS = 20_000;
+/** Smallest limit of one packet, and what a packet may have beside the largest message (envelope, event name, a batch), in bytes. */
+const MIN_PACKET_BYTES = 1_000_000;
+const PACKET_OVERHEAD_BYTES = 65_536;
+/** How long after the drain a wire may stay open, in milliseconds. Then it is cut: its peer has no session, or does not answer. */
+const CLOSE_ALL_AFTER_MS = 1_000;
+
+export interface PublicServer {
+  readonly io: RelayServer;
+  /** Opens the port. Rejects if it is taken. */
+  listen(): Promise<Listening>;
+  /** Brings no more requests to other workers, and takes none from them; resolves within a moment. */
+  closeRouter(): Promise<void>;
+  /** Ends all connections, those of frozen peers included. */
+  close(): Promise<void>;
+}
+
+/** What the public port answers beside Socket.IO. */
+function answerPublic(request: IncomingMessage, response: ServerResponse): void {
+  const path = request.url?.split('?')[0] ?? '';
+  if (request.method === 'GET' && (path === '/' || path === '/livez')) {
+    response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' }).end('Groupcast relay is running\n');
+    return;
+  }
+  const why = doorOf(path, 'relay') ?? 'the relay speaks Socket.IO at /socket.io/';
+  const error = new GroupcastError('NOT_FOUND', `unable to serve the request; ${why}`);
+  response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ error: error.toBody() }));
+}
+
+/** The public port: Socket.IO, with what keeps strangers and foreign origins out. It listens once `listen` is called. */
+export function createPublicServer(deps: {
+  config: RelayConfig;
+  /** Set for one worker of several, which share the port. */
+  worker: WorkerContext | undefined;
+  intake: ConnectionIntake;
+  limits: ConnectionLimits;
+  strangers: Strangers;
+  notices: Notices;
+  metrics: RelayMetrics;
+}): PublicServer {
+  const { config, worker, intake, limits, strangers, notices, metrics } = deps;
+  const http = createBoundedServer({}, (request, response) => {
+    answerPublic(request, response);
+    if (response.statusCode === 404) strangers.note(request);
+  });
+  useWebSocketTransport();
+  const io: RelayServer = new Server(http, {
+    serveClient: false,
+    parser: intake.parser,
+    adapter: RoomAdapter,
+    connectTimeout: AUTHENTICATION_TIMEOUT_MS,
+    pingInterval: config.ping.intervalMs,
+    pingTimeout: config.ping.timeoutMs,
+    maxHttpBufferSize: Math.max(MIN_PACKET_BYTES, config.maxPayloadBytes + PACKET_OVERHEAD_BYTES),
+    cors: corsOptions(config.origins),
+    allowRequest: createOriginGate({ origins: config.origins, metrics, notices }),
+  });
+  answerUpgradesInOneWrite(io.engine);
+  strangers.watch(io, http);
+  // Behind Engine.IO, which takes all listeners of its server away and hands them what is not its own.
+  if (!worker) limits.public.guard(http);
+  settleConnections(io, limits.public);
+  const router = worker?.createRouter(http, limits.public);
+  nameSessions(io, worker && (() => makeSessionId(worker.number)));
+  intake.attach(io);
+
+  return {
+    io,
+    async listen() {
+      const at = { host: config.host, port: config.port };
+      return router ? router.listen(at) : listenOn(http, at);
+    },
+    async closeRouter() {
+      await router?.close();
+    },
+    async close() {
+      // Node's own closeAllConnections leaves WebSockets alone, and one whose peer is frozen closes after half a minute.
+      const rest = setTimeout(() => {
+        for (const wire of limits.public.sockets) wire.destroy();
+      }, CLOSE_ALL_AFTER_MS);
+      await io.close();
+      clearTimeout(rest);
+    },
+  };
+}
+
+/** Says where the relay can be reached, once for the whole machine. */
+export function announceListening(
+  config: RelayConfig,
+  { port, internalPort }: { port: number; internalPort: number },
+  log: Logger,
+): void {
+  log.info(
+    { url: urlOfHost(config.host, port), internalUrl: urlOfHost(config.internalHost, internalPort), host: config.host },
+    'listening',
+  );
+}

@@ -1,0 +1,83 @@
+import { Cluster, Redis } from 'ioredis';
+import { addressOf, type RedisTarget } from './target.ts';
+
+export type RedisClient = Redis | Cluster;
+
+/** What is not answered by then has failed, in milliseconds. */
+export const COMMAND_TIMEOUT_MS = 2_000;
+const MAX_RECONNECT_DELAY_MS = 500;
+/** How long after a server that may not be written to the next attempt takes its longest delay, in milliseconds. */
+const UNFIT_FOR_MS = 5_000;
+
+const OPTIONS = {
+  enableOfflineQueue: false,
+  maxRetriesPerRequest: 0,
+  autoResubscribe: false,
+  connectTimeout: COMMAND_TIMEOUT_MS,
+  lazyConnect: true,
+};
+
+/** Retries without end: an outage is for Redis to end, and not for the relay to give up on. */
+export function retryDelay(attempt: number): number {
+  return Math.min(50 * 2 ** Math.min(attempt, 10), MAX_RECONNECT_DELAY_MS);
+}
+
+export interface RedisClientOptions {
+  /** Milliseconds until a command that has no answer fails, those that open the connection included. */
+  commandTimeout: number;
+  /** Called with every error that Redis answers; says whether the connection leads to the wrong server, and is to be made anew. */
+  isMisdirected: (error: Error) => boolean;
+}
+
+export function createRedisClient(target: RedisTarget, options: RedisClientOptions): RedisClient {
+  const { commandTimeout } = options;
+  let unfitAt = Number.NEGATIVE_INFINITY;
+  /** A name or a proxy that still leads to the old server is asked again, but not at full speed. */
+  const retryStrategy = (attempt: number): number =>
+    performance.now() - unfitAt < UNFIT_FOR_MS ? MAX_RECONNECT_DELAY_MS : retryDelay(attempt);
+  const reconnectOnError = (error: Error): boolean => {
+    const isMisdirected = options.isMisdirected(error);
+    if (isMisdirected) unfitAt = performance.now();
+    return isMisdirected;
+  };
+  const shared = { ...OPTIONS, commandTimeout, reconnectOnError };
+  switch (target.kind) {
+    case 'server':
+      return new Redis(target.url, { ...shared, retryStrategy });
+    case 'sentinel': {
+      const { sentinels, master, password } = target;
+      return new Redis({
+        ...shared,
+        retryStrategy,
+        sentinels: [...sentinels],
+        name: master,
+        sentinelRetryStrategy: retryDelay,
+        // Without it a sentinel that takes the question and says nothing is waited for without an end.
+        sentinelCommandTimeout: COMMAND_TIMEOUT_MS,
+        failoverDetector: true,
+        ...(password === undefined ? {} : { password }),
+      });
+    }
+    case 'cluster': {
+      const [first] = target.urls.map((url) => new URL(url));
+      const { enableOfflineQueue: _, ...redisOptions } = shared;
+      return new Cluster(target.urls.map(addressOf), {
+        redisOptions: {
+          ...redisOptions,
+          ...(first?.password ? { password: decodeURIComponent(first.password) } : {}),
+          ...(first?.username ? { username: decodeURIComponent(first.username) } : {}),
+          ...(first?.protocol === 'rediss:' ? { tls: {} } : {}),
+        },
+        enableOfflineQueue: false,
+        shardedSubscribers: true,
+        slotsRefreshTimeout: COMMAND_TIMEOUT_MS,
+        clusterRetryStrategy: retryDelay,
+        lazyConnect: true,
+      });
+    }
+    default: {
+      const unreachable: never = target;
+      return unreachable;
+    }
+  }
+}

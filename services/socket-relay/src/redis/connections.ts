@@ -1,0 +1,204 @@
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { Cluster, type Redis } from 'ioredis';
+import { RELAYS } from '../wire-format.ts';
+import { COMMAND_TIMEOUT_MS, createRedisClient, type RedisClient, retryDelay } from './clients.ts';
+import { inOurWords, isMisdirection, isRefusal, isReply } from './errors.ts';
+import { watchRedisMemory } from './memory.ts';
+import { createRedisNames, type RedisNames } from './names.ts';
+import type { RedisTarget } from './target.ts';
+
+/** The connections of one relay. Whatever is asked of them while Redis is away fails at once, and is not queued. */
+export interface RedisConnections {
+  /** For commands that answer at once. */
+  readonly commands: RedisClient;
+  /** For shard channels. */
+  readonly subscriber: RedisClient;
+  /** For one command that waits, `BLOCK_MS` at most. */
+  readonly blocking: RedisClient;
+  /** What the relay calls its keys and channels there. */
+  readonly names: RedisNames;
+  /** A write has succeeded over the connection that is open now, and none has failed since. */
+  isReady: () => boolean;
+  /** It refuses to store anything for lack of memory. */
+  isFull: () => boolean;
+  /** The last that was heard of why it cannot be used. */
+  trouble: () => string | undefined;
+  close(): void;
+}
+
+/** How long the command that waits may wait, in milliseconds. */
+export const BLOCK_MS = 1_000;
+/** An answer that comes so much later than that says that its connection is dead, in milliseconds. */
+const OVERDUE_MS = 3_000;
+const PROBE_INTERVAL_MS = 1_000;
+const MAX_UNANSWERED = 2;
+const ONE_NODE = 'REDIS_URL leads to one node of a Redis Cluster; list several of its nodes there, comma-separated';
+/** Connections that lead to the wrong server are made anew together, and no more often than this, in milliseconds. */
+const REDIRECT_INTERVAL_MS = 250;
+
+/**
+ * What is asked in one turn leaves in one write. Redis then reads it at once, and what it hands on to the other relays reaches
+ * them together too: a burst costs each of their connections one write, and not one for every piece.
+ */
+function gatherWrites(client: Redis): void {
+  const send = client.sendCommand.bind(client);
+  client.sendCommand = (command, pipeline) => {
+    const { stream } = client;
+    if (stream?.writableCorked === 0) {
+      stream.cork();
+      setImmediate(() => stream.uncork());
+    }
+    return send(command, pipeline);
+  };
+}
+
+/** Every command that fails for good does so with what `onError` makes of its error. */
+function watchErrors(client: RedisClient, onError: (error: Error) => Error): void {
+  const watched = client as Redis;
+  const send = watched.sendCommand.bind(watched);
+  watched.sendCommand = (command, ...rest) => {
+    const { reject } = command;
+    command.reject = (error) => reject(onError(error));
+    return send(command, ...rest);
+  };
+}
+
+/** Opens all three, and goes on trying for ever; says what keeps the relay from Redis, once a minute, and when that is over. */
+export async function connectRedis(target: RedisTarget, log: Logger, prefix?: string): Promise<RedisConnections> {
+  const names = createRedisNames(prefix, target.kind === 'server' ? target.database : 0);
+  const warn = warnOnceEvery(60_000);
+  const memory = watchRedisMemory(log);
+  let ready = false;
+  let closed = false;
+  let lostAt: number | undefined;
+  let trouble: string | undefined;
+  let redirectedAt = Number.NEGATIVE_INFINITY;
+  const open = (commandTimeout: number): RedisClient => createRedisClient(target, { commandTimeout, isMisdirected });
+  const clients = {
+    commands: open(COMMAND_TIMEOUT_MS),
+    subscriber: open(COMMAND_TIMEOUT_MS),
+    blocking: open(BLOCK_MS + OVERDUE_MS),
+  };
+  const { commands } = clients;
+
+  function isMisdirected(error: Error): boolean {
+    if (closed || !isMisdirection(error, target.kind)) return false;
+    redirect(error.message);
+    return true;
+  }
+
+  /** All three: one that only listens hears nothing there any more, and has nothing to notice it by. */
+  function redirect(reason: string): void {
+    trouble = reason;
+    if (performance.now() - redirectedAt < REDIRECT_INTERVAL_MS) return;
+    redirectedAt = performance.now();
+    warn('redirect', (suppressed) => {
+      log.warn(
+        { reason, suppressed },
+        'redis takes no writes where this relay is connected; looking for the master anew',
+      );
+    });
+    setImmediate(() => {
+      for (const client of Object.values(clients)) if (!closed && client.status === 'ready') client.disconnect(true);
+    });
+  }
+
+  function onConnectionError(connection: string, failure: Error & { lastNodeError?: Error }): void {
+    const error = inOurWords(failure.lastNodeError ?? failure);
+    log.debug({ err: error, connection }, 'redis connection failed');
+    if (closed) return;
+    trouble = error.message;
+    const isRefused = isRefusal(error);
+    if (!isRefused && ready) return;
+    warn(isRefused ? 'refused' : 'away', (suppressed) => {
+      const advice = 'redis refuses this relay; look at the user and the password in REDIS_URL';
+      log.warn({ reason: error.message, suppressed }, isRefused ? advice : 'unable to connect to redis; trying again');
+    });
+  }
+
+  function lose(reason: string): void {
+    if (!ready || closed) return;
+    ready = false;
+    lostAt = performance.now();
+    log.warn({ reason }, 'redis is away; trying to reach it again');
+  }
+
+  function find(): void {
+    if (ready || closed || commands.status !== 'ready') return;
+    ready = true;
+    trouble = undefined;
+    if (lostAt === undefined) log.info('connected to redis');
+    else log.info({ awayMs: Math.round(performance.now() - lostAt) }, 'redis is back');
+  }
+
+  let proving = false;
+  let unanswered = 0;
+  /**
+   * Writes where the work writes, but nothing: a replica answers a PING, and refuses this; a Redis that is out of memory takes it.
+   * A connection that takes commands and answers none is a dead one, whatever it looks like.
+   */
+  async function prove(): Promise<void> {
+    if (proving || closed || commands.status !== 'ready') return;
+    proving = true;
+    try {
+      await commands.unlink(names.key(`${RELAYS}:probe`));
+      unanswered = 0;
+      find();
+    } catch (error) {
+      if (isReply(error)) {
+        unanswered = 0;
+        const isElsewhere = error.message.startsWith('MOVED ');
+        trouble = isElsewhere ? ONE_NODE : error.message;
+        if (!isElsewhere)
+          warn('writes', (suppressed) => log.warn({ reason: error.message, suppressed }, 'redis takes no writes'));
+        lose(error.message);
+      } else if ((unanswered += 1) >= MAX_UNANSWERED && !closed && commands.status === 'ready') {
+        unanswered = 0;
+        log.warn('the connection to redis is dead; connecting anew');
+        commands.disconnect(true);
+      }
+    } finally {
+      proving = false;
+    }
+  }
+
+  for (const [name, client] of Object.entries(clients)) {
+    watchErrors(client, (error) => {
+      memory.noted(error);
+      return inOurWords(error);
+    });
+    // Without a listener an error event ends the process.
+    for (const event of ['error', 'node error', 'sentinelError']) {
+      client.on(event, (error: Error) => onConnectionError(name, error));
+    }
+    // ioredis gives up for good when it hears of a failover at the moment in which it asks a sentinel for the master.
+    client.on('end', () => {
+      if (closed) return;
+      log.warn({ connection: name }, 'a connection to redis was given up; connecting anew');
+      setTimeout(() => {
+        if (!closed) client.connect().catch(() => undefined);
+      }, retryDelay(0)).unref();
+    });
+  }
+  if (commands instanceof Cluster) commands.on('+node', gatherWrites);
+  else gatherWrites(commands);
+  commands.on('ready', () => void prove());
+  commands.on('close', () => lose('the connection was lost'));
+  // The first attempt may fail; the client goes on by itself.
+  for (const client of Object.values(clients)) client.connect().catch(() => undefined);
+  const probing = setInterval(() => void prove(), PROBE_INTERVAL_MS);
+  probing.unref();
+
+  return {
+    ...clients,
+    names,
+    isReady: () => ready,
+    isFull: () => memory.isFull(),
+    trouble: () => trouble,
+    close() {
+      closed = true;
+      clearInterval(probing);
+      for (const client of Object.values(clients)) client.disconnect();
+    },
+  };
+}

@@ -1,0 +1,28 @@
+import { groupChannel } from '../wire-format.ts';
+
+/** What relays of one deployment call their keys and channels in a Redis that others may use as well. */
+export interface RedisNames {
+  readonly prefix: string;
+  readonly database: number;
+  key: (name: string) => string;
+  /** Channels know nothing of databases: the name of the channel says which database it belongs to. */
+  channel: (name: string) => string;
+  /** What the keys of a group begin with. */
+  groupKey: (groupId: string) => string;
+}
+
+export const DEFAULT_REDIS_PREFIX = 'gc';
+/** Braces would decide the slot, and an `@` begins the number of a database. */
+export const REDIS_PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
+
+/** Database 0 has no number in its channels: relays of an earlier version listen to these. */
+export function createRedisNames(prefix: string = DEFAULT_REDIS_PREFIX, database = 0): RedisNames {
+  const channels = database === 0 ? prefix : `${prefix}@${database}`;
+  return {
+    prefix,
+    database,
+    key: (name) => `${prefix}:${name}`,
+    channel: (name) => `${channels}:${name}`,
+    groupKey: (groupId) => `${prefix}:${groupChannel(groupId)}`,
+  };
+}

@@ -1,0 +1,28 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { RelayServer } from './session.ts';
+
+const SESSION_HEADER = 'groupcast-session';
+
+/** The session that a request to Engine.IO names. */
+export function sessionOf({ url }: IncomingMessage): string | undefined {
+  return new URLSearchParams(url?.split('?')[1]).get('sid') ?? undefined;
+}
+
+/**
+ * All requests of a long-polling session must reach the relay that opened it. The answer to its first request names the
+ * session in a header, the later ones in `sid`: so a load balancer learns where they belong, and no client has to keep a cookie.
+ */
+export function nameSessions(io: RelayServer, makeId: (() => string) | undefined): void {
+  const ids = new WeakMap<IncomingMessage, string>();
+  io.engine.generateId = (request: IncomingMessage): string => {
+    const id = makeId?.() ?? randomUUID();
+    ids.set(request, id);
+    return id;
+  };
+  io.engine.on('initial_headers', (headers: Record<string, string>, request: IncomingMessage) => {
+    // A WebSocket has no session yet when it is answered, and needs none: it is one connection.
+    const id = ids.get(request);
+    if (id !== undefined) headers[SESSION_HEADER] = id;
+  });
+}
