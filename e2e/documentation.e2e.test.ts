@@ -51,7 +51,7 @@ function tree(folder = ''): string[] {
 }
 
 /**
- * What a document names as a file or a folder, in a code span: a path from the root, a file by the end of its path (`group-log/group-log.ts`),
+ * The files and folders that a document names, in a code span: a path from the root, a file by the end of its path (`group-log/group-log.ts`),
  * or `…/x`, which lies in the folder of the path before it. A pattern such as `*.suite.ts` or `<name>` is none.
  */
 function pathsIn(text: string): string[] {

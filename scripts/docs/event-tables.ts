@@ -18,7 +18,7 @@ const isMonitors = (name: string): boolean => name.startsWith('monitor-');
 const pick = (events: Events, keep: (name: string) => boolean): Events =>
   Object.fromEntries(Object.entries(events).filter(([name]) => keep(name)));
 
-/** What the relay sends browsers; what it sends monitors stands with the broadcast API. */
+/** Events from the relay to browsers; those to monitors stand with the broadcast API. */
 export const TO_BROWSERS: Events = { ...pick(RELAY_EVENTS, (name) => !isMonitors(name)), ...GROUP_EVENTS };
 export const TO_MONITORS: Events = pick(RELAY_EVENTS, isMonitors);
 

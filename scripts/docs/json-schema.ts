@@ -9,7 +9,7 @@ export function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output'): JsonSch
     io,
     unrepresentable: 'any',
     override({ zodSchema, jsonSchema }) {
-      // What only code can check is an object wherever it is used: a message, an attachment, positions.
+      // A value that only code can check is an object wherever it is used: a message, an attachment, positions.
       if (zodSchema._zod.def.type === 'custom') jsonSchema.type = 'object';
       if ((zodSchema as unknown) === positionsSchema) {
         jsonSchema.type = 'object';

@@ -7,7 +7,7 @@ export interface OpenApi {
   [field: string]: unknown;
 }
 
-/** What a route has when it is asked; while it is only described, nothing asks it. */
+/** The dependencies of a route, which nothing uses while it is only described. */
 function unasked<T extends object>(): T {
   return new Proxy({} as T, { get: () => () => undefined });
 }
