@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Parser } from '@asyncapi/parser';
 import { describe, expect, test } from 'vitest';
+import { LAYERS } from '../architecture/layers.ts';
 import {
   broadcastSchema,
   disconnectSchema,
@@ -150,6 +151,26 @@ describe('documentation', () => {
     const exists = (path: string): boolean => known.some((file) => file.endsWith(`/${path}`));
     expect(named.filter((entry) => !exists(entry.slice(entry.indexOf(': ') + 2)))).toEqual([]);
   });
+
+  test.each(['services/socket-relay', 'services/api', 'packages/client'])(
+    'the architecture shows the folders of %s in their order',
+    (name) => {
+      const layers = (LAYERS[name] ?? []).map((layer) => [layer].flat());
+      const rankOf = (entry: string): number => layers.findIndex((layer) => layer.includes(entry));
+      const section = read('docs/architecture.md').split(/^### /m);
+      const text = section.find((part) => part.includes(`\`${name}/src\``)) ?? '';
+      const shown = Array.from(text.matchAll(/^\| (`.+`) \|/gm), ([, cell = '']) =>
+        Array.from(cell.matchAll(/`([^`]+?)\/?`/g), ([, entry = '']) => entry),
+      );
+      const folders = layers.flat().filter((entry) => !entry.includes('.'));
+      expect(folders.length).toBeGreaterThan(5);
+      expect(shown.flat()).toEqual(expect.arrayContaining(folders));
+      expect(shown.flat().filter((entry) => rankOf(entry) === -1)).toEqual([]);
+      // Each row begins where the one before it began, or below.
+      const ranks = shown.map((entries) => Math.min(...entries.map(rankOf)));
+      expect(ranks).toEqual(ranks.toSorted((one, other) => one - other));
+    },
+  );
 
   test('every metric that is made anywhere is in the reference', () => {
     const sources = ['services/api/src', 'services/socket-relay/src'].flatMap((folder) =>
