@@ -106,7 +106,7 @@ describe('documentation', () => {
     const text = read('docs/asyncapi.json');
     const diagnostics = await new Parser().validate(text);
     // 0 is an error, 1 a warning.
-    expect(diagnostics.filter(({ severity }) => severity <= 1)).toEqual([]);
+    expect(diagnostics.filter(({ severity }) => Number(severity) <= 1)).toEqual([]);
     const { operations } = JSON.parse(text) as { operations: Record<string, { reply?: object }> };
     const received = [
       ...Object.keys(CLIENT_EVENTS).map((name) => `browser.receive.${name}`),

@@ -7,7 +7,7 @@ type Events = Readonly<Record<string, EventDescription>>;
 function eventsTable(page: string, way: string, events: Events, io: 'input' | 'output'): string {
   const rows = Object.entries(events).map(([name, { payload, summary }]) => {
     const fields = fieldsOf(jsonSchemaOf(payload, io));
-    // A row is one line: what does not fit stands below the heading.
+    // A row is one line. The section of the event has the fields that do not fit.
     const shown = fields.length > 50 ? 'see below' : `\`${fields}\``;
     return [`[\`${name}\`](#${anchorOf(page, name)})`, shown, summary];
   });

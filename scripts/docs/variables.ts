@@ -50,7 +50,7 @@ export const TEXTS: Readonly<Record<string, Partial<Read>>> = {
   CLIENT_URL: { fallback: '`SOCKET_CORS_ORIGIN`', accepts: 'origins, comma-separated' },
 };
 
-/** An environment that notes what is asked of it. Where a variable is asked for twice, the narrower answer is kept. */
+/** An environment that notes every read, with its bounds. Where a variable is read twice, the read with bounds counts. */
 function noting(source: Readonly<Record<string, string>>, reads: Map<string, Read>): Environment {
   const env = readEnvironment(source);
   const note = (name: string, read: Read): void => void reads.set(name, read);

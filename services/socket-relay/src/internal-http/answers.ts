@@ -15,7 +15,7 @@ import { z } from 'zod';
 /** `Yes` where two types have the same keys and take each other's values. */
 type IfSame<A, B, Yes> = [A, keyof A] extends [B, keyof B] ? ([B, keyof B] extends [A, keyof A] ? Yes : never) : never;
 
-/** A schema that compiles only while it describes `T`, all of it and nothing else. Nothing is parsed with it: it is for the documents. */
+/** A schema that compiles only while it describes `T`, all of it and nothing else. It is for the documents and for tests: no input is parsed with it. */
 export function describing<T>(): <S extends z.ZodType>(schema: IfSame<z.output<S>, T, S>) => S {
   return (schema) => schema;
 }
@@ -47,7 +47,7 @@ const broadcastResult = z.object({
 export const broadcastResultSchema = describing<BroadcastResult>()(broadcastResult);
 
 const ok = { ok: z.literal(true) };
-/** What an acknowledgement says instead of an answer. */
+/** An acknowledgement that is no answer. */
 export const refusalSchema = z.object({ ok: z.literal(false), error: errorBodySchema });
 export const batchResultSchema = describing<BatchResult>()(
   z.object({ results: z.array(z.union([broadcastResult.extend(ok), refusalSchema])) }),
@@ -72,7 +72,7 @@ export const presenceResultSchema = describing<PresenceResult>()(presenceResult)
 export const groupPresenceSchema = presenceResult.extend({ groupId: z.string() });
 export const doneSchema = z.object({});
 
-/** What each command answers, over HTTP and on the socket; `ok: true` stands beside it. */
+/** The answer to each command, over HTTP and on the socket; `ok: true` stands beside it. */
 export const COMMAND_ANSWERS = {
   broadcast: broadcastResultSchema,
   batch: batchResultSchema,
