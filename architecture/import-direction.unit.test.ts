@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { circles, describeUpward, importsBetween, importsWithin, unplaced } from './import-graph.ts';
+import { circles, describeUpward, type Import, importsBetween, importsWithin, unplaced } from './import-graph.ts';
 import { LAYERS, MOVING, PACKAGES } from './layers.ts';
 import { packages, parse, parsedFiles } from './source-tree.ts';
 
@@ -47,7 +47,7 @@ describe('the layers within a package', () => {
     const imports = packages().map((name) => ({ name, imports: importsWithin(name, sources) }));
     expect(imports.flatMap((each) => each.imports).length).toBeGreaterThan(700);
     const faults = imports.flatMap(({ name, imports: within }) =>
-      circles(within).map((circle) => `${name}: ${circle.map(({ from, to }) => `${from} -> ${to}`).join(', ')}`),
+      circles(within).map((circle) => `${name}: ${[...circle, circle[0]].join(' -> ')}`),
     );
     expect(faults.filter((fault) => !MOVING.some((name) => fault.startsWith(name)))).toEqual([]);
   });
@@ -74,6 +74,18 @@ describe('the graph of imports', () => {
       'folder and folder/inner import each other: folder/b.ts -> folder/inner/a.ts',
       'left imports right, which is not below it: left/c.ts -> right/d.ts',
     ]);
-    expect(circles(imports)).toEqual([imports.slice(0, 2)]);
+    expect(circles(imports)).toEqual([['folder/inner/a.ts', 'folder/b.ts']]);
+  });
+
+  test('a circle is said by its shortest way, and circles that share no import each by itself', () => {
+    const circle = (...files: string[]): Import[] =>
+      files.map((from, index) => ({ from, to: files[(index + 1) % files.length] ?? '' }));
+    const imports = [...circle('a', 'b', 'c'), ...circle('c', 'd'), { from: 'x', to: 'a' }, { from: 'd', to: 'y' }];
+    expect(circles(imports)).toEqual([
+      ['c', 'd'],
+      ['a', 'b', 'c'],
+    ]);
+    expect(circles([{ from: 'a', to: 'a' }])).toEqual([['a']]);
+    expect(circles(imports.filter(({ from }) => from !== 'c'))).toEqual([]);
   });
 });

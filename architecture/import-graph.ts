@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { importsOf, type ParsedFile } from './source-tree.ts';
 
-/** A package's folders and root files, from top to bottom. What stands in one row together may not import each other. */
+/** A package's folders and root files, from top to bottom. Entries of one row may not import each other. */
 export type Layers = readonly (string | readonly string[])[];
 
 /** One file imports another one, or a package. */
@@ -61,7 +61,7 @@ export function upwardImports(imports: readonly Import[], layers: Layers): Impor
   });
 }
 
-/** What to read when imports point up: by the two layers, and whether these import each other both ways. */
+/** One line for each two layers that have imports pointing up; it says whether the two import each other. */
 export function describeUpward(imports: readonly Import[], layers: Layers): string[] {
   const ways = new Set(imports.map((each) => wayOf(each, layers)));
   const faults = new Map<string, string[]>();
@@ -79,28 +79,41 @@ function wayOf({ from, to }: Import, layers: Layers): string {
   return `${layerOf(from, layers)?.entry} ${layerOf(to, layers)?.entry}`;
 }
 
-/** Every circle of files, as the imports that are part of one. A file that imports only types counts as any other. */
-export function circles(imports: readonly Import[]): Import[][] {
-  const next = new Map<string, string[]>();
-  for (const { from, to } of imports) next.set(from, [...(next.get(from) ?? []), to]);
-  const reachable = new Map([...next.keys()].map((file) => [file, reach(file, next)]));
-  const inCircle = imports.filter(({ from, to }) => reachable.get(to)?.has(from));
-  const groups = new Map<string, Import[]>();
-  for (const each of inCircle) {
-    const members = [...(reachable.get(each.from) ?? [])].filter((file) => reachable.get(file)?.has(each.from));
-    const key = members.toSorted().join(' ');
-    groups.set(key, [...(groups.get(key) ?? []), each]);
+/**
+ * Circles of files, each as its files in order, the shortest first. An import is part of one of them at most, so that each has to be broken
+ * by itself. An import of types only counts as any other.
+ */
+export function circles(imports: readonly Import[]): string[][] {
+  const next = new Map<string, Set<string>>();
+  for (const { from, to } of imports) next.set(from, (next.get(from) ?? new Set()).add(to));
+  const found: string[][] = [];
+  for (let circle = shortestCircle(next); circle; circle = shortestCircle(next)) {
+    found.push(circle);
+    for (const [index, file] of circle.entries()) next.get(file)?.delete(circle[(index + 1) % circle.length] ?? '');
   }
-  return [...groups.values()];
+  return found;
 }
 
-function reach(start: string, next: ReadonlyMap<string, readonly string[]>): Set<string> {
-  const seen = new Set<string>();
-  const open = [...(next.get(start) ?? [])];
-  for (let file = open.pop(); file !== undefined; file = open.pop()) {
-    if (seen.has(file)) continue;
-    seen.add(file);
-    open.push(...(next.get(file) ?? []));
+function shortestCircle(next: ReadonlyMap<string, ReadonlySet<string>>): string[] | undefined {
+  const all = [...next.keys()].flatMap((file) => wayBack(file, next) ?? []);
+  return all.toSorted((a, b) => a.length - b.length)[0];
+}
+
+/** The shortest way from a file back to it. */
+function wayBack(start: string, next: ReadonlyMap<string, ReadonlySet<string>>): [string[]] | undefined {
+  const cameFrom = new Map<string, string>();
+  // The loop visits files added meanwhile as well: breadth first.
+  const open = new Set([start]);
+  for (const file of open) {
+    for (const to of next.get(file) ?? []) {
+      if (to === start) {
+        const way: string[] = [];
+        for (let at: string | undefined = file; at !== undefined; at = cameFrom.get(at)) way.unshift(at);
+        return [way];
+      }
+      if (!open.has(to)) cameFrom.set(to, file);
+      open.add(to);
+    }
   }
-  return seen;
+  return undefined;
 }

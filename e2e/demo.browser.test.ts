@@ -59,7 +59,7 @@ async function groupWith(name: string, count: number): Promise<string> {
 const numbered = (name: string, from: number, to: number): string[] =>
   Array.from({ length: to - from + 1 }, (_, index) => `${name} ${from + index}`);
 
-test('a page of another origin may use every route, by its own method', async () => {
+test('a page of another origin may use every route, by its own method (G36)', async () => {
   const { paths } = (await (await fetch(`${system.apiUrl}/docs/json`)).json()) as {
     paths: Record<string, Record<string, unknown>>;
   };
@@ -106,7 +106,7 @@ test('Alice and Bob read each other live, once and in order, without a reload', 
   await say(bob, 'Do you see mine?');
   const all = ['Hello Bob, do you see this?', 'I do. Right away.', 'Do you see mine?'];
   await expectMessages(alice, all);
-  // What Alice sees came after everything before it, so a second copy would be on screen by now.
+  // Messages that Alice sees came after all earlier ones, so a second copy would be on screen by now.
   await expectMessages(bob, all);
 
   await createGroup(alice, 'Lunch', 'Bob');
@@ -125,7 +125,7 @@ test('Alice and Bob read each other live, once and in order, without a reload', 
   if (process.env['SCREENSHOT']) await saveScreenshots(alice, bob);
 });
 
-test('a window is whoever logs in, or whom ?user= names at once, and still is after a reload', async () => {
+test('a window is the user that logs in, or that ?user= names at once, and still is after a reload', async () => {
   const page = await browser.open(system.apiUrl);
   await page.getByRole('textbox', { name: 'Your name' }).fill('Dora');
   await page.getByRole('button', { name: 'Log in' }).click();
@@ -141,7 +141,7 @@ test('a window is whoever logs in, or whom ?user= names at once, and still is af
   expect(browser.complaints).toEqual([]);
 });
 
-test('a double click on send is one message, and so are two presses before the page is drawn again', async () => {
+test('a double click on send is one message, and so are two presses before the page is drawn again (G20)', async () => {
   const alice = await logIn('alice');
   const bob = await logIn('bob');
   await createGroup(alice, 'Clicks', 'Bob');
@@ -160,7 +160,7 @@ test('a double click on send is one message, and so are two presses before the p
   await expectMessages(bob, ['double', 'at once', 'last']);
 });
 
-test('what was said in another group is there when one comes back to it, without a question', async () => {
+test('messages of another group are there on coming back to it, without a request', async () => {
   const [near, far] = [await groupWith('Near', 3), await groupWith('Far', 3)];
   const alice = await logIn('alice');
   await openGroup(alice, 'Near');
@@ -227,7 +227,7 @@ test('a message that is refused for what it is says why, and can be edited or di
   await expectMessages(alice, ['short']);
 });
 
-test('without a network the page says so, what is on its way can be read, and it is live again with the network', async () => {
+test('without a network the page says so, messages on their way can be read, and it is live again with the network (G54)', async () => {
   const alice = await logIn('alice');
   await createGroup(alice, 'Tunnel', 'Bob');
   await alice.context().setOffline(true);
@@ -284,7 +284,7 @@ test('on the narrowest phone, with names and texts of any length and script, not
       .filter({ hasText: text })
       .evaluate((element) => getComputedStyle(element).direction);
   expect([await direction('שלום'), await direction('See')]).toEqual(['rtl', 'ltr']);
-  // Half of a character is none that a page can show.
+  // A page cannot show half of a character.
   const initials = await alice.locator('.message .avatar').allTextContents();
   expect(initials).toEqual(['X', '👩‍👩‍👧F']);
 
@@ -295,7 +295,7 @@ test('on the narrowest phone, with names and texts of any length and script, not
   expect(await accessibilityProblems(alice)).toEqual([]);
 });
 
-test('by keyboard, what one writes is a few stops away, however many groups and links there are', async () => {
+test('by keyboard, the composer is a few stops away, however many groups and links there are', async () => {
   const id = await groupWith('Stops', 1);
   for (let n = 0; n < 40; n += 1) await groupWith(`Stop ${n}`, 0);
   const content = Array.from({ length: 40 }, (_, n) => `https://example.com/${n}`).join(' ');

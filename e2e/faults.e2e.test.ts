@@ -17,7 +17,7 @@ import {
 } from '@groupcast/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 
-/** A user who posts, and remembers every 201. */
+/** A user that posts, and remembers every 201. */
 function createAuthor(userId: string) {
   const saved: Message[] = [];
   async function call<T>(apiUrl: string, path: string, body: unknown): Promise<T> {
@@ -83,7 +83,7 @@ describe('one API and one relay on embedded defaults', () => {
     await system.stop();
   });
 
-  test('relay stopped, message saved, relay killed and started again: the message arrives, once', async () => {
+  test('relay stopped, message saved, relay killed and started again: the message arrives, once (G1)', async () => {
     system.relay.signal('SIGSTOP');
     const message = await author.say(system.apiUrl, groupId, 'while the relay was stopped');
     expect(message.seq).toBe(3);
@@ -95,7 +95,7 @@ describe('one API and one relay on embedded defaults', () => {
     expect(ids(member.live).at(-1)).toBe(author.saved.at(-1)?.id);
   });
 
-  test('a relay that was only frozen delivers what it had in its hands once', async () => {
+  test('a relay that was only frozen delivers what it had in its hands once (G3)', async () => {
     system.relay.signal('SIGSTOP');
     await author.say(system.apiUrl, groupId, 'frozen');
     await until('the API to give up waiting', async () => {
@@ -113,7 +113,7 @@ describe('one API and one relay on embedded defaults', () => {
     expect(ids(member.live).at(-1)).toBe(author.saved.at(-1)?.id);
   });
 
-  test('API killed after commit and before dispatch: the message arrives, once', async () => {
+  test('API killed after commit and before dispatch: the message arrives, once (G1)', async () => {
     await system.relay.stop();
     await author.say(system.apiUrl, groupId, 'saved, then killed');
     await system.api.stop();
@@ -121,7 +121,7 @@ describe('one API and one relay on embedded defaults', () => {
     await expectAllShown(member, author.saved);
   });
 
-  test('API killed while its message lies unread in a frozen relay: it is sent twice, and arrives once', async () => {
+  test('API killed while its message lies unread in a frozen relay: it is sent twice, and arrives once (G3)', async () => {
     system.relay.signal('SIGSTOP');
     await author.say(system.apiUrl, groupId, 'sent, not acknowledged');
     await system.api.stop();
@@ -132,7 +132,7 @@ describe('one API and one relay on embedded defaults', () => {
     await expectAllShown(member, author.saved);
   });
 
-  test('a database restored from a backup: members see what is said after it, in a new epoch', async () => {
+  test('a database restored from a backup: members see what is said after it, in a new epoch (G6)', async () => {
     const data = join(system.env['DATA_DIR'] ?? '', 'database');
     const restartApi = async (between: () => void): Promise<void> => {
       const running = spare.at(-1) ?? system.api;
@@ -220,7 +220,7 @@ describe('two API processes on one PostgreSQL', () => {
     return member;
   }
 
-  test('each group’s order is kept, whichever process saved a message', async () => {
+  test('each group’s order is kept, whichever process saved a message (G2)', async () => {
     const groups = await Promise.all(
       [0, 1, 2].map(async (n) => {
         const author = createAuthor('alice');
@@ -247,7 +247,7 @@ describe('two API processes on one PostgreSQL', () => {
     const victim = apis[1];
     const posts = Array.from({ length: 120 }, async (_, n) => {
       await until('its turn', () => member.shown.length >= n / 3 || victim?.child.signalCode !== null);
-      // Whoever gets no 201 asks again, as a client would: the same clientMessageId, the process that lives.
+      // A writer without a 201 asks again, as a client would: the same clientMessageId, the process that lives.
       await author.say(urlOf(n), groupId, `m${n}`).catch(async () => author.say(urlOf(0), groupId, `m${n}`));
     });
     await until('half of the messages', () => member.shown.length > 30);

@@ -58,7 +58,7 @@ async function meet(group: string): Promise<{ alice: Page; bob: Page; loads: () 
 const numbered = (text: string, count: number): string[] =>
   Array.from({ length: count }, (_, index) => `${text} ${index + 1}`);
 
-test('who was cut off for longer than the ping time-out sees what was said meanwhile, once, in order, without a reload', async () => {
+test('a user cut off for longer than the ping time-out sees the messages of that time, once, in order, without a reload (G19)', async () => {
   const { alice, bob, loads } = await meet('Cable');
   await say(bob, 'before');
   await expectMessages(alice, ['before']);
@@ -70,7 +70,7 @@ test('who was cut off for longer than the ping time-out sees what was said meanw
   await expectMessages(bob, all);
   // The page has noticed by itself, and says so.
   await alice.getByText('No connection').waitFor();
-  // What Alice writes is shown at once, and waits.
+  // Alice's message is shown at once, and waits.
   await say(alice, 'from the tunnel');
   await alice.getByText('Sending').waitFor();
   await expectMessages(alice, ['before', 'from the tunnel']);
@@ -85,7 +85,7 @@ test('who was cut off for longer than the ping time-out sees what was said meanw
   expect(loads()).toEqual([0, 0]);
 });
 
-test('a relay that is killed and restarted under load: both see everything, once, in order, without a reload', async () => {
+test('a relay that is killed and restarted under load: both see everything, once, in order, without a reload (G19)', async () => {
   const { alice, bob, loads } = await meet('Restarts');
   const said: Promise<void>[] = [];
   const talk = async (page: Page, name: string): Promise<void> => {

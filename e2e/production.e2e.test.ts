@@ -34,8 +34,8 @@ const ofApi = (changes: Variables = {}): Outcome => outcome(readApiConfig, { ...
 const ofRelay = (changes: Variables = {}): Outcome => outcome(readRelayConfig, { ...RELAY, ...changes });
 
 /**
- * What every variable means in production where it is not set. `required`: refused, by the service named. `warned`: allowed, and said at
- * start. `off`: what it switches on is off. `sane`: its default is as good in production, for the reason given.
+ * The meaning of every variable in production where it is not set. `required`: refused, by the service named. `warned`: allowed, and said at
+ * start. `off`: its feature is off. `sane`: its default is as good in production, for the reason given.
  */
 const DECISIONS: Readonly<Record<string, string>> = {
   NODE_ENV: 'sane: unset is development, and every misspelling of production is refused',
@@ -80,17 +80,17 @@ const DECISIONS: Readonly<Record<string, string>> = {
   TRUST_PROXY: 'sane: nobody is believed',
   GROUP_INVITES: 'sane: open, and bounded per pair',
 };
-/** Limits have one default everywhere: a bound does not depend on who is bound. */
+/** Limits have one default everywhere: a bound does not depend on the environment. */
 const LIMIT = /_(?:BYTES|MS|SECONDS|SIZE|SECOND|MINUTE|HOUR|CONNECTION|USER|ENTRIES)$|^FANOUT$|^MAX_/;
 
 describe('in production', () => {
-  test('what has to be set is set here, and nothing is said about it', () => {
+  test('everything required is set here, and nothing is said about it', () => {
     expect(ofApi()).toEqual({ problems: [], warnings: [] });
     expect(ofRelay()).toEqual({ problems: [], warnings: [] });
     expect(ofRelay({ API_URL: '' })).toEqual({ problems: [], warnings: [] });
   });
 
-  test('everything that is missing is named at once', () => {
+  test('everything that is missing is named at once (G34)', () => {
     const nothing = Object.fromEntries(Object.keys(RELAY).map((name) => [name, undefined]));
     expect(ofApi({ ...nothing, NODE_ENV: 'production' }).problems).toEqual([
       'JWT_SECRET is missing',
@@ -211,7 +211,7 @@ describe('in development', () => {
     });
   });
 
-  test('both listen on loopback', () => {
+  test('both listen on loopback (G34)', () => {
     expect([readApiConfig(secrets).host, readRelayConfig(secrets).host]).toEqual(['localhost', 'localhost']);
   });
 

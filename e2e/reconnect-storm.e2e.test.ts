@@ -128,7 +128,7 @@ test('1,000 clients that were cut off are all at the head again, from the relay�
   expect(spent).toBeLessThan(CLIENTS / 20);
 }, 120_000);
 
-test('… and after the relay was killed and started with an empty log, with next to no questions to the API', async () => {
+test('… and after the relay was killed and started with an empty log, with next to no questions to the API (G18)', async () => {
   await system.relay.stop();
   await until('all of them away', () => clients.every(({ socket }) => !socket.connected));
   const before = await queries();

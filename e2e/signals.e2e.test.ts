@@ -36,7 +36,7 @@ afterEach(async () => {
   rmSync(dataDir, { recursive: true, force: true });
 });
 
-/** Every process that was started with this test's folder, whoever its parent is now. */
+/** Every process that was started with this test's folder, whichever its parent is now. */
 function ours(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -56,7 +56,7 @@ function run(file: string, overrides: Record<string, string> = {}): ManagedProce
   return service;
 }
 
-/** Runs `command` on a terminal of its own. To stop what is returned closes the terminal, as closing its window does. */
+/** Runs `command` on a terminal of its own. Stopping the returned process closes the terminal, as closing its window does. */
 function onTerminal(command: string, overrides: Record<string, string> = {}): ManagedProcess {
   const variables = { PATH: process.env['PATH'] ?? '', SHELL: '/bin/sh', ...env, ...overrides };
   const terminal = manage('script', ['--quiet', '--flush', '--command', command, '/dev/null'], { env: variables });
@@ -82,7 +82,7 @@ describe('a terminal that is closed', () => {
     for (const port of PORTS) expect(await isFree(env[port])).toBe(true);
   });
 
-  test('ends a relay and its workers', async () => {
+  test('ends a relay and its workers (G39)', async () => {
     const terminal = onTerminal(`node ${RELAY}`, { RELAY_WORKERS: '2' });
     await terminal.wrote('listening');
     expect(ours().length).toBeGreaterThanOrEqual(4);
@@ -94,7 +94,7 @@ describe('a terminal that is closed', () => {
   test.each([
     ['relay', RELAY, 'RELAY_INTERNAL_PORT'],
     ['API', API, 'API_PORT'],
-  ])('does not end the %s in a session of its own, and leaves it its exit code', async (_name, file, port) => {
+  ])('does not end the %s in a session of its own, and leaves it its exit code (G39)', async (_name, file, port) => {
     const code = join(dataDir, 'code');
     const pid = join(dataDir, 'pid');
     // The terminal waits, so that it is closed by this test.
@@ -120,7 +120,7 @@ describe('a signal', () => {
     ['SIGTRAP', 'relay', RELAY],
     ['SIGSEGV', 'API', API],
     ['SIGBUS', 'API', API],
-  ] as const)('of a fault, %s, ends the %s at once', async (signal, _name, file) => {
+  ] as const)('of a fault, %s, ends the %s at once (G39)', async (signal, _name, file) => {
     const service = run(file);
     await service.wrote('"msg":"listening"');
     service.signal(signal);

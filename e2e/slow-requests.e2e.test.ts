@@ -19,7 +19,9 @@ const portOf = (url: string): number => Number(new URL(url).port);
 const post = (path: string): string => `POST ${path} HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n`;
 
 describe('a request that does not arrive', () => {
-  test('ends after half a minute at every port, and no poll and no WebSocket does', { timeout: 90_000 }, async () => {
+  test('ends after half a minute at every port, and no poll and no WebSocket does (G38)', {
+    timeout: 90_000,
+  }, async () => {
     const auth = { token: await tokenFor('alice') };
     socket = io(system.relayUrl, { transports: ['websocket'], reconnection: false, auth });
     const polling = `${system.relayUrl}/socket.io/?EIO=4&transport=polling`;
@@ -31,7 +33,7 @@ describe('a request that does not arrive', () => {
     const session = `/socket.io/?EIO=4&transport=polling&sid=${sid}`;
     const answered = await fetch(`${polling}&sid=${sid}`, { method: 'POST', body: `40${JSON.stringify(auth)}` });
     expect(answered.status).toBe(200);
-    // Its namespace, and the groups: what comes next is the one that waits.
+    // The namespace and the groups come first; the next poll is the one that waits.
     await (await fetch(`${polling}&sid=${sid}`)).text();
     const hold = async (url: string, say: string): Promise<HeldConnections> => {
       const connection = await holdConnections(portOf(url), 1, say);

@@ -63,7 +63,7 @@ async function failure(promise: Promise<unknown>): Promise<GroupcastError> {
 }
 
 describe('a broadcast', () => {
-  test('answers where it stands and whom it reached', async () => {
+  test('answers with its position and the connections that it reached', async () => {
     const groupId = newGroup();
     await listen('alice', groupId);
     const result = await open().broadcastMessage({ groupId, id: 7, message: { content: 'hi' } });
@@ -176,7 +176,7 @@ describe('the other calls', () => {
   });
 });
 
-describe('what the relay refuses', () => {
+describe('a broadcast that the relay refuses', () => {
   const big = { content: 'x'.repeat(70_000) };
 
   test.each<[string, boolean, Partial<BroadcastInput>]>([
@@ -226,7 +226,7 @@ describe('what the relay refuses', () => {
   });
 });
 
-describe('what cannot be sent at all', () => {
+describe('a broadcast that cannot be sent at all', () => {
   function circular(): BroadcastInput {
     const message: Record<string, never> = {};
     Object.assign(message, { self: message });
@@ -331,7 +331,7 @@ describe('a relay that does not take the token', () => {
 });
 
 describe('calls that wait', () => {
-  test('are so many at most; one more is refused at once', async () => {
+  test('have a limit; one more is refused at once', async () => {
     const broadcaster = open({ url: NOWHERE, maxPending: 2 });
     const waiting = [1, 2].map(async (id) => failure(broadcaster.broadcastMessage({ groupId: 1, id, message: {} })));
     const error = await failure(broadcaster.broadcastMessage({ groupId: 1, id: 3, message: {} }));

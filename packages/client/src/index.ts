@@ -12,14 +12,14 @@ export type { Api, GroupId, MembersChange, MessagesPage, UserId } from './api/ap
 export type { GetToken } from './api/user-token.ts';
 export type { Readable } from './base/store.ts';
 export { createClient } from './client.ts';
-export type { ConnectionSnapshot } from './connection/connection.ts';
 export type { ConnectionState } from './connection/connection-states.ts';
+export type { ConnectionSnapshot } from './connection/connection-status.ts';
 export type { TransientEvent } from './connection/relay-session.ts';
 export type { Clock, Logger } from './environment.ts';
 export { ClientError, type ClientErrorCode } from './errors.ts';
 export type { GroupsSnapshot } from './groups/groups.ts';
 export type { SentMessage } from './messages/message-list.ts';
-export type { MessagesHandle, MessagesSnapshot, ViewMessage } from './messages/messages.ts';
+export type { MessagesHandle, MessagesSnapshot, ViewMessage } from './messages/message-view.ts';
 export type { PendingMessage, Sending } from './messages/outgoing.ts';
 export type {
   ClientEventMap,

@@ -2,12 +2,12 @@ import type { GroupEvent, GroupSummary, JsonObjectInput, Position } from '@group
 import type { Api, GroupId } from './api/api.ts';
 import type { GetToken } from './api/user-token.ts';
 import type { Readable } from './base/store.ts';
-import type { ConnectionSnapshot } from './connection/connection.ts';
+import type { ConnectionSnapshot } from './connection/connection-status.ts';
 import type { SocketIo, Transport } from './connection/relay-link.ts';
 import type { TransientEvent } from './connection/relay-session.ts';
 import type { Clock, Logger } from './environment.ts';
 import type { GroupsSnapshot } from './groups/groups.ts';
-import type { MessagesHandle } from './messages/messages.ts';
+import type { MessagesHandle } from './messages/message-view.ts';
 import type { Sending } from './messages/outgoing.ts';
 
 /** Times are milliseconds. */

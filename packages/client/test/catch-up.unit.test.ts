@@ -139,7 +139,7 @@ describe('catch-up', () => {
     expect([refused, asked]).toEqual([['g'], ['relay g>0', 'api g>0']]);
   });
 
-  test('what nobody has is given up in the end, and the group goes on', async () => {
+  test('an event that nobody has is given up in the end, and the group goes on', async () => {
     const { clock, live, shown, asked, inbox, log } = setUp({ askApi: async () => page(1, 2) });
     live(5);
     await clock.advance(60_000);
@@ -203,7 +203,7 @@ describe('catch-up', () => {
     expect([shown, clock.timers, catchUp.busy]).toEqual([[1, 2], 0, 0]);
   });
 
-  test('what is heard between the last look and the end of a run is not forgotten', async () => {
+  test('an event that comes between the last look and the end of a run is not forgotten', async () => {
     const { clock, inbox, catchUp, shown } = setUp({
       askRelay: async (_, { seq }) => {
         // In the turn in which the run ends.
@@ -221,7 +221,7 @@ describe('catch-up', () => {
     expect(shown).toEqual([1, 2]);
   });
 
-  test('who refuses for good is asked ever more seldom, and not at all once the group is left', async () => {
+  test('an API that refuses for good is asked ever more seldom, and not at all once the group is left', async () => {
     const refusal = new ClientError('INVALID_PAYLOAD', 'never');
     const { clock, inbox, catchUp, asked, refused } = setUp({ askApi: async () => Promise.reject(refusal) });
     inbox.head('g', at(1));
@@ -234,7 +234,7 @@ describe('catch-up', () => {
     expect(clock.timers).toBe(0);
   });
 
-  test('the delay that the API names is kept, whoever hurries', async () => {
+  test('the delay that the API names is kept, even when something hurries it', async () => {
     let answered = false;
     const slow = new ClientError('RATE_LIMITED', 'slow down', { retryable: true, retryAfterMs: 20_000 });
     const { clock, inbox, catchUp, asked, shown } = setUp({

@@ -99,7 +99,7 @@ describe('the client against the real system', () => {
     relay = await startRelayProcess(system.env);
   }
 
-  test('what one writes the other sees, once, and the writer too', async () => {
+  test('a message that one user writes appears once for the other user, and for the writer', async () => {
     const groupId = await createGroup('ann', ['ben']);
     const [ann, ben] = [clientOf('ann'), clientOf('ben')];
     await connected(ann, ben);
@@ -118,7 +118,7 @@ describe('the client against the real system', () => {
     expect(ann.group(groupId).getSnapshot()?.unreadCount).toBe(0);
   });
 
-  test('a relay that is killed again and again costs no message, and the API no question', async () => {
+  test('a relay that is killed again and again costs no message, and the API no question (G19)', async () => {
     const groupId = await createGroup('cat', ['dan', 'eve']);
     const readers = ['dan', 'eve'].map((user) => clientOf(user));
     const writer = clientOf('cat');
@@ -141,7 +141,7 @@ describe('the client against the real system', () => {
     }
   });
 
-  test('what is written while the API is down is saved when it is back, once, in order', async () => {
+  test('messages written while the API is down are saved when it is back, once, in order', async () => {
     const groupId = await createGroup('fay', ['gus']);
     const [fay, gus] = [clientOf('fay'), clientOf('gus')];
     await connected(fay, gus);
@@ -232,7 +232,7 @@ describe('the client against the real system', () => {
     expect(shown().slice(0, 3)).toEqual(['edited', 'n3', 'n4']);
   });
 
-  test('what was read is read in another window too', async () => {
+  test('a message read in one window is read in another one', async () => {
     const groupId = await createGroup('pam', ['quy']);
     await say('pam', groupId, 'one');
     await say('pam', groupId, 'two');

@@ -42,7 +42,7 @@ describe('cursor report', () => {
     expect(reports.length).toBeLessThan(8);
   });
 
-  test('what was read is told at once; lower and equal numbers are no news', async () => {
+  test('a read cursor is reported at once; lower and equal numbers are no news', async () => {
     const { clock, reports, cursors } = setUp({ connected: true, answer: fine });
     cursors.read('g', 5);
     await clock.advance(0);
@@ -53,7 +53,7 @@ describe('cursor report', () => {
     expect([reports.length, clock.timers]).toEqual([1, 0]);
   });
 
-  test('a relay that takes no reports is not bothered again; what was read goes to the API', async () => {
+  test('a relay that takes no reports is not bothered again; read cursors go to the API', async () => {
     const unknown = async (): Promise<unknown> => Promise.reject(new ClientError('UNKNOWN_EVENT', 'no such event'));
     const { clock, reports, reads, cursors } = setUp({ connected: true, answer: unknown });
     cursors.applied('g', 7);

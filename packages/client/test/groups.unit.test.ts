@@ -122,7 +122,7 @@ describe('the list of groups', () => {
     expect(calls).toEqual(['h']);
   });
 
-  test('what was read stays read, although the API has not heard of it yet', async () => {
+  test('a message that was read stays read, although the API has not heard of it yet', async () => {
     const { groups } = setUp(async () => [summary('g', 3, 3)]);
     await groups.refresh();
     groups.read('g', 3);
@@ -133,7 +133,7 @@ describe('the list of groups', () => {
     expect(groups.unread.getSnapshot()).toBe(1);
   });
 
-  test('a group that is not listed any more is gone; who is listed is made known with its place', async () => {
+  test('a group that is not listed any more is gone; a listed one is made known with its position', async () => {
     let now = [summary('g', 3), summary('h', 9)];
     const { groups, gone, listed } = setUp(async () => now);
     await groups.refresh();
@@ -193,7 +193,7 @@ describe('the list of groups', () => {
     expect([reads(), clock.timers]).toEqual([1, 0]);
   });
 
-  test('what was read ahead of its event, because the page was faster, is not unread when the event comes', async () => {
+  test('a message that was read before its event came, because the page was faster, is not unread when the event comes', async () => {
     const { groups } = setUp(async () => [summary('g', 8)]);
     await groups.refresh();
     expect([groups.read('g', 10), groups.read('g', 10), groups.read('g', 9)]).toEqual([true, false, false]);

@@ -29,7 +29,7 @@ describe('inbox', () => {
     expect(inbox.positionOf(G)).toEqual(at(1));
   });
 
-  test('what comes too early waits for what is missing', () => {
+  test('an event that comes too early waits for the missing ones', () => {
     const inbox = opened();
     expect(inbox.receive(event(3))).toEqual([]);
     expect(inbox.lagOf(G)).toBe('gap');
@@ -109,7 +109,7 @@ describe('inbox', () => {
     expect(seqs(inbox.open(G, at(2)))).toEqual([3, 4]);
   });
 
-  test('what is kept back is bounded, and forgotten nothing of', () => {
+  test('the events that are kept back are bounded, and none is forgotten', () => {
     const inbox = opened();
     for (let seq = 2; seq <= 5_000; seq += 1) inbox.receive(event(seq));
     const due = inbox.receive(event(1));
@@ -160,7 +160,7 @@ class Model {
   readonly server: Server = { epoch: 1, history: [], wire: [], heads: [] };
   readonly inbox = createInbox();
   readonly answers: Answer[] = [];
-  /** What the client stands on, and has shown since. */
+  /** The position of the client, and the events that it has shown since. */
   shown: { epoch: string; seq: number };
 
   constructor(published: number) {
@@ -239,7 +239,7 @@ class Model {
 }
 
 describe('inbox against a model', () => {
-  test('whatever the network does, events come once, in order, and in the end all of them', () => {
+  test('whatever the network does, events come once, in order, and in the end all of them (G19)', () => {
     let runs = 0;
     let resets = 0;
     fc.assert(

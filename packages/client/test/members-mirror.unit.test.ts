@@ -25,7 +25,7 @@ describe('the members of a group', () => {
     expect([members.at(-1), position.seq]).toEqual([{ userId: 'carol', role: 'member' }, 9]);
   });
 
-  test('are the same object after what they know already, what is of another epoch, and what is not about them', () => {
+  test('are the same object after a change that they know, one of another epoch, and one that is not about them', () => {
     const others = [
       event('member-removed', 5, ['bob']),
       event('member-removed', 6, ['bob'], '2-b'),

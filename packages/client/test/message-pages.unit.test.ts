@@ -113,7 +113,7 @@ describe('pages of messages', () => {
     expect(looks).toBeLessThan(20 * all.length);
   });
 
-  test('what was shown before changes nothing but the objects: pages are the same, whatever happened meanwhile', () => {
+  test('pages shown before change only the objects: they are the same, whatever happened meanwhile', () => {
     const step = fc.record({
       kind: fc.constantFrom('say', 'older', 'delete', 'edit', 'send'),
       at: fc.nat(),

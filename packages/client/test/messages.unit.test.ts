@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { MessagesPage } from '../src/api/api.ts';
 import { ClientError } from '../src/errors.ts';
 import { asEvent } from '../src/messages/message-list.ts';
-import { createMessageView } from '../src/messages/messages.ts';
+import { createMessageView } from '../src/messages/message-view.ts';
 import type { PendingMessage } from '../src/messages/outgoing.ts';
 import { manualClock, turns } from './manual-clock.ts';
 
@@ -87,7 +87,7 @@ describe('messages of a group', () => {
     expect(view.getSnapshot().hasEarlier).toBe(false);
   });
 
-  test('what passes while the page is on its way is in it afterwards', async () => {
+  test('an event that passes while the page is on its way is in it afterwards', async () => {
     const { view, questions, shown } = setUp(2);
     view.subscribe(() => undefined);
     view.apply([sent(3), { ...sent(4), event: 'message-updated', messageId: 'm1', content: 'edited' }]);
@@ -177,7 +177,7 @@ describe('messages of a group', () => {
     expect([calls, view.getSnapshot()]).toEqual(before);
   });
 
-  test('what nobody looks at keeps a page, and the rest is read again when it is wanted', async () => {
+  test('a list that nobody looks at keeps a page, and the rest is read again when it is wanted', async () => {
     const { view, questions, shown } = setUp(0);
     const stop = view.subscribe(() => undefined);
     await questions[0]?.answer();
@@ -216,7 +216,7 @@ describe('messages of a group', () => {
     expect(shown()).toEqual(['m1', 'm2', 'm3']);
   });
 
-  test('a page settles own messages in the same change; what is saved before the page is there does not vanish', async () => {
+  test('a page settles own messages in the same change; a message saved before the page is there does not vanish', async () => {
     const { server, view, questions, setPending } = setUp(2);
     const counts: number[] = [];
     view.subscribe(() => counts.push(view.getSnapshot().messages.filter(({ content }) => content === 'm3').length));
@@ -237,7 +237,7 @@ describe('messages of a group', () => {
     expect(view.getSnapshot().messages.map(({ content }) => content)).toEqual(['m2', 'm3', 'm4']);
   });
 
-  test('a group that was left and entered again is read anew, by whoever kept the handle', async () => {
+  test('a group that was left and entered again is read anew through a handle from before', async () => {
     const { view, questions, shown } = setUp(2);
     const stop = view.subscribe(() => undefined);
     await questions[0]?.answer();

@@ -63,7 +63,7 @@ describe('outgoing messages', () => {
     expect(requests).toEqual(['a', 'x', 'b']);
   });
 
-  test('are repeated under the same id until the API answers, and keep their order', async () => {
+  test('are repeated under the same id until the API answers, and keep their order (G20)', async () => {
     let failures = 3;
     const { say, requests, clock, states } = setUp(async (message) => {
       failures -= 1;
@@ -98,7 +98,7 @@ describe('outgoing messages', () => {
     expect(states()).toEqual(['a sending']);
   });
 
-  test('what is refused fails with the reason, the next goes on, and retry sends it again under its id', async () => {
+  test('a refused message fails with the reason, the next goes on, and retry sends it again under its id (G20)', async () => {
     let refuse = true;
     const { say, states, requests, outgoing } = setUp(async (message) => {
       if (message.content === 'a' && refuse) throw tooLarge;
@@ -115,7 +115,7 @@ describe('outgoing messages', () => {
     expect(() => outgoing.retry('a')).toThrow(TypeError);
   });
 
-  test('what failed and is saved after all settles when its event comes', async () => {
+  test('a message that failed and is saved after all settles when its event comes', async () => {
     const { say, states, outgoing } = setUp(async () => Promise.reject(tooLarge));
     await expect(say('a').saved).rejects.toBe(tooLarge);
     outgoing.settle(savedAs({ content: 'a', clientMessageId: 'a' }));
@@ -159,7 +159,7 @@ describe('outgoing messages', () => {
     expect([requests, clock.timers]).toEqual([['a'], 0]);
   });
 
-  test('a key is the message’s own: who copies a clientMessageId does not get it', async () => {
+  test('a key is the message’s own: a copied clientMessageId does not get it', async () => {
     const { say, outgoing } = setUp(async (message) => savedAs(message));
     const message = await say('a').saved;
     expect([outgoing.keyOf(message), outgoing.keyOf({ ...message, id: 'copied' })]).toEqual(['a', 'copied']);

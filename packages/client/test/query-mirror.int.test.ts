@@ -112,7 +112,7 @@ describe('a query cache beside a client', () => {
     expect(server.count(MESSAGES)).toBe(3);
   });
 
-  test('an event is in its own group’s entry whatever is on screen, and stays there when its page was on the way', async () => {
+  test('an event is in its own group’s entry whatever is on screen, and stays there when its page was on the way (G21)', async () => {
     const shown: GroupEvent[] = [];
     client.on('event', (event) => shown.push(event));
     const { observer, ready } = look('g');
@@ -128,7 +128,7 @@ describe('a query cache beside a client', () => {
     expect(contents('h')).toEqual(numbers('h', 1, 3));
     server.publish('h');
     await until('one more', () => contents('h').length === 4);
-    // Whoever comes back finds it, without a question.
+    // A component that comes back finds it, without a request.
     const again = look('h');
     expect(again.observer.getCurrentResult().data?.pages[0]?.messages.at(-1)).toMatchObject({ content: 'h 4' });
     expect(server.count('GET /api/messaging/groups/h/messages')).toBe(1);
@@ -176,7 +176,7 @@ describe('a query cache beside a client', () => {
     expect(cached('g')?.pageParams).toEqual([null]);
   });
 
-  test('what the cache lets go of is not listened to any more; a mirror may stop and start again', async () => {
+  test('a query that the cache drops is not listened to any more; a mirror may stop and start again', async () => {
     const { leave, ready } = look('g');
     await Promise.all([ready(), connected()]);
     stop();

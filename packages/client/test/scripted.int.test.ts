@@ -119,7 +119,7 @@ describe('the client against servers that misbehave', () => {
     expect([server.count(EVENTS), client.stats().duplicates]).toEqual([0, expect.any(Number)]);
   });
 
-  test('a relay that delivers nothing at the moment is not asked, and the API is polled, until it says that it is live again', async () => {
+  test('a relay that delivers nothing at the moment is not asked, and the API is polled, until it says that it is live again (G56)', async () => {
     const refusal = { code: 'BROKER_UNAVAILABLE', message: 'cut off', retryable: true };
     for (const event of ['resume', 'join-group']) server.script.refused.set(event, refusal);
     start({ pollIntervalMs: 60, pollAfterMs: 60_000 });
@@ -361,7 +361,7 @@ describe('the client against servers that misbehave', () => {
     ]);
   });
 
-  test('what was read in part is counted by the API', async () => {
+  test('unread messages of a group that was read in part are counted by the API', async () => {
     start();
     await connected();
     client.markRead('g', 2);
@@ -639,7 +639,7 @@ describe('the client against servers that misbehave', () => {
     await until('another connection', () => server.handshakes.length === 2, 10_000);
   });
 
-  test('somebody who comes back finds out at once that the connection is dead', async () => {
+  test('a user who comes back finds out at once that the connection is dead', async () => {
     const target = new EventTarget();
     start({ eventTarget: target });
     await connected();
@@ -802,7 +802,7 @@ describe('the client against servers that misbehave', () => {
     const browser = new EventTarget();
     const say = (name: string): boolean => browser.dispatchEvent(new Event(name));
 
-    test('an open connection that does not answer is lost as soon as the browser is offline, and back when it is online', async () => {
+    test('an open connection that does not answer is lost as soon as the browser is offline, and back when it is online (G54)', async () => {
       const cable = await startTcpProxy(Number(new URL(server.url).port));
       try {
         // Nothing but the browser’s word would end a wait, or a heartbeat of 45 s.
@@ -848,7 +848,7 @@ describe('the client against servers that misbehave', () => {
       expect(state()).toBe('waiting');
     });
 
-    test('an attempt that hangs, at the relay or at the API, is begun anew when the browser is online', async () => {
+    test('an attempt that hangs, at the relay or at the API, is begun anew when the browser is online (G54)', async () => {
       server.script.relay = 'swallows websockets';
       let attempts = 0;
       const io = ((...to: Parameters<typeof socketIo>) => {

@@ -34,7 +34,7 @@ afterEach(() => {
 });
 
 describe('a client where there is no window', () => {
-  test('connects nowhere unless it is told to, and says so', async () => {
+  test('connects nowhere unless it is told to, and says so (G53)', async () => {
     const fetch = vi.fn<typeof globalThis.fetch>(async () => Promise.reject(new Error('nobody is there')));
     const client = clientOf({ fetch });
     await new Promise((resolve) => setImmediate(resolve));
@@ -49,7 +49,7 @@ describe('a client where there is no window', () => {
     expect(clientOf({ fetch, autoConnect: false }).connection.getSnapshot().reason).toBeNull();
   });
 
-  test('keeps no process alive', async () => {
+  test('keeps no process alive (G53)', async () => {
     const code = `
       import { createClient } from '@groupcast/client';
       export const client = createClient({ apiUrl: 'http://127.0.0.1:9', getToken: () => 'a token' });
@@ -80,7 +80,7 @@ describe('the hooks on a server', () => {
       ),
     );
 
-  test('show the same whatever the client knows, which is what they show while a browser takes over', async () => {
+  test('show the same whatever the client knows, which is what they show while a browser takes over (G53)', async () => {
     const before = render(clientOf(), new QueryClient());
     expect(before).toContain('idle');
     expect(before).not.toContain('success');
@@ -96,7 +96,7 @@ describe('the hooks on a server', () => {
       await until('something unread', () => client.unread.getSnapshot() > 0);
       const queries = new QueryClient();
       expect(render(client, queries)).toBe(before);
-      // What was rendered leaves nothing behind that a browser would take for an answer.
+      // The rendering leaves nothing behind that a browser would take for an answer.
       expect(
         queries
           .getQueryCache()

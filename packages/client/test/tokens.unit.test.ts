@@ -11,7 +11,7 @@ const jwt = async (seconds: number, sub = 'zoë'): Promise<string> =>
   tokenWith({ sub, iat: ISSUED, exp: ISSUED + seconds });
 
 describe('tokens', () => {
-  test('what a token says about itself', async () => {
+  test('the claims of a token', async () => {
     expect(peek(await jwt(600))).toEqual({ userId: 'zoë', lifetimeMs: 600_000 });
     for (const opaque of ['', 'abc', 'a.b.c', 'a.e30.c']) {
       expect(peek(opaque)).toEqual({ userId: undefined, lifetimeMs: undefined });

@@ -96,7 +96,7 @@ describe('DATA_DIR', () => {
   });
 });
 
-describe('what lies in DATA_DIR is nobody else’s:', () => {
+describe('files in DATA_DIR are private to their owner:', () => {
   const SOMEBODY_ELSE = 65_534;
   const modeOf = (path: string): number => statSync(path).mode & 0o7777;
   let umask = 0;
@@ -117,7 +117,7 @@ describe('what lies in DATA_DIR is nobody else’s:', () => {
     ]);
   });
 
-  test('what an earlier version left open is closed', () => {
+  test('a file that an earlier version left open is closed', () => {
     mkdirSync(join(dataDir, 'database'), { recursive: true });
     chmodSync(dataDir, 0o777);
     const secrets = useDevelopmentSecrets(dataDir);

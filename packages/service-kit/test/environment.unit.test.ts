@@ -3,7 +3,7 @@ import { ConfigurationError, type Environment, readEnvironment } from '../src/in
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
-/** What reading `variables` in this way finds wrong. */
+/** The problems that reading `variables` in this way finds. */
 function problems(variables: Variables, read: (env: Environment) => void): readonly string[] {
   const env = readEnvironment(variables);
   read(env);
@@ -146,7 +146,7 @@ describe('a right configuration', () => {
     ['http://lb/#hidden', 'must end with its path'],
     ['lb:3001', 'must be a URL that starts with http:// or https://'],
     ['ws://lb', 'must be a URL that starts with http:// or https://'],
-  ])('%s is not: what nobody would send is refused', (URL, expected) => {
+  ])('%s is not: a value that nobody would send is refused', (URL, expected) => {
     const found = problems({ URL }, (env) => env.serviceUrl('URL'));
     expect(found).toEqual([expect.stringContaining(`URL ${expected}`)]);
     expect(found.join()).not.toContain('hidden');

@@ -42,7 +42,7 @@ describe('a server closes a connection', () => {
   test.each([
     ['never comes', ''],
     ['comes a character at a time', 'x'],
-  ])('on which a body %s, and says why', async (_name, character) => {
+  ])('on which a body %s, and says why (G38)', async (_name, character) => {
     const slow = await hold('POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 100000\r\n\r\n');
     if (character) trickle(slow, character);
     await until('its end', () => slow.open() === 0);

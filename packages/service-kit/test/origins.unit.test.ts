@@ -165,7 +165,7 @@ describe('a pattern', () => {
     // By a rule with a star of its own, and one in another alphabet.
     'https://*.anything.ck',
     'https://*.公司.cn',
-  ])('%s is open to whoever registers a name there: it is refused', (pattern) => {
+  ])('%s lets anybody register a name: it is refused', (pattern) => {
     for (const NODE_ENV of ['development', 'production']) {
       expect(() => read({ NODE_ENV, SOCKET_CORS_ORIGIN: `https://a.test,${pattern}` })).toThrow(
         /SOCKET_CORS_ORIGIN must not have \* above .* \(publicsuffix\.org\).*, got/,

@@ -114,7 +114,7 @@ describe('the secret of connection tokens', () => {
   });
 });
 
-describe('what user tokens are checked for', () => {
+describe('the checks of user tokens', () => {
   const secrets = { JWT_SECRET: USER, RELAY_SERVICE_SECRET: SERVICE };
 
   test.each(['groupcast-user', 'groupcast-relay', 'groupcast-api'])('JWT_AUDIENCE is not ours: %s', (audience) => {

@@ -70,7 +70,7 @@ describe.each([
     expect(begun.indexOf('127.0.0.3/')).toBeLessThan(5);
   });
 
-  test('are not begun for those who have gone meanwhile', async () => {
+  test('are not begun for clients that have gone meanwhile', async () => {
     const { server, begun } = await start();
     const accepted: Socket[] = [];
     server.on('connection', (socket) => accepted.push(socket));
@@ -136,7 +136,7 @@ test('of one address, requests keep their order, and the newest upgrade is first
   expect(begun).toEqual(Array.from({ length: 10 }, (_, index) => `127.0.0.2/${index}`));
 });
 
-test('who sends much before its upgrade is answered is told why, and closed', async () => {
+test('a client that sends much before its upgrade is answered is told why, and closed', async () => {
   const { server, begun } = await start();
   const socket = await tcp(server, '127.0.0.1');
   let text = '';

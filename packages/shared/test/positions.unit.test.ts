@@ -17,7 +17,7 @@ import {
 const aGeneration = fc.integer({ min: 0, max: 999_999_999_999_999 });
 
 describe('epochs', () => {
-  test('what makeEpoch makes is an epoch, and tells its generation', () => {
+  test('makeEpoch makes an epoch, which tells its generation', () => {
     const random = fc.stringMatching(/^[A-Za-z0-9_]{1,64}$/);
     fc.assert(
       fc.property(aGeneration, random, (generation, tail) => {

@@ -1,4 +1,4 @@
-import type { GroupEvent, GroupPosition } from '@groupcast/shared';
+import { type GroupEvent, type GroupPosition, relationOf } from '@groupcast/shared';
 import { io, type Socket } from 'socket.io-client';
 
 /**
@@ -7,7 +7,7 @@ import { io, type Socket } from 'socket.io-client';
  */
 export interface Member {
   readonly socket: Socket;
-  /** What the member shows of the group, in order, each once. */
+  /** The messages of the group that the member shows, in order, each once. */
   readonly shown: GroupEvent[];
   /** Every `new-message` the socket delivered, duplicates included. */
   readonly live: GroupEvent[];
@@ -30,7 +30,7 @@ export function startMember(options: { apiUrl: string; relayUrl: string; userTok
 
   function apply(event: GroupEvent): void {
     epoch ??= event.epoch;
-    if (event.epoch !== epoch || event.seq !== seq + 1) return;
+    if (relationOf({ epoch, seq }, event) !== 'next') return;
     seq = event.seq;
     shown.push(event);
   }
@@ -45,7 +45,7 @@ export function startMember(options: { apiUrl: string; relayUrl: string; userTok
         position: { epoch: string; seq: number };
       };
       if (page.reset) {
-        // Another history: what is shown is read anew.
+        // It is another history: all messages are read anew.
         ({ epoch } = page.position);
         seq = 0;
         shown.length = 0;
@@ -87,8 +87,9 @@ export function startMember(options: { apiUrl: string; relayUrl: string; userTok
   socket.onAny((name: string, event: GroupEvent) => {
     if (event?.groupId !== groupId || typeof event.seq !== 'number') return;
     if (name === 'new-message') live.push(event);
-    if (event.epoch === epoch && event.seq <= seq) return;
-    if (event.epoch === epoch && event.seq === seq + 1 && !catchingUp) apply({ ...event, event: name });
+    const relation = epoch === undefined ? 'newer' : relationOf({ epoch, seq }, event);
+    if (relation === 'behind') return;
+    if (relation === 'next' && !catchingUp) apply({ ...event, event: name });
     else catchUp();
   });
 

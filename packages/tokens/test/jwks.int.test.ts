@@ -38,7 +38,7 @@ async function makeKey(alg: string, kid: string): Promise<SigningKey> {
   return { alg, kid, private: pair.privateKey, public: pair.publicKey, jwk };
 }
 
-/** What the identity provider answers at its JWKS URL, and how often it was asked. */
+/** The answer of the identity provider at its JWKS URL, and how often it was asked. */
 const provider = { status: 200, body: '', requests: 0 };
 let server: Server;
 let url = '';
@@ -352,9 +352,9 @@ describe('while the keys cannot be read', () => {
     ],
     ['more keys than anybody has', (response: ServerResponse) => response.end(JSON.stringify({ keys: many(101) }))],
     ['a redirect', (response: ServerResponse) => response.writeHead(302, { location: url }).end()],
-  ])('because of %s: API_UNAVAILABLE too, and only so much of it is read', async (_, answer) => {
+  ])('because of %s: API_UNAVAILABLE too, and the reading stops at the limit', async (_, answer) => {
     const hostile = createServer((_request, response) => {
-      // Whoever stops reading ends it.
+      // A reader that stops reading ends it.
       response.on('error', () => undefined);
       answer(response);
     });
@@ -392,7 +392,7 @@ describe('while the keys cannot be read again', () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'] });
   });
 
-  /** It has read its keys, and then the provider is away for so long. */
+  /** It has read its keys, and then the provider is away for this time. */
   async function afterOutage(ms: number, options: { maxStaleKeysSeconds?: number } = {}): Promise<UserTokenVerifier> {
     publish(keyOf('RS256'));
     const onKeyProblem = (problem: Error): void => void problems.push(problem);
@@ -403,7 +403,7 @@ describe('while the keys cannot be read again', () => {
     return verifier;
   }
 
-  test.each([11, 60, 23 * 60])('the last ones are used, and it is said: for %i minutes', async (minutes) => {
+  test.each([11, 60, 23 * 60])('the last ones are used, and it is said: for %i minutes (G52)', async (minutes) => {
     const verifier = await afterOutage(minutes * 60_000);
     expect(await outcome(verifier.verify(await signed('RS256')))).toBe('accepted');
     expect(problems.map(({ name, message }) => [name, message])).toEqual([
@@ -447,7 +447,7 @@ describe('while the keys cannot be read again', () => {
     expect(verifier.staleKeysSeconds()).toBe(0);
   });
 
-  test('an unknown kid is worth another try, since its key may be there', async () => {
+  test('an unknown kid is worth another try, since its key may be there (G52)', async () => {
     const verifier = await afterOutage(11 * 60_000);
     await expect(verifier.verify(await signed('ES256'))).rejects.toMatchObject(UNAVAILABLE);
   });

@@ -53,7 +53,7 @@ describe('a user token', () => {
     },
   );
 
-  test('in which any one character was changed is TOKEN_INVALID', async () => {
+  test('in which any one character was changed is TOKEN_INVALID (G10)', async () => {
     const token = await sign(claims(), USER_SECRET);
     const aPlace = fc.nat({ max: token.length - 1 });
     await fc.assert(
@@ -260,7 +260,7 @@ describe('a refused user token', () => {
   ];
 
   test.each(FAULTS)(
-    'says what is wrong, to the log always, in the answer where it is asked to: %s, %s',
+    'says what is wrong, to the log always, in the answer where it is asked to: %s, %s (G51)',
     async (fault, said, make) => {
       const token = await make();
       const refused = async (explain: boolean): Promise<GroupcastError> =>
@@ -277,7 +277,7 @@ describe('a refused user token', () => {
         expect.stringMatching(said),
         expect.stringMatching(said),
       ]);
-      // Who forges tokens is told nothing about keys and claims.
+      // A forger of tokens is told nothing about keys and claims.
       if (['signature', 'algorithm', 'malformed', 'iss', 'aud'].includes(fault)) {
         expect(hidden.message).toBe('unable to accept the token; its signature, algorithm or claims are wrong');
       }

@@ -16,7 +16,7 @@ import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
 
 const GROUPS = '/api/messaging/groups';
 
-/** What the API promises on every database. `database` gives the variables that pick one. */
+/** The promises of the API, on every database. `database` gives the variables that pick one. */
 export function describeApi(backend: string, database: () => Promise<Record<string, string>>): void {
   describe(`API on ${backend}`, () => {
     let relay: ServiceProcess;
@@ -48,7 +48,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
     const codeOf = (answer: { body: unknown }): string => (answer.body as { error: { code: string } }).error.code;
 
     describe('tokens', () => {
-      test('whoever has none, or a wrong one, is told so in the contract’s error shape', async () => {
+      test('that are missing or wrong are refused in the contract’s error shape', async () => {
         const missing = await api.request(null, 'GET', GROUPS);
         expect(missing).toEqual({
           status: 401,
@@ -110,7 +110,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
     });
 
     describe('groups', () => {
-      test('are created by an owner with members, who may never have been seen; ids may be numbers', async () => {
+      test('are created by an owner with members that may never have been seen; ids may be numbers', async () => {
         const { status, body } = await api.request<{ group: Group }>('alice', 'POST', GROUPS, {
           name: 'Team',
           memberIds: ['bob', 7, 'alice'],
@@ -128,7 +128,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         ]);
       });
 
-      test('do not exist for whoever is not a member', async () => {
+      test('do not exist for a user who is not a member (G9)', async () => {
         const { id } = await newGroup('alice', ['bob']);
         const requests: [string, string, unknown?][] = [
           ['GET', `${GROUPS}/${id}`],
@@ -205,7 +205,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(codeOf(await api.request('lister', 'GET', `${GROUPS}?cursor=${crafted}`))).toBe('INVALID_PAYLOAD');
       });
 
-      test('a stranger cannot tell a group from none, whatever the request', async () => {
+      test('a stranger cannot tell a group from none, whatever the request (G9)', async () => {
         const { id } = await newGroup('alice');
         const requests: [string, string, unknown?][] = [
           ['POST', '/messages', { content: 'x' }],
@@ -244,7 +244,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
     });
 
     describe('members', () => {
-      test('who are added or removed are in or out on live connections before the answer', async () => {
+      test('that are added or removed are in or out on live connections before the answer', async () => {
         const { id } = await newGroup('alice');
         const socket = io(relay.url, {
           forceNew: true,
@@ -326,7 +326,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(await namesFor('stranger', 'ids=una,uwe,stranger')).toEqual([{ id: 'stranger' }]);
         expect(await namesFor('uwe', 'ids=')).toEqual([]);
 
-        // Who has left is still the author of what was said.
+        // A user who has left is still the author of their messages.
         await say('una', id, 'bye');
         expect((await api.request('una', 'DELETE', `${GROUPS}/${id}/members/una`)).status).toBe(200);
         expect(await namesFor('uwe', 'ids=una')).toEqual([una]);
@@ -376,7 +376,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(second).toMatchObject({ seq: 3, attachments: [{ url: 'https://example.com/a.png' }] });
       });
 
-      test('repeated under one clientMessageId are one message, also when sent at the same time', async () => {
+      test('repeated under one clientMessageId are one message, also when sent at the same time (G4)', async () => {
         const { id } = await newGroup('alice', ['bob']);
         const repeated = await Promise.all(
           Array.from({ length: 5 }, () => say('alice', id, 'once', { clientMessageId: 'c1' })),
@@ -460,7 +460,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect((await say('alice', id, 'x'.repeat(65_000))).seq).toBe(2);
       });
 
-      test('are edited and deleted by their sender only, and a deleted one leaves no words behind', async () => {
+      test('are edited and deleted by their sender only, and a deleted one leaves no words behind (G16)', async () => {
         const { id } = await newGroup('alice', ['bob']);
         const { id: messageId } = await say('alice', id, 'a secret', { attachments: [{ name: 'secret.pdf' }] });
         const path = `${GROUPS}/${id}/messages/${messageId}`;
@@ -562,7 +562,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         }
       });
 
-      test('is served compressed; what has its content in its name is kept for a year, what has not is asked for again', async () => {
+      test('is served compressed; files with a hash in their name are cached for a year, others are asked for again', async () => {
         const get = async (path: string, encoding: string) =>
           fetch(`${api.url}${path}`, { headers: { 'accept-encoding': encoding } });
         const page = await get('/', 'br, gzip');
@@ -728,7 +728,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         });
       });
 
-      test('what does not exist, and ids that are none, are refused in the same shape', async () => {
+      test('routes and objects that do not exist, and malformed ids, are refused in the same shape', async () => {
         expect(await api.request('alice', 'GET', '/api/nothing')).toMatchObject({
           status: 404,
           body: { error: { code: 'NOT_FOUND' } },

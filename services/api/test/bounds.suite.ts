@@ -19,7 +19,7 @@ const GROUPS = '/api/messaging/groups';
 const PAGE_BYTES = 262_144;
 const LARGE = 60_000;
 
-/** What one user may cost the others, on every database. */
+/** The bounds of what one user may cost the others, on every database. */
 export function describeBounds(backend: string, database: () => Promise<Record<string, string>>): void {
   describe(`bounds on ${backend}`, () => {
     let relay: ServiceProcess;
@@ -46,7 +46,7 @@ export function describeBounds(backend: string, database: () => Promise<Record<s
     async function say(user: string, groupId: string, content: string): Promise<void> {
       expect((await api.request(user, 'POST', `${GROUPS}/${groupId}/messages`, { content })).status).toBe(201);
     }
-    /** Bytes that count: what people wrote. */
+    /** The bytes that count: those of messages. */
     const sizeOf = (items: readonly object[]): number => Buffer.byteLength(JSON.stringify(items));
 
     describe('a page', () => {
@@ -194,7 +194,7 @@ export function describeBounds(backend: string, database: () => Promise<Record<s
         return { destroy: () => socket.destroy(), answer };
       }
 
-      test('waits for itself, is refused above what may wait, and holds up nobody else', async () => {
+      test('waits for itself, is refused above what may wait, and holds up nobody else (G42)', async () => {
         const id = await newGroup('slow', ['quick']);
         const path = `${GROUPS}/${id}/messages`;
         const held = [
@@ -216,14 +216,14 @@ export function describeBounds(backend: string, database: () => Promise<Record<s
         });
         await say('quick', id, 'not held up');
         for (const request of held) request.destroy();
-        // Whose connections are gone do not count any more.
+        // Users without connections do not count any more.
         await until('the user to be served again', async () => {
           const { status } = await api.request('slow', 'GET', path);
           return status === 200 || undefined;
         });
       });
 
-      test('fails nobody: others are served, and what is refused may come again', async () => {
+      test('fails nobody: others are served, and what is refused may come again (G42)', async () => {
         // In a process of its own: in this one, the burst could come only as fast as it is served.
         const dataDir = mkdtempSync(join(tmpdir(), 'groupcast-burst-'));
         const process = await startApiProcess({ DATA_DIR: dataDir, RELAY_URL: relay.url, ...(await database()) });

@@ -58,7 +58,7 @@ describe.each(NAMES)('the password in %s', (name) => {
 describe('a server', () => {
   let server: Server;
   let sockets: Socket[];
-  /** What it says to each client. */
+  /** Its first byte to each client. */
   let answer: string | undefined;
   let url: string;
   beforeEach(async () => {
@@ -91,7 +91,7 @@ describe('a server', () => {
     expect(String(failure)).toMatch(reason);
   });
 
-  test('whose certificate is away for a moment is tried as before, also by who listens', async () => {
+  test('whose certificate is away for a moment is tried as before, by the listener too', async () => {
     answer = 'N';
     const folder = mkdtempSync(join(tmpdir(), 'groupcast-certificate-'));
     writeFileSync(join(folder, 'ca.pem'), 'a certificate');

@@ -61,7 +61,7 @@ describe.each(['the embedded database', 'PostgreSQL'])('an API on %s', (database
     api = await startApiProcess(options, { descriptors: DESCRIPTORS });
   }
 
-  test('serves others when there are more connections than descriptors', { timeout: 60_000 }, async () => {
+  test('serves others when there are more connections than descriptors (G37)', { timeout: 60_000 }, async () => {
     await start();
     expect(await createGroup()).toBe(201);
     held = await holdConnections(api.port, 4 * DESCRIPTORS);

@@ -115,7 +115,7 @@ describe('the embedded database without room to write', () => {
     expect(await contents()).toEqual(['kept', 'after']);
   });
 
-  test('whose log cannot be written any more is opened again in the same process, with all that was answered', async () => {
+  test('whose log cannot be written any more is opened again in the same process, with all that was answered (G46)', async () => {
     await start();
     const limit = (bytes: number | 'unlimited'): void => {
       execFileSync('prlimit', ['--pid', String(api.child.pid), `--fsize=${bytes}:unlimited`]);
@@ -174,7 +174,7 @@ describe('PostgreSQL', () => {
   }
   const UNREADY = { code: 'API_UNAVAILABLE', retryable: true };
 
-  test('that could not write is not ready until it can, although it answers', async () => {
+  test('that could not write is not ready until it can, although it answers (G46)', async () => {
     const { db, said } = await openWatched();
     const failing = (code: string) => db.query(`do $$ begin raise exception 'no' using errcode = '${code}'; end $$`);
     try {
@@ -198,7 +198,7 @@ describe('PostgreSQL', () => {
     }
   });
 
-  test('that has become a standby is not ready before anybody writes, reads on, and is ready when it is a primary again', async () => {
+  test('that has become a standby is not ready before anybody writes, reads on, and is ready when it is a primary again (G61)', async () => {
     const { db, said } = await openWatched();
     try {
       await db.query('create table t (id int)');

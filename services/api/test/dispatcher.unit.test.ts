@@ -42,21 +42,22 @@ function createStore(broken: keyof OutboxStore | undefined): OutboxStore & { ask
 
 function start(store: OutboxStore, relay: Partial<RelayClient> = {}, stepMs = 50, leaseMs = 1_000) {
   const defaults = { connected: true, send: async () => ({ acceptedSeq: 1 }) };
-  return createDispatcher({
-    store,
-    // The same object, whose state a test may change.
-    relay: Object.assign(relay, { ...defaults, ...relay }),
-    metrics: createApiMetrics(() => store.backlog()),
-    log,
-    leaseMs,
-    pollMs: 20,
-    concurrency: 1,
-    stepMs,
-  });
+  const dispatcher = createDispatcher(
+    {
+      store,
+      // The same object, whose state a test may change.
+      relay: Object.assign(relay, { ...defaults, ...relay }),
+      metrics: createApiMetrics(() => store.backlog()),
+      log,
+    },
+    { leaseMs, pollMs: 20, concurrency: 1, stepMs },
+  );
+  void dispatcher.start();
+  return dispatcher;
 }
 
 test.each(['findBacklog', 'claim', 'settle'] as const)(
-  'a question to the database that is never answered (%s) holds up neither the other groups nor a stop',
+  'a question to the database that is never answered (%s) holds up neither the other groups nor a stop (G59)',
   async (broken) => {
     const store = createStore(broken);
     const dispatcher = start(store);
@@ -119,7 +120,7 @@ test.each(['claim', 'renew'] as const)(
   },
 );
 
-test('whoever waits for an event asks the database one question at a time', async () => {
+test('callers that wait for an event ask the database one question at a time', async () => {
   const store = createStore('dispatchedSeq');
   const dispatcher = start(store, { connected: false }, 10_000);
   expect(await dispatcher.whenDispatched('a', 1, 350)).toBe(false);

@@ -35,7 +35,7 @@ describe('a fair queue', () => {
     expect([queue.working, queue.waiting]).toEqual([3, 1]);
   });
 
-  test('serves nobody in the turn of the event loop in which it comes, so that all who come then are heard first', async () => {
+  test('serves no request in the turn of the event loop in which it comes, so that all requests of that turn are heard first', async () => {
     const queue = createFairQueue({ total: 10, perKey: 1, queuePerKey: 0 });
     const begun: string[] = [];
     const flood = Array.from({ length: 5 }, () => codeOf(() => enter(queue, 'flood', begun)));

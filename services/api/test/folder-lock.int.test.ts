@@ -53,7 +53,7 @@ async function startHolder(before: readonly string[] = []): Promise<ManagedProce
   return child;
 }
 
-/** What somebody who wants the folder now is told: nothing, when they get it. */
+/** The refusal of a process that wants the folder now; nothing when it gets it. */
 function refusal(): string {
   try {
     lockFolder(folder)();
@@ -64,7 +64,7 @@ function refusal(): string {
 }
 
 describe('the lock of the embedded database', () => {
-  test.skipIf(!ownProcessIds)('holds against a process in another container on the same volume', async () => {
+  test.skipIf(!ownProcessIds)('holds against a process in another container on the same volume (G45)', async () => {
     await startHolder(ownProcessIds);
     expect(refusal()).toMatch(IN_USE);
   });
@@ -83,7 +83,7 @@ describe('the lock of the embedded database', () => {
     expect(refusal()).toMatch(IN_USE);
   });
 
-  test('is free at once when its holder was killed', async () => {
+  test('is free at once when its holder was killed (G45)', async () => {
     const holder = await startHolder();
     expect(refusal()).toMatch(IN_USE);
     await holder.stop();

@@ -93,7 +93,7 @@ function encode(part: string): string {
   }
 }
 
-/** What holds for everything that reaches the API from outside, on every database. */
+/** Rules for all input that reaches the API from outside, on every database. */
 export function describeHostileInput(backend: string, database: () => Promise<Record<string, string>>): void {
   describe(`hostile input on ${backend}`, () => {
     let api: ApiUnderTest;
@@ -122,7 +122,7 @@ export function describeHostileInput(backend: string, database: () => Promise<Re
     });
     afterAll(async () => api.close());
 
-    test('is never answered with a failure of the server, whatever the route', async () => {
+    test('is never answered with a failure of the server, whatever the route (G43)', async () => {
       expect(routes.length).toBeGreaterThan(14);
       const token = await tokenFor('bob');
       const request = fc.record({

@@ -36,7 +36,7 @@ afterAll(async () => {
 interface Asked {
   path: string;
   method?: string;
-  /** Whose token; without it there is none. */
+  /** The user whose token it is; without it there is none. */
   user?: string;
   headers?: Record<string, string>;
   body?: string;
@@ -55,7 +55,7 @@ async function ask(address: string, { path, method = 'GET', user, headers = {}, 
   return response;
 }
 
-/** The statuses of so many, one after the other. */
+/** The statuses of `times` requests, one after the other. */
 async function statusesOf(times: number, address: string, asked: Asked): Promise<number[]> {
   const statuses: number[] = [];
   for (let n = 0; n < times; n += 1) {
@@ -90,7 +90,7 @@ function expectAtLeast(count: number, status: number, statuses: readonly number[
   expect(new Set(statuses)).toEqual(new Set([status]));
 }
 
-describe('what is refused', () => {
+describe('a refused request', () => {
   test.each<[string, number, Asked]>([
     ['no token', 401, { path: GROUPS }],
     ['a made-up token', 401, { path: GROUPS, headers: { authorization: 'Bearer a.b.c' } }],
@@ -105,7 +105,7 @@ describe('what is refused', () => {
   ])('costs the address’s budget: %s', async (_, status, asked) => {
     const address = freshAddress();
     expectAtLeast(BUDGET, status, await statusesUntilRefused(async () => ask(address, asked)));
-    // Who has a token is still served there, and the others elsewhere.
+    // A request with a token is still served there, and others elsewhere.
     expect((await ask(address, { path: GROUPS, user: `neighbour-${address}` })).status).toBe(200);
     expect((await ask(freshAddress(), asked)).status).toBe(status);
   });
@@ -132,7 +132,7 @@ describe('what is refused', () => {
       { path: GROUPS, method: 'POST', headers: { 'content-type': 'application/json' }, body: 'x'.repeat(500_000) },
     ],
     ['as not found', 404, { path: `${GROUPS}/none` }],
-  ])('costs the user’s budget: %s', async (what, status, asked) => {
+  ])('costs the user’s budget: %s (G42)', async (what, status, asked) => {
     const user = `careless-${what.replaceAll(' ', '-')}`;
     // From everywhere: the budget is the user's.
     expectAtLeast(BUDGET, status, await statusesUntilRefused(async () => ask(freshAddress(), { ...asked, user })));
@@ -256,7 +256,7 @@ describe('whose secret or clock differs is said', () => {
 });
 
 describe('a process that is late', () => {
-  /** Two turns of the event loop that take so long that there is nothing else to measure in the second one. */
+  /** Two turns of the event loop, long enough for the second one to hold nothing else to measure. */
   async function beLate(): Promise<void> {
     for (let turn = 0; turn < 2; turn += 1) {
       await new Promise<void>((resolve) => {

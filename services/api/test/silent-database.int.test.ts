@@ -13,12 +13,13 @@ import { readApiConfig } from '../src/config.ts';
 import type { Database } from '../src/db/database.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase } from '../src/db/postgres-database.ts';
+import { createEventWriter } from '../src/events/event-store.ts';
 import { createGroupLimits } from '../src/groups/group-limits.ts';
 import { createGroup, type GroupDeps } from '../src/groups/group-service.ts';
 import { sendMessage } from '../src/messages/message-service.ts';
 import { createApiMetrics } from '../src/metrics.ts';
 import { createDispatcher, type Dispatcher } from '../src/outbox/dispatcher.ts';
-import { createOutboxStore, createOutboxWriter } from '../src/outbox/outbox-store.ts';
+import { createOutboxStore } from '../src/outbox/outbox-store.ts';
 import type { RelayClient } from '../src/outbox/relay-client.ts';
 import { startApiUnderTest } from './api-harness.ts';
 
@@ -62,10 +63,10 @@ describe('on connections that have gone silent', () => {
   test.each([
     ['statements', async () => db.query('select $1::int as one', [1])],
     ['transactions', async () => db.transaction(async (tx) => tx.query('select 1 as one'))],
-  ])('%s fail, and those that come after them are answered on new connections', async (_what, work) => {
+  ])('%s fail, and those that come after them are answered on new connections (G59)', async (_what, work) => {
     await warmUp();
     wire.forget();
-    // More than there are connections: who waits for one may get a new one.
+    // More than there are connections: a query that waits for one may get a new one.
     const refused = (await settle(work)).filter(({ status }) => status === 'rejected');
     expect(refused.length).toBeGreaterThan(0);
     for (const result of refused) expect(result).toMatchObject(UNAVAILABLE);
@@ -79,7 +80,7 @@ describe('on connections that have gone silent', () => {
     for (let n = 0; n < MANY; n += 1) expect((await db.query('select 1')).count).toBe(1);
   });
 
-  test('what is under way in a transaction is given up by PostgreSQL too', async () => {
+  test('a statement under way in a transaction is given up by PostgreSQL too', async () => {
     await db.script('create table t (id int primary key); insert into t values (1)');
     await expect(
       db.transaction(async (tx) => {
@@ -134,8 +135,10 @@ describe('the dispatcher', () => {
     await migrate(direct);
     const store = createOutboxStore(db, { owner: 'test', leaseMs: LEASE_MS });
     const metrics = createApiMetrics(() => store.backlog());
-    const dispatcher = createDispatcher({ store, relay, metrics, log, leaseMs: LEASE_MS, pollMs: 100, concurrency: 4 });
-    deps = { db: direct, dispatcher, outbox: createOutboxWriter(65_536), limits, invites: 'open' as const };
+    const options = { leaseMs: LEASE_MS, pollMs: 100, concurrency: 4 };
+    const dispatcher = createDispatcher({ store, relay, metrics, log }, options);
+    await dispatcher.start();
+    deps = { db: direct, dispatcher, events: createEventWriter(65_536), limits, invites: 'open' as const };
   });
   afterEach(async () => {
     await deps.dispatcher.stop();
@@ -148,7 +151,7 @@ describe('the dispatcher', () => {
       return rows.length === 1;
     });
 
-  test('goes on when its connections have gone silent, in more groups than it works on at once', async () => {
+  test('goes on when its connections have gone silent, in more groups than it works on at once (G59)', async () => {
     const rooms = await Promise.all(Array.from({ length: 8 }, createRoom));
     for (const room of rooms) await dispatched(room, 1);
     await warmUp();

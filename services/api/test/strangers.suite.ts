@@ -23,7 +23,7 @@ type Invitations = {
   invitations: { groupId: string; name: string | null; kind: string; invitedBy: string; memberCount: number }[];
 };
 
-/** What strangers can do to a person, and one user to everybody, with groups. On every database. */
+/** Bounds of the harm that strangers can do to a user, and one user to all others, with groups. On every database. */
 export function describeStrangers(backend: string, database: () => Promise<Record<string, string>>): void {
   function startWith(
     env: Record<string, string>,
@@ -81,7 +81,7 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
         'GROUP_LIMIT',
         { userIds: ['victim'] },
       ]);
-      // What was refused has left nothing behind, and others are not held to it.
+      // The refused requests have left nothing behind, and others are not held to it.
       const { body } = await api.request<{ groups: GroupSummary[] }>('eve', 'GET', GROUPS);
       expect(body.groups.map(({ id }) => id).toSorted()).toEqual([...ids, empty.body.group.id].toSorted());
       expect((await create(api, 'friend', ['victim'])).status).toBe(201);
@@ -135,7 +135,7 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
       }
     });
 
-    test('a token names the groups in which the user has acted before those into which others have put them', async () => {
+    test('a token names the groups in which the user has acted before those into which others have put them (G44)', async () => {
       const { api } = system();
       const own = (await create(api, 'target', [])).body.group.id;
       const answered = (await create(api, 'colleague', ['target'])).body.group.id;
@@ -154,7 +154,7 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
   describe(`invitations on ${backend}`, () => {
     const system = startWith({ GROUP_INVITES: 'accept' });
 
-    test('are what others get instead of a membership; who accepts is a member, on live connections too', async () => {
+    test('are sent instead of a membership; a user who accepts is a member, on live connections too', async () => {
       const { api, relay } = system();
       const created = await create(api, 'alice', ['bob', 'carol'], { name: 'Team' });
       const { id } = created.body.group;
@@ -200,7 +200,7 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
       expect((await api.request<Invitations>('bob', 'GET', INVITATIONS)).body.invitations).toEqual([]);
     });
 
-    test('are for those who were invited, until they decline, are taken back, or the group is gone', async () => {
+    test('are for the invited users, until they decline, are taken back, or the group is gone', async () => {
       const { api } = system();
       const accept = async (user: string, id: string) =>
         (await api.request(user, 'POST', `${INVITATIONS}/${id}/accept`)).status;
@@ -250,7 +250,7 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
   describe(`with invitations for strangers on ${backend}`, () => {
     const system = startWith({ GROUP_INVITES: 'contacts' });
 
-    test('who has acted in a group that both are in becomes a member at once, and everybody else is asked', async () => {
+    test('a user who has acted in a group that both are in becomes a member at once, and everybody else is asked', async () => {
       const { api } = system();
       const first = await create(api, 'alice', ['bob']);
       expect([membersOf(first), first.body.invited]).toEqual([['alice'], ['bob']]);

@@ -67,12 +67,12 @@ describe.each(['/metrics', '/livez', '/readyz'])('%s of the internal port', (pat
     { via: '1.1 proxy' },
     { 'x-real-ip': '203.0.113.7' },
     { 'x-forwarded-proto': 'https' },
-  ])('is shown to those behind a proxy on this machine with a service token only: %o', async (headers) => {
+  ])('is shown to those behind a proxy on this machine with a service token only: %o (G35)', async (headers) => {
     expect(await atInternal(path, headers)).toEqual([401, 'SERVICE_TOKEN_INVALID']);
     expect(await atInternal(path, { ...headers, ...(await bearer('monitor')) })).toEqual(SERVED);
   });
 
-  test('is not shown to a page: whose own name leads here, or of another origin', async () => {
+  test('is not shown to a page: whose own name leads here, or of another origin (G35)', async () => {
     expect(await atInternal(path, { host: 'rebound.evil.test:3003' })).toEqual([403, 'HOST_FORBIDDEN']);
     expect(await atInternal(path, { origin: 'https://demo.example.com' })).toEqual([403, 'ORIGIN_FORBIDDEN']);
     const page = { 'sec-fetch-site': 'cross-site', ...(await bearer('admin')) };
@@ -80,7 +80,7 @@ describe.each(['/metrics', '/livez', '/readyz'])('%s of the internal port', (pat
   });
 });
 
-test('who is refused at the internal port is counted there', async () => {
+test('a request refused at the internal port is counted there', async () => {
   await atInternal('/metrics', { host: 'rebound.evil.test:3003' });
   const metrics = await (await fetch(`${api.internalUrl}/metrics`)).text();
   expect(metrics).toMatch(/groupcast_api_internal_requests_refused_total\{code="HOST_FORBIDDEN"\} [1-9]/);
@@ -98,7 +98,7 @@ test.each<[string, ServiceScope[]]>([
   expect(error).toMatchObject({ code: 'NOT_FOUND', message: expect.stringContaining('API_INTERNAL_PORT') });
 });
 
-describe('what relays ask', () => {
+describe('the routes for relays', () => {
   const body = '{"groups":["none"],"limit":1}';
   test.each(['port', 'internalPort'] as const)('is answered at either port, to relays only (%s)', async (name) => {
     const history = async (headers: object) =>

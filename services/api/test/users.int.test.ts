@@ -73,7 +73,7 @@ test('the names of a hundred strangers cost somebody in thousands of groups litt
   expect(steps()).toBeLessThan(200_000);
 });
 
-test('who has left has a name where something happened last, and not in groups that a hundred others have followed', async () => {
+test('a user who has left has a name where something happened last, and not in groups that a hundred others have followed', async () => {
   const users = await readUsersAs(db, 'busy', ['gone', 'forgotten']);
   expect(users).toEqual([{ id: 'gone', name: 'Gone' }]);
 });

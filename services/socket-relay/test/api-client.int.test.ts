@@ -43,7 +43,7 @@ function* endless(count: (bytes: number) => void): Generator<Buffer> {
   }
 }
 
-test('what an API says of its refusal is for the log, and not for users', async () => {
+test('the API’s reason for a refusal goes to the log, and not to users', async () => {
   const reason = 'unable to accept the service token; its iat lies 60 s in the future: compare the clocks';
   const url = await listen((_request, response) => {
     response.writeHead(401).end(JSON.stringify({ error: { code: 'SERVICE_TOKEN_INVALID', message: reason } }));
@@ -88,7 +88,7 @@ describe('an API that does not answer as it should is API_UNAVAILABLE, and worth
 
   // 301 to 303 repeat a POST as a GET, 307 and 308 with its body.
   test.each([301, 302, 303, 307, 308])(
-    'it sends the relay, with its service token, to somebody else: %i',
+    'it sends the relay, with its service token, to somebody else: %i (G36)',
     async (status) => {
       let asked = 0;
       const elsewhere = await listen((_request, response) => {

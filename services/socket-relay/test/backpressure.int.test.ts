@@ -70,7 +70,7 @@ async function publishAll(groupId: string, first: number, last: number): Promise
   }
 }
 
-test('thousands of publishes in flight wait for members who are behind, and everybody gets all of them in order', async () => {
+test('thousands of publishes in flight wait for members who are behind, and everybody gets all of them in order (G33)', async () => {
   const members = await openMembers('g');
   const last = BURST.items + 3_000;
   await Promise.all([burst('g'), publishAll('g', BURST.items + 1, last)]);
@@ -87,7 +87,7 @@ test('thousands of publishes in flight wait for members who are behind, and ever
   expect(await metric('broadcasts_waiting')).toBe(0);
 });
 
-test('a removal is answered while publishes and a batch that were called before it wait', async () => {
+test('a removal is answered while publishes and a batch that were called before it wait (G33)', async () => {
   const [removed] = await openMembers('g');
   if (!removed) throw new Error('no member');
   const left = received(removed.socket, 'left-groups');
@@ -110,7 +110,7 @@ test('a removal is answered while publishes and a batch that were called before 
   const { length } = removed.got;
   expect(length).toBeLessThan(BURST.items + singles.length);
   await Promise.all([behind, ...singles, batch]);
-  // What is answered on its connection comes after whatever else was for it.
+  // The answer on its connection comes after everything else that was for it.
   expect(await ask(removed.socket, 'get-presence', { groupId: 'g' })).toBe('NOT_A_MEMBER');
   expect(removed.got).toHaveLength(length);
 });

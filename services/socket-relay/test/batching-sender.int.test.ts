@@ -30,7 +30,7 @@ const SENDERS: Readonly<Record<'stock' | 'gathered', Make>> = {
   gathered: (io) => createBatchingSender(io, makeDeps()),
 };
 
-/** What a client got, by the numbers of the emits; negative where it got something in the place of an event. */
+/** The events that a client got, by the numbers of the emits; negative where it got something in the place of an event. */
 interface Client {
   got: number[];
   /** How often a listener for outgoing events of its socket was called. */
@@ -119,7 +119,7 @@ function beforeWrites(one: Client, listen: () => void): void {
   };
 }
 
-/** What each client must get, in order, by whoever was where when something was sent. */
+/** The events that each client must get, in order, by the rooms of the moment at which each was sent. */
 class Model {
   readonly expected: number[][];
   readonly listeners: number[];
@@ -238,7 +238,7 @@ async function playOn(make: Make, turns: readonly (readonly Action[])[]): Promis
   const volatiles = new Set<number>();
   for (const turn of turns) {
     for (const [place, act] of turn.entries()) {
-      // Whoever begins to listen in the middle of a turn may hear of what was sent before.
+      // A listener added in the middle of a turn may hear of events sent before.
       if (act.kind === 'overhear' && place > 0) continue;
       n += 1;
       if (act.kind === 'volatile') volatiles.add(n);
@@ -268,7 +268,7 @@ async function playOn(make: Make, turns: readonly (readonly Action[])[]): Promis
 }
 
 describe.each(Object.entries(SENDERS))('%s', (_, make) => {
-  test('every client gets what was sent to its rooms, once, in order, whatever else goes on', async () => {
+  test('every client gets what was sent to its rooms, once, in order, whatever else goes on (G32)', async () => {
     const script = fc.array(fc.array(action, { maxLength: 12 }), { maxLength: 12 });
     await fc.assert(
       fc.asyncProperty(script, async (turns) => play(make, turns)),
@@ -285,7 +285,7 @@ async function writesOf({ metrics }: { metrics: RelayMetrics }): Promise<Record<
   return Object.fromEntries(values?.map(({ labels, value }) => [labels['path'], value]) ?? []);
 }
 
-test('what a WebSocket that keeps up gets is written directly, and what polls by the stock path', async () => {
+test('a WebSocket that keeps up is written to directly, and a polling connection by the stock path', async () => {
   const deps = makeDeps();
   const { sender, clients } = await startBench(
     (io) => createBatchingSender(io, deps),
@@ -300,7 +300,7 @@ test('what a WebSocket that keeps up gets is written directly, and what polls by
   expect(idle).toEqual([clients[0]?.here, clients[2]?.here]);
 });
 
-describe('what comes in one turn for a WebSocket that is busy', () => {
+describe('the events of one turn for a WebSocket that is busy', () => {
   const COUNT = 20;
 
   async function sendWhileBusy(bytes: number, options?: Partial<ServerOptions>) {
@@ -341,7 +341,7 @@ describe('what comes in one turn for a WebSocket that is busy', () => {
   });
 });
 
-test('a direct write does not overtake what the engine has queued since the last one', async () => {
+test('a direct write does not overtake what the engine has queued since the last one (G32)', async () => {
   const { sender, clients } = await startBench(SENDERS.gathered, [['websocket']]);
   const [member] = clients;
   if (!member) throw new Error('no client');
@@ -395,7 +395,7 @@ describe.each(['websocket', 'polling'])('over %s, a connection that cannot be wr
     expect(errors).toMatchObject([{ socketId: bad[0]?.here.id, err: { message: 'it does not take anything' } }]);
   });
 
-  test('leaves whoever writes to it alone', async () => {
+  test('throws nothing at the code that writes to it', async () => {
     const { sender, clients } = await startBench(SENDERS.gathered, [[transport]]);
     const [bad] = clients;
     if (!bad) throw new Error('no client');

@@ -51,7 +51,7 @@ async function openWebSocket(relay: RelayUnderTest) {
       await until('the groups', () => packets.some((packet) => packet.includes('joined-groups')));
     },
     ended: async () => until('the end of the connection', () => closed),
-    /** What it was refused with, once it is closed. */
+    /** The error that refused it, once it is closed. */
     refusal: async () => {
       await until('the end of the connection', () => closed);
       const packet = packets.find((each) => each.startsWith('44'));
@@ -121,7 +121,7 @@ describe('before a connection has authenticated', () => {
     expect(await refusal(relay.client({ ...wrong, token: await tokenFor('alice') }))).toBe('INVALID_PAYLOAD');
   });
 
-  test('a CONNECT of a hundred thousand positions is refused unread', async () => {
+  test('a CONNECT of a hundred thousand positions is refused unread (G47)', async () => {
     expect(await refusal(relay.client({ positions: positions(20_000) }))).toBe('PAYLOAD_TOO_LARGE');
     for (const value of [`"${'x'.repeat(400_000)}"`, '['.repeat(20_000) + ']'.repeat(20_000)]) {
       const connection = await openWebSocket(relay);
@@ -173,7 +173,7 @@ describe('before a connection has authenticated', () => {
     expect(response.status).toBe(400);
   });
 
-  test('what is refused is said in the log', async () => {
+  test('refusals are in the log (G47)', async () => {
     await until('the line', () =>
       relay.logged.some(({ code, msg }) => code === 'PAYLOAD_TOO_LARGE' && /refused/.test(msg)),
     );
@@ -183,7 +183,7 @@ describe('before a connection has authenticated', () => {
 describe('a user', () => {
   let relay: RelayUnderTest;
   beforeAll(async () => {
-    // What ends a connection here is not its heartbeat.
+    // No connection here is ended by its heartbeat.
     relay = await startRelayUnderTest({ PING_INTERVAL_MS: '60000', PING_TIMEOUT_MS: '60000' });
   });
   afterAll(async () => {
@@ -197,7 +197,7 @@ describe('a user', () => {
     return ending;
   }
 
-  test('who floods the relay is told so and cut', async () => {
+  test('that floods the relay is told so and cut (G48)', async () => {
     const monitor = relay.client({
       token: await signServiceToken({ secret, subject: 'm', scopes: ['monitor'] }),
       type: 'monitor',
@@ -216,7 +216,7 @@ describe('a user', () => {
     await until('the monitor to hear of it', () => warned.some(({ userId }) => userId === 'alice'));
   });
 
-  test('… on many connections as on one', async () => {
+  test('… on many connections as on one (G48)', async () => {
     const sockets = await Promise.all(Array.from({ length: 8 }, async () => relay.member('many', ['1'])));
     const gone: Socket[] = [];
     for (const socket of sockets) socket.on('disconnect', () => gone.push(socket));
@@ -229,7 +229,7 @@ describe('a user', () => {
     expect(await ask(other, 'leave-group', { groupId: '9' })).toMatchObject({ groupId: '9' });
   });
 
-  test('who sends a little too much is refused, and not cut', async () => {
+  test('that sends a little too much is refused, and not cut', async () => {
     const bob = await relay.member('bob', ['1']);
     const answers = await Promise.all(Array.from({ length: 300 }, () => ask(bob, 'leave-group', { groupId: '9' })));
     expect(answers.filter((answer) => answer === 'RATE_LIMITED').length).toBeGreaterThan(100);
@@ -297,7 +297,7 @@ describe('a user', () => {
     await connection.ended();
   });
 
-  test('large packets count for more: a user who sends many of them is cut', async () => {
+  test('large packets count for more: a user that sends many of them is cut', async () => {
     const heidi = await relay.member('heidi', ['1']);
     const large = `2["leave-group",{"groupId":"9","x":"${'x'.repeat(100_000)}"}]`;
     expect(await flood(heidi, large, 200)).toMatchObject({ code: 'RATE_LIMITED', next: 'reconnect' });
@@ -315,7 +315,7 @@ describe('a user', () => {
     await until('all of them to be connected', () => devices.every(({ connected }) => connected), 25_000);
   });
 
-  test('what was written while nobody was connected comes in one payload, and is answered', async () => {
+  test('events written while no connection was open come in one payload, and are answered', async () => {
     const judy = relay.client({ token: await tokenFor('judy', ['1']) }, { transports: ['polling'] });
     const answers = await Promise.all(Array.from({ length: 400 }, () => ask(judy, 'leave-group', { groupId: '9' })));
     expect(answers.filter((answer) => answer === 'RATE_LIMITED').length).toBeGreaterThan(100);
@@ -350,7 +350,7 @@ describe('a user', () => {
     await connection.ended();
   });
 
-  test('work is limited, not only events: a user who asks for much is told to wait', async () => {
+  test('work is limited, not only events: a user who asks for much is told to wait (G48)', async () => {
     const erin = await relay.member('erin', ['1']);
     const asked = { positions: positions(2_000) };
     const answers = await Promise.all(Array.from({ length: 24 }, () => ask(erin, 'resume', asked)));
@@ -358,7 +358,7 @@ describe('a user', () => {
     expect(answers[0]).toMatchObject({ groups: expect.anything() });
   });
 
-  test('nothing binary is kept: the packet is answered, what it announced is dropped', async () => {
+  test('nothing binary is kept: the packet is answered, the announced attachments are dropped', async () => {
     const frank = await relay.member('frank', ['1']);
     expect(await ask(frank, 'join-group', { groupId: Buffer.from('x') })).toBe('INVALID_PAYLOAD');
     expect(await ask(frank, 'leave-group', { groupId: '9' })).toMatchObject({ groupId: '9' });

@@ -55,7 +55,7 @@ describe('a broadcast', () => {
     await ask(stranger, 'leave-group', { groupId: 'x' });
   });
 
-  test('to the number 1 and to the string "1" is to one group', async () => {
+  test('to the number 1 and to the string "1" is to one group (G11)', async () => {
     const member = await relay.member('alice', ['1']);
     const groups: unknown[] = [];
     member.on('new-message', ({ groupId, seq }: { groupId: unknown; seq: number }) => groups.push([groupId, seq]));
@@ -263,7 +263,7 @@ describe('fuzzed', () => {
     );
   });
 
-  test('whatever a user or a back end sends is answered, and the relay goes on', async () => {
+  test('whatever a user or a back end sends is answered, and the relay goes on (G12)', async () => {
     const alice = await relay.member('alice', ['1']);
     const events = fc.constantFrom(
       'join-group',
@@ -416,7 +416,7 @@ describe('health and metrics', () => {
     ['internalUrl', '/socket.io/?EIO=4&transport=polling', 'RELAY_PORT'],
     ['internalUrl', '/api/realtime/token', 'API_PORT'],
   ] as const)(
-    'what is asked at the wrong port (%s) is not found, and the answer names the right one: %s',
+    'a request at the wrong port (%s) is not found, and the answer names the right one: %s',
     async (at, path, name) => {
       const answer = await fetch(`${relay[at]}${path}`, { method: 'POST', body: '{}' });
       const { error } = (await answer.json()) as { error: { code: string; message: string } };
@@ -445,7 +445,7 @@ describe('health and metrics', () => {
 });
 
 describe('a monitor', () => {
-  test('sees who is connected, joins, broadcasts and refusals; and may not broadcast', async () => {
+  test('sees connections, joins, broadcasts and refusals; and may not broadcast', async () => {
     const alice = await relay.member('alice', ['m1']);
     const monitor = relay.client({ token: serviceToken, type: 'monitor' });
     const events: { kind: string }[] = [];
@@ -467,7 +467,7 @@ describe('a monitor', () => {
 });
 
 describe('stopping', () => {
-  test('tells every connection when to come back, lets it go, and refuses new ones meanwhile', async () => {
+  test('tells every connection when to come back, lets it go, and refuses new ones meanwhile (G13)', async () => {
     const stopping = await startRelayUnderTest({ SHUTDOWN_DRAIN_SECONDS: '1' });
     const members = await Promise.all(Array.from({ length: 8 }, (_, n) => stopping.member(`u${n}`, ['1'])));
     const endings = Promise.all(members.map(async (member) => received(member, 'session-ending')));

@@ -27,7 +27,7 @@ function endpointOn(port: MessagePort): Endpoint {
   );
 }
 
-/** A bus with `count` workers: what they hold of it, and what it is told when they are gone. */
+/** A bus with `count` workers: their ends of it, and how it is told that one is gone. */
 function startBus(limits: GroupLogLimits, count = 1): { workers: Endpoint[]; leave: (() => void)[] } {
   const bus = createBus({
     groupLog: createMemoryGroupLog({ ...limits, now: () => clock }),
@@ -61,7 +61,7 @@ describe('the bus', () => {
   const limits = { size: 10, bytes: 100_000, ttlMs: 60_000, totalBytes: 1_000_000 };
   afterEach(cleanUp);
 
-  test('hands every event that got its place to who listens, in the order of the log, before its publisher has the answer', async () => {
+  test('hands every event that got its position to its listener, in the order of the log, before its publisher has the answer', async () => {
     const [first, second] = startBus(limits, 2).workers as [Endpoint, Endpoint];
     first.tell('node', 'n1');
     const heard: string[] = [];

@@ -64,11 +64,11 @@ describe('groups that are brought to where their logs are, once the lease is bac
     await vi.advanceTimersByTimeAsync(1_000);
     expect(state.answer).toBe(true);
     expect(warnings()).toMatchObject([{ groups: 2, groupId: 'b' }]);
-    // Whoever can be read has been, once.
+    // Each group that can be read has been, once.
     expect(reads.filter((groupId) => groupId === 'a' || groupId === 'c')).toEqual(['a', 'c']);
   });
 
-  test('wait no longer where there are so many of them, and each fails so late, that not one round is over by then', async () => {
+  test('wait no longer where they are too many, and fail too late, for one round to be over by then', async () => {
     await feed.open(Array.from({ length: 1_000 }, (_, n) => `slow${n}`));
     const state = settling();
     await vi.advanceTimersByTimeAsync(12_500);

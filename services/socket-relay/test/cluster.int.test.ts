@@ -52,7 +52,7 @@ describe('several relays on one Redis', () => {
     groups += 1;
     return `g${groups}`;
   };
-  /** What the connection is shown of the group, in order. */
+  /** The events of the group that the connection gets, in order. */
   function shown(socket: Socket, groupId: string): GroupEvent[] {
     const events: GroupEvent[] = [];
     socket.on('new-message', (event: GroupEvent) => {
@@ -71,7 +71,7 @@ describe('several relays on one Redis', () => {
   });
   const isReady = async (relay: RelayUnderTest): Promise<boolean> => (await fetch(`${relay.internalUrl}/readyz`)).ok;
 
-  test('a broadcast reaches every member once, in order, whichever relay they are on and whichever takes it', async () => {
+  test('a broadcast reaches every member once, in order, whichever relay they are on and whichever takes it (G22)', async () => {
     const all = await threeRelays();
     const groupId = newGroup();
     const members = await Promise.all(all.map(async (relay, n) => relay.member(`user${n}`, [groupId])));
@@ -107,7 +107,7 @@ describe('several relays on one Redis', () => {
     expect(seqs(events)).toEqual(numbers(1, 90));
   });
 
-  test('who joins in the middle of a stream has everything from there on, on whichever relay', async () => {
+  test('a member who joins in the middle of a stream has everything from there on, on whichever relay', async () => {
     const [first, second, third] = await threeRelays();
     const groupId = newGroup();
     let seq = 0;
@@ -152,7 +152,7 @@ describe('several relays on one Redis', () => {
     expect([answer[groupId]?.recovered, seqs(answer[groupId]?.events ?? [])]).toEqual([true, numbers(4, 9)]);
   });
 
-  test('a relay without members of a group hears nothing of it, and stops to listen when the last one leaves', async () => {
+  test('a relay without members of a group hears nothing of it, and stops to listen when the last one leaves (G24)', async () => {
     const [first, second] = await threeRelays();
     const groupId = newGroup();
     const listeners = async () =>
@@ -200,7 +200,7 @@ describe('several relays on one Redis', () => {
       expect(answer[groupId]?.recovered).toBe(true);
     }
 
-    test('is shown what is new, not what another relay has filled it with', async () => {
+    test('is shown what is new, not what another relay has filled it with (G30)', async () => {
       const groupId = newGroup();
       const filling = await startRelayWithHistory(groupId, 5);
       const [first] = await startRelays(1);
@@ -227,7 +227,7 @@ describe('several relays on one Redis', () => {
     });
   });
 
-  test('who is left out is left out on every relay, and steps over the event', async () => {
+  test('an excluded user is left out on every relay, and steps over the event', async () => {
     const [first, second] = await threeRelays();
     const groupId = newGroup();
     const [alice, bob] = [await second.member('alice', [groupId]), await second.member('bob', [groupId])];
@@ -289,7 +289,7 @@ describe('several relays on one Redis', () => {
       for (const list of events) await until('the event', () => list.length === 1);
       await first.broadcaster.removeMembers({ groupId, userIds: ['alice'], epoch: EPOCH, seq: 2 });
       await second.broadcaster.broadcastMessage(positioned(groupId, 2));
-      // What comes after it on the same connection has not been overtaken.
+      // An event after it on the same connection has not been overtaken.
       expect([await ask(here, 'leave-group', { groupId }), await ask(there, 'leave-group', { groupId })]).toEqual([
         expect.objectContaining({ ok: true }),
         expect.objectContaining({ ok: true }),
@@ -339,7 +339,7 @@ describe('several relays on one Redis', () => {
       }
     });
 
-    test('removed, they do not come back with an old token, not even to a relay that starts later', async () => {
+    test('removed, they do not come back with an old token, not even to a relay that starts later (G23)', async () => {
       const [first] = await startRelays(2);
       const groupId = newGroup();
       const issuedAt = Math.floor(Date.now() / 1_000) - 60;
@@ -389,7 +389,7 @@ describe('several relays on one Redis', () => {
       ['the middle of the removal', undefined],
       ['right after the removal', 61],
     ])(
-      'removed in mid-stream, with Redis down for 2 s from %s: nothing after the removal reaches them, old token or not',
+      'removed in mid-stream, with Redis down for 2 s from %s: nothing after the removal reaches them, old token or not (G23)',
       async (from, downAtSeq) => {
         const removedAt = 60;
         const all = await threeRelays();
@@ -516,7 +516,7 @@ describe('several relays on one Redis', () => {
         20_000,
       );
       expect(order).toEqual(['live false', 'removed']);
-      // Who comes meanwhile is not turned away: a stock client tries again by itself.
+      // A client that comes meanwhile is not turned away: a stock client tries again by itself.
       const bob = cut?.client({ token: await tokenFor('bob') }) as Socket;
       const [, why] = await new Promise<unknown[]>((resolve) => bob.once('disconnect', (...all) => resolve(all)));
       expect(why).toMatchObject({ context: { reason: expect.stringMatching(/^BROKER_UNAVAILABLE: /) } });
@@ -530,7 +530,7 @@ describe('several relays on one Redis', () => {
   });
 
   test('a relay that has just started is counted on, although Redis has lost its memory before the others read of it', async () => {
-    // So long that nobody renews it during this test.
+    // Long enough that nobody renews it during this test.
     const env = { NODE_LEASE_SECONDS: '120' };
     // Leases of relays that could not give theirs back.
     await admin.flushall();
@@ -580,7 +580,7 @@ describe('several relays on one Redis', () => {
   });
 
   describe('with Redis away', () => {
-    test('local members get what follows directly, the publisher is told to come again, and everybody is complete when it is back', async () => {
+    test('local members get what follows directly, the publisher is told to come again, and everybody is complete when it is back (G22)', async () => {
       const [first, second] = await threeRelays();
       const groupId = newGroup();
       const [alice, bob] = [await first.member('alice', [groupId]), await second.member('bob', [groupId])];
@@ -597,7 +597,7 @@ describe('several relays on one Redis', () => {
         details: { id: `${groupId}-2` },
       });
       await until('the local copy', () => atAlice.length === 2);
-      // What does not follow directly is not handed over.
+      // An event that does not follow directly is not handed over.
       await expect(first.broadcaster.broadcastMessage(positioned(groupId, 4))).rejects.toMatchObject({
         code: 'BROKER_UNAVAILABLE',
       });
@@ -614,7 +614,7 @@ describe('several relays on one Redis', () => {
       await until('carol', () => atCarol.at(-1)?.seq === 4);
     });
 
-    test('what was sent while only one relay had lost it is filled in', async () => {
+    test('events sent while only one relay had lost it are filled in', async () => {
       const proxy = await startTcpProxy(redis.port);
       const [first] = await startRelays(1);
       const [away] = await startRelays(1, { REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
@@ -659,7 +659,7 @@ describe('several relays on one Redis', () => {
     });
   });
 
-  test('what is no message of a relay is counted, and disturbs nobody', async () => {
+  test('data that is no message of a relay is counted, and disturbs nobody', async () => {
     const [first, second] = await threeRelays();
     const groupId = newGroup();
     const events = shown(await second.member('alice', [groupId]), groupId);

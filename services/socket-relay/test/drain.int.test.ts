@@ -61,7 +61,7 @@ async function openSession(url: string): Promise<{ post(packet: string): Promise
   };
 }
 
-/** What a WebSocket that is refused is answered with; a browser sees an error and no more. */
+/** The HTTP answer to a WebSocket that is refused; a browser sees an error and no more. */
 async function refusedUpgrade(url: string): Promise<string> {
   const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' };
   return new Promise((resolve, reject) => {
@@ -86,7 +86,7 @@ describe('a relay that is drained', () => {
     await relay.close();
   });
 
-  test('is unready, refuses new connections with a 503 and serves those it has, polling ones too', async () => {
+  test('is unready, refuses new connections with a 503 and serves those it has, polling ones too (G26)', async () => {
     relay = await startRelayUnderTest();
     await relay.broadcaster.broadcastMessage({ groupId: '1', message: {} });
     const first = await relay.member('first', ['1']);
@@ -172,7 +172,7 @@ describe('a relay that is drained', () => {
     expect(await drain(relay, 0)).toMatchObject({ body: { state: 'drained', total: 2, moved: 2 } });
   });
 
-  test('tells whoever waits that it was given up, and keeps those who were not told yet', async () => {
+  test('tells its callers that it was given up, and keeps the connections that were not told yet', async () => {
     relay = await startRelayUnderTest();
     const members = [await relay.member('first'), await relay.member('second'), await relay.member('third')];
     const waiting = drain(relay, 3_600);
@@ -313,7 +313,7 @@ describe('a relay that stops', () => {
 });
 
 describe('SIGTERM with Redis frozen', () => {
-  test('is not waited for step by step: the process exits 0 soon', async () => {
+  test('is not waited for step by step: the process exits 0 soon (G26)', async () => {
     const redis = await startRedis();
     const relay = await startRelayProcess({ REDIS_URL: redis.url, SHUTDOWN_DRAIN_SECONDS: '0' });
     const auth = { token: await tokenFor('alice', ['1']) };
@@ -342,7 +342,7 @@ describe('SIGTERM under load', () => {
     await relay.stop();
   });
 
-  test('moves 200 clients on both transports away, a few at a time, each served until it is told; then exits 0', async () => {
+  test('moves 200 clients on both transports away, a few at a time, each served until it is told; then exits 0 (G26)', async () => {
     relay = await startRelayProcess({ SHUTDOWN_DRAIN_SECONDS: '3' });
     const clients: { seqs: number[]; endings: SessionEnding[]; gone: string | undefined }[] = [];
     // One after the other: the relay tells them in this order.

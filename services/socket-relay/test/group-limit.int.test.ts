@@ -26,7 +26,7 @@ describe('a connection that is in as many groups as it may', () => {
   });
   afterEach(async () => relay.close());
 
-  /** What the socket is told of groups it left, as it comes. */
+  /** The `left-groups` of the socket, as they come. */
   function leftOf(socket: Socket): [string[], string][] {
     const left: [string[], string][] = [];
     socket.on('left-groups', ({ groups, reason }: { groups: string[]; reason: string }) => left.push([groups, reason]));
@@ -40,7 +40,7 @@ describe('a connection that is in as many groups as it may', () => {
     return recipients.connections;
   }
 
-  test('gets new groups of strangers and of friends, at the cost of what strangers put it into before', async () => {
+  test('gets new groups of strangers and of friends, at the cost of what strangers put it into before (G44)', async () => {
     const victim = await relay.member('victim', ['mine', 'ours']);
     const left = leftOf(victim);
     for (let n = 0; n < 20; n += 1) await add(`strange-${n}`);
@@ -69,7 +69,7 @@ describe('a connection that is in as many groups as it may', () => {
     expect(await ask(victim, 'join-group', { groupId: 'ours' })).toBe('GROUP_LIMIT');
   });
 
-  test('is let in with a token that names more, and told which groups it is not in', async () => {
+  test('is let in with a token that names more, and told which groups it is not in (G44)', async () => {
     const socket = relay.client({ token: await tokenFor('greedy', ['1', '2', '3', '4', '5']) });
     const [left, joined] = [
       received(socket, 'left-groups'),

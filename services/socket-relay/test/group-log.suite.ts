@@ -17,7 +17,7 @@ export interface GroupLogBackend {
   ttlMs?: number;
 }
 
-/** What every backend of the group log promises. */
+/** The promises of every backend of the group log. */
 export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_000 }: GroupLogBackend): void {
   describe(`group log on ${backend}`, () => {
     const limits: GroupLogLimits = { size: 10, bytes: 100_000, ttlMs, totalBytes: 1_000_000 };
@@ -59,7 +59,7 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
         expect(outcomes).toEqual([1, 2, 3].map((seq) => ({ outcome: 'appended', position: { epoch, seq } })));
       });
 
-      test('knows an id it has seen, and says where it stands', async () => {
+      test('knows an id it has seen, and says where it stands (G3)', async () => {
         await append('a');
         const first = await append('b');
         await append('c');
@@ -100,7 +100,7 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
         expect(await append('z', at(2))).toEqual({ outcome: 'conflict', head: at(2) });
       });
 
-      test('below the floor every position is a duplicate, however old', async () => {
+      test('below the floor every position is a duplicate, however old (G3)', async () => {
         for (let seq = 1; seq <= 25; seq += 1) await append(`m${seq}`, at(seq));
         expect(await append('m3', at(3))).toEqual({ outcome: 'duplicate', position: at(3), head: at(25) });
         expect(await append('anything', at(2))).toEqual({ outcome: 'duplicate', position: at(2), head: at(25) });
@@ -187,7 +187,7 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
         expect((await log.read('g', 0, 10)).floor).toBe(2);
       });
 
-      test('what does not join on, or is of another epoch, is ignored', async () => {
+      test('events that do not join on, or are of another epoch, are ignored', async () => {
         await append('m6', at(6));
         await log.backfill('g', at(4), events(3, 4));
         await log.backfill('g', at(5, '0-z'), [event(5, '0-z')]);
@@ -242,7 +242,7 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
         ]);
       });
 
-      test('is no news: that begins with what was appended', async () => {
+      test('is no news: that begins with what was appended (G30)', async () => {
         await log.backfill('g', at(7), events(3, 7));
         expect((await log.read('g', 0, 0)).newsAfter).toBe(7);
         await append('m8', at(8));
@@ -279,7 +279,7 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
       expect([...(await log.read('g', 0, 10)).exceptUserIds]).toEqual([[2, 'alice']]);
     });
 
-    test('a deleted message leaves its place, not its words', async () => {
+    test('a deleted message leaves its place, not its words (G16)', async () => {
       await append('m1', at(1), { content: 'a secret', senderId: 'alice' });
       await log.append({
         groupId: 'g',

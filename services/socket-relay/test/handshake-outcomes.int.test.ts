@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import type { Authenticator } from '../src/connections/authenticate.ts';
 import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
-/** What the next handshakes end with, whatever the client brought. */
+/** The result of the next handshakes, whatever the client brought. */
 const { plan } = vi.hoisted(() => ({ plan: { error: undefined as GroupcastError | undefined, times: 0, seen: 0 } }));
 
 vi.mock(import('../src/connections/authenticate.ts'), async (importOriginal) => {
@@ -63,7 +63,7 @@ describe('a stock client whose handshake ends with', () => {
     return { socket, errors, endings };
   }
 
-  test.each(rowsOf(true))('%s, which passes, comes back by itself over %s', async (code, transport) => {
+  test.each(rowsOf(true))('%s, which passes, comes back by itself over %s (G50)', async (code, transport) => {
     Object.assign(plan, { error: new GroupcastError(code, `unable to connect; ${code}`), times: 2 });
     const { socket, errors, endings } = await connect(transport);
     await received(socket, 'joined-groups');
@@ -75,7 +75,7 @@ describe('a stock client whose handshake ends with', () => {
     socket.close();
   });
 
-  test.each(rowsOf(false))('%s, which stays, is told so over %s, and stays away', async (code, transport) => {
+  test.each(rowsOf(false))('%s, which stays, is told so over %s, and stays away (G50)', async (code, transport) => {
     Object.assign(plan, { error: new GroupcastError(code, `unable to connect; ${code}`), times: 2 });
     const { socket, errors } = await connect(transport);
     await until('the refusal', () => errors.length > 0);

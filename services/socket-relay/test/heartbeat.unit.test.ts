@@ -38,7 +38,7 @@ function connection(): { socket: RelaySocket; pings: number[] } {
   return { socket: { conn, handshake: { issued: Date.now() } } as unknown as RelaySocket, pings };
 }
 
-/** The wheel turns for so long, and each of its timers is late. */
+/** Turns the wheel for `ms`, with each of its timers late. */
 function turn(ms: number, lateMs: number): void {
   for (const until = clock() + ms; clock() < until; ) {
     late += lateMs;
@@ -58,7 +58,7 @@ test.each([0, 50, 400, 3_000])('in a process that is %i ms late every peer is pi
   }
 });
 
-test('pings of those who came at once are spread', () => {
+test('pings of connections that came at once are spread', () => {
   const all = Array.from({ length: 200 }, () => connection());
   for (const { socket } of all) heartbeat.watch(socket);
   turn(INTERVAL_MS, 0);

@@ -61,7 +61,7 @@ describe('the internal port on loopback', () => {
   );
 
   test.each(PATHS)(
-    'serves %s to no page whose own name leads here, and says why in answer, log and metrics',
+    'serves %s to no page whose own name leads here, and says why in answer, log and metrics (G35)',
     async (path) => {
       const refused = [403, 'HOST_FORBIDDEN'];
       expect(await ask(relay.internalPort, path, { host: 'rebound.evil.test:3002' })).toEqual(refused);
@@ -94,7 +94,7 @@ describe('the internal port on loopback', () => {
     expect((await ask(relay.internalPort, '/docs/', link))[0]).toBe(200);
   });
 
-  test.each(PATHS)('serves %s through a proxy, and by any name, with a service token only', async (path) => {
+  test.each(PATHS)('serves %s through a proxy, and by any name, with a service token only (G35)', async (path) => {
     const forwarded = { 'x-forwarded-for': '203.0.113.7' };
     expect(await ask(relay.internalPort, path, forwarded)).toEqual([401, 'SERVICE_TOKEN_INVALID']);
     expect(await ask(relay.internalPort, path, { ...forwarded, authorization: 'Bearer x' })).toEqual([

@@ -48,7 +48,7 @@ describe.each([
   ['one process', '1'],
   ['two workers', '2'],
 ])('%s', (_name, workers) => {
-  test('on localhost is found on loopback, in both families, and nowhere else', async () => {
+  test('on localhost is found on loopback, in both families, and nowhere else (G34)', async () => {
     const relay = await start({ RELAY_WORKERS: workers, RELAY_HOST: '' });
     expect(await openAt([...LOOPBACK, ...OTHER_ADDRESSES], relay.port)).toEqual(LOOPBACK);
     expect(relay.output()).toContain(`"url":"http://localhost:${relay.port}"`);

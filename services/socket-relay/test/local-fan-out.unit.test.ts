@@ -2,7 +2,7 @@ import { Server } from 'socket.io';
 import { expect, test } from 'vitest';
 import { createLocalFanOut } from '../src/fan-out/local-fan-out.ts';
 
-test('what a group without members here is told is not handed to the sender, which would remember the room', () => {
+test('an event for a group without members here is not handed to the sender, which would remember the room', () => {
   const sent: string[] = [];
   const fanOut = createLocalFanOut(new Server(), { send: (room) => void sent.push(room), lagMs: () => 0 });
   fanOut.hold('g');

@@ -17,7 +17,7 @@ import { type ApiStub, startApiStub } from './api-stub.ts';
 import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 const EPOCH = '1-a';
-/** So short that an outage which is longer is soon over, and so long that a busy machine ends none. */
+/** Short enough for a longer outage to be over soon, and long enough for a busy machine to end none. */
 const LEASE_MS = 2_000;
 /** Of a relay that is to keep it. */
 const LONG_LEASE_MS = 60_000;
@@ -57,7 +57,7 @@ describe('a relay whose lease has ended', () => {
   }
   const positioned = (seq: number) => ({ groupId: 'g', epoch: EPOCH, seq, id: `m${seq}`, message: { content: 'x' } });
 
-  /** What the connection is told, in order, as short words. */
+  /** The events that the connection gets, in order, as short words. */
   function told(socket: Socket): string[] {
     const heard: string[] = [];
     socket.onAny((event: string, payload: { seq?: number; live?: boolean }) => {
@@ -84,7 +84,7 @@ describe('a relay whose lease has ended', () => {
     return heard;
   }
 
-  test('keeps its members, gives them nothing and lets nobody in; then the removals that it missed come first, then what was sent, then it is live', async () => {
+  test('keeps its members, gives them nothing and lets nobody in; then the removals that it missed come first, then what was sent, then it is live (G23)', async () => {
     const [first, cut] = await startBoth();
     const [alice, bob] = [await cut.member('alice', ['g']), await cut.member('bob', ['g', 'other'])];
     const [atAlice, atBob] = [told(alice), told(bob)];
@@ -129,7 +129,7 @@ describe('a relay whose lease has ended', () => {
     expect(atBob).toEqual(['message 1', 'live false', 'message 2', 'message 3', 'message 4', 'live true']);
     await cut.broadcaster.broadcastMessage(positioned(5));
     await until('what is live', () => atBob.at(-1) === 'message 5');
-    // What comes after it on the same connection has not been overtaken.
+    // An event after it on the same connection has not been overtaken.
     expect(await ask(alice, 'get-presence', { groupId: 'g' })).toBe('NOT_A_MEMBER');
     expect(atAlice).toHaveLength(4);
     expect((await late).groups).toMatchObject([{ groupId: 'late' }]);
@@ -149,7 +149,7 @@ describe('a relay whose lease has ended', () => {
     expect(states()).toEqual(services.map(() => ['live false', 'live true']));
   });
 
-  test('tells members where a group stands that missed more than its log holds, and gives them no part of it', async () => {
+  test('tells members where a group stands that missed more than its log holds, and gives them no part of it (G56)', async () => {
     const [first, cut] = await startBoth({ HISTORY_SIZE: '10' });
     const alice = await cut.member('alice', ['g']);
     const atAlice = told(alice);
@@ -186,7 +186,7 @@ describe('a relay whose lease has ended', () => {
     },
   );
 
-  test('for Redis itself was away for longer, has everybody complete on the connections that they had', async () => {
+  test('for Redis itself was away for longer, has everybody complete on the connections that they had (G56)', async () => {
     const both = [await startRelay(), await startRelay()];
     const members = await Promise.all(both.map(async (relay, n) => relay.member(`user${n}`, ['g'])));
     const heard = members.map(told);
@@ -211,7 +211,7 @@ describe('a relay whose lease has ended', () => {
     expect(said.map(({ msg }) => msg)).toContain('redis is back');
   });
 
-  test('with the changes of members lost meanwhile, has the API confirm who is still in which group before it is live', async () => {
+  test('with the changes of members lost meanwhile, has the API confirm every membership before it is live', async () => {
     for (const member of ['alice g', 'bob g', 'carol g']) api.members.add(member);
     const [first, cut] = await startBoth({ API_URL: api.url });
     const issuedAt = Math.floor(Date.now() / 1_000) - 60;
@@ -309,7 +309,7 @@ describe('a relay whose lease has ended', () => {
     expect(atAlice).not.toContain('message 1');
   });
 
-  /** Who stays in the group reads what comes after the outage; by then whoever is out has read it too, if it was to. */
+  /** A member who stays reads the events after the outage; by then a removed one would have read them too. */
   async function isOut(from: RelayUnderTest, member: Socket, atMember: string[], seq: number): Promise<void> {
     const atBob = told(member);
     await until('the next message', async () => from.broadcaster.broadcastMessage(positioned(seq)));
@@ -317,7 +317,7 @@ describe('a relay whose lease has ended', () => {
     expect(atMember).not.toContain(`message ${seq}`);
   }
 
-  test('has the API confirm who is where, although nobody can know that a removal was lost with the old master', async () => {
+  test('has the API confirm every membership, although nobody can know that a removal was lost with the old master', async () => {
     for (const user of ['alice', 'bob']) api.members.add(`${user} g`);
     const [first, cut] = await startBoth({ API_URL: api.url });
     const [alice, bob] = [await cut.member('alice', ['g']), await cut.member('bob', ['g'])];
@@ -329,7 +329,7 @@ describe('a relay whose lease has ended', () => {
     api.members.delete('alice g');
     const removal = { groupId: 'g', userIds: ['alice'] };
     await until('the removal', async () => ({ done: await first.broadcaster.removeMembers(removal) }), 20_000);
-    // What asynchronous replication loses: the master that took over never had it.
+    // Asynchronous replication loses it: the master that took over never had it.
     for (const [id, fields] of await admin.xrange('gc:{relays}:changes', '-', '+')) {
       if (fields.join().includes('alice')) await admin.xdel('gc:{relays}:changes', id);
     }

@@ -7,7 +7,7 @@ import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.t
 
 const now = (): number => Math.floor(Date.now() / 1_000);
 
-/** What a monitor of the relay sees from now on. */
+/** The events that a monitor of the relay sees from now on. */
 async function watch(relay: RelayUnderTest): Promise<{ seen: { code?: string; userId?: string; groupId?: string }[] }> {
   const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
   const token = await signServiceToken({ secret, subject: 'm', scopes: ['monitor'] });
@@ -61,7 +61,7 @@ describe('membership', () => {
     expect(await ask(alice, 'join-group', { groupId: '5' })).toBe('API_UNAVAILABLE');
   });
 
-  test('what the API is asked about together travels together', async () => {
+  test('questions to the API of the same moment travel together', async () => {
     for (let user = 0; user < 20; user += 1) api.members.add(`u${user} 5`);
     const members = await Promise.all(Array.from({ length: 20 }, (_, user) => relay.member(`u${user}`)));
     const answers = await Promise.all(members.map((member) => ask(member, 'join-group', { groupId: '5' })));
@@ -80,7 +80,7 @@ describe('membership', () => {
     ]);
   });
 
-  test('a removed member hears why, receives nothing more, and an old token does not bring it back', async () => {
+  test('a removed member hears why, receives nothing more, and an old token does not bring it back (G8)', async () => {
     api.members.add('alice 1').add('alice 2');
     const alice = await relay.member('alice', ['1', '2']);
     const heard: unknown[] = [];
@@ -102,7 +102,7 @@ describe('membership', () => {
     expect((await broadcast('1', 'welcome back')).recipients.connections).toBe(2);
   });
 
-  test('everybody is removed with one change: who is there is out, and no older token brings anybody back', async () => {
+  test('everybody is removed with one change: connected members are out, and no older token brings anybody back', async () => {
     api.members.add('alice 1').add('bob 1').add('carol 1');
     const members = [await relay.member('alice', ['1']), await relay.member('alice', ['1']), await relay.member('bob')];
     expect(await ask(members[2] as Socket, 'join-group', { groupId: '1' })).toMatchObject({ ok: true });
@@ -116,7 +116,7 @@ describe('membership', () => {
     expect(await received(carol, 'joined-groups')).toEqual({ groups: [] });
     expect(await ask(carol, 'join-group', { groupId: '1' })).toBe('NOT_A_MEMBER');
 
-    // Who is added again is in, with the same token; a change from before the removal that comes late takes nobody in.
+    // A user added again is in, with the same token; a change from before the removal that comes late takes nobody in.
     const at = (seq: number) => ({ groupId: '1', userIds: ['carol'], epoch: '1-a', seq });
     await relay.broadcaster.addMembers(at(4));
     expect((await broadcast('1', 'secret')).recipients.connections).toBe(0);
@@ -126,7 +126,7 @@ describe('membership', () => {
     expect(await received(relay.client({ token: old }), 'joined-groups')).toMatchObject({ groups: [{ groupId: '1' }] });
   });
 
-  test('who is about to come in while everybody is removed does not', async () => {
+  test('a user whose join is under way while everybody is removed does not get in', async () => {
     api.members.add('alice 5').add('bob 5');
     const alice = await relay.member('alice');
     api.mode = 'hang';
@@ -170,7 +170,7 @@ describe('membership', () => {
     await relay.broadcaster.removeMembers({ groupId: '1', userIds: ['alice'] });
     const token = await tokenWith({ sub: 'alice', groups: ['1'], iat: now() + 4, exp: now() + 600 });
     expect(await received(relay.client({ token }), 'joined-groups')).toEqual({ groups: [] });
-    // Who is added again comes in at once, with any token.
+    // A user added again comes in at once, with any token.
     await relay.broadcaster.addMembers({ groupId: '1', userIds: ['alice'] });
     expect(await received(relay.client({ token }), 'joined-groups')).toMatchObject({ groups: [{ groupId: '1' }] });
   });
@@ -265,7 +265,7 @@ describe('membership', () => {
     expect(await ask(alice, 'join-group', { groupId: '5' })).toMatchObject({ ok: true });
   });
 
-  test('disconnecting a user ends every session, and revokes older tokens', async () => {
+  test('disconnecting a user ends every session, and revokes older tokens (G13)', async () => {
     const alice = await relay.member('alice', ['1']);
     const old = await tokenWith({ sub: 'alice', iat: now() - 10, exp: now() + 600 });
     const [ending, closed] = [received(alice, 'session-ending'), received(alice, 'disconnect')];
@@ -293,7 +293,7 @@ describe('membership', () => {
     expect((await broadcast('1', 'hello again')).recipients.connections).toBe(1);
   });
 
-  test('what is decided while a connection is being made counts for it', async () => {
+  test('a change decided while a connection is being made counts for it', async () => {
     api.mode = 'hang';
     const old = { iat: now() - 100, exp: now() + 600, groups: ['1'] };
     const alice = relay.client({ token: await tokenWith({ ...old, sub: 'alice' }) });
@@ -308,7 +308,7 @@ describe('membership', () => {
     expect((await broadcast('7', 'x')).recipients.connections).toBe(1);
   });
 
-  test('who was added after the token was made is in, in the newest groups if not all fit', async () => {
+  test('a user added after the token was made is in, in the newest groups if not all fit', async () => {
     const small = await startRelayUnderTest({ API_URL: api.url, MAX_GROUPS_PER_CONNECTION: '2' });
     try {
       api.members.add('alice a');
@@ -374,7 +374,7 @@ describe('a relay alone, without an API', () => {
     }
   });
 
-  test('says of whom a token names no groups, or what is no group, and who was removed since', async () => {
+  test('names the user whose token names no groups, or no valid group, or who was removed since (G51)', async () => {
     const relay = await startRelayUnderTest();
     try {
       const { seen } = await watch(relay);
@@ -412,7 +412,7 @@ describe('tokens of live connections', () => {
     await relay.close();
   });
 
-  test('a client is told before its token expires, and closed so that a stock client comes back', async () => {
+  test('a client is told before its token expires, and closed so that a stock client comes back (G13)', async () => {
     const token = await tokenFor('alice', ['1'], 2);
     const alice = relay.client({ token });
     await received(alice, 'joined-groups');
@@ -436,7 +436,7 @@ describe('tokens of live connections', () => {
     alice.on('session-ending', (ending) => told.push(ending));
     const error = await received<Error & { data: { code: string } }>(alice, 'connect_error');
     expect([error.data.code, welcomes.length, alice.active]).toEqual(['TOKEN_EXPIRED', 1, false]);
-    // What it is told to do is what it may do.
+    // The session is told to do something that it may do.
     expect(told.at(-1)).toMatchObject({ next: 'reconnect', message: 'the token has expired; connect with a new one' });
     const claims = { sub: 'billing', aud: 'groupcast-relay', scope: 'broadcast', iat: now() - 60, exp: now() - 1 };
     const token = await tokenWith(claims, TEST_SECRETS.RELAY_SERVICE_SECRET);

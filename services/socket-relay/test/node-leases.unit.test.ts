@@ -41,7 +41,7 @@ describe('the lease of a node', () => {
     expect([leases.held(), changes]).toEqual([false, [false]]);
   });
 
-  test('that was lost with the list of all is held again, and who was there before counts for one lease more', async () => {
+  test('that was lost with the list of all is held again, and the nodes from before count for one lease more', async () => {
     answer = undefined;
     await vi.advanceTimersByTimeAsync(3 * LEASE_MS);
     expect(leases.held()).toBe(false);

@@ -6,7 +6,7 @@ import { io as io47 } from 'socket.io-client-4.7';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
-/** What this test uses of a client, the same in every version. */
+/** The part of a client that this test uses, the same in every version. */
 type StockClient = Parameters<typeof received>[0] & {
   readonly connected: boolean;
   readonly io: { readonly engine: { readonly transport: { readonly name: string } } };
@@ -54,7 +54,7 @@ afterAll(async () => {
 });
 
 describe.each(CLIENTS)('a stock socket.io-client %s', (version, connect) => {
-  test.each(WAYS)('with %s connects, hears its groups and gets broadcasts', async (_, transports, ends) => {
+  test.each(WAYS)('with %s connects, hears its groups and gets broadcasts (G15)', async (_, transports, ends) => {
     const groupId = `old-${version}-${transports.join('-')}`;
     const token = await tokenFor('alice', [groupId]);
     const socket = connect(relay.url, { auth: { token }, transports, forceNew: true, upgrade: transports.length > 1 });

@@ -10,7 +10,7 @@ interface Answer {
   numConnections: number;
 }
 
-/** What members are told, in order, as `+alice` and `-alice`. */
+/** The presence that members are told, in order, as `+alice` and `-alice`. */
 function told(socket: Socket, groupId: string): string[] {
   const changes: string[] = [];
   socket.on('presence', (payload: { groupId: string; online: string[]; offline: string[] }) => {
@@ -51,7 +51,7 @@ describe.each([
   const users = async (socket: Socket): Promise<string[]> =>
     (await presence(socket)).users.map(({ userId, connections }) => `${userId} ${connections}`).toSorted();
 
-  test('members ask who is there, and with how many connections; others may not', async () => {
+  test('members ask for the online users and their numbers of connections; others may not', async () => {
     const [first, last] = await start();
     const alice = await first.member('alice', [groupId]);
     await last.member('alice', [groupId]);
@@ -75,7 +75,7 @@ describe.each([
     expect(await response.json()).toMatchObject({ ok: true, groupId, numUsers: 2, numConnections: 3 });
   });
 
-  test('members are told who comes and goes, once per user and not per connection', async () => {
+  test('members are told of users that come and go, once per user and not per connection', async () => {
     const [first, last] = await start();
     const alice = await first.member('alice', [groupId]);
     const changes = told(alice, groupId);
@@ -90,7 +90,7 @@ describe.each([
     expect(await users(alice)).toEqual(['alice 1', 'carol 1']);
   });
 
-  test('who is back in a moment, on whichever relay, was never gone', async () => {
+  test('a user who reconnects in a moment, on whichever relay, is never reported offline', async () => {
     const [first, last] = await start();
     const alice = await first.member('alice', [groupId]);
     const changes = told(alice, groupId);
@@ -106,7 +106,7 @@ describe.each([
     expect(changes.filter((change) => change.endsWith('bob'))).toEqual(['+bob']);
   });
 
-  test('who leaves the group, or is removed from it, is not there any more', async () => {
+  test('a user who leaves the group, or is removed from it, is not there any more', async () => {
     const [first, last] = await start();
     const alice = await first.member('alice', [groupId]);
     const changes = told(alice, groupId);
@@ -118,7 +118,7 @@ describe.each([
     expect(await users(alice)).toEqual(['alice 1']);
   });
 
-  test('in a large group only those are told who asked', async () => {
+  test('in a large group only connections that asked are told', async () => {
     const [first, last] = await start();
     const [quiet, asking] = [await first.member('quiet', [groupId]), await last.member('asking', [groupId])];
     const crowd = await Promise.all(Array.from({ length: 105 }, async (_unused, n) => last.member(`u${n}`, [groupId])));

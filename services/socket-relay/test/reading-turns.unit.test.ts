@@ -6,7 +6,7 @@ function reader(name: string, log: string[]) {
   return { pause: () => void log.push(`${name} waits`), resume: () => void log.push(`${name} reads`) };
 }
 
-test('so many read on in a turn, the newest first', async () => {
+test('a limited number read on in a turn, the newest first', async () => {
   const turns = createReadingTurns(2);
   const log: string[] = [];
   for (const name of ['a', 'b', 'c', 'd', 'e']) turns.wait(reader(name, log));
@@ -17,7 +17,7 @@ test('so many read on in a turn, the newest first', async () => {
   expect(log[4]).toBe('a reads');
 });
 
-test('who needs no turn any more reads on at once, and only once', async () => {
+test('a reader that needs no turn any more reads on at once, and only once', async () => {
   const turns = createReadingTurns(1);
   const log: string[] = [];
   const [first, second] = [reader('first', log), reader('second', log)];

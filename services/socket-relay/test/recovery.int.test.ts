@@ -45,7 +45,7 @@ describe('recovery from the relay’s log', () => {
     return { socket, heard, answers };
   }
 
-  test('a client that returns with its position gets exactly what it missed, before any live event', async () => {
+  test('a client that returns with its position gets exactly what it missed, before any live event (G17)', async () => {
     await publish(1, 7);
     const { answers, heard } = await comeBack({ g: at(3) });
     expect(answers['g']).toMatchObject({ recovered: true, position: at(7), more: false });
@@ -58,13 +58,13 @@ describe('recovery from the relay’s log', () => {
     expect(heard[2]?.[1]).toMatchObject(at(8));
   });
 
-  test('whoever is up to date gets nothing, and is recovered', async () => {
+  test('a client that is up to date gets nothing, and is recovered', async () => {
     await publish(1, 3);
     const { answers } = await comeBack({ g: at(3) });
     expect(answers['g']).toEqual({ recovered: true, position: at(3), events: [], more: false });
   });
 
-  test('never a part: another epoch, a place ahead of the log, or one below its floor is not recovered', async () => {
+  test('never a part: another epoch, a place ahead of the log, or one below its floor is not recovered (G17)', async () => {
     await publish(5, 9);
     const head = { recovered: false, position: at(9), events: [], more: false };
     expect((await comeBack({ g: at(7, '1-b') })).answers['g']).toEqual(head);
@@ -109,7 +109,7 @@ describe('recovery from the relay’s log', () => {
     ]);
   });
 
-  test('… and at most 256 KiB, over all groups; what did not fit is asked for again', async () => {
+  test('… and at most 256 KiB, over all groups; the rest is asked for again', async () => {
     await publish(1, 4, {}, 'g', 'x'.repeat(60_000));
     await publish(1, 4, {}, 'h', 'x'.repeat(60_000));
     const { socket, answers } = await comeBack({ g: at(0), h: at(0) }, ['g', 'h']);
@@ -144,7 +144,7 @@ describe('recovery from the relay’s log', () => {
     ]);
   });
 
-  test('who is left out live is told to step over the event', async () => {
+  test('an excluded member is told to step over the event', async () => {
     const alice = await relay.member('alice', ['g']);
     const head = received(alice, 'group-head');
     await publish(1, 1, { exceptUserId: 'alice' });
@@ -160,7 +160,7 @@ describe('recovery from the relay’s log', () => {
     expect(heads).toEqual([{ groupId: 'g', ...at(3) }]);
   });
 
-  test('while events stream in, clients that come and go miss nothing and get nothing twice', async () => {
+  test('while events stream in, clients that come and go miss nothing and get nothing twice (G17)', async () => {
     let publishing = true;
     let seq = 0;
     const stream = (async () => {
@@ -282,7 +282,7 @@ describe('a relay with an empty log', () => {
     return (await received<ResumeResult>(socket, 'resumed')).groups;
   }
 
-  test('fills it from the API once, however many clients come back', async () => {
+  test('fills it from the API once, however many clients come back (G18)', async () => {
     const answers = await Promise.all(Array.from({ length: 30 }, async (_, n) => comeBack(`u${n}`, { g: at(7) })));
     for (const groups of answers) {
       expect(groups['g']).toMatchObject({ recovered: true, position: at(10), more: false });

@@ -96,7 +96,7 @@ function createLaggingNode() {
 const seqs = (events: readonly GroupEvent[] | undefined): number[] => (events ?? []).map(({ seq }) => seq);
 
 describe('a member goes live exactly where its answer ends', () => {
-  test('an event delivered to others while the log was read is read as well', async () => {
+  test('an event delivered to others while the log was read is read as well (G17)', async () => {
     const node = createLaggingNode();
     for (const seq of [1, 2, 3]) await node.append(seq);
     node.deliver(3);
@@ -126,7 +126,7 @@ describe('a member goes live exactly where its answer ends', () => {
     expect(node.watchers).toBe(0);
   });
 
-  test('an event that the log has and the node has not delivered yet is waited for', async () => {
+  test('an event that the log has and the node has not delivered yet is waited for (G17)', async () => {
     const node = createLaggingNode();
     for (const seq of [1, 2, 3]) await node.append(seq);
     node.deliver(2);
@@ -136,7 +136,7 @@ describe('a member goes live exactly where its answer ends', () => {
     expect([seqs(answer?.events), answer?.more]).toEqual([[2, 3], false]);
   });
 
-  test('the first event of all goes to those who wait for it before another comes in after it', async () => {
+  test('the first event of all goes to the members that wait for it before another comes in after it', async () => {
     const node = createLaggingNode();
     node.awaitBeginning(1);
     await node.append(1);
@@ -167,7 +167,7 @@ describe('a member goes live exactly where its answer ends', () => {
     expect(node.entered).toEqual([]);
   });
 
-  test('who joins without a position is told where the node stands at that moment', async () => {
+  test('a member who joins without a position is told where the node stands at that moment', async () => {
     const node = createLaggingNode();
     await node.append(1);
     node.deliver(1);
@@ -178,7 +178,7 @@ describe('a member goes live exactly where its answer ends', () => {
     expect(answer).toEqual({ recovered: false, position: at(2), events: [], more: false });
   });
 
-  test('what was read before the relay lost its lease is given to nobody afterwards: the member is told to read the API', async () => {
+  test('events read before the relay lost its lease are given to nobody afterwards: the member is told to read the API', async () => {
     const node = createLaggingNode();
     for (const seq of [1, 2]) await node.append(seq);
     node.deliver(2);

@@ -111,7 +111,7 @@ describe.each([
     const lostAt = await nextSecond();
     await admin.commands.del(KEY);
     await until('the loss to be noticed', () => first.bornAt >= lostAt);
-    // What is stored from now on is carried out.
+    // Changes stored from now on are carried out.
     await first.reached(await first.append(removal('bob')));
     expect(first.carriedOut).toEqual(['alice', 'bob']);
   });
@@ -144,7 +144,7 @@ describe.each([
     await until('the loss to be noticed', () => first.bornAt >= lostAt);
   });
 
-  test('the stream is bounded: the oldest are dropped, and one that starts knows since when it is complete', async () => {
+  test('the stream is bounded: the oldest are dropped, and one that starts knows since when it is complete (G40)', async () => {
     const first = await follow(1_000);
     await first.reached(await first.append(removal('alice')));
     await nextSecond();

@@ -19,7 +19,7 @@ import { connectRedis } from '../src/redis/connections.ts';
 import { parseRedisUrl, type RedisTarget } from '../src/redis/target.ts';
 import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
-/** So long that no lease ends in a test of something else. */
+/** Long enough that no lease ends in a test of something else. */
 const LONG_LEASE = { NODE_LEASE_SECONDS: '120' };
 
 /** A replica is sent what it lacks as soon as it asks. */
@@ -77,7 +77,7 @@ describe('a master that has moved while the connections to it stay open', () => 
         old.ask('replicaof', '127.0.0.1', '1');
       },
     ],
-  ])('is left for the one that took its place, %s', async (_, demote) => {
+  ])('is left for the one that took its place, %s (G57)', async (_, demote) => {
     const [old, master] = [await redisServer(AT_ONCE), await redisServer(AT_ONCE)];
     const proxy = await tcpProxy(old.port);
     const relay = await relayOn(`redis://127.0.0.1:${proxy.port}`, LONG_LEASE);
@@ -107,7 +107,7 @@ describe('a master that has moved while the connections to it stay open', () => 
 });
 
 describe('the health of Redis', () => {
-  test('is that it takes writes: one that answers and takes none makes the relay unready, until it does', async () => {
+  test('is that it takes writes: one that answers and takes none makes the relay unready, until it does (G57)', async () => {
     const redis = await redisServer();
     const relay = await relayOn(redis.url, LONG_LEASE);
     expect(await isReady(relay)).toBe(true);
@@ -118,7 +118,7 @@ describe('the health of Redis', () => {
     await until('ready', async () => isReady(relay));
   });
 
-  test('is not that connections open: one to a server that says nothing is given up, whatever it was for', async () => {
+  test('is not that connections open: one to a server that says nothing is given up, whatever it was for (G57)', async () => {
     const redis = await redisServer();
     const proxy = await tcpProxy(redis.port);
     const relay = await relayOn(`redis://127.0.0.1:${proxy.port}`, LONG_LEASE);
@@ -208,7 +208,7 @@ describe('two deployments on one Redis', () => {
   test.each([
     ['in two databases', '/1', {}],
     ['under two prefixes', '', { REDIS_PREFIX: 'staging' }],
-  ])('%s share nothing', async (_, database, env) => {
+  ])('%s share nothing (G58)', async (_, database, env) => {
     const redis = await redisServer();
     const production = await relayOn(redis.url);
     const staging = await relayOn(`${redis.url}${database}`, { ...OTHERS, ...env });
@@ -226,7 +226,7 @@ describe('two deployments on one Redis', () => {
     expect([atOurs, atTheirs, left]).toEqual([['m1'], ['m1'], []]);
   });
 
-  test('under one prefix are refused: the second one does not start, says why, and disturbs nobody', async () => {
+  test('under one prefix are refused: the second one does not start, says why, and disturbs nobody (G58)', async () => {
     const redis = await redisServer();
     const running = await relayOn(redis.url);
     const alice = await running.member('alice', ['g']);
@@ -243,7 +243,7 @@ describe('two deployments on one Redis', () => {
     expect(redis.ask('zcard', 'gc:{relays}:leases')).toBe('1');
   });
 
-  /** What the connection is told of the relay, and what it is shown. */
+  /** The states of the relay that the connection is told, and the events that it gets. */
   function told(socket: Socket): string[] {
     const heard: string[] = [];
     socket.on('new-message', ({ id }: { id: string }) => heard.push(id));
@@ -263,7 +263,7 @@ describe('two deployments on one Redis', () => {
     ['at once, where no renewal is due', 60_000],
     ['with a short lease', SHORT.leaseMs],
   ])(
-    'that a Redis without its memory has let start under one prefix hand each other nothing, %s, until one is stopped',
+    'that a Redis without its memory has let start under one prefix hand each other nothing, %s, until one is stopped (G58)',
     async (_, leaseMs) => {
       const redis = await redisServer();
       const ours = await relayOn(redis.url, {}, { leaseMs });
@@ -289,7 +289,7 @@ describe('two deployments on one Redis', () => {
     },
   );
 
-  test('are noticed by a renewal too, whoever wrote the mark; one of its own that is gone is written again', async () => {
+  test('are noticed by a renewal too, from either side; a mark of its own that is gone is written again', async () => {
     const redis = await redisServer();
     const relay = await relayOn(redis.url, {}, SHORT);
     const alice = told(await relay.member('alice', ['g']));

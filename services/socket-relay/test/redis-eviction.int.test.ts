@@ -18,7 +18,7 @@ const { groupKey } = redisNames;
 describe.each([
   ['Redis', async (): Promise<RedisServer> => startRedis()],
   ['a Redis Cluster of three nodes', async (): Promise<RedisCluster> => startRedisCluster()],
-])('what %s may evict', (_name, start) => {
+])('keys that %s may evict', (_name, start) => {
   let redis: RedisServer | RedisCluster;
   let connections: RedisConnections;
   let groups = 0;
@@ -94,7 +94,7 @@ describe.each([
     expect((await groupLog.read(groupId, 0, 10)).events).toHaveLength(3);
   });
 
-  test('who is in a group is told again', async () => {
+  test('the members of a group are told again', async () => {
     const leases = { nodes: async () => ['here', 'there'], onNodes: () => undefined, onChange: () => undefined };
     const deps = { redis: connections, leases, log, checkMs: 50 };
     const [here, there] = ['here', 'there'].map((node) => createRedisPresenceStore({ ...deps, node }));

@@ -80,7 +80,7 @@ describe.each([
 
   const limits = { size: 10, bytes: 100_000, ttlMs: 60_000, totalBytes: 0 };
 
-  test('what is asked in one turn leaves together at its end', async () => {
+  test('commands of one turn leave together at its end', async () => {
     const { commands } = connections;
     const clients = commands instanceof Cluster ? commands.nodes() : [commands];
     // A node of a cluster that was not asked anything yet has no connection.
@@ -97,7 +97,7 @@ describe.each([
     expect(await Promise.all(answers)).toEqual([1, 2, 3]);
   });
 
-  test('hands every event it keeps to whoever listens, ready to be shown, and says how many that are', async () => {
+  test('hands every event it keeps to its listeners, ready to be shown, and says how many they are', async () => {
     const groupLog = createLog(connections, limits);
     const heard: ReturnType<typeof decodeGroupMessage>[] = [];
     connections.subscriber.on('smessage', (channel: string, text: string) => {
@@ -129,7 +129,7 @@ describe.each([
     ]);
   });
 
-  test('a log that knows less than this node has seen opens another epoch instead of handing out old numbers', async () => {
+  test('a log that knows less than this node has seen opens another epoch instead of handing out old numbers (G29)', async () => {
     const groupLog = createLog(connections, limits);
     const input = { groupId: 'restored', event: 'e', message: {} };
     const first = await groupLog.append({ ...input, id: 'a' });
@@ -146,7 +146,7 @@ describe.each([
     expect(generation(second)).toBeGreaterThan(generation(first));
   });
 
-  /** What Redis knows of the group now; later it is made to know no more than that, as after a failover. */
+  /** The state of the group in Redis now, which it is put back to later, as by a failover. */
   async function keep(groupId: string): Promise<() => Promise<void>> {
     const { commands } = connections;
     const held: string[] = [];
@@ -302,7 +302,7 @@ test('a connection that its client has given up is made anew', async () => {
   await redis.stop();
 });
 
-test('a failover that loses what Redis had acknowledged makes no relay hand out numbers twice', {
+test('a failover that loses what Redis had acknowledged makes no relay hand out numbers twice (G29)', {
   timeout: 60_000,
 }, async () => {
   const redis = await startRedisSentinel();
@@ -354,7 +354,7 @@ describe('one call of Redis has a bound', () => {
     return [...calls].reduce((sum, [, count]) => sum + Number(count), 0);
   }
 
-  test('a deletion looks at its message and the edits of it, however long the log is', async () => {
+  test('a deletion looks at its message and the edits of it, however long the log is (G31)', async () => {
     const groupLog = createLog(connections, limits);
     await groupLog.append({ groupId: 'g', id: 'm2', event: 'e', message: {}, position: at(1) });
     await append(groupLog, 2, 3_000);
@@ -365,7 +365,7 @@ describe('one call of Redis has a bound', () => {
     expect(events.map((event) => event['deleted'])).toEqual([true, true, true]);
   });
 
-  test('a smaller HISTORY_SIZE lets go of a thousand events at a time', async () => {
+  test('a smaller HISTORY_SIZE lets go of a thousand events at a time (G31)', async () => {
     const groupLog = createLog(connections, { ...limits, size: 10 });
     const floors: number[] = [];
     for (let seq = 3_005; seq <= 3_008; seq += 1) {
@@ -383,7 +383,7 @@ describe('one call of Redis has a bound', () => {
     expect(await commands.zcard(aboutKey)).toBe(0);
   });
 
-  test('a fill looks once at each event it brings, however many deletions there are among them', async () => {
+  test('a fill looks once at each event it brings, however many deletions there are among them (G31)', async () => {
     const groupLog = createLog(connections, limits);
     const events = Array.from({ length: 1_000 }, (_, index) => {
       const seq = index + 1;
@@ -399,7 +399,7 @@ describe('one call of Redis has a bound', () => {
   });
 });
 
-test('what comes over a channel and is no event is an error, not a guess', () => {
+test('data from a channel that is no event is an error, not a guess', () => {
   for (const text of ['', 'x', 'n\n\n\n', 'n\n\n\n{}', 'n\n\n\n{"event":1,"id":"a","groupId":"g"}']) {
     expect(() => decodeGroupMessage(text)).toThrow(/./);
   }

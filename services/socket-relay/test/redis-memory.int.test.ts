@@ -41,7 +41,7 @@ describe('Redis without memory', () => {
   const warned = (relay: RelayUnderTest, text: string): number =>
     relay.logged.filter(({ msg }) => msg.includes(text)).length;
 
-  /** Relays have been there for so long that no claim is asked about because of their own age. */
+  /** Relays that have been there long enough for no claim to be asked about because of their own age. */
   function seedOldStream(): void {
     redis.ask('set', 'gc:{relays}:changes-since', '1');
     redis.ask('xadd', CHANGES, '*', 'j', JSON.stringify({ kind: 'remove-members', groupId: '-', userIds: [] }));
@@ -51,7 +51,7 @@ describe('Redis without memory', () => {
     ['alone', async () => void redis.ask('del', CHANGES)],
     ['with everything else', evict],
   ])(
-    'a removal that was evicted %s brings nobody back: a relay that starts afterwards asks the API',
+    'a removal that was evicted %s brings nobody back: a relay that starts afterwards asks the API (G40)',
     async (_, lose) => {
       seedOldStream();
       const first = await startRelay();

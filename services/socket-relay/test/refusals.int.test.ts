@@ -39,7 +39,7 @@ describe('the relay refuses, each with its code', () => {
     expect(await refusal(relay.client({ token: monitor, type: 'api' }))).toBe('SERVICE_TOKEN_INVALID');
   });
 
-  test('an expired token, and an expired token of another secret', async () => {
+  test('an expired token, and an expired token of another secret (G10)', async () => {
     const claims = { sub: 'alice', iat: now() - 100, exp: now() - 50 };
     expect(await refusal(relay.client({ token: await tokenWith(claims) }))).toBe('TOKEN_EXPIRED');
     expect(await refusal(relay.client({ token: await tokenWith(claims, 'another secret') }))).toBe('TOKEN_INVALID');
@@ -69,7 +69,7 @@ describe('the relay refuses, each with its code', () => {
     }
   });
 
-  test('alg: none', async () => {
+  test('alg: none (G10)', async () => {
     const claims = { sub: 'alice', iat: now(), exp: now() + 60, groups: ['1'] };
     const token = `${base64url({ alg: 'none', typ: 'JWT' })}.${base64url(claims)}.`;
     expect(await refusal(relay.client({ token }))).toBe('TOKEN_INVALID');
@@ -88,7 +88,7 @@ describe('the relay refuses, each with its code', () => {
     );
   });
 
-  test.each([['websocket'], ['polling']] as const)('an origin that is not allowed, on %s', async (transport) => {
+  test.each([['websocket'], ['polling']] as const)('an origin that is not allowed, on %s (G10)', async (transport) => {
     const options = { transports: [transport], extraHeaders: { origin: 'https://evil.example.com' } };
     const socket = relay.client({ token: await tokenFor('alice') }, options);
     const error = await received<Error & { context?: unknown; description?: unknown }>(socket, 'connect_error');
@@ -111,7 +111,7 @@ describe('the relay refuses, each with its code', () => {
     ]);
   });
 
-  test('a join of a group the user is not a member of, and of groups named like rooms', async () => {
+  test('a join of a group the user is not a member of, and of groups named like rooms (G9)', async () => {
     const alice = await relay.member('alice', ['1']);
     for (const groupId of ['2', 'user-alice', 'group-1', 'monitors', 'user-bob', alice.id]) {
       expect(await ask(alice, 'join-group', { groupId })).toBe('NOT_A_MEMBER');
@@ -221,7 +221,7 @@ describe('the relay refuses, each with its code', () => {
     }
   });
 
-  test('whoever does not authenticate within 5 s', async () => {
+  test('a connection that does not authenticate within 5 s', async () => {
     const response = await fetch(`${relay.url}/socket.io/?EIO=4&transport=polling`);
     const { sid } = JSON.parse((await response.text()).slice(1)) as { sid: string };
     const closed = await until('the silent connection to be closed', async () => {

@@ -78,7 +78,7 @@ describe('the removal of everybody', () => {
 });
 
 describe('the store of removals is bounded', () => {
-  test('the oldest removals are forgotten, and claims from before them are nobody’s word any more', () => {
+  test('the oldest removals are forgotten, and claims from before them are nobody’s word any more (G40)', () => {
     let now = Date.now();
     const removals = open(1_000, { now: () => now });
     removals.reachesBackTo(0);
@@ -129,7 +129,7 @@ describe('the store of removals is bounded', () => {
   });
 });
 
-test('a clock that is set a day ahead and back forgets no removal', () => {
+test('a clock that is set a day ahead and back forgets no removal (G41)', () => {
   vi.useFakeTimers({ toFake: ['Date', 'setInterval', 'clearInterval'] });
   const start = Date.now();
   const removals = open();

@@ -39,7 +39,7 @@ async function reached(adapter: Adapter, to: readonly string[], except: readonly
   return sockets.map((socket) => socket.id);
 }
 
-test('has the rooms that Socket.IO’s own adapter has, says what it says, and reaches whom it reaches', async () => {
+test('has the rooms, emits the events and reaches the sockets that Socket.IO’s own adapter does', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
       const [stock, ours] = [start(Adapter), start(RoomAdapter)];

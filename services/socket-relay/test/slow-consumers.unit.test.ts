@@ -15,7 +15,7 @@ function verdicts(...looks: [bytes: number, progress: number, seconds: number][]
 }
 
 describe('a slow consumer', () => {
-  test('is one above the cap from which nothing went out for 5 s', () => {
+  test('is one above the cap from which nothing went out for 5 s (G25)', () => {
     expect(verdicts([101, 7, 0], [101, 7, 4.9], [101, 7, 5])).toEqual([400, 400, 'stalled']);
     expect(verdicts([101, 7, 0], [101, 8, 4.9], [101, 8, 9.8], [101, 8, 9.9])).toEqual([400, 400, 400, 'stalled']);
   });
@@ -40,12 +40,12 @@ describe('a slow consumer', () => {
     ]);
   });
 
-  test('is not a reader whom one turn brought more, at rest or while it reads', () => {
+  test('is not a reader that one turn brought more, at rest or while it reads', () => {
     expect(verdicts([8_000, 7, 0], [6_000, 8, 1], [300, 9, 2], [0, 10, 3])).toEqual([8_100, 6_100, 400, undefined]);
     expect(verdicts([300, 7, 0], [8_000, 8, 1], [500, 9, 2])).toEqual([400, 8_100, 600]);
   });
 
-  test('is one who gets another cap while the burst drains, or another burst before it has', () => {
+  test('is one that gets another cap while the burst drains, or another burst before it has', () => {
     expect(verdicts([8_000, 7, 0], [8_100, 7, 1], [8_101, 7, 1.1])).toEqual([8_100, 8_100, 'over-limit']);
     expect(verdicts([8_000, 7, 0], [2_000, 8, 1], [2_101, 9, 2])).toEqual([8_100, 2_100, 'over-limit']);
     expect(verdicts([8_000, 7, 0], [200, 8, 1], [500, 9, 2])).toEqual([8_100, 400, 'over-limit']);

@@ -11,7 +11,7 @@ interface Seen {
   userId?: string;
 }
 
-describe('who speaks to a relay in another way is told so, in the answer, in the log and in the monitor:', () => {
+describe('a client of another protocol is told so, in the answer, in the log and in the monitor:', () => {
   let relay: RelayUnderTest;
   const seen: Seen[] = [];
   beforeAll(async () => {
@@ -127,7 +127,7 @@ describe('who speaks to a relay in another way is told so, in the answer, in the
     await said('ORIGIN_FORBIDDEN', new RegExp(`"${origin}" is not allowed.*${near}`));
   });
 
-  test('events that do not exist, with the nearest that does, whether they are answered or not', async () => {
+  test('events that do not exist, with the nearest that does, whether they are answered or not (G51)', async () => {
     const alice = await relay.member('alice', ['1']);
     for (const [name, near] of [
       ['join_group', 'join-group'],

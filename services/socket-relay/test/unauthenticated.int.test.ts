@@ -58,7 +58,7 @@ const UPGRADE =
   'GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
   'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
 
-test('the oldest polling session makes room for a new one', async () => {
+test('the oldest polling session makes room for a new one (G47)', async () => {
   const { poll, engine, cut } = await start({ pollingSessions: 3 });
   const sids: string[] = [];
   for (let index = 0; index < 5; index += 1) sids.push(await poll());

@@ -67,14 +67,14 @@ describe('the budget of a user', () => {
 
   const refused = expect.objectContaining({ code: 'RATE_LIMITED' }) as Error;
 
-  test('is one for all their connections, and nobody else’s', () => {
+  test('is one for all their connections, and nobody else’s (G48)', () => {
     const { budgets } = open();
     budgets.of('alice').takeWork(800);
     expect(() => budgets.of('alice').takeWork(1)).toThrow(refused);
     budgets.of('bob').takeWork(1);
   });
 
-  test('is reserved by those who ask at once one after the other, and not further ahead than they may wait', () => {
+  test('is reserved by callers of the same moment one after the other, and not further ahead than they may wait', () => {
     const { budgets, time } = open();
     const alice = budgets.of('alice');
     const waits = Array.from({ length: 9 }, () => alice.reserveWork(200, 1_000));

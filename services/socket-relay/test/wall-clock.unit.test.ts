@@ -26,7 +26,7 @@ describe('a wall clock that is set back an hour', () => {
     vi.useRealTimers();
   });
 
-  test('does not hold events of a connection back', () => {
+  test('does not hold events of a connection back (G41)', () => {
     const rate = createRateLimit(10);
     for (let n = 0; n < 20; n += 1) rate.take();
     setBackAnHour();
@@ -82,7 +82,7 @@ describe('a wall clock that is set back an hour', () => {
     expect(closed).toBe(true);
   });
 
-  test('does not keep events longer, nor opens an epoch below the one before', async () => {
+  test('does not keep events longer, nor opens an epoch below the one before (G41)', async () => {
     const groupLog = createMemoryGroupLog({ size: 10, bytes: 10_000, ttlMs: 10_000, totalBytes: 10_000 });
     const append = async (groupId: string, message: JsonObject = {}) =>
       groupLog.append({ groupId, id: crypto.randomUUID(), event: 'e', message });

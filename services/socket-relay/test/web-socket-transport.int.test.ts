@@ -138,7 +138,7 @@ describe('writes of the relay’s transport', () => {
     expect(writes()).toBe(1);
   });
 
-  test('what was sent while it was busy is one', async () => {
+  test('everything sent while it was busy is one', async () => {
     const { here, got, writes } = await pair();
     const before = writes();
     for (const text of ['one', 'two', 'three', 'four']) here.send(text);
@@ -159,7 +159,7 @@ describe('writes of the relay’s transport', () => {
       expect(writes()).toBe(before);
       await until('all', () => got.length === 2);
       expect(got).toEqual(['4one', '4two']);
-      // What is compressed is written when it is compressed.
+      // A compressed message is written when it is compressed.
       if (!options) expect(writes() - before).toBe(1);
       here.send('three');
       await until('the next', () => got.length === 3);

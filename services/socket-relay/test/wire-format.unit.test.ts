@@ -45,7 +45,7 @@ const DECODERS = {
   'monitor-event': decodeMonitorEvent,
 } satisfies Record<NodeMessage['type'], (text: string) => NodeMessage>;
 
-describe('what relays say to each other', () => {
+describe('a message between relays', () => {
   test.each(MESSAGES)('has the bytes that relays of earlier versions know: %j', (message, bytes) => {
     expect(encodeMessage(message)).toBe(bytes);
     expect(DECODERS[message.type](bytes)).toEqual(message);

@@ -144,12 +144,12 @@ describe.each([
       .map(({ pid }) => pid);
   }
   async function readiness(): Promise<{ status: string; failing?: string[] }> {
-    // A connection that was handed to a worker as it died is answered by nobody (ADR 7): whoever asks gives up, and asks again.
+    // A connection that was handed to a worker as it died is answered by nobody (ADR 7): the client gives up, and asks again.
     const response = await fetch(`${relay.internalUrl}/readyz`, { signal: AbortSignal.timeout(1_000) });
     return response.json() as Promise<{ status: string; failing?: string[] }>;
   }
 
-  test('thirty members over websocket and thirty over polling get every event once and in order, whoever takes it', async () => {
+  test('thirty members over websocket and thirty over polling get every event once and in order, whichever worker takes it (G28)', async () => {
     const members = await Promise.all(
       numbers(1, 60).map(async (n) => member(`user${n}`, [groupId], n % 2 ? {} : POLLING)),
     );
@@ -247,7 +247,7 @@ describe.each([
       ok: true,
     });
     await ask(at[0], 'api-broadcast-message', positioned(2));
-    // What comes after it on the same connection has not been overtaken.
+    // An event after it on the same connection has not been overtaken.
     for (const socket of members) await ask(socket, 'leave-group', { groupId });
     expect(seen.map(seqs)).toEqual([[1], [1], [1]]);
     await refusedEverywhere(old);
@@ -318,7 +318,7 @@ describe.each([
     }
   });
 
-  test('a worker killed in mid-stream is started again, and its members recover everything', {
+  test('a worker killed in mid-stream is started again, and its members recover everything (G28)', {
     timeout: 90_000,
   }, async () => {
     const token = await tokenFor(alice, [groupId]);
@@ -486,7 +486,7 @@ describe('workers and their primary', () => {
     return sockets;
   }
 
-  test('stop together: one without connections passes requests on until the others have none', async () => {
+  test('stop together: one without connections passes requests on until the others have none (G28)', async () => {
     const relay = await startRelayProcess({ ...env, SHUTDOWN_DRAIN_SECONDS: '1' });
     const members = await onFirstWorker(relay.url, 8);
     const ends = members.map(async (socket) => received(socket, 'session-ending'));

@@ -1,12 +1,13 @@
 import type { Position } from '@groupcast/shared';
-import { parsePosition } from '@groupcast/shared/positions';
-import { createWaits } from '../base/backoff.ts';
 import { fieldsOf, parseEvent, parseHead, parseId, parseList } from '../base/parse.ts';
+import type { Delivery } from '../delivery.ts';
 import type { Clock, Logger } from '../environment.ts';
-import { ClientError, toClientError } from '../errors.ts';
-import type { Answer } from '../inbox/catch-up.ts';
-import type { Inbox } from '../inbox/inbox.ts';
-import type { RelayLink } from './relay-link.ts';
+import { ClientError } from '../errors.ts';
+import type { Answer, CatchUp } from '../inbox/catch-up.ts';
+import type { ConnectionStatus } from './connection-status.ts';
+import { createLiveGroups } from './live-groups.ts';
+import { parseAnswers, parseJoined } from './relay-payloads.ts';
+import { createRelayQuestions } from './relay-questions.ts';
 
 /** An event without a position (`typing`, `presence`, a publisher's own): shown live, never repeated, never recovered. */
 export interface TransientEvent {
@@ -15,22 +16,14 @@ export interface TransientEvent {
 }
 
 export interface RelaySessionDeps {
-  inbox: Inbox;
-  link: () => RelayLink | undefined;
-  /** While the API stands in for the relay, it is asked at once; otherwise the relay is waited for. */
-  isPolling: () => boolean;
+  delivery: Pick<Delivery, 'head' | 'standsAt' | 'receive' | 'skip' | 'page' | 'leave' | 'lagOf' | 'positions'>;
+  status: Pick<ConnectionStatus, 'link' | 'getSnapshot'>;
+  /** How long a relay that greets may take to say what was missed, in milliseconds. */
   holdMs: number;
-  /** The first word on where a group stands. */
-  open: (groupId: string, position: Position) => void;
-  /** Inbox calls hand what is due to this. */
-  deliver: (groupId: string, due: ReturnType<Inbox['receive']>, live: boolean) => void;
-  /** Something about the group was heard: look whether it is behind. */
-  check: (groupId: string, when?: 'now') => void;
-  force: (groupId: string, from: 'relay' | 'api') => void;
-  /** The relay names a group nobody has described yet, or disputes one. */
+  catchUp: Pick<CatchUp, 'check' | 'force'>;
+  /** The relay names a group that nothing is known of yet, or disputes one. */
   onUnclear: () => void;
-  onLeft: (groupId: string) => void;
-  /** What the relay has to say about the time before is said. */
+  /** The relay has said everything about the time before the connection. */
   onGreeted: () => void;
   /** The relay says that it delivers nothing at the moment, or that it does again. */
   onLive: (live: boolean) => void;
@@ -39,12 +32,10 @@ export interface RelaySessionDeps {
   log: Logger;
 }
 
-/** A group may be called `constructor`, which every object has. */
-function ownOf<T>(object: Readonly<Record<string, T>>, key: string): T | undefined {
-  return Object.hasOwn(object, key) ? object[key] : undefined;
-}
-
-/** What is said between this client and the relay on one connection after another. */
+/**
+ * What is said between this client and the relay on one connection after another. The relay greets with `joined-groups` and, where
+ * it recovers, with `resumed` behind it; until then nothing is known of what was missed. After the greeting come events and heads.
+ */
 export interface RelaySession {
   /** The handshake's part: where every group stands. */
   handshake: () => { positions?: Record<string, Position> };
@@ -53,53 +44,50 @@ export interface RelaySession {
   onEvent: (name: string, payload: unknown) => void;
   askRelay: (groupId: string, after: Position) => Promise<Answer>;
   /** Asks to be let into the groups that this connection does not get live. */
-  joinMissing: () => void;
-  readonly greeted: boolean;
+  join: () => void;
+  isGreeted: () => boolean;
   /** The relay has not said that it delivers nothing at the moment. */
-  readonly live: boolean;
+  isLive: () => boolean;
   stop: () => void;
 }
 
-/** The relay greets with `joined-groups`, and `resumed` right behind it if it recovers. This long at most, in milliseconds. */
+/** Longest time that the greeting of a relay is waited for, in milliseconds. */
 const GREETING_MS = 5_000;
-const REJOIN_MS = 30_000;
-/** How often the list is read for groups that are not live because there are too many, in milliseconds. */
-const LOOK_AFTER_MS = 60_000;
-/** Told to slow down without a number, in milliseconds. */
-const RATE_LIMIT_MS = 1_000;
-/** An answer to `resume` holds so many events, however many groups it is about. */
-const GROUPS_PER_RESUME = 50;
 /** Most groups in a handshake; the others are joined afterwards. */
 const GROUPS_PER_HANDSHAKE = 1_000;
 
-type Answers = ReadonlyMap<string, Answer>;
-
-interface Batch {
-  positions: Map<string, Position>;
-  answers: Promise<Answers>;
-}
-
 export function createRelaySession(deps: RelaySessionDeps): RelaySession {
-  const { inbox, clock, log } = deps;
-  /** Groups whose events this connection gets. */
-  const live = new Set<string>();
-  /** Groups the relay did not let this connection into; asked for again in a while. */
-  const refused = new Set<string>();
-  let asked: Record<string, Position> = {};
-  let unknown = new Set<string>();
+  const { delivery, status, catchUp, clock, log } = deps;
+  /** The positions of the handshake. */
+  let asked = new Map<string, Position>();
+  /** Groups whose position the relay did not know when it greeted. */
+  const unknown = new Set<string>();
   let greeted = false;
-  let isLive = true;
   /** The relay has said which groups this connection is in. */
   let welcomed = false;
-  let canResume = true;
-  let joining = false;
-  let full = false;
+  let isLive = true;
   let greetingTimer: unknown;
-  let rejoinTimer: unknown;
-  let lookTimer: unknown;
-  let batch: Batch | undefined;
-  let lastBatch: Promise<unknown> = Promise.resolve();
-  const waits = createWaits(clock);
+  function standing(groupId: string, position: Position | null | undefined): void {
+    const isNew = delivery.lagOf(groupId) === 'unopened';
+    if (position) delivery.standsAt(groupId, position);
+    // Without a log the relay cannot tell what was missed; only the API can.
+    else if (!isNew && greeted) catchUp.force(groupId, 'api');
+    else if (!isNew) unknown.add(groupId);
+    if (isNew) deps.onUnclear();
+  }
+
+  const questions = createRelayQuestions(log);
+  const groups = createLiveGroups({
+    delivery,
+    status,
+    questions,
+    catchUp,
+    mayJoin: () => greeted && welcomed && isLive,
+    onHead: standing,
+    onUnclear: deps.onUnclear,
+    clock,
+    log,
+  });
 
   function greetWithin(delayMs: number): void {
     clock.clearTimeout(greetingTimer);
@@ -110,299 +98,144 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
     clock.clearTimeout(greetingTimer);
     if (greeted) return;
     greeted = true;
-    for (const groupId of unknown) deps.force(groupId, 'api');
-    unknown = new Set();
-    for (const groupId of Object.keys(inbox.positions())) deps.check(groupId, 'now');
+    for (const groupId of unknown) catchUp.force(groupId, 'api');
+    unknown.clear();
+    checkAll();
     deps.onGreeted();
   }
 
-  /** Where the relay says that a group stands, without its events; `null` where it does not know. */
-  function standing(groupId: string, position: Position | undefined): void {
-    if (inbox.lagOf(groupId) === 'unopened') {
-      if (position) deps.open(groupId, position);
-      deps.onUnclear();
-    } else if (position) inbox.head(groupId, position);
-    // Without a log the relay cannot tell what was missed; only the API can.
-    else if (greeted) deps.force(groupId, 'api');
-    else unknown.add(groupId);
+  function checkAll(): void {
+    for (const groupId of Object.keys(delivery.positions())) catchUp.check(groupId, 'now');
   }
 
   function onJoined(payload: unknown): void {
     welcomed = true;
-    const named = parseList(fieldsOf(payload)?.['groups'], (item) => {
-      const groupId = parseId(fieldsOf(item)?.['groupId']);
-      return groupId === undefined ? undefined : { groupId, position: parsePosition(fieldsOf(item)?.['position']) };
-    });
-    const undecided = parseList(fieldsOf(payload)?.['undecided'], parseId);
+    const { groups: joined, undecided } = parseJoined(payload);
     if (undecided.length > 0) {
       log.warn('the relay cannot ask its API about these groups yet; they are not live', {
         groups: undecided.join(' '),
       });
       // It joins them by itself, and is asked again in a while.
-      for (const groupId of undecided) notJoined(groupId, 'API_UNAVAILABLE');
+      for (const groupId of undecided) groups.refuse(groupId, 'API_UNAVAILABLE');
     }
-    for (const { groupId, position } of named) {
-      live.add(groupId);
-      refused.delete(groupId);
+    for (const { groupId, position } of joined) {
+      groups.add(groupId);
       standing(groupId, position);
-      if (greeted) deps.check(groupId, 'now');
+      if (greeted) catchUp.check(groupId, 'now');
     }
     // A relay that recovers sends `resumed` in the same breath; one that does not is not waited for.
     if (greeted) deps.onGreeted();
-    else if (Object.keys(asked).length === 0) greet();
+    else if (asked.size === 0) greet();
     else greetWithin(deps.holdMs);
   }
 
-  /** One group's answer to `join-group`, `resume` or the handshake, asked from `after`. */
-  function readAnswer(groupId: string, after: Position | undefined, value: unknown): Answer {
-    const fields = fieldsOf(value);
-    const error = fieldsOf(fields?.['error']);
-    if (!fields || error) {
-      live.delete(groupId);
-      notJoined(groupId, error?.['code']);
-      return { kind: 'none' };
-    }
-    const more = fields['more'] === true;
-    const position = parsePosition(fields['position']);
-    if (more) live.delete(groupId);
-    else live.add(groupId);
-    if (!more) refused.delete(groupId);
-    if (after && position && fields['recovered'] === true) {
-      unknown.delete(groupId);
-      const events = parseList(fields['events'], (item) => parseEvent(item));
-      return { kind: 'page', page: { events, position, more } };
-    }
-    standing(groupId, position);
-    return { kind: 'none' };
-  }
-
   function onResumed(payload: unknown): void {
-    for (const [key, value] of Object.entries(fieldsOf(fieldsOf(payload)?.['groups']) ?? {})) {
-      const groupId = parseId(key);
-      if (groupId === undefined) continue;
-      const after = ownOf(asked, groupId);
-      const answer = readAnswer(groupId, after, value);
+    for (const [groupId, said] of parseAnswers(fieldsOf(payload)?.['groups'])) {
+      const after = asked.get(groupId);
+      const answer = groups.take(groupId, after, said);
       if (answer.kind !== 'page' || !after) continue;
-      deps.deliver(groupId, inbox.page(groupId, after, answer.page), false);
-      if (answer.page.more) deps.force(groupId, 'relay');
+      unknown.delete(groupId);
+      delivery.page(groupId, after, answer.page, 'recovered');
+      if (answer.page.more) catchUp.force(groupId, 'relay');
     }
     greet();
   }
 
   function onLeft(payload: unknown): void {
-    const { groups, reason } = fieldsOf(payload) ?? {};
-    for (const groupId of parseList(groups, parseId)) {
-      live.delete(groupId);
-      if (reason === 'member-removed') deps.onLeft(groupId);
+    const { groups: left, reason } = fieldsOf(payload) ?? {};
+    for (const groupId of parseList(left, parseId)) {
+      groups.remove(groupId);
+      if (reason === 'member-removed') delivery.leave(groupId);
       else {
-        if (reason === 'group-limit') notJoined(groupId, 'GROUP_LIMIT');
+        if (reason === 'group-limit') groups.refuse(groupId, 'GROUP_LIMIT');
         deps.onUnclear();
       }
     }
-    // There is room again.
-    if (reason === 'member-removed' && full) {
-      full = false;
-      refused.clear();
-      joinMissing();
-    }
+    if (reason === 'member-removed') groups.makeRoom();
   }
 
   function onHead(payload: unknown): void {
     const head = parseHead(payload);
     if (!head) return;
     const { groupId, epoch, seq, skipId } = head;
-    if (skipId === undefined) inbox.head(groupId, { epoch, seq });
-    else deps.deliver(groupId, inbox.skip(groupId, { epoch, seq }), true);
-    deps.check(groupId);
+    if (skipId === undefined) delivery.head(groupId, { epoch, seq });
+    else delivery.skip(groupId, { epoch, seq });
+    catchUp.check(groupId);
   }
 
-  /** Cut off from the other relays, it answers nothing about groups either: only the API can say what happens in them. */
+  /** A relay that is cut off from the others answers nothing about groups either: only the API can say what happens in them. */
   function onServiceState(payload: unknown): void {
     const now = fieldsOf(payload)?.['live'];
     if (typeof now !== 'boolean' || now === isLive) return;
     isLive = now;
     deps.onLive(isLive);
     if (!isLive) return;
-    refused.clear();
-    for (const groupId of Object.keys(inbox.positions())) deps.check(groupId, 'now');
-    joinMissing();
+    checkAll();
+    groups.retry();
   }
 
   function onGroupEvent(name: string, payload: unknown): void {
     const event = parseEvent(payload, name);
     if (!event) return deps.onTransient({ event: name, payload });
-    deps.deliver(event.groupId, inbox.receive(event), true);
-    if (inbox.lagOf(event.groupId) === 'unopened') deps.onUnclear();
-    deps.check(event.groupId);
+    delivery.receive(event);
+    if (delivery.lagOf(event.groupId) === 'unopened') deps.onUnclear();
+    catchUp.check(event.groupId);
   }
 
-  async function resume(link: RelayLink, positions: ReadonlyMap<string, Position>): Promise<Answers> {
-    try {
-      const { groups } = await link.ask('resume', { positions: Object.fromEntries(positions) });
-      const answers = fieldsOf(groups) ?? {};
-      return new Map(
-        [...positions].map(([groupId, after]) => [groupId, readAnswer(groupId, after, ownOf(answers, groupId))]),
-      );
-    } catch (cause) {
-      const error = toClientError(cause);
-      if (error.retryable) throw error;
-      // On this connection it will not answer such questions; the API will.
-      log.debug('the relay does not resume', { code: error.code });
-      canResume = false;
-      return new Map();
+  function onEvent(name: string, payload: unknown): void {
+    switch (name) {
+      case 'joined-groups':
+        return onJoined(payload);
+      case 'resumed':
+        return onResumed(payload);
+      case 'left-groups':
+        return onLeft(payload);
+      case 'group-head':
+        return onHead(payload);
+      case 'service-state':
+        return onServiceState(payload);
+      default:
+        return onGroupEvent(name, payload);
     }
   }
 
-  /** One question at a time, for everybody who asks before it leaves. */
-  function openBatch(link: RelayLink): Batch {
-    const positions = new Map<string, Position>();
-    const answers = lastBatch.then(async () => {
-      if (batch === mine) batch = undefined;
-      return resume(link, positions);
-    });
-    const mine = { positions, answers };
-    lastBatch = answers.catch(() => undefined);
-    return mine;
-  }
-
-  function rejoinLater(): void {
-    rejoinTimer ??= clock.setTimeout(() => {
-      rejoinTimer = undefined;
-      refused.clear();
-      joinMissing();
-    }, REJOIN_MS);
-  }
-
-  /** Nobody tells of what happens in groups that are not live; the list says where they stand. */
-  function lookLater(): void {
-    lookTimer ??= clock.setTimeout(() => {
-      lookTimer = undefined;
-      if (!full) return;
-      deps.onUnclear();
-      lookLater();
-    }, LOOK_AFTER_MS);
-  }
-
-  /** The next groups that this connection does not get live: as many as one question can be about. */
-  function nextMissing(): [string, Position][] {
-    const missing = Object.entries(inbox.positions()).filter(([id]) => !live.has(id) && !refused.has(id));
-    return missing.slice(0, canResume ? GROUPS_PER_RESUME : 1);
-  }
-
-  async function join(link: RelayLink, groups: readonly [string, Position][]): Promise<Answers> {
-    const [first] = groups;
-    if (canResume || !first) return resume(link, new Map(groups));
-    const [groupId, position] = first;
-    return new Map([[groupId, readAnswer(groupId, position, await link.ask('join-group', { groupId, position }))]]);
-  }
-
-  /** One question after the other, and no faster than the relay wants: it counts the events of a connection. */
-  async function joinAll(): Promise<void> {
-    for (let groups = nextMissing(); groups.length > 0; groups = nextMissing()) {
-      const link = deps.link();
-      if (!link) return;
-      try {
-        const answers = await join(link, groups);
-        if (deps.link() !== link) return;
-        if (answers.size === 0) continue;
-        for (const [groupId, after] of groups) joined(groupId, after, answers.get(groupId));
-      } catch (cause) {
-        if (deps.link() !== link) return;
-        const error = toClientError(cause);
-        log.debug('unable to join', { groups: groups.length, code: error.code });
-        if (error.code === 'RATE_LIMITED') {
-          await waits.wait(0, error.retryAfterMs ?? RATE_LIMIT_MS);
-          continue;
-        }
-        for (const [groupId] of groups) notJoined(groupId, error.code);
-        if (full) return;
-      }
-    }
-  }
-
-  function joined(groupId: string, after: Position, answer: Answer | undefined): void {
-    if (answer?.kind === 'page') deps.deliver(groupId, inbox.page(groupId, after, answer.page), false);
-    if (answer?.kind === 'page' && answer.page.more) deps.force(groupId, 'relay');
-    // It is caught up with first, and asked for again afterwards if need be.
-    if (!live.has(groupId)) refused.add(groupId);
-    deps.check(groupId, 'now');
-  }
-
-  function notJoined(groupId: string, code: unknown): void {
-    refused.add(groupId);
-    if (code === 'NOT_A_MEMBER') deps.onUnclear();
-    if (code !== 'GROUP_LIMIT') return rejoinLater();
-    lookLater();
-    if (full) return;
-    log.warn(
-      'this connection is in as many groups as the relay allows; the others are read from the API, once a minute',
-      { groupId },
-    );
-    full = true;
-  }
-
-  function joinMissing(): void {
-    if (joining || !greeted || !welcomed || full || !isLive) return;
-    joining = true;
-    joinAll()
-      .catch((error: unknown) => log.error('joining failed', { error }))
-      .finally(() => {
-        joining = false;
-      });
-  }
-
-  function forget(): void {
+  function reset(): void {
     clock.clearTimeout(greetingTimer);
-    clock.clearTimeout(rejoinTimer);
-    clock.clearTimeout(lookTimer);
-    rejoinTimer = undefined;
-    lookTimer = undefined;
-    live.clear();
-    refused.clear();
-    unknown = new Set();
+    unknown.clear();
     greeted = false;
     isLive = true;
     welcomed = false;
-    canResume = true;
-    waits.skip();
-    full = false;
+    questions.reset();
+    groups.reset();
   }
 
   return {
-    get greeted() {
-      return greeted;
-    },
-    get live() {
-      return isLive;
-    },
+    isGreeted: () => greeted,
+    isLive: () => isLive,
     handshake() {
-      asked = Object.fromEntries(Object.entries(inbox.positions()).slice(0, GROUPS_PER_HANDSHAKE));
-      return Object.keys(asked).length === 0 ? {} : { positions: asked };
+      asked = new Map(Object.entries(delivery.positions()).slice(0, GROUPS_PER_HANDSHAKE));
+      return asked.size === 0 ? {} : { positions: Object.fromEntries(asked) };
     },
     opened: () => greetWithin(GREETING_MS),
-    down: forget,
-    onEvent(name, payload) {
-      if (name === 'joined-groups') onJoined(payload);
-      else if (name === 'resumed') onResumed(payload);
-      else if (name === 'left-groups') onLeft(payload);
-      else if (name === 'group-head') onHead(payload);
-      else if (name === 'service-state') onServiceState(payload);
-      else onGroupEvent(name, payload);
-    },
+    down: reset,
+    onEvent,
     async askRelay(groupId, after) {
-      const link = deps.link();
-      if (!link && deps.isPolling()) return { kind: 'none' };
+      const { link } = status;
+      // While the API stands in for the relay, it is asked at once; otherwise the relay is waited for.
+      if (!link && status.getSnapshot().state === 'degraded-polling') return { kind: 'none' };
       if (!link)
         throw new ClientError('UNREACHABLE', 'unable to ask the relay; there is no connection', { retryable: true });
-      if (!canResume || !isLive) return { kind: 'none' };
-      if (!batch || batch.positions.size >= GROUPS_PER_RESUME) batch = openBatch(link);
-      batch.positions.set(groupId, after);
-      return (await batch.answers).get(groupId) ?? { kind: 'none' };
+      if (!questions.canResume || !isLive) return { kind: 'none' };
+      const answer = await questions.ask(link, groupId, after);
+      if (!answer) return { kind: 'none' };
+      const taken = groups.take(groupId, after, answer);
+      if (taken.kind === 'page') unknown.delete(groupId);
+      return taken;
     },
-    joinMissing,
+    join: groups.join,
     stop() {
-      forget();
-      waits.stop();
+      reset();
+      groups.stop();
     },
   };
 }

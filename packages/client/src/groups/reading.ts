@@ -9,6 +9,8 @@ const MAX_RECOUNTS = 3;
 export interface Reading {
   /** Everything up to `seq` was read. */
   mark: (groupId: string, seq: number) => void;
+  /** Marks nothing any more. */
+  stop: () => void;
 }
 
 /**
@@ -22,6 +24,7 @@ export function createReading(deps: {
 }): Reading {
   const { groups, cursors } = deps;
   const questions = new Map<string, () => Promise<void>>();
+  let stopped = false;
 
   async function ask(groupId: string): Promise<void> {
     for (let count = 0; count < MAX_RECOUNTS; count += 1) {
@@ -38,11 +41,14 @@ export function createReading(deps: {
 
   return {
     mark(groupId, seq) {
-      if (!groups.read(groupId, seq)) return;
+      if (stopped || !groups.read(groupId, seq)) return;
       if (seq >= (groups.get(groupId)?.lastMessage?.seq ?? 0)) return cursors.read(groupId, seq);
       const question = questions.get(groupId) ?? coalesce(async () => ask(groupId));
       questions.set(groupId, question);
       void question().then(() => questions.delete(groupId));
+    },
+    stop() {
+      stopped = true;
     },
   };
 }

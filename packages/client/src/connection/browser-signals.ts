@@ -1,0 +1,42 @@
+import { type Clock, watchBrowser } from '../environment.ts';
+import type { Connection } from './connection.ts';
+
+/** Follows what the browser says of its network and of the person in front of it; returns how to stop. */
+export function followBrowser(deps: {
+  target: EventTarget | undefined;
+  connection: Pick<Connection, 'wake' | 'online' | 'offline'>;
+  /** Gives up every request that is under way and may be made again. */
+  abandon: () => void;
+  /** Everything that waits for its next try is tried now. */
+  hurry: () => void;
+  clock: Clock;
+}): () => void {
+  const { connection, hurry, clock } = deps;
+  let isOffline = false;
+  let onlineTimer: unknown;
+  const stop = watchBrowser(deps.target, {
+    wake() {
+      connection.wake();
+      hurry();
+    },
+    online() {
+      // A request that was made without a network gets no answer, and everybody who asks the same would wait for it.
+      if (isOffline) deps.abandon();
+      isOffline = false;
+      clock.clearTimeout(onlineTimer);
+      // In a turn of its own, after everybody has learnt that the request was given up.
+      onlineTimer = clock.setTimeout(() => {
+        connection.online();
+        hurry();
+      }, 0);
+    },
+    offline() {
+      isOffline = true;
+      connection.offline();
+    },
+  });
+  return () => {
+    stop();
+    clock.clearTimeout(onlineTimer);
+  };
+}

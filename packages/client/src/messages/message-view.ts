@@ -1,0 +1,240 @@
+import type { GroupEvent, Message, Position } from '@groupcast/shared';
+import { relationOf } from '@groupcast/shared/positions';
+import type { Api } from '../api/api.ts';
+import { createRetry } from '../base/backoff.ts';
+import { coalesce } from '../base/coalesce.ts';
+import { createRecording } from '../base/recording.ts';
+import { createStore, type OnListenerError, type Readable } from '../base/store.ts';
+import type { Clock } from '../environment.ts';
+import { type ClientError, toClientError } from '../errors.ts';
+import { createMessageList, type SentMessage } from './message-list.ts';
+import type { PendingMessage } from './outgoing.ts';
+
+/** One row: saved, or on its way. `key` stays the same when an own message becomes a saved one. */
+export type ViewMessage = SentMessage | PendingMessage;
+
+export interface MessagesSnapshot {
+  /** `idle` until somebody subscribes. `failed`: the newest page could not be read; see `error`. */
+  status: 'idle' | 'loading' | 'ready' | 'failed';
+  /** Saved ones by `seq`, without holes up to the newest; then own ones that are on their way, in the order of `send`. */
+  messages: readonly ViewMessage[];
+  /** There are older ones: `loadEarlier()`. */
+  hasEarlier: boolean;
+  isLoadingEarlier: boolean;
+  error: ClientError | null;
+}
+
+export interface MessagesHandle extends Readable<MessagesSnapshot> {
+  readonly groupId: string;
+  /** Puts the next older page in front. Rejects with a `ClientError`; does nothing where there is none. */
+  loadEarlier: () => Promise<void>;
+  /** Reads the newest page again. What is shown stays until it is there; a failure is in the snapshot. */
+  reload: () => Promise<void>;
+}
+
+export interface MessageView extends MessagesHandle {
+  apply: (events: readonly GroupEvent[]) => void;
+  /** The group's events come from `position` on: a page from before that is read again. */
+  startsAt: (position: Position) => void;
+  /** Whatever `work` does to the view is one change for those who look at it. */
+  update: (work: () => void) => void;
+  /** The messages on their way have changed. */
+  refreshPending: () => void;
+  /** A page that could not be read and waits for its next try is read at once. */
+  hurry: () => void;
+  /** The group is not ours any more: unless somebody looks, what is known of it is forgotten, and read anew when somebody does. */
+  leave: () => void;
+  clear: () => void;
+}
+
+const RETRY_MIN_MS = 1_000;
+const RETRY_MAX_MS = 30_000;
+
+export function createMessageView(deps: {
+  groupId: string;
+  api: Pick<Api, 'messages'>;
+  pageSize: number;
+  keyOf: (message: Message) => string;
+  pending: () => readonly PendingMessage[];
+  /** Messages that a page has: those of our own which we did not know to be saved are. Called within one change. */
+  onPage: (messages: readonly Message[]) => void;
+  clock: Clock;
+  random: () => number;
+  onListenerError: OnListenerError;
+}): MessageView {
+  const { groupId, api, pageSize } = deps;
+  const list = createMessageList(deps.keyOf);
+  const recording = createRecording();
+  const initial = { status: 'idle', hasEarlier: false, isLoadingEarlier: false, error: null } as const;
+  const store = createStore<MessagesSnapshot>({ ...initial, messages: deps.pending() }, deps.onListenerError);
+  const retry = createRetry({
+    run: () => void reload(),
+    minMs: RETRY_MIN_MS,
+    maxMs: RETRY_MAX_MS,
+    clock: deps.clock,
+    random: deps.random,
+  });
+  let observers = 0;
+  /** Changes that are still to be told. */
+  let update: Partial<MessagesSnapshot> | undefined;
+  let startsAt: Position | undefined;
+  let shown: { saved: readonly SentMessage[]; pending: readonly PendingMessage[] } | undefined;
+
+  function publish(patch: Partial<Omit<MessagesSnapshot, 'messages'>> = {}): void {
+    if (update) {
+      Object.assign(update, patch);
+      return;
+    }
+    const before = store.getSnapshot();
+    const saved = list.messages;
+    const pending = deps.pending();
+    const same = shown?.saved === saved && shown.pending === pending;
+    const messages = same ? before.messages : pending.length === 0 ? saved : [...saved, ...pending];
+    shown = { saved, pending };
+    const next = { ...before, ...patch, messages };
+    const fields = Object.keys(next) as (keyof MessagesSnapshot)[];
+    if (fields.some((field) => next[field] !== before[field])) store.set(next);
+  }
+
+  /** Whatever `work` does is one change for those who look. */
+  function asOne(work: () => void): void {
+    if (update) return work();
+    update = {};
+    const patch = update;
+    try {
+      work();
+      release();
+    } finally {
+      update = undefined;
+      publish(patch);
+    }
+  }
+
+  const reload = coalesce(async () => {
+    const { status } = store.getSnapshot();
+    publish({ status: status === 'ready' ? 'ready' : 'loading' });
+    const recorded = recording.start();
+    try {
+      const { messages, position, more } = await api.messages(groupId, { limit: pageSize });
+      const passed = recorded.stop();
+      if (store.getSnapshot().status === 'idle') return;
+      retry.succeeded();
+      asOne(() => {
+        deps.onPage(messages);
+        list.replace(messages, position);
+        list.apply(passed);
+        publish({ status: 'ready', hasEarlier: more ?? isFull(messages), error: null });
+      });
+      renewIfOld();
+    } catch (cause) {
+      recorded.stop();
+      const error = toClientError(cause);
+      if (store.getSnapshot().status === 'idle') return;
+      publish({ status: status === 'ready' ? 'ready' : 'failed', error });
+      if (observers > 0) retry.failed(error);
+    }
+  });
+
+  /** What happened between the page and where events begin, nobody would bring. Once: an API that knows no better is believed. */
+  function renewIfOld(): void {
+    const { asOf } = list;
+    const from = startsAt;
+    startsAt = undefined;
+    if (!from || !asOf) return;
+    const relation = relationOf(asOf, from);
+    switch (relation) {
+      case 'next':
+      case 'ahead':
+      case 'newer':
+        void reload();
+        return;
+      case 'behind':
+      case 'older':
+        return;
+      default: {
+        const unreachable: never = relation;
+        return unreachable;
+      }
+    }
+  }
+
+  /** What can be told from an API that does not say whether there is more. */
+  function isFull(page: readonly Message[]): boolean {
+    return page.length >= pageSize && (page[0]?.seq ?? 0) > 1;
+  }
+
+  const loadEarlier = coalesce(async () => {
+    const { status, hasEarlier } = store.getSnapshot();
+    if (status !== 'ready' || !hasEarlier) return;
+    const before = list.messages[0]?.seq;
+    // Every message of the page was deleted: the newest page is another one now.
+    if (before === undefined) return reload();
+    publish({ isLoadingEarlier: true });
+    const recorded = recording.start();
+    try {
+      const { messages, position, more } = await api.messages(groupId, { limit: pageSize, before });
+      const passed = recorded.stop();
+      asOne(() => {
+        publish({ isLoadingEarlier: false });
+        // Should the newest page have been read again meanwhile, this one does not join on to it any more.
+        if (list.messages[0]?.seq !== before) return;
+        deps.onPage(messages);
+        list.addEarlier(messages, position);
+        list.apply(passed);
+        publish({ hasEarlier: more ?? isFull(messages) });
+      });
+    } catch (cause) {
+      recorded.stop();
+      publish({ isLoadingEarlier: false });
+      throw toClientError(cause);
+    }
+  });
+
+  /** What nobody looks at keeps one page. */
+  function release(): void {
+    if (observers === 0 && list.messages.length > 2 * pageSize && list.trim(pageSize)) publish({ hasEarlier: true });
+  }
+
+  return {
+    groupId,
+    getSnapshot: store.getSnapshot,
+    subscribe(listener) {
+      const stop = store.subscribe(listener);
+      observers += 1;
+      if (store.getSnapshot().status === 'idle') void reload();
+      let active = true;
+      return () => {
+        if (!active) return;
+        active = false;
+        stop();
+        observers -= 1;
+        asOne(() => undefined);
+        if (observers === 0) retry.stop();
+      };
+    },
+    loadEarlier,
+    reload,
+    apply(events) {
+      recording.add(events);
+      // Before the first page is there, what comes live is shown: it is the newest, whatever the page will say.
+      if (store.getSnapshot().status !== 'idle') asOne(() => list.apply(events));
+    },
+    startsAt(position) {
+      startsAt = position;
+      if (store.getSnapshot().status === 'ready') renewIfOld();
+    },
+    update: asOne,
+    refreshPending: () => publish(),
+    hurry: retry.hurry,
+    leave() {
+      if (observers > 0) return;
+      list.clear();
+      startsAt = undefined;
+      publish(initial);
+    },
+    clear() {
+      retry.stop();
+      store.clear();
+    },
+  };
+}
