@@ -1,66 +1,38 @@
-import { setTimeout } from 'node:timers/promises';
-import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, MONITOR_ROOM, type MonitorSnapshot, toErrorBody, userRoom } from '@groupcast/shared';
 import { refusalOf } from '@groupcast/tokens';
 import type { DisconnectReason } from 'socket.io';
-import type { Heartbeat } from '../engine/heartbeat.ts';
 import { letGoOfHandshake } from '../engine/idle-cost.ts';
-import { holdTurn } from '../engine/web-socket-transport.ts';
-import type { Membership } from '../membership/authorisation.ts';
 import type { GroupEntry } from '../membership/group-entry.ts';
 import { noteWithoutGroups } from '../membership/group-problems.ts';
 import type { Removals } from '../membership/removals.ts';
-import { setOfUndecided, type UndecidedClaims } from '../membership/undecided-claims.ts';
-import type { RelayMetrics } from '../metrics.ts';
-import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import { type UndecidedClaims } from '../membership/undecided-claims.ts';
 import type { Notices } from '../monitor/notices.ts';
-import type { ConnectionIndex } from '../sessions/connection-index.ts';
 import { createRateLimit } from '../sessions/rate-limit.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../sessions/session.ts';
 import { endSession } from '../sessions/session-ending.ts';
 import type { SessionExpiry } from '../sessions/session-expiry.ts';
-import { GROUPS_PER_UNIT, type UserBudgets } from '../sessions/user-budgets.ts';
 import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
-import type { Authenticator } from './authenticate.ts';
-import { closeForNowLater } from './come-back-later.ts';
+import { type CheckInDeps, createCheckIn } from './check-in.ts';
 import { createEventRouter } from './event-router.ts';
-import type { ConnectionIntake } from './intake.ts';
-import { createOneConnect } from './one-connect.ts';
 import type { ServiceHandlers } from './service-events.ts';
 import type { ServiceState } from './service-state.ts';
 import type { UserHandlers } from './user-events.ts';
 
-export interface WelcomeDeps {
+export interface WelcomeDeps extends CheckInDeps {
   io: RelayServer;
-  authenticator: Authenticator;
-  membership: Membership;
   removals: Removals;
   expiry: SessionExpiry;
   slowConsumers: SlowConsumers;
-  heartbeat: Heartbeat;
-  intake: ConnectionIntake;
-  budgets: UserBudgets;
   undecided: UndecidedClaims;
   entry: GroupEntry;
   handlers: UserHandlers;
   services: ServiceHandlers;
-  connections: ConnectionIndex;
-  monitor: MonitorFeed;
-  metrics: RelayMetrics;
-  log: Logger;
-  /** False while this relay is cut off from the others, who have stopped counting on it. */
-  isTrusted: () => boolean;
   notices: Notices;
   hasApi: boolean;
   serviceState: ServiceState;
   /** Returns the connections of other relays, for monitors. */
   otherNodes: () => Promise<MonitorSnapshot[]>;
-  limits: { groups: number; connectionsPerUser: number; eventsPerSecond: number };
 }
-
-/** How long a client waits that is refused because this relay is cut off, or because the user has too many connections, in milliseconds. */
-const UNTRUSTED_RETRY_MS = 1_000;
-const TOO_MANY_RETRY_MS = 2_000;
 
 /** Codes of refused events that are reported in the log and to monitors. */
 const TOLD: ReadonlySet<string> = new Set([
@@ -71,88 +43,10 @@ const TOLD: ReadonlySet<string> = new Set([
   'SERVICE_TOKEN_INVALID',
 ]);
 
-/** Longest a handshake may wait for its user's budget, in milliseconds. A client gives up after 20 s. */
-const MAX_WORK_WAIT_MS = 3_000;
-
-/** Lets connections in: first the middleware tells who they are, then handlers by kind of session do what they may ask. */
+/** Lets connections in: first the check-in tells who they are, then handlers by kind of session do what they may ask. */
 export function welcomeConnections(deps: WelcomeDeps): void {
   const { io, metrics, monitor, log, limits } = deps;
-  const oneConnect = createOneConnect();
-  const warn = warnOnceEvery(60_000);
-
-  /** Makes a user wait who comes back again and again with many groups, and refuses it if that would take too long. */
-  async function waitForWork(userId: string, units: number): Promise<void> {
-    const waitMs = deps.budgets.of(userId).reserveWork(units, MAX_WORK_WAIT_MS);
-    if (waitMs === undefined) {
-      throw new GroupcastError('RATE_LIMITED', 'unable to connect; the user connects too often with this many groups', {
-        retryAfterMs: MAX_WORK_WAIT_MS,
-      });
-    }
-    if (waitMs > 0) await setTimeout(waitMs);
-  }
-
-  async function checkIn(socket: RelaySocket): Promise<void> {
-    const session = await deps.authenticator.handshake(socket);
-    socket.data.session = session;
-    if (session.kind !== 'user') return;
-    if (!deps.isTrusted()) {
-      throw new GroupcastError('BROKER_UNAVAILABLE', 'unable to connect; this relay cannot reach the others', {
-        retryAfterMs: UNTRUSTED_RETRY_MS,
-      });
-    }
-    if (deps.connections.countOfUser(session.userId) >= limits.connectionsPerUser) {
-      throw new GroupcastError(
-        'TOO_MANY_CONNECTIONS',
-        `unable to connect; a user may have ${limits.connectionsPerUser} connections`,
-        { retryAfterMs: TOO_MANY_RETRY_MS },
-      );
-    }
-    const positions = deps.authenticator.positions(socket);
-    // A token may name more groups than fit: the first ones are the most active.
-    const named = session.claims.groups.slice(0, limits.groups);
-    const units = Math.floor((named.length + positions.size) / GROUPS_PER_UNIT);
-    if (units > 0) await waitForWork(session.userId, units);
-    const decision = await deps.membership.decideClaims(session.claims, named);
-    session.undecided = setOfUndecided(decision.undecided);
-    socket.data.decision = { ...decision, positions };
-  }
-
-  io.use((socket, next) => {
-    if (!oneConnect.enter(socket)) {
-      next(new Error('one CONNECT per connection'));
-      return;
-    }
-    deps.heartbeat.expect(socket);
-    deps.intake.checking(socket);
-    checkIn(socket).then(
-      () => {
-        // The answer and the groups, which follow mostly in the same turn, leave with one write.
-        holdTurn(socket.conn);
-        next();
-      },
-      (error: unknown) => {
-        if (!(error instanceof GroupcastError)) log.error({ err: error }, 'handshake failed');
-        const body = toErrorBody(error);
-        metrics.refused.inc({ code: body.code });
-        monitor.publish({ kind: 'refused', code: body.code, message: body.message });
-        const refusal = refusalOf(error);
-        warn(`${body.code} ${refusal?.fault ?? ''}`, (suppressed) => {
-          const { address } = socket.handshake;
-          const why = refusal ? { fault: refusal.fault, reason: refusal.message } : {};
-          log.warn({ code: body.code, ...why, address, suppressed }, `connection refused: ${body.message}`);
-        });
-        const refused = Object.assign(new Error(body.message), { data: body });
-        if (body.retryable) {
-          // Another CONNECT meanwhile would end it as well.
-          closeForNowLater(socket.conn, body, () => next(refused));
-          return;
-        }
-        oneConnect.refused(socket);
-        deps.intake.refused(socket);
-        next(refused);
-      },
-    );
-  });
+  io.use(createCheckIn(deps));
 
   /** Reports the mistake of a programmer, or of the signer of tokens: the client may not have asked for an answer. */
   function noteRefusal(
