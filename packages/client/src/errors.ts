@@ -29,6 +29,11 @@ export class ClientError extends Error {
   }
 }
 
+/** There is no answer at all; the same call may succeed later. */
+export function unreachable(message: string, cause?: unknown): ClientError {
+  return new ClientError('UNREACHABLE', message, { retryable: true, cause });
+}
+
 /** An error as the API or the relay sent it. A code that this version does not know is passed on, because the server names the codes. */
 export function fromBody(body: unknown, fallback: { message: string; retryable: boolean }): ClientError {
   const { code, message, retryable, retryAfterMs } = (body ?? {}) as Partial<ErrorBody>;

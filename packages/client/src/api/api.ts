@@ -1,9 +1,18 @@
 import type { Group, GroupMember, GroupSummary, JsonObject, Message, Position, User } from '@groupcast/shared';
 import { readBytes } from '@groupcast/shared/bounded-body';
 import { parsePosition } from '@groupcast/shared/positions';
-import { fieldsOf, idOf, parseEvent, parseGroup, parseList, parseMessage, parseUserId } from '../base/parse.ts';
+import {
+  type Fields,
+  fieldsOf,
+  idOf,
+  parseEvent,
+  parseGroup,
+  parseList,
+  parseMessage,
+  parseUserId,
+} from '../base/parse.ts';
 import type { Clock } from '../environment.ts';
-import { ClientError, fromBody } from '../errors.ts';
+import { ClientError, fromBody, unreachable } from '../errors.ts';
 import type { Answer } from '../inbox/catch-up.ts';
 import type { UserTokens } from './user-token.ts';
 
@@ -113,7 +122,7 @@ export function createApi(deps: ApiDeps): ClosableApi {
   async function exchange(
     { method, path, body, isRepeatable }: ApiRequest,
     token: string,
-  ): Promise<[Response, unknown]> {
+  ): Promise<[Response, string]> {
     if (stopped) throw new ClientError('CLOSED', 'unable to ask the API; the client was closed');
     const abort = new AbortController();
     const timer = clock.setTimeout(() => abort.abort(), TIMEOUT_MS);
@@ -128,26 +137,27 @@ export function createApi(deps: ApiDeps): ClosableApi {
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal: abort.signal,
       });
-      return [response, parseJson(await readText(response))];
+      return [response, await readText(response)];
     } catch (cause) {
       if (stopped) throw new ClientError('CLOSED', 'unable to ask the API; the client was closed', { cause });
-      throw new ClientError('UNREACHABLE', 'unable to reach the API', { retryable: true, cause });
+      throw unreachable('unable to reach the API', cause);
     } finally {
       clock.clearTimeout(timer);
       aborts.delete(abort);
     }
   }
 
-  /** A refused token is replaced once: it may have expired since the application gave it. */
+  /** Answers the fields of the answer. A refused token is replaced once: it may have expired since the application gave it. */
   async function request(
     method: string,
     path: string,
     body?: unknown,
     isRepeatable = method === 'GET',
-  ): Promise<unknown> {
+  ): Promise<Fields> {
     for (let again = true; ; again = false) {
       const token = await tokens.get();
-      const [response, answer] = await exchange({ method, path, body, isRepeatable }, token);
+      const [response, text] = await exchange({ method, path, body, isRepeatable }, token);
+      const answer = fieldsOf(parseJson(text)) ?? {};
       if (response.ok) return answer;
       if (response.status === 401) tokens.refuse(token);
       if (response.status !== 401 || !again) throw errorOf(response, answer);
@@ -160,7 +170,7 @@ export function createApi(deps: ApiDeps): ClosableApi {
 
   return {
     async connectionToken() {
-      const { token, relayUrl } = fieldsOf(await request('POST', '/api/realtime/token', {}, true)) ?? {};
+      const { token, relayUrl } = await request('POST', '/api/realtime/token', {}, true);
       if (typeof token === 'string' && typeof relayUrl === 'string') return { token, relayUrl };
       throw unreadable('connection token');
     },
@@ -168,8 +178,8 @@ export function createApi(deps: ApiDeps): ClosableApi {
       const groups: GroupSummary[] = [];
       for (let cursor: unknown; ; ) {
         const query = typeof cursor === 'string' ? `&cursor=${encodeURIComponent(cursor)}` : '';
-        const answer = fieldsOf(await request('GET', `/api/messaging/groups?limit=${GROUPS_PER_PAGE}${query}`));
-        if (!Array.isArray(answer?.['groups'])) throw unreadable('list of groups');
+        const answer = await request('GET', `/api/messaging/groups?limit=${GROUPS_PER_PAGE}${query}`);
+        if (!Array.isArray(answer['groups'])) throw unreadable('list of groups');
         groups.push(...parseList(answer['groups'], parseGroup));
         cursor = answer['nextCursor'];
         if (typeof cursor !== 'string') return groups;
@@ -188,45 +198,45 @@ export function createApi(deps: ApiDeps): ClosableApi {
       await request('DELETE', base(groupId));
     },
     async addMembers(groupId, userIds) {
-      const answer = fieldsOf(await request('POST', `${base(groupId)}/members`, { userIds }));
-      const invited = parseList(answer?.['invited'], parseUserId);
-      return { group: groupOf(answer), applied: answer?.['applied'] === true, invited };
+      const answer = await request('POST', `${base(groupId)}/members`, { userIds });
+      const invited = parseList(answer['invited'], parseUserId);
+      return { group: groupOf(answer), applied: answer['applied'] === true, invited };
     },
     async removeMember(groupId, userId) {
-      const answer = fieldsOf(await request('DELETE', memberPath(groupId, userId)));
-      return { applied: answer?.['applied'] === true };
+      const answer = await request('DELETE', memberPath(groupId, userId));
+      return { applied: answer['applied'] === true };
     },
     async users(userIds) {
       const asked = [...new Set(userIds.map(String))];
       const users: User[] = [];
       for (let start = 0; start < asked.length; start += USERS_PER_PAGE) {
         const query = new URLSearchParams(asked.slice(start, start + USERS_PER_PAGE).map((id) => ['ids', id]));
-        const answer = fieldsOf(await request('GET', `/api/users?${query}`));
-        if (!Array.isArray(answer?.['users'])) throw unreadable('list of users');
+        const answer = await request('GET', `/api/users?${query}`);
+        if (!Array.isArray(answer['users'])) throw unreadable('list of users');
         users.push(...parseList(answer['users'], parseUser));
       }
       return users;
     },
     async messages(groupId, { limit, before }) {
       const query = before === undefined ? '' : `&before=${before}`;
-      const answer = fieldsOf(await request('GET', `${base(groupId)}/messages?limit=${limit}${query}`));
-      const position = parsePosition(answer?.['position']);
+      const answer = await request('GET', `${base(groupId)}/messages?limit=${limit}${query}`);
+      const position = parsePosition(answer['position']);
       if (!position) throw unreadable('messages');
-      const more = answer?.['more'];
+      const more = answer['more'];
       return {
-        messages: parseList(answer?.['messages'], parseMessage),
+        messages: parseList(answer['messages'], parseMessage),
         position,
         ...(typeof more === 'boolean' ? { more } : {}),
       };
     },
     async events(groupId, { epoch, seq }) {
       const query = `after=${seq}&epoch=${encodeURIComponent(epoch)}&limit=${EVENTS_PER_PAGE}`;
-      const answer = fieldsOf(await request('GET', `${base(groupId)}/events?${query}`));
-      const position = parsePosition(answer?.['position']);
+      const answer = await request('GET', `${base(groupId)}/events?${query}`);
+      const position = parsePosition(answer['position']);
       if (!position) throw unreadable('events');
-      if (answer?.['reset'] === true) return { kind: 'reset', position };
-      const found = parseList(answer?.['events'], (item) => parseEvent(item));
-      return { kind: 'page', page: { events: found, position, more: answer?.['more'] === true } };
+      if (answer['reset'] === true) return { kind: 'reset', position };
+      const found = parseList(answer['events'], (item) => parseEvent(item));
+      return { kind: 'page', page: { events: found, position, more: answer['more'] === true } };
     },
     async send(groupId, message) {
       return messageOf(await request('POST', `${base(groupId)}/messages`, message, true));
@@ -240,7 +250,7 @@ export function createApi(deps: ApiDeps): ClosableApi {
       await request('DELETE', `${base(groupId)}/messages/${encodeURIComponent(messageId)}`);
     },
     async markRead(groupId, seq) {
-      const { unreadCount, position } = fieldsOf(await request('POST', `${base(groupId)}/read`, { seq }, true)) ?? {};
+      const { unreadCount, position } = await request('POST', `${base(groupId)}/read`, { seq }, true);
       return { unreadCount: typeof unreadCount === 'number' ? unreadCount : 0, position: parsePosition(position) };
     },
     abandon,
@@ -266,8 +276,8 @@ function parseJson(text: string): unknown {
 }
 
 /** A proxy in between answers without our error body. */
-function errorOf(response: Response, answer: unknown): ClientError {
-  return fromBody(fieldsOf(answer)?.['error'], {
+function errorOf(response: Response, answer: Fields): ClientError {
+  return fromBody(answer['error'], {
     message: `the API answered ${response.status}`,
     retryable: response.status >= 500 || response.status === 429 || response.status === 408,
   });
@@ -277,14 +287,14 @@ function unreadable(what: string): ClientError {
   return new ClientError('INTERNAL', `unable to read the ${what} of the API`, { retryable: true });
 }
 
-function messageOf(answer: unknown): Message {
-  const message = parseMessage(fieldsOf(answer)?.['message']);
+function messageOf(answer: Fields): Message {
+  const message = parseMessage(answer['message']);
   if (message) return message;
   throw unreadable('message');
 }
 
-function groupOf(answer: unknown): Group {
-  const group = fieldsOf(fieldsOf(answer)?.['group']);
+function groupOf(answer: Fields): Group {
+  const group = fieldsOf(answer['group']);
   const summary = parseGroup(group);
   if (!group || !summary) throw unreadable('group');
   const { id, name, kind, createdAt, position } = summary;

@@ -8,7 +8,7 @@ const ID = /^[A-Za-z0-9_.:~-]{1,128}$/;
 const USER_ID = /^[\x21-\x7e]{1,255}$/;
 const RESERVED_IDS: readonly unknown[] = ['.', '..', '__proto__'];
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
 export function fieldsOf(value: unknown): Fields | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;

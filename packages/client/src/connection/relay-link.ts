@@ -1,7 +1,7 @@
 import type { Socket, io as socketIo } from 'socket.io-client';
 import { fieldsOf } from '../base/parse.ts';
 import { type Clock, type Moment, thisMoment } from '../environment.ts';
-import { ClientError, fromBody } from '../errors.ts';
+import { type ClientError, fromBody, unreachable } from '../errors.ts';
 
 export type SocketIo = typeof socketIo;
 export type Transport = 'websocket' | 'polling';
@@ -10,7 +10,6 @@ export type Transport = 'websocket' | 'polling';
 export interface RelayLink {
   /** Resolves with the acknowledgement; rejects with the relay's error, or `UNREACHABLE` when there is no answer. */
   ask: (event: string, payload: object, timeoutMs?: number) => Promise<Readonly<Record<string, unknown>>>;
-  readonly transport: string | undefined;
   /** When the last packet came from the relay, heartbeats included. */
   readonly heardAt: Moment;
   /** Closes the link; its listener is not called afterwards. */
@@ -85,7 +84,7 @@ export function openLink(
   }
 
   const timer = options.clock.setTimeout(
-    () => refused(new ClientError('UNREACHABLE', 'unable to reach the relay in time', { retryable: true }), true),
+    () => refused(unreachable('unable to reach the relay in time'), true),
     options.timeoutMs,
   );
   socket.on('connect', () => {
@@ -95,13 +94,9 @@ export function openLink(
     listener.onOpen();
   });
   socket.on('connect_error', (error: Error & { data?: unknown }) => {
-    const unreachable = { message: 'unable to reach the relay', retryable: true };
+    const message = 'unable to reach the relay';
     const told = fieldsOf(error.data) !== undefined;
-    refused(
-      told
-        ? fromBody(error.data, { ...unreachable, retryable: false })
-        : new ClientError('UNREACHABLE', unreachable.message, { ...unreachable, cause: error }),
-    );
+    refused(told ? fromBody(error.data, { message, retryable: false }) : unreachable(message, error));
   });
   socket.on('disconnect', (reason, details) => {
     if (closed) return;
@@ -123,22 +118,18 @@ export function openLink(
     greeted = true;
   });
   engine?.once('close', () => {
-    if (!greeted) refused(new ClientError('UNREACHABLE', 'unable to reach the relay; it hung up', { retryable: true }));
+    if (!greeted) refused(unreachable('unable to reach the relay; it hung up'));
   });
 
   return {
     async ask(event, payload, timeoutMs = ACK_TIMEOUT_MS) {
-      const unreachable = (cause?: unknown): ClientError =>
-        new ClientError('UNREACHABLE', `unable to ask the relay for ${event}; there was no answer`, {
-          retryable: true,
-          cause,
-        });
-      if (!socket.connected) throw unreachable();
+      const noAnswer = `unable to ask the relay for ${event}; there was no answer`;
+      if (!socket.connected) throw unreachable(noAnswer);
       const answer: unknown = await socket
         .timeout(timeoutMs)
         .emitWithAck(event, payload)
         .catch((cause: unknown) => {
-          throw unreachable(cause);
+          throw unreachable(noAnswer, cause);
         });
       heard();
       const fields = fieldsOf(answer);
@@ -147,9 +138,6 @@ export function openLink(
     },
     get heardAt() {
       return heardAt;
-    },
-    get transport() {
-      return socket.io.engine?.transport?.name;
     },
     close,
   };

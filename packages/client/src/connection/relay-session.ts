@@ -2,7 +2,7 @@ import type { Position } from '@groupcast/shared';
 import { fieldsOf, parseEvent, parseHead, parseId, parseList } from '../base/parse.ts';
 import type { Delivery } from '../delivery.ts';
 import type { Clock, Logger } from '../environment.ts';
-import { ClientError } from '../errors.ts';
+import { unreachable } from '../errors.ts';
 import type { Answer, CatchUp } from '../inbox/catch-up.ts';
 import type { ConnectionStatus } from './connection-status.ts';
 import { createLiveGroups } from './live-groups.ts';
@@ -223,8 +223,7 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
       const { link } = status;
       // While the API stands in for the relay, it is asked at once; otherwise the relay is waited for.
       if (!link && status.getSnapshot().state === 'degraded-polling') return { kind: 'none' };
-      if (!link)
-        throw new ClientError('UNREACHABLE', 'unable to ask the relay; there is no connection', { retryable: true });
+      if (!link) throw unreachable('unable to ask the relay; there is no connection');
       if (!questions.canResume || !isLive) return { kind: 'none' };
       const answer = await questions.ask(link, groupId, after);
       if (!answer) return { kind: 'none' };

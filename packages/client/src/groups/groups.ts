@@ -7,7 +7,8 @@ import { createRecording } from '../base/recording.ts';
 import { createKeyedTopic, createStore, type OnListenerError, type Readable } from '../base/store.ts';
 import type { Clock, Logger } from '../environment.ts';
 import { type ClientError, toClientError } from '../errors.ts';
-import { withEvent, withUnread } from './group-summary.ts';
+import { applyEvents, entryOf, type GroupEntry } from './group-entry.ts';
+import { createLastMessages } from './last-messages.ts';
 
 export interface GroupsSnapshot {
   /** `loading` until the list was read once. `failed`: it could not be read so far, and is read again if that may help. */
@@ -52,27 +53,13 @@ export interface Groups extends Readable<GroupsSnapshot> {
   stop: () => void;
 }
 
-interface Entry {
-  /** The group, whose `readSeq` may be ahead of the API's. */
-  group: GroupSummary;
-  /** The description of the group includes the events up to here. */
-  asOf: Position;
-  /** The unread count includes the events up to here. */
-  counted: Position;
-  /** When the last message was sent, even if it was deleted: the list is sorted by it. */
-  activeAt: string;
-}
-
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 30_000;
-/** Time over which the members' requests for the new last message are spread after a deletion, per member, in milliseconds. */
-const SPREAD_PER_MEMBER_MS = 2;
-const MIN_SPREAD_MS = 2_000;
 
 /** Reads the list of groups from the API once, and keeps it current by events. */
 export function createGroups(deps: GroupsDeps): Groups {
   const { api, clock, log } = deps;
-  const entries = new Map<string, Entry>();
+  const entries = new Map<string, GroupEntry>();
   const store = createStore<GroupsSnapshot>({ status: 'loading', groups: [], error: null }, deps.onListenerError);
   const unread = createStore(0, deps.onListenerError);
   const topics = createKeyedTopic<void>(deps.onListenerError);
@@ -85,9 +72,7 @@ export function createGroups(deps: GroupsDeps): Groups {
     random: deps.random,
   });
   /** Most recently active first. */
-  let order: Entry[] = [];
-  /** Groups whose last message is to be looked up. */
-  const lookUps = new Map<string, unknown>();
+  let order: GroupEntry[] = [];
   let timer: unknown;
   let dueAt = Number.POSITIVE_INFINITY;
   let stopped = false;
@@ -106,62 +91,29 @@ export function createGroups(deps: GroupsDeps): Groups {
     for (const groupId of changed) topics.emit(groupId);
   }
 
+  const lastMessages = createLastMessages({
+    ...deps,
+    entries,
+    onChange: (groupId) => publish([groupId]),
+  });
+
   function sort(): void {
     order = [...entries.values()].toSorted((a, b) => (a.activeAt < b.activeAt ? 1 : a.activeAt > b.activeAt ? -1 : 0));
   }
 
   /** Moves one entry to its place, which is mostly the first one. */
-  function moveUp(entry: Entry): void {
+  function moveUp(entry: GroupEntry): void {
     order.splice(order.indexOf(entry), 1);
     const place = order.findIndex(({ activeAt }) => activeAt <= entry.activeAt);
     order.splice(place < 0 ? order.length : place, 0, entry);
   }
 
-  /** Applies the events to an entry that does not include them yet; answers whether that changed anything. */
-  function replay(entry: Entry, events: readonly GroupEvent[]): boolean {
-    const before = entry.group;
-    for (const event of events) {
-      const at = { epoch: event.epoch, seq: event.seq };
-      if (isAfter(at, entry.counted)) {
-        entry.group = withUnread(entry.group, event, deps.me());
-        entry.counted = at;
-      }
-      if (!isAfter(at, entry.asOf)) continue;
-      entry.group = { ...withEvent(entry.group, event), position: at };
-      entry.asOf = at;
-      const { lastMessage } = entry.group;
-      if (event.event === 'new-message' && lastMessage && lastMessage.createdAt > entry.activeAt) {
-        entry.activeAt = lastMessage.createdAt;
-        if (order.includes(entry)) moveUp(entry);
-      }
-    }
-    return entry.group !== before;
-  }
-
-  /** Takes the API's description of a group, and adds events and reading that the API did not know of yet. */
+  /** Takes the API's description of a group; answers whether it has changed. */
   function take(listed: GroupSummary, passed: readonly GroupEvent[]): boolean {
-    const { id, position } = listed;
-    const before = entries.get(id);
-    const lastSeq = listed.lastMessage?.seq ?? 0;
-    const entry: Entry = {
-      group: listed,
-      asOf: position,
-      counted: position,
-      activeAt: latest(before?.activeAt, listed.lastMessage?.createdAt ?? listed.createdAt),
-    };
-    if (before?.counted.epoch === position.epoch && before.group.readSeq > listed.readSeq) {
-      const { readSeq, unreadCount } = before.group;
-      entry.group = { ...listed, readSeq, unreadCount: readSeq >= lastSeq ? 0 : unreadCount };
-      if (readSeq < lastSeq) entry.counted = before.counted;
-    }
-    replay(
-      entry,
-      passed.filter((event) => event.groupId === id),
-    );
-    const isSame = before !== undefined && JSON.stringify(before.group) === JSON.stringify(entry.group);
-    if (isSame) entry.group = before.group;
-    entries.set(id, entry);
-    return !isSame;
+    const before = entries.get(listed.id);
+    const entry = entryOf(listed, before, passed, deps.me());
+    entries.set(listed.id, entry);
+    return entry.group !== before?.group;
   }
 
   async function load(): Promise<boolean> {
@@ -227,33 +179,6 @@ export function createGroups(deps: GroupsDeps): Groups {
     timer = clock.setTimeout(() => void refresh(), delayMs);
   }
 
-  /** Reads the new last message in a while, after the last one was deleted. */
-  function lookUpLast(groupId: string, memberCount: number): void {
-    if (stopped || lookUps.has(groupId)) return;
-    const delayMs = deps.random() * Math.max(MIN_SPREAD_MS, memberCount * SPREAD_PER_MEMBER_MS);
-    lookUps.set(
-      groupId,
-      clock.setTimeout(() => {
-        lookUps.delete(groupId);
-        readLast(groupId).catch((cause: unknown) => {
-          log.debug('unable to look up a last message', { groupId, code: toClientError(cause).code });
-        });
-      }, delayMs),
-    );
-  }
-
-  async function readLast(groupId: string): Promise<void> {
-    if (entries.get(groupId)?.group.lastMessage !== null) return;
-    const { messages, position } = await api.messages(groupId, { limit: 1 });
-    const entry = entries.get(groupId);
-    const [lastMessage] = messages;
-    if (stopped || !entry || !lastMessage || entry.group.lastMessage) return;
-    // The page does not include an event that came meanwhile, which may have been another deletion.
-    if (isAfter(entry.asOf, position)) return lookUpLast(groupId, entry.group.memberCount);
-    entry.group = { ...entry.group, lastMessage };
-    publish([groupId]);
-  }
-
   return {
     getSnapshot: store.getSnapshot,
     subscribe: store.subscribe,
@@ -267,10 +192,11 @@ export function createGroups(deps: GroupsDeps): Groups {
       recording.add(events);
       const entry = entries.get(groupId);
       if (!entry) return;
-      const hadLast = entry.group.lastMessage !== null;
-      if (!replay(entry, events)) return;
+      const { activeAt, group } = entry;
+      if (!applyEvents(entry, events, deps.me())) return;
+      if (entry.activeAt !== activeAt) moveUp(entry);
       publish([groupId]);
-      if (hadLast && entry.group.lastMessage === null) lookUpLast(groupId, entry.group.memberCount);
+      if (group.lastMessage !== null && entry.group.lastMessage === null) lastMessages.lookUp(groupId);
     },
     remove(groupId) {
       const entry = entries.get(groupId);
@@ -302,16 +228,11 @@ export function createGroups(deps: GroupsDeps): Groups {
     stop() {
       stopped = true;
       clock.clearTimeout(timer);
-      for (const lookUp of lookUps.values()) clock.clearTimeout(lookUp);
+      lastMessages.stop();
       retry.stop();
       store.clear();
       unread.clear();
       topics.clear();
     },
   };
-}
-
-/** The later of two ISO 8601 times in UTC. */
-function latest(a: string | undefined, b: string): string {
-  return a !== undefined && a > b ? a : b;
 }

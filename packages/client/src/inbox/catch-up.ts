@@ -144,7 +144,7 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
     }
     progress.fruitless += 1;
     if (progress.fruitless > MAX_FRUITLESS) {
-      log.warn('events were announced that nobody has; going on without them', { groupId, ...after });
+      log.warn('no source has the events that were announced; going on without them', { groupId, ...after });
       deps.onSettle(groupId);
       return 'stop';
     }

@@ -4,25 +4,12 @@ import type { Api } from '../api/api.ts';
 import { createRetry } from '../base/backoff.ts';
 import { coalesce } from '../base/coalesce.ts';
 import { createRecording } from '../base/recording.ts';
-import { createStore, type OnListenerError, type Readable } from '../base/store.ts';
+import type { OnListenerError, Readable } from '../base/store.ts';
 import type { Clock } from '../environment.ts';
-import { type ClientError, toClientError } from '../errors.ts';
-import { createMessageList, type SentMessage } from './message-list.ts';
+import { toClientError } from '../errors.ts';
+import { createMessageList } from './message-list.ts';
+import { createSnapshotStore, IDLE, type MessagesSnapshot } from './messages-snapshot.ts';
 import type { PendingMessage } from './outgoing.ts';
-
-/** One row: a message that is saved or being sent. `key` stays the same when a sent message is saved. */
-export type ViewMessage = SentMessage | PendingMessage;
-
-export interface MessagesSnapshot {
-  /** `idle` until there is a first listener. `failed`: the newest page could not be read; see `error`. */
-  status: 'idle' | 'loading' | 'ready' | 'failed';
-  /** Saved messages by `seq`, without holes up to the newest; then those that are being sent, in the order of `send`. */
-  messages: readonly ViewMessage[];
-  /** There are older messages: `loadEarlier()`. */
-  hasEarlier: boolean;
-  isLoadingEarlier: boolean;
-  error: ClientError | null;
-}
 
 export interface MessagesHandle extends Readable<MessagesSnapshot> {
   readonly groupId: string;
@@ -65,8 +52,6 @@ export function createMessageView(deps: {
   const { groupId, api, pageSize } = deps;
   const list = createMessageList(deps.keyOf);
   const recording = createRecording();
-  const initial = { status: 'idle', hasEarlier: false, isLoadingEarlier: false, error: null } as const;
-  const store = createStore<MessagesSnapshot>({ ...initial, messages: deps.pending() }, deps.onListenerError);
   const retry = createRetry({
     run: () => void reload(),
     minMs: RETRY_MIN_MS,
@@ -75,39 +60,17 @@ export function createMessageView(deps: {
     random: deps.random,
   });
   let observers = 0;
-  /** Changes that listeners have not been told of yet. */
-  let update: Partial<MessagesSnapshot> | undefined;
   let startsAt: Position | undefined;
-  let shown: { saved: readonly SentMessage[]; pending: readonly PendingMessage[] } | undefined;
+  const { publish, asOne, ...store } = createSnapshotStore({
+    saved: () => list.messages,
+    pending: deps.pending,
+    onChanged: release,
+    onListenerError: deps.onListenerError,
+  });
 
-  function publish(patch: Partial<Omit<MessagesSnapshot, 'messages'>> = {}): void {
-    if (update) {
-      Object.assign(update, patch);
-      return;
-    }
-    const before = store.getSnapshot();
-    const saved = list.messages;
-    const pending = deps.pending();
-    const same = shown?.saved === saved && shown.pending === pending;
-    const messages = same ? before.messages : pending.length === 0 ? saved : [...saved, ...pending];
-    shown = { saved, pending };
-    const next = { ...before, ...patch, messages };
-    const fields = Object.keys(next) as (keyof MessagesSnapshot)[];
-    if (fields.some((field) => next[field] !== before[field])) store.set(next);
-  }
-
-  /** All changes that `work` makes are one change for listeners. */
-  function asOne(work: () => void): void {
-    if (update) return work();
-    update = {};
-    const patch = update;
-    try {
-      work();
-      release();
-    } finally {
-      update = undefined;
-      publish(patch);
-    }
+  /** A view without listeners keeps one page. */
+  function release(): void {
+    if (observers === 0 && list.messages.length > 2 * pageSize && list.trim(pageSize)) publish({ hasEarlier: true });
   }
 
   const reload = coalesce(async () => {
@@ -190,11 +153,6 @@ export function createMessageView(deps: {
     }
   });
 
-  /** A view without listeners keeps one page. */
-  function release(): void {
-    if (observers === 0 && list.messages.length > 2 * pageSize && list.trim(pageSize)) publish({ hasEarlier: true });
-  }
-
   return {
     groupId,
     getSnapshot: store.getSnapshot,
@@ -230,7 +188,7 @@ export function createMessageView(deps: {
       if (observers > 0) return;
       list.clear();
       startsAt = undefined;
-      publish(initial);
+      publish(IDLE);
     },
     clear() {
       retry.stop();
