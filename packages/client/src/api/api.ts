@@ -7,7 +7,7 @@ import { ClientError, fromBody } from '../errors.ts';
 import type { Answer } from '../inbox/catch-up.ts';
 import type { UserTokens } from './user-token.ts';
 
-/** `1` and `"1"` are the same group; what comes back is a string. */
+/** `1` and `"1"` are the same group; the ids that come back are strings. */
 export type GroupId = string | number;
 export type UserId = string | number;
 
@@ -19,9 +19,9 @@ export interface MembersChange {
 export interface MessagesPage {
   /** Newest last. */
   messages: Message[];
-  /** What comes after it is not in the page. */
+  /** Where the group stood when the page was read: later events are not in it. */
   position: Position;
-  /** There are older ones. A page may be shorter than its limit although there are; `undefined`: the API does not say. */
+  /** There are older messages. A page may be shorter than its limit all the same; `undefined`: the API does not say. */
   more?: boolean | undefined;
 }
 
@@ -42,22 +42,22 @@ export interface Api {
   groups: () => Promise<GroupSummary[]>;
   group: (groupId: GroupId) => Promise<Group>;
   createGroup: (input: { name?: string; memberIds: readonly UserId[]; kind?: 'group' | 'direct' }) => Promise<Group>;
-  /** By an owner. */
+  /** Only an owner may rename a group. */
   renameGroup: (groupId: GroupId, name: string) => Promise<Group>;
-  /** By an owner: the group is gone for everybody. */
+  /** Only an owner may delete a group; it is gone for every member. */
   deleteGroup: (groupId: GroupId) => Promise<void>;
-  /** By an owner. `invited`: those who have to accept first (`GROUP_INVITES`). */
+  /** Only an owner may add members. `invited` are the users who have to accept first (`GROUP_INVITES`). */
   addMembers: (
     groupId: GroupId,
     userIds: readonly UserId[],
   ) => Promise<MembersChange & { group: Group; invited: string[] }>;
-  /** By an owner; and everybody may leave: `removeMember(groupId, client.userId)`. */
+  /** An owner may remove any member, and each member may leave: `removeMember(groupId, client.userId)`. */
   removeMember: (groupId: GroupId, userId: UserId) => Promise<MembersChange>;
-  /** Names and pictures of users who share a group with this one. Others are not in the answer, nor is a user who was never seen. */
+  /** Names and pictures of users who share a group with this one. The answer leaves out all others, whether they exist or not. */
   users: (userIds: readonly UserId[]) => Promise<User[]>;
   /** The newest `limit` (at most 200) messages below `before`, fewer where they are large. */
   messages: (groupId: GroupId, page: { limit: number; before?: number | undefined }) => Promise<MessagesPage>;
-  /** What happened after `after`, or `reset` where that position means nothing any more. */
+  /** The events after `after`, or `reset` where that position no longer means anything. */
   events: (groupId: GroupId, after: Position) => Promise<Answer>;
   /** The same `clientMessageId` again answers the message that was saved the first time. */
   send: (groupId: GroupId, message: NewMessage) => Promise<Message>;
@@ -67,16 +67,16 @@ export interface Api {
   markRead: (groupId: GroupId, seq: number) => Promise<{ unreadCount: number; position: Position | undefined }>;
 }
 
-/** From the request to the last byte of the answer, in milliseconds. */
+/** Longest time from a request to the last byte of its answer, in milliseconds. */
 const TIMEOUT_MS = 15_000;
-/** No page of the API is as large, whatever `MAX_PAYLOAD_BYTES` is. */
+/** Largest answer that is read, in bytes. No page of the API is as large, however `MAX_PAYLOAD_BYTES` is set. */
 const MAX_ANSWER_BYTES = 64 * 1_024 * 1_024;
 const GROUPS_PER_PAGE = 200;
 const EVENTS_PER_PAGE = 500;
 const USERS_PER_PAGE = 100;
 
 export interface ApiDeps {
-  /** Without a trailing slash; empty is the page's own origin. */
+  /** The API's address without a trailing slash; empty is the page's own origin. */
   apiUrl: string;
   tokens: UserTokens;
   fetch: typeof globalThis.fetch;
@@ -85,8 +85,8 @@ export interface ApiDeps {
 
 export interface ClosableApi extends Api {
   /**
-   * Every request that is under way and may be made again fails as unreachable, now. What may have been done, and would be done twice
-   * or refused if it were asked for again, is waited for.
+   * Every request that is under way and may be made again fails as unreachable, now. The others are waited for: they may have been
+   * carried out, and would be carried out twice, or refused, if they were made again.
    */
   abandon: () => void;
   stop: () => void;
@@ -96,13 +96,13 @@ interface ApiRequest {
   method: string;
   path: string;
   body: unknown;
-  /** Once more changes nothing, and whoever asked does it by itself. */
+  /** The request may be made again without any effect, and its caller does so by itself. */
   isRepeatable: boolean;
 }
 
 export function createApi(deps: ApiDeps): ClosableApi {
   const { clock, tokens } = deps;
-  /** Of the requests under way, with whether each may be made again. */
+  /** The requests under way, each with whether it may be made again. */
   const aborts = new Map<AbortController, boolean>();
   let stopped = false;
 
@@ -138,7 +138,7 @@ export function createApi(deps: ApiDeps): ClosableApi {
     }
   }
 
-  /** A refused token is replaced once: what the application gave may have expired meanwhile. */
+  /** A refused token is replaced once: it may have expired since the application gave it. */
   async function request(
     method: string,
     path: string,
@@ -251,7 +251,7 @@ export function createApi(deps: ApiDeps): ClosableApi {
   };
 }
 
-/** Some environments have a `fetch` without streams, such as React Native's: there the deadline has to do. */
+/** Some environments have a `fetch` without streams, such as React Native's; there only the deadline bounds an answer. */
 async function readText(response: Response): Promise<string> {
   if (!response.body) return response.text();
   return new TextDecoder().decode(await readBytes(response.body, MAX_ANSWER_BYTES));

@@ -18,7 +18,7 @@ export interface TransientEvent {
 export interface RelaySessionDeps {
   delivery: Pick<Delivery, 'head' | 'standsAt' | 'receive' | 'skip' | 'page' | 'leave' | 'lagOf' | 'positions'>;
   status: Pick<ConnectionStatus, 'link' | 'getSnapshot'>;
-  /** How long a relay that greets may take to say what was missed, in milliseconds. */
+  /** How long `resumed` may come after `joined-groups`, in milliseconds. */
   holdMs: number;
   catchUp: Pick<CatchUp, 'check' | 'force'>;
   /** The relay names a group that nothing is known of yet, or disputes one. */
@@ -33,11 +33,11 @@ export interface RelaySessionDeps {
 }
 
 /**
- * What is said between this client and the relay on one connection after another. The relay greets with `joined-groups` and, where
- * it recovers, with `resumed` behind it; until then nothing is known of what was missed. After the greeting come events and heads.
+ * The protocol between this client and the relay, on one connection after another. The relay greets with `joined-groups` and, where
+ * it recovers, with `resumed` behind it; until then it is not known what was missed. After the greeting come events and heads.
  */
 export interface RelaySession {
-  /** The handshake's part: where every group stands. */
+  /** Answers the positions of all groups, for the handshake. */
   handshake: () => { positions?: Record<string, Position> };
   opened: () => void;
   down: () => void;

@@ -10,9 +10,9 @@ import { type ClientError, toClientError } from '../errors.ts';
 import { withEvent, withUnread } from './group-summary.ts';
 
 export interface GroupsSnapshot {
-  /** `loading` until the list was read once. `failed`: it could not be read yet; it is tried again if that may help. */
+  /** `loading` until the list was read once. `failed`: it could not be read so far, and is read again if that may help. */
   status: 'loading' | 'ready' | 'failed';
-  /** Most recently active first. A group is the same object until something about it has changed. */
+  /** The groups, most recently active first. A group is the same object until something about it has changed. */
   groups: readonly GroupSummary[];
   error: ClientError | null;
 }
@@ -20,11 +20,11 @@ export interface GroupsSnapshot {
 export interface GroupsDeps {
   api: Pick<Api, 'groups' | 'group' | 'messages'>;
   me: () => string | undefined;
-  /** A group the API lists, and where it stood then. */
+  /** The API lists the group, which stood at `position` then. */
   onListed: (groupId: string, position: Position) => void;
   /** The list was read. */
   onRead: () => void;
-  /** A group that is not ours any more. */
+  /** The user is no longer in the group. */
   onGone: (groupId: string) => void;
   clock: Clock;
   random: () => number;
@@ -33,43 +33,43 @@ export interface GroupsDeps {
 }
 
 export interface Groups extends Readable<GroupsSnapshot> {
-  /** Of all groups together. */
+  /** Unread messages of all groups together. */
   readonly unread: Readable<number>;
   get: (groupId: string) => GroupSummary | undefined;
   subscribeTo: (groupId: string, listener: () => void) => () => void;
-  /** Reads the list. Resolves with whether that worked; what was true when it was called is in it. */
+  /** Reads the list, which is then at least as recent as the call. Resolves with whether that worked. */
   refresh: () => Promise<boolean>;
-  /** The same in a while, unless it happens before. */
+  /** Reads the list after this delay, unless it is read before. */
   refreshWithin: (delayMs: number) => void;
   /** A failed reading that waits for its next try is tried at once. */
   hurry: () => void;
   apply: (groupId: string, events: readonly GroupEvent[]) => void;
   remove: (groupId: string) => void;
-  /** Everything up to `seq` was read. Answers whether that is news. */
+  /** Everything up to `seq` was read. Answers whether that was not known before. */
   read: (groupId: string, seq: number) => boolean;
-  /** What the API has counted at `position` after everything up to `seq` was read. Answers whether it was of use, or came too late. */
+  /** Takes the API's count at `position`, after everything up to `seq` was read. Answers whether it was of use or came too late. */
   counted: (groupId: string, seq: number, unread: { unreadCount: number; position: Position }) => boolean;
   stop: () => void;
 }
 
 interface Entry {
-  /** Its `readSeq` may be ahead of what the API knows. */
+  /** The group, whose `readSeq` may be ahead of the API's. */
   group: GroupSummary;
-  /** Events up to here are in the description of the group. */
+  /** The description of the group includes the events up to here. */
   asOf: Position;
-  /** Events up to here are in its unread count. */
+  /** The unread count includes the events up to here. */
   counted: Position;
-  /** Its place in the list: when something was last said, even if that was deleted. */
+  /** When the last message was sent, even if it was deleted: the list is sorted by it. */
   activeAt: string;
 }
 
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 30_000;
-/** After a deletion each member picks a moment to look what the last message is now: so much time for every member, in milliseconds. */
+/** Time over which the members' requests for the new last message are spread after a deletion, per member, in milliseconds. */
 const SPREAD_PER_MEMBER_MS = 2;
 const MIN_SPREAD_MS = 2_000;
 
-/** The list of groups, from the API once, and kept current by events. */
+/** Reads the list of groups from the API once, and keeps it current by events. */
 export function createGroups(deps: GroupsDeps): Groups {
   const { api, clock, log } = deps;
   const entries = new Map<string, Entry>();
@@ -92,7 +92,7 @@ export function createGroups(deps: GroupsDeps): Groups {
   let dueAt = Number.POSITIVE_INFINITY;
   let stopped = false;
 
-  /** Publishes what has changed, of the groups named. */
+  /** Publishes a new snapshot if these groups, the error or the status have changed. */
   function publish(
     changed: readonly string[],
     error = store.getSnapshot().error,
@@ -110,14 +110,14 @@ export function createGroups(deps: GroupsDeps): Groups {
     order = [...entries.values()].toSorted((a, b) => (a.activeAt < b.activeAt ? 1 : a.activeAt > b.activeAt ? -1 : 0));
   }
 
-  /** Moves one entry to its place; it is mostly the first one. */
+  /** Moves one entry to its place, which is mostly the first one. */
   function moveUp(entry: Entry): void {
     order.splice(order.indexOf(entry), 1);
     const place = order.findIndex(({ activeAt }) => activeAt <= entry.activeAt);
     order.splice(place < 0 ? order.length : place, 0, entry);
   }
 
-  /** Brings an entry up to date with what has happened since; answers whether that changed anything. */
+  /** Applies the events to an entry that does not include them yet; answers whether that changed anything. */
   function replay(entry: Entry, events: readonly GroupEvent[]): boolean {
     const before = entry.group;
     for (const event of events) {
@@ -138,7 +138,7 @@ export function createGroups(deps: GroupsDeps): Groups {
     return entry.group !== before;
   }
 
-  /** The API's description of a group; what it cannot know yet, because it happened here or since, is put into it. */
+  /** Takes the API's description of a group, and adds events and reading that the API did not know of yet. */
   function take(listed: GroupSummary, passed: readonly GroupEvent[]): boolean {
     const { id, position } = listed;
     const before = entries.get(id);
@@ -186,7 +186,7 @@ export function createGroups(deps: GroupsDeps): Groups {
     }
   }
 
-  /** Pages are of different moments: a group that is in none of them may have moved from one to another in between. */
+  /** Asks for each group by itself: pages are read at different moments, and a group that is in none of them may have moved between two. */
   async function whichAreGone(missing: readonly string[]): Promise<string[]> {
     const gone: string[] = [];
     for (const groupId of missing) {
@@ -227,7 +227,7 @@ export function createGroups(deps: GroupsDeps): Groups {
     timer = clock.setTimeout(() => void refresh(), delayMs);
   }
 
-  /** The last message was deleted: what is the last one now? */
+  /** Reads the new last message in a while, after the last one was deleted. */
   function lookUpLast(groupId: string, memberCount: number): void {
     if (stopped || lookUps.has(groupId)) return;
     const delayMs = deps.random() * Math.max(MIN_SPREAD_MS, memberCount * SPREAD_PER_MEMBER_MS);
@@ -248,7 +248,7 @@ export function createGroups(deps: GroupsDeps): Groups {
     const entry = entries.get(groupId);
     const [lastMessage] = messages;
     if (stopped || !entry || !lastMessage || entry.group.lastMessage) return;
-    // Something happened meanwhile that the page does not know; it may have been another deletion.
+    // The page does not include an event that came meanwhile, which may have been another deletion.
     if (isAfter(entry.asOf, position)) return lookUpLast(groupId, entry.group.memberCount);
     entry.group = { ...entry.group, lastMessage };
     publish([groupId]);
@@ -290,7 +290,7 @@ export function createGroups(deps: GroupsDeps): Groups {
     },
     counted(groupId, seq, { unreadCount, position }) {
       const entry = entries.get(groupId);
-      // Read further meanwhile: that question has an answer of its own.
+      // The user has read further meanwhile, and that question gets an answer of its own.
       if (!entry || seq < entry.group.readSeq || position.epoch !== entry.counted.epoch) return true;
       if (isAfter(entry.counted, position)) return false;
       entry.counted = position;
@@ -311,7 +311,7 @@ export function createGroups(deps: GroupsDeps): Groups {
   };
 }
 
-/** Of two ISO 8601 times in UTC. */
+/** The later of two ISO 8601 times in UTC. */
 function latest(a: string | undefined, b: string): string {
   return a !== undefined && a > b ? a : b;
 }

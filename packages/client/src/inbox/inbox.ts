@@ -2,9 +2,12 @@ import type { GroupEvent, Position } from '@groupcast/shared';
 import { isAfter, isBefore, type PositionRelation, relationOf } from '@groupcast/shared/positions';
 
 /**
- * What stands between a group and its newest known event. `none`: nothing. `gap`: events of its epoch are missing.
- * `epoch`: something of another epoch was seen, and only the API can say what it means. `unopened`: nobody has said yet
- * where the group stands.
+ * How a group stands to its newest known event.
+ *
+ * - `none`: it has all events.
+ * - `gap`: events of its epoch are missing.
+ * - `epoch`: a position of another epoch was seen, and only the API can say what it means.
+ * - `unopened`: it is not known yet where the group stands.
  */
 export type Lag = 'none' | 'gap' | 'epoch' | 'unopened';
 
@@ -17,9 +20,9 @@ export interface Page {
 }
 
 /**
- * Puts every group's events in order. No I/O, no time: what comes in, from wherever and however often, goes out once, by
- * `seq`, without holes. A number is passed over only on the word of the relay (`skip`) or of an authoritative page.
- * Methods return the events that are due now.
+ * Puts every group's events in order, without I/O and without time. Events that come in from any source, and any number of times, go out
+ * once, by `seq`, without holes. A number is passed over only where the relay (`skip`) or an authoritative page says so. Methods return
+ * the events that are due now.
  */
 export interface Inbox {
   /** Begins at `position`, where a snapshot was read; a group that has begun is left alone. */
@@ -28,35 +31,35 @@ export interface Inbox {
   receive: (event: GroupEvent) => GroupEvent[];
   /** The event at `position` is not for this user. */
   skip: (groupId: string, position: Position) => GroupEvent[];
-  /** Somebody says how far the group has got. */
+  /** The group has got to `position`, as the relay or the API says. */
   head: (groupId: string, position: Position) => void;
   /** The answer to a question asked from `after`. An answer to a question from before a reset is ignored. */
   page: (groupId: string, after: Position, page: Omit<Page, 'more'>) => GroupEvent[];
   /** The API's word: the group was started over, and a snapshot will be read at `position` or later. */
   reset: (groupId: string, position: Position) => GroupEvent[];
-  /** Nobody knows of what is missing: go on from where the group is. */
+  /** No source has the missing events: the group goes on from where it is. */
   settle: (groupId: string) => void;
   close: (groupId: string) => void;
   lagOf: (groupId: string) => Lag;
   positionOf: (groupId: string) => Position | null;
-  /** Of every group that has begun. */
+  /** The positions of every group that has begun. */
   positions: () => Record<string, Position>;
-  /** Events that were dropped because they, or their successor, were here before. */
+  /** Number of events that were dropped because they, or their successor, were here before. */
   readonly duplicates: number;
 }
 
-/** Most events kept back per group; beyond it catch-up brings them again. */
+/** Most events that are held per group; catch-up brings the others again. */
 const MAX_HELD = 1_000;
 
 interface Line {
   cursor: Position | null;
-  /** The highest `seq` of the cursor's epoch that anybody has mentioned. */
+  /** The highest known `seq` of the cursor's epoch. */
   target: number;
-  /** Above a gap, by `seq`; `null` is a place to step over. */
+  /** Events above a gap, by `seq`; `null` is a number to pass over. */
   held: Map<number, GroupEvent | null>;
-  /** Of another epoch, or from before the group was opened. */
+  /** Events of another epoch, or from before the group was opened. */
   pending: GroupEvent[];
-  /** Something of another epoch was seen. */
+  /** A position of another epoch was seen. */
   foreign: boolean;
 }
 
@@ -72,7 +75,7 @@ export function createInbox(): Inbox {
     return line;
   }
 
-  /** To a group that has not begun everything is `newer`: nobody knows yet what is missing before it. */
+  /** To a group that has not begun every position is `newer`: it is not known yet what is missing before it. */
   function relationTo({ cursor }: Line, position: Position): PositionRelation {
     return cursor ? relationOf(cursor, position) : 'newer';
   }
@@ -83,7 +86,7 @@ export function createInbox(): Inbox {
     else if (line.held.size < MAX_HELD) line.held.set(seq, event);
   }
 
-  /** Moves the cursor to `position` and on over what was held behind it. */
+  /** Moves the cursor to `position`, and on over the held events that follow directly. */
   function advance(line: Line, position: Position): GroupEvent[] {
     const due: GroupEvent[] = [];
     let { seq } = position;
@@ -98,7 +101,7 @@ export function createInbox(): Inbox {
     return due;
   }
 
-  /** Takes what stands at `position`: an event, or `null` for one that is not for this user. */
+  /** Takes the event at `position`, or `null` where it is not for this user. */
   function take(line: Line, position: Position, event: GroupEvent | null): GroupEvent[] {
     const relation = relationTo(line, position);
     switch (relation) {
@@ -116,7 +119,7 @@ export function createInbox(): Inbox {
       case 'newer':
         line.foreign = true;
         if (event) line.pending.push(event);
-        // The newest are kept: they show that something is missing.
+        // The newest events are kept: they show that others are missing.
         if (line.pending.length > MAX_HELD) line.pending.shift();
         return [];
       default: {
@@ -171,7 +174,7 @@ export function createInbox(): Inbox {
     page(groupId, after, { events, position }) {
       const line = lines.get(groupId);
       const cursor = line?.cursor;
-      // The answer joins on where the cursor is at the place that was asked from, or further.
+      // The answer joins on only where the cursor is at the position that was asked from, or further.
       if (!line || !cursor || relationOf(cursor, after) !== 'behind' || !isAfter(position, cursor)) return [];
       const fresh = events
         .filter((event) => isAfter(event, cursor) && relationOf(position, event) === 'behind')

@@ -11,7 +11,7 @@ import {
 import {
   batchSchema,
   broadcastSchema,
-  COMMAND_DOORS,
+  COMMAND_ENDPOINTS,
   disconnectSchema,
   getPresenceSchema,
   historySchema,
@@ -131,7 +131,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
       const { body, summary } = COMMANDS[kind];
       const schema = { body, summary, response: successOf(COMMAND_ANSWERS[kind]) };
       const config = { refusals: COMMAND_REFUSALS[kind] };
-      scope.post(COMMAND_DOORS[kind].path, { schema, config }, async (request) => {
+      scope.post(COMMAND_ENDPOINTS[kind].path, { schema, config }, async (request) => {
         const answer = await gateway.execute(parseRelayCommand(kind, request.body));
         return { ok: true, ...answer };
       });
