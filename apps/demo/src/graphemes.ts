@@ -1,7 +1,7 @@
 const segmenter =
   typeof Intl.Segmenter === 'function' ? new Intl.Segmenter(undefined, { granularity: 'grapheme' }) : null;
 
-/** What a reader takes for one character: a letter with its accents, an emoji of seven code points, a flag. */
+/** The first character as a reader sees it: a letter with its accents, an emoji of seven code points, a flag. */
 function firstGrapheme(text: string): string {
   if (!segmenter) return Array.from(text)[0] ?? '';
   for (const { segment } of segmenter.segment(text)) return segment;

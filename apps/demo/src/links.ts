@@ -31,7 +31,7 @@ export function piecesOf(content: string): Piece[] {
 }
 
 /**
- * What ends a sentence does not belong to the address, nor does a bracket that was opened before it. Somebody else wrote it: every
+ * The punctuation that ends a sentence does not belong to the address, nor does a bracket that was opened before it. It is foreign text: every
  * character is looked at twice at most.
  */
 function withoutPunctuation(candidate: string): string {

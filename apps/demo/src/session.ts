@@ -7,7 +7,7 @@ export interface LoginFormState {
   error: string | null;
 }
 
-/** Who uses this window: nobody yet, or somebody with a client. */
+/** The user of this window: nobody yet, or somebody with a client. */
 export type Screen =
   | { name: 'login'; form: LoginFormState }
   | { name: 'chat'; user: Login['user']; client: GroupcastClient };

@@ -18,7 +18,7 @@ interface ChatProps {
 export function Chat({ me, onLogOut }: ChatProps) {
   const { data: groups, error } = useGroups();
   const [creating, setCreating] = useState(false);
-  // What was not sent stays with its group.
+  // A draft that was not sent stays with its group.
   const [drafts] = useState(() => new Map<string, string>());
   const chosen = useOpenGroup();
   const isWide = useMedia('(width > 44rem)');

@@ -11,7 +11,7 @@ type Messages = ReturnType<typeof useMessages>;
 interface MessageListProps {
   messages: Messages;
   me: string;
-  /** What is above this `seq` was unread when the group was opened; `null`: everything was read. */
+  /** Messages above this `seq` were unread when the group was opened; `null`: everything was read. */
   readUpTo: number | null;
   /** Is the newest message in sight? */
   onAtEnd: (isAtEnd: boolean) => void;

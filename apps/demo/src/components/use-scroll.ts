@@ -52,7 +52,7 @@ export function useScroll({ rows, onAtEnd, onNearStart }: ScrollOptions): Scroll
       element.scrollTop = element.scrollHeight;
       setAtEnd(true);
     } else {
-      // Whatever came or went above the row that was the last one moves it.
+      // Rows that came or went above the row that was the last one have moved it.
       if (anchor?.isConnected) element.scrollTop += anchor.offsetTop - anchorTop;
       if (added.length > 0) setUnseen((count) => count + added.length);
     }
