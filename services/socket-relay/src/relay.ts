@@ -141,7 +141,7 @@ async function buildRelay(
   const readiness = createReadiness({ isDraining: () => drain.active, failingCluster: () => cluster.failing() });
   stops.push(() => readiness.stop());
 
-  // Membership: the users that may come in, and their groups
+  // The way in: removals, tokens and their ends
   const removals = createRemovals({
     memoryMs: config.removalMemoryMs,
     maxEntries: config.removalMemoryEntries,
