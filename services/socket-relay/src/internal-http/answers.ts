@@ -47,7 +47,7 @@ const broadcastResult = z.object({
 export const broadcastResultSchema = describing<BroadcastResult>()(broadcastResult);
 
 const ok = { ok: z.literal(true) };
-/** An acknowledgement that is no answer. */
+/** An acknowledgement that refuses instead of answering. */
 export const refusalSchema = z.object({ ok: z.literal(false), error: errorBodySchema });
 export const batchResultSchema = describing<BatchResult>()(
   z.object({ results: z.array(z.union([broadcastResult.extend(ok), refusalSchema])) }),
@@ -72,7 +72,7 @@ export const presenceResultSchema = describing<PresenceResult>()(presenceResult)
 export const groupPresenceSchema = presenceResult.extend({ groupId: z.string() });
 export const doneSchema = z.object({});
 
-/** The answer to each command, over HTTP and on the socket; `ok: true` stands beside it. */
+/** The answer of each command, over HTTP and on the socket; `ok: true` stands beside it. */
 export const COMMAND_ANSWERS = {
   broadcast: broadcastResultSchema,
   batch: batchResultSchema,
