@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { Parser } from '@asyncapi/parser';
 import { describe, expect, test } from 'vitest';
 import { LAYERS } from '../architecture/layers.ts';
@@ -95,6 +96,23 @@ describe('documentation', () => {
     expect(variables().map(({ name }) => name)).toEqual(expect.arrayContaining([...asked]));
   });
 
+  test('the defaults that the script gives are the defaults', () => {
+    const secrets = { JWT_SECRET: 'a', RELAY_SERVICE_SECRET: 'b' };
+    const given = Object.entries(TEXTS).flatMap(([name, { fallback = '' }]) => {
+      const [, value = ''] = /^`(.+)`$/.exec(fallback) ?? [];
+      // Some are the value of another variable.
+      return value === '' || asked.has(value) ? [] : [[name, value] as const];
+    });
+    expect(given.length).toBeGreaterThan(5);
+    const differs = given.filter(([name, value]) => {
+      const set = { ...secrets, [name]: value };
+      return ![readApiConfig, readRelayConfig].every((readConfig) =>
+        isDeepStrictEqual(readConfig(set), readConfig(secrets)),
+      );
+    });
+    expect(differs).toEqual([]);
+  });
+
   test('generated documents are current: npm run docs', async () => {
     const made = await outputs();
     expect(made.size).toBeGreaterThan(PAGES.length);
@@ -184,6 +202,16 @@ describe('documentation', () => {
     expect(made.length).toBeGreaterThan(30);
     const documented = headingsOf(read('docs/reference/metrics.md')).filter((name) => name.startsWith('groupcast_'));
     expect(documented.toSorted()).toEqual(made.toSorted());
+  });
+
+  test('no two headings of a page of the reference have one anchor', () => {
+    const twice = documents()
+      .filter((file) => file.startsWith('docs/reference/'))
+      .flatMap((file) => {
+        const anchors = headingsOf(read(file)).map(slugOf);
+        return anchors.filter((anchor, at) => anchors.indexOf(anchor) !== at).map((anchor) => `${file}#${anchor}`);
+      });
+    expect(twice).toEqual([]);
   });
 
   test('every link inside a document leads to a heading', () => {
