@@ -190,6 +190,15 @@ describe('documentation', () => {
     },
   );
 
+  test('every metric that a document in docs/ names is made', () => {
+    const made = headingsOf(read('docs/reference/metrics.md'));
+    const named = documents()
+      .filter((file) => file.startsWith('docs/'))
+      .flatMap((file) => Array.from(read(file).matchAll(/`(groupcast_[a-z_]+)`/g), ([, name = '']) => name));
+    expect(named.length).toBeGreaterThan(30);
+    expect(named.filter((name) => !made.includes(name))).toEqual([]);
+  });
+
   test('every metric that is made anywhere is in the reference', () => {
     const sources = ['services/api/src', 'services/socket-relay/src'].flatMap((folder) =>
       readdirSync(folder, { recursive: true, encoding: 'utf8' })
