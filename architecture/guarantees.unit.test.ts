@@ -3,14 +3,14 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parsedFiles, ROOT, titlesOf } from './source-tree.ts';
 
-/** Every guarantee of docs/guarantees.md, with the test files and folders that its row names. */
+/** Every guarantee of docs/guarantees.md, with the test files and folders that its last paragraph names. */
 function guarantees(): Map<string, string[]> {
   const text = readFileSync(join(ROOT, 'docs/guarantees.md'), 'utf8');
-  const rows = [...text.matchAll(/^\| (G\d+) \| .+ \| (.+) \|$/gm)];
-  return new Map(rows.map(([, number = '', heldBy = '']) => [number, pathsOf(heldBy)]));
+  const sections = [...text.matchAll(/^### (G\d+)\n\n(?:(?!^Held by)[^#])+^Held by ((?:.+\n)+)/gm)];
+  return new Map(sections.map(([, number = '', heldBy = '']) => [number, pathsOf(heldBy)]));
 }
 
-/** `…/x` is in the folder of the file before it; what is no path, such as a command, is left out. */
+/** `…/x` is in the folder of the file before it; a command is no path, and is left out. */
 function pathsOf(heldBy: string): string[] {
   const paths: string[] = [];
   for (const [, named = ''] of heldBy.matchAll(/`([^`]+)`/g)) {

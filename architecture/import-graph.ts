@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { importsOf, type ParsedFile } from './source-tree.ts';
 
-/** A package's folders and root files, from top to bottom. What stands in one row together may not import each other. */
+/** A package's folders and root files, from top to bottom. Entries of one row may not import each other. */
 export type Layers = readonly (string | readonly string[])[];
 
 /** One file imports another one, or a package. */
@@ -61,7 +61,7 @@ export function upwardImports(imports: readonly Import[], layers: Layers): Impor
   });
 }
 
-/** What to read when imports point up: by the two layers, and whether these import each other both ways. */
+/** One line for each two layers that have imports pointing up; it says whether the two import each other. */
 export function describeUpward(imports: readonly Import[], layers: Layers): string[] {
   const ways = new Set(imports.map((each) => wayOf(each, layers)));
   const faults = new Map<string, string[]>();
@@ -102,7 +102,7 @@ function shortestCircle(next: ReadonlyMap<string, ReadonlySet<string>>): string[
 /** The shortest way from a file back to it. */
 function wayBack(start: string, next: ReadonlyMap<string, ReadonlySet<string>>): [string[]] | undefined {
   const cameFrom = new Map<string, string>();
-  // What is added meanwhile is visited as well: breadth first.
+  // The loop visits files added meanwhile as well: breadth first.
   const open = new Set([start]);
   for (const file of open) {
     for (const to of next.get(file) ?? []) {

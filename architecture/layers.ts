@@ -1,8 +1,8 @@
 import type { Layers } from './import-graph.ts';
 
 /**
- * The packages, from top to bottom. An import may only point down; what stands in one row does not import each other, and so the two
- * services share nothing but what is below them.
+ * The packages, from top to bottom. An import may only point down; packages of one row do not import each other, and so the two
+ * services share nothing but the packages below them.
  */
 export const PACKAGES: Layers = [
   ['apps/demo', 'packages/cli', 'packages/testing', 'services/api', 'services/socket-relay'],
@@ -13,7 +13,7 @@ export const PACKAGES: Layers = [
 
 /**
  * The folders and root files of each package, from top to bottom. An import, also one of types only, may only point down or stay in its
- * folder. Where a new one does not fit, what it needs belongs further down, or is handed in by whatever builds it.
+ * folder. Where a new one does not fit, move the imported part further down, or let the composition root hand it in.
  */
 export const LAYERS: Readonly<Record<string, Layers>> = {
   'apps/demo': [
@@ -24,6 +24,14 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'login.ts',
     'names.ts',
     'graphemes.ts',
+  ],
+  'packages/cli': [
+    'main.ts',
+    'commands',
+    ['broadcast-test', 'monitor'],
+    ['latency.ts', 'progress-bar.ts', 'refusals.ts', 'user-tokens.ts', 'arguments.ts'],
+    ['duration.ts', 'settings.ts', 'terminal.ts'],
+    'command.ts',
   ],
   'packages/client': [
     'react',
@@ -76,7 +84,6 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'connections',
     'broadcast',
     'cluster',
-    'config.ts',
     'membership',
     'upstream',
     'feed',
@@ -84,22 +91,15 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'slow-consumers',
     'presence',
     'group-log',
+    'config.ts',
     'nodes',
     'engine',
-    'metrics.ts',
     'monitor',
     'sessions',
+    'metrics.ts',
     'ipc',
     'redis',
     'wire-format.ts',
-  ],
-  'packages/cli': [
-    'main.ts',
-    'commands',
-    ['broadcast-test', 'monitor'],
-    ['latency.ts', 'progress-bar.ts', 'refusals.ts', 'user-tokens.ts', 'arguments.ts'],
-    ['duration.ts', 'settings.ts', 'terminal.ts'],
-    'command.ts',
   ],
 };
 

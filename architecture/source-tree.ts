@@ -31,8 +31,10 @@ export interface FunctionInfo {
   path: string;
   /** The line it begins on, from 1. */
   line: number;
-  /** How many lines it covers, those of functions inside it included. */
+  /** Number of lines from its first to its last, those of functions inside it included. */
   lines: number;
+  /** Number of its lines without the bodies of functions inside it. */
+  ownLines: number;
 }
 
 /** The workspaces that have a `src`, from the root of the repository: `services/api`. */
@@ -97,7 +99,7 @@ export function walk(node: Node, visit: (node: Node) => void): void {
   node.forEachChild((child) => walk(child, visit));
 }
 
-/** The text of a string, or of a template, where `${}` stands for what is inserted. */
+/** The text of a string, or of a template, where `${}` stands for an insertion. */
 export function textOf(node: Node | undefined): string | undefined {
   if (!node) return undefined;
   if (isStringLiteral(node) || isNoSubstitutionTemplateLiteral(node)) return node.text;
@@ -105,7 +107,7 @@ export function textOf(node: Node | undefined): string | undefined {
   return node.templateSpans.reduce((text, span) => `${text}\${}${span.literal.text}`, node.head.text);
 }
 
-/** What a file imports and exports from elsewhere, types included: `./config.ts`, `node:fs`. */
+/** The module specifiers of a file's imports and re-exports, types included: `./config.ts`, `node:fs`. */
 export function importsOf({ tree }: ParsedFile): string[] {
   const specifiers: (string | undefined)[] = tree.imports.map(textOf);
   // `tree.imports` lacks the `import('…')` of a type.
@@ -129,12 +131,19 @@ export function titlesOf({ tree }: ParsedFile): string[] {
 
 export function functionsOf({ path, tree }: ParsedFile): FunctionInfo[] {
   const functions: FunctionInfo[] = [];
-  walk(tree, (node) => {
-    if (!isFunctionLikeDeclaration(node) || !node.body) return;
-    const first = tree.getLineAndCharacterOfPosition(node.getStart(tree)).line;
-    const last = tree.getLineAndCharacterOfPosition(node.end).line;
-    functions.push({ name: nameOf(node), path, line: first + 1, lines: last - first + 1 });
-  });
+  const visit = (node: Node, around: FunctionInfo | undefined): void => {
+    let here = around;
+    if (isFunctionLikeDeclaration(node) && node.body) {
+      const first = tree.getLineAndCharacterOfPosition(node.getStart(tree)).line;
+      const lines = tree.getLineAndCharacterOfPosition(node.end).line - first + 1;
+      here = { name: nameOf(node), path, line: first + 1, lines, ownLines: lines };
+      functions.push(here);
+      // The line that it begins on is one of the function around it as well.
+      if (around) around.ownLines -= lines - 1;
+    }
+    node.forEachChild((child) => visit(child, here));
+  };
+  visit(tree, undefined);
   return functions;
 }
 
@@ -145,7 +154,7 @@ function isTestCall(callee: Node): boolean {
   return isCallExpression(callee) && isTestCall(callee.expression);
 }
 
-/** A function's own name, or the name of what it is assigned to or handed to. */
+/** A function's own name, or the name of the variable, property or call that it is given to. */
 function nameOf(node: Node): string {
   if (node.kind === SyntaxKind.Constructor) return 'constructor';
   for (let at: Node | undefined = node; at && at.kind !== SyntaxKind.SourceFile; at = at.parent) {

@@ -1,4 +1,4 @@
-// A process that attacks, so that what it computes takes no time from those who measure.
+// A process that attacks, so that its computing takes no time from the measurement.
 import { ATTACKS } from './attacks.ts';
 import { type Address, attackFromAddress } from './weapons.ts';
 
@@ -13,5 +13,5 @@ process.on('message', ({ name, address, from }: { name: string; address: Address
       process.send?.(answers);
     }, console.error);
 });
-// Without the one who started it, it has nothing to do.
+// It ends with the process that started it.
 process.on('disconnect', () => process.exit());

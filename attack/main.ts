@@ -69,7 +69,7 @@ async function attackFrom(name: string, address: { relayUrl: string; apiUrl: str
   const child = fork(fileURLToPath(new URL('./attacker.ts', import.meta.url)), { execArgv: process.execArgv });
   const pid = pidOf(child);
   pin(pid, 'driver');
-  // What measures goes before what attacks, on the core that they share.
+  // The measuring process has priority over the attacker, on the core that they share.
   setPriority(pid, 10);
   const answers = new Promise<Answers>((resolve, reject) => {
     child.once('message', (message) => resolve(message as Answers)).once('exit', () => reject(new Error('it died')));

@@ -1,4 +1,4 @@
-// Everybody else: members who receive, people who come, and what answers HTTP. What they wait is what an attack costs.
+// The other users: members that receive, clients that connect, and HTTP requests. The time that they wait is the cost of an attack.
 import { type Broadcaster, createBroadcaster } from '@groupcast/broadcaster';
 import { TEST_SECRETS, tokenFor } from '@groupcast/testing';
 import { io, type Socket } from 'socket.io-client';
@@ -9,7 +9,7 @@ const PUBLISH_MS = 50;
 const NEWCOMER_MS = 250;
 const HTTP_MS = 100;
 const POST_MS = 200;
-/** Who waits longer is counted as having waited that long. */
+/** Longest wait that is counted, in milliseconds; a longer one counts as this. */
 const GIVE_UP_MS = 30_000;
 
 export type Kind = 'message' | 'newcomer' | 'http' | 'post';
@@ -17,7 +17,7 @@ export type Kind = 'message' | 'newcomer' | 'http' | 'post';
 export interface Others {
   /** Begins to measure anew. */
   reset(): void;
-  /** What they waited since, in milliseconds; those who still wait count with what they have waited so far. */
+  /** Their waits since then, in milliseconds; one that is not over counts with its length so far. */
   waits(): Record<Kind, number[]>;
   /** How often something failed that should not have. */
   failures(): Record<string, number>;
@@ -27,7 +27,7 @@ export interface Others {
 const memberName = (index: number): string => `other-${index}`;
 const NEWCOMER = 'newcomer';
 
-/** A group of the API with everybody in it, and one who posts. */
+/** A group of the API with all users in it, one of whom posts. */
 async function openGroup(apiUrl: string): Promise<{ id: string; post: (content: string) => Promise<void> }> {
   const headers = { authorization: `Bearer ${await tokenFor('poster')}`, 'content-type': 'application/json' };
   const memberIds = [...Array.from({ length: MEMBERS }, (_, index) => memberName(index)), NEWCOMER];
@@ -88,7 +88,7 @@ export async function startOthers(target: { relayUrl: string; apiUrl: string }):
     serviceSecret: TEST_SECRETS.RELAY_SERVICE_SECRET,
     timeoutMs: GIVE_UP_MS,
   });
-  /** Who still waits for which message, by what it says. */
+  /** The members that still wait for a message, by its content. */
   const expected = new Map<string, { since: number; left: number }>();
   for (let index = 0; index < MEMBERS; index += 1) {
     const socket = await joined(memberName(index));

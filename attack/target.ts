@@ -32,7 +32,7 @@ export interface Target {
   relayUrl: string;
   internalUrl: string;
   apiUrl: string;
-  /** What is attacked. */
+  /** The attacked services. */
   victim: Watched;
   services: Watched[];
   stop(): Promise<void>;

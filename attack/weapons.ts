@@ -1,4 +1,4 @@
-// What an attack is made of. Everything goes to loopback, for a few seconds, with bounded counts.
+// The parts that attacks are made of. Everything goes to loopback, for a few seconds, with bounded counts.
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect, type Socket as NetSocket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -16,7 +16,7 @@ const GIVE_UP_MS = 20_000;
 export const SEPARATOR = '\u001e';
 const POLLING = '/socket.io/?EIO=4&transport=polling';
 
-/** What the attacker was answered, and how often. */
+/** The answers that the attacker got, and how often. */
 export type Answers = Record<string, number>;
 
 export function createTally(): { answers: Answers; note: (answer: string) => void } {
@@ -106,7 +106,7 @@ export interface RawSocket {
   ended: Promise<string>;
 }
 
-/** The code in what the relay said. */
+/** The code in a message of the relay. */
 export function codeIn(text: string): string {
   return /"code":"([A-Z_]+)"/.exec(text)?.[1] ?? (text.length > 40 ? `${text.slice(0, 40)}…` : text);
 }

@@ -28,7 +28,7 @@ const LOOK_MS = 50;
 const CONTENT = 'x'.repeat(100);
 const SHARED = { NODE_ENV: 'production', SOCKET_CORS_ORIGIN: '*', ...TEST_SECRETS };
 
-/** What a process has used of a core so far, in µs. */
+/** CPU time that a process has used so far, in µs. */
 type ReadCpu = () => number;
 
 /** CPU time of each process while `work` is done, in µs. */
@@ -98,7 +98,7 @@ async function measureRelay(redis?: RedisServer): Promise<string> {
   }
   client.close();
   await relay.stop();
-  // The first of each has warmed it up.
+  // The first round of each was a warm-up.
   const of = (samples: number[][], count: number): string =>
     processes.map((_, n) => (median(samples.slice(1).map((sample) => sample[n] ?? 0)) / count).toFixed(1)).join(' + ');
   return `| ${redis ? 'with Redis: relay + Redis' : 'in memory'} | ${of(joins, ROUNDS * GROUPS.length)} | ${of(publishes, PUBLISHES)} |`;
@@ -156,7 +156,7 @@ async function measureOutbox(databaseUrl: string | undefined): Promise<string> {
   return `| ${databaseUrl === undefined ? 'embedded' : 'PostgreSQL'} | ${rows} | ${(rows / seconds).toFixed(0)} | ${(apiUs / rows).toFixed(0)} |`;
 }
 
-/** What the single steps cost that come before and beside the fan-out. */
+/** Cost of the single steps that come before and beside the fan-out. */
 export async function calls(): Promise<void> {
   console.log(
     `CPU µs of a leave and a join of one of ${GROUPS.length} groups, and of a publish to a group without members:\n`,

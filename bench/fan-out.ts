@@ -21,7 +21,7 @@ interface Contender {
   driver: Driver;
 }
 
-/** What a server does for a moment after its members have come is not the fan-out's. */
+/** How long a server may still be busy with members that have just come, in milliseconds; that is no cost of the fan-out. */
 const SETTLE_MS = 1_000;
 
 async function open(kind: ServerKind, members: number): Promise<Contender> {
@@ -35,7 +35,7 @@ async function flood({ running, driver }: Contender, load: Load, ms: number): Pr
   return driver.ask('flood', { ...load, ms, pids: running.nodes.map(({ pid }) => pid) });
 }
 
-/** The servers take turns, load by load, so that whatever else the machine does meanwhile falls on all of them. */
+/** The servers take turns, load by load, so that other work of the machine falls on all of them. */
 export async function measureFanOut(
   kinds: readonly ServerKind[],
   { members, loads }: Scenario,

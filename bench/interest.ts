@@ -16,7 +16,7 @@ import { cpuMs, pidOf } from './processes.ts';
 const STOCK = fileURLToPath(new URL('servers/socket-io.mjs', import.meta.url));
 const MEMBERS = 50;
 const MESSAGES = 4_000;
-/** Messages a second: the bystander's share is what is looked at, not what the others can do. */
+/** Messages a second. The measurement looks at the bystander's share, not at the capacity of the others. */
 const RATE = 500;
 const MESSAGE = { content: 'x'.repeat(200), createdAt: new Date(0).toISOString(), senderId: 'alice' };
 
@@ -129,7 +129,7 @@ async function measure(name: string, setup: Setup, redis: RedisServer): Promise<
   return `| ${name} | ${counted.deliveries} of ${MESSAGES * MEMBERS} | ${perSecond(before.cpu, idle.cpu)} | ${perSecond(idle.cpu, after.cpu)} | ${perSecond(before.bytes / 1_000, idle.bytes / 1_000)} | ${perSecond(idle.bytes / 1_000, after.bytes / 1_000)} | ${perSecond(idle.taking, after.taking)} · ${perSecond(idle.serving, after.serving)} |`;
 }
 
-/** What a relay without members of a busy group has to do with it, beside stock Socket.IO doing the same work. */
+/** The work of a relay that has no members of a busy group, beside stock Socket.IO doing the same work. */
 export async function interest(): Promise<void> {
   console.log(
     `A group with ${MEMBERS} members on one relay, ${MESSAGES} messages at ${RATE}/s taken by another; a third has ${MEMBERS} members of another group.\n`,

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { PINNING } from './pins.ts';
 
-/** What the numbers are of. */
+/** The machine and versions that the numbers are from. */
 export interface Machine {
   cpu: string;
   cores: number;

@@ -99,7 +99,7 @@ if (measures.length > 0) {
     try {
       await measure(suite);
     } catch (error) {
-      // What was measured before it is not lost with it.
+      // The measurements before it are not lost with it.
       console.error(error);
       suite.results.failed.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
       process.exitCode = 1;

@@ -3,7 +3,7 @@ import { type Driver, startDriver } from './driver/driver.ts';
 import { cpuNs, rssBytes } from './processes.ts';
 import type { RunningServer, ServerKind, ServerNode } from './servers/servers.ts';
 
-/** What each of many idle connections adds to a server that was started for them. */
+/** Memory that each of many idle connections adds to a server that was started for them. */
 export interface MemorySample {
   server: string;
   connections: number;
@@ -41,7 +41,7 @@ async function start(kind: ServerKind, connections: number): Promise<Subject> {
   return { kind, connections, server, node, driver: startDriver() };
 }
 
-/** All of them grow old side by side, because resident memory does not depend on who else runs; they connect one after the other. */
+/** All of them grow old side by side, because resident memory does not depend on other processes; they connect one after the other. */
 async function measureOnce(
   subjects: readonly Subject[],
   options: MemoryOptions,
@@ -68,7 +68,7 @@ async function measureOnce(
   );
 }
 
-/** A new process for every sample: what one has once taken from the system it seldom gives back. */
+/** A new process for every sample: a process seldom gives memory back to the system. */
 export async function measureMemory(
   kinds: readonly ServerKind[],
   options: MemoryOptions,

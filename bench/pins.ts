@@ -13,7 +13,7 @@ function allowedCores(): number[] {
 const cores = allowedCores();
 const hasTaskset = spawnSync('taskset', ['--version']).status === 0;
 
-/** What the report says about it. */
+/** The sentence of the report about it. */
 export const PINNING =
   cores.length < 2
     ? 'one core for everything: the driver takes time from the servers, so look at CPU time only'

@@ -37,7 +37,7 @@ interface Profile {
   timeDeltas: number[];
 }
 
-/** Microseconds by row. A sample belongs to the innermost module on its stack that a row names, so that a system call counts for whoever made it. */
+/** Microseconds by row. A sample belongs to the innermost module on its stack that a row names, so that a system call counts for the module that made it. */
 function attribute({ nodes, samples, timeDeltas }: Profile, rows: Rows): Map<string, number> {
   const rowOf = new Map<number, string | undefined>();
   const byId = new Map(nodes.map((node) => [node.id, node]));

@@ -85,7 +85,7 @@ function latency(samples: readonly LatencySample[]): string[] {
   ];
 }
 
-/** Of each repetition its own percentile, and the median of those. */
+/** The median of the percentiles of the repetitions. */
 function spread(samples: readonly Spread[]): string[] {
   return (['p50Ms', 'p99Ms', 'maxMs'] as const).map((name) => digits(median(samples.map((sample) => sample[name]))));
 }

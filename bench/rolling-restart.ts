@@ -30,7 +30,7 @@ async function pause(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Three relays restarted one after the other under load: what 2,000 clients saw, and how fast they came back. */
+/** Three relays restarted one after the other under load: losses of 2,000 clients, and how fast they came back. */
 export async function rollingRestart(): Promise<void> {
   const redis = await startRedis();
   const ports = await Promise.all(Array.from({ length: RELAYS }, freePort));

@@ -1,7 +1,7 @@
 import type { MemoryOptions } from './memory.ts';
 import type { RouteOptions } from './route.ts';
 
-/** What the two sizes of a run differ in. */
+/** The values by which the two sizes of a run differ. */
 export interface Settings {
   repetitions: number;
   /** How long one sample of fan-out takes at least. */
@@ -15,7 +15,7 @@ export interface Settings {
   route: RouteOptions;
 }
 
-/** Rooms of one size, and what is sent to them. */
+/** Rooms of one size, and the messages to them. */
 export interface Scenario {
   members: number;
   loads: readonly Load[];
@@ -78,7 +78,7 @@ export const QUICK: Settings = {
   },
 };
 
-/** Only what was asked for; a size of room or a load that no scenario has is added to none. */
+/** The scenarios that were asked for; a size of room or a load that no scenario has is added to none. */
 export function narrow(
   settings: Settings,
   only: {

@@ -39,7 +39,7 @@ async function measure(name: string, stalls: boolean): Promise<string> {
   const rss: number[] = [];
   if (stalls) {
     members[0]?.stall();
-    // What the operating system takes is not the relay's: its buffers are filled first.
+    // The buffers of the operating system are filled first: they are not the relay's.
     for (let filled = 0; filled < KERNEL_BYTES; filled += MESSAGE_BYTES) {
       await sender.broadcastMessage({ groupId: 'fill', message: { content } });
     }
@@ -64,7 +64,7 @@ async function measure(name: string, stalls: boolean): Promise<string> {
   return `| ${name} | ${complete} of ${others.length} | ${cut} | ${ms(50)} · ${ms(99)} · ${ms(100)} | ${early} | ${Math.max(...rss)} | ${rss.at(-1)} |`;
 }
 
-/** One reader of a thousand stops: what the others notice, and what it costs the relay. */
+/** One reader of a thousand stops: the effect on the others, and the cost to the relay. */
 export async function stalled(): Promise<void> {
   console.log(`${MEMBERS} members, ${MESSAGES} messages of ${MESSAGE_BYTES} bytes, one every ${INTERVAL_MS} ms\n`);
   console.log(

@@ -16,7 +16,7 @@ export interface Results {
   latency: LatencySample[];
   memory: MemorySample[];
   route: RouteSample[];
-  /** What could not be measured here, and why. */
+  /** The measurements that were not possible here, and why. */
   skipped: string[];
   /** Measures that ended early: a delivery was lost, doubled or out of place, or a process gave up. */
   failed: string[];
@@ -71,7 +71,7 @@ function installed({ results }: Suite): readonly ServerKind[] {
 /** The servers that people would choose between: no floor, and no switch of ours. */
 const PRODUCTS = IN_MEMORY.filter(({ name }) => name === 'groupcast' || name === 'stock');
 
-/** Each adds to the results what it measured. In the order in which they run. */
+/** The measurements, in the order in which they run. Each adds to the results. */
 export const MEASURES: Readonly<Record<string, (suite: Suite) => Promise<void>>> = {
   'fan-out': async (suite) => fanOut(suite, IN_MEMORY, suite.settings.fanOut),
   redis: async (suite) => fanOut(suite, WITH_REDIS, suite.settings.fanOutWithRedis),

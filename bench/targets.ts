@@ -3,7 +3,7 @@ import { BURST, SMALL } from './settings.ts';
 import { median } from './statistics.ts';
 import type { Results } from './suite.ts';
 
-/** A ratio that the project has set itself, and what came of it in this run. */
+/** A ratio that the project has set itself, and its value in this run. */
 export interface Comparison {
   measure: string;
   groupcast: number;
@@ -19,7 +19,7 @@ interface Target<T> {
   groupcast: string;
   other: string;
   of: (sample: T) => number;
-  /** The other's over Groupcast's has to be at least so much, or Groupcast's over the other's at most. */
+  /** The least that the other's over Groupcast's may be, or the most that Groupcast's over the other's may be. */
   bound: { atLeast: number } | { atMost: number };
   from: readonly T[];
 }
@@ -29,7 +29,7 @@ function valuesOf<T extends { server: string }>({ from, of }: Target<T>, server:
   return from.filter((sample) => sample.server === server).map(of);
 }
 
-/** The median of the ratios of one repetition each: what the machine did meanwhile falls on both sides. */
+/** The median of the ratios of one repetition each: other work of the machine falls on both sides. */
 export function ratioOf(over: readonly number[], under: readonly number[]): number {
   return median(over.slice(0, under.length).map((value, n) => value / (under[n] ?? Number.NaN)));
 }
@@ -54,7 +54,7 @@ function compare<T extends { server: string }>(target: Target<T>): Comparison[] 
   ];
 }
 
-/** What was measured of all that has a target. */
+/** The measured values that have a target. */
 export function comparisons({ fanOut, latency, memory }: Results): Comparison[] {
   const cpu = (
     members: number,

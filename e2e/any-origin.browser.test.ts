@@ -35,7 +35,7 @@ async function openSite(): Promise<Page> {
   return browser.open(`http://127.0.0.1:${(site.address() as AddressInfo).port}/`);
 }
 
-/** What the page of another site hears from the relay. */
+/** The answers of the relay to a page of another site. */
 async function connectFrom(page: Page, options: object): Promise<string> {
   const given = {
     url: relay.url,

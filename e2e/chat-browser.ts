@@ -10,7 +10,7 @@ export const WINDOW = { width: 760, height: 720 };
 export const PHONE = { width: 390, height: 780 };
 
 export interface ChatBrowser {
-  /** Whatever the pages complained about: script errors, blocked styles, failed requests. */
+  /** The complaints of the pages: script errors, blocked styles, failed requests. */
   complaints: string[];
   /** A browser of one's own: nothing is shared between two people, not even storage. */
   open: (address: string, options?: BrowserContextOptions) => Promise<Page>;
@@ -108,7 +108,7 @@ export function countLoads(page: Page): () => number {
   return () => loads;
 }
 
-/** What axe finds wrong for people who use a keyboard or a screen reader, as `rule: element`. */
+/** The faults that axe finds for users of a keyboard or a screen reader, as `rule: element`. */
 export async function accessibilityProblems(page: Page): Promise<string[]> {
   // Not as a script of the page: its content security policy would be right to refuse it.
   await page.evaluate(AXE);

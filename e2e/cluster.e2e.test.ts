@@ -19,7 +19,7 @@ import {
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 const RELAYS = 3;
-/** Steady: so many messages are under way at a time, each followed by the next. */
+/** A steady load: this number of messages is under way at a time, each followed by the next. */
 const WRITERS = 6;
 
 let postgres: PostgresServer;
@@ -30,7 +30,7 @@ afterAll(async () => {
   await postgres?.stop();
 });
 
-/** Three relays and two APIs as processes, and who uses them. */
+/** Three relays and two APIs as processes, and their users. */
 class Town {
   readonly relays: (ServiceProcess | undefined)[] = [];
   readonly apis: ServiceProcess[] = [];
@@ -173,7 +173,7 @@ class Town {
     return [...this.saved.values()].reduce((sum, messages) => sum + messages.length, 0);
   }
 
-  /** Goes on writing until so many more were saved. */
+  /** Goes on writing until this number of messages more was saved. */
   async more(messages: number): Promise<void> {
     const goal = this.count + messages;
     await until(`${messages} more messages`, () => this.count >= goal, 60_000);

@@ -106,7 +106,7 @@ test('Alice and Bob read each other live, once and in order, without a reload', 
   await say(bob, 'Do you see mine?');
   const all = ['Hello Bob, do you see this?', 'I do. Right away.', 'Do you see mine?'];
   await expectMessages(alice, all);
-  // What Alice sees came after everything before it, so a second copy would be on screen by now.
+  // Messages that Alice sees came after all earlier ones, so a second copy would be on screen by now.
   await expectMessages(bob, all);
 
   await createGroup(alice, 'Lunch', 'Bob');
@@ -284,7 +284,7 @@ test('on the narrowest phone, with names and texts of any length and script, not
       .filter({ hasText: text })
       .evaluate((element) => getComputedStyle(element).direction);
   expect([await direction('שלום'), await direction('See')]).toEqual(['rtl', 'ltr']);
-  // Half of a character is none that a page can show.
+  // A page cannot show half of a character.
   const initials = await alice.locator('.message .avatar').allTextContents();
   expect(initials).toEqual(['X', '👩‍👩‍👧F']);
 

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Parser } from '@asyncapi/parser';
 import { describe, expect, test } from 'vitest';
 import {
   broadcastSchema,
@@ -8,6 +9,12 @@ import {
   notifySchema,
   removeMembersSchema,
 } from '../packages/shared/src/index.ts';
+import { TO_BROWSERS, TO_MONITORS } from '../scripts/docs/event-tables.ts';
+import { CLIENT_EVENTS, SERVICE_EVENTS } from '../scripts/docs/events.ts';
+import type { OpenApi } from '../scripts/docs/openapi.ts';
+import { outputs, PAGES } from '../scripts/docs/outputs.ts';
+import { anchorOf, headingsOf, MAX_LINE, slugOf } from '../scripts/docs/pages.ts';
+import { TEXTS, variables } from '../scripts/docs/variables.ts';
 import { readApiConfig } from '../services/api/src/config.ts';
 import { readRelayConfig } from '../services/socket-relay/src/config.ts';
 import { documents } from './documented/code-blocks.ts';
@@ -28,20 +35,148 @@ function variablesOf(readConfig: (source: Record<string, string | undefined>) =>
   return [...asked];
 }
 
+const TOP_FOLDERS = readdirSync('.').filter((name) => !name.startsWith('.') && !name.includes('.'));
+const IGNORED = new Set(['node_modules', 'dist', 'dist-types', '.git', '.cache', '.turbo', '.groupcast']);
+
+/** Every file of the repository, and every folder, by its path from the root. */
+function tree(folder = ''): string[] {
+  return readdirSync(folder || '.', { withFileTypes: true })
+    .filter(({ name }) => !IGNORED.has(name))
+    .flatMap((entry) => {
+      const path = `${folder}${entry.name}`;
+      return entry.isDirectory() ? [path, ...tree(`${path}/`)] : [path];
+    });
+}
+
+/**
+ * What a document names as a file or a folder, in a code span: a path from the root, a file by the end of its path (`group-log/group-log.ts`),
+ * or `…/x`, which lies in the folder of the path before it. A pattern such as `*.suite.ts` or `<name>` is none.
+ */
+function pathsIn(text: string): string[] {
+  const paths: string[] = [];
+  let folder = '';
+  for (const [, span = ''] of text.replace(/^```[\s\S]*?^```$/gm, '').matchAll(/`([^`\s]+)`/g)) {
+    const path = span.replace(/^…(?=\/)/, folder).replace(/:\d+$/, '');
+    const isFromRoot = path.includes('/') && TOP_FOLDERS.includes(path.split('/')[0] ?? '');
+    const isFile = /^[\w@.-]+(?:\/[\w@.-]+)*\.(?:[cm]?[jt]sx?|md|lua|sh)$/.test(path);
+    if (!(isFromRoot || isFile) || /[*<{$]/.test(path)) continue;
+    if (path.includes('/')) folder = path.slice(0, path.lastIndexOf('/'));
+    paths.push(path.replace(/\/$/, ''));
+  }
+  return paths;
+}
+
 describe('documentation', () => {
   const asked = new Set([...variablesOf(readApiConfig), ...variablesOf(readRelayConfig)]);
 
-  test('every variable that is read is in the contract and in .env.example', () => {
-    const contract = read('docs/contract.md');
+  test('every variable that is read has a heading in the reference and a line in .env.example', () => {
+    const page = read('docs/reference/configuration.md');
     const example = read('.env.example');
     expect(asked.size).toBeGreaterThan(30);
     for (const name of asked) {
-      const documented =
-        contract.includes(`\`${name}\``) ||
-        contract.includes(`\`${name.replace(/_PREVIOUS$/, '')}\` (+ \`_PREVIOUS\`)`);
-      expect([name, documented]).toEqual([name, true]);
+      expect([name, anchorOf(page, name) !== undefined]).toEqual([name, true]);
       expect([name, example.includes(name)]).toEqual([name, true]);
     }
+  });
+
+  test('every variable that has a heading in the reference, and no †, is read', () => {
+    const headings = headingsOf(read('docs/reference/configuration.md')).flatMap((heading) => heading.split(', '));
+    const named = headings.filter((heading) => /^[A-Z][A-Z_]+$/.test(heading));
+    expect(named.length).toBeGreaterThan(30);
+    expect(named.filter((name) => !asked.has(name))).toEqual([]);
+  });
+
+  test('the script describes only variables that are read', () => {
+    expect(Object.keys(TEXTS).filter((name) => !asked.has(name))).toEqual([]);
+    expect(variables().filter(({ accepts }) => accepts === '')).toEqual([]);
+    expect(variables().map(({ name }) => name)).toEqual(expect.arrayContaining([...asked]));
+  });
+
+  test('generated documents are current: npm run docs', async () => {
+    const made = await outputs();
+    expect(made.size).toBeGreaterThan(PAGES.length);
+    const stale = [...made].filter(([file, text]) => !existsSync(file) || read(file) !== text);
+    expect(stale.map(([file]) => file)).toEqual([]);
+  });
+
+  test('the AsyncAPI document is valid, and has every event of the maps', async () => {
+    const text = read('docs/asyncapi.json');
+    const diagnostics = await new Parser().validate(text);
+    // 0 is an error, 1 a warning.
+    expect(diagnostics.filter(({ severity }) => severity <= 1)).toEqual([]);
+    const { operations } = JSON.parse(text) as { operations: Record<string, { reply?: object }> };
+    const received = [
+      ...Object.keys(CLIENT_EVENTS).map((name) => `browser.receive.${name}`),
+      ...Object.keys(SERVICE_EVENTS).map((name) => `backEnd.receive.${name}`),
+    ];
+    expect(received.filter((name) => operations[name]?.reply === undefined)).toEqual([]);
+    const sent = [
+      ...Object.keys(TO_BROWSERS).map((name) => `browser.send.${name}`),
+      ...Object.keys(TO_MONITORS).map((name) => `monitor.send.${name}`),
+    ];
+    expect(sent.filter((name) => !(name in operations))).toEqual([]);
+  });
+
+  test('every route of an OpenAPI document says what it answers, and how it refuses', () => {
+    const silent = ['docs/openapi.relay.json'].flatMap((file) =>
+      Object.entries((JSON.parse(read(file)) as OpenApi).paths).flatMap(([path, methods]) =>
+        Object.entries(methods)
+          .filter(([, { summary, responses = {} }]) => {
+            const statuses = Object.keys(responses);
+            const refuses = statuses.some((status) => status === 'default' || status >= '400');
+            return !summary || !statuses.some((status) => status.startsWith('2')) || !refuses;
+          })
+          .map(([method]) => `${file}: ${method} ${path}`),
+      ),
+    );
+    expect(silent).toEqual([]);
+  });
+
+  test('every file and folder that a document in docs/ names exists', () => {
+    const named = documents()
+      .filter((file) => file.startsWith('docs/'))
+      .flatMap((file) => pathsIn(read(file)).map((path) => `${file}: ${path}`));
+    expect(named.length).toBeGreaterThan(200);
+    const known = tree().map((path) => `/${path}`);
+    const exists = (path: string): boolean => known.some((file) => file.endsWith(`/${path}`));
+    expect(named.filter((entry) => !exists(entry.slice(entry.indexOf(': ') + 2)))).toEqual([]);
+  });
+
+  test('every metric that is made anywhere is in the reference', () => {
+    const sources = ['services/api/src', 'services/socket-relay/src'].flatMap((folder) =>
+      readdirSync(folder, { recursive: true, encoding: 'utf8' })
+        .filter((file) => file.endsWith('.ts'))
+        .map((file) => join(folder, file)),
+    );
+    const made = sources.flatMap((file) =>
+      Array.from(read(file).matchAll(/name: '(groupcast_\w+)'/g), (match) => match[1] ?? ''),
+    );
+    expect(made.length).toBeGreaterThan(30);
+    const documented = headingsOf(read('docs/reference/metrics.md')).filter((name) => name.startsWith('groupcast_'));
+    expect(documented.toSorted()).toEqual(made.toSorted());
+  });
+
+  test('every link inside a document leads to a heading', () => {
+    const broken = documents().flatMap((file) =>
+      [...read(file).matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g)]
+        .filter(([, path = '', anchor = '']) => {
+          const target = path === '' ? file : new URL(path, `file:///${file}`).pathname.slice(1);
+          return !existsSync(target) || !headingsOf(read(target)).map(slugOf).includes(anchor);
+        })
+        .map(([link]) => `${file}: ${link}`),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  test('no line of a document in docs/ is longer than 120 characters', () => {
+    const long = documents()
+      .filter((file) => file.startsWith('docs/'))
+      .flatMap((file) =>
+        read(file)
+          .split('\n')
+          .flatMap((line, at) => (line.length > MAX_LINE ? [`${file}:${at + 1}`] : [])),
+      );
+    expect(long).toEqual([]);
   });
 
   test('every variable in .env.example is read', () => {
@@ -69,10 +204,7 @@ describe('documentation', () => {
       (schema) => Object.keys(schema.shape),
     );
     const isRead = (field: string): boolean => new RegExp(`\\b${field}\\b`).test(code);
-    const section =
-      read('docs/contract.md')
-        .split('\n## ')
-        .find((text) => text.startsWith('5. ')) ?? '';
+    const section = read('docs/reference/broadcast-api.md');
     const isMarked = (field: string): boolean => section.includes(`${field}?†`);
     expect(fields).toEqual(expect.arrayContaining(['exceptUserId', 'expectedUserIds', 'everyone', 'revokeBefore']));
     expect(fields.filter((field) => isRead(field) === isMarked(field))).toEqual([]);
@@ -88,15 +220,18 @@ describe('documentation', () => {
   });
 
   test('every test that the field reports name exists', () => {
-    const rows = [...read('docs/field-reports.md').matchAll(/^\|.*\| `([^`]+)`(?:: “(.+)”)? \|$/gm)];
+    const lines = read('docs/field-reports.md').replace(/\n +/g, ' ');
+    const rows = [...lines.matchAll(/^- .*\(`([^`]+)`(?:: “(.+)”)?\)$/gm)];
     expect(rows.length).toBeGreaterThan(100);
+    expect(rows.length).toBe([...lines.matchAll(/^- /gm)].length);
     const missing = rows.filter(([, file = '', title = '']) => !existsSync(file) || !read(file).includes(title));
     expect(missing.map(([row]) => row)).toEqual([]);
   });
 
-  test('every npm command in the README and the contract exists', () => {
+  test('every npm command in the README and the reference exists', () => {
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
-    const lines = ['README.md', 'CONTRIBUTING.md', 'docs/contract.md'].flatMap((file) => read(file).split('\n'));
+    const pages = documents().filter((file) => file.startsWith('docs/reference/'));
+    const lines = ['README.md', 'CONTRIBUTING.md', ...pages].flatMap((file) => read(file).split('\n'));
     const named = lines
       .filter((line) => !line.includes('†'))
       .flatMap((line) => [...line.matchAll(/npm run (?:-s )?([a-z][a-z:-]*)/g)].map((match) => match[1] ?? ''));

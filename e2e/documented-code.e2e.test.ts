@@ -9,14 +9,14 @@ import { io, type Socket } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type CodeBlock, codeBlock, codeBlocks } from './documented/code-blocks.ts';
 
-// What the documents show is code that somebody copies: all of it compiles, against what users of the packages get, and what can run here runs.
+// Readers copy the code in the documents: all of it compiles against the packages as users get them, and code that can run here runs.
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const OUT = join(ROOT, '.cache/documented');
-/** As file names end, so that tsc takes a block for what it is. JavaScript is compiled as strictly: people paste it into TypeScript. */
+/** File name endings, by language, so that tsc reads a block correctly. JavaScript is compiled as strictly: people paste it into TypeScript. */
 const ENDINGS: Readonly<Record<string, string>> = { js: 'ts', ts: 'ts', jsx: 'tsx', tsx: 'tsx' };
-/** Blocks of these languages are no programs, or no ones of ours. */
+/** Blocks of these languages are no programs, or not ours. */
 const OTHERS = ['', 'sh', 'json', 'nginx', 'yaml'];
 
 const nameOf = ({ document, line }: CodeBlock): string => `${document.replaceAll(/[/.]/g, '_')}_${line}`;
@@ -33,7 +33,7 @@ function moduleOf({ context, code }: CodeBlock): string {
   return `${app}${code}\nexport {};\n`;
 }
 
-/** What tsc says of all blocks with this version of React. */
+/** The errors that tsc finds in all blocks with this version of React. */
 async function compile(react: '18' | '19'): Promise<string> {
   const types = '../../e2e/react-18/node_modules/@types';
   const paths = Object.fromEntries(
@@ -109,7 +109,7 @@ describe('code in the documents, beside a relay', () => {
     await relay.stop();
   });
 
-  /** Runs the block with these values for what its reader has; returns what it names in `exports`. */
+  /** Runs the block with these values in place of its reader's; returns the values that it names in `exports`. */
   async function perform<T>(block: CodeBlock, values: object, exports: string): Promise<T> {
     Object.assign(globalThis, values);
     const code = block.code.replaceAll('http://localhost:3001', relay.url);

@@ -10,7 +10,7 @@ import { type ChatBrowser, countLoads, startChatBrowser } from './chat-browser.t
 import { codeBlock } from './documented/code-blocks.ts';
 import { installApp, type PublishedApp, run, serve } from './published-app.ts';
 
-// What the guide for front-end engineers shows is what people paste: here it runs, as it is but for addresses and ids.
+// Readers paste the code of the guide for front-end engineers: here it runs unchanged but for addresses and ids.
 
 const GUIDE = 'docs/front-end.md';
 const FRAGMENT = 'new URLSearchParams(location.hash.slice(1))';
@@ -30,7 +30,7 @@ afterAll(async () => {
   await system?.stop();
 });
 
-/** The block with this page's API and group, on a page that has what its reader has. */
+/** The block with this page's API and group, on a page like its reader's. */
 function runnable(mark: string): string {
   const { code } = codeBlock(GUIDE, mark);
   const here = code
@@ -63,7 +63,7 @@ async function sayAs(user: string, groupId: string, content: string): Promise<vo
   expect(response.status).toBe(201);
 }
 
-/** What a server answers: a process of its own, which ends although its module has made a client. */
+/** The HTML of a server: a process of its own, which ends although its module has made a client. */
 async function render(module: string, groupId: string): Promise<string> {
   const code = `import { render } from ${JSON.stringify(module)}; console.log(render(${JSON.stringify(groupId)}));`;
   return (await run(process.execPath, ['--input-type=module', '--eval', code], { timeout: 20_000 })).stdout.trim();

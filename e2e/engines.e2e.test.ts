@@ -13,7 +13,7 @@ const { packages } = read<{ packages: Record<string, Manifest> }>('package-lock.
 /** The oldest Node that is promised. */
 const OLDEST = /^>=(\d+\.\d+)$/.exec(engines?.node ?? '')?.[1] ?? 'none';
 
-/** Every number of a version; what is not written is 0. */
+/** Every number of a version; a missing one is 0. */
 const numbersOf = (version: string): number[] =>
   [...version.split('.').map(Number), 0, 0].slice(0, 3).map((part) => (Number.isNaN(part) ? 0 : part));
 
@@ -23,7 +23,7 @@ function compare(a: string, b: string): number {
   return differs < 0 ? 0 : (left[differs] ?? 0) - (right[differs] ?? 0);
 }
 
-/** Does an npm range admit the version? Throws at what it does not understand, so that nothing is taken for a yes. */
+/** Tells whether an npm range admits the version. Throws at a range that it does not understand. */
 function admits(range: string, version: string): boolean {
   return range.split('||').some((alternative) =>
     alternative

@@ -17,7 +17,7 @@ import {
 } from '@groupcast/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 
-/** A user who posts, and remembers every 201. */
+/** A user that posts, and remembers every 201. */
 function createAuthor(userId: string) {
   const saved: Message[] = [];
   async function call<T>(apiUrl: string, path: string, body: unknown): Promise<T> {
@@ -247,7 +247,7 @@ describe('two API processes on one PostgreSQL', () => {
     const victim = apis[1];
     const posts = Array.from({ length: 120 }, async (_, n) => {
       await until('its turn', () => member.shown.length >= n / 3 || victim?.child.signalCode !== null);
-      // Whoever gets no 201 asks again, as a client would: the same clientMessageId, the process that lives.
+      // A writer without a 201 asks again, as a client would: the same clientMessageId, the process that lives.
       await author.say(urlOf(n), groupId, `m${n}`).catch(async () => author.say(urlOf(0), groupId, `m${n}`));
     });
     await until('half of the messages', () => member.shown.length > 30);

@@ -26,7 +26,7 @@ const KINDS = {
   upgrading: ['polling', 'websocket'],
 } as const;
 const KIND_NAMES = Object.keys(KINDS) as (keyof typeof KINDS)[];
-/** Enough that every kind is at both relays, wherever a balancer sends whom. */
+/** Enough clients for every kind to be at both relays, wherever a balancer sends each. */
 const CLIENTS = 60;
 const ROUNDS = 10;
 
@@ -37,7 +37,7 @@ interface Balancer {
   kinds: readonly (keyof typeof KINDS)[];
   /** Starts it as shipped, but for ports, addresses and the folder it writes to. */
   start(port: number, relays: readonly Relay[], folder: string): ManagedProcess;
-  /** What it writes when it takes a relay out of the rotation because it drains. */
+  /** The log line with which it takes a draining relay out of the rotation. */
   noticed?: string;
   /** Where the n-th client comes from. */
   addressOf(n: number): string;
@@ -51,7 +51,7 @@ function binary(name: string): string {
   return found;
 }
 
-/** Every replacement must find its place, or the test would run something else than what is shipped. */
+/** Every replacement must find its place, or the test would run another configuration than the shipped one. */
 function adapt(file: string, replacements: readonly (readonly [string, string])[]): string {
   let text = readFileSync(file, 'utf8');
   for (const [from, to] of replacements) {
@@ -145,7 +145,7 @@ async function connectClient(url: string, n: number, { kinds, addressOf }: Balan
   return client;
 }
 
-/** Everybody who is connected asks for something, and is answered. */
+/** Every connected client asks for something, and is answered. */
 async function exchange(clients: readonly Client[]): Promise<void> {
   await Promise.all(
     clients.map(async ({ socket, lost }) => {
@@ -233,7 +233,7 @@ describe.each(Object.entries(BALANCERS))('%s in front of two relays', (name, shi
     await until('everybody to be at the other', async () => (await connectionsOf(second)) === CLIENTS + 1);
     for (let round = 0; round < ROUNDS; round += 1) await exchange(clients);
 
-    // Nobody lost a connection without being told, and nobody was turned away on the way back.
+    // No client lost a connection without being told, and none was turned away on the way back.
     const moved = clients.filter(({ lost }) => lost.length > 0);
     expect(moved.length).toBe(here);
     for (const { lost, refused } of clients)

@@ -8,15 +8,15 @@ interface Cors {
   allowed: string | null;
   credentials: string | null;
   varies: boolean;
-  /** Of a preflight only. */
+  /** Only a preflight has it. */
   methods?: string | undefined;
   maxAge?: string | undefined;
 }
 
-/** What any page that may ask at all may ask with, and for how long a browser need not ask again. */
+/** The methods and headers that an allowed page may use, and for how long a browser need not ask again. */
 const PREFLIGHT = { methods: 'GET,HEAD,POST,PUT,PATCH,DELETE', maxAge: '600' };
 
-/** What a browser is told about `origin`, when it asks first and when it asks itself. */
+/** The CORS headers for `origin`, of the preflight and of the request itself. */
 async function corsOf(url: string, origin: string, method: string): Promise<Cors> {
   const preflight = { 'access-control-request-method': 'PATCH', 'access-control-request-headers': 'authorization' };
   const headers = { origin, ...(method === 'OPTIONS' ? preflight : {}) };
@@ -129,7 +129,7 @@ describe('in production', () => {
         startApiProcess({ ...env, ...database, RELAY_URL: relayUrl, RELAY_PUBLIC_URL: relayUrl }),
       ])),
     );
-    // Once, whatever the number of workers.
+    // The line comes once, whatever the number of workers.
     expect(services.map((service) => service.output().split(said).length - 1)).toEqual([1, 1]);
     rmSync(dataDir, { recursive: true, force: true });
   });

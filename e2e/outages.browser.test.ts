@@ -70,7 +70,7 @@ test('a user cut off for longer than the ping time-out sees the messages of that
   await expectMessages(bob, all);
   // The page has noticed by itself, and says so.
   await alice.getByText('No connection').waitFor();
-  // What Alice writes is shown at once, and waits.
+  // Alice's message is shown at once, and waits.
   await say(alice, 'from the tunnel');
   await alice.getByText('Sending').waitFor();
   await expectMessages(alice, ['before', 'from the tunnel']);

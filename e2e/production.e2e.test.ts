@@ -34,8 +34,8 @@ const ofApi = (changes: Variables = {}): Outcome => outcome(readApiConfig, { ...
 const ofRelay = (changes: Variables = {}): Outcome => outcome(readRelayConfig, { ...RELAY, ...changes });
 
 /**
- * What every variable means in production where it is not set. `required`: refused, by the service named. `warned`: allowed, and said at
- * start. `off`: what it switches on is off. `sane`: its default is as good in production, for the reason given.
+ * The meaning of every variable in production where it is not set. `required`: refused, by the service named. `warned`: allowed, and said at
+ * start. `off`: its feature is off. `sane`: its default is as good in production, for the reason given.
  */
 const DECISIONS: Readonly<Record<string, string>> = {
   NODE_ENV: 'sane: unset is development, and every misspelling of production is refused',
@@ -80,7 +80,7 @@ const DECISIONS: Readonly<Record<string, string>> = {
   TRUST_PROXY: 'sane: nobody is believed',
   GROUP_INVITES: 'sane: open, and bounded per pair',
 };
-/** Limits have one default everywhere: a bound does not depend on who is bound. */
+/** Limits have one default everywhere: a bound does not depend on the environment. */
 const LIMIT = /_(?:BYTES|MS|SECONDS|SIZE|SECOND|MINUTE|HOUR|CONNECTION|USER|ENTRIES)$|^FANOUT$|^MAX_/;
 
 describe('in production', () => {

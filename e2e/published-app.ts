@@ -47,7 +47,7 @@ async function pack(): Promise<string> {
   return packing;
 }
 
-/** What `npm install` would do, with this repository's `node_modules` for a registry. What nobody declared is not there. */
+/** The work of `npm install`, with this repository's `node_modules` for a registry. A package that is not declared is not there. */
 export async function installApp(react: '18' | '19' = '19'): Promise<PublishedApp> {
   const folder = mkdtempSync(join(tmpdir(), 'groupcast-published-'));
   const installed = (path = ''): string => join(folder, 'node_modules', path);
@@ -67,7 +67,7 @@ export async function installApp(react: '18' | '19' = '19'): Promise<PublishedAp
     symlinkSync(join(ROOT, 'node_modules', name), installed(name));
   }
   if (react === '18') {
-    // Copies: what a link leads to would find React 19 beside it.
+    // Copies: the target of a link would find React 19 beside it.
     const older = join(ROOT, 'e2e/react-18/node_modules');
     for (const [from, name] of [
       [older, 'react'],

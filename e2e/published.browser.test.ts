@@ -85,7 +85,7 @@ async function bundle(): Promise<string[]> {
   }
 }
 
-/** From now on the page complains when a text is on screen twice, be it for one frame: nobody would wait for that. */
+/** From now on the page complains when a text is on screen twice, be it for one frame, which no polling test would catch. */
 async function complainOfDoubles(page: Page): Promise<void> {
   await page.evaluate(() => {
     const look = (): void => {
@@ -144,7 +144,7 @@ test('bundled, a React page and one without a framework read each other once and
       return page.messages.map(({ content }) => content);
     };
     await expect.poll(saved).toHaveLength(13);
-    // What comes last came after every second copy that there might be.
+    // The last message came after every second copy that there might be.
     await expectMessages(alice, await saved());
     await expectMessages(bob, await saved());
     expect(browser.complaints).toEqual([]);

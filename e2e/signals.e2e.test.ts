@@ -36,7 +36,7 @@ afterEach(async () => {
   rmSync(dataDir, { recursive: true, force: true });
 });
 
-/** Every process that was started with this test's folder, whoever its parent is now. */
+/** Every process that was started with this test's folder, whichever its parent is now. */
 function ours(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -56,7 +56,7 @@ function run(file: string, overrides: Record<string, string> = {}): ManagedProce
   return service;
 }
 
-/** Runs `command` on a terminal of its own. To stop what is returned closes the terminal, as closing its window does. */
+/** Runs `command` on a terminal of its own. Stopping the returned process closes the terminal, as closing its window does. */
 function onTerminal(command: string, overrides: Record<string, string> = {}): ManagedProcess {
   const variables = { PATH: process.env['PATH'] ?? '', SHELL: '/bin/sh', ...env, ...overrides };
   const terminal = manage('script', ['--quiet', '--flush', '--command', command, '/dev/null'], { env: variables });

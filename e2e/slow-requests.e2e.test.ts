@@ -33,7 +33,7 @@ describe('a request that does not arrive', () => {
     const session = `/socket.io/?EIO=4&transport=polling&sid=${sid}`;
     const answered = await fetch(`${polling}&sid=${sid}`, { method: 'POST', body: `40${JSON.stringify(auth)}` });
     expect(answered.status).toBe(200);
-    // Its namespace, and the groups: what comes next is the one that waits.
+    // The namespace and the groups come first; the next poll is the one that waits.
     await (await fetch(`${polling}&sid=${sid}`)).text();
     const hold = async (url: string, say: string): Promise<HeldConnections> => {
       const connection = await holdConnections(portOf(url), 1, say);

@@ -87,7 +87,7 @@ describe('a wrong configuration', () => {
       ['DATABASE_URL must be set, or EMBEDDED_DATABASE=1', 'RELAY_URL must be set', 'RELAY_PUBLIC_URL must be set'],
     ],
     ['the relay', RELAY, ['API_URL must be set with NODE_ENV=production, or be empty where there is no API']],
-    // Whichever of the two is first ends the other, perhaps before it could say what it misses.
+    // Whichever of the two is first ends the other, perhaps before that could name its missing variables.
     ['npm start', 'scripts/start.mjs', ['must be set']],
   ])('in production, %s starts on nothing that is sane only in development', async (_name, file, problems) => {
     const service = run(file, { NODE_ENV: 'production', ...TEST_SECRETS, ...(await ports()) });

@@ -1,4 +1,4 @@
-// `npm run attack [-- name …]`: attacks a relay and an API that it starts itself, and measures what everybody else notices. Linux.
+// `npm run attack [-- name …]`: attacks a relay and an API that it starts itself, and measures the effect on other users. Linux.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 

@@ -1,4 +1,4 @@
-// `npm run bench [-- name … --quick --json]`: measurements, each beside what it is compared with, in one run. Linux; needs redis-server.
+// `npm run bench [-- name … --quick --json]`: measurements, each beside its comparison, in one run. Linux; needs redis-server.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 

@@ -37,7 +37,7 @@ export function runTogether(commands, { env = process.env, onMessage } = {}) {
   process.on('exit', () => {
     // However this process ends, it leaves none of them behind.
     for (const child of running.values()) child.kill('SIGTERM');
-    // Node aborts when it cannot reset a terminal that has gone; what is closed it leaves alone.
+    // Node aborts when it cannot reset a terminal that has gone; it leaves a closed one alone.
     for (const descriptor of terminals) if (!isatty(descriptor)) closeSync(descriptor);
   });
 }
@@ -53,7 +53,7 @@ function urlOn(host, port) {
   return `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${port}`;
 }
 
-/** What is no port is for the service to name, and no part of a URL. */
+/** A value that is no port is no part of a URL; the service names it. */
 function portOr(fallback, given = '') {
   return /^\d+$/.test(given.trim()) ? given.trim() : fallback;
 }
@@ -67,13 +67,13 @@ export function apiUrlOf(env) {
 export function withUrls(env) {
   if (env.NODE_ENV === 'production') return env;
   const internalUrl = urlOn(env.API_INTERNAL_HOST || '127.0.0.1', portOr(3003, env.API_INTERNAL_PORT));
-  // Whoever names an API, or says that there is none, has named where it is asked.
+  // An `API_URL` that is set, or set to nothing, says where the API is asked.
   const apiUrls =
     env.API_URL === undefined ? { API_URL: apiUrlOf(env), API_INTERNAL_URL: env.API_INTERNAL_URL || internalUrl } : {};
   return { ...env, RELAY_URL: env.RELAY_URL || urlOn(env.RELAY_HOST, portOr(3001, env.RELAY_PORT)), ...apiUrls };
 }
 
-/** A relay that is started alone has no API unless `API_URL` names one: what `.env` says of its internal port is for both services. */
+/** A relay that is started alone has no API unless `API_URL` names one: the internal port in `.env` is for both services. */
 export function withoutApi(env) {
   if (env.NODE_ENV === 'production' || env.API_URL !== undefined) return env;
   return { ...env, API_URL: '', API_INTERNAL_URL: undefined };

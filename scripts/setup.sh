@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the project needs and the machine lacks. `deps`: npm packages only. `all`: the servers and the browser that the
+# Installs what the machine lacks of the project's needs. `deps`: npm packages only. `all`: the servers and the browser that the
 # tests use as well (Debian). Safe to run again; starts no system service.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -20,7 +20,7 @@ export interface Attack {
   name: string;
   what: string;
   victim: 'relay' | 'api';
-  /** What the attacker has. */
+  /** The means of the attacker. */
   has: 'nothing' | 'one token';
   run(address: Address): Promise<Answers>;
 }

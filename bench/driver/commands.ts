@@ -1,12 +1,12 @@
 import type { DialectName } from './dialects.ts';
 import type { Posted } from './groups.ts';
 
-/** What a driver process can be asked. It has one room, or some groups. */
+/** The commands of a driver process, which has one room, or some groups. */
 export interface DriverCommands {
   open: { input: { ports: number[]; dialect: DialectName; members: number }; output: object };
   /** Publishes `burst` messages, the next once every member has the last, for at least `ms`. */
   flood: { input: { burst: number; bytes: number; ms: number; pids: number[] }; output: FloodResult };
-  /** Publishes one message `perSecond` times a second, whoever still waits for an earlier one. */
+  /** Publishes one message `perSecond` times a second, although members may still wait for an earlier one. */
   pace: { input: { perSecond: number; bytes: number; ms: number }; output: { latenciesMs: number[] } };
   /** Members of groups that the API knows. */
   'open-groups': {

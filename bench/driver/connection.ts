@@ -12,7 +12,7 @@ export async function openInTurns(count: number, open: (n: number) => Promise<vo
   }
 }
 
-/** Resolves once the connection is in its room. What it hears from then on goes to `onControl`, if it is no message. */
+/** Resolves once the connection is in its room. Anything it hears from then on goes to `onControl`, if it is no message. */
 export async function openConnection(
   options: {
     port: number;
@@ -44,7 +44,7 @@ export async function openConnection(
       if (isReady) onControl(text);
       else if (ready) becomeReady();
     };
-    /** What came with the upgrade's answer waits for the socket. */
+    /** Bytes that came with the upgrade's answer wait for the socket. */
     const early: string[] = [];
     const read = (bytes: Buffer, start: number, end: number): void => {
       if (dialect.isMessage(bytes, start, end)) onMessage(bytes, start, end);

@@ -2,7 +2,7 @@ import type { Message } from './messages.ts';
 
 export type Role = 'member' | 'publisher';
 
-/** What a control message makes of a connection: it says `reply`, and with `ready` it is in its room. */
+/** How a connection reacts to a control message: it sends `reply`, and with `ready` it is in its room. */
 export interface Reaction {
   reply?: string;
   ready?: boolean;
@@ -12,9 +12,9 @@ export interface Reaction {
 export interface Dialect {
   path(role: Role): string;
   subprotocol?: string;
-  /** What a connection proves itself with; built before it connects. */
+  /** The credentials of a connection; built before it connects. */
   auth?(role: Role, name: string, room: string): Promise<string>;
-  /** Said first, once the upgrade is done. */
+  /** The first message after the upgrade. */
   greet?(role: Role, room: string): string;
   /** A connection is in its room as soon as it is open. */
   readyWhenOpen?: boolean;

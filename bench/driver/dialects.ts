@@ -63,7 +63,7 @@ const stock = socketIo({
   publish: (message, n) => `42${n}${JSON.stringify(['publish', ROOM, envelope(message)])}`,
 });
 
-/** Whoever says `join <room>` is in it; everything else is published to that room as it is, and acknowledged with `ok`. */
+/** A connection that sends `join <room>` is in it; everything else is published to that room as it is, and acknowledged with `ok`. */
 const plain: Dialect = {
   path: () => '/',
   greet: (role, room) => (role === 'member' ? `join ${room}` : `publish ${room}`),

@@ -1,4 +1,4 @@
-/** `bytes` is the reader's own buffer: what is between `start` and `end` holds until the call returns. */
+/** `bytes` is the reader's own buffer: the bytes from `start` to `end` hold until the call returns. */
 export type OnFrame = (first: number, bytes: Buffer, start: number, end: number) => void;
 
 const NOTHING = Buffer.alloc(0);
@@ -44,7 +44,7 @@ export function createFrameParser(onFrame: OnFrame): (chunk: Buffer, length: num
       end = bytes.length;
     }
     const at = parse(bytes, end);
-    // The chunk is the reader's to use again, so what is kept of it is a copy.
+    // The reader uses the chunk again, so the part that is kept is a copy.
     held = at === end ? NOTHING : Buffer.from(bytes.subarray(at, end));
   };
 }
@@ -53,7 +53,7 @@ const ZERO = 0x30;
 const COLON = 0x3a;
 const QUOTE = 0x22;
 const LETTER_Q = 0x71;
-/** At most so many brackets close a message after its position. */
+/** Most brackets that close a message after its position. */
 const MAX_CLOSING = 8;
 const MAX_DIGITS = 16;
 

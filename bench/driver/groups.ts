@@ -4,7 +4,7 @@ import { type OnFailure, openConnection, openInTurns } from './connection.ts';
 import { DIALECTS } from './dialects.ts';
 import { seqOf } from './frame-parser.ts';
 
-/** Groups of an API, each with all users as members on connections of their own, and writers who post to them over HTTP. */
+/** Groups of an API, each with all users as members on connections of their own, and writers that post to them over HTTP. */
 export interface Groups {
   /** Each writer posts its next message when the last was answered. Resolves once every member has every message. */
   post: (options: { writers: number; groups: number; content: string; ms: number }) => Promise<Posted>;
@@ -14,7 +14,7 @@ export interface Posted {
   messages: number;
   /** Up to when the last member had the last message. */
   wallMs: number;
-  /** Of each message, from before its request to when the last member had it. */
+  /** Latency of each message, from before its request to when the last member had it. */
   latenciesMs: number[];
 }
 

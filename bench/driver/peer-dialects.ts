@@ -7,7 +7,7 @@ const LETTER_M = 0x4d;
 const SPACE = 0x20;
 const ZERO = 0x30;
 
-/** `MSG <subject> <id> <size>`, then so many bytes; every other message of NATS is a line. */
+/** `MSG <subject> <id> <size>`, then `size` bytes; every other message of NATS is a line. */
 export const nats: Dialect = {
   path: () => '/',
   split(bytes, start, end, read) {
@@ -44,7 +44,7 @@ export const nats: Dialect = {
   isAcknowledgement: (line) => line.startsWith('+OK'),
 };
 
-/** A location each to publish and to subscribe; whoever publishes is told about the channel each time. */
+/** A location each to publish and to subscribe; a publisher is told about the channel each time. */
 export const nchan: Dialect = {
   path: (role) => (role === 'member' ? '/subscribe' : '/publish'),
   readyWhenOpen: true,

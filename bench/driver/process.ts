@@ -5,13 +5,13 @@ import type { Command, CommandName, DriverCommands, FloodResult, Reply } from '.
 import { type Groups, openGroups } from './groups.ts';
 import { openRoom, type Room } from './room.ts';
 
-/** A message that one member still lacks after so long is lost. */
+/** How long a member may lack a message before it counts as lost, in milliseconds. */
 const LOST_AFTER_MS = 30_000;
 
 let room: Room | undefined;
 let groups: Groups | undefined;
 let failed: Error | undefined;
-/** Ends what waits for a delivery that will not come. */
+/** Rejects every wait for a delivery that will not come. */
 let abort = (error: Error): void => {
   failed = error;
 };
@@ -124,5 +124,5 @@ process.on('message', ({ id, name, input }: Command) => {
     .then((reply) => process.send?.(reply))
     .catch(() => process.exit(1));
 });
-// Without its suite it has nobody to work for.
+// It ends with the suite that started it.
 process.on('disconnect', () => process.exit());

@@ -17,7 +17,7 @@ const WINDOW = 65_536;
 
 /**
  * Every delivery is checked: a member takes nothing but the position after its last one, so that a message which all members
- * have counted is one that each of them has, once, in its place. What is wrong goes to `onFailure`, as does a lost connection.
+ * have counted is one that each of them has, once, in its place. A fault goes to `onFailure`, as does a lost connection.
  */
 export async function openRoom(options: {
   ports: readonly number[];

@@ -9,7 +9,7 @@ import { pin } from '../pins.ts';
 import { pidOf } from '../processes.ts';
 import { type RunningServer, type ServerKind, startScript } from './servers.ts';
 
-/** Others that fan out, each as it comes. They are no dependencies: what is not installed is skipped, with a word. */
+/** Other servers that fan out, each with its defaults. They are no dependencies: one that is not installed is skipped, and the report says so. */
 export interface Peer extends ServerKind {
   /** Its version, or `undefined` where it is not installed. */
   findVersion: () => string | undefined;
@@ -46,7 +46,7 @@ function running(server: ManagedProcess, port: number, pid: number, folder?: str
   };
 }
 
-/** What one of these programs reads, in a folder of its own. */
+/** The configuration file of one of these programs, in a folder of its own. */
 function writeConfiguration(name: string, text: (folder: string) => string): { folder: string; file: string } {
   const folder = mkdtempSync(join(tmpdir(), 'groupcast-bench-'));
   const file = join(folder, name);

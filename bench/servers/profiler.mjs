@@ -1,4 +1,4 @@
-// Preloaded into a process that is to be profiled: a SIGWINCH starts the profiler, the next one writes to PROFILE_FILE what it has seen.
+// Preloaded into a process that is to be profiled: a SIGWINCH starts the profiler, the next one writes the profile to PROFILE_FILE.
 import { renameSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 
@@ -18,7 +18,7 @@ async function toggle() {
   const { profile } = await session.post('Profiler.stop');
   const file = process.env.PROFILE_FILE;
   writeFileSync(`${file}.part`, JSON.stringify(profile));
-  // Who waits for it finds it whole.
+  // A reader that waits for the file finds it complete.
   renameSync(`${file}.part`, file);
 }
 

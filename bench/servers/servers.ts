@@ -7,7 +7,7 @@ import { pidOf } from '../processes.ts';
 export interface ServerNode {
   port: number;
   pid: number;
-  /** What it says of its own JavaScript heap. */
+  /** The size of its JavaScript heap, by its own account. */
   heapBytes(): Promise<number>;
 }
 
@@ -16,7 +16,7 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-/** One kind of server that is measured: how it is started, each time anew, and what is spoken with it. */
+/** One kind of server that is measured: how it is started, each time anew, and its protocol. */
 export interface ServerKind {
   name: string;
   label: string;

@@ -1,4 +1,4 @@
-// A stock Socket.IO server: `socket-io.mjs <port> [classic|sharded <redis url>]`. Whoever connects names its room; `publish` goes to a room.
+// A stock Socket.IO server: `socket-io.mjs <port> [classic|sharded <redis url>]`. A connection names its room; `publish` goes to a room.
 import { createServer } from 'node:http';
 import { createAdapter, createShardedAdapter } from '@socket.io/redis-adapter';
 import { Redis } from 'ioredis';

@@ -28,7 +28,7 @@ function feed(stream: Buffer, cuts: readonly number[]): { first: number; payload
   return frames;
 }
 
-/** Around the lengths where the head of a frame grows. */
+/** Lengths around those at which the head of a frame grows. */
 const sizes = fc.oneof(
   fc.nat(300),
   fc.constantFrom(0, 125, 126, 65_535, 65_536),
@@ -74,7 +74,7 @@ test.each([
   ['42["new-message",{"sum":3}]', Number.NaN],
   ['', Number.NaN],
 ])('the position of %s is %d', (text, seq) => {
-  // What stands around it in the reader's buffer is not looked at.
+  // The bytes around it in the reader's buffer are not looked at.
   const bytes = Buffer.from(`"seq":8${text}"seq":9`);
   expect(seqOf(bytes, 7, bytes.length - 7)).toBe(seq);
 });

@@ -5,12 +5,12 @@ export interface CodeBlock {
   document: string;
   line: number;
   language: string;
-  /** What follows the language: the context that the block stands in. */
+  /** The word after the language: the context that the block stands in. */
   context: string | undefined;
   code: string;
 }
 
-/** Every document of the repository that people read; what is generated or foreign has none. */
+/** Every document of the repository that people read; folders of generated or foreign files are left out. */
 export function documents(): string[] {
   const inFolder = (folder: string): string[] =>
     readdirSync(folder, { withFileTypes: true })
@@ -19,7 +19,7 @@ export function documents(): string[] {
   const packages = ['packages', 'services', 'apps'].flatMap((folder) =>
     readdirSync(folder).flatMap((name) => inFolder(`${folder}/${name}`)),
   );
-  const rest = ['docs', 'docs/adr', 'deploy', 'attack', 'bench'].flatMap(inFolder);
+  const rest = ['docs', 'docs/adr', 'docs/reference', 'deploy', 'attack', 'bench'].flatMap(inFolder);
   return [...inFolder('.').map((file) => file.slice(2)), ...rest, ...packages];
 }
 

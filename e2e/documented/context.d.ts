@@ -1,4 +1,4 @@
-// What the reader of a code block has already: names that blocks in the documents use without saying where they come from.
+// Names that blocks in the documents use without declaring them: the reader of a block has them already.
 // A word after the language of a block names one of `Contexts`, whose `app` the block gets.
 import type { ViewMessage } from '@groupcast/client';
 

@@ -1,4 +1,4 @@
-// What the reader of a documented block has on the page, made of the page's fragment. Loaded before the block.
+// The page of a documented block's reader, made of the page's fragment. Loaded before the block.
 const fragment = new URLSearchParams(location.hash.slice(1));
 
 interface Row {

@@ -1,11 +1,11 @@
 // Compiled, never run. A declaration that a compiler cannot find becomes `any` without a word, and then every use of it
-// compiles: so whatever the packages hand out is searched for it.
+// compiles: so every exported type is searched for it.
 import type * as core from '@groupcast/client';
 import { createClient, type GroupEvent } from '@groupcast/client';
 import type * as react from '@groupcast/client/react';
 import { useMessages, useSendMessage } from '@groupcast/client/react';
 
-/** What React, Socket.IO and the standard library declare is full of `any`. */
+/** Declarations of React, Socket.IO and the standard library are full of `any`. */
 type ForeignKey = 'children' | 'eventTarget' | 'fetch' | 'io';
 
 /** The path of every `any` in `T`, eight steps deep; `never` if there is none. */
@@ -35,7 +35,7 @@ type Named<T> = Exclude<keyof { [K in keyof T as string extends K ? never : K]: 
 /** Compiles only with `never`; otherwise the error names the paths. */
 type None<Found extends never> = Found;
 
-/** Whatever the entry points export, what there is today and what will be. A component's result is React's. */
+/** All exports of the entry points, those of today and those to come. A component's result is React's. */
 export type Checked = [
   None<AnyIn<typeof core, 'client'>>,
   None<AnyIn<Omit<typeof react, 'GroupcastProvider'>, 'react'>>,
@@ -49,7 +49,7 @@ export type Checked = [
   None<AnyIn<core.Api, 'Api'>>,
 ];
 
-/** The search finds what is hidden from it, and nothing else. */
+/** The search finds every hidden `any`, and nothing else. */
 type Hidden = ReturnType<typeof JSON.parse>;
 interface Hiding {
   useThing: (input: { late?: Hidden }) => Promise<{ rows: readonly Hidden[]; cause: unknown; none: never }>;
@@ -66,7 +66,7 @@ interface Picture {
   takenAt: Date;
 }
 
-/** What an application may write compiles; what it must not write does not. */
+/** Correct code of an application compiles; wrong code does not. */
 export function Uses({ relayUrl, picture }: { relayUrl: string | undefined; picture: Picture }): string {
   const client = createClient({ apiUrl: '', relayUrl, getToken: async () => null });
   // @ts-expect-error -- nobody could ask for a token

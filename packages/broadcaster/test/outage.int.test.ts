@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type Broadcaster, type BroadcasterOptions, type ConnectionState, createBroadcaster } from '../src/index.ts';
 import { listenIn, startRelayHere } from './relay-under-test.ts';
 
-/** What to undo after a test, last first. */
+/** The steps that undo a test, last first. */
 const cleanUps: (() => unknown)[] = [];
 afterEach(async () => {
   vi.useRealTimers();

@@ -19,7 +19,7 @@ export interface Listener {
   messages: GroupEvent[];
 }
 
-/** A member of these groups, who has heard that it is. */
+/** A member of these groups that has got its `joined-groups`. */
 export async function listenIn(url: string, userId: string, groups: readonly string[]): Promise<Listener> {
   const socket = io(url, {
     forceNew: true,

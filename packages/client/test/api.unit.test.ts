@@ -19,7 +19,7 @@ test('an answer without an end is not read to it: UNREACHABLE, and worth another
       pull(controller) {
         const chunk = new Uint8Array(4 * 1_048_576).fill(32);
         sent += chunk.byteLength;
-        // Whoever goes on has failed the test.
+        // A reader that goes on has failed the test.
         if (sent > 256 * 1_048_576) controller.close();
         else controller.enqueue(chunk);
       },

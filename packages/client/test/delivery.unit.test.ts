@@ -66,7 +66,7 @@ describe('delivery', () => {
     expect(delivery.stats()).toMatchObject({ live: 2, duplicates: 1 });
   });
 
-  test('counts an event once, where it came from first; what polling finds is fetched as well', () => {
+  test('counts an event once, where it came from first; an event that polling finds is fetched as well', () => {
     const { delivery } = setUp();
     delivery.standsAt('g', at(0));
     delivery.receive(event(1));

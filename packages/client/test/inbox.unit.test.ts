@@ -160,7 +160,7 @@ class Model {
   readonly server: Server = { epoch: 1, history: [], wire: [], heads: [] };
   readonly inbox = createInbox();
   readonly answers: Answer[] = [];
-  /** What the client stands on, and has shown since. */
+  /** The position of the client, and the events that it has shown since. */
   shown: { epoch: string; seq: number };
 
   constructor(published: number) {

@@ -100,7 +100,7 @@ describe('message list', () => {
     const before = list.messages;
     list.addEarlier([message(2)], at(9));
     expect(list.messages).toBe(before);
-    // A page that is none: what is in it is shown all the same, in its place.
+    // A page that is none: its messages are shown all the same, in their place.
     list.addEarlier([message(6), message(1)], at(9));
     expect(texts(list)).toEqual(['m1', 'm2', 'm3', 'm5', 'm6', 'm7', 'm8', 'm9']);
   });
@@ -142,7 +142,7 @@ describe('message list', () => {
           if (!question) return;
           const { page, position, before, from } = question;
           question = undefined;
-          // What passed while the page was on its way is replayed onto it.
+          // Events that passed while the page was on its way are replayed onto it.
           const passed = events.slice(from, delivered);
           if (before === undefined) list.replace(page, position);
           else if (list.messages[0]?.seq === before) list.addEarlier(page, position);

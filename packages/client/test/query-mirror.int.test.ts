@@ -128,7 +128,7 @@ describe('a query cache beside a client', () => {
     expect(contents('h')).toEqual(numbers('h', 1, 3));
     server.publish('h');
     await until('one more', () => contents('h').length === 4);
-    // Whoever comes back finds it, without a question.
+    // A component that comes back finds it, without a request.
     const again = look('h');
     expect(again.observer.getCurrentResult().data?.pages[0]?.messages.at(-1)).toMatchObject({ content: 'h 4' });
     expect(server.count('GET /api/messaging/groups/h/messages')).toBe(1);

@@ -4,7 +4,7 @@ import { parseAnswer, parseAnswers, parseJoined } from '../src/connection/relay-
 const position = { epoch: '1-a', seq: 7 };
 const event = { event: 'new-message', id: 'm7', groupId: 'g', epoch: '1-a', seq: 7 };
 
-describe('what the relay says about a group', () => {
+describe('the payloads of the relay about a group', () => {
   test.each([
     [undefined, { kind: 'refused', code: undefined }],
     ['nonsense', { kind: 'refused', code: undefined }],

@@ -30,9 +30,9 @@ export interface ScriptedServer {
   sockets: () => Socket[];
   script: {
     tokenSeconds: number;
-    /** What the next handshakes are refused with, one each; `null` lets one in. */
+    /** Errors that refuse the next handshakes, one each; `null` lets one in. */
     refusals: (object | null)[];
-    /** What the next handshakes are closed with, one each, as a relay does whose refusal passes. */
+    /** Errors that close the next handshakes, one each, as a relay does whose refusal passes. */
     closings: string[];
     /** Statuses of the next answers of the API; 0 cuts the connection, -1 never answers. */
     apiFailures: number[];

@@ -96,7 +96,7 @@ describe('the hooks on a server', () => {
       await until('something unread', () => client.unread.getSnapshot() > 0);
       const queries = new QueryClient();
       expect(render(client, queries)).toBe(before);
-      // What was rendered leaves nothing behind that a browser would take for an answer.
+      // The rendering leaves nothing behind that a browser would take for an answer.
       expect(
         queries
           .getQueryCache()

@@ -1,5 +1,3 @@
-import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import {
   boundIssues,
   ERROR_CODES,
@@ -22,9 +20,6 @@ import fastify, {
 } from 'fastify';
 import {
   hasZodFastifySchemaValidationErrors,
-  isResponseSerializationError,
-  jsonSchemaTransform,
-  serializerCompiler,
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
@@ -32,6 +27,7 @@ import type { ConnectionLimit } from './connection-limit.ts';
 import { type Door, doorOf } from './doors.ts';
 import { createBoundedServer } from './http-server.ts';
 import type { Logger } from './logger.ts';
+import { type OpenApiOptions, registerOpenApi, writeAsIs } from './openapi.ts';
 
 export type HttpApp = FastifyInstance;
 /** Where routes with zod schemas live. */
@@ -88,7 +84,6 @@ function toGroupcastError(error: unknown, request: FastifyRequest): GroupcastErr
     const message = `unable to accept the request; ${first?.path ? `${first.path} ` : ''}${first?.message ?? 'it is malformed'}`;
     return new GroupcastError('INVALID_PAYLOAD', message, { details });
   }
-  if (isResponseSerializationError(error)) return undefined;
   const { statusCode } = error as FastifyError;
   return typeof statusCode === 'number' ? fromStatus(statusCode, error as FastifyError) : undefined;
 }
@@ -121,7 +116,7 @@ export async function createHttpApp(options: {
   maxBodyItems?: number;
   /** How many proxies' `X-Forwarded-For` is believed. */
   trustedProxies?: number;
-  openapi?: { title: string; description: string };
+  openapi?: OpenApiOptions;
   /** Adds hooks that are to run for everything, `/docs` and what does not exist included: a hook that is added later misses `/docs`. */
   before?: (app: HttpApp) => Promise<void>;
   /** A request that no route and no hook sees, because its path is malformed. What it throws is the answer. */
@@ -164,6 +159,8 @@ export async function createHttpApp(options: {
 
   // A connection that becomes idle while the server closes would hold it for the whole keep-alive time.
   app.addHook('preClose', async () => {
+    // A server that has never listened does not emit `close`.
+    if (!app.server.listening) return;
     const idle = setInterval(() => app.server.closeIdleConnections(), CLOSE_IDLE_INTERVAL_MS);
     // Those that never sent a request, or only a part of one, are not idle by Node's count.
     const rest = setTimeout(() => app.server.closeAllConnections(), CLOSE_ALL_AFTER_MS);
@@ -190,15 +187,7 @@ export async function createHttpApp(options: {
   });
 
   await options.before?.(app);
-  if (!options.openapi) return app;
-  await app.register(swagger, {
-    openapi: {
-      info: { ...options.openapi, version: '0.1.0' },
-      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
-    },
-    transform: jsonSchemaTransform,
-  });
-  await app.register(swaggerUi, { routePrefix: '/docs' });
+  if (options.openapi) await registerOpenApi(app, options.openapi);
   return app;
 }
 
@@ -231,7 +220,7 @@ export async function zodScope(app: HttpApp, register: (scope: HttpScope) => voi
   await app.register(async (scope) => {
     scope.addHook('preValidation', refuseUnknownQuery);
     scope.setValidatorCompiler(validatorCompiler);
-    scope.setSerializerCompiler(serializerCompiler);
+    scope.setSerializerCompiler(writeAsIs);
     await register(scope.withTypeProvider<ZodTypeProvider>());
   });
 }

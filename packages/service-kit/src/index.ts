@@ -27,6 +27,14 @@ export { createBoundedServer } from './http-server.ts';
 export { logKeyProblems } from './key-problems.ts';
 export { type Listening, listenOn, readHost, urlOfHost } from './listen.ts';
 export { createLogger, LOG_LEVELS, type Logger } from './logger.ts';
+export {
+  describeRefusals,
+  errorAnswerSchema,
+  type OpenApiOptions,
+  openApiOf,
+  refusalsOf,
+  writeAsIs,
+} from './openapi.ts';
 export { corsOptions, isHostOfOrigins, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { type Closable, loadDotEnv, runService, StartFailure } from './run-service.ts';
 export { createStopStack, type StopStack } from './stop-stack.ts';

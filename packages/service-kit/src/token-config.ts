@@ -55,7 +55,7 @@ export function readRelaySecrets(env: Environment): RelaySecrets {
   };
 }
 
-/** The variables of contract section 2, checked against each other. Both services read them the same way. */
+/** The variables of docs/reference/tokens.md, checked against each other. Both services read them the same way. */
 export function readTokenConfig(env: Environment): { tokens: TokenConfig; relaySecrets: RelaySecrets } {
   const jwksUrl = env.url('JWT_JWKS_URL', ['https:', 'http:'], {
     carries: 'the keys that user tokens are checked with',

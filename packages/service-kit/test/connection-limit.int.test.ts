@@ -57,7 +57,7 @@ async function hold(count: number, say?: string): Promise<HeldConnections> {
   held.push(connections);
   return connections;
 }
-/** Comes again until it is answered: whoever makes room may have to be there for a while first. */
+/** Comes again until it is answered: a connection that makes room may have to be there for a while first. */
 async function letIn(): Promise<HeldConnections> {
   return until('a place', async () => {
     const one = await hold(1, GET);
@@ -196,7 +196,7 @@ test('a request that waits for its turn keeps its place', async () => {
   let hasRoom: boolean | undefined;
   await start((_request, response) => {
     begun += 1;
-    // So long that those that came with it wait for a turn of their own.
+    // Long enough for the requests that came with it to wait for a turn of their own.
     for (const end = performance.now() + 5; performance.now() < end; );
     // While the second one is begun, the third one waits.
     if (begun === 2) hasRoom = limit.makeRoom();

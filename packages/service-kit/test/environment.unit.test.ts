@@ -3,7 +3,7 @@ import { ConfigurationError, type Environment, readEnvironment } from '../src/in
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
-/** What reading `variables` in this way finds wrong. */
+/** The problems that reading `variables` in this way finds. */
 function problems(variables: Variables, read: (env: Environment) => void): readonly string[] {
   const env = readEnvironment(variables);
   read(env);

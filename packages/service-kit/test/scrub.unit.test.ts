@@ -41,7 +41,7 @@ describe('a text in the log', () => {
   test.each(['eyJ-', 'token', '://', '://@', 'bearer ', "with args beginning with: 'a' ", 'password= '])(
     'is not long in work when it repeats "%s"',
     (piece) => {
-      // What grows with the square of its length would take minutes.
+      // An algorithm whose time grows with the square of the length would take minutes.
       expect(scrubText(piece.repeat(200_000)).length).toBeGreaterThan(0);
     },
   );

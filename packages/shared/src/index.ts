@@ -10,6 +10,7 @@ export * from './payloads/broadcast.ts';
 export * from './payloads/client-events.ts';
 export * from './payloads/internal.ts';
 export * from './payloads/messaging.ts';
+export * from './payloads/messaging-schemas.ts';
 export * from './payloads/monitor.ts';
 export * from './payloads/presence.ts';
 export * from './payloads/recovery.ts';

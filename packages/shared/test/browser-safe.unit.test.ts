@@ -45,7 +45,7 @@ async function bundleFor(entry: string): Promise<{ modules: string[]; leftOut: s
   return { modules: [...modules], leftOut };
 }
 
-/** What a bundle for browsers made of `entry` would need from Node: modules left out of it, or replaced by a stub. */
+/** Modules of Node that a bundle for browsers made of `entry` would need: left out of it, or replaced by a stub. */
 async function neededFromNode(entry: string): Promise<string[]> {
   const { modules, leftOut } = await bundleFor(entry);
   const fromNode = modules.filter((id) => isBuiltin(id) || id.includes('node:') || id.includes('browser-external'));

@@ -1,29 +1,29 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { ERROR_CODES, type ErrorCode, GroupcastError, isErrorCode, toErrorBody } from '../src/index.ts';
 
-const contract = readFileSync(new URL('../../../docs/contract.md', import.meta.url), 'utf8');
-
-/** The paragraph that lists the codes: one code span, over several lines. */
-function documentedCodes(): string[] {
-  const paragraph = /^Codes: `([A-Z_\s]+)`\.$/m.exec(contract);
-  return paragraph?.[1]?.trim().split(/\s+/) ?? [];
-}
+const REFERENCE = new URL('../../../docs/reference/', import.meta.url);
+const page = (name: string): string => readFileSync(new URL(name, REFERENCE), 'utf8');
+const headings = (text: string): string[] => Array.from(text.matchAll(/^### (.+)$/gm), (match) => match[1] ?? '');
 const known = Object.keys(ERROR_CODES);
 
-describe('error codes and the contract', () => {
-  test('name the same codes, each once', () => {
-    const documented = documentedCodes();
+describe('error codes and the reference', () => {
+  test('name the same codes, each under a heading of its own', () => {
+    const documented = headings(page('errors.md'));
     expect(documented.length).toBeGreaterThan(0);
     expect(documented.toSorted()).toEqual(known.toSorted());
   });
 
-  test('every code that the contract shows anywhere else is one of them', () => {
+  test('every code that the reference shows anywhere is one of them', () => {
     const names = (text: string): string[] => text.match(/\b[A-Z]+(?:_[A-Z]+)+\b/g) ?? [];
-    const [environment = '', rest = ''] = contract.split(/^## 2\. /m);
-    // The same spelling: variables, all of them in section 1, and warnings about what succeeded.
+    const configuration = page('configuration.md');
+    const rest = readdirSync(REFERENCE)
+      .filter((name) => name !== 'configuration.md')
+      .map(page)
+      .join('\n');
+    // The same spelling: variables, all of them on one page, and warnings about what succeeded.
     const warnings = ['NO_RECIPIENTS', 'UNDECIDED_MEMBERS', 'NO_GROUPS', 'INVALID_GROUP'];
-    const others = new Set([...names(environment), ...warnings]);
+    const others = new Set([...names(configuration).filter((name) => !isErrorCode(name)), ...warnings]);
     const shown = names(rest).filter((name) => !others.has(name));
     expect(shown.length).toBeGreaterThan(known.length);
     expect(shown.filter((code) => !isErrorCode(code))).toEqual([]);
@@ -40,7 +40,7 @@ describe('an error as it travels', () => {
       message: 'unable to do it; because',
       retryable,
     });
-    // What the server could not do now, it may do later.
+    // A failure of the server may pass.
     expect(status < 500 || retryable).toBe(true);
   });
 

@@ -16,7 +16,7 @@ const anId = stringOf(ID_CHARACTERS, 128).filter((id) => !RESERVED.includes(id))
 const aUserId = stringOf(USER_ID_CHARACTERS, 255);
 const anInteger = fc.oneof(fc.nat(), fc.maxSafeNat());
 
-/** What no door may take for an id, whichever kind of id. */
+/** Values that no schema may take for an id, whichever kind of id. */
 const NEVER: [string, unknown][] = [
   ['nothing', undefined],
   ['null', null],

@@ -1,11 +1,11 @@
 import { connect, type Socket } from 'node:net';
 
-/** Connections that a test holds open, and says nothing on unless it does so itself. */
+/** Connections that a test holds open, silent unless the test itself writes to them. */
 export interface HeldConnections {
   sockets: readonly Socket[];
-  /** How many the other side has not ended. */
+  /** Number of connections that the other side has not ended. */
   open(): number;
-  /** What was answered on any of them. */
+  /** The bytes that came as answers on any of them. */
   answers(): string;
   close(): void;
 }
@@ -48,7 +48,7 @@ export async function holdConnections(port: number, count: number, say = ''): Pr
   };
 }
 
-/** How long a process has no descriptors before it says that it has outlived it. Timers of seconds have run by then. */
+/** How long a process has no descriptors before it writes `outlived`. Timers of seconds have run by then. */
 const OUTLIVED_MS = 3_000;
 const EXHAUST = `
 import { closeSync, openSync } from 'node:fs';

@@ -7,7 +7,7 @@ import { io, type Socket } from 'socket.io-client';
  */
 export interface Member {
   readonly socket: Socket;
-  /** What the member shows of the group, in order, each once. */
+  /** The messages of the group that the member shows, in order, each once. */
   readonly shown: GroupEvent[];
   /** Every `new-message` the socket delivered, duplicates included. */
   readonly live: GroupEvent[];
@@ -45,7 +45,7 @@ export function startMember(options: { apiUrl: string; relayUrl: string; userTok
         position: { epoch: string; seq: number };
       };
       if (page.reset) {
-        // Another history: what is shown is read anew.
+        // It is another history: all messages are read anew.
         ({ epoch } = page.position);
         seq = 0;
         shown.length = 0;

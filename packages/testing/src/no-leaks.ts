@@ -1,7 +1,7 @@
 import { afterAll, expect } from 'vitest';
 import { until } from './until.ts';
 
-/** What a test file may not leave behind: servers that listen, and processes. */
+/** Resources that a test file may not leave behind: servers that listen, and processes. */
 const WATCHED = ['TCPServerWrap', 'ProcessWrap'];
 
 function open(): string[] {

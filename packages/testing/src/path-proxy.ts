@@ -3,12 +3,12 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 
 /** A larger site that has a service of ours behind a path: `${url}/livez` is that service's `/livez`. */
 export interface PathProxy {
-  /** With the path, without a slash at its end. */
+  /** Its address with the path, without a slash at its end. */
   readonly url: string;
   close(): Promise<void>;
 }
 
-/** Forwards what is below `prefix` to `port` on this machine, WebSockets too, without the prefix. Everything else is 404, as on such a site. */
+/** Forwards requests below `prefix` to `port` on this machine, WebSockets too, without the prefix. Everything else is 404, as on such a site. */
 export async function startPathProxy(port: number, prefix: string): Promise<PathProxy> {
   const sockets = new Set<Socket>();
   const below = ({ url = '' }: IncomingMessage): string | undefined =>

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 
-/** Below the ports that the system gives to outgoing connections, which come and go by themselves. */
+/** The range of ports, below those that the system gives to outgoing connections, which come and go by themselves. */
 const FIRST = 10_000;
 const LAST = 32_000;
 const given = new Set<number>();

@@ -8,12 +8,12 @@ import { manage } from './processes.ts';
 import { until } from './until.ts';
 
 export interface PostgresServer {
-  /** Of the database `postgres`. */
+  /** The URL of the database `postgres`. */
   url: string;
   version: string;
-  /** Of the process that starts the others. */
+  /** The process id of the postmaster. */
   readonly pid: number;
-  /** A new empty database of this server. */
+  /** Makes a new empty database of this server. */
   createDatabase(): Promise<string>;
   /** Connections end, and new ones are refused, until `startServer`. */
   stopServer(): Promise<void>;
@@ -85,7 +85,7 @@ export async function startPostgres(): Promise<PostgresServer> {
     }
   }
 
-  /** Fast: connections are ended. */
+  /** A fast shutdown, which ends connections. */
   async function shutDown(): Promise<void> {
     server.signal('SIGINT');
     await server.exited();

@@ -11,7 +11,7 @@ export interface ManagedProcess {
   signal(signal: NodeJS.Signals): void;
   /** Resolves with the exit code, or with the signal that ended it. */
   exited(): Promise<number | NodeJS.Signals>;
-  /** Ends it for sure. */
+  /** Kills it. */
   stop(): Promise<void>;
 }
 

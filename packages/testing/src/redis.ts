@@ -12,7 +12,7 @@ export interface RedisServer {
   readonly port: number;
   /** Ends the process at once, as a crash does. */
   kill(): Promise<void>;
-  /** Starts it again on its port and in its folder: what was in memory only is gone, unless it was started with `appendonly`. */
+  /** Starts it again on its port and in its folder: data in memory only is gone, unless it was started with `appendonly`. */
   restart(): Promise<void>;
   /** Stops the process without ending it, so that connections stay open and nothing is answered. */
   pause(): void;
@@ -59,7 +59,7 @@ export async function startRedis(settings: readonly string[] = []): Promise<Redi
 }
 
 export interface RedisCluster {
-  /** As `REDIS_URL` takes it. */
+  /** Its address, as `REDIS_URL` takes it. */
   readonly url: string;
   readonly nodes: readonly RedisServer[];
   /** Moves the slot of `key` to another node, with what is in it. */
@@ -118,7 +118,7 @@ export async function startRedisCluster(): Promise<RedisCluster> {
 }
 
 export interface RedisSentinel {
-  /** As `REDIS_URL` takes it. */
+  /** Its address, as `REDIS_URL` takes it. */
   readonly url: string;
   readonly master: RedisServer;
   readonly replica: RedisServer;
@@ -155,7 +155,7 @@ sentinel failover-timeout groupcast 600000
     master,
     replica,
     cutReplication: () => wire.freeze(),
-    // Asked for: a sentinel that finds out fast by itself takes a busy machine for a master that is down.
+    // The failover is asked for: a sentinel with short time-outs takes a busy machine for a master that is down.
     tookOver: async () =>
       void (await until(
         'the replica to take over',

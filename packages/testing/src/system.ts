@@ -8,7 +8,7 @@ import { until } from './until.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
-/** Long enough for production, and known to every test. */
+/** Secrets long enough for production, and known to every test. */
 export const TEST_SECRETS = {
   JWT_SECRET: 'user-tokens-of-the-tests-0123456789abcdef',
   RELAY_SERVICE_SECRET: 'service-tokens-of-the-tests-0123456789',
@@ -27,7 +27,7 @@ async function startService(
   env: Variables,
   limits?: ProcessLimits,
 ): Promise<ServiceProcess> {
-  // Everybody knows these secrets: with NODE_ENV=production too, nobody else is to reach it.
+  // These secrets are public: no other machine may reach the process, with NODE_ENV=production neither.
   const defaults = { ...TEST_SECRETS, API_HOST: 'localhost', RELAY_HOST: 'localhost' };
   const child = startNode([join(ROOT, 'services', service, 'dist/main.js')], { ...defaults, ...env }, limits);
   await child.wrote('"listening"');
@@ -65,7 +65,7 @@ export interface System {
   relayInternalUrl: string;
   api: ServiceProcess;
   relay: ServiceProcess;
-  /** What a command needs to find this system and to agree with it on its secrets. */
+  /** The environment in which a command finds this system and agrees with it on its secrets. */
   env: Record<string, string>;
   stop(): Promise<void>;
 }

@@ -3,17 +3,17 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 /** A wire between a client and `port` that a test can spoil. */
 export interface TcpProxy {
   readonly port: number;
-  /** From now on nothing that the server says arrives; what the client says still does. */
+  /** From now on the server's bytes do not arrive; the client's still do. */
   swallowAnswers(): void;
-  /** What the server says from now on arrives again; what was swallowed does not. */
+  /** The server's bytes arrive again from now on; swallowed ones do not. */
   passAnswers(): void;
   /** From now on new connections lead to another port; those that are open stay where they are. */
   leadTo(port: number): void;
   /** The cable is out: nothing arrives on either side, not even an end, on old connections or new ones. */
   freeze(): void;
-  /** As a NAT that has lost its table: nothing arrives any more on connections that exist, not even an end; new ones work. */
+  /** A NAT has lost its table: nothing arrives any more on open connections, not even an end; new ones work. */
   forget(): void;
-  /** The cable is in again; what was on its way arrives. */
+  /** The cable is in again; bytes on their way arrive. */
   thaw(): void;
   /** Cuts every connection, and is a good wire again for the next ones. */
   cut(): void;

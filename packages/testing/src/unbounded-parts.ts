@@ -15,7 +15,7 @@ function isBounded(pattern: RegExp): boolean {
 
 /**
  * The strings, arrays and records of a schema that have no bound, each by its path. `except`: schemas whose bound is in a function. A JSON
- * object as a whole (`z.custom`) is bounded in bytes by the one who reads it.
+ * object as a whole (`z.custom`) is bounded in bytes by its reader.
  */
 export function unboundedParts(schema: z.ZodType, path: string, except: ReadonlySet<z.ZodType> = new Set()): string[] {
   if (boundOf(schema) !== undefined) {

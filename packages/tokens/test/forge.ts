@@ -29,7 +29,7 @@ export async function sign(
 
 const base64url = (text: string): string => Buffer.from(text).toString('base64url');
 
-/** Signs HS256 whatever stands in header and payload, well-formed or not: what no library would sign. */
+/** Signs HS256 over any header and payload, well-formed or not, which no library would do. */
 export function signText(header: string, payload: string, key: string | Uint8Array): string {
   const input = `${base64url(header)}.${base64url(payload)}`;
   return `${input}.${createHmac('sha256', key).update(input).digest('base64url')}`;

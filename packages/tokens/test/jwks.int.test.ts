@@ -38,7 +38,7 @@ async function makeKey(alg: string, kid: string): Promise<SigningKey> {
   return { alg, kid, private: pair.privateKey, public: pair.publicKey, jwk };
 }
 
-/** What the identity provider answers at its JWKS URL, and how often it was asked. */
+/** The answer of the identity provider at its JWKS URL, and how often it was asked. */
 const provider = { status: 200, body: '', requests: 0 };
 let server: Server;
 let url = '';
@@ -354,7 +354,7 @@ describe('while the keys cannot be read', () => {
     ['a redirect', (response: ServerResponse) => response.writeHead(302, { location: url }).end()],
   ])('because of %s: API_UNAVAILABLE too, and the reading stops at the limit', async (_, answer) => {
     const hostile = createServer((_request, response) => {
-      // Whoever stops reading ends it.
+      // A reader that stops reading ends it.
       response.on('error', () => undefined);
       answer(response);
     });
@@ -392,7 +392,7 @@ describe('while the keys cannot be read again', () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'] });
   });
 
-  /** It has read its keys, and then the provider is away for so long. */
+  /** It has read its keys, and then the provider is away for this time. */
   async function afterOutage(ms: number, options: { maxStaleKeysSeconds?: number } = {}): Promise<UserTokenVerifier> {
     publish(keyOf('RS256'));
     const onKeyProblem = (problem: Error): void => void problems.push(problem);

@@ -277,7 +277,7 @@ describe('a refused user token', () => {
         expect.stringMatching(said),
         expect.stringMatching(said),
       ]);
-      // Who forges tokens is told nothing about keys and claims.
+      // A forger of tokens is told nothing about keys and claims.
       if (['signature', 'algorithm', 'malformed', 'iss', 'aud'].includes(fault)) {
         expect(hidden.message).toBe('unable to accept the token; its signature, algorithm or claims are wrong');
       }

@@ -4,6 +4,7 @@ import {
   type ConnectionLimit,
   corsOptions,
   createHttpApp,
+  describeRefusals,
   type HttpApp,
   type HttpScope,
   type Logger,
@@ -11,15 +12,19 @@ import {
 } from '@groupcast/service-kit';
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
+import { cursorRoutes } from './cursors/cursor-routes.ts';
 import type { WatchedDatabase } from './db/watched-database.ts';
 import { demoPage } from './demo/demo-page.ts';
 import { demoRoutes } from './demo/demo-routes.ts';
+import { groupListRoutes } from './group-list/group-list-routes.ts';
 import { groupRoutes } from './groups/group-routes.ts';
 import type { GroupDeps } from './groups/group-service.ts';
 import { invitationRoutes } from './groups/invitation-routes.ts';
 import { callerOf, requireUser } from './http/authenticate.ts';
 import { watchEventLoop } from './http/event-loop-delay.ts';
+import type { Probes } from './http/health-routes.ts';
 import { addressKey } from './http/rate-limiter.ts';
+import { DEMO_REFUSALS, USER_REFUSALS } from './http/refusals.ts';
 import { createRequestBudgets } from './http/request-budgets.ts';
 import { createRequestTurns } from './http/request-turns.ts';
 import { messageRoutes } from './messages/message-routes.ts';
@@ -45,7 +50,7 @@ export interface ApiAppDeps {
   serviceTokens: ServiceTokenVerifier;
   metrics: ApiMetrics;
   connections: ConnectionLimit;
-  probes: (app: HttpApp) => void;
+  probes: Probes;
   /** Lets what relays ask wait for its turn. */
   relayTurns: (scope: HttpScope) => void;
   log: Logger;
@@ -63,7 +68,10 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     // As many as the largest message can have.
     maxBodyItems: config.maxPayloadBytes + ENVELOPE_ITEMS,
     trustedProxies: config.trustedProxies,
-    openapi: { title: 'Groupcast messaging API', description: 'Groups, messages and catch-up. Bearer: a user token.' },
+    openapi: {
+      title: 'Groupcast messaging API',
+      description: 'Groups, messages and catch-up. Bearer: a user token.',
+    },
     async before(root) {
       // A preflight is answered by the CORS plugin; every other answer needs its headers, a refusal too.
       root.addHook('onRequest', async (request) => {
@@ -87,7 +95,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   app.decorateRequest('hold', null);
   app.decorateRequest('user', null);
   timeRequests(app, metrics);
-  deps.probes(app);
+  deps.probes(app, { isHidden: true, portRefusals: [] });
   const groupDeps = deps.groups;
   await zodScope(app, (scope) => {
     scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }));
@@ -98,22 +106,28 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     );
     scope.addHook('preHandler', async (request) => deps.users.remember(callerOf(request)));
     scope.addHook('onRoute', (route) => {
-      route.schema = { ...route.schema, security: [{ bearer: [] }] };
       route.config = { ...route.config, limitedBy: 'user' };
     });
+    describeRefusals(scope, USER_REFUSALS, { security: [{ bearer: [] }] });
     realtimeRoutes(scope, {
       db,
       connectionSecret: config.tokens.connectionSecret,
       relayPublicUrl: config.relayPublicUrl,
     });
+    groupListRoutes(scope, db);
     groupRoutes(scope, groupDeps);
     invitationRoutes(scope, groupDeps);
     messageRoutes(scope, groupDeps);
+    cursorRoutes(scope, db);
     userRoutes(scope, db);
   });
   await zodScope(app, (scope) => {
     // A relay that knows `API_URL` alone asks here.
-    internalRoutes(scope, { db, services: deps.serviceTokens, onRefused: (request) => budgets.countRefused(request) });
+    internalRoutes(
+      scope,
+      { db, services: deps.serviceTokens, onRefused: (request) => budgets.countRefused(request) },
+      { isHidden: true, portRefusals: [] },
+    );
     deps.relayTurns(scope);
   });
   if (config.demo) {
@@ -124,6 +138,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
         (request) => addressKey(request.ip),
         (address) => budgets.noteRefusal('queue', { address }),
       );
+      describeRefusals(scope, DEMO_REFUSALS);
       demoRoutes(scope, { ...groupDeps, secret, issuer, audience, origins: config.origins });
     });
     await demoPage(app, log);

@@ -95,8 +95,10 @@ function readDatabase(env: Environment): Pick<ApiConfig, 'databaseUrl' | 'databa
 }
 
 /** Throws `ConfigurationError` naming every variable that is wrong. */
-export function readApiConfig(source: Readonly<Record<string, string | undefined>>): ApiConfig {
-  const env = readEnvironment(source);
+export function readApiConfig(
+  source: Readonly<Record<string, string | undefined>>,
+  env: Environment = readEnvironment(source),
+): ApiConfig {
   const { tokens, relaySecrets } = readTokenConfig(env);
   const demo = env.flag('DEMO') ?? false;
   if (demo && env.production) env.problem('DEMO must not be 1 with NODE_ENV=production');

@@ -1,6 +1,5 @@
 import { type ConnectionLimit, type HttpApp, within } from '@groupcast/service-kit';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Backlog } from './outbox/outbox-store.ts';
 
 export interface ApiMetrics {
   registry: Registry;
@@ -19,6 +18,14 @@ export interface ApiMetrics {
   watchConnections(port: string, limit: ConnectionLimit): void;
   /** Requests that the internal port did not look at: a page's, or a proxy's without a token. */
   internalRefused: Counter<'code'>;
+}
+
+/** Events that the relay has not accepted. */
+export interface Backlog {
+  groups: number;
+  events: number;
+  /** Age of the oldest one, in seconds; 0 when there is none. */
+  oldestSeconds: number;
 }
 
 /** How long a scrape waits for the database, in milliseconds. */

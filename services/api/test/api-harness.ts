@@ -5,6 +5,7 @@ import { TEST_SECRETS, tokenFor } from '@groupcast/testing';
 import { pino } from 'pino';
 import { type Api, startApi } from '../src/api.ts';
 import { readApiConfig } from '../src/config.ts';
+import { expectDescribed } from './described-answers.ts';
 
 export interface Answer<T = Record<string, unknown>> {
   status: number;
@@ -13,10 +14,10 @@ export interface Answer<T = Record<string, unknown>> {
 
 export interface ApiUnderTest extends Api {
   url: string;
-  /** What it warned about so far, parsed. */
+  /** Its warnings so far, parsed. */
   logged: Readonly<Record<string, unknown>>[];
   internalUrl: string;
-  /** A request by `userId`, or with no token when it is `null`. */
+  /** A request by `userId`, or with no token when it is `null`. Throws where the answer is not as the OpenAPI document says. */
   request<T = Record<string, unknown>>(
     userId: string | null,
     method: string,
@@ -55,6 +56,7 @@ export async function startApiUnderTest(env: Readonly<Record<string, string>> = 
         ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
       });
       const text = await response.text();
+      await expectDescribed({ method, path }, response.status, text);
       return { status: response.status, body: (text ? JSON.parse(text) : {}) as T };
     },
     async close() {

@@ -16,7 +16,7 @@ import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
 
 const GROUPS = '/api/messaging/groups';
 
-/** What the API promises on every database. `database` gives the variables that pick one. */
+/** The promises of the API, on every database. `database` gives the variables that pick one. */
 export function describeApi(backend: string, database: () => Promise<Record<string, string>>): void {
   describe(`API on ${backend}`, () => {
     let relay: ServiceProcess;
@@ -326,7 +326,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(await namesFor('stranger', 'ids=una,uwe,stranger')).toEqual([{ id: 'stranger' }]);
         expect(await namesFor('uwe', 'ids=')).toEqual([]);
 
-        // Who has left is still the author of what was said.
+        // A user who has left is still the author of their messages.
         await say('una', id, 'bye');
         expect((await api.request('una', 'DELETE', `${GROUPS}/${id}/members/una`)).status).toBe(200);
         expect(await namesFor('uwe', 'ids=una')).toEqual([una]);

@@ -19,7 +19,7 @@ const GROUPS = '/api/messaging/groups';
 const PAGE_BYTES = 262_144;
 const LARGE = 60_000;
 
-/** What one user may cost the others, on every database. */
+/** The bounds of what one user may cost the others, on every database. */
 export function describeBounds(backend: string, database: () => Promise<Record<string, string>>): void {
   describe(`bounds on ${backend}`, () => {
     let relay: ServiceProcess;
@@ -46,7 +46,7 @@ export function describeBounds(backend: string, database: () => Promise<Record<s
     async function say(user: string, groupId: string, content: string): Promise<void> {
       expect((await api.request(user, 'POST', `${GROUPS}/${groupId}/messages`, { content })).status).toBe(201);
     }
-    /** Bytes that count: what people wrote. */
+    /** The bytes that count: those of messages. */
     const sizeOf = (items: readonly object[]): number => Buffer.byteLength(JSON.stringify(items));
 
     describe('a page', () => {
@@ -216,7 +216,7 @@ export function describeBounds(backend: string, database: () => Promise<Record<s
         });
         await say('quick', id, 'not held up');
         for (const request of held) request.destroy();
-        // Whose connections are gone do not count any more.
+        // Users without connections do not count any more.
         await until('the user to be served again', async () => {
           const { status } = await api.request('slow', 'GET', path);
           return status === 200 || undefined;

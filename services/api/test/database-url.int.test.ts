@@ -58,7 +58,7 @@ describe.each(NAMES)('the password in %s', (name) => {
 describe('a server', () => {
   let server: Server;
   let sockets: Socket[];
-  /** What it says to each client. */
+  /** Its first byte to each client. */
   let answer: string | undefined;
   let url: string;
   beforeEach(async () => {

@@ -42,17 +42,18 @@ function createStore(broken: keyof OutboxStore | undefined): OutboxStore & { ask
 
 function start(store: OutboxStore, relay: Partial<RelayClient> = {}, stepMs = 50, leaseMs = 1_000) {
   const defaults = { connected: true, send: async () => ({ acceptedSeq: 1 }) };
-  return createDispatcher({
-    store,
-    // The same object, whose state a test may change.
-    relay: Object.assign(relay, { ...defaults, ...relay }),
-    metrics: createApiMetrics(() => store.backlog()),
-    log,
-    leaseMs,
-    pollMs: 20,
-    concurrency: 1,
-    stepMs,
-  });
+  const dispatcher = createDispatcher(
+    {
+      store,
+      // The same object, whose state a test may change.
+      relay: Object.assign(relay, { ...defaults, ...relay }),
+      metrics: createApiMetrics(() => store.backlog()),
+      log,
+    },
+    { leaseMs, pollMs: 20, concurrency: 1, stepMs },
+  );
+  void dispatcher.start();
+  return dispatcher;
 }
 
 test.each(['findBacklog', 'claim', 'settle'] as const)(

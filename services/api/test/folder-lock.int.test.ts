@@ -53,7 +53,7 @@ async function startHolder(before: readonly string[] = []): Promise<ManagedProce
   return child;
 }
 
-/** What somebody who wants the folder now is told: nothing, when they get it. */
+/** The refusal of a process that wants the folder now; nothing when it gets it. */
 function refusal(): string {
   try {
     lockFolder(folder)();

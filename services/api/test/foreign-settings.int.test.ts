@@ -15,10 +15,10 @@ import { readApiConfig } from '../src/config.ts';
 import type { Database } from '../src/db/database.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase, type PostgresOptions } from '../src/db/postgres-database.ts';
+import { createEventWriter } from '../src/events/event-store.ts';
 import { createGroupLimits } from '../src/groups/group-limits.ts';
 import { createGroup } from '../src/groups/group-service.ts';
 import { listMessages, sendMessage } from '../src/messages/message-service.ts';
-import { createOutboxWriter } from '../src/outbox/outbox-store.ts';
 
 const silent = pino({ level: 'silent' });
 const limits = createGroupLimits({ log: silent, onRefused: () => undefined }, readApiConfig(TEST_SECRETS).groupBounds);
@@ -47,7 +47,7 @@ async function closeAll(): Promise<void> {
   databases = [];
 }
 
-/** What every session of a database begins with. */
+/** Settings that every session of a database begins with. */
 async function inherit(url: string, settings: Readonly<Record<string, string>>): Promise<void> {
   const admin = openPostgresDatabase(postgres.url, silent);
   const name = new URL(url).pathname.slice(1);
@@ -60,7 +60,7 @@ async function inherit(url: string, settings: Readonly<Record<string, string>>):
 async function createRoom(db: Database) {
   await migrate(db);
   const dispatcher = { wake: () => undefined, whenDispatched: async () => true };
-  const deps = { db, dispatcher, outbox: createOutboxWriter(65_536), limits, invites: 'open' as const };
+  const deps = { db, dispatcher, events: createEventWriter(65_536), limits, invites: 'open' as const };
   const { group } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: [] });
   const room = { groupId: group.id, userId: 'alice' };
   return {

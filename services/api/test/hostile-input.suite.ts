@@ -93,7 +93,7 @@ function encode(part: string): string {
   }
 }
 
-/** What holds for everything that reaches the API from outside, on every database. */
+/** Rules for all input that reaches the API from outside, on every database. */
 export function describeHostileInput(backend: string, database: () => Promise<Record<string, string>>): void {
   describe(`hostile input on ${backend}`, () => {
     let api: ApiUnderTest;

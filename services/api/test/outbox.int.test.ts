@@ -11,14 +11,15 @@ import type { Database } from '../src/db/database.ts';
 import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase } from '../src/db/postgres-database.ts';
+import { createEventWriter } from '../src/events/event-store.ts';
 import { createGroupLimits } from '../src/groups/group-limits.ts';
 import { addMembers, createGroup, deleteGroup, type GroupDeps, removeMember } from '../src/groups/group-service.ts';
 import { sendMessage } from '../src/messages/message-service.ts';
 import { createApiMetrics } from '../src/metrics.ts';
 import { createDispatcher, type Dispatcher } from '../src/outbox/dispatcher.ts';
-import { createOutboxStore, createOutboxWriter, type OutboxStore } from '../src/outbox/outbox-store.ts';
-import { createRelayClient } from '../src/outbox/relay-client.ts';
-import { createOutboxWakeUp } from '../src/outbox/wake-up.ts';
+import { createOutboxStore, type OutboxStore } from '../src/outbox/outbox-store.ts';
+import { createRelayClient, type RelayClient } from '../src/outbox/relay-client.ts';
+import { createWakeUps } from '../src/outbox/wake-up.ts';
 
 const log = pino({ level: 'silent' });
 const limits = createGroupLimits({ log, onRefused: () => undefined }, readApiConfig(TEST_SECRETS).groupBounds);
@@ -143,8 +144,10 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
 
     function start(owner: string, stub = relay): Dispatcher {
       const own = createOutboxStore(db, { owner, leaseMs: LEASE_MS });
-      const options = { metrics, log, leaseMs: LEASE_MS, pollMs: 50, concurrency: 4 };
-      return createDispatcher({ store: own, relay: createRelayClient(stub.broadcaster), ...options });
+      const deps = { store: own, relay: createRelayClient(stub.broadcaster), metrics, log };
+      const started = createDispatcher(deps, { leaseMs: LEASE_MS, pollMs: 50, concurrency: 4 });
+      void started.start();
+      return started;
     }
 
     beforeAll(async () => {
@@ -159,7 +162,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       store = createOutboxStore(db, { owner: 'test', leaseMs: LEASE_MS });
       metrics = createApiMetrics(() => store.backlog());
       dispatcher = start('one');
-      deps = { db, dispatcher, outbox: createOutboxWriter(65_536), limits, invites: 'open' as const };
+      deps = { db, dispatcher, events: createEventWriter(65_536), limits, invites: 'open' as const };
       ({
         group: { id: groupId },
       } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: ['bob'] }));
@@ -410,7 +413,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
             [groupId],
           );
           const event = { id: `add-${n}`, type: 'member-added', payload: {}, effect: { add: [`u${n}`] } };
-          await createOutboxWriter(65_536).append(tx, groupId, rows[0]?.seq ?? 0, event);
+          await createEventWriter(65_536).append(tx, groupId, rows[0]?.seq ?? 0, event);
         });
       }
       dispatcher.wake(groupId);
@@ -456,19 +459,29 @@ describe('on PostgreSQL', () => {
     const url = await postgres.createDatabase();
     const [here, there] = [openPostgresDatabase(url, log), openPostgresDatabase(url, log)];
     const woken: unknown[] = [];
-    const dispatcher = { wake: (groupId?: string) => void woken.push(groupId) };
-    const listening = await createOutboxWakeUp({ db: there, dispatcher, relay: { connected: true }, log });
-    const alone = await createOutboxWakeUp({
-      db: here,
-      dispatcher: { wake: () => undefined },
-      relay: { connected: false },
-      log,
-    });
+    const stopListening = await createWakeUps({ db: there, log }).receive((groupId) => void woken.push(groupId));
+    const processWith = (relay: RelayClient) => {
+      const store = createOutboxStore(here, { owner: 'test', leaseMs: LEASE_MS });
+      const deps = {
+        store,
+        relay,
+        wakeUps: createWakeUps({ db: here, log }),
+        metrics: createApiMetrics(() => store.backlog()),
+        log,
+      };
+      return createDispatcher(deps, { leaseMs: LEASE_MS, pollMs: 60_000, concurrency: 4 });
+    };
+    await migrate(here);
+    const send = async () => ({ acceptedSeq: 0 });
+    const [connected, alone] = [processWith({ connected: true, send }), processWith({ connected: false, send })];
+    // One with a relay tells nobody: it does the work itself.
+    connected.wake('g0');
     alone.wake('g1');
     await until('the word to arrive', () => woken.includes('g1'));
-    // Both were told to look around when they began to listen.
+    // It was told to look around when it began to listen.
     expect(woken).toEqual([undefined, 'g1']);
-    for (const part of [alone, listening]) await part.stop();
+    for (const dispatcher of [connected, alone]) await dispatcher.stop();
+    await stopListening();
     for (const db of [here, there]) await db.close();
   });
 
@@ -507,11 +520,11 @@ describe('on PostgreSQL', () => {
     await migrate(db);
     const store = createOutboxStore(db, { owner: 'test', leaseMs: LEASE_MS });
     const dispatcher = { wake: () => undefined, whenDispatched: async () => true };
-    const deps = { db, dispatcher, outbox: createOutboxWriter(65_536), limits, invites: 'open' as const };
+    const deps = { db, dispatcher, events: createEventWriter(65_536), limits, invites: 'open' as const };
     const { group } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: [] });
     const { claiming } = await db.transaction(async (tx) => {
       await tx.query('update groups set seq = seq + 1 where id = $1', [group.id]);
-      await deps.outbox.append(tx, group.id, 2, { id: 'late', type: 'new-message', payload: {} });
+      await deps.events.append(tx, group.id, 2, { id: 'late', type: 'new-message', payload: {} });
       const waiting = store.claim(group.id, 10);
       await until('the claim to wait', async () => isAnybodyWaiting(db));
       return { claiming: waiting };
@@ -528,7 +541,7 @@ describe('on PostgreSQL', () => {
     const db = openPostgresDatabase(await postgres.createDatabase(), log);
     await migrate(db);
     const dispatcher = { wake: () => undefined, whenDispatched: async () => true };
-    const deps = { db, dispatcher, outbox: createOutboxWriter(65_536), limits, invites: 'open' as const };
+    const deps = { db, dispatcher, events: createEventWriter(65_536), limits, invites: 'open' as const };
     const { group } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: ['bob'] });
     const from = (userId: string) => sendMessage(deps, { groupId: group.id, userId, content: 'hello' });
     const late = await db.transaction(async (tx) => {

@@ -36,7 +36,7 @@ afterAll(async () => {
 interface Asked {
   path: string;
   method?: string;
-  /** Whose token; without it there is none. */
+  /** The user whose token it is; without it there is none. */
   user?: string;
   headers?: Record<string, string>;
   body?: string;
@@ -55,7 +55,7 @@ async function ask(address: string, { path, method = 'GET', user, headers = {}, 
   return response;
 }
 
-/** The statuses of so many, one after the other. */
+/** The statuses of `times` requests, one after the other. */
 async function statusesOf(times: number, address: string, asked: Asked): Promise<number[]> {
   const statuses: number[] = [];
   for (let n = 0; n < times; n += 1) {
@@ -105,7 +105,7 @@ describe('a refused request', () => {
   ])('costs the address’s budget: %s', async (_, status, asked) => {
     const address = freshAddress();
     expectAtLeast(BUDGET, status, await statusesUntilRefused(async () => ask(address, asked)));
-    // Who has a token is still served there, and the others elsewhere.
+    // A request with a token is still served there, and others elsewhere.
     expect((await ask(address, { path: GROUPS, user: `neighbour-${address}` })).status).toBe(200);
     expect((await ask(freshAddress(), asked)).status).toBe(status);
   });
@@ -256,7 +256,7 @@ describe('whose secret or clock differs is said', () => {
 });
 
 describe('a process that is late', () => {
-  /** Two turns of the event loop that take so long that there is nothing else to measure in the second one. */
+  /** Two turns of the event loop, long enough for the second one to hold nothing else to measure. */
   async function beLate(): Promise<void> {
     for (let turn = 0; turn < 2; turn += 1) {
       await new Promise<void>((resolve) => {

@@ -8,6 +8,8 @@ import * as http from '../src/http/schemas.ts';
 const BOUND_BY_FUNCTION: ReadonlySet<z.ZodType> = new Set([
   // `hasMoreKeysThan(value, MAX_POSITIONS)`, tested with it.
   shared.positionsSchema,
+  // It describes an answer, and parses nothing; how many members there may be is MAX_MEMBERS_PER_GROUP.
+  shared.groupSchema,
 ]);
 
 const SCHEMAS = [...schemasOf(shared), ...schemasOf(http)];

@@ -13,12 +13,13 @@ import { readApiConfig } from '../src/config.ts';
 import type { Database } from '../src/db/database.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase } from '../src/db/postgres-database.ts';
+import { createEventWriter } from '../src/events/event-store.ts';
 import { createGroupLimits } from '../src/groups/group-limits.ts';
 import { createGroup, type GroupDeps } from '../src/groups/group-service.ts';
 import { sendMessage } from '../src/messages/message-service.ts';
 import { createApiMetrics } from '../src/metrics.ts';
 import { createDispatcher, type Dispatcher } from '../src/outbox/dispatcher.ts';
-import { createOutboxStore, createOutboxWriter } from '../src/outbox/outbox-store.ts';
+import { createOutboxStore } from '../src/outbox/outbox-store.ts';
 import type { RelayClient } from '../src/outbox/relay-client.ts';
 import { startApiUnderTest } from './api-harness.ts';
 
@@ -65,7 +66,7 @@ describe('on connections that have gone silent', () => {
   ])('%s fail, and those that come after them are answered on new connections (G59)', async (_what, work) => {
     await warmUp();
     wire.forget();
-    // More than there are connections: who waits for one may get a new one.
+    // More than there are connections: a query that waits for one may get a new one.
     const refused = (await settle(work)).filter(({ status }) => status === 'rejected');
     expect(refused.length).toBeGreaterThan(0);
     for (const result of refused) expect(result).toMatchObject(UNAVAILABLE);
@@ -134,8 +135,10 @@ describe('the dispatcher', () => {
     await migrate(direct);
     const store = createOutboxStore(db, { owner: 'test', leaseMs: LEASE_MS });
     const metrics = createApiMetrics(() => store.backlog());
-    const dispatcher = createDispatcher({ store, relay, metrics, log, leaseMs: LEASE_MS, pollMs: 100, concurrency: 4 });
-    deps = { db: direct, dispatcher, outbox: createOutboxWriter(65_536), limits, invites: 'open' as const };
+    const options = { leaseMs: LEASE_MS, pollMs: 100, concurrency: 4 };
+    const dispatcher = createDispatcher({ store, relay, metrics, log }, options);
+    await dispatcher.start();
+    deps = { db: direct, dispatcher, events: createEventWriter(65_536), limits, invites: 'open' as const };
   });
   afterEach(async () => {
     await deps.dispatcher.stop();

@@ -23,7 +23,7 @@ type Invitations = {
   invitations: { groupId: string; name: string | null; kind: string; invitedBy: string; memberCount: number }[];
 };
 
-/** What strangers can do to a person, and one user to everybody, with groups. On every database. */
+/** Bounds of the harm that strangers can do to a user, and one user to all others, with groups. On every database. */
 export function describeStrangers(backend: string, database: () => Promise<Record<string, string>>): void {
   function startWith(
     env: Record<string, string>,
@@ -81,7 +81,7 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
         'GROUP_LIMIT',
         { userIds: ['victim'] },
       ]);
-      // What was refused has left nothing behind, and others are not held to it.
+      // The refused requests have left nothing behind, and others are not held to it.
       const { body } = await api.request<{ groups: GroupSummary[] }>('eve', 'GET', GROUPS);
       expect(body.groups.map(({ id }) => id).toSorted()).toEqual([...ids, empty.body.group.id].toSorted());
       expect((await create(api, 'friend', ['victim'])).status).toBe(201);

@@ -106,8 +106,10 @@ function readWorkers(env: Environment): number {
 }
 
 /** Throws `ConfigurationError` naming every variable that is wrong. */
-export function readRelayConfig(source: Readonly<Record<string, string | undefined>>): RelayConfig {
-  const env = readEnvironment(source);
+export function readRelayConfig(
+  source: Readonly<Record<string, string | undefined>>,
+  env: Environment = readEnvironment(source),
+): RelayConfig {
   const config: RelayConfig = {
     production: env.production,
     warnings: env.warnings,

@@ -1,10 +1,176 @@
-/**
- * Names of channels between relays, whatever carries them. What is in braces decides, in a Redis Cluster, where a channel and the keys
- * that belong to it are.
- */
-export const RELAYS = '{relays}';
+import type { JsonObject, MonitorEvent, MonitorSnapshot, RelayCommand } from '@groupcast/shared';
 
-/** Where the events of a group go to every relay that has members of it. */
+/*
+ * What relays say to each other, whatever carries it: channels of Redis, or the bus of the workers of one machine. Relays of two
+ * versions share one Redis while a deployment is under way, so a change of these bytes has to be understood by both.
+ *
+ *   {<groupId>}               event             <node> \n <exceptSocketId> \n <exceptUserId> \n <event as JSON>
+ *                             presence-changed  <node> \n presence
+ *   {relays}:requests         request           JSON: from, id, kind, payload
+ *   {relay:<node>}:replies    reply             JSON: from, id, and answer or error
+ *   {relays}:monitor          monitor-event     JSON: the event
+ *   {probe:<node>}            nothing; a node sends it to itself
+ */
+
+/** What is in braces decides, in a Redis Cluster, where a channel and the keys that belong to it are. */
+export const RELAYS = '{relays}';
+export const REQUEST_CHANNEL = `${RELAYS}:requests`;
+export const MONITOR_CHANNEL = `${RELAYS}:monitor`;
+
+/** Every relay that has members of the group listens to it. */
 export function groupChannel(groupId: string): string {
   return `{${groupId}}`;
+}
+
+export function replyChannel(node: string): string {
+  return `{relay:${node}}:replies`;
+}
+
+export function probeChannel(node: string): string {
+  return `{probe:${node}}`;
+}
+
+/** An event with its envelope, as the log of its group keeps it. */
+export type PublishedEvent = JsonObject & {
+  event: string;
+  id: string;
+  groupId: string;
+  epoch: string | null;
+  seq: number | null;
+};
+
+/** An event that the group's log has accepted, or one that is not kept in it. `node` accepted it from its publisher. */
+export interface EventMessage {
+  type: 'event';
+  node: string;
+  event: PublishedEvent;
+  exceptSocketId?: string;
+  exceptUserId?: string;
+}
+
+/** Somebody came to a group, or left it, on the node that says so. */
+export interface PresenceMessage {
+  type: 'presence-changed';
+  node: string;
+}
+
+export type NotifyCommand = Extract<RelayCommand, { kind: 'notify' }>;
+
+/** What relays ask each other, by kind. */
+export interface NodeQuestions {
+  /** The sender has a lease. It is said, and not answered. */
+  'has-lease': { payload: { node: string }; answer: object };
+  'monitor-snapshot': { payload: object; answer: MonitorSnapshot };
+  /** Answered once the node has carried out the change of members with this id. */
+  reached: { payload: { id: string }; answer: { connections: number } };
+  /**
+   * The same of a removal of everybody. A relay of an earlier version does not understand that, steps over it, and would say that it has
+   * reached it. It does not know this question: the call fails while such a relay is there, and the publisher names the users instead.
+   */
+  'reached-everyone': { payload: { id: string }; answer: { connections: number } };
+  notify: { payload: NotifyCommand; answer: { connections: number } };
+  /** Who of those that left the drained `node` has come back: each user with the number of connections. `withinMs`: since when, since clocks of two machines differ. */
+  returns: {
+    payload: { node: string; users: [userId: string, connections: number][]; withinMs: number };
+    answer: { users: [userId: string, connections: number][] };
+  };
+}
+
+export type NodeQuestion = keyof NodeQuestions;
+
+/** A question to all relays. Nobody waits for a reply to the id 0. */
+export type RequestMessage = {
+  [Kind in NodeQuestion]: {
+    type: 'request';
+    from: string;
+    id: number;
+    kind: Kind;
+    payload: NodeQuestions[Kind]['payload'];
+  };
+}[NodeQuestion];
+
+export interface ReplyMessage {
+  type: 'reply';
+  from: string;
+  id: number;
+  answer?: object;
+  error?: string;
+}
+
+export interface MonitorMessage {
+  type: 'monitor-event';
+  event: MonitorEvent;
+}
+
+/** Everything that one relay says to another. */
+export type NodeMessage = EventMessage | PresenceMessage | RequestMessage | ReplyMessage | MonitorMessage;
+
+const PRESENCE_CHANGED = 'presence';
+const PRESENCE_SUFFIX = `\n${PRESENCE_CHANGED}`;
+
+/** What precedes the excepted user and the JSON of an event. The script that appends an event in Redis adds those. */
+export function eventHeader(node: string, exceptSocketId = ''): string {
+  return `${node}\n${exceptSocketId}\n`;
+}
+
+/** The text that goes over the channel. */
+export function encodeMessage(message: NodeMessage): string {
+  switch (message.type) {
+    case 'event': {
+      const { node, event, exceptSocketId, exceptUserId = '' } = message;
+      return `${eventHeader(node, exceptSocketId)}${exceptUserId}\n${JSON.stringify(event)}`;
+    }
+    case 'presence-changed':
+      return message.node + PRESENCE_SUFFIX;
+    case 'request': {
+      const { from, id, kind, payload } = message;
+      return JSON.stringify({ from, id, kind, payload });
+    }
+    case 'reply': {
+      const { from, id, answer, error } = message;
+      return JSON.stringify({ from, id, answer, error });
+    }
+    case 'monitor-event':
+      return JSON.stringify(message.event);
+    default: {
+      const unreachable: never = message;
+      return unreachable;
+    }
+  }
+}
+
+/** Reads what comes over the channel of a group. Throws on anything that no relay has sent. */
+export function decodeGroupMessage(text: string): EventMessage | PresenceMessage {
+  if (text.endsWith(PRESENCE_SUFFIX)) return { type: 'presence-changed', node: text.slice(0, -PRESENCE_SUFFIX.length) };
+  const [node = '', exceptSocketId = '', exceptUserId = ''] = text.split('\n', 3);
+  const json = text.slice(node.length + exceptSocketId.length + exceptUserId.length + 3);
+  const event = JSON.parse(json) as PublishedEvent;
+  const isEvent = ['event', 'id', 'groupId'].every((field) => typeof event[field] === 'string');
+  if (node === '' || !isEvent) throw new Error('not an event');
+  return {
+    type: 'event',
+    node,
+    event,
+    ...(exceptSocketId === '' ? {} : { exceptSocketId }),
+    ...(exceptUserId === '' ? {} : { exceptUserId }),
+  };
+}
+
+function parseEnvelope(text: string, what: string): { from: string; id: number } {
+  const value = JSON.parse(text) as { from?: unknown; id?: unknown } | null;
+  if (typeof value?.from !== 'string' || typeof value.id !== 'number') throw new Error(`not a ${what}`);
+  return value as { from: string; id: number };
+}
+
+/** Reads a request. A relay of a later version may ask what this one does not know: the kind is whatever it says. */
+export function decodeRequest(text: string): RequestMessage {
+  return { ...parseEnvelope(text, 'request'), type: 'request' } as RequestMessage;
+}
+
+export function decodeReply(text: string): ReplyMessage {
+  return { ...parseEnvelope(text, 'reply'), type: 'reply' };
+}
+
+export function decodeMonitorEvent(text: string): MonitorMessage {
+  return { type: 'monitor-event', event: JSON.parse(text) as MonitorEvent };
 }

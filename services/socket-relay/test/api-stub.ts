@@ -27,7 +27,7 @@ export async function startApiStub(): Promise<ApiStub> {
     const { scopes } = await verifier.verify(request.headers.authorization?.replace('Bearer ', ''), 'relay');
     expect([...scopes]).toEqual(['relay']);
     if (request.url === '/internal/history') {
-      // It keeps no history: whoever asks reads the API.
+      // It keeps no history: a client that asks reads the API.
       response.writeHead(503).end();
       return;
     }

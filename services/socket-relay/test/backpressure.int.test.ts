@@ -110,7 +110,7 @@ test('a removal is answered while publishes and a batch that were called before 
   const { length } = removed.got;
   expect(length).toBeLessThan(BURST.items + singles.length);
   await Promise.all([behind, ...singles, batch]);
-  // What is answered on its connection comes after whatever else was for it.
+  // The answer on its connection comes after everything else that was for it.
   expect(await ask(removed.socket, 'get-presence', { groupId: 'g' })).toBe('NOT_A_MEMBER');
   expect(removed.got).toHaveLength(length);
 });

@@ -30,7 +30,7 @@ const SENDERS: Readonly<Record<'stock' | 'gathered', Make>> = {
   gathered: (io) => createBatchingSender(io, makeDeps()),
 };
 
-/** What a client got, by the numbers of the emits; negative where it got something in the place of an event. */
+/** The events that a client got, by the numbers of the emits; negative where it got something in the place of an event. */
 interface Client {
   got: number[];
   /** How often a listener for outgoing events of its socket was called. */
@@ -119,7 +119,7 @@ function beforeWrites(one: Client, listen: () => void): void {
   };
 }
 
-/** What each client must get, in order, by whoever was where when something was sent. */
+/** The events that each client must get, in order, by the rooms of the moment at which each was sent. */
 class Model {
   readonly expected: number[][];
   readonly listeners: number[];
@@ -238,7 +238,7 @@ async function playOn(make: Make, turns: readonly (readonly Action[])[]): Promis
   const volatiles = new Set<number>();
   for (const turn of turns) {
     for (const [place, act] of turn.entries()) {
-      // Whoever begins to listen in the middle of a turn may hear of what was sent before.
+      // A listener added in the middle of a turn may hear of events sent before.
       if (act.kind === 'overhear' && place > 0) continue;
       n += 1;
       if (act.kind === 'volatile') volatiles.add(n);

@@ -51,7 +51,7 @@ async function openWebSocket(relay: RelayUnderTest) {
       await until('the groups', () => packets.some((packet) => packet.includes('joined-groups')));
     },
     ended: async () => until('the end of the connection', () => closed),
-    /** What it was refused with, once it is closed. */
+    /** The error that refused it, once it is closed. */
     refusal: async () => {
       await until('the end of the connection', () => closed);
       const packet = packets.find((each) => each.startsWith('44'));
@@ -183,7 +183,7 @@ describe('before a connection has authenticated', () => {
 describe('a user', () => {
   let relay: RelayUnderTest;
   beforeAll(async () => {
-    // What ends a connection here is not its heartbeat.
+    // No connection here is ended by its heartbeat.
     relay = await startRelayUnderTest({ PING_INTERVAL_MS: '60000', PING_TIMEOUT_MS: '60000' });
   });
   afterAll(async () => {

@@ -5,9 +5,8 @@ import { createBus } from '../src/cluster/local-bus/bus.ts';
 import { createBusGroupLog } from '../src/cluster/local-bus/bus-broker.ts';
 import type { GroupLog } from '../src/group-log/group-log.ts';
 import { createMemoryGroupLog } from '../src/group-log/memory-group-log.ts';
-import { parsePublished } from '../src/group-log/redis-group-log.ts';
 import { createEndpoint, type Endpoint } from '../src/ipc/endpoint.ts';
-import { groupChannel } from '../src/wire-format.ts';
+import { decodeGroupMessage, groupChannel } from '../src/wire-format.ts';
 import { describeGroupLog, type GroupLogLimits } from './group-log.suite.ts';
 
 const log = pino({ level: 'silent' });
@@ -28,7 +27,7 @@ function endpointOn(port: MessagePort): Endpoint {
   );
 }
 
-/** A bus with `count` workers: what they hold of it, and what it is told when they are gone. */
+/** A bus with `count` workers: their ends of it, and how it is told that one is gone. */
 function startBus(limits: GroupLogLimits, count = 1): { workers: Endpoint[]; leave: (() => void)[] } {
   const bus = createBus({
     groupLog: createMemoryGroupLog({ ...limits, now: () => clock }),
@@ -67,8 +66,8 @@ describe('the bus', () => {
     first.tell('node', 'n1');
     const heard: string[] = [];
     first.answer('message', (channel: string, text: string) => {
-      const { node, event } = parsePublished(text);
-      heard.push(`${channel} ${node} ${event.id} ${event.seq}`);
+      const message = decodeGroupMessage(text);
+      if (message.type === 'event') heard.push(`${channel} ${message.node} ${message.event.id} ${message.event.seq}`);
     });
     await first.ask('subscribe', groupChannel('g'));
     const input = (id: string) => ({ groupId: 'g', id, event: 'e', message: {} });

@@ -64,7 +64,7 @@ describe('groups that are brought to where their logs are, once the lease is bac
     await vi.advanceTimersByTimeAsync(1_000);
     expect(state.answer).toBe(true);
     expect(warnings()).toMatchObject([{ groups: 2, groupId: 'b' }]);
-    // Whoever can be read has been, once.
+    // Each group that can be read has been, once.
     expect(reads.filter((groupId) => groupId === 'a' || groupId === 'c')).toEqual(['a', 'c']);
   });
 

@@ -36,7 +36,7 @@ async function hold(port: number, count: number, say?: string): Promise<HeldConn
   held.push(connections);
   return connections;
 }
-/** A member of group 1, who tries again until it is let in. */
+/** A member of group 1 that tries again until it is let in. */
 async function member(userId: string, options: Partial<ManagerOptions> = {}): Promise<Socket> {
   const auth = { token: await tokenFor(userId, ['1']) };
   const reconnecting = { reconnectionDelay: 50, reconnectionDelayMax: 200, timeout: 2_000 };
@@ -172,7 +172,7 @@ describe('one relay whose places are all taken', () => {
     relay = await startRelayProcess({ ...QUICKLY });
     const elsewhere = ['GET /elsewhere HTTP/1.1', 'host: relay', 'connection: upgrade', 'upgrade: websocket'];
     const before = await metric('process_open_fds');
-    // What follows on the request is never read, and so is not its end.
+    // The bytes after the request are never read, and so is not its end.
     const strangers = await hold(relay.port, 20, `${elsewhere.join('\r\n')}\r\n\r\nand more`);
     await until('their places', async () => (await metric('process_open_fds')) >= before + 20);
     await until('them to be free', async () => (await metric('process_open_fds')) < before + 10, 20_000);

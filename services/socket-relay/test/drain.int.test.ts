@@ -61,7 +61,7 @@ async function openSession(url: string): Promise<{ post(packet: string): Promise
   };
 }
 
-/** What a WebSocket that is refused is answered with; a browser sees an error and no more. */
+/** The HTTP answer to a WebSocket that is refused; a browser sees an error and no more. */
 async function refusedUpgrade(url: string): Promise<string> {
   const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' };
   return new Promise((resolve, reject) => {

@@ -11,7 +11,7 @@ import type { RelaySocket } from '../src/sessions/session.ts';
 /** Public, but not in its types. */
 const { Receiver } = ws as unknown as { Receiver: new (options: { isServer: boolean }) => Writable };
 
-/** What a WebSocket peer makes of the bytes. */
+/** The messages that a WebSocket peer reads from the bytes. */
 async function read(bytes: Buffer): Promise<string[]> {
   const texts: string[] = [];
   const receiver = new Receiver({ isServer: false });

@@ -26,7 +26,7 @@ describe('a connection that is in as many groups as it may', () => {
   });
   afterEach(async () => relay.close());
 
-  /** What the socket is told of groups it left, as it comes. */
+  /** The `left-groups` of the socket, as they come. */
   function leftOf(socket: Socket): [string[], string][] {
     const left: [string[], string][] = [];
     socket.on('left-groups', ({ groups, reason }: { groups: string[]; reason: string }) => left.push([groups, reason]));

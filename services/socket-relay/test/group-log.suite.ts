@@ -17,7 +17,7 @@ export interface GroupLogBackend {
   ttlMs?: number;
 }
 
-/** What every backend of the group log promises. */
+/** The promises of every backend of the group log. */
 export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_000 }: GroupLogBackend): void {
   describe(`group log on ${backend}`, () => {
     const limits: GroupLogLimits = { size: 10, bytes: 100_000, ttlMs, totalBytes: 1_000_000 };

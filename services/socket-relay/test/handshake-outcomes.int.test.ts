@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import type { Authenticator } from '../src/connections/authenticate.ts';
 import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
-/** What the next handshakes end with, whatever the client brought. */
+/** The result of the next handshakes, whatever the client brought. */
 const { plan } = vi.hoisted(() => ({ plan: { error: undefined as GroupcastError | undefined, times: 0, seen: 0 } }));
 
 vi.mock(import('../src/connections/authenticate.ts'), async (importOriginal) => {

@@ -38,7 +38,7 @@ function connection(): { socket: RelaySocket; pings: number[] } {
   return { socket: { conn, handshake: { issued: Date.now() } } as unknown as RelaySocket, pings };
 }
 
-/** The wheel turns for so long, and each of its timers is late. */
+/** Turns the wheel for `ms`, with each of its timers late. */
 function turn(ms: number, lateMs: number): void {
   for (const until = clock() + ms; clock() < until; ) {
     late += lateMs;

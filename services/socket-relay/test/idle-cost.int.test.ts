@@ -53,7 +53,7 @@ function wireOf(there: Socket): { send(text: string): void; terminate(): void } 
   return (there.io.engine as unknown as { transport: { ws: WebSocket } }).transport.ws;
 }
 
-/** What the modules under test reach into. Where a new version of Socket.IO or Node has other names, these tests fail. */
+/** Internals that the modules under test reach into. Where a new version of Socket.IO or Node has other names, these tests fail. */
 function internalsOf(socket: RelaySocket) {
   return socket as unknown as {
     acks: Map<number, unknown>;

@@ -17,7 +17,7 @@ import { type ApiStub, startApiStub } from './api-stub.ts';
 import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 const EPOCH = '1-a';
-/** So short that an outage which is longer is soon over, and so long that a busy machine ends none. */
+/** Short enough for a longer outage to be over soon, and long enough for a busy machine to end none. */
 const LEASE_MS = 2_000;
 /** Of a relay that is to keep it. */
 const LONG_LEASE_MS = 60_000;
@@ -57,7 +57,7 @@ describe('a relay whose lease has ended', () => {
   }
   const positioned = (seq: number) => ({ groupId: 'g', epoch: EPOCH, seq, id: `m${seq}`, message: { content: 'x' } });
 
-  /** What the connection is told, in order, as short words. */
+  /** The events that the connection gets, in order, as short words. */
   function told(socket: Socket): string[] {
     const heard: string[] = [];
     socket.onAny((event: string, payload: { seq?: number; live?: boolean }) => {
@@ -129,7 +129,7 @@ describe('a relay whose lease has ended', () => {
     expect(atBob).toEqual(['message 1', 'live false', 'message 2', 'message 3', 'message 4', 'live true']);
     await cut.broadcaster.broadcastMessage(positioned(5));
     await until('what is live', () => atBob.at(-1) === 'message 5');
-    // What comes after it on the same connection has not been overtaken.
+    // An event after it on the same connection has not been overtaken.
     expect(await ask(alice, 'get-presence', { groupId: 'g' })).toBe('NOT_A_MEMBER');
     expect(atAlice).toHaveLength(4);
     expect((await late).groups).toMatchObject([{ groupId: 'late' }]);
@@ -309,7 +309,7 @@ describe('a relay whose lease has ended', () => {
     expect(atAlice).not.toContain('message 1');
   });
 
-  /** Who stays in the group reads what comes after the outage; by then whoever is out has read it too, if it was to. */
+  /** A member who stays reads the events after the outage; by then a removed one would have read them too. */
   async function isOut(from: RelayUnderTest, member: Socket, atMember: string[], seq: number): Promise<void> {
     const atBob = told(member);
     await until('the next message', async () => from.broadcaster.broadcastMessage(positioned(seq)));
@@ -329,7 +329,7 @@ describe('a relay whose lease has ended', () => {
     api.members.delete('alice g');
     const removal = { groupId: 'g', userIds: ['alice'] };
     await until('the removal', async () => ({ done: await first.broadcaster.removeMembers(removal) }), 20_000);
-    // What asynchronous replication loses: the master that took over never had it.
+    // Asynchronous replication loses it: the master that took over never had it.
     for (const [id, fields] of await admin.xrange('gc:{relays}:changes', '-', '+')) {
       if (fields.join().includes('alice')) await admin.xdel('gc:{relays}:changes', id);
     }

@@ -7,7 +7,7 @@ import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.t
 
 const now = (): number => Math.floor(Date.now() / 1_000);
 
-/** What a monitor of the relay sees from now on. */
+/** The events that a monitor of the relay sees from now on. */
 async function watch(relay: RelayUnderTest): Promise<{ seen: { code?: string; userId?: string; groupId?: string }[] }> {
   const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
   const token = await signServiceToken({ secret, subject: 'm', scopes: ['monitor'] });
@@ -116,7 +116,7 @@ describe('membership', () => {
     expect(await received(carol, 'joined-groups')).toEqual({ groups: [] });
     expect(await ask(carol, 'join-group', { groupId: '1' })).toBe('NOT_A_MEMBER');
 
-    // Who is added again is in, with the same token; a change from before the removal that comes late takes nobody in.
+    // A user added again is in, with the same token; a change from before the removal that comes late takes nobody in.
     const at = (seq: number) => ({ groupId: '1', userIds: ['carol'], epoch: '1-a', seq });
     await relay.broadcaster.addMembers(at(4));
     expect((await broadcast('1', 'secret')).recipients.connections).toBe(0);
@@ -170,7 +170,7 @@ describe('membership', () => {
     await relay.broadcaster.removeMembers({ groupId: '1', userIds: ['alice'] });
     const token = await tokenWith({ sub: 'alice', groups: ['1'], iat: now() + 4, exp: now() + 600 });
     expect(await received(relay.client({ token }), 'joined-groups')).toEqual({ groups: [] });
-    // Who is added again comes in at once, with any token.
+    // A user added again comes in at once, with any token.
     await relay.broadcaster.addMembers({ groupId: '1', userIds: ['alice'] });
     expect(await received(relay.client({ token }), 'joined-groups')).toMatchObject({ groups: [{ groupId: '1' }] });
   });
@@ -436,7 +436,7 @@ describe('tokens of live connections', () => {
     alice.on('session-ending', (ending) => told.push(ending));
     const error = await received<Error & { data: { code: string } }>(alice, 'connect_error');
     expect([error.data.code, welcomes.length, alice.active]).toEqual(['TOKEN_EXPIRED', 1, false]);
-    // What it is told to do is what it may do.
+    // The session is told to do something that it may do.
     expect(told.at(-1)).toMatchObject({ next: 'reconnect', message: 'the token has expired; connect with a new one' });
     const claims = { sub: 'billing', aud: 'groupcast-relay', scope: 'broadcast', iat: now() - 60, exp: now() - 1 };
     const token = await tokenWith(claims, TEST_SECRETS.RELAY_SERVICE_SECRET);

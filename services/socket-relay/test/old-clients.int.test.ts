@@ -6,7 +6,7 @@ import { io as io47 } from 'socket.io-client-4.7';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
-/** What this test uses of a client, the same in every version. */
+/** The part of a client that this test uses, the same in every version. */
 type StockClient = Parameters<typeof received>[0] & {
   readonly connected: boolean;
   readonly io: { readonly engine: { readonly transport: { readonly name: string } } };

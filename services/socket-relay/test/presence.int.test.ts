@@ -10,7 +10,7 @@ interface Answer {
   numConnections: number;
 }
 
-/** What members are told, in order, as `+alice` and `-alice`. */
+/** The presence that members are told, in order, as `+alice` and `-alice`. */
 function told(socket: Socket, groupId: string): string[] {
   const changes: string[] = [];
   socket.on('presence', (payload: { groupId: string; online: string[]; offline: string[] }) => {

@@ -111,7 +111,7 @@ describe.each([
     const lostAt = await nextSecond();
     await admin.commands.del(KEY);
     await until('the loss to be noticed', () => first.bornAt >= lostAt);
-    // What is stored from now on is carried out.
+    // Changes stored from now on are carried out.
     await first.reached(await first.append(removal('bob')));
     expect(first.carriedOut).toEqual(['alice', 'bob']);
   });

@@ -19,7 +19,7 @@ import { connectRedis } from '../src/redis/connections.ts';
 import { parseRedisUrl, type RedisTarget } from '../src/redis/target.ts';
 import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
-/** So long that no lease ends in a test of something else. */
+/** Long enough that no lease ends in a test of something else. */
 const LONG_LEASE = { NODE_LEASE_SECONDS: '120' };
 
 /** A replica is sent what it lacks as soon as it asks. */
@@ -243,7 +243,7 @@ describe('two deployments on one Redis', () => {
     expect(redis.ask('zcard', 'gc:{relays}:leases')).toBe('1');
   });
 
-  /** What the connection is told of the relay, and what it is shown. */
+  /** The states of the relay that the connection is told, and the events that it gets. */
   function told(socket: Socket): string[] {
     const heard: string[] = [];
     socket.on('new-message', ({ id }: { id: string }) => heard.push(id));

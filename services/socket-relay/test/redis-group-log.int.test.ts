@@ -10,10 +10,11 @@ import { Cluster } from 'ioredis';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { AppendOutcome, GroupLog } from '../src/group-log/group-log.ts';
-import { createRedisGroupLog, type Published, parsePublished } from '../src/group-log/redis-group-log.ts';
+import { createRedisGroupLog } from '../src/group-log/redis-group-log.ts';
 import { connectRedis, type RedisConnections } from '../src/redis/connections.ts';
 import { createRedisNames } from '../src/redis/names.ts';
 import { parseRedisUrl } from '../src/redis/target.ts';
+import { decodeGroupMessage } from '../src/wire-format.ts';
 import { describeGroupLog, type GroupLogLimits } from './group-log.suite.ts';
 
 const log = pino({ level: 'silent' });
@@ -98,9 +99,9 @@ describe.each([
 
   test('hands every event it keeps to its listeners, ready to be shown, and says how many they are', async () => {
     const groupLog = createLog(connections, limits);
-    const heard: Published[] = [];
+    const heard: ReturnType<typeof decodeGroupMessage>[] = [];
     connections.subscriber.on('smessage', (channel: string, text: string) => {
-      if (channel === groupKey('heard')) heard.push(parsePublished(text));
+      if (channel === groupKey('heard')) heard.push(decodeGroupMessage(text));
     });
     const message = { content: 'hi\n"there"', id: 'forged' };
     const input = { groupId: 'heard', id: 'm1', event: 'new-message', message };
@@ -112,6 +113,7 @@ describe.each([
     await until('the event', () => heard.length > 0);
     expect(heard).toEqual([
       {
+        type: 'event',
         node: 'n1',
         exceptUserId: 'alice',
         exceptSocketId: 's1',
@@ -144,7 +146,7 @@ describe.each([
     expect(generation(second)).toBeGreaterThan(generation(first));
   });
 
-  /** What Redis knows of the group now; later it is made to know no more than that, as after a failover. */
+  /** The state of the group in Redis now, which it is put back to later, as by a failover. */
   async function keep(groupId: string): Promise<() => Promise<void>> {
     const { commands } = connections;
     const held: string[] = [];
@@ -399,7 +401,7 @@ describe('one call of Redis has a bound', () => {
 
 test('data from a channel that is no event is an error, not a guess', () => {
   for (const text of ['', 'x', 'n\n\n\n', 'n\n\n\n{}', 'n\n\n\n{"event":1,"id":"a","groupId":"g"}']) {
-    expect(() => parsePublished(text)).toThrow(/./);
+    expect(() => decodeGroupMessage(text)).toThrow(/./);
   }
 });
 

@@ -41,7 +41,7 @@ describe('Redis without memory', () => {
   const warned = (relay: RelayUnderTest, text: string): number =>
     relay.logged.filter(({ msg }) => msg.includes(text)).length;
 
-  /** Relays have been there for so long that no claim is asked about because of their own age. */
+  /** Relays that have been there long enough for no claim to be asked about because of their own age. */
   function seedOldStream(): void {
     redis.ask('set', 'gc:{relays}:changes-since', '1');
     redis.ask('xadd', CHANGES, '*', 'j', JSON.stringify({ kind: 'remove-members', groupId: '-', userIds: [] }));

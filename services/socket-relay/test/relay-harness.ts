@@ -9,7 +9,7 @@ import { type Relay, startRelay } from '../src/relay.ts';
 export interface RelayUnderTest extends Relay {
   url: string;
   internalUrl: string;
-  /** What it logged so far, parsed. */
+  /** Its log so far, parsed. */
   logged: { level: number; msg: string; code?: string }[];
   broadcaster: Broadcaster;
   /** Stops the relay while its clients stay. */

@@ -23,7 +23,7 @@ describe('slow consumers', () => {
       MAX_BUFFERED_BYTES: String(CAP),
       MAX_PAYLOAD_BYTES: String(16 * 1_024 * 1_024),
       HISTORY_BYTES: String(256 * 1_024 * 1_024),
-      // Who does not read hears no ping either, and is not to be gone for that.
+      // A client that does not read hears no ping either, and is not to be gone for that.
       PING_TIMEOUT_MS: '60000',
     });
   });
@@ -109,7 +109,7 @@ describe('slow consumers', () => {
 
     const wire = wireOf(stalled.socket).pause();
     await publishUntil('the cut', async () => (await cuts('over-limit')) === 1);
-    // What the relay held for it: 4 caps, and what one turn added before it looked.
+    // The relay held for it: 4 caps, and the bytes that one turn added before it looked.
     expect(await bytesWhenCut()).toBeGreaterThan(4 * CAP);
     expect(await bytesWhenCut()).toBeLessThanOrEqual(4 * CAP + 1.1 * EVENT_BYTES);
     expect(await aboveCap()).toBe(0);
@@ -121,7 +121,7 @@ describe('slow consumers', () => {
 
     // It is gone whether it reads or not.
     await until('29 connections', async () => (await metric('groupcast_relay_connections{type="user"}')) === 29);
-    // From the operating system, what was on its way; then the end of the connection, and the way back.
+    // The operating system gives the bytes that were on their way; then the connection ends, and the client comes back.
     expect(stalled.shown).toEqual([1]);
     wire.resume();
     await until('to have recovered', () => stalled.shown.length >= head);

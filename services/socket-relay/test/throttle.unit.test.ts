@@ -6,7 +6,7 @@ import { createRelayMetrics } from '../src/metrics.ts';
 
 const MAX_LAG_MS = 100;
 const MAX_WAIT_MS = 1_500;
-/** What may go on in one turn, and what is let in between two looks at the lag. */
+/** Broadcasts that may go on in one turn, and those that are let in between two looks at the lag. */
 const TURN = 1_000;
 const STEP = 64;
 
@@ -17,7 +17,7 @@ afterEach(() => {
 
 interface Bench {
   throttle: Throttle;
-  /** What the test says of the fan-out and of the time, in milliseconds. */
+  /** The lag of the fan-out and the time that the test sets, in milliseconds. */
   at: { lag: number; now: number };
   /** Names of what was let in, in order, and codes of what was refused, by name. */
   letIn: string[];
@@ -180,7 +180,7 @@ describe('a broadcast', () => {
     expect([...large.refused.keys()]).toEqual(['large']);
     large.at.lag = 0;
     await Promise.all([first, small]);
-    // What was let in does not count any more.
+    // A broadcast that was let in does not count any more.
     large.at.lag = 500;
     const again = large.enter('again', undefined, 60 * 1024 * 1024);
     large.at.lag = 0;

@@ -10,7 +10,7 @@ interface Installed {
   version: string;
 }
 
-/** What `import '<name>'` finds from a file in `from`: the nearest node_modules that has it. */
+/** The package that `import '<name>'` finds from a file in `from`: the nearest node_modules that has it. */
 function installed(name: string, from: string): Installed {
   for (let folder = from; folder !== dirname(folder); folder = dirname(folder)) {
     const candidate = join(folder, 'node_modules', name);
@@ -21,7 +21,7 @@ function installed(name: string, from: string): Installed {
   throw new Error(`${name} is not installed where ${from} would find it`);
 }
 
-/** Through the packages in between: what `b` finds that `a` finds that the workspace `from` finds. */
+/** The last package of a chain: found by `b`, which `a` finds, which the workspace `from` finds. */
 function foundBy(from: string, ...names: string[]): string {
   let found: Installed = { folder: join(ROOT, from), version: '' };
   for (const name of names) found = installed(name, found.folder);

@@ -159,7 +159,7 @@ describe('writes of the relay’s transport', () => {
       expect(writes()).toBe(before);
       await until('all', () => got.length === 2);
       expect(got).toEqual(['4one', '4two']);
-      // What is compressed is written when it is compressed.
+      // A compressed message is written when it is compressed.
       if (!options) expect(writes() - before).toBe(1);
       here.send('three');
       await until('the next', () => got.length === 3);

@@ -144,7 +144,7 @@ describe.each([
       .map(({ pid }) => pid);
   }
   async function readiness(): Promise<{ status: string; failing?: string[] }> {
-    // A connection that was handed to a worker as it died is answered by nobody (ADR 7): whoever asks gives up, and asks again.
+    // A connection that was handed to a worker as it died is answered by nobody (ADR 7): the client gives up, and asks again.
     const response = await fetch(`${relay.internalUrl}/readyz`, { signal: AbortSignal.timeout(1_000) });
     return response.json() as Promise<{ status: string; failing?: string[] }>;
   }
@@ -247,7 +247,7 @@ describe.each([
       ok: true,
     });
     await ask(at[0], 'api-broadcast-message', positioned(2));
-    // What comes after it on the same connection has not been overtaken.
+    // An event after it on the same connection has not been overtaken.
     for (const socket of members) await ask(socket, 'leave-group', { groupId });
     expect(seen.map(seqs)).toEqual([[1], [1], [1]]);
     await refusedEverywhere(old);

@@ -9,6 +9,7 @@ import {
 import { GroupcastError, parseUserId } from '@groupcast/shared';
 import { signUserToken } from '@groupcast/tokens';
 import { createGroup, type GroupDeps, joinOpenGroup } from '../groups/group-service.ts';
+import { demoLoginAnswer } from '../http/answers.ts';
 import { demoLoginBody } from '../http/schemas.ts';
 
 const TOKEN_TTL_SECONDS = 12 * 3_600;
@@ -32,7 +33,13 @@ export function demoRoutes(
   });
   scope.post(
     '/api/demo/login',
-    { schema: { summary: 'Log in by name (demo only)', body: demoLoginBody } },
+    {
+      schema: {
+        summary: 'Log in by name (demo only)',
+        body: demoLoginBody,
+        response: { 200: demoLoginAnswer.describe('A user token, valid for 12 hours') },
+      },
+    },
     async (request) => {
       const { name } = request.body;
       // User ids are printable ASCII without space; names need not be.

@@ -1,5 +1,5 @@
 import { GroupcastError, parseId } from '@groupcast/shared';
-import type { ListCursor } from '../groups/group-store.ts';
+import type { ListCursor } from './group-list-store.ts';
 
 /** As the database writes it. Years before 1 and after 9999 are times to PostgreSQL or to JavaScript, but not to both. */
 const TIME = /^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;

@@ -1,23 +1,20 @@
 import type { HttpScope } from '@groupcast/service-kit';
-import { markRead } from '../cursors/cursor-store.ts';
+import {
+  addedMembersAnswer,
+  createdGroupAnswer,
+  groupAnswer,
+  noContent,
+  removedMemberAnswer,
+} from '../http/answers.ts';
 import { callerOf } from '../http/authenticate.ts';
 import { whileYielding } from '../http/request-turns.ts';
-import {
-  addMembersBody,
-  createGroupBody,
-  groupParams,
-  listGroupsQuery,
-  markReadBody,
-  memberParams,
-  renameGroupBody,
-} from '../http/schemas.ts';
+import { addMembersBody, createGroupBody, groupParams, memberParams, renameGroupBody } from '../http/schemas.ts';
 import {
   addMembers,
   createGroup,
   deleteGroup,
   type GroupDeps,
   getGroup,
-  listGroupsOf,
   removeMember,
   renameGroup,
 } from './group-service.ts';
@@ -25,37 +22,68 @@ import {
 const BASE = '/api/messaging/groups';
 
 export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
-  scope.get(
+  scope.post(
     BASE,
-    { schema: { summary: 'Own groups, most recently active first', querystring: listGroupsQuery } },
-    async (request) => listGroupsOf(deps, { ...request.query, userId: callerOf(request).userId }),
+    {
+      schema: {
+        summary: 'Create a group',
+        body: createGroupBody,
+        response: {
+          200: createdGroupAnswer.describe('The direct group that the two have already'),
+          201: createdGroupAnswer.describe('The new group'),
+        },
+      },
+      config: { refusals: ['GROUP_LIMIT', 'GROUP_FULL'] },
+    },
+    async (request, reply) => {
+      const { created, ...answer } = await createGroup(deps, { ...request.body, userId: callerOf(request).userId });
+      return reply.status(created ? 201 : 200).send(answer);
+    },
   );
-  scope.post(BASE, { schema: { summary: 'Create a group', body: createGroupBody } }, async (request, reply) => {
-    const { created, ...answer } = await createGroup(deps, { ...request.body, userId: callerOf(request).userId });
-    return reply.status(created ? 201 : 200).send(answer);
-  });
   scope.get(
     `${BASE}/:groupId`,
-    { schema: { summary: 'One group and its members', params: groupParams } },
+    {
+      schema: {
+        summary: 'One group and its members',
+        params: groupParams,
+        response: { 200: groupAnswer.describe('The group') },
+      },
+      config: { refusals: ['NOT_FOUND'] },
+    },
     async (request) => ({
       group: await getGroup(deps, { ...request.params, userId: callerOf(request).userId }),
     }),
   );
   scope.patch(
     `${BASE}/:groupId`,
-    { schema: { summary: 'Rename a group', params: groupParams, body: renameGroupBody } },
+    {
+      schema: {
+        summary: 'Rename a group',
+        params: groupParams,
+        body: renameGroupBody,
+        response: { 200: groupAnswer.describe('The group under its new name') },
+      },
+      config: { refusals: ['FORBIDDEN', 'NOT_FOUND'] },
+    },
     async (request) => ({
       group: await renameGroup(deps, { ...request.params, ...request.body, userId: callerOf(request).userId }),
     }),
   );
   scope.delete(
     `${BASE}/:groupId`,
-    { schema: { summary: 'Delete a group', params: groupParams } },
+    {
+      schema: { summary: 'Delete a group', params: groupParams, response: { 204: noContent('The group is deleted') } },
+      config: { refusals: ['FORBIDDEN', 'NOT_FOUND'] },
+    },
     async (request, reply) => {
       await deleteGroup(deps, { ...request.params, userId: callerOf(request).userId });
       return reply.status(204).send();
     },
   );
+  memberRoutes(scope, deps);
+}
+
+function memberRoutes(scope: HttpScope, deps: GroupDeps): void {
   scope.post(
     `${BASE}/:groupId/members`,
     {
@@ -63,7 +91,9 @@ export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
         summary: 'Add members; waits up to 2 s for live connections',
         params: groupParams,
         body: addMembersBody,
+        response: { 201: addedMembersAnswer.describe('The group with its new members') },
       },
+      config: { refusals: ['FORBIDDEN', 'NOT_FOUND', 'GROUP_LIMIT', 'GROUP_FULL'] },
     },
     async (request, reply) => {
       const result = await addMembers(whileYielding(request, deps), {
@@ -76,15 +106,17 @@ export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
   );
   scope.delete(
     `${BASE}/:groupId/members/:userId`,
-    { schema: { summary: 'Remove a member, or leave', params: memberParams } },
+    {
+      schema: {
+        summary: 'Remove a member, or leave',
+        params: memberParams,
+        response: { 200: removedMemberAnswer.describe('The member is removed') },
+      },
+      config: { refusals: ['FORBIDDEN', 'NOT_FOUND'] },
+    },
     async (request) => {
       const { groupId, userId: memberId } = request.params;
       return removeMember(whileYielding(request, deps), { groupId, memberId, userId: callerOf(request).userId });
     },
-  );
-  scope.post(
-    `${BASE}/:groupId/read`,
-    { schema: { summary: 'Move the own read cursor', params: groupParams, body: markReadBody } },
-    async (request) => markRead(deps.db, { ...request.params, ...request.body, userId: callerOf(request).userId }),
   );
 }

@@ -1,19 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { type Group, GroupcastError, type GroupSummary, makeEpoch, type Position } from '@groupcast/shared';
-import { type Database, isUniqueViolation, type Queryable, snapshot } from '../db/database.ts';
+import { type Group, GroupcastError, makeEpoch, type Position } from '@groupcast/shared';
+import { type Database, isUniqueViolation, type Queryable } from '../db/database.ts';
+import { type EventWriter, type NewEvent, nextPosition } from '../events/event-store.ts';
 import { groupNotFound } from '../events/group-not-found.ts';
-import { readCursor, writeCursor } from '../group-list/list-cursor.ts';
 import type { InvitePolicy } from '../limits.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
-import { type NewEvent, nextPosition, type OutboxWriter } from '../outbox/outbox-store.ts';
 import type { GroupLimits } from './group-limits.ts';
-import { insertMembers, isMember, listGroups, lockGroup, outsidersAmong, readGroupAs, toGroup } from './group-store.ts';
+import { insertMembers, isMember, lockGroup, outsidersAmong, readGroupAs, toGroup } from './group-store.ts';
 import { contactsAmong, forgetInvitations, insertInvitations, takeInvitation } from './invitation-store.ts';
 
 export interface GroupDeps {
   db: Database;
   dispatcher: Pick<Dispatcher, 'wake' | 'whenDispatched'>;
-  outbox: OutboxWriter;
+  events: EventWriter;
   limits: GroupLimits;
   invites: InvitePolicy;
 }
@@ -23,9 +22,9 @@ export const APPLY_TIMEOUT_MS = 2_000;
 
 type EventWithoutId = Omit<NewEvent, 'id'>;
 
-async function record({ outbox }: GroupDeps, tx: Queryable, groupId: string, event: EventWithoutId): Promise<Position> {
+async function record({ events }: GroupDeps, tx: Queryable, groupId: string, event: EventWithoutId): Promise<Position> {
   const position = await nextPosition(tx, groupId);
-  await outbox.append(tx, groupId, position.seq, { ...event, id: randomUUID() });
+  await events.append(tx, groupId, position.seq, { ...event, id: randomUUID() });
   return position;
 }
 
@@ -160,7 +159,7 @@ export async function deleteGroup(deps: GroupDeps, input: { userId: string; grou
     if (row.kind === 'group') assertOwner(row.role, 'delete the group');
     const { members } = await toGroup(tx, row);
     const remove = members.map((member) => member.userId);
-    await deps.outbox.append(tx, groupId, seq, {
+    await deps.events.append(tx, groupId, seq, {
       id: randomUUID(),
       type: 'group-deleted',
       payload: { userId },
@@ -226,7 +225,7 @@ export async function removeMember(
       throw new GroupcastError('NOT_FOUND', `unable to remove "${memberId}"; not a member of the group`);
     if (rows[0]?.role === 'owner') await passOwnership(tx, groupId);
     const position = await nextPosition(tx, groupId);
-    await deps.outbox.append(tx, groupId, position.seq, {
+    await deps.events.append(tx, groupId, position.seq, {
       id: randomUUID(),
       type: 'member-removed',
       payload: { userIds: [memberId], removedBy: userId },
@@ -247,28 +246,6 @@ async function passOwnership(tx: Queryable, groupId: string): Promise<void> {
      and not exists (select 1 from group_members where group_id = $1 and role = 'owner')`,
     [groupId],
   );
-}
-
-/** A page of the user's groups, and where the next one begins. It ends before its limit where it has as many bytes as it may. */
-export async function listGroupsOf(
-  { db }: GroupDeps,
-  input: { userId: string; cursor?: string | undefined; limit: number },
-): Promise<{ groups: GroupSummary[]; nextCursor?: string }> {
-  const after = input.cursor === undefined ? undefined : readCursor(input.cursor);
-  const { rows, more } = await snapshot(db, async (tx) => listGroups(tx, input.userId, after, input.limit));
-  const last = rows.at(-1);
-  const groups = rows.map((row) => ({
-    id: row.id,
-    name: row.name,
-    kind: row.kind,
-    createdAt: row.created_at.toISOString(),
-    position: { epoch: row.epoch, seq: row.seq },
-    memberCount: row.member_count,
-    unreadCount: row.unread_count,
-    readSeq: row.read_seq,
-    lastMessage: row.last,
-  }));
-  return { groups, ...(more && last ? { nextCursor: writeCursor({ activeKey: last.active_key, id: last.id }) } : {}) };
 }
 
 function assertGroupKind(kind: Group['kind'], what: string): void {

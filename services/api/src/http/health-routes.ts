@@ -1,15 +1,17 @@
-import { type HttpApp, within } from '@groupcast/service-kit';
+import { type HttpApp, refusalsOf, within, writeAsIs } from '@groupcast/service-kit';
+import type { ErrorCode } from '@groupcast/shared';
 import type { WatchedDatabase } from '../db/watched-database.ts';
+import { liveAnswer, readyAnswer, unreadyAnswer } from './answers.ts';
 
 const DATABASE_TIMEOUT_MS = 2_000;
 
-/** Adds `/livez` and `/readyz` to a port. However many ports and callers ask, the database has one such question at a time. */
-export function createProbes(deps: { db: WatchedDatabase; isDraining: () => boolean }): (app: HttpApp) => void {
-  /** Probes are answered however much is asked: they cost next to nothing. */
-  const probe = { schema: { hide: true }, config: { limitedBy: 'nobody' as const } };
+/** Adds `/livez` and `/readyz` to a port. */
+export type Probes = (app: HttpApp, options: { isHidden: boolean; portRefusals: readonly ErrorCode[] }) => void;
+
+/** However many ports and callers ask, the database has one such question at a time. */
+export function createProbes(deps: { db: WatchedDatabase; isDraining: () => boolean }): Probes {
   let checking: Promise<boolean> | undefined;
 
-  /** However often it is asked, and however long it takes, the database has one such question at a time. */
   async function databaseAnswers(): Promise<boolean> {
     checking ??= deps.db
       .check()
@@ -23,9 +25,18 @@ export function createProbes(deps: { db: WatchedDatabase; isDraining: () => bool
     return within(DATABASE_TIMEOUT_MS, checking, 'the database').catch(() => false);
   }
 
-  return (app) => {
-    app.get('/livez', probe, async () => ({ status: 'live' }));
-    app.get('/readyz', probe, async (_request, reply) => {
+  return (app, { isHidden, portRefusals }) => {
+    const probe = (summary: string, response: Record<number, object>) => ({
+      schema: { summary, hide: isHidden, tags: ['health'], response: { ...refusalsOf(portRefusals), ...response } },
+      serializerCompiler: writeAsIs,
+      // Probes are answered however much is asked: they cost next to nothing.
+      config: { limitedBy: 'nobody' as const },
+    });
+    const ready = { 200: readyAnswer.describe('Ready'), 503: unreadyAnswer.describe('Not ready, and why not') };
+    app.get('/livez', probe('Whether the process runs', { 200: liveAnswer.describe('It runs') }), async () => ({
+      status: 'live',
+    }));
+    app.get('/readyz', probe('Whether it can do its work', ready), async (_request, reply) => {
       const failing = [...(deps.isDraining() ? ['draining'] : []), ...((await databaseAnswers()) ? [] : ['database'])];
       return failing.length > 0 ? reply.status(503).send({ status: 'unready', failing }) : { status: 'ready' };
     });

@@ -1,4 +1,5 @@
 import type { HttpScope } from '@groupcast/service-kit';
+import { eventsAnswer, messageAnswer, messagesAnswer, noContent } from '../http/answers.ts';
 import { callerOf } from '../http/authenticate.ts';
 import {
   editMessageBody,
@@ -29,7 +30,11 @@ export function messageRoutes(scope: HttpScope, deps: MessageDeps): void {
         params: groupParams,
         body: sendMessageBody,
         headers: idempotencyHeaders,
+        response: {
+          201: messageAnswer.describe('The message is saved; for a repeated `clientMessageId`, the first one'),
+        },
       },
+      config: { refusals: ['NOT_FOUND'] },
     },
     async (request, reply) => {
       const clientMessageId = request.body.clientMessageId ?? request.headers['idempotency-key'];
@@ -49,27 +54,50 @@ export function messageRoutes(scope: HttpScope, deps: MessageDeps): void {
         summary: 'A page of messages by seq, newest last',
         params: groupParams,
         querystring: listMessagesQuery,
+        response: { 200: messagesAnswer.describe('A page of messages, and where the group stood when it was read') },
       },
+      config: { refusals: ['NOT_FOUND'] },
     },
     async (request) => listMessages(deps, { ...request.query, ...request.params, userId: callerOf(request).userId }),
   );
   scope.get(
     `${BASE}/events`,
     {
-      schema: { summary: 'Catch up: every event after a position', params: groupParams, querystring: listEventsQuery },
+      schema: {
+        summary: 'Catch up: every event after a position',
+        params: groupParams,
+        querystring: listEventsQuery,
+        response: { 200: eventsAnswer.describe('Events, oldest first, and the position of the last one') },
+      },
+      config: { refusals: ['NOT_FOUND'] },
     },
     async (request) => listEvents(deps, { ...request.query, ...request.params, userId: callerOf(request).userId }),
   );
   scope.patch(
     `${BASE}/messages/:messageId`,
-    { schema: { summary: 'Edit an own message', params: messageParams, body: editMessageBody } },
+    {
+      schema: {
+        summary: 'Edit an own message',
+        params: messageParams,
+        body: editMessageBody,
+        response: { 200: messageAnswer.describe('The message as it is now') },
+      },
+      config: { refusals: ['FORBIDDEN', 'NOT_FOUND'] },
+    },
     async (request) => ({
       message: await editMessage(deps, { ...request.params, ...request.body, userId: callerOf(request).userId }),
     }),
   );
   scope.delete(
     `${BASE}/messages/:messageId`,
-    { schema: { summary: 'Delete an own message', params: messageParams } },
+    {
+      schema: {
+        summary: 'Delete an own message',
+        params: messageParams,
+        response: { 204: noContent('The message is deleted') },
+      },
+      config: { refusals: ['FORBIDDEN', 'NOT_FOUND'] },
+    },
     async (request, reply) => {
       await deleteMessage(deps, { ...request.params, userId: callerOf(request).userId });
       return reply.status(204).send();

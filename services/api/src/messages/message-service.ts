@@ -8,11 +8,11 @@ import {
   relationOf,
 } from '@groupcast/shared';
 import { type Database, isUniqueViolation, type Queryable, snapshot } from '../db/database.ts';
+import { type EventWriter, nextPosition } from '../events/event-store.ts';
 import { groupNotFound } from '../events/group-not-found.ts';
 import { readEvents } from '../events/history-store.ts';
 import { isMember, readGroupAs } from '../groups/group-store.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
-import { nextPosition, type OutboxWriter } from '../outbox/outbox-store.ts';
 import {
   eraseMessage,
   findByClientId,
@@ -26,7 +26,7 @@ import {
 export interface MessageDeps {
   db: Database;
   dispatcher: Pick<Dispatcher, 'wake'>;
-  outbox: OutboxWriter;
+  events: EventWriter;
 }
 
 interface Author {
@@ -71,7 +71,7 @@ export async function sendMessage(
 
   try {
     const message = { id, groupId, senderId, content, attachments, clientMessageId, createdAt };
-    const position = await saveMessage(deps.db, message, deps.outbox.encode(payload));
+    const position = await saveMessage(deps.db, message, deps.events.encode(payload));
     if (!position) throw groupNotFound(groupId);
     deps.dispatcher.wake(groupId);
     return { id, groupId, ...position, ...body };
@@ -103,7 +103,7 @@ export async function editMessage(
     const place = await takePlace(tx, input);
     const row = await lockOwn(tx, input, messageId, 'edit');
     await tx.query('update messages set content = $2, updated_at = $3 where id = $1', [messageId, content, updatedAt]);
-    await deps.outbox.append(tx, groupId, place.seq, { id: randomUUID(), type: 'message-updated', payload });
+    await deps.events.append(tx, groupId, place.seq, { id: randomUUID(), type: 'message-updated', payload });
     return toMessage({ ...row, content, updated_at: updatedAt }, place.epoch);
   });
   deps.dispatcher.wake(groupId);
@@ -117,7 +117,7 @@ export async function deleteMessage(deps: MessageDeps, input: Author & { message
     const place = await takePlace(tx, input);
     const row = await lockOwn(tx, input, messageId, 'delete');
     await eraseMessage(tx, groupId, messageId, row.seq);
-    await deps.outbox.append(tx, groupId, place.seq, {
+    await deps.events.append(tx, groupId, place.seq, {
       id: randomUUID(),
       type: 'message-deleted',
       payload: { messageId, messageSeq: row.seq, senderId: userId },

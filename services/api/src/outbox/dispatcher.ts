@@ -1,19 +1,38 @@
-import { randomUUID } from 'node:crypto';
 import { type Logger, warnOnceEvery, within } from '@groupcast/service-kit';
-import { type GroupcastError, generationOf, makeEpoch, type Position, positionSchema } from '@groupcast/shared';
 import { describeFailure } from '../db/database-errors.ts';
 import type { ApiMetrics } from '../metrics.ts';
-import type { Lease, OutboxStore } from './outbox-store.ts';
-import type { RelayClient, SendOutcome } from './relay-client.ts';
+import { createGroupDispatch } from './group-dispatch.ts';
+import type { OutboxStore } from './outbox-store.ts';
+import type { RelayClient } from './relay-client.ts';
+import { createWaiters } from './waiters.ts';
+import type { WakeUps } from './wake-up.ts';
 
 /**
- * Brings every saved event to the relay, each group in its order, groups in parallel.
+ * The dispatcher brings every saved event to the relay: each group in its order, groups in parallel.
  *
- * For one group: claim (a lease with a rising token), read, send, wait for the acknowledgement, settle (move the cursor;
- * give the lease back when nothing is left). No transaction is held while it sends. A process that was frozen past its
- * lease may send what another has sent since: the relay knows the positions, and the token keeps it from moving a cursor.
+ * An event is saved in the transaction of the change that it tells of, at the next position of its group. The group then has a backlog:
+ * `seq` (saved) is above `dispatched_seq` (accepted by the relay), both in the group's row. That row is the queue. What a process keeps in
+ * memory only says where to look, and may be lost at any time: the poll looks everywhere once a second.
+ *
+ *      commit ──┐                 ┌──────────────── one group (group-dispatch.ts) ────────────────┐
+ *      NOTIFY ──┼─▶ queue ─▶ pump ─▶ claim ─▶ read ─▶ send ─▶ settle ──▶ nothing left: released │
+ *      poll ────┘     ▲           │            ▲         │       │                               │
+ *                     │           │            ├─────────│───────┘ more                          │
+ *                     │           │            └── remedy ◀ refused ──▶ no remedy: postponed     │
+ *                     │           └────────────────────────────────────────────────│──────────────┘
+ *                     └─────────────────────── again after a delay ◀────────────────┘
+ *
+ * Claiming a group takes a lease on it, for some seconds, with a token that rises with every claim. No transaction is held while events
+ * are sent. A process that dies leaves a lease that runs out; one that was frozen past its lease may send what another has sent since, which
+ * the relay recognises by position, and its token is too old to move the cursor. Giving the lease back and seeing that nothing was left
+ * is one statement, so no event slips in between, and whoever saves one while the group is claimed need tell nobody.
+ *
+ * A wake-up goes to this process's own queue and, only where it has no relay to send to, to other processes: PostgreSQL puts the commits of
+ * all NOTIFYs in a single line, so none is sent per message while all is well.
  */
 export interface Dispatcher {
+  /** Listens for wake-ups of other processes, and begins to poll. */
+  start(): Promise<void>;
   /** There may be something to do: in this group, or anywhere. */
   wake(groupId?: string): void;
   /** Resolves true once the relay has accepted the group's events up to `seq`, false after `timeoutMs`. */
@@ -22,38 +41,32 @@ export interface Dispatcher {
   stop(): Promise<void>;
 }
 
-export interface DispatcherOptions {
+export interface DispatcherDeps {
   store: OutboxStore;
   relay: RelayClient;
+  /** The dispatchers of other processes; without it this one is alone on its database. */
+  wakeUps?: WakeUps;
   metrics: ApiMetrics;
   log: Logger;
+}
+
+export interface DispatcherOptions {
+  /** How long a claimed group is held for a process that says nothing more, in milliseconds. */
   leaseMs: number;
-  /** How often the safety net looks for events that no wake-up told of. */
+  /** How often the poll looks for events that no wake-up told of, in milliseconds. */
   pollMs: number;
+  /** Groups that are worked on at once. */
   concurrency: number;
   /** Longest that one question to the database may stay open, and, tenfold, one run to the relay, in milliseconds. */
   stepMs?: number;
 }
 
-const BATCH_EVENTS = 500;
+/** Groups that one poll brings. */
 const BACKLOG_GROUPS = 1_000;
 /** Groups that wait here for their turn. What comes above it waits in the database, where the poll finds it. */
 const MAX_QUEUED = 10_000;
 /** Longer than the database and the broadcaster take to give up by themselves. */
 const STEP_MS = 12_000;
-const SEND_STEPS = 10;
-const RETRY_MIN_MS = 100;
-const RETRY_MAX_MS = 15_000;
-const WATCH_INTERVAL_MS = 100;
-/** In one turn at a group; after that it waits like any other failure, so that nothing spins. */
-const MAX_RECOVERIES = 5;
-/** What the relay refuses for good because of the event itself, not because of us. */
-const POISON_CODES: ReadonlySet<string> = new Set(['INVALID_PAYLOAD', 'PAYLOAD_TOO_LARGE']);
-
-function backoff(attempts: number): number {
-  const ceiling = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(attempts, 16));
-  return Math.round(ceiling * (0.5 + Math.random() / 2));
-}
 
 /** The same store, where no group, and no scan, waits for an answer without an end. */
 function boundedStore(store: OutboxStore, ms: number): OutboxStore {
@@ -64,138 +77,51 @@ function boundedStore(store: OutboxStore, ms: number): OutboxStore {
   return Object.fromEntries(bounded) as OutboxStore;
 }
 
-function headOf(error: GroupcastError): Position | undefined {
-  return positionSchema.safeParse(error.details?.['head']).data;
-}
-
-export function createDispatcher(options: DispatcherOptions): Dispatcher {
-  const { metrics, log, leaseMs, stepMs = STEP_MS } = options;
-  const store = boundedStore(options.store, stepMs);
-  const { relay } = options;
+export function createDispatcher(deps: DispatcherDeps, options: DispatcherOptions): Dispatcher {
+  const { relay, wakeUps, metrics, log } = deps;
+  const { leaseMs, pollMs, concurrency, stepMs = STEP_MS } = options;
+  const store = boundedStore(deps.store, stepMs);
+  const waiters = createWaiters(store);
+  const warn = warnOnceEvery(60_000);
   const queue = new Set<string>();
   const active = new Map<string, Promise<void>>();
   const retries = new Map<string, NodeJS.Timeout>();
-  const waiters = new Map<string, Set<{ seq: number; done: () => void }>>();
-  const warn = warnOnceEvery(60_000);
-  let stopped = false;
-  let scanning = false;
+  let poll: NodeJS.Timeout | undefined;
+  let stopReceiving = async (): Promise<void> => undefined;
+  let isStopping = false;
+  let isScanning = false;
+  const dispatchGroup = createGroupDispatch(
+    {
+      store,
+      relay,
+      metrics,
+      log,
+      onSettled: (groupId, seq) => waiters.settled(groupId, seq),
+      isStopping: () => isStopping,
+    },
+    { leaseMs, stepMs },
+  );
 
-  function settled(groupId: string, seq: number): void {
-    for (const waiter of waiters.get(groupId) ?? []) if (waiter.seq <= seq) waiter.done();
-  }
-
-  /** The relay knows events that this database does not: it was restored from a backup. */
-  async function openEpoch(lease: Lease, head: Position): Promise<boolean> {
-    const generation = Math.max(generationOf(head.epoch), generationOf(lease.epoch)) + 1;
-    const epoch = makeEpoch(generation, randomUUID().slice(0, 8));
-    log.warn(
-      { groupId: lease.groupId, from: lease.epoch, to: epoch, head },
-      'the relay knows other events: opening a new epoch',
-    );
-    metrics.epochsOpened.inc();
-    lease.epoch = epoch;
-    return store.changeEpoch(lease, epoch);
-  }
-
-  /**
-   * A duplicate is one only if the relay knows no more than the database. Where its log is further, it holds other events
-   * under these positions: what it took for duplicates goes out again, in a new epoch. False: the lease is lost.
-   */
-  async function checkDuplicates(lease: Lease, outcome: SendOutcome): Promise<boolean> {
-    const { duplicateHead } = outcome;
-    if (!duplicateHead || duplicateHead.seq <= (await store.savedSeq(lease.groupId))) return true;
-    outcome.acceptedSeq = lease.dispatchedSeq;
-    return openEpoch(lease, duplicateHead);
-  }
-
-  /** Deals with the reason why the relay did not take an event. False: the group has to wait. */
-  async function recover(lease: Lease, { seq, error, ofEvent }: NonNullable<SendOutcome['failure']>): Promise<boolean> {
-    if (!ofEvent) return false;
-    const head = headOf(error);
-    if (error.code === 'CONFLICT' && head) return openEpoch(lease, head);
-    if (error.code === 'POSITION_GAP' && head && head.seq < seq) {
-      log.warn(
-        { groupId: lease.groupId, from: lease.dispatchedSeq, to: head.seq },
-        'the relay is missing events: going back',
+  async function dispatch(groupId: string): Promise<void> {
+    try {
+      const delay = await dispatchGroup(groupId);
+      if (delay !== undefined) retryIn(delay, groupId);
+    } catch (error) {
+      // The lease runs out by itself, and the poll finds the group again.
+      warn('interrupted', (suppressed) =>
+        log.warn({ ...describeFailure(error), groupId, suppressed }, 'dispatch was interrupted'),
       );
-      lease.dispatchedSeq = head.seq;
-      return store.rewind(lease, head.seq);
     }
-    if (POISON_CODES.has(error.code)) {
-      log.error({ err: error, groupId: lease.groupId, seq }, 'the relay refuses an event for good: it is omitted');
-      metrics.eventsOmitted.inc();
-      await store.replace(lease, seq, { id: randomUUID(), type: 'event-omitted', payload: { code: error.code } });
-      return true;
-    }
-    return false;
   }
 
-  async function settle(lease: Lease, outcome: SendOutcome): Promise<'released' | 'more' | 'lost'> {
-    const progressed = outcome.acceptedSeq - lease.dispatchedSeq;
-    if (progressed <= 0) return 'more';
-    metrics.dispatched.inc(progressed);
-    lease.dispatchedSeq = outcome.acceptedSeq;
-    const state = await store.settle(lease, outcome.acceptedSeq);
-    if (state !== 'lost') settled(lease.groupId, outcome.acceptedSeq);
-    return state;
-  }
-
-  async function postpone(lease: Lease, error: GroupcastError): Promise<void> {
-    const { groupId } = lease;
-    const { retryAfterMs } = error;
-    // A relay whose members are behind knows better than a guess that doubles; whatever it says, nothing spins or stalls.
-    const delay =
-      retryAfterMs === undefined
-        ? backoff(await store.attempts(groupId))
-        : Math.min(Math.max(retryAfterMs, RETRY_MIN_MS), RETRY_MAX_MS);
-    metrics.dispatchFailures.inc({ code: error.code });
-    // What cannot succeed by waiting needs a person.
-    warn(error.code, (suppressed) => {
-      const level = error.retryable ? 'warn' : 'error';
-      log[level]({ err: error, groupId, suppressed }, 'unable to dispatch; what is saved waits, and is tried again');
-    });
-    await store.postpone(lease, delay);
+  function retryIn(delay: number, groupId: string): void {
     clearTimeout(retries.get(groupId));
     const timer = setTimeout(() => {
       retries.delete(groupId);
-      wake(groupId);
+      enqueue(groupId);
+      pump();
     }, delay + 5);
     retries.set(groupId, timer.unref());
-  }
-
-  async function dispatchGroup(groupId: string): Promise<void> {
-    // The lease may have begun as soon as it was asked for, however late the answer is.
-    const halfway = (): number => performance.now() + leaseMs / 2;
-    let goodUntil = halfway();
-    const claimed = await store.claim(groupId, BATCH_EVENTS);
-    if (!claimed) return;
-    const { lease } = claimed;
-    let { events } = claimed;
-    for (let recoveries = 0; ; ) {
-      if (events.length === 0) events = await store.read(lease, BATCH_EVENTS);
-      if (events.length === 0)
-        throw new Error(`the outbox of group ${groupId} has no event after ${lease.dispatchedSeq}`);
-      if (performance.now() > goodUntil) {
-        goodUntil = halfway();
-        if (!(await store.renew(lease))) return;
-      }
-      const outcome = await within(stepMs * SEND_STEPS, relay.send(lease, events, goodUntil), 'the relay to answer');
-      events = [];
-      if (!(await checkDuplicates(lease, outcome))) return;
-      const state = await settle(lease, outcome);
-      if (state !== 'more') return;
-      if (outcome.failure) {
-        recoveries += 1;
-        if (recoveries > MAX_RECOVERIES || !(await recover(lease, outcome.failure))) {
-          await postpone(lease, outcome.failure.error);
-          return;
-        }
-      }
-      if (stopped) {
-        await store.postpone(lease, 0);
-        return;
-      }
-    }
   }
 
   function enqueue(groupId: string): void {
@@ -204,27 +130,20 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   function pump(): void {
     for (const groupId of queue) {
-      if (stopped || !relay.connected || active.size >= options.concurrency) return;
+      if (isStopping || !relay.connected || active.size >= concurrency) return;
       if (active.has(groupId)) continue;
       queue.delete(groupId);
-      const work = dispatchGroup(groupId)
-        .catch((error: unknown) => {
-          // The lease runs out by itself, and the poll finds the group again.
-          warn('interrupted', (suppressed) =>
-            log.warn({ ...describeFailure(error), groupId, suppressed }, 'dispatch was interrupted'),
-          );
-        })
-        .finally(() => {
-          active.delete(groupId);
-          pump();
-        });
+      const work = dispatch(groupId).finally(() => {
+        active.delete(groupId);
+        pump();
+      });
       active.set(groupId, work);
     }
   }
 
   async function scan(): Promise<void> {
-    if (scanning || stopped || !relay.connected) return;
-    scanning = true;
+    if (isScanning || isStopping || !relay.connected) return;
+    isScanning = true;
     try {
       for (const groupId of await store.findBacklog(BACKLOG_GROUPS)) enqueue(groupId);
       pump();
@@ -233,11 +152,12 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
         log.warn({ ...describeFailure(error), suppressed }, 'unable to look for a backlog; trying again'),
       );
     } finally {
-      scanning = false;
+      isScanning = false;
     }
   }
 
-  function wake(groupId?: string): void {
+  /** In this process alone. */
+  function look(groupId?: string): void {
     if (groupId === undefined) {
       void scan();
       return;
@@ -246,46 +166,20 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     pump();
   }
 
-  const poll = setInterval(() => void scan(), options.pollMs);
-
   return {
-    wake,
-    async whenDispatched(groupId, seq, timeoutMs) {
-      return new Promise<boolean>((resolve) => {
-        const finish = (result: boolean): void => {
-          clearTimeout(timer);
-          clearInterval(watch);
-          const set = waiters.get(groupId);
-          set?.delete(waiter);
-          if (set?.size === 0) waiters.delete(groupId);
-          resolve(result);
-        };
-        const waiter = { seq, done: () => finish(true) };
-        const timer = setTimeout(() => finish(false), timeoutMs);
-        let isAsking = false;
-        // Another process may be the one that dispatches.
-        const watch = setInterval(() => {
-          if (isAsking) return;
-          isAsking = true;
-          store
-            .dispatchedSeq(groupId)
-            .then(
-              (dispatched) => {
-                if (dispatched >= seq) finish(true);
-              },
-              () => undefined,
-            )
-            .finally(() => {
-              isAsking = false;
-            });
-        }, WATCH_INTERVAL_MS);
-        const set = waiters.get(groupId) ?? new Set();
-        waiters.set(groupId, set.add(waiter));
-      });
+    async start() {
+      poll = setInterval(() => void scan(), pollMs);
+      if (wakeUps) stopReceiving = await wakeUps.receive(look);
     },
+    wake(groupId) {
+      look(groupId);
+      if (groupId !== undefined && !relay.connected) wakeUps?.send(groupId);
+    },
+    whenDispatched: async (groupId, seq, timeoutMs) => waiters.whenDispatched(groupId, seq, timeoutMs),
     async stop() {
-      stopped = true;
+      isStopping = true;
       clearInterval(poll);
+      await stopReceiving();
       for (const timer of retries.values()) clearTimeout(timer);
       await Promise.all(active.values());
     },

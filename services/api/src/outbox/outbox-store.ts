@@ -1,26 +1,7 @@
-import { GroupcastError, isJsonObject, type JsonObject, type Position } from '@groupcast/shared';
-import type { Database, Queryable } from '../db/database.ts';
-import { groupNotFound } from '../events/group-not-found.ts';
-
-/** What the relay's live connections have to follow, besides receiving the event. */
-export interface MembershipEffect {
-  add?: string[];
-  remove?: string[];
-  /** Everybody is removed; `remove` names them for a relay that does not know how. */
-  everyone?: true;
-}
-
-export interface NewEvent {
-  id: string;
-  type: string;
-  payload: JsonObject;
-  effect?: MembershipEffect;
-}
-
-/** One event as the outbox keeps it. */
-export interface OutboxEvent extends NewEvent {
-  seq: number;
-}
+import type { JsonObject } from '@groupcast/shared';
+import type { Database } from '../db/database.ts';
+import type { MembershipEffect, NewEvent, StoredEvent } from '../events/event-store.ts';
+import type { Backlog } from '../metrics.ts';
 
 /** The right to dispatch one group's events, until it runs out or another process has claimed the group. */
 export interface Lease {
@@ -31,65 +12,6 @@ export interface Lease {
   dispatchedSeq: number;
 }
 
-/** Takes the next place of the group. Its row stays locked until the transaction ends, so places follow commits. */
-export async function nextPosition(tx: Queryable, groupId: string): Promise<Position> {
-  const { rows } = await tx.query<{ epoch: string; seq: number }>(
-    `update groups set seq = seq + 1, active_at = now() where id = $1 and deleted_at is null returning epoch, seq`,
-    [groupId],
-  );
-  const position = rows[0];
-  if (!position) throw groupNotFound(groupId);
-  return position;
-}
-
-/** Writes events into the outbox. */
-export interface OutboxWriter {
-  /** The payload as it is stored. Throws what the relay would refuse, `PAYLOAD_TOO_LARGE` or `INVALID_PAYLOAD`, before it has a place. */
-  encode(payload: JsonObject): string;
-  /** Part of the transaction that saves the change: both are there after the commit, or neither. Throws like `encode`. */
-  append(tx: Queryable, groupId: string, seq: number, event: NewEvent): Promise<void>;
-}
-
-/** `maxPayloadBytes`: the largest payload, in bytes of UTF-8 JSON, as the relay counts it. */
-export function createOutboxWriter(maxPayloadBytes: number): OutboxWriter {
-  function encode(payload: JsonObject): string {
-    if (!isJsonObject(payload)) {
-      throw new GroupcastError('INVALID_PAYLOAD', 'unable to save; it is nested too deeply to be relayed');
-    }
-    const json = JSON.stringify(payload);
-    const bytes = Buffer.byteLength(json);
-    if (bytes > maxPayloadBytes) {
-      throw new GroupcastError(
-        'PAYLOAD_TOO_LARGE',
-        `unable to save; the event has ${bytes} bytes, at most ${maxPayloadBytes} are allowed`,
-        { details: { bytes, maxBytes: maxPayloadBytes } },
-      );
-    }
-    return json;
-  }
-
-  return {
-    encode,
-    async append(tx, groupId, seq, { id, type, payload, effect }) {
-      await tx.query('insert into events (group_id, seq, id, type, payload, effect) values ($1, $2, $3, $4, $5, $6)', [
-        groupId,
-        seq,
-        id,
-        type,
-        encode(payload),
-        effect ? JSON.stringify(effect) : null,
-      ]);
-    },
-  };
-}
-
-export interface Backlog {
-  groups: number;
-  events: number;
-  /** Age of the oldest event that the relay has not accepted, in seconds; 0 when there is none. */
-  oldestSeconds: number;
-}
-
 /** What the dispatcher asks of the database. Every change of a cursor carries the lease's token: it is the fence. */
 export interface OutboxStore {
   /** Groups with a backlog that nobody works on and whose time to retry has come. */
@@ -98,10 +20,10 @@ export interface OutboxStore {
    * With the first events to send; none where they were committed while the claim waited for them. `undefined` when the group
    * has no backlog, waits for its retry, or is another process's.
    */
-  claim(groupId: string, limit: number): Promise<{ lease: Lease; events: OutboxEvent[] } | undefined>;
+  claim(groupId: string, limit: number): Promise<{ lease: Lease; events: StoredEvent[] } | undefined>;
   /** False when the lease is lost. */
   renew(lease: Lease): Promise<boolean>;
-  read(lease: Lease, limit: number): Promise<OutboxEvent[]>;
+  read(lease: Lease, limit: number): Promise<StoredEvent[]>;
   /**
    * Moves the cursor. `released` when nothing was left and the lease was given back in the same step, so no event can
    * slip in between; `lost` when the lease is no longer ours and nothing was changed.
@@ -135,7 +57,7 @@ interface EventRow extends Record<string, unknown> {
 
 type Nullable<T> = { [K in keyof T]: T[K] | null };
 
-function toEvent({ seq, id, type, payload, effect }: EventRow): OutboxEvent {
+function toEvent({ seq, id, type, payload, effect }: EventRow): StoredEvent {
   return { seq, id, type, payload, ...(effect ? { effect } : {}) };
 }
 

@@ -1,6 +1,7 @@
 import { type BatchItemResult, type Broadcaster, GroupcastError } from '@groupcast/broadcaster';
 import { BROADCAST_LIMITS, type BroadcastInput, type Position } from '@groupcast/shared';
-import type { Lease, MembershipEffect, OutboxEvent } from './outbox-store.ts';
+import type { MembershipEffect, StoredEvent } from '../events/event-store.ts';
+import type { Lease } from './outbox-store.ts';
 
 /** How far the relay has accepted a group's events: all up to `acceptedSeq`, and why not further. */
 export interface SendOutcome {
@@ -22,7 +23,7 @@ export interface RelayClient {
    * Sends in order, and stops at the first failure, or between two calls once `until` (of `performance.now()`) has passed: the
    * lease has to be renewed then. A membership effect is done before what follows it is sent.
    */
-  send(lease: Lease, events: readonly OutboxEvent[], until: number): Promise<SendOutcome>;
+  send(lease: Lease, events: readonly StoredEvent[], until: number): Promise<SendOutcome>;
 }
 
 /** Well below the relay's limit of 900 KB for a batch. */
@@ -32,13 +33,13 @@ const MAX_BATCH_ITEMS = 500;
 /** How the removal of everybody fails where the relay does not know it, or another relay behind it does not. */
 const UNKNOWN_TO_RELAY: ReadonlySet<string> = new Set(['INVALID_PAYLOAD', 'BROKER_UNAVAILABLE']);
 
-function toBroadcast({ groupId, epoch }: Lease, { seq, id, type, payload }: OutboxEvent): BroadcastInput {
+function toBroadcast({ groupId, epoch }: Lease, { seq, id, type, payload }: StoredEvent): BroadcastInput {
   return { groupId, id, event: type, epoch, seq, message: payload };
 }
 
 /** Runs of events that may travel in one batch: an event with an effect stands alone. */
-function* segments(events: readonly OutboxEvent[]): Generator<OutboxEvent[]> {
-  let run: OutboxEvent[] = [];
+function* segments(events: readonly StoredEvent[]): Generator<StoredEvent[]> {
+  let run: StoredEvent[] = [];
   let bytes = 0;
   for (const event of events) {
     const size = Buffer.byteLength(JSON.stringify(event.payload)) + 500;
@@ -100,7 +101,7 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
     return [{ ok: true, ...(await broadcaster.broadcastMessage(only)) }];
   }
 
-  async function sendRun(lease: Lease, run: readonly OutboxEvent[]): Promise<SendOutcome> {
+  async function sendRun(lease: Lease, run: readonly StoredEvent[]): Promise<SendOutcome> {
     const { groupId, epoch } = lease;
     const effect = run[0]?.effect;
     let acceptedSeq = lease.dispatchedSeq;

@@ -1,12 +1,14 @@
-import { bearerToken, type HttpScope } from '@groupcast/service-kit';
-import { cursorUpdatesSchema, historyFillQuerySchema, membershipQuerySchema } from '@groupcast/shared';
+import { bearerToken, describeRefusals, type HttpScope } from '@groupcast/service-kit';
+import { cursorUpdatesSchema, type ErrorCode, historyFillQuerySchema, membershipQuerySchema } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
 import { storeCursors } from '../cursors/cursor-store.ts';
 import type { Database } from '../db/database.ts';
 import { readAccepted } from '../events/history-store.ts';
 import { membershipsOf } from '../groups/group-store.ts';
+import { cursorsAnswer, historyAnswer, membershipsAnswer } from '../http/answers.ts';
 import { tokenRefusalLog } from '../http/authenticate.ts';
+import { RELAY_REFUSALS } from '../http/refusals.ts';
 
 /** 100 users with their groups, or 1,000 cursors, with ids of any length. */
 const BODY_LIMIT_BYTES = 4 * 1_024 * 1_024;
@@ -18,12 +20,15 @@ const BODY_LIMIT_BYTES = 4 * 1_024 * 1_024;
 export function internalRoutes(
   scope: HttpScope,
   deps: { db: Database; services: ServiceTokenVerifier; onRefused?: (request: FastifyRequest) => void },
+  options: { isHidden: boolean; portRefusals: readonly ErrorCode[] },
 ): void {
   // One relay speaks for all its users: their limits are its own.
   scope.addHook('onRoute', (route) => {
     route.config = { ...route.config, limitedBy: 'service' };
     route.bodyLimit = BODY_LIMIT_BYTES;
   });
+  const documented = { hide: options.isHidden, security: [{ bearer: [] }], tags: ['relay'] };
+  describeRefusals(scope, [...RELAY_REFUSALS, ...options.portRefusals], documented);
   const logRefusal = tokenRefusalLog('a relay’s service token');
   scope.addHook('onRequest', async (request) => {
     await deps.services.verify(bearerToken(request), 'relay').catch((error: unknown) => {
@@ -32,14 +37,40 @@ export function internalRoutes(
       throw error;
     });
   });
-  scope.post('/internal/memberships', { schema: { hide: true, body: membershipQuerySchema } }, async (request) => ({
-    users: await membershipsOf(deps.db, request.body.users),
-  }));
-  scope.post('/internal/history', { schema: { hide: true, body: historyFillQuerySchema } }, async (request) => ({
-    groups: await readAccepted(deps.db, request.body.groups, request.body.limit),
-  }));
-  scope.post('/internal/cursors', { schema: { hide: true, body: cursorUpdatesSchema } }, async (request) => {
-    await storeCursors(deps.db, request.body.cursors);
-    return {};
-  });
+  scope.post(
+    '/internal/memberships',
+    {
+      schema: {
+        summary: 'Which of these groups each user is a member of',
+        body: membershipQuerySchema,
+        response: { 200: membershipsAnswer.describe('For each user, in the order asked for, the groups it is in') },
+      },
+    },
+    async (request) => ({ users: await membershipsOf(deps.db, request.body.users) }),
+  );
+  scope.post(
+    '/internal/history',
+    {
+      schema: {
+        summary: 'The newest events of groups that a relay has accepted',
+        body: historyFillQuerySchema,
+        response: { 200: historyAnswer.describe('Events of each group, oldest first, ending at its position') },
+      },
+    },
+    async (request) => ({ groups: await readAccepted(deps.db, request.body.groups, request.body.limit) }),
+  );
+  scope.post(
+    '/internal/cursors',
+    {
+      schema: {
+        summary: 'How far members are; an older value changes nothing',
+        body: cursorUpdatesSchema,
+        response: { 200: cursorsAnswer.describe('The cursors are stored') },
+      },
+    },
+    async (request) => {
+      await storeCursors(deps.db, request.body.cursors);
+      return {};
+    },
+  );
 }

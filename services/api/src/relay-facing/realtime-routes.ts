@@ -3,6 +3,7 @@ import { MAX_TOKEN_GROUPS_BYTES } from '@groupcast/shared';
 import { signConnectionToken } from '@groupcast/tokens';
 import type { Database } from '../db/database.ts';
 import { groupIdsOf } from '../groups/group-store.ts';
+import { realtimeTokenAnswer } from '../http/answers.ts';
 import { callerOf } from '../http/authenticate.ts';
 
 /** A token names at most so many groups, the most recently active; the rest is joined by asking. */
@@ -22,7 +23,12 @@ export function realtimeRoutes(
 ): void {
   scope.post(
     '/api/realtime/token',
-    { schema: { summary: 'A connection token for the relay, at most 10 minutes' } },
+    {
+      schema: {
+        summary: 'A connection token for the relay, at most 10 minutes',
+        response: { 200: realtimeTokenAnswer.describe('The token, and where the relay is') },
+      },
+    },
     async (request) => {
       // Before the groups are read: a member removed in between must not look as if removed before the token.
       const issuedAt = Math.floor(Date.now() / 1_000);

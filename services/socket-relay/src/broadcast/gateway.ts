@@ -6,6 +6,7 @@ import {
   GroupcastError,
   parseId,
   type RelayCommand,
+  relationOf,
   toWire,
 } from '@groupcast/shared';
 import type { Relays } from '../cluster/relays.ts';
@@ -19,7 +20,7 @@ import { createBatchBroadcast } from './batch.ts';
 import { hintAtGroup } from './near-misses.ts';
 import type { Arrival, Throttle } from './throttle.ts';
 
-/** Carries out what a trusted back end asks, whichever door it came through. */
+/** Carries out the commands of trusted back ends, whether they come over a socket or over HTTP. */
 export interface Gateway {
   /** Resolves with the answer's fields beside `ok: true`; throws a `GroupcastError` otherwise. */
   execute(command: RelayCommand, arrival?: Arrival): Promise<object>;
@@ -151,13 +152,13 @@ export function createGateway(deps: GatewayDeps): Gateway {
     if (outcome.outcome === 'conflict' || outcome.outcome === 'gap') throw refuse(outcome, groupId);
 
     const duplicate = outcome.outcome === 'duplicate';
-    const place = outcome.outcome === 'unpositioned' ? null : outcome.position;
+    const at = outcome.outcome === 'unpositioned' ? null : outcome.position;
     const warnings: BroadcastWarning[] = outcome.outcome === 'unpositioned' ? ['UNPOSITIONED'] : [];
     const count = duplicate
       ? fanOut.memberCount(groupId)
       : feed.receive(
           groupId,
-          { event, id, payload: toWire(groupId, id, place, message), position: place },
+          { event, id, payload: toWire(groupId, id, at, message), position: at },
           { exceptSocketId, exceptUserId },
         );
     const heard = outcome.outcome === 'appended' || outcome.outcome === 'unpositioned' ? outcome.nodes : undefined;
@@ -169,7 +170,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const result: BroadcastResult = {
       id,
       groupId,
-      position: place,
+      position: at,
       duplicate,
       ...(outcome.outcome === 'duplicate' ? { head: outcome.head } : {}),
       recipients: { connections: count, nodes },
@@ -191,7 +192,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   ): void {
     const isAway = error instanceof GroupcastError && error.code === 'BROKER_UNAVAILABLE';
     const cursor = fanOut.cursor(groupId);
-    const follows = position && cursor?.epoch === position.epoch && position.seq === cursor.seq + 1;
+    const follows = position && cursor && relationOf(cursor, position) === 'next';
     if (!isAway || !follows || !relays.isTrusted()) return;
     fanOut.deliver(groupId, { event, id, payload: toWire(groupId, id, position, message), position }, except);
   }

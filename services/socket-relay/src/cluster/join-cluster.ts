@@ -44,7 +44,7 @@ function createSharedPresence(
 function announceLease(leases: NodeLeases, requests: NodeRequests, node: string): void {
   // Should the list of leases be lost before the others have read it again, they wait for this node all the same.
   leases.beforeTrust(async () => requests.tell('has-lease', { node }));
-  requests.answer('has-lease', async (other: { node: string }) => {
+  requests.answer('has-lease', async (other) => {
     leases.noticed(other.node);
     return {};
   });

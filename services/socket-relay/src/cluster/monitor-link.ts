@@ -1,12 +1,10 @@
 import type { Logger } from '@groupcast/service-kit';
-import type { MonitorEvent, MonitorSnapshot } from '@groupcast/shared';
+import type { MonitorSnapshot } from '@groupcast/shared';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { ShardChannels } from '../nodes/channels.ts';
 import type { NodeLeases } from '../nodes/node-leases.ts';
 import type { NodeRequests } from '../nodes/node-requests.ts';
-import { RELAYS } from '../wire-format.ts';
-
-const CHANNEL = `${RELAYS}:monitor`;
+import { decodeMonitorEvent, encodeMessage, MONITOR_CHANNEL } from '../wire-format.ts';
 
 /** What other relays see, for the monitors of this one. */
 export interface MonitorLink {
@@ -27,7 +25,7 @@ export function createMonitorLink(deps: {
   monitor.forwardTo({
     wanted: leases.monitored,
     send(event) {
-      channels.publish(CHANNEL, JSON.stringify(event)).catch((error: unknown) => {
+      channels.publish(MONITOR_CHANNEL, encodeMessage({ type: 'monitor-event', event })).catch((error: unknown) => {
         log.debug({ err: error }, 'unable to show other relays what happens here');
       });
     },
@@ -35,10 +33,10 @@ export function createMonitorLink(deps: {
 
   return {
     async open() {
-      await channels.subscribe(CHANNEL, { onMessage: (text) => monitor.show(JSON.parse(text) as MonitorEvent) });
+      await channels.subscribe(MONITOR_CHANNEL, { onMessage: (text) => monitor.show(decodeMonitorEvent(text).event) });
       // Renewing the lease tells the others that somebody watches.
       await leases.nodes();
-      return (await requests.survey('monitor-snapshot', {})) as MonitorSnapshot[];
+      return requests.survey('monitor-snapshot', {});
     },
   };
 }

@@ -1,9 +1,10 @@
 import type { MemberChange } from '@groupcast/shared';
-import type { MemberChanges, NotifyCommand } from '../membership/member-changes.ts';
+import type { MemberChanges } from '../membership/member-changes.ts';
 import { cutOff } from '../nodes/broker-errors.ts';
 import type { ChangeLog } from '../nodes/change-log.ts';
 import type { NodeLeases } from '../nodes/node-leases.ts';
 import type { NodeRequests } from '../nodes/node-requests.ts';
+import type { NotifyCommand } from '../wire-format.ts';
 
 /** All relays as one, for what is said about users. */
 export interface Relays {
@@ -17,13 +18,6 @@ export interface Relays {
   /** No other relay has stopped counting on this one: it may hand out what the shared log cannot confirm at the moment. */
   isTrusted: () => boolean;
 }
-
-const REACHED = 'reached';
-/**
- * A relay of an earlier version does not understand a removal of everybody, steps over it, and would say that it has reached it. It does
- * not know this question: the call fails while such a relay is there, and the publisher names the users instead.
- */
-const REACHED_EVERYONE = 'reached-everyone';
 
 export function createSingleRelay(changes: MemberChanges): Relays {
   return {
@@ -40,21 +34,21 @@ export function createManyRelays(deps: {
   leases: NodeLeases;
 }): Relays {
   const { changes, changeLog, requests, leases } = deps;
-  for (const question of [REACHED, REACHED_EVERYONE]) {
-    requests.answer(question, async ({ id }: { id: string }) => changeLog.reached(id));
+  for (const question of ['reached', 'reached-everyone'] as const) {
+    requests.answer(question, async ({ id }) => changeLog.reached(id));
   }
-  requests.answer('notify', async (command: NotifyCommand) => {
+  requests.answer('notify', async (command) => {
     if (!leases.held()) throw cutOff('notify users');
     return { connections: changes.notify(command) };
   });
-  const sum = (answers: readonly object[]): number =>
-    answers.reduce((total, answer) => total + Number((answer as { connections?: unknown }).connections ?? 0), 0);
+  const sum = (answers: readonly { connections: number }[]): number =>
+    answers.reduce((total, { connections }) => total + connections, 0);
 
   return {
     async carryOut(change) {
       const id = await changeLog.append(change);
       const here = await changeLog.reached(id);
-      const question = change.kind === 'remove-everyone' ? REACHED_EVERYONE : REACHED;
+      const question = change.kind === 'remove-everyone' ? 'reached-everyone' : 'reached';
       return { connections: here.connections + sum(await requests.ask(question, { id })) };
     },
     async notify(command) {

@@ -14,7 +14,7 @@ import type { Presence } from '../presence/presence.ts';
 import type { RelaySocket, ServiceSession } from '../sessions/session.ts';
 import type { SessionExpiry } from '../sessions/session-expiry.ts';
 import type { Authenticator } from './authenticate.ts';
-import type { EventHandler } from './event-door.ts';
+import type { EventHandler } from './event-router.ts';
 
 /** The events of connections of `type: "api"` and `"monitor"`. */
 export interface ServiceHandlers {

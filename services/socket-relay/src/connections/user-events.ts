@@ -30,7 +30,7 @@ import {
 } from '../sessions/user-budgets.ts';
 import type { CursorForwarder } from '../upstream/cursor-forwarder.ts';
 import type { Authenticator } from './authenticate.ts';
-import type { EventHandler } from './event-door.ts';
+import type { EventHandler } from './event-router.ts';
 
 export type UserHandlers = Readonly<Record<string, EventHandler<UserSocket>>>;
 

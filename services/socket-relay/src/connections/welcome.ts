@@ -23,7 +23,7 @@ import { GROUPS_PER_UNIT, type UserBudgets } from '../sessions/user-budgets.ts';
 import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
 import type { Authenticator } from './authenticate.ts';
 import { closeForNowLater } from './come-back-later.ts';
-import { createEventDoor } from './event-door.ts';
+import { createEventRouter } from './event-router.ts';
 import type { ConnectionIntake } from './intake.ts';
 import { createOneConnect } from './one-connect.ts';
 import type { ServiceHandlers } from './service-events.ts';
@@ -175,7 +175,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     log.debug({ socketId: socket.id, event: event.slice(0, 64), code }, 'event refused');
   }
 
-  const openUserDoor = createEventDoor<UserSocket>({
+  const routeUserEvents = createEventRouter<UserSocket>({
     handlersOf: () => deps.handlers,
     guard({ data: { session } }, event) {
       session.rate ??= createRateLimit(limits.eventsPerSecond);
@@ -191,7 +191,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     onFailure,
     log,
   });
-  const openServiceDoor = createEventDoor<RelaySocket>({
+  const routeServiceEvents = createEventRouter<RelaySocket>({
     handlersOf: (socket) => deps.services.handlersFor(socket),
     guard: () => undefined,
     onFailure,
@@ -227,7 +227,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     deps.undecided.add(socket);
     if (!deps.hasApi && session.claims.groups.length === 0) noteWithoutGroups(deps.notices, userId, socket.id);
     deps.serviceState.welcome(socket);
-    openUserDoor(socket);
+    routeUserEvents(socket);
     deps.entry.announce(socket, live, decision?.positions).catch((error: unknown) => {
       log.error({ err: error, socketId: socket.id }, 'unable to announce the groups of a connection');
       socket.conn.close();
@@ -276,7 +276,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       'service connected',
     );
     deps.serviceState.welcome(socket);
-    openServiceDoor(socket);
+    routeServiceEvents(socket);
     if (role === 'monitor') {
       void socket.join(MONITOR_ROOM);
       socket.emit('monitor-snapshot', monitor.snapshot());

@@ -15,14 +15,6 @@ export interface Returns {
 /** The newest; older ones came back long before anybody asks. */
 const MAX_REMEMBERED = 50_000;
 
-interface Question {
-  node: string;
-  /** Who left it, with how many connections. */
-  users: [userId: string, connections: number][];
-  /** How long ago the drain began: clocks of two machines differ. */
-  withinMs: number;
-}
-
 export function createReturns(deps: {
   node: string;
   drain: Drain;
@@ -31,7 +23,7 @@ export function createReturns(deps: {
   const { node, drain, requests } = deps;
   const sessions: { userId: string; at: number; countedBy?: string }[] = [];
 
-  requests?.answer('returns', async ({ node: asker, users, withinMs }: Question) => {
+  requests?.answer('returns', async ({ node: asker, users, withinMs }) => {
     const left = new Map(users);
     const counts = new Map<string, number>();
     for (const session of sessions) {
@@ -52,11 +44,11 @@ export function createReturns(deps: {
       const moved = drain.movedUsers();
       if (!requests || !moved) return null;
       const { users, withinMs } = moved;
-      const question: Question = { node, users: [...users], withinMs };
+      const question = { node, users: [...users], withinMs };
       const answers = await requests.survey('returns', question).catch(() => undefined);
       if (!answers) return null;
       const counts = new Map<string, number>();
-      for (const [userId, count] of answers.flatMap((answer) => (answer as { users: [string, number][] }).users)) {
+      for (const [userId, count] of answers.flatMap((answer) => answer.users)) {
         counts.set(userId, Math.min(users.get(userId) ?? 0, (counts.get(userId) ?? 0) + count));
       }
       return [...counts.values()].reduce((sum, count) => sum + count, 0);

@@ -1,4 +1,4 @@
-import { generationOf, groupRoom, type Position, userRoom } from '@groupcast/shared';
+import { groupRoom, type Position, relationOf, userRoom } from '@groupcast/shared';
 import type { RelayServer } from '../sessions/session.ts';
 import type { DeliveryExceptions, FanOut, OutgoingEvent } from './fan-out.ts';
 import type { Sender } from './sender.ts';
@@ -50,12 +50,22 @@ export function createLocalFanOut(
   function advance(groupId: string, position: Position | null): boolean {
     const cursor = cursors.get(groupId);
     if (!cursor || !position) return true;
-    const last = cursor.position;
-    if (last?.epoch === position.epoch && position.seq <= last.seq) return false;
-    if (last && generationOf(position.epoch) < generationOf(last.epoch)) return false;
-    cursor.position = position;
-    cursor.movedAt = now();
-    return true;
+    const relation = cursor.position ? relationOf(cursor.position, position) : 'newer';
+    switch (relation) {
+      case 'behind':
+      case 'older':
+        return false;
+      case 'next':
+      case 'ahead':
+      case 'newer':
+        cursor.position = position;
+        cursor.movedAt = now();
+        return true;
+      default: {
+        const unreachable: never = relation;
+        return unreachable;
+      }
+    }
   }
 
   function deliver(groupId: string, event: OutgoingEvent, except: DeliveryExceptions = {}): number {

@@ -1,13 +1,14 @@
 import type { Logger } from '@groupcast/service-kit';
-import { type GroupEvent, generationOf, type JsonObject, type Position } from '@groupcast/shared';
 import type { DeliveryExceptions, FanOut, OutgoingEvent } from '../fan-out/fan-out.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
-import { parsePublished } from '../group-log/redis-group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { ShardChannels } from '../nodes/channels.ts';
-import { PRESENCE_CHANGED } from '../presence/redis-presence-store.ts';
-import { groupChannel } from '../wire-format.ts';
+import { decodeGroupMessage, type EventMessage, groupChannel } from '../wire-format.ts';
+import { judgeArrival } from './arrival.ts';
+import { createCatchUp, toOutgoing } from './catch-up.ts';
 import type { GroupFeed } from './feed.ts';
+import { createHeldEvents } from './held-events.ts';
+import { startLogComparison } from './log-comparison.ts';
 
 export interface ClusterFeedDeps {
   node: string;
@@ -22,167 +23,107 @@ export interface ClusterFeedDeps {
   onPresence: (groupId: string) => void;
 }
 
-/** A gap may close by itself for so long: an event of another node may overtake one of this node. */
-const HOLD_MS = 50;
-/** Most events kept back per group; beyond it the log brings them again. */
-const MAX_HELD = 1_000;
-const PAGE = 500;
-/** Every group with members is compared with its log so often: a lost message leaves no other trace. */
-const CHECK_INTERVAL_MS = 4_000;
-const CHECKS_AT_ONCE = 64;
-/** A group that could not be brought to where its log is, after an outage, is tried again so soon, in milliseconds. */
+/** Groups that are brought to where their logs are at the same time, after an outage. */
+const SETTLES_AT_ONCE = 64;
+/** How soon a group that could not be brought there is tried again, in milliseconds. */
 const SETTLE_RETRY_MS = 250;
-/** For so long after an outage everybody waits for groups that cannot be brought there; the comparison of all groups goes on with them. */
+/** How long after an outage all groups wait for those that cannot be brought there, in milliseconds. The comparison of all groups goes on with them. */
 const SETTLE_FOR_MS = 10_000;
-/** A group without members is listened to for so long, in case one comes back. */
+/** How long a group without members is listened to, in milliseconds, in case one comes back. */
 const LINGER_MS = 10_000;
 
-const PRESENCE_SUFFIX = `\n${PRESENCE_CHANGED}`;
-
-type Held = Map<number, { event: OutgoingEvent; except: DeliveryExceptions | undefined }>;
-
 /**
- * Events of all nodes, in the order of the log. What follows the node's cursor goes on at once; what is above it waits a moment
- * for what is missing, and is then read from the log. After an outage every group is compared with its log.
+ * Events of all nodes, in the order of the log.
+ *
+ *     channel, publisher ──▶ judgeArrival ──deliver──▶ fan-out ──▶ members
+ *                               │                        ▲
+ *                               └──hold──▶ held events ──┤ the gap has closed
+ *                                             │          │
+ *                                   50 ms later, or when a comparison or a new subscription says so
+ *                                             ▼          │
+ *                                          catch-up ─────┘ read from the log
+ *
+ * An event that follows the node's cursor goes on at once; one above it waits a moment for what is missing, which is then read from the
+ * log. After an outage every group is compared with its log.
  */
 export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
-  const { fanOut, groupLog, channels, log, metrics } = deps;
-  const held = new Map<string, Held>();
-  const holds = new Map<string, NodeJS.Timeout>();
-  const fills = new Map<string, Promise<void>>();
+  const { fanOut, groupLog, channels, log, metrics, isTrusted } = deps;
   const lingering = new Map<string, NodeJS.Timeout>();
   const open = new Set<string>();
   /** Groups without a cursor whose members came while the log was empty: what was appended to it since is theirs. */
   const beginnings = new Set<string>();
-  let checking = false;
-  const stopping = new AbortController();
+  const catchUp = createCatchUp({
+    fanOut,
+    groupLog,
+    metrics,
+    log,
+    isTrusted,
+    takeBeginning: (groupId) => beginnings.delete(groupId),
+    onMoved: (groupId) => release(groupId),
+  });
+  const heldEvents = createHeldEvents({ fanOut, onOverdue: (groupId) => catchUp.begin(groupId) });
+  const comparison = startLogComparison({
+    fanOut,
+    groupLog,
+    log,
+    groups: () => [...open],
+    async onBehind(groupId) {
+      channels.renew(groupChannel(groupId));
+      await catchUp.settle(groupId);
+    },
+  });
+  let stopped = false;
 
   function receive(groupId: string, event: OutgoingEvent, except?: DeliveryExceptions): number {
-    const { position } = event;
-    const cursor = fanOut.cursor(groupId);
-    const ahead = position && cursor?.epoch === position.epoch ? position.seq - cursor.seq : undefined;
-    // It came over the channel before its publisher's call had an answer; or it may be nobody's here, and is read from the log later.
-    if ((ahead !== undefined && ahead <= 0) || !deps.isTrusted()) return fanOut.memberCount(groupId, except);
-    // Others may have given out the numbers before it, and their events are still on their way.
-    const isLaterBeginning = position && !cursor && position.seq > 1 && beginnings.has(groupId);
-    const isLaterEpoch = position && cursor && position.seq > 1 && startsAnew(cursor, position);
-    if (!position || ahead === 1 || (ahead === undefined && !isLaterBeginning && !isLaterEpoch)) {
-      const count = fanOut.deliver(groupId, event, except);
-      release(groupId);
-      return count;
+    // It may be nobody's here any more, and is read from the log once that is known.
+    if (!isTrusted()) return fanOut.memberCount(groupId, except);
+    const awaitsBeginning = beginnings.has(groupId);
+    const verdict = judgeArrival(fanOut.cursor(groupId), event.position, { awaitsBeginning });
+    switch (verdict) {
+      case 'deliver': {
+        const count = fanOut.deliver(groupId, event, except);
+        release(groupId);
+        return count;
+      }
+      case 'hold':
+        heldEvents.hold(groupId, event, except);
+        return fanOut.memberCount(groupId, except);
+      case 'known':
+        // It came over the channel before its publisher's call had an answer.
+        return fanOut.memberCount(groupId, except);
+      default: {
+        const unreachable: never = verdict;
+        return unreachable;
+      }
     }
-    const waiting = held.get(groupId) ?? new Map();
-    held.set(groupId, waiting);
-    if (waiting.size < MAX_HELD) waiting.set(position.seq, { event, except });
-    if (!holds.has(groupId)) {
-      holds.set(
-        groupId,
-        setTimeout(() => {
-          holds.delete(groupId);
-          catchUp(groupId);
-        }, HOLD_MS),
-      );
-    }
-    return fanOut.memberCount(groupId, except);
   }
 
-  /** Hands on what follows the cursor now, and forgets what is not above it any more. */
+  /** The cursor has moved. */
   function release(groupId: string): void {
     if (fanOut.cursor(groupId)) beginnings.delete(groupId);
-    const waiting = held.get(groupId);
-    if (!waiting) return;
-    for (let cursor = fanOut.cursor(groupId); cursor; cursor = fanOut.cursor(groupId)) {
-      const next = waiting.get(cursor.seq + 1);
-      if (next?.event.position?.epoch !== cursor.epoch) break;
-      fanOut.deliver(groupId, next.event, next.except);
-      waiting.delete(cursor.seq + 1);
-    }
-    const { epoch, seq } = fanOut.cursor(groupId) ?? { epoch: '', seq: Number.POSITIVE_INFINITY };
-    for (const [place, { event }] of waiting)
-      if (place <= seq || event.position?.epoch !== epoch) waiting.delete(place);
-    if (waiting.size > 0) return;
-    held.delete(groupId);
-    clearTimeout(holds.get(groupId));
-    holds.delete(groupId);
-  }
-
-  /** Only where the node is behind; a failure is made good by the next comparison. */
-  function catchUp(groupId: string): void {
-    settle(groupId).catch((error: unknown) => log.debug({ err: error, groupId }, 'unable to catch up with the log'));
-  }
-
-  async function settle(groupId: string): Promise<void> {
-    const running = fills.get(groupId);
-    if (running) return running;
-    const fill = readOn(groupId).finally(() => fills.delete(groupId));
-    fills.set(groupId, fill);
-    return fill;
-  }
-
-  async function readOn(groupId: string): Promise<void> {
-    for (let more = true; more && !stopping.signal.aborted; ) {
-      const cursor = fanOut.cursor(groupId);
-      const page = await groupLog.read(groupId, cursor?.seq ?? 0, cursor ? PAGE : 0);
-      const { head, floor, newsAfter, events, exceptUserIds } = page;
-      if (!head || !fanOut.isWatched(groupId) || !deps.isTrusted()) return;
-      if (!cursor && beginnings.delete(groupId)) {
-        // What the log was filled with is no news to them. An event that came meanwhile has set the cursor.
-        if (!fanOut.cursor(groupId)) fanOut.skipTo(groupId, { epoch: head.epoch, seq: newsAfter });
-        continue;
-      }
-      const isNext = cursor?.epoch === head.epoch && cursor.seq >= floor;
-      if (!isNext && cursor && startsAnew(cursor, head) && head.seq - floor <= PAGE) {
-        await readEpoch(groupId, floor);
-        return;
-      }
-      if (isNext) deliverAll(groupId, events, exceptUserIds);
-      else if (isBehind(fanOut.cursor(groupId), head)) jump(groupId, head);
-      release(groupId);
-      more = isNext && page.more;
-    }
-  }
-
-  /** A new epoch from where its log begins. */
-  async function readEpoch(groupId: string, floor: number): Promise<void> {
-    const { head, events, exceptUserIds } = await groupLog.read(groupId, floor, PAGE);
-    const cursor = fanOut.cursor(groupId);
-    if (!head || !deps.isTrusted()) return;
-    for (const event of events) {
-      const position = { epoch: event.epoch, seq: event.seq };
-      if (cursor && !isBehind(cursor, position)) continue;
-      fanOut.deliver(groupId, toOutgoing(event, position), { exceptUserId: exceptUserIds.get(event.seq) });
-    }
-    release(groupId);
-  }
-
-  function deliverAll(
-    groupId: string,
-    events: readonly GroupEvent[],
-    exceptUserIds: ReadonlyMap<number, string>,
-  ): void {
-    for (const event of events) {
-      const { epoch, seq } = event;
-      const isNews = (fanOut.cursor(groupId)?.seq ?? 0) < seq;
-      fanOut.deliver(groupId, toOutgoing(event, { epoch, seq }), { exceptUserId: exceptUserIds.get(seq) });
-      if (isNews) metrics.filled.inc();
-    }
-  }
-
-  /** The log does not reach back to where the node is: its members are told, and read the API. */
-  function jump(groupId: string, head: Position): void {
-    log.warn({ groupId, ...head }, 'events of a group are not in the log any more; its members read them from the API');
-    fanOut.skipTo(groupId, head);
-    fanOut.announceHead({ groupId, ...head });
+    heldEvents.release(groupId);
   }
 
   function onMessage(groupId: string, text: string): void {
     // Somebody may have been removed meanwhile; what is left out here is read from the log.
-    if (!deps.isTrusted()) return;
-    if (text.endsWith(PRESENCE_SUFFIX)) return deps.onPresence(groupId);
-    const { node, event, exceptSocketId, exceptUserId } = parsePublished(text);
+    if (!isTrusted()) return;
+    const message = decodeGroupMessage(text);
+    switch (message.type) {
+      case 'presence-changed':
+        deps.onPresence(groupId);
+        return;
+      case 'event':
+        onEvent(groupId, message);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  function onEvent(groupId: string, { node, event, exceptSocketId, exceptUserId }: EventMessage): void {
     const { epoch, seq } = event;
     const position = typeof epoch === 'string' && typeof seq === 'number' ? { epoch, seq } : null;
-    // An event without a place cannot be recognised: whoever accepted it has handed it over.
+    // An event without a position cannot be recognised: the node that accepted it has handed it over.
     if (node === deps.node && !position) return;
     if (event.groupId !== groupId) throw new Error('an event of another group');
     receive(groupId, toOutgoing(event, position), { exceptSocketId, exceptUserId });
@@ -193,8 +134,8 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
     try {
       await subscribe(groupId);
       // One that began before there was a lease has handed on nothing.
-      await fills.get(groupId)?.catch(() => undefined);
-      await settle(groupId);
+      await catchUp.ended(groupId);
+      await catchUp.settle(groupId);
       deps.onPresence(groupId);
       return true;
     } catch (error) {
@@ -208,13 +149,13 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
     let behind = [...open];
     while (behind.length > 0) {
       const again: string[] = [];
-      for (let start = 0; start < behind.length; start += CHECKS_AT_ONCE) {
-        const page = behind.slice(start, start + CHECKS_AT_ONCE).filter((groupId) => open.has(groupId));
+      for (let start = 0; start < behind.length; start += SETTLES_AT_ONCE) {
+        const page = behind.slice(start, start + SETTLES_AT_ONCE).filter((groupId) => open.has(groupId));
         const settled = await Promise.all(page.map(settleFromHere));
-        if (stopping.signal.aborted || !deps.isTrusted()) return false;
+        if (stopped || !isTrusted()) return false;
         again.push(...page.filter((_, index) => !settled[index]));
         if (settled.every(Boolean) || performance.now() <= deadline) continue;
-        again.push(...behind.slice(start + CHECKS_AT_ONCE));
+        again.push(...behind.slice(start + SETTLES_AT_ONCE));
         break;
       }
       behind = again.filter((groupId) => open.has(groupId));
@@ -227,7 +168,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
       }
       if (behind.length > 0) await new Promise((resolve) => setTimeout(resolve, SETTLE_RETRY_MS));
     }
-    return deps.isTrusted();
+    return isTrusted();
   }
 
   async function listen(groupId: string): Promise<void> {
@@ -240,7 +181,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   async function subscribe(groupId: string): Promise<void> {
     await channels.subscribe(groupChannel(groupId), {
       onMessage: (text) => onMessage(groupId, text),
-      onSubscribed: () => catchUp(groupId),
+      onSubscribed: () => catchUp.begin(groupId),
     });
   }
 
@@ -253,48 +194,11 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
         if (fanOut.isWatched(groupId)) return;
         open.delete(groupId);
         beginnings.delete(groupId);
-        held.delete(groupId);
+        heldEvents.forget(groupId);
         channels.unsubscribe(groupChannel(groupId));
       }, LINGER_MS),
     );
   });
-
-  async function check(groupId: string): Promise<void> {
-    try {
-      await compare(groupId);
-    } catch (error) {
-      // One log that cannot be read keeps nobody from comparing the others.
-      log.debug({ err: error, groupId }, 'unable to compare a group with its log');
-    }
-  }
-
-  async function compare(groupId: string): Promise<void> {
-    const before = fanOut.cursor(groupId);
-    const head = await groupLog.head(groupId);
-    // What moved meanwhile is alive.
-    if (!head || !fanOut.isWatched(groupId) || fanOut.cursor(groupId) !== before || !isBehind(before, head)) return;
-    log.debug({ groupId, ...head }, 'a group is behind its log');
-    channels.renew(groupChannel(groupId));
-    await settle(groupId);
-  }
-
-  async function checkAll(): Promise<void> {
-    const groupIds = [...open];
-    for (let start = 0; start < groupIds.length && !stopping.signal.aborted; start += CHECKS_AT_ONCE) {
-      await Promise.all(groupIds.slice(start, start + CHECKS_AT_ONCE).map(check));
-    }
-  }
-
-  const checks = setInterval(() => {
-    if (checking) return;
-    checking = true;
-    checkAll()
-      .catch((error: unknown) => log.debug({ err: error }, 'unable to compare groups with their logs'))
-      .finally(() => {
-        checking = false;
-      });
-  }, CHECK_INTERVAL_MS);
-  checks.unref();
 
   return {
     receive,
@@ -305,28 +209,14 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
       if (!fanOut.cursor(groupId)) beginnings.add(groupId);
     },
     awaitsBeginning: (groupId) => !fanOut.cursor(groupId) && beginnings.has(groupId),
-    settle,
+    settle: async (groupId) => catchUp.settle(groupId),
     settleAll,
     stop() {
-      stopping.abort();
-      clearInterval(checks);
-      for (const timer of [...holds.values(), ...lingering.values()]) clearTimeout(timer);
+      stopped = true;
+      catchUp.stop();
+      comparison.stop();
+      heldEvents.stop();
+      for (const timer of lingering.values()) clearTimeout(timer);
     },
   };
-}
-
-/** Of the same epoch and lower, or of an older generation; nothing is behind everything. */
-function isBehind(cursor: Position | null, head: Position): boolean {
-  if (!cursor) return true;
-  if (cursor.epoch === head.epoch) return cursor.seq < head.seq;
-  return generationOf(cursor.epoch) < generationOf(head.epoch);
-}
-
-function startsAnew(cursor: Position, position: Position): boolean {
-  return generationOf(position.epoch) > generationOf(cursor.epoch);
-}
-
-function toOutgoing(event: JsonObject & { event: string; id: string }, position: Position | null): OutgoingEvent {
-  const { event: name, ...payload } = event;
-  return { event: name, id: event.id, payload, position };
 }

@@ -1,4 +1,4 @@
-import { type GroupEvent, generationOf, makeEpoch, type Position, toWire } from '@groupcast/shared';
+import { type GroupEvent, generationOf, makeEpoch, type Position, relationOf, toWire } from '@groupcast/shared';
 import { type AppendOutcome, type GroupLog, type LogInput, type LogPage, withoutWords } from './group-log.ts';
 
 /** Head, floor and epoch outlive the events by this much. */
@@ -218,13 +218,27 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
       return keep(open(epoch, 'publisher', seq - 1), input);
     }
     const head = { epoch: state.epoch, seq: state.head };
-    if (epoch !== state.epoch || state.authority !== 'publisher') return { outcome: 'conflict', head };
-    if (seq > state.head + 1) return { outcome: 'gap', head };
-    if (seq === state.head + 1) return keep(state, input);
-    // At or below the head. What the log still holds is compared; what it let go is a duplicate by its position alone.
-    const held = seq > state.floor ? state.entries[state.start + seq - state.floor - 1] : undefined;
-    if (held && held.event.id !== input.id) return { outcome: 'conflict', head };
-    return { outcome: 'duplicate', position, head };
+    if (state.authority !== 'publisher') return { outcome: 'conflict', head };
+    const relation = relationOf(head, position);
+    switch (relation) {
+      case 'older':
+      case 'newer':
+        return { outcome: 'conflict', head };
+      case 'ahead':
+        return { outcome: 'gap', head };
+      case 'next':
+        return keep(state, input);
+      case 'behind': {
+        // What the log still holds is compared; what it let go is a duplicate by its position alone.
+        const held = seq > state.floor ? state.entries[state.start + seq - state.floor - 1] : undefined;
+        if (held && held.event.id !== input.id) return { outcome: 'conflict', head };
+        return { outcome: 'duplicate', position, head };
+      }
+      default: {
+        const unreachable: never = relation;
+        return unreachable;
+      }
+    }
   }
 
   function appendAssigned(known: GroupState | undefined, input: LogInput): AppendOutcome {

@@ -2,11 +2,11 @@ import { type GroupEvent, isBefore, type JsonObject, makeEpoch, type Position } 
 import type { Result } from 'ioredis';
 import { brokerUnavailable } from '../nodes/broker-errors.ts';
 import type { RedisClient } from '../redis/clients.ts';
+import { loadScript } from '../redis/lua.ts';
 import type { RedisNames } from '../redis/names.ts';
-import { groupChannel } from '../wire-format.ts';
+import { eventHeader, groupChannel } from '../wire-format.ts';
 import type { AppendOutcome, GroupLog, LogInput, LogPage } from './group-log.ts';
 import { createLastPositions } from './last-positions.ts';
-import { APPEND, BACKFILL, READ } from './redis-scripts.ts';
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -28,35 +28,16 @@ export interface RedisGroupLogOptions {
   seen: (groupId: string) => Position | null;
 }
 
+const CHANGE = ['group-log-state', 'group-log-change'] as const;
+const APPEND = loadScript(...CHANGE, 'group-log-append');
+const READ = loadScript('group-log-state', 'group-log-read');
+const BACKFILL = loadScript(...CHANGE, 'group-log-backfill');
+
 /** Head, floor and epoch outlive the events by this much. */
 const STATE_TTL_SECONDS = 30 * 24 * 3_600;
 /** Of so many groups the last number this node was given is remembered, at about 150 bytes each. */
 const REMEMBERED_GROUPS = 10_000;
 const ENVELOPE: ReadonlySet<string> = new Set(['event', 'id', 'groupId', 'epoch', 'seq']);
-
-/** An event as it travels between nodes. */
-export interface Published {
-  /** The node that accepted it. */
-  node: string;
-  event: JsonObject & { event: string; id: string; groupId: string; epoch: string | null; seq: number | null };
-  exceptSocketId?: string;
-  exceptUserId?: string;
-}
-
-/** Throws on anything that no relay has sent. */
-export function parsePublished(text: string): Published {
-  const [node = '', exceptSocketId = '', exceptUserId = ''] = text.split('\n', 3);
-  const json = text.slice(node.length + exceptSocketId.length + exceptUserId.length + 3);
-  const event = JSON.parse(json) as Published['event'];
-  const isEvent = ['event', 'id', 'groupId'].every((field) => typeof event[field] === 'string');
-  if (node === '' || !isEvent) throw new Error('not an event');
-  return {
-    node,
-    event,
-    ...(exceptSocketId === '' ? {} : { exceptSocketId }),
-    ...(exceptUserId === '' ? {} : { exceptUserId }),
-  };
-}
 
 /** The event as JSON in two parts, between which its position goes. */
 function around(input: LogInput): [string, string] {
@@ -72,7 +53,7 @@ function toEntry(event: GroupEvent): string {
   return `${id}\n\n${JSON.stringify({ event: name, id, groupId, ...rest })}`;
 }
 
-/** Under which name `about` keeps the event, but for its `seq`: see `redis-scripts.ts`. */
+/** Under which name `about` keeps the event, but for its `seq`: see `lua/group-log-state.lua`. */
 function about(event: string, messageId: unknown): string {
   if (typeof messageId !== 'string' || messageId === '') return '';
   if (event === 'message-updated') return `${messageId}\n`;
@@ -130,7 +111,7 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
             position?.epoch ?? candidate,
             ...around(input),
             names.channel(groupChannel(groupId)),
-            `${node}\n${exceptSocketId}\n`,
+            eventHeader(node, exceptSocketId),
             size,
             bytes,
             ttl,

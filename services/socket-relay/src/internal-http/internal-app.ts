@@ -22,13 +22,14 @@ import {
   removeMembersSchema,
 } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { Gateway } from '../broadcast/gateway.ts';
 import { drainRoutes } from '../drain/drain-routes.ts';
 import type { MachineDrain } from '../drain/machine-drain.ts';
 import type { HistoryReader } from '../group-log/history.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Presence } from '../presence/presence.ts';
+import { COMMAND_ANSWERS, groupPresenceSchema, historyResultSchema, responsesOf } from './answers.ts';
 import type { MachineHealth } from './machine-health.ts';
 
 /** A batch, its JSON punctuation and some air. */
@@ -44,6 +45,13 @@ const COMMANDS: Readonly<Record<RelayCommandKind, { body: z.ZodType; summary: st
   'remove-members': { body: removeMembersSchema, summary: 'Take the live connections of users out of a group' },
   'disconnect-users': { body: disconnectSchema, summary: 'End the sessions of users, and revoke older tokens' },
 };
+
+const infoSchema = z.object({
+  node: z.string(),
+  uptimeSeconds: z.int(),
+  connections: z.int(),
+  groupLog: z.enum(['memory', 'redis']),
+});
 
 export interface InternalAppDeps {
   gateway: Gateway;
@@ -71,7 +79,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     log: deps.log,
     door: 'relay-internal',
     async before(root) {
-      const gate = createHostGate({
+      const hostGate = createHostGate({
         host: deps.internalHost,
         names: deps.internalNames,
         variable: 'RELAY_INTERNAL_NAMES',
@@ -79,7 +87,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
         onRefused: (code) => metrics.internalRefused.inc({ code }),
         log: deps.log,
       });
-      root.addHook('onRequest', gate);
+      root.addHook('onRequest', hostGate);
     },
     connections: deps.connections,
     bodyLimitBytes: Math.max(MIN_BODY_LIMIT_BYTES, deps.maxPayloadBytes + ENVELOPE_BYTES),
@@ -102,8 +110,9 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
   });
 
   await zodScope(app, (scope) => {
-    // The gateway's door parses, for HTTP and sockets alike: here the schemas only describe.
+    // `parseRelayCommand` parses, for HTTP and sockets alike. Here the schemas only describe.
     scope.setValidatorCompiler(() => (value: unknown) => ({ value }));
+    scope.setSerializerCompiler(() => JSON.stringify);
     scope.addHook('onRequest', async (request) => {
       await services.verify(bearerToken(request), 'broadcast');
     });
@@ -113,13 +122,19 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     const security = [{ bearer: [] }];
     for (const kind of Object.keys(COMMANDS) as RelayCommandKind[]) {
       const { body, summary } = COMMANDS[kind];
-      scope.post(COMMAND_ENDPOINTS[kind].path, { schema: { body, summary, security } }, async (request) => {
+      const response = responsesOf(COMMAND_ANSWERS[kind]);
+      scope.post(COMMAND_ENDPOINTS[kind].path, { schema: { body, summary, security, response } }, async (request) => {
         const answer = await gateway.execute(parseRelayCommand(kind, request.body));
         return { ok: true, ...answer };
       });
     }
     const historyQuery = historySchema.omit({ groupId: true });
-    const historyRoute = { querystring: historyQuery, params: historySchema.pick({ groupId: true }), security };
+    const historyRoute = {
+      querystring: historyQuery,
+      params: historySchema.pick({ groupId: true }),
+      response: responsesOf(historyResultSchema),
+      security,
+    };
     scope.get(
       '/v1/groups/:groupId/history',
       { schema: { ...historyRoute, summary: 'Recent events of a group' } },
@@ -128,12 +143,18 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
         return { ok: true, ...(await history.read(parsePayload(historySchema, query, 'the request'))) };
       },
     );
-    const presenceRoute = { params: getPresenceSchema, security, summary: 'Who is in a group' };
+    const presenceRoute = {
+      params: getPresenceSchema,
+      response: responsesOf(groupPresenceSchema),
+      security,
+      summary: 'Who is in a group',
+    };
     scope.get('/v1/groups/:groupId/presence', { schema: presenceRoute }, async (request) => {
       const { groupId } = parsePayload(getPresenceSchema, request.params, 'the request');
       return { ok: true, groupId, ...(await deps.presence.get(groupId)) };
     });
-    scope.get('/v1/info', { schema: { summary: 'This relay', security } }, async () => ({
+    const infoRoute = { summary: 'This relay', security, response: responsesOf(infoSchema) };
+    scope.get('/v1/info', { schema: infoRoute }, async () => ({
       ok: true,
       node: deps.node,
       uptimeSeconds: Math.floor((performance.now() - startedAt) / 1_000),

@@ -1,14 +1,13 @@
 import type { Logger } from '@groupcast/service-kit';
-import { type MemberChange, type RelayCommand, userRoom } from '@groupcast/shared';
+import { type MemberChange, userRoom } from '@groupcast/shared';
 import type { Presence } from '../presence/presence.ts';
 import type { ConnectionIndex } from '../sessions/connection-index.ts';
 import type { RelayServer, UserSocket } from '../sessions/session.ts';
 import { endSession } from '../sessions/session-ending.ts';
 import type { SessionExpiry } from '../sessions/session-expiry.ts';
+import type { NotifyCommand } from '../wire-format.ts';
 import type { GroupEntry } from './group-entry.ts';
 import type { Removals } from './removals.ts';
-
-export type NotifyCommand = Extract<RelayCommand, { kind: 'notify' }>;
 
 /** Carries out, on this node, what is said about users rather than groups. */
 export interface MemberChanges {

@@ -1,5 +1,12 @@
 import { type Logger, TimedOut, warnOnceEvery, within } from '@groupcast/service-kit';
-import { GroupcastError, type GroupEvent, type Position, type RecoveryResult } from '@groupcast/shared';
+import {
+  GroupcastError,
+  type GroupEvent,
+  isAfter,
+  type Position,
+  type RecoveryResult,
+  relationOf,
+} from '@groupcast/shared';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { GroupFeed } from '../feed/feed.ts';
 import type { GroupLog, LogPage } from '../group-log/group-log.ts';
@@ -53,7 +60,7 @@ export function createRecovery(deps: {
 
   /** The log holds everything after `since`. */
   function covers(page: LogPage, since: Position): boolean {
-    return page.head?.epoch === since.epoch && since.seq >= page.floor && since.seq <= page.head.seq;
+    return page.head !== null && relationOf(page.head, since) === 'behind' && since.seq >= page.floor;
   }
 
   /** Where the log begins after what the member asks for, perhaps it only began late: fills it, all groups at once. */
@@ -98,7 +105,7 @@ export function createRecovery(deps: {
     const cursor = fanOut.cursor(entry.groupId);
     if (!cursor) return false;
     if (!result.position) return true;
-    return cursor.epoch !== result.position.epoch || cursor.seq > result.position.seq;
+    return relationOf(result.position, cursor) !== 'behind';
   }
 
   /** Read from the log before the node has delivered it: in a moment it will have. */
@@ -106,7 +113,7 @@ export function createRecovery(deps: {
     const cursor = fanOut.cursor(entry.groupId);
     if (!result.position) return false;
     if (!cursor) return feed.awaitsBeginning(entry.groupId);
-    return cursor.epoch === result.position.epoch && cursor.seq < result.position.seq;
+    return isAfter(result.position, cursor);
   }
 
   /** Reads until every group is where the node is, as far as the budget and the rounds go. */

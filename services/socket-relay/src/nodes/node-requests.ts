@@ -1,5 +1,15 @@
 import type { Logger } from '@groupcast/service-kit';
-import { RELAYS } from '../wire-format.ts';
+import {
+  decodeReply,
+  decodeRequest,
+  encodeMessage,
+  type NodeQuestion,
+  type NodeQuestions,
+  REQUEST_CHANNEL,
+  type ReplyMessage,
+  type RequestMessage,
+  replyChannel,
+} from '../wire-format.ts';
 import { brokerUnavailable } from './broker-errors.ts';
 import type { ShardChannels } from './channels.ts';
 import type { NodeLeases } from './node-leases.ts';
@@ -10,34 +20,21 @@ export interface NodeRequests {
    * One answer per other node that has a lease. Rejects with `BROKER_UNAVAILABLE` when one of them does not answer in time: it may be
    * dead, and is counted on until its lease has ended.
    */
-  ask(kind: string, payload: object): Promise<object[]>;
+  ask<K extends NodeQuestion>(kind: K, payload: NodeQuestions[K]['payload']): Promise<NodeQuestions[K]['answer'][]>;
   /** The answers that come in time, for what is only to be looked at. */
-  survey(kind: string, payload: object): Promise<object[]>;
+  survey<K extends NodeQuestion>(kind: K, payload: NodeQuestions[K]['payload']): Promise<NodeQuestions[K]['answer'][]>;
   /** Says something to those who listen, and waits for no answer. */
-  tell(kind: string, payload: object): Promise<void>;
+  tell<K extends NodeQuestion>(kind: K, payload: NodeQuestions[K]['payload']): Promise<void>;
   /** Answers `kind` on this node. */
-  answer(kind: string, handler: (payload: never) => Promise<object>): void;
+  answer<K extends NodeQuestion>(
+    kind: K,
+    handler: (payload: NodeQuestions[K]['payload']) => Promise<NodeQuestions[K]['answer']>,
+  ): void;
   stop(): void;
 }
 
-const ALL = `${RELAYS}:requests`;
+/** How long a node may take to answer, in milliseconds. */
 const TIMEOUT_MS = 2_000;
-
-interface Request {
-  from: string;
-  id: number;
-  kind: string;
-  payload: object;
-}
-
-interface Reply {
-  from: string;
-  id: number;
-  answer?: object;
-  error?: string;
-}
-
-const replyChannel = (node: string): string => `{relay:${node}}:replies`;
 
 export async function startNodeRequests(deps: {
   node: string;
@@ -47,30 +44,31 @@ export async function startNodeRequests(deps: {
 }): Promise<NodeRequests> {
   const { node, channels, leases, log } = deps;
   const handlers = new Map<string, (payload: never) => Promise<object>>();
-  const open = new Map<number, (reply: Reply) => void>();
+  const open = new Map<number, (reply: ReplyMessage) => void>();
   let lastId = 0;
 
-  async function serve({ from, id, kind, payload }: Request): Promise<void> {
+  async function serve({ from, id, kind, payload }: RequestMessage): Promise<void> {
     const handler = handlers.get(kind);
     if (from === node || !handler) return;
-    const reply: Reply = await handler(payload as never).then(
-      (answer) => ({ from: node, id, answer }),
-      (error: unknown) => ({ from: node, id, error: error instanceof Error ? error.message : String(error) }),
+    const outcome = await handler(payload as never).then(
+      (answer) => ({ answer }),
+      (error: unknown) => ({ error: error instanceof Error ? error.message : String(error) }),
     );
-    await channels.publish(replyChannel(from), JSON.stringify(reply));
+    const reply = encodeMessage({ type: 'reply', from: node, id, ...outcome });
+    await channels.publish(replyChannel(from), reply);
   }
 
   const subscriptions = [
-    channels.subscribe(ALL, {
+    channels.subscribe(REQUEST_CHANNEL, {
       onMessage(text) {
-        serve(JSON.parse(text) as Request).catch((error: unknown) => {
+        serve(decodeRequest(text)).catch((error: unknown) => {
           log.debug({ err: error }, 'unable to answer another relay');
         });
       },
     }),
     channels.subscribe(replyChannel(node), {
       onMessage(text) {
-        const reply = JSON.parse(text) as Reply;
+        const reply = decodeReply(text);
         open.get(reply.id)?.(reply);
       },
     }),
@@ -78,12 +76,20 @@ export async function startNodeRequests(deps: {
   // With Redis away they are made when it is back.
   await Promise.allSettled(subscriptions);
 
-  async function askAll(kind: string, payload: object, needsAll: boolean): Promise<object[]> {
+  function encode<K extends NodeQuestion>(kind: K, id: number, payload: NodeQuestions[K]['payload']): string {
+    return encodeMessage({ type: 'request', from: node, id, kind, payload } as RequestMessage);
+  }
+
+  async function askAll<K extends NodeQuestion>(
+    kind: K,
+    payload: NodeQuestions[K]['payload'],
+    needsAll: boolean,
+  ): Promise<NodeQuestions[K]['answer'][]> {
     const others = new Set((await leases.nodes()).filter((other) => other !== node));
     if (others.size === 0) return [];
     lastId += 1;
     const id = lastId;
-    const answers: object[] = [];
+    const answers: NodeQuestions[K]['answer'][] = [];
     let timer: NodeJS.Timeout | undefined;
     try {
       await new Promise<void>((resolve, reject) => {
@@ -100,9 +106,8 @@ export async function startNodeRequests(deps: {
           if (others.delete(from) && answer) answers.push(answer);
           if (others.size === 0) resolve();
         });
-        const request: Request = { from: node, id, kind, payload };
         channels
-          .publish(ALL, JSON.stringify(request))
+          .publish(REQUEST_CHANNEL, encode(kind, id, payload))
           .catch((cause: unknown) => reject(brokerUnavailable('ask the other relays', cause)));
       });
       return answers;
@@ -117,12 +122,11 @@ export async function startNodeRequests(deps: {
     survey: async (kind, payload) => askAll(kind, payload, false),
     async tell(kind, payload) {
       // No request has this id: what comes back is heard by nobody.
-      const request: Request = { from: node, id: 0, kind, payload };
-      await channels.publish(ALL, JSON.stringify(request));
+      await channels.publish(REQUEST_CHANNEL, encode(kind, 0, payload));
     },
     answer: (kind, handler) => void handlers.set(kind, handler),
     stop() {
-      channels.unsubscribe(ALL);
+      channels.unsubscribe(REQUEST_CHANNEL);
       channels.unsubscribe(replyChannel(node));
     },
   };

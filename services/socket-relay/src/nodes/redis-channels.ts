@@ -1,6 +1,7 @@
 import { type Logger, warnOnceEvery, within } from '@groupcast/service-kit';
 import type { RelayMetrics } from '../metrics.ts';
 import type { RedisConnections } from '../redis/connections.ts';
+import { probeChannel } from '../wire-format.ts';
 import { brokerUnavailable } from './broker-errors.ts';
 import type { ChannelListener, ShardChannels } from './channels.ts';
 
@@ -25,7 +26,7 @@ export function createShardChannels(deps: {
   /** By their names in Redis. */
   const wanted = new Map<string, Wanted>();
   const warn = warnOnceEvery(60_000);
-  const probe = names.channel(`{probe:${deps.node}}`);
+  const probe = names.channel(probeChannel(deps.node));
   let retry: NodeJS.Timeout | undefined;
   let heardAt = performance.now();
   let stopped = false;

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { ConfigurationError, type RelaySecrets } from '@groupcast/service-kit';
 import type { RedisClient } from '../redis/clients.ts';
+import { loadScript } from '../redis/lua.ts';
 import type { RedisNames } from '../redis/names.ts';
 import { RELAYS } from '../wire-format.ts';
 
@@ -33,33 +34,7 @@ function fingerprintsOf({ secret, previousSecret }: RelaySecrets): string[] {
     );
 }
 
-/** A mark is "node fingerprint,fingerprint". `strangersTo` answers the nodes in `key` that share no fingerprint with the one of `mark`. */
-export const STRANGERS_TO = `
-local function read(mark) return string.match(mark, '^(%S+) (%S+)$') end
-local function strangersTo(mark, key)
-  local own = {}
-  local _, fingerprints = read(mark)
-  for fingerprint in string.gmatch(fingerprints, '[^,]+') do own[fingerprint] = true end
-  local strangers = {}
-  for _, other in ipairs(redis.call('ZRANGE', key, 0, -1)) do
-    local node, theirs = read(other)
-    local same = false
-    for fingerprint in string.gmatch(theirs or '', '[^,]+') do same = same or own[fingerprint] end
-    if node and not same then strangers[#strangers + 1] = node end
-  end
-  return strangers
-end
-`;
-
-/** ARGV: this relay's mark, ms. Returns the strangers to it. */
-const ENTER = `${STRANGERS_TO}
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-local strangers = strangersTo(ARGV[1], KEYS[1])
-if #strangers == 0 then redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1]) end
-return strangers
-`;
+const ENTER = loadScript('deployment-strangers', 'deployment-enter');
 
 export function createRedisDeployment(deps: {
   redis: RedisClient;

@@ -2,7 +2,7 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { brokerUnavailable } from '../nodes/broker-errors.ts';
 import type { NodeLeases } from '../nodes/node-leases.ts';
 import type { RedisConnections } from '../redis/connections.ts';
-import { groupChannel } from '../wire-format.ts';
+import { encodeMessage, groupChannel } from '../wire-format.ts';
 import type { PresenceStore } from './presence-store.ts';
 
 /** What changes within this time goes to Redis at once, in milliseconds. */
@@ -15,9 +15,6 @@ const REFRESH_MS = 6 * 3_600_000;
 /** A key that Redis has evicted says nothing: whether they are there is looked at so often, in milliseconds. */
 const CHECK_MS = 30_000;
 const CHECKS_AT_ONCE = 64;
-
-/** On the channel of a group: somebody came or went on the node that says so. */
-export const PRESENCE_CHANGED = 'presence';
 
 /**
  * A hash per group, a field per node and user. Each node writes its own fields only; those of a node without a lease are ghosts,
@@ -63,7 +60,7 @@ export function createRedisPresenceStore(deps: {
       pipeline.expire(key, TTL_SECONDS);
     }
     if (gone.length > 0) pipeline.hdel(key, ...gone.map(fieldOf));
-    pipeline.spublish(names.channel(groupChannel(groupId)), `${node}\n${PRESENCE_CHANGED}`);
+    pipeline.spublish(names.channel(groupChannel(groupId)), encodeMessage({ type: 'presence-changed', node }));
     const results = (await pipeline.exec()) ?? [];
     const failed = results.find(([error]) => error);
     if (failed) throw failed[0];

@@ -2,8 +2,7 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { type GroupEvent, type MemberChange, type Position, toWire } from '@groupcast/shared';
 import type { GroupLog, LogInput } from '../../group-log/group-log.ts';
 import type { Endpoint } from '../../ipc/endpoint.ts';
-import { PRESENCE_CHANGED } from '../../presence/redis-presence-store.ts';
-import { groupChannel } from '../../wire-format.ts';
+import { encodeMessage, groupChannel, type PublishedEvent } from '../../wire-format.ts';
 import { createBusChanges } from './bus-changes.ts';
 
 /** What the workers of one machine share, in their primary process. Gone when it ends, and they end with it. */
@@ -81,13 +80,11 @@ export function createBus(options: BusOptions): Bus {
   async function append(node: string, input: LogInput): Promise<object> {
     const outcome = await groupLog.append(input);
     if (outcome.outcome !== 'appended' && outcome.outcome !== 'unpositioned') return outcome;
-    const { groupId, id, event, message, exceptSocketId = '', exceptUserId = '' } = input;
+    const { groupId, id, event: name, message, exceptSocketId = '', exceptUserId = '' } = input;
     const position = outcome.outcome === 'appended' ? outcome.position : null;
-    const json = JSON.stringify({ ...toWire(groupId, id, position, message), event });
-    return {
-      ...outcome,
-      nodes: publish(groupChannel(groupId), `${node}\n${exceptSocketId}\n${exceptUserId}\n${json}`),
-    };
+    const event = { ...toWire(groupId, id, position, message), event: name } as PublishedEvent;
+    const text = encodeMessage({ type: 'event', node, event, exceptSocketId, exceptUserId });
+    return { ...outcome, nodes: publish(groupChannel(groupId), text) };
   }
 
   function appendChange(change: MemberChange): string {
@@ -100,7 +97,8 @@ export function createBus(options: BusOptions): Bus {
     presenceChanged.add(groupId);
     flushing ??= setTimeout(() => {
       flushing = undefined;
-      for (const changed of presenceChanged) publish(groupChannel(changed), `primary\n${PRESENCE_CHANGED}`);
+      for (const changed of presenceChanged)
+        publish(groupChannel(changed), encodeMessage({ type: 'presence-changed', node: 'primary' }));
       presenceChanged.clear();
     }, PRESENCE_FLUSH_MS);
   }

@@ -20,10 +20,10 @@ function unknownEvent(event: string, handlers: object): GroupcastError {
 }
 
 /**
- * Every event a connection may send goes through here: known or not, allowed or not, answered once, whatever happens.
- * A client that asked for no acknowledgement gets none. Returns what opens the door to one connection.
+ * Every event that a connection sends goes through here: known or not, allowed or not, it is answered once, whatever happens.
+ * A client that asked for no acknowledgement gets none. Returns a function that begins to route the events of one connection.
  */
-export function createEventDoor<S extends RelaySocket>(options: {
+export function createEventRouter<S extends RelaySocket>(options: {
   handlersOf: (socket: S) => Readonly<Record<string, EventHandler<S>>>;
   /** Throws where the connection may not send this event, known or not. */
   guard: (socket: S, event: string) => void;

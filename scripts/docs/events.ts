@@ -1,0 +1,247 @@
+import { z } from 'zod';
+import {
+  broadcastSchema,
+  type ClientEvents,
+  disconnectSchema,
+  epochSchema,
+  type GroupHead,
+  getPresenceSchema,
+  historySchema,
+  type JoinGroupResult,
+  joinGroupSchema,
+  leaveGroupSchema,
+  type MonitorEvent,
+  type MonitorSnapshot,
+  markSchema,
+  membersSchema,
+  notifySchema,
+  positionSchema,
+  type RelayEvents,
+  type ResumeResult,
+  refreshTokenSchema,
+  removeMembersSchema,
+  resumeSchema,
+  type ServiceEvents,
+  type ServiceState,
+  type SessionEnding,
+  updateCursorsSchema,
+  watchGroupSchema,
+} from '../../packages/shared/src/index.ts';
+import {
+  batchResultSchema,
+  broadcastResultSchema,
+  describing,
+  disconnectResultSchema,
+  doneSchema,
+  errorBodySchema,
+  groupEventSchema,
+  groupPresenceSchema,
+  historyResultSchema,
+  notifyResultSchema,
+  presenceResultSchema,
+} from '../../services/socket-relay/src/internal-http/answers.ts';
+
+/** One event as the documents show it. `answer` is what the acknowledgement has beside `ok: true`. */
+export interface EventDescription {
+  summary: string;
+  payload: z.ZodType;
+  answer?: z.ZodType;
+}
+
+const groupId = z.string();
+const groupOnly = z.object({ groupId });
+const recovery = {
+  recovered: z.boolean(),
+  position: positionSchema.nullable(),
+  events: z.array(groupEventSchema),
+  more: z.boolean(),
+};
+const resumeResultSchema = describing<ResumeResult>()(
+  z.object({
+    groups: z.record(z.string(), z.union([z.object(recovery), z.object({ error: errorBodySchema })])),
+  }),
+);
+const renewed = z.object({
+  expiresAt: z.number().describe('Unix seconds'),
+  groups: z.array(z.string()),
+  undecided: z.array(z.string()).optional(),
+});
+
+/** Every event of the map, and no other: the compiler holds the two to each other. */
+export const CLIENT_EVENTS = {
+  'join-group': {
+    summary: 'join, and recover from a position',
+    payload: joinGroupSchema,
+    answer: describing<JoinGroupResult>()(z.object({ groupId, ...recovery })),
+  },
+  'leave-group': { summary: 'leave', payload: leaveGroupSchema, answer: groupOnly },
+  resume: { summary: 'recover many groups', payload: resumeSchema, answer: resumeResultSchema },
+  'refresh-token': { summary: 'replace the token', payload: refreshTokenSchema, answer: renewed },
+  'update-cursors': { summary: 'say how far one is', payload: updateCursorsSchema, answer: doneSchema },
+  'mark-delivered': { summary: 'the same, received', payload: markSchema, answer: doneSchema },
+  'mark-read': { summary: 'the same, read', payload: markSchema, answer: doneSchema },
+  'get-presence': { summary: 'ask who is there', payload: getPresenceSchema, answer: presenceResultSchema },
+  'watch-group': { summary: 'be told who comes and goes', payload: watchGroupSchema, answer: groupOnly },
+} as const satisfies Record<keyof ClientEvents, EventDescription>;
+
+export const SERVICE_EVENTS = {
+  'api-broadcast-message': {
+    summary: 'send one event to a group',
+    payload: broadcastSchema,
+    answer: broadcastResultSchema,
+  },
+  'api-broadcast-batch': {
+    summary: 'send many',
+    payload: z.object({ items: z.array(broadcastSchema).max(1_000) }),
+    answer: batchResultSchema,
+  },
+  'api-notify-users': { summary: 'send an event to users', payload: notifySchema, answer: notifyResultSchema },
+  'api-add-members': { summary: 'put live connections into a group', payload: membersSchema, answer: doneSchema },
+  'api-remove-members': { summary: 'take them out', payload: removeMembersSchema, answer: doneSchema },
+  'api-disconnect-users': { summary: 'end sessions', payload: disconnectSchema, answer: disconnectResultSchema },
+  'api-get-history': { summary: 'read the log', payload: historySchema, answer: historyResultSchema },
+  'api-get-presence': { summary: 'ask who is there', payload: getPresenceSchema, answer: groupPresenceSchema },
+  'refresh-token': { summary: 'replace the token', payload: refreshTokenSchema, answer: renewed },
+} as const satisfies Record<keyof ServiceEvents, EventDescription>;
+
+/** The names of the map that stand in it; it is open, since publishers choose their own. */
+type RelayEvent = keyof { [Name in keyof RelayEvents as string extends Name ? never : Name]: true };
+type PayloadOf<Name extends RelayEvent> = Parameters<RelayEvents[Name]>[0];
+
+const connection = {
+  socketId: z.string(),
+  userId: z.string(),
+  transport: z.string(),
+  groups: z.array(z.string()),
+};
+const seen = { at: z.number().describe('Milliseconds since the Unix epoch'), node: z.string() };
+const member = { socketId: z.string(), userId: z.string(), groupId };
+const monitorEvent = z.discriminatedUnion('kind', [
+  z.object({ ...seen, kind: z.literal('connected'), ...connection }),
+  z.object({
+    ...seen,
+    kind: z.literal('disconnected'),
+    socketId: z.string(),
+    userId: z.string(),
+    reason: z.string(),
+  }),
+  z.object({ ...seen, kind: z.literal('refused'), code: z.string(), message: z.string() }),
+  z.object({ ...seen, kind: z.literal('joined'), ...member }),
+  z.object({ ...seen, kind: z.literal('left'), ...member, reason: z.string() }),
+  z.object({
+    ...seen,
+    kind: z.literal('broadcast'),
+    groupId,
+    id: z.string(),
+    event: z.string(),
+    position: positionSchema.nullable(),
+    connections: z.int(),
+    duplicate: z.boolean(),
+  }),
+  z.object({
+    ...seen,
+    kind: z.literal('warning'),
+    code: z.string(),
+    message: z.string(),
+    groupId: groupId.exactOptional(),
+    socketId: z.string().exactOptional(),
+    userId: z.string().exactOptional(),
+  }),
+]);
+
+export const RELAY_EVENTS = {
+  'joined-groups': {
+    summary: 'after connecting, and with each new group',
+    payload: describing<PayloadOf<'joined-groups'>>()(
+      z.object({
+        groups: z.array(z.object({ groupId, position: positionSchema.nullable() })),
+        undecided: z.array(z.string()).exactOptional(),
+      }),
+    ),
+  },
+  resumed: { summary: 'what was missed, after a handshake with positions', payload: resumeResultSchema },
+  'left-groups': {
+    summary: 'a membership has ended',
+    payload: describing<PayloadOf<'left-groups'>>()(
+      z.object({
+        groups: z.array(z.string()),
+        reason: z.enum(['member-removed', 'token-refreshed', 'group-limit']),
+      }),
+    ),
+  },
+  'group-head': {
+    summary: 'where a group stands',
+    payload: describing<GroupHead>()(
+      z.object({ groupId, epoch: epochSchema, seq: z.int().min(0), skipId: z.string().exactOptional() }),
+    ),
+  },
+  presence: {
+    summary: 'who has come and gone',
+    payload: describing<PayloadOf<'presence'>>()(
+      z.object({ groupId, online: z.array(z.string()), offline: z.array(z.string()) }),
+    ),
+  },
+  'session-ending': {
+    summary: 'the connection will be closed, and why',
+    payload: describing<SessionEnding>()(
+      z.object({
+        code: z.string(),
+        message: z.string(),
+        next: z.enum(['refresh-token', 'reconnect', 'stop']),
+        retryAfterMs: z.number(),
+      }),
+    ),
+  },
+  'service-state': {
+    summary: 'whether the relay delivers',
+    payload: describing<ServiceState>()(z.object({ live: z.boolean() })),
+  },
+  'monitor-snapshot': {
+    summary: 'every connection, once',
+    payload: describing<MonitorSnapshot>()(
+      z.object({ node: z.string(), at: z.number(), connections: z.array(z.object(connection)) }),
+    ),
+  },
+  'monitor-event': {
+    summary: 'what happens, as it happens',
+    payload: describing<MonitorEvent>()(monitorEvent),
+  },
+} as const satisfies Record<RelayEvent, EventDescription>;
+
+const envelope = { id: z.string(), groupId, epoch: epochSchema.nullable(), seq: z.int().min(1).nullable() };
+const userId = z.string();
+const userIds = z.array(z.string());
+const aboutMessage = { ...envelope, messageId: z.string(), senderId: userId };
+const groupEvent = (summary: string, fields: z.ZodRawShape): EventDescription => ({
+  summary,
+  payload: z.looseObject(fields),
+});
+
+/** Events of groups as Groupcast's own API publishes them, flat on the socket. Other publishers have names and fields of their own. */
+export const GROUP_EVENTS: Readonly<Record<string, EventDescription>> = {
+  'new-message': groupEvent('a message, flat', {
+    ...envelope,
+    senderId: userId.optional(),
+    content: z.string().optional(),
+    createdAt: z.string().optional(),
+    clientMessageId: z.string().optional(),
+    attachments: z.array(z.looseObject({})).optional(),
+  }),
+  'message-updated': groupEvent('a message was edited', {
+    ...aboutMessage,
+    content: z.string(),
+    updatedAt: z.string(),
+  }),
+  'message-deleted': groupEvent('a message was deleted', { ...aboutMessage, messageSeq: z.int() }),
+  'group-created': groupEvent('a group was made', {
+    ...envelope,
+    name: z.string().nullable(),
+    kind: z.enum(['group', 'direct']),
+    userIds,
+  }),
+  'group-updated': groupEvent('a group was renamed', { ...envelope, name: z.string(), userId }),
+  'group-deleted': groupEvent('a group was deleted', { ...envelope, userId }),
+  'member-added': groupEvent('there are new members', { ...envelope, userIds, addedBy: userId }),
+  'member-removed': groupEvent('a member is gone', { ...envelope, userIds, removedBy: userId }),
+  'event-omitted': groupEvent('an event was refused for good', { ...envelope, code: z.string() }),
+};

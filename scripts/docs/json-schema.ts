@@ -1,0 +1,28 @@
+import { z } from 'zod';
+import { positionSchema, positionsSchema } from '../../packages/shared/src/index.ts';
+
+export type JsonSchema = Record<string, unknown>;
+
+/** Draft 2020-12 for `schema`, as somebody has to write it (`input`) or may read it (`output`). */
+export function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output'): JsonSchema {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, {
+    io,
+    unrepresentable: 'any',
+    override({ zodSchema, jsonSchema }) {
+      // What only code can check is an object wherever it is used: a message, an attachment, positions.
+      if (zodSchema._zod.def.type === 'custom') jsonSchema.type = 'object';
+      if ((zodSchema as unknown) === positionsSchema) {
+        jsonSchema.type = 'object';
+        jsonSchema.additionalProperties = jsonSchemaOf(positionSchema, 'input');
+      }
+    },
+  }) as JsonSchema;
+  return rest;
+}
+
+/** An object's fields in one line, `?` behind those that may be left out. */
+export function fieldsOf(schema: JsonSchema): string {
+  const required = new Set(schema['required'] as string[] | undefined);
+  const names = Object.keys((schema['properties'] as object | undefined) ?? {});
+  return `{${names.map((name) => (required.has(name) ? name : `${name}?`)).join(', ')}}`;
+}

@@ -1,0 +1,26 @@
+import type { GroupSummary } from '@groupcast/shared';
+import { type Database, snapshot } from '../db/database.ts';
+import { listGroups } from './group-list-store.ts';
+import { readCursor, writeCursor } from './list-cursor.ts';
+
+/** A page of the user's groups, and where the next one begins. It ends before its limit where it has as many bytes as it may. */
+export async function listGroupsOf(
+  db: Database,
+  input: { userId: string; cursor?: string | undefined; limit: number },
+): Promise<{ groups: GroupSummary[]; nextCursor?: string }> {
+  const after = input.cursor === undefined ? undefined : readCursor(input.cursor);
+  const { rows, more } = await snapshot(db, async (tx) => listGroups(tx, input.userId, after, input.limit));
+  const last = rows.at(-1);
+  const groups = rows.map((row) => ({
+    id: row.id,
+    name: row.name,
+    kind: row.kind,
+    createdAt: row.created_at.toISOString(),
+    position: { epoch: row.epoch, seq: row.seq },
+    memberCount: row.member_count,
+    unreadCount: row.unread_count,
+    readSeq: row.read_seq,
+    lastMessage: row.last,
+  }));
+  return { groups, ...(more && last ? { nextCursor: writeCursor({ activeKey: last.active_key, id: last.id }) } : {}) };
+}

@@ -1,0 +1,88 @@
+import {
+  groupEventSchema,
+  groupPositionSchema,
+  groupSchema,
+  groupSummarySchema,
+  messageSchema,
+  userSchema,
+} from '@groupcast/shared';
+import { z } from 'zod';
+
+/*
+ * What the routes answer, as the OpenAPI document describes it. Nothing is left out of an answer because of these: tests hold answers to
+ * them, strictly.
+ */
+
+const groupId = z.string();
+const userId = z.string();
+
+export const applied = z
+  .boolean()
+  .meta({ description: 'False: live connections follow later, in the order of the group’s events' });
+const invited = z
+  .array(userId)
+  .exactOptional()
+  .meta({ description: 'Who has to accept first, where there are any; see GROUP_INVITES' });
+const more = z.boolean().meta({ description: 'The page ends before there is no more, by its limit or by its bytes' });
+
+/** With status 204. */
+export const noContent = (description: string) => z.undefined().meta({ description });
+
+const invitation = z
+  .object({
+    groupId,
+    name: z.string().nullable(),
+    kind: z.enum(['group', 'direct']),
+    memberCount: z.int().min(0),
+    invitedBy: userId,
+    createdAt: z.string().meta({ format: 'date-time' }),
+  })
+  .meta({ id: 'Invitation' });
+
+export const groupAnswer = z.object({ group: groupSchema });
+export const createdGroupAnswer = z.object({ group: groupSchema, invited });
+export const groupsAnswer = z.object({ groups: z.array(groupSummarySchema), nextCursor: z.string().exactOptional() });
+export const addedMembersAnswer = z.object({ group: groupSchema, applied, invited });
+export const acceptedInvitationAnswer = z.object({ group: groupSchema, applied });
+export const removedMemberAnswer = z.object({ applied });
+export const invitationsAnswer = z.object({ invitations: z.array(invitation) });
+
+export const messageAnswer = z.object({ message: messageSchema });
+export const messagesAnswer = z.object({ messages: z.array(messageSchema), position: groupPositionSchema, more });
+export const eventsAnswer = z.object({
+  events: z.array(groupEventSchema),
+  position: groupPositionSchema,
+  more,
+  reset: z
+    .literal(true)
+    .exactOptional()
+    .meta({ description: 'The epoch was replaced: reload the messages, and go on from `position`' }),
+});
+export const readAnswer = z.object({
+  readSeq: z.int().min(0),
+  unreadCount: z.int().min(0),
+  position: groupPositionSchema,
+});
+
+export const usersAnswer = z.object({ users: z.array(userSchema) });
+export const realtimeTokenAnswer = z.object({
+  token: z.string(),
+  expiresAt: z.int().meta({ description: 'Seconds since 1970' }),
+  relayUrl: z.string(),
+});
+export const demoLoginAnswer = z.object({ user: z.object({ id: userId, name: z.string() }), token: z.string() });
+
+export const membershipsAnswer = z.object({
+  users: z.array(z.object({ userId, groupIds: z.array(groupId) })),
+});
+export const historyAnswer = z.object({
+  groups: z.array(z.object({ groupId, position: groupPositionSchema.nullable(), events: z.array(groupEventSchema) })),
+});
+export const cursorsAnswer = z.object({});
+
+export const liveAnswer = z.object({ status: z.literal('live') });
+export const readyAnswer = z.object({ status: z.literal('ready') });
+export const unreadyAnswer = z.object({
+  status: z.literal('unready'),
+  failing: z.array(z.enum(['draining', 'database'])),
+});

@@ -1,0 +1,60 @@
+import { type Broadcaster, createBroadcaster } from '@groupcast/broadcaster';
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import type { GroupcastError } from '@groupcast/shared';
+
+/** The API's connection to the relay. */
+export interface RelayConnection {
+  broadcaster: Broadcaster;
+  /** Calls `listener` whenever the connection has come up. */
+  onConnected(listener: () => void): void;
+}
+
+/** What the relay says is wrong with the API's service token decides who has to look where. */
+function adviceFor({ code, details }: GroupcastError): string {
+  const fault = details?.['fault'];
+  if (fault === 'iat' || fault === 'nbf' || fault === 'exp') return 'compare the clocks of the two machines';
+  if (code !== 'SERVICE_TOKEN_INVALID') return 'see its reason';
+  return 'compare RELAY_SERVICE_SECRET on both sides';
+}
+
+/** Connects to the relay, for as long as it takes, and says in the log how that goes. */
+export function connectToRelay(
+  { log }: { log: Logger },
+  options: { relayUrl: string; serviceSecret: string; name: string; timeoutMs: number },
+): RelayConnection {
+  const { relayUrl, ...rest } = options;
+  const warn = warnOnceEvery(60_000);
+  const listeners = new Set<() => void>();
+  const broadcaster = createBroadcaster({
+    ...rest,
+    url: relayUrl,
+    onStateChange(state) {
+      if (state.name === 'connected') {
+        log.info({ relayUrl }, 'connected to the relay');
+        for (const listener of listeners) listener();
+      } else if (state.name === 'refused') {
+        warn('refused', (suppressed) => {
+          log.error(
+            { err: state.error, relayUrl, suppressed },
+            `the relay refuses this API: ${adviceFor(state.error)}`,
+          );
+        });
+      } else if (state.name === 'unreachable') {
+        warn('unreachable', (suppressed) => {
+          log.warn(
+            { reason: state.error.message, relayUrl, suppressed },
+            'the relay cannot be reached: messages are saved, and will be relayed; check RELAY_URL if this lasts',
+          );
+        });
+      } else if (state.name === 'disconnected') {
+        log.warn({ relayUrl }, 'lost the relay: messages are saved, and will be relayed when it is back');
+      }
+    },
+  });
+  return {
+    broadcaster,
+    onConnected(listener) {
+      listeners.add(listener);
+    },
+  };
+}

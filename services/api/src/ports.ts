@@ -1,0 +1,95 @@
+import {
+  type ConnectionLimit,
+  connectionBudget,
+  createConnectionLimit,
+  type HttpApp,
+  type Logger,
+  logKeyProblems,
+  warnOnceEvery,
+} from '@groupcast/service-kit';
+import { AUDIENCE } from '@groupcast/shared';
+import { createServiceTokenVerifier, createUserTokenVerifier, type UserTokenVerifier } from '@groupcast/tokens';
+import { createApiApp } from './app.ts';
+import type { ApiConfig } from './config.ts';
+import type { WatchedDatabase } from './db/watched-database.ts';
+import type { GroupDeps } from './groups/group-service.ts';
+import { createProbes } from './http/health-routes.ts';
+import { createRelayTurns } from './http/request-turns.ts';
+import type { ApiMetrics } from './metrics.ts';
+import { createInternalApp } from './relay-facing/internal-app.ts';
+import { createUserStore } from './users/user-store.ts';
+
+/** Files that the embedded database has open, about ninety, and those that it may want more. */
+const DATABASE_FILES = 256;
+
+export interface PortDeps {
+  config: ApiConfig;
+  db: WatchedDatabase;
+  groups: GroupDeps;
+  metrics: ApiMetrics;
+  isDraining: () => boolean;
+  log: Logger;
+}
+
+/** The user tokens that both services accept. What is wrong with keys and with the groups of a token is in the log. */
+function createUserTokens({ config, metrics, log }: PortDeps): UserTokenVerifier {
+  const warn = warnOnceEvery(60_000);
+  const userTokens = createUserTokenVerifier({
+    ...config.tokens,
+    onKeyProblem: logKeyProblems(log),
+    onGroupProblem({ kind, ...problem }) {
+      // The API keeps members itself, and what an identity provider calls groups means nothing to it.
+      if (kind !== 'invalid') return;
+      warn('groups', (suppressed) => {
+        log.warn({ ...problem, suppressed }, 'a token names groups that are not ids: they are left out');
+      });
+    },
+  });
+  metrics.watchKeys(userTokens.staleKeysSeconds);
+  return userTokens;
+}
+
+/** How many connections each port may have. */
+function createLimits({ config, db, metrics, log }: PortDeps): Record<'public' | 'internal', ConnectionLimit> {
+  const budget = connectionBudget(config.maxConnections, { files: db.kind === 'embedded' ? DATABASE_FILES : 0 });
+  const limitOf = (port: 'public' | 'internal'): ConnectionLimit => {
+    const limit = createConnectionLimit({
+      max: budget[port],
+      port,
+      log,
+      onRefused: () => metrics.connectionsRefused.inc({ port }),
+      onClosed: (reason) => metrics.connectionsClosed.inc({ port, reason }),
+    });
+    metrics.watchConnections(port, limit);
+    return limit;
+  };
+  return { public: limitOf('public'), internal: limitOf('internal') };
+}
+
+/** Both ports with all their routes. They listen nowhere yet, and ask nothing of the database before somebody asks them. */
+export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; internal: HttpApp }> {
+  const { config, db, groups, metrics, isDraining, log } = deps;
+  const limits = createLimits(deps);
+  const shared = {
+    config,
+    db,
+    serviceTokens: createServiceTokenVerifier({
+      ...config.relaySecrets,
+      clockSkewSeconds: config.tokens.clockSkewSeconds,
+      audience: AUDIENCE.api,
+    }),
+    metrics,
+    probes: createProbes({ db, isDraining }),
+    relayTurns: createRelayTurns(),
+    log,
+  };
+  const internal = await createInternalApp({ ...shared, connections: limits.internal });
+  const app = await createApiApp({
+    ...shared,
+    groups,
+    users: createUserStore(db),
+    userTokens: createUserTokens(deps),
+    connections: limits.public,
+  });
+  return { app, internal };
+}
