@@ -12,8 +12,6 @@ const BEST_WHOLE: Readonly<Record<string, string>> = {
   createMemoryGroupLog: 'one sum of bytes over three maps, which fifteen short functions keep right together',
   createGroupEntry:
     'everything that puts a connection into a group or takes it out, over one session; what decides is beside it',
-  createGroups: 'one list that events, pages and own changes are all applied to, and its one timer',
-  welcomeConnections: 'the steps of one handshake, in the order in which they happen',
 };
 
 /** Functions with more lines of their own than that, by name, with the reason. */
