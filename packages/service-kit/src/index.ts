@@ -28,6 +28,7 @@ export { logKeyProblems } from './key-problems.ts';
 export { type Listening, listenOn, readHost, urlOfHost } from './listen.ts';
 export { createLogger, LOG_LEVELS, type Logger } from './logger.ts';
 export { corsOptions, isHostOfOrigins, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
+export { readLittle, readLittleOf, readMuch } from './read-size.ts';
 export { type Closable, loadDotEnv, runService, StartFailure } from './run-service.ts';
 export { outliveTerminal } from './terminal.ts';
 export { type RelaySecrets, readRelaySecrets, readTokenConfig, type TokenConfig } from './token-config.ts';
