@@ -10,6 +10,7 @@ import {
   type Logger,
   listenOn,
   logKeyProblems,
+  readLittleOf,
   urlOfHost,
 } from '@groupcast/service-kit';
 import { AUDIENCE, GroupcastError } from '@groupcast/shared';
@@ -153,6 +154,7 @@ export async function startRelay(config: RelayConfig, log: Logger, place?: Worke
     answerPublic(request, response);
     if (response.statusCode === 404) strangers.note(request);
   });
+  readLittleOf(http);
   useWebSocketTransport();
   const budgets = createUserBudgets(config.clientEventsPerSecond);
   const intake = createConnectionIntake(
