@@ -77,4 +77,4 @@ export function createUnfinished(makesRoomAfterMs = MAKES_ROOM_AFTER_MS): Unfini
 export const unfinished = createUnfinished();
 
 /** Those who have sent much read on a few at a time, and as far as there is room: however many there are, there is time for others. */
-export const readingTurns = createReadingTurns({ hasRoom: unfinished.makeRoom });
+export const readingTurns = createReadingTurns({ hasRoom: () => unfinished.makeRoom() });
