@@ -6,7 +6,7 @@ import { anchorOf, table } from './pages.ts';
 export interface Variable {
   name: string;
   services: ('API' | 'relay')[];
-  /** What holds in development where it is not set, as it is written in a table. */
+  /** Its value in development where it is not set, as it is written in a table. */
   fallback: string;
   accepts: string;
 }
@@ -20,7 +20,7 @@ const NONE = '–';
 const code = (text: string | number): string => `\`${text}\``;
 
 /**
- * What the code reads as text says nothing of its values: these rows do. One that stands here and is read with bounds of its own keeps
+ * The code that reads a text says nothing of its values: these rows do. A variable that stands here and is read with bounds keeps
  * those, but for what is given.
  */
 export const TEXTS: Readonly<Record<string, Partial<Read>>> = {
@@ -50,7 +50,7 @@ export const TEXTS: Readonly<Record<string, Partial<Read>>> = {
   CLIENT_URL: { fallback: '`SOCKET_CORS_ORIGIN`', accepts: 'origins, comma-separated' },
 };
 
-/** An environment that notes what is asked of it. Where a variable is asked for twice, the narrower answer is kept. */
+/** An environment that notes every read, with its bounds. Where a variable is read twice, the read with bounds counts. */
 function noting(source: Readonly<Record<string, string>>, reads: Map<string, Read>): Environment {
   const env = readEnvironment(source);
   const note = (name: string, read: Read): void => void reads.set(name, read);

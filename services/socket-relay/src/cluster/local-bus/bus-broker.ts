@@ -30,7 +30,7 @@ export function createBusGroupLog(primary: Endpoint): GroupLog {
       ask(`fill the log of group "${groupId}"`, async () => primary.ask('backfill', groupId, ...rest)),
     stats: () => undefined,
     async close() {
-      // It is the primary's.
+      // The primary owns the log and closes it.
     },
   };
 }
@@ -41,7 +41,7 @@ function createBusPresenceStore(primary: Endpoint): PresenceStore {
     read: async (groupId) =>
       ask(`tell who is in group "${groupId}"`, async () => primary.ask('read-presence', groupId)),
     onChange() {
-      // It is said on the channel of the group.
+      // Changes are published on the channel of the group.
     },
     async stop() {
       primary.tell('drop-presence');
@@ -77,13 +77,13 @@ async function startBusChangeLog(primary: Endpoint, options: ChangeLogOptions): 
   return {
     append: async (change) => ask('store a change of members', async () => primary.ask('append-change', change)),
     reached: async (id) => outcomes.reached(id),
-    // Changes and renewals come over one channel, in order: what came before the renewal is in the chain.
+    // Changes and renewals come over one channel, in order: changes from before the renewal are in the chain.
     caughtUp: async () => carrying,
     stop: async () => carrying,
   };
 }
 
-/** What a worker shares with the others through their primary: see `bus.ts`. */
+/** Shares with the other workers through the primary process: see `bus.ts`. */
 export function openBusBroker(deps: { primary: Endpoint; node: string; metrics: RelayMetrics; log: Logger }): Broker {
   const { primary, node, metrics, log } = deps;
   primary.tell('node', node);

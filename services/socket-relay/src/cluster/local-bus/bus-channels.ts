@@ -4,7 +4,7 @@ import type { RelayMetrics } from '../../metrics.ts';
 import { brokerUnavailable } from '../../nodes/broker-errors.ts';
 import type { ChannelListener, ShardChannels } from '../../nodes/channels.ts';
 
-/** Channels between the workers of one machine, through their primary. What is said arrives, unless this worker reads too slowly. */
+/** Channels between the workers of one machine, through their primary. Messages arrive, unless this worker reads too slowly. */
 export function createBusChannels(deps: { primary: Endpoint; metrics: RelayMetrics; log: Logger }): ShardChannels {
   const { primary, metrics, log } = deps;
   const wanted = new Map<string, ChannelListener>();

@@ -5,18 +5,18 @@ import type { Endpoint } from '../../ipc/endpoint.ts';
 import { encodeMessage, groupChannel, type PublishedEvent } from '../../wire-format.ts';
 import { createBusChanges } from './bus-changes.ts';
 
-/** What the workers of one machine share, in their primary process. Gone when it ends, and they end with it. */
+/** Keeps in the primary process everything that the workers of one machine share. It is gone when that process ends, and the workers end with it. */
 export interface Bus {
-  /** Answers a worker. Call the result once its process has ended: nobody counts on it any more. */
+  /** Serves a worker. Call the result once the worker's process has ended: nobody counts on it any more. */
   serve(endpoint: Endpoint): () => void;
   stop(): Promise<void>;
 }
 
-/** What waits for a worker that does not read, in characters. Beyond it nothing more is sent: the log brings it again. */
+/** Characters that may wait for a worker that does not read. Beyond it the worker is sent nothing more: it reads the log later. */
 const MAX_BACKLOG = 32 * 1024 * 1024;
-/** Changes of presence within this time are one, in milliseconds. */
+/** How long changes of presence are gathered, in milliseconds. */
 const PRESENCE_FLUSH_MS = 50;
-/** Who was on a worker that died is back on another in this time, or gone, in milliseconds. */
+/** How long users of a dead worker count as present, in milliseconds. By then they are back on another worker, or gone. */
 const LINGER_MS = 2_000;
 
 interface Member {
@@ -31,7 +31,7 @@ interface Member {
 
 export interface BusOptions {
   groupLog: GroupLog;
-  /** How long changes of members are kept, and how many users they may be about together, for workers that start. */
+  /** How long changes of members are kept, and most users of all of them together, for workers that start. */
   memoryMs: number;
   maxEntries: number;
   log: Logger;
@@ -42,7 +42,7 @@ export function createBus(options: BusOptions): Bus {
   const members = new Set<Member>();
   const listeners = new Map<string, Set<Member>>();
   const changes = createBusChanges(options);
-  /** Connections by group, node and user. */
+  /** Numbers of connections by group, node and user. */
   const present = new Map<string, Map<string, Map<string, number>>>();
   const presenceChanged = new Set<string>();
   let flushing: NodeJS.Timeout | undefined;
@@ -76,7 +76,7 @@ export function createBus(options: BusOptions): Bus {
     if (those?.size === 0) listeners.delete(channel);
   }
 
-  /** As `redis-group-log.ts` does it: an event that got its place goes to every node that listens, in the form they all know. */
+  /** Appends as `redis-group-log.ts` does: a kept event goes to every node that listens, in the form they all know. */
   async function append(node: string, input: LogInput): Promise<object> {
     const outcome = await groupLog.append(input);
     if (outcome.outcome !== 'appended' && outcome.outcome !== 'unpositioned') return outcome;
@@ -140,7 +140,7 @@ export function createBus(options: BusOptions): Bus {
     return {
       nodes: holders.map(({ node }) => node),
       monitors: holders.filter(({ hasMonitors: watches }) => watches).length,
-      // What this process knows, it knows for as long as it lives.
+      // The primary never forgets a worker while it lives.
       wasKnown: true,
     };
   }
