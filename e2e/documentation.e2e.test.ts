@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { Parser } from '@asyncapi/parser';
 import { describe, expect, test } from 'vitest';
 import { LAYERS } from '../architecture/layers.ts';
@@ -95,6 +96,23 @@ describe('documentation', () => {
     expect(variables().map(({ name }) => name)).toEqual(expect.arrayContaining([...asked]));
   });
 
+  test('the defaults that the script gives are the defaults', () => {
+    const secrets = { JWT_SECRET: 'a', RELAY_SERVICE_SECRET: 'b' };
+    const given = Object.entries(TEXTS).flatMap(([name, { fallback = '' }]) => {
+      const [, value = ''] = /^`(.+)`$/.exec(fallback) ?? [];
+      // Some are the value of another variable.
+      return value === '' || asked.has(value) ? [] : [[name, value] as const];
+    });
+    expect(given.length).toBeGreaterThan(5);
+    const differs = given.filter(([name, value]) => {
+      const set = { ...secrets, [name]: value };
+      return ![readApiConfig, readRelayConfig].every((readConfig) =>
+        isDeepStrictEqual(readConfig(set), readConfig(secrets)),
+      );
+    });
+    expect(differs).toEqual([]);
+  });
+
   test('generated documents are current: npm run docs', async () => {
     const made = await outputs();
     expect(made.size).toBeGreaterThan(PAGES.length);
@@ -105,8 +123,8 @@ describe('documentation', () => {
   test('the AsyncAPI document is valid, and has every event of the maps', async () => {
     const text = read('docs/asyncapi.json');
     const diagnostics = await new Parser().validate(text);
-    // 0 is an error, 1 a warning.
-    expect(diagnostics.filter(({ severity }) => Number(severity) <= 1)).toEqual([]);
+    const serious: readonly number[] = [0, 1]; // errors and warnings
+    expect(diagnostics.filter(({ severity }) => serious.includes(severity))).toEqual([]);
     const { operations } = JSON.parse(text) as { operations: Record<string, { reply?: object }> };
     const received = [
       ...Object.keys(CLIENT_EVENTS).map((name) => `browser.receive.${name}`),
@@ -172,6 +190,15 @@ describe('documentation', () => {
     },
   );
 
+  test('every metric that a document in docs/ names is made', () => {
+    const made = headingsOf(read('docs/reference/metrics.md'));
+    const named = documents()
+      .filter((file) => file.startsWith('docs/'))
+      .flatMap((file) => Array.from(read(file).matchAll(/`(groupcast_[a-z_]+)`/g), ([, name = '']) => name));
+    expect(named.length).toBeGreaterThan(30);
+    expect(named.filter((name) => !made.includes(name))).toEqual([]);
+  });
+
   test('every metric that is made anywhere is in the reference', () => {
     const sources = ['services/api/src', 'services/socket-relay/src'].flatMap((folder) =>
       readdirSync(folder, { recursive: true, encoding: 'utf8' })
@@ -184,6 +211,16 @@ describe('documentation', () => {
     expect(made.length).toBeGreaterThan(30);
     const documented = headingsOf(read('docs/reference/metrics.md')).filter((name) => name.startsWith('groupcast_'));
     expect(documented.toSorted()).toEqual(made.toSorted());
+  });
+
+  test('no two headings of a page of the reference have one anchor', () => {
+    const twice = documents()
+      .filter((file) => file.startsWith('docs/reference/'))
+      .flatMap((file) => {
+        const anchors = headingsOf(read(file)).map(slugOf);
+        return anchors.filter((anchor, at) => anchors.indexOf(anchor) !== at).map((anchor) => `${file}#${anchor}`);
+      });
+    expect(twice).toEqual([]);
   });
 
   test('every link inside a document leads to a heading', () => {

@@ -90,7 +90,7 @@ export function createInbox(): Inbox {
   function advance(queue: GroupQueue, position: Position): GroupEvent[] {
     const due: GroupEvent[] = [];
     let { seq } = position;
-    for (const place of queue.held.keys()) if (place <= seq) queue.held.delete(place);
+    for (const held of queue.held.keys()) if (held <= seq) queue.held.delete(held);
     for (let next = queue.held.get(seq + 1); next !== undefined; next = queue.held.get(seq + 1)) {
       seq += 1;
       queue.held.delete(seq);

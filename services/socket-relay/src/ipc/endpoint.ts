@@ -21,6 +21,26 @@ export interface Endpoint {
   close(): void;
 }
 
+/** The calls that one side answers: an interface of functions. */
+type Functions<C> = { [K in keyof C]: (...args: never[]) => unknown };
+
+/** The other side of an endpoint, with the types of the calls that it answers. */
+export interface Remote<C extends Functions<C>> {
+  ask<K extends keyof C & string>(method: K, ...args: Parameters<C[K]>): Promise<Awaited<ReturnType<C[K]>>>;
+  tell<K extends keyof C & string>(method: K, ...args: Parameters<C[K]>): void;
+  post<K extends keyof C & string>(method: K, args: Parameters<C[K]>, sent: () => void): void;
+}
+
+/** The same endpoint, with types: both sides have to name the same interface. */
+export function remoteOf<C extends Functions<C>>(endpoint: Endpoint): Remote<C> {
+  return endpoint;
+}
+
+/** Answers the given calls, with their types. */
+export function answerCalls<C extends Functions<C>>(endpoint: Endpoint, handlers: Partial<C>): void {
+  for (const [method, handler] of Object.entries(handlers)) endpoint.answer(method, handler as Handler);
+}
+
 /** How long an answer may take, in milliseconds. */
 const TIMEOUT_MS = 2_000;
 const OURS = 'groupcast';
