@@ -1,9 +1,10 @@
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket as NetSocket } from 'node:net';
+import { readLittle, readMuch } from '@groupcast/service-kit';
 import { Transport, transports } from 'engine.io';
-import { createReadingTurns } from './reading-turns.ts';
-import { REFUSED_GRACE_MS } from './wire.ts';
+import { type Holder, readingTurns, unfinished } from './unfinished.ts';
+import { dropUnread, ownUnread, pendingInMessages, REFUSED_GRACE_MS } from './wire.ts';
 
 type Request = ConstructorParameters<typeof transports.websocket>[0];
 type WebSocket = NonNullable<Request['websocket']>;
@@ -39,21 +40,12 @@ const MESSAGE = '4'.charCodeAt(0);
 const CLOSE_WITHIN_MS = 5_000;
 /** Room for what probes an upgrade. Of a session's own transport more is allowed, see `allowBytes`. */
 const PROBE_BYTES = 4_096;
-/** An unsettled WebSocket that has sent so much without a pause waits for its turn, in bytes. */
+/** An unsettled WebSocket that has sent so much without a pause waits for its turn, in bytes; and with its first piece, which most need only. */
 const UNPACED_BYTES = 16_384;
+const FIRST_BYTES = 4_096;
 /** What ws allows by itself. */
 const DEFAULT_FRAGMENTS = 16_384;
 const DEFAULT_BUFFERED_CHUNKS = 262_144;
-
-/** All WebSockets of this process whose user is not known: probes of an upgrade, and those that close, included. The oldest first. */
-const unsettled = new Set<WebSocketTransport>();
-
-export function unsettledTransports(): ReadonlySet<WebSocketTransport> {
-  return unsettled;
-}
-
-/** Those of them that have sent much read on a few at a time: however many there are, there is time for others. */
-const turns = createReadingTurns();
 
 const TRANSPORT = Symbol('transport');
 
@@ -109,6 +101,7 @@ function watchUnsettled(webSocket: WebSocket): void {
     receiver.off('error', own).on('error', onReceiverError);
   }
   wire.on('data', onUnsettledData);
+  readLittle(wire);
 }
 
 function onClose(this: WebSocket): void {
@@ -119,7 +112,7 @@ function onClose(this: WebSocket): void {
  * Engine.IO's WebSocket transport for many connections that are idle: what Engine.IO's own makes eight functions for, each
  * time, is shared by all of them here. It does the same in the same order, and with fewer writes: several packets are one.
  */
-export class WebSocketTransport extends Transport {
+export class WebSocketTransport extends Transport implements Holder {
   /** Set by Engine.IO's server: what messages are compressed with, or something false. */
   perMessageDeflate: unknown = null;
   readonly socket: WebSocket;
@@ -128,7 +121,7 @@ export class WebSocketTransport extends Transport {
   private control: { since: number; count: number } | undefined;
   /** Until it is settled: what ws was told of the largest message, and what has come since it last paused, in bytes. */
   private maxPayload: number | undefined;
-  private unpaced = 0;
+  private unpaced = UNPACED_BYTES - FIRST_BYTES;
   private onTooLarge: (() => void) | undefined;
 
   constructor(request: Request) {
@@ -143,7 +136,6 @@ export class WebSocketTransport extends Transport {
     this.socket.on('message', onMessage);
     this.socket.on('ping', onControl);
     this.socket.on('pong', onControl);
-    unsettled.add(this);
     this.socket.on('close', onClose);
     this.socket.on('error', onError);
     this.writable = true;
@@ -191,6 +183,9 @@ export class WebSocketTransport extends Transport {
   /** The connection's user is known, or its back end, which may send what is large in as many pieces as it likes. */
   settle(isTrusted: boolean): void {
     this.forget();
+    const { _socket: wire } = this.socket as unknown as WebSocketInternals;
+    if (wire) readMuch(wire);
+    ownUnread(this.socket);
     if (this.maxPayload !== undefined) this.limit({ _maxPayload: this.maxPayload });
     this.maxPayload = undefined;
     this.onTooLarge = undefined;
@@ -220,15 +215,22 @@ export class WebSocketTransport extends Transport {
     const { _socket: wire } = this.socket as unknown as WebSocketInternals;
     // ws reads on in the next tick.
     process.nextTick(() => wire?.pause());
+    dropUnread(this.socket);
+    unfinished.hold(this, 0);
     setTimeout(() => this.socket.terminate(), REFUSED_GRACE_MS).unref();
   }
 
-  /** Counts what has come while it is unsettled. */
+  /** Counts what has come while it is unsettled, and what is kept of it. */
   pace(bytes: number): void {
+    unfinished.hold(this, pendingInMessages(this.socket));
     this.unpaced += bytes;
     if (this.unpaced < UNPACED_BYTES) return;
     this.unpaced = 0;
-    turns.wait(this.socket);
+    readingTurns.wait(this.socket);
+  }
+
+  cutUnfinished(): void {
+    this.cut();
   }
 
   /** Ends it at once: what has come with the same read is not looked at. */
@@ -264,8 +266,8 @@ export class WebSocketTransport extends Transport {
   }
 
   private forget(): void {
-    unsettled.delete(this);
-    turns.end(this.socket);
+    unfinished.hold(this, 0);
+    readingTurns.end(this.socket);
     const { _socket: wire } = this.socket as unknown as WebSocketInternals;
     wire?.off('data', onUnsettledData);
   }
