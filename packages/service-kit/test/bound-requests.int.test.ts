@@ -32,7 +32,7 @@ async function startApp() {
   const connections = createConnectionLimit({ max: 100, port: 'internal', log });
   const app = await createHttpApp({
     log,
-    door: 'api-internal',
+    port: 'api-internal',
     connections,
     bodyLimitBytes: 1_000,
   });

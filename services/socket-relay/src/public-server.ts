@@ -2,10 +2,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   corsOptions,
   createBoundedServer,
-  doorOf,
+  hintOfPort,
   type Listening,
   type Logger,
   listenOn,
+  readLittleOf,
   urlOfHost,
 } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
@@ -52,7 +53,7 @@ function answerPublic(request: IncomingMessage, response: ServerResponse): void 
     response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' }).end('Groupcast relay is running\n');
     return;
   }
-  const why = doorOf(path, 'relay') ?? 'the relay speaks Socket.IO at /socket.io/';
+  const why = hintOfPort(path, 'relay') ?? 'the relay speaks Socket.IO at /socket.io/';
   const error = new GroupcastError('NOT_FOUND', `unable to serve the request; ${why}`);
   response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ error: error.toBody() }));
 }
@@ -73,6 +74,7 @@ export function createPublicServer(deps: {
     answerPublic(request, response);
     if (response.statusCode === 404) strangers.note(request);
   });
+  readLittleOf(http);
   useWebSocketTransport();
   const io: RelayServer = new Server(http, {
     serveClient: false,

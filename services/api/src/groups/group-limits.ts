@@ -12,25 +12,28 @@ export type GroupBound =
   | 'pair'
   | 'invitations';
 
-/** Most names in an error. */
+/** Most user ids that one error names. */
 const MAX_NAMES = 10;
-/** Invitations that one user may have open with another: what is not answered is not repeated in other groups. */
+/** Most unanswered invitations by one user to the same other one. */
 const MAX_INVITATIONS_PER_PAIR = 10;
 
 /**
- * What one user may do with groups and their members, over all processes. Each is called inside the transaction of the change and throws
- * where the bound is met, so that what is refused counts for nothing.
+ * Bounds what one user may do with groups and their members, over all processes. Each method is called inside the transaction of the change
+ * and throws where its bound is met, so that a refused change counts for nothing.
  */
 export interface GroupLimits {
-  /** One more group of the user. Before the others: it keeps the user's changes from overtaking each other. `RATE_LIMITED`, `GROUP_LIMIT`. */
+  /**
+   * Counts one more group of the user. Throws `RATE_LIMITED` or `GROUP_LIMIT`. It comes before the other methods, and keeps the user's
+   * changes from overtaking each other.
+   */
   countGroup(tx: Queryable, userId: string): Promise<void>;
-  /** So many people added, invited or removed by the user. Likewise. `RATE_LIMITED`. */
+  /** Counts people added, invited or removed by the user. Throws `RATE_LIMITED`. It comes before the other methods as well. */
   countChanges(tx: Queryable, userId: string, people: number): Promise<void>;
-  /** Room for so many more members. The group is locked. `GROUP_FULL`. */
+  /** Throws `GROUP_FULL` unless the group, which the caller has locked, has room for `people` more members. */
   assertRoom(tx: Queryable, groupId: string, people: number): Promise<void>;
-  /** These people may be put into one more group by `userId`. `GROUP_LIMIT` with their names. */
+  /** Throws `GROUP_LIMIT`, naming them, where some of these people may not be put into one more group by `userId`. */
   assertPairs(tx: Queryable, userId: string, people: readonly string[]): Promise<void>;
-  /** These people may be invited once more by `userId`. `GROUP_LIMIT` with their names. */
+  /** Throws `GROUP_LIMIT`, naming them, where some of these people may not be invited once more by `userId`. */
   assertInvitations(tx: Queryable, userId: string, people: readonly string[]): Promise<void>;
 }
 

@@ -37,8 +37,8 @@ export async function toGroup(q: Queryable, row: GroupRow): Promise<Group> {
 }
 
 /**
- * Until the transaction ends, nobody else changes the group. Taken first, so that no two changes wait for each other. False: there is no
- * such group any more.
+ * Locks the group until the transaction ends. Every change takes this lock first, so that no two wait for each other. False where the
+ * group is deleted.
  */
 export async function lockGroup(tx: Queryable, groupId: string): Promise<boolean> {
   const { rows } = await tx.query<{ deleted_at: Date | null }>(

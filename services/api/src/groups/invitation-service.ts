@@ -6,7 +6,7 @@ import { type Invitation, readInvitations, takeInvitation } from './invitation-s
 
 type Invited = { groupId: string; userId: string };
 
-/** For a group that does not exist and for one without an invitation alike. */
+/** The same error for a group that does not exist and for one without an invitation. */
 function noInvitation(groupId: string): GroupcastError {
   return new GroupcastError('NOT_FOUND', `unable to find an invitation to group "${groupId}"; there is none for you`);
 }
@@ -15,7 +15,7 @@ export async function listInvitations({ db }: GroupDeps, input: { userId: string
   return readInvitations(db, input.userId);
 }
 
-/** Whoever was invited becomes a member, as if added: the positioned event says by whom. Resolves like an addition. */
+/** Makes the invited user a member, as if added: the positioned event says by whom. Resolves like an addition. */
 export async function acceptInvitation(deps: GroupDeps, input: Invited): Promise<{ group: Group; applied: boolean }> {
   const { groupId, userId } = input;
   const { group, seq } = await deps.db.transaction(async (tx) => {

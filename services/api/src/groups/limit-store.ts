@@ -34,7 +34,7 @@ export async function countMembers(tx: Queryable, groupId: string): Promise<numb
   return rows[0]?.count ?? 0;
 }
 
-/** Those of `people` whom `userId` has put into `groups` or more in which they have never acted. */
+/** The users among `people` whom `userId` has put into at least `groups` groups in which they have never acted. */
 export async function findUnanswering(
   tx: Queryable,
   userId: string,
@@ -50,7 +50,7 @@ export async function findUnanswering(
   return rows.map(({ user_id }) => user_id);
 }
 
-/** Those of `people` who have `invitations` by `userId`, or more, to answer. */
+/** The users among `people` who have at least `invitations` unanswered invitations by `userId`. */
 export async function findMuchInvited(
   tx: Queryable,
   userId: string,

@@ -12,7 +12,7 @@ export async function readMembers(q: Queryable, groupId: string): Promise<GroupM
   return rows.map(({ user_id, role, name }) => ({ userId: user_id, role, ...(name ? { name } : {}) }));
 }
 
-/** Adds those who are not members yet, and returns them. `addedBy`: null where they come by themselves. */
+/** Adds the users who are not members yet, and returns their ids. `addedBy` is null where they join by themselves. */
 export async function insertMembers(
   q: Queryable,
   groupId: string,
@@ -33,7 +33,7 @@ export async function isMember(q: Queryable, groupId: string, userId: string): P
   return rows.length > 0;
 }
 
-/** Those of `userIds` who are not members. */
+/** The users among `userIds` who are not members. */
 export async function outsidersAmong(q: Queryable, groupId: string, userIds: readonly string[]): Promise<string[]> {
   const { rows } = await q.query<{ user_id: string }>(
     'select user_id from group_members where group_id = $1 and user_id = any($2::text[])',
@@ -72,7 +72,7 @@ export async function deleteMember(tx: Queryable, groupId: string, userId: strin
   return rows[0]?.role;
 }
 
-/** A group keeps an owner while it has members: the one who has been there longest. */
+/** Makes the member who has been there longest the owner, unless the group has an owner: it keeps one while it has members. */
 export async function passOwnership(tx: Queryable, groupId: string): Promise<void> {
   await tx.query(
     `update group_members set role = 'owner' where group_id = $1 and user_id = (

@@ -78,7 +78,7 @@ export async function sendMessage(
     deps.dispatcher.wake(groupId);
     return { id, groupId, ...position, ...body };
   } catch (error) {
-    // The same clientMessageId was there before.
+    // A message with the same clientMessageId was saved before.
     const winner = isUniqueViolation(error) ? await first() : undefined;
     if (winner) return winner;
     throw error;
@@ -112,7 +112,7 @@ export async function editMessage(
   return message;
 }
 
-/** The words are gone from the history too; the event that says so takes a place of its own. */
+/** Takes the content out of the history too; the event that says so has a position of its own. */
 export async function deleteMessage(deps: MessageDeps, input: Author & { messageId: string }): Promise<void> {
   const { groupId, messageId, userId } = input;
   await deps.db.transaction(async (tx) => {

@@ -85,7 +85,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
   const startedAt = performance.now();
   const app = await createHttpApp({
     log: deps.log,
-    door: 'relay-internal',
+    port: 'relay-internal',
     async before(root) {
       const hostGate = createHostGate({
         host: deps.internalHost,
