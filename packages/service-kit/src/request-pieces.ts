@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Pieces in which a body may come whatever their size: more than a megabyte in the packets of a network. */
-const FREE_PIECES = 1_024;
+/** Pieces in which a body may come whatever their size. */
+const FREE_PIECES = 256;
 /** After these, what a piece must bring on average, in bytes. */
 const MIN_PIECE_BYTES = 256;
 

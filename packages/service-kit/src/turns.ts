@@ -7,7 +7,7 @@ const TURN_MS = 2;
 /** While connections come in, a request waits for so many of them: libuv accepts one a turn, so short turns let more of them in. */
 const ACCEPTED_PER_REQUEST = 8;
 /** A client waits for the answer to its upgrade before it sends anything (RFC 6455, section 4.1). So much is overlooked, in bytes. */
-const MAX_HEAD_BYTES = 4_096;
+const MAX_HEAD_BYTES = 1_024;
 
 /** So many turns with a new connection each are a crowd: what they send is read when it is their turn. */
 const CROWD_TURNS = 8;

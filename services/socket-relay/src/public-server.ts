@@ -6,6 +6,7 @@ import {
   type Listening,
   type Logger,
   listenOn,
+  readLittleOf,
   urlOfHost,
 } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
@@ -73,6 +74,7 @@ export function createPublicServer(deps: {
     answerPublic(request, response);
     if (response.statusCode === 404) strangers.note(request);
   });
+  readLittleOf(http);
   useWebSocketTransport();
   const io: RelayServer = new Server(http, {
     serveClient: false,

@@ -141,7 +141,7 @@ async function buildRelay(
   const readiness = createReadiness({ isDraining: () => drain.active, failingCluster: () => cluster.failing() });
   stops.push(() => readiness.stop());
 
-  // Who may come in
+  // The way in: removals, tokens and their ends
   const removals = createRemovals({
     memoryMs: config.removalMemoryMs,
     maxEntries: config.removalMemoryEntries,
@@ -196,7 +196,7 @@ async function buildRelay(
   leases.beforeTrust(async () => confirmation.confirm());
   const serviceState = keepServiceState({ io, monitor, metrics, log, leases, catchUp: async () => feed.settleAll() });
 
-  // What back ends and browsers may ask
+  // The events that back ends and browsers may send
   const heads = startGroupHeads({ fanOut, groupLog, isTrusted, log });
   parts.push(() => heads.stop());
   const throttle = createThrottle({ lagMs: sender.lagMs, maxLagMs: config.fanOutMaxLagMs, metrics, log });

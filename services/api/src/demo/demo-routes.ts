@@ -8,7 +8,10 @@ import {
 } from '@groupcast/service-kit';
 import { GroupcastError, parseUserId } from '@groupcast/shared';
 import { signUserToken } from '@groupcast/tokens';
-import { createGroup, type GroupDeps, joinOpenGroup } from '../groups/group-service.ts';
+import type { GroupDeps } from '../groups/group-changes.ts';
+import { createGroup, joinOpenGroup } from '../groups/group-service.ts';
+import { findGroupId } from '../groups/group-store.ts';
+import { deleteMember } from '../groups/member-store.ts';
 import { demoLoginAnswer } from '../http/answers.ts';
 import { demoLoginBody } from '../http/schemas.ts';
 
@@ -61,8 +64,7 @@ export function demoRoutes(
 
 /** Makes sure that the lobby exists. It has no owner, so that no guest can close it. */
 export async function openLobby(deps: GroupDeps): Promise<void> {
-  const { rows } = await deps.db.query('select 1 from groups where id = $1', [LOBBY.id]);
-  if (rows.length > 0) return;
+  if (await findGroupId(deps.db, { id: LOBBY.id, directKey: null })) return;
   await createGroup(deps, { id: LOBBY.id, name: LOBBY.name, kind: 'group', memberIds: [], userId: LOBBY.founderId });
-  await deps.db.query('delete from group_members where group_id = $1 and user_id = $2', [LOBBY.id, LOBBY.founderId]);
+  await deleteMember(deps.db, LOBBY.id, LOBBY.founderId);
 }

@@ -1,6 +1,6 @@
 import { type Group, GroupcastError } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
-import { APPLY_TIMEOUT_MS, type GroupDeps, letIn } from './group-service.ts';
+import { APPLY_TIMEOUT_MS, type GroupDeps, joinGroup } from './group-changes.ts';
 import { lockGroup, readGroupAs, toGroup } from './group-store.ts';
 import { type Invitation, readInvitations, takeInvitation } from './invitation-store.ts';
 
@@ -24,7 +24,7 @@ export async function acceptInvitation(deps: GroupDeps, input: Invited): Promise
     if (invitedBy === undefined) throw noInvitation(groupId);
     await deps.limits.countChanges(tx, userId, 1);
     await deps.limits.assertRoom(tx, groupId, 1);
-    await letIn(deps, tx, groupId, userId, invitedBy);
+    await joinGroup(deps, tx, groupId, userId, invitedBy);
     const row = await readGroupAs(tx, groupId, userId);
     return { group: await toGroup(tx, row), seq: row.seq };
   });

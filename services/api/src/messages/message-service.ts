@@ -11,7 +11,8 @@ import { type Database, isUniqueViolation, type Queryable, snapshot } from '../d
 import { type EventWriter, nextPosition } from '../events/event-store.ts';
 import { groupNotFound } from '../events/group-not-found.ts';
 import { readEvents } from '../events/history-store.ts';
-import { isMember, readGroupAs } from '../groups/group-store.ts';
+import { readGroupAs } from '../groups/group-store.ts';
+import { isMember } from '../groups/member-store.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
 import {
   eraseMessage,
@@ -21,6 +22,7 @@ import {
   readPage,
   saveMessage,
   toMessage,
+  updateContent,
 } from './message-store.ts';
 
 export interface MessageDeps {
@@ -102,7 +104,7 @@ export async function editMessage(
   const message = await deps.db.transaction(async (tx) => {
     const place = await takePlace(tx, input);
     const row = await lockOwn(tx, input, messageId, 'edit');
-    await tx.query('update messages set content = $2, updated_at = $3 where id = $1', [messageId, content, updatedAt]);
+    await updateContent(tx, messageId, content, updatedAt);
     await deps.events.append(tx, groupId, place.seq, { id: randomUUID(), type: 'message-updated', payload });
     return toMessage({ ...row, content, updated_at: updatedAt }, place.epoch);
   });

@@ -136,6 +136,10 @@ export async function lockMessage(tx: Queryable, groupId: string, messageId: str
   return rows[0];
 }
 
+export async function updateContent(tx: Queryable, messageId: string, content: string, updatedAt: Date): Promise<void> {
+  await tx.query('update messages set content = $2, updated_at = $3 where id = $1', [messageId, content, updatedAt]);
+}
+
 /** Takes the text out of the history as well: a deleted message leaves its place, not its words. */
 export async function eraseMessage(tx: Queryable, groupId: string, messageId: string, seq: number): Promise<void> {
   await tx.query(`update messages set content = '', attachments = null, deleted_at = now() where id = $1`, [messageId]);

@@ -5,7 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import { storeCursors } from '../cursors/cursor-store.ts';
 import type { Database } from '../db/database.ts';
 import { readAccepted } from '../events/history-store.ts';
-import { membershipsOf } from '../groups/group-store.ts';
+import { membershipsOf } from '../groups/member-store.ts';
 import { cursorsAnswer, historyAnswer, membershipsAnswer } from '../http/answers.ts';
 import { tokenRefusalLog } from '../http/authenticate.ts';
 import { RELAY_REFUSALS } from '../http/refusals.ts';

@@ -9,7 +9,7 @@ import {
   type PacketLimits,
   unauthenticatedTooLarge,
 } from '../engine/packet-decoder.ts';
-import { allowPackets, useBoundedPolling } from '../engine/polling-transport.ts';
+import { allowBody, allowPackets, useBoundedPolling } from '../engine/polling-transport.ts';
 import { allowBytes, settleTransport } from '../engine/web-socket-transport.ts';
 import { closeUnread } from '../engine/wire.ts';
 import type { RelayMetrics } from '../metrics.ts';
@@ -45,7 +45,7 @@ const UNAUTHENTICATED = {
   deadlineMs: 5_000,
   checkingMs: 15_000,
   pollingSessions: 4_096,
-  pendingBytes: 64 * 1024 * 1024,
+  pendingBytes: 2 * 1024 * 1024,
 };
 
 /**
@@ -144,7 +144,9 @@ export function createConnectionIntake(
       watch(engine);
       engine.on('connection', (conn: EngineSocket) => {
         conn.on('close', onEarlyClose);
-        allowBytes(conn, limits.unauthenticatedLength, () => refuse(conn, unauthenticatedTooLarge(limits), undefined));
+        const onTooLarge = (): void => refuse(conn, unauthenticatedTooLarge(limits), undefined);
+        allowBytes(conn, limits.unauthenticatedLength, onTooLarge);
+        allowBody(conn, { bytes: limits.unauthenticatedLength, onTooLarge });
       });
       unauthenticated = createUnauthenticated({ engine, metrics, log }, UNAUTHENTICATED);
     },

@@ -1,5 +1,5 @@
 import {
-  COMMAND_DOORS,
+  COMMAND_ENDPOINTS,
   GroupcastError,
   getPresenceSchema,
   historySchema,
@@ -51,9 +51,9 @@ export function createServiceHandlers(deps: {
   };
   /** The batch under way on each connection: a broadcast after it is not in the log before it. */
   const batches = new WeakMap<RelaySocket, Promise<unknown>>();
-  for (const kind of Object.keys(COMMAND_DOORS) as RelayCommandKind[]) {
+  for (const kind of Object.keys(COMMAND_ENDPOINTS) as RelayCommandKind[]) {
     const isBroadcast = kind === 'broadcast' || kind === 'batch';
-    api[COMMAND_DOORS[kind].event] = async (socket, payload) => {
+    api[COMMAND_ENDPOINTS[kind].event] = async (socket, payload) => {
       const command = parseRelayCommand(kind, payload);
       // Commands about users do not wait until members have the events of their groups.
       const before = isBroadcast ? batches.get(socket) : undefined;

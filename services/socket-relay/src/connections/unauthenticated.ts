@@ -1,8 +1,8 @@
 import type { EventEmitter } from 'node:events';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { Socket as EngineSocket } from 'engine.io';
-import { unsettledTransports } from '../engine/web-socket-transport.ts';
-import { cutConnection, pendingInMessages, pendingInPayload } from '../engine/wire.ts';
+import { unfinished } from '../engine/unfinished.ts';
+import { cutConnection } from '../engine/wire.ts';
 import type { RelayMetrics } from '../metrics.ts';
 
 export interface UnauthenticatedLimits {
@@ -58,37 +58,17 @@ export function createUnauthenticated(
     cutConnection(conn);
   }
 
-  /** Returns unfinished packets, and how to end them, the oldest first: a client that is no attacker has finished soon. */
-  function unfinished(): { bytes: number; cut: () => void }[] {
-    const payloads = [...polling].map((conn) => ({
-      bytes: pendingInPayload(conn),
-      cut: () => cut(conn, 'pending-bytes'),
-    }));
-    const messages = [...unsettledTransports()].map((transport) => ({
-      bytes: pendingInMessages(transport.socket),
-      cut: () => {
-        note('pending-bytes', undefined);
-        transport.cut();
-      },
-    }));
-    return [...payloads, ...messages].filter(({ bytes }) => bytes > 0);
-  }
-
   function look(): void {
     const now = performance.now();
     for (const [conn, until] of connections) {
       if (conn.readyState === 'closed') forget(conn);
       else if (now >= until) cut(conn, 'deadline');
     }
-    const pending = unfinished();
-    let bytes = pending.reduce((sum, each) => sum + each.bytes, 0);
-    for (const each of pending) {
-      if (bytes <= limits.pendingBytes) break;
-      bytes -= each.bytes;
-      each.cut();
-    }
+    unfinished.keepLimit();
   }
 
+  unfinished.limit = limits.pendingBytes;
+  unfinished.onCut = () => note('pending-bytes', undefined);
   // It runs always, because nothing says when a WebSocket begins to probe the upgrade of a session that has authenticated.
   const timer = setInterval(look, LOOK_MS);
   timer.unref();

@@ -1,9 +1,10 @@
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket as NetSocket } from 'node:net';
+import { readLittle, readMuch } from '@groupcast/service-kit';
 import { Transport, transports } from 'engine.io';
-import { createReadingTurns } from './reading-turns.ts';
-import { REFUSED_GRACE_MS } from './wire.ts';
+import { type Holder, readingTurns, unfinished } from './unfinished.ts';
+import { dropUnread, ownUnread, pendingInMessages, REFUSED_GRACE_MS } from './wire.ts';
 
 type Request = ConstructorParameters<typeof transports.websocket>[0];
 type WebSocket = NonNullable<Request['websocket']>;
@@ -42,21 +43,12 @@ const MESSAGE = '4'.charCodeAt(0);
 const CLOSE_WITHIN_MS = 5_000;
 /** Largest message that probes an upgrade, in bytes. A session's own transport may send more, see `allowBytes`. */
 const PROBE_BYTES = 4_096;
-/** Bytes that an unsettled WebSocket may send without a pause before it waits for its turn. */
+/** Bytes that an unsettled WebSocket may send without a pause before it waits for its turn, and those that it may send at first. */
 const UNPACED_BYTES = 16_384;
+const FIRST_BYTES = 4_096;
 /** Most pieces of one unfinished message that ws allows by itself. */
 const DEFAULT_FRAGMENTS = 16_384;
 const DEFAULT_BUFFERED_CHUNKS = 262_144;
-
-/** All WebSockets of this process whose user is not known, the oldest first. Probes of an upgrade and closing ones are included. */
-const unsettled = new Set<WebSocketTransport>();
-
-export function unsettledTransports(): ReadonlySet<WebSocketTransport> {
-  return unsettled;
-}
-
-/** Unsettled WebSockets that have sent much read on a few at a time: however many there are, there is time for others. */
-const turns = createReadingTurns();
 
 const TRANSPORT = Symbol('transport');
 
@@ -112,6 +104,7 @@ function watchUnsettled(webSocket: WebSocket): void {
     receiver.off('error', own).on('error', onReceiverError);
   }
   wire.on('data', onUnsettledData);
+  readLittle(wire);
 }
 
 function onClose(this: WebSocket): void {
@@ -122,7 +115,7 @@ function onClose(this: WebSocket): void {
  * Engine.IO's WebSocket transport for many idle connections. Engine.IO makes eight functions for each connection; here all connections
  * share them. It does the same in the same order, and with fewer writes: several packets are one.
  */
-export class WebSocketTransport extends Transport {
+export class WebSocketTransport extends Transport implements Holder {
   /** Set by Engine.IO's server: how messages are compressed, or something false. */
   perMessageDeflate: unknown = null;
   readonly socket: WebSocket;
@@ -131,7 +124,7 @@ export class WebSocketTransport extends Transport {
   private control: { since: number; count: number } | undefined;
   /** Until it is settled: the largest message that ws was told to allow, and the bytes that have come since it last paused. */
   private maxPayload: number | undefined;
-  private unpaced = 0;
+  private unpaced = UNPACED_BYTES - FIRST_BYTES;
   private onTooLarge: (() => void) | undefined;
 
   constructor(request: Request) {
@@ -146,7 +139,6 @@ export class WebSocketTransport extends Transport {
     this.socket.on('message', onMessage);
     this.socket.on('ping', onControl);
     this.socket.on('pong', onControl);
-    unsettled.add(this);
     this.socket.on('close', onClose);
     this.socket.on('error', onError);
     this.writable = true;
@@ -194,6 +186,9 @@ export class WebSocketTransport extends Transport {
   /** The connection belongs to a known user or a back end, which may send large messages in as many pieces as it likes. */
   settle(isTrusted: boolean): void {
     this.forget();
+    const { _socket: wire } = this.socket as unknown as WebSocketInternals;
+    if (wire) readMuch(wire);
+    ownUnread(this.socket);
     if (this.maxPayload !== undefined) this.limit({ _maxPayload: this.maxPayload });
     this.maxPayload = undefined;
     this.onTooLarge = undefined;
@@ -223,15 +218,22 @@ export class WebSocketTransport extends Transport {
     const { _socket: wire } = this.socket as unknown as WebSocketInternals;
     // ws reads on in the next tick.
     process.nextTick(() => wire?.pause());
+    dropUnread(this.socket);
+    unfinished.hold(this, 0);
     setTimeout(() => this.socket.terminate(), REFUSED_GRACE_MS).unref();
   }
 
   /** Counts the bytes that have come while it is unsettled. */
   pace(bytes: number): void {
+    unfinished.hold(this, pendingInMessages(this.socket));
     this.unpaced += bytes;
     if (this.unpaced < UNPACED_BYTES) return;
     this.unpaced = 0;
-    turns.wait(this.socket);
+    readingTurns.wait(this.socket);
+  }
+
+  cutUnfinished(): void {
+    this.cut();
   }
 
   /** Ends it at once: later bytes of the same read are not looked at. */
@@ -267,8 +269,8 @@ export class WebSocketTransport extends Transport {
   }
 
   private forget(): void {
-    unsettled.delete(this);
-    turns.end(this.socket);
+    unfinished.hold(this, 0);
+    readingTurns.end(this.socket);
     const { _socket: wire } = this.socket as unknown as WebSocketInternals;
     wire?.off('data', onUnsettledData);
   }

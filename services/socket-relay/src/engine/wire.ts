@@ -9,16 +9,19 @@ export interface Engine {
   transport: Transport;
 }
 interface Transport {
-  /** For long polling: the request whose body is being read, and how much of it has come. */
-  dataReq?: object | null;
-  receivedLength?: number;
   name: string;
   writable: boolean;
   perMessageDeflate?: unknown;
   socket?: WebSocket;
 }
 interface WebSocket {
-  _receiver?: { _bufferedBytes?: number; _buffers?: unknown[]; _messageLength?: number; _fragments?: unknown[] } | null;
+  _receiver?: {
+    _bufferedBytes?: number;
+    _buffers?: Buffer[];
+    _messageLength?: number;
+    _fragments?: Buffer[];
+    _mask?: Buffer | undefined;
+  } | null;
   readyState: number;
   extensions: string;
   bufferedAmount: number;
@@ -85,18 +88,35 @@ export function sentOn(socket: NetSocket): number {
 /** Bytes of memory for a piece of an unfinished packet, besides its content. */
 export const BYTES_PER_PIECE = 128;
 
-/** Returns the bytes of an unfinished payload that a polling session has sent: the process keeps them until the rest comes. */
-export function pendingInPayload(conn: object): number {
-  const { dataReq, receivedLength = 0 } = (conn as Engine).transport;
-  return dataReq ? receivedLength : 0;
-}
-
-/** Returns the bytes of a WebSocket's unfinished messages. */
+/** Returns the bytes of a WebSocket's unfinished messages, which the process keeps until the rest comes. */
 export function pendingInMessages(webSocket: object): number {
   const { _receiver: receiver } = webSocket as WebSocket;
   if (!receiver) return 0;
   const pieces = (receiver._buffers?.length ?? 0) + (receiver._fragments?.length ?? 0);
   return (receiver._bufferedBytes ?? 0) + (receiver._messageLength ?? 0) + pieces * BYTES_PER_PIECE;
+}
+
+/** What came of messages that are not complete is forgotten: nobody will look at it. */
+export function dropUnread(webSocket: object): void {
+  const { _receiver: receiver } = webSocket as WebSocket;
+  if (receiver) Object.assign(receiver, { _buffers: [], _bufferedBytes: 0, _fragments: [], _messageLength: 0 });
+}
+
+/**
+ * What came of messages that are not complete is kept in memory of its own: it was read together with what others sent, and as long as it stays, so
+ * does theirs.
+ */
+export function ownUnread(webSocket: object): void {
+  const { _receiver: receiver } = webSocket as WebSocket;
+  if (!receiver) return;
+  const owned = (piece: Buffer): Buffer => {
+    const copy = Buffer.allocUnsafeSlow(piece.length);
+    copy.set(piece);
+    return copy;
+  };
+  if (receiver._buffers) receiver._buffers = receiver._buffers.map(owned);
+  if (receiver._fragments) receiver._fragments = receiver._fragments.map(owned);
+  if (receiver._mask) receiver._mask = owned(receiver._mask);
 }
 
 /** Ends a connection now, whatever is on its wire or still to come. */
@@ -113,5 +133,6 @@ export function closeUnread(conn: EngineSocket): void {
   const { socket: webSocket } = (conn as unknown as Engine).transport;
   conn.close();
   webSocket?._socket?.pause();
+  if (webSocket) dropUnread(webSocket);
   setTimeout(() => cutConnection(conn), REFUSED_GRACE_MS).unref();
 }

@@ -10,6 +10,7 @@ import {
   type Listening,
   type Logger,
   listenOn,
+  readLittleOf,
 } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 
@@ -103,6 +104,7 @@ export function createSessionRouter(deps: {
   const agent = new Agent({ keepAlive: true });
   const front = createBoundedServer({});
   limit.guard(front);
+  readLittleOf(front);
   /** Node counts a socket that was handed over as open for ever, so `close` cannot go by its count. */
   const open = new Set<Duplex>();
   let onEmpty: () => void = () => undefined;
