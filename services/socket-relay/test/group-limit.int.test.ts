@@ -3,7 +3,7 @@ import { received, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import type { Socket } from 'socket.io-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { leastWanted } from '../src/membership/group-entry.ts';
+import { leastWanted } from '../src/membership/group-admission.ts';
 import type { Admission } from '../src/sessions/session.ts';
 import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
