@@ -6,7 +6,7 @@ const FRESH = { fruitless: 0, promised: 0 };
 describe('after an answer to catch-up', () => {
   test.each<[why: string, before: Parameters<typeof judgeAnswer>, verdict: AnswerVerdict]>([
     [
-      'one that brought events starts the counts anew',
+      'an answer with events starts the counts anew',
       [
         { fruitless: 3, promised: 9 },
         { moved: true, promisesMore: true },
@@ -14,12 +14,12 @@ describe('after an answer to catch-up', () => {
       { next: 'again', fruitless: 0, promised: 0 },
     ],
     [
-      'the relay’s first empty one leads to the API at once',
+      'the relay’s first empty answer leads to the API at once',
       [FRESH, { moved: false, promisesMore: false }],
       { next: 'again', fruitless: 1, promised: 0 },
     ],
     [
-      'the API’s first empty one is followed by a wait',
+      'the API’s first empty answer is followed by a wait',
       [
         { fruitless: 1, promised: 0 },
         { moved: false, promisesMore: false },
@@ -27,7 +27,7 @@ describe('after an answer to catch-up', () => {
       { next: 'wait', fruitless: 2, promised: 0 },
     ],
     [
-      'the fourth empty one is followed by a wait',
+      'the fourth empty answer is followed by a wait',
       [
         { fruitless: 3, promised: 0 },
         { moved: false, promisesMore: false },
@@ -35,7 +35,7 @@ describe('after an answer to catch-up', () => {
       { next: 'wait', fruitless: 4, promised: 0 },
     ],
     [
-      'the fifth empty one is the last',
+      'the fifth empty answer is the last',
       [
         { fruitless: 4, promised: 0 },
         { moved: false, promisesMore: false },

@@ -47,7 +47,7 @@ function setUp() {
 }
 
 describe('delivery', () => {
-  test('hands what is due to messages, groups, listeners and cursors, in this order and once', () => {
+  test('hands due events to messages, groups, listeners and cursors, in this order and once', () => {
     const { calls, delivery } = setUp();
     delivery.standsAt('g', at(4));
     delivery.receive(event(6));
@@ -66,7 +66,7 @@ describe('delivery', () => {
     expect(delivery.stats()).toMatchObject({ live: 2, duplicates: 1 });
   });
 
-  test('counts an event once, where it came from first; an event that polling finds is fetched as well', () => {
+  test('counts an event once, by its first source; an event that polling finds is fetched as well', () => {
     const { delivery } = setUp();
     delivery.standsAt('g', at(0));
     delivery.receive(event(1));
@@ -77,7 +77,7 @@ describe('delivery', () => {
     expect(delivery.stats()).toEqual({ live: 1, recovered: 1, fetched: 2, missedFoundByPoll: 1, duplicates: 1 });
   });
 
-  test('a head begins no group, and the first word on where it stands does', () => {
+  test('a head begins no group, and the first position of a list or a greeting does', () => {
     const { delivery } = setUp();
     delivery.head('g', at(9));
     expect(delivery.lagOf('g')).toBe('unopened');
@@ -110,7 +110,7 @@ describe('delivery', () => {
     expect(calls).toEqual([]);
   });
 
-  test('is the only one that has an inbox', () => {
+  test('alone has an inbox', () => {
     const folder = fileURLToPath(new URL('../src', import.meta.url));
     const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => /\.tsx?$/.test(file));
     const users = files.filter((file) => /import [^;]*\bcreateInbox\b/.test(readFileSync(join(folder, file), 'utf8')));

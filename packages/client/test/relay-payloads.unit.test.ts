@@ -47,7 +47,7 @@ describe('the payloads of the relay about a group', () => {
     expect(parseAnswers(null).size).toBe(0);
   });
 
-  test('of joined-groups, entries that cannot be read are left out, and ids become strings', () => {
+  test('entries of joined-groups that cannot be read are left out, and ids become strings', () => {
     expect(parseJoined({ groups: [{ groupId: 1, position }, { groupId: 'a b' }, 7], undecided: [2, {}] })).toEqual({
       groups: [{ groupId: '1', position }],
       undecided: ['2'],
