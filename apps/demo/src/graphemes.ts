@@ -1,14 +1,14 @@
 const segmenter =
   typeof Intl.Segmenter === 'function' ? new Intl.Segmenter(undefined, { granularity: 'grapheme' }) : null;
 
-/** What a reader takes for one character: a letter with its accents, an emoji of seven code points, a flag. */
+/** The first character as a reader counts it: a letter with its accents, an emoji of seven code points, a flag. */
 function firstGrapheme(text: string): string {
   if (!segmenter) return Array.from(text)[0] ?? '';
   for (const { segment } of segmenter.segment(text)) return segment;
   return '';
 }
 
-/** The word with its first letter in upper case; what has no upper case stays as it is. */
+/** The word with its first letter in upper case; a letter that has none stays as it is. */
 export function capitalised(word: string): string {
   const first = firstGrapheme(word);
   return first.toLocaleUpperCase() + word.slice(first.length);

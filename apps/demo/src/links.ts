@@ -1,11 +1,11 @@
 /** A piece of a message: plain text, or text that leads somewhere. */
 export type Piece = string | { href: string; text: string /** Where in the message it begins. */; at: number };
 
-/** Only what begins with its scheme is a link: `javascript:` and its like never are. */
+/** Only text that begins with `http:` or `https:` is a link: `javascript:` and its like never are. */
 const CANDIDATE = /\bhttps?:\/\/[^\s<>"]+/giu;
-/** Longer addresses are shown as text, in characters. */
+/** Longest address of a link, in characters; longer ones are shown as text. */
 const MAX_LENGTH = 2_048;
-/** Messages with more links than this show the rest of them as text. */
+/** Most links of a message; the others are shown as text. */
 const MAX_LINKS = 100;
 const CLOSING: Readonly<Record<string, string>> = { ')': '(', ']': '[', '}': '{' };
 const OPENING = new Set(Object.values(CLOSING));
@@ -31,11 +31,11 @@ export function piecesOf(content: string): Piece[] {
 }
 
 /**
- * What ends a sentence does not belong to the address, nor does a bracket that was opened before it. Somebody else wrote it: every
- * character is looked at twice at most.
+ * Cuts off the end of a sentence, and a bracket that was opened before the address. The text comes from another user: every character is
+ * looked at twice at most.
  */
 function withoutPunctuation(candidate: string): string {
-  /** Of each kind, how many more are closed than opened. */
+  /** How many more brackets of each kind are closed than opened. */
   const excess: Record<string, number> = {};
   for (const character of candidate) {
     const opening = CLOSING[character];

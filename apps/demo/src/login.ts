@@ -8,7 +8,7 @@ export interface Login {
 const KEY = 'groupcast-demo-login';
 const TIMEOUT_MS = 15_000;
 
-/** Logs in as whoever `typed` names; the account is made when it does not exist. Rejects with a sentence for people. */
+/** Logs in as the user that `typed` names; the account is made when it does not exist. Rejects with a sentence for people. */
 export async function requestLogin(typed: string): Promise<Login> {
   const response = await fetch('/api/demo/login', {
     method: 'POST',
@@ -29,7 +29,7 @@ export function storeLogin(login: Login | null): void {
   else sessionStorage.removeItem(KEY);
 }
 
-/** The login of this window, unless `?user=` asks for somebody else. */
+/** The login of this window, unless `?user=` asks for another user. */
 export function restoreLogin(): Login | null {
   const stored = parseLogin(sessionStorage.getItem(KEY));
   const requested = requestedName();

@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from 'react';
 
-/** Does the media query hold? Follows the window. */
+/** Whether the media query holds; it follows the window. */
 export function useMedia(query: string): boolean {
   return useSyncExternalStore(
     (listener) => {

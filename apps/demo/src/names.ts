@@ -9,7 +9,7 @@ export function accountName(typed: string): string {
   return typed.trim().toLowerCase().replaceAll(/\s+/g, ' ');
 }
 
-/** The id the demo login gives to `typed`: ids are printable ASCII without space, names need not be. */
+/** The id that the demo login gives to `typed`: ids are printable ASCII without spaces, and names need not be. */
 export function userIdFor(typed: string): string {
   return PREFIX + encodeURIComponent(accountName(typed));
 }
@@ -28,12 +28,12 @@ function decoded(text: string): string {
   }
 }
 
-/** Account names out of "Bob, carol ;dave": commas or semicolons separate, doubles are dropped. */
+/** Reads account names out of "Bob, carol ;dave": commas or semicolons separate them, and doubles are dropped. */
 export function parseNames(typed: string): string[] {
   return [...new Set(typed.split(/[,;]/).map(accountName))].filter((name) => name !== '');
 }
 
-/** Somebody else to open a second window as. */
+/** The name of another user, for a second window. */
 export function someoneElse(userId: string): string {
   return SAMPLE_NAMES.find((name) => PREFIX + name !== userId) ?? 'alice';
 }

@@ -15,7 +15,7 @@ export function openGroup(groupId: string | null): void {
   location.hash = groupId === null ? '' : encodeURIComponent(groupId);
 }
 
-/** As if it had been open from the start: there is no way back from it. */
+/** Opens a group as if it had been open from the start: the way back does not lead away from it. */
 export function openGroupFirst(groupId: string): void {
   location.replace(`#${encodeURIComponent(groupId)}`);
 }

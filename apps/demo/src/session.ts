@@ -7,7 +7,7 @@ export interface LoginFormState {
   error: string | null;
 }
 
-/** Who uses this window: nobody yet, or somebody with a client. */
+/** The screen of this window: the login, or the chat of a user with a client. */
 export type Screen =
   | { name: 'login'; form: LoginFormState }
   | { name: 'chat'; user: Login['user']; client: GroupcastClient };
@@ -38,7 +38,7 @@ export function createSession(): Session {
     storeLogin(login);
     const client = createClient({
       apiUrl: '',
-      // Asked again, the token has run out or was refused: a demo without passwords just logs in anew.
+      // It is called again when the token has run out or was refused: a demo without passwords just logs in anew.
       async getToken() {
         const known = current ?? (await requestLogin(login.user.name));
         current = null;

@@ -18,7 +18,7 @@ export function formatDay(createdAt: string): string {
   return isToday(createdAt) ? 'Today' : day.format(new Date(createdAt));
 }
 
-/** For the list of groups: a time today, a date before. */
+/** Formats a time for the list of groups: the time of today, or an earlier date. */
 export function formatWhen(createdAt: string): string {
   return (isToday(createdAt) ? time : shortDay).format(new Date(createdAt));
 }

@@ -25,7 +25,7 @@ import { createRecovery } from './recovery.ts';
 import { createSignals } from './signals.ts';
 import type { ClientOptions, GroupcastClient } from './types.ts';
 
-/** Shortest absence that may have brought groups which neither the token nor the positions name, in milliseconds. */
+/** Shortest absence during which the user may have come into groups that neither the token nor the positions name, in milliseconds. */
 const LONG_ABSENCE_MS = 15_000;
 /** Many clients have the same reason to read the list again; each picks a moment within this time, in milliseconds. */
 const LIST_SPREAD_MS = 2_000;
@@ -40,8 +40,8 @@ const NO_WINDOW = {
  * Makes a client and lets it connect in the next turn, where there is a window or `autoConnect` is true. Throws where an option is
  * missing.
  *
- * The parts are built from the bottom up, and each calls only parts that are there already. What a part has to tell those above it
- * goes through a topic of `told`, to which they subscribe.
+ * The parts are built from the bottom up, and each calls only parts that are there already. A part tells the parts above it through a
+ * topic of `told`, to which they subscribe.
  */
 export function createClient(options: ClientOptions): GroupcastClient {
   if (typeof options.apiUrl !== 'string' || typeof options.getToken !== 'function') {
@@ -75,7 +75,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     ...common,
   });
 
-  // What is shown, and what hands events on to it
+  // Messages and groups, and the delivery of events to them
 
   const messages = createMessages({
     api,
@@ -189,7 +189,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     clock,
   });
 
-  // For the application
+  // The client as the application sees it
 
   function connect(): void {
     if (closed) throw new ClientError('CLOSED', 'unable to connect; the client was closed');

@@ -6,8 +6,7 @@ import { createInbox, type Lag, type Page } from './inbox/inbox.ts';
 import type { Messages } from './messages/messages.ts';
 
 /**
- * Where events came from: over the socket by themselves, from the relay's log, from the API, or from the API while it was polled in
- * the relay's place.
+ * The source of events: the socket by itself, the relay's log, the API, or the API while it was polled in the relay's place.
  */
 export type Source = 'live' | 'recovered' | 'fetched' | 'polled';
 
@@ -24,8 +23,8 @@ export interface DeliveryDeps {
 }
 
 /**
- * Takes in everything that is heard about groups, puts it in order, and hands on what is due: to messages, to the list of groups, to
- * the application's listeners, and to the report of cursors, in this sequence. It owns the inbox, and nothing else calls it.
+ * Takes in events, pages and heads, puts events in order, and hands on those that are due: to messages, to the list of groups, to the
+ * application's listeners, and to the report of cursors, in this sequence. It owns the inbox, and nothing else calls it.
  */
 export interface Delivery {
   /** The group has got to `position`. A group that has not begun is left alone. */
@@ -49,7 +48,7 @@ export interface Delivery {
   /** The positions of every group that has begun. */
   positions: () => Record<string, Position>;
   stats: () => Counts & { duplicates: number };
-  /** Nothing is handed on any more. */
+  /** Later events are not handed on. */
   stop: () => void;
 }
 

@@ -1,11 +1,11 @@
-/** Where time comes from. `now` is milliseconds, of any epoch; only differences count. */
+/** The source of time. `now` is in milliseconds since any moment; only differences count. */
 export interface Clock {
   now: () => number;
   setTimeout: (run: () => void, delayMs: number) => unknown;
   clearTimeout: (timer: unknown) => void;
 }
 
-/** When something happened, by both clocks. */
+/** A moment, by both clocks. */
 export interface Moment {
   readonly wall: number;
   readonly monotonic: number;
@@ -15,19 +15,19 @@ export function thisMoment(): Moment {
   return { wall: Date.now(), monotonic: performance.now() };
 }
 
-/** The longer of two: one clock may stand still while a computer sleeps, and the other may be set back. */
+/** The longer of two durations: one clock may stand still while a computer sleeps, and the other may be set back. */
 export function millisecondsSince(moment: Moment): number {
   return Math.max(Date.now() - moment.wall, performance.now() - moment.monotonic);
 }
 
-/** Never gets a token or the content of a message. */
+/** Where the client's log lines go. They never contain a token or the content of a message. */
 export interface Logger {
   debug: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
   warn: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
   error: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
-/** Asked for more, `setTimeout` fires at once. */
+/** Longest delay of `setTimeout`, which fires at once when it is given a longer one. */
 export const MAX_DELAY_MS = 2_147_483_647;
 
 export const systemClock: Clock = {
@@ -42,17 +42,17 @@ export const consoleLogger: Logger = {
   error: (message, fields = {}) => console.error(`groupcast: ${message}`, fields),
 };
 
-/** What a browser says of its network and of the person in front of it. */
+/** Signals of a browser about its network and about the person in front of it. */
 export interface BrowserSignals {
   /** The person may be back, so that waiting any longer makes no sense. */
   wake: () => void;
   /** There is a network again. */
   online: () => void;
-  /** There is none: the browser knows that long before a connection notices. */
+  /** There is no network: the browser knows that long before a connection notices. */
   offline: () => void;
 }
 
-/** Calls back on each of them, where there is a window; returns how to stop. */
+/** Calls back on each of the signals, where there is a window; returns a function that stops it. */
 export function watchBrowser(target: EventTarget | undefined, { wake, online, offline }: BrowserSignals): () => void {
   const listeners = Object.entries({ online, offline, pageshow: wake, visibilitychange: wake });
   for (const [name, listener] of listeners) target?.addEventListener(name, listener);
@@ -61,7 +61,7 @@ export function watchBrowser(target: EventTarget | undefined, { wake, online, of
   };
 }
 
-/** A page, or what stands in for one: on a server there is none. */
+/** Whether there is a page, or something that stands in for one; on a server there is not. */
 export function hasWindow(): boolean {
   return typeof window !== 'undefined';
 }

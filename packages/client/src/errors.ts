@@ -8,13 +8,13 @@ import { MAX_DELAY_MS } from './environment.ts';
  */
 export type ClientErrorCode = ErrorCode | 'UNREACHABLE' | 'CLOSED' | 'TOKEN_UNAVAILABLE';
 
-/** Everything the client rejects with. `code` is for programs, `message` for people, what lies behind it in `cause`. */
+/** The error of every rejection. `code` is for programs and `message` for people; `cause` is the original error. */
 export class ClientError extends Error {
   override readonly name = 'ClientError';
   readonly code: ClientErrorCode;
-  /** The same again may succeed. */
+  /** The same call may succeed later. */
   readonly retryable: boolean;
-  /** Milliseconds to wait before it is worth trying again. */
+  /** Shortest delay after which trying again may succeed, in milliseconds. */
   readonly retryAfterMs: number | undefined;
 
   constructor(
@@ -29,7 +29,12 @@ export class ClientError extends Error {
   }
 }
 
-/** An error as the API or the relay sent it. A code that this version does not know passes through: it is the server's to name. */
+/** There is no answer at all; the same call may succeed later. */
+export function unreachable(message: string, cause?: unknown): ClientError {
+  return new ClientError('UNREACHABLE', message, { retryable: true, cause });
+}
+
+/** An error as the API or the relay sent it. A code that this version does not know is passed on, because the server names the codes. */
 export function fromBody(body: unknown, fallback: { message: string; retryable: boolean }): ClientError {
   const { code, message, retryable, retryAfterMs } = (body ?? {}) as Partial<ErrorBody>;
   if (typeof code !== 'string') return new ClientError('INTERNAL', fallback.message, fallback);
@@ -46,7 +51,7 @@ export function toClientError(error: unknown): ClientError {
   return new ClientError('INTERNAL', message, { cause: error });
 }
 
-/** The user's own token is what is wrong: asking again changes nothing until the application has another one. */
+/** Whether the user's own token was refused: trying again changes nothing until the application has another one. */
 export function isLoginError(error: ClientError): boolean {
   return (
     !error.retryable &&

@@ -9,7 +9,7 @@ import type { Messages } from './messages/messages.ts';
 import { newClientMessageId } from './messages/outgoing.ts';
 import type { GroupcastClient, SendInput } from './types.ts';
 
-/** What an application does with one group: by its id, or through a handle that remembers the id. */
+/** The client's methods about one group: they take its id, or belong to a handle that remembers the id. */
 export function createHandles(deps: {
   messages: Messages;
   groups: Groups;
@@ -28,7 +28,7 @@ export function createHandles(deps: {
   const send: GroupcastClient['send'] = (id, message) => {
     const input: SendInput = typeof message === 'string' ? { content: message } : message;
     const { content, clientMessageId = newClientMessageId() } = input;
-    // As they are now, and as they will be saved: what the application does to its objects later changes no message.
+    // A copy, as it will be saved: later changes of the application's objects change no message.
     const attachments = input.attachments?.map((one) => JSON.parse(JSON.stringify(one)) as JsonObject);
     return messages.send(idOf(id), { content, attachments, clientMessageId });
   };

@@ -19,7 +19,8 @@ export type { Clock, Logger } from './environment.ts';
 export { ClientError, type ClientErrorCode } from './errors.ts';
 export type { GroupsSnapshot } from './groups/groups.ts';
 export type { SentMessage } from './messages/message-list.ts';
-export type { MessagesHandle, MessagesSnapshot, ViewMessage } from './messages/message-view.ts';
+export type { MessagesHandle } from './messages/message-view.ts';
+export type { MessagesSnapshot, ViewMessage } from './messages/messages-snapshot.ts';
 export type { PendingMessage, Sending } from './messages/outgoing.ts';
 export type {
   ClientEventMap,

@@ -23,7 +23,7 @@ export interface RecoveryDeps {
   onListenerError: OnListenerError;
 }
 
-/** The talk with the relay, and catching up from the relay's log and from the API. */
+/** Builds the relay's session and catch-up, which depend on each other. */
 export interface Recovery
   extends Pick<RelaySession, 'handshake' | 'opened' | 'down' | 'onEvent' | 'join'>,
     Pick<CatchUp, 'check' | 'hurry'> {
@@ -34,7 +34,7 @@ export interface Recovery
 
 export function createRecovery(deps: RecoveryDeps): Recovery {
   const { delivery, status, holdMs, onUnclear, topics, log } = deps;
-  // The session tells catch-up, which asks the session: what is told goes through topics.
+  // Catch-up asks the session, and so is built after it; the session tells catch-up through topics.
   const told = {
     check: createTopic<Parameters<CatchUp['check']>>(deps.onListenerError),
     force: createTopic<Parameters<CatchUp['force']>>(deps.onListenerError),

@@ -3,17 +3,17 @@ import { createKeyedTopic, createTopic, type KeyedTopic, type OnListenerError, t
 import type { ClientEventMap } from './types.ts';
 
 export interface Signals {
-  /** For the application: `client.on()`. */
+  /** The application subscribes to these with `client.on()`. */
   topics: { [K in keyof ClientEventMap]: Topic<ClientEventMap[K]> };
-  /** For the application: `client.group().onEvent()`. */
+  /** The application subscribes to these with `client.group().onEvent()`. */
   groupEvents: KeyedTopic<GroupEvent>;
-  /** What a part of the client tells the parts above it, which are built later. */
+  /** News of a part of the client for the parts above it, which are built later. */
   told: {
     /** The API lists a group, and where it stands. */
     listed: Topic<{ groupId: string; position: Position }>;
     /** The list was read to its end. */
     listRead: Topic<void>;
-    /** A group is not in the list any more. */
+    /** A group is no longer in the list. */
     gone: Topic<string>;
     /** The relay delivers nothing at the moment, or does again. */
     live: Topic<boolean>;

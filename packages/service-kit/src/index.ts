@@ -35,6 +35,7 @@ export {
   writeAsIs,
 } from './openapi.ts';
 export { corsOptions, isHostOfOrigins, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
+export { readLittle, readLittleOf, readMuch } from './read-size.ts';
 export { type Closable, loadDotEnv, runService, StartFailure } from './run-service.ts';
 export { hintOfPort, type ServicePort } from './service-ports.ts';
 export { createStopStack, type StopStack } from './stop-stack.ts';

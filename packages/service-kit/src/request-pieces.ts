@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Pieces of any size in which a body may come: more than a megabyte in the packets of a network. */
-const FREE_PIECES = 1_024;
+/** Pieces of any size in which a body may come. */
+const FREE_PIECES = 256;
 /** Bytes that a piece must have on average once there are more. */
 const MIN_PIECE_BYTES = 256;
 

@@ -7,7 +7,7 @@ const TURN_MS = 2;
 /** New connections that a request lets go first: libuv accepts one in each turn, so short turns let more of them in. */
 const ACCEPTED_PER_REQUEST = 8;
 /** Most bytes that are ignored behind an upgrade: a client waits for its answer before it sends anything (RFC 6455, section 4.1). */
-const MAX_HEAD_BYTES = 4_096;
+const MAX_HEAD_BYTES = 1_024;
 
 /** Turns in a row with a new connection each that make a crowd, whose requests are read in turns. */
 const CROWD_TURNS = 8;

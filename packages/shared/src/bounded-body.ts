@@ -1,4 +1,4 @@
-/** What `fetch` answers, or its `body`: named by what is used of it, so that this file needs neither Node nor a browser. */
+/** The `body` of an answer of `fetch`, with only the methods used here, so that this file needs neither Node nor a browser. */
 export interface ByteStream {
   getReader(): {
     read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
@@ -6,7 +6,7 @@ export interface ByteStream {
   };
 }
 
-/** An answer went on after the bytes that its reader takes. */
+/** An answer is larger than its reader takes. */
 export class BodyTooLarge extends Error {
   override readonly name = 'BodyTooLarge';
   readonly maxBytes: number;
@@ -18,8 +18,8 @@ export class BodyTooLarge extends Error {
 }
 
 /**
- * Reads a body to its end, or throws `BodyTooLarge` as soon as it has more than `maxBytes`; the rest is not read. What `fetch` has
- * decompressed counts as it is then. The signal of the request holds for its body as well: give it one that aborts.
+ * Reads a body to its end, or throws `BodyTooLarge` as soon as it has more than `maxBytes`; the rest is not read. Bytes are
+ * counted after `fetch` has decompressed them. The signal of the request holds for its body as well: give it one that aborts.
  */
 export async function readBytes(body: ByteStream | null, maxBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
@@ -31,7 +31,7 @@ export async function readBytes(body: ByteStream | null, maxBytes: number): Prom
     size += value.byteLength;
     if (size > maxBytes) {
       const error = new BodyTooLarge(maxBytes);
-      // The connection ends with it; whether it ends well is of no interest.
+      // The connection ends with it; an error while it ends does not matter.
       reader?.cancel(error).catch(() => undefined);
       throw error;
     }

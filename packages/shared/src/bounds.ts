@@ -1,17 +1,17 @@
 import { z } from 'zod';
 
-/** Issues an error names at most: an answer must not be as large as what was wrong with the request. */
+/** Most issues that an error names: an answer must not grow with the faults of a request. */
 const MAX_ISSUES = 10;
 /** Longest path of an issue, in characters: a path is made of the sender's own keys. */
 const MAX_PATH_LENGTH = 200;
 
-/** What is wrong with one field of a payload. */
+/** A fault of one field of a payload. */
 export interface Issue {
   path: string;
   message: string;
 }
 
-/** The first 10 issues, each with a path and a text of at most 200 characters, and how many there are in all. */
+/** Answers the first 10 issues, each with a path and a text of at most 200 characters, and how many there are in all. */
 export function boundIssues<T>(
   issues: readonly T[],
   pathOf: (issue: T) => string,
@@ -42,13 +42,13 @@ const isStructural = new Uint8Array(128);
 for (const character of ',:[{') isStructural[character.charCodeAt(0)] = 1;
 
 /**
- * Whether a JSON text has more commas, colons and opening brackets than `max`, those in strings included: what parsing costs goes by them
- * and not by bytes. Looks at about a character per nanosecond.
+ * Whether a JSON text has more commas, colons and opening brackets than `max`, those in strings included: the cost of parsing goes by
+ * them and not by bytes. It looks at about one character per nanosecond.
  */
 export function hasMoreItemsThan(text: string, max: number): boolean {
   let count = 0;
   for (let index = 0; index < text.length; index += 1) {
-    // Out of range for everything that is not ASCII, which is no structure.
+    // Characters beyond ASCII are out of range: they are no structure.
     count += isStructural[text.charCodeAt(index)] ?? 0;
     if (count > max) return true;
   }
@@ -69,7 +69,7 @@ function counted<Output, Input>(
   isTooLarge: (value: unknown) => boolean,
   message: string,
 ): z.ZodType<Output, Input> {
-  // Zod's own `max` speaks after each item was parsed, and has an issue for each that is wrong.
+  // Zod's own `max` is checked after each item was parsed, and reports an issue for each wrong one.
   const schema = z.preprocess((value, context) => {
     if (!isTooLarge(value)) return value;
     context.addIssue({ code: 'custom', message });

@@ -1,7 +1,7 @@
 import type { JsonObject } from './json.ts';
 import type { Position } from './positions.ts';
 
-/** The flat payload of a group's event on the socket: the publisher's fields under the envelope. */
+/** Answers the flat payload of a group's event on the socket: the publisher's fields, and the envelope over them. */
 export function toWire(
   groupId: string,
   id: string,

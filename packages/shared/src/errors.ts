@@ -1,4 +1,4 @@
-/** What each code means for HTTP (`status`) and for whoever sent the request (`retryable`: the same again may succeed). */
+/** Each code's HTTP status, and whether the same request may succeed later (`retryable`). */
 export const ERROR_CODES = {
   TOKEN_MISSING: { status: 401, retryable: false },
   TOKEN_INVALID: { status: 401, retryable: false },
@@ -42,7 +42,7 @@ export interface ErrorBody {
   code: ErrorCode;
   message: string;
   retryable: boolean;
-  /** Milliseconds to wait before the same request is worth sending again. */
+  /** Shortest delay after which the same request may succeed, in milliseconds. */
   retryAfterMs?: number;
   /** Machine-readable facts, such as the `head` of a group's log, or which fields were wrong. */
   details?: Record<string, unknown>;
@@ -56,7 +56,7 @@ export interface ErrorOptions {
   retryable?: boolean;
 }
 
-/** Every expected failure. Messages follow one grammar: `unable to <do what>; <why>`. */
+/** The error of every expected failure. Messages follow one grammar: `unable to <do something>; <reason>`. */
 export class GroupcastError extends Error {
   override readonly name: string = 'GroupcastError';
   readonly code: ErrorCode;
@@ -87,7 +87,7 @@ export class GroupcastError extends Error {
   }
 }
 
-/** What a caller may be told about `error`: expected failures as they are, anything else as `INTERNAL` without its text. */
+/** The part of `error` that a caller may see: an expected failure as it is, anything else as `INTERNAL` without its text. */
 export function toErrorBody(error: unknown): ErrorBody {
   if (error instanceof GroupcastError) return error.toBody();
   return new GroupcastError('INTERNAL', 'unable to complete the request; an internal error was logged').toBody();

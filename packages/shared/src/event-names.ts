@@ -1,5 +1,5 @@
 const EVENT_PATTERN = /^[A-Za-z0-9_:.-]{1,64}$/;
-/** Socket.IO's and Node's own, the relay's own (nobody may forge them), and what clients send. */
+/** Names of Socket.IO and Node, of the relay's events, which publishers may not forge, and of the events that clients send. */
 const RESERVED_EVENTS: ReadonlySet<string> = new Set(
   `connect connect_error disconnect disconnecting newListener removeListener error __proto__
    joined-groups resumed left-groups receipt presence typing notification group-head session-ending service-state
@@ -8,7 +8,7 @@ const RESERVED_EVENTS: ReadonlySet<string> = new Set(
    view-group watch-group`.split(/\s+/),
 );
 
-/** Event names a publisher may choose. */
+/** Whether a publisher may give an event this name. */
 export function isPublishableEvent(name: string): boolean {
   return EVENT_PATTERN.test(name) && !name.startsWith('api-') && !RESERVED_EVENTS.has(name);
 }

@@ -27,7 +27,7 @@ import type { LeftReason, ServiceState, SessionEnding } from './payloads/session
 
 type Ack<T> = (answer: Answer<T>) => void;
 
-/** Browser → relay. */
+/** Events from browsers to the relay. */
 export interface ClientEvents {
   'join-group': (input: JoinGroupInput, ack?: Ack<JoinGroupResult>) => void;
   'leave-group': (input: LeaveGroupInput, ack?: Ack<{ groupId: string }>) => void;
@@ -43,7 +43,7 @@ export interface ClientEvents {
   ) => void;
 }
 
-/** Back end → relay, on a connection of `type: "api"`. */
+/** Events from back ends to the relay, on a connection of `type: "api"`. */
 export interface ServiceEvents {
   'api-broadcast-message': (input: BroadcastInput, ack?: Ack<BroadcastResult>) => void;
   'api-broadcast-batch': (input: { items: BroadcastInput[] }, ack?: Ack<BatchResult>) => void;
@@ -56,9 +56,9 @@ export interface ServiceEvents {
   'refresh-token': ClientEvents['refresh-token'];
 }
 
-/** Relay → browser. Events of groups come under the publisher's own names, so the map is open. */
+/** Events from the relay to browsers. Events of groups come under the publisher's own names, so the map is open. */
 export interface RelayEvents {
-  /** `undecided`: groups of its token that nobody could be asked about yet; empty once all are decided. Absent where there were none. */
+  /** `undecided`: groups of its token that the API could not be asked about yet; empty once all are decided. Absent where there were none. */
   'joined-groups': (payload: { groups: GroupPosition[]; undecided?: string[] }) => void;
   resumed: (payload: ResumeResult) => void;
   'group-head': (payload: GroupHead) => void;

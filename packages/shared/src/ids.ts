@@ -1,10 +1,10 @@
 import { z } from 'zod';
 
-/** Group, message and event ids: 1–128 characters that need no escaping in a URL, a room or a Redis key. */
+/** Group, message and event ids have 1–128 characters that need no escaping in a URL, a room or a Redis key. */
 const ID_PATTERN = /^[A-Za-z0-9_.:~-]{1,128}$/;
-/** User ids belong to the identity provider (`auth0|x`, e-mail addresses): 1–255 printable ASCII, no space. */
+/** User ids belong to the identity provider (`auth0|x`, e-mail addresses): 1–255 printable ASCII characters without spaces. */
 const USER_ID_PATTERN = /^[\x21-\x7e]{1,255}$/;
-/** Valid characters, but a path segment or an object key with a meaning of its own. */
+/** Ids of valid characters that have a meaning of their own as a path segment or as an object key. */
 const RESERVED_IDS: ReadonlySet<string> = new Set(['.', '..', '__proto__']);
 
 const ID_RULE = 'must be 1-128 characters of A-Z a-z 0-9 _ . : ~ - or a non-negative integer';
@@ -35,8 +35,8 @@ function parseInteger(value: unknown): string | undefined {
 }
 
 /**
- * The id as every door spells it, or `undefined` where it is none. Decides as `idSchema` does, without the 0.5 kB of garbage that
- * a schema makes per id: a token names up to 1,000.
+ * Answers the id in its one spelling, or `undefined` where the value is none. Decides as `idSchema` does, without the 0.5 kB of garbage
+ * that a schema makes per id: a token names up to 1,000.
  */
 export function parseId(value: unknown): string | undefined {
   if (typeof value !== 'string') return parseInteger(value);

@@ -4,8 +4,8 @@ export interface JsonObject {
 }
 
 /**
- * What `JSON.stringify` makes a plain JSON object of: any ordinary interface, without an index signature, with dates in it or not; no
- * array. The index is what lets an interface and an object literal pass: with `unknown` instead of `any`, an interface would not.
+ * A value that `JSON.stringify` makes a plain JSON object of: any ordinary interface, without an index signature, with dates in it or not,
+ * but no array. The index lets an interface and an object literal pass: with `unknown` instead of `any`, an interface would not.
  */
 export interface JsonObjectInput {
   // oxlint-disable-next-line typescript/no-explicit-any
@@ -13,7 +13,7 @@ export interface JsonObjectInput {
   readonly [Symbol.iterator]?: never;
 }
 
-/** Deeper nesting is refused: serialising it could exhaust the stack. */
+/** Deepest nesting that is accepted: serialising a deeper one could exhaust the stack. */
 const MAX_DEPTH = 64;
 
 function isJson(value: unknown, depth: number): value is JsonValue {
@@ -36,7 +36,7 @@ function isJson(value: unknown, depth: number): value is JsonValue {
   }
 }
 
-/** A plain JSON object: no arrays, dates, buffers or class instances, at most 64 levels deep. */
+/** Whether a value is a plain JSON object: without dates, buffers or class instances, at most 64 levels deep, and no array itself. */
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && isJson(value, 0);
 }

@@ -1,14 +1,14 @@
 import { parseId } from './ids.ts';
 
-/** What other servers put before an id where they name a room. */
+/** Prefixes that other servers put before an id to name a room. */
 const ROOM_PREFIX = /^(?:groups?|rooms?|conversations?|conv|chats?|channels?|threads?|topics?)[-_:.~](.+)$/i;
 
-/** `1` for `group-1`, `conversation:1` and their like; `undefined` for an id that does not look like the name of a room. */
+/** Answers `1` for `group-1`, `conversation:1` and their like; `undefined` for an id that does not look like the name of a room. */
 export function idInRoomName(groupId: string): string | undefined {
   return parseId(ROOM_PREFIX.exec(groupId)?.[1]);
 }
 
-/** What people call a field that we call otherwise, in lower case and without `_` and `-`. */
+/** Names that people use for our fields, in lower case and without `_` and `-`. */
 const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
   groupId: ['group', 'room', 'roomid', 'conversation', 'conversationid', 'channel', 'channelid', 'chat', 'chatid'],
   message: ['msg', 'payload', 'data', 'body', 'content', 'text'],
@@ -21,13 +21,13 @@ const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
   code: ['reason'],
   name: ['title'],
 };
-/** Keys that are looked at: what was sent may have any number. */
+/** Most keys that are looked at: an input may have any number. */
 const MAX_KEYS = 50;
 const MAX_SHOWN = 64;
 
 const plain = (name: string): string => name.toLowerCase().replaceAll(/[_-]/g, '');
 
-/** The key of `given` under which somebody may have sent what `missing` is. */
+/** The key of `given` that may have been meant for the `missing` one. */
 function otherNameOf(missing: string, given: object): string | undefined {
   const names = [plain(missing), ...(Object.hasOwn(OTHER_NAMES, missing) ? (OTHER_NAMES[missing] ?? []) : [])];
   return Object.keys(given)
@@ -36,8 +36,8 @@ function otherNameOf(missing: string, given: object): string | undefined {
 }
 
 /**
- * What to say about a field of `input` that a schema refuses: where it is not there at all, that, and under which other name
- * something like it came.
+ * The message about a field of `input` that a schema refuses. Where the field is missing, it says so, and names a similar field that
+ * came instead.
  */
 export function explainIssue(
   issue: { path: readonly PropertyKey[]; code?: string | undefined; message?: string | undefined },
@@ -57,7 +57,7 @@ export function explainIssue(
   if (!isMissing) return message;
   const other = otherNameOf(last, parent as object);
   const sent = other === undefined ? '' : `, and ${JSON.stringify(other.slice(0, MAX_SHOWN))} is not read here`;
-  // A rule of its own says more than that something is not there.
+  // The message of the schema's own rule says more than that a field is missing.
   const rule = issue.code === 'custom' ? `; ${message}` : '';
   return `is missing${sent}${rule}`;
 }

@@ -14,13 +14,13 @@ import type { Position } from './positions.ts';
 
 type Parsed<S extends z.ZodType> = z.output<S>;
 
-/** One broadcast behind the door: ids are strings, `epoch` and `seq` are one position. */
+/** A parsed broadcast: ids are strings, `epoch` and `seq` are one position. */
 export interface BroadcastCommand extends Omit<Parsed<typeof broadcastSchema>, 'epoch' | 'seq'> {
   kind: 'broadcast';
   position?: Position;
 }
 
-/** Everything a trusted back end can ask of the relay, parsed. */
+/** A parsed command of a trusted back end to the relay. */
 export type RelayCommand =
   | BroadcastCommand
   | { kind: 'batch'; items: unknown[] }
@@ -29,17 +29,17 @@ export type RelayCommand =
   | { kind: 'remove-everyone'; groupId: string; position?: Position }
   | ({ kind: 'disconnect-users' } & Parsed<typeof disconnectSchema>);
 
-/** What has to hold on every relay, and not only now. */
+/** The commands that have to hold on every relay, and not only now. */
 export type MemberChange = Extract<
   RelayCommand,
   { kind: 'add-members' | 'remove-members' | 'remove-everyone' | 'disconnect-users' }
 >;
 
-/** What has a door of its own; `remove-everyone` comes through that of `remove-members`. */
+/** The commands with an event and a path of their own; `remove-everyone` comes as a `remove-members`. */
 export type RelayCommandKind = Exclude<RelayCommand['kind'], 'remove-everyone'>;
 
 /** The socket event and the HTTP path of each command. */
-export const COMMAND_DOORS: Readonly<Record<RelayCommandKind, { event: string; path: string }>> = {
+export const COMMAND_ENDPOINTS: Readonly<Record<RelayCommandKind, { event: string; path: string }>> = {
   broadcast: { event: 'api-broadcast-message', path: '/v1/broadcast' },
   batch: { event: 'api-broadcast-batch', path: '/v1/batch' },
   notify: { event: 'api-notify-users', path: '/v1/notify' },
@@ -70,13 +70,13 @@ function toPosition(place: { epoch?: string | undefined; seq?: number | undefine
 }
 
 export function parseBroadcast(input: unknown): BroadcastCommand {
-  const { epoch, seq, ...rest } = parsePayload(broadcastSchema, input, COMMAND_DOORS.broadcast.event);
+  const { epoch, seq, ...rest } = parsePayload(broadcastSchema, input, COMMAND_ENDPOINTS.broadcast.event);
   return { kind: 'broadcast', ...rest, ...toPosition({ epoch, seq }) };
 }
 
-/** Parses one command at the door, socket or HTTP alike. */
+/** Parses a command that came over a socket or HTTP. */
 export function parseRelayCommand(kind: RelayCommandKind, input: unknown): RelayCommand {
-  const what = COMMAND_DOORS[kind].event;
+  const what = COMMAND_ENDPOINTS[kind].event;
   switch (kind) {
     case 'broadcast':
       return parseBroadcast(input);

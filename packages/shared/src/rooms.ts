@@ -7,10 +7,10 @@ export function userRoom(userId: string): string {
   return `user-${userId}`;
 }
 
-/** Who asked with `watch-group` to be told who comes and goes. */
+/** The room of connections that asked with `watch-group` to be told which users come and go. */
 export function presenceRoom(groupId: string): string {
   return `presence-${groupId}`;
 }
 
-/** Where monitor connections sit; no group or user room can be called this. */
+/** The room of monitor connections; no group or user room can have this name. */
 export const MONITOR_ROOM = 'monitors';

@@ -168,6 +168,42 @@ describe('before a connection has authenticated', () => {
     await until('the end of the connection', () => socket.destroyed);
   });
 
+  test.each([
+    ['by its length', true],
+    ['as it comes', false],
+  ])(
+    'a payload that is larger than a CONNECT may be is refused %s, at its POST and at the poll',
+    async (_how, hasLength) => {
+      const path = '/socket.io/?EIO=4&transport=polling';
+      const { sid } = JSON.parse((await (await fetch(`${relay.url}${path}`)).text()).slice(1)) as { sid: string };
+      const poll = fetch(`${relay.url}${path}&sid=${sid}`).then(async (response) => response.text());
+      const socket = connect(relay.port, '127.0.0.1').on('error', () => undefined);
+      onTestFinished(() => void socket.destroy());
+      let answer = '';
+      socket.on('data', (data: Buffer) => {
+        answer += data.toString();
+      });
+      const head = `POST ${path}&sid=${sid} HTTP/1.1\r\nHost: x\r\n`;
+      // Either way it never comes to its end.
+      if (hasLength) socket.write(`${head}Content-Length: 900000\r\n\r\n40`);
+      else socket.write(`${head}Transfer-Encoding: chunked\r\n\r\n61a80\r\n${'x'.repeat(390_000)}`);
+      await until('the end of the connection', () => socket.destroyed);
+      expect(answer).toMatch(/^HTTP\/1.1 413 /);
+      expect(answer).toContain('PAYLOAD_TOO_LARGE');
+      expect(await poll).toContain('PAYLOAD_TOO_LARGE');
+    },
+  );
+
+  test('a user may send a larger payload', async () => {
+    const path = '/socket.io/?EIO=4&transport=polling';
+    const { sid } = JSON.parse((await (await fetch(`${relay.url}${path}`)).text()).slice(1)) as { sid: string };
+    const url = `${relay.url}${path}&sid=${sid}`;
+    await fetch(url, { method: 'POST', body: `40${JSON.stringify({ token: await tokenFor('alice') })}` });
+    expect(await (await fetch(url)).text()).toContain('"sid"');
+    const body = `42["leave-group",{"groupId":"9","x":"${'x'.repeat(600_000)}"}]`;
+    expect((await fetch(url, { method: 'POST', body })).status).toBe(200);
+  });
+
   test('JSONP is refused: a script tag sends no Origin', async () => {
     const response = await fetch(`${relay.url}/socket.io/?EIO=4&transport=polling&j=0`);
     expect(response.status).toBe(400);

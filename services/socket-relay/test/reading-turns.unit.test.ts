@@ -7,7 +7,7 @@ function reader(name: string, log: string[]) {
 }
 
 test('a limited number read on in a turn, the newest first', async () => {
-  const turns = createReadingTurns(2);
+  const turns = createReadingTurns({ perTurn: 2 });
   const log: string[] = [];
   for (const name of ['a', 'b', 'c', 'd', 'e']) turns.wait(reader(name, log));
   expect(log.splice(0)).toEqual(['a waits', 'b waits', 'c waits', 'd waits', 'e waits']);
@@ -18,7 +18,7 @@ test('a limited number read on in a turn, the newest first', async () => {
 });
 
 test('a reader that needs no turn any more reads on at once, and only once', async () => {
-  const turns = createReadingTurns(1);
+  const turns = createReadingTurns({ perTurn: 1 });
   const log: string[] = [];
   const [first, second] = [reader('first', log), reader('second', log)];
   turns.wait(first);
@@ -29,4 +29,25 @@ test('a reader that needs no turn any more reads on at once, and only once', asy
   await until('the other', () => log.includes('second reads'));
   turns.end(second);
   expect(log).toEqual(['first waits', 'second waits', 'first reads', 'second reads']);
+});
+
+test('nobody reads on while there is no room', async () => {
+  let room = 0;
+  let asked = 0;
+  const turns = createReadingTurns({
+    hasRoom: () => {
+      asked += 1;
+      room -= 1;
+      return room >= 0;
+    },
+  });
+  const log: string[] = [];
+  for (const name of ['a', 'b', 'c']) turns.wait({ pause: () => undefined, resume: () => void log.push(name) });
+  await until('it to be asked again and again', () => asked > 2);
+  expect(log).toEqual([]);
+  room = 1;
+  await until('the newest', () => log.length > 0);
+  expect(log).toEqual(['c']);
+  room = 100;
+  await until('the others', () => log.length === 3);
 });

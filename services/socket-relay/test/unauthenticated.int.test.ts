@@ -5,7 +5,7 @@ import { Server } from 'engine.io';
 import { pino } from 'pino';
 import { afterEach, expect, test } from 'vitest';
 import { createUnauthenticated, type UnauthenticatedLimits } from '../src/connections/unauthenticated.ts';
-import { useBoundedPolling } from '../src/engine/polling-transport.ts';
+import { allowBody, useBoundedPolling } from '../src/engine/polling-transport.ts';
 import { allowBytes, useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
 import { createRelayMetrics } from '../src/metrics.ts';
 
@@ -21,7 +21,10 @@ async function start(limits: Partial<UnauthenticatedLimits>) {
   const http = createServer();
   const engine = new Server({ maxHttpBufferSize: 1_000_000 });
   engine.attach(http);
-  engine.on('connection', (conn) => allowBytes(conn, 1_000_000, () => undefined));
+  engine.on('connection', (conn) => {
+    allowBytes(conn, 1_000_000, () => undefined);
+    allowBody(conn, { bytes: 1_000_000, onTooLarge: () => undefined });
+  });
   const metrics = createRelayMetrics();
   const unauthenticated = createUnauthenticated(
     { engine, metrics, log: pino({ level: 'silent' }) },

@@ -34,7 +34,7 @@ function countWrites(wire: NetSocket): () => number {
 }
 
 /** Both ends of an Engine.IO connection, and what happened at each, in order. */
-async function open(options: { perMessageDeflate?: { threshold: number } } = {}) {
+async function open(options: { perMessageDeflate?: { threshold: number }; maxHttpBufferSize?: number } = {}) {
   const http = createServer();
   const server = new Server({ maxHttpBufferSize: 1_000, ...options });
   server.attach(http);
@@ -185,4 +185,28 @@ describe('writes of the relay’s transport', () => {
     await until('the end', () => events.length > 0);
     expect(events).toHaveLength(1);
   });
+});
+
+test('an unfinished message is kept in memory of its own once its user is known, and read to its end', async () => {
+  useWebSocketTransport();
+  const { here, there, events } = await open({ maxHttpBufferSize: 1_000_000 });
+  const { transport } = here as unknown as { transport: WebSocketTransport };
+  transport.allowBytes(1_000_000);
+  const { _receiver: receiver } = transport.socket as unknown as {
+    _receiver: { _bufferedBytes: number; _buffers: Buffer[]; _fragments: Buffer[]; _mask: Buffer };
+  };
+  const { _socket: wire } = there as unknown as { _socket: NetSocket };
+  const text = `4${'one'.repeat(5_000)}`;
+  there.send(text, { fin: false });
+  await until('the first part', () => receiver._fragments.length === 1);
+  const frame = Buffer.concat([Buffer.from([0x80, 0xfe, 0x75, 0x30, 0, 0, 0, 0]), Buffer.alloc(30_000, 'x')]);
+  wire.write(frame.subarray(0, 20_000));
+  await until('half of the second', () => receiver._bufferedBytes === 20_000 - 8);
+  transport.settle(false);
+  for (const piece of [...receiver._buffers, ...receiver._fragments, receiver._mask]) {
+    expect(piece.buffer.byteLength).toBe(piece.length);
+  }
+  wire.write(frame.subarray(20_000));
+  await until('the message', () => events.length > 0);
+  expect(events).toEqual([`${text.slice(1)}${'x'.repeat(30_000)}`]);
 });

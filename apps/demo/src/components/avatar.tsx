@@ -2,7 +2,7 @@ import { initialsOf } from '../graphemes.ts';
 
 const TONES = 6;
 
-/** Initials on a colour that is always the same for the same id. Decoration: the name stands next to it. */
+/** Shows initials on a colour that is always the same for the same id. It is decoration: the name stands next to it. */
 export function Avatar({ id, name }: { id: string; name: string }) {
   return (
     <span className="avatar" data-tone={toneOf(id)} aria-hidden="true">

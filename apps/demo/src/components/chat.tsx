@@ -18,13 +18,13 @@ interface ChatProps {
 export function Chat({ me, onLogOut }: ChatProps) {
   const { data: groups, error } = useGroups();
   const [creating, setCreating] = useState(false);
-  // What was not sent stays with its group.
+  // A draft stays with its group.
   const [drafts] = useState(() => new Map<string, string>());
   const chosen = useOpenGroup();
   const isWide = useMedia('(width > 44rem)');
   useTitle(me);
 
-  // Where there is room for both, a conversation is open from the start; it stays while others become more recent.
+  // On a wide screen a conversation is open from the start; it stays open while other groups become more recent.
   useEffect(() => {
     const newest = groups?.[0];
     if (isWide && newest && !groups.some(({ id }) => id === chosen)) openGroupFirst(newest.id);
@@ -50,7 +50,7 @@ export function Chat({ me, onLogOut }: ChatProps) {
   );
 }
 
-/** For keyboards: past the groups and the messages, to where one writes. In sight while it has the focus. */
+/** Lets keyboard users skip the groups and the messages. It is in sight while it has the focus. */
 function SkipToComposer() {
   const onClick = () => document.querySelector<HTMLElement>('.composer textarea')?.focus();
   return (

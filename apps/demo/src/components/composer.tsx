@@ -7,13 +7,13 @@ interface ComposerProps {
   onSend: (content: string) => void;
 }
 
-/** A longer name does not fit into the field of a phone, in characters. */
+/** Longest name that fits into the field of a phone, in characters. */
 const MAX_NAME_LENGTH = 14;
 
 /** Enter sends, Shift+Enter starts a new line. */
 export function Composer({ groupName, initialDraft, onDraft, onSend }: ComposerProps) {
   const [draft, setDraft] = useState(initialDraft);
-  // What the next press of the button sends. A second one may come before React has rendered the first.
+  // The text that the next press of the button sends. A second press may come before React has rendered the first.
   const unsent = useRef(initialDraft);
   const input = useRef<HTMLTextAreaElement>(null);
 

@@ -2,7 +2,7 @@ import type { ConnectionSnapshot } from '@groupcast/client';
 import { useConnection, useGroupcast } from '@groupcast/client/react';
 import { useOnline } from '../media.ts';
 
-/** Says what a person should know while there is no connection, and offers what they can do. */
+/** Tells the person that there is no connection, and offers a button where it may help. */
 export function ConnectionBanner() {
   const client = useGroupcast();
   const connection = useConnection();
@@ -31,7 +31,7 @@ function textOf({ state, reason }: ConnectionSnapshot, online: boolean): string 
     case 'connecting':
     case 'waiting':
       if (!online) return 'You are offline. What you write is sent as soon as you are back.';
-      // A first attempt is nothing to talk about.
+      // A first attempt needs no banner.
       return reason ? `No connection${why}. What you write is sent as soon as it is back.` : undefined;
     case 'degraded-polling':
       return 'No live connection. New messages are looked for every few seconds.';

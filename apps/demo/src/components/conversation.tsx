@@ -17,12 +17,12 @@ export function Conversation({ group, me, drafts, onBack }: ConversationProps) {
   const { mutate: send } = useSendMessage(group.id);
   const client = useGroupcast();
   const [isAtEnd, setAtEnd] = useState(true);
-  // Where the unread messages began when the group was opened: that stays while they are read.
+  // The place where unread messages began when the group was opened; it stays while they are read.
   const [readUpTo] = useState(group.unreadCount > 0 ? group.readSeq : null);
   const [edits, setEdits] = useState(0);
   useMarkRead(group.id, isAtEnd && messages.isSuccess);
   const name = groupName(group);
-  /** A message that was refused goes back to where it was written, in front of what is there. */
+  /** Puts a refused message back into the composer, in front of the draft. */
   const onEdit = useCallback(
     ({ clientMessageId, content }: PendingMessage) => {
       client.discard(clientMessageId);

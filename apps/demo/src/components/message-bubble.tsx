@@ -11,13 +11,13 @@ interface MessageBubbleProps {
   /** A user id. */
   senderId: string;
   own: boolean;
-  /** Goes on what the message before began: no name, no avatar. */
+  /** The message before is of the same run: name and avatar are left out. */
   continued: boolean;
   /** The day to announce before this message. */
   day: string | null;
-  /** Nobody has read from here on. */
+  /** The first message that the user had not read when the group was opened. */
   isFirstUnread: boolean;
-  /** Takes a message back that was refused for what it is. */
+  /** Takes back a message whose content was refused. */
   onEdit: (message: PendingMessage) => void;
 }
 
@@ -70,7 +70,7 @@ function Tick() {
   );
 }
 
-/** Refusals of what the message is. The same message again is refused again. */
+/** Codes that refuse the content of a message: the same message would be refused again. */
 const REFUSES_CONTENT: ReadonlySet<string | undefined> = new Set(['PAYLOAD_TOO_LARGE', 'INVALID_PAYLOAD']);
 
 function Failure({ message, onEdit }: { message: PendingMessage; onEdit: (message: PendingMessage) => void }) {

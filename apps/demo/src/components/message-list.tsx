@@ -11,9 +11,9 @@ type Messages = ReturnType<typeof useMessages>;
 interface MessageListProps {
   messages: Messages;
   me: string;
-  /** What is above this `seq` was unread when the group was opened; `null`: everything was read. */
+  /** Messages above this `seq` were unread when the group was opened; `null`: everything was read. */
   readUpTo: number | null;
-  /** Is the newest message in sight? */
+  /** Called with whether the newest message is in sight. */
   onAtEnd: (isAtEnd: boolean) => void;
   onEdit: (message: PendingMessage) => void;
 }
@@ -32,7 +32,7 @@ export function MessageList({ messages, me, readUpTo, onAtEnd, onEdit }: Message
   });
 
   const stop = useOneStop(scroller, '.content a', (links) => links.at(-1));
-  /** Is this where reading goes on? Above the oldest page nobody knows. */
+  /** Whether reading goes on with this message. It is not known where the messages above the oldest page were read up to. */
   const isFirstUnread = (message: ViewMessage, previous: ViewMessage | undefined): boolean =>
     readUpTo !== null && isAbove(message, readUpTo) && (previous ? !isAbove(previous, readUpTo) : !hasNextPage);
 
@@ -91,7 +91,7 @@ export function MessageList({ messages, me, readUpTo, onAtEnd, onEdit }: Message
 }
 
 const NONE: readonly ViewMessage[] = [];
-/** Messages of one person so close together are one run, in milliseconds. */
+/** Longest time between two messages of one run, in milliseconds. */
 const RUN_MS = 5 * 60_000;
 
 function senderOf(message: ViewMessage, me: string): string {

@@ -1,7 +1,7 @@
 import { useMemo } from 'react';
 import { piecesOf } from '../links.ts';
 
-/** What somebody wrote, with its links. Where a link leads, nobody learns where it was clicked. */
+/** The text of a message with its links. The site behind a link does not learn on which page it was clicked. */
 export function MessageText({ content }: { content: string }) {
   const pieces = useMemo(() => piecesOf(content), [content]);
   return (

@@ -13,8 +13,8 @@ interface OneStop {
 }
 
 /**
- * Makes the elements that match `selector` one stop for the Tab key, however many there are: the arrow keys move between them, Home and End
- * to the first and the last. They are rendered with `tabIndex={-1}`. The stop is where the focus was last, else `preferred`.
+ * Makes the elements that match `selector` one stop for the Tab key, however many there are. The arrow keys move between them, and Home
+ * and End go to the first and the last. They are rendered with `tabIndex={-1}`. The stop is where the focus was last, else `preferred`.
  */
 export function useOneStop(
   container: RefObject<HTMLElement | null>,

@@ -23,11 +23,11 @@ interface Scroll {
   scroller: RefObject<HTMLDivElement | null>;
   onScroll: () => void;
   toEnd: () => void;
-  /** Messages that came below what is in sight. */
+  /** Number of messages that came in below the visible ones. */
   unseen: number;
 }
 
-/** Follows the newest message, unless somebody has scrolled up to read: then what they read stays where it is. */
+/** Follows the newest message. After the reader has scrolled up, the visible messages stay where they are. */
 export function useScroll({ rows, onAtEnd, onNearStart }: ScrollOptions): Scroll {
   const scroller = useRef<HTMLDivElement>(null);
   const seen = useRef<Seen>({ isAtEnd: true, last: undefined, anchor: null, anchorTop: 0 });
@@ -52,7 +52,7 @@ export function useScroll({ rows, onAtEnd, onNearStart }: ScrollOptions): Scroll
       element.scrollTop = element.scrollHeight;
       setAtEnd(true);
     } else {
-      // Whatever came or went above the row that was the last one moves it.
+      // Rows that came or went above it have moved the row that was the last one.
       if (anchor?.isConnected) element.scrollTop += anchor.offsetTop - anchorTop;
       if (added.length > 0) setUnseen((count) => count + added.length);
     }
@@ -60,7 +60,7 @@ export function useScroll({ rows, onAtEnd, onNearStart }: ScrollOptions): Scroll
     Object.assign(seen.current, { last: rows.at(-1)?.key, anchor: newest, anchorTop: newest?.offsetTop ?? 0 });
   }, [rows, setAtEnd]);
 
-  // The composer grows, the window turns: the newest message stays in sight.
+  // The newest message stays in sight when the composer grows or the window turns.
   useEffect(() => {
     const element = scroller.current;
     if (!element) return undefined;

@@ -1,13 +1,22 @@
 import type { Group, GroupMember, GroupSummary, JsonObject, Message, Position, User } from '@groupcast/shared';
 import { readBytes } from '@groupcast/shared/bounded-body';
 import { parsePosition } from '@groupcast/shared/positions';
-import { fieldsOf, idOf, parseEvent, parseGroup, parseList, parseMessage, parseUserId } from '../base/parse.ts';
+import {
+  type Fields,
+  fieldsOf,
+  idOf,
+  parseEvent,
+  parseGroup,
+  parseList,
+  parseMessage,
+  parseUserId,
+} from '../base/parse.ts';
 import type { Clock } from '../environment.ts';
-import { ClientError, fromBody } from '../errors.ts';
+import { ClientError, fromBody, unreachable } from '../errors.ts';
 import type { Answer } from '../inbox/catch-up.ts';
 import type { UserTokens } from './user-token.ts';
 
-/** `1` and `"1"` are the same group; what comes back is a string. */
+/** `1` and `"1"` are the same group; the ids that come back are strings. */
 export type GroupId = string | number;
 export type UserId = string | number;
 
@@ -19,9 +28,9 @@ export interface MembersChange {
 export interface MessagesPage {
   /** Newest last. */
   messages: Message[];
-  /** What comes after it is not in the page. */
+  /** Where the group stood when the page was read: later events are not in it. */
   position: Position;
-  /** There are older ones. A page may be shorter than its limit although there are; `undefined`: the API does not say. */
+  /** There are older messages. A page may be shorter than its limit all the same; `undefined`: the API does not say. */
   more?: boolean | undefined;
 }
 
@@ -42,22 +51,22 @@ export interface Api {
   groups: () => Promise<GroupSummary[]>;
   group: (groupId: GroupId) => Promise<Group>;
   createGroup: (input: { name?: string; memberIds: readonly UserId[]; kind?: 'group' | 'direct' }) => Promise<Group>;
-  /** By an owner. */
+  /** Only an owner may rename a group. */
   renameGroup: (groupId: GroupId, name: string) => Promise<Group>;
-  /** By an owner: the group is gone for everybody. */
+  /** Only an owner may delete a group; it is gone for every member. */
   deleteGroup: (groupId: GroupId) => Promise<void>;
-  /** By an owner. `invited`: those who have to accept first (`GROUP_INVITES`). */
+  /** Only an owner may add members. `invited` are the users who have to accept first (`GROUP_INVITES`). */
   addMembers: (
     groupId: GroupId,
     userIds: readonly UserId[],
   ) => Promise<MembersChange & { group: Group; invited: string[] }>;
-  /** By an owner; and everybody may leave: `removeMember(groupId, client.userId)`. */
+  /** An owner may remove any member, and each member may leave: `removeMember(groupId, client.userId)`. */
   removeMember: (groupId: GroupId, userId: UserId) => Promise<MembersChange>;
-  /** Names and pictures of users who share a group with this one. Others are not in the answer, nor is a user who was never seen. */
+  /** Names and pictures of users who share a group with this one. The answer leaves out all others, whether they exist or not. */
   users: (userIds: readonly UserId[]) => Promise<User[]>;
   /** The newest `limit` (at most 200) messages below `before`, fewer where they are large. */
   messages: (groupId: GroupId, page: { limit: number; before?: number | undefined }) => Promise<MessagesPage>;
-  /** What happened after `after`, or `reset` where that position means nothing any more. */
+  /** The events after `after`, or `reset` where that position no longer means anything. */
   events: (groupId: GroupId, after: Position) => Promise<Answer>;
   /** The same `clientMessageId` again answers the message that was saved the first time. */
   send: (groupId: GroupId, message: NewMessage) => Promise<Message>;
@@ -67,16 +76,16 @@ export interface Api {
   markRead: (groupId: GroupId, seq: number) => Promise<{ unreadCount: number; position: Position | undefined }>;
 }
 
-/** From the request to the last byte of the answer, in milliseconds. */
+/** Longest time from a request to the last byte of its answer, in milliseconds. */
 const TIMEOUT_MS = 15_000;
-/** No page of the API is as large, whatever `MAX_PAYLOAD_BYTES` is. */
+/** Largest answer that is read, in bytes. No page of the API is as large, however `MAX_PAYLOAD_BYTES` is set. */
 const MAX_ANSWER_BYTES = 64 * 1_024 * 1_024;
 const GROUPS_PER_PAGE = 200;
 const EVENTS_PER_PAGE = 500;
 const USERS_PER_PAGE = 100;
 
 export interface ApiDeps {
-  /** Without a trailing slash; empty is the page's own origin. */
+  /** The API's address without a trailing slash; empty is the page's own origin. */
   apiUrl: string;
   tokens: UserTokens;
   fetch: typeof globalThis.fetch;
@@ -85,8 +94,8 @@ export interface ApiDeps {
 
 export interface ClosableApi extends Api {
   /**
-   * Every request that is under way and may be made again fails as unreachable, now. What may have been done, and would be done twice
-   * or refused if it were asked for again, is waited for.
+   * Every request that is under way and may be made again fails as unreachable, now. The others are waited for: they may have been
+   * carried out, and would be carried out twice, or refused, if they were made again.
    */
   abandon: () => void;
   stop: () => void;
@@ -96,13 +105,13 @@ interface ApiRequest {
   method: string;
   path: string;
   body: unknown;
-  /** Once more changes nothing, and whoever asked does it by itself. */
+  /** The request may be made again without any effect, and its caller does so by itself. */
   isRepeatable: boolean;
 }
 
 export function createApi(deps: ApiDeps): ClosableApi {
   const { clock, tokens } = deps;
-  /** Of the requests under way, with whether each may be made again. */
+  /** The requests under way, each with whether it may be made again. */
   const aborts = new Map<AbortController, boolean>();
   let stopped = false;
 
@@ -113,7 +122,7 @@ export function createApi(deps: ApiDeps): ClosableApi {
   async function exchange(
     { method, path, body, isRepeatable }: ApiRequest,
     token: string,
-  ): Promise<[Response, unknown]> {
+  ): Promise<[Response, string]> {
     if (stopped) throw new ClientError('CLOSED', 'unable to ask the API; the client was closed');
     const abort = new AbortController();
     const timer = clock.setTimeout(() => abort.abort(), TIMEOUT_MS);
@@ -128,26 +137,27 @@ export function createApi(deps: ApiDeps): ClosableApi {
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal: abort.signal,
       });
-      return [response, parseJson(await readText(response))];
+      return [response, await readText(response)];
     } catch (cause) {
       if (stopped) throw new ClientError('CLOSED', 'unable to ask the API; the client was closed', { cause });
-      throw new ClientError('UNREACHABLE', 'unable to reach the API', { retryable: true, cause });
+      throw unreachable('unable to reach the API', cause);
     } finally {
       clock.clearTimeout(timer);
       aborts.delete(abort);
     }
   }
 
-  /** A refused token is replaced once: what the application gave may have expired meanwhile. */
+  /** Answers the fields of the answer. A refused token is replaced once: it may have expired since the application gave it. */
   async function request(
     method: string,
     path: string,
     body?: unknown,
     isRepeatable = method === 'GET',
-  ): Promise<unknown> {
+  ): Promise<Fields> {
     for (let again = true; ; again = false) {
       const token = await tokens.get();
-      const [response, answer] = await exchange({ method, path, body, isRepeatable }, token);
+      const [response, text] = await exchange({ method, path, body, isRepeatable }, token);
+      const answer = fieldsOf(parseJson(text)) ?? {};
       if (response.ok) return answer;
       if (response.status === 401) tokens.refuse(token);
       if (response.status !== 401 || !again) throw errorOf(response, answer);
@@ -160,7 +170,7 @@ export function createApi(deps: ApiDeps): ClosableApi {
 
   return {
     async connectionToken() {
-      const { token, relayUrl } = fieldsOf(await request('POST', '/api/realtime/token', {}, true)) ?? {};
+      const { token, relayUrl } = await request('POST', '/api/realtime/token', {}, true);
       if (typeof token === 'string' && typeof relayUrl === 'string') return { token, relayUrl };
       throw unreadable('connection token');
     },
@@ -168,8 +178,8 @@ export function createApi(deps: ApiDeps): ClosableApi {
       const groups: GroupSummary[] = [];
       for (let cursor: unknown; ; ) {
         const query = typeof cursor === 'string' ? `&cursor=${encodeURIComponent(cursor)}` : '';
-        const answer = fieldsOf(await request('GET', `/api/messaging/groups?limit=${GROUPS_PER_PAGE}${query}`));
-        if (!Array.isArray(answer?.['groups'])) throw unreadable('list of groups');
+        const answer = await request('GET', `/api/messaging/groups?limit=${GROUPS_PER_PAGE}${query}`);
+        if (!Array.isArray(answer['groups'])) throw unreadable('list of groups');
         groups.push(...parseList(answer['groups'], parseGroup));
         cursor = answer['nextCursor'];
         if (typeof cursor !== 'string') return groups;
@@ -188,45 +198,45 @@ export function createApi(deps: ApiDeps): ClosableApi {
       await request('DELETE', base(groupId));
     },
     async addMembers(groupId, userIds) {
-      const answer = fieldsOf(await request('POST', `${base(groupId)}/members`, { userIds }));
-      const invited = parseList(answer?.['invited'], parseUserId);
-      return { group: groupOf(answer), applied: answer?.['applied'] === true, invited };
+      const answer = await request('POST', `${base(groupId)}/members`, { userIds });
+      const invited = parseList(answer['invited'], parseUserId);
+      return { group: groupOf(answer), applied: answer['applied'] === true, invited };
     },
     async removeMember(groupId, userId) {
-      const answer = fieldsOf(await request('DELETE', memberPath(groupId, userId)));
-      return { applied: answer?.['applied'] === true };
+      const answer = await request('DELETE', memberPath(groupId, userId));
+      return { applied: answer['applied'] === true };
     },
     async users(userIds) {
       const asked = [...new Set(userIds.map(String))];
       const users: User[] = [];
       for (let start = 0; start < asked.length; start += USERS_PER_PAGE) {
         const query = new URLSearchParams(asked.slice(start, start + USERS_PER_PAGE).map((id) => ['ids', id]));
-        const answer = fieldsOf(await request('GET', `/api/users?${query}`));
-        if (!Array.isArray(answer?.['users'])) throw unreadable('list of users');
+        const answer = await request('GET', `/api/users?${query}`);
+        if (!Array.isArray(answer['users'])) throw unreadable('list of users');
         users.push(...parseList(answer['users'], parseUser));
       }
       return users;
     },
     async messages(groupId, { limit, before }) {
       const query = before === undefined ? '' : `&before=${before}`;
-      const answer = fieldsOf(await request('GET', `${base(groupId)}/messages?limit=${limit}${query}`));
-      const position = parsePosition(answer?.['position']);
+      const answer = await request('GET', `${base(groupId)}/messages?limit=${limit}${query}`);
+      const position = parsePosition(answer['position']);
       if (!position) throw unreadable('messages');
-      const more = answer?.['more'];
+      const more = answer['more'];
       return {
-        messages: parseList(answer?.['messages'], parseMessage),
+        messages: parseList(answer['messages'], parseMessage),
         position,
         ...(typeof more === 'boolean' ? { more } : {}),
       };
     },
     async events(groupId, { epoch, seq }) {
       const query = `after=${seq}&epoch=${encodeURIComponent(epoch)}&limit=${EVENTS_PER_PAGE}`;
-      const answer = fieldsOf(await request('GET', `${base(groupId)}/events?${query}`));
-      const position = parsePosition(answer?.['position']);
+      const answer = await request('GET', `${base(groupId)}/events?${query}`);
+      const position = parsePosition(answer['position']);
       if (!position) throw unreadable('events');
-      if (answer?.['reset'] === true) return { kind: 'reset', position };
-      const found = parseList(answer?.['events'], (item) => parseEvent(item));
-      return { kind: 'page', page: { events: found, position, more: answer?.['more'] === true } };
+      if (answer['reset'] === true) return { kind: 'reset', position };
+      const found = parseList(answer['events'], (item) => parseEvent(item));
+      return { kind: 'page', page: { events: found, position, more: answer['more'] === true } };
     },
     async send(groupId, message) {
       return messageOf(await request('POST', `${base(groupId)}/messages`, message, true));
@@ -240,7 +250,7 @@ export function createApi(deps: ApiDeps): ClosableApi {
       await request('DELETE', `${base(groupId)}/messages/${encodeURIComponent(messageId)}`);
     },
     async markRead(groupId, seq) {
-      const { unreadCount, position } = fieldsOf(await request('POST', `${base(groupId)}/read`, { seq }, true)) ?? {};
+      const { unreadCount, position } = await request('POST', `${base(groupId)}/read`, { seq }, true);
       return { unreadCount: typeof unreadCount === 'number' ? unreadCount : 0, position: parsePosition(position) };
     },
     abandon,
@@ -251,7 +261,7 @@ export function createApi(deps: ApiDeps): ClosableApi {
   };
 }
 
-/** Some environments have a `fetch` without streams, such as React Native's: there the deadline has to do. */
+/** Some environments have a `fetch` without streams, such as React Native's; there only the deadline bounds an answer. */
 async function readText(response: Response): Promise<string> {
   if (!response.body) return response.text();
   return new TextDecoder().decode(await readBytes(response.body, MAX_ANSWER_BYTES));
@@ -266,8 +276,8 @@ function parseJson(text: string): unknown {
 }
 
 /** A proxy in between answers without our error body. */
-function errorOf(response: Response, answer: unknown): ClientError {
-  return fromBody(fieldsOf(answer)?.['error'], {
+function errorOf(response: Response, answer: Fields): ClientError {
+  return fromBody(answer['error'], {
     message: `the API answered ${response.status}`,
     retryable: response.status >= 500 || response.status === 429 || response.status === 408,
   });
@@ -277,14 +287,14 @@ function unreadable(what: string): ClientError {
   return new ClientError('INTERNAL', `unable to read the ${what} of the API`, { retryable: true });
 }
 
-function messageOf(answer: unknown): Message {
-  const message = parseMessage(fieldsOf(answer)?.['message']);
+function messageOf(answer: Fields): Message {
+  const message = parseMessage(answer['message']);
   if (message) return message;
   throw unreadable('message');
 }
 
-function groupOf(answer: unknown): Group {
-  const group = fieldsOf(fieldsOf(answer)?.['group']);
+function groupOf(answer: Fields): Group {
+  const group = fieldsOf(answer['group']);
   const summary = parseGroup(group);
   if (!group || !summary) throw unreadable('group');
   const { id, name, kind, createdAt, position } = summary;

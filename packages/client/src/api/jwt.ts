@@ -6,7 +6,7 @@ export interface TokenPeek {
   lifetimeMs: number | undefined;
 }
 
-/** What a token says about itself, unverified: good for planning a refresh, for nothing else. Opaque tokens say nothing. */
+/** Reads a token's own claims without verifying them, which is enough to plan a refresh and no more. Opaque tokens have none. */
 export function peek(token: string): TokenPeek {
   const { sub, iat, exp } = fieldsOf(payloadOf(token)) ?? {};
   return {

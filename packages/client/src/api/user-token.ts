@@ -2,18 +2,18 @@ import type { Clock } from '../environment.ts';
 import { ClientError } from '../errors.ts';
 import { peek } from './jwt.ts';
 
-/** Answers the user's token for the API; `null` or an empty string: nobody is logged in. */
+/** Answers the user's token for the API; `null` or an empty string means that no user is logged in. */
 export type GetToken = () => Promise<string | null> | string | null;
 
-/** This long before its end a token is not used any more, in milliseconds. */
+/** Remaining lifetime below which a token is no longer used, in milliseconds. */
 export const TOKEN_MARGIN_MS = 30_000;
-/** An application that does not answer in this time is asked again, in milliseconds. */
+/** How long the application may take to answer, in milliseconds; then it is asked again. */
 const ASK_TIMEOUT_MS = 30_000;
 
 export interface UserTokens {
   /** The application's token, asked for again shortly before it expires. Concurrent calls share one question. */
   get: () => Promise<string>;
-  /** The API did not take it: the next `get` asks the application. */
+  /** The API refused the token: the next `get` asks the application for another one. */
   refuse: (token: string) => void;
   readonly userId: string | undefined;
 }
@@ -36,7 +36,7 @@ export function createUserTokens(getToken: GetToken, clock: Clock): UserTokens {
     if (!token) throw new ClientError('TOKEN_MISSING', 'unable to get a user token; nobody is logged in');
     const { lifetimeMs, userId: found } = peek(token);
     userId = found ?? userId;
-    // It may be older than this moment, then it is refused and asked for again; opaque tokens are kept until then.
+    // The token may have been issued earlier: then it is refused, and another one is asked for. Opaque tokens are kept until then.
     const usableMs =
       lifetimeMs === undefined ? Number.POSITIVE_INFINITY : Math.max(lifetimeMs - TOKEN_MARGIN_MS, lifetimeMs / 2);
     current = { token, staleAt: clock.now() + usableMs };

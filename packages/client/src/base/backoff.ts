@@ -9,11 +9,11 @@ export function backoffMs(attempt: number, minMs: number, maxMs: number, random:
   return Math.min(maxMs, minMs * 2 ** Math.min(attempt, 30)) * (0.25 + 0.75 * random());
 }
 
-/** Waits that can be cut short, but not below what a server has asked for. */
+/** Waits that can be cut short, but not below the delay that a server has asked for. */
 export interface Waits {
   /** Resolves after the longer of the two: our own delay, which `skip` cuts short, and the server's, which only `stop` does. */
   wait: (ownMs: number, serverMs?: number) => Promise<void>;
-  /** Whatever is waited for is worth trying at once. */
+  /** Ends every wait that the server has not asked for: trying again at once may succeed. */
   skip: () => void;
   /** Every wait is over, and so is every later one. */
   stop: () => void;

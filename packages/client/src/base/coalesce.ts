@@ -1,6 +1,6 @@
 /**
- * Runs `work` at most once at a time. A call during a run starts one more run after it, shared by everybody who called
- * meanwhile: whatever was true when you called, a complete run has seen it when the promise resolves.
+ * Runs `work` at most once at a time. A call during a run starts one more run after it, which all calls of
+ * that time share: when the promise resolves, a complete run has seen everything that was true at the time of the call.
  */
 export function coalesce<T>(work: () => Promise<T>): () => Promise<T> {
   let current: Promise<T> | undefined;

@@ -1,14 +1,14 @@
 import type { GroupEvent, GroupHead, GroupSummary, JsonObject, Message } from '@groupcast/shared';
 import { parsePosition } from '@groupcast/shared/positions';
 
-// The client's own doors. They say the same as the schemas of @groupcast/shared, without bringing a schema library to
+// The client's own parsers. They accept the same as the schemas of @groupcast/shared, without bringing a schema library to
 // every page; `test/parse.unit.test.ts` holds the two to each other.
 
 const ID = /^[A-Za-z0-9_.:~-]{1,128}$/;
 const USER_ID = /^[\x21-\x7e]{1,255}$/;
 const RESERVED_IDS: readonly unknown[] = ['.', '..', '__proto__'];
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
 export function fieldsOf(value: unknown): Fields | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
@@ -23,7 +23,7 @@ function text(value: unknown, pattern: RegExp): string | undefined {
   return typeof id === 'string' && pattern.test(id) ? id : undefined;
 }
 
-/** The id as every door spells it: `1` and `"1"` are one id. */
+/** An id as it is written everywhere: `1` and `"1"` are one id. */
 export function parseId(value: unknown): string | undefined {
   return RESERVED_IDS.includes(value) ? undefined : text(value, ID);
 }
@@ -32,7 +32,7 @@ export function parseUserId(value: unknown): string | undefined {
   return text(value, USER_ID);
 }
 
-/** Throws a `TypeError`: what an application passes is for its programmer to correct. */
+/** Throws a `TypeError` where an application passes something else: its programmer can correct that. */
 export function idOf(value: string | number): string {
   const id = parseId(value);
   if (id === undefined) throw new TypeError(`unable to use ${JSON.stringify(value)} as a group id`);
@@ -91,7 +91,7 @@ export function parseGroup(value: unknown): GroupSummary | undefined {
   };
 }
 
-/** Those of a list that can be read. */
+/** The items of a list that can be read. */
 export function parseList<T>(value: unknown, parse: (item: unknown) => T | undefined): T[] {
   if (!Array.isArray(value)) return [];
   return value.flatMap((item) => {

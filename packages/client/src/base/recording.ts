@@ -1,11 +1,11 @@
 import type { GroupEvent } from '@groupcast/shared';
 
 /**
- * Events that pass while a snapshot is being read. The snapshot says where it was taken; what came after that place is
- * replayed onto it, or an edit that passed while the page was on its way would be lost.
+ * Events that pass while a snapshot is being read. The snapshot says at which position it was taken, and later
+ * events are replayed onto it; otherwise an edit that passed while the page was on its way would be lost.
  */
 export interface Recording {
-  /** Starts one; `stop` answers what passed since. */
+  /** Starts one; `stop` answers the events that have passed since. */
   start: () => { stop: () => readonly GroupEvent[] };
   add: (events: readonly GroupEvent[]) => void;
 }

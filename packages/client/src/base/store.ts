@@ -1,7 +1,7 @@
 /** A value that changes, in the shape of React's `useSyncExternalStore`: the same object until something has changed. */
 export interface Readable<T> {
   getSnapshot: () => T;
-  /** Returns how to stop. A listener that throws is logged, and disturbs nobody. */
+  /** Returns a function that stops it. The error of a listener that throws is logged, and the other listeners are still called. */
   subscribe: (listener: () => void) => () => void;
 }
 
@@ -14,7 +14,7 @@ export interface Topic<T> {
 
 export type OnListenerError = (error: unknown) => void;
 
-/** Who wants to know. Listeners are called in the order they came; one that comes during a call counts next time. */
+/** Calls its listeners with each value, in the order in which they subscribed; one that subscribes during a call is called the next time. */
 export function createTopic<T>(onError: OnListenerError): Topic<T> {
   // Entries, not functions: the same function may be subscribed twice, and each has its own end.
   const entries = new Set<{ listener: (value: T) => void }>();
@@ -48,7 +48,7 @@ export interface KeyedTopic<T> {
   clear: () => void;
 }
 
-/** A topic per key, there only while somebody listens. */
+/** One topic for each key, kept only while it has listeners. */
 export function createKeyedTopic<T>(onError: OnListenerError): KeyedTopic<T> {
   const topics = new Map<string, Topic<T>>();
   return {
@@ -70,7 +70,7 @@ export function createKeyedTopic<T>(onError: OnListenerError): KeyedTopic<T> {
 }
 
 export interface Store<T> extends Readable<T> {
-  /** Tells listeners, unless it is the object that is there already. */
+  /** Calls the listeners, unless it is the object that is there already. */
   set: (value: T) => void;
   clear: () => void;
 }

@@ -1,7 +1,7 @@
 import { type Clock, watchBrowser } from '../environment.ts';
 import type { Connection } from './connection.ts';
 
-/** Follows what the browser says of its network and of the person in front of it; returns how to stop. */
+/** Follows the browser's signals about its network and about the person in front of it; returns a function that stops it. */
 export function followBrowser(deps: {
   target: EventTarget | undefined;
   connection: Pick<Connection, 'wake' | 'online' | 'offline'>;
@@ -20,11 +20,11 @@ export function followBrowser(deps: {
       hurry();
     },
     online() {
-      // A request that was made without a network gets no answer, and everybody who asks the same would wait for it.
+      // A request that was made without a network gets no answer, and everyone who asks the same would wait for it.
       if (isOffline) deps.abandon();
       isOffline = false;
       clock.clearTimeout(onlineTimer);
-      // In a turn of its own, after everybody has learnt that the request was given up.
+      // In a turn of its own, after the callers have learnt that their requests were given up.
       onlineTimer = clock.setTimeout(() => {
         connection.online();
         hurry();

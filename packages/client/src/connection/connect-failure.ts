@@ -1,10 +1,10 @@
 import { type ClientError, isLoginError } from '../errors.ts';
 
-/** What a client does after an attempt to connect has failed. */
+/** How a client goes on after an attempt to connect has failed. */
 export interface FailureVerdict {
   /** `end`: no further attempt. `at once`: one without a delay, because the remedy may be all that was needed. */
   next: 'end' | 'at once' | 'later';
-  /** What is done differently from now on. */
+  /** A change for the attempts from now on. */
   remedy?: 'new token' | 'no positions';
 }
 

@@ -2,10 +2,10 @@
  * - `idle`: not started.
  * - `connecting`: getting a token or opening a connection.
  * - `recovering`: connected, and some group is still being caught up, or the relay delivers nothing at the moment and the API is polled.
- * - `connected`: connected, and every group has everything anybody has mentioned.
+ * - `connected`: connected, and every group has all events that are known of.
  * - `waiting`: no connection; the next attempt has a time.
  * - `degraded-polling`: no connection, and the API is asked at an interval instead. Attempts go on in the background.
- * - `ended`: for good, until `connect()` is called; after `close()` for ever. There is a reason.
+ * - `ended`: there are no further attempts until `connect()` is called, and none at all after `close()`. There is a reason.
  */
 export type ConnectionState =
   | 'idle'
@@ -19,7 +19,8 @@ export type ConnectionState =
 /**
  * - `attempt`: an attempt begins.
  * - `opened`: the relay has let the client in.
- * - `behind`, `caught-up`: some group is being caught up or the relay delivers nothing at the moment, or neither is so any more.
+ * - `behind`: some group is being caught up, or the relay delivers nothing at the moment.
+ * - `caught-up`: neither is the case.
  * - `lost`: the attempt failed or the connection is gone; there will be another attempt.
  * - `polled`, `poll-failed`: the outcome of asking the API while there is no connection.
  * - `end`: there will be no further attempt.
@@ -29,11 +30,10 @@ export type ConnectionEvent = 'attempt' | 'opened' | 'behind' | 'caught-up' | 'l
 const ignore = 'ignore';
 
 /**
- * The life of a connection. Polling is not a phase between two attempts but something that goes on beside them: while it
- * works the state stays `degraded-polling`, whatever the attempts do, and only their success changes it; when it stops
- * working the state says what the attempts do again. An attempt may succeed in `waiting` too, because a poll may fail while
- * it is under way. A connection opens as `recovering`: nobody knows yet whether anything was missed. A state that ends
- * stays so: what arrives late from an attempt that was given up changes nothing, and only a new `attempt` leads out.
+ * The life of a connection. Polling is no phase between two attempts but goes on beside them: while it works, the state stays
+ * `degraded-polling` until an attempt succeeds; when it no longer works, the state follows the attempts again. An attempt may succeed
+ * in `waiting` too, because a poll may fail while the attempt is under way. A connection opens as `recovering`, because it is not known
+ * yet whether anything was missed. `ended` is left by a new `attempt` only: late news of an attempt that was given up change nothing.
  */
 export const TRANSITIONS: Readonly<
   Record<ConnectionState, Readonly<Record<ConnectionEvent, ConnectionState | typeof ignore>>>

@@ -9,7 +9,7 @@ export interface ConnectionSnapshot {
   reason: { code: string; message: string } | null;
 }
 
-/** What is known of the connection. The connection writes it, and parts that are built before the connection read it. */
+/** The state of the connection. The connection writes it, and parts that are built before the connection read it. */
 export interface ConnectionStatus extends Readable<ConnectionSnapshot> {
   /** Changes the state by the table of transitions, and the reason where one is given. */
   move: (event: ConnectionEvent, reason?: ConnectionSnapshot['reason']) => void;

@@ -3,26 +3,26 @@ import { TOKEN_MARGIN_MS } from '../api/user-token.ts';
 import type { Clock } from '../environment.ts';
 import { ClientError } from '../errors.ts';
 
-/** Where the relay is, and what opens its door. */
+/** The relay's address and the token that it accepts. */
 export interface Ticket {
   token: string;
   relayUrl: string;
   userId: string | undefined;
-  /** On the client's clock: from here on, have a new one. */
+  /** When the token should be renewed, on the client's clock. */
   renewAt: number;
 }
 
 export interface ConnectionTokens {
-  /** One that is good for 30 s more: the last one, if it is, so that a reconnect costs the API nothing. */
+  /** Answers a ticket that is good for 30 s more: the last one, if it is, so that a reconnect costs the API nothing. */
   get: () => Promise<Ticket>;
-  /** A new one in any case. */
+  /** Answers a new ticket in any case. */
   renew: () => Promise<Ticket>;
-  /** The relay did not take it. */
+  /** The relay refused the last token. */
   drop: () => void;
   readonly userId: string | undefined;
 }
 
-/** Without `iat` and `exp`, renew so often, in milliseconds. */
+/** Lifetime that is assumed of a token without `iat` and `exp`, in milliseconds. */
 const UNKNOWN_LIFETIME_MS = 300_000;
 
 export function createConnectionTokens(deps: {
@@ -45,8 +45,8 @@ export function createConnectionTokens(deps: {
       throw new ClientError('FORBIDDEN', 'unable to connect; getToken answers another user’s token now');
     }
     userId ??= found;
-    // A minute before its end; a token that does not live for long, after half its life. Up to a fifth earlier: a crowd that
-    // connected in one moment does not renew in one moment.
+    // A minute before its end, or after half of a short life. Up to a fifth earlier, so that clients which connected in one moment do
+    // not renew in one moment.
     const latestMs = Math.max(lifetimeMs - 2 * TOKEN_MARGIN_MS, lifetimeMs / 2, 1_000);
     const renewAfterMs = latestMs * (1 - random() / 5);
     const ticket = { token, relayUrl: deps.relayUrl ?? relayUrl, userId, renewAt: askedAt + renewAfterMs };

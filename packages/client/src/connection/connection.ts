@@ -19,16 +19,16 @@ export interface ConnectionOptions {
 export interface ConnectionDeps {
   tokens: ConnectionTokens;
   status: ConnectionStatus;
-  /** What goes into the handshake beside the token. */
+  /** Answers the fields of the handshake beside the token. */
   handshake: () => object;
   io: SocketIo;
   clock: Clock;
   random: () => number;
   log: Logger;
-  /** Awaited beside the token: what should be known before the first connection. Never rejects. */
+  /** Reads what the client should know before its first connection; it is awaited beside the token. Never rejects. */
   ready: () => Promise<unknown>;
   onOpen: () => void;
-  /** The connection is gone, for whatever reason; `heardAt` is when it was last heard. */
+  /** The connection is gone; `heardAt` is when it was last heard. */
   onDown: (heardAt: Moment) => void;
   onEvent: (name: string, payload: unknown) => void;
 }
@@ -50,7 +50,7 @@ const STABLE_MS = 5_000;
 const OFFLINE_PROBE_MS = 700;
 const OFFLINE = { code: 'UNREACHABLE', message: 'the browser is offline' };
 
-/** Drives the states: attempts, tokens, and what the relay says when it ends a session. */
+/** Drives the state of the connection: makes attempts with tokens, and follows the relay when it ends a session. */
 export function createConnection(deps: ConnectionDeps, options: ConnectionOptions): Connection {
   const { clock, tokens, status, log } = deps;
   let link: RelayLink | undefined;
@@ -74,7 +74,7 @@ export function createConnection(deps: ConnectionDeps, options: ConnectionOption
     log,
   });
 
-  /** Lets go of what there is of a connection, or of an attempt at one. */
+  /** Closes the connection or gives up the attempt, if there is one. */
   function drop(): void {
     attempt = undefined;
     clock.clearTimeout(retryTimer);

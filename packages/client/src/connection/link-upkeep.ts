@@ -6,7 +6,7 @@ import type { RelayLink } from './relay-link.ts';
 
 /** Shortest delay before a token that could not be renewed is renewed again, in milliseconds. */
 const REFRESH_RETRY_MS = 10_000;
-/** After a wake-up, a connection that was silent for this long is probed, in milliseconds. */
+/** Shortest silence after which a connection is probed when the browser wakes up, in milliseconds. */
 const SILENCE_MS = 3_000;
 /** How long a probed connection has to answer, in milliseconds. */
 const PROBE_TIMEOUT_MS = 3_000;
@@ -16,7 +16,7 @@ export interface LinkUpkeepDeps {
   status: Pick<ConnectionStatus, 'link'>;
   /** The relay has taken a new token. */
   onRenewed: () => void;
-  /** The user may not have a connection any more. */
+  /** The user may no longer have a connection. */
   onRefused: (error: ClientError) => void;
   /** The link does not answer. */
   onLost: (why: string) => void;

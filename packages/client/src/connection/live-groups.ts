@@ -37,7 +37,7 @@ export interface LiveGroups {
   remove: (groupId: string) => void;
   /** The relay does not let the connection into the group, and may do so later. */
   refuse: (groupId: string, code: unknown) => void;
-  /** Takes in what the relay answered about a group that was asked for from `after`. */
+  /** Takes the relay's answer about a group that was asked for from `after`. */
   take: (groupId: string, after: Position | undefined, answer: GroupAnswer) => Answer;
   /** A group was left, so that there is room for another one where there were too many. */
   makeRoom: () => void;
@@ -69,7 +69,7 @@ export function createLiveGroups(deps: LiveGroupsDeps): LiveGroups {
     }, REJOIN_MS);
   }
 
-  /** Nobody tells of what happens in groups that are not live; the list says where they stand. */
+  /** Reads the list at an interval: it says where groups stand that are not live. */
   function listLater(): void {
     listTimer ??= clock.setTimeout(() => {
       listTimer = undefined;

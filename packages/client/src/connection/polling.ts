@@ -3,19 +3,19 @@ import { type Clock, MAX_DELAY_MS } from '../environment.ts';
 import type { ClientError } from '../errors.ts';
 
 export interface PollingDeps {
-  /** Milliseconds without a connection before the first poll. */
+  /** Time without a connection before the first poll, in milliseconds. */
   afterMs: number;
   intervalMs: number;
-  /** Asks the API for news; resolves with what went wrong, if anything did. Never rejects. */
+  /** Asks the API for news; resolves with the error if it fails. Never rejects. */
   poll: () => Promise<ClientError | null>;
   onOutcome: (answered: boolean) => void;
   clock: Clock;
   random: () => number;
 }
 
-/** Asks the API at an interval while there is no connection; ever more seldom while it does not answer, or as it wishes. */
+/** Asks the API at an interval while there is no connection. While the API does not answer, the interval grows; its own delay is kept. */
 export interface Polling {
-  /** Does nothing where it has started already. The first poll is after `afterMs`, or the milliseconds given. */
+  /** Starts, unless it has started already. The first poll is after `afterMs`, or after the delay that is given. */
   start: (firstAfterMs?: number) => void;
   stop: () => void;
 }
@@ -37,7 +37,7 @@ export function createPolling(deps: PollingDeps): Polling {
     if (run !== mine) return;
     deps.onOutcome(error === null);
     mine.failures = error ? mine.failures + 1 : 0;
-    // A crowd that lost its relay in the same moment does not ask in the same moment.
+    // Clients that lost their relay in one moment do not ask in one moment.
     const jitterMs = deps.intervalMs * (0.75 + deps.random() / 2);
     if (!error) return plan(mine, jitterMs);
     const backoff = backoffMs(mine.failures, deps.intervalMs, MAX_INTERVAL_MS, deps.random);

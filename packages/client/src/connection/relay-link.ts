@@ -1,25 +1,24 @@
 import type { Socket, io as socketIo } from 'socket.io-client';
 import { fieldsOf } from '../base/parse.ts';
 import { type Clock, type Moment, thisMoment } from '../environment.ts';
-import { ClientError, fromBody } from '../errors.ts';
+import { type ClientError, fromBody, unreachable } from '../errors.ts';
 
 export type SocketIo = typeof socketIo;
 export type Transport = 'websocket' | 'polling';
 
-/** One Socket.IO connection from its first byte to its last. It never comes back: the next one is another link. */
+/** One Socket.IO connection from its first byte to its last. It never reopens: the next connection is another link. */
 export interface RelayLink {
   /** Resolves with the acknowledgement; rejects with the relay's error, or `UNREACHABLE` when there is no answer. */
   ask: (event: string, payload: object, timeoutMs?: number) => Promise<Readonly<Record<string, unknown>>>;
-  readonly transport: string | undefined;
-  /** When anything came from the relay, heartbeats included. */
+  /** When the last packet came from the relay, heartbeats included. */
   readonly heardAt: Moment;
-  /** Nothing is heard of it afterwards. */
+  /** Closes the link; its listener is not called afterwards. */
   close: () => void;
 }
 
 export interface LinkListener {
   onOpen: () => void;
-  /** It did not come to a connection: the relay's word if there is one, else `UNREACHABLE`. */
+  /** The attempt failed; `error` is the relay's if there is one, else `UNREACHABLE`. */
   onRefused: (error: ClientError, timedOut: boolean) => void;
   onLost: (reason: string) => void;
   onEvent: (name: string, payload: unknown) => void;
@@ -27,7 +26,7 @@ export interface LinkListener {
 
 const ACK_TIMEOUT_MS = 10_000;
 
-/** What a relay that lets nobody in for now says in the close frame of a WebSocket: `CODE: message`. */
+/** Reads the reason in the close frame of a WebSocket, `CODE: message`, by which a relay refuses new connections for now. */
 function closeReason(details: unknown): ClientError | undefined {
   const { reason } = fieldsOf(fieldsOf(details)?.['context']) ?? {};
   const [, code, message] = (typeof reason === 'string' && /^([A-Z][A-Z_]+): (.+)$/s.exec(reason)) || [];
@@ -39,9 +38,9 @@ export function openLink(
     io: SocketIo;
     url: string;
     transports: readonly Transport[];
-    /** Milliseconds until the relay must have let us in. */
+    /** Longest time until the relay has let the client in, in milliseconds. */
     timeoutMs: number;
-    /** Asked when the connection is there, so that it is of that moment. */
+    /** Called when the connection is open, so that its answer is of that moment. */
     auth: () => object;
     clock: Clock;
   },
@@ -54,10 +53,10 @@ export function openLink(
     transports: [...options.transports],
     tryAllTransports: true,
     forceNew: true,
-    // Its own reconnection stays away after a refusal and after a disconnect by the server.
+    // Socket.IO's own reconnection gives up after a refusal and after a disconnect by the server.
     reconnection: false,
     autoConnect: false,
-    // Ours covers the handshake too.
+    // The time-out below covers the handshake too.
     timeout: false as never,
     auth: (give) => give(options.auth()),
   });
@@ -85,7 +84,7 @@ export function openLink(
   }
 
   const timer = options.clock.setTimeout(
-    () => refused(new ClientError('UNREACHABLE', 'unable to reach the relay in time', { retryable: true }), true),
+    () => refused(unreachable('unable to reach the relay in time'), true),
     options.timeoutMs,
   );
   socket.on('connect', () => {
@@ -95,13 +94,9 @@ export function openLink(
     listener.onOpen();
   });
   socket.on('connect_error', (error: Error & { data?: unknown }) => {
-    const unreachable = { message: 'unable to reach the relay', retryable: true };
+    const message = 'unable to reach the relay';
     const told = fieldsOf(error.data) !== undefined;
-    refused(
-      told
-        ? fromBody(error.data, { ...unreachable, retryable: false })
-        : new ClientError('UNREACHABLE', unreachable.message, { ...unreachable, cause: error }),
-    );
+    refused(told ? fromBody(error.data, { message, retryable: false }) : unreachable(message, error));
   });
   socket.on('disconnect', (reason, details) => {
     if (closed) return;
@@ -116,29 +111,25 @@ export function openLink(
     listener.onEvent(name, payload);
   });
   socket.connect();
-  // A server that hangs up before its greeting is an end without an error, of which Socket.IO says nothing.
+  // Where a server closes the connection before its greeting, Socket.IO reports no error.
   const { engine } = socket.io;
   let greeted = false;
   engine?.once('open', () => {
     greeted = true;
   });
   engine?.once('close', () => {
-    if (!greeted) refused(new ClientError('UNREACHABLE', 'unable to reach the relay; it hung up', { retryable: true }));
+    if (!greeted) refused(unreachable('unable to reach the relay; it hung up'));
   });
 
   return {
     async ask(event, payload, timeoutMs = ACK_TIMEOUT_MS) {
-      const unreachable = (cause?: unknown): ClientError =>
-        new ClientError('UNREACHABLE', `unable to ask the relay for ${event}; there was no answer`, {
-          retryable: true,
-          cause,
-        });
-      if (!socket.connected) throw unreachable();
+      const noAnswer = `unable to ask the relay for ${event}; there was no answer`;
+      if (!socket.connected) throw unreachable(noAnswer);
       const answer: unknown = await socket
         .timeout(timeoutMs)
         .emitWithAck(event, payload)
         .catch((cause: unknown) => {
-          throw unreachable(cause);
+          throw unreachable(noAnswer, cause);
         });
       heard();
       const fields = fieldsOf(answer);
@@ -147,9 +138,6 @@ export function openLink(
     },
     get heardAt() {
       return heardAt;
-    },
-    get transport() {
-      return socket.io.engine?.transport?.name;
     },
     close,
   };

@@ -3,15 +3,15 @@ import { parsePosition } from '@groupcast/shared/positions';
 import { fieldsOf, parseEvent, parseId, parseList } from '../base/parse.ts';
 import type { Page } from '../inbox/inbox.ts';
 
-// What the relay says, as values that can be relied on: what cannot be read is left out.
+// Parsers of the relay's payloads. Entries that cannot be read are left out.
 
-/** What the relay says about one group after a position that was sent to it. */
+/** The relay's answer about one group, after a position that was sent to it. */
 export type GroupAnswer =
   /** This connection is not in the group; `code` is the relay's reason, if it gave one. */
   | { kind: 'refused'; code: unknown }
   /** The events after the position, which the relay's log has. With `more` there are others behind them. */
   | { kind: 'recovered'; page: Page; more: boolean }
-  /** Where the group stands, without its events; `undefined` where the relay does not know. */
+  /** The group's position without its events; `undefined` where the relay does not know it. */
   | { kind: 'stands'; position: Position | undefined; more: boolean };
 
 /** An answer to `resume`, to `join-group`, or to the positions in the handshake. */

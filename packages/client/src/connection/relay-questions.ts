@@ -14,7 +14,7 @@ interface Batch {
   answers: Promise<Answers>;
 }
 
-/** Asks the relay what it has of groups after a position; a group that it answers for is joined as well. */
+/** Asks the relay for the events of groups after a position; the relay joins the connection to the groups that it answers for. */
 export interface RelayQuestions {
   /** False once the relay of this connection has refused `resume`: then it is asked with `join-group`, one group at a time. */
   readonly canResume: boolean;

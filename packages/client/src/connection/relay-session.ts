@@ -2,7 +2,7 @@ import type { Position } from '@groupcast/shared';
 import { fieldsOf, parseEvent, parseHead, parseId, parseList } from '../base/parse.ts';
 import type { Delivery } from '../delivery.ts';
 import type { Clock, Logger } from '../environment.ts';
-import { ClientError } from '../errors.ts';
+import { unreachable } from '../errors.ts';
 import type { Answer, CatchUp } from '../inbox/catch-up.ts';
 import type { ConnectionStatus } from './connection-status.ts';
 import { createLiveGroups } from './live-groups.ts';
@@ -18,7 +18,7 @@ export interface TransientEvent {
 export interface RelaySessionDeps {
   delivery: Pick<Delivery, 'head' | 'standsAt' | 'receive' | 'skip' | 'page' | 'leave' | 'lagOf' | 'positions'>;
   status: Pick<ConnectionStatus, 'link' | 'getSnapshot'>;
-  /** How long a relay that greets may take to say what was missed, in milliseconds. */
+  /** How long `resumed` may come after `joined-groups`, in milliseconds. */
   holdMs: number;
   catchUp: Pick<CatchUp, 'check' | 'force'>;
   /** The relay names a group that nothing is known of yet, or disputes one. */
@@ -33,11 +33,11 @@ export interface RelaySessionDeps {
 }
 
 /**
- * What is said between this client and the relay on one connection after another. The relay greets with `joined-groups` and, where
- * it recovers, with `resumed` behind it; until then nothing is known of what was missed. After the greeting come events and heads.
+ * The protocol between this client and the relay, on one connection after another. The relay greets with `joined-groups` and, where
+ * it recovers, with `resumed` behind it; until then it is not known what was missed. After the greeting come events and heads.
  */
 export interface RelaySession {
-  /** The handshake's part: where every group stands. */
+  /** Answers the positions of all groups, for the handshake. */
   handshake: () => { positions?: Record<string, Position> };
   opened: () => void;
   down: () => void;
@@ -223,8 +223,7 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
       const { link } = status;
       // While the API stands in for the relay, it is asked at once; otherwise the relay is waited for.
       if (!link && status.getSnapshot().state === 'degraded-polling') return { kind: 'none' };
-      if (!link)
-        throw new ClientError('UNREACHABLE', 'unable to ask the relay; there is no connection', { retryable: true });
+      if (!link) throw unreachable('unable to ask the relay; there is no connection');
       if (!questions.canResume || !isLive) return { kind: 'none' };
       const answer = await questions.ask(link, groupId, after);
       if (!answer) return { kind: 'none' };

@@ -10,7 +10,7 @@ interface Cursors {
 export interface CursorsDeps {
   /** `undefined` while there is no connection. Rejects with a `ClientError`. */
   report: (cursors: Record<string, Cursors>) => Promise<unknown> | undefined;
-  /** The way without the relay, for what was read. */
+  /** Tells the API what was read, where the relay cannot be told. */
   markRead: (groupId: string, seq: number) => Promise<unknown>;
   intervalMs: number;
   clock: Clock;
@@ -18,22 +18,22 @@ export interface CursorsDeps {
   log: Logger;
 }
 
-/** How far this client has got in each group, told to the relay in batches. */
+/** Tells the relay, in batches, how far this client has got in each group. */
 export interface CursorReport {
   /** Every event up to `seq` has arrived and is shown. */
   applied: (groupId: string, seq: number) => void;
   /** A person has seen everything up to `seq`. */
   read: (groupId: string, seq: number) => void;
-  /** Another connection: it may take what the last one did not. */
+  /** There is another connection, whose relay may take reports that the last one did not. */
   reconnected: () => void;
   forget: (groupId: string) => void;
   stop: () => void;
 }
 
 /**
- * At most one report per interval, and what was read is told at once if nothing was told in the last one. Where the relay
- * does not take reports, what was read goes to the API, and the rest is not told. A report that gets lost is made good by
- * the next: cursors only rise.
+ * Sends at most one report per interval; a read cursor is sent at once if the last interval had no report. Where the relay does not
+ * take reports, read cursors go to the API, and the others are not sent. A lost report is made good by the next one, because cursors
+ * only rise.
  */
 export function createCursorReport(deps: CursorsDeps): CursorReport {
   const { clock, log } = deps;
@@ -91,7 +91,7 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
     }
   }
 
-  /** One of them is at fault; it shall not take the others with it. */
+  /** Reports each group by itself: one group is at fault, and the others should not fail with it. */
   async function reportEach(batch: ReadonlyMap<string, Cursors>): Promise<void> {
     for (const [groupId, cursors] of batch) {
       try {
@@ -102,7 +102,7 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
     }
   }
 
-  /** Without a connection, what has arrived is told to the next one. */
+  /** Keeps the applied cursors for the next connection. */
   function keepForLater(batch: ReadonlyMap<string, Cursors>): void {
     for (const [groupId, { read: _, ...cursors }] of batch) {
       const known = told.get(groupId) ?? {};
@@ -125,7 +125,7 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
     }
   }
 
-  /** Not told after all. */
+  /** Puts cursors back that could not be reported, and reports them later. */
   function takeBack(batch: ReadonlyMap<string, Cursors>): void {
     for (const [groupId, cursors] of batch) {
       const known = told.get(groupId) ?? {};
@@ -135,7 +135,7 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
   }
 
   return {
-    // Spread over the interval, or everybody in a group would answer to one message in the same moment.
+    // Reports are spread over the interval; otherwise all members of a group would answer one message in the same moment.
     applied: (groupId, seq) =>
       note(groupId, { received: seq, applied: seq }, deps.intervalMs * (0.5 + deps.random() / 2)),
     read: (groupId, seq) => note(groupId, { read: seq }, 0),

@@ -2,8 +2,8 @@ import type { GroupEvent, GroupSummary } from '@groupcast/shared';
 import { parseMessage } from '../base/parse.ts';
 
 /**
- * What an event changes of a group in the list; the same object when that is nothing. Positions and unread counts are not its
- * business.
+ * The group in the list after an event; the same object where the event changes nothing of it. Positions and unread counts are kept
+ * elsewhere.
  */
 export function withEvent(group: GroupSummary, event: GroupEvent): GroupSummary {
   switch (event.event) {
@@ -29,8 +29,8 @@ export function withEvent(group: GroupSummary, event: GroupEvent): GroupSummary 
 }
 
 /**
- * How an event changes the unread messages of a group that was read up to `group.readSeq`. Sending moves one's own read cursor,
- * in whichever window it happened.
+ * The group with its count of unread messages after an event; it was read up to `group.readSeq`. Sending a message moves the user's
+ * own read cursor, in every window.
  */
 export function withUnread(group: GroupSummary, event: GroupEvent, me: string | undefined): GroupSummary {
   const { readSeq, unreadCount } = group;

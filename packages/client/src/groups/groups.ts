@@ -7,12 +7,13 @@ import { createRecording } from '../base/recording.ts';
 import { createKeyedTopic, createStore, type OnListenerError, type Readable } from '../base/store.ts';
 import type { Clock, Logger } from '../environment.ts';
 import { type ClientError, toClientError } from '../errors.ts';
-import { withEvent, withUnread } from './group-summary.ts';
+import { applyEvents, entryOf, type GroupEntry } from './group-entry.ts';
+import { createLastMessages } from './last-messages.ts';
 
 export interface GroupsSnapshot {
-  /** `loading` until the list was read once. `failed`: it could not be read yet; it is tried again if that may help. */
+  /** `loading` until the list was read once. `failed`: it could not be read so far, and is read again if that may help. */
   status: 'loading' | 'ready' | 'failed';
-  /** Most recently active first. A group is the same object until something about it has changed. */
+  /** The groups, most recently active first. A group is the same object until something about it has changed. */
   groups: readonly GroupSummary[];
   error: ClientError | null;
 }
@@ -20,11 +21,11 @@ export interface GroupsSnapshot {
 export interface GroupsDeps {
   api: Pick<Api, 'groups' | 'group' | 'messages'>;
   me: () => string | undefined;
-  /** A group the API lists, and where it stood then. */
+  /** The API lists the group, which stood at `position` then. */
   onListed: (groupId: string, position: Position) => void;
   /** The list was read. */
   onRead: () => void;
-  /** A group that is not ours any more. */
+  /** The user is no longer in the group. */
   onGone: (groupId: string) => void;
   clock: Clock;
   random: () => number;
@@ -33,46 +34,32 @@ export interface GroupsDeps {
 }
 
 export interface Groups extends Readable<GroupsSnapshot> {
-  /** Of all groups together. */
+  /** Unread messages of all groups together. */
   readonly unread: Readable<number>;
   get: (groupId: string) => GroupSummary | undefined;
   subscribeTo: (groupId: string, listener: () => void) => () => void;
-  /** Reads the list. Resolves with whether that worked; what was true when it was called is in it. */
+  /** Reads the list, which is then at least as recent as the call. Resolves with whether that worked. */
   refresh: () => Promise<boolean>;
-  /** The same in a while, unless it happens before. */
+  /** Reads the list after this delay, unless it is read before. */
   refreshWithin: (delayMs: number) => void;
   /** A failed reading that waits for its next try is tried at once. */
   hurry: () => void;
   apply: (groupId: string, events: readonly GroupEvent[]) => void;
   remove: (groupId: string) => void;
-  /** Everything up to `seq` was read. Answers whether that is news. */
+  /** Everything up to `seq` was read. Answers whether that was not known before. */
   read: (groupId: string, seq: number) => boolean;
-  /** What the API has counted at `position` after everything up to `seq` was read. Answers whether it was of use, or came too late. */
+  /** Takes the API's count at `position`, after everything up to `seq` was read. Answers whether it was of use or came too late. */
   counted: (groupId: string, seq: number, unread: { unreadCount: number; position: Position }) => boolean;
   stop: () => void;
 }
 
-interface Entry {
-  /** Its `readSeq` may be ahead of what the API knows. */
-  group: GroupSummary;
-  /** Events up to here are in the description of the group. */
-  asOf: Position;
-  /** Events up to here are in its unread count. */
-  counted: Position;
-  /** Its place in the list: when something was last said, even if that was deleted. */
-  activeAt: string;
-}
-
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 30_000;
-/** After a deletion each member picks a moment to look what the last message is now: so much time for every member, in milliseconds. */
-const SPREAD_PER_MEMBER_MS = 2;
-const MIN_SPREAD_MS = 2_000;
 
-/** The list of groups, from the API once, and kept current by events. */
+/** Reads the list of groups from the API once, and keeps it current by events. */
 export function createGroups(deps: GroupsDeps): Groups {
   const { api, clock, log } = deps;
-  const entries = new Map<string, Entry>();
+  const entries = new Map<string, GroupEntry>();
   const store = createStore<GroupsSnapshot>({ status: 'loading', groups: [], error: null }, deps.onListenerError);
   const unread = createStore(0, deps.onListenerError);
   const topics = createKeyedTopic<void>(deps.onListenerError);
@@ -85,14 +72,12 @@ export function createGroups(deps: GroupsDeps): Groups {
     random: deps.random,
   });
   /** Most recently active first. */
-  let order: Entry[] = [];
-  /** Groups whose last message is to be looked up. */
-  const lookUps = new Map<string, unknown>();
+  let order: GroupEntry[] = [];
   let timer: unknown;
   let dueAt = Number.POSITIVE_INFINITY;
   let stopped = false;
 
-  /** Publishes what has changed, of the groups named. */
+  /** Publishes a new snapshot if these groups, the error or the status have changed. */
   function publish(
     changed: readonly string[],
     error = store.getSnapshot().error,
@@ -106,62 +91,29 @@ export function createGroups(deps: GroupsDeps): Groups {
     for (const groupId of changed) topics.emit(groupId);
   }
 
+  const lastMessages = createLastMessages({
+    ...deps,
+    entries,
+    onChange: (groupId) => publish([groupId]),
+  });
+
   function sort(): void {
     order = [...entries.values()].toSorted((a, b) => (a.activeAt < b.activeAt ? 1 : a.activeAt > b.activeAt ? -1 : 0));
   }
 
-  /** Moves one entry to its place; it is mostly the first one. */
-  function moveUp(entry: Entry): void {
+  /** Moves one entry to its place, which is mostly the first one. */
+  function moveUp(entry: GroupEntry): void {
     order.splice(order.indexOf(entry), 1);
     const place = order.findIndex(({ activeAt }) => activeAt <= entry.activeAt);
     order.splice(place < 0 ? order.length : place, 0, entry);
   }
 
-  /** Brings an entry up to date with what has happened since; answers whether that changed anything. */
-  function replay(entry: Entry, events: readonly GroupEvent[]): boolean {
-    const before = entry.group;
-    for (const event of events) {
-      const at = { epoch: event.epoch, seq: event.seq };
-      if (isAfter(at, entry.counted)) {
-        entry.group = withUnread(entry.group, event, deps.me());
-        entry.counted = at;
-      }
-      if (!isAfter(at, entry.asOf)) continue;
-      entry.group = { ...withEvent(entry.group, event), position: at };
-      entry.asOf = at;
-      const { lastMessage } = entry.group;
-      if (event.event === 'new-message' && lastMessage && lastMessage.createdAt > entry.activeAt) {
-        entry.activeAt = lastMessage.createdAt;
-        if (order.includes(entry)) moveUp(entry);
-      }
-    }
-    return entry.group !== before;
-  }
-
-  /** The API's description of a group; what it cannot know yet, because it happened here or since, is put into it. */
+  /** Takes the API's description of a group; answers whether it has changed. */
   function take(listed: GroupSummary, passed: readonly GroupEvent[]): boolean {
-    const { id, position } = listed;
-    const before = entries.get(id);
-    const lastSeq = listed.lastMessage?.seq ?? 0;
-    const entry: Entry = {
-      group: listed,
-      asOf: position,
-      counted: position,
-      activeAt: latest(before?.activeAt, listed.lastMessage?.createdAt ?? listed.createdAt),
-    };
-    if (before?.counted.epoch === position.epoch && before.group.readSeq > listed.readSeq) {
-      const { readSeq, unreadCount } = before.group;
-      entry.group = { ...listed, readSeq, unreadCount: readSeq >= lastSeq ? 0 : unreadCount };
-      if (readSeq < lastSeq) entry.counted = before.counted;
-    }
-    replay(
-      entry,
-      passed.filter((event) => event.groupId === id),
-    );
-    const isSame = before !== undefined && JSON.stringify(before.group) === JSON.stringify(entry.group);
-    if (isSame) entry.group = before.group;
-    entries.set(id, entry);
-    return !isSame;
+    const before = entries.get(listed.id);
+    const entry = entryOf(listed, before, passed, deps.me());
+    entries.set(listed.id, entry);
+    return entry.group !== before?.group;
   }
 
   async function load(): Promise<boolean> {
@@ -186,7 +138,7 @@ export function createGroups(deps: GroupsDeps): Groups {
     }
   }
 
-  /** Pages are of different moments: a group that is in none of them may have moved from one to another in between. */
+  /** Asks for each group by itself: pages are read at different moments, and a group that is in none of them may have moved between two. */
   async function whichAreGone(missing: readonly string[]): Promise<string[]> {
     const gone: string[] = [];
     for (const groupId of missing) {
@@ -227,33 +179,6 @@ export function createGroups(deps: GroupsDeps): Groups {
     timer = clock.setTimeout(() => void refresh(), delayMs);
   }
 
-  /** The last message was deleted: what is the last one now? */
-  function lookUpLast(groupId: string, memberCount: number): void {
-    if (stopped || lookUps.has(groupId)) return;
-    const delayMs = deps.random() * Math.max(MIN_SPREAD_MS, memberCount * SPREAD_PER_MEMBER_MS);
-    lookUps.set(
-      groupId,
-      clock.setTimeout(() => {
-        lookUps.delete(groupId);
-        readLast(groupId).catch((cause: unknown) => {
-          log.debug('unable to look up a last message', { groupId, code: toClientError(cause).code });
-        });
-      }, delayMs),
-    );
-  }
-
-  async function readLast(groupId: string): Promise<void> {
-    if (entries.get(groupId)?.group.lastMessage !== null) return;
-    const { messages, position } = await api.messages(groupId, { limit: 1 });
-    const entry = entries.get(groupId);
-    const [lastMessage] = messages;
-    if (stopped || !entry || !lastMessage || entry.group.lastMessage) return;
-    // Something happened meanwhile that the page does not know; it may have been another deletion.
-    if (isAfter(entry.asOf, position)) return lookUpLast(groupId, entry.group.memberCount);
-    entry.group = { ...entry.group, lastMessage };
-    publish([groupId]);
-  }
-
   return {
     getSnapshot: store.getSnapshot,
     subscribe: store.subscribe,
@@ -267,10 +192,11 @@ export function createGroups(deps: GroupsDeps): Groups {
       recording.add(events);
       const entry = entries.get(groupId);
       if (!entry) return;
-      const hadLast = entry.group.lastMessage !== null;
-      if (!replay(entry, events)) return;
+      const { activeAt, group } = entry;
+      if (!applyEvents(entry, events, deps.me())) return;
+      if (entry.activeAt !== activeAt) moveUp(entry);
       publish([groupId]);
-      if (hadLast && entry.group.lastMessage === null) lookUpLast(groupId, entry.group.memberCount);
+      if (group.lastMessage !== null && entry.group.lastMessage === null) lastMessages.lookUp(groupId);
     },
     remove(groupId) {
       const entry = entries.get(groupId);
@@ -290,7 +216,7 @@ export function createGroups(deps: GroupsDeps): Groups {
     },
     counted(groupId, seq, { unreadCount, position }) {
       const entry = entries.get(groupId);
-      // Read further meanwhile: that question has an answer of its own.
+      // The user has read further meanwhile, and that question gets an answer of its own.
       if (!entry || seq < entry.group.readSeq || position.epoch !== entry.counted.epoch) return true;
       if (isAfter(entry.counted, position)) return false;
       entry.counted = position;
@@ -302,16 +228,11 @@ export function createGroups(deps: GroupsDeps): Groups {
     stop() {
       stopped = true;
       clock.clearTimeout(timer);
-      for (const lookUp of lookUps.values()) clock.clearTimeout(lookUp);
+      lastMessages.stop();
       retry.stop();
       store.clear();
       unread.clear();
       topics.clear();
     },
   };
-}
-
-/** Of two ISO 8601 times in UTC. */
-function latest(a: string | undefined, b: string): string {
-  return a !== undefined && a > b ? a : b;
 }

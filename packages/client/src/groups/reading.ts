@@ -3,19 +3,19 @@ import { coalesce } from '../base/coalesce.ts';
 import type { CursorReport } from './cursors.ts';
 import type { Groups } from './groups.ts';
 
-/** How often the API is asked again for a count that was out of date when it came. */
+/** Most requests for one count: an answer may be out of date when it comes. */
 const MAX_RECOUNTS = 3;
 
 export interface Reading {
   /** Everything up to `seq` was read. */
   mark: (groupId: string, seq: number) => void;
-  /** Marks nothing any more. */
+  /** Later marks have no effect. */
   stop: () => void;
 }
 
 /**
- * What a person has read. All of a group is told to the relay in a batch; how many are unread after a part of it, only the API can
- * count: one question per group at a time, about the newest place.
+ * Keeps how far a person has read. A group that was read to its end is reported to the relay in a batch. After a part of it only the API
+ * can count the unread messages: it is asked once per group at a time, about the newest read cursor.
  */
 export function createReading(deps: {
   groups: Pick<Groups, 'get' | 'read' | 'counted'>;

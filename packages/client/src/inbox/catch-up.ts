@@ -11,23 +11,23 @@ const REFUSED_MIN_MS = 10_000;
 const REFUSED_MAX_MS = 600_000;
 /** Most requests to the API at a time, over all groups. */
 const API_AT_ONCE = 4;
-/** How often an answer may fail to close the gap before the group goes on without. */
+/** Most answers in a row that may fail to close the gap before the group goes on without the missing events. */
 const MAX_FRUITLESS = 4;
-/** How often an answer may promise more without bringing anything. */
+/** Most answers in a row that may promise more without bringing an event. */
 const MAX_PROMISES = 100;
 
 export type CatchUpSource = 'relay' | 'api';
 
-/** What one source has about a group after a position. */
+/** The answer of one source about a group after a position. */
 export type Answer =
   | { kind: 'page'; page: Page }
   /** The position means nothing to the source. */
   | { kind: 'reset'; position: Position }
-  /** Not this source. */
+  /** This source cannot answer. */
   | { kind: 'none' };
 
 export interface CatchUpDeps {
-  /** Milliseconds a gap may close by itself before anybody is asked. */
+  /** How long a gap may close by itself before a source is asked, in milliseconds. */
   holdMs: number;
   lagOf: (groupId: string) => Lag;
   positionOf: (groupId: string) => Position | null;
@@ -37,11 +37,11 @@ export interface CatchUpDeps {
   askApi: (groupId: string, after: Position) => Promise<Answer>;
   onPage: (groupId: string, after: Position, page: Page, source: CatchUpSource) => void;
   onReset: (groupId: string, position: Position) => void;
-  /** No source knows of what is missing. */
+  /** No source has the missing events. */
   onSettle: (groupId: string) => void;
   /** The API refuses this group for good. */
   onRefused: (groupId: string, error: ClientError) => void;
-  /** How many groups are being caught up. */
+  /** The number of groups that are being caught up has changed. */
   onBusy: (groups: number) => void;
   clock: Clock;
   random: () => number;
@@ -49,13 +49,13 @@ export interface CatchUpDeps {
 }
 
 export interface CatchUp {
-  /** Looks whether the group is behind, and if so closes the gap: after a moment, or with `now` at once. */
+  /** Checks whether the group is behind, and if so closes the gap: after a moment, or with `now` at once. */
   check: (groupId: string, when?: 'now') => void;
-  /** Asks what there is after the group's position although nobody has mentioned anything: `relay` first, or only the `api`. */
+  /** Asks for events after the group's position although none are known of: the `relay` first, or only the `api`. */
   force: (groupId: string, from: CatchUpSource) => void;
-  /** The group is not ours any more. */
+  /** The user is no longer in the group. */
   forget: (groupId: string) => void;
-  /** Retries that wait are tried at once. */
+  /** Attempts that wait are made at once. */
   hurry: () => void;
   readonly busy: number;
   stop: () => void;
@@ -65,15 +65,15 @@ interface Progress {
   /** There is reason to ask although the group does not seem to be behind. */
   ask: CatchUpSource | undefined;
   failures: number;
-  /** Answers in a row that brought nothing. */
+  /** Number of answers in a row that brought no event. */
   fruitless: number;
-  /** Answers in a row that promised more without bringing anything: the relay's budget went to other groups. */
+  /** Number of answers in a row that promised more without an event: the relay's budget went to other groups. */
   promised: number;
 }
 
 /**
- * Closes gaps, one group at a time each, groups in parallel: the relay's log first, then the API, again and again until
- * the group has everything anybody has mentioned. Failures are retried for as long as the group is behind.
+ * Closes gaps: asks the relay's log first, then the API, again and again until the group has all events that are known of. There is one
+ * question at a time per group; groups are caught up in parallel. Failures are retried while the group is behind.
  */
 export function createCatchUp(deps: CatchUpDeps): CatchUp {
   const { clock, log } = deps;
@@ -82,7 +82,7 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
   /** Groups that were refused for good; while there is a timer they are not asked for. */
   const refusals = new Map<string, { count: number; timer: unknown }>();
   const waits = createWaits(clock);
-  const api = createGate(API_AT_ONCE);
+  const api = createLimit(API_AT_ONCE);
   let stopped = false;
 
   function release(groupId: string): void {
@@ -101,20 +101,20 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
     const answer = await api<Answer>(async () => (stopped ? { kind: 'none' } : deps.askApi(groupId, after)));
     if (stopped) return false;
     if (answer.kind === 'page') deps.onPage(groupId, after, answer.page, 'api');
-    // Asked from an epoch that is not the group's any more, the answer says nothing about it.
+    // An answer to a question from an epoch that the group has left says nothing about the group.
     else if (answer.kind === 'reset' && deps.positionOf(groupId)?.epoch === after.epoch) {
       deps.onReset(groupId, answer.position);
     }
     return answer.kind === 'page' && answer.page.more;
   }
 
-  /** One question; on failure a wait. Answers what to do next. */
+  /** Asks one question, and waits after a failure. Answers how to go on. */
   async function attempt(groupId: string, progress: Progress): Promise<'go on' | 'stop'> {
     const lag = deps.lagOf(groupId);
     const after = deps.positionOf(groupId);
     const { ask } = progress;
     if (stopped || !after || (lag === 'none' && !ask)) return 'stop';
-    // What is asked for from here on is another question.
+    // A request that comes from here on is another question.
     progress.ask = undefined;
     try {
       const useRelay = lag !== 'epoch' && ask !== 'api' && progress.fruitless === 0;
@@ -144,18 +144,18 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
     }
     progress.fruitless += 1;
     if (progress.fruitless > MAX_FRUITLESS) {
-      log.warn('events were announced that nobody has; going on without them', { groupId, ...after });
+      log.warn('no source has the events that were announced; going on without them', { groupId, ...after });
       deps.onSettle(groupId);
       return 'stop';
     }
-    // The relay had nothing: the API is asked at once, and then again in a while.
+    // The relay had no events: the API is asked at once, and then again in a while.
     if (progress.fruitless > 1 && deps.lagOf(groupId) !== 'none') {
       await waits.wait(backoffMs(progress.fruitless, RETRY_MIN_MS / 4, RETRY_MAX_MS, deps.random));
     }
     return 'go on';
   }
 
-  /** Whoever refuses for good is asked again ever more seldom, or never if the group turns out not to be ours. */
+  /** After a refusal for good the group is asked for again at growing intervals, or never if the user turns out not to be in it. */
   function refused(groupId: string, error: ClientError, ask: CatchUpSource | undefined): 'stop' {
     const count = (refusals.get(groupId)?.count ?? 0) + 1;
     const delayMs = backoffMs(count - 1, REFUSED_MIN_MS, REFUSED_MAX_MS, deps.random);
@@ -178,7 +178,7 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
       running.delete(groupId);
       if (!stopped) deps.onBusy(running.size);
     }
-    // Heard between the last look and the end.
+    // The relay may have said something between the last check and the end.
     if (progress.ask || isBehind(groupId)) start(groupId, progress.ask);
   }
 
@@ -229,8 +229,8 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
   };
 }
 
-/** Lets at most `limit` of the works passed to it run at a time, in the order they came. */
-function createGate(limit: number): <T>(work: () => Promise<T>) => Promise<T> {
+/** Runs at most `limit` of the tasks passed to it at a time, in the order in which they came. */
+function createLimit(limit: number): <T>(work: () => Promise<T>) => Promise<T> {
   const queue: (() => void)[] = [];
   let active = 0;
   return async (work) => {
@@ -239,7 +239,7 @@ function createGate(limit: number): <T>(work: () => Promise<T>) => Promise<T> {
     try {
       return await work();
     } finally {
-      // The place passes on without being free in between.
+      // The next task takes this one's slot, which is never free in between.
       const next = queue.shift();
       if (next) next();
       else active -= 1;

@@ -2,9 +2,12 @@ import type { GroupEvent, Position } from '@groupcast/shared';
 import { isAfter, isBefore, type PositionRelation, relationOf } from '@groupcast/shared/positions';
 
 /**
- * What stands between a group and its newest known event. `none`: nothing. `gap`: events of its epoch are missing.
- * `epoch`: something of another epoch was seen, and only the API can say what it means. `unopened`: nobody has said yet
- * where the group stands.
+ * How a group stands to its newest known event.
+ *
+ * - `none`: it has all events.
+ * - `gap`: events of its epoch are missing.
+ * - `epoch`: a position of another epoch was seen, and only the API can say what it means.
+ * - `unopened`: it is not known yet where the group stands.
  */
 export type Lag = 'none' | 'gap' | 'epoch' | 'unopened';
 
@@ -17,9 +20,9 @@ export interface Page {
 }
 
 /**
- * Puts every group's events in order. No I/O, no time: what comes in, from wherever and however often, goes out once, by
- * `seq`, without holes. A number is passed over only on the word of the relay (`skip`) or of an authoritative page.
- * Methods return the events that are due now.
+ * Puts every group's events in order, without I/O and without time. Events that come in from any source, and any number of times, go out
+ * once, by `seq`, without holes. A number is passed over only where the relay (`skip`) or an authoritative page says so. Methods return
+ * the events that are due now.
  */
 export interface Inbox {
   /** Begins at `position`, where a snapshot was read; a group that has begun is left alone. */
@@ -28,96 +31,96 @@ export interface Inbox {
   receive: (event: GroupEvent) => GroupEvent[];
   /** The event at `position` is not for this user. */
   skip: (groupId: string, position: Position) => GroupEvent[];
-  /** Somebody says how far the group has got. */
+  /** The group has got to `position`, as the relay or the API says. */
   head: (groupId: string, position: Position) => void;
   /** The answer to a question asked from `after`. An answer to a question from before a reset is ignored. */
   page: (groupId: string, after: Position, page: Omit<Page, 'more'>) => GroupEvent[];
   /** The API's word: the group was started over, and a snapshot will be read at `position` or later. */
   reset: (groupId: string, position: Position) => GroupEvent[];
-  /** Nobody knows of what is missing: go on from where the group is. */
+  /** No source has the missing events: the group goes on from where it is. */
   settle: (groupId: string) => void;
   close: (groupId: string) => void;
   lagOf: (groupId: string) => Lag;
   positionOf: (groupId: string) => Position | null;
-  /** Of every group that has begun. */
+  /** The positions of every group that has begun. */
   positions: () => Record<string, Position>;
-  /** Events that were dropped because they, or their successor, were here before. */
+  /** Number of events that were dropped because they, or their successor, were here before. */
   readonly duplicates: number;
 }
 
-/** Most events kept back per group; beyond it catch-up brings them again. */
+/** Most events that are held per group; catch-up brings the others again. */
 const MAX_HELD = 1_000;
 
-interface Line {
+interface GroupQueue {
   cursor: Position | null;
-  /** The highest `seq` of the cursor's epoch that anybody has mentioned. */
+  /** The highest known `seq` of the cursor's epoch. */
   target: number;
-  /** Above a gap, by `seq`; `null` is a place to step over. */
+  /** Events above a gap, by `seq`; `null` is a number to pass over. */
   held: Map<number, GroupEvent | null>;
-  /** Of another epoch, or from before the group was opened. */
+  /** Events of another epoch, or from before the group was opened. */
   pending: GroupEvent[];
-  /** Something of another epoch was seen. */
+  /** A position of another epoch was seen. */
   foreign: boolean;
 }
 
 export function createInbox(): Inbox {
-  const lines = new Map<string, Line>();
+  const queues = new Map<string, GroupQueue>();
   let duplicates = 0;
 
-  function lineOf(groupId: string): Line {
-    const known = lines.get(groupId);
+  function queueOf(groupId: string): GroupQueue {
+    const known = queues.get(groupId);
     if (known) return known;
-    const line: Line = { cursor: null, target: 0, held: new Map(), pending: [], foreign: false };
-    lines.set(groupId, line);
-    return line;
+    const queue: GroupQueue = { cursor: null, target: 0, held: new Map(), pending: [], foreign: false };
+    queues.set(groupId, queue);
+    return queue;
   }
 
-  /** To a group that has not begun everything is `newer`: nobody knows yet what is missing before it. */
-  function relationTo({ cursor }: Line, position: Position): PositionRelation {
+  /** To a group that has not begun every position is `newer`: it is not known yet what is missing before it. */
+  function relationTo({ cursor }: GroupQueue, position: Position): PositionRelation {
     return cursor ? relationOf(cursor, position) : 'newer';
   }
 
-  function hold(line: Line, seq: number, event: GroupEvent | null): void {
-    line.target = Math.max(line.target, seq);
-    if (line.held.has(seq)) duplicates += 1;
-    else if (line.held.size < MAX_HELD) line.held.set(seq, event);
+  function hold(queue: GroupQueue, seq: number, event: GroupEvent | null): void {
+    queue.target = Math.max(queue.target, seq);
+    if (queue.held.has(seq)) duplicates += 1;
+    else if (queue.held.size < MAX_HELD) queue.held.set(seq, event);
   }
 
-  /** Moves the cursor to `position` and on over what was held behind it. */
-  function advance(line: Line, position: Position): GroupEvent[] {
+  /** Moves the cursor to `position`, and on over the held events that follow directly. */
+  function advance(queue: GroupQueue, position: Position): GroupEvent[] {
     const due: GroupEvent[] = [];
     let { seq } = position;
-    for (const place of line.held.keys()) if (place <= seq) line.held.delete(place);
-    for (let next = line.held.get(seq + 1); next !== undefined; next = line.held.get(seq + 1)) {
+    for (const held of queue.held.keys()) if (held <= seq) queue.held.delete(held);
+    for (let next = queue.held.get(seq + 1); next !== undefined; next = queue.held.get(seq + 1)) {
       seq += 1;
-      line.held.delete(seq);
+      queue.held.delete(seq);
       if (next) due.push(next);
     }
-    line.cursor = { epoch: position.epoch, seq };
-    line.target = Math.max(line.target, seq);
+    queue.cursor = { epoch: position.epoch, seq };
+    queue.target = Math.max(queue.target, seq);
     return due;
   }
 
-  /** Takes what stands at `position`: an event, or `null` for one that is not for this user. */
-  function take(line: Line, position: Position, event: GroupEvent | null): GroupEvent[] {
-    const relation = relationTo(line, position);
+  /** Takes the event at `position`, or `null` where it is not for this user. */
+  function take(queue: GroupQueue, position: Position, event: GroupEvent | null): GroupEvent[] {
+    const relation = relationTo(queue, position);
     switch (relation) {
       case 'behind':
       case 'older':
         if (event) duplicates += 1;
         return [];
       case 'next': {
-        const due = advance(line, position);
+        const due = advance(queue, position);
         return event ? [event, ...due] : due;
       }
       case 'ahead':
-        hold(line, position.seq, event);
+        hold(queue, position.seq, event);
         return [];
       case 'newer':
-        line.foreign = true;
-        if (event) line.pending.push(event);
-        // The newest are kept: they show that something is missing.
-        if (line.pending.length > MAX_HELD) line.pending.shift();
+        queue.foreign = true;
+        if (event) queue.pending.push(event);
+        // The newest events are kept: they show that others are missing.
+        if (queue.pending.length > MAX_HELD) queue.pending.shift();
         return [];
       default: {
         const unreachable: never = relation;
@@ -127,18 +130,18 @@ export function createInbox(): Inbox {
   }
 
   /** The group has got to `position`, so that there is something to ask for. */
-  function mention(line: Line, position: Position): void {
-    const relation = relationTo(line, position);
+  function mention(queue: GroupQueue, position: Position): void {
+    const relation = relationTo(queue, position);
     switch (relation) {
       case 'behind':
       case 'older':
         return;
       case 'next':
       case 'ahead':
-        line.target = Math.max(line.target, position.seq);
+        queue.target = Math.max(queue.target, position.seq);
         return;
       case 'newer':
-        line.foreign = true;
+        queue.foreign = true;
         return;
       default: {
         const unreachable: never = relation;
@@ -147,11 +150,11 @@ export function createInbox(): Inbox {
     }
   }
 
-  function begin(line: Line, position: Position): GroupEvent[] {
-    const waiting = line.pending.toSorted((a, b) => (isBefore(a, b) ? -1 : isBefore(b, a) ? 1 : 0));
-    Object.assign(line, { cursor: position, target: position.seq, pending: [], foreign: false });
-    line.held.clear();
-    return waiting.flatMap((event) => take(line, event, event));
+  function begin(queue: GroupQueue, position: Position): GroupEvent[] {
+    const waiting = queue.pending.toSorted((a, b) => (isBefore(a, b) ? -1 : isBefore(b, a) ? 1 : 0));
+    Object.assign(queue, { cursor: position, target: position.seq, pending: [], foreign: false });
+    queue.held.clear();
+    return waiting.flatMap((event) => take(queue, event, event));
   }
 
   return {
@@ -159,44 +162,44 @@ export function createInbox(): Inbox {
       return duplicates;
     },
     open(groupId, position) {
-      const line = lineOf(groupId);
-      return line.cursor ? [] : begin(line, position);
+      const queue = queueOf(groupId);
+      return queue.cursor ? [] : begin(queue, position);
     },
-    receive: (event) => take(lineOf(event.groupId), event, event),
-    skip: (groupId, position) => take(lineOf(groupId), position, null),
+    receive: (event) => take(queueOf(event.groupId), event, event),
+    skip: (groupId, position) => take(queueOf(groupId), position, null),
     head(groupId, position) {
-      const line = lines.get(groupId);
-      if (line?.cursor) mention(line, position);
+      const queue = queues.get(groupId);
+      if (queue?.cursor) mention(queue, position);
     },
     page(groupId, after, { events, position }) {
-      const line = lines.get(groupId);
-      const cursor = line?.cursor;
-      // The answer joins on where the cursor is at the place that was asked from, or further.
-      if (!line || !cursor || relationOf(cursor, after) !== 'behind' || !isAfter(position, cursor)) return [];
+      const queue = queues.get(groupId);
+      const cursor = queue?.cursor;
+      // The answer joins on only where the cursor is at the position that was asked from, or further.
+      if (!queue || !cursor || relationOf(cursor, after) !== 'behind' || !isAfter(position, cursor)) return [];
       const fresh = events
         .filter((event) => isAfter(event, cursor) && relationOf(position, event) === 'behind')
         .toSorted((a, b) => a.seq - b.seq)
         .filter((event, index, sorted) => event.seq !== sorted[index - 1]?.seq);
-      return [...fresh, ...advance(line, position)];
+      return [...fresh, ...advance(queue, position)];
     },
-    reset: (groupId, position) => begin(lineOf(groupId), position),
+    reset: (groupId, position) => begin(queueOf(groupId), position),
     settle(groupId) {
-      const line = lines.get(groupId);
-      if (!line?.cursor) return;
-      Object.assign(line, { target: line.cursor.seq, pending: [], foreign: false });
-      line.held.clear();
+      const queue = queues.get(groupId);
+      if (!queue?.cursor) return;
+      Object.assign(queue, { target: queue.cursor.seq, pending: [], foreign: false });
+      queue.held.clear();
     },
-    close: (groupId) => void lines.delete(groupId),
+    close: (groupId) => void queues.delete(groupId),
     lagOf(groupId) {
-      const line = lines.get(groupId);
-      if (!line?.cursor) return 'unopened';
-      if (line.foreign) return 'epoch';
-      return line.target > line.cursor.seq ? 'gap' : 'none';
+      const queue = queues.get(groupId);
+      if (!queue?.cursor) return 'unopened';
+      if (queue.foreign) return 'epoch';
+      return queue.target > queue.cursor.seq ? 'gap' : 'none';
     },
-    positionOf: (groupId) => lines.get(groupId)?.cursor ?? null,
+    positionOf: (groupId) => queues.get(groupId)?.cursor ?? null,
     positions() {
       const opened: Record<string, Position> = {};
-      for (const [groupId, { cursor }] of lines) if (cursor) opened[groupId] = cursor;
+      for (const [groupId, { cursor }] of queues) if (cursor) opened[groupId] = cursor;
       return opened;
     },
   };

@@ -2,7 +2,7 @@ import type { GroupEvent, Message, Position } from '@groupcast/shared';
 import { isAfter } from '@groupcast/shared/positions';
 import { fieldsOf, parseId, parseMessage } from '../base/parse.ts';
 
-/** A message that is saved. `key` is the one it had on its way, if it was sent by this client, else its id. */
+/** A message that is saved. `key` is the one it had while it was being sent, if this client sent it; else its id. */
 export interface SentMessage extends Message {
   status: 'sent';
   key: string;
@@ -10,18 +10,18 @@ export interface SentMessage extends Message {
 
 interface Entry {
   message: SentMessage;
-  /** The place at which it looked like this. */
+  /** The `seq` of the event or page that the message is from. */
   asOf: number;
 }
 
 /**
- * A stretch of a group's messages up to the newest, by `seq`. What is told twice, or later than something newer, changes
- * nothing: a message never goes back to an older text, and one that was deleted does not return.
+ * A stretch of a group's messages up to the newest, by `seq`. News that come twice, or after newer ones, change nothing: a
+ * message never goes back to an older text, and a deleted message does not return.
  */
 export interface MessageList {
   /** The same array until something has changed. */
   readonly messages: readonly SentMessage[];
-  /** Where the newest page was read; `undefined` before there is one. */
+  /** The position at which the newest page was read; `undefined` before there is one. */
   readonly asOf: Position | undefined;
   /** Starts over from the newest page. */
   replace: (page: readonly Message[], position: Position) => void;
@@ -38,7 +38,7 @@ export function createMessageList(keyOf: (message: Message) => string): MessageL
   let deleted = new Set<string>();
   let asOf: Position | undefined;
   let sorted: readonly SentMessage[] = [];
-  /** What comes behind everything else, the common case, needs no sorting. */
+  /** Messages behind all others, which is the common case, need no sorting. */
   let appended: SentMessage[] = [];
   let changed = false;
 
@@ -57,7 +57,7 @@ export function createMessageList(keyOf: (message: Message) => string): MessageL
     if (!entry || event.seq <= entry.asOf || event['deleted'] === true) return;
     const { messageId: _, ...fields } = event;
     const { id, groupId, epoch, seq, senderId } = entry.message;
-    // Whatever the publisher sends of a message replaces it; where the message stands, and whose it is, does not change.
+    // Every field that the publisher sends replaces the message's; its position and its sender do not change.
     const edited = parseMessage({ ...entry.message, ...fields, id, groupId, epoch, seq, senderId });
     if (!edited) return;
     entries.set(edited.id, { message: { ...entry.message, ...edited }, asOf: event.seq });
@@ -65,7 +65,7 @@ export function createMessageList(keyOf: (message: Message) => string): MessageL
   }
 
   function applyOne(event: GroupEvent): void {
-    // Of another epoch: the list is about to be read again.
+    // Where the event is of another epoch, the list is about to be read again.
     if (asOf && !isAfter(event, asOf)) return;
     if (event.event === 'message-updated') edit(event);
     else if (event.event === 'message-deleted') {
@@ -143,7 +143,7 @@ function messageIdOf(event: GroupEvent): string {
   return parseId(event['messageId']) ?? '';
 }
 
-/** An answer of the API as the event that says the same. */
+/** The `new-message` event that says the same as an answer of the API. */
 export function asEvent(message: Message): GroupEvent {
   return { ...(fieldsOf(message) as GroupEvent), event: 'new-message' };
 }

@@ -4,31 +4,18 @@ import type { Api } from '../api/api.ts';
 import { createRetry } from '../base/backoff.ts';
 import { coalesce } from '../base/coalesce.ts';
 import { createRecording } from '../base/recording.ts';
-import { createStore, type OnListenerError, type Readable } from '../base/store.ts';
+import type { OnListenerError, Readable } from '../base/store.ts';
 import type { Clock } from '../environment.ts';
-import { type ClientError, toClientError } from '../errors.ts';
-import { createMessageList, type SentMessage } from './message-list.ts';
+import { toClientError } from '../errors.ts';
+import { createMessageList } from './message-list.ts';
+import { createSnapshotStore, IDLE, type MessagesSnapshot } from './messages-snapshot.ts';
 import type { PendingMessage } from './outgoing.ts';
-
-/** One row: saved, or on its way. `key` stays the same when an own message becomes a saved one. */
-export type ViewMessage = SentMessage | PendingMessage;
-
-export interface MessagesSnapshot {
-  /** `idle` until somebody subscribes. `failed`: the newest page could not be read; see `error`. */
-  status: 'idle' | 'loading' | 'ready' | 'failed';
-  /** Saved ones by `seq`, without holes up to the newest; then own ones that are on their way, in the order of `send`. */
-  messages: readonly ViewMessage[];
-  /** There are older ones: `loadEarlier()`. */
-  hasEarlier: boolean;
-  isLoadingEarlier: boolean;
-  error: ClientError | null;
-}
 
 export interface MessagesHandle extends Readable<MessagesSnapshot> {
   readonly groupId: string;
   /** Puts the next older page in front. Rejects with a `ClientError`; does nothing where there is none. */
   loadEarlier: () => Promise<void>;
-  /** Reads the newest page again. What is shown stays until it is there; a failure is in the snapshot. */
+  /** Reads the newest page again. The messages shown stay until it is there; a failure is in the snapshot. */
   reload: () => Promise<void>;
 }
 
@@ -36,13 +23,13 @@ export interface MessageView extends MessagesHandle {
   apply: (events: readonly GroupEvent[]) => void;
   /** The group's events come from `position` on: a page from before that is read again. */
   startsAt: (position: Position) => void;
-  /** Whatever `work` does to the view is one change for those who look at it. */
+  /** All changes that `work` makes to the view are one change for its listeners. */
   update: (work: () => void) => void;
-  /** The messages on their way have changed. */
+  /** The messages that are being sent have changed. */
   refreshPending: () => void;
   /** A page that could not be read and waits for its next try is read at once. */
   hurry: () => void;
-  /** The group is not ours any more: unless somebody looks, what is known of it is forgotten, and read anew when somebody does. */
+  /** The user is no longer in the group: a view without listeners is emptied, and read anew for the next listener. */
   leave: () => void;
   clear: () => void;
 }
@@ -56,7 +43,7 @@ export function createMessageView(deps: {
   pageSize: number;
   keyOf: (message: Message) => string;
   pending: () => readonly PendingMessage[];
-  /** Messages that a page has: those of our own which we did not know to be saved are. Called within one change. */
+  /** A page has these messages: own ones among them are saved, even if no answer said so. Called within one change. */
   onPage: (messages: readonly Message[]) => void;
   clock: Clock;
   random: () => number;
@@ -65,8 +52,6 @@ export function createMessageView(deps: {
   const { groupId, api, pageSize } = deps;
   const list = createMessageList(deps.keyOf);
   const recording = createRecording();
-  const initial = { status: 'idle', hasEarlier: false, isLoadingEarlier: false, error: null } as const;
-  const store = createStore<MessagesSnapshot>({ ...initial, messages: deps.pending() }, deps.onListenerError);
   const retry = createRetry({
     run: () => void reload(),
     minMs: RETRY_MIN_MS,
@@ -75,39 +60,17 @@ export function createMessageView(deps: {
     random: deps.random,
   });
   let observers = 0;
-  /** Changes that are still to be told. */
-  let update: Partial<MessagesSnapshot> | undefined;
   let startsAt: Position | undefined;
-  let shown: { saved: readonly SentMessage[]; pending: readonly PendingMessage[] } | undefined;
+  const { publish, asOne, ...store } = createSnapshotStore({
+    saved: () => list.messages,
+    pending: deps.pending,
+    onChanged: release,
+    onListenerError: deps.onListenerError,
+  });
 
-  function publish(patch: Partial<Omit<MessagesSnapshot, 'messages'>> = {}): void {
-    if (update) {
-      Object.assign(update, patch);
-      return;
-    }
-    const before = store.getSnapshot();
-    const saved = list.messages;
-    const pending = deps.pending();
-    const same = shown?.saved === saved && shown.pending === pending;
-    const messages = same ? before.messages : pending.length === 0 ? saved : [...saved, ...pending];
-    shown = { saved, pending };
-    const next = { ...before, ...patch, messages };
-    const fields = Object.keys(next) as (keyof MessagesSnapshot)[];
-    if (fields.some((field) => next[field] !== before[field])) store.set(next);
-  }
-
-  /** Whatever `work` does is one change for those who look. */
-  function asOne(work: () => void): void {
-    if (update) return work();
-    update = {};
-    const patch = update;
-    try {
-      work();
-      release();
-    } finally {
-      update = undefined;
-      publish(patch);
-    }
+  /** A view without listeners keeps one page. */
+  function release(): void {
+    if (observers === 0 && list.messages.length > 2 * pageSize && list.trim(pageSize)) publish({ hasEarlier: true });
   }
 
   const reload = coalesce(async () => {
@@ -135,7 +98,7 @@ export function createMessageView(deps: {
     }
   });
 
-  /** What happened between the page and where events begin, nobody would bring. Once: an API that knows no better is believed. */
+  /** Reads the page again, once, if it is older than the first event: no event would tell of changes between the two. */
   function renewIfOld(): void {
     const { asOf } = list;
     const from = startsAt;
@@ -158,7 +121,7 @@ export function createMessageView(deps: {
     }
   }
 
-  /** What can be told from an API that does not say whether there is more. */
+  /** Guesses whether there are older messages, where the API does not say so. */
   function isFull(page: readonly Message[]): boolean {
     return page.length >= pageSize && (page[0]?.seq ?? 0) > 1;
   }
@@ -167,7 +130,7 @@ export function createMessageView(deps: {
     const { status, hasEarlier } = store.getSnapshot();
     if (status !== 'ready' || !hasEarlier) return;
     const before = list.messages[0]?.seq;
-    // Every message of the page was deleted: the newest page is another one now.
+    // Every message of the page was deleted, so that another page is the newest one now.
     if (before === undefined) return reload();
     publish({ isLoadingEarlier: true });
     const recorded = recording.start();
@@ -176,7 +139,7 @@ export function createMessageView(deps: {
       const passed = recorded.stop();
       asOne(() => {
         publish({ isLoadingEarlier: false });
-        // Should the newest page have been read again meanwhile, this one does not join on to it any more.
+        // If the newest page was read again meanwhile, this one no longer joins on to it.
         if (list.messages[0]?.seq !== before) return;
         deps.onPage(messages);
         list.addEarlier(messages, position);
@@ -189,11 +152,6 @@ export function createMessageView(deps: {
       throw toClientError(cause);
     }
   });
-
-  /** What nobody looks at keeps one page. */
-  function release(): void {
-    if (observers === 0 && list.messages.length > 2 * pageSize && list.trim(pageSize)) publish({ hasEarlier: true });
-  }
 
   return {
     groupId,
@@ -216,7 +174,7 @@ export function createMessageView(deps: {
     reload,
     apply(events) {
       recording.add(events);
-      // Before the first page is there, what comes live is shown: it is the newest, whatever the page will say.
+      // Live messages are shown before the first page is there: they are the newest in any case.
       if (store.getSnapshot().status !== 'idle') asOne(() => list.apply(events));
     },
     startsAt(position) {
@@ -230,7 +188,7 @@ export function createMessageView(deps: {
       if (observers > 0) return;
       list.clear();
       startsAt = undefined;
-      publish(initial);
+      publish(IDLE);
     },
     clear() {
       retry.stop();

@@ -19,7 +19,7 @@ export interface MessagesDeps {
   onListenerError: OnListenerError;
 }
 
-/** The messages of all groups: what is shown of each, and own messages on their way. */
+/** The messages of all groups: one view of each, and own messages that are being sent. */
 export interface Messages extends Pick<Outgoing, 'send' | 'retry' | 'discard'> {
   /** The same view for the same group. */
   viewOf: (groupId: string) => MessageView;
@@ -29,7 +29,7 @@ export interface Messages extends Pick<Outgoing, 'send' | 'retry' | 'discard'> {
   shown: (groupId: string) => MessageView | undefined;
   /** Every message and every page that waits for its next try is tried at once. */
   hurry: () => void;
-  /** Messages on their way fail with `CLOSED`, and no view has listeners any more. */
+  /** Messages that are being sent fail with `CLOSED`, and views lose their listeners. */
   stop: () => void;
 }
 

@@ -12,7 +12,7 @@ export interface PendingMessage {
   clientMessageId: string;
   content: string;
   attachments?: JsonObject[];
-  /** When it was written, by this computer's clock; ISO 8601 in UTC. */
+  /** When the message was written, by this computer's clock; ISO 8601 in UTC. */
   createdAt: string;
   /** Why it failed. `retry()` may help where it is retryable, and does no harm elsewhere. */
   error?: ClientError;
@@ -29,7 +29,7 @@ export interface OutgoingDeps {
   /** How long a message is tried before it fails, in milliseconds. */
   giveUpAfterMs: number;
   onChange: (groupId: string) => void;
-  /** The API's answer: the message is saved. Whoever shows it calls `settle` in the same change. */
+  /** The API has answered that the message is saved. The view shows it and calls `settle` in the same change. */
   onSaved: (message: Message, settle: () => void) => void;
   clock: Clock;
   random: () => number;
@@ -44,11 +44,11 @@ export interface Outgoing {
   discard: (clientMessageId: string) => void;
   /** The message came back as an event. */
   settle: (message: Message) => void;
-  /** Of one group, in the order they were sent; the same array until something has changed. */
+  /** The pending messages of one group, in the order in which they were sent; the same array until something has changed. */
   pendingOf: (groupId: string) => readonly PendingMessage[];
-  /** What a row is known by: an own message keeps the key that it had on its way. */
+  /** The key of a row: an own message keeps the key that it had while it was being sent. */
   keyOf: (message: Message) => string;
-  /** Tries at once what waits. */
+  /** Messages that wait for their next attempt are sent at once. */
   hurry: () => void;
   stop: () => void;
 }
@@ -68,14 +68,14 @@ const RETRY_MAX_MS = 15_000;
 const MAX_REMEMBERED = 10_000;
 
 /**
- * Own messages on their way: one request at a time per group, so that they are saved in the order they were written.
- * A request without an answer is repeated under the same `clientMessageId`, which the API saves once. Whatever tells
- * first that a message is saved, the answer or the event, settles it.
+ * Sends own messages, with one request at a time per group, so that they are saved in the order in which they were written. A request
+ * without an answer is repeated under the same `clientMessageId`, which the API saves once. The answer or the event, whichever comes
+ * first, settles a message.
  */
 export function createOutgoing(deps: OutgoingDeps): Outgoing {
   const { clock, log } = deps;
   const items = new Map<string, Item>();
-  /** Of one group, in the order they were sent. */
+  /** The items of one group, in the order in which they were sent. */
   const byGroup = new Map<string, Set<Item>>();
   /** The ids of the messages that were sent here, by `clientMessageId`; the oldest are forgotten. */
   const own = new Map<string, string>();
@@ -128,7 +128,7 @@ export function createOutgoing(deps: OutgoingDeps): Outgoing {
     if (own.size > MAX_REMEMBERED && oldest !== undefined) own.delete(oldest);
   }
 
-  /** Until it is saved, or has failed. Never rejects. */
+  /** Sends the message until it is saved or has failed. Never rejects. */
   async function deliver(item: Item): Promise<void> {
     const { groupId, clientMessageId, content, attachments } = item.message;
     const settled = item.done.then(
@@ -169,7 +169,7 @@ export function createOutgoing(deps: OutgoingDeps): Outgoing {
 
   function begin(message: PendingMessage): Sending {
     const { promise: done, resolve, reject } = deferred<Message>();
-    // A caller who looks at the snapshots only need not catch anything.
+    // A caller that only reads snapshots need not catch anything.
     done.catch(() => undefined);
     const item: Item = { message, giveUpAt: clock.now() + deps.giveUpAfterMs, done, resolve, reject, isDone: false };
     const before = items.get(message.clientMessageId);
@@ -241,7 +241,7 @@ function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void; reje
   return { promise, resolve, reject };
 }
 
-/** Not `crypto.randomUUID`: that one is missing on a page that came over plain HTTP from another machine. */
+/** `crypto.randomUUID` would not do: a page that came over plain HTTP from another machine does not have it. */
 export function newClientMessageId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');

@@ -31,7 +31,7 @@ export function useGroupcast(): GroupcastClient {
   return useGroupcastContext().client;
 }
 
-/** `unknown` is what there is to say while nothing is known: on a server, and until a browser has taken over what that has rendered. */
+/** `unknown` stands for the value on a server, and until a browser has taken over the page that was rendered there. */
 function useReadable<T>({ subscribe, getSnapshot }: Readable<T>, unknown: T): T {
   return useSyncExternalStore(subscribe, getSnapshot, () => unknown);
 }
@@ -79,13 +79,13 @@ export function useUnread(groupId?: GroupId): number {
 }
 
 export interface MessagesData extends InfiniteData<MessagePage, number | null> {
-  /** All pages as one list, oldest first; own messages that are on their way come last. */
+  /** All pages as one list, oldest first; own messages that are being sent come last. */
   messages: readonly ViewMessage[];
 }
 
 /**
  * A group's messages, by `seq`, the newest page first. `fetchNextPage()` puts the next older page in front, while there is one
- * (`hasNextPage`). What is said in the group is there at once, own messages even before they are saved.
+ * (`hasNextPage`). New messages of the group are there at once, and own messages even before they are saved.
  */
 export function useMessages(groupId: GroupId): UseInfiniteQueryResult<MessagesData, ClientError> {
   const { client, mirror } = useGroupcastContext();
@@ -109,8 +109,8 @@ function withMessages({ pages, pageParams }: MessagePages): MessagesData {
 }
 
 /**
- * Sends to a group. The message is shown at once as `sending`; the mutation succeeds when it is saved, which the client sees to
- * across reconnects, and fails when the client gives up. Then its row is `failed`, and `retry` or `discard` of the client goes on from there.
+ * Sends to a group. The message is shown at once as `sending`. The mutation succeeds when the message is saved, across reconnects, and
+ * fails when the client gives up; then the row is `failed`, and the client's `retry` or `discard` goes on from there.
  */
 export function useSendMessage(groupId: GroupId): UseMutationResult<Message, ClientError, string | SendInput> {
   const client = useGroupcast();
@@ -132,7 +132,7 @@ export function useGroupEvents(groupId: GroupId, listener: (event: GroupEvent) =
 }
 
 /**
- * While `isReading` and the page is visible, whatever is said in the group counts as read. Say `false` while the newest message is
+ * Marks every message of the group as read while `isReading` is true and the page is visible. Pass `false` while the newest message is
  * out of sight.
  */
 export function useMarkRead(groupId: GroupId, isReading = true): void {

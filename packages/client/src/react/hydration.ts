@@ -3,8 +3,8 @@ import { useSyncExternalStore } from 'react';
 const never = (): (() => void) => () => undefined;
 
 /**
- * False on a server and while a browser takes over what a server has rendered, true from then on. What a client knows is nothing that both
- * can agree on, so that until then hooks show what a client knows that has not begun.
+ * False on a server and while a browser takes over a page that was rendered there, true from then on. Server and browser cannot agree on
+ * a client's state, and so until then hooks show the state of a client that has not begun.
  */
 export function useIsHydrated(): boolean {
   return useSyncExternalStore(

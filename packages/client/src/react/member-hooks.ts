@@ -6,7 +6,7 @@ import { useGroupcastContext } from './provider.tsx';
 import { beforeHydration, groupcastKeys } from './query-keys.ts';
 import { QUERY_DEFAULTS } from './query-mirror.ts';
 
-/** The members of a group, with role and name. Whoever is added or removed is in or out at once; names follow within seconds. */
+/** The members of a group, with role and name. Added and removed members are in or out at once; names follow within seconds. */
 export function useMembers(groupId: GroupId): UseQueryResult<readonly GroupMember[], ClientError> {
   const { client, members } = useGroupcastContext();
   const isHydrated = useIsHydrated();
@@ -43,7 +43,7 @@ export function useRemoveMember(groupId: GroupId): UseMutationResult<MembersChan
   });
 }
 
-/** Names and pictures of users with whom one shares a group, such as the senders of messages. Read once. */
+/** Reads, once, the names and pictures of users who share a group with this one, such as the senders of messages. */
 export function useUsers(userIds: readonly UserId[]): UseQueryResult<readonly User[], ClientError> {
   const { client } = useGroupcastContext();
   const isHydrated = useIsHydrated();

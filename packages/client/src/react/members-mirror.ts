@@ -4,21 +4,21 @@ import { createRecording, type Recording } from '../base/recording.ts';
 import type { GroupcastClient, GroupEvent, GroupMember, Position } from '../index.ts';
 import { groupcastKeys } from './query-keys.ts';
 
-/** The members of a group, and the place in its events at which they were these. */
+/** The members of a group at a position of its events. */
 export interface Members {
   members: readonly GroupMember[];
   position: Position;
 }
 
-/** Keeps the members of the groups that a query cache knows equal to what the group's events say. */
+/** Applies the events of groups to the members that a query cache has of them. */
 export interface MembersMirror {
-  /** Returns how to stop. May be started again. */
+  /** Returns a function that stops it; it may be started again. */
   start: () => () => void;
-  /** For the query of a group's members. What changes while they are being read is in the answer. Rejects with a `ClientError`. */
+  /** Reads the members for their query; the answer includes changes that came meanwhile. Rejects with a `ClientError`. */
   read: (groupId: string) => Promise<Members>;
 }
 
-/** Everybody in a group hears of a new member at once; each asks for the name at a moment of its own, this long per member. */
+/** Time over which the members' requests for the name of a new member are spread, per member, in milliseconds. */
 const SPREAD_PER_MEMBER_MS = 2;
 const MIN_SPREAD_MS = 1_000;
 
@@ -26,7 +26,7 @@ export function createMembersMirror(client: GroupcastClient, queries: QueryClien
   const recordings = new Map<string, Recording>();
   const readings = new Map<string, ReturnType<typeof setTimeout>>();
 
-  /** What events do not tell, such as the name of a new member or who is the owner now, is read again. */
+  /** Reads the members again, because events do not tell the name of a new member or the new owner. */
   function readAgain(groupId: string, spreadMs: number): void {
     if (readings.has(groupId)) return;
     const queryKey = groupcastKeys.members(client, groupId);
@@ -99,7 +99,7 @@ function userIdsOf(event: GroupEvent): string[] {
   return Array.isArray(ids) ? ids.filter((id) => typeof id === 'string') : [];
 }
 
-/** A name that nobody has told yet, or an owner who has left. */
+/** Whether a name is missing, or the owner has left. */
 function isIncomplete({ members }: Members): boolean {
   return members.some(({ name }) => name === undefined) || !members.some(({ role }) => role === 'owner');
 }

@@ -8,13 +8,13 @@ export interface MessagePage {
   before: number | null;
 }
 
-/** The first page is the newest one, and has what is on its way at its end; its parameter is `null`. */
+/** The first page is the newest one, with the messages that are being sent at its end; its parameter is `null`. */
 export type MessagePages = InfiniteData<MessagePage, number | null>;
 
 /**
- * Cuts what the client shows of a group into the pages that were asked for. Pages are bounds, not copies: whatever the
- * client learns of a message, its page has it. A page in which nothing has changed is the same object, and costs a comparison of
- * references: what was shown before says where to look, so that reading page after page costs as much as there is to read.
+ * Cuts the client's messages of a group into the pages that were asked for. Pages are bounds and no copies, so that each has the latest
+ * state of its messages. A page in which nothing has changed is the same object, at the cost of comparing references: the pages shown
+ * before say where to look, so that reading page after page costs as much as there is to read.
  */
 export function toPages(
   { messages, hasEarlier }: Pick<MessagesSnapshot, 'messages' | 'hasEarlier'>,
@@ -29,7 +29,7 @@ export function toPages(
     if (bound === null) continue;
     const known = shown[pages.length];
     const cut = cutAt(messages, bound, end - (known?.messages.length ?? 0));
-    // Where nothing is left on one side, because it was deleted or read again, there is nothing to cut.
+    // Nothing is cut where one side is empty, because its messages were deleted or read again.
     if (cut === 0 || cut >= end) continue;
     pages.push(pageOf(messages, cut, end, bound, known));
     bounds.push(bound);
@@ -57,7 +57,7 @@ function seqOf(message: ViewMessage | undefined): number | undefined {
   return message?.status === 'sent' ? message.seq : undefined;
 }
 
-/** The messages from `start` to `end`; what was shown before, if it is the same. */
+/** The messages from `start` to `end`; the page that was shown before, if it is the same. */
 function pageOf(
   messages: readonly ViewMessage[],
   start: number,

@@ -12,20 +12,20 @@ interface Groupcast {
   members: MembersMirror;
 }
 
-/** On a server there are no effects, and React 18 complains of those that want to be first. */
+/** A layout effect, but not on a server: effects do not run there, and React 18 warns of layout effects. */
 const useFirstEffect = hasWindow() ? useLayoutEffect : useEffect;
 
 const GroupcastContext = createContext<Groupcast | null>(null);
 
 export interface GroupcastProviderProps {
-  /** Whoever made it closes it: the provider does not, so that it may be mounted again. */
+  /** The provider does not close the client, so that it may be mounted again. */
   client: GroupcastClient;
   children?: ReactNode;
 }
 
 /**
- * Gives the hooks below it a client. The query cache is the application's, if there is a `QueryClientProvider` above, else one
- * of its own.
+ * Gives the hooks below it a client. The query cache is the application's, if there is a `QueryClientProvider` above, else one of the
+ * provider's own.
  */
 export function GroupcastProvider({ client, children }: GroupcastProviderProps) {
   const outer = useContext(QueryClientContext);
@@ -40,7 +40,7 @@ export function GroupcastProvider({ client, children }: GroupcastProviderProps) 
     }),
     [client, queries],
   );
-  // Before the effects in which queries below begin to fetch.
+  // This effect runs before those in which queries below begin to fetch.
   useFirstEffect(() => {
     const stops = [groupcast.mirror.start(), groupcast.members.start()];
     return () => {

@@ -4,7 +4,7 @@ import type { GroupcastClient, GroupId, UserId } from '../index.ts';
 let clients = 0;
 const scopes = new WeakMap<GroupcastClient, number>();
 
-/** Each client has keys of its own: what one user has read is never shown to the next one who logs in. */
+/** Each client has keys of its own, so that the next user who logs in is never shown data of the last one. */
 function scopeOf(client: GroupcastClient): number {
   const scope = scopes.get(client) ?? (clients += 1);
   scopes.set(client, scope);
@@ -12,7 +12,7 @@ function scopeOf(client: GroupcastClient): number {
 }
 
 /**
- * Where the cache keeps what a client knows, for `queryClient.getQueryData` and its like. Read only: the client writes there.
+ * The keys of a client's entries in the cache, for `queryClient.getQueryData` and its like. Only the client writes there.
  * `1` and `"1"` are the same group, and the same key.
  */
 export const groupcastKeys = {
@@ -26,7 +26,7 @@ export const groupcastKeys = {
     ['groupcast', scopeOf(client), 'users', ...new Set(userIds.map(String).toSorted())] as const,
 };
 
-/** An entry that stays empty, for what is rendered on a server and taken over by a browser. */
+/** The key of an entry that stays empty, for pages that are rendered on a server and taken over by a browser. */
 export function beforeHydration(client: GroupcastClient, kind: 'groups' | 'messages' | 'members' | 'users') {
   return ['groupcast', scopeOf(client), 'before hydration', kind] as const;
 }

@@ -4,8 +4,8 @@ import { type MessagePage, type MessagePages, toPages } from './message-pages.ts
 import { groupcastKeys } from './query-keys.ts';
 
 /**
- * Nothing here goes stale, waits for the browser to say that it is online, or is tried again: the client does all of that.
- * Snapshots share what has not changed already.
+ * Queries neither go stale, nor wait for the browser to be online, nor try again: the client does all of that. Its snapshots share
+ * unchanged objects already.
  */
 export const QUERY_DEFAULTS = {
   staleTime: Number.POSITIVE_INFINITY,
@@ -15,18 +15,18 @@ export const QUERY_DEFAULTS = {
 } as const;
 
 /**
- * Keeps a query cache equal to what a client knows. The client is the owner: it orders, deduplicates and catches up, and
- * the cache never has anything else than the client's latest snapshots. An event changes the entry of its own group,
- * whatever is on screen; entries stay current until the cache lets go of them (`gcTime`).
+ * Keeps a query cache equal to a client's state. The client is the owner: it orders, deduplicates and catches up, and the cache has
+ * nothing but the client's latest snapshots. An event changes the entry of its own group, on screen or not; entries stay current until
+ * the cache lets go of them (`gcTime`).
  */
 export interface QueryMirror {
-  /** Returns how to stop. May be started again. */
+  /** Returns a function that stops it; it may be started again. */
   start: () => () => void;
-  /** For the query of the list: what was asked for by hand is read again. Rejects with a `ClientError`. */
+  /** Reads the list for its query, again if it was read before. Rejects with a `ClientError`. */
   readGroups: () => Promise<readonly GroupSummary[]>;
-  /** For the query of a group's messages: the newest page (`null`), or the one below a `seq`. Rejects with a `ClientError`. */
+  /** Reads a group's newest page (`null`), or the page below a `seq`, for its query. Rejects with a `ClientError`. */
   readMessages: (groupId: string, before: number | null) => Promise<MessagePage>;
-  /** What is known without asking anybody. */
+  /** The list as far as it is known, without a request. */
   knownGroups: () => readonly GroupSummary[] | undefined;
   knownMessages: (groupId: string) => MessagePages | undefined;
 }
@@ -71,7 +71,7 @@ export function createQueryMirror(client: GroupcastClient, queries: QueryClient)
     return messages;
   }
 
-  /** What an entry of the cache is about, if it is one of ours: the list, or a group's messages. */
+  /** The subject of an entry of the cache, if it is the client's: the list, or a group's messages. */
   function subjectOf({ queryKey }: { queryKey: readonly unknown[] }): { groupId?: string } | undefined {
     const [first, second, kind, groupId] = queryKey;
     if (first !== root || second !== scope) return undefined;
@@ -88,7 +88,7 @@ export function createQueryMirror(client: GroupcastClient, queries: QueryClient)
       watched.get(groupId)?.();
       watched.delete(groupId);
     }
-    // A fetch that took a while ends with the pages of when it began.
+    // A fetch ends with the pages of the moment when it began.
     if (event.type === 'updated' && event.action.type === 'success' && event.action.manual !== true) {
       if (groupId === undefined) mirrorGroups();
       else mirrorMessages(groupId);

@@ -25,7 +25,7 @@ const positionTogether = {
   issue: { error: 'epoch and seq come together or not at all', path: ['seq'] },
 };
 
-/** Of what is named in the contract, and not built. */
+/** The description of fields that are named in the reference, and not built. */
 const NOT_READ = 'Taken, and read by nobody yet';
 
 /** `api-broadcast-message`. `message` is passed through; the envelope wins over its own fields. */
@@ -60,7 +60,7 @@ export const membersSchema = z
   .object({ ...memberChange, userIds })
   .refine(positionTogether.check, positionTogether.issue);
 
-/** `everyone` instead of `userIds`: whoever is or was in the group, as one change. */
+/** With `everyone` instead of `userIds`, all users who are or were in the group are removed, as one change. */
 export const removeMembersSchema = z
   .object({ ...memberChange, userIds: userIds.optional(), everyone: z.literal(true).optional() })
   .refine(positionTogether.check, positionTogether.issue)
@@ -101,11 +101,11 @@ export interface BroadcastResult {
   groupId: string;
   position: Position | null;
   duplicate: boolean;
-  /** With a duplicate: how far the relay's log has got. A publisher that is behind it has lost events it once had. */
+  /** How far the relay's log has got; only with a duplicate. A publisher that is behind it has lost events that it once had. */
   head?: Position;
   recipients: Recipients;
   warnings: BroadcastWarning[];
-  /** With `NO_RECIPIENTS`, where another group may be meant: which, for people. */
+  /** Names, for people, the group that may have been meant; only with `NO_RECIPIENTS`. */
   hint?: string;
 }
 
@@ -116,7 +116,7 @@ export interface BatchResult {
   results: Answer<BroadcastResult>[];
 }
 
-/** `api-get-history`: what the relay's log holds of a group after `since`, oldest first. */
+/** `api-get-history`: the events that the relay's log holds of a group after `since`, oldest first. */
 export const historySchema = z.object({
   groupId: idSchema,
   since: z.coerce.number<number | string>().int().nonnegative().optional(),
@@ -127,7 +127,7 @@ export type HistoryQuery = z.output<typeof historySchema>;
 
 export interface HistoryResult {
   groupId: string;
-  /** Where the log stands; `null` when it does not know the group. */
+  /** The position of the log's newest event; `null` when the log does not know the group. */
   position: Position | null;
   /** The log holds every event above this `seq`. */
   floor: number;

@@ -16,9 +16,9 @@ export const watchGroupSchema = z.object({ groupId: idSchema, on: z.boolean() })
 /** `refresh-token`. */
 export const refreshTokenSchema = z.object({ token: z.string().min(1).max(MAX_TOKEN_LENGTH) });
 
-/** Most positions at once: no relay lets a connection be in more groups, whatever it is configured to. */
+/** Most positions at once. No relay lets a connection be in more groups, however it is configured. */
 export const MAX_POSITIONS = 100_000;
-/** Wrong positions that an error names; the rest is not looked at. */
+/** Most wrong positions that an error names; the rest is not looked at. */
 const MAX_POSITION_ISSUES = 10;
 
 /**
@@ -49,15 +49,15 @@ export const positionsSchema = z
 export const resumeSchema = z.object({ positions: positionsSchema });
 
 /**
- * Who connects, in the handshake's `auth`. `token` is checked by the verifier; `positions` are read once it is known, and other fields
- * are the application's own.
+ * The handshake's `auth`. `token` is checked by the verifier, `positions` are read once the user is known, and other fields are the
+ * application's own.
  */
 export const handshakeSchema = z.object({
   token: z.string().max(MAX_TOKEN_LENGTH).optional(),
   type: z.enum(['user', 'api', 'monitor']).default('user'),
 });
 
-/** Groups whose cursors may come in one event. */
+/** Most groups whose cursors may come in one event. */
 const MAX_CURSOR_GROUPS = 1_000;
 const cursorsSchema = z.object({
   received: z.int().nonnegative().optional(),

@@ -5,7 +5,7 @@ import { isJsonObject } from '../json.ts';
 import { positionSchema } from '../position-schemas.ts';
 import type { GroupEvent } from './messaging.ts';
 
-/** Bounds of what the relay and the API ask and answer each other. */
+/** Bounds of the requests and answers between the relay and the API. */
 export const INTERNAL_LIMITS = {
   users: 100,
   groupsPerUser: 1_000,
@@ -30,13 +30,13 @@ export const membershipAnswerSchema = z.object({
 export type MembershipQuery = z.output<typeof membershipQuerySchema>;
 export type MembershipAnswer = z.output<typeof membershipAnswerSchema>;
 
-/** `POST /internal/history`: what a relay with an empty log needs to answer returning clients. At most 100 groups. */
+/** `POST /internal/history`: the events that a relay with an empty log needs to answer returning clients. At most 100 groups. */
 export const historyFillQuerySchema = z.object({
   groups: boundedArray(idSchema, { max: INTERNAL_LIMITS.groups }),
   /** Newest events per group, at most. */
   limit: z.int().min(1).max(INTERNAL_LIMITS.eventsPerGroup),
 });
-/** `position` is what the relay has accepted, never what is only saved; `events` end there, without holes. */
+/** `position` is that of the last event that the relay has accepted; `events` end there, without holes. Events that are only saved are left out. */
 export const historyFillAnswerSchema = z.object({
   groups: boundedArray(
     z.object({

@@ -21,7 +21,7 @@ export interface GroupMember {
   name?: string;
 }
 
-/** What one may know of a user with whom one shares a group. */
+/** The fields of a user that users who share a group with them may read. */
 export interface User {
   id: string;
   name?: string;

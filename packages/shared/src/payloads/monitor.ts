@@ -1,6 +1,6 @@
 import type { Position } from '../positions.ts';
 
-/** What a monitor sees, as one tagged union; `at` is milliseconds since the Unix epoch. */
+/** The events that a monitor sees, as one tagged union; `at` is milliseconds since the Unix epoch. */
 export type MonitorEvent = { at: number; node: string } & (
   | { kind: 'connected'; socketId: string; userId: string; transport: string; groups: string[] }
   | { kind: 'disconnected'; socketId: string; userId: string; reason: string }

@@ -1,4 +1,4 @@
-/** Who has connections in a group, on all relays. */
+/** The users with connections in a group, on all relays. */
 export interface PresenceResult {
   users: { userId: string; connections: number }[];
   numUsers: number;

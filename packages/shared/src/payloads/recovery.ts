@@ -2,7 +2,7 @@ import type { ErrorBody } from '../errors.ts';
 import type { Position } from '../positions.ts';
 import type { GroupEvent } from './messaging.ts';
 
-/** What a member gets of the events after the position it asked from. Never a part of them without `more`. */
+/** The events after the position that a member asked from: all of them, or a part with `more`. */
 export interface RecoveryResult {
   /** `events` is everything between the position asked from and `position`. False: read the API's `/events`. */
   recovered: boolean;
@@ -22,7 +22,7 @@ export interface ResumeResult {
   groups: Record<string, RecoveryResult | { error: ErrorBody }>;
 }
 
-/** Where a group stands; `skipId` names the one event before it that was not for this connection. */
+/** The position of a group; `skipId` is the id of the event at that position, where it was not for this connection. */
 export interface GroupHead {
   groupId: string;
   epoch: string;

@@ -1,6 +1,6 @@
 export type SessionNext = 'refresh-token' | 'reconnect' | 'stop';
 
-/** Sent before the relay closes a connection on purpose: why, and what to do next and when. */
+/** The relay sends this before it closes a connection on purpose: the reason, and what the client does next and when. */
 export interface SessionEnding {
   code: string;
   message: string;
@@ -8,7 +8,7 @@ export interface SessionEnding {
   retryAfterMs: number;
 }
 
-/** Whether the relay delivers. While it does not, ask the API for news; what was missed comes before `live` is true again. */
+/** Whether the relay delivers. While it does not, clients ask the API for news; missed events come before `live` is true again. */
 export interface ServiceState {
   live: boolean;
 }

@@ -65,10 +65,13 @@ function compileOnce(): void {
   setFlagsFromString('--liftoff-only');
 }
 
+/** PostgreSQL's default is 128 MB, which this process would hold from its start on. */
+const CACHE = ['-c', 'shared_buffers=32MB'];
+
 /** Rejects when PostgreSQL does not start, with its files closed. */
 export async function openInstance(folder: string): Promise<EmbeddedInstance> {
   compileOnce();
-  const db = new PGlite(folder);
+  const db = new PGlite(folder, { startParams: [...PGlite.defaultStartParams, ...CACHE] });
   try {
     await db.waitReady;
   } catch (error) {

@@ -1,15 +1,17 @@
-/** What can be paused: a WebSocket, whose own pauses are kept. */
+/** A reader that can be paused: a WebSocket, whose own pauses are kept. */
 export interface Reader {
   pause(): void;
   resume(): void;
 }
 
-/** How many readers read on in one turn of the event loop: each takes what has come meanwhile, 64 KiB at most. */
+/** Readers that read on in one turn of the event loop. Each takes the bytes that have come meanwhile, 64 KiB at most. */
 const PER_TURN = 4;
+/** When it is looked again whether there is room, in milliseconds. */
+const LOOK_AGAIN_MS = 50;
 
 /**
- * Many connections that each send a lot are read a few at a time, so that a turn of the event loop stays short and others are served in
- * between. The newest reads on first: somebody who comes does not wait for a crowd that was there before.
+ * Reads many connections that each send a lot a few at a time, so that a turn of the event loop stays short and others are served in
+ * between. The newest reads on first: a client that comes does not wait for a crowd that was there before.
  */
 export interface ReadingTurns {
   /** Pauses the reader until it is its turn. */
@@ -18,29 +20,36 @@ export interface ReadingTurns {
   end(reader: Reader): void;
 }
 
-export function createReadingTurns(perTurn = PER_TURN): ReadingTurns {
-  /** In the order in which they came. */
+/** `hasRoom` says whether the bytes of the next reader can be kept; nobody reads on while it says no. */
+export function createReadingTurns(options: { perTurn?: number; hasRoom?: () => boolean } = {}): ReadingTurns {
+  const { perTurn = PER_TURN, hasRoom = () => true } = options;
+  /** Waiting readers, in the order in which they came. */
   const waiting = new Set<Reader>();
-  let scheduled: NodeJS.Immediate | undefined;
+  let scheduled = false;
 
   function take(): void {
-    scheduled = undefined;
-    const all = [...waiting];
-    for (const reader of all.slice(-perTurn)) {
-      waiting.delete(reader);
-      reader.resume();
+    scheduled = false;
+    let isFull = false;
+    for (const reader of [...waiting].slice(-perTurn).toReversed()) {
+      isFull = !hasRoom();
+      if (isFull) break;
+      // Whoever made room may have been among them.
+      if (waiting.delete(reader)) reader.resume();
     }
-    if (waiting.size > 0) schedule();
+    if (waiting.size > 0) schedule(isFull);
   }
-  function schedule(): void {
-    scheduled ??= setImmediate(take);
+  function schedule(isFull: boolean): void {
+    if (scheduled) return;
+    scheduled = true;
+    if (isFull) setTimeout(take, LOOK_AGAIN_MS).unref();
+    else setImmediate(take);
   }
 
   return {
     wait(reader) {
       waiting.add(reader);
       reader.pause();
-      schedule();
+      schedule(false);
     },
     end(reader) {
       if (waiting.delete(reader)) reader.resume();

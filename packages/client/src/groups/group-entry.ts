@@ -1,0 +1,70 @@
+import type { GroupEvent, GroupSummary, Position } from '@groupcast/shared';
+import { isAfter } from '@groupcast/shared/positions';
+import { withEvent, withUnread } from './group-summary.ts';
+
+/** A group in the list, with the positions up to which its fields include events. */
+export interface GroupEntry {
+  /** The group, whose `readSeq` may be ahead of the API's. */
+  group: GroupSummary;
+  /** The description of the group includes the events up to here. */
+  asOf: Position;
+  /** The unread count includes the events up to here. */
+  counted: Position;
+  /** When the last message was sent, even if it was deleted: the list is sorted by it. */
+  activeAt: string;
+}
+
+/** Applies the events that the entry does not include yet; answers whether the group has changed. */
+export function applyEvents(entry: GroupEntry, events: readonly GroupEvent[], me: string | undefined): boolean {
+  const before = entry.group;
+  for (const event of events) {
+    const at = { epoch: event.epoch, seq: event.seq };
+    if (isAfter(at, entry.counted)) {
+      entry.group = withUnread(entry.group, event, me);
+      entry.counted = at;
+    }
+    if (!isAfter(at, entry.asOf)) continue;
+    entry.group = { ...withEvent(entry.group, event), position: at };
+    entry.asOf = at;
+    const { lastMessage } = entry.group;
+    if (event.event === 'new-message' && lastMessage) entry.activeAt = latest(entry.activeAt, lastMessage.createdAt);
+  }
+  return entry.group !== before;
+}
+
+/**
+ * The entry of a group as the API lists it, with the events that have `passed` since and with the reading that the API did not know of
+ * yet. Its group is the same object as before where nothing has changed.
+ */
+export function entryOf(
+  listed: GroupSummary,
+  before: GroupEntry | undefined,
+  passed: readonly GroupEvent[],
+  me: string | undefined,
+): GroupEntry {
+  const { id, position, lastMessage } = listed;
+  const lastSeq = lastMessage?.seq ?? 0;
+  const entry: GroupEntry = {
+    group: listed,
+    asOf: position,
+    counted: position,
+    activeAt: latest(before?.activeAt, lastMessage?.createdAt ?? listed.createdAt),
+  };
+  if (before?.counted.epoch === position.epoch && before.group.readSeq > listed.readSeq) {
+    const { readSeq, unreadCount } = before.group;
+    entry.group = { ...listed, readSeq, unreadCount: readSeq >= lastSeq ? 0 : unreadCount };
+    if (readSeq < lastSeq) entry.counted = before.counted;
+  }
+  applyEvents(
+    entry,
+    passed.filter((event) => event.groupId === id),
+    me,
+  );
+  if (before && JSON.stringify(before.group) === JSON.stringify(entry.group)) entry.group = before.group;
+  return entry;
+}
+
+/** The later of two ISO 8601 times in UTC. */
+function latest(a: string | undefined, b: string): string {
+  return a !== undefined && a > b ? a : b;
+}

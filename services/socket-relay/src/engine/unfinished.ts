@@ -1,0 +1,80 @@
+import { createReadingTurns } from './reading-turns.ts';
+
+/** Somebody nobody knows, with a packet that has not come to its end. */
+export interface Holder {
+  /** Ends the connection: others need its room. */
+  cutUnfinished(): void;
+}
+
+/** Who holds something for so long makes room for others who have just come, in milliseconds: who is no attacker has finished by then. */
+const MAKES_ROOM_AFTER_MS = 1_000;
+
+/**
+ * What the process keeps of unfinished packets of those whom it does not know, WebSockets and bodies of long polling together. It is
+ * bounded as it comes in: above the limit nothing more is read of them, but for the first piece of those who come, and the oldest make room.
+ */
+export interface Unfinished {
+  /** In bytes; together with what is held it may be exceeded by the first piece of each connection. */
+  limit: number;
+  /** Called for each that makes room. */
+  onCut: () => void;
+  readonly bytes: number;
+  /** The holder has so much now; with nothing it holds no place. */
+  hold(holder: Holder, bytes: number): void;
+  /** Whether there is room to read on, if need be after the oldest has made it. */
+  makeRoom(): boolean;
+  /** Cuts the oldest until the limit is kept. */
+  keepLimit(): void;
+}
+
+export function createUnfinished(makesRoomAfterMs = MAKES_ROOM_AFTER_MS): Unfinished {
+  /** The oldest first. */
+  const held = new Map<Holder, { bytes: number; since: number }>();
+  let total = 0;
+
+  function release(holder: Holder): void {
+    total -= held.get(holder)?.bytes ?? 0;
+    held.delete(holder);
+  }
+  function cutOldest(isDue: (since: number) => boolean): boolean {
+    for (const [holder, { since }] of held) {
+      if (!isDue(since)) return false;
+      release(holder);
+      unfinished.onCut();
+      holder.cutUnfinished();
+      return true;
+    }
+    return false;
+  }
+
+  const unfinished: Unfinished = {
+    limit: Number.POSITIVE_INFINITY,
+    onCut: () => undefined,
+    get bytes() {
+      return total;
+    },
+    hold(holder, bytes) {
+      const known = held.get(holder);
+      total += bytes - (known?.bytes ?? 0);
+      if (bytes === 0) held.delete(holder);
+      else if (known) known.bytes = bytes;
+      else held.set(holder, { bytes, since: performance.now() });
+    },
+    makeRoom() {
+      while (total >= unfinished.limit) {
+        if (!cutOldest((since) => performance.now() - since >= makesRoomAfterMs)) return false;
+      }
+      return true;
+    },
+    keepLimit() {
+      while (total > unfinished.limit && cutOldest(() => true));
+    },
+  };
+  return unfinished;
+}
+
+/** Of this process. */
+export const unfinished = createUnfinished();
+
+/** Those who have sent much read on a few at a time, and as far as there is room: however many there are, there is time for others. */
+export const readingTurns = createReadingTurns({ hasRoom: () => unfinished.makeRoom() });
