@@ -61,7 +61,7 @@ export interface Broadcaster {
 
 /** The message's own id where it has one, so that a caller's retry of the whole call is recognised too. */
 function withId(input: BroadcastInput): BroadcastInput {
-  // What is malformed is the relay's to refuse, with a code.
+  // The relay refuses malformed input, with a code.
   if (!input?.message || input.id !== undefined) return input;
   const own = (input.event ?? 'new-message') === 'new-message' ? (input.message['id'] as unknown) : undefined;
   if (own === undefined) return { ...input, id: crypto.randomUUID() };

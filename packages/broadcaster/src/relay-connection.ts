@@ -9,9 +9,9 @@ import {
 import { io } from 'socket.io-client';
 
 /**
- * `connecting`: no relay yet, trying. `connected`: calls are sent at once. `disconnected`: lost, trying again; calls wait.
- * `unreachable`: an attempt to connect failed, trying again; its error names the URL and the cause. `refused`: the relay said no (a wrong
- * token), trying again; calls fail. `closed`: for good.
+ * `connecting`: there is no connection yet. `connected`: calls are sent at once. `disconnected`: the connection was lost and is tried again;
+ * calls wait. `unreachable`: an attempt to connect failed, with an error that names the URL and the cause; the next one follows. `refused`:
+ * the relay refused the connection, because of a wrong token for example; calls fail, and it is tried again. `closed`: it has ended for good.
  */
 export type ConnectionState =
   | { name: 'connecting' | 'connected' | 'disconnected' | 'closed' }
@@ -32,7 +32,7 @@ interface PendingCall {
 }
 
 const RECONNECT_MIN_MS = 100;
-/** A relay may die between taking a connection and saying a word on it; Socket.IO would wait 20 s. */
+/** Longest wait for the relay's first packet, in milliseconds: it may die after accepting a connection, and Socket.IO would wait 20 s. */
 const CONNECT_TIMEOUT_MS = 3_000;
 const RECONNECT_MAX_MS = 2_000;
 /** WebSocket's close code for a message that is larger than the other side takes. */
@@ -56,7 +56,7 @@ function closeCodeOf(details: unknown): unknown {
 
 type ConnectError = Error & { data?: Partial<ErrorBody>; description?: { error?: NodeJS.ErrnoException } };
 
-/** Why nobody could be reached: the system's code, or what was there instead of a relay. Socket.IO's own word is "websocket error". */
+/** The reason why no relay could be reached: the system's code, or what answered instead. Socket.IO's own text is "websocket error". */
 function causeOf({ message, description }: ConnectError): string {
   if (message === 'timeout') return `no answer in ${CONNECT_TIMEOUT_MS} ms`;
   const cause = description?.error;
@@ -78,11 +78,11 @@ export function createRelayConnection(options: {
   let closed = false;
   let retryTimer: NodeJS.Timeout | undefined;
   let refusals = 0;
-  /** Why no call gets through, once that is certain until the next attempt. */
+  /** The error with which calls fail, once it is certain that none succeeds until the next attempt. */
   let lastRefusal: GroupcastError | undefined;
-  /** Why the last attempt failed otherwise. */
+  /** The error of the last attempt that failed for another reason. */
   let lastProblem = `the relay at ${options.url} cannot be reached`;
-  /** Why there was no token for the last attempt. */
+  /** The error because of which there was no token for the last attempt. */
   let tokenProblem: Error | undefined;
   const { origin, path } = relayAddress(options.url);
 
@@ -161,7 +161,7 @@ export function createRelayConnection(options: {
     });
   }
 
-  /** What waiting cannot cure fails at once, and is not said to be out of reach. */
+  /** Errors that waiting cannot repair fail the calls at once, under their own code. */
   function refuse(refusal: GroupcastError): void {
     refusals += 1;
     lastProblem = `the relay at ${options.url} refuses this back end: ${refusal.message}`;

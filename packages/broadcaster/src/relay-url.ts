@@ -5,7 +5,7 @@ export function readRelayUrl(given: unknown): string {
   const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : undefined;
   const wants = `createBroadcaster needs url, the relay's public URL such as http://localhost:3001`;
   if (!url || !PROTOCOLS.has(url.protocol) || url.hostname === '') {
-    // What is no URL may hold a password all the same.
+    // Even a text that is not a URL may contain a password.
     const shown =
       typeof given === 'string' ? `"${given.replace(/^.*@/, '…@').replace(/[?#].*$/, '…')}"` : String(given);
     throw new TypeError(`${wants}, got ${shown}`);

@@ -7,8 +7,8 @@ import { createTurns } from './turns.ts';
 const MAX_PER_TURN = 32;
 
 /**
- * Node's HTTP parser of a connection has no public name. What it calls for each request may answer 2: the rest of what was read is not
- * HTTP. Where that goes away the rest is parsed all the same, and its test fails.
+ * Node's HTTP parser of a connection has no public name. Its callback for each request may answer 2, which means that the rest of the bytes
+ * are not HTTP. Should that go away, the rest is parsed, and the test fails.
  */
 type ParsedSocket = Socket & { parser?: { onIncoming?: () => number } | null };
 const NO_MORE_HTTP = 2;
@@ -17,7 +17,7 @@ const NO_MORE_HTTP = 2;
 export const REQUEST_ARRIVED = 'request-arrived';
 export const UPGRADE_ARRIVED = 'upgrade-arrived';
 
-/** What a server is called with for a request, the last two for those with an `Expect`. */
+/** Events of a server for a request; the last two are for requests with an `Expect`. */
 const REQUESTS: ReadonlySet<string> = new Set(['request', 'checkContinue', 'checkExpectation']);
 
 /**
@@ -61,6 +61,6 @@ export function boundRequests(server: Server): void {
     turns.request(request, () => void emit(event, ...values));
     return true;
   };
-  // Without a listener, Node answers by itself, and nobody counts. What it answers in the same way it says with a 417.
+  // Without a listener Node answers by itself, uncounted. This answers the same, a 417.
   server.on('checkExpectation', (_request, response) => void response.writeHead(417, { connection: 'close' }).end());
 }

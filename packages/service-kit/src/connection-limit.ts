@@ -6,19 +6,19 @@ import { warnOnceEvery } from './warn-once-every.ts';
 import { createWire, isEndedByUs, isRead, rankOf, type Wire } from './wire.ts';
 
 /**
- * A process has a limited number of descriptors, and each connection takes one. `max` of them are for connections; what comes above it
- * is closed at once, unless a connection that has a place and does not use it makes room (`wire.ts` says which). No address counts:
- * a load balancer or an office has one address for everybody.
+ * A process has a limited number of descriptors, and each connection takes one. `max` of them are for connections; one more is closed at
+ * once, unless an unused connection makes room for it (`wire.ts` says which). Addresses are not counted: a load balancer or an office has
+ * one address for everybody.
  *
- * The limit looks at connections that speak HTTP, and at upgraded ones until they are settled. A settled one only counts.
+ * The limit watches connections that speak HTTP, and upgraded ones until they are settled. A settled one is only counted.
  */
 export interface ConnectionLimit {
   readonly max: number;
-  /** Every connection that counts, however it came. */
+  /** Every connection that counts, also those handed over by another server. */
   readonly sockets: ReadonlySet<Socket>;
   /** Limits the connections of a bounded server. To be called before it listens. */
   guard(server: Server): void;
-  /** Takes a connection that was not accepted on a guarded server. False: there was no room, and it is closed. */
+  /** Adds a connection that was not accepted on a guarded server. False where there was no room, and it is closed. */
   admit(socket: Socket): boolean;
   /** Whether there is room for one more, if need be after another one has made it. */
   makeRoom(): boolean;
@@ -28,7 +28,7 @@ export interface ConnectionLimit {
   settle(socket: Socket): void;
 }
 
-/** A connection is closed for another one, because its answer is not read, or because its peer does not close what we have ended. */
+/** Why a connection was closed: for another one, because its answer is not read, or because its peer does not close what we have ended. */
 export type CloseReason = 'made-room' | 'slow-reader' | 'half-closed';
 
 export interface ConnectionLimitOptions {
@@ -37,7 +37,7 @@ export interface ConnectionLimitOptions {
   log: Logger;
   onRefused?: () => void;
   onClosed?: (reason: CloseReason) => void;
-  /** Whether a request that is being served is nobody's: its connection makes room like one that has not authenticated. */
+  /** Whether a request that is being served has no user: its connection makes room like one that has not authenticated. */
   isWaiting?: (request: IncomingMessage) => boolean;
   /** Called at most once a minute, with what the log says. */
   onFull?: (message: string) => void;
@@ -61,7 +61,7 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
   const sockets = new Set<Socket>();
   const wires = new Map<Socket, Wire>();
   const warn = warnOnceEvery(WARN_EVERY_MS, () => performance.now());
-  /** Those that may make room, the first of them last. */
+  /** Connections that may make room, the next one last. */
   let candidates: { socket: Socket; wire: Wire; since: number }[] = [];
   let searchedAt = -Infinity;
 
@@ -88,7 +88,7 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
     candidates = ranked.toSorted((a, b) => b.rank - a.rank || b.since - a.since);
   }
 
-  /** Closes a connection that does not use its place, if there is one. */
+  /** Closes an unused connection, if there is one. */
   function closeUnused(): boolean {
     const now = performance.now();
     if (candidates.length === 0 && now - searchedAt >= SEARCH_EVERY_MS) search(now);

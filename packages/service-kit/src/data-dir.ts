@@ -42,12 +42,12 @@ const OUR_FILES = /^(?:secrets\.json|\.secrets-.*|database|database\.lock)$/;
 const OTHERS = 0o077;
 const STICKY = 0o1000;
 
-/** Says on stderr what stays open to other users: while the configuration is read there is no logger yet. */
+/** Warns on stderr about what stays open to other users: there is no logger yet while the configuration is read. */
 function warn(text: string): void {
   process.emitWarning(text, { code: 'GROUPCAST_DATA_DIR' });
 }
 
-/** Takes everybody else's rights to `path` away. What belongs to another user is theirs to change: that is said, and is no failure. */
+/** Removes other users' rights to `path`. A path of another user cannot be changed: that is a warning, and not a failure. */
 function tighten(path: string, mode: number): void {
   const { mode: current, uid } = statSync(path);
   if (process.platform === 'win32' || (current & OTHERS) === 0) return;
@@ -60,7 +60,7 @@ function tighten(path: string, mode: number): void {
   }
 }
 
-/** Makes the folder if it is missing. From then on only this user may look into it; a folder that others could enter before is closed. */
+/** Creates the folder if it is missing. From then on only this user may enter it, also where others could before. */
 export function makeFolderPrivate(folder: string): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   tighten(folder, 0o700);

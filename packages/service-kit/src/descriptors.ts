@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 
-/** Where the system does not say how many descriptors a process may have. */
+/** Descriptors that are assumed where the system does not say how many a process may have. */
 const UNKNOWN_LIMIT = 1_024;
-/** Descriptors kept for what is no client: databases, Redis, the other service, files, and the internal port. */
+/** Descriptors that are not for clients: databases, Redis, the other service, files, and the internal port. */
 const MIN_RESERVE = 128;
 const MAX_RESERVE = 1_024;
 /** A larger limit needs a larger reserve: a process that serves more connections opens more to other services at once. */
@@ -28,7 +28,7 @@ export interface ConnectionBudget {
   internal: number;
 }
 
-/** What of the descriptors connections may have; `files` are kept beside the reserve. `configured` can only lower it. */
+/** How many descriptors connections may use; `files` are kept beside the reserve. `configured` can only lower it. */
 export function connectionBudget(
   configured: number,
   { files = 0, descriptors = descriptorLimit() }: { files?: number; descriptors?: number } = {},

@@ -18,7 +18,7 @@ export class ConfigurationError extends Error {
  */
 export interface Environment {
   readonly production: boolean;
-  /** What is allowed, and should be said at start; complete once the configuration was read. */
+  /** Warnings about settings that are allowed, for the log at start; complete once the configuration has been read. */
   readonly warnings: readonly string[];
   text(name: string, options?: { keepEmpty?: boolean }): string | undefined;
   integer(name: string, fallback: number, range: { min: number; max: number }): number;
@@ -30,7 +30,7 @@ export interface Environment {
    * about in production where it is plain `http:` and leads to another machine.
    */
   url(name: string, protocols: readonly string[], options?: { carries: string }): string | undefined;
-  /** Where a service speaks HTTP: a URL that may have a path, below which that service is, and nothing that nobody would send there. */
+  /** The URL of a service that speaks HTTP. It may have a path, below which the service is, and no query or fragment, which are never sent. */
   serviceUrl(name: string, options?: { carries: string }): string | undefined;
   /** A secret; with `NODE_ENV=production` short and known-default ones are refused. Its value is never shown. */
   secret(name: string): string | undefined;
@@ -42,13 +42,13 @@ export interface Environment {
 }
 
 const MIN_SECRET_BYTES = 32;
-/** What people write for `production`; everything that is sane only in development would go on silently. */
+/** Spellings that are meant as `production`, and would silently leave development defaults in place. */
 const MEANT_AS_PRODUCTION = /^prod(?:uction)?$/i;
 /** Fragments of secrets that people copy from examples. */
 const DEFAULT_SECRETS =
   /change[-_ ]?(?:me|this)|your[-_ ]|example|placeholder|^(?:secret|password|default|test)[-_0-9a-z]*$/i;
 
-/** What Kubernetes sets for a Service of the name in front of `_PORT`, in every pod of its namespace. */
+/** The value that Kubernetes sets in every pod of a namespace for a Service of the name in front of `_PORT`. */
 const SERVICE_LINK = /^(?:tcp|udp|sctp):\/\//i;
 
 function linkOf(name: string, raw: string): string {

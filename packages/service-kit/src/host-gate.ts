@@ -19,7 +19,7 @@ export function readHostNames(env: Environment, variable: string): string[] {
 }
 
 /**
- * What stands before an internal port, which trusts those who reach it with `/metrics`, `/readyz` and `/docs`. Reaching it is not
+ * The check before an internal port, which serves `/metrics`, `/readyz` and `/docs` to every caller that reaches it. Reaching it is not
  * enough where a web page does so through its reader's browser, or where a proxy does so for the whole world:
  *
  * - A page of another origin is refused, with a token as well.
@@ -29,7 +29,7 @@ export function readHostNames(env: Environment, variable: string): string[] {
  * - On loopback, what a proxy on this machine forwards needs a service token too.
  */
 export function createHostGate(deps: {
-  /** Where the port listens. */
+  /** The host on which the port listens. */
   host: string;
   names: readonly string[];
   /** The variable that lists `names`, for the message of a refusal. */

@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 
 const HOST_HEADER = /^(?:\[([0-9a-f:.]+)\]|([\w.-]+))(?::\d{1,5})?$/i;
 const LOOPBACK_ADDRESS = /^(?:127\.|::1$|::ffff:127\.)/i;
-/** What proxies add to a request that they pass on: it is somebody else's than the peer of the connection. */
+/** Headers that proxies add to a request: it comes from another client than the peer of the connection. */
 const FORWARDING_HEADERS = [
   /^(?:forwarded|via|cdn-loop|x-forwarded)$/,
   /^(?:x-(?:forwarded|original|envoy|azure|appengine)|cf|fly|fastly)-/,
@@ -38,13 +38,13 @@ export function isHostTrusted(header: string | undefined, names: readonly string
   return isLoopbackName(host) || isIP(host) !== 0 || names.includes(host);
 }
 
-/** Whether a proxy says that the request is somebody else's. */
+/** Whether a proxy says that it forwards the request for another client. */
 export function isForwarded(headers: IncomingHttpHeaders): boolean {
   return Object.keys(headers).some((name) => FORWARDING_HEADERS.some((header) => header.test(name)));
 }
 
 /**
- * Whether a web page of another origin has sent the request. Following a link is none: the page sees nothing of the answer.
+ * Whether a web page of another origin has sent the request. Following a link does not count: the page sees nothing of the answer.
  */
 export function isFromForeignPage(method: string, headers: IncomingHttpHeaders): boolean {
   const { origin, host } = headers;

@@ -7,9 +7,9 @@ import { boundRequests } from './bound-requests.ts';
 const HEADERS_TIMEOUT_MS = 10_000;
 /** How long a request may take to arrive with its whole body. An answer may take longer: long polls and drains do. */
 const REQUEST_TIMEOUT_MS = 30_000;
-/** How often both are looked at. Node's own 30 s would be added to them. */
+/** How often both are checked, in milliseconds. Node's own 30 s would be added to them. */
 const CHECK_INTERVAL_MS = 1_000;
-/** Longer than load balancers keep an idle connection, usually 60 s: one that ends here first loses a request on its way. */
+/** How long an idle connection is kept, in milliseconds: longer than load balancers do, usually 60 s, whose request would be lost on its way. */
 const KEEP_ALIVE_MS = 75_000;
 
 function toError({ code }: NodeJS.ErrnoException): GroupcastError {
@@ -25,7 +25,7 @@ function isAnswering(socket: Socket): boolean {
   return (socket as { _httpMessage?: ServerResponse | null })._httpMessage?.headersSent === true;
 }
 
-/** Says why, where it can still be said, and closes: a request that cannot be read has no handler. */
+/** Answers why, where an answer is still possible, and closes: a request that cannot be read has no handler. */
 export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code !== 'ECONNRESET' && socket.writable && !isAnswering(socket)) {
     const known = toError(error);
@@ -41,7 +41,7 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket):
   socket.destroy();
 }
 
-/** Node's HTTP server, on which no request takes for ever to arrive, and no connection sends thousands at once. */
+/** Creates Node's HTTP server with bounds: no request takes forever to arrive, and no connection sends thousands at once. */
 export function createBoundedServer(options: ServerOptions, listener?: RequestListener): Server {
   const bounds = {
     headersTimeout: HEADERS_TIMEOUT_MS,

@@ -30,7 +30,7 @@ import { type OpenApiOptions, registerOpenApi, writeAsIs } from './openapi.ts';
 import { hintOfPort, type ServicePort } from './service-ports.ts';
 
 export type HttpApp = FastifyInstance;
-/** Where routes with zod schemas live. */
+/** The part of an app whose routes have zod schemas. */
 export type HttpScope = FastifyInstance<
   RawServerDefault,
   RawRequestDefaultExpression,
@@ -108,11 +108,11 @@ function unroutable(
  */
 export async function createHttpApp(options: {
   log: Logger;
-  /** Which port it serves: what another one has is not found here, and the answer says where it is. */
+  /** Which port it serves: a path of another one is not found here, and the answer says where it is. */
   port: ServicePort;
   connections: ConnectionLimit;
   bodyLimitBytes: number;
-  /** Commas, colons and opening brackets in a JSON body; without it, its bytes are the only bound. */
+  /** Most commas, colons and opening brackets in a JSON body; by default its bytes are the only bound. */
   maxBodyItems?: number;
   /** How many proxies' `X-Forwarded-For` is believed. */
   trustedProxies?: number;

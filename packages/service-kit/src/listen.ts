@@ -11,7 +11,7 @@ const BACKLOG = 4_096;
 /** Stands for the loopback addresses of all families, as browsers try them. */
 const LOCALHOST = 'localhost';
 const HOST_NAME = /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/i;
-/** Port 0 takes the same free port on every family; another process may have it on one of them. */
+/** Most attempts to find one free port for all families: another process may have it on one of them. */
 const ATTEMPTS = 10;
 
 export interface Listening {
@@ -43,7 +43,7 @@ export function readHost(env: Environment, name: string, fallback?: string): str
   return host;
 }
 
-/** What to open in a browser on this machine. */
+/** The URL to open in a browser on this machine. */
 export function urlOfHost(host: string, port: number): string {
   const isEverywhere = host === '::' || host === '0.0.0.0';
   const name = isIP(host) === 6 ? `[${host}]` : host;

@@ -11,11 +11,11 @@ const REDACTED_PATHS = SECRET_FIELDS.flatMap((field) => [field, `*.${field}`, `*
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
-/** What waits for a reader that does not take it; later lines are dropped. */
+/** Most bytes that wait for a reader; later lines are dropped. */
 const MAX_PENDING_BYTES = 4 * 1024 * 1024;
-/** How often it is offered again when nothing else is logged. */
+/** How often waiting lines are written again when nothing else is logged, in milliseconds. */
 const RETRY_MS = 100;
-/** How long an exit waits for a reader that takes nothing. */
+/** How long an exit waits for a reader that does not read, in milliseconds. */
 const EXIT_FLUSH_MS = 1_000;
 
 /**

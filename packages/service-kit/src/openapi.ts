@@ -6,11 +6,11 @@ import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-pro
 import type { OpenAPIV3 } from 'openapi-types';
 import { z } from 'zod';
 
-/** What a service says of itself in its OpenAPI document. */
+/** How a service describes itself in its OpenAPI document. */
 export interface OpenApiOptions {
   title: string;
   description: string;
-  /** False: the document is for `openApiOf` alone, and nobody is served a page at `/docs`. */
+  /** False where the document is for `openApiOf` alone, and no page is served at `/docs`. */
   page?: boolean;
 }
 
@@ -29,7 +29,7 @@ const errorBodySchema = z.object({
   details: z.record(z.string(), z.unknown()).exactOptional(),
 }) satisfies z.ZodType<ErrorBody>;
 
-/** The body of every answer that is no success, on all ports. */
+/** The body of every error answer, on all ports. */
 export const errorAnswerSchema = z.object({ error: errorBodySchema }).meta({ id: 'Error' });
 
 /** The responses with these codes, by HTTP status, as a route's `schema.response` takes them. */
@@ -68,7 +68,7 @@ export const writeAsIs: FastifySerializerCompiler<unknown> = () => (data) => JSO
 
 const REFERENCE = '#/components/schemas/';
 
-/** The names of all schemas that `value` refers to, in whatever depth. */
+/** The names of all schemas that `value` refers to, at any depth. */
 function referencesIn(value: unknown): string[] {
   if (typeof value !== 'object' || value === null) return [];
   return Object.entries(value).flatMap(([key, inner]: [string, unknown]) =>
@@ -92,7 +92,7 @@ function keepReferred(document: OpenAPIV3.Document): OpenAPIV3.Document {
   return { ...document, components: { ...document.components, schemas: referred } };
 }
 
-/** Before the routes: they are collected as they are added. */
+/** Registers the document. It has to come before the routes, which are collected as they are added. */
 export async function registerOpenApi(app: FastifyInstance, options: OpenApiOptions): Promise<void> {
   const { title, description, page = true } = options;
   await app.register(swagger, {
@@ -106,7 +106,7 @@ export async function registerOpenApi(app: FastifyInstance, options: OpenApiOpti
   if (page) await app.register(swaggerUi, { routePrefix: '/docs' });
 }
 
-/** The OpenAPI document of an app with all its routes. It need not listen. */
+/** The OpenAPI document of an app. It may be read before the app listens. */
 export async function openApiOf(app: FastifyInstance): Promise<OpenAPIV3.Document> {
   await app.ready();
   return app.swagger() as OpenAPIV3.Document;

@@ -8,11 +8,11 @@ import type { Environment } from './environment.ts';
 export type Origins = readonly string[] | '*' | 'localhost';
 
 const LOCALHOST = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/;
-/** How long a browser may remember what a preflight was answered, in seconds. Chromium remembers for two hours at most. */
+/** How long a browser may remember the answer to a preflight, in seconds. Chromium remembers it for two hours at most. */
 const PREFLIGHT_SECONDS = 600;
 /** Every method of a route that a page may call. By default only those that need no preflight are allowed. */
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
-/** What a page of another origin may read of an answer beside its body: when to come again. */
+/** Headers of an answer that a page of another origin may read. */
 const EXPOSED_HEADERS = ['retry-after'];
 
 /** Any label of a name, as browsers spell it. */
@@ -53,7 +53,7 @@ function readOwnScheme(text: string): string | undefined {
   return isApp ? `${name}://${host}${port === undefined ? '' : `:${port}`}` : undefined;
 }
 
-/** One origin as browsers spell it, or why it is none. */
+/** One origin as browsers spell it, or the reason why it is not one. */
 function readOrigin(text: string): { origin: string } | { problem: string } {
   if (text === 'null' || /^file:/i.test(text)) return { problem: `must list origins; ${NO_ORIGIN}` };
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -114,7 +114,7 @@ export function isHostOfOrigins(origins: Origins, host: string): boolean {
   });
 }
 
-/** What a browser is told by a CORS plugin; the fields are those of `cors` and of `@fastify/cors`. */
+/** Options of a CORS plugin; the fields are those of `cors` and of `@fastify/cors`. */
 export interface CorsOptions {
   origin: '*' | RegExp | (string | RegExp)[];
   credentials: boolean;

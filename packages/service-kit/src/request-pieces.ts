@@ -10,7 +10,7 @@ const MIN_PIECE_BYTES = 256;
 type Parser = { incoming?: unknown; constructor: { kOnBody?: number } } & Record<number, unknown>;
 type ParsedSocket = Socket & { parser?: Parser | null };
 
-/** What was read already is still taken apart, and nobody is called for it. Parsers are used again: this one is as before after the turn. */
+/** Bytes that were read already are still parsed, without callbacks. Node reuses parsers, so this one is restored after the turn. */
 function ignoreBody(parser: Parser): void {
   parser.incoming = null;
   const { kOnBody } = parser.constructor;

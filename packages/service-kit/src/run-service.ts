@@ -44,9 +44,9 @@ function startProblem(error: unknown): string | undefined {
 }
 
 /**
- * The life of a process: configuration errors exit 78, those that only the start finds out too, a taken port or another `StartFailure` exits 1 with one line, SIGTERM, SIGINT and SIGHUP close
- * orderly and exit 0, a second signal or a stop that hangs exits 1. SIGHUP does not count as a second one: a terminal that is
- * closed sends it, and so may the shell that ran in it.
+ * Runs a service from its start to its exit. Configuration errors exit 78, also those that only the start finds; a taken port or another
+ * `StartFailure` exits 1 with one line; SIGTERM, SIGINT and SIGHUP stop it in order and exit 0; a second signal or a stop that hangs exits
+ * 1. SIGHUP does not count as a second one: a terminal that is closed sends it, and so may the shell that ran in it.
  */
 export async function runService<
   Config extends { logLevel: string; production: boolean; drainMs: number; warnings: readonly string[] },

@@ -1,5 +1,5 @@
 const REDACTED = '[redacted]';
-/** Bounds of what one error may bring into a log line. */
+/** Bounds of one error in a log line. */
 const MAX_DEPTH = 5;
 const MAX_VALUES = 200;
 const MAX_KEYS = 30;
@@ -10,8 +10,8 @@ const MAX_TEXT = 8_192;
 const SECRET_NAME =
   /(?:token|secret|password|passwd|passphrase|authorization|cookie|credentials?|api[_-]?key|private[_-]?key|connection[_-]?string)$|^(?:auth|pass|pwd|jwt)$/i;
 /**
- * What libraries attach to an error of what they were given: the arguments of a Redis command (a password, a message), the parameters
- * of a statement and the row that PostgreSQL refused, the URL that is none, the claims of a token.
+ * Fields in which libraries attach their input to an error: the arguments of a Redis command (a password, a message), the parameters of a
+ * statement and the row that PostgreSQL refused, an invalid URL, the claims of a token.
  */
 const INPUT_NAME =
   /^(?:args|params|parameters|values|detail|where|internalQuery|input|payload|body|content|attachments)$/i;
@@ -35,7 +35,7 @@ export function scrubText(text: string): string {
   return PATTERNS.reduce((scrubbed, [pattern, replacement]) => scrubbed.replace(pattern, replacement), text);
 }
 
-/** Scrubbed before it is cut: half a token is no token to a pattern. */
+/** The text is scrubbed before it is cut, since no pattern recognises half a token. */
 function clip(text: string): string {
   const scrubbed = scrubText(text.slice(0, MAX_TEXT * 4));
   return scrubbed.length > MAX_TEXT ? `${scrubbed.slice(0, MAX_TEXT)}… (${text.length} characters)` : scrubbed;

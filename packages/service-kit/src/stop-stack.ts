@@ -1,9 +1,9 @@
 /**
- * What a service has started, in order of start. Each part pushes how it is stopped as soon as it runs, so that a start that fails halfway
- * stops what there is, in the same way as a service that ends.
+ * The parts that a service has started, in order of start. Each pushes its stop as soon as it runs, so that a start that fails halfway stops
+ * the parts that run, in the same way as a service that ends.
  */
 export interface StopStack {
-  /** Throws once everything has been stopped: nobody would stop this part. */
+  /** Throws once everything has been stopped, since this part would never be. */
   push(stop: () => unknown): void;
   /**
    * Stops the parts one after the other, the last one first. A part that fails keeps no other from being stopped; then the promise rejects

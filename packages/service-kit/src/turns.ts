@@ -6,12 +6,12 @@ import { GroupcastError } from '@groupcast/shared';
 const TURN_MS = 2;
 /** New connections that a request lets go first: libuv accepts one in each turn, so short turns let more of them in. */
 const ACCEPTED_PER_REQUEST = 8;
-/** A client waits for the answer to its upgrade before it sends anything (RFC 6455, section 4.1). So much is overlooked, in bytes. */
+/** Most bytes that are ignored behind an upgrade: a client waits for its answer before it sends anything (RFC 6455, section 4.1). */
 const MAX_HEAD_BYTES = 1_024;
 
 /** Turns in a row with a new connection each that make a crowd, whose requests are read in turns. */
 const CROWD_TURNS = 8;
-/** What the first read of a connection is taken to cost in the turn after, in milliseconds. */
+/** Estimated cost of the first read of a connection in the turn after it, in milliseconds. */
 const READ_MS = 0.5;
 
 interface Waiting {
@@ -25,7 +25,7 @@ function onError(): void {
   // 'close' follows. Without a listener for it, an error of an upgraded socket ends the process.
 }
 
-/** What waits from one address. The kinds take turns; requests keep their order, of the others the newest is first. */
+/** Work that waits from one address. Its kinds take turns; requests keep their order, and of the others the newest is first. */
 class WaitingOfAddress {
   private readonly byKind: Record<Kind, Waiting[]> = { read: [], request: [], upgrade: [] };
   private turn = 0;
@@ -46,7 +46,7 @@ class WaitingOfAddress {
   }
 }
 
-/** What waits, by address: they take turns. */
+/** Waiting work by address; addresses take turns. */
 class WaitingByAddress {
   private readonly byAddress = new Map<string, WaitingOfAddress>();
 
@@ -85,9 +85,9 @@ function refuseHead(socket: Socket): void {
 }
 
 /**
- * When requests and upgrades are begun: at once, unless there is more to do than fits into a turn of the event loop. What waits then is
- * begun by turns of the addresses it came from. Accepting a connection is cheap, and reading and answering its request is not: somebody
- * who comes while one client opens a thousand connections is accepted among them, and does not wait behind their requests.
+ * Requests and upgrades begin at once, unless there is more to do than fits into a turn of the event loop. Then they wait, and the addresses
+ * they came from take turns. Accepting a connection is cheap, and reading and answering its request is not: a client that comes while
+ * another one opens a thousand connections is accepted among them, and does not wait behind their requests.
  */
 export interface Turns {
   request(request: IncomingMessage, begin: () => void): void;

@@ -1,13 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** What a server knows of a connection that speaks HTTP, or has been upgraded and is not settled yet. */
+/** The state of a connection that speaks HTTP, or has been upgraded and is not settled yet. */
 export interface Wire {
   /** `silent`: has not sent the head of a request; `idle`: is kept alive for the next one. */
   state: 'silent' | 'busy' | 'idle' | 'upgraded';
-  /** When it came into this state, on the monotonic clock. */
+  /** The monotonic time at which it entered this state. */
   since: number;
-  /** How many requests it is being answered. */
+  /** Requests that are being answered on it. */
   requests: number;
   /** The last one. */
   request: IncomingMessage | undefined;
@@ -20,7 +20,7 @@ export function createWire(state: Wire['state'], since: number): Wire {
   return { state, since, requests: 0, request: undefined, response: undefined, answeringSince: undefined };
 }
 
-/** A connection that does what it came for has done it by then, over any network. */
+/** Milliseconds after which a connection counts as unused: over any network, a useful one has sent something by then. */
 const SILENT_MS = 1_000;
 const RECEIVING_MS = 2_000;
 const UNSETTLED_MS = 2_000;
@@ -64,7 +64,7 @@ export function isRead(wire: Wire, socket: Socket, now: number, withinMs: number
   return wire.answeringSince === undefined || now - wire.answeringSince <= withinMs;
 }
 
-/** We have said the last word, and the peer has not closed. */
+/** Whether we have ended the connection, and the peer has not closed it. */
 export function isEndedByUs(socket: Socket): boolean {
   return socket.writableEnded;
 }

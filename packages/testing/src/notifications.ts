@@ -1,4 +1,4 @@
-/** What of a database is listened to. */
+/** The part of a database that sends notifications. */
 interface Notifying {
   listen(channel: string, onNotify: (payload: string) => void, onReset: () => void): Promise<() => Promise<void>>;
 }
@@ -11,7 +11,7 @@ export interface Heard {
   stop(): Promise<void>;
 }
 
-/** Listens on a channel. `onReset` is told the number of each reset. */
+/** Listens on a channel. `onReset` gets the number of each reset. */
 export async function hear(
   db: Notifying,
   channel: string,

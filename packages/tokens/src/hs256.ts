@@ -1,17 +1,17 @@
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { errors, type JWTPayload } from 'jose';
 
-/** By how much the clocks of two machines may differ, where nothing else is set. */
+/** Default for the seconds by which the clocks of two machines may differ. */
 export const DEFAULT_CLOCK_SKEW_SECONDS = 10;
 
-/** What must stand in `iss` and `aud`; unset, it may be anything. */
+/** Required values of `iss` and `aud`; unset, any value is accepted. */
 export interface ExpectedClaims {
   issuer?: string;
   audience?: string;
   clockSkewSeconds?: number;
 }
 
-/** A token that was taken apart. Nothing in it is verified. */
+/** A token divided into its parts. Nothing in it is verified. */
 export interface UnverifiedToken {
   header: Readonly<Record<string, unknown>>;
   claims: JWTPayload;
@@ -20,7 +20,7 @@ export interface UnverifiedToken {
   signature: string;
 }
 
-/** What a token says that nothing is wrong with, unless that it has expired. */
+/** The claims of a token that is valid, or has only expired. */
 export interface Verified {
   payload: JWTPayload;
   expired: boolean;
@@ -42,7 +42,7 @@ function readObject(part: string): Record<string, unknown> | undefined {
   }
 }
 
-/** Takes a compact JWT apart, once for all. `undefined` when it is none. */
+/** Divides a compact JWT into its parts. `undefined` where it is not one. */
 export function readToken(token: string): UnverifiedToken | undefined {
   const [first, second, signature, more] = token.split('.', 4);
   if (first === undefined || second === undefined || signature === undefined || more !== undefined) return undefined;

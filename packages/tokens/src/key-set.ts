@@ -1,14 +1,14 @@
 import { BodyTooLarge, readBytes } from '@groupcast/shared/bounded-body';
 import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'jose';
 
-/** From the request to the last byte of the answer, in milliseconds: less than a connection's 5 s to authenticate. */
+/** Longest time from the request to the last byte of the answer, in milliseconds: less than a connection's 5 s to authenticate. */
 const TIMEOUT_MS = 3_000;
 /** Largest JWKS. Those of identity providers, with certificates, come to some 20 KB. */
 const MAX_BYTES = 512 * 1_024;
 const MAX_KEYS = 100;
 /** How long a provider that did not answer as it should is left alone, in milliseconds. */
 export const KEY_SET_RETRY_MS = 1_000;
-/** A key that is not known is looked for again, this long after the last time. */
+/** Shortest time between two readings because of an unknown key, in milliseconds. */
 const COOLDOWN_MS = 30_000;
 /** Age at which keys are read again, in milliseconds. */
 const MAX_AGE_MS = 600_000;
@@ -17,7 +17,7 @@ export const DEFAULT_MAX_STALE_KEYS_SECONDS = 86_400;
 /** RFC 7518, section 3.3. */
 const MIN_RSA_BITS = 2_048;
 
-/** The provider cannot be asked for its keys, or its answer is none: nothing is wrong with the token. */
+/** The provider's keys cannot be read: nothing is wrong with the token. */
 export class KeySetUnreadable extends Error {
   override readonly name = 'KeySetUnreadable';
 }
@@ -42,7 +42,7 @@ export class KeySetBehind extends Error {
   }
 }
 
-/** The provider published a key that nobody should trust, or can. */
+/** The provider has published a key that cannot be used, or must not be trusted. */
 export class KeyUnusable extends Error {
   override readonly name = 'KeyUnusable';
 }
@@ -92,8 +92,8 @@ export interface KeySet {
 
 /**
  * The keys of an identity provider, read when they are first needed, again after ten minutes, and for an unknown `kid` at most every
- * 30 s. Where they cannot be read again, the last ones are used for `maxStaleMs`, and nobody waits for the next attempt: a provider that
- * is away for an hour logs nobody out.
+ * 30 s. Where they cannot be read again, the last ones are used for `maxStaleMs`, and no caller waits for the next attempt: a provider that
+ * is away for an hour logs no user out.
  *
  * Throws `KeySetUnreadable` where there are no keys to use, for a second after a failure without asking again; `KeySetBehind` for a
  * token that may have been issued since the keys were read, since its key may be new; `KeyUnusable` for a key that must not be used; jose's errors where the token

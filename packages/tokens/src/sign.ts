@@ -19,7 +19,7 @@ function nowSeconds(): number {
 export async function signServiceToken(options: {
   secret: string;
   scopes: readonly ServiceScope[];
-  /** Which program asks; it is what logs show. */
+  /** The program that asks, as logs show it. */
   subject: string;
   audience?: typeof AUDIENCE.relay | typeof AUDIENCE.api;
   ttlSeconds?: number;

@@ -19,7 +19,7 @@ export type TokenFault =
   | 'groups'
   | 'claims';
 
-/** Why a token was refused. It is the cause of the error that its owner gets, who is told the rest only where `explain` is set. */
+/** The reason why a token was refused. It is the cause of the error that its owner gets, and is told to the owner only where `explain` is set. */
 export class TokenRefusal extends Error {
   override readonly name = 'TokenRefusal';
   readonly fault: TokenFault;
@@ -36,7 +36,7 @@ export function refusalOf(error: unknown): TokenRefusal | undefined {
   return cause instanceof TokenRefusal ? cause : undefined;
 }
 
-/** Where what a token is checked with was configured, so that a refusal can name it. */
+/** The configuration that a token is checked against, so that a refusal can name it. */
 export interface CheckedWith {
   /** The variable that holds the key. */
   key: string;

@@ -16,7 +16,7 @@ export interface ServiceTokenVerifier {
   verify(token: string | undefined, requiredScope?: ServiceScope): Promise<ServiceClaims>;
 }
 
-/** Trusted back ends are told what is wrong with their tokens, in words and as `details.fault`: they have to repair it. */
+/** Trusted back ends learn what is wrong with their tokens, as text and as `details.fault`, since they have to repair it. */
 function invalid(refusal: TokenRefusal): GroupcastError {
   return new GroupcastError('SERVICE_TOKEN_INVALID', `unable to accept the service token; ${refusal.message}`, {
     cause: refusal,
@@ -29,7 +29,7 @@ export function createServiceTokenVerifier(options: {
   secret: string;
   previousSecret?: string | undefined;
   audience: typeof AUDIENCE.relay | typeof AUDIENCE.api;
-  /** By how much the clocks of the two machines may differ. */
+  /** Most seconds by which the clocks of the two machines may differ. */
   clockSkewSeconds?: number | undefined;
 }): ServiceTokenVerifier {
   const { audience, clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS } = options;

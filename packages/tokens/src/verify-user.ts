@@ -35,11 +35,11 @@ export interface UserTokenOptions {
   clockSkewSeconds?: number | undefined;
   /** How long keys are used that could not be read again. */
   maxStaleKeysSeconds?: number | undefined;
-  /** Says in the answer, too, what is wrong with a token; in production it is the log's to say. */
+  /** Whether the answer says what is wrong with a token; in production only the log does. */
   explain?: boolean | undefined;
   /**
    * Called where the JWKS cannot be read, or a key in it cannot be used: for each token that cannot be accepted because of it, and for
-   * each that is accepted by keys that could not be read again. It is the operator's to know.
+   * each that is accepted by keys that could not be read again. The operator has to know.
    */
   onKeyProblem?: ((problem: Error) => void) | undefined;
   /** Called for each token that names groups which do not count. */
@@ -47,8 +47,8 @@ export interface UserTokenOptions {
 }
 
 /**
- * Groups of a token that do not count. `invalid`: they are no ids, and left out. `unclaimed`: they are an identity provider's, and no
- * claim of it was configured to name Groupcast's.
+ * Groups of a token that do not count. `invalid` groups are not ids, and left out. `unclaimed` ones are an identity provider's own, where no
+ * claim was configured to name Groupcast's.
  */
 export interface GroupProblem {
   kind: 'invalid' | 'unclaimed';
@@ -64,12 +64,12 @@ export interface UserTokenVerifier {
    * the token is newer than the keys. What is wrong is in `refusalOf` the error.
    */
   verify(token: string | undefined): Promise<UserClaims>;
-  /** For how long the keys in use could not be read again, in seconds; 0 without a JWKS. */
+  /** How long the keys in use could not be read again, in seconds; 0 without a JWKS. */
   staleKeysSeconds: () => number;
 }
 
 const OUR_SERVICE_AUDIENCES: readonly string[] = [AUDIENCE.relay, AUDIENCE.api];
-/** What everybody is told of what the signer of a token only may know. */
+/** The text that every caller gets about a fault whose details only the signer of the token may know. */
 const UNEXPLAINED = 'its signature, algorithm or claims are wrong';
 const MAX_SHOWN_LENGTH = 64;
 
@@ -95,7 +95,7 @@ function readProfile(payload: JWTPayload): UserClaims['profile'] {
   return profile;
 }
 
-/** What is not the token's fault: its owner may try again with it. */
+/** Failures that are not the token's fault: its owner may try again with it. */
 function notYet(error: unknown): GroupcastError | undefined {
   if (error instanceof KeySetUnreadable) {
     return new GroupcastError('API_UNAVAILABLE', 'unable to verify the token; the JWKS cannot be read', {
@@ -160,7 +160,7 @@ function byJwks(
   return { check, groupsClaim, with: { ...checkedWith, key: 'JWT_JWKS_URL', algorithms }, staleMs: keys.staleMs };
 }
 
-/** Which tokens it is one of, unverified: it only picks the verifier. */
+/** The kind of a token by its unverified claims, which only pick the verifier. */
 function claimedAudiences({ claims: { aud } }: UnverifiedToken): readonly unknown[] {
   return Array.isArray(aud) ? aud : [aud];
 }

@@ -1,8 +1,8 @@
 import { GroupcastError } from '@groupcast/shared';
 
 /**
- * Well-formed input that PostgreSQL cannot take: NUL and broken surrogates, numbers and times out of range, time zones that are none.
- * Schemas refuse such values first; this is for those that get past them.
+ * SQLSTATEs of well-formed input that PostgreSQL cannot store: NUL and broken surrogates, numbers and times out of range, invalid time
+ * zones. Schemas refuse such values first; this is for those that get past them.
  */
 const UNSTORABLE_VALUE = /^(?:22P0[2-5]|22021|22003|2200[789]|22023)$/;
 /** How long a client should wait that was refused because the disk does not work, in milliseconds. */
@@ -10,18 +10,18 @@ const RETRY_AFTER_MS = 5_000;
 
 /**
  * Classes and codes of SQLSTATE, and Node's socket errors, that mean "not reachable now" (this process may have no descriptor for it), or
- * "too busy": the same again may succeed. A statement that a pooler does not find by its name was not begun; a login that is refused is a
- * password that is being changed.
+ * "too busy": the same request may succeed later. A statement that a pooler does not find by its name has not begun; a login may be refused
+ * while a password is being changed.
  */
 const OUT_OF_REACH =
   /^(?:08...|28...|57...|53[0235-9]..|25P0[34]|26000|3D000|40001|40P01|42P05|55P03|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EAI_AGAIN|EMFILE|ENFILE)$/;
 const CONNECTION_LOST = /connection terminated|connection error|not queryable|timeout exceeded when trying to connect/i;
 /** SQLSTATE `read_only_sql_transaction`. */
 const READ_ONLY = '25006';
-/** A disk that is full, fails or is read-only, a server that only reads (a standby), and faults inside of PostgreSQL. */
+/** Codes of a disk that is full, fails or is read-only, of a server that only reads (a standby), and of faults inside PostgreSQL. */
 const OUT_OF_ORDER = /^(?:53100|58...|XX...|F0...|25006|ENOSPC|EDQUOT|EFBIG|EROFS|EIO)$/;
 
-/** The database answers, or did until now, and cannot store anything. It may be so for long: the API is not ready meanwhile. */
+/** The database answers, or did until now, but cannot store anything. This may last, so the API is not ready meanwhile. */
 export class StorageFailure extends GroupcastError {
   constructor(cause: unknown) {
     super('API_UNAVAILABLE', 'unable to serve the request; the database cannot write now', {
@@ -31,7 +31,7 @@ export class StorageFailure extends GroupcastError {
   }
 }
 
-/** No answer came in time. The connection it was expected on is of no use any more. */
+/** No answer came in time. The connection cannot be used any more. */
 export class SilentConnection extends Error {
   override readonly name = 'SilentConnection';
   readonly code = 'ETIMEDOUT';
@@ -46,7 +46,7 @@ export function codeOf(error: unknown): string {
   return typeof code === 'string' ? code : '';
 }
 
-/** What happened, in one line for the log: where this is known, what the driver said. */
+/** The reason of a failure in one line for the log: the driver's own, where it is known. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error instanceof GroupcastError && error.cause instanceof Error) return reasonOf(error.cause);
@@ -55,7 +55,7 @@ export function reasonOf(error: unknown): string {
   return error.message;
 }
 
-/** For the log: one line where the failure is expected, and all that is known of one that is not. */
+/** Log fields of a failure: one line where it is expected, and the whole error where it is not. */
 export function describeFailure(error: unknown): object {
   return error instanceof GroupcastError
     ? { reason: reasonOf(error), code: rootCodeOf(error) || error.code }
@@ -71,7 +71,7 @@ export function isReadOnly(error: unknown): boolean {
   return rootCodeOf(error) === READ_ONLY;
 }
 
-/** As a statement that writes would have failed. */
+/** The failure that a statement that writes would have met. */
 export function readOnlyFailure(): StorageFailure {
   return new StorageFailure(Object.assign(new Error('the database takes no writes'), { code: READ_ONLY }));
 }
@@ -82,13 +82,13 @@ function unreachable(cause: Error): GroupcastError {
   });
 }
 
-/** Why there is no connection, as the rest of the service should see it. */
+/** Translates a failure to connect into the error that the rest of the service sees. */
 export function fromConnectError(error: unknown): unknown {
   const known = fromDatabaseError(error);
   return known instanceof Error && !(known instanceof GroupcastError) ? unreachable(known) : known;
 }
 
-/** The driver's error as the rest of the service should see it. */
+/** Translates the driver's error into the one that the rest of the service sees. */
 export function fromDatabaseError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof GroupcastError) return error;
   const code = codeOf(error);
@@ -109,7 +109,7 @@ export function fromDatabaseError(error: unknown): unknown {
 /** SQLSTATE class of violated constraints (keys, columns that must not be null): the caller knows what to do about them. */
 const OF_CONSTRAINT = /^23...$/;
 
-/** What the service does not expect of a statement, as an error without the driver's words: a right that was taken, a table that is gone. */
+/** Translates an unexpected failure of a statement, such as a missing right or table, into an error without the driver's text. */
 export function fromStatementError(error: unknown): unknown {
   const code = codeOf(error);
   if (error instanceof GroupcastError || !/^[0-9A-Z]{5}$/.test(code) || OF_CONSTRAINT.test(code)) return error;

@@ -18,8 +18,8 @@ export interface TransactionOptions {
 
 /**
  * PostgreSQL, real or embedded. A failure of the connection, of the server or of its disk throws `API_UNAVAILABLE` (retryable), text
- * that PostgreSQL cannot store `INVALID_PAYLOAD`, everything else the driver's own error. Where no answer comes, that is a failure too,
- * after some seconds.
+ * that PostgreSQL cannot store throws `INVALID_PAYLOAD`, everything else the driver's own error. An answer that does not come within some
+ * seconds is a failure too.
  */
 export interface Database extends Queryable {
   readonly kind: 'embedded' | 'postgres';
@@ -29,7 +29,7 @@ export interface Database extends Queryable {
   script(sql: string): Promise<void>;
   /**
    * Calls `onNotify` for each NOTIFY on the channel, and `onReset` whenever some may have been missed. On the embedded
-   * database, which has a single process, it does nothing, and through a pooler that passes none on nothing comes.
+   * database, which has a single process, it does nothing; through a pooler that passes no notifications on, none arrive.
    */
   listen(channel: string, onNotify: (payload: string) => void, onReset: () => void): Promise<() => Promise<void>>;
   notify(channel: string, payload: string): Promise<void>;
@@ -38,7 +38,7 @@ export interface Database extends Queryable {
   close(): Promise<void>;
 }
 
-/** Everything that `work` reads is of one moment. */
+/** Runs `work` in one snapshot: everything that it reads is of the same moment. */
 export async function snapshot<T>(db: Database, work: (tx: Queryable) => Promise<T>): Promise<T> {
   return db.transaction(async (tx) => {
     await tx.query('set transaction isolation level repeatable read, read only');

@@ -10,11 +10,11 @@ import { lockFolder } from './folder-lock.ts';
 type Driver = (text: string, params: unknown[]) => Promise<{ rows: unknown[]; affectedRows?: number }>;
 
 /**
- * What has to be free on the disk for a statement that writes: two files of PostgreSQL's log. Running out of room while it writes
+ * Bytes that have to be free on the disk for a statement that writes: two files of PostgreSQL's log. Running out of space while it writes
  * that log ends PostgreSQL, and running out elsewhere only ends the statement.
  */
 const RESERVE_BYTES = 32 * 1024 * 1024;
-/** How long a database that could not be opened again is left alone. Each attempt holds the process up for up to a second. */
+/** Shortest time between two attempts to open the database again, in milliseconds. Each blocks the process for up to a second. */
 const REOPEN_INTERVAL_MS = 5_000;
 const READS = /^\s*(?:select|set)\b/i;
 /** SQLSTATE `insufficient_privilege`: we may do everything in this database, so it is a file that we may not write. */
@@ -41,7 +41,7 @@ function assertRoom(folder: string): void {
  */
 export async function openEmbeddedDatabase(dataDir: string, log?: Logger): Promise<Database> {
   makeDataDirPrivate(dataDir);
-  // PGlite creates its files for everybody to read and write; nobody else gets as far as to them.
+  // PGlite creates files that everybody may read and write; the folder above keeps other users out.
   const folder = join(dataDir, 'database');
   const unlock = lockFolder(folder);
   let instance: EmbeddedInstance;
@@ -71,7 +71,7 @@ export async function openEmbeddedDatabase(dataDir: string, log?: Logger): Promi
     }
   }
 
-  /** What `work` is told of a failure is what the rest of the service should see. */
+  /** Runs `work` on the open instance. Its failures are translated into the errors that the rest of the service sees. */
   async function use<T>(work: (instance: EmbeddedInstance) => Promise<T>): Promise<T> {
     if (instance.failure !== undefined) {
       reopening ??= reopen().finally(() => {

@@ -6,13 +6,13 @@ import { prepareStatements } from './prepared-statements.ts';
 export interface EmbeddedInstance {
   readonly db: PGlite;
   readonly statements: ReturnType<typeof prepareStatements>;
-  /** What ended it. */
+  /** The error that ended it, if any. */
   readonly failure: unknown;
   /** Gives up the files of an instance that failed. Nothing is written. */
   discard(): void;
 }
 
-/** What we touch of PGlite's inside, which its types do not name. A test fills a disk, and fails when it is no longer so. */
+/** Internals of PGlite that its types do not name. A test that fills a disk fails when they change. */
 interface Inside {
   _PostgresMainLoopOnce: () => void;
   stackRestore: (pointer: number) => void;

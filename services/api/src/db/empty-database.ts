@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { makeFolderPrivate } from '@groupcast/service-kit';
 import { extract } from 'tar';
 
-/** Made by the build. Where it is missing, PostgreSQL makes its files itself, which takes several times as long and much memory. */
+/** The archive that the build makes. Where it is missing, PostgreSQL creates its files itself, which takes several times as long and much memory. */
 const EMPTY_DATABASE = fileURLToPath(new URL('../../dist/empty-database.tgz', import.meta.url));
 
 /**

@@ -21,9 +21,9 @@ const OPEN_LOCKED: Partial<Record<NodeJS.Platform, number>> = {
   openbsd: 0x20 | O_NONBLOCK,
   win32: 0x1000_0000,
 };
-/** A file system over a network may not answer. */
+/** Longest wait for flock(1), in milliseconds: a file system over a network may not answer. */
 const LOCK_TIMEOUT_MS = 5_000;
-/** How often a lock file may be exchanged under our hands before we give up. */
+/** Most times that the lock file may be replaced while it is being locked before that is a failure. */
 const MAX_ATTEMPTS = 10;
 const HELD: ReadonlySet<unknown> = new Set(['EAGAIN', 'EBUSY', 'EWOULDBLOCK']);
 

@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 import type { Database } from './database.ts';
 
 const FOLDER = fileURLToPath(new URL('../../migrations', import.meta.url));
-/** Any number, as long as nobody else locks it. */
+/** The key of the advisory lock: any number that no other program uses. */
 const LOCK_ID = 4_701_126;
-/** A large table takes its time, and so does waiting for the process that changes it. */
+/** Longest that one statement of a migration may take, in milliseconds: a large table takes time, and so does waiting for another process. */
 const PATIENCE = { statementMs: 600_000 };
 
 /**

@@ -1,8 +1,8 @@
-/** What one page holds, in bytes of its rows as text. */
+/** Most bytes of one page, counted by its rows as text. */
 export const MAX_PAGE_BYTES = 262_144;
-/** Rows that are asked for before anything is known of their size. */
+/** Rows of the first chunk, before anything is known of their size. */
 const FIRST_CHUNK = 16;
-/** How much a chunk may outgrow the one before it: rows may be larger than those before. */
+/** Factor by which a chunk may be larger than the one before it, since its rows may be larger too. */
 const GROWTH = 4;
 
 export interface Sized {
@@ -10,7 +10,7 @@ export interface Sized {
 }
 
 export interface Chunk<R> {
-  /** The row that the chunk begins behind. */
+  /** The row after which the chunk begins. */
   last: R | undefined;
   count: number;
   /** Rows may be left out where those before them in the chunk have more than this together; the first one may not. */
@@ -26,7 +26,7 @@ export function nextChunk(rows: number, bytes: number, limits: { count: number; 
 
 /**
  * Reads up to `limit` rows that have `maxBytes` together, one at least, a chunk at a time: what does not fit is hardly loaded.
- * `more`: there are rows behind the last one.
+ * `more` says whether there are further rows.
  */
 export async function readPageWithin<R extends Sized>(
   limits: { limit: number; maxBytes?: number },

@@ -14,17 +14,17 @@ const types = {
     oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
 };
 
-/** In milliseconds. */
+/** Bounds of waiting, in milliseconds. */
 export interface PostgresTimes {
   /** Longest until a new connection may be used. */
   connectMs: number;
   /** Longest that PostgreSQL works on a statement. */
   statementMs: number;
-  /** How much later than that the answer may be here. */
+  /** Longest that its answer may take after that. */
   answerMs: number;
-  /** How often a connection that listens is asked whether it is still there. By itself it says nothing. */
+  /** How often a listening connection is asked whether it still works, since it says nothing by itself. */
   checkMs: number;
-  /** How long nobody listens where no notification came through, until it is tried again. */
+  /** How long it takes until listening is tried again where no notifications came through. */
   deafMs: number;
 }
 
@@ -44,14 +44,14 @@ export interface ConnectionConfig extends pg.ClientConfig {
 }
 
 /**
- * It asks for nothing at the start that a pooler would refuse: what we depend on are settings of the session. Throws where the URL cannot
- * be read, which no connection does that is made with it.
+ * The driver's configuration for a URL. It contains no start-up parameter that a pooler would refuse: our statements depend on settings of
+ * the session instead. Throws where the URL cannot be read.
  */
 export function connectionConfig(url: string, { connectMs }: PostgresTimes): ConnectionConfig {
   return { readSettings: createSettingsReader(url), connectionTimeoutMillis: connectMs, types };
 }
 
-/** A connection on which nobody waits without an end. What it knows of times is by `performance.now()`. */
+/** A connection on which every wait has a deadline. Its times are those of `performance.now()`. */
 export class PostgresConnection extends pg.Client {
   readonly openedAt: number = performance.now();
   /** When it last answered. */
@@ -85,7 +85,7 @@ export class PostgresConnection extends pg.Client {
     });
   }
 
-  /** Before anything else is asked: sets what our statements depend on, or finds out what that takes. */
+  /** Prepares the session before anything else is asked: sets what our statements depend on, or finds out how to. */
   async prepare({ connectMs, statementMs }: PostgresTimes): Promise<Session> {
     const { processID } = this as unknown as { processID: number | null };
     const preparation = prepareSession(processID ?? 0, statementMs);

@@ -6,15 +6,15 @@ import { listenOnPostgres } from './postgres-listener.ts';
 import { createPostgresPool, type Lent } from './postgres-pool.ts';
 import { createStatementNames } from './statement-names.ts';
 
-/** Together, a statement and its answer take less than a lease of the outbox: what was not answered is asked again within it. */
+/** A statement and its answer together take less than a lease of the outbox, so that an unanswered one can be sent again within it. */
 const TIMES: PostgresTimes = { connectMs: 3_000, statementMs: 4_000, answerMs: 1_000, checkMs: 5_000, deafMs: 300_000 };
 /** SQLSTATE `feature_not_supported`: how a standby refuses to begin a transaction that writes. */
 const NOT_SUPPORTED = '0A000';
 
 export interface PostgresOptions {
-  /** Where to listen for notifications, if not where everything else is asked: past a pooler that passes none on. */
+  /** The URL to listen on for notifications, if not that of the database: past a pooler that passes none on. */
   listenUrl?: string | undefined;
-  /** Whether statements are prepared. Without it they are, unless a pooler is in between. */
+  /** Whether statements are prepared; by default they are, unless a pooler is in between. */
   preparedStatements?: boolean | undefined;
   times?: Partial<PostgresTimes>;
 }
@@ -67,7 +67,7 @@ export function openPostgresDatabase(url: string, log: Logger, options: Postgres
     }
   }
 
-  /** A statement of its own, in a transaction where it needs one. */
+  /** Runs a single statement, in a transaction where it needs one. */
   async function askAlone(connection: Lent, text: string, params: readonly unknown[]): Promise<Answer> {
     const { session } = connection;
     const ask = async (): Promise<Answer> => connection.ask(names.statement(session, text, params));

@@ -22,7 +22,7 @@ export interface Listener {
 
 /**
  * Listens on a connection of its own, which is replaced when it is lost or silent. Behind a pooler that gives every transaction another
- * session nothing would ever be heard: this is found out, said once, and tried again now and then.
+ * session no notification would ever arrive: this is detected, logged once, and listening is tried again now and then.
  */
 export async function listenOnPostgres(
   { config, times, log, notify }: ListenerDeps,
@@ -36,7 +36,7 @@ export async function listenOnPostgres(
   let current: PostgresConnection | undefined;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
-  /** The log's last word is that nothing comes through the pooler. */
+  /** Whether the log last said that nothing comes through the pooler. */
   let isDeaf = false;
 
   function lose(connection: PostgresConnection, error?: unknown): void {
@@ -72,7 +72,7 @@ export async function listenOnPostgres(
       connection.on('notification', (message) => {
         if (message.channel === probe) resolve(true);
       });
-      // However slow the way is: it cannot be heard before it is sent.
+      // The time begins once it is sent: it cannot arrive before, however slow the connection is.
       notify(probe).then(() => {
         late = setTimeout(() => resolve(false), times.connectMs);
       }, reject);

@@ -11,26 +11,26 @@ import {
 import type { Session } from './session-settings.ts';
 
 const POOL_SIZE = 10;
-/** How often a server that only reads costs all connections to it, in milliseconds. */
+/** Shortest time between two replacements of all connections to a server that only reads, in milliseconds. */
 const MOVE_INTERVAL_MS = 5_000;
-/** SQLSTATEs of what ends a session, and of a plan that was made for other tables. */
+/** SQLSTATEs that end a session, and those of a plan that was made for other tables. */
 const ENDS_SESSION = /^(?:08...|57P..|25P0[34]|0A000)$/;
 
 type Pooled = pg.PoolClient & PostgresConnection;
 
-/** A connection, for as long as `lend` runs. */
+/** A connection that is lent for as long as `lend` runs. */
 export interface Lent {
   readonly session: Session;
-  /** Why nothing that is asked on it is answered any more. */
+  /** The reason why no statement on it is answered any more. */
   readonly spoiled: Error | undefined;
   /** Throws what the driver throws, or `SilentConnection`. `statementMs`: longest that PostgreSQL works on it, by its own settings. */
   ask(statement: Statement, statementMs?: number): Promise<Answer>;
-  /** It is not to be lent again. */
+  /** Keeps the connection from being lent again. */
   spoil(reason: Error): void;
 }
 
 export interface PostgresPool {
-  /** Throws `API_UNAVAILABLE` where there is no connection to be had, and else what `work` throws. */
+  /** Throws `API_UNAVAILABLE` where no connection can be made, and otherwise what `work` throws. */
   lend<T>(work: (connection: Lent) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
@@ -38,9 +38,9 @@ export interface PostgresPool {
 /**
  * Connections that are thrown away as soon as they are known to be of no use.
  *
- * One that is silent is one of several, as a rule: something on the way has forgotten all of them. So whichever has said nothing since
- * the silent one was asked is replaced before it is lent again. And where a server only reads, its name may lead to another one by now,
- * while the connections stay where they are: they are replaced as well, now and then.
+ * A silent connection is usually one of several, because something on the way has forgotten all of them. So every connection that has not
+ * answered since the silent one was asked is replaced before it is lent again. Where a server only reads, its name may lead to another
+ * one by now, while the connections stay where they are: they are replaced as well, now and then.
  */
 export function createPostgresPool(url: string, times: PostgresTimes, log: Logger): PostgresPool {
   const warn = warnOnceEvery(60_000);
@@ -77,7 +77,7 @@ export function createPostgresPool(url: string, times: PostgresTimes, log: Logge
     }
   }
 
-  /** Whether nothing more is to be expected of a connection on which this has happened. */
+  /** Whether this error ends the connection on which it has happened. */
   function isEnd(error: unknown, connection: PostgresConnection, askedAt: number): boolean {
     if (error instanceof SilentConnection) {
       silentSince = Math.max(silentSince, askedAt);

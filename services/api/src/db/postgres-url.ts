@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { parse } from 'pg-connection-string';
 import { codeOf } from './database-errors.ts';
 
-/** What is wrong with the URL of a server, in words that show nothing of it: it may hold a password. */
+/** Says what is wrong with the URL of a server, and shows nothing of it, since it may contain a password. */
 export function problemOfPostgresUrl(text: string): string | undefined {
   if (!URL.canParse(text) || hasSplitCredentials(new URL(text))) {
     return text.includes('@') ? SPLIT_CREDENTIALS : 'must be a URL such as postgres://user:password@host:5432/database';
@@ -20,8 +20,8 @@ export function problemOfPostgresUrl(text: string): string | undefined {
 }
 
 /**
- * What the URL says, certificates included. They are read anew for each connection, since somebody may have replaced them; while one
- * cannot be read, the one before stays. Throws only the first time.
+ * Reads the URL's settings, certificates included, anew for each connection, since certificates may have been replaced. While one cannot be
+ * read, the previous one is used. Throws only the first time.
  */
 export function createSettingsReader(url: string): () => pg.ClientConfig {
   // It takes what its own parser gives, a port as text included.

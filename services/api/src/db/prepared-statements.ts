@@ -28,7 +28,7 @@ export function prepareStatements(db: PGlite): Query & { within: (tx: Transactio
     ]);
     const { messages } = await db.execProtocol(message, { syncToFs: false });
     const statement = { name, types: parse.parseDescribeStatementResults(messages) };
-    // Only now: what could not be planned is tried again.
+    // It is remembered only now, so that a text that could not be planned is tried again.
     prepared.set(text, statement);
     return statement;
   }
@@ -57,7 +57,7 @@ export function prepareStatements(db: PGlite): Query & { within: (tx: Transactio
     });
   }
 
-  // PGlite's own says why it does not answer any more.
+  // PGlite's own method says why it does not answer any more.
   const query: Query = async (text, params) =>
     db.closed ? db.query(text, params) : db._runExclusiveTransaction(async () => run(text, params, true));
   const within =

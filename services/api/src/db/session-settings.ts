@@ -13,8 +13,8 @@ const atLeast = (milliseconds: number, value = String(milliseconds)): Setting =>
 
 /**
  * What our statements depend on, by the names of PostgreSQL. A session has inherited each of these from its role, its database, the
- * server's configuration or the connection string. `search_path` is not among them: it says in which schema our tables are. Nor is what
- * no statement depends on, the time zone for one, or what the driver sees to, which is the encoding.
+ * server's configuration or the connection string. `search_path` is not among them: it says in which schema our tables are. Neither are
+ * settings on which no statement depends, such as the time zone, nor the encoding, which the driver sets.
  */
 function settings(statementMs: number): ReadonlyMap<string, Setting> {
   return new Map([
@@ -31,13 +31,13 @@ function settings(statementMs: number): ReadonlyMap<string, Setting> {
   ]);
 }
 
-/** What a connection knows of its session on the server. */
+/** A connection's session on the server. */
 export interface Session {
-  /** A pooler is in between: a moment later the session may be somebody else's, so nothing is set in it for good. */
+  /** Whether a pooler is in between: it may give the session to another client, so nothing is set in it permanently. */
   readonly isPooled: boolean;
-  /** Begins a transaction in which the settings are ours: statements without parameters. */
+  /** Statements without parameters that begin a transaction with our settings. */
   readonly begin: string;
-  /** Outside of a transaction, a statement would run with settings that it must not have. */
+  /** Whether a statement must run in a transaction, because it would inherit wrong settings outside of one. */
   readonly needsTransaction: boolean;
 }
 
@@ -46,7 +46,7 @@ const READ_ONLY = 'default_transaction_read_only';
 /**
  * Asks what the session has inherited and, where there is no pooler, sets what we depend on. PostgreSQL greets a connection with the
  * number of the process that serves it; a pooler greets with a number that it has made up. A setting that this version of PostgreSQL
- * does not know is left out, and so is a server that has been made read-only as a whole: that is no habit of a role, but somebody's will.
+ * does not know is left out, and so is read-only mode that was set for the whole server, which is a decision of its operator.
  */
 const PREPARE = `select pg_backend_pid() as pid, s.name, s.reset_val as inherited,
     case when pg_backend_pid() = $1 then set_config(s.name, wanted.value, false) end as value
@@ -61,11 +61,11 @@ interface PreparedRow {
 
 export interface SessionPreparation {
   statement: { text: string; values: unknown[] };
-  /** From the rows that it answers. */
+  /** Reads the session from the rows that the statement answers. */
   read(rows: readonly unknown[]): Session;
 }
 
-/** `processId`: of the greeting. `statementMs`: longest that PostgreSQL works on a statement. */
+/** `processId` is the one of the server's greeting, `statementMs` the longest that PostgreSQL works on a statement. */
 export function prepareSession(processId: number, statementMs: number): SessionPreparation {
   const wanted = settings(statementMs);
   return {
@@ -85,7 +85,7 @@ export function prepareSession(processId: number, statementMs: number): SessionP
         ...wrong.map(({ name }) => name),
       ]);
       local.delete('default_transaction_isolation');
-      // A standby refuses to be told so; it is said only where it has to be.
+      // A standby refuses `read write`, so it is added only where it is needed.
       const readWrite = local.delete(READ_ONLY) ? ', read write' : '';
       return {
         isPooled: true,

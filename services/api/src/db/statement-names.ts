@@ -11,11 +11,11 @@ const OF_ANOTHER_SESSION: ReadonlySet<string> = new Set(['26000', '42P05']);
  */
 export interface StatementNames {
   statement(session: Session, text: string, params: readonly unknown[]): Statement;
-  /** Whether it failed because a pooler gives each transaction another session; from now on there are no names then. */
+  /** Whether a statement failed because a pooler gives each transaction another session. If so, no names are used from now on. */
   lose(code: string): boolean;
 }
 
-/** `enabled`: undefined where that depends on whether a pooler is in between. */
+/** `enabled` is undefined where it depends on whether a pooler is in between. */
 export function createStatementNames(enabled: boolean | undefined, onLost: () => void): StatementNames {
   const names = new Map<string, string>();
   let lost = false;

@@ -1,14 +1,14 @@
 import type { JsonValue } from '@groupcast/shared';
 
-/** Whether PostgreSQL takes it as text: NUL is valid JSON and cannot be stored, lone surrogates are no text. */
+/** Whether PostgreSQL stores it as text: NUL is valid JSON but cannot be stored, and lone surrogates are not text. */
 export function isStorable(text: string): boolean {
   return !text.includes('\0') && !/\p{Surrogate}/u.test(text);
 }
 
-/** Deeper nesting is refused unread: it could exhaust the stack. */
+/** Deepest nesting that is read: more could exhaust the stack, and is refused. */
 const MAX_DEPTH = 64;
 
-/** The same for every text in it, names of fields included. */
+/** Whether every text in it can be stored, names of fields included. */
 export function isStorableJson(value: JsonValue | undefined, depth = 0): boolean {
   if (typeof value === 'string') return isStorable(value);
   if (typeof value !== 'object' || value === null) return true;

@@ -19,10 +19,10 @@ export interface WatchedDatabase extends Database {
 const LOG_INTERVAL_MS = 60_000;
 /** Shortest time between two warnings of an outage, in milliseconds: a database that fails every other request does not flood the log. */
 const NEW_OUTAGE_MS = 5_000;
-/** A megabyte that the disk has to have room for. It is gone with the transaction. */
+/** Writes a megabyte, for which the disk must have space. It is dropped with the transaction. */
 const WRITE_SOMETHING = `create temporary table groupcast_write_check on commit drop as
   select repeat(md5(n::text), 32) as filler from generate_series(1, 1024) as n`;
-/** What a write of ours would meet: a primary that became a standby, or was made read-only, answers `select 1` as ever. */
+/** Asks whether a write would be refused: a primary that became a standby, or read-only, still answers `select 1`. */
 const READS_ONLY = `select current_setting('transaction_read_only') = 'on' as reads_only`;
 /** SQLSTATE `insufficient_privilege`: this user may make no temporary tables. */
 const NOT_PERMITTED = '42501';
@@ -36,8 +36,8 @@ function troubleOf(error: GroupcastError): string | undefined {
 }
 
 /**
- * The same database. The log says in one line a minute how it fails, and when it is back; `/readyz` knows it too. A full disk answers
- * `select 1` as ever: after a write that failed, only a write that succeeds shows that it is over.
+ * The same database, watched: the log says in one line a minute how it fails, and when it is back, and `/readyz` asks `check`. A database
+ * with a full disk still answers `select 1`, so after a write that failed only one that succeeds shows that the failure is over.
  */
 export function watchDatabase(db: Database, log: Logger, now: () => number = () => performance.now()): WatchedDatabase {
   const createWarn = (): Warn => warnOnceEvery(LOG_INTERVAL_MS, now);

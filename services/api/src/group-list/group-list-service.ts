@@ -3,7 +3,7 @@ import { type Database, snapshot } from '../db/database.ts';
 import { listGroups } from './group-list-store.ts';
 import { readCursor, writeCursor } from './list-cursor.ts';
 
-/** A page of the user's groups, and where the next one begins. It ends before its limit where it has as many bytes as it may. */
+/** Reads a page of the user's groups, and where the next one begins. It ends before its limit where it has reached its most bytes. */
 export async function listGroupsOf(
   db: Database,
   input: { userId: string; cursor?: string | undefined; limit: number },

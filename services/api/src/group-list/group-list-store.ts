@@ -8,7 +8,7 @@ interface ListedFields extends GroupRow {
   member_count: number;
   unread_count: number;
   read_seq: number;
-  /** When the group was last active, as a page's cursor writes it: UTC, to the microsecond. */
+  /** The time at which the group was last active, as a page's cursor has it: UTC, to the microsecond. */
   active_key: string;
 }
 
@@ -20,7 +20,7 @@ interface ListedRow extends ListedFields, Sized {
   last: LastRow | null;
 }
 
-/** Where a page of the list begins: behind this group. */
+/** The group after which a page of the list begins. */
 export interface ListCursor {
   activeKey: string;
   id: string;

@@ -1,10 +1,10 @@
 import { GroupcastError, parseId } from '@groupcast/shared';
 import type { ListCursor } from './group-list-store.ts';
 
-/** As the database writes it. Years before 1 and after 9999 are times to PostgreSQL or to JavaScript, but not to both. */
+/** A time as the database writes it. Years before 1 and after 9999 are valid in PostgreSQL or in JavaScript, but not in both. */
 const TIME = /^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
 
-/** Whether both read it as a time, and as the same one: not the 30th of February, and not 24 o'clock. */
+/** Whether both read the text as the same time. They do not for the 30th of February, or for 24 o'clock. */
 function isTime(text: string): boolean {
   const time = new Date(text);
   return TIME.test(text) && !Number.isNaN(time.getTime()) && time.toISOString().slice(0, 19) === text.slice(0, 19);
