@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { documents } from '../e2e/documented/code-blocks.ts';
 import { parsedFiles, ROOT, titlesOf } from './source-tree.ts';
 
 /** Every guarantee of docs/guarantees.md, with the test files and folders that its last paragraph names. */
@@ -51,6 +52,15 @@ describe('the guarantees of docs/guarantees.md', () => {
   test('are what the numbers in titles name, each in a file of its row', () => {
     const faults = named.filter(({ number, path }) => !promised.get(number)?.some((file) => isIn(path, file)));
     expect(faults.map(({ number, path, title }) => `${path}: “${title}”: ${number} does not name it`)).toEqual([]);
+  });
+
+  test('are what documents name by such a number', () => {
+    const faults = documents().flatMap((file) =>
+      [...readFileSync(join(ROOT, file), 'utf8').matchAll(/\bG\d+\b/g)]
+        .filter(([number]) => !promised.has(number))
+        .map(([number]) => `${file}: ${number} is no guarantee`),
+    );
+    expect(faults).toEqual([]);
   });
 
   test('stand at the end of a title, in parentheses, or not in it', () => {

@@ -44,18 +44,14 @@ export function packages(): string[] {
   );
 }
 
+const FOLDERS = ['apps/*/src', 'packages/*/src', 'services/*/src', 'apps/*/test', 'packages/*/test', 'services/*/test'];
+const OTHER_FOLDERS = ['architecture', 'attack', 'bench', 'e2e', 'scripts'];
+
 let parsed: readonly ParsedFile[] | undefined;
 
 /** Every TypeScript file of the repository that is ours: sources, tests, measurements. Parsed once. */
 export function parsedFiles(): readonly ParsedFile[] {
-  parsed ??= parse(
-    ['apps/*/src', 'packages/*/src', 'services/*/src', 'apps/*/test', 'packages/*/test', 'services/*/test'].concat([
-      'architecture',
-      'attack',
-      'bench',
-      'e2e',
-    ]),
-  );
+  parsed ??= parse([...FOLDERS, ...OTHER_FOLDERS]);
   return parsed;
 }
 

@@ -1,7 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { Parser } from '@asyncapi/parser';
 import { describe, expect, test } from 'vitest';
+import { LAYERS } from '../architecture/layers.ts';
 import {
   broadcastSchema,
   disconnectSchema,
@@ -11,7 +13,7 @@ import {
 } from '../packages/shared/src/index.ts';
 import { TO_BROWSERS, TO_MONITORS } from '../scripts/docs/event-tables.ts';
 import { CLIENT_EVENTS, SERVICE_EVENTS } from '../scripts/docs/events.ts';
-import type { OpenApi } from '../scripts/docs/openapi.ts';
+import { type OpenApi, routesOf } from '../scripts/docs/openapi.ts';
 import { outputs, PAGES } from '../scripts/docs/outputs.ts';
 import { anchorOf, headingsOf, MAX_LINE, slugOf } from '../scripts/docs/pages.ts';
 import { TEXTS, variables } from '../scripts/docs/variables.ts';
@@ -35,6 +37,8 @@ function variablesOf(readConfig: (source: Record<string, string | undefined>) =>
   return [...asked];
 }
 
+const openApi = (service: string): OpenApi => JSON.parse(read(`docs/openapi.${service}.json`)) as OpenApi;
+
 const TOP_FOLDERS = readdirSync('.').filter((name) => !name.startsWith('.') && !name.includes('.'));
 const IGNORED = new Set(['node_modules', 'dist', 'dist-types', '.git', '.cache', '.turbo', '.groupcast']);
 
@@ -49,7 +53,7 @@ function tree(folder = ''): string[] {
 }
 
 /**
- * What a document names as a file or a folder, in a code span: a path from the root, a file by the end of its path (`group-log/group-log.ts`),
+ * The files and folders that a document names, in a code span: a path from the root, a file by the end of its path (`group-log/group-log.ts`),
  * or `…/x`, which lies in the folder of the path before it. A pattern such as `*.suite.ts` or `<name>` is none.
  */
 function pathsIn(text: string): string[] {
@@ -92,6 +96,23 @@ describe('documentation', () => {
     expect(variables().map(({ name }) => name)).toEqual(expect.arrayContaining([...asked]));
   });
 
+  test('the defaults that the script gives are the defaults', () => {
+    const secrets = { JWT_SECRET: 'a', RELAY_SERVICE_SECRET: 'b' };
+    const given = Object.entries(TEXTS).flatMap(([name, { fallback = '' }]) => {
+      const [, value = ''] = /^`(.+)`$/.exec(fallback) ?? [];
+      // Some are the value of another variable.
+      return value === '' || asked.has(value) ? [] : [[name, value] as const];
+    });
+    expect(given.length).toBeGreaterThan(5);
+    const differs = given.filter(([name, value]) => {
+      const set = { ...secrets, [name]: value };
+      return ![readApiConfig, readRelayConfig].every((readConfig) =>
+        isDeepStrictEqual(readConfig(set), readConfig(secrets)),
+      );
+    });
+    expect(differs).toEqual([]);
+  });
+
   test('generated documents are current: npm run docs', async () => {
     const made = await outputs();
     expect(made.size).toBeGreaterThan(PAGES.length);
@@ -102,8 +123,8 @@ describe('documentation', () => {
   test('the AsyncAPI document is valid, and has every event of the maps', async () => {
     const text = read('docs/asyncapi.json');
     const diagnostics = await new Parser().validate(text);
-    // 0 is an error, 1 a warning.
-    expect(diagnostics.filter(({ severity }) => severity <= 1)).toEqual([]);
+    const serious: readonly number[] = [0, 1]; // errors and warnings
+    expect(diagnostics.filter(({ severity }) => serious.includes(severity))).toEqual([]);
     const { operations } = JSON.parse(text) as { operations: Record<string, { reply?: object }> };
     const received = [
       ...Object.keys(CLIENT_EVENTS).map((name) => `browser.receive.${name}`),
@@ -118,18 +139,25 @@ describe('documentation', () => {
   });
 
   test('every route of an OpenAPI document says what it answers, and how it refuses', () => {
-    const silent = ['docs/openapi.relay.json'].flatMap((file) =>
-      Object.entries((JSON.parse(read(file)) as OpenApi).paths).flatMap(([path, methods]) =>
-        Object.entries(methods)
-          .filter(([, { summary, responses = {} }]) => {
-            const statuses = Object.keys(responses);
-            const refuses = statuses.some((status) => status === 'default' || status >= '400');
-            return !summary || !statuses.some((status) => status.startsWith('2')) || !refuses;
-          })
-          .map(([method]) => `${file}: ${method} ${path}`),
-      ),
-    );
+    const routes = ['api', 'relay'].flatMap((service) => routesOf(openApi(service)));
+    expect(routes.length).toBeGreaterThan(25);
+    const silent = routes.filter(({ name, summary, statuses }) => {
+      const refuses = statuses.some((status) => status >= '400');
+      // A probe has nothing to refuse but its own failure.
+      return !summary || !statuses.some((status) => status < '300') || !(refuses || name === 'GET /livez');
+    });
     expect(silent).toEqual([]);
+  });
+
+  test('every route of an OpenAPI document has a heading in the reference, and every heading that is a route is one', () => {
+    const headings = ['http-api', 'broadcast-api', 'drain'].flatMap((page) =>
+      headingsOf(read(`docs/reference/${page}.md`)).flatMap((heading) => heading.split(', ')),
+    );
+    const shown = headings.filter((heading) => /^[A-Z]+ \//.test(heading));
+    const routes = ['api', 'relay'].flatMap((service) => routesOf(openApi(service)).map(({ name }) => name));
+    // The page that shows the document is not in it; the relay's probes are not either.
+    const besides = ['GET /docs', 'GET /livez', 'GET /readyz', 'GET /metrics'];
+    expect([...new Set(shown)].toSorted()).toEqual([...new Set([...routes, ...besides])].toSorted());
   });
 
   test('every file and folder that a document in docs/ names exists', () => {
@@ -140,6 +168,35 @@ describe('documentation', () => {
     const known = tree().map((path) => `/${path}`);
     const exists = (path: string): boolean => known.some((file) => file.endsWith(`/${path}`));
     expect(named.filter((entry) => !exists(entry.slice(entry.indexOf(': ') + 2)))).toEqual([]);
+  });
+
+  test.each(['services/socket-relay', 'services/api', 'packages/client'])(
+    'the architecture shows the folders of %s in their order',
+    (name) => {
+      const layers = (LAYERS[name] ?? []).map((layer) => [layer].flat());
+      const rankOf = (entry: string): number => layers.findIndex((layer) => layer.includes(entry));
+      const section = read('docs/architecture.md').split(/^### /m);
+      const text = section.find((part) => part.includes(`\`${name}/src\``)) ?? '';
+      const shown = Array.from(text.matchAll(/^\| (`.+`) \|/gm), ([, cell = '']) =>
+        Array.from(cell.matchAll(/`([^`]+?)\/?`/g), ([, entry = '']) => entry),
+      );
+      const folders = layers.flat().filter((entry) => !entry.includes('.'));
+      expect(folders.length).toBeGreaterThan(5);
+      expect(shown.flat()).toEqual(expect.arrayContaining(folders));
+      expect(shown.flat().filter((entry) => rankOf(entry) === -1)).toEqual([]);
+      // Each row begins where the one before it began, or below.
+      const ranks = shown.map((entries) => Math.min(...entries.map(rankOf)));
+      expect(ranks).toEqual(ranks.toSorted((one, other) => one - other));
+    },
+  );
+
+  test('every metric that a document in docs/ names is made', () => {
+    const made = headingsOf(read('docs/reference/metrics.md'));
+    const named = documents()
+      .filter((file) => file.startsWith('docs/'))
+      .flatMap((file) => Array.from(read(file).matchAll(/`(groupcast_[a-z_]+)`/g), ([, name = '']) => name));
+    expect(named.length).toBeGreaterThan(30);
+    expect(named.filter((name) => !made.includes(name))).toEqual([]);
   });
 
   test('every metric that is made anywhere is in the reference', () => {
@@ -154,6 +211,16 @@ describe('documentation', () => {
     expect(made.length).toBeGreaterThan(30);
     const documented = headingsOf(read('docs/reference/metrics.md')).filter((name) => name.startsWith('groupcast_'));
     expect(documented.toSorted()).toEqual(made.toSorted());
+  });
+
+  test('no two headings of a page of the reference have one anchor', () => {
+    const twice = documents()
+      .filter((file) => file.startsWith('docs/reference/'))
+      .flatMap((file) => {
+        const anchors = headingsOf(read(file)).map(slugOf);
+        return anchors.filter((anchor, at) => anchors.indexOf(anchor) !== at).map((anchor) => `${file}#${anchor}`);
+      });
+    expect(twice).toEqual([]);
   });
 
   test('every link inside a document leads to a heading', () => {

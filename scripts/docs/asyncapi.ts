@@ -9,7 +9,7 @@ type Events = Readonly<Record<string, EventDescription>>;
 
 const ref = (path: string): { $ref: string } => ({ $ref: `#/${path}` });
 
-/** Who speaks on a connection of each kind, and what about: one channel each, on one server. */
+/** The kinds of connections, each with its two sides and its subject: one channel each, on one server. */
 const CHANNELS: Readonly<
   Record<string, { type: string; scope: string; receives: Events; sends: Events; description: string }>
 > = {

@@ -7,7 +7,7 @@ type Events = Readonly<Record<string, EventDescription>>;
 function eventsTable(page: string, way: string, events: Events, io: 'input' | 'output'): string {
   const rows = Object.entries(events).map(([name, { payload, summary }]) => {
     const fields = fieldsOf(jsonSchemaOf(payload, io));
-    // A row is one line: what does not fit stands below the heading.
+    // A row is one line. The section of the event has the fields that do not fit.
     const shown = fields.length > 50 ? 'see below' : `\`${fields}\``;
     return [`[\`${name}\`](#${anchorOf(page, name)})`, shown, summary];
   });
@@ -18,7 +18,7 @@ const isMonitors = (name: string): boolean => name.startsWith('monitor-');
 const pick = (events: Events, keep: (name: string) => boolean): Events =>
   Object.fromEntries(Object.entries(events).filter(([name]) => keep(name)));
 
-/** What the relay sends browsers; what it sends monitors stands with the broadcast API. */
+/** Events from the relay to browsers; those to monitors stand with the broadcast API. */
 export const TO_BROWSERS: Events = { ...pick(RELAY_EVENTS, (name) => !isMonitors(name)), ...GROUP_EVENTS };
 export const TO_MONITORS: Events = pick(RELAY_EVENTS, isMonitors);
 

@@ -9,7 +9,7 @@ import { variables } from './variables.ts';
 export type Pages = Readonly<Record<string, string>>;
 
 const isRoute = (text: string): boolean => /^(?:GET|POST|PATCH|DELETE) \//.test(text);
-/** `POST /api/messaging/groups/:groupId/read` as `POST /…/groups/:groupId/read`: a line of the index has several. */
+/** `POST /api/messaging/groups/:groupId/read` as `POST /…/groups/:groupId/read`: lines of the index are short. */
 const short = (route: string): string => route.replace('/api/messaging/', '/…/');
 
 /** Links to every name that the reference explains, a paragraph a kind. */

@@ -3,13 +3,13 @@ import { positionSchema, positionsSchema } from '../../packages/shared/src/index
 
 export type JsonSchema = Record<string, unknown>;
 
-/** Draft 2020-12 for `schema`, as somebody has to write it (`input`) or may read it (`output`). */
+/** The JSON schema (draft 2020-12) of values before they are parsed (`input`) or after (`output`). */
 export function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output'): JsonSchema {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, {
     io,
     unrepresentable: 'any',
     override({ zodSchema, jsonSchema }) {
-      // What only code can check is an object wherever it is used: a message, an attachment, positions.
+      // A value that only code can check is an object wherever it is used: a message, an attachment, positions.
       if (zodSchema._zod.def.type === 'custom') jsonSchema.type = 'object';
       if ((zodSchema as unknown) === positionsSchema) {
         jsonSchema.type = 'object';

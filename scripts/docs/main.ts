@@ -1,4 +1,4 @@
-// `npm run docs`: brings what is generated in docs/ up to the code. A test fails where that was forgotten.
+// `npm run docs`: brings the generated parts of docs/ up to the code. A test fails where that was forgotten.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { outputs } from './outputs.ts';

@@ -9,7 +9,7 @@ export interface Metric {
   labels: string[];
 }
 
-/** What prom-client keeps of a metric, and its types do not show. */
+/** Fields that prom-client keeps of a metric, and its types do not show. */
 interface Registered {
   name: string;
   help: string;

@@ -1,4 +1,4 @@
-import { createLogger } from '../../packages/service-kit/src/index.ts';
+import { createLogger, openApiOf } from '../../packages/service-kit/src/index.ts';
 import { createInternalApp, type InternalAppDeps } from '../../services/socket-relay/src/internal-http/internal-app.ts';
 import { createRelayMetrics } from '../../services/socket-relay/src/metrics.ts';
 
@@ -7,7 +7,7 @@ export interface OpenApi {
   [field: string]: unknown;
 }
 
-/** What a route has when it is asked; while it is only described, nothing asks it. */
+/** The dependencies of a route, which nothing uses while it is only described. */
 function unasked<T extends object>(): T {
   return new Proxy({} as T, { get: () => () => undefined });
 }
@@ -31,22 +31,31 @@ export async function relayOpenApi(): Promise<OpenApi> {
     health: unasked(),
     log: createLogger({ name: 'documents', level: 'silent', production: true }),
   });
-  // It listens nowhere, so there is nothing to close.
-  await app.ready();
-  return app.swagger() as unknown as OpenApi;
+  const document = (await openApiOf(app)) as unknown as OpenApi;
+  return {
+    ...document,
+    servers: [{ url: 'http://127.0.0.1:3002', description: 'The internal port (RELAY_INTERNAL_PORT)' }],
+  };
 }
 
 export interface Route {
   /** `GET /v1/groups/:groupId/history` */
   name: string;
   summary: string;
+  /** The statuses that it is said to answer with. */
+  statuses: string[];
 }
 
+const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
+
 export function routesOf({ paths }: OpenApi): Route[] {
-  return Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, { summary = '' }]) => ({
-      name: `${method.toUpperCase()} ${path.replace(/\{(\w+)\}/g, ':$1')}`,
-      summary,
-    })),
+  return Object.entries(paths).flatMap(([path, item]) =>
+    Object.entries(item)
+      .filter(([method]) => METHODS.includes(method))
+      .map(([method, { summary = '', responses = {} }]) => ({
+        name: `${method.toUpperCase()} ${path.replace(/\{(\w+)\}/g, ':$1')}`,
+        summary,
+        statuses: Object.keys(responses),
+      })),
   );
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { describeApi } from '../../services/api/src/openapi.ts';
 import { asyncApi } from './asyncapi.ts';
 import { errorCodesTable } from './error-codes.ts';
 import { clientEventsTable, monitorEventsTable, relayEventsTable, serviceEventsTable } from './event-tables.ts';
@@ -33,6 +34,7 @@ function routesTable(document: OpenApi): string {
 /** Every file that is generated or has generated parts, as it should be; paths from the root of the repository, where it has to run. */
 export async function outputs(): Promise<Map<string, string>> {
   const relay = await relayOpenApi();
+  const api = (await describeApi()) as unknown as OpenApi;
   const pages: Record<string, string> = {};
   for (const name of PAGES) pages[name] = readFileSync(`${REFERENCE}/${name}.md`, 'utf8');
   const put = (page: (typeof PAGES)[number], block: string, make: (text: string) => string): void => {
@@ -45,6 +47,7 @@ export async function outputs(): Promise<Map<string, string>> {
   put('broadcast-api', 'service-events', serviceEventsTable);
   put('broadcast-api', 'monitor-events', monitorEventsTable);
   put('broadcast-api', 'relay-routes', () => routesTable(relay));
+  put('http-api', 'api-routes', () => routesTable(api));
   put('metrics', 'metrics', metricsSections);
   put('errors', 'error-codes', errorCodesTable);
   const index = `${REFERENCE}/README.md`;
@@ -52,6 +55,7 @@ export async function outputs(): Promise<Map<string, string>> {
   return new Map([
     ...Object.entries(pages).map(([name, text]) => [`${REFERENCE}/${name}.md`, text] as const),
     [index, fill(readFileSync(index, 'utf8'), 'index', indexOfNames(pages))],
+    ['docs/openapi.api.json', json(api)],
     ['docs/openapi.relay.json', json(relay)],
     ['docs/asyncapi.json', json(asyncApi())],
   ]);

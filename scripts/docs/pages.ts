@@ -37,7 +37,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return [line(head), `|${'---|'.repeat(head.length)}`, ...rows.map(line)].join('\n');
 }
 
-/** Words in lines that are as long as they may be; what stands between two spaces stays together. */
+/** Fills lines with words, up to the longest line that a document may have. A word is never divided. */
 export function paragraph(words: readonly string[]): string {
   const lines: string[] = [];
   for (const word of words) {

@@ -6,7 +6,7 @@ import { anchorOf, table } from './pages.ts';
 export interface Variable {
   name: string;
   services: ('API' | 'relay')[];
-  /** What holds in development where it is not set, as it is written in a table. */
+  /** Its value in development where it is not set, as it is written in a table. */
   fallback: string;
   accepts: string;
 }
@@ -20,10 +20,10 @@ const NONE = '–';
 const code = (text: string | number): string => `\`${text}\``;
 
 /**
- * What the code reads as text says nothing of its values: these rows do. One that stands here and is read with bounds of its own keeps
+ * The code that reads a text says nothing of its values: these rows do. A variable that stands here and is read with bounds keeps
  * those, but for what is given.
  */
-export const TEXTS: Readonly<Record<string, Partial<Read>>> = {
+export const TEXTS: Readonly<Record<string, Partial<Omit<Variable, 'name'>> & { also?: string }>> = {
   NODE_ENV: { accepts: '`production`; anything else is development' },
   API_HOST: { fallback: '`localhost`', accepts: 'an address or name of this machine' },
   RELAY_HOST: { fallback: '`localhost`', accepts: 'an address or name of this machine' },
@@ -31,11 +31,12 @@ export const TEXTS: Readonly<Record<string, Partial<Read>>> = {
   RELAY_INTERNAL_HOST: { fallback: '`127.0.0.1`', accepts: 'as `RELAY_HOST`' },
   API_INTERNAL_NAMES: { accepts: 'host names, comma-separated' },
   RELAY_INTERNAL_NAMES: { accepts: 'host names, comma-separated' },
-  RELAY_WORKERS: { accepts: '1 to 256, or `auto`' },
+  RELAY_WORKERS: { also: ', or `auto`' },
   RELAY_URL: { fallback: '`http://localhost:3001`' },
   RELAY_PUBLIC_URL: { fallback: '`RELAY_URL`' },
   API_INTERNAL_URL: { fallback: '`API_URL`' },
-  DATA_DIR: { fallback: '`.groupcast`', accepts: 'a folder' },
+  // The relay reads it only where it has to make up a secret.
+  DATA_DIR: { services: ['API', 'relay'], fallback: '`.groupcast`', accepts: 'a folder' },
   DATABASE_LISTEN_URL: { fallback: '`DATABASE_URL`' },
   EMBEDDED_DATABASE: { fallback: '`1`' },
   REDIS_URL: { accepts: 'see below' },
@@ -50,7 +51,7 @@ export const TEXTS: Readonly<Record<string, Partial<Read>>> = {
   CLIENT_URL: { fallback: '`SOCKET_CORS_ORIGIN`', accepts: 'origins, comma-separated' },
 };
 
-/** An environment that notes what is asked of it. Where a variable is asked for twice, the narrower answer is kept. */
+/** An environment that notes every read, with its bounds. Where a variable is read twice, the read with bounds counts. */
 function noting(source: Readonly<Record<string, string>>, reads: Map<string, Read>): Environment {
   const env = readEnvironment(source);
   const note = (name: string, read: Read): void => void reads.set(name, read);
@@ -112,8 +113,9 @@ export function variables(): Variable[] {
     read(SOURCE, noting(SOURCE, reads));
     for (const [name, { fallback, accepts }] of reads) {
       const known = found.get(name);
+      const { also = '', ...given } = TEXTS[name] ?? {};
       if (known) known.services.push(service);
-      else found.set(name, { name, services: [service], fallback, accepts, ...TEXTS[name] });
+      else found.set(name, { name, services: [service], fallback, accepts: `${accepts}${also}`, ...given });
     }
   }
   return [...found.values()];

@@ -45,13 +45,13 @@ export interface Broadcaster {
   broadcastMessage(input: BroadcastInput): Promise<BroadcastResult>;
   /** At most 1,000 items and 900 KB. One result per item, in order: a bad item fails alone. */
   broadcastBatch(items: BroadcastInput[]): Promise<BatchItemResult[]>;
-  /** To every connection of these users, in no group and with no position; nothing is kept for those who are away. */
+  /** Sends to every connection of these users, in no group and with no position; nothing is kept for users who are offline. */
   notifyUsers(input: NotifyInput): Promise<{ recipients: number }>;
   /** Resolves once every live connection of these users is in the group. */
   addMembers(input: MembersInput): Promise<void>;
   /**
    * Resolves once no live connection of these users is in the group; older tokens will not bring them back. `everyone: true`
-   * instead of `userIds` empties the group with one change, whoever is in it.
+   * instead of `userIds` removes every user from the group with one change.
    */
   removeMembers(input: RemoveMembersInput): Promise<void>;
   disconnectUsers(input: DisconnectInput): Promise<{ connections: number }>;
@@ -77,7 +77,7 @@ export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
   const connection = createRelayConnection({
     url: readRelayUrl(options.url),
     getToken,
-    // A secret makes the same token again; who provides one may have had an old one.
+    // A secret makes the same token again; a provider may have returned one that has expired since.
     maxRefusals: tokenProvider ? 2 : 1,
     timeoutMs: options.timeoutMs ?? 10_000,
     maxPending: options.maxPending ?? 10_000,

@@ -68,7 +68,7 @@ export function createRelayConnection(options: {
   /** As `readRelayUrl` reads it. */
   url: string;
   getToken: () => Promise<string> | string;
-  /** After so many refusals in a row calls fail with what the relay says. */
+  /** Refusals in a row after which calls fail with the relay's error. */
   maxRefusals: number;
   timeoutMs: number;
   maxPending: number;

@@ -11,7 +11,7 @@ const REDRAW_MS = 100;
 const WIDTH = 16;
 const CLEAR_LINE = '\r\x1b[K';
 
-/** One line that is redrawn ten times a second, whatever the event rate. Draws nothing where `stream` is no terminal. */
+/** One line that is redrawn ten times a second, independent of the event rate. Draws nothing where `stream` is not a terminal. */
 export function createProgressBar(stream: TextSink, enabled: boolean): ProgressBar {
   let timer: NodeJS.Timeout | undefined;
   const visible = enabled && stream.isTTY === true;

@@ -39,7 +39,7 @@ const FIXES: Partial<Record<ErrorCode, (checked: CheckedSecret, env: Variables) 
     `RELAY_SERVICE_SECRET differs between here and the relay, or the clocks do: this command signs with ${secretSource(env, 'RELAY_SERVICE_SECRET')}; give it the relay's RELAY_SERVICE_SECRET (or its DATA_DIR)`,
   TOKEN_INVALID: (checked, env) =>
     checked === 'connection'
-      ? 'CONNECTION_TOKEN_SECRET (or JWT_SECRET) differs between the relay and whoever signs, or the clocks do'
+      ? 'CONNECTION_TOKEN_SECRET (or JWT_SECRET) differs between the relay and the signer, or the clocks do'
       : `JWT_SECRET, JWT_ISSUER or JWT_AUDIENCE differs between here and there, or the clocks do: this command signs with ${secretSource(env, 'JWT_SECRET')}; give it the services' JWT_SECRET (or their DATA_DIR)`,
   TOKEN_EXPIRED: () => 'the clocks of the two machines differ',
   TOO_MANY_CONNECTIONS: () => 'use fewer --receivers, or raise the limit of the relay',

@@ -51,7 +51,7 @@ export function readServiceSettings(source: Variables): Pick<Settings, 'urls' | 
   return settings;
 }
 
-/** Where this process found a secret, for the person who has to compare it with the other side's. Never its value. */
+/** Says where this process found a secret, so that it can be compared with the other side's. It never shows the value. */
 export function secretSource(source: Variables, ...names: readonly string[]): string {
   const name = names.find((candidate) => source[candidate]);
   return name

@@ -13,7 +13,7 @@ const MAX_PER_TURN = 32;
 type ParsedSocket = Socket & { parser?: { onIncoming?: () => number } | null };
 const NO_MORE_HTTP = 2;
 
-/** Emitted with what the event itself has, as soon as it is read: it may have to wait for its turn. */
+/** Events emitted with the arguments of `request` and `upgrade` as soon as one is read: the event itself may wait for its turn. */
 export const REQUEST_ARRIVED = 'request-arrived';
 export const UPGRADE_ARRIVED = 'upgrade-arrived';
 
@@ -22,11 +22,11 @@ const REQUESTS: ReadonlySet<string> = new Set(['request', 'checkContinue', 'chec
 
 /**
  * Cuts connections that send many requests in one piece: Node parses all that came with one read, some 2,000 of them, and calls the server
- * for each in the same turn of the event loop. Bodies in tiny pieces end their connection as well. What is left is begun in turns. Whoever listens for requests is not
- * called for those; Engine.IO takes the listeners of its server away, so this is none.
+ * for each in the same turn of the event loop. Bodies in tiny pieces end their connection as well. The remaining requests begin in turns.
+ * Listeners for requests are not called for those that are cut. It is not a listener itself, since Engine.IO removes those of its server.
  */
 export function boundRequests(server: Server): void {
-  /** How many came on each connection in this turn. */
+  /** Requests on each connection in this turn of the event loop. */
   let counts = new Map<Socket, number>();
   const turns = createTurns(server);
 

@@ -51,7 +51,7 @@ export interface ConnectionLimitOptions {
 const ANSWER_TIMEOUT_MS = 60_000;
 const CLOSE_TIMEOUT_MS = 10_000;
 const SWEEP_MS = 1_000;
-/** Finding who may make room looks at every connection; more than that is not found in between. */
+/** Shortest time between two searches for a connection that may make room, since each looks at every connection. */
 const SEARCH_EVERY_MS = 100;
 const WARN_EVERY_MS = 60_000;
 

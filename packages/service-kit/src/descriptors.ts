@@ -5,7 +5,7 @@ const UNKNOWN_LIMIT = 1_024;
 /** Descriptors kept for what is no client: databases, Redis, the other service, files, and the internal port. */
 const MIN_RESERVE = 128;
 const MAX_RESERVE = 1_024;
-/** A larger limit needs a larger reserve: who serves more, asks the other services for more at once. */
+/** A larger limit needs a larger reserve: a process that serves more connections opens more to other services at once. */
 const RESERVED_PART = 1 / 8;
 
 /** Bounds of `MAX_CONNECTIONS`. Its default is the highest: the descriptors decide. */

@@ -32,7 +32,7 @@ export function createHostGate(deps: {
   /** Where the port listens. */
   host: string;
   names: readonly string[];
-  /** The variable that lists `names`, for whoever is refused. */
+  /** The variable that lists `names`, for the message of a refusal. */
   variable: string;
   services: { verify(token: string): Promise<unknown> };
   onRefused: (code: ErrorCode) => void;

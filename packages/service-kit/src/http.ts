@@ -24,10 +24,10 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import type { ConnectionLimit } from './connection-limit.ts';
-import { type Door, doorOf } from './doors.ts';
 import { createBoundedServer } from './http-server.ts';
 import type { Logger } from './logger.ts';
 import { type OpenApiOptions, registerOpenApi, writeAsIs } from './openapi.ts';
+import { hintOfPort, type ServicePort } from './service-ports.ts';
 
 export type HttpApp = FastifyInstance;
 /** Where routes with zod schemas live. */
@@ -44,12 +44,12 @@ export type HttpRequest = FastifyRequest;
 export type RequestHook = (request: HttpRequest) => Promise<void>;
 
 const CLOSE_IDLE_INTERVAL_MS = 50;
-/** Longer than an answer takes; a connection that is still there then is cut. */
+/** Longest that a closing server waits for its connections, in milliseconds: longer than an answer takes. */
 const CLOSE_ALL_AFTER_MS = 3_000;
-/** Room for a token of 100,000 characters. */
+/** Largest head of a request, in bytes, with room for a token of 100,000 characters. */
 const MAX_HEADER_BYTES = 128 * 1_024;
 
-/** Fastify's and its plugins' failures under our codes. */
+/** Translates failures of Fastify and its plugins into our codes. */
 function fromStatus(status: number, error: FastifyError): GroupcastError | undefined {
   const because = (what: string): string => `unable to ${what}; ${error.message}`;
   if (status === 413) return new GroupcastError('PAYLOAD_TOO_LARGE', because('read the body'));
@@ -109,7 +109,7 @@ function unroutable(
 export async function createHttpApp(options: {
   log: Logger;
   /** Which port it serves: what another one has is not found here, and the answer says where it is. */
-  door: Door;
+  port: ServicePort;
   connections: ConnectionLimit;
   bodyLimitBytes: number;
   /** Commas, colons and opening brackets in a JSON body; without it, its bytes are the only bound. */
@@ -134,7 +134,7 @@ export async function createHttpApp(options: {
       options.connections.guard(server);
       return server;
     },
-    // The server has its own.
+    // `createBoundedServer` has its own.
     clientErrorHandler: () => undefined,
     trustProxy: (_address, hop) => hop < trustedProxies,
     return503OnClosing: false,
@@ -148,7 +148,7 @@ export async function createHttpApp(options: {
     forceCloseConnections: 'idle',
   });
 
-  // An empty body is no body: browsers' wrappers send the content type with every POST.
+  // An empty body counts as none: wrappers of `fetch` send the content type with every POST.
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
@@ -180,7 +180,7 @@ export async function createHttpApp(options: {
   });
   app.setNotFoundHandler(async (request, reply) => {
     const path = request.url.split('?')[0] ?? '';
-    const elsewhere = doorOf(path, options.door);
+    const elsewhere = hintOfPort(path, options.port);
     const why = `there is no ${request.method} ${path}${elsewhere ? ` here: ${elsewhere}` : ''}`;
     const error = new GroupcastError('NOT_FOUND', `unable to serve the request; ${why}`);
     return reply.status(404).send({ error: error.toBody() });
@@ -198,7 +198,7 @@ export function bearerToken(request: FastifyRequest): string | undefined {
 
 const MAX_SHOWN = 64;
 
-/** A parameter that nobody reads would change nothing, silently. */
+/** Refuses a parameter that the route does not read: it would silently change nothing. */
 async function refuseUnknownQuery(request: FastifyRequest): Promise<void> {
   const { querystring } = (request.routeOptions.schema ?? {}) as { querystring?: { shape?: object } };
   const known = Object.keys(querystring?.shape ?? {});

@@ -12,7 +12,6 @@ export {
   useDevelopmentSecrets,
 } from './data-dir.ts';
 export { type ConnectionBudget, connectionBudget, MAX_CONNECTIONS } from './descriptors.ts';
-export { type Door, doorOf } from './doors.ts';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
 export { createHostGate, readHostNames } from './host-gate.ts';
 export { hostOfHeader, isHostTrusted, isLoopbackName } from './host-names.ts';
@@ -38,6 +37,7 @@ export {
 export { corsOptions, isHostOfOrigins, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { readLittle, readLittleOf, readMuch } from './read-size.ts';
 export { type Closable, loadDotEnv, runService, StartFailure } from './run-service.ts';
+export { hintOfPort, type ServicePort } from './service-ports.ts';
 export { createStopStack, type StopStack } from './stop-stack.ts';
 export { outliveTerminal } from './terminal.ts';
 export { type RelaySecrets, readRelaySecrets, readTokenConfig, type TokenConfig } from './token-config.ts';

@@ -20,7 +20,7 @@ export function logKeyProblems(log: Logger): (problem: Error) => void {
       }
       log.error(
         { err: problem, suppressed },
-        'tokens are refused because of what JWT_JWKS_URL answers: ask whoever runs the identity provider',
+        'tokens are refused because of what JWT_JWKS_URL answers: ask the operator of the identity provider',
       );
     });
 }

@@ -4,8 +4,8 @@ import { networkInterfaces } from 'node:os';
 import type { Environment } from './environment.ts';
 
 /**
- * Connections that wait to be accepted; Linux allows 4,096 by default. One more is dropped, and comes again a second later: libuv accepts one
- * in each turn of the event loop, and a thousand may come at once.
+ * Most connections that wait to be accepted; Linux allows 4,096 by default. One more is dropped, and comes again a second later: libuv
+ * accepts one in each turn of the event loop, and a thousand may come at once.
  */
 const BACKLOG = 4_096;
 /** Stands for the loopback addresses of all families, as browsers try them. */
@@ -31,7 +31,7 @@ function anyAddress(): string {
 
 /**
  * Where a port listens: an address of this machine, a name of one, or `localhost` for loopback on both families. By default
- * in development nobody else on the network reaches it, and in production everybody who is let through does.
+ * only this machine reaches it in development, and every machine that the network lets through in production.
  */
 export function readHost(env: Environment, name: string, fallback?: string): string {
   const given = env.text(name);

@@ -19,7 +19,7 @@ const RETRY_MS = 100;
 const EXIT_FLUSH_MS = 1_000;
 
 /**
- * Stdout, written line by line without waiting for whoever reads it: Node makes a pipe non-blocking, so a service goes on when its log
+ * Stdout, written line by line without waiting for its reader: Node makes a pipe non-blocking, so a service goes on when its log
  * reader is stuck or gone. What is not taken is kept within bounds and offered again, so that a new reader (of a FIFO), or a disk with
  * room again, gets it. Nothing is in flight between two lines, and so an exit writes what is left in its order; it waits for a slow
  * reader a moment, and is never held up nor given another code by it.
@@ -55,7 +55,7 @@ function createReadableOutput(): DestinationStream {
   return { write: (line) => void output.write(toText(line)) };
 }
 
-/** JSON lines on stdout; on a terminal in development, lines for people. No level shows a secret, whatever a library says in an error. */
+/** JSON lines on stdout; on a terminal in development, lines for people. No level shows a secret, not even one that a library put into an error. */
 export function createLogger(options: { name: string; level: string; production: boolean }): Logger {
   const settings = {
     name: options.name,

@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Pieces in which a body may come whatever their size. */
+/** Pieces of any size in which a body may come. */
 const FREE_PIECES = 256;
-/** After these, what a piece must bring on average, in bytes. */
+/** Bytes that a piece must have on average once there are more. */
 const MIN_PIECE_BYTES = 256;
 
 /** Node's HTTP parser of a connection has no public name; without it, what was read already is taken apart to its end. */

@@ -11,7 +11,7 @@ export interface Closable {
 }
 
 const EXIT_CONFIGURATION = 78;
-/** Added to the drain time before a stop that hangs is cut off. */
+/** Milliseconds beyond the drain time after which a stop that hangs is cut off. */
 const STOP_MARGIN_MS = 7_000;
 
 /**
@@ -26,7 +26,7 @@ export function loadDotEnv(): void {
   if (existsSync(file)) process.loadEnvFile(file);
 }
 
-/** Why a service cannot start, and what to do, in one line for people. It is shown without a stack. */
+/** Says in one line why a service cannot start, and what to do. It is shown without a stack. */
 export class StartFailure extends Error {
   override readonly name = 'StartFailure';
 }

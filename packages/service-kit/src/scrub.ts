@@ -19,7 +19,7 @@ const INPUT_NAME =
 /** Whether a text is worth the work below. */
 const SUSPECT = /:\/\/|eyJ|bearer|passw|pwd|secret|token|api[_-]?key|args beginning/i;
 const NAMES = '(?:password|passwd|pwd|secret|token|api[_-]?key)';
-/** None of these looks at a character more than a few times, whatever the text is, and none crosses a quotation mark. */
+/** Patterns that look at no character of any text more than a few times, and that cross no quotation mark. */
 const PATTERNS: readonly (readonly [RegExp, string])[] = [
   [/(:\/\/)[^\s/?#"'\\<>]*@/g, `$1${REDACTED}@`],
   [/(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*/g, REDACTED],

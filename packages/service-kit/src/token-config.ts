@@ -12,7 +12,7 @@ export interface TokenConfig {
   groupsClaim: string | undefined;
   connectionSecret: string;
   previousConnectionSecret: string | undefined;
-  /** By how much the clocks of whoever signs tokens, of the API and of the relay may differ. */
+  /** Most seconds by which the clocks of the issuer of tokens, of the API and of the relay may differ. */
   clockSkewSeconds: number;
   /** How long the keys of a JWKS are used that cannot be read again. */
   maxStaleKeysSeconds: number;

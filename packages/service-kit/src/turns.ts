@@ -4,12 +4,12 @@ import { GroupcastError } from '@groupcast/shared';
 
 /** How long requests are begun in one turn of the event loop, in milliseconds. */
 const TURN_MS = 2;
-/** While connections come in, a request waits for so many of them: libuv accepts one a turn, so short turns let more of them in. */
+/** New connections that a request lets go first: libuv accepts one in each turn, so short turns let more of them in. */
 const ACCEPTED_PER_REQUEST = 8;
 /** A client waits for the answer to its upgrade before it sends anything (RFC 6455, section 4.1). So much is overlooked, in bytes. */
 const MAX_HEAD_BYTES = 1_024;
 
-/** So many turns with a new connection each are a crowd: what they send is read when it is their turn. */
+/** Turns in a row with a new connection each that make a crowd, whose requests are read in turns. */
 const CROWD_TURNS = 8;
 /** What the first read of a connection is taken to cost in the turn after, in milliseconds. */
 const READ_MS = 0.5;

@@ -1,7 +1,7 @@
-/** Keys beyond this many are forgotten, oldest first, so that a flood of names cannot grow the process. */
+/** Most keys that are remembered; the oldest are forgotten first, so that a flood of names cannot grow the process. */
 const MAX_KEYS = 10_000;
 
-/** Writes about one thing, named by its key, now and then: `write` gets the number of calls that were held back since. */
+/** Calls `write` now and then for each key, with the number of calls that were held back since the last time. */
 export type Warn = (key: string, write: (suppressed: number) => void) => void;
 
 /**

@@ -1,6 +1,6 @@
 import type { RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type HeldConnections, holdConnections, until } from '@groupcast/testing';
+import { type HeldConnections, holdConnections, openServer, until } from '@groupcast/testing';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createBoundedServer } from '../src/http-server.ts';
 
@@ -16,8 +16,8 @@ afterEach(async () => {
 
 async function hold(say: string, listener: RequestListener = () => undefined): Promise<HeldConnections> {
   server = createBoundedServer(QUICK, listener);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  held = await holdConnections((server.address() as AddressInfo).port, 1, say);
+  const { port } = await openServer(server);
+  held = await holdConnections(port, 1, say);
   return held;
 }
 /** Says one character at a time, for as long as somebody listens. */

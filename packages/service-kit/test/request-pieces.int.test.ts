@@ -1,6 +1,4 @@
-import type { AddressInfo } from 'node:net';
-import { connect } from 'node:net';
-import { until } from '@groupcast/testing';
+import { openRaw, openServer, type RawConnection, until } from '@groupcast/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createBoundedServer } from '../src/http-server.ts';
 
@@ -28,29 +26,18 @@ beforeEach(async () => {
     });
     request.on('error', () => undefined);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  ({ port } = server.address() as AddressInfo);
-  closing.push(async () => {
-    server.closeAllConnections();
-    await new Promise<void>((resolve) => server.close(() => resolve()));
-  });
+  const opened = await openServer(server);
+  ({ port } = opened);
+  closing.push(opened.close);
 });
 afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
 });
 
-function open() {
-  const socket = connect(port, '127.0.0.1').on('error', () => undefined);
-  let text = '';
-  let closed = false;
-  socket.on('data', (data: Buffer) => {
-    text += data.toString();
-  });
-  socket.on('close', () => {
-    closed = true;
-  });
-  closing.push(() => void socket.destroy());
-  return { socket, text: () => text, isClosed: () => closed };
+function open(): RawConnection {
+  const connection = openRaw(port);
+  closing.push(() => void connection.socket.destroy());
+  return connection;
 }
 
 const head = (path: string): string => `POST ${path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n`;

@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
-import { until } from '@groupcast/testing';
+import { openServer, until } from '@groupcast/testing';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createBoundedServer } from '../src/http-server.ts';
 
@@ -34,11 +34,7 @@ async function start(): Promise<{ server: Server; begun: string[] }> {
     note(request, socket as Socket);
     socket.end();
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  closing.push(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-  });
+  closing.push((await openServer(server)).close);
   return { server, begun };
 }
 

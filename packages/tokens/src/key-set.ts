@@ -12,7 +12,7 @@ export const KEY_SET_RETRY_MS = 1_000;
 const COOLDOWN_MS = 30_000;
 /** Age at which keys are read again, in milliseconds. */
 const MAX_AGE_MS = 600_000;
-/** Keys that could not be read again are used for a day: long enough for whoever runs the provider to notice. */
+/** How long keys that could not be read again are used, in seconds: a day is long enough for the provider's operator to notice. */
 export const DEFAULT_MAX_STALE_KEYS_SECONDS = 86_400;
 /** RFC 7518, section 3.3. */
 const MIN_RSA_BITS = 2_048;
@@ -143,7 +143,7 @@ export function createKeySet(
     const reading = keys.reload();
     if (now() - readAt > maxStaleMs) return reading;
     try {
-      // The first who finds out waits for it; while it goes on failing, nobody does.
+      // The first caller waits for the reading; while readings go on failing, no caller waits.
       if (failure) reading.catch(() => undefined);
       else await reading;
     } catch (error) {

@@ -12,7 +12,7 @@ import { explainRefusal, TokenRefusal, withoutScheme } from './token-refusal.ts'
 import { checkTimes, expiredRefusal } from './verify-jwt.ts';
 
 export interface ServiceTokenVerifier {
-  /** Throws `SERVICE_TOKEN_INVALID` whatever is wrong, `FORBIDDEN` when only the scope is missing. */
+  /** Throws `FORBIDDEN` when only the scope is missing, and `SERVICE_TOKEN_INVALID` for every other fault. */
   verify(token: string | undefined, requiredScope?: ServiceScope): Promise<ServiceClaims>;
 }
 

@@ -31,7 +31,7 @@ export interface UserTokenOptions {
   groupsClaim?: string | undefined;
   connectionSecret?: string | undefined;
   previousConnectionSecret?: string | undefined;
-  /** By how much the clocks of this machine and of whoever signs tokens may differ. */
+  /** Most seconds by which the clocks of this machine and of the issuer of tokens may differ. */
   clockSkewSeconds?: number | undefined;
   /** How long keys are used that could not be read again. */
   maxStaleKeysSeconds?: number | undefined;

@@ -43,7 +43,7 @@ export interface Api extends Closable {
   internalPort: number;
 }
 
-/** In one line, where it is the database's: a server that is not there, a password, a right that is missing. */
+/** Explains in one line why the database cannot be used: a server that is not there, a password, a missing right. */
 function explain(error: unknown): never {
   const code = rootCodeOf(error);
   // The driver has no code for a host that does not answer, and for one that does not encrypt.
@@ -107,7 +107,7 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   if (config.demo) await openLobby(groups);
 
   const { app, internal } = await createPorts({ config, db, groups, metrics, isDraining: () => stops.isStopping, log });
-  // It stops last: `/readyz` says why the public port is gone, and relays that are told of this one are served to the end.
+  // The internal port stops last: `/readyz` says why the public one is gone, and relays are served to the end.
   stops.push(async () => internal.close());
   stops.push(async () => app.close());
   const { host, internalHost } = config;

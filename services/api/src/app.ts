@@ -17,8 +17,8 @@ import type { WatchedDatabase } from './db/watched-database.ts';
 import { demoPage } from './demo/demo-page.ts';
 import { demoRoutes } from './demo/demo-routes.ts';
 import { groupListRoutes } from './group-list/group-list-routes.ts';
+import type { GroupDeps } from './groups/group-changes.ts';
 import { groupRoutes } from './groups/group-routes.ts';
-import type { GroupDeps } from './groups/group-service.ts';
 import { invitationRoutes } from './groups/invitation-routes.ts';
 import { callerOf, requireUser } from './http/authenticate.ts';
 import { watchEventLoop } from './http/event-loop-delay.ts';
@@ -37,7 +37,7 @@ import type { UserStore } from './users/user-store.ts';
 
 /** JSON may escape every byte of a message as six characters. */
 const ESCAPE_FACTOR = 6;
-/** What a request has beside its largest message: 1,000 members, for one. */
+/** Items that a request may have beside its largest message, such as 1,000 members. */
 const ENVELOPE_ITEMS = 4_096;
 const MAX_EVENT_LOOP_DELAY_MS = 1_000;
 
@@ -51,21 +51,21 @@ export interface ApiAppDeps {
   metrics: ApiMetrics;
   connections: ConnectionLimit;
   probes: Probes;
-  /** Lets what relays ask wait for its turn. */
+  /** Makes requests of relays wait for their turn. */
   relayTurns: (scope: HttpScope) => void;
   log: Logger;
 }
 
-/** Every route of the public port and what stands before it. Listens nowhere yet. */
+/** Builds the public port: its routes, and the hooks that run before them. It does not listen yet. */
 export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   const { config, db, metrics, log } = deps;
   const budgets = createRequestBudgets({ metrics, log }, { ...config.limits, trustedProxies: config.trustedProxies });
   const app = await createHttpApp({
     log,
-    door: 'api',
+    port: 'api',
     connections: deps.connections,
     bodyLimitBytes: config.maxPayloadBytes * ESCAPE_FACTOR + 65_536,
-    // As many as the largest message can have.
+    // The largest message can have as many items as bytes.
     maxBodyItems: config.maxPayloadBytes + ENVELOPE_ITEMS,
     trustedProxies: config.trustedProxies,
     openapi: {
@@ -89,7 +89,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
       directives: { connectSrc: [`'self'`, ...relaySources(config.relayPublicUrl)], upgradeInsecureRequests: null },
     },
   });
-  // Whom to refuse while this process is late, the turns decide.
+  // While this process is late, the turns decide which requests are refused.
   const isPressed = watchEventLoop(app, MAX_EVENT_LOOP_DELAY_MS);
   const turns = createRequestTurns({ database: db.kind, server: app.server, isPressed }, config.limits);
   app.decorateRequest('hold', null);

@@ -27,32 +27,32 @@ const POSTGRES = ['postgres:', 'postgresql:'];
 
 export interface ApiConfig {
   production: boolean;
-  /** What is allowed and risky, for the log at start. */
+  /** Settings that are allowed and risky, for the log at start. */
   warnings: readonly string[];
   logLevel: string;
-  /** Where the port listens; `localhost`: on loopback, both families. */
+  /** The address on which the port listens; `localhost` stands for loopback in both families. */
   host: string;
   port: number;
-  /** What operators and relays ask: metrics, and `/internal/*`. */
+  /** The port for operators and relays, with metrics and `/internal/*`. */
   internalPort: number;
   internalHost: string;
   /** Names beside addresses under which the internal port answers without a token; see `createHostGate`. */
   internalNames: readonly string[];
   dataDir: string;
-  /** Real PostgreSQL; without it the embedded one in `dataDir`. */
+  /** The URL of a PostgreSQL server; without it the embedded one in `dataDir` is used. */
   databaseUrl: string | undefined;
-  /** Where notifications come from, if not from there. */
+  /** The URL from which notifications come, if not from `databaseUrl`. */
   databaseListenUrl: string | undefined;
-  /** Whether statements are prepared; undefined: unless a pooler is in between. */
+  /** Whether statements are prepared; undefined means unless a pooler is in between. */
   preparedStatements: boolean | undefined;
   tokens: TokenConfig;
   relaySecrets: RelaySecrets;
   relayUrl: string;
-  /** Where browsers find the relay. */
+  /** The URL at which browsers find the relay. */
   relayPublicUrl: string;
   origins: Origins;
   demo: boolean;
-  /** So many proxies in front of the API are believed; 0: the caller's address is the connection's. */
+  /** How many proxies in front of the API are believed; with 0 the caller's address is the connection's. */
   trustedProxies: number;
   /** Largest event, in bytes of UTF-8 JSON: what the relay would refuse is refused before it is saved. */
   maxPayloadBytes: number;
@@ -65,7 +65,7 @@ export interface ApiConfig {
   drainMs: number;
 }
 
-/** A password that the URL does not hold as it should would be looked for at another host, or fail at the first connection. */
+/** Checks the URL by itself: a password that is not encoded would change the host, or fail only at the first connection. */
 function readDatabaseUrl(env: Environment, name: string): string | undefined {
   const text = env.text(name);
   const isPostgres = POSTGRES.some((protocol) => text?.startsWith(`${protocol}//`));
@@ -75,7 +75,7 @@ function readDatabaseUrl(env: Environment, name: string): string | undefined {
   return undefined;
 }
 
-/** In production the embedded database is a decision that somebody has made, about a folder that somebody has chosen. */
+/** In production the embedded database has to be asked for, together with its folder. */
 function readDatabase(env: Environment): Pick<ApiConfig, 'databaseUrl' | 'databaseListenUrl' | 'preparedStatements'> {
   const databaseUrl = readDatabaseUrl(env, 'DATABASE_URL');
   const databaseListenUrl = readDatabaseUrl(env, 'DATABASE_LISTEN_URL');
@@ -104,7 +104,7 @@ export function readApiConfig(
   if (demo && env.production) env.problem('DEMO must not be 1 with NODE_ENV=production');
   if (demo && tokens.jwksUrl)
     env.problem('DEMO must not be 1 with JWT_JWKS_URL: the demo signs tokens with JWT_SECRET');
-  // Both defaults are a relay on this machine, which in production is somebody else's port.
+  // Both defaults name a port of this machine, which in production may belong to another program.
   env.requireInProduction('RELAY_URL', 'RELAY_PUBLIC_URL');
   const relayUrl = env.serviceUrl('RELAY_URL', { carries: 'service tokens and messages' }) ?? 'http://localhost:3001';
   const host = readHost(env, 'API_HOST');

@@ -1,18 +1,18 @@
 import type { Environment } from '@groupcast/service-kit';
 
-/** What one caller may cost, so that it costs the others nothing. */
+/** What one caller may use, so that the others notice nothing of it. */
 export interface ApiLimits {
   /** Requests a minute of one user, and of one address those without a user: refused tokens, `/docs`, what does not exist. */
   requestsPerMinute: number;
-  /** Requests a minute of one address, whoever makes them: many people may share it. */
+  /** Requests a minute of one address, over all its users: many people may share it. */
   addressRequestsPerMinute: number;
   /** Requests of one user that are in work at once. */
   concurrencyPerUser: number;
-  /** Requests of one user that wait for that, unread. */
+  /** Requests of one user that wait for their turn, with their bodies unread. */
   queuePerUser: number;
 }
 
-/** Whether somebody becomes a member when another adds them: always; where they know each other; never before they accept. */
+/** When a user whom another one adds becomes a member: always, only where they know each other, or only once they accept. */
 export const INVITE_POLICIES = ['open', 'contacts', 'accept'] as const;
 export type InvitePolicy = (typeof INVITE_POLICIES)[number];
 
@@ -24,11 +24,11 @@ export interface GroupBounds {
   membersPerGroup: number;
   /** People that one user adds, invites or removes in an hour of the clock. */
   memberChangesPerHour: number;
-  /** Groups into which one user has put the same other one, who has neither read nor said anything in them. */
+  /** Groups into which one user may put the same other one while that one has neither read nor said anything in them. */
   unansweredPerPair: number;
 }
 
-/** One address may be an office or a proxy. */
+/** How many users' budgets one address has by default: it may be an office or a proxy. */
 const USERS_PER_ADDRESS = 10;
 const MAX_PER_MINUTE = 10_000_000;
 

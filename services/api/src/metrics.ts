@@ -12,11 +12,11 @@ export interface ApiMetrics {
   requests: Histogram<'method' | 'route' | 'status'>;
   connectionsRefused: Counter<'port'>;
   connectionsClosed: Counter<'port' | 'reason'>;
-  /** Reports for how long the keys of the JWKS could not be read again. */
+  /** Reports how long the keys of the JWKS could not be read again. */
   watchKeys(staleSeconds: () => number): void;
   /** Reports how many connections a port has. */
   watchConnections(port: string, limit: ConnectionLimit): void;
-  /** Requests that the internal port did not look at: a page's, or a proxy's without a token. */
+  /** Requests to the internal port refused for where they came from: from a page, or through a proxy without a token. */
   internalRefused: Counter<'code'>;
 }
 

@@ -12,7 +12,7 @@ import { createServiceTokenVerifier, createUserTokenVerifier, type UserTokenVeri
 import { createApiApp } from './app.ts';
 import type { ApiConfig } from './config.ts';
 import type { WatchedDatabase } from './db/watched-database.ts';
-import type { GroupDeps } from './groups/group-service.ts';
+import type { GroupDeps } from './groups/group-changes.ts';
 import { createProbes } from './http/health-routes.ts';
 import { createRelayTurns } from './http/request-turns.ts';
 import type { ApiMetrics } from './metrics.ts';

@@ -1,5 +1,6 @@
 import type { Group, GroupEvent, GroupSummary, Message, Position } from '@groupcast/shared';
 import {
+  connectAs,
   received,
   type ServiceProcess,
   startRelayProcess,
@@ -10,7 +11,6 @@ import {
 } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import { decodeJwt } from 'jose';
-import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
 
@@ -246,11 +246,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
     describe('members', () => {
       test('that are added or removed are in or out on live connections before the answer', async () => {
         const { id } = await newGroup('alice');
-        const socket = io(relay.url, {
-          forceNew: true,
-          transports: ['websocket'],
-          auth: { token: await tokenFor('bob') },
-        });
+        const socket = await connectAs(relay.url, 'bob');
         try {
           await received(socket, 'joined-groups');
           const joined = received<{ groups: { groupId: string }[] }>(socket, 'joined-groups');

@@ -1,27 +1,24 @@
 import {
+  hear,
   type PgBouncer,
   type PostgresServer,
   received,
   startPgBouncer,
   startPostgres,
   startTcpProxy,
-  TEST_SECRETS,
   until,
 } from '@groupcast/testing';
 import pg from 'pg';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readApiConfig } from '../src/config.ts';
 import type { Database } from '../src/db/database.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase, type PostgresOptions } from '../src/db/postgres-database.ts';
-import { createEventWriter } from '../src/events/event-store.ts';
-import { createGroupLimits } from '../src/groups/group-limits.ts';
 import { createGroup } from '../src/groups/group-service.ts';
 import { listMessages, sendMessage } from '../src/messages/message-service.ts';
+import { groupDeps } from './group-deps.ts';
 
 const silent = pino({ level: 'silent' });
-const limits = createGroupLimits({ log: silent, onRefused: () => undefined }, readApiConfig(TEST_SECRETS).groupBounds);
 const WAYS = ['directly', 'session', 'transaction'] as const;
 type Way = (typeof WAYS)[number];
 
@@ -60,7 +57,7 @@ async function inherit(url: string, settings: Readonly<Record<string, string>>):
 async function createRoom(db: Database) {
   await migrate(db);
   const dispatcher = { wake: () => undefined, whenDispatched: async () => true };
-  const deps = { db, dispatcher, events: createEventWriter(65_536), limits, invites: 'open' as const };
+  const deps = groupDeps(db, dispatcher);
   const { group } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: [] });
   const room = { groupId: group.id, userId: 'alice' };
   return {
@@ -119,23 +116,15 @@ test('a connection that listens stays, where idle sessions are ended', async () 
   const url = await postgres.createDatabase();
   await inherit(url, { idle_session_timeout: '100ms' });
   const db = open('directly', url);
-  const heard: string[] = [];
-  let resets = 0;
-  const stop = await db.listen(
-    'channel',
-    (payload) => heard.push(payload),
-    () => {
-      resets += 1;
-    },
-  );
+  const heard = await hear(db, 'channel');
   const idle = new pg.Client({ connectionString: url });
   idle.on('error', () => undefined);
   await idle.connect();
   await received(idle, 'error');
   await db.notify('channel', 'hello');
-  await until('the notification', () => heard.includes('hello'));
-  expect(resets).toBe(1);
-  await stop();
+  await until('the notification', () => heard.payloads.includes('hello'));
+  expect(heard.resets()).toBe(1);
+  await heard.stop();
   await closeAll();
 });
 
@@ -147,24 +136,17 @@ test('a session that a pooler was slow with once is listened on all the same', a
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line).msg) });
   const db = open('directly', url.href, { times: { connectMs: 1_000, deafMs: 100 } }, log);
   await db.query('select 1');
-  const heard: string[] = [];
-  let resets = 0;
-  const stop = await db.listen(
-    'channel',
-    (payload) => heard.push(payload),
-    () => {
-      resets += 1;
-      if (resets > 1) return;
-      // Longer than it may take to be heard, and shorter than an answer may take.
-      wire.freeze();
-      setTimeout(() => wire.thaw(), 1_500);
-    },
-  );
+  const heard = await hear(db, 'channel', (resets) => {
+    if (resets > 1) return;
+    // Longer than it may take to be heard, and shorter than an answer may take.
+    wire.freeze();
+    setTimeout(() => wire.thaw(), 1_500);
+  });
   await until('a notification', async () => {
     await db.notify('channel', 'hello').catch(() => undefined);
-    return heard.includes('hello');
+    return heard.payloads.includes('hello');
   });
-  await stop();
+  await heard.stop();
   await closeAll();
   await wire.close();
 });
@@ -197,26 +179,18 @@ describe('a pooler that gives every transaction another session', () => {
     const { lines, log } = logLines();
     const times = { connectMs: 1_000, deafMs: 50 };
     const db = open(way, url, listening ? { listenUrl: url } : { times }, log);
-    const heard: string[] = [];
-    let resets = 0;
-    const stop = await db.listen(
-      'channel',
-      (payload) => heard.push(payload),
-      () => {
-        resets += 1;
-      },
-    );
+    const heard = await hear(db, 'channel');
     if (way === 'transaction' && !listening) {
       await until('a word about it', () => lines.some(({ msg }) => msg.includes('DATABASE_LISTEN_URL')));
       // It is tried again, and said once.
-      await until('another attempt', () => resets >= 3);
+      await until('another attempt', () => heard.resets() >= 3);
       expect(lines).toHaveLength(1);
     } else {
       await db.notify('channel', 'hello');
-      await until('the notification', () => heard.includes('hello'));
+      await until('the notification', () => heard.payloads.includes('hello'));
       expect(lines).toEqual([]);
     }
-    await stop();
+    await heard.stop();
     await closeAll();
   });
 });

@@ -3,26 +3,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BatchItemResult, Broadcaster } from '@groupcast/broadcaster';
 import { type BroadcastInput, GroupcastError, generationOf, type Position } from '@groupcast/shared';
-import { type PostgresServer, startPostgres, TEST_SECRETS, until } from '@groupcast/testing';
+import { hear, type PostgresServer, startPostgres, until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { readApiConfig } from '../src/config.ts';
 import type { Database } from '../src/db/database.ts';
 import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase } from '../src/db/postgres-database.ts';
 import { createEventWriter } from '../src/events/event-store.ts';
-import { createGroupLimits } from '../src/groups/group-limits.ts';
-import { addMembers, createGroup, deleteGroup, type GroupDeps, removeMember } from '../src/groups/group-service.ts';
+import type { GroupDeps } from '../src/groups/group-changes.ts';
+import { createGroup, deleteGroup } from '../src/groups/group-service.ts';
+import { addMembers, removeMember } from '../src/groups/member-service.ts';
 import { sendMessage } from '../src/messages/message-service.ts';
 import { createApiMetrics } from '../src/metrics.ts';
 import { createDispatcher, type Dispatcher } from '../src/outbox/dispatcher.ts';
 import { createOutboxStore, type OutboxStore } from '../src/outbox/outbox-store.ts';
 import { createRelayClient, type RelayClient } from '../src/outbox/relay-client.ts';
 import { createWakeUps } from '../src/outbox/wake-up.ts';
+import { groupDeps } from './group-deps.ts';
 
 const log = pino({ level: 'silent' });
-const limits = createGroupLimits({ log, onRefused: () => undefined }, readApiConfig(TEST_SECRETS).groupBounds);
 const LEASE_MS = 400;
 
 /** For a lock, in PostgreSQL. */
@@ -144,8 +144,8 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
 
     function start(owner: string, stub = relay): Dispatcher {
       const own = createOutboxStore(db, { owner, leaseMs: LEASE_MS });
-      const deps = { store: own, relay: createRelayClient(stub.broadcaster), metrics, log };
-      const started = createDispatcher(deps, { leaseMs: LEASE_MS, pollMs: 50, concurrency: 4 });
+      const parts = { store: own, relay: createRelayClient(stub.broadcaster), metrics, log };
+      const started = createDispatcher(parts, { leaseMs: LEASE_MS, pollMs: 50, concurrency: 4 });
       void started.start();
       return started;
     }
@@ -162,7 +162,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       store = createOutboxStore(db, { owner: 'test', leaseMs: LEASE_MS });
       metrics = createApiMetrics(() => store.backlog());
       dispatcher = start('one');
-      deps = { db, dispatcher, events: createEventWriter(65_536), limits, invites: 'open' as const };
+      deps = groupDeps(db, dispatcher);
       ({
         group: { id: groupId },
       } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: ['bob'] }));
@@ -520,7 +520,7 @@ describe('on PostgreSQL', () => {
     await migrate(db);
     const store = createOutboxStore(db, { owner: 'test', leaseMs: LEASE_MS });
     const dispatcher = { wake: () => undefined, whenDispatched: async () => true };
-    const deps = { db, dispatcher, events: createEventWriter(65_536), limits, invites: 'open' as const };
+    const deps = groupDeps(db, dispatcher);
     const { group } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: [] });
     const { claiming } = await db.transaction(async (tx) => {
       await tx.query('update groups set seq = seq + 1 where id = $1', [group.id]);
@@ -541,7 +541,7 @@ describe('on PostgreSQL', () => {
     const db = openPostgresDatabase(await postgres.createDatabase(), log);
     await migrate(db);
     const dispatcher = { wake: () => undefined, whenDispatched: async () => true };
-    const deps = { db, dispatcher, events: createEventWriter(65_536), limits, invites: 'open' as const };
+    const deps = groupDeps(db, dispatcher);
     const { group } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: ['bob'] });
     const from = (userId: string) => sendMessage(deps, { groupId: group.id, userId, content: 'hello' });
     const late = await db.transaction(async (tx) => {
@@ -559,22 +559,14 @@ describe('on PostgreSQL', () => {
   test('listening goes on after the connection was lost', async () => {
     const url = await postgres.createDatabase();
     const db = openPostgresDatabase(url, log);
-    const heard: string[] = [];
-    let resets = 0;
-    const stop = await db.listen(
-      'test_channel',
-      (payload) => heard.push(payload),
-      () => {
-        resets += 1;
-      },
-    );
+    const heard = await hear(db, 'test_channel');
     await db.query(
       `select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen %' and datname = current_database()`,
     );
-    await until('listening again', () => resets === 2);
+    await until('listening again', () => heard.resets() === 2);
     await db.notify('test_channel', 'still here');
-    await until('the word', () => heard.includes('still here'));
-    await stop();
+    await until('the word', () => heard.payloads.includes('still here'));
+    await heard.stop();
     await db.close();
   });
 

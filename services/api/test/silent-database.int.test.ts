@@ -1,30 +1,21 @@
 import { StartFailure } from '@groupcast/service-kit';
-import {
-  type PostgresServer,
-  startPostgres,
-  startTcpProxy,
-  type TcpProxy,
-  TEST_SECRETS,
-  until,
-} from '@groupcast/testing';
+import { hear, type PostgresServer, startPostgres, startTcpProxy, type TcpProxy, until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { readApiConfig } from '../src/config.ts';
 import type { Database } from '../src/db/database.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase } from '../src/db/postgres-database.ts';
-import { createEventWriter } from '../src/events/event-store.ts';
-import { createGroupLimits } from '../src/groups/group-limits.ts';
-import { createGroup, type GroupDeps } from '../src/groups/group-service.ts';
+import type { GroupDeps } from '../src/groups/group-changes.ts';
+import { createGroup } from '../src/groups/group-service.ts';
 import { sendMessage } from '../src/messages/message-service.ts';
 import { createApiMetrics } from '../src/metrics.ts';
 import { createDispatcher, type Dispatcher } from '../src/outbox/dispatcher.ts';
 import { createOutboxStore } from '../src/outbox/outbox-store.ts';
 import type { RelayClient } from '../src/outbox/relay-client.ts';
 import { startApiUnderTest } from './api-harness.ts';
+import { groupDeps } from './group-deps.ts';
 
 const log = pino({ level: 'silent' });
-const limits = createGroupLimits({ log, onRefused: () => undefined }, readApiConfig(TEST_SECRETS).groupBounds);
 const UNAVAILABLE = { status: 'rejected', reason: { code: 'API_UNAVAILABLE', retryable: true } };
 const LEASE_MS = 1_000;
 const TIMES = { connectMs: 3_000, statementMs: 700, answerMs: 200, checkMs: 200 };
@@ -93,20 +84,12 @@ describe('on connections that have gone silent', () => {
   });
 
   test('notifications are heard again, on another one', async () => {
-    const heard: string[] = [];
-    let resets = 0;
-    const stop = await db.listen(
-      'channel',
-      (payload) => heard.push(payload),
-      () => {
-        resets += 1;
-      },
-    );
+    const heard = await hear(db, 'channel');
     wire.forget();
-    await until('another connection', () => resets === 2);
+    await until('another connection', () => heard.resets() === 2);
     await direct.notify('channel', 'hello');
-    await until('the notification', () => heard.includes('hello'));
-    await stop();
+    await until('the notification', () => heard.payloads.includes('hello'));
+    await heard.stop();
   });
 
   test('nobody waits for a goodbye', async () => {
@@ -138,7 +121,7 @@ describe('the dispatcher', () => {
     const options = { leaseMs: LEASE_MS, pollMs: 100, concurrency: 4 };
     const dispatcher = createDispatcher({ store, relay, metrics, log }, options);
     await dispatcher.start();
-    deps = { db: direct, dispatcher, events: createEventWriter(65_536), limits, invites: 'open' as const };
+    deps = groupDeps(direct, dispatcher);
   });
   afterEach(async () => {
     await deps.dispatcher.stop();

@@ -3,10 +3,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Group, GroupEvent, GroupSummary } from '@groupcast/shared';
-import { received, type ServiceProcess, startRelayProcess, tokenFor } from '@groupcast/testing';
+import { connectAs, received, type ServiceProcess, startRelayProcess } from '@groupcast/testing';
 import { decodeJwt } from 'jose';
 import { pino } from 'pino';
-import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
 import { migrate } from '../src/db/migrate.ts';
@@ -174,11 +173,7 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
           },
         ],
       });
-      const socket = io(relay.url, {
-        forceNew: true,
-        transports: ['websocket'],
-        auth: { token: await tokenFor('bob') },
-      });
+      const socket = await connectAs(relay.url, 'bob');
       try {
         await received(socket, 'joined-groups');
         const joined = received<{ groups: { groupId: string }[] }>(socket, 'joined-groups');

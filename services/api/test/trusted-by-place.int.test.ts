@@ -1,8 +1,7 @@
-import { request } from 'node:http';
 import { connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { AUDIENCE, type ServiceScope } from '@groupcast/shared';
-import { TEST_SECRETS } from '@groupcast/testing';
+import { askRaw, TEST_SECRETS } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
@@ -25,19 +24,7 @@ async function ask(
   options: { method?: string; body?: string; host?: string; port?: number } = {},
 ): Promise<[number | undefined, string | undefined]> {
   const { method = 'GET', body, host = '127.0.0.1', port = api.port } = options;
-  return new Promise((resolve, reject) => {
-    const asking = request({ host, port, path, method, headers }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => {
-        text += chunk;
-      });
-      response.on('end', () => {
-        const code = text.startsWith('{"error"') ? /"code":"(\w+)"/.exec(text)?.[1] : undefined;
-        resolve([response.statusCode, code]);
-      });
-    });
-    asking.once('error', reject).end(body);
-  });
+  return askRaw({ path, headers, method, body, host, port });
 }
 
 async function bearer(...scopes: ServiceScope[]): Promise<{ authorization: string }> {

@@ -17,48 +17,48 @@ import { parseRedisUrl, type RedisTarget } from './redis/target.ts';
 
 export interface RelayConfig {
   production: boolean;
-  /** What is allowed and risky, for the log at start. */
+  /** Settings that are allowed and risky, for the log at start. */
   warnings: readonly string[];
   logLevel: string;
-  /** Where the public port listens; `localhost`: on loopback, both families. */
+  /** The address of the public port. `localhost`: loopback, in both families. */
   host: string;
   port: number;
   internalPort: number;
   internalHost: string;
   /** Names beside addresses under which the internal port answers without a token; see `createHostGate`. */
   internalNames: readonly string[];
-  /** Processes that share the two ports. With one there is no other process than this. */
+  /** Number of processes that share the two ports. With 1 there is no other process. */
   workers: number;
   tokens: TokenConfig;
   relaySecrets: RelaySecrets;
-  /** Where the API is asked. Without it there is no API: the token's groups are all there is. */
+  /** The address of the API. Without it there is no API: a user is in the groups of the token, and in no others. */
   apiUrl: string | undefined;
   origins: Origins;
-  /** Without it there is one relay, in memory. */
+  /** The address of Redis. Without it there is one relay, in memory. */
   redis: RedisTarget | undefined;
-  /** What the names of this deployment's keys and channels begin with. */
+  /** Prefix of this deployment's keys and channels. */
   redisPrefix: string;
-  /** How long other relays count on this one after it was last heard of. */
+  /** How long other relays count on this one after they last heard of it. */
   leaseMs: number;
   history: { size: number; bytes: number; ttlMs: number; totalBytes: number };
   /** Largest `message`, in bytes of UTF-8 JSON. */
   maxPayloadBytes: number;
-  /** What one connection may have waiting; see `slow-consumers/slow-consumers.ts`. */
+  /** Bytes that may wait for one connection; see `slow-consumers/slow-consumers.ts`. */
   maxBufferedBytes: number;
-  /** How events are written to connections: gathered per turn of the event loop, or as Socket.IO itself does. */
+  /** How events are written to connections: gathered per turn of the event loop, or as Socket.IO itself writes. */
   fanOut: 'gathered' | 'stock';
-  /** While writes to members are later than this, broadcasts wait; see `broadcast/throttle.ts`. */
+  /** Lag of writes to members above which broadcasts wait; see `broadcast/throttle.ts`. */
   fanOutMaxLagMs: number;
-  /** Open connections of the public port, in each worker; the descriptors of the process may allow fewer. */
+  /** Most open connections of the public port, in each worker. The descriptors of the process may allow fewer. */
   maxConnections: number;
   maxGroupsPerConnection: number;
   maxConnectionsPerUser: number;
   clientEventsPerSecond: number;
-  /** Engine.IO's heartbeat: a peer that has not answered `timeoutMs` after a ping is gone, and so is a relay that sent none. */
+  /** Engine.IO's heartbeat. A peer that has not answered `timeoutMs` after a ping is gone, and so is a relay that has sent no ping. */
   ping: { intervalMs: number; timeoutMs: number };
   /** How long a removal is remembered; claims older than this are confirmed with the API. */
   removalMemoryMs: number;
-  /** How many removals, additions and revocations are remembered, each; beyond it, as if they were older. */
+  /** Most removals, most additions and most revocations that are remembered. Older ones count as forgotten. */
   removalMemoryEntries: number;
   drainMs: number;
 }
@@ -66,8 +66,9 @@ export interface RelayConfig {
 const MAX = Number.MAX_SAFE_INTEGER;
 
 /**
- * Where the API answers what a relay asks: `API_INTERNAL_URL`, or `API_URL` where that is not set, since a team's own back end may have one port.
- * Without a value there is no API: service tokens go to nobody that was not named. In production even that has to be said.
+ * Returns where the API answers the relay's questions: `API_INTERNAL_URL`, or `API_URL` if that is not set, since a team's own back end may
+ * have one port. Without a value there is no API: service tokens go to no address that was not configured. In production even that has to
+ * be said.
  */
 function readApiUrl(env: Environment): string | undefined {
   const carries = 'service tokens and what the API answers';
@@ -79,7 +80,7 @@ function readApiUrl(env: Environment): string | undefined {
     if (env.production) env.problem('API_URL must be set with NODE_ENV=production, or be empty where there is no API');
     else env.warning('API_URL is not set: this relay asks no API; set it, or leave it empty to say that there is none');
   }
-  // Nothing is sent to it where the other one is set.
+  // Nothing is sent to `API_URL` if the other one is set.
   const url = internal === undefined ? env.serviceUrl('API_URL', { carries }) : env.serviceUrl('API_URL');
   return internal ?? url;
 }

@@ -9,9 +9,9 @@ export interface RelayMetrics {
   watchWrites(counts: () => Readonly<Record<string, number>>): void;
   /** Reports how far the fan-out is behind, and how many broadcasts wait for it. */
   watchThrottle(throttle: { waiting: () => number; lagMs: () => number }): void;
-  /** Reports the connections above `MAX_BUFFERED_BYTES`, and what waits for them. */
+  /** Reports the connections above `MAX_BUFFERED_BYTES`, and the bytes that wait for them. */
   watchSendBacklog(backlog: () => { connections: number; bytes: number }): void;
-  /** Reports for how long the keys of the JWKS could not be read again. */
+  /** Reports how long the keys of the JWKS could not be read again. */
   watchKeys(staleSeconds: () => number): void;
   /** Reports how many TCP connections a port has. */
   watchConnections(port: string, limit: ConnectionLimit): void;
@@ -19,9 +19,9 @@ export interface RelayMetrics {
   tcpClosed: Counter<'port' | 'reason'>;
   connections: Gauge<'type'>;
   refused: Counter<'code'>;
-  /** Connections of which nothing is known yet, cut because of what they hold. */
+  /** Connections that were cut before they authenticated, because of the memory they hold. */
   unauthenticatedCut: Counter<'reason'>;
-  /** Requests that the internal port did not look at: a page's, or a proxy's without a token. */
+  /** Requests that the internal port refused by their origin: a page's, or a proxy's without a token. */
   internalRefused: Counter<'code'>;
   eventsRefused: Counter<'code'>;
   broadcasts: Counter<'outcome'>;
@@ -122,7 +122,7 @@ export function createRelayMetrics(): RelayMetrics {
         name: 'groupcast_relay_fan_out_lag_seconds',
         help: 'How long the oldest event that was not written yet to a connection has waited for its write',
         registers,
-        // Of several workers the one that is furthest behind.
+        // Of several workers the one that is furthest behind counts.
         aggregator: 'max',
         collect() {
           lagGauge.set(lagMs() / 1_000);

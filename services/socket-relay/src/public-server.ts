@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   corsOptions,
   createBoundedServer,
-  doorOf,
+  hintOfPort,
   type Listening,
   type Logger,
   listenOn,
@@ -25,9 +25,12 @@ import type { Notices } from './monitor/notices.ts';
 import type { RelayServer } from './sessions/session.ts';
 import { nameSessions } from './sessions/session-header.ts';
 
-/** When Socket.IO closes a connection that has not authenticated, in milliseconds. The intake does so before, and knows what is being checked. */
+/**
+ * When Socket.IO closes a connection that has not authenticated, in milliseconds. The intake does so before, and knows which tokens are
+ * being checked.
+ */
 const AUTHENTICATION_TIMEOUT_MS = 20_000;
-/** Smallest limit of one packet, and what a packet may have beside the largest message (envelope, event name, a batch), in bytes. */
+/** Smallest limit of one packet, and the bytes it may have beside the largest message (envelope, event name, a batch). */
 const MIN_PACKET_BYTES = 1_000_000;
 const PACKET_OVERHEAD_BYTES = 65_536;
 /** How long after the drain a wire may stay open, in milliseconds. Then it is cut: its peer has no session, or does not answer. */
@@ -43,19 +46,19 @@ export interface PublicServer {
   close(): Promise<void>;
 }
 
-/** What the public port answers beside Socket.IO. */
+/** Answers requests to the public port that are not Socket.IO's. */
 function answerPublic(request: IncomingMessage, response: ServerResponse): void {
   const path = request.url?.split('?')[0] ?? '';
   if (request.method === 'GET' && (path === '/' || path === '/livez')) {
     response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' }).end('Groupcast relay is running\n');
     return;
   }
-  const why = doorOf(path, 'relay') ?? 'the relay speaks Socket.IO at /socket.io/';
+  const why = hintOfPort(path, 'relay') ?? 'the relay speaks Socket.IO at /socket.io/';
   const error = new GroupcastError('NOT_FOUND', `unable to serve the request; ${why}`);
   response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ error: error.toBody() }));
 }
 
-/** The public port: Socket.IO, with what keeps strangers and foreign origins out. It listens once `listen` is called. */
+/** The public port: Socket.IO, behind the guards that keep strangers and foreign origins out. It listens once `listen` is called. */
 export function createPublicServer(deps: {
   config: RelayConfig;
   /** Set for one worker of several, which share the port. */
@@ -86,7 +89,7 @@ export function createPublicServer(deps: {
   });
   answerUpgradesInOneWrite(io.engine);
   strangers.watch(io, http);
-  // Behind Engine.IO, which takes all listeners of its server away and hands them what is not its own.
+  // It comes after Engine.IO, which takes all listeners of its server away and hands them the requests that are not its own.
   if (!worker) limits.public.guard(http);
   settleConnections(io, limits.public);
   const router = worker?.createRouter(http, limits.public);

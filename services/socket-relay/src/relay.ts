@@ -59,7 +59,7 @@ import { createApiClient } from './upstream/api-client.ts';
 import { createCursorForwarder } from './upstream/cursor-forwarder.ts';
 import { createHistoryFill } from './upstream/history-fill.ts';
 
-/** How long the others may take to hear that this relay leaves, in milliseconds. Nothing depends on it but how soon they know. */
+/** How long the others may take to hear that this relay leaves, in milliseconds. Only how soon they know depends on it. */
 const LEAVE_WITHIN_MS = 1_000;
 /** Events that the API is asked for to fill the empty log of one group. */
 const MAX_FILL_EVENTS = 1_000;
@@ -69,11 +69,11 @@ export interface Relay extends Closable {
   internalPort: number;
 }
 
-/** What a relay has started. */
+/** The parts of a relay that have been started. */
 interface Started {
-  /** In order: what is shared with other relays, the servers, the ports, the connections. The last is stopped first. */
+  /** In order: the cluster, the servers, the ports, the connections. The last is stopped first. */
   stops: StopStack;
-  /** What works for connections. It is stopped when they are gone, and before the ports are closed. */
+  /** Parts that work for connections. They are stopped when the connections are gone, and before the ports are closed. */
   parts: StopStack;
 }
 
@@ -93,7 +93,7 @@ export async function startRelay(config: RelayConfig, log: Logger, worker?: Work
   }
 }
 
-/** In the order in which things depend on each other: nothing refers to what is built after it. */
+/** Builds the parts in the order in which they depend on each other: none refers to a later one. */
 async function buildRelay(
   { config, log, worker }: { config: RelayConfig; log: Logger; worker: WorkerContext | undefined },
   { stops, parts }: Started,
@@ -133,7 +133,7 @@ async function buildRelay(
   stops.push(() => cluster.stop());
   stops.push(async () => groupLog.close());
   stops.push(() => feed.stop());
-  /** No other relay has stopped counting on this one: it knows who may see what. */
+  /** Whether no other relay has stopped counting on this one: then it knows who may see which group. */
   const isTrusted = leases.held;
   metrics.watchLog(() => groupLog.stats());
   const presence = createPresence({ io, store: cluster.presence, log });
@@ -141,7 +141,7 @@ async function buildRelay(
   const readiness = createReadiness({ isDraining: () => drain.active, failingCluster: () => cluster.failing() });
   stops.push(() => readiness.stop());
 
-  // Who may come in
+  // The way in: removals, tokens and their ends
   const removals = createRemovals({
     memoryMs: config.removalMemoryMs,
     maxEntries: config.removalMemoryEntries,
@@ -196,7 +196,7 @@ async function buildRelay(
   leases.beforeTrust(async () => confirmation.confirm());
   const serviceState = keepServiceState({ io, monitor, metrics, log, leases, catchUp: async () => feed.settleAll() });
 
-  // What back ends and browsers may ask
+  // The events that back ends and browsers may send
   const heads = startGroupHeads({ fanOut, groupLog, isTrusted, log });
   parts.push(() => heads.stop());
   const throttle = createThrottle({ lagMs: sender.lagMs, maxLagMs: config.fanOutMaxLagMs, metrics, log });
@@ -275,7 +275,7 @@ async function buildRelay(
     log,
   });
 
-  // From here on it is stopped in this order, from the last line to the first. Polling clients need the port until they are told to go.
+  // From here on parts stop in this order, from the last line to the first. Polling clients need the port until they are told to go.
   stops.push(async () => internal.close());
   stops.push(async () => publicServer.close());
   stops.push(async () => publicServer.closeRouter());
@@ -287,7 +287,7 @@ async function buildRelay(
   stops.push(async () => worker?.allDrained());
   stops.push(async () => drain.finish());
 
-  // Removals wait for every relay that has a lease: what was removed before is read by now, and what is removed from now on is answered.
+  // Removals wait for every relay that has a lease: earlier removals have been read by now, and later ones are answered.
   await leases.start();
   const ports = await openPorts(publicServer, internal, { config, listening });
   if (worker) log.info({ node }, 'a worker is ready');
@@ -295,7 +295,7 @@ async function buildRelay(
   return { ...ports, close: async () => stops.stop() };
 }
 
-/** The other relays are told that this one leaves, and are not waited for longer than a moment. */
+/** Leaves the other relays, and waits for them no longer than a moment. */
 async function leave(presence: Presence, cluster: Cluster): Promise<void> {
   try {
     await within(LEAVE_WITHIN_MS, Promise.all([presence.stop(), cluster.leave()]), 'the other relays');
@@ -304,7 +304,7 @@ async function leave(presence: Presence, cluster: Cluster): Promise<void> {
   }
 }
 
-/** What is open is in `listening`, even where the second port is taken. */
+/** Opens both ports. The first one is in `listening` even if the second one is taken. */
 async function openPorts(
   publicServer: PublicServer,
   internal: HttpApp,

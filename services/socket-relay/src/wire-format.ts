@@ -12,7 +12,7 @@ import type { JsonObject, MonitorEvent, MonitorSnapshot, RelayCommand } from '@g
  *   {probe:<node>}            nothing; a node sends it to itself
  */
 
-/** What is in braces decides, in a Redis Cluster, where a channel and the keys that belong to it are. */
+/** The part in braces decides, in a Redis Cluster, where a channel and the keys that belong to it are. */
 export const RELAYS = '{relays}';
 export const REQUEST_CHANNEL = `${RELAYS}:requests`;
 export const MONITOR_CHANNEL = `${RELAYS}:monitor`;
@@ -56,20 +56,24 @@ export interface PresenceMessage {
 
 export type NotifyCommand = Extract<RelayCommand, { kind: 'notify' }>;
 
-/** What relays ask each other, by kind. */
+/** The questions that relays ask each other, by kind. */
 export interface NodeQuestions {
-  /** The sender has a lease. It is said, and not answered. */
+  /** The sender has a lease. Nobody replies. */
   'has-lease': { payload: { node: string }; answer: object };
   'monitor-snapshot': { payload: object; answer: MonitorSnapshot };
-  /** Answered once the node has carried out the change of members with this id. */
+  /** Is answered once the node has carried out the change of members with this id. */
   reached: { payload: { id: string }; answer: { connections: number } };
   /**
-   * The same of a removal of everybody. A relay of an earlier version does not understand that, steps over it, and would say that it has
-   * reached it. It does not know this question: the call fails while such a relay is there, and the publisher names the users instead.
+   * Asks the same about a removal of everybody. A relay of an earlier version does not understand such a removal, steps over it, and would
+   * say that it has reached it. It does not know this question: the call fails while such a relay is there, and the publisher names the
+   * users instead.
    */
   'reached-everyone': { payload: { id: string }; answer: { connections: number } };
   notify: { payload: NotifyCommand; answer: { connections: number } };
-  /** Who of those that left the drained `node` has come back: each user with the number of connections. `withinMs`: since when, since clocks of two machines differ. */
+  /**
+   * Asks which users of the drained `node` have come back, and with how many connections. `withinMs` is how long ago the drain began, since
+   * the clocks of two machines differ.
+   */
   returns: {
     payload: { node: string; users: [userId: string, connections: number][]; withinMs: number };
     answer: { users: [userId: string, connections: number][] };
@@ -102,18 +106,18 @@ export interface MonitorMessage {
   event: MonitorEvent;
 }
 
-/** Everything that one relay says to another. */
+/** Every message of one relay to another. */
 export type NodeMessage = EventMessage | PresenceMessage | RequestMessage | ReplyMessage | MonitorMessage;
 
 const PRESENCE_CHANGED = 'presence';
 const PRESENCE_SUFFIX = `\n${PRESENCE_CHANGED}`;
 
-/** What precedes the excepted user and the JSON of an event. The script that appends an event in Redis adds those. */
+/** Returns the part before the excepted user and the JSON of an event. The script that appends an event in Redis adds those. */
 export function eventHeader(node: string, exceptSocketId = ''): string {
   return `${node}\n${exceptSocketId}\n`;
 }
 
-/** The text that goes over the channel. */
+/** Returns the text for the channel. */
 export function encodeMessage(message: NodeMessage): string {
   switch (message.type) {
     case 'event': {
@@ -139,7 +143,7 @@ export function encodeMessage(message: NodeMessage): string {
   }
 }
 
-/** Reads what comes over the channel of a group. Throws on anything that no relay has sent. */
+/** Reads a message from the channel of a group. Throws on anything that no relay has sent. */
 export function decodeGroupMessage(text: string): EventMessage | PresenceMessage {
   if (text.endsWith(PRESENCE_SUFFIX)) return { type: 'presence-changed', node: text.slice(0, -PRESENCE_SUFFIX.length) };
   const [node = '', exceptSocketId = '', exceptUserId = ''] = text.split('\n', 3);
@@ -162,7 +166,7 @@ function parseEnvelope(text: string, what: string): { from: string; id: number }
   return value as { from: string; id: number };
 }
 
-/** Reads a request. A relay of a later version may ask what this one does not know: the kind is whatever it says. */
+/** Reads a request. A relay of a later version may ask a question that this one does not know, so the kind is not checked. */
 export function decodeRequest(text: string): RequestMessage {
   return { ...parseEnvelope(text, 'request'), type: 'request' } as RequestMessage;
 }

@@ -1,8 +1,11 @@
+import { errorAnswerSchema } from '@groupcast/service-kit';
 import { received, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import fc from 'fast-check';
 import type { Socket } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { COMMAND_ANSWERS, groupPresenceSchema, historyResultSchema } from '../src/internal-http/answers.ts';
 import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 let relay: RelayUnderTest;
@@ -26,6 +29,11 @@ async function post(path: string, body: unknown, token = serviceToken): Promise<
     body: JSON.stringify(body),
   });
   return { status: response.status, body: await response.json() };
+}
+
+async function get(path: string): Promise<unknown> {
+  const headers = { authorization: `Bearer ${serviceToken}` };
+  return (await fetch(`${relay.internalUrl}${path}`, { headers })).json();
 }
 
 describe('a broadcast', () => {
@@ -342,6 +350,45 @@ describe('the HTTP twins', () => {
       status: 413,
       body: { error: { code: 'PAYLOAD_TOO_LARGE' } },
     });
+  });
+
+  test('answer with what their schemas describe, and nothing else', async () => {
+    await relay.member('dora', ['d1']);
+    const position = { epoch: '1-a', seq: 1 };
+    const broadcast = { groupId: 'd1', message: { text: 'hi' }, id: 'x', ...position };
+    const commands: [keyof typeof COMMAND_ANSWERS, string, object][] = [
+      ['broadcast', '/v1/broadcast', broadcast],
+      // The second one is a duplicate, and has `head`.
+      ['broadcast', '/v1/broadcast', broadcast],
+      ['broadcast', '/v1/broadcast', { groupId: 'group-d1', message: {} }],
+      ['batch', '/v1/batch', { items: [{ groupId: 'd2', message: {} }, { groupId: [] }] }],
+      ['notify', '/v1/notify', { userIds: ['dora'], event: 'x', data: {} }],
+      ['add-members', '/v1/members/add', { groupId: 'd2', userIds: ['dora'] }],
+      ['remove-members', '/v1/members/remove', { groupId: 'd2', everyone: true }],
+      ['disconnect-users', '/v1/disconnect', { userIds: ['nobody'], code: 'BYE' }],
+    ];
+    for (const [kind, path, input] of commands) {
+      const { status, body } = await post(path, input);
+      expect([path, status]).toEqual([path, 200]);
+      const exact = COMMAND_ANSWERS[kind].extend({ ok: z.literal(true) }).strict();
+      expect([path, exact.safeParse(body).error?.issues ?? []]).toEqual([path, []]);
+    }
+    const history = await get('/v1/groups/d1/history');
+    expect(
+      historyResultSchema
+        .extend({ ok: z.literal(true) })
+        .strict()
+        .safeParse(history).error,
+    ).toBeUndefined();
+    const presence = await get('/v1/groups/d1/presence');
+    expect(
+      groupPresenceSchema
+        .extend({ ok: z.literal(true) })
+        .strict()
+        .safeParse(presence).error,
+    ).toBeUndefined();
+    const refusal = await post('/v1/broadcast', { groupId: [], message: {} });
+    expect(errorAnswerSchema.strict().safeParse(refusal.body).error).toBeUndefined();
   });
 
   test('need a service token with the scope', async () => {

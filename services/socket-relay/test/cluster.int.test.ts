@@ -354,7 +354,7 @@ describe('several relays on one Redis', () => {
     test('removed while other relays start, are out at once, of those relays too', async () => {
       const [first] = await startRelays(1);
       const groupId = newGroup();
-      // So much to read that there is time for removals while they do.
+      // Enough to read to leave time for removals meanwhile.
       const past = admin.pipeline();
       const change = JSON.stringify({ kind: 'remove-members', groupId, userIds: ['nobody'] });
       for (let n = 0; n < 5_000; n += 1) past.xadd('gc:{relays}:changes', '*', 'j', change);

@@ -1,6 +1,5 @@
-import { request } from 'node:http';
 import { AUDIENCE, type ServiceScope } from '@groupcast/shared';
-import { TEST_SECRETS } from '@groupcast/testing';
+import { askRaw, TEST_SECRETS } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
@@ -14,19 +13,7 @@ async function ask(
   headers: Headers = {},
   method = 'GET',
 ): Promise<[number | undefined, string | undefined]> {
-  return new Promise((resolve, reject) => {
-    const asking = request({ host: '127.0.0.1', port, path, method, headers }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => {
-        text += chunk;
-      });
-      response.on('end', () => {
-        const code = text.startsWith('{"error"') ? /"code":"(\w+)"/.exec(text)?.[1] : undefined;
-        resolve([response.statusCode, code]);
-      });
-    });
-    asking.once('error', reject).end(method === 'POST' ? '{}' : undefined);
-  });
+  return askRaw({ port, path, method, headers, body: method === 'POST' ? '{}' : undefined });
 }
 
 async function bearer(...scopes: ServiceScope[]): Promise<Headers> {

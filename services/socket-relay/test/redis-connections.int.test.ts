@@ -101,7 +101,7 @@ describe('a master that has moved while the connections to it stay open', () => 
     await until('ready', async () => isReady(relay));
     expect(alice.connected).toBe(true);
     const said = relay.logged.filter(({ level }) => level >= 40).map(({ msg }) => msg);
-    expect(said).toContain('redis takes no writes where this relay is connected; looking for the master anew');
+    expect(said).toContain('redis takes no writes where this relay is connected; looking for the master again');
     expect(relay.logged.map(({ msg }) => msg)).toContain('redis is back');
   });
 });
@@ -155,7 +155,7 @@ describe('one node of a cluster that reads its data (LOADING)', () => {
     }
     expect(await commands.set('k', 'v')).toBe('OK');
     expect(await blocking.get('k')).toBe('v');
-    expect([lost, logged.filter((line) => line.includes('looking for the master anew'))]).toEqual([[], []]);
+    expect([lost, logged.filter((line) => line.includes('looking for the master again'))]).toEqual([[], []]);
   });
 });
 

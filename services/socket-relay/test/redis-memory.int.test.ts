@@ -78,7 +78,7 @@ describe('Redis without memory', () => {
   });
 
   test('a policy by which Redis may evict is warned about at the start, and none is not', async () => {
-    const policy = 'redis may evict what the relays share';
+    const policy = 'redis may evict the data that the relays share';
     expect(warned(await startRelay(), policy)).toBe(0);
     redis.ask('config', 'set', 'maxmemory-policy', 'volatile-lru');
     expect(warned(await startRelay(), policy)).toBe(1);

@@ -14,7 +14,7 @@ const MAX_SOCKETS = 256;
 const DELETE_ATTEMPTS = 5;
 const DELETE_PAUSE_MS = 1_000;
 
-/** Who is there is no Groupcast API: a relay, or something else that has the port. */
+/** The program at the URL is not a Groupcast API: it is a relay, or another one that has the port. */
 const NOT_OURS = /^(?:NOT_FOUND|HTTP_\d+)$/;
 const WITHOUT_API = 'A relay alone is tested with --via relay';
 

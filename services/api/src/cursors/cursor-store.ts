@@ -29,8 +29,8 @@ export async function markRead(
 }
 
 /**
- * Moves many members' cursors forward in one statement, each at most to its group's head; older values, and cursors of those who
- * are no members any more, change nothing.
+ * Moves many members' cursors forward in one statement, each at most to its group's head. Older values change nothing, and neither do
+ * cursors of users who are no longer members.
  */
 export async function storeCursors(db: Database, updates: CursorUpdates['cursors']): Promise<void> {
   const column = (name: 'received' | 'applied' | 'read'): number[] => updates.map((update) => update[name] ?? 0);

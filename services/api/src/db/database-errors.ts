@@ -5,7 +5,7 @@ import { GroupcastError } from '@groupcast/shared';
  * Schemas refuse such values first; this is for those that get past them.
  */
 const UNSTORABLE_VALUE = /^(?:22P0[2-5]|22021|22003|2200[789]|22023)$/;
-/** How long whoever was refused for want of a working disk should wait. */
+/** How long a client should wait that was refused because the disk does not work, in milliseconds. */
 const RETRY_AFTER_MS = 5_000;
 
 /**
@@ -106,7 +106,7 @@ export function fromDatabaseError(error: unknown): unknown {
   return error;
 }
 
-/** Unique, foreign and other keys, and columns that must not be null: whoever asked knows what to do. */
+/** SQLSTATE class of violated constraints (keys, columns that must not be null): the caller knows what to do about them. */
 const OF_CONSTRAINT = /^23...$/;
 
 /** What the service does not expect of a statement, as an error without the driver's words: a right that was taken, a table that is gone. */

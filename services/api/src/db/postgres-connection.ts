@@ -94,7 +94,7 @@ export class PostgresConnection extends pg.Client {
     return this.session;
   }
 
-  /** At once, whatever is under way. */
+  /** Ends the connection at once, without waiting for what is under way. */
   cut(): void {
     this.connection.stream.destroy();
   }

@@ -20,7 +20,7 @@ function settings(statementMs: number): ReadonlyMap<string, Setting> {
   return new Map([
     // The driver reads times as ISO writes them.
     ['DateStyle', { value: 'ISO, MDY', suffices: (inherited) => inherited.startsWith('ISO') }],
-    // Above it, those who write to one group at once fail instead of waiting for each other.
+    // At a stricter level, writers of the same group fail instead of waiting for each other.
     ['default_transaction_isolation', is('read committed')],
     [READ_ONLY, is('off')],
     ['lock_timeout', atLeast(statementMs, '0')],

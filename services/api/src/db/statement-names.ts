@@ -7,7 +7,7 @@ const OF_ANOTHER_SESSION: ReadonlySet<string> = new Set(['26000', '42P05']);
 
 /**
  * Statements with parameters get the name under which each connection prepares them once. The name says what is in it, so that
- * whoever else has prepared a statement of that name in the same session has prepared the same one. The code has a bounded number of texts.
+ * another process that has prepared a statement of that name in the same session has prepared the same one. The code has a bounded number of texts.
  */
 export interface StatementNames {
   statement(session: Session, text: string, params: readonly unknown[]): Statement;

@@ -17,7 +17,7 @@ export interface WatchedDatabase extends Database {
 }
 
 const LOG_INTERVAL_MS = 60_000;
-/** Once it was back, a new outage is told of so soon: where every other request fails, the log is not flooded either. */
+/** Shortest time between two warnings of an outage, in milliseconds: a database that fails every other request does not flood the log. */
 const NEW_OUTAGE_MS = 5_000;
 /** A megabyte that the disk has to have room for. It is gone with the transaction. */
 const WRITE_SOMETHING = `create temporary table groupcast_write_check on commit drop as
@@ -44,10 +44,10 @@ export function watchDatabase(db: Database, log: Logger, now: () => number = () 
   const warnOfStatement = createWarn();
   let warn = createWarn();
   let toldAt = Number.NEGATIVE_INFINITY;
-  /** The log's last word is that it works again. */
+  /** Whether the log last said that the database works again. */
   let isBack = false;
   let canWrite = true;
-  /** The log's last word is that it cannot be reached. */
+  /** Whether the log last said that the database cannot be reached. */
   let isAway = false;
 
   function observe(error: unknown): void {

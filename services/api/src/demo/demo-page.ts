@@ -5,7 +5,7 @@ import fastifyStatic from '@fastify/static';
 import type { HttpApp, Logger } from '@groupcast/service-kit';
 
 const DEMO_PAGE = fileURLToPath(new URL('../../../../apps/demo/dist', import.meta.url));
-/** Names of files in this folder change with what is in them. */
+/** The folder of files whose names change with their content. */
 const HASHED = `${sep}assets${sep}`;
 const YEAR_SECONDS = 365 * 24 * 3_600;
 

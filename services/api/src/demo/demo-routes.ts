@@ -8,22 +8,25 @@ import {
 } from '@groupcast/service-kit';
 import { GroupcastError, parseUserId } from '@groupcast/shared';
 import { signUserToken } from '@groupcast/tokens';
-import { createGroup, type GroupDeps, joinOpenGroup } from '../groups/group-service.ts';
+import type { GroupDeps } from '../groups/group-changes.ts';
+import { createGroup, joinOpenGroup } from '../groups/group-service.ts';
+import { findGroupId } from '../groups/group-store.ts';
+import { deleteMember } from '../groups/member-store.ts';
 import { demoLoginAnswer } from '../http/answers.ts';
 import { demoLoginBody } from '../http/schemas.ts';
 
 const TOKEN_TTL_SECONDS = 12 * 3_600;
-/** The group every demo user is in. */
+/** The group that every demo user is in. */
 const LOBBY = { id: 'lobby', name: 'Lobby', founderId: 'demo:groupcast' };
 
-/** Who says a name is that person: for trying things out, and refused in production. */
+/** Logs anybody in by a name, without a password: for trying things out. The configuration refuses it in production. */
 export function demoRoutes(
   scope: HttpScope,
   deps: GroupDeps & { secret: string; issuer: string | undefined; audience: string | undefined; origins: Origins },
 ): void {
   const { secret, issuer, audience, origins } = deps;
   const refused = warnOnceEvery(60_000);
-  // No password protects it, only who reaches it: not a page of any site, by a name of its own that leads to this machine.
+  // Nothing but the host name protects it: a page of another site may give a name of its own to this machine's address.
   scope.addHook('onRequest', async (request) => {
     const { host } = request.headers;
     if (origins === '*' || isHostTrusted(host) || isHostOfOrigins(origins, hostOfHeader(host ?? '') ?? '')) return;
@@ -59,10 +62,9 @@ export function demoRoutes(
   );
 }
 
-/** Makes sure that the lobby exists. It has no owner, so that no guest can close it. */
+/** Creates the lobby unless it exists. It has no owner, so that no guest can delete it. */
 export async function openLobby(deps: GroupDeps): Promise<void> {
-  const { rows } = await deps.db.query('select 1 from groups where id = $1', [LOBBY.id]);
-  if (rows.length > 0) return;
+  if (await findGroupId(deps.db, { id: LOBBY.id, directKey: null })) return;
   await createGroup(deps, { id: LOBBY.id, name: LOBBY.name, kind: 'group', memberIds: [], userId: LOBBY.founderId });
-  await deps.db.query('delete from group_members where group_id = $1 and user_id = $2', [LOBBY.id, LOBBY.founderId]);
+  await deleteMember(deps.db, LOBBY.id, LOBBY.founderId);
 }

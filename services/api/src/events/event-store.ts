@@ -2,11 +2,11 @@ import { GroupcastError, isJsonObject, type JsonObject, type Position } from '@g
 import type { Queryable } from '../db/database.ts';
 import { groupNotFound } from './group-not-found.ts';
 
-/** What the relay's live connections have to follow, besides receiving the event. */
+/** How an event changes which live connections are in the group. */
 export interface MembershipEffect {
   add?: string[];
   remove?: string[];
-  /** Everybody is removed; `remove` names them for a relay that does not know how. */
+  /** Removes everybody; `remove` names them for a relay of an earlier version, which does not know this. */
   everyone?: true;
 }
 
@@ -22,7 +22,7 @@ export interface StoredEvent extends NewEvent {
   seq: number;
 }
 
-/** Takes the next place of the group. Its row stays locked until the transaction ends, so places follow commits. */
+/** Takes the next position of the group. Its row stays locked until the transaction ends, so positions follow the order of commits. */
 export async function nextPosition(tx: Queryable, groupId: string): Promise<Position> {
   const { rows } = await tx.query<{ epoch: string; seq: number }>(
     `update groups set seq = seq + 1, active_at = now() where id = $1 and deleted_at is null returning epoch, seq`,
@@ -35,9 +35,12 @@ export async function nextPosition(tx: Queryable, groupId: string): Promise<Posi
 
 /** Writes the events of groups, each in the transaction of the change that it tells of. */
 export interface EventWriter {
-  /** The payload as it is stored. Throws what the relay would refuse, `PAYLOAD_TOO_LARGE` or `INVALID_PAYLOAD`, before it has a place. */
+  /**
+   * The payload as it is stored. Throws what the relay would refuse, `PAYLOAD_TOO_LARGE` or `INVALID_PAYLOAD`, before the event has a
+   * position.
+   */
   encode(payload: JsonObject): string;
-  /** Part of the transaction that saves the change: both are there after the commit, or neither. Throws like `encode`. */
+  /** Writes the event in the transaction that saves the change, so that both are there after the commit, or neither. Throws like `encode`. */
   append(tx: Queryable, groupId: string, seq: number, event: NewEvent): Promise<void>;
 }
 

@@ -39,9 +39,9 @@ export async function readEvents(
   return rows.map((row) => toEvent(row, groupId, epoch));
 }
 
-/** A fill of one group is cut here, newest events first; the size is that of the payloads as text. */
+/** Most bytes of one group in a fill, by its payloads as text; older events are left out. */
 const MAX_FILL_BYTES = 1_048_576;
-/** What one answer holds; groups that were asked for together share it. */
+/** Most bytes of one answer, which the groups that were asked for together share. */
 const MAX_ANSWER_BYTES = 4_194_304;
 
 interface Fill {
@@ -55,9 +55,9 @@ interface Fill {
 }
 
 /**
- * For relays with an empty log: the newest events that a relay has accepted, per group in the order asked for. What is only
- * saved is left out: the dispatcher brings it, and it must still be new to the relay then. A group of which not everything fits has fewer
- * events, the newest, which end at its position as ever.
+ * Reads what a relay with an empty log needs: the newest events that a relay has accepted, per group in the order asked for. Events that
+ * are only saved are left out, because the dispatcher brings them, and they must be new to the relay then. A group that does not fit
+ * has fewer events: the newest ones, which end at its position all the same.
  */
 export async function readAccepted(
   q: Queryable,

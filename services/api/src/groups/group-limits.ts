@@ -2,6 +2,7 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
 import type { GroupBounds } from '../limits.ts';
+import { countGroupsBy, countMembers, findMuchInvited, findUnanswering, spendInHour } from './limit-store.ts';
 
 export type GroupBound =
   | 'groups-per-hour'
@@ -11,25 +12,28 @@ export type GroupBound =
   | 'pair'
   | 'invitations';
 
-/** Most names in an error. */
+/** Most user ids that one error names. */
 const MAX_NAMES = 10;
-/** Invitations that one user may have open with another: what is not answered is not repeated in other groups. */
+/** Most unanswered invitations by one user to the same other one. */
 const MAX_INVITATIONS_PER_PAIR = 10;
 
 /**
- * What one user may do with groups and their members, over all processes. Each is called inside the transaction of the change and throws
- * where the bound is met, so that what is refused counts for nothing.
+ * Bounds what one user may do with groups and their members, over all processes. Each method is called inside the transaction of the change
+ * and throws where its bound is met, so that a refused change counts for nothing.
  */
 export interface GroupLimits {
-  /** One more group of the user. Before the others: it keeps the user's changes from overtaking each other. `RATE_LIMITED`, `GROUP_LIMIT`. */
+  /**
+   * Counts one more group of the user. Throws `RATE_LIMITED` or `GROUP_LIMIT`. It comes before the other methods, and keeps the user's
+   * changes from overtaking each other.
+   */
   countGroup(tx: Queryable, userId: string): Promise<void>;
-  /** So many people added, invited or removed by the user. Likewise. `RATE_LIMITED`. */
+  /** Counts people added, invited or removed by the user. Throws `RATE_LIMITED`. It comes before the other methods as well. */
   countChanges(tx: Queryable, userId: string, people: number): Promise<void>;
-  /** Room for so many more members. The group is locked. `GROUP_FULL`. */
+  /** Throws `GROUP_FULL` unless the group, which the caller has locked, has room for `people` more members. */
   assertRoom(tx: Queryable, groupId: string, people: number): Promise<void>;
-  /** These people may be put into one more group by `userId`. `GROUP_LIMIT` with their names. */
+  /** Throws `GROUP_LIMIT`, naming them, where some of these people may not be put into one more group by `userId`. */
   assertPairs(tx: Queryable, userId: string, people: readonly string[]): Promise<void>;
-  /** These people may be invited once more by `userId`. `GROUP_LIMIT` with their names. */
+  /** Throws `GROUP_LIMIT`, naming them, where some of these people may not be invited once more by `userId`. */
   assertInvitations(tx: Queryable, userId: string, people: readonly string[]): Promise<void>;
 }
 
@@ -52,25 +56,13 @@ export function createGroupLimits(
     amount: number,
     perHour: number,
   ): Promise<void> {
-    const { rows } = await tx.query<{ used: number; left_ms: number }>(
-      `insert into user_rates as r (user_id, kind, hour, used)
-       values ($1, $2, to_timestamp(floor(extract(epoch from now()) / 3600) * 3600), $3)
-       on conflict (user_id, kind) do update set
-         used = case when r.hour = excluded.hour then r.used else 0 end + excluded.used, hour = excluded.hour
-       returning used, (extract(epoch from hour + interval '1 hour' - now()) * 1000)::float8 as left_ms`,
-      [userId, kind, amount],
-    );
-    const row = rows[0];
-    if (!row || row.used <= perHour) return;
+    const { used, leftMs } = await spendInHour(tx, { userId, kind, amount });
+    if (used <= perHour) return;
     const message =
       kind === 'groups-per-hour'
         ? `unable to create the group; you may create ${perHour} in an hour`
         : `unable to change the members; you may add and remove ${perHour} in an hour`;
-    refuse(
-      kind,
-      { userId },
-      new GroupcastError('RATE_LIMITED', message, { retryAfterMs: Math.max(1, Math.ceil(row.left_ms)) }),
-    );
+    refuse(kind, { userId }, new GroupcastError('RATE_LIMITED', message, { retryAfterMs: leftMs }));
   }
 
   function refusePeople(bound: GroupBound, userId: string, people: readonly string[], why: string): never {
@@ -84,11 +76,7 @@ export function createGroupLimits(
     async countGroup(tx, userId) {
       await spend(tx, 'groups-per-hour', userId, 1, bounds.groupsPerHour);
       // The group itself is counted already.
-      const { rows } = await tx.query('select 1 from groups where created_by = $1 and deleted_at is null limit $2', [
-        userId,
-        bounds.groupsOwned + 1,
-      ]);
-      if (rows.length <= bounds.groupsOwned) return;
+      if ((await countGroupsBy(tx, userId, bounds.groupsOwned + 1)) <= bounds.groupsOwned) return;
       const message = `unable to create the group; you may have created ${bounds.groupsOwned} that are not deleted`;
       refuse('groups-owned', { userId }, new GroupcastError('GROUP_LIMIT', message));
     },
@@ -96,35 +84,19 @@ export function createGroupLimits(
       if (people > 0) await spend(tx, 'member-changes-per-hour', userId, people, bounds.memberChangesPerHour);
     },
     async assertRoom(tx, groupId, people) {
-      const { rows } = await tx.query<{ count: number }>(
-        'select count(*)::int as count from group_members where group_id = $1',
-        [groupId],
-      );
-      if ((rows[0]?.count ?? 0) + people <= bounds.membersPerGroup) return;
+      if ((await countMembers(tx, groupId)) + people <= bounds.membersPerGroup) return;
       const message = `unable to add to the group; it may have ${bounds.membersPerGroup} members`;
       refuse('members', { groupId }, new GroupcastError('GROUP_FULL', message));
     },
     async assertPairs(tx, userId, people) {
-      const { rows } = await tx.query<{ user_id: string }>(
-        `select m.user_id from group_members m join groups g on g.id = m.group_id and g.deleted_at is null
-         where m.added_by = $1 and m.user_id = any($2::text[]) and m.read_seq = 0
-         group by m.user_id having count(*) >= $3 order by m.user_id`,
-        [userId, [...people], bounds.unansweredPerPair],
-      );
-      if (rows.length === 0) return;
-      const names = rows.map(({ user_id }) => user_id);
+      const names = await findUnanswering(tx, userId, people, bounds.unansweredPerPair);
+      if (names.length === 0) return;
       const why = `they are in ${bounds.unansweredPerPair} groups by you in which they have not read or said anything`;
       refusePeople('pair', userId, names, why);
     },
     async assertInvitations(tx, userId, people) {
-      const { rows } = await tx.query<{ user_id: string }>(
-        `select i.user_id from group_invitations i join groups g on g.id = i.group_id and g.deleted_at is null
-         where i.invited_by = $1 and i.user_id = any($2::text[])
-         group by i.user_id having count(*) >= $3 order by i.user_id`,
-        [userId, [...people], MAX_INVITATIONS_PER_PAIR],
-      );
-      if (rows.length === 0) return;
-      const names = rows.map(({ user_id }) => user_id);
+      const names = await findMuchInvited(tx, userId, people, MAX_INVITATIONS_PER_PAIR);
+      if (names.length === 0) return;
       refusePeople('invitations', userId, names, `they have ${MAX_INVITATIONS_PER_PAIR} invitations by you to answer`);
     },
   };

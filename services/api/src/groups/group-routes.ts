@@ -9,15 +9,9 @@ import {
 import { callerOf } from '../http/authenticate.ts';
 import { whileYielding } from '../http/request-turns.ts';
 import { addMembersBody, createGroupBody, groupParams, memberParams, renameGroupBody } from '../http/schemas.ts';
-import {
-  addMembers,
-  createGroup,
-  deleteGroup,
-  type GroupDeps,
-  getGroup,
-  removeMember,
-  renameGroup,
-} from './group-service.ts';
+import type { GroupDeps } from './group-changes.ts';
+import { createGroup, deleteGroup, getGroup, renameGroup } from './group-service.ts';
+import { addMembers, removeMember } from './member-service.ts';
 
 const BASE = '/api/messaging/groups';
 

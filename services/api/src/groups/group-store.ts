@@ -1,6 +1,7 @@
-import { type Group, type GroupMember } from '@groupcast/shared';
+import type { Group } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
 import { groupNotFound } from '../events/group-not-found.ts';
+import { type Role, readMembers } from './member-store.ts';
 
 export interface GroupRow extends Record<string, unknown> {
   id: string;
@@ -10,8 +11,6 @@ export interface GroupRow extends Record<string, unknown> {
   epoch: string;
   seq: number;
 }
-
-export type Role = GroupMember['role'];
 
 /** The group and the user's role in it, in one snapshot. Throws `NOT_FOUND`. */
 export async function readGroupAs(q: Queryable, groupId: string, userId: string): Promise<GroupRow & { role: Role }> {
@@ -26,15 +25,6 @@ export async function readGroupAs(q: Queryable, groupId: string, userId: string)
   return row;
 }
 
-export async function readMembers(q: Queryable, groupId: string): Promise<GroupMember[]> {
-  const { rows } = await q.query<{ user_id: string; role: Role; name: string | null }>(
-    `select m.user_id, m.role, u.name from group_members m left join users u on u.id = m.user_id
-     where m.group_id = $1 order by m.joined_at, m.user_id`,
-    [groupId],
-  );
-  return rows.map(({ user_id, role, name }) => ({ userId: user_id, role, ...(name ? { name } : {}) }));
-}
-
 export async function toGroup(q: Queryable, row: GroupRow): Promise<Group> {
   return {
     id: row.id,
@@ -47,8 +37,8 @@ export async function toGroup(q: Queryable, row: GroupRow): Promise<Group> {
 }
 
 /**
- * Until the transaction ends, nobody else changes the group. Taken first, so that no two changes wait for each other. False: there is no
- * such group any more.
+ * Locks the group until the transaction ends. Every change takes this lock first, so that no two wait for each other. False where the
+ * group is deleted.
  */
 export async function lockGroup(tx: Queryable, groupId: string): Promise<boolean> {
   const { rows } = await tx.query<{ deleted_at: Date | null }>(
@@ -56,37 +46,6 @@ export async function lockGroup(tx: Queryable, groupId: string): Promise<boolean
     [groupId],
   );
   return rows[0]?.deleted_at === null;
-}
-
-/** Adds those who are not members yet, and returns them. `addedBy`: null where they come by themselves. */
-export async function insertMembers(
-  q: Queryable,
-  groupId: string,
-  userIds: readonly string[],
-  role: Role,
-  addedBy: string | null,
-): Promise<string[]> {
-  const { rows } = await q.query<{ user_id: string }>(
-    `insert into group_members (group_id, user_id, role, added_by) select $1, u, $3, $4 from unnest($2::text[]) as u
-     on conflict do nothing returning user_id`,
-    [groupId, [...userIds], role, addedBy],
-  );
-  return rows.map(({ user_id }) => user_id);
-}
-
-export async function isMember(q: Queryable, groupId: string, userId: string): Promise<boolean> {
-  const { rows } = await q.query('select 1 from group_members where group_id = $1 and user_id = $2', [groupId, userId]);
-  return rows.length > 0;
-}
-
-/** Those of `userIds` who are not members. */
-export async function outsidersAmong(q: Queryable, groupId: string, userIds: readonly string[]): Promise<string[]> {
-  const { rows } = await q.query<{ user_id: string }>(
-    'select user_id from group_members where group_id = $1 and user_id = any($2::text[])',
-    [groupId, [...userIds]],
-  );
-  const members = new Set(rows.map(({ user_id }) => user_id));
-  return [...new Set(userIds)].filter((userId) => !members.has(userId));
 }
 
 /**
@@ -103,22 +62,43 @@ export async function groupIdsOf(q: Queryable, userId: string, limit: number): P
   return rows.map(({ id }) => id);
 }
 
-/** Which of `groupIds` each user is a member of, in one query. */
-export async function membershipsOf(
-  q: Queryable,
-  questions: readonly { userId: string; groupIds: readonly string[] }[],
-): Promise<{ userId: string; groupIds: string[] }[]> {
-  const pairs = questions.flatMap(({ userId, groupIds }) => groupIds.map((groupId) => [userId, groupId] as const));
-  const { rows } = await q.query<{ user_id: string; group_id: string }>(
-    `select m.user_id, m.group_id from unnest($1::text[], $2::text[]) as asked (user_id, group_id)
-     join group_members m on m.user_id = asked.user_id and m.group_id = asked.group_id
-     join groups g on g.id = m.group_id where g.deleted_at is null`,
-    [pairs.map(([userId]) => userId), pairs.map(([, groupId]) => groupId)],
+export interface NewGroup {
+  id: string;
+  kind: Group['kind'];
+  name: string | null;
+  /** Of a direct group, the same for the same two users; no two groups have the same. */
+  directKey: string | null;
+  epoch: string;
+  createdBy: string;
+}
+
+/** Throws a unique violation where the id or the two of a direct group have a group already. Answers when it was created. */
+export async function insertGroup(tx: Queryable, group: NewGroup): Promise<Date> {
+  const { rows } = await tx.query<{ created_at: Date }>(
+    `insert into groups (id, kind, name, direct_key, epoch, created_by) values ($1, $2, $3, $4, $5, $6)
+     returning created_at`,
+    [group.id, group.kind, group.name, group.directKey, group.epoch, group.createdBy],
   );
-  const found = new Map<string, Set<string>>();
-  for (const { user_id, group_id } of rows) found.set(user_id, (found.get(user_id) ?? new Set()).add(group_id));
-  return questions.map(({ userId, groupIds }) => ({
-    userId,
-    groupIds: groupIds.filter((groupId) => found.get(userId)?.has(groupId) === true),
-  }));
+  return rows[0]?.created_at ?? new Date();
+}
+
+/** The group with this id, or of these two users. */
+export async function findGroupId(
+  q: Queryable,
+  { id, directKey }: { id: string; directKey: string | null },
+): Promise<string | undefined> {
+  const { rows } = await q.query<{ id: string }>('select id from groups where direct_key = $1 or id = $2', [
+    directKey,
+    id,
+  ]);
+  return rows[0]?.id;
+}
+
+export async function setGroupName(tx: Queryable, groupId: string, name: string): Promise<void> {
+  await tx.query('update groups set name = $2 where id = $1', [groupId, name]);
+}
+
+/** Its history stays; the two of a direct group may make another one. */
+export async function markGroupDeleted(tx: Queryable, groupId: string): Promise<void> {
+  await tx.query('update groups set deleted_at = now(), direct_key = null where id = $1', [groupId]);
 }

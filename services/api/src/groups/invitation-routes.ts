@@ -3,7 +3,7 @@ import { acceptedInvitationAnswer, invitationsAnswer, noContent } from '../http/
 import { callerOf } from '../http/authenticate.ts';
 import { whileYielding } from '../http/request-turns.ts';
 import { groupParams } from '../http/schemas.ts';
-import type { GroupDeps } from './group-service.ts';
+import type { GroupDeps } from './group-changes.ts';
 import { acceptInvitation, declineInvitation, listInvitations } from './invitation-service.ts';
 
 const BASE = '/api/messaging/invitations';

@@ -1,12 +1,12 @@
 import { type Group, GroupcastError } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
-import { APPLY_TIMEOUT_MS, type GroupDeps, letIn } from './group-service.ts';
+import { APPLY_TIMEOUT_MS, type GroupDeps, joinGroup } from './group-changes.ts';
 import { lockGroup, readGroupAs, toGroup } from './group-store.ts';
 import { type Invitation, readInvitations, takeInvitation } from './invitation-store.ts';
 
 type Invited = { groupId: string; userId: string };
 
-/** For a group that does not exist and for one without an invitation alike. */
+/** The same error for a group that does not exist and for one without an invitation. */
 function noInvitation(groupId: string): GroupcastError {
   return new GroupcastError('NOT_FOUND', `unable to find an invitation to group "${groupId}"; there is none for you`);
 }
@@ -15,7 +15,7 @@ export async function listInvitations({ db }: GroupDeps, input: { userId: string
   return readInvitations(db, input.userId);
 }
 
-/** Whoever was invited becomes a member, as if added: the positioned event says by whom. Resolves like an addition. */
+/** Makes the invited user a member, as if added: the positioned event says by whom. Resolves like an addition. */
 export async function acceptInvitation(deps: GroupDeps, input: Invited): Promise<{ group: Group; applied: boolean }> {
   const { groupId, userId } = input;
   const { group, seq } = await deps.db.transaction(async (tx) => {
@@ -24,7 +24,7 @@ export async function acceptInvitation(deps: GroupDeps, input: Invited): Promise
     if (invitedBy === undefined) throw noInvitation(groupId);
     await deps.limits.countChanges(tx, userId, 1);
     await deps.limits.assertRoom(tx, groupId, 1);
-    await letIn(deps, tx, groupId, userId, invitedBy);
+    await joinGroup(deps, tx, groupId, userId, invitedBy);
     const row = await readGroupAs(tx, groupId, userId);
     return { group: await toGroup(tx, row), seq: row.seq };
   });

@@ -1,7 +1,7 @@
 import type { Group } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
 
-/** Invitations that one user has at a time. */
+/** Most invitations that one user has at a time. */
 const MAX_PER_USER = 100;
 
 export interface Invitation {
@@ -14,8 +14,8 @@ export interface Invitation {
 }
 
 /**
- * Invites people, once each. Where somebody has too many, one makes room: of a group that is deleted, or else the oldest of whoever has
- * invited them most, so that nobody's invitations push out those of others.
+ * Invites people, once each. Where one of them has too many invitations, one is dropped: one to a deleted group, or else the oldest by the
+ * user who has invited them most often, so that no user's invitations push out those of others.
  */
 export async function insertInvitations(
   tx: Queryable,
@@ -24,7 +24,7 @@ export async function insertInvitations(
   invitedBy: string,
 ): Promise<void> {
   if (userIds.length === 0) return;
-  // In one order, so that no two who invite the same people wait for each other.
+  // Everybody inserts in the same order, so that two users who invite the same people do not wait for each other.
   const people = userIds.toSorted();
   await tx.query(
     `insert into group_invitations (group_id, user_id, invited_by) select $1, u, $3 from unnest($2::text[]) as u
@@ -78,7 +78,7 @@ export async function readInvitations(q: Queryable, userId: string): Promise<Inv
   }));
 }
 
-/** Takes the invitation away; answers who had invited, or `undefined` where there was none. */
+/** Deletes the invitation. Answers the id of the inviting user, or `undefined` where there was none. */
 export async function takeInvitation(q: Queryable, groupId: string, userId: string): Promise<string | undefined> {
   const { rows } = await q.query<{ invited_by: string }>(
     'delete from group_invitations where group_id = $1 and user_id = $2 returning invited_by',
@@ -87,7 +87,7 @@ export async function takeInvitation(q: Queryable, groupId: string, userId: stri
   return rows[0]?.invited_by;
 }
 
-/** They are members now. */
+/** Deletes the invitations of users who have become members. */
 export async function forgetInvitations(tx: Queryable, groupId: string, userIds: readonly string[]): Promise<void> {
   await tx.query('delete from group_invitations where group_id = $1 and user_id = any($2::text[])', [
     groupId,
@@ -96,7 +96,7 @@ export async function forgetInvitations(tx: Queryable, groupId: string, userIds:
 }
 
 /**
- * Those of `people` whom `userId` may put into a group: they have themselves acted in a group that both are in. They made it, came by
+ * The contacts of `userId` among `people`: users who have themselves acted in a group that both are in. They created it, joined by
  * themselves, or have read or sent something there.
  */
 export async function contactsAmong(q: Queryable, userId: string, people: readonly string[]): Promise<Set<string>> {

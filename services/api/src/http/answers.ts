@@ -22,7 +22,7 @@ export const applied = z
 const invited = z
   .array(userId)
   .exactOptional()
-  .meta({ description: 'Who has to accept first, where there are any; see GROUP_INVITES' });
+  .meta({ description: 'The users who have to accept first, where there are any; see GROUP_INVITES' });
 const more = z.boolean().meta({ description: 'The page ends before there is no more, by its limit or by its bytes' });
 
 /** With status 204. */

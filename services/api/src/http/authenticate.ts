@@ -6,20 +6,20 @@ import type { RequestBudgets } from './request-budgets.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Set behind `requireUser`. */
+    /** The caller, set by `requireUser`. */
     user: UserClaims | null;
   }
 }
 
 /** The caller, behind `requireUser`. */
 export function callerOf(request: FastifyRequest): UserClaims {
-  if (!request.user) throw new Error('a route asks for its caller without requireUser');
+  if (!request.user) throw new Error('a route reads its caller without requireUser');
   return request.user;
 }
 
 /**
- * Says in the log why tokens are refused, once a minute and fault: whoever made them has another secret, another clock or another idea of
- * claims, and in production the answer does not say which. `whose` begins the line.
+ * Logs why tokens are refused, once a minute for each fault: their issuer has another secret, another clock or other claims, and in
+ * production the answer does not say which. `whose` begins the line.
  */
 export function tokenRefusalLog(whose: string): (request: FastifyRequest, error: unknown) => void {
   const warn = warnOnceEvery(60_000);
@@ -34,8 +34,8 @@ export function tokenRefusalLog(whose: string): (request: FastifyRequest, error:
 }
 
 /**
- * Lets user tokens in, and nothing else: a connection token opens the relay's door, not this one. A refused token costs the budget of
- * its address, an accepted one that of its user, whatever else is wrong with the request.
+ * Accepts user tokens, and nothing else: a connection token is for the relay alone. A refused token costs the budget of its address, an
+ * accepted one that of its user, even where something else is wrong with the request.
  */
 export function requireUser(deps: { verifier: UserTokenVerifier; budgets: RequestBudgets }): onRequestAsyncHookHandler {
   async function verify(request: FastifyRequest): Promise<UserClaims> {

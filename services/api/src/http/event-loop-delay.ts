@@ -5,15 +5,15 @@ const RESOLUTION_MS = 10;
 const SAMPLE_MS = 1_000;
 
 /**
- * Whether this process answers more than `maxDelayMs` late, as of the last second. It measures with nothing but the clock: to ask for the
- * memory that is used takes a descriptor, and throws when there is none. Ends with the app.
+ * Tells whether the event loop was more than `maxDelayMs` late on average over the last second. It uses the clock alone: reading the memory
+ * in use takes a file descriptor, and throws when there is none. It ends with the app.
  */
 export function watchEventLoop(app: HttpApp, maxDelayMs: number): () => boolean {
   const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   histogram.enable();
   let delayMs = 0;
   const sampling = setInterval(() => {
-    // Without a single measurement the loop did not turn.
+    // There is no measurement where the loop did not turn at all.
     delayMs = Number.isNaN(histogram.mean) ? Infinity : histogram.mean / 1e6 - RESOLUTION_MS;
     histogram.reset();
   }, SAMPLE_MS).unref();

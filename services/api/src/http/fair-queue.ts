@@ -1,10 +1,10 @@
 import { GroupcastError } from '@groupcast/shared';
 
-/** One request's place: in work, or waiting for its turn. */
+/** One request in the queue: in work, or waiting for its turn. */
 export interface Ticket {
-  /** Resolves when the request is in work; never where it has left before. */
+  /** Resolves when the request is in work, and never if it has left before. */
   readonly turn: Promise<void>;
-  /** Gives the place to the next, or takes the request out of the queue. May be called twice. */
+  /** Ends the request's work, so that the next may begin, or takes it out of the queue. May be called twice. */
   leave(): void;
 }
 
@@ -13,7 +13,7 @@ export interface Ticket {
  * a key, and the keys in turn, so that the queue of one key delays nobody else by more than one request.
  */
 export interface FairQueue {
-  /** Throws `RATE_LIMITED` where as many of the key are in work and wait as may. */
+  /** Throws `RATE_LIMITED` where the most requests of the key are in work and waiting already. */
   join(key: string): Ticket;
   /** Whether any request of the key is in work or waits. */
   has(key: string): boolean;
@@ -28,14 +28,14 @@ export interface FairQueueLimits {
   perKey: number;
   /** Waiting at once, of one key. */
   queuePerKey: number;
-  /** Whether others are still coming in, as of this turn of the event loop: then nobody begins yet, for a while. */
+  /** Whether further connections have come in this turn of the event loop: then no request begins yet, for a while. */
   areOthersComing?: () => boolean;
 }
 
-/** How long those who come in go before those who wait, in milliseconds. */
+/** Longest that waiting requests let connections that come in go first, in milliseconds. */
 const MAX_HOLD_MS = 100;
 
-/** What a client that is refused here is told to wait, in milliseconds. */
+/** How long a client that is refused here is told to wait, in milliseconds. */
 const RETRY_MS = 1_000;
 
 interface Line {
@@ -45,7 +45,7 @@ interface Line {
 
 export function createFairQueue(limits: FairQueueLimits): FairQueue {
   const lines = new Map<string, Line>();
-  /** Keys whose next request may begin, the next one first. */
+  /** Keys whose next request may begin, in the order of their turns. */
   const ready = new Set<string>();
   let working = 0;
   let waiting = 0;
@@ -63,7 +63,7 @@ export function createFairQueue(limits: FairQueueLimits): FairQueue {
       if (working >= limits.total) return;
       const line = lines.get(key);
       const start = line?.waiting.shift();
-      // To the end of the row, should it have more: the loop meets it again after all others.
+      // A key that has more goes to the end of the order: the loop meets it again after all others.
       ready.delete(key);
       if (!line || !start) continue;
       waiting -= 1;
@@ -75,8 +75,8 @@ export function createFairQueue(limits: FairQueueLimits): FairQueue {
   }
 
   /**
-   * In a later turn of the event loop, also where there is room: the embedded database answers in microtasks, so that requests which
-   * arrive together would all be served before anybody else is heard, and none of them would ever wait.
+   * Begins in a later turn of the event loop, even where there is room: the embedded database answers in microtasks, so that requests
+   * which arrive together would all be served before any other is read, and none of them would ever wait.
    */
   function admitLater(): void {
     if (planned || ready.size === 0) return;

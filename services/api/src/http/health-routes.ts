@@ -8,7 +8,7 @@ const DATABASE_TIMEOUT_MS = 2_000;
 /** Adds `/livez` and `/readyz` to a port. */
 export type Probes = (app: HttpApp, options: { isHidden: boolean; portRefusals: readonly ErrorCode[] }) => void;
 
-/** However many ports and callers ask, the database has one such question at a time. */
+/** However many callers ask, on whichever port, the database is checked once at a time. */
 export function createProbes(deps: { db: WatchedDatabase; isDraining: () => boolean }): Probes {
   let checking: Promise<boolean> | undefined;
 
@@ -29,7 +29,7 @@ export function createProbes(deps: { db: WatchedDatabase; isDraining: () => bool
     const probe = (summary: string, response: Record<number, object>) => ({
       schema: { summary, hide: isHidden, tags: ['health'], response: { ...refusalsOf(portRefusals), ...response } },
       serializerCompiler: writeAsIs,
-      // Probes are answered however much is asked: they cost next to nothing.
+      // Probes have no budget: they cost next to nothing.
       config: { limitedBy: 'nobody' as const },
     });
     const ready = { 200: readyAnswer.describe('Ready'), 503: unreadyAnswer.describe('Not ready, and why not') };

@@ -1,14 +1,14 @@
 import { isIPv4, isIPv6 } from 'node:net';
 
 const WINDOW_MS = 60_000;
-/** How far sums of fractions of a millisecond may be off. */
+/** Rounding error that sums of fractions of a millisecond may have. */
 const ROUNDING_MS = 1e-6;
-/** Keys beyond this many are forgotten, the one that asked least recently first: a flood of addresses cannot grow the process. */
+/** Most keys that are remembered; the one that asked least recently is forgotten first. A flood of addresses cannot grow the process. */
 const MAX_KEYS = 50_000;
 
-/** A budget of so many requests a minute for each key, refilled all the time and full after a minute of silence. */
+/** A budget of `perMinute` requests for each key, refilled continuously and full after a minute without requests. */
 export interface RateLimiter {
-  /** Spends one request. Answers the milliseconds until there is one again where the budget is spent: nothing was taken then. */
+  /** Spends one request. Where the budget is spent it takes nothing, and answers the milliseconds until a request is allowed again. */
   take(key: string): number | undefined;
   /** Takes one request back. */
   giveBack(key: string): void;
@@ -50,10 +50,10 @@ export function createRateLimiter(options: { perMinute: number; maxKeys?: number
   };
 }
 
-/** An address that comes through a proxy is text of any length. */
+/** Most characters of an address that are kept: through a proxy it is text of any length. */
 const MAX_ADDRESS_LENGTH = 64;
 
-/** Under which key an address is counted. One household has a whole /64 of IPv6, and may use a new address for each request. */
+/** The key under which an address is counted. One household has a whole /64 of IPv6, and may use a new address for each request. */
 export function addressKey(address: string): string {
   const plain = address.replace(/%.*$/, '').toLowerCase();
   if (!isIPv6(plain)) return plain.slice(0, MAX_ADDRESS_LENGTH);

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '@groupcast/shared';
 
-/** What a request may meet whichever route it is for. */
+/** Codes with which a request for any route may be refused. */
 const OF_ANY_REQUEST: readonly ErrorCode[] = [
   'INVALID_PAYLOAD',
   'REQUEST_TIMEOUT',
@@ -10,7 +10,7 @@ const OF_ANY_REQUEST: readonly ErrorCode[] = [
   'API_UNAVAILABLE',
 ];
 
-/** What every route for users may answer beside its success. */
+/** Codes of every route for users, beside its own. */
 export const USER_REFUSALS: readonly ErrorCode[] = [
   'TOKEN_MISSING',
   'TOKEN_INVALID',
@@ -18,13 +18,13 @@ export const USER_REFUSALS: readonly ErrorCode[] = [
   ...OF_ANY_REQUEST,
 ];
 
-/** What every route for relays may answer; on the internal port `INTERNAL_PORT_REFUSALS` as well. */
+/** Codes of every route for relays; on the internal port `INTERNAL_PORT_REFUSALS` are added. */
 export const RELAY_REFUSALS: readonly ErrorCode[] = ['SERVICE_TOKEN_INVALID', 'FORBIDDEN', ...OF_ANY_REQUEST];
 
-/** What the demo's login may answer. */
+/** Codes of the demo's login. */
 export const DEMO_REFUSALS: readonly ErrorCode[] = ['HOST_FORBIDDEN', ...OF_ANY_REQUEST];
 
-/** What stands before the internal port refuses a request with, whatever it is for. */
+/** Codes with which `createHostGate` refuses any request to the internal port. */
 export const INTERNAL_PORT_REFUSALS: readonly ErrorCode[] = [
   'ORIGIN_FORBIDDEN',
   'HOST_FORBIDDEN',

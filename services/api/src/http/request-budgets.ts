@@ -7,27 +7,27 @@ import { addressKey, createRateLimiter, type RateLimiter } from './rate-limiter.
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Whose budget a request costs once it is known who asks. Without it, the address's. */
+    /** Whose budget a request costs once the caller is known; by default the address's. */
     limitedBy?: 'user' | 'service' | 'nobody';
   }
 }
 
 /**
- * Counts every request before it is looked at, whatever becomes of it: one that is malformed costs as much as one that is served.
+ * Counts every request before it is parsed: one that is malformed costs as much as one that is served.
  *
- * What a user asks costs the user's own budget, so that people behind one address do not share one. The address pays for what nobody
- * answers for, such as a refused token, a page of `/docs` and a route that does not exist; where that is used up, users of the same
- * address are still served. What all users of one address may ask together is a third budget, and nobody but they spends it.
+ * Requests of a user cost the user's own budget, so that people behind one address do not share one. Requests without a user, such as one
+ * with a refused token, for a page of `/docs` or for a route that does not exist, cost a budget of the address; where that is used up,
+ * users of the same address are still served. A third budget bounds all users of one address together, and only they spend it.
  *
  * Each throws `RATE_LIMITED` where the budget is spent.
  */
 export interface RequestBudgets {
-  /** Before anything else. */
+  /** Counts a request before anything else is done for it. */
   count(request: FastifyRequest): void;
-  /** The token was refused. */
+  /** Counts a request whose token was refused. */
   countRefused(request: FastifyRequest): void;
   countUser(userId: string): void;
-  /** Says in log and metrics that somebody was refused, by which bound. */
+  /** Notes in log and metrics which caller was refused, and by which bound. */
   noteRefusal(by: 'user' | 'address' | 'queue', who: object): void;
 }
 
@@ -63,13 +63,13 @@ export function createRequestBudgets(
           deps.log.warn({ address, suppressed }, message);
         });
       }
-      // A preflight is asked for each request of a user, without saying whose.
+      // Browsers send a preflight for each request of a user, without the user's token.
       if (limitedBy === undefined && request.method !== 'OPTIONS') spend(anonymous, 'address', address);
       else spend(addresses, 'address', address);
     },
     countRefused(request) {
       const address = addressKey(request.ip);
-      // It was nobody's: what the users of the address may ask is not for it.
+      // The request belongs to no user, so it must not use up what the users of the address may ask.
       addresses.giveBack(address);
       spend(anonymous, 'address', address);
     },

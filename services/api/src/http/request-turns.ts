@@ -8,11 +8,11 @@ import type { Dispatcher } from '../outbox/dispatcher.ts';
 import { createFairQueue, type FairQueue, type Ticket } from './fair-queue.ts';
 
 /**
- * Requests that use the database at once, of all users; and which part of a user's own that are in work. PostgreSQL has about as many
- * connections; the embedded database does one thing after the other, in this thread, and more at once would only delay who comes next.
+ * Requests of all users that use the database at once, and the part of one user's concurrency that may be among them. PostgreSQL has about
+ * as many connections. The embedded database runs one statement after the other in this thread: more at once would only delay the next.
  */
 const WORKING = { postgres: { total: 16, partOfUser: 1 / 2 }, embedded: { total: 4, partOfUser: 1 / 8 } };
-/** The same for what relays ask, whose questions are few and large; they wait for nobody else. */
+/** Requests of relays in work and waiting at once. They are few and large, and wait for each other alone. */
 const RELAY_WORKING = 8;
 const RELAY_QUEUE = 2_000;
 
@@ -20,7 +20,7 @@ const RELAY_QUEUE = 2_000;
 const MAX_WAITING = 1_000;
 const OVERLOAD_RETRY_MS = 1_000;
 
-/** What a request holds on to until it is answered and gone. */
+/** What a request holds until its answer has been taken. */
 interface Hold {
   own: Ticket;
   shared?: Ticket;
@@ -35,15 +35,15 @@ declare module 'fastify' {
 }
 
 /**
- * Lets one user's burst wait for itself. A request first waits among those of its own user, before its body is read; then, read and
- * found to be well-formed, for the database, where users take turns. It counts as the user's until its answer has been taken.
+ * Keeps one user's burst from delaying others. A request first waits among those of its own user, before its body is read; then, once it
+ * is known to be well-formed, for the database, where users take turns. It counts as the user's until its answer has been taken.
  */
 export interface RequestTurns {
-  /** For the routes of `scope`: call it behind the hook that says who asks, which `keyOf` then knows. */
+  /** Adds the turns to the routes of `scope`. Call it after the hook that finds out the caller, which `keyOf` needs. */
   take(scope: HttpScope, keyOf: (request: FastifyRequest) => string, onRefused: (key: string) => void): void;
 }
 
-/** The same parts, for a request that lets others use the database while it waits for the relay. */
+/** The same dependencies for a request that lets others use the database while it waits for the relay. */
 export function whileYielding<D extends { dispatcher: Pick<Dispatcher, 'whenDispatched'> }>(
   request: FastifyRequest,
   deps: D,
@@ -66,7 +66,7 @@ async function begin(queue: FairQueue, key: string, request: FastifyRequest, rep
   request.hold = hold;
   const onClose = (): void => {
     hold.isClosed = true;
-    // What is in work already goes on, and counts until it is done: who hangs up and asks again has gained nothing.
+    // Work that has begun counts until it is done, so that hanging up and asking again gains nothing.
     if (!hold.isBusy) hold.own.leave();
   };
   if (reply.raw.closed) onClose();
@@ -89,8 +89,8 @@ function overloaded(): GroupcastError {
 }
 
 /**
- * Whether connections have come since it was asked last. libuv accepts one in each turn of the event loop: behind 800 that came at once,
- * and with a few milliseconds of the embedded database in every turn, the next one would wait for seconds.
+ * Tells whether connections have come since the last call. libuv accepts one connection in each turn of the event loop: behind 800 that come
+ * at once, with a few milliseconds of the embedded database in every turn, the next one would wait for seconds.
  */
 function watchArrivals(server: Server): () => boolean {
   let arrived = false;
@@ -104,7 +104,7 @@ function watchArrivals(server: Server): () => boolean {
   };
 }
 
-/** `isPressed`: the event loop is late. Then users are served one request at a time, so that those of a burst are refused, and others are not. */
+/** While `isPressed`, which means that the event loop is late, each user is served one request at a time: bursts are refused, and others are not. */
 export function createRequestTurns(
   options: { database: Database['kind']; server: Server; isPressed: () => boolean },
   limits: ApiLimits,
@@ -115,7 +115,7 @@ export function createRequestTurns(
     perKey: limits.concurrencyPerUser,
     queuePerKey: limits.queuePerUser,
   });
-  // Whoever is here has a place among the user's own, and these are bounded.
+  // Every request in this queue is in work in the user's own queue, which bounds how many there are.
   const shared = createFairQueue({
     total: working.total,
     perKey: Math.min(working.total, Math.ceil(limits.concurrencyPerUser * working.partOfUser)),
@@ -149,7 +149,7 @@ export function createRequestTurns(
   };
 }
 
-/** For what relays ask, at whichever port: they wait for each other, and for nobody else. */
+/** Turns for requests of relays, on either port: they wait for each other, and for no user. */
 export function createRelayTurns(): (scope: HttpScope) => void {
   const relays = createFairQueue({ total: RELAY_WORKING, perKey: RELAY_WORKING, queuePerKey: RELAY_QUEUE });
   return (scope) => {

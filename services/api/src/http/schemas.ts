@@ -16,7 +16,7 @@ const queryInteger = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.int().min(min).max(max));
 
-/** Larger than any message may be; how large one may be is a setting, and counted in bytes. */
+/** Longer than any message may be, in characters; how large one may be is a setting, in bytes. */
 const MAX_CONTENT_LENGTH = 16 * 1_024 * 1_024;
 
 const content = z.string().min(1).max(MAX_CONTENT_LENGTH).refine(isStorable, STORABLE);
@@ -52,7 +52,7 @@ export const listGroupsQuery = z.object({
 const MAX_USERS_PER_REQUEST = 100;
 const MAX_USER_ID_LENGTH = 255;
 const idList = z.string().max(MAX_USERS_PER_REQUEST * (MAX_USER_ID_LENGTH + 1));
-/** A list of ids as `ids=a&ids=b` or `ids=a,b`. An id may have a comma in it: then both readings are asked for. */
+/** A list of ids as `ids=a&ids=b` or `ids=a,b`. An id may contain a comma, so both readings are looked up. */
 export const listUsersQuery = z.object({
   ids: z.union([idList, boundedArray(idList, { max: MAX_USERS_PER_REQUEST })]).transform((given, context) => {
     const texts = [given].flat();

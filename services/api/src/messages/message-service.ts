@@ -11,7 +11,8 @@ import { type Database, isUniqueViolation, type Queryable, snapshot } from '../d
 import { type EventWriter, nextPosition } from '../events/event-store.ts';
 import { groupNotFound } from '../events/group-not-found.ts';
 import { readEvents } from '../events/history-store.ts';
-import { isMember, readGroupAs } from '../groups/group-store.ts';
+import { readGroupAs } from '../groups/group-store.ts';
+import { isMember } from '../groups/member-store.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
 import {
   eraseMessage,
@@ -21,6 +22,7 @@ import {
   readPage,
   saveMessage,
   toMessage,
+  updateContent,
 } from './message-store.ts';
 
 export interface MessageDeps {
@@ -76,7 +78,7 @@ export async function sendMessage(
     deps.dispatcher.wake(groupId);
     return { id, groupId, ...position, ...body };
   } catch (error) {
-    // The same clientMessageId was there before.
+    // A message with the same clientMessageId was saved before.
     const winner = isUniqueViolation(error) ? await first() : undefined;
     if (winner) return winner;
     throw error;
@@ -102,7 +104,7 @@ export async function editMessage(
   const message = await deps.db.transaction(async (tx) => {
     const place = await takePlace(tx, input);
     const row = await lockOwn(tx, input, messageId, 'edit');
-    await tx.query('update messages set content = $2, updated_at = $3 where id = $1', [messageId, content, updatedAt]);
+    await updateContent(tx, messageId, content, updatedAt);
     await deps.events.append(tx, groupId, place.seq, { id: randomUUID(), type: 'message-updated', payload });
     return toMessage({ ...row, content, updated_at: updatedAt }, place.epoch);
   });
@@ -110,7 +112,7 @@ export async function editMessage(
   return message;
 }
 
-/** The words are gone from the history too; the event that says so takes a place of its own. */
+/** Takes the content out of the history too; the event that says so has a position of its own. */
 export async function deleteMessage(deps: MessageDeps, input: Author & { messageId: string }): Promise<void> {
   const { groupId, messageId, userId } = input;
   await deps.db.transaction(async (tx) => {

@@ -44,11 +44,11 @@ export function toMessage(row: MessageRow, epoch: string): Message {
 }
 
 /**
- * Takes the group's next place and writes the message, its event and the sender's read cursor there, in one statement: all of it
- * or nothing. `undefined`: there is no such group, or the sender is not in it.
+ * Takes the group's next position and writes the message, its event and the sender's read cursor there, in one statement: all of it
+ * or nothing. Answers `undefined` where there is no such group, or the sender is not in it.
  *
  * The group's row is locked first and the sender's row after it, as a removal takes them: it comes before this message or after it.
- * Who is no member leaves `sender_id` empty, which the table refuses, and the place is not taken.
+ * A sender who is not a member leaves `sender_id` null; the NOT NULL constraint rejects the insert, and the position is not taken.
  */
 export async function saveMessage(q: Queryable, message: NewMessage, payload: string): Promise<Position | undefined> {
   try {
@@ -127,7 +127,7 @@ export async function readPage(
   return { rows: forward ? rows : rows.toReversed(), more };
 }
 
-/** Locked until the transaction ends. */
+/** Reads a message and locks it until the transaction ends. */
 export async function lockMessage(tx: Queryable, groupId: string, messageId: string): Promise<MessageRow | undefined> {
   const { rows } = await tx.query<MessageRow>(
     `select ${COLUMNS} from messages where id = $1 and group_id = $2 and deleted_at is null for update`,
@@ -136,7 +136,11 @@ export async function lockMessage(tx: Queryable, groupId: string, messageId: str
   return rows[0];
 }
 
-/** Takes the text out of the history as well: a deleted message leaves its place, not its words. */
+export async function updateContent(tx: Queryable, messageId: string, content: string, updatedAt: Date): Promise<void> {
+  await tx.query('update messages set content = $2, updated_at = $3 where id = $1', [messageId, content, updatedAt]);
+}
+
+/** Takes the text out of the history as well: a deleted message leaves its position, and not its content. */
 export async function eraseMessage(tx: Queryable, groupId: string, messageId: string, seq: number): Promise<void> {
   await tx.query(`update messages set content = '', attachments = null, deleted_at = now() where id = $1`, [messageId]);
   await tx.query(

@@ -25,7 +25,7 @@ import type { WakeUps } from './wake-up.ts';
  * Claiming a group takes a lease on it, for some seconds, with a token that rises with every claim. No transaction is held while events
  * are sent. A process that dies leaves a lease that runs out; one that was frozen past its lease may send what another has sent since, which
  * the relay recognises by position, and its token is too old to move the cursor. Giving the lease back and seeing that nothing was left
- * is one statement, so no event slips in between, and whoever saves one while the group is claimed need tell nobody.
+ * is one statement, so no event slips in between, and an event that is saved while its group is claimed needs no wake-up.
  *
  * A wake-up goes to this process's own queue and, only where it has no relay to send to, to other processes: PostgreSQL puts the commits of
  * all NOTIFYs in a single line, so none is sent per message while all is well.

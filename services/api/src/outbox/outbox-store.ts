@@ -6,15 +6,15 @@ import type { Backlog } from '../metrics.ts';
 /** The right to dispatch one group's events, until it runs out or another process has claimed the group. */
 export interface Lease {
   groupId: string;
-  /** Rises with every claim: what carries an older one changes nothing. */
+  /** Rises with every claim: a change with an older token has no effect. */
   token: number;
   epoch: string;
   dispatchedSeq: number;
 }
 
-/** What the dispatcher asks of the database. Every change of a cursor carries the lease's token: it is the fence. */
+/** The dispatcher's statements. Every change of a cursor carries the lease's token, which fences off processes that have lost the lease. */
 export interface OutboxStore {
-  /** Groups with a backlog that nobody works on and whose time to retry has come. */
+  /** Groups with a backlog that no process works on, and whose time to retry has come. */
   findBacklog(limit: number): Promise<string[]>;
   /**
    * With the first events to send; none where they were committed while the claim waited for them. `undefined` when the group
@@ -37,13 +37,13 @@ export interface OutboxStore {
   changeEpoch(lease: Lease, epoch: string): Promise<boolean>;
   /** Puts `event` in the place of one that the relay refuses for good. */
   replace(lease: Lease, seq: number, event: NewEvent): Promise<void>;
-  /** The attempts that failed in a row, for the backoff. */
+  /** How many attempts have failed in a row, for the backoff. */
   attempts(groupId: string): Promise<number>;
   dispatchedSeq(groupId: string): Promise<number>;
   /** The group's newest position in the database. */
   savedSeq(groupId: string): Promise<number>;
   backlog(): Promise<Backlog>;
-  /** Only for a database that no other process uses: leases of the process before are void. */
+  /** Gives up all leases and delays. Only for a database that no other process uses: its leases are those of an earlier process. */
   clearLeases(): Promise<void>;
 }
 
@@ -61,7 +61,7 @@ function toEvent({ seq, id, type, payload, effect }: EventRow): StoredEvent {
   return { seq, id, type, payload, ...(effect ? { effect } : {}) };
 }
 
-/** Longer than any pause between two tries, in milliseconds. */
+/** Longer than any delay between two attempts, in milliseconds. */
 const MAX_RETRY_MS = 60_000;
 
 export function createOutboxStore(db: Database, options: { owner: string; leaseMs: number }): OutboxStore {

@@ -3,15 +3,15 @@ import { BROADCAST_LIMITS, type BroadcastInput, type Position } from '@groupcast
 import type { MembershipEffect, StoredEvent } from '../events/event-store.ts';
 import type { Lease } from './outbox-store.ts';
 
-/** How far the relay has accepted a group's events: all up to `acceptedSeq`, and why not further. */
+/** How far the relay has accepted a group's events, and why not further. */
 export interface SendOutcome {
   acceptedSeq: number;
-  /** Some of them were known to the relay, whose log has got so far. */
+  /** The head of the relay's log, where it has recognised some events as duplicates. */
   duplicateHead?: Position;
   failure?: {
     seq: number;
     error: GroupcastError;
-    /** The event itself was refused, and not what belongs to it. */
+    /** True where the event itself was refused, and not its membership effect. */
     ofEvent: boolean;
   };
 }
@@ -30,14 +30,14 @@ export interface RelayClient {
 const MAX_BATCH_BYTES = 600_000;
 const MAX_BATCH_ITEMS = 500;
 
-/** How the removal of everybody fails where the relay does not know it, or another relay behind it does not. */
+/** Codes with which the removal of everybody fails on a relay of an earlier version, or where another relay behind it is one. */
 const UNKNOWN_TO_RELAY: ReadonlySet<string> = new Set(['INVALID_PAYLOAD', 'BROKER_UNAVAILABLE']);
 
 function toBroadcast({ groupId, epoch }: Lease, { seq, id, type, payload }: StoredEvent): BroadcastInput {
   return { groupId, id, event: type, epoch, seq, message: payload };
 }
 
-/** Runs of events that may travel in one batch: an event with an effect stands alone. */
+/** Divides events into runs that may be sent as one batch: an event with an effect is sent alone. */
 function* segments(events: readonly StoredEvent[]): Generator<StoredEvent[]> {
   let run: StoredEvent[] = [];
   let bytes = 0;
@@ -67,7 +67,7 @@ function toError(result: BatchItemResult | undefined): GroupcastError {
 }
 
 export function createRelayClient(broadcaster: Broadcaster): RelayClient {
-  /** Large groups take several calls. */
+  /** Calls once for every chunk of users: large groups take several calls. */
   async function follow(
     call: Broadcaster['addMembers'],
     place: { groupId: string; epoch: string; seq: number },
@@ -78,7 +78,7 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
     }
   }
 
-  /** The end of a group is one change, however many members it had. Relays of an earlier version are told their names instead. */
+  /** Removes everybody with one change, however large the group is; a relay of an earlier version is sent the names instead. */
   async function remove(
     place: { groupId: string; epoch: string; seq: number },
     effect: MembershipEffect | undefined,
@@ -109,7 +109,7 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
     let ofEvent = false;
     let duplicateHead: Position | undefined;
     try {
-      // The added see their own arrival, and the removed their own removal, which is the last they see.
+      // Added users see their own arrival; removed ones see their own removal, which is the last event they receive.
       await follow((members) => broadcaster.addMembers(members), { groupId, epoch, seq: current }, effect?.add);
       ofEvent = true;
       const results = await broadcast(run.map((event) => toBroadcast(lease, event)));

@@ -38,7 +38,7 @@ export function backoff(attempts: number): number {
   return Math.round(ceiling * (0.5 + Math.random() / 2));
 }
 
-/** A relay whose members are behind knows better than a guess; whatever it says, nothing spins or stalls. */
+/** The relay's own delay, kept within bounds so that nothing spins or stalls: it knows better than a guess how far its members are behind. */
 export function boundDelay(retryAfterMs: number): number {
   return Math.min(Math.max(retryAfterMs, RETRY_MIN_MS), RETRY_MAX_MS);
 }

@@ -3,7 +3,7 @@ import type { OutboxStore } from './outbox-store.ts';
 /** How often a waiter asks the database: another process may be the one that dispatches. */
 const WATCH_INTERVAL_MS = 100;
 
-/** Those who wait until the relay has accepted an event of a group. */
+/** The callers that wait until the relay has accepted an event of a group. */
 export interface Waiters {
   /** This process has brought the group's events up to `seq` to the relay. */
   settled(groupId: string, seq: number): void;

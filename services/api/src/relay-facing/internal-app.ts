@@ -18,7 +18,7 @@ import { INTERNAL_PORT_REFUSALS } from '../http/refusals.ts';
 import { type ApiMetrics, timeRequests } from '../metrics.ts';
 import { internalRoutes } from './internal-routes.ts';
 
-/** Its routes have limits of their own. */
+/** Largest body where a route has no limit of its own, in bytes. */
 const BODY_LIMIT_BYTES = 65_536;
 
 const METRICS = {
@@ -34,8 +34,8 @@ const METRICS = {
 };
 
 /**
- * The internal port: metrics and health for whoever operates the API, and what relays ask. It is for those whom the network lets through,
- * and so has no budget; see `createHostGate` for who they are. Listens nowhere yet.
+ * Builds the internal port: metrics and health for operators, and the routes for relays. Its callers are let through by the network, and
+ * checked by `createHostGate`, so it has no request budgets. It does not listen yet.
  */
 export async function createInternalApp(deps: {
   config: Pick<ApiConfig, 'internalHost' | 'internalNames'>;
@@ -44,14 +44,14 @@ export async function createInternalApp(deps: {
   metrics: ApiMetrics;
   connections: ConnectionLimit;
   probes: Probes;
-  /** Lets what relays ask wait for its turn. */
+  /** Makes requests of relays wait for their turn. */
   relayTurns: (scope: HttpScope) => void;
   log: Logger;
 }): Promise<HttpApp> {
   const { config, metrics, log } = deps;
   const app = await createHttpApp({
     log,
-    door: 'api-internal',
+    port: 'api-internal',
     connections: deps.connections,
     bodyLimitBytes: BODY_LIMIT_BYTES,
     openapi: {

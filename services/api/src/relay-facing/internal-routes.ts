@@ -5,24 +5,24 @@ import type { FastifyRequest } from 'fastify';
 import { storeCursors } from '../cursors/cursor-store.ts';
 import type { Database } from '../db/database.ts';
 import { readAccepted } from '../events/history-store.ts';
-import { membershipsOf } from '../groups/group-store.ts';
+import { membershipsOf } from '../groups/member-store.ts';
 import { cursorsAnswer, historyAnswer, membershipsAnswer } from '../http/answers.ts';
 import { tokenRefusalLog } from '../http/authenticate.ts';
 import { RELAY_REFUSALS } from '../http/refusals.ts';
 
-/** 100 users with their groups, or 1,000 cursors, with ids of any length. */
+/** Largest body, in bytes: 100 users with their groups, or 1,000 cursors, with ids of any length. */
 const BODY_LIMIT_BYTES = 4 * 1_024 * 1_024;
 
 /**
- * What the relay asks. Service tokens with `aud: groupcast-api` and scope `relay` only, on the internal port too: that it is reached
- * proves less than that.
+ * The routes for relays. They take service tokens with `aud: groupcast-api` and scope `relay` only, on the internal port too: reaching that
+ * port proves less than a token.
  */
 export function internalRoutes(
   scope: HttpScope,
   deps: { db: Database; services: ServiceTokenVerifier; onRefused?: (request: FastifyRequest) => void },
   options: { isHidden: boolean; portRefusals: readonly ErrorCode[] },
 ): void {
-  // One relay speaks for all its users: their limits are its own.
+  // One relay asks for all its users, so the budgets of users and addresses do not count.
   scope.addHook('onRoute', (route) => {
     route.config = { ...route.config, limitedBy: 'service' };
     route.bodyLimit = BODY_LIMIT_BYTES;

@@ -6,7 +6,7 @@ import { groupIdsOf } from '../groups/group-store.ts';
 import { realtimeTokenAnswer } from '../http/answers.ts';
 import { callerOf } from '../http/authenticate.ts';
 
-/** A token names at most so many groups, the most recently active; the rest is joined by asking. */
+/** Most groups that a token names, the most recently active first; the rest is joined by request. */
 const MAX_GROUPS_IN_TOKEN = 1_000;
 
 function withinBytes(ids: readonly string[], maxBytes: number): string[] {

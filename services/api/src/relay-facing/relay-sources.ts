@@ -1,6 +1,6 @@
 /**
- * What a page of ours may connect to, as Content-Security-Policy names it: the relay, by HTTP and by WebSocket. The language has no IPv6
- * addresses, and browsers ignore what has one; such a relay is let in with its scheme.
+ * The sources to which our pages may connect, as Content-Security-Policy names them: the relay, by HTTP and by WebSocket. Its grammar has
+ * no IPv6 addresses, and browsers ignore a source that has one; for such a relay its scheme is allowed.
  */
 export function relaySources(relayPublicUrl: string): string[] {
   const { protocol, host, hostname } = new URL(relayPublicUrl);

@@ -10,9 +10,9 @@ export function userRoutes(scope: HttpScope, db: Database): void {
     '/api/users',
     {
       schema: {
-        summary: 'Names of users with whom one shares a group',
+        summary: 'Names of users who share a group with the caller',
         querystring: listUsersQuery,
-        response: { 200: usersAnswer.describe('Those of them whom the caller may know') },
+        response: { 200: usersAnswer.describe('The users among them whom the caller may know') },
       },
     },
     async (request) => ({ users: await readUsersAs(db, callerOf(request).userId, request.query.ids) }),

@@ -2,7 +2,7 @@ import type { User, UserClaims } from '@groupcast/shared';
 import type { Database, Queryable } from '../db/database.ts';
 import { isStorable } from '../db/storable.ts';
 
-/** So many users are remembered as unchanged; the oldest is forgotten first. */
+/** Most users whose profile is remembered as unchanged; the oldest is forgotten first. */
 const MAX_REMEMBERED = 50_000;
 
 /** Any valid user token is a user: known from the first request on, with what the token says of the profile. */
@@ -14,7 +14,7 @@ export interface UserStore {
 /** Longest name, address of mail and of a picture that are kept, in characters. */
 const MAX_LENGTH = { name: 200, email: 320, picture: 2_048 };
 
-/** A profile is for show: what of it cannot be stored, or is no name or address by its length, is left out. */
+/** A profile is only shown: fields that cannot be stored, or are too long for a name or an address, are left out. */
 function storableOf({ profile }: UserClaims): (string | null)[] {
   return (['name', 'email', 'picture'] as const).map((field) => {
     const text = profile[field];
@@ -22,7 +22,7 @@ function storableOf({ profile }: UserClaims): (string | null)[] {
   });
 }
 
-/** In so many of the caller's groups, those in which something happened last, it is looked up who has said something. */
+/** Groups of the caller, those in which something happened last, in which authors are looked up. */
 const GROUPS_SEARCHED = 100;
 
 /** By their keys: the limit keeps the planner, which may know nothing of the tables yet, from comparing all groups with all. */
@@ -30,7 +30,7 @@ const GROUPS_OF_CALLER = `from group_members mine cross join lateral (
     select id, active_at from groups where id = mine.group_id and deleted_at is null limit 1) as g
   where mine.user_id = $1`;
 
-/** Starts from the groups of those who are asked for: the caller may be in thousands, a stranger is in few. */
+/** Starts from the groups of the users that are asked for: the caller may be in thousands, a stranger is in few. */
 const READ_USERS = `with met as (
     select user_id, bool_or(group_id in (select g.id ${GROUPS_OF_CALLER})) as is_member
     from group_members where user_id = any($2::text[]) group by user_id)
@@ -45,8 +45,8 @@ const FIND_AUTHORS = `with searched as materialized (
       select 1 from messages where group_id = searched.id and sender_id = asked.id limit 1) as said)`;
 
 /**
- * Those of `ids` whom `userId` may know: oneself, members of a group that both are in, and who has said something in one of the
- * caller's latest groups. Nobody learns of others whether they exist.
+ * The users among `ids` whom `userId` may know: the caller, members of a group that both are in, and authors of messages in the caller's
+ * latest groups. Whether any other user exists is not told.
  */
 export async function readUsersAs(q: Queryable, userId: string, ids: readonly string[]): Promise<User[]> {
   const { rows } = await q.query<{ id: string; name: string | null; picture: string | null; is_known: boolean }>(

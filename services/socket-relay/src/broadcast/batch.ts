@@ -22,7 +22,10 @@ function sizeOf(items: readonly unknown[]): number {
   }
 }
 
-/** Many broadcasts as one command, in order. A bad item fails alone; after a retryable failure its group's later items wait for the next try too. */
+/**
+ * Carries out many broadcasts as one command, in order. A bad item fails alone; after a retryable failure the later items of its group fail
+ * too, and wait for the next try.
+ */
 export function createBatchBroadcast(deps: {
   broadcast: (command: BroadcastCommand, arrival: Arrival) => Promise<BroadcastResult>;
   metrics: RelayMetrics;

@@ -24,7 +24,7 @@ import type { Arrival, Throttle } from './throttle.ts';
 export interface Gateway {
   /** Resolves with the answer's fields beside `ok: true`; throws a `GroupcastError` otherwise. */
   execute(command: RelayCommand, arrival?: Arrival): Promise<object>;
-  /** For a command that came now, and is executed later. */
+  /** Notes the arrival of a command that is executed later. */
   arrive: () => Arrival;
 }
 
@@ -33,14 +33,14 @@ export interface GatewayDeps {
   feed: GroupFeed;
   fanOut: FanOut;
   relays: Relays;
-  /** Who would be in a group if the API confirmed it. */
+  /** Knows whether a connection would be in a group if the API confirmed it. */
   undecided: { isWaiting(groupId: string): boolean };
   throttle: Throttle;
   monitor: MonitorFeed;
   metrics: RelayMetrics;
   log: Logger;
   maxPayloadBytes: number;
-  /** The level of the line every broadcast leaves. */
+  /** The level of the log line that every broadcast leaves. */
   broadcastLogLevel: 'info' | 'debug';
 }
 
@@ -48,7 +48,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const { groupLog, feed, fanOut, relays, undecided, throttle, monitor, metrics, log } = deps;
   const warn = warnOnceEvery(60_000);
 
-  /** The id under which the event is deduplicated: given, the message's own, or a new one. */
+  /** Returns the id under which the event is deduplicated: the given one, the message's own, or a new one. */
   function chooseId({ id, event, message }: BroadcastCommand): string {
     if (id !== undefined) return id;
     if (event !== 'new-message' || message['id'] === undefined) return crypto.randomUUID();
@@ -133,7 +133,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const id = chooseId(command);
     const admitted = throttle.admit(arrival, measure(command));
     if (admitted) await admitted;
-    // Somebody may be removed without this relay's knowing: its members get it from the log once that is known.
+    // Somebody may be removed without this relay's knowledge. Its members get the event from the log once that is known.
     if (!relays.isTrusted()) throw cutOff(`broadcast to group "${groupId}"`, { id });
     const input: LogInput = {
       groupId,
@@ -182,8 +182,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
   }
 
   /**
-   * With the log away, an event that follows directly on what this node has handed over reaches its own members. The publisher is
-   * told to bring it again; then its position drops the second copy.
+   * While the log is away, an event that follows directly on the node's cursor reaches the members of this node all the same. The publisher
+   * is told to send it again; then its position drops the second copy.
    */
   function deliverWithoutLog(
     { groupId, event, message, position, ...except }: BroadcastCommand,

@@ -1,11 +1,11 @@
 import { idInRoomName } from '@groupcast/shared';
 
-/** How a group without members may be spelled where its members are. */
+/** The spellings under which the members of a group without connections may be found. */
 const SPELLINGS = ['group', 'room', 'conversation', 'chat', 'channel'].flatMap((kind) => [`${kind}-`, `${kind}:`]);
 
 /**
- * Which group may be meant where nobody is in `groupId`: people broadcast to the name of a room, or join by one. Looks at the members of
- * this relay only. `undefined` where there is nothing to say.
+ * Returns the group that may be meant if nobody is in `groupId`: people broadcast to the name of a room, or join by one. Looks only at the
+ * members of this relay. Returns `undefined` if there is nothing to say.
  */
 export function hintAtGroup(groupId: string, memberCount: (groupId: string) => number): string | undefined {
   const bare = idInRoomName(groupId);

@@ -3,43 +3,46 @@ import { GroupcastError } from '@groupcast/shared';
 import type { RelayMetrics } from '../metrics.ts';
 
 /**
- * Longer no broadcast waits, in milliseconds. Below what publishers wait for their acknowledgement: a broadcaster 10 s, the
- * API's dispatcher 2.5 s.
+ * Longest a broadcast may wait, in milliseconds. It is below the time that publishers wait for their acknowledgement: a broadcaster 10 s,
+ * the API's dispatcher 2.5 s.
  */
 const MAX_WAIT_MS = 1_500;
-/** What may wait together: as many as one broadcaster has pending at most, and less memory than would hurt. */
+/** Most broadcasts that may wait, and their bytes: as many as one broadcaster has pending at most, and less memory than would hurt. */
 const MAX_WAITING = 10_000;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
-/** In one turn of the event loop no more go on: what they bring about shows in the lag after it. Full batches are in one turn. */
+/** Most broadcasts of one turn of the event loop: their effect shows in the lag after it. A full batch fits in one turn. */
 const TURN = 1_000;
-/** While some wait, so many are let in before the lag is looked at again, a turn later. */
+/** Broadcasts that are let in, while some wait, before the lag is looked at again a turn later. */
 const STEP = 64;
-/** Refusals of one turn: thousands that are late together would hold up everything else. */
+/** Most refusals of one turn: thousands that are late together would hold up everything else. */
 const REFUSALS = 256;
-/** What came together is refused together, and comes back spread over the time that it may wait then: never all at once, never none. */
+/**
+ * Shortest time after which a refused publisher comes back, in milliseconds. Broadcasts that are refused together come back spread over
+ * `MAX_WAIT_MS`.
+ */
 const RETRY_MIN_MS = 50;
 
-/** One command of a publisher. The items of a batch have one in common, so that they stay where the batch came. */
+/** One command of a publisher. The items of a batch share one, so that they keep the batch's turn. */
 export interface Arrival {
-  /** In milliseconds of the monotonic clock. */
+  /** When it came, in milliseconds of the monotonic clock. */
   readonly at: number;
-  /** A part of it was let in. */
+  /** Whether a part of it was let in. */
   isIn: boolean;
 }
 
 /**
- * Slows publishers down to what members can be sent: while the fan-out lags, broadcasts wait before they have a place in the
- * log, so whoever waits for acknowledgements publishes no faster than the relay writes.
+ * Slows publishers down to the speed at which members can be sent to: while the fan-out lags, broadcasts wait before they have a position
+ * in the log, so a publisher that waits for acknowledgements publishes no faster than the relay writes.
  */
 export interface Throttle {
   arrive: () => Arrival;
   /**
-   * `undefined`, and no promise, where a broadcast may go on at once: the fan-out keeps up, and nothing waits. Otherwise resolves
-   * when it is its turn, in the order of the arrivals. Throws or rejects with `RATE_LIMITED`, and then nothing has happened: the same
-   * again is welcome.
+   * Returns `undefined`, and no promise, if a broadcast may go on at once: the fan-out keeps up, and nothing waits. Otherwise it resolves
+   * when it is the broadcast's turn, in the order of the arrivals. It throws or rejects with `RATE_LIMITED`, and then nothing has happened:
+   * the same broadcast again is welcome.
    */
   admit(arrival: Arrival, bytes: number): Promise<void> | undefined;
-  /** Refuses whatever still waits with `SERVER_DRAINING`. */
+  /** Refuses every broadcast that still waits with `SERVER_DRAINING`. */
   stop(): void;
 }
 
@@ -51,7 +54,7 @@ interface Waiting {
 }
 
 export function createThrottle(deps: {
-  /** How far the fan-out is behind, in milliseconds; `Sender.lagMs`. */
+  /** Returns how far the fan-out is behind, in milliseconds; see `Sender.lagMs`. */
   lagMs: () => number;
   maxLagMs: number;
   metrics: Pick<RelayMetrics, 'watchThrottle' | 'broadcastsDelayed' | 'broadcastsHeldOff'>;
@@ -60,10 +63,10 @@ export function createThrottle(deps: {
 }): Throttle {
   const { lagMs, maxLagMs, metrics, now = () => performance.now() } = deps;
   const warn = warnOnceEvery(60_000);
-  /** In the order of their arrivals: whoever has waited longest is first. */
+  /** Waiting broadcasts in the order of their arrivals: the one that has waited longest is first. */
   const queue: Waiting[] = [];
   let waitingBytes = 0;
-  /** How many more may go in before the next look. */
+  /** How many more may go on before the next look. */
   let credit = TURN;
   let looking: NodeJS.Immediate | undefined;
 
@@ -86,7 +89,7 @@ export function createThrottle(deps: {
 
   function enqueue(waiting: Waiting): void {
     let from = 0;
-    // Mostly it is the last to come. Not so what waited for its connection's batch before, and a batch's next item.
+    // Mostly it is the last to come. Exceptions are broadcasts that waited for their connection's batch, and the next item of a batch.
     for (let to = queue.length; from < to; ) {
       const middle = to === queue.length ? to - 1 : (from + to) >> 1;
       if ((queue[middle]?.arrival.at ?? 0) <= waiting.arrival.at) from = middle + 1;
@@ -103,7 +106,7 @@ export function createThrottle(deps: {
     return first;
   }
 
-  /** Once in each turn that has a broadcast, or one that waits. The fan-out writes in each turn while it is behind, so this wakes nobody. */
+  /** Runs once in each turn that has a broadcast, or one that waits. The fan-out writes in each turn while it is behind, so this wakes nobody. */
   function look(): void {
     looking = undefined;
     const lateBefore = now() - MAX_WAIT_MS;

@@ -12,10 +12,10 @@ const LEASES: Cluster['leases'] = {
   },
   held: () => true,
   beforeTrust() {
-    // It was never away.
+    // This relay is never cut off, so there is nothing to make up for.
   },
   onChange() {
-    // It never does.
+    // The lease never changes.
   },
 };
 

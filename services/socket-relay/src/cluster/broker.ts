@@ -4,16 +4,16 @@ import type { ShardChannels } from '../nodes/channels.ts';
 import type { NodeLeases, RenewLease } from '../nodes/node-leases.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
 
-/** What relays share, and where: in Redis, or in the primary process of their machine. */
+/** The part of a cluster that depends on where it is kept: in Redis, or in the primary process of the machine. */
 export interface Broker {
-  /** As `/readyz` names it when it fails. */
+  /** Its name in `/readyz` when it fails. */
   readonly name: 'redis' | 'workers';
   readonly groupLogKind: 'redis' | 'memory';
   readonly channels: ShardChannels;
   readonly groupLog: GroupLog;
   readonly renewLease: RenewLease;
   openPresence(leases: NodeLeases): PresenceStore;
-  /** Reads what is remembered, and follows from there. */
+  /** Reads the remembered changes, and follows from there. */
   startChangeLog(options: ChangeLogOptions): Promise<ChangeLog>;
   isReady: () => boolean;
   stop(): void;

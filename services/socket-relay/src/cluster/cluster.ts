@@ -8,8 +8,8 @@ import type { PresenceStore } from '../presence/presence-store.ts';
 import type { Relays } from './relays.ts';
 
 /**
- * What a relay shares with others. A relay that is alone has the same (`alone.ts`), so that nothing else asks whether there are
- * others.
+ * Everything that a relay shares with others. A relay that is alone has a cluster of the same shape (`alone.ts`), so that nothing else asks
+ * whether there are others.
  */
 export interface Cluster {
   readonly groupLog: GroupLog;
@@ -21,18 +21,18 @@ export interface Cluster {
   readonly otherMachines: Pick<NodeRequests, 'answer' | 'survey'> | undefined;
   /** Reads the changes of members that are remembered, follows them from there, and answers with all relays as one. */
   followChanges(options: FollowChangesOptions): Promise<Relays>;
-  /** What monitors are shown of other relays: their connections, and from now on their events. */
+  /** Returns the connections of other relays for the monitors of this one, and shows their events from now on. */
   openMonitorLink(): Promise<MonitorSnapshot[]>;
-  /** What `/readyz` is to name; nothing while the broker can be reached and the lease holds. */
+  /** Returns the names for `/readyz`; none while the broker can be reached and the lease holds. */
   failing(): string[];
   /** Gives the lease back, and then listens to no other relay any more. */
   leave(): Promise<void>;
-  /** Comes last: what is still asked of the broker fails. */
+  /** Comes last: open questions to the broker fail. */
   stop(): void;
 }
 
 export interface FollowChangesOptions {
   changes: MemberChanges;
-  /** Is told before the first change: since when (Unix seconds) the log knows every change. Later again, each time changes were lost. */
+  /** Is called before the first change: since when (Unix seconds) the log knows every change. Is called again each time changes were lost. */
   onBirth: (second: number) => void;
 }

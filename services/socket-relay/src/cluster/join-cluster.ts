@@ -14,8 +14,8 @@ import { createMonitorLink } from './monitor-link.ts';
 import { createManyRelays } from './relays.ts';
 
 /**
- * The broker's store, as the rest of the relay sees it: a relay that may not know who may be told tells nobody who is there, and what
- * other nodes say on the channels of groups is a change too.
+ * Wraps the broker's store for the rest of the relay: a relay that may not know who may see a group tells nobody who is there, and a word
+ * of another node on the channel of a group is a change too.
  */
 function createSharedPresence(
   store: PresenceStore,
@@ -42,13 +42,13 @@ function createSharedPresence(
 
 /** Whenever a relay has its lease, the others learn of it, and learn of strangers. */
 function announceLease(leases: NodeLeases, requests: NodeRequests, node: string): void {
-  // Should the list of leases be lost before the others have read it again, they wait for this node all the same.
+  // If the list of leases is lost before the others have read it again, they wait for this node all the same.
   leases.beforeTrust(async () => requests.tell('has-lease', { node }));
   requests.answer('has-lease', async (other) => {
     leases.noticed(other.node);
     return {};
   });
-  // Strangers learn of this node now, and not with their next renewal: until then they would deliver what is said here, and the reverse.
+  // Strangers learn of this node now, and not with their next renewal: until then each side would deliver events of the other.
   leases.onChange(() => {
     if (leases.strangers().length > 0) requests.tell('has-lease', { node }).catch(() => undefined);
   });
@@ -81,7 +81,7 @@ export async function joinCluster(deps: {
     leases,
     feed,
     presence,
-    // The workers of one machine drain together.
+    // The workers of one machine drain together, so there is no other relay to come back to.
     otherMachines: broker.name === 'redis' ? requests : undefined,
     async followChanges({ changes, onBirth }) {
       const changeLog = await broker.startChangeLog({
@@ -100,7 +100,7 @@ export async function joinCluster(deps: {
       return broker.isReady() && leases.strangers().length > 0 ? ['deployment'] : [broker.name];
     },
     async leave() {
-      // The others wait for an answer from every relay that has a lease, so that is the first thing to go.
+      // The others wait for an answer from every relay that has a lease, so the lease is given back first.
       await leases.stop();
       feed.stop();
       requests.stop();

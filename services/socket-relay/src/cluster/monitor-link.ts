@@ -6,13 +6,13 @@ import type { NodeLeases } from '../nodes/node-leases.ts';
 import type { NodeRequests } from '../nodes/node-requests.ts';
 import { decodeMonitorEvent, encodeMessage, MONITOR_CHANNEL } from '../wire-format.ts';
 
-/** What other relays see, for the monitors of this one. */
+/** Shows the monitors of this relay the events of other relays. */
 export interface MonitorLink {
-  /** The connections of every other relay, and from now on their events. */
+  /** Returns the connections of every other relay, and shows their events from now on. */
   open(): Promise<MonitorSnapshot[]>;
 }
 
-/** Monitors see every node. Nothing is sent while there is none, but for a moment after the first has come. */
+/** Links monitors to every node. Nothing is sent while there is no monitor, except for a moment after the first one has come. */
 export function createMonitorLink(deps: {
   monitor: MonitorFeed;
   channels: ShardChannels;
@@ -26,7 +26,7 @@ export function createMonitorLink(deps: {
     wanted: leases.monitored,
     send(event) {
       channels.publish(MONITOR_CHANNEL, encodeMessage({ type: 'monitor-event', event })).catch((error: unknown) => {
-        log.debug({ err: error }, 'unable to show other relays what happens here');
+        log.debug({ err: error }, 'unable to show other relays the events of this one');
       });
     },
   });

@@ -14,7 +14,7 @@ import { warnOfEviction } from '../redis/memory.ts';
 import type { RedisTarget } from '../redis/target.ts';
 import type { Broker } from './broker.ts';
 
-/** How long a relay that starts while Redis is away waits for it, in milliseconds; then it leaves that to whoever started it. */
+/** How long a relay that starts while Redis is away waits for it, in milliseconds. Then it exits, and is to be started again. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
 const STRANGERS =
@@ -39,12 +39,12 @@ async function isClusterNode(redis: RedisConnections): Promise<boolean> {
   const { commands } = redis;
   if (commands instanceof Cluster) return false;
   await until(redis, () => commands.status === 'ready');
-  // Where INFO is not allowed, nobody can say.
+  // If INFO is not allowed, nobody can say.
   const info = await commands.info('cluster').catch(() => '');
   return /^cluster_enabled:1/m.test(info);
 }
 
-/** A cluster may be named by one of its nodes, or by one address of all of them. */
+/** Opens the connections. A cluster may be named by one of its nodes, or by one address of all of them. */
 async function open(target: RedisTarget, prefix: string, log: Logger): Promise<RedisConnections> {
   const redis = await connectRedis(target, log, prefix);
   try {
@@ -65,7 +65,7 @@ async function open(target: RedisTarget, prefix: string, log: Logger): Promise<R
   return open({ kind: 'cluster', urls: [target.url] }, prefix, log);
 }
 
-/** Throws when Redis cannot be reached, and `ConfigurationError` when relays of another deployment are there. */
+/** Throws if Redis cannot be reached, and `ConfigurationError` if relays of another deployment are there. */
 export async function openRedisBroker(deps: {
   target: RedisTarget;
   node: string;

@@ -6,16 +6,16 @@ import type { NodeLeases } from '../nodes/node-leases.ts';
 import type { NodeRequests } from '../nodes/node-requests.ts';
 import type { NotifyCommand } from '../wire-format.ts';
 
-/** All relays as one, for what is said about users. */
+/** All relays as one, for commands about users. */
 export interface Relays {
   /**
-   * Resolves once the change holds on every relay, with how many connections it was about. Rejects with `BROKER_UNAVAILABLE` while a
-   * relay that may have connections cannot be reached; the change is stored all the same, and the same again does no harm.
+   * Resolves once the change holds on every relay, with the number of connections that it was about. Rejects with `BROKER_UNAVAILABLE`
+   * while a relay that may have connections cannot be reached. The change is stored all the same, and the same change again does no harm.
    */
   carryOut(change: MemberChange): Promise<{ connections: number }>;
-  /** Answers how many connections it reached. */
+  /** Returns how many connections it reached. */
   notify(command: NotifyCommand): Promise<number>;
-  /** No other relay has stopped counting on this one: it may hand out what the shared log cannot confirm at the moment. */
+  /** Whether no other relay has stopped counting on this one: then it may deliver events that the shared log cannot confirm at the moment. */
   isTrusted: () => boolean;
 }
 

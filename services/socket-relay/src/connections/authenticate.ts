@@ -20,17 +20,18 @@ const QUERY_NAMES = ['token', 'access_token', 'auth'];
 const EXPIRED = 'it has expired, connect with a new one';
 
 /**
- * A session ends with its token, by this relay's clock: a token that has just ended one opens no other, however much clocks may differ.
- * (The verifiers allow for that; else a client with an old token would be let in and closed again, until they do not.)
+ * Whether a token has ended, by this relay's clock, as a session does with its token: a token that has just ended one session opens no
+ * other, however much clocks may differ. (The verifiers allow for that difference. A client with an old token would be let in and closed
+ * again until they do not.)
  */
 function hasEnded({ expiresAt }: { expiresAt: number }): boolean {
   return expiresAt <= Date.now() / 1_000;
 }
 
 export interface Authenticator {
-  /** Whose connection is it? Looks at the token and at nothing else of what came. Throws with the code the client is told. */
+  /** Tells whose connection it is. Looks at the token and at nothing else of the handshake. Throws with the code that the client is told. */
   handshake(socket: RelaySocket): Promise<Session>;
-  /** The positions that came with a handshake: to be read once its token is known. Throws `GROUP_LIMIT` or `INVALID_PAYLOAD`. */
+  /** Reads the positions that came with a handshake; call it once the token is known. Throws `GROUP_LIMIT` or `INVALID_PAYLOAD`. */
   positions(socket: RelaySocket): ReadonlyMap<string, Position>;
   user(token: string | undefined): Promise<UserClaims>;
   service(token: string | undefined, role: ServiceSession['role']): Promise<ServiceSession['claims']>;
@@ -53,7 +54,7 @@ export function createAuthenticator(options: {
         );
       }
       const { token: rawToken, type: rawType } = auth as Record<string, unknown>;
-      // What is wrong with a token itself is the verifiers' to say, with the code of the connection's type.
+      // A fault of the token itself is for the verifiers to report, with the code of the connection's type.
       const token = typeof rawToken === 'string' || rawToken === undefined || rawToken === null ? rawToken : '-';
       const parsed = handshakeSchema.safeParse({ type: rawType, token: token ?? undefined });
       if (!parsed.success) {

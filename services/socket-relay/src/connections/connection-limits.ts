@@ -12,7 +12,7 @@ export interface ConnectionLimits {
   internal: ConnectionLimit;
 }
 
-/** The places that a relay has on its two ports. A full public port takes none of the internal one's. */
+/** Limits the connections of a relay's two ports. A full public port takes none of the internal port's. */
 export function createConnectionLimits(
   deps: {
     metrics: RelayMetrics;
@@ -47,7 +47,7 @@ interface EngineConnection {
   transport: { socket?: { _socket?: Socket | null } };
 }
 
-/** A WebSocket whose token was accepted keeps its place, however little is sent on it. */
+/** Marks a WebSocket whose token was accepted: it keeps its connection, however little is sent on it. */
 export function settleConnections(io: RelayServer, limit: ConnectionLimit): void {
   io.on('connection', ({ conn }) => {
     const settle = (): void => {

@@ -4,8 +4,8 @@ import type { RelaySocket } from '../sessions/session.ts';
 import { nearestEvent } from './nearest-name.ts';
 
 /**
- * What an event is answered with. A function is called in the same turn as the acknowledgement leaves, for answers that
- * must not be overtaken by a live event.
+ * The answer to an event. A function is called in the turn in which the acknowledgement leaves, for answers that must not be overtaken by a
+ * live event.
  */
 export type EventAnswer = object | (() => object);
 export type EventHandler<S extends RelaySocket> = (socket: S, payload: unknown) => EventAnswer | Promise<EventAnswer>;
@@ -25,7 +25,7 @@ function unknownEvent(event: string, handlers: object): GroupcastError {
  */
 export function createEventRouter<S extends RelaySocket>(options: {
   handlersOf: (socket: S) => Readonly<Record<string, EventHandler<S>>>;
-  /** Throws where the connection may not send this event, known or not. */
+  /** Throws if the connection may not send this event, known or not. */
   guard: (socket: S, event: string) => void;
   onFailure: (socket: S, event: string, error: unknown) => void;
   log: Logger;
@@ -63,7 +63,7 @@ export function createEventRouter<S extends RelaySocket>(options: {
     }, refuse);
   }
 
-  // All connections have the same one.
+  // The listener is the same for all connections.
   function listener(this: S, name: unknown, ...args: unknown[]): void {
     onEvent(this, name, args);
   }

@@ -20,21 +20,24 @@ import type { UserBudget, UserBudgets } from '../sessions/user-budgets.ts';
 import { closeForNow } from './come-back-later.ts';
 import { createUnauthenticated, type Unauthenticated } from './unauthenticated.ts';
 
-/** Packets of one connection, refused ones included: twice what is answered, and ten seconds' worth at once. */
+/**
+ * Packets of one connection, refused ones included, as a multiple of the events that are answered; and the seconds whose packets may come
+ * at once.
+ */
 const PACKET_FACTOR = 2;
 const PACKET_BURST_SECONDS = 10;
-/** A client that was cut for flooding comes back when it has perhaps stopped, in milliseconds. */
+/** How long a client that was cut for flooding stays away, in milliseconds. It has perhaps stopped by then. */
 const RETRY_MIN_MS = 5_000;
 const RETRY_SPREAD_MS = 5_000;
 
-/** A client may try another token on the connection it has, and may send a packet or two that mean nothing. */
+/** Packets before a connection has authenticated: a client may try another token on it, and may send a packet or two that mean nothing. */
 const UNAUTHENTICATED_PACKETS = 8;
-/** Room for a token. */
+/** Length of a token, in UTF-16 code units. */
 const TOKEN_LENGTH = 100_000;
-/** What a position of a returning client takes, with an id of 64 characters, and how many commas, colons and braces it has. */
+/** Length of a position of a returning client, with a group id of 64 characters, and its commas, colons and braces. */
 const LENGTH_PER_POSITION = 128;
 const ITEMS_PER_POSITION = 6;
-/** The application's own fields in `auth`. */
+/** Items that the application may add in `auth`. */
 const OTHER_ITEMS = 1_000;
 const USER_ITEMS = 65_536;
 
@@ -46,11 +49,11 @@ const UNAUTHENTICATED = {
 };
 
 /**
- * What comes in, before anything else of the relay sees it: bounded in items while nobody knows whose it is, and by what the user may
- * cost afterwards. Who is refused is told why, in the log and in the monitor as well.
+ * Bounds everything that comes in, before any other part of the relay sees it: by its items while nobody knows whose it is, and by the
+ * user's budget afterwards. A client that is refused is told why, and so are the log and the monitor.
  */
 export interface ConnectionIntake {
-  /** For Socket.IO's server. */
+  /** The parser for Socket.IO's server. */
   parser: object;
   attach(io: RelayServer): void;
   /** The connection's token is being checked; or was refused, and another one may come. */
@@ -58,7 +61,7 @@ export interface ConnectionIntake {
   refused(socket: RelaySocket): void;
   /** The connection has authenticated. */
   admit(socket: RelaySocket): void;
-  /** Whether a session of the engine is one of those of which nothing is known yet. */
+  /** Whether a session of the engine has not authenticated yet. */
   isUnauthenticated(sid: string): boolean;
   stop(): void;
 }
@@ -70,7 +73,7 @@ export function createConnectionIntake(
   const { budgets, metrics, notices, log } = deps;
   const { maxGroups, eventsPerSecond } = options;
   const packetBurst = PACKET_FACTOR * eventsPerSecond * PACKET_BURST_SECONDS;
-  /** Engine.IO's own book of its sessions, which has no public type; without a prototype. */
+  /** Engine.IO's record of its sessions, which has no public type; it has no prototype. */
   let clients: Readonly<Record<string, EngineSocket>> | undefined;
   let unauthenticated: Unauthenticated | undefined;
 
@@ -87,14 +90,14 @@ export function createConnectionIntake(
     notices({ topic: `packets ${code}`, name: message, code, message: `connection refused: ${message}`, ...where });
   }
 
-  /** What comes first on a plain WebSocket is no packet. Afterwards it is the client's own fault. */
+  /** The first bytes on a plain WebSocket are no packet. Later on such bytes are the client's own fault. */
   function onEarlyClose(this: EngineSocket, reason: string): void {
     if (reason !== 'parse error') return;
     const why = 'unable to read the packet; a connection begins with a CONNECT packet, use a Socket.IO client';
     report(new GroupcastError('INVALID_PAYLOAD', why), { address: this.remoteAddress });
   }
 
-  /** Nobody is connected on it: what Socket.IO says to a client whose CONNECT it refuses for good, which every client reads. */
+  /** Refuses a connection on which nobody is connected yet, as Socket.IO refuses a CONNECT for good, which every client reads. */
   function refuse(conn: EngineSocket, error: GroupcastError, namespace: string | undefined): void {
     const body = error.toBody();
     const nsp = namespace === undefined ? '' : `${namespace},`;

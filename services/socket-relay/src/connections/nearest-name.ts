@@ -1,4 +1,4 @@
-/** What other systems of this kind call it. */
+/** The words of other systems of this kind, and the relay's words for them. */
 const SYNONYMS: Readonly<Record<string, string>> = {
   subscribe: 'join',
   enter: 'join',
@@ -12,7 +12,7 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   authenticate: 'refresh-token',
   login: 'refresh-token',
 };
-/** Part of a name that may differ. */
+/** Part of a name that may differ, and the longest name that is compared. */
 const MAX_DIFFERENCE = 0.4;
 const MAX_LENGTH = 64;
 
@@ -27,7 +27,7 @@ function wordsOf(name: string): string[] {
   return words.map((word) => (Object.hasOwn(SYNONYMS, word) ? (SYNONYMS[word] as string) : word));
 }
 
-/** How many letters have to be put in, taken out or replaced (Levenshtein). */
+/** Counts the letters that have to be put in, taken out or replaced (Levenshtein). */
 function distance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let row = 1; row <= a.length; row += 1) {
@@ -45,7 +45,7 @@ function difference(a: string, b: string): number {
   return distance(a, b) / Math.max(1, a.length, b.length);
 }
 
-/** The nearest of `known`, by `differ`; of names that are equally near the first. Nothing where none is near. */
+/** Returns the nearest of `known`, by `differ`; the first of names that are equally near; `undefined` if none is near. */
 function nearest(known: Iterable<string>, differ: (candidate: string) => number): string | undefined {
   let best: { name: string; by: number } | undefined;
   for (const name of known) {
@@ -55,22 +55,22 @@ function nearest(known: Iterable<string>, differ: (candidate: string) => number)
   return best?.name;
 }
 
-/** The known event that somebody means who writes `name`, whatever the case, the separators and the words that are usual elsewhere. */
+/** Returns the known event that is probably meant by `name`, whatever its case and separators, and with the words of other systems. */
 export function nearestEvent(name: string, known: Iterable<string>): string | undefined {
   const words = wordsOf(name);
   const [first] = words;
   const text = words.join('-');
   if (first === undefined) return undefined;
   return nearest(known, (candidate) => {
-    // The rest was left away: of several, the first is the usual one.
+    // The rest was left out: of several, the first is the usual one.
     if (candidate.startsWith(`${text}-`)) return 0;
     const by = difference(text, candidate);
-    // The right word to begin with counts for more than the letters that differ.
+    // The right first word counts for more than the letters that differ.
     return candidate.split('-')[0] === first ? Math.min(MAX_DIFFERENCE, by) : by;
   });
 }
 
-/** The known text that is nearly `text`, letter by letter. */
+/** Returns the known text that is nearly `text`, letter by letter. */
 export function nearestText(text: string, known: Iterable<string>): string | undefined {
   return nearest(known, (candidate) => difference(text.slice(0, MAX_LENGTH), candidate.slice(0, MAX_LENGTH)));
 }

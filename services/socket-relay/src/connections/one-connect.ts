@@ -1,12 +1,12 @@
 import type { RelaySocket } from '../sessions/session.ts';
 
-/** A client may try another token on the connection it has, so often. */
+/** How often a client may try another token on the connection it has. */
 const MAX_REFUSALS = 3;
 
 /**
- * One CONNECT per connection: a client that sends many of them while the first is still being checked would become
- * many sockets. `enter` says whether this attempt may go on; otherwise the connection is closed, and the attempt has to be ended by
- * the one who asked: Socket.IO keeps each until its middleware has answered.
+ * Allows one CONNECT per connection at a time: a client that sends many of them while the first is still being checked would become many
+ * sockets. `enter` says whether this attempt may go on. If not, the connection is closed, and the caller has to end the attempt, because
+ * Socket.IO keeps each until its middleware has answered.
  */
 export function createOneConnect(): { enter(socket: RelaySocket): boolean; refused(socket: RelaySocket): void } {
   const attempts = new WeakMap<object, { busy: boolean; refusals: number }>();

@@ -18,8 +18,8 @@ function refusalOf(name: string, origins: Origins): string {
 }
 
 /**
- * Refuses below Socket.IO, before a connection exists: CORS does not protect a WebSocket, so the origin is checked here
- * for both transports. The code is in the body of the 4xx answer.
+ * Refuses foreign origins below Socket.IO, before a connection exists: CORS does not protect a WebSocket, so the origin is checked here for
+ * both transports. The code is in the body of the 4xx answer.
  */
 export function createOriginGate(options: { origins: Origins; metrics: RelayMetrics; notices: Notices }): AllowRequest {
   const { origins, metrics, notices } = options;

@@ -16,7 +16,7 @@ import type { SessionExpiry } from '../sessions/session-expiry.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { EventHandler } from './event-router.ts';
 
-/** The events of connections of `type: "api"` and `"monitor"`. */
+/** Handles the events of connections of `type: "api"` and `"monitor"`. */
 export interface ServiceHandlers {
   handlersFor(socket: RelaySocket): Readonly<Record<string, EventHandler<RelaySocket>>>;
 }
@@ -49,13 +49,13 @@ export function createServiceHandlers(deps: {
       return { groupId, ...(await deps.presence.get(groupId)) };
     },
   };
-  /** The batch under way on each connection: what is broadcast after it is not in the log before it. */
+  /** The batch under way on each connection: a broadcast after it is not in the log before it. */
   const batches = new WeakMap<RelaySocket, Promise<unknown>>();
   for (const kind of Object.keys(COMMAND_ENDPOINTS) as RelayCommandKind[]) {
     const isBroadcast = kind === 'broadcast' || kind === 'batch';
     api[COMMAND_ENDPOINTS[kind].event] = async (socket, payload) => {
       const command = parseRelayCommand(kind, payload);
-      // What is said about users does not wait until members have what is said in groups.
+      // Commands about users do not wait until members have the events of their groups.
       const before = isBroadcast ? batches.get(socket) : undefined;
       const arrival = deps.gateway.arrive();
       const result = before

@@ -5,9 +5,10 @@ import type { NodeLeases } from '../nodes/node-leases.ts';
 import type { RelayServer, RelaySocket } from '../sessions/session.ts';
 
 /**
- * What every connection is told about the relay itself. A relay that loses its lease keeps them: it gives them nothing, because somebody may be
- * removed without its knowing, and says so (`live: false`). Once it has a lease again, and the removals that it missed are carried out
- * (`NodeLeases.beforeTrust`), every group gets from the log what it missed, and only then they are told that it is live.
+ * Tells every connection about the relay itself. A relay that loses its lease keeps its connections. It delivers nothing to them, because
+ * somebody may be removed without its knowledge, and says so (`live: false`). Once it has a lease again, and has carried out the removals
+ * that it missed (`NodeLeases.beforeTrust`), every group gets its missed events from the log, and only then the connections are told that
+ * the relay is live.
  */
 export interface ServiceState {
   /** Tells a connection that comes in while nothing is delivered. */
@@ -17,7 +18,7 @@ export interface ServiceState {
 export function keepServiceState(deps: {
   io: RelayServer;
   leases: Pick<NodeLeases, 'held' | 'onChange'>;
-  /** Brings every group to where its log is. Answers false where the lease ended first. */
+  /** Brings every group to where its log is. Returns false if the lease ended first. */
   catchUp: () => Promise<boolean>;
   monitor: MonitorFeed;
   metrics: Pick<RelayMetrics, 'live'>;
@@ -25,10 +26,10 @@ export function keepServiceState(deps: {
 }): ServiceState {
   const { io, leases, monitor, metrics, log } = deps;
   const warn = warnOnceEvery(60_000);
-  /** What connections believe. */
+  /** The state that connections were told last. */
   let live = true;
   let awaySince = 0;
-  /** Counts leases that were lost: what was caught up with before the last of them is not enough. */
+  /** Number of leases that were lost: catching up before the last loss is not enough. */
   let losses = 0;
 
   function tell(now: boolean): void {
@@ -52,7 +53,10 @@ export function keepServiceState(deps: {
     const before = losses;
     if (!(await deps.catchUp()) || before !== losses || !leases.held()) return;
     tell(true);
-    log.info({ awayMs: Math.round(performance.now() - awaySince) }, 'members have what they missed; delivering again');
+    log.info(
+      { awayMs: Math.round(performance.now() - awaySince) },
+      'members have their missed events; delivering again',
+    );
   }
 
   leases.onChange((held) => {

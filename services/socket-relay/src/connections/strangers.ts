@@ -8,13 +8,13 @@ import type { RelayServer } from '../sessions/session.ts';
 const PATH = '/socket.io/';
 /** Engine.IO's protocol of socket.io-client 3 and 4. */
 const PROTOCOL = '4';
-/** Engine.IO's own code for it, which clients of the old protocol may read. */
+/** Engine.IO's own code for the refusal, which clients of the old protocol may read. */
 const UNSUPPORTED_PROTOCOL_VERSION = 5;
 const MAX_SHOWN = 64;
 
 interface Stranger {
   code: 'UNSUPPORTED_PROTOCOL' | 'NOT_FOUND';
-  /** What tells it from others of its kind. */
+  /** Tells it from others of its kind. */
   name: string;
   why: string;
 }
@@ -28,7 +28,7 @@ function shown(text: string): string {
   return text.slice(0, MAX_SHOWN).replaceAll(/[^\x20-\x7e]/g, '?');
 }
 
-/** A request to `/socket.io/` that opens no session, and what it comes from. */
+/** Explains a request to `/socket.io/` that opens no session. */
 function ofAnotherProtocol(request: IncomingMessage): Stranger | undefined {
   const { query } = partsOf(request);
   const version = query.get('EIO');
@@ -45,7 +45,7 @@ function ofAnotherProtocol(request: IncomingMessage): Stranger | undefined {
   return { code, name: what, why };
 }
 
-/** A request to another path that somebody has made who looks for the relay. */
+/** Explains a request to another path whose sender looks for the relay. */
 function atAnotherPath(request: IncomingMessage): Stranger | undefined {
   const { path, query } = partsOf(request);
   const isUpgrade = request.headers.upgrade !== undefined;
@@ -63,11 +63,11 @@ function atAnotherPath(request: IncomingMessage): Stranger | undefined {
   };
 }
 
-/** Tells whoever comes with another protocol or to another path, in the answer, in the log and in the monitor. */
+/** Tells clients of other protocols, and of other paths, why they cannot connect: in the answer, in the log and in the monitor. */
 export interface Strangers {
-  /** A request that the public port has nothing for. */
+  /** Looks at a request for which the public port has no answer. */
   note(request: IncomingMessage): void;
-  /** Each request and upgrade is looked at when it is its turn (`createTurns` of service-kit): strangers who come in a crowd wait for each other. */
+  /** Looks at each request and upgrade when it is its turn (`createTurns` of service-kit): strangers who come in a crowd wait for each other. */
   watch(io: RelayServer, http: Server): void;
 }
 

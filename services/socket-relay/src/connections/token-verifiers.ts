@@ -11,7 +11,7 @@ import { noteGroupProblem } from '../membership/group-problems.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
 
-/** The verifiers of user and service tokens. What is wrong with keys and claims is said in the log and shown to monitors. */
+/** Makes the verifiers of user and service tokens. Faults of keys and claims are reported in the log and to monitors. */
 export function createTokenVerifiers(deps: {
   config: Pick<RelayConfig, 'tokens' | 'relaySecrets' | 'apiUrl'>;
   notices: Notices;

@@ -6,21 +6,21 @@ import { cutConnection } from '../engine/wire.ts';
 import type { RelayMetrics } from '../metrics.ts';
 
 export interface UnauthenticatedLimits {
-  /** A connection that has sent no CONNECT by then is cut, in milliseconds. */
+  /** How long a connection may take to send a CONNECT, in milliseconds. Then it is cut. */
   deadlineMs: number;
-  /** The same of one whose CONNECT is being checked: others may have to be asked about it. */
+  /** How long the check of a CONNECT may take, in milliseconds: others may have to be asked about it. */
   checkingMs: number;
-  /** Long-polling sessions that have not authenticated, which cost no descriptor; the oldest makes room. */
+  /** Most long-polling sessions that have not authenticated, which cost no descriptor. The oldest makes room. */
   pollingSessions: number;
-  /** Bytes of unfinished packets, over all connections of the process that have not authenticated; the oldest of them make room. */
+  /** Most bytes of unfinished packets, over all connections that have not authenticated. The oldest of them make room. */
   pendingBytes: number;
 }
 
-/** Connections of which nothing is known yet: what they hold is bounded together, since anybody can open them. */
+/** Connections that have not authenticated. Their memory is bounded together, since anybody can open them. */
 export interface Unauthenticated {
-  /** Its CONNECT is being checked. */
+  /** The connection's CONNECT is being checked. */
   checking(conn: EngineSocket): void;
-  /** Its CONNECT was refused, and it may try again. */
+  /** The connection's CONNECT was refused, and it may try again. */
   refused(conn: EngineSocket): void;
   /** The connection has authenticated, and is counted elsewhere. */
   forget(conn: EngineSocket): void;
@@ -35,7 +35,7 @@ export function createUnauthenticated(
   limits: UnauthenticatedLimits,
 ): Unauthenticated {
   const { engine, metrics, log } = deps;
-  /** In the order in which they came, and until when each may stay. */
+  /** Until when each connection may stay, in the order in which they came. */
   const connections = new Map<EngineSocket, number>();
   const polling = new Set<EngineSocket>();
   const warn = warnOnceEvery(60_000);
@@ -69,7 +69,7 @@ export function createUnauthenticated(
 
   unfinished.limit = limits.pendingBytes;
   unfinished.onCut = () => note('pending-bytes', undefined);
-  // Always: nobody says when a WebSocket begins to probe the upgrade of a session that has authenticated.
+  // It runs always, because nothing says when a WebSocket begins to probe the upgrade of a session that has authenticated.
   const timer = setInterval(look, LOOK_MS);
   timer.unref();
 

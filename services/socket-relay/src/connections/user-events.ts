@@ -38,7 +38,7 @@ function countEvents({ groups }: ResumeResult): number {
   return Object.values(groups).reduce((sum, group) => sum + ('events' in group ? group.events.length : 0), 0);
 }
 
-/** What a browser may ask of its connection. */
+/** Handles the events that a browser may send. */
 export function createUserHandlers(deps: {
   entry: GroupEntry;
   membership: Membership;
@@ -50,7 +50,7 @@ export function createUserHandlers(deps: {
   budgets: UserBudgets;
   /** Most groups in one `resume`. */
   maxGroups: number;
-  /** Without an API there is nobody to keep cursors. */
+  /** Without an API nobody keeps cursors. */
   cursors: CursorForwarder | undefined;
 }): UserHandlers {
   const { entry } = deps;

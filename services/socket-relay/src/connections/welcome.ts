@@ -1,68 +1,40 @@
-import { setTimeout } from 'node:timers/promises';
-import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, MONITOR_ROOM, type MonitorSnapshot, toErrorBody, userRoom } from '@groupcast/shared';
 import { refusalOf } from '@groupcast/tokens';
 import type { DisconnectReason } from 'socket.io';
-import type { Heartbeat } from '../engine/heartbeat.ts';
 import { letGoOfHandshake } from '../engine/idle-cost.ts';
-import { holdTurn } from '../engine/web-socket-transport.ts';
-import type { Membership } from '../membership/authorisation.ts';
 import type { GroupEntry } from '../membership/group-entry.ts';
 import { noteWithoutGroups } from '../membership/group-problems.ts';
 import type { Removals } from '../membership/removals.ts';
-import { setOfUndecided, type UndecidedClaims } from '../membership/undecided-claims.ts';
-import type { RelayMetrics } from '../metrics.ts';
-import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import { type UndecidedClaims } from '../membership/undecided-claims.ts';
 import type { Notices } from '../monitor/notices.ts';
-import type { ConnectionIndex } from '../sessions/connection-index.ts';
 import { createRateLimit } from '../sessions/rate-limit.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../sessions/session.ts';
 import { endSession } from '../sessions/session-ending.ts';
 import type { SessionExpiry } from '../sessions/session-expiry.ts';
-import { GROUPS_PER_UNIT, type UserBudgets } from '../sessions/user-budgets.ts';
 import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
-import type { Authenticator } from './authenticate.ts';
-import { closeForNowLater } from './come-back-later.ts';
+import { type CheckInDeps, createCheckIn } from './check-in.ts';
 import { createEventRouter } from './event-router.ts';
-import type { ConnectionIntake } from './intake.ts';
-import { createOneConnect } from './one-connect.ts';
 import type { ServiceHandlers } from './service-events.ts';
 import type { ServiceState } from './service-state.ts';
 import type { UserHandlers } from './user-events.ts';
 
-export interface WelcomeDeps {
+export interface WelcomeDeps extends CheckInDeps {
   io: RelayServer;
-  authenticator: Authenticator;
-  membership: Membership;
   removals: Removals;
   expiry: SessionExpiry;
   slowConsumers: SlowConsumers;
-  heartbeat: Heartbeat;
-  intake: ConnectionIntake;
-  budgets: UserBudgets;
   undecided: UndecidedClaims;
   entry: GroupEntry;
   handlers: UserHandlers;
   services: ServiceHandlers;
-  connections: ConnectionIndex;
-  monitor: MonitorFeed;
-  metrics: RelayMetrics;
-  log: Logger;
-  /** False while this relay is cut off from the others, who have stopped counting on it. */
-  isTrusted: () => boolean;
   notices: Notices;
   hasApi: boolean;
   serviceState: ServiceState;
-  /** What monitors are shown of other relays. */
+  /** Returns the connections of other relays, for monitors. */
   otherNodes: () => Promise<MonitorSnapshot[]>;
-  limits: { groups: number; connectionsPerUser: number; eventsPerSecond: number };
 }
 
-/** A client that is refused because this relay is cut off, or the user has too many connections, comes back after this, in milliseconds. */
-const UNTRUSTED_RETRY_MS = 1_000;
-const TOO_MANY_RETRY_MS = 2_000;
-
-/** Refusals of events that are said in the log and to monitors. */
+/** Codes of refused events that are reported in the log and to monitors. */
 const TOLD: ReadonlySet<string> = new Set([
   'UNKNOWN_EVENT',
   'FORBIDDEN_EVENT',
@@ -71,90 +43,12 @@ const TOLD: ReadonlySet<string> = new Set([
   'SERVICE_TOKEN_INVALID',
 ]);
 
-/** Longest that a handshake waits for its user's budget, in milliseconds; a client gives up after 20 s. */
-const MAX_WORK_WAIT_MS = 3_000;
-
-/** The way in: who are you (middleware), then what you may do (handlers by kind of session). */
+/** Lets connections in: first the check-in tells who they are, then handlers by kind of session do what they may ask. */
 export function welcomeConnections(deps: WelcomeDeps): void {
   const { io, metrics, monitor, log, limits } = deps;
-  const oneConnect = createOneConnect();
-  const warn = warnOnceEvery(60_000);
+  io.use(createCheckIn(deps));
 
-  /** A user who comes back again and again with many groups waits, and is refused where it would take too long. */
-  async function waitForWork(userId: string, units: number): Promise<void> {
-    const waitMs = deps.budgets.of(userId).reserveWork(units, MAX_WORK_WAIT_MS);
-    if (waitMs === undefined) {
-      throw new GroupcastError('RATE_LIMITED', 'unable to connect; the user connects too often with this many groups', {
-        retryAfterMs: MAX_WORK_WAIT_MS,
-      });
-    }
-    if (waitMs > 0) await setTimeout(waitMs);
-  }
-
-  async function checkIn(socket: RelaySocket): Promise<void> {
-    const session = await deps.authenticator.handshake(socket);
-    socket.data.session = session;
-    if (session.kind !== 'user') return;
-    if (!deps.isTrusted()) {
-      throw new GroupcastError('BROKER_UNAVAILABLE', 'unable to connect; this relay cannot reach the others', {
-        retryAfterMs: UNTRUSTED_RETRY_MS,
-      });
-    }
-    if (deps.connections.countOfUser(session.userId) >= limits.connectionsPerUser) {
-      throw new GroupcastError(
-        'TOO_MANY_CONNECTIONS',
-        `unable to connect; a user may have ${limits.connectionsPerUser} connections`,
-        { retryAfterMs: TOO_MANY_RETRY_MS },
-      );
-    }
-    const positions = deps.authenticator.positions(socket);
-    // A token may name more than fit: the first ones are the most active.
-    const named = session.claims.groups.slice(0, limits.groups);
-    const units = Math.floor((named.length + positions.size) / GROUPS_PER_UNIT);
-    if (units > 0) await waitForWork(session.userId, units);
-    const decision = await deps.membership.decideClaims(session.claims, named);
-    session.undecided = setOfUndecided(decision.undecided);
-    socket.data.decision = { ...decision, positions };
-  }
-
-  io.use((socket, next) => {
-    if (!oneConnect.enter(socket)) {
-      next(new Error('one CONNECT per connection'));
-      return;
-    }
-    deps.heartbeat.expect(socket);
-    deps.intake.checking(socket);
-    checkIn(socket).then(
-      () => {
-        // The answer and the groups, which follow mostly in the same turn, are one write.
-        holdTurn(socket.conn);
-        next();
-      },
-      (error: unknown) => {
-        if (!(error instanceof GroupcastError)) log.error({ err: error }, 'handshake failed');
-        const body = toErrorBody(error);
-        metrics.refused.inc({ code: body.code });
-        monitor.publish({ kind: 'refused', code: body.code, message: body.message });
-        const refusal = refusalOf(error);
-        warn(`${body.code} ${refusal?.fault ?? ''}`, (suppressed) => {
-          const { address } = socket.handshake;
-          const why = refusal ? { fault: refusal.fault, reason: refusal.message } : {};
-          log.warn({ code: body.code, ...why, address, suppressed }, `connection refused: ${body.message}`);
-        });
-        const refused = Object.assign(new Error(body.message), { data: body });
-        if (body.retryable) {
-          // Another CONNECT meanwhile would end it as well.
-          closeForNowLater(socket.conn, body, () => next(refused));
-          return;
-        }
-        oneConnect.refused(socket);
-        deps.intake.refused(socket);
-        next(refused);
-      },
-    );
-  });
-
-  /** What a programmer has got wrong, or whoever makes tokens: the client may not have asked for an answer. */
+  /** Reports the mistake of a programmer, or of the signer of tokens: the client may not have asked for an answer. */
   function noteRefusal(
     socket: RelaySocket,
     event: string,
@@ -203,7 +97,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const { userId } = session;
     socket.data.decision = undefined;
     if (deps.removals.isRevoked(userId, session.claims.issuedAt)) {
-      // Revoked while the handshake was under way.
+      // The token was revoked while the handshake was under way.
       const message = 'the token was revoked, log in again';
       endSession(socket, { code: 'TOKEN_REVOKED', message, next: 'stop', retryAfterMs: 0 });
       return;
@@ -221,7 +115,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     });
     deps.entry.grant(socket, admitted, 'token');
     deps.entry.tellLimit(socket, session.claims.groups.slice(limits.groups));
-    // Additions that the token does not know of yet.
+    // The token does not know of these additions yet.
     const added = deps.entry.grant(socket, deps.removals.addedSince(userId, session.claims.issuedAt), 'added');
     const live = [...new Set([...admitted, ...added])].filter((groupId) => session.groups.has(groupId));
     deps.undecided.add(socket);
@@ -252,7 +146,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     setImmediate(() => socket.conn.close());
   }
 
-  /** All connections have the same listener. */
+  /** The listener is the same for all connections. */
   function onDisconnect(this: RelaySocket, reason: DisconnectReason): void {
     sayGoodbye(this, reason);
   }

@@ -4,52 +4,52 @@ import { isUserSocket, type RelayServer, type RelaySocket } from '../sessions/se
 import { endSession } from '../sessions/session-ending.ts';
 
 /**
- * `serving`: everybody is welcome. `draining`: no new connections, and those here are told to go, evenly over the time
- * given. `drained`: nobody is here, and nobody is let in, until the drain is undone or the process ends.
+ * `serving`: the relay takes new connections. `draining`: it takes none, and its connections are told to go, evenly over the given time.
+ * `drained`: no connection is left, and none is let in, until the drain is undone or the process ends.
  */
 export type DrainState = 'serving' | 'draining' | 'drained';
 
-/** What one relay can know: who has left it. Where they came back the others know (returned-users.ts). */
+/** How far the drain of one relay is: who has left it. The other relays know who came back to them (returned-users.ts). */
 export interface DrainProgress {
   state: DrainState;
   /** Connections that were here when the drain began, or finished their handshake since: `moved` and `remaining`. */
   total: number;
-  /** Gone: told to go, or by themselves. */
+  /** Connections that have gone: told to go, or by themselves. */
   moved: number;
-  /** Still here, and still served. */
+  /** Connections that are still here, and still served. */
   remaining: number;
 }
 
 export interface Drain {
-  /** New connections are refused. */
+  /** Whether new connections are refused. */
   readonly active: boolean;
   progress(): DrainProgress;
-  /** The users whose connections it moved, with how many, and how long ago it began; nothing while there is no drain. */
+  /** The users whose connections the drain moved, with their numbers, and how long ago it began; `undefined` while there is no drain. */
   movedUsers(): { users: ReadonlyMap<string, number>; withinMs: number } | undefined;
   /**
-   * Moves every connection away within `ms`; joins the drain that runs already, whose time stays. Resolves when the last
-   * one is gone; `CONFLICT` when it is undone before.
+   * Moves every connection away within `ms`; joins the drain that runs already, whose time stays. Resolves when the last one is gone;
+   * rejects with `CONFLICT` if the drain is undone before.
    */
   start(ms?: number): Promise<DrainProgress>;
-  /** Everybody is welcome again; who was told to go is gone. `CONFLICT` once the process is stopping. */
+  /** Takes new connections again; a connection that was told to go is gone. Throws `CONFLICT` once the process is stopping. */
   undo(): DrainProgress;
-  /** The process's last drain: it cannot be undone, and one that runs already is hurried to end in this relay's own time. */
+  /** Drains before the process ends: this drain cannot be undone, and one that runs already is hurried to end within this relay's own time. */
   finish(): Promise<void>;
 }
 
-/** How often connections are told, when there are many. */
+/** How often connections are told, in milliseconds, if there are many. */
 const STEP_MS = 50;
-/** Part of every wait that is left to chance, so that those told in one step do not come back in one. */
+/** Shortest part of a wait that is left to chance, in milliseconds, so that connections that were told in one step do not come back in one. */
 const MIN_RANDOM_MS = 300;
-/** A drain with less time than this per connection makes up for it with longer random waits, up to a limit. */
+/** Time per connection below which a drain makes up for it with longer random waits, and the longest of them, in milliseconds. */
 const SPREAD_PER_CONNECTION_MS = 5;
 const MAX_RANDOM_MS = 5_000;
-/** Whoever was told and is not gone so long afterwards does not answer: its session is closed from this side. */
+/** How long after it was told a connection may stay, in milliseconds. Then it does not answer, and its session is closed from this side. */
 const GONE_WITHIN_MS = 1_000;
 
 /**
- * The spread comes from when each is told, so that the relays that remain meet a trickle and not a storm; the wait itself is
- * short, because the load balancer sends them there.
+ * Spreads a drain by when each connection is told, so that the relays that remain meet a trickle and not a storm. The wait of a client is
+ * short, because the load balancer sends it there.
  */
 export function createDrain(options: { io: RelayServer; drainMs: number; log: Logger }): Drain {
   const { io, log } = options;
@@ -85,7 +85,7 @@ export function createDrain(options: { io: RelayServer; drainMs: number; log: Lo
     });
   }
 
-  /** Back ends last: what they send reaches the members who are still here. */
+  /** Returns the connections that were not told yet, back ends last: what they send reaches the members who are still here. */
   function waiting(): RelaySocket[] {
     const all = [...sockets.values()].filter((socket) => !told.has(socket));
     return [...all.filter(isUserSocket), ...all.filter((socket) => !isUserSocket(socket))];
@@ -182,7 +182,7 @@ function settleable<T>(): { done: Promise<T>; resolve: (value: T) => void; rejec
   const done = new Promise<T>((...settle) => {
     [resolve, reject] = settle;
   });
-  // Whoever started it without waiting does not hear how it ended.
+  // A caller that does not wait does not hear how it ended.
   done.catch(() => undefined);
   return { done, resolve, reject };
 }

@@ -6,20 +6,20 @@ import type { Returns } from './returned-users.ts';
 /** The drain of a whole machine, whether one relay is on it or several workers. */
 export interface MachineDrain {
   progress(): Promise<DrainProgress>;
-  /** As `Drain.start`, for every worker; answers how far it is at once. */
+  /** Starts as `Drain.start` does, for every worker, and returns at once how far it is. */
   begin(ms?: number): Promise<DrainProgress>;
-  /** Resolves when the last connection of the machine is gone; `CONFLICT` when the drain is undone before. */
+  /** Resolves when the last connection of the machine is gone; rejects with `CONFLICT` if the drain is undone before. */
   finished(): Promise<DrainProgress>;
-  /** As `Drain.undo`, for every worker. */
+  /** Undoes as `Drain.undo` does, for every worker. */
   undo(): Promise<DrainProgress>;
-  /** How many of those who were moved have come back to other machines, and were recovered; nothing where nobody can say. */
+  /** Returns how many of the moved connections have come back to other machines, and were recovered; `null` if nobody can say. */
   recovered(): Promise<number | null>;
 }
 
 /** How often the workers are asked how far they are, in milliseconds. */
 const ASK_EVERY_MS = 100;
 
-/** Of a relay that is alone. */
+/** The drain of a relay that is alone on its machine. */
 export function drainOfOne(drain: Drain, returns: Returns): MachineDrain {
   return {
     progress: async () => drain.progress(),
@@ -27,14 +27,14 @@ export function drainOfOne(drain: Drain, returns: Returns): MachineDrain {
       void drain.start(ms).catch(() => undefined);
       return drain.progress();
     },
-    // It joins the one that runs.
+    // It joins the drain that runs.
     finished: async () => drain.start(),
     undo: async () => drain.undo(),
     recovered: returns.countOfDrain,
   };
 }
 
-/** From one worker, through the primary, to all of them: whichever is asked answers for the machine. */
+/** The drain of all workers, asked through the primary by any one of them: the worker that is asked answers for the machine. */
 export function drainOfAll(drain: Drain, returns: Returns, primary: Endpoint): MachineDrain {
   primary.answer('drain-progress', () => drain.progress());
   primary.answer('drain-begin', (ms?: number) => {
@@ -71,9 +71,9 @@ export function drainOfAll(drain: Drain, returns: Returns, primary: Endpoint): M
   };
 }
 
-/** In the primary: all workers as one. Of one that does not answer nothing is known, so the machine is not drained. */
+/** In the primary, all workers as one. Nothing is known of a worker that does not answer, so the machine is not drained. */
 export function createWorkersDrain(deps: {
-  /** Every worker there should be: `undefined` where one is not ready. */
+  /** Every worker there should be; `undefined` for one that is not ready. */
   workers: () => (Endpoint | undefined)[];
 }): {
   ask(what: 'drain-progress' | 'drain-begin' | 'drain-undo', ms?: number): Promise<DrainProgress>;

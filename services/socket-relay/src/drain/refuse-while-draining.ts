@@ -6,19 +6,22 @@ import type { RelayServer } from '../sessions/session.ts';
 import { sessionOf } from '../sessions/session-header.ts';
 import type { Drain } from './drain.ts';
 
-/** Whoever asks has no better place to go yet; a load balancer does not wait, it asks the next relay. */
+/**
+ * How long a refused client should wait, in milliseconds. It may have no better address yet; a load balancer does not wait, and asks the
+ * next relay.
+ */
 const RETRY_AFTER_MS = 1_000;
 
-/** Engine.IO's own book of its sessions, which has no public type. */
+/** Engine.IO's record of its sessions, which has no public type. */
 interface EngineServer {
   clients: Readonly<Record<string, unknown>>;
 }
 
 /**
- * A draining relay serves its own sessions to the end and answers everybody else with a 503, below Socket.IO: a stock
- * client tries again by itself, where it would stay away after a refusal inside Socket.IO, and a load balancer may hand a
- * 503 to the next relay. That includes requests of sessions it does not know: behind a balancer that chooses by the client's
- * address, they belong to the relay that took the client in.
+ * A draining relay serves its own sessions to the end and answers every other request with a 503, below Socket.IO: a stock client tries
+ * again by itself, where it would stay away after a refusal inside Socket.IO, and a load balancer may hand a 503 to the next relay. That
+ * includes requests of sessions it does not know: behind a balancer that chooses by the client's address, they belong to the relay that
+ * took the client in.
  */
 export function refuseWhileDraining(io: RelayServer, options: { drain: Drain; metrics: RelayMetrics }): void {
   const { clients } = io.engine as unknown as EngineServer;

@@ -1,18 +1,18 @@
 import type { NodeRequests } from '../nodes/node-requests.ts';
 import type { Drain } from './drain.ts';
 
-/** Where those who left a drained relay came back: the relays that took them in know, and tell whoever asks. */
+/** Counts the users who left a drained relay and came back to others. The relays that took them in know, and tell any relay that asks. */
 export interface Returns {
   /** A session of the user has begun here with positions, and everything since was recovered. */
   recovered: (userId: string) => void;
   /**
-   * How many of the connections that the drain moved have come back to other relays, and were recovered, so far; nothing where nobody
+   * Returns how many of the connections that the drain moved have come back to other relays, and were recovered, so far; `null` if nobody
    * can say. Each is counted for one drained relay only.
    */
   countOfDrain: () => Promise<number | null>;
 }
 
-/** The newest; older ones came back long before anybody asks. */
+/** Most sessions that are remembered, the newest. Older ones came back long before anybody asks. */
 const MAX_REMEMBERED = 50_000;
 
 export function createReturns(deps: {

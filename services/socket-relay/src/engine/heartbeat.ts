@@ -10,10 +10,10 @@ interface EngineInternals extends Engine {
   resetPingTimeout?(): void;
 }
 
-/** The wheel has so many slots, and connections are put into one after the other: a thousand that came at once are not pinged at once. */
+/** Slots of the wheel. Connections are put into one after the other, so that a thousand that came at once are not pinged at once. */
 const SLOTS = 100;
 
-/** A ping of Engine.IO in a WebSocket frame: most of what an idle relay does is to write this. */
+/** A ping of Engine.IO in a WebSocket frame: an idle relay does little else than write this. */
 const PING = Buffer.from([0x81, 1, 0x32]);
 
 /** One timer for the pings of all connections, where Engine.IO has one for each. */
@@ -32,14 +32,14 @@ export function createHeartbeat(
   const slots = Array.from({ length: SLOTS }, () => new Set<EngineInternals>());
   const slotMs = intervalMs / SLOTS;
   const startedAt = now();
-  /** When the handshakes under way began: what Socket.IO notes is a time of day. */
+  /** When the handshakes under way began. Socket.IO notes a time of day, which may be set. */
   const expected = new WeakMap<RelaySocket, number>();
-  /** Slots since then. */
+  /** Slots that have been due since the start. */
   let turned = 0;
   let next = 0;
 
   function ping(engine: EngineInternals): void {
-    // It has not answered the last one yet, and the time for that runs.
+    // It has not answered the last ping yet, and its time for that runs.
     if (engine.pingTimeoutTimer) return;
     engine.hasRefreshedPingTimeout = false;
     const wire = wireBehind(engine);
@@ -56,7 +56,7 @@ export function createHeartbeat(
   }
 
   const timer = setInterval(() => {
-    // By the clock: a busy process runs its timers late, and the sum of a hundred delays is more than a peer waits.
+    // It goes by the clock: a busy process runs its timers late, and the sum of a hundred delays is more than a peer waits.
     const due = Math.floor((now() - startedAt) / slotMs);
     turned = Math.max(turned, due - SLOTS);
     for (; turned < due; turned += 1) pingAll(slots[turned % SLOTS]);

@@ -29,7 +29,7 @@ interface EmitterInternals extends EventEmitter {
   _events?: Record<string | symbol, unknown>;
 }
 
-/** Who looks for a handshake here after the connection is made finds that there is none. */
+/** The handshake of every connection once it is made: code that looks for one later finds that there is none. */
 const NO_HANDSHAKE: RelaySocket['handshake'] = Object.freeze({
   headers: {},
   time: '',
@@ -42,44 +42,44 @@ const NO_HANDSHAKE: RelaySocket['handshake'] = Object.freeze({
   auth: {},
 });
 
-/** The relay asks clients for none. */
+/** The relay asks clients for no acknowledgements. */
 const NO_ACKNOWLEDGEMENTS = new Map<number, unknown>();
 
-/** An object without a prototype that V8 does not keep as a hash table. */
+/** Makes an object without a prototype that V8 does not keep as a hash table. */
 const Listeners = function Listeners() {
-  // Filled by whoever makes one.
+  // The caller fills it.
 } as unknown as new () => Record<string | symbol, unknown>;
 Listeners.prototype = Object.create(null) as unknown;
 
-/** What ends a connection ends it once, and whoever listens can hear it twice. */
+/** Events that end a connection end it once, so a listener that stays may hear them twice. */
 const ONCE_ANYWAY: ReadonlySet<string | symbol> = new Set(['close', 'error']);
 
-/** A listener for one time costs three objects more than one that stays. */
+/** Returns the listener itself: a listener for one time costs three objects more than one that stays. */
 function unwrapped(listeners: unknown): unknown {
   return Array.isArray(listeners)
     ? listeners.map(unwrapped)
     : ((listeners as { listener?: unknown }).listener ?? listeners);
 }
 
-/** A tenth of the bytes or so: Node makes the table of an emitter's listeners a hash table, and stays with it. */
+/** Saves about a tenth of the bytes: Node makes the table of an emitter's listeners a hash table, and stays with it. */
 function packListeners(emitter: EmitterInternals | null | undefined): void {
   const events = emitter?._events;
   if (!emitter || !events) return;
   const packed = new Listeners();
   for (const name of Reflect.ownKeys(events)) {
     const listeners = events[name];
-    // Node names those that a stream may have one day, for the sake of the object's shape.
+    // Node lists events that a stream may have one day, for the sake of the object's shape.
     if (listeners !== undefined) packed[name] = ONCE_ANYWAY.has(name) ? unwrapped(listeners) : listeners;
   }
   emitter._events = packed;
 }
 
-/** As long as it is: the first push to an array makes room for seventeen. */
+/** Cuts the array to its length: the first push to an array makes room for seventeen. */
 function trim<T>(array: T[] | undefined): T[] | undefined {
   return array?.slice();
 }
 
-/** A queue that has seldom more than two waiting, with room for them. */
+/** Makes a queue with room for two, since more seldom wait. */
 function smallQueue(waiting: readonly unknown[]): unknown[] {
   const queue: unknown[] = [0, 0];
   queue.shift();
@@ -96,21 +96,21 @@ function slimWebSocket(webSocket: WebSocketInternals): void {
   if (wire) wire._peername = undefined;
   const isPlain = webSocket._extensions && Object.keys(webSocket._extensions).length === 0;
   for (const listener of webSocket.listeners('error')) {
-    // Engine.IO's own, for the time before there is a transport.
+    // Engine.IO's own listener, for the time before there is a transport.
     if (listener.name === 'onUpgradeError') webSocket.removeListener('error', listener as () => void);
   }
   for (const part of isPlain ? [webSocket, receiver, sender] : []) if (part) part._extensions = NO_EXTENSIONS;
   for (const emitter of [webSocket, receiver, wire]) packListeners(emitter);
 }
 
-/** Also when the connection has got another transport. */
+/** Is called again when the connection has got another transport. */
 function slimTransport(this: EngineInternals): void {
   this.request = undefined;
   shareTransportListeners(this);
   const { transport } = this;
   if (transport.socket) {
     const { _events: listeners } = transport;
-    // For answers to polls.
+    // The listeners are for answers to polls.
     if (listeners && typeof listeners['headers'] === 'function') transport.removeAllListeners('headers');
     slimWebSocket(transport.socket);
   }
@@ -118,8 +118,9 @@ function slimTransport(this: EngineInternals): void {
 }
 
 /**
- * Lets go of what a connection needed in order to be made. To be called once it is welcomed: from then on it has no handshake, no
- * headers and no first request. Much of what stock Socket.IO holds for an idle connection is of that kind, or empty space.
+ * Lets go of everything that a connection needed only in order to be made. Call it once the connection is welcomed: from then on it has no
+ * handshake, no headers and no first request. Much of the memory that stock Socket.IO holds for an idle connection is of that kind, or
+ * empty space.
  */
 export function letGoOfHandshake(socket: RelaySocket): void {
   const engine = socket.conn as unknown as EngineInternals;

@@ -3,34 +3,34 @@ import { GroupcastError, hasMoreItemsThan } from '@groupcast/shared';
 import type { Socket as EngineSocket } from 'engine.io';
 import { Decoder, Encoder, type Packet, PacketType } from 'socket.io-parser';
 
-/** What a connection may send before the relay knows whose it is, and what one packet of a known user may be made of. */
+/** Bounds of a connection's packets before the relay knows whose it is, and of one packet of a known user. */
 export interface PacketLimits {
-  /** Packets of a connection that has not authenticated; a client may try a few tokens. */
+  /** Most packets of a connection that has not authenticated; a client may try a few tokens. */
   unauthenticatedPackets: number;
-  /** Size of such a packet, in UTF-16 code units: a token, and the positions of a returning client. */
+  /** Largest such packet, in UTF-16 code units: a token, and the positions of a returning client. */
   unauthenticatedLength: number;
-  /** Commas, colons and brackets in such a packet: what parsing it costs goes by its items, not by its bytes. */
+  /** Most commas, colons and brackets in such a packet: parsing it costs time by its items, not by its bytes. */
   unauthenticatedItems: number;
-  /** The same for a packet of a user. */
+  /** Most commas, colons and brackets in a packet of a user. */
   userItems: number;
 }
 
-/** Whose a connection is, as far as its packets are concerned. */
+/** The owner of a connection, as far as its packets are concerned. */
 export interface Intake {
-  /** Counts a packet that has come, of so many UTF-16 code units. False: too many come, and this one must not be decoded. */
+  /** Counts a packet of `length` UTF-16 code units. Returns false if too many come, and this one must not be decoded. */
   take(length: number): boolean;
-  /** Ends the connection, because of a packet that is not decoded. */
+  /** Ends the connection because of a packet that is not decoded. */
   refuse(error: GroupcastError): void;
 }
 
-/** Between the packets of a polling payload that has too many; see polling-transport.ts. */
+/** Stands for the packets of a polling payload that has too many; see polling-transport.ts. */
 export const TOO_MANY_PACKETS = Symbol('too many packets in one payload');
 
-/** Room for a packet's type, its namespace `/,` and the number of its acknowledgement; the JSON begins after it. */
+/** Characters of a packet's type, its namespace `/,` and the number of its acknowledgement; the JSON begins after them. */
 const MAX_HEAD_LENGTH = 24;
-/** Packets up to this size are parsed without counting what is in them. */
+/** Packets up to this size are parsed without counting their items. */
 const SMALL_LENGTH = 2_048;
-/** How much of a namespace that does not exist is said back. */
+/** Longest part of a namespace that does not exist which an answer repeats. */
 const MAX_NAMESPACE_LENGTH = 64;
 
 function tooLarge(what: string): GroupcastError {
@@ -45,7 +45,7 @@ function malformed(why: string): GroupcastError {
   return new GroupcastError('INVALID_PAYLOAD', `unable to read the packet; ${why}`);
 }
 
-/** The namespace a packet names, when that is not the only one there is. */
+/** Returns the namespace that a packet names, if that is not the only one there is. */
 function foreignNamespace(packet: string): string | undefined {
   if (packet[1] !== '/' || packet.startsWith('/,', 1) || packet.length === 2) return undefined;
   const end = packet.indexOf(',');
@@ -59,7 +59,7 @@ function hasShortHead(packet: string): boolean {
   return start > 0;
 }
 
-/** Before anything is known of a connection: a CONNECT packet, and few of them. */
+/** Checks a packet before anything is known of its connection: it must be a CONNECT packet, and one of few. */
 function judgeUnauthenticated(packet: string, limits: PacketLimits): GroupcastError | undefined {
   if (packet.length > limits.unauthenticatedLength) {
     return unauthenticatedTooLarge(limits);
@@ -90,21 +90,21 @@ const FLOODED = 'unable to go on; the connection sends more packets than it may,
 
 export interface PacketBounds {
   limits: PacketLimits;
-  /** Called once for a connection whose packet is refused; `namespace` is the one that its answer has to name. */
+  /** Is called once for a connection whose packet is refused; `namespace` is the one that its answer has to name. */
   onRefused: (conn: EngineSocket, error: GroupcastError, namespace: string | undefined) => void;
 }
 
 /**
- * Socket.IO's decoder behind bounds: each packet is looked at before it is parsed, for what it may cost. The first that is refused ends
- * the connection, and nothing that comes after it is looked at. A connection is unauthenticated until `admit` is called for it; one
- * that is admitted without an intake (a back end) has Engine.IO's limit of bytes only.
+ * Socket.IO's decoder behind bounds: each packet is checked for its cost before it is parsed. The first one that is refused ends the
+ * connection, and nothing after it is looked at. A connection is unauthenticated until `admit` is called for it. One that is admitted
+ * without an intake (a back end) has only Engine.IO's limit of bytes.
  */
 export class BoundedDecoder extends Decoder {
   private readonly conn: EngineSocket | undefined;
   private readonly bounds: PacketBounds;
   private state: 'unauthenticated' | 'admitted' | 'refused' = 'unauthenticated';
   private intake: Intake | undefined;
-  /** Packets so far of one that has not authenticated. Of a user: attachments that are still to come, and are not kept. */
+  /** Packets of a connection that has not authenticated. For a user: attachments that are still to come, and are not kept. */
   private count = 0;
 
   constructor(conn: EngineSocket | undefined, bounds: PacketBounds) {
@@ -158,7 +158,7 @@ export class BoundedDecoder extends Decoder {
     }
   }
 
-  /** The packet is answered as one without a payload; what it announces is dropped as it comes. */
+  /** The packet is answered as one without a payload; its announced attachments are dropped as they come. */
   private addWithoutAttachments(data: string): void {
     const packet = (this as unknown as { decodeString(text: string): Packet }).decodeString(data);
     this.count = packet.attachments ?? 0;
@@ -175,8 +175,8 @@ export class BoundedDecoder extends Decoder {
 }
 
 /**
- * The parser for Socket.IO's server, and what ties each of its decoders to a connection: Socket.IO makes a decoder without saying for
- * whom, in the turn in which its engine announces the connection.
+ * Makes the parser for Socket.IO's server, and ties each of its decoders to a connection: Socket.IO makes a decoder without saying for
+ * which one, in the turn in which its engine announces the connection.
  */
 export function createPacketParser(bounds: PacketBounds): {
   parser: object;
@@ -198,7 +198,7 @@ export function createPacketParser(bounds: PacketBounds): {
   };
 }
 
-/** The decoder behind a socket. Its field has no public name: where it goes away, every test of the bounds fails. */
+/** Returns the decoder behind a socket. Its field has no public name: if it goes away, every test of the bounds fails. */
 export function decoderOf(socket: object): BoundedDecoder {
   return (socket as { client: { decoder: BoundedDecoder } }).client.decoder;
 }

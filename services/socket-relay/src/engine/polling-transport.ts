@@ -4,18 +4,18 @@ import { TOO_MANY_PACKETS } from './packet-decoder.ts';
 import { type BodyLimit, countBody, isBodyTooLarge } from './polling-body.ts';
 import type { Holder } from './unfinished.ts';
 
-/** Packets in one payload: a client that was slow for a moment sends some together. */
+/** Most packets in one payload: a client that was slow for a moment sends some together. */
 export const MAX_PACKETS_PER_PAYLOAD = 256;
-/** How long a session that is closed waits for the poll that its client may still send, in milliseconds. */
+/** How long a closed session waits for the poll that its client may still send, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 5_000;
 const SEPARATOR = 0x1e;
 
 /** Fields of Engine.IO's polling transport that have no public name. */
 interface PollingInternals extends Holder {
   closeTimeout: number;
-  /** Packets in one payload; without it `MAX_PACKETS_PER_PAYLOAD`. */
+  /** Most packets in one payload; without it `MAX_PACKETS_PER_PAYLOAD`. */
   maxPackets?: number;
-  /** Until the connection has authenticated. */
+  /** The limit of a payload, set until the connection has authenticated. */
   bodyLimit?: BodyLimit | undefined;
   onError(why: string): void;
   onData(payload: string): void;
@@ -39,9 +39,9 @@ export function hasMorePacketsThan(payload: string, max: number): boolean {
 const bounded = Symbol('bounded');
 
 /**
- * Engine.IO's long polling, with payloads whose packets are counted before they are decoded. The decoder of the connection is told of one
- * that has too many in place of its packets, and refuses it. JSONP, which no client of protocol 4 uses, is refused: a script tag sends
- * no `Origin`.
+ * Engine.IO's long polling, with payloads whose packets are counted before they are decoded. The decoder of the connection is told of a
+ * payload with too many packets in place of its packets, and refuses it. JSONP, which no client of protocol 4 uses, is refused: a script
+ * tag sends no `Origin`.
  */
 export function useBoundedPolling(): void {
   const stock = transports.polling as unknown as MakePolling & { upgradesTo: string[]; [bounded]?: true };
@@ -81,12 +81,12 @@ export function useBoundedPolling(): void {
   Object.assign(transports, { polling: Object.assign(polling, { upgradesTo: stock.upgradesTo, [bounded]: true }) });
 }
 
-/** How large a payload may be until `allowPackets`: a larger one is refused unread. `onTooLarge` ends the connection. */
+/** Sets the size that a payload may have until `allowPackets`: a larger one is refused unread. `onTooLarge` ends the connection. */
 export function allowBody({ transport }: { transport: unknown }, limit: BodyLimit): void {
   if (isPolling(transport)) transport.bodyLimit = limit;
 }
 
-/** How many packets a payload may have from now on, of a connection that has authenticated. */
+/** Sets the number of packets that a payload may have from now on, for a connection that has authenticated. */
 export function allowPackets({ transport }: { transport: unknown }, max: number): void {
   if (isPolling(transport)) Object.assign(transport, { maxPackets: max, bodyLimit: undefined });
 }

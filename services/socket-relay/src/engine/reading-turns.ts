@@ -1,17 +1,17 @@
-/** What can be paused: a WebSocket, whose own pauses are kept. */
+/** A reader that can be paused: a WebSocket, whose own pauses are kept. */
 export interface Reader {
   pause(): void;
   resume(): void;
 }
 
-/** How many readers read on in one turn of the event loop. */
+/** Readers that read on in one turn of the event loop. Each takes the bytes that have come meanwhile, 64 KiB at most. */
 const PER_TURN = 4;
 /** When it is looked again whether there is room, in milliseconds. */
 const LOOK_AGAIN_MS = 50;
 
 /**
- * Many connections that each send a lot are read a few at a time, so that a turn of the event loop stays short and others are served in
- * between. The newest reads on first: somebody who comes does not wait for a crowd that was there before.
+ * Reads many connections that each send a lot a few at a time, so that a turn of the event loop stays short and others are served in
+ * between. The newest reads on first: a client that comes does not wait for a crowd that was there before.
  */
 export interface ReadingTurns {
   /** Pauses the reader until it is its turn. */
@@ -20,10 +20,10 @@ export interface ReadingTurns {
   end(reader: Reader): void;
 }
 
-/** `hasRoom`: whether what the next reader brings can be kept; nobody reads on while it cannot. */
+/** `hasRoom` says whether the bytes of the next reader can be kept; nobody reads on while it says no. */
 export function createReadingTurns(options: { perTurn?: number; hasRoom?: () => boolean } = {}): ReadingTurns {
   const { perTurn = PER_TURN, hasRoom = () => true } = options;
-  /** In the order in which they came. */
+  /** Waiting readers, in the order in which they came. */
   const waiting = new Set<Reader>();
   let scheduled = false;
 

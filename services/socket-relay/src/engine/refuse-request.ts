@@ -1,7 +1,7 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { GroupcastError } from '@groupcast/shared';
 
-/** An upgrade has no response of Node's, only its socket. */
+/** Makes a response for an upgrade, for which Node has none. */
 function responseOn(request: IncomingMessage): ServerResponse {
   const { socket } = request;
   const response = new ServerResponse(request);

@@ -1,6 +1,6 @@
 import { Adapter } from 'socket.io-adapter';
 
-/** Everybody is in a room of their own, which is made when somebody looks at it. */
+/** The rooms of an adapter. Every connection is in a room of its own, which is made when somebody looks at it. */
 class Rooms extends Map<string, Set<string>> {
   private readonly joined: ReadonlyMap<string, unknown>;
 
@@ -19,8 +19,9 @@ class Rooms extends Map<string, Set<string>> {
 }
 
 /**
- * Socket.IO's adapter in memory for many connections that are in a few rooms each: their own room takes no memory, and the names
- * of the others are an array. The events are Socket.IO's own. No room may have the name of somebody's own, and nobody leaves theirs.
+ * Socket.IO's adapter in memory for many connections that are in a few rooms each: their own room takes no memory, and the names of the
+ * others are an array. The events are Socket.IO's own. No room may have the name of a connection's own room, and no connection leaves its
+ * own.
  */
 export class RoomAdapter extends Adapter {
   private readonly joined = new Map<string, string[]>();
@@ -37,7 +38,7 @@ export class RoomAdapter extends Adapter {
     const joined = this.joined.get(id) ?? [];
     const others = [...rooms].filter((room) => room !== id && this.rooms.get(room)?.has(id) !== true);
     if (others.length === 0) return;
-    // As long as it must be, where a push would make room for seventeen.
+    // The array is as long as it must be, where a push would make room for seventeen.
     this.joined.set(id, joined.concat(others));
     for (const room of others) this.enter(id, room);
   }

@@ -50,7 +50,7 @@ const OF_TRANSPORT: Readonly<Record<string, Listener>> = {
 
 type ClientMethod = 'ondata' | 'onerror' | 'onclose' | 'ondecoded';
 
-/** Called on what the client listens to, or on the client itself. */
+/** Is called on the emitter that the client listens to, or on the client itself. */
 function ofClient(name: ClientMethod): Listener {
   return function onClient(first, second) {
     const client = (this as { [CLIENT]?: ClientListeners })[CLIENT] ?? this;

@@ -20,30 +20,33 @@ interface Receiver extends EventEmitter {
   _maxPayload?: number;
   _loop?: boolean;
 }
-/** What has no public name: without a TCP socket each packet is a write, without a sender that takes frames they go the ordinary way. */
+/** Fields without a public name. Without a TCP socket each packet is a write; without a sender that takes frames they go the ordinary way. */
 interface WebSocketInternals {
   _receiver?: Receiver | null;
   _socket?: NetSocket | null;
   _sender?: { sendFrame?(frame: readonly Buffer[], done: SendDone): void } | null;
 }
 
-/** Pieces of one unfinished message, as frames and as reads from the network: each takes memory besides its bytes. */
+/** Most pieces of one unfinished message, as frames and as reads from the network: each takes memory besides its bytes. */
 const MAX_FRAGMENTS = 256;
 const MAX_BUFFERED_CHUNKS = 4_096;
-/** Engine.IO's own packets and WebSocket pings: a client that keeps to the protocol sends one in each interval of the heartbeat. */
+/** Most packets of Engine.IO and pings of WebSocket in 10 s: a client that keeps to the protocol sends one in each interval of the heartbeat. */
 const MAX_CONTROL_PACKETS = 100;
 const CONTROL_WINDOW_MS = 10_000;
-/** What Engine.IO's packet type for messages is on the wire. */
+/** Engine.IO's packet type for messages, as it is on the wire. */
 const MESSAGE = '4'.charCodeAt(0);
 
-/** ws waits for half a minute for a peer to close as well; what it has sent until then is kept and taken apart. In milliseconds. */
+/**
+ * How long a closing WebSocket may take, in milliseconds. ws would wait for half a minute, and would keep and parse what the peer sends
+ * until then.
+ */
 const CLOSE_WITHIN_MS = 5_000;
-/** Room for what probes an upgrade. Of a session's own transport more is allowed, see `allowBytes`. */
+/** Largest message that probes an upgrade, in bytes. A session's own transport may send more, see `allowBytes`. */
 const PROBE_BYTES = 4_096;
-/** An unsettled WebSocket that has sent so much without a pause waits for its turn, in bytes; and with its first piece, which most need only. */
+/** Bytes that an unsettled WebSocket may send without a pause before it waits for its turn, and those that it may send at first. */
 const UNPACED_BYTES = 16_384;
 const FIRST_BYTES = 4_096;
-/** What ws allows by itself. */
+/** Most pieces of one unfinished message that ws allows by itself. */
 const DEFAULT_FRAGMENTS = 16_384;
 const DEFAULT_BUFFERED_CHUNKS = 262_144;
 
@@ -55,7 +58,7 @@ function transportOf(webSocket: WebSocket): WebSocketTransport {
 
 function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
   const transport = transportOf(this);
-  // Of one that is closing nothing is read any more, and not much is listened to.
+  // A closing WebSocket is read no more, and hardly listened to.
   if (transport.readyState !== 'open') return void transport.takeControl();
   if (!isBinary && data[0] !== MESSAGE && !transport.takeControl()) return;
   transport.take(isBinary ? data : data.toString());
@@ -71,7 +74,7 @@ function onError(this: WebSocket, error: Error): void {
   if (transport.isUnsettled) transport.endUnread();
 }
 
-/** ws's own listener, which closes without a word, and the name under which what is ws's has its WebSocket: the same for all. */
+/** ws's own listener, which closes without a word, and the symbol under which ws's parts have their WebSocket: the same for all. */
 let closeWithCode: ((this: Receiver, error: Error) => void) | undefined;
 let webSocketKey: symbol | undefined;
 
@@ -109,17 +112,17 @@ function onClose(this: WebSocket): void {
 }
 
 /**
- * Engine.IO's WebSocket transport for many connections that are idle: what Engine.IO's own makes eight functions for, each
- * time, is shared by all of them here. It does the same in the same order, and with fewer writes: several packets are one.
+ * Engine.IO's WebSocket transport for many idle connections. Engine.IO makes eight functions for each connection; here all connections
+ * share them. It does the same in the same order, and with fewer writes: several packets are one.
  */
 export class WebSocketTransport extends Transport implements Holder {
-  /** Set by Engine.IO's server: what messages are compressed with, or something false. */
+  /** Set by Engine.IO's server: how messages are compressed, or something false. */
   perMessageDeflate: unknown = null;
   readonly socket: WebSocket;
-  /** It takes nothing now, but only until this turn of the event loop has ended. */
+  /** Whether it takes nothing now, but only until this turn of the event loop has ended. */
   isHeld = false;
   private control: { since: number; count: number } | undefined;
-  /** Until it is settled: what ws was told of the largest message, and what has come since it last paused, in bytes. */
+  /** Until it is settled: the largest message that ws was told to allow, and the bytes that have come since it last paused. */
   private maxPayload: number | undefined;
   private unpaced = UNPACED_BYTES - FIRST_BYTES;
   private onTooLarge: (() => void) | undefined;
@@ -162,7 +165,7 @@ export class WebSocketTransport extends Transport implements Holder {
     }
   }
 
-  /** What is sent until this turn of the event loop has ended goes out in one write. */
+  /** Sends everything from now until this turn of the event loop has ended with one write. */
   holdTurn(): void {
     if (!this.writable) return;
     this.writable = false;
@@ -180,7 +183,7 @@ export class WebSocketTransport extends Transport implements Holder {
     done?.();
   }
 
-  /** The connection's user is known, or its back end, which may send what is large in as many pieces as it likes. */
+  /** The connection belongs to a known user or a back end, which may send large messages in as many pieces as it likes. */
   settle(isTrusted: boolean): void {
     this.forget();
     const { _socket: wire } = this.socket as unknown as WebSocketInternals;
@@ -192,14 +195,14 @@ export class WebSocketTransport extends Transport implements Holder {
     if (isTrusted) this.limit({ _maxFragments: DEFAULT_FRAGMENTS, _maxBufferedChunks: DEFAULT_BUFFERED_CHUNKS });
   }
 
-  /** How large a message may be while it is unsettled: a larger one is refused by its header. `onTooLarge` ends the connection. */
+  /** Sets the largest message while it is unsettled: a larger one is refused by its header. `onTooLarge` ends the connection. */
   allowBytes(bytes: number, onTooLarge?: () => void): void {
     if (this.maxPayload === undefined) return;
     this.limit({ _maxPayload: Math.min(bytes, this.maxPayload) });
     this.onTooLarge = onTooLarge;
   }
 
-  /** False: nobody here can say so. */
+  /** Returns false if nobody here can say so. */
   refuseTooLarge(): boolean {
     if (!this.onTooLarge) return false;
     this.onTooLarge();
@@ -210,7 +213,7 @@ export class WebSocketTransport extends Transport implements Holder {
     return this.maxPayload !== undefined;
   }
 
-  /** It may still read why, and nothing more is read of it: ws would throw away whatever comes until its peer closes as well. */
+  /** The client may still read why, and is read no more: ws would throw away whatever comes until its peer closes as well. */
   endUnread(): void {
     const { _socket: wire } = this.socket as unknown as WebSocketInternals;
     // ws reads on in the next tick.
@@ -220,7 +223,7 @@ export class WebSocketTransport extends Transport implements Holder {
     setTimeout(() => this.socket.terminate(), REFUSED_GRACE_MS).unref();
   }
 
-  /** Counts what has come while it is unsettled, and what is kept of it. */
+  /** Counts the bytes that have come while it is unsettled. */
   pace(bytes: number): void {
     unfinished.hold(this, pendingInMessages(this.socket));
     this.unpaced += bytes;
@@ -233,14 +236,14 @@ export class WebSocketTransport extends Transport implements Holder {
     this.cut();
   }
 
-  /** Ends it at once: what has come with the same read is not looked at. */
+  /** Ends it at once: later bytes of the same read are not looked at. */
   cut(): void {
     const { _receiver: receiver } = this.socket as unknown as WebSocketInternals;
     if (receiver) receiver._loop = false;
     this.socket.terminate();
   }
 
-  /** Counts a packet that is no message. False: there are too many, and the connection is cut. */
+  /** Counts a packet that is no message. Returns false if there are too many, and the connection is cut. */
   takeControl(): boolean {
     const now = performance.now();
     if (!this.control || now - this.control.since >= CONTROL_WINDOW_MS) this.control = { since: now, count: 0 };
@@ -251,7 +254,7 @@ export class WebSocketTransport extends Transport implements Holder {
     return false;
   }
 
-  /** What has come: text, or bytes. */
+  /** Takes a message: text, or bytes. */
   take(data: string | Buffer): void {
     this.onData(data);
   }
@@ -301,23 +304,23 @@ export class WebSocketTransport extends Transport implements Holder {
   }
 }
 
-/** Holds what is sent to a connection until this turn of the event loop has ended. (Polling gathers by itself.) */
+/** Holds the packets for a connection until this turn of the event loop has ended. (Polling gathers by itself.) */
 export function holdTurn({ transport }: { transport: unknown }): void {
   if (transport instanceof WebSocketTransport) transport.holdTurn();
 }
 
-/** Whether a connection has been given something that it has not got rid of. */
+/** Whether a connection has packets that have not left yet. */
 export function isBusy({ transport }: { transport: { writable: boolean } }): boolean {
   return !transport.writable && !(transport instanceof WebSocketTransport && transport.isHeld);
 }
 
-/** Closes a connection; a WebSocket with a code and a reason, which are in a stock client's `disconnect`. */
+/** Closes a connection. A WebSocket is closed with a code and a reason, which are in a stock client's `disconnect`. */
 export function closeSaying(conn: { transport: unknown; close(): void }, code: number, reason: string): void {
   if (conn.transport instanceof WebSocketTransport) conn.transport.socket.close(code, reason);
   conn.close();
 }
 
-/** The answer to an upgrade and Engine.IO's first packet, which follows in the same turn, go out in one write. */
+/** Sends the answer to an upgrade and Engine.IO's first packet, which follows in the same turn, with one write. */
 export function answerUpgradesInOneWrite(engine: EventEmitter): void {
   engine.on('headers', (_answered: unknown, { headers, socket }: IncomingMessage) => {
     if (headers.upgrade === undefined) return;
@@ -326,12 +329,12 @@ export function answerUpgradesInOneWrite(engine: EventEmitter): void {
   });
 }
 
-/** For every Engine.IO server of this process. */
+/** Applies to every Engine.IO server of this process. */
 export function useWebSocketTransport(): void {
   Object.assign(transports, { websocket: WebSocketTransport });
 }
 
-/** See `WebSocketTransport.allowBytes`; also once the connection has left polling for a WebSocket. */
+/** Calls `WebSocketTransport.allowBytes`, and again once the connection has left polling for a WebSocket. */
 export function allowBytes(
   conn: Pick<EventEmitter, 'once'> & { transport: unknown },
   bytes: number,
@@ -344,7 +347,7 @@ export function allowBytes(
     });
 }
 
-/** See `WebSocketTransport.settle`; also once the connection has left polling for a WebSocket. */
+/** Calls `WebSocketTransport.settle`, and again once the connection has left polling for a WebSocket. */
 export function settleTransport(conn: Pick<EventEmitter, 'once'> & { transport: unknown }, isTrusted: boolean): void {
   if (conn.transport instanceof WebSocketTransport) conn.transport.settle(isTrusted);
   else

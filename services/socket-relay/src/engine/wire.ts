@@ -33,8 +33,8 @@ interface WebSocket {
 const WEB_SOCKET_OPEN = 1;
 
 /**
- * The TCP socket, where a frame that is written to it now follows on everything that was written to the connection: the engine is
- * open and has nothing queued, and its transport is a WebSocket that is not busy and keeps nothing back, as it does with extensions.
+ * Returns the TCP socket if a frame that is written to it now follows on everything that was written to the connection: the engine is open
+ * and has nothing queued, and its transport is a WebSocket that is not busy and keeps nothing back, as it does with extensions.
  */
 export function wireBehind({ readyState, protocol, writeBuffer, transport }: Engine): NetSocket | undefined {
   const { name, writable, perMessageDeflate, socket: webSocket } = transport;
@@ -52,8 +52,8 @@ export function wireBehind({ readyState, protocol, writeBuffer, transport }: Eng
 }
 
 /**
- * Whether the engine writes the frame that comes with a packet, and does without its data: the same question that it asks itself
- * when it writes. The answer stays: a connection leaves polling for a WebSocket, and never a WebSocket for anything else.
+ * Whether the engine writes the frame that comes with a packet, and ignores its data. The engine asks itself the same when it writes. The
+ * answer stays: a connection leaves polling for a WebSocket, and never a WebSocket for anything else.
  */
 export function takesFrames({ transport: { perMessageDeflate, socket: webSocket } }: Engine): boolean {
   return !perMessageDeflate && typeof webSocket?._sender?.sendFrame === 'function';
@@ -61,15 +61,15 @@ export function takesFrames({ transport: { perMessageDeflate, socket: webSocket 
 
 /** Fields of Node that have no public name. `slow-consumers.int.test.ts` fails where one of them goes away. */
 interface NetInternals {
-  /** `bytesWritten` counts what libuv was given, `writeQueueSize` what it has not got rid of. */
+  /** `bytesWritten` counts the bytes that libuv was given, `writeQueueSize` those that it still has. */
   _handle?: { bytesWritten?: number; writeQueueSize?: number } | null;
   /** The size of the one write of the stream that is under way. */
   _writableState?: { writelen?: number };
 }
 
 /**
- * What was written to the socket, through its stream or past it, and the operating system has not taken. A large write is under way
- * as a whole until its last byte is out, which takes a slow reader long; what is already out of it does not count.
+ * Returns the bytes that were written to the socket, through its stream or past it, and that the operating system has not taken. A large
+ * write is under way as a whole until its last byte is out, which takes a slow reader long; its bytes that are already out do not count.
  */
 export function unsentOn(socket: NetSocket): number {
   const { _handle: handle, _writableState: state } = socket as unknown as NetInternals;
@@ -79,16 +79,16 @@ export function unsentOn(socket: NetSocket): number {
     : writableLength - (state?.writelen ?? 0) + handle.writeQueueSize;
 }
 
-/** What the operating system has taken so far. */
+/** Returns the bytes that the operating system has taken so far. */
 export function sentOn(socket: NetSocket): number {
   const { _handle: handle } = socket as unknown as NetInternals;
   return (handle?.bytesWritten ?? 0) - (handle?.writeQueueSize ?? 0);
 }
 
-/** What keeping a piece of an unfinished packet takes besides its bytes. */
+/** Bytes of memory for a piece of an unfinished packet, besides its content. */
 export const BYTES_PER_PIECE = 128;
 
-/** What a WebSocket has sent of messages that are not complete, in bytes: the process keeps it until the rest comes. */
+/** Returns the bytes of a WebSocket's unfinished messages, which the process keeps until the rest comes. */
 export function pendingInMessages(webSocket: object): number {
   const { _receiver: receiver } = webSocket as WebSocket;
   if (!receiver) return 0;
@@ -128,7 +128,7 @@ export function cutConnection(conn: EngineSocket): void {
 /** How long a connection that is refused may take to read why, in milliseconds. */
 export const REFUSED_GRACE_MS = 1_000;
 
-/** Closes a connection after what was written to it last, and reads nothing more from it. */
+/** Closes a connection after its last packet was written, and reads nothing more from it. */
 export function closeUnread(conn: EngineSocket): void {
   const { socket: webSocket } = (conn as unknown as Engine).transport;
   conn.close();

@@ -3,7 +3,7 @@ import { FrameBatch } from './frame-batch.ts';
 
 /** A connection, as far as the division of a turn needs to know it. */
 export interface Recipient {
-  /** What is not written yet. */
+  /** The frames that are not written yet. */
   readonly pending: FrameBatch | undefined;
   /** The audiences that the connection is in. It is set only while a turn is being divided. */
   audiences: AudienceSet | undefined;

@@ -6,17 +6,17 @@ const MESSAGE = '4';
 /** FIN and the opcode of a text frame (RFC 6455, section 5.2). */
 const FINAL_TEXT = 0x81;
 
-/** One event, encoded once for all who get it. */
+/** One event, encoded once for all connections. */
 export interface EncodedEvent extends WireEvent {
   /** Socket.IO packets: one, and one more per binary attachment. */
   packets: unknown[];
   /** The WebSocket frame of the Engine.IO packet; an event with attachments has none. */
   frame: Buffer | undefined;
-  /** What Socket.IO's adapter hands to an engine with the packets. */
+  /** The options that Socket.IO's adapter hands to an engine with the packets. */
   engineOptions: { preEncoded: true; wsPreEncodedFrame?: readonly Buffer[] };
 }
 
-/** A text frame of a server: final, not masked, not compressed. */
+/** Makes a text frame of a server: final, not masked, not compressed. */
 export function textFrame(text: string): Buffer {
   const length = Buffer.byteLength(text);
   const header = length < 126 ? 2 : length < 65_536 ? 4 : 10;

@@ -14,29 +14,29 @@ export interface DeliveryExceptions {
   exceptUserId?: string | undefined;
 }
 
-/** The last hop: from one event to every connection of this node that is a member. */
+/** The last hop: hands one event to every connection of this node that is a member. */
 export interface FanOut {
   /**
-   * Hands the event to every local member's connection, in call order, and returns to how many. An event at or below the
-   * group's cursor was handed over before, and goes to nobody. Who is left out is told to step over it.
+   * Hands the event to every local member's connection, in the order of the calls, and returns their number. An event at or below the
+   * group's cursor was handed over before, and goes to nobody. Excepted connections are told to step over it.
    */
   deliver(groupId: string, event: OutgoingEvent, except?: DeliveryExceptions): number;
   /** Tells every local member where the group stands. */
   announceHead(head: GroupHead): void;
-  /** Local connections in the group, but for those left out. */
+  /** Returns the number of local connections in the group, without the excepted ones. */
   memberCount(groupId: string, except?: DeliveryExceptions): number;
-  /** The node's cursor: the last position that went by; `null` while nobody holds one, or nothing came yet. */
+  /** Returns the node's cursor: the last position that went by; `null` while nobody holds one, or nothing came yet. */
   cursor: (groupId: string) => Position | null;
-  /** Keeps a cursor for a group that has no members yet, so that what goes by is noticed, until it is called. */
+  /** Keeps a cursor for a group that has no members yet, so that events that go by are noticed, until the result is called. */
   hold(groupId: string): () => void;
-  /** Lets connections in. Where the node has no cursor for the group, `position` becomes it. */
+  /** Lets a connection in. If the node has no cursor for the group, `position` becomes it. */
   enter(socketId: string, groupId: string, position: Position | null): void;
-  /** Moves the cursor without handing anything over: what lies between is not to be had here. */
+  /** Moves the cursor without handing anything over: the events in between cannot be had here. */
   skipTo(groupId: string, position: Position): void;
-  /** Has the group a cursor: members here, or some on their way in? */
+  /** Whether the group has a cursor: members here, or some on their way in. */
   isWatched(groupId: string): boolean;
   /** Calls `listener` with each group that is not watched any more. */
   onIdle(listener: (groupId: string) => void): void;
-  /** Groups whose cursor moved, and whose last move is at least `quietMs` ago; each is returned once per quiet spell. */
+  /** Returns the groups whose cursor moved, and whose last move is at least `quietMs` ago; each once per quiet spell. */
   takeQuiet(quietMs: number): string[];
 }

@@ -7,18 +7,18 @@ interface GroupCursor {
   position: Position | null;
   /** When the cursor moved last, in milliseconds of the monotonic clock; 0 once that was reported as quiet. */
   movedAt: number;
-  /** Members who are on their way in, and need to know what goes by. */
+  /** Number of members who are on their way in, and need to know which events go by. */
   holds: number;
 }
 
-/** What goes by in each group, and who is in it, by Socket.IO's own rooms. */
+/** Keeps the cursor of each group, and finds its members in Socket.IO's own rooms. */
 export function createLocalFanOut(
   io: RelayServer,
   sender: Sender,
   now: () => number = () => performance.now(),
 ): FanOut {
   const { adapter, sockets } = io.of('/');
-  /** Only groups with local members, or members on their way in, have one. */
+  /** Cursors by group. Only groups with local members, or with members on their way in, have one. */
   const cursors = new Map<string, GroupCursor>();
   const groupIds = new Map<string, string>();
   const idleListeners: ((groupId: string) => void)[] = [];
@@ -46,7 +46,7 @@ export function createLocalFanOut(
     return cursor;
   }
 
-  /** False where the event was handed over before. */
+  /** Returns false if the event was handed over before. */
   function advance(groupId: string, position: Position | null): boolean {
     const cursor = cursors.get(groupId);
     if (!cursor || !position) return true;
@@ -84,7 +84,7 @@ export function createLocalFanOut(
     deliver,
     announceHead(head) {
       const name = groupRoom(head.groupId);
-      // It was read from the log meanwhile, and the last member may have gone.
+      // The head was read from the log meanwhile, and the last member may have gone.
       if (adapter.rooms.has(name)) sender.send(name, { name: 'group-head', payload: head });
     },
     memberCount(groupId, except = {}) {

@@ -9,22 +9,25 @@ export interface WireEvent {
 export interface Exceptions {
   /** Connections that are left out. */
   socketIds: readonly string[];
-  /** What those of them who are in the room get in its place. */
+  /** The event that those of them who are in the room get instead. */
   instead: WireEvent | undefined;
 }
 
-/** How an event gets from this node to the connections in a room. */
+/** Brings an event from this node to the connections in a room. */
 export interface Sender {
   /**
-   * To everybody who is in the room at this moment, not to who comes later in the turn. Every connection gets what is meant for
-   * it in the order of the calls, and before anything else that is emitted to it after them.
+   * Sends to every connection that is in the room at this moment, not to those that come later in the turn. Every connection gets its
+   * events in the order of the calls, and before anything else that is emitted to it after them.
    */
   send(room: string, event: WireEvent, exceptions?: Exceptions): void;
-  /** How long what has waited longest for its write has waited, in milliseconds; 0 where nothing waits. Costs the same however much that is. */
+  /**
+   * Returns how long the oldest event that waits for its write has waited, in milliseconds; 0 if nothing waits. It takes the same time
+   * however many wait.
+   */
   lagMs: () => number;
 }
 
-/** Through Socket.IO's own adapter: one encode per event, one write per member and event. */
+/** Sends through Socket.IO's own adapter: one encode per event, one write per member and event. */
 export function createStockSender(io: RelayServer): Sender {
   const { sockets } = io.of('/');
   return {
@@ -35,7 +38,7 @@ export function createStockSender(io: RelayServer): Sender {
       const { instead, socketIds } = exceptions ?? { socketIds: [] };
       if (instead) for (const id of socketIds) sockets.get(id)?.emit(instead.name as never, instead.payload as never);
     },
-    // Everything is written at once.
+    // Every event is written at once.
     lagMs: () => 0,
   };
 }

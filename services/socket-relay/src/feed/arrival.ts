@@ -1,13 +1,13 @@
 import { generationOf, type Position, relationOf } from '@groupcast/shared';
 
-/** What becomes of an event that comes in: it goes to members, waits for those it follows, or has been there before. */
+/** The verdict on an event that comes in: it goes to members, waits for the events before it, or was there before. */
 export type Verdict = 'deliver' | 'hold' | 'known';
 
 /**
- * The rule. An event that follows directly on the node's cursor goes on, and so does one that has no position. One above that waits for
- * what is missing. Where an epoch begins, the event with the number 1 goes on; a higher number waits, because other nodes may have given out
- * the numbers before it, and their events are still on their way. The same goes for the first events of a group whose members came while
- * its log was empty.
+ * The rule. An event that follows directly on the node's cursor goes on, and so does one that has no position. An event above that waits
+ * for the events in between. Where an epoch begins, the event with the number 1 goes on; a higher number waits, because other nodes may
+ * have given out the numbers before it, and their events are still on their way. The same is true for the first events of a group whose
+ * members came while its log was empty.
  */
 export function judgeArrival(
   cursor: Position | null,

@@ -8,11 +8,11 @@ import { isBehind, startsAnew } from './arrival.ts';
 /** Events that are read from a log at once. */
 const PAGE = 500;
 
-/** Brings this node to where the log of a group is: what members have not got is read from the log, in order. */
+/** Brings this node to where the log of a group is: events that members have not got are read from the log, in order. */
 export interface CatchUp {
   /** Resolves once the node is where the log is. Rejects with `BROKER_UNAVAILABLE`. Calls while one runs join it. */
   settle(groupId: string): Promise<void>;
-  /** The same, unless it fails: the next comparison with the log makes that good. */
+  /** Does the same, but reports no failure: the next comparison with the log makes up for it. */
   begin(groupId: string): void;
   /** Resolves once the call that runs for this group, if any, has ended in whatever way. */
   ended(groupId: string): Promise<void>;
@@ -32,9 +32,9 @@ export function createCatchUp(deps: {
   groupLog: GroupLog;
   metrics: RelayMetrics;
   log: Logger;
-  /** Others count on this node to know who may see what. */
+  /** Whether other nodes count on this node to know who may see which group. */
   isTrusted: () => boolean;
-  /** True, once, for a group whose members came while its log was empty. */
+  /** Returns true, once, for a group whose members came while its log was empty. */
   takeBeginning: (groupId: string) => boolean;
   /** Is called after the group's cursor may have moved. */
   onMoved: (groupId: string) => void;
@@ -58,7 +58,7 @@ export function createCatchUp(deps: {
       const { head, floor, newsAfter, events, exceptUserIds } = page;
       if (!head || !fanOut.isWatched(groupId) || !isTrusted()) return;
       if (!cursor && takeBeginning(groupId)) {
-        // What the log was filled with is no news to them. An event that came meanwhile has set the cursor.
+        // Events that the log was filled with are no news to them. An event that came meanwhile has set the cursor.
         if (!fanOut.cursor(groupId)) fanOut.skipTo(groupId, { epoch: head.epoch, seq: newsAfter });
         continue;
       }

@@ -17,9 +17,9 @@ export interface ClusterFeedDeps {
   channels: ShardChannels;
   metrics: RelayMetrics;
   log: Logger;
-  /** Others count on this node to know who may see what. */
+  /** Whether other nodes count on this node to know who may see which group. */
   isTrusted: () => boolean;
-  /** Another node says that somebody came to the group or left it. */
+  /** Is called when another node says that somebody came to the group or left it. */
   onPresence: (groupId: string) => void;
 }
 
@@ -50,7 +50,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   const { fanOut, groupLog, channels, log, metrics, isTrusted } = deps;
   const lingering = new Map<string, NodeJS.Timeout>();
   const open = new Set<string>();
-  /** Groups without a cursor whose members came while the log was empty: what was appended to it since is theirs. */
+  /** Groups without a cursor whose members came while the log was empty: events that were appended since are theirs. */
   const beginnings = new Set<string>();
   const catchUp = createCatchUp({
     fanOut,
@@ -75,7 +75,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   let stopped = false;
 
   function receive(groupId: string, event: OutgoingEvent, except?: DeliveryExceptions): number {
-    // It may be nobody's here any more, and is read from the log once that is known.
+    // It may be for nobody here any more, and is read from the log once that is known.
     if (!isTrusted()) return fanOut.memberCount(groupId, except);
     const awaitsBeginning = beginnings.has(groupId);
     const verdict = judgeArrival(fanOut.cursor(groupId), event.position, { awaitsBeginning });
@@ -105,7 +105,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   }
 
   function onMessage(groupId: string, text: string): void {
-    // Somebody may have been removed meanwhile; what is left out here is read from the log.
+    // Somebody may have been removed meanwhile. Events that are left out here are read from the log.
     if (!isTrusted()) return;
     const message = decodeGroupMessage(text);
     switch (message.type) {
@@ -129,11 +129,11 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
     receive(groupId, toOutgoing(event, position), { exceptSocketId, exceptUserId });
   }
 
-  /** Resolves once what happens from now on comes in, and what happened before has been handed on. */
+  /** Resolves once events from now on come in, and earlier ones have been handed on. */
   async function settleFromHere(groupId: string): Promise<boolean> {
     try {
       await subscribe(groupId);
-      // One that began before there was a lease has handed on nothing.
+      // A call that began before there was a lease has handed on nothing.
       await catchUp.ended(groupId);
       await catchUp.settle(groupId);
       deps.onPresence(groupId);

@@ -2,18 +2,18 @@ import type { Logger } from '@groupcast/service-kit';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
 
-/** A group that had no event for this long is quiet. */
+/** How long a group without events has to be silent to count as quiet, in milliseconds. */
 const QUIET_MS = 1_500;
 const TICK_MS = 500;
 
 /**
- * After a burst, says once where the group stands, as the log knows it: whoever missed the last event of the burst would
+ * After a burst, tells members once where the group stands, as the log knows it: a member that missed the last event of the burst would
  * otherwise learn of it only from the next one.
  */
 export function startGroupHeads(deps: {
   fanOut: FanOut;
   groupLog: GroupLog;
-  /** While it is false nothing is said: what was missed comes with the lease. */
+  /** While it returns false nothing is said: missed events come with the lease. */
   isTrusted: () => boolean;
   log: Logger;
 }): { stop(): void } {

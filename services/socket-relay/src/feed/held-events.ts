@@ -3,16 +3,16 @@ import type { DeliveryExceptions, FanOut, OutgoingEvent } from '../fan-out/fan-o
 
 /** How long a gap may take to close by itself, in milliseconds: an event of another node may overtake one of this node. */
 const HOLD_MS = 50;
-/** Most events that are held per group. What comes beyond it is read from the log. */
+/** Most events that are held per group. Any more are read from the log. */
 const MAX_HELD = 1_000;
 
 type Held = Map<number, { event: OutgoingEvent; except: DeliveryExceptions | undefined }>;
 
-/** Events that overtook those they follow. They are held for a moment; then the log is read instead. */
+/** Holds events that overtook those before them, for a moment. Then the log is read instead. */
 export interface HeldEvents {
   /** The event has a position above the node's cursor. */
   hold(groupId: string, event: OutgoingEvent, except: DeliveryExceptions | undefined): void;
-  /** Hands on what follows the cursor now, and forgets what is not above it any more. */
+  /** Hands on the events that follow the cursor now, and forgets those that are not above it any more. */
   release(groupId: string): void;
   forget(groupId: string): void;
   stop(): void;
@@ -20,7 +20,7 @@ export interface HeldEvents {
 
 export function createHeldEvents(deps: {
   fanOut: FanOut;
-  /** The gap in front of a group's events has not closed in time. */
+  /** Is called when the gap in front of a group's events has not closed in time. */
   onOverdue: (groupId: string) => void;
 }): HeldEvents {
   const { fanOut, onOverdue } = deps;

@@ -1,7 +1,7 @@
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { GroupFeed } from './feed.ts';
 
-/** The feed of a relay with a log of its own: what the log has accepted is in order, and there is no other node. */
+/** The feed of a relay with a log of its own: accepted events are in order, and there is no other node. */
 export function createLocalFeed(fanOut: FanOut): GroupFeed {
   return {
     receive: (groupId, event, except) => fanOut.deliver(groupId, event, except),
@@ -13,7 +13,7 @@ export function createLocalFeed(fanOut: FanOut): GroupFeed {
     },
     awaitsBeginning: () => false,
     async settle() {
-      // What the log has accepted is handed over within a turn of the event loop.
+      // Accepted events are handed over within a turn of the event loop.
       await new Promise(setImmediate);
     },
     settleAll: async () => true,

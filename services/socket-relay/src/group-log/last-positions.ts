@@ -1,16 +1,16 @@
 import { isBefore, type Position } from '@groupcast/shared';
 
-/** The highest position of each group, of the groups it was told about last. */
+/** The highest position of each group, for the groups that were raised last. */
 export interface LastPositions {
-  /** `null` for a group it does not know, or no longer. */
+  /** Returns `null` for a group that it does not know, or no longer. */
   get(groupId: string): Position | null;
-  /** A lower position than the one it knows changes nothing. */
+  /** Raises the position of the group. A lower position than the known one changes nothing. */
   raise(groupId: string, position: Position): void;
 }
 
-/** At most `size` groups: the one that was quiet longest is forgotten first. */
+/** Holds at most `size` groups: the group that was quiet longest is forgotten first. */
 export function createLastPositions(size: number): LastPositions {
-  /** In the order of their last event. */
+  /** Positions by group, in the order of their last event. */
   const positions = new Map<string, Position>();
   return {
     get: (groupId) => positions.get(groupId) ?? null,

@@ -1,16 +1,16 @@
 import { type GroupEvent, generationOf, makeEpoch, type Position, relationOf, toWire } from '@groupcast/shared';
 import { type AppendOutcome, type GroupLog, type LogInput, type LogPage, withoutWords } from './group-log.ts';
 
-/** Head, floor and epoch outlive the events by this much. */
+/** How much longer than the events head, floor and epoch are kept, in milliseconds. */
 const STATE_TTL_MS = 30 * 24 * 3_600_000;
 const SWEEP_INTERVAL_MS = 60_000;
-/** What an entry costs beside its JSON: objects, map slots, the array cell. */
+/** Bytes of an entry beside its JSON: objects, map slots, the array cell. */
 const ENTRY_OVERHEAD_BYTES = 300;
-/** What a group costs beside its events: its state, its name, map slots. */
+/** Bytes of a group beside its events: its state, its name, map slots. */
 const GROUP_OVERHEAD_BYTES = 500;
-/** Groups whose events are gone, of which only the position is known, take no more of the memory than this. */
+/** Largest part of the memory for groups whose events are gone, of which only the position is known. */
 const MAX_SHARE_WITHOUT_EVENTS = 1 / 4;
-/** What is let go at once when they are too many, so that the oldest are looked for only now and then. */
+/** Part of those groups that is let go at once when there are too many, so that the oldest are looked for only now and then. */
 const SLACK = 0.05;
 
 interface Entry {
@@ -21,7 +21,7 @@ interface Entry {
 
 interface GroupState {
   epoch: string;
-  /** Who numbers the events: a publisher that sends positions, or the relay. */
+  /** Which side numbers the events: a publisher that sends positions, or the relay. */
   authority: 'publisher' | 'relay';
   head: number;
   /** `entries` holds `floor + 1 … head`, and nothing else. */
@@ -30,11 +30,11 @@ interface GroupState {
   /** A ring: the first live entry is at `start`; the array is compacted now and then. */
   entries: (Entry | undefined)[];
   start: number;
-  /** Of the entries; none where there are none. */
+  /** The numbers of the entries by id; `undefined` if there are no entries. */
   seqById: Map<string, number> | undefined;
   bytes: number;
   touchedAt: number;
-  /** Its last event said that the group is over: nothing more is to come, and its position outlives its events no longer. */
+  /** Its last event said that the group is over: no event follows, and its position is kept no longer than its events. */
   isOver: boolean;
 }
 
@@ -45,7 +45,7 @@ export interface MemoryGroupLogOptions {
   totalBytes: number;
   /** A clock that only goes forward, in milliseconds. */
   now?: () => number;
-  /** The wall clock, in milliseconds: epochs are told apart across restarts by it. */
+  /** The wall clock, in milliseconds: it tells epochs apart across restarts. */
   date?: () => number;
   random?: () => string;
 }
@@ -54,20 +54,20 @@ function toEntry(event: GroupEvent, exceptUserId?: string): Entry {
   return { event, bytes: Buffer.byteLength(JSON.stringify(event)) + ENTRY_OVERHEAD_BYTES, exceptUserId };
 }
 
-/** A group log in the memory of one process: gone when it ends, which is why positions, not the log, are the truth. */
+/** A group log in the memory of one process. It is gone when the process ends, which is why positions, not the log, are the truth. */
 export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
   const { now = () => performance.now(), date = Date.now } = options;
   const random = options.random ?? (() => crypto.randomUUID().replaceAll('-', '').slice(0, 12));
   const groups = new Map<string, GroupState>();
-  /** Those that hold events, in order of last append: the first is the one to let go. */
+  /** Groups that hold events, in the order of their last append: the first one is let go first. */
   const holding = new Map<string, GroupState>();
-  /** Those that hold none, in the order in which they lost them. */
+  /** Groups that hold no events, in the order in which they lost them. */
   const empty = new Set<string>();
   let totalBytes = 0;
   let totalEvents = 0;
   let generation = 0;
 
-  /** Seconds: an epoch that is opened after a restart replaces the one before it, and one that is opened later is never below. */
+  /** Returns seconds: an epoch that is opened after a restart replaces the one before it, and a later epoch is never below an earlier one. */
   function nextGeneration(): number {
     generation = Math.max(generation, Math.floor(date() / 1_000));
     return generation;
@@ -88,7 +88,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
     totalBytes -= GROUP_OVERHEAD_BYTES;
   }
 
-  /** Puts the group where it belongs: among those that hold events, or among those that hold none. */
+  /** Puts the group among those that hold events, or among those that hold none. */
   function sort(groupId: string, state: GroupState): void {
     if (state.entries.length > 0) {
       empty.delete(groupId);
@@ -118,7 +118,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
   function dropOldest(state: GroupState): void {
     const entry = state.entries[state.start];
     if (!entry) return;
-    // What is dropped is let go at once; its slot goes with the next compaction.
+    // A dropped entry is let go at once; its slot goes with the next compaction.
     state.entries[state.start] = undefined;
     state.start += 1;
     state.floor += 1;
@@ -143,7 +143,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
     Object.assign(state, { floor: state.head, entries: [], start: 0, seqById: undefined, bytes: 0 });
   }
 
-  /** As a group is forgotten, its publisher begins anew: with any position, or the relay with an epoch above the last. */
+  /** Forgets groups without events. The publisher of a forgotten group begins anew with any position, or the relay with an epoch above the last. */
   function forgetEmpty(until: () => boolean): void {
     for (const groupId of empty) {
       if (until()) return;
@@ -151,7 +151,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
     }
   }
 
-  /** `HISTORY_TOTAL_BYTES`: the groups that were quiet longest lose their oldest events first. */
+  /** Keeps to `HISTORY_TOTAL_BYTES`: the groups that were quiet longest lose their oldest events first. */
   function enforceTotal(): void {
     const share = (options.totalBytes * MAX_SHARE_WITHOUT_EVENTS) / GROUP_OVERHEAD_BYTES;
     if (empty.size > share) forgetEmpty(() => empty.size <= share * (1 - SLACK));
@@ -229,7 +229,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
       case 'next':
         return keep(state, input);
       case 'behind': {
-        // What the log still holds is compared; what it let go is a duplicate by its position alone.
+        // An event that the log still holds is compared; below the floor the position alone makes it a duplicate.
         const held = seq > state.floor ? state.entries[state.start + seq - state.floor - 1] : undefined;
         if (held && held.event.id !== input.id) return { outcome: 'conflict', head };
         return { outcome: 'duplicate', position, head };
@@ -251,7 +251,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
     return state.authority === 'publisher' ? { outcome: 'unpositioned' } : keep(state, input);
   }
 
-  /** A deleted message leaves its place in the log, not its words. */
+  /** A deleted message keeps its position in the log, and loses its content. */
   function erase(state: GroupState, messageId: unknown): void {
     for (const [index, entry] of state.entries.entries()) {
       if (!entry) continue;
@@ -321,7 +321,7 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
         totalEvents += 1;
       }
       if (older.length > 0) state.touchedAt = now();
-      // A fill that was read before a message was deleted must not bring its words back.
+      // A fill that was read before a message was deleted must not bring its content back.
       for (const entry of state.entries) {
         if (entry?.event.event === 'message-deleted') erase(state, entry.event['messageId']);
       }

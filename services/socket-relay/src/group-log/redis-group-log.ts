@@ -19,12 +19,12 @@ declare module 'ioredis' {
 export interface RedisGroupLogOptions {
   redis: RedisClient;
   names: RedisNames;
-  /** This relay, as other nodes know it. */
+  /** The name of this relay among the nodes. */
   node: string;
   size: number;
   bytes: number;
   ttlMs: number;
-  /** The highest position of the group that went by on this node; without members of the group, none. */
+  /** The highest position of the group that went by on this node; `null` for a group without members here. */
   seen: (groupId: string) => Position | null;
 }
 
@@ -33,13 +33,13 @@ const APPEND = loadScript(...CHANGE, 'group-log-append');
 const READ = loadScript('group-log-state', 'group-log-read');
 const BACKFILL = loadScript(...CHANGE, 'group-log-backfill');
 
-/** Head, floor and epoch outlive the events by this much. */
+/** How much longer than the events head, floor and epoch are kept, in seconds. */
 const STATE_TTL_SECONDS = 30 * 24 * 3_600;
-/** Of so many groups the last number this node was given is remembered, at about 150 bytes each. */
+/** Groups of which the last number that this node was given is remembered, at about 150 bytes each. */
 const REMEMBERED_GROUPS = 10_000;
 const ENVELOPE: ReadonlySet<string> = new Set(['event', 'id', 'groupId', 'epoch', 'seq']);
 
-/** The event as JSON in two parts, between which its position goes. */
+/** Returns the event as JSON in two parts, between which its position goes. */
 function around(input: LogInput): [string, string] {
   const { event, id, groupId } = input;
   const envelope = JSON.stringify({ event, id, groupId });
@@ -53,7 +53,7 @@ function toEntry(event: GroupEvent): string {
   return `${id}\n\n${JSON.stringify({ event: name, id, groupId, ...rest })}`;
 }
 
-/** Under which name `about` keeps the event, but for its `seq`: see `lua/group-log-state.lua`. */
+/** The name of the event in `about`, without its `seq`: see `lua/group-log-state.lua`. */
 function about(event: string, messageId: unknown): string {
   if (typeof messageId !== 'string' || messageId === '') return '';
   if (event === 'message-updated') return `${messageId}\n`;
@@ -115,7 +115,7 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
             size,
             bytes,
             ttl,
-            // Of a group that is over nothing more is to come.
+            // A group that is over gets no more events.
             input.event === 'group-deleted' ? Math.ceil(ttl / 1_000) : stateTtl,
             about(input.event, input.message['messageId']),
             seen?.epoch ?? '',
@@ -156,7 +156,7 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
       for (const entry of entries.map(String)) {
         const [, except = ''] = entry.split('\n', 2);
         const json = entry.slice(entry.indexOf('\n', entry.indexOf('\n') + 1) + 1);
-        // An entry that vanished ends the page: what it holds is without holes.
+        // An entry that has vanished ends the page: a page is without holes.
         if (json === '') break;
         const event = JSON.parse(json) as GroupEvent;
         lastSeq = event.seq;
@@ -177,7 +177,7 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
     },
     stats: () => undefined,
     async close() {
-      // The connections are the cluster's.
+      // The broker closes the connections.
     },
   };
 }

@@ -1,8 +1,7 @@
+import { errorAnswerSchema } from '@groupcast/service-kit';
 import {
   type BatchResult,
   type BroadcastResult,
-  ERROR_CODES,
-  type ErrorBody,
   type ErrorCode,
   epochSchema,
   type GroupEvent,
@@ -16,23 +15,12 @@ import { z } from 'zod';
 /** `Yes` where two types have the same keys and take each other's values. */
 type IfSame<A, B, Yes> = [A, keyof A] extends [B, keyof B] ? ([B, keyof B] extends [A, keyof A] ? Yes : never) : never;
 
-/** A schema that compiles only while it describes `T`, all of it and nothing else. Nothing is parsed with it: it is for the documents. */
+/** A schema that compiles only while it describes `T`, all of it and nothing else. It is for the documents and for tests: no input is parsed with it. */
 export function describing<T>(): <S extends z.ZodType>(schema: IfSame<z.output<S>, T, S>) => S {
   return (schema) => schema;
 }
 
-const codes = Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]];
-export const errorBodySchema = describing<ErrorBody>()(
-  z.object({
-    code: z.enum(codes),
-    message: z.string().describe('For people'),
-    retryable: z.boolean().describe('The same again may succeed'),
-    retryAfterMs: z.number().exactOptional(),
-    details: z.record(z.string(), z.unknown()).exactOptional(),
-  }),
-);
-/** The body of every answer that is no success. */
-export const errorAnswerSchema = z.object({ error: errorBodySchema });
+export const errorBodySchema = errorAnswerSchema.shape.error;
 
 /** One event of a group, with the publisher's own fields beside the envelope. */
 export const groupEventSchema = z.looseObject({
@@ -59,6 +47,7 @@ const broadcastResult = z.object({
 export const broadcastResultSchema = describing<BroadcastResult>()(broadcastResult);
 
 const ok = { ok: z.literal(true) };
+/** An acknowledgement that refuses instead of answering. */
 export const refusalSchema = z.object({ ok: z.literal(false), error: errorBodySchema });
 export const batchResultSchema = describing<BatchResult>()(
   z.object({ results: z.array(z.union([broadcastResult.extend(ok), refusalSchema])) }),
@@ -83,7 +72,7 @@ export const presenceResultSchema = describing<PresenceResult>()(presenceResult)
 export const groupPresenceSchema = presenceResult.extend({ groupId: z.string() });
 export const doneSchema = z.object({});
 
-/** What each command answers, over HTTP and on the socket; `ok: true` stands beside it. */
+/** The answer of each command, over HTTP and on the socket; `ok: true` stands beside it. */
 export const COMMAND_ANSWERS = {
   broadcast: broadcastResultSchema,
   batch: batchResultSchema,
@@ -93,10 +82,30 @@ export const COMMAND_ANSWERS = {
   'disconnect-users': disconnectResultSchema,
 } as const satisfies Readonly<Record<RelayCommandKind, z.ZodObject>>;
 
-/** The responses of a route: `answer` with `ok: true`, or an error. */
-export function responsesOf(answer: z.ZodObject): { 200: z.ZodType; default: z.ZodType } {
-  return {
-    200: answer.extend(ok).describe('Done'),
-    default: errorAnswerSchema.describe('Refused: the code says why, and its status is the answer’s'),
-  };
+/** The success of a route: `answer` with `ok: true`. */
+export function successOf(answer: z.ZodObject): { 200: z.ZodType } {
+  return { 200: answer.extend(ok).describe('Done') };
 }
+
+/** Codes with which any route below `/v1` may refuse. */
+export const COMMON_REFUSALS: readonly ErrorCode[] = [
+  'SERVICE_TOKEN_INVALID',
+  'FORBIDDEN',
+  'ORIGIN_FORBIDDEN',
+  'HOST_FORBIDDEN',
+  'INVALID_PAYLOAD',
+  'REQUEST_TIMEOUT',
+  'PAYLOAD_TOO_LARGE',
+  'INTERNAL',
+];
+
+const BROADCAST_REFUSALS: readonly ErrorCode[] = ['RATE_LIMITED', 'SERVER_DRAINING', 'BROKER_UNAVAILABLE'];
+/** … and those of each command beside them. */
+export const COMMAND_REFUSALS: Readonly<Record<RelayCommandKind, readonly ErrorCode[]>> = {
+  broadcast: [...BROADCAST_REFUSALS, 'CONFLICT', 'POSITION_GAP'],
+  batch: BROADCAST_REFUSALS,
+  notify: ['BROKER_UNAVAILABLE'],
+  'add-members': ['BROKER_UNAVAILABLE'],
+  'remove-members': ['BROKER_UNAVAILABLE'],
+  'disconnect-users': ['BROKER_UNAVAILABLE'],
+};

@@ -3,6 +3,7 @@ import {
   type ConnectionLimit,
   createHostGate,
   createHttpApp,
+  describeRefusals,
   type HttpApp,
   type Logger,
   zodScope,
@@ -29,12 +30,19 @@ import type { MachineDrain } from '../drain/machine-drain.ts';
 import type { HistoryReader } from '../group-log/history.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Presence } from '../presence/presence.ts';
-import { COMMAND_ANSWERS, groupPresenceSchema, historyResultSchema, responsesOf } from './answers.ts';
+import {
+  COMMAND_ANSWERS,
+  COMMAND_REFUSALS,
+  COMMON_REFUSALS,
+  groupPresenceSchema,
+  historyResultSchema,
+  successOf,
+} from './answers.ts';
 import type { MachineHealth } from './machine-health.ts';
 
-/** A batch, its JSON punctuation and some air. */
+/** Smallest limit of a body, in bytes: a batch, its JSON punctuation and some air. */
 const MIN_BODY_LIMIT_BYTES = 1_100_000;
-/** What a broadcast has besides its message. */
+/** Bytes that a broadcast may have besides its message. */
 const ENVELOPE_BYTES = 65_536;
 
 const COMMANDS: Readonly<Record<RelayCommandKind, { body: z.ZodType; summary: string }>> = {
@@ -77,7 +85,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
   const startedAt = performance.now();
   const app = await createHttpApp({
     log: deps.log,
-    door: 'relay-internal',
+    port: 'relay-internal',
     async before(root) {
       const hostGate = createHostGate({
         host: deps.internalHost,
@@ -112,18 +120,18 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
   await zodScope(app, (scope) => {
     // `parseRelayCommand` parses, for HTTP and sockets alike. Here the schemas only describe.
     scope.setValidatorCompiler(() => (value: unknown) => ({ value }));
-    scope.setSerializerCompiler(() => JSON.stringify);
     scope.addHook('onRequest', async (request) => {
       await services.verify(bearerToken(request), 'broadcast');
     });
     scope.addHook('onError', async (_request, _reply, error) => {
       metrics.eventsRefused.inc({ code: (error as { code?: string }).code ?? 'INTERNAL' });
     });
-    const security = [{ bearer: [] }];
+    describeRefusals(scope, COMMON_REFUSALS, { security: [{ bearer: [] }] });
     for (const kind of Object.keys(COMMANDS) as RelayCommandKind[]) {
       const { body, summary } = COMMANDS[kind];
-      const response = responsesOf(COMMAND_ANSWERS[kind]);
-      scope.post(COMMAND_ENDPOINTS[kind].path, { schema: { body, summary, security, response } }, async (request) => {
+      const schema = { body, summary, response: successOf(COMMAND_ANSWERS[kind]) };
+      const config = { refusals: COMMAND_REFUSALS[kind] };
+      scope.post(COMMAND_ENDPOINTS[kind].path, { schema, config }, async (request) => {
         const answer = await gateway.execute(parseRelayCommand(kind, request.body));
         return { ok: true, ...answer };
       });
@@ -132,12 +140,14 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     const historyRoute = {
       querystring: historyQuery,
       params: historySchema.pick({ groupId: true }),
-      response: responsesOf(historyResultSchema),
-      security,
+      response: successOf(historyResultSchema),
     };
     scope.get(
       '/v1/groups/:groupId/history',
-      { schema: { ...historyRoute, summary: 'Recent events of a group' } },
+      {
+        schema: { ...historyRoute, summary: 'Recent events of a group' },
+        config: { refusals: ['BROKER_UNAVAILABLE'] },
+      },
       async (request) => {
         const query = { ...(request.query as object), ...(request.params as object) };
         return { ok: true, ...(await history.read(parsePayload(historySchema, query, 'the request'))) };
@@ -145,15 +155,18 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     );
     const presenceRoute = {
       params: getPresenceSchema,
-      response: responsesOf(groupPresenceSchema),
-      security,
+      response: successOf(groupPresenceSchema),
       summary: 'Who is in a group',
     };
-    scope.get('/v1/groups/:groupId/presence', { schema: presenceRoute }, async (request) => {
-      const { groupId } = parsePayload(getPresenceSchema, request.params, 'the request');
-      return { ok: true, groupId, ...(await deps.presence.get(groupId)) };
-    });
-    const infoRoute = { summary: 'This relay', security, response: responsesOf(infoSchema) };
+    scope.get(
+      '/v1/groups/:groupId/presence',
+      { schema: presenceRoute, config: { refusals: ['BROKER_UNAVAILABLE'] } },
+      async (request) => {
+        const { groupId } = parsePayload(getPresenceSchema, request.params, 'the request');
+        return { ok: true, groupId, ...(await deps.presence.get(groupId)) };
+      },
+    );
+    const infoRoute = { summary: 'This relay', response: successOf(infoSchema) };
     scope.get('/v1/info', { schema: infoRoute }, async () => ({
       ok: true,
       node: deps.node,
@@ -162,6 +175,9 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
       groupLog: deps.groupLogKind,
     }));
   });
-  await zodScope(app, (scope) => drainRoutes(scope, { drain: deps.drain, services }));
+  await zodScope(app, (scope) => {
+    describeRefusals(scope, [...COMMON_REFUSALS, 'CONFLICT'], { security: [{ bearer: [] }] });
+    drainRoutes(scope, { drain: deps.drain, services });
+  });
   return app;
 }

@@ -2,11 +2,11 @@ import type { Registry } from 'prom-client';
 import type { Endpoint } from '../ipc/endpoint.ts';
 import type { Readiness } from './readiness.ts';
 
-/** What the internal port tells of this machine, whether one relay is on it or several workers. */
+/** The health of this machine as the internal port shows it, whether one relay is on it or several workers. */
 export interface MachineHealth {
-  /** The parts that fail on this machine; none: ready. */
+  /** Returns the parts that fail on this machine; none: ready. */
   failing(): Promise<string[]>;
-  /** The metrics of this machine in Prometheus's text. */
+  /** Returns the metrics of this machine in Prometheus's text. */
   metricsText(): Promise<string>;
 }
 

@@ -1,18 +1,18 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
-/** Whether this process should be given work. */
+/** Knows whether this process should be given work. */
 export interface Readiness {
-  /** The parts that fail; none: ready. */
+  /** Returns the parts that fail; none: ready. */
   failing: () => string[];
   stop(): void;
 }
 
-/** Above this the process answers too late to be useful, in milliseconds. */
+/** Longest delay of the event loop, in milliseconds. Above it the process answers too late to be useful. */
 const MAX_EVENT_LOOP_DELAY_MS = 1_000;
 
 export function createReadiness(deps: {
   isDraining: () => boolean;
-  /** What fails of that which this relay shares with others. */
+  /** Returns the parts that fail of everything this relay shares with others. */
   failingCluster: () => string[];
 }): Readiness {
   const delay = monitorEventLoopDelay({ resolution: 20 });

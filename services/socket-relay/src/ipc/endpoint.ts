@@ -1,27 +1,47 @@
-/** One end of a channel between two processes that keeps the order of what is sent. */
+/** One end of a channel between two processes. It keeps the order of messages. */
 export interface Port {
-  /** Calls `sent` once the message has left this process, with an error when it could not. */
+  /** Calls `sent` once the message has left this process, with an error if it could not. */
   post(message: object, sent?: (error: Error | null) => void): void;
   onMessage(listener: (message: unknown) => void): void;
 }
 
 type Handler = (...args: never[]) => unknown;
 
-/** Calls over a `Port`. Those that are made in one order are begun in that order on the other side. */
+/** Calls over a `Port`. Calls begin on the other side in the order in which they were made. */
 export interface Endpoint {
-  /** Rejects when the other side has failed, or has not answered in time. */
+  /** Rejects if the other side has failed, or has not answered in time. */
   ask<T>(method: string, ...args: unknown[]): Promise<T>;
-  /** Asks for no answer. */
+  /** Calls, and asks for no answer. */
   tell(method: string, ...args: unknown[]): void;
-  /** The same, with a word on when it has left. */
+  /** Does the same, and calls `sent` when the message has left. */
   post(method: string, args: readonly unknown[], sent: () => void): void;
-  /** Carries out what the other side asks or tells. What it throws is the answer to an `ask`. */
+  /** Carries out the calls of the other side. What the handler throws is the answer to an `ask`. */
   answer(method: string, handler: Handler): void;
-  /** Rejects what is still open: the other side is gone. */
+  /** Rejects the open calls: the other side is gone. */
   close(): void;
 }
 
-/** An answer that has not come by then does not come, in milliseconds. */
+/** The calls that one side answers: an interface of functions. */
+type Functions<C> = { [K in keyof C]: (...args: never[]) => unknown };
+
+/** The other side of an endpoint, with the types of the calls that it answers. */
+export interface Remote<C extends Functions<C>> {
+  ask<K extends keyof C & string>(method: K, ...args: Parameters<C[K]>): Promise<Awaited<ReturnType<C[K]>>>;
+  tell<K extends keyof C & string>(method: K, ...args: Parameters<C[K]>): void;
+  post<K extends keyof C & string>(method: K, args: Parameters<C[K]>, sent: () => void): void;
+}
+
+/** The same endpoint, with types: both sides have to name the same interface. */
+export function remoteOf<C extends Functions<C>>(endpoint: Endpoint): Remote<C> {
+  return endpoint;
+}
+
+/** Answers the given calls, with their types. */
+export function answerCalls<C extends Functions<C>>(endpoint: Endpoint, handlers: Partial<C>): void {
+  for (const [method, handler] of Object.entries(handlers)) endpoint.answer(method, handler as Handler);
+}
+
+/** How long an answer may take, in milliseconds. */
 const TIMEOUT_MS = 2_000;
 const OURS = 'groupcast';
 

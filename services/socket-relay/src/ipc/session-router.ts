@@ -14,40 +14,40 @@ import {
 } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 
-/** An upgrade on its way to the worker that has the session: the request as it was on the wire, and the socket. */
+/** An upgrade on its way to the worker that has the session: the request as it was on the wire, without the socket, which travels beside it. */
 export interface HandedOver {
   to: number;
   head: Uint8Array;
 }
 
 export interface SessionRouter {
-  /** Opens the shared port. Rejects when it is taken. */
+  /** Opens the shared port. Rejects if it is taken. */
   listen(at: { host: string; port: number }): Promise<Listening>;
-  /** Takes an upgrade that another worker met. */
+  /** Takes an upgrade that another worker received. */
   take(handed: HandedOver, socket: Socket): void;
-  /** Accepts no more connections; resolves when those that were there are gone, after a moment at the latest. */
+  /** Accepts no more connections; resolves when the open ones are gone, after a moment at the latest. */
   close(): Promise<void>;
 }
 
-/** Hop-by-hop: said about one connection, and not about the message. */
+/** Hop-by-hop headers, which are about one connection, and not about the message. */
 const OF_A_HOP = new Set(['connection', 'keep-alive']);
 const CLOSE_ALL_AFTER_MS = 1_000;
 const SESSION = /^\/socket\.io\/?\?(?:[^#]*&)?sid=(\d{1,3})\./;
 
 /**
- * From here on nothing is read in this process. A socket that is sent to another stays open here until it has arrived, and goes on
- * reading: what its client says in that moment would be swallowed. Node has no public word for it (`pauseOnConnect` does the same).
+ * Stops reading from the socket in this process. A socket that is sent to another process stays open here until it has arrived, and would
+ * go on reading: whatever its client says in that moment would be lost. Node has no public name for it (`pauseOnConnect` does the same).
  */
 export function stopReading(socket: Duplex): void {
   (socket as { _handle?: { readStop?: () => void } })._handle?.readStop?.();
 }
 
-/** A session's id says which worker has it, so nobody needs a table of them. Node draws the randomness of many UUIDs at once. */
+/** Makes the id of a session, which says which worker has it, so that nobody needs a table. Node draws the randomness of many UUIDs at once. */
 export function makeSessionId(worker: number): string {
   return `${worker}.${randomUUID()}`;
 }
 
-/** The worker that has the session which a request names. */
+/** Returns the worker that has the session which a request names. */
 function workerOf(url: string | undefined): number | undefined {
   const digits = SESSION.exec(url ?? '')?.[1];
   return digits === undefined ? undefined : Number(digits);
@@ -64,7 +64,7 @@ function asOnTheWire({ method, url, rawHeaders }: IncomingMessage, rest: Buffer)
   return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), rest]);
 }
 
-/** A worker's own socket is its own; the port is all workers'. */
+/** Listens on the worker's own socket, which no other worker shares; the port is shared by all workers. */
 async function listenAtPath(server: Server, path: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen({ path, exclusive: true }, () => {
@@ -74,7 +74,7 @@ async function listenAtPath(server: Server, path: string): Promise<void> {
   });
 }
 
-/** There is no place for the connection that would bring the request to its worker. */
+/** Refuses a request because the connection that would bring it to its worker would be one too many. */
 function refuse(outgoing: ServerResponse): void {
   const error = new GroupcastError(
     'TOO_MANY_CONNECTIONS',
@@ -85,14 +85,14 @@ function refuse(outgoing: ServerResponse): void {
 }
 
 /**
- * The public port of one worker of several. Connections come to any of them, and one connection may carry requests of many
- * sessions: behind a proxy, they do. So it is the request that is brought to its session: an upgrade goes there with its
- * socket, once; a polling request is forwarded, over a socket in `folder` that nobody else can reach.
+ * The public port of one worker of several. Connections come to any of them, and one connection may carry requests of many sessions, as it
+ * does behind a proxy. So each request is brought to its session: an upgrade goes there with its socket, once; a polling request is
+ * forwarded, over a socket in `folder` that nobody else can reach.
  */
 export function createSessionRouter(deps: {
-  /** Has Socket.IO attached; what it is given is for this worker. */
+  /** Has Socket.IO attached. The requests that it is given are for this worker. */
   http: Server;
-  /** The places of this process. Forwarding a request takes one, here and at its worker. */
+  /** The connections that this process may have. Forwarding a request takes one, here and at its worker. */
   limit: ConnectionLimit;
   worker: number;
   folder: string;
@@ -117,7 +117,7 @@ export function createSessionRouter(deps: {
   }
 
   http.prependListener('connection', (socket: Socket) => {
-    // A sibling's, which speaks for many. One that was handed over is there already.
+    // The connection of a sibling speaks for many. One that was handed over is there already.
     if (!limit.sockets.has(socket) && limit.admit(socket)) limit.settle(socket);
   });
   front.on('connection', (socket) => {
@@ -148,7 +148,7 @@ export function createSessionRouter(deps: {
     forwarded.once('error', (error) => {
       log.debug({ err: error, owner }, 'unable to reach the worker of a session');
       if (outgoing.headersSent || outgoing.destroyed) outgoing.destroy();
-      // Its worker is gone, and the session with it: nobody knows it here either, and the client is told so.
+      // Its worker is gone, and the session with it: nobody knows the session here either, and the client is told so.
       else http.emit('request', incoming, outgoing);
     });
     outgoing.once('close', () => forwarded.destroy());
@@ -168,7 +168,7 @@ export function createSessionRouter(deps: {
 
   return {
     async listen(at) {
-      // A worker that was killed leaves it behind.
+      // A worker that was killed leaves its socket behind.
       rmSync(pathOf(worker), { force: true });
       await listenAtPath(http, pathOf(worker));
       return listenOn(front, at);

@@ -3,7 +3,7 @@ import type { ConnectionLimit } from '@groupcast/service-kit';
 import type { Endpoint } from './endpoint.ts';
 import type { SessionRouter } from './session-router.ts';
 
-/** What a relay that is one of several workers is given by its process. */
+/** The means that a relay which is one of several workers gets from its process. */
 export interface WorkerContext {
   /** 1 … `RELAY_WORKERS`. A worker that replaces another takes its number. */
   number: number;

@@ -10,27 +10,27 @@ const MAX_SHOWN_GROUPS = 10;
 
 export interface ClaimDecision {
   admitted: string[];
-  /** The API has to be asked and could not be: ask again later, and admit nobody until then. */
+  /** The API has to be asked about these groups and could not be: ask again later, and admit nobody until then. */
   undecided: string[];
-  /** Pass it to `removals.removedSince` when acting on the decision. */
+  /** Pass it to `removals.removedSince` when you act on the decision. */
   removalVersion: number;
 }
 
-/** Who may be in which group: by the token's claim where that can be trusted, else by the API's word. */
+/** Decides who may be in which group: by the token's claim if that can be trusted, else by asking the API. */
 export interface Membership {
-  /** Decides about groups a token names. Never throws. */
+  /** Decides about groups that a token names. Never throws. */
   decideClaims(claims: UserClaims, groupIds: readonly string[]): Promise<ClaimDecision>;
   /**
-   * Which of these groups the user may join, with one question for all of them. Throws `API_UNAVAILABLE` when nobody can say.
-   * Compare `removalVersion` in the turn in which the answer is acted on.
+   * Answers which of these groups the user may join, with one question to the API for all of them. Throws `API_UNAVAILABLE` if nobody can
+   * say. Compare `removalVersion` in the turn in which you act on the answer.
    */
   authorise(
     claims: UserClaims,
     groupIds: readonly string[],
   ): Promise<{ admissions: Map<string, Admission>; removalVersion: number }>;
   /**
-   * Which of the groups that a connection is in it would be let into now, for a relay that does not trust what it knows. Throws
-   * `API_UNAVAILABLE` when nobody can say.
+   * Answers which of a connection's groups it would be let into now, for a relay that does not trust its own memory. Throws
+   * `API_UNAVAILABLE` if nobody can say.
    */
   confirm(claims: UserClaims, groupIds: readonly string[]): Promise<Set<string>>;
 }
@@ -41,10 +41,10 @@ export function notAMember(groupId: string): GroupcastError {
 
 export function createMembership(options: {
   api: ApiClient | undefined;
-  /** Where the API is asked, for the log. */
+  /** The address of the API, for the log. */
   apiUrl: string | undefined;
   removals: Removals;
-  /** False while somebody may be removed without this relay's knowing: then it lets nobody into a group. */
+  /** False while somebody may be removed without this relay's knowledge: then it lets nobody into a group. */
   isTrusted: () => boolean;
   notices: Notices;
   log: Logger;
@@ -52,7 +52,7 @@ export function createMembership(options: {
   const { api, apiUrl, removals, isTrusted, notices, log } = options;
   const warn = warnOnceEvery(60_000);
 
-  /** A token may be older than a removal; or whoever signs tokens and whoever keeps members are of two minds. */
+  /** Either the token is older than a removal, or the signer of tokens and the keeper of members disagree. */
   function tellDenied(userId: string, denied: readonly string[], why: string): void {
     const [groupId] = denied;
     if (groupId === undefined) return;
@@ -77,7 +77,7 @@ export function createMembership(options: {
     const doubtful = groupIds.filter((groupId) => !removals.claimStands(groupId, userId, issuedAt));
     if (doubtful.length === 0) return { admitted, undecided: [], removalVersion };
     if (!api) {
-      // Nobody to ask: the token is all there is, unless a removal is known that it does not know of.
+      // There is no API to ask. The token decides, unless this relay remembers a removal that is newer than the token.
       const standing = doubtful.filter((groupId) => !removals.contradicts(groupId, userId, issuedAt));
       const denied = doubtful.filter((groupId) => !standing.includes(groupId));
       tellDenied(userId, denied, 'it was made before the user was removed from it, as far as this relay remembers');
@@ -119,7 +119,7 @@ export function createMembership(options: {
       return { admissions: await admissionsOf(claims, groupIds), removalVersion };
     },
     async confirm(claims, groupIds) {
-      // What this relay remembers may be from before a removal that was lost.
+      // The memory of this relay may be from before a removal that was lost.
       if (api) return new Set(await api.memberOf(claims.userId, [...groupIds]));
       const confirmed = new Set((await admissionsOf(claims, groupIds)).keys());
       for (const groupId of removals.addedSince(claims.userId, claims.issuedAt)) confirmed.add(groupId);

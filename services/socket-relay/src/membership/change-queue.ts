@@ -1,12 +1,12 @@
 import type { Position } from '@groupcast/shared';
 
-/** One change of members, which all its users share: a pair costs a slot of a map, and not an object. */
+/** One change of members. All its users share it, so a pair of user and group costs a slot of a map and not an object. */
 export interface RememberedChange {
   readonly kind: 'removed' | 'added';
   readonly groupId: string;
-  /** Whom it was about; nobody where it was about everybody. */
+  /** The users that the change is about. Empty if it was about everybody. */
   userIds: readonly string[];
-  /** Of the wall clock, to be compared with an `iat`. */
+  /** Second of the wall clock, to be compared with an `iat`. */
   readonly second: number;
   readonly version: number;
   readonly position: Position | undefined;
@@ -14,21 +14,21 @@ export interface RememberedChange {
   until: number;
 }
 
-/** Changes in the order in which they are forgotten: by their time, or because there are too many. */
+/** Changes in the order in which they are forgotten: when their time has come, or because there are too many. */
 export interface ChangeQueue {
   push(change: RememberedChange): void;
-  /** The change is about fewer users now. False when it is not in this queue. */
+  /** The change is about fewer users now. Returns false if the change is not in this queue. */
   shrink(change: RememberedChange, userIds: readonly string[]): boolean;
-  /** Forgets everything whose time has come. */
+  /** Forgets every change whose time has come. */
   sweep(now: number): void;
   entries(): number;
 }
 
-/** What is let go at once when the queue is full, so that it is looked through from its front only now and then. */
+/** Part of a full queue that is let go at once, so that its front is looked through only now and then. */
 const SLACK = 0.05;
 
 export function createChangeQueue(options: {
-  /** Users of all changes together; a change about everybody counts as one. */
+  /** Most users of all changes together. A change about everybody counts as one. */
   maxEntries: number;
   forget: (change: RememberedChange, why: 'expired' | 'overflow') => void;
 }): ChangeQueue {
@@ -36,7 +36,7 @@ export function createChangeQueue(options: {
   const changes = new Set<RememberedChange>();
   let entries = 0;
 
-  // The change itself is an entry too: without users it still takes its place.
+  // The change itself is an entry too, so a change without users counts as well.
   const weigh = ({ userIds }: RememberedChange): number => 1 + userIds.length;
 
   function drop(change: RememberedChange, why: 'expired' | 'overflow'): void {
@@ -51,7 +51,7 @@ export function createChangeQueue(options: {
       entries += weigh(change);
       if (entries <= maxEntries) return;
       for (const oldest of changes) {
-        // One that is larger than the whole queue is remembered all the same, until the next one comes.
+        // A change that is larger than the whole queue is remembered all the same, until the next one comes.
         if (entries <= maxEntries * (1 - SLACK) || oldest === change) return;
         drop(oldest, 'overflow');
       }

@@ -5,20 +5,20 @@ import { endSession } from '../sessions/session-ending.ts';
 import type { Membership } from './authorisation.ts';
 import type { GroupEntry } from './group-entry.ts';
 
-/** How long the confirmation may take in all, in milliseconds: the relay gives nobody anything meanwhile, and renews no lease. */
+/** How long the whole confirmation may take, in milliseconds. Meanwhile the relay delivers nothing and renews no lease. */
 const CONFIRM_WITHIN_MS = 5_000;
-/** Connections that cannot be confirmed come back within this time, in milliseconds. */
+/** Time over which connections that cannot be confirmed spread their return, in milliseconds. */
 const SPREAD_MS = 5_000;
 
 /** How long it may take until some relay finds that changes were lost: a few times as long as relays wait for the next change. */
 const LOSS_FOUND_WITHIN_MS = 60_000;
-/** Connections whose groups are being asked about at the same time: a few questions to the API. */
+/** Connections whose groups are asked about at the same time: a few questions to the API. */
 const AT_ONCE = 400;
 
 /**
- * For a relay that was cut off: a removal may have been stored and lost meanwhile, by a Redis that came back without it. Each connection
- * keeps the groups that the API confirms. Where changes were lost for certain, and without an API, it keeps those that it would be let
- * into if it came now; and where nobody can say then, it is closed, and comes back.
+ * Confirms the groups of connections after this relay was cut off: a removal may have been stored meanwhile and lost, by a Redis that came
+ * back without it. Each connection keeps the groups that the API confirms. If changes were certainly lost and there is no API, it keeps the
+ * groups that it would be let into now; if nobody can say, it is closed, and comes back.
  */
 export interface MembershipConfirmation {
   /**
@@ -61,7 +61,7 @@ export function createMembershipConfirmation(deps: {
     endSession(socket, { code: 'BROKER_UNAVAILABLE', message, next: 'reconnect', retryAfterMs });
   }
 
-  /** False: nobody could say. */
+  /** Returns false if nobody could say. */
   async function confirmOne(socket: UserSocket, late: Promise<never>, isLost: boolean): Promise<boolean> {
     const { claims, groups } = socket.data.session;
     const asked = [...groups.keys()];
@@ -99,7 +99,7 @@ export function createMembershipConfirmation(deps: {
     const atOnce = Math.min(AT_ONCE, users.length);
     await Promise.all(Array.from({ length: atOnce }, confirmSome)).finally(() => clearTimeout(timer));
     if (unconfirmed === 0) return;
-    const outcome = isLost ? 'they are closed and come anew' : 'they keep their groups';
+    const outcome = isLost ? 'they are closed, and connect again' : 'they keep their groups';
     log.warn({ connections: unconfirmed }, `unable to confirm the groups of some connections: ${outcome}`);
   }
 

@@ -1,12 +1,12 @@
 import type { RememberedChange } from './change-queue.ts';
 
 /**
- * The last changes of one group: of everybody, and of each user whose own change is newer. Most groups that are remembered have one
- * change of one user, and need no map for it.
+ * The last changes of one group: the last change of everybody, and that of each user whose own change is newer. Most remembered groups have
+ * one change of one user, and need no map for it.
  */
 export interface GroupChanges {
   everyone: RememberedChange | undefined;
-  /** The only one, as long as it is about one user. */
+  /** The only change, as long as it is about one user. */
   only: RememberedChange | undefined;
   users: Map<string, RememberedChange> | undefined;
 }
@@ -19,7 +19,7 @@ export function isWithoutChanges({ everyone, only, users }: GroupChanges): boole
   return !everyone && !only && !users?.size;
 }
 
-/** The user's own change, where it is newer than that of everybody. */
+/** Returns the user's own change if it is newer than that of everybody. */
 export function ownChange({ only, users }: GroupChanges, userId: string): RememberedChange | undefined {
   return users ? users.get(userId) : only?.userIds[0] === userId ? only : undefined;
 }

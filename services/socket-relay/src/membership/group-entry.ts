@@ -21,42 +21,45 @@ import type { PreparedRecovery, Recovery } from './recovery.ts';
 import type { Removals } from './removals.ts';
 
 /**
- * How a connection comes into groups and out of them. Admitted is not yet live: a group goes live in the same turn in which
- * the member is told its position, so that the next event it receives is the one after it.
+ * Brings connections into groups and out of them. An admitted group is not yet live: it goes live in the same turn in which the member is
+ * told its position, so that the next event the member receives is the one after it.
  */
 export interface GroupEntry {
-  /** Lets the connection have the groups that it asked for; returns those that are new to it. Throws `GROUP_LIMIT`. */
+  /** Admits the connection to groups that it asked for, and returns those that are new to it. Throws `GROUP_LIMIT`. */
   admit(socket: UserSocket, groupIds: readonly string[], admission: Admission): string[];
   /**
-   * Lets the connection have groups that it did not ask for, and returns those that are new to it. Never throws: where it is full, the
-   * group that matters least makes room, or stays out, and the connection is told which (`group-limit`).
+   * Admits the connection to groups that it did not ask for, and returns those that are new to it. Never throws: if the connection is full,
+   * the group that matters least makes room, or the new one stays out, and the connection is told which (`group-limit`).
    */
   grant(socket: UserSocket, groupIds: readonly string[], admission: 'token' | 'added'): string[];
-  /** Says of groups that its token names that they were not looked at, because there are more than a connection may be in. */
+  /** Tells the connection which groups of its token were not looked at, because a connection may not be in that many. */
   tellLimit(socket: UserSocket, groupIds: readonly string[]): void;
-  /** The user has read in these groups, or joined them: others that were put upon the connection make room before them. */
+  /** The user has read in these groups, or joined them: groups that nobody on the connection asked for make room before them. */
   used(socket: UserSocket, groupIds: readonly string[]): void;
-  /** Admits one group by the token or by the API's word. Throws `NOT_A_MEMBER`, `API_UNAVAILABLE` or `GROUP_LIMIT`. */
+  /** Admits one group by the token, or by asking the API. Throws `NOT_A_MEMBER`, `API_UNAVAILABLE` or `GROUP_LIMIT`. */
   admitOne(socket: UserSocket, groupId: string): Promise<void>;
-  /** Makes admitted groups live and says so: `joined-groups` and, for groups with a position, `resumed`. */
+  /** Makes admitted groups live and tells the connection: `joined-groups` and, for groups with a position, `resumed`. */
   announce(socket: UserSocket, groupIds: readonly string[], positions?: ReadonlyMap<string, Position>): Promise<void>;
-  /** Says which groups of its token are still undecided, where that is news to it. */
+  /** Tells the connection which groups of its token are still undecided, if that is news to it. */
   tellUndecided(socket: UserSocket): void;
   /**
-   * The answer for one admitted group; call the function in the turn in which it leaves. Throws `NOT_A_MEMBER` if removed, and
-   * `BROKER_UNAVAILABLE` while the relay is cut off.
+   * Prepares the answer for one admitted group; call the function in the turn in which the answer leaves. Throws `NOT_A_MEMBER` if the user
+   * was removed, and `BROKER_UNAVAILABLE` while the relay is cut off.
    */
   recover(socket: UserSocket, groupId: string, since: Position | undefined): Promise<() => RecoveryResult>;
-  /** The answer to `resume`: every group, admitted where it is not yet, in one budget. Throws `BROKER_UNAVAILABLE` while the relay is cut off. */
+  /**
+   * Prepares the answer to `resume`: every group, admitted if it is not yet, within one budget. Throws `BROKER_UNAVAILABLE` while the relay
+   * is cut off.
+   */
   resume(socket: UserSocket, positions: ReadonlyMap<string, Position>): Promise<() => ResumeResult>;
   leave(socket: UserSocket, groupId: string, reason: string): void;
   /** The connection is gone. */
   gone(socket: UserSocket): void;
-  /** Takes the connection out, and tells it why. */
+  /** Takes the connection out of the groups, and tells it why. */
   expel(socket: UserSocket, groupIds: readonly string[], reason: LeftReason): void;
 }
 
-/** Errors by group: a group may be called `constructor`, and an object has that already. */
+/** Errors by group. It is a map, because a group may be called `constructor`. */
 type Failures = Map<string, { error: ErrorBody }>;
 
 function leftMeanwhile(groupId: string): GroupcastError {
@@ -64,9 +67,9 @@ function leftMeanwhile(groupId: string): GroupcastError {
 }
 
 /**
- * The group that makes room in a full connection: the one that the API has put it into longest ago, without anybody asking for it. If
- * there is none, the last one that its token names, because a token names the most active first; but only for another one of its token.
- * What the client has asked for itself stays.
+ * Chooses the group that makes room in a full connection: the one that the API added longest ago, without anybody asking for it. If there
+ * is none, the last one that the token names, because a token names the most active first; but only for another group of the token. Groups
+ * that the client has asked for stay.
  */
 export function leastWanted(groups: ReadonlyMap<string, Admission>, incoming: 'token' | 'added'): string | undefined {
   let last: string | undefined;
@@ -84,7 +87,7 @@ export function createGroupEntry(deps: {
   monitor: MonitorFeed;
   presence: Presence;
   log: Logger;
-  /** A connection came with positions, and every group was recovered. */
+  /** The connection came with positions, and every group was recovered. */
   onRecovered: (userId: string) => void;
   isTrusted: () => boolean;
   budgets: UserBudgets;
@@ -134,7 +137,7 @@ export function createGroupEntry(deps: {
     return fresh.filter((groupId) => groups.has(groupId));
   }
 
-  /** Says of groups that the connection is not in them, because it is in as many as it may. */
+  /** Tells the connection which groups it is not in, because it is in as many as it may be. */
   function tellLimit(socket: UserSocket, groupIds: readonly string[]): void {
     const [groupId] = groupIds;
     if (groupId === undefined) return;
@@ -152,7 +155,7 @@ export function createGroupEntry(deps: {
     for (const groupId of groupIds) if (groups.get(groupId) === 'added') groups.set(groupId, 'api');
   }
 
-  /** Those that the connection may have; the others' errors go into `failed`. One question to the API for all. */
+  /** Returns the groups that the connection may have; the errors of the others go into `failed`. It asks the API once for all. */
   async function admitEach(socket: UserSocket, groupIds: readonly string[], failed: Failures): Promise<string[]> {
     const { claims, groups, userId } = socket.data.session;
     const unknown = groupIds.filter((groupId) => !groups.has(groupId));
@@ -191,7 +194,7 @@ export function createGroupEntry(deps: {
     admit(socket, [groupId], admission);
   }
 
-  /** A join that a leave can take back until `end` is called. */
+  /** Begins a join that a leave can take back until `end` is called. */
   function beginJoin(socket: UserSocket, groupId: string): { cancelled: boolean; end: () => void } {
     const { session } = socket.data;
     const joining = session.joining ?? new Map<string, Set<{ cancelled: boolean }>>();
@@ -229,7 +232,7 @@ export function createGroupEntry(deps: {
     return recovery.recover(socket.data.session.userId, entries);
   }
 
-  /** Only what the connection still has, and only while it is there. */
+  /** Answers only for groups that the connection still has, and only while it is there. */
   function commit(socket: UserSocket, prepared: PreparedRecovery): Map<string, RecoveryResult> {
     return prepared.commit(socket.id, (groupId) => socket.connected && socket.data.session.groups.has(groupId));
   }
@@ -242,7 +245,7 @@ export function createGroupEntry(deps: {
     const known = positions ?? new Map<string, Position>();
     const named = commit(socket, await prepare(socket, groupIds, known));
     tell(socket, named, known, positions !== undefined);
-    // Groups that the token does not name wait for the API by themselves, and keep the others from nothing.
+    // Groups that the token does not name wait for the API by themselves, and hold up no other.
     const asked = [...known.keys()].filter((groupId) => !groupIds.includes(groupId));
     const added = asked.length === 0 ? new Map<string, RecoveryResult>() : await announceAsked(socket, asked, known);
     const answers = new Map([...named, ...added]);
@@ -263,14 +266,14 @@ export function createGroupEntry(deps: {
     return answers;
   }
 
-  /** Nothing where no group is undecided, and the client has heard of none. */
+  /** Empty if no group is undecided and the client has heard of none. */
   function undecidedOf({ data: { session } }: UserSocket): { undecided?: string[] } {
     if (session.undecided.size === 0 && !session.toldUndecided) return {};
     session.toldUndecided = session.undecided.size > 0;
     return { undecided: [...session.undecided] };
   }
 
-  /** `joined-groups`, even when empty the first time, and `resumed` for the groups that came with a position. */
+  /** Emits `joined-groups`, the first time even if it is empty, and `resumed` for the groups that came with a position. */
   function tell(
     socket: UserSocket,
     answers: ReadonlyMap<string, RecoveryResult>,

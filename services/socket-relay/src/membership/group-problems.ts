@@ -1,7 +1,7 @@
 import type { GroupProblem } from '@groupcast/tokens';
 import type { Notices } from '../monitor/notices.ts';
 
-/** Says which groups of a token count for nothing. With an API, an identity provider's own groups are not missed. */
+/** Reports which groups of a token are ignored. With an API, an identity provider's own groups are not missed. */
 export function noteGroupProblem(notices: Notices, problem: GroupProblem, hasApi: boolean): void {
   const { kind, userId, group, count } = problem;
   const more = count > 1 ? ` and ${count - 1} more` : '';
@@ -22,7 +22,7 @@ export function noteGroupProblem(notices: Notices, problem: GroupProblem, hasApi
   }
 }
 
-/** Says that nobody but a back end can bring a connection into a group: its token names none, and there is no API to ask. */
+/** Reports that only a back end can bring the connection into a group: its token names none, and there is no API to ask. */
 export function noteWithoutGroups(notices: Notices, userId: string, socketId: string): void {
   const message = `the token of user "${userId}" names no groups, and this relay asks no API (API_URL is empty): the connection is in none until a back end adds the user. Put the ids into the token's claim "groups"`;
   notices({ topic: 'without groups', name: 'without groups', code: 'NO_GROUPS', message, userId, socketId });

@@ -9,17 +9,17 @@ import type { NotifyCommand } from '../wire-format.ts';
 import type { GroupEntry } from './group-entry.ts';
 import type { Removals } from './removals.ts';
 
-/** Carries out, on this node, what is said about users rather than groups. */
+/** Carries out, on this node, the commands that are about users rather than groups. */
 export interface MemberChanges {
-  /** Only remembers it: the change is from before this node had connections. `second`: when it was made, in Unix seconds. */
+  /** Only remembers the change, which is from before this node had connections. `second`: when it was made, in Unix seconds. */
   remember(change: MemberChange, second: number): void;
-  /** Answers how many connections of this node it was about. */
+  /** Returns how many connections of this node the change was about. */
   carryOut(change: MemberChange, second?: number): Promise<number>;
-  /** Answers how many connections of this node it reached. */
+  /** Returns how many connections of this node were reached. */
   notify(command: NotifyCommand): number;
 }
 
-/** Whoever was asked to refresh a revoked token, and does not, is closed after this. */
+/** How long a client that was asked to refresh a revoked token may take, in seconds, before it is closed. */
 const REFRESH_GRACE_SECONDS = 30;
 
 export function createMemberChanges(deps: {
@@ -33,7 +33,7 @@ export function createMemberChanges(deps: {
 }): MemberChanges {
   const { io, connections, entry, removals, presence, expiry, log } = deps;
 
-  /** Stores the change, and answers with the users here whom it is about. */
+  /** Stores the change, and returns the users on this node that it is about. */
   function record(change: MemberChange, second?: number): string[] {
     switch (change.kind) {
       case 'add-members':
@@ -63,7 +63,7 @@ export function createMemberChanges(deps: {
         try {
           if (entry.grant(socket, [groupId], 'added').length > 0) await entry.announce(socket, [groupId]);
         } catch (error) {
-          // What fails for one connection does not keep the others out.
+          // A failure for one connection does not keep the others out.
           log.warn({ err: error, groupId, socketId: socket.id }, 'unable to add a connection to a group');
         }
       }),
@@ -98,7 +98,7 @@ export function createMemberChanges(deps: {
           for (const socket of sockets) entry.expel(socket, [change.groupId], 'member-removed');
           break;
         case 'remove-everyone': {
-          // Who is about to come in is stopped by what was stored.
+          // A user who is about to come in is stopped by the stored change.
           const members = sockets.filter(({ data }) => data.session.groups.has(change.groupId));
           for (const socket of members) entry.expel(socket, [change.groupId], 'member-removed');
           return members.length;

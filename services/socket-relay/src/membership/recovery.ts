@@ -12,15 +12,15 @@ import type { GroupFeed } from '../feed/feed.ts';
 import type { GroupLog, LogPage } from '../group-log/group-log.ts';
 import type { HistoryFill } from '../upstream/history-fill.ts';
 
-/** What one answer may hold, over all its groups. */
+/** Most events and bytes of one answer, over all its groups. */
 const MAX_EVENTS = 500;
 const MAX_BYTES = 256 * 1_024;
-/** Under load a group may move while others are read; after so many rounds the client asks again. */
+/** Rounds after which the client has to ask again: under load a group may move while others are read. */
 const MAX_ROUNDS = 5;
-/** A group whose log could not be filled by then is read from the API by the member itself. */
+/** How long the log of a group may take to be filled, in milliseconds. After that the member reads the group from the API. */
 const MAX_FILL_MS = 1_500;
 
-/** A group to enter, and from where; without a position only the head is told. */
+/** A group to enter, and the position to recover from. Without a position only the head is told. */
 export interface Entry {
   groupId: string;
   since: Position | undefined;
@@ -32,15 +32,15 @@ export interface PreparedRecovery {
 
 export interface Recovery {
   /**
-   * Reads what the member missed in each group. `commit` enters the groups that are complete, and returns the answers: call
-   * it, exactly once, in the same turn as they leave, so that no live event comes before them, twice, or not at all. Groups that
-   * `mayEnter` refuses by then have no answer.
+   * Reads what the member missed in each group. `commit` enters the groups that are complete, and returns the answers. Call it exactly
+   * once, in the turn in which they leave, so that no live event comes before them, twice, or not at all. Groups that `mayEnter` refuses by
+   * then have no answer.
    */
   recover(userId: string, entries: readonly Entry[]): Promise<PreparedRecovery>;
 }
 
 interface Progress {
-  /** The log was asked, and knew nothing of the group. */
+  /** The log was asked, and did not know the group. */
   isEmpty?: boolean;
   entry: Entry;
   result: RecoveryResult;
@@ -51,19 +51,19 @@ export function createRecovery(deps: {
   feed: GroupFeed;
   fanOut: FanOut;
   fill: HistoryFill | undefined;
-  /** False while somebody may be removed without this relay's knowing: nobody is given an event then. */
+  /** False while somebody may be removed without this relay's knowledge: then nobody is given an event. */
   isTrusted: () => boolean;
   log: Logger;
 }): Recovery {
   const { groupLog, feed, fanOut, fill, log } = deps;
   const warn = warnOnceEvery(60_000);
 
-  /** The log holds everything after `since`. */
+  /** Whether the log holds everything after `since`. */
   function covers(page: LogPage, since: Position): boolean {
     return page.head !== null && relationOf(page.head, since) === 'behind' && since.seq >= page.floor;
   }
 
-  /** Where the log begins after what the member asks for, perhaps it only began late: fills it, all groups at once. */
+  /** Fills the logs that begin after the positions of the members, all groups at once. */
   async function fillMissing(entries: readonly Entry[]): Promise<void> {
     if (!fill) return;
     const fills = entries.map(async ({ groupId, since }) => {
@@ -100,7 +100,7 @@ export function createRecovery(deps: {
     return { recovered: true, position: { epoch: since.epoch, seq: page.lastSeq }, events, more: page.more };
   }
 
-  /** Events delivered to others since the read, which this member has not got. */
+  /** Whether events were delivered to others since the read, which this member has not got. */
   function isBehind({ entry, result }: Progress): boolean {
     const cursor = fanOut.cursor(entry.groupId);
     if (!cursor) return false;
@@ -108,7 +108,7 @@ export function createRecovery(deps: {
     return relationOf(result.position, cursor) !== 'behind';
   }
 
-  /** Read from the log before the node has delivered it: in a moment it will have. */
+  /** Whether the member has read events that the node has not delivered yet. In a moment it will have. */
   function isAhead({ entry, result }: Progress): boolean {
     const cursor = fanOut.cursor(entry.groupId);
     if (!result.position) return false;
@@ -116,7 +116,7 @@ export function createRecovery(deps: {
     return isAfter(result.position, cursor);
   }
 
-  /** Reads until every group is where the node is, as far as the budget and the rounds go. */
+  /** Reads until every group is where the node is, as far as budget and rounds allow. */
   async function readAll(userId: string, entries: readonly Entry[]): Promise<Progress[]> {
     const progress: Progress[] = [];
     const budget = { events: MAX_EVENTS, bytes: MAX_BYTES };
@@ -152,7 +152,7 @@ export function createRecovery(deps: {
     return progress;
   }
 
-  /** With the log away members come in all the same: they are told that nothing is known, and read the API. */
+  /** While the log is away members come in all the same: they are told that nothing is known, and read the API. */
   function withoutLog(entries: readonly Entry[], error: GroupcastError): Progress[] {
     warn('log', (suppressed) =>
       log.warn({ err: error, suppressed }, 'unable to recover members from the log; they read the API'),
@@ -164,7 +164,7 @@ export function createRecovery(deps: {
 
   return {
     async recover(userId, entries) {
-      // From now on it is noticed what goes by in these groups, whether the node has other members in them or not.
+      // From now on events that go by in these groups are noticed, whether or not the node has other members in them.
       const releases = entries.map(({ groupId }) => fanOut.hold(groupId));
       const release = (): void => {
         for (const done of releases.splice(0)) done();
@@ -185,7 +185,7 @@ export function createRecovery(deps: {
             if (result.events.length > 0 && !deps.isTrusted())
               result = { ...result, recovered: false, events: [], more: false };
             if (!result.more && (isBehind(item) || isAhead(item))) {
-              // It moved again. Who recovers asks again; who only joins is told where the node stands, which is exact.
+              // It moved again. A client that recovers asks again; one that only joins is told where the node stands, which is exact.
               result = result.recovered ? { ...result, more: true } : { ...result, position: fanOut.cursor(groupId) };
             }
             if (!result.more) fanOut.enter(socketId, groupId, result.position);

@@ -14,23 +14,23 @@ import {
 import { createRevocations } from './revocations.ts';
 
 /**
- * What outlives a token: removals from groups and revocations of users, kept until every token from before has expired.
- * In memory, and filled from the shared log of changes where there is one (nodes/change-log.ts); without, a relay that starts knows
- * nothing of the time before. Claims older than the store need the API's word.
+ * Remembers removals from groups and revocations of users until every token from before has expired. The store is in memory, and is filled
+ * from the shared log of changes if there is one (nodes/change-log.ts); without it, a relay that starts knows nothing of the time before.
+ * Claims that are older than the store have to be confirmed by the API.
  *
- * A token may be older than its `iat` says, by as much as clocks may differ: for memberships the earliest moment counts. A revocation
- * goes by the `iat` itself, because whoever is asked to refresh does so within the same second.
+ * A token may be older than its `iat` says, by as much as clocks may differ: for memberships the earliest moment counts. A revocation goes
+ * by the `iat` itself, because a client that is asked to refresh does so within the same second.
  *
- * The store is bounded. Beyond `maxEntries` it forgets the oldest removals, and then claims from before those are the API's to confirm, as
- * are claims from before the store; without an API they are refused. How long something is remembered goes by a clock that nobody
- * sets; the wall clock counts only where it is compared with an `iat`.
+ * The store is bounded. Beyond `maxEntries` it forgets the oldest removals. Claims from before those have to be confirmed by the API, as
+ * claims from before the store do; without an API they are refused. How long an entry is remembered goes by a clock that nobody sets; the
+ * wall clock counts only where it is compared with an `iat`.
  */
 export interface Removals {
-  /** Counts changes; what was decided at one version is stale for a pair that was changed later. */
+  /** Number of changes. A decision that was made at one version is stale for a pair that was changed later. */
   readonly version: number;
   /**
-   * Stores that users were removed or added, and returns those for whom this is news. With a position, a change that comes
-   * late, after a newer one of the same user, is recognised and left out.
+   * Stores that users were removed or added, and returns those for whom this is news. With a position, a change that comes late, after a
+   * newer one of the same user, is recognised and left out.
    */
   record(
     kind: 'removed' | 'added',
@@ -40,30 +40,30 @@ export interface Removals {
     atSecond?: number,
   ): string[];
   /**
-   * Stores that everybody was removed, as one entry, whoever that may be. Returns those who were changed later and stay as they are;
-   * nothing when it comes late, after a newer one.
+   * Stores that everybody was removed, as one entry. Returns the users who were changed later and stay as they are; `undefined` if it comes
+   * late, after a newer removal of everybody.
    */
   recordEveryone(groupId: string, position?: Position, atSecond?: number): ReadonlySet<string> | undefined;
-  /** Where the store is shared, it is older than this process: since when (Unix seconds) it knows every change. */
+  /** The store is older than this process, because it is shared: since when (Unix seconds) it knows every change. */
   reachesBackTo: (second: number) => void;
-  /** Was the user removed from the group after `version`? */
+  /** Whether the user was removed from the group after `version`. */
   removedSince(groupId: string, userId: string, version: number): boolean;
-  /** Groups the user was added to when a token issued then (Unix seconds) may not have known, in the last minutes. */
+  /** Groups that the user was added to in the last minutes, when a token issued then (Unix seconds) may not have known. */
   addedSince(userId: string, issuedAt: number): string[];
-  /** Whether a token issued then (Unix seconds) can speak for this membership, or the API has to be asked. */
+  /** Whether a token issued then (Unix seconds) can speak for this membership. If not, the API has to be asked. */
   claimStands(groupId: string, userId: string, issuedAt: number): boolean;
-  /** May the user have been removed since the token was issued? What remains true when there is no API to ask. */
+  /** Whether the user may have been removed since the token was issued. It decides if there is no API to ask. */
   contradicts(groupId: string, userId: string, issuedAt: number): boolean;
   /** Tokens of the user issued before `before` (Unix seconds) are refused from now on. */
   revoke(userId: string, before: number): void;
   isRevoked(userId: string, issuedAt: number): boolean;
-  /** How many entries are held: pairs of user and group, groups that everybody was removed from, and revocations. */
+  /** Number of entries: pairs of user and group, groups that everybody was removed from, and revocations. */
   size(): number;
   stop(): void;
 }
 
 const SWEEP_INTERVAL_MS = 60_000;
-/** Longer than any handshake, and than bytes of a dead process can wait in a socket. */
+/** How long additions are remembered, in milliseconds: longer than any handshake, and than bytes of a dead process can wait in a socket. */
 const ADDITION_MEMORY_MS = 300_000;
 
 export interface RemovalsOptions {
@@ -71,7 +71,7 @@ export interface RemovalsOptions {
   /** Most removals, most additions and most revocations that are remembered. */
   maxEntries: number;
   log: Logger;
-  /** How far ahead an `iat` may be, and so how much older than it says a token may be. */
+  /** How far ahead an `iat` may be, and so how much older than its `iat` a token may be, in seconds. */
   clockSkewSeconds?: number;
   /** The wall clock, in milliseconds. */
   now?: () => number;
@@ -85,13 +85,13 @@ export function createRemovals(options: RemovalsOptions): Removals {
   const seconds = (): number => Math.floor(now() / 1_000);
   const warn = warnOnceEvery(60_000, monotonic);
   let bornAt = seconds();
-  /** Removals up to here are not known any more, because they are older than the memory. */
+  /** Removals up to this second are not known any more, because they are older than the memory … */
   let expiredUntil = Number.NEGATIVE_INFINITY;
   /** … or because there were more than it may hold. */
   let overflowedUntil = Number.NEGATIVE_INFINITY;
   let overflowedVersion = 0;
   const groups = new Map<string, GroupChanges>();
-  /** The recent additions of each user, by group; most have one. */
+  /** The recent additions of each user, by group. Most users have one. */
   const additions = new Map<string, RememberedChange | Map<string, RememberedChange>>();
   const lasting = createChangeQueue({ maxEntries, forget: forgetLasting });
   const passing = createChangeQueue({ maxEntries, forget: forgetPassing });
@@ -115,7 +115,7 @@ export function createRemovals(options: RemovalsOptions): Removals {
     return known.kind === 'removed' && earliest(issuedAt) <= known.second;
   }
 
-  /** Older than what is known; what is known at the same place is done again. */
+  /** Whether the change is older than the known one. A change at the known position is carried out again. */
   function isLate(known: RememberedChange | undefined, position: Position | undefined): boolean {
     return known?.position !== undefined && position !== undefined && isBefore(position, known.position);
   }
@@ -152,7 +152,7 @@ export function createRemovals(options: RemovalsOptions): Removals {
     warn('additions', (suppressed) => {
       log.warn(
         { maxEntries, suppressed },
-        'more new members than REMOVAL_MEMORY_ENTRIES in five minutes: those who connect with a token from before join when they ask',
+        'more new members than REMOVAL_MEMORY_ENTRIES in five minutes: users who connect with an older token join when they ask',
       );
     });
   }
@@ -183,7 +183,7 @@ export function createRemovals(options: RemovalsOptions): Removals {
     return group;
   }
 
-  /** When the change is to be forgotten; what is read from a log was made a while ago. */
+  /** When the change is to be forgotten. A change that is read from a log was made a while ago. */
   function until(second: number, forMs: number): number {
     return monotonic() + forMs - Math.max(0, now() - second * 1_000 - 1_000);
   }
@@ -207,7 +207,7 @@ export function createRemovals(options: RemovalsOptions): Removals {
       const news = [...new Set(userIds)].filter((userId) => !isLate(lastChange(groupId, userId), position));
       if (news.length === 0) return news;
       const group = groupOf(groupId);
-      // A copy is as long as it has to be; what grew into its length is longer.
+      // A copy is as long as it has to be; an array that grew into its length is longer.
       const change: RememberedChange = { kind, groupId, userIds: news.slice(), second, version, position, until: 0 };
       for (const userId of news) {
         setOwnChange(group, userId, change);
@@ -254,7 +254,7 @@ export function createRemovals(options: RemovalsOptions): Removals {
     addedSince(userId, issuedAt) {
       const known = additions.get(userId);
       const all = known instanceof Map ? [...known.values()] : known ? [known] : [];
-      // What came after one from before the oldest removal that is remembered, nobody knows.
+      // Of the time before the oldest removal that is remembered nobody knows what came after an addition.
       const since = Math.max(earliest(issuedAt), oldestRemembered());
       return all.filter(({ second }) => second >= since).map(({ groupId }) => groupId);
     },

@@ -1,6 +1,6 @@
 import type { Logger, Warn } from '@groupcast/service-kit';
 
-/** Users whose older tokens are refused, until those have expired by themselves. */
+/** Users whose older tokens are refused, until those tokens have expired by themselves. */
 export interface Revocations {
   revoke(userId: string, before: number): void;
   isRevoked(userId: string, issuedAt: number): boolean;
@@ -9,8 +9,8 @@ export interface Revocations {
 }
 
 /**
- * At most `maxEntries`. Beyond it the oldest are forgotten, and every token from before them is refused in their place: its user logs in
- * again, which is less than letting in whoever was banned.
+ * Holds at most `maxEntries`. Beyond it the oldest revocations are forgotten, and every token from before them is refused instead: its user
+ * logs in again, which does less harm than letting a banned user in.
  */
 export function createRevocations(options: {
   memoryMs: number;
@@ -22,14 +22,14 @@ export function createRevocations(options: {
 }): Revocations {
   const { memoryMs, maxEntries, now, monotonic, warn, log } = options;
   const revoked = new Map<string, { before: number; until: number }>();
-  /** What was forgotten for lack of room: tokens from before are refused, of whomever they are. */
+  /** The revocations that were forgotten for lack of room: older tokens of all users are refused. */
   let forgotten = { before: 0, until: 0 };
 
   function makeRoom(): void {
     for (const [userId, { before, until }] of revoked) {
       if (revoked.size <= maxEntries) return;
       revoked.delete(userId);
-      // A moment in the future would refuse everybody who comes.
+      // A moment in the future would refuse everybody who connects.
       const notAhead = Math.min(before, Math.floor(now() / 1_000));
       forgotten = { before: Math.max(forgotten.before, notAhead), until: Math.max(forgotten.until, until) };
       warn('revocations', (suppressed) => {

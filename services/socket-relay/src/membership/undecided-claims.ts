@@ -9,17 +9,17 @@ const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 10_000;
 
 /**
- * Connections whose token names groups that the API could not be asked about: they are connected, are in those groups
- * as soon as the API has confirmed them, and not before.
+ * Keeps the connections whose token names groups that the API could not be asked about. They are connected, and are in those groups as soon
+ * as the API has confirmed them, and not before.
  */
 export interface UndecidedClaims {
   add(socket: UserSocket): void;
-  /** Whether a connection here would be in the group if the API confirmed it. */
+  /** Whether a connection on this relay would be in the group if the API confirmed it. */
   isWaiting(groupId: string): boolean;
   stop(): void;
 }
 
-/** Nothing is ever added to one, so that all connections that wait for nothing can have the same. */
+/** Nothing is ever added to this set, so that all connections that wait for nothing can share it. */
 const NOTHING = new Set<string>();
 
 export function setOfUndecided(groupIds: readonly string[]): Set<string> {
@@ -33,7 +33,7 @@ export function createUndecidedClaims(deps: {
   monitor: MonitorFeed;
   log: Logger;
 }): UndecidedClaims {
-  /** With the groups that each is counted for. */
+  /** The waiting connections, with the groups that each is counted for. */
   const waiting = new Map<UserSocket, readonly string[]>();
   const counts = new Map<string, number>();
   let delay = RETRY_MIN_MS;
@@ -51,7 +51,7 @@ export function createUndecidedClaims(deps: {
     socket.off('disconnect', onDisconnect);
   }
 
-  /** All connections have the same listener, and each has it once, while it waits. */
+  /** The listener is the same for all connections, and each has it once, while it waits. */
   function onDisconnect(this: UserSocket): void {
     forget(this);
   }

@@ -3,17 +3,17 @@ import { isUserSocket, type RelayServer } from '../sessions/session.ts';
 
 type WithoutOrigin<T> = T extends unknown ? Omit<T, 'at' | 'node'> : never;
 
-/** What monitors see. It costs nothing while nobody watches, and nobody can before `attach`. */
+/** Shows monitors what happens on this node. It costs nothing while nobody watches, and nobody can before `attach`. */
 export interface MonitorFeed {
   /** Monitors are the connections of this server that are in `MONITOR_ROOM`. */
   attach(io: RelayServer): void;
   publish(event: WithoutOrigin<MonitorEvent>): void;
   snapshot(): MonitorSnapshot;
-  /** Is a monitor connected to this node? */
+  /** Whether a monitor is connected to this node. */
   isWatched: () => boolean;
-  /** Shows what another node sees. */
+  /** Shows an event of another node. */
   show(event: MonitorEvent): void;
-  /** Hands on what this node sees, while a monitor of another node wants it. */
+  /** Hands on the events of this node while a monitor of another node wants them. */
   forwardTo: (other: { wanted: () => boolean; send: (event: MonitorEvent) => void }) => void;
 }
 

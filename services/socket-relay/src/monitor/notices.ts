@@ -1,28 +1,28 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { MonitorFeed } from './monitor-feed.ts';
 
-/** What somebody outside got wrong, and could put right if they were told. */
+/** A mistake of somebody outside, who could put it right if they were told. */
 export interface Notice {
-  /** What it is about, one of a few of our own. */
+  /** Its subject, one of a few that the relay's code names. */
   topic: string;
-  /** Which of its kind: another name is said at once. It comes from outside. */
+  /** Tells it from others of its topic: another name is reported at once. It comes from outside. */
   name: string;
   code: string;
-  /** A function where it is work to find the words: it is called only if they are said. */
+  /** A function if the words take work: it is called only if they are reported. */
   message: string | (() => string);
   address?: string | undefined;
   origin?: string;
-  /** Where a connection has it: the monitor shows a warning, and otherwise that somebody was refused. */
+  /** Set if a connection made the mistake: then the monitor shows a warning, and otherwise a refusal. */
   socketId?: string;
   userId?: string;
   groupId?: string;
 }
 
-/** Says it in the log, and shows it to monitors: once a minute and name, and of each topic a limited number of names. */
+/** Reports a mistake in the log and to monitors: once a minute and name, and a limited number of names per topic. */
 export type Notices = (notice: Notice) => void;
 
 const INTERVAL_MS = 60_000;
-/** Names of one topic that are said in a minute: whoever makes up names fills no log. */
+/** Most names of one topic that are reported in a minute, so that made-up names do not fill the log. */
 const NAMES_PER_TOPIC = 20;
 const MAX_NAME_LENGTH = 128;
 
@@ -33,7 +33,7 @@ export function createNotices(
   const warn = warnOnceEvery(INTERVAL_MS, now);
   const topics = new Map<string, { since: number; names: number }>();
 
-  /** Whether one more name of the topic may be said in this minute. */
+  /** Whether one more name of the topic may be reported in this minute. */
   function hasRoom(topic: string): boolean {
     const known = topics.get(topic);
     const counted = known && now() - known.since < INTERVAL_MS ? known : { since: now(), names: 0 };
@@ -46,7 +46,7 @@ export function createNotices(
     warn(`${topic} ${name.slice(0, MAX_NAME_LENGTH)}`, (suppressed) => {
       if (!hasRoom(topic)) {
         warn(topic, (more) => {
-          const what = `more than ${NAMES_PER_TOPIC} of a kind in a minute: the others are not said one by one`;
+          const what = `more than ${NAMES_PER_TOPIC} of a kind in a minute: the others are not reported one by one`;
           deps.log.warn({ code, topic, suppressed: more }, what);
         });
         return;

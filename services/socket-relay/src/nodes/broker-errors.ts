@@ -1,6 +1,6 @@
 import { GroupcastError } from '@groupcast/shared';
 
-/** For a relay without a lease, which may not know who may see what. */
+/** The error of a relay without a lease, which may not know who may see which group. */
 export function cutOff(what: string, details?: Record<string, unknown>): GroupcastError {
   const message = `unable to ${what}; this relay cannot reach the others`;
   return new GroupcastError('BROKER_UNAVAILABLE', message, details ? { details } : {});

@@ -2,44 +2,44 @@ import type { Logger } from '@groupcast/service-kit';
 import type { MemberChange } from '@groupcast/shared';
 import { brokerUnavailable } from './broker-errors.ts';
 
-/** A change with the second (Unix, the clock of what they share) at which it was stored. */
+/** A change, and the second (Unix, by the clock of the store) at which it was stored. */
 export interface StoredChange {
   change: MemberChange;
   second: number;
 }
 
 /**
- * The changes of members and revocations, in one order for all relays. A relay that starts reads what is still remembered, and
- * follows from there; one that was away goes on where it was.
+ * The changes of members and revocations, in one order for all relays. A relay that starts reads the changes that are still remembered, and
+ * follows from there; a relay that was away goes on where it was.
  */
 export interface ChangeLog {
   /** Stores a change. It is carried out as it comes back: see `reached`. */
   append(change: MemberChange): Promise<string>;
-  /** Resolves with what carrying it out brought, once this node has come to it. Rejects when that takes too long. */
+  /** Resolves with the result of the change, once this node has carried it out. Rejects if that takes too long. */
   reached(id: string): Promise<{ connections: number }>;
-  /** Resolves once this node has carried out everything that is stored at this moment. Rejects when that takes too long. */
+  /** Resolves once this node has carried out every change that is stored at this moment. Rejects if that takes too long. */
   caughtUp(): Promise<void>;
   stop(): Promise<void>;
 }
 
 export interface ChangeLogOptions {
-  /** Told before the first change: since when (Unix seconds) the log knows every change. */
+  /** Is called before the first change: since when (Unix seconds) the log knows every change. */
   onBirth: (second: number) => void;
-  /** A change from before this node started: to be remembered. */
+  /** Is called with a change from before this node started, which is only to be remembered. */
   remember: (stored: StoredChange) => void;
-  /** A new change: to be remembered and carried out. Answers how many connections it was about. */
+  /** Is called with a new change, which is to be remembered and carried out. Returns how many connections it was about. */
   carryOut: (stored: StoredChange) => Promise<number>;
   log: Logger;
 }
 
-/** What the newest changes brought, for those who ask; the oldest are forgotten. */
+/** Results that are kept for later questions. The oldest are forgotten. */
 const MAX_OUTCOMES = 50_000;
 const REACH_TIMEOUT_MS = 2_000;
 
-/** What carrying out each change brought, on this node. */
+/** The result of each change on this node. */
 export interface Outcomes {
   settle(id: string, connections: number): void;
-  /** Resolves once the change is carried out. Rejects when that takes too long. */
+  /** Resolves once the change is carried out. Rejects if that takes too long. */
   reached(id: string): Promise<{ connections: number }>;
 }
 

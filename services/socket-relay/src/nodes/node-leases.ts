@@ -1,32 +1,32 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 
-/** Which relays there are. A relay that cannot renew its lease knows, by its own clock, when the others stop counting on it. */
+/** Knows which relays there are. A relay that cannot renew its lease knows by its own clock when the others stop counting on it. */
 export interface NodeLeases {
-  /** Takes the lease: from now on the others wait for this node, so it must be ready to answer them. Goes on trying where that fails. */
+  /** Takes the lease: from now on the others wait for this node, so it must be ready to answer them. Goes on trying if that fails. */
   start(): Promise<void>;
-  /** This node's lease holds for certain, and it knows what has changed: no other node has stopped counting on it. */
+  /** Whether this node's lease certainly holds, and the node knows all changes: no other node has stopped counting on it. */
   held: () => boolean;
-  /** Every node whose lease may hold, this one included, as of now. */
+  /** Returns every node whose lease may hold, this one included, as of now. */
   nodes(): Promise<string[]>;
-  /** Another node says that it has a lease, before a renewal would show it. One that is new is looked at: it may be a stranger. */
+  /** Another node says that it has a lease, before a renewal would show it. A node that is new is looked at: it may be a stranger. */
   noticed(other: string): void;
-  /** Nodes of another deployment that use the same list, as of the last renewal: while they are there, this node is not to be trusted. */
+  /** Nodes of another deployment that use the same list, as of the last renewal. While they are there, this node is not to be trusted. */
   strangers: () => readonly string[];
-  /** Some node has a monitor connected, as of the last renewal. */
+  /** Whether some node has a monitor connected, as of the last renewal. */
   monitored: () => boolean;
-  /** What has to be done once there is a lease, for the first time or again, before this node is to be trusted. May be tried more than once. */
+  /** Adds work that has to be done whenever there is a lease, before this node is to be trusted. It may be tried more than once. */
   beforeTrust(work: () => Promise<void>): void;
-  /** Called when the lease is lost, and when there is one again. */
+  /** Calls `listener` when the lease is lost, and when there is one again. */
   onChange(listener: (held: boolean) => void): void;
-  /** Called with all nodes whenever others have come or gone, as of the last renewal. */
+  /** Calls `listener` with all nodes whenever others have come or gone, as of the last renewal. */
   onNodes(listener: (nodes: ReadonlySet<string>) => void): void;
   /** Gives the lease back. */
   stop(): Promise<void>;
 }
 
 /**
- * Renews the lease of a node, or gives it back with 0 ms. Answers which nodes have one, how many of these have a monitor, and whether
- * this one's was still known, and nodes of another deployment, if any. Rejects when nobody answers.
+ * Renews the lease of a node, or gives it back with 0 ms. Returns the nodes that have a lease, how many of these have a monitor, whether
+ * this node's lease was still known, and the nodes of another deployment, if any. Rejects if there is no answer.
  */
 export type RenewLease = (
   node: string,
@@ -38,14 +38,14 @@ export interface NodeLeaseOptions {
   renewLease: RenewLease;
   node: string;
   leaseMs: number;
-  /** Does this node have a monitor connected? */
+  /** Whether this node has a monitor connected. */
   hasMonitors: () => boolean;
   log: Logger;
 }
 
-/** Renewed so often within a lease. */
+/** Renewals within one lease. */
 const RENEWALS = 5;
-/** Clocks run at different speeds, and a renewal takes a while. */
+/** Part of a lease that this node relies on: clocks run at different speeds, and a renewal takes a while. */
 const SAFETY = 0.9;
 
 export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
@@ -62,7 +62,7 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
   let strangers: readonly string[] = [];
   let end: NodeJS.Timeout | undefined;
   const work: (() => Promise<void>)[] = [];
-  /** When each node was seen with a lease; for a list that has lost its memory. */
+  /** When each node was last seen with a lease, for a list that has lost its memory. */
   const seen = new Map<string, number>();
   let forgetfulUntil = Number.NEGATIVE_INFINITY;
 
@@ -77,14 +77,14 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
     for (const listener of listeners) listener(now);
   }
 
-  /** Whoever stood still for too long does not go on as if nothing had been. */
+  /** A process that stood still for too long does not go on as if nothing had happened. */
   function lapse(): void {
     if (trusted && !isWithin() && !stopped) tell(false);
   }
 
   /**
-   * The list does not know this node any more: it was lost with everything else, or this node was away for longer than a lease. Others
-   * that were there may have renewed theirs until a moment ago, and not be in the list again yet.
+   * The list does not know this node any more: it was lost as a whole, or this node was away for longer than a lease. Other nodes may have
+   * renewed their leases until a moment ago, and not be in the list again yet.
    */
   function withForgotten(nodes: readonly string[], wasKnown: boolean): string[] {
     const now = performance.now();
@@ -124,7 +124,7 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
       await renew(leaseMs);
       if (!trusted && strangers.length === 0) {
         for (const step of work) await step();
-        // Any renewal meanwhile may have met some.
+        // Any renewal meanwhile may have found strangers.
         if (isWithin() && !stopped && strangers.length === 0) tell(true);
       }
     } catch (error) {
@@ -153,7 +153,7 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
     noticed(other) {
       const isNew = !seen.has(other);
       seen.set(other, performance.now());
-      // Who has no lease of its own yet takes none here.
+      // A node without a lease of its own takes none here.
       if (isNew && started && !stopped) renew(leaseMs).catch(() => undefined);
     },
     strangers: () => strangers,

@@ -14,16 +14,16 @@ import { brokerUnavailable } from './broker-errors.ts';
 import type { ShardChannels } from './channels.ts';
 import type { NodeLeases } from './node-leases.ts';
 
-/** Asks every other relay something, and waits for all answers. */
+/** Asks every other relay a question, and waits for all answers. */
 export interface NodeRequests {
   /**
-   * One answer per other node that has a lease. Rejects with `BROKER_UNAVAILABLE` when one of them does not answer in time: it may be
+   * Returns one answer per other node that has a lease. Rejects with `BROKER_UNAVAILABLE` if one of them does not answer in time: it may be
    * dead, and is counted on until its lease has ended.
    */
   ask<K extends NodeQuestion>(kind: K, payload: NodeQuestions[K]['payload']): Promise<NodeQuestions[K]['answer'][]>;
-  /** The answers that come in time, for what is only to be looked at. */
+  /** Returns the answers that come in time. It is for questions where a missing answer does no harm. */
   survey<K extends NodeQuestion>(kind: K, payload: NodeQuestions[K]['payload']): Promise<NodeQuestions[K]['answer'][]>;
-  /** Says something to those who listen, and waits for no answer. */
+  /** Tells the nodes that listen, and waits for no answer. */
   tell<K extends NodeQuestion>(kind: K, payload: NodeQuestions[K]['payload']): Promise<void>;
   /** Answers `kind` on this node. */
   answer<K extends NodeQuestion>(
@@ -73,7 +73,7 @@ export async function startNodeRequests(deps: {
       },
     }),
   ];
-  // With Redis away they are made when it is back.
+  // While Redis is away they fail, and are made when it is back.
   await Promise.allSettled(subscriptions);
 
   function encode<K extends NodeQuestion>(kind: K, id: number, payload: NodeQuestions[K]['payload']): string {
@@ -121,7 +121,7 @@ export async function startNodeRequests(deps: {
     ask: async (kind, payload) => askAll(kind, payload, true),
     survey: async (kind, payload) => askAll(kind, payload, false),
     async tell(kind, payload) {
-      // No request has this id: what comes back is heard by nobody.
+      // No request has this id, so nobody hears the replies.
       await channels.publish(REQUEST_CHANNEL, encode(kind, 0, payload));
     },
     answer: (kind, handler) => void handlers.set(kind, handler),

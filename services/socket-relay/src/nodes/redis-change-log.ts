@@ -6,7 +6,7 @@ import { brokerUnavailable } from './broker-errors.ts';
 import { type ChangeLog, type ChangeLogOptions, createOutcomes, type StoredChange } from './change-log.ts';
 import { createRedisChangeStore, type StreamEntry, toStreamEntry } from './redis-change-store.ts';
 
-/** One entry may name 1,000 users, with 255 KB. */
+/** Entries that are read at once. One entry may name 1,000 users, with 255 KB. */
 const PAGE = 100;
 const RETRY_MS = 250;
 const CATCH_UP_MS = 5_000;
@@ -24,8 +24,9 @@ function isChange(value: unknown): value is MemberChange {
 }
 
 /**
- * A stream that every relay follows. Redis may lose it: evicted, deleted, restored from before. Then it has another birth, or its numbers do
- * not go on, and every relay takes what it knows for younger than it is: claims from before are confirmed with the API again.
+ * Follows a stream of changes, as every relay does. Redis may lose the stream: evict it, delete it, or restore it from before. Then the
+ * stream has another birth, or its numbers do not go on, and every relay takes its own memory for younger than it is: claims from before
+ * are confirmed with the API again.
  */
 export async function startRedisChangeLog(
   options: ChangeLogOptions & { redis: RedisConnections; memoryMs: number; maxEntries: number },
@@ -36,10 +37,10 @@ export async function startRedisChangeLog(
   const warn = warnOnceEvery(60_000);
   const outcomes = createOutcomes();
   let lastId = '0-0';
-  /** The number of the entry at `lastId`, where it has one. */
+  /** The number of the entry at `lastId`, if it has one. */
   let lastCount: number | undefined;
   let birth = 0;
-  /** Since when this relay knows every change, in seconds. */
+  /** Since when this relay knows every change, in Unix seconds. */
   let horizon = 0;
   const stopping = new AbortController();
 
@@ -60,7 +61,7 @@ export async function startRedisChangeLog(
     options.onBirth(horizon);
   }
 
-  /** Whether the stream that was followed is the one that is there. */
+  /** Whether the stream is still the one that was followed. */
   function recognise(now: number, what: string): boolean {
     if (now <= birth) return true;
     const lost = birth;
@@ -84,7 +85,7 @@ export async function startRedisChangeLog(
       for (const entry of entries) {
         const stored = parse(entry);
         if (stored) options.remember(stored);
-        // What was dropped while this relay read is missing here.
+        // Changes that were dropped while this relay read are missing here.
         since = Math.max(since, entry.horizon ?? 0);
         lastId = entry.id;
         lastCount = entry.count;
@@ -95,7 +96,7 @@ export async function startRedisChangeLog(
     moveHorizon(since);
   }
 
-  /** Whether nothing is missing between the last entry and this one. */
+  /** Checks that nothing is missing between the last entry and this one. */
   async function checkNumber({ id, birth: itsBirth, count }: StreamEntry): Promise<void> {
     const expected = lastCount === undefined ? undefined : lastCount + 1;
     const isSame = itsBirth === undefined || recognise(itsBirth, 'the stream began anew');
@@ -106,7 +107,7 @@ export async function startRedisChangeLog(
       moveHorizon(secondOf(id) + 1);
       return;
     }
-    recognise((await store.renounce(birth)).birth, 'what was stored last is gone');
+    recognise((await store.renounce(birth)).birth, 'the newest changes are gone');
   }
 
   async function carryOut(entry: StreamEntry): Promise<void> {
@@ -123,10 +124,13 @@ export async function startRedisChangeLog(
     outcomes.settle(entry.id, connections);
   }
 
-  /** What was stored already when nothing came: a read that does not bring it either is one of another server. */
+  /** The newest id when a read brought nothing. If the next read does not bring it either, it reads from another server. */
   let unread: string | undefined;
 
-  /** A stream that is gone says nothing; it has to be asked. Only `follow` may call it, which goes on from where this says. */
+  /**
+   * Asks whether the stream is still there, because a stream that is gone says nothing. Only `follow` may call it, and goes on from where
+   * it says.
+   */
   async function checkStream(): Promise<void> {
     const state = await store.look();
     const isSame = recognise(state.birth, 'the stream is gone');
@@ -137,13 +141,13 @@ export async function startRedisChangeLog(
     }
     unread = undefined;
     if (!isBefore(state.id, lastId)) return;
-    // Nothing that is stored now would come after what was read last.
+    // An entry that is stored now would not come after the last one that was read.
     lastId = isSame ? state.id : '0-0';
     lastCount = isSame ? state.count : undefined;
-    if (isSame) recognise((await store.renounce(birth)).birth, 'what was stored last is gone');
+    if (isSame) recognise((await store.renounce(birth)).birth, 'the newest changes are gone');
   }
 
-  /** A connection may be dead without a word: a read that has no answer in time ends it. */
+  /** Ends a connection whose read has no answer in time: a connection may be dead without a word. */
   async function readNext(): ReturnType<typeof blocking.xread> {
     try {
       return await blocking.xread('COUNT', PAGE, 'BLOCK', BLOCK_MS, 'STREAMS', store.key, lastId);
@@ -157,12 +161,12 @@ export async function startRedisChangeLog(
     let newest = await store.look();
     recognise(newest.birth, 'the stream is gone');
     const deadline = performance.now() + CATCH_UP_MS;
-    // Where the stream is behind this relay, `follow` finds that, and goes back.
+    // If the stream is behind this relay, `follow` finds that, and goes back.
     while (isBefore(lastId, newest.id) || isBefore(newest.id, lastId)) {
       const now = isBefore(newest.id, lastId) ? await store.look() : newest;
       // The relay is further because more has been stored since, and not because the stream went back.
       if (now !== newest && now.birth === newest.birth && !isBefore(now.id, lastId)) return;
-      // It began anew meanwhile: what there was is gone.
+      // The stream began anew meanwhile: the earlier entries are gone.
       if (now.birth !== newest.birth) newest = now;
       if (performance.now() > deadline) throw brokerUnavailable('catch up with the changes of members', undefined);
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -188,7 +192,7 @@ export async function startRedisChangeLog(
       } catch (error) {
         if (stopping.signal.aborted) return;
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-        // While Redis is away, that is said elsewhere.
+        // While Redis is away, another part says so.
         if (!options.redis.isReady() || stopping.signal.aborted) continue;
         warn('follow', (suppressed) => log.warn({ err: error, suppressed }, 'unable to follow the changes of members'));
       }
@@ -218,7 +222,7 @@ export async function startRedisChangeLog(
   };
 }
 
-/** Ids of a stream are milliseconds of Redis's clock, and a number within them. */
+/** The id of an entry is Redis's clock in milliseconds, and a number within the millisecond. */
 function secondOf(id: string): number {
   return Math.floor(Number.parseInt(id, 10) / 1_000);
 }

@@ -11,23 +11,23 @@ declare module 'ioredis' {
 }
 
 const CHANGES = `${RELAYS}:changes`;
-/** Where relays of an earlier version look for the birth. */
+/** The key where relays of an earlier version look for the birth. */
 const BIRTH = `${RELAYS}:changes-since`;
 
-/** Per user that may be remembered: an id of 36 characters, its quotes and its comma, twice. */
+/** Bytes per user that may be remembered: an id of 36 characters, its quotes and its comma, twice. */
 const BYTES_PER_USER = 80;
 /** Where the stream stands: its newest entry. */
 export interface StreamState {
   id: string;
-  /** The second in which the stream began; a later one says that it was lost in between. */
+  /** The second in which the stream began. A later one says that the stream was lost in between. */
   birth: number;
-  /** Since which second it has every change. */
+  /** The second since which the stream has every change. */
   horizon: number;
   /** The number of the newest entry. */
   count: number;
 }
 
-/** An entry as far as the stream vouches for itself; nothing of it was written by an earlier version. */
+/** An entry with the fields by which the stream vouches for itself. An entry of an earlier version has none of them. */
 export interface StreamEntry {
   id: string;
   json: string;
@@ -40,11 +40,14 @@ export interface RedisChangeStore {
   /** The key of the stream. */
   readonly key: string;
   append(change: object): Promise<StreamState>;
-  /** Begins the stream where there is none. */
+  /** Returns where the stream stands, and begins the stream if there is none. */
   look(): Promise<StreamState>;
-  /** Some of it was lost: nobody is to rely on what it had before, unless another relay has said so already. */
+  /**
+   * Replaces a birth because entries were lost, so that nobody relies on what the stream had before; does nothing if another relay has done
+   * so already.
+   */
   renounce(birth: number): Promise<StreamState>;
-  /** The entries after `id`, the oldest first, at most `limit`. */
+  /** Returns the entries after `id`, the oldest first, at most `limit`. */
   read(id: string, limit: number): Promise<StreamEntry[]>;
 }
 

@@ -13,7 +13,7 @@ interface Wanted extends ChannelListener {
 const SUBSCRIBE_TIMEOUT_MS = 2_000;
 const RETRY_MS = 500;
 const PROBE_INTERVAL_MS = 2_000;
-/** A probe that has not come back by then says that the connection is dead. */
+/** How long a probe may take, in milliseconds. If it has not come back by then, the connection is dead. */
 const PROBE_TIMEOUT_MS = 4_000;
 
 export function createShardChannels(deps: {
@@ -23,7 +23,7 @@ export function createShardChannels(deps: {
   log: Logger;
 }): ShardChannels {
   const { subscriber, commands, names } = deps.redis;
-  /** By their names in Redis. */
+  /** Wanted channels, by their names in Redis. */
   const wanted = new Map<string, Wanted>();
   const warn = warnOnceEvery(60_000);
   const probe = names.channel(probeChannel(deps.node));
@@ -70,7 +70,7 @@ export function createShardChannels(deps: {
     for (const [channel, entry] of wanted) if (entry.state === 'pending') void ask(channel, entry);
   }
 
-  /** A new connection knows nothing. */
+  /** A new connection has no subscriptions. */
   function onReady(): void {
     heardAt = performance.now();
     for (const entry of wanted.values()) entry.state = 'pending';
@@ -94,11 +94,11 @@ export function createShardChannels(deps: {
     }
   }
 
-  // In a cluster each shard has a connection of its own, and groups are compared with their logs instead (feed/cluster-feed.ts).
+  // In a cluster each shard has a connection of its own. There groups are compared with their logs instead (feed/log-comparison.ts).
   const probing = setInterval(() => {
     if (subscriber.isCluster || subscriber.status !== 'ready' || !deps.redis.isReady()) return;
     if (performance.now() - heardAt > PROBE_TIMEOUT_MS) {
-      deps.log.warn('the subscription to redis is dead; connecting anew');
+      deps.log.warn('the subscription to redis is dead; connecting again');
       heardAt = performance.now();
       subscriber.disconnect(true);
       return;

@@ -6,26 +6,26 @@ import type { RedisNames } from '../redis/names.ts';
 import { RELAYS } from '../wire-format.ts';
 
 /**
- * Which deployment a relay belongs to, by the secret of its service tokens: relays that share a Redis and a prefix hand each other's
- * members what they say, so they must be one deployment. Beside its lease each relay keeps fingerprints of its secrets there. They are
- * compared at the start, when the newcomer gives way, and with every renewal (`redis-leases.ts`): a Redis that has lost its memory lets
+ * Tells by the secret of its service tokens which deployment a relay belongs to. Relays that share a Redis and a prefix deliver each
+ * other's events, so they must be one deployment. Beside its lease each relay keeps fingerprints of its secrets in Redis. They are compared
+ * at the start, when the newcomer gives way, and with every renewal (`redis-leases.ts`), because a Redis that has lost its memory lets
  * anybody start.
  */
 export interface RedisDeployment {
-  /** Keys of the leases: nodes, those with monitors, deployments of nodes. */
+  /** Keys of the leases: nodes, nodes with monitors, deployments of nodes. */
   readonly keys: readonly [string, string, string];
-  /** What this relay keeps beside its lease: its node and its fingerprints. */
+  /** The text that this relay keeps beside its lease: its node and its fingerprints. */
   readonly mark: string;
   /**
    * Puts this relay beside the leases for `ms`, unless nodes of another deployment are there: then nothing is written, and it throws
-   * `ConfigurationError`. A relay of an earlier version keeps no fingerprint, and is taken for one of this deployment.
+   * `ConfigurationError`. A relay of an earlier version keeps no fingerprint, and counts as one of this deployment.
    */
   enter(ms: number): Promise<void>;
 }
 
 const FINGERPRINT_CHARACTERS = 16;
 
-/** Of the secret and of the one before it: a relay that knows both belongs to those that know either. */
+/** Fingerprints of the secret and of the previous one: a relay that knows both belongs to relays that know either. */
 function fingerprintsOf({ secret, previousSecret }: RelaySecrets): string[] {
   return [secret, previousSecret]
     .filter((each) => each !== undefined)

@@ -1,16 +1,16 @@
-/** Who is where: for each group the users with connections, and how many those are, over all nodes that live. */
+/** Knows for each group which users have connections, and how many, over all nodes that live. */
 export interface PresenceStore {
-  /** This node's connections of a user in a group; none takes the user out. */
+  /** Sets the number of this node's connections of a user in a group. With 0 the user is taken out. */
   set(groupId: string, userId: string, connections: number): void;
   /** Rejects with `BROKER_UNAVAILABLE`. */
   read(groupId: string): Promise<Map<string, number>>;
   /** Calls `listener` with each group in which something may have changed on another node. */
   onChange(listener: (groupId: string) => void): void;
-  /** Takes everything of this node out. */
+  /** Takes out all users of this node. */
   stop(): Promise<void>;
 }
 
-/** One relay: what it has is all there is. */
+/** The store of a relay that is alone: its own users are all there are. */
 export function createMemoryPresenceStore(): PresenceStore {
   const groups = new Map<string, Map<string, number>>();
   return {

@@ -9,11 +9,11 @@ export interface PresenceAnswer {
   numConnections: number;
 }
 
-/** Who is there, in each group. */
+/** Knows who is there, in each group. */
 export interface Presence {
   /** A connection of the user is in the group from now on. */
   joined(groupId: string, userId: string): void;
-  /** One is not any more. The user is gone if no other comes within a moment. */
+  /** A connection of the user has left the group. The user is gone if no other comes within a moment. */
   left(groupId: string, userId: string): void;
   get(groupId: string): Promise<PresenceAnswer>;
   /** Users with connections of this node in the group, as of now. */
@@ -21,11 +21,11 @@ export interface Presence {
   stop(): Promise<void>;
 }
 
-/** A connection that is back within this time was never gone, in milliseconds. */
+/** How long a user without a connection still counts as there, in milliseconds: a user who reconnects within this time is never reported offline. */
 const LINGER_MS = 2_000;
-/** At most one `presence` event per group in this time, in milliseconds. */
+/** Shortest time between two `presence` events of a group, in milliseconds. */
 const ANNOUNCE_MS = 1_000;
-/** In groups with more users than this only those are told who asked with `watch-group`. */
+/** Most users of a group whose members are told unasked. In larger groups only those who asked with `watch-group` are told. */
 const MAX_UNASKED_USERS = 100;
 
 export function createPresence(deps: { io: RelayServer; store: PresenceStore; log: Logger }): Presence {
@@ -33,9 +33,9 @@ export function createPresence(deps: { io: RelayServer; store: PresenceStore; lo
   const { adapter } = io.of('/');
   /** Connections of this node by group and user. */
   const here = new Map<string, Map<string, number>>();
-  /** Users whose last connection has gone, and when they are gone too. */
+  /** Users whose last connection has gone, with the timers after which they are gone too. */
   const leaving = new Map<string, NodeJS.Timeout>();
-  /** Who the members of this node believe to be there. */
+  /** The users that the members of this node believe to be there. */
   const told = new Map<string, ReadonlySet<string>>();
   const announcements = new Map<string, NodeJS.Timeout>();
 
@@ -60,7 +60,9 @@ export function createPresence(deps: { io: RelayServer; store: PresenceStore; lo
       groupId,
       setTimeout(() => {
         announcements.delete(groupId);
-        announce(groupId).catch((error: unknown) => log.debug({ err: error, groupId }, 'unable to say who is there'));
+        announce(groupId).catch((error: unknown) =>
+          log.debug({ err: error, groupId }, 'unable to announce who is there'),
+        );
       }, ANNOUNCE_MS),
     );
   }

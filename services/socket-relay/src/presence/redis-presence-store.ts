@@ -5,20 +5,20 @@ import type { RedisConnections } from '../redis/connections.ts';
 import { encodeMessage, groupChannel } from '../wire-format.ts';
 import type { PresenceStore } from './presence-store.ts';
 
-/** What changes within this time goes to Redis at once, in milliseconds. */
+/** How long changes are gathered before they go to Redis, in milliseconds. */
 const FLUSH_MS = 50;
 const RETRY_MS = 1_000;
 const TTL_SECONDS = 24 * 3_600;
-/** The keys of groups in which nothing changes are kept alive so often. */
+/** How often the keys of groups without changes are kept alive, in milliseconds. */
 const REFRESH_MS = 6 * 3_600_000;
 
-/** A key that Redis has evicted says nothing: whether they are there is looked at so often, in milliseconds. */
+/** How often each group's key is looked for, in milliseconds: a key that Redis has evicted says nothing. */
 const CHECK_MS = 30_000;
 const CHECKS_AT_ONCE = 64;
 
 /**
- * A hash per group, a field per node and user. Each node writes its own fields only; those of a node without a lease are ghosts,
- * counted by nobody and taken out by whoever sees them.
+ * Keeps a hash per group, with a field per node and user. Each node writes its own fields only. Fields of a node without a lease are
+ * ghosts: nobody counts them, and any node that sees them takes them out.
  */
 export function createRedisPresenceStore(deps: {
   redis: RedisConnections;
@@ -46,9 +46,9 @@ export function createRedisPresenceStore(deps: {
     if (!stopped) timer ??= setTimeout(() => void flush(), delayMs);
   }
 
-  /** In one go, so that what is written later is later. */
+  /** Writes in one pipeline, so that a later write is later. */
   async function write(groupId: string, userIds: ReadonlySet<string>): Promise<void> {
-    // A pipeline of a cluster that is away would wait until it is back, and write then what is not true any more.
+    // A pipeline to a cluster that is away would wait until it is back, and then write outdated numbers.
     if (!redis.isReady()) throw new Error('redis is away');
     const key = keyOf(groupId);
     const here = own.get(groupId);
@@ -84,12 +84,12 @@ export function createRedisPresenceStore(deps: {
     );
   }
 
-  /** After an outage Redis may know nothing, or what was true before it. */
+  /** After an outage Redis may know nothing, or the state from before it. */
   function writeAll(): void {
     for (const [groupId, users] of own) for (const userId of users.keys()) plan(groupId, userId);
   }
   redis.commands.on('ready', writeAll);
-  // To others a node without a lease is a ghost, and they take out what it has written.
+  // To other nodes a node without a lease is a ghost, and they take out its fields.
   leases.onChange((held) => {
     if (held) writeAll();
   });
@@ -112,7 +112,7 @@ export function createRedisPresenceStore(deps: {
         await Promise.all(groupIds.slice(start, start + CHECKS_AT_ONCE).map(check));
       }
     } catch (error) {
-      log.debug({ err: error }, 'unable to look whether redis still knows who is here');
+      log.debug({ err: error }, 'unable to check whether redis still knows who is here');
     } finally {
       checking = false;
     }
@@ -130,7 +130,7 @@ export function createRedisPresenceStore(deps: {
   });
 
   async function liveNodes(named: ReadonlySet<string>): Promise<ReadonlySet<string>> {
-    // One that started a moment ago is no ghost.
+    // A node that started a moment ago is no ghost.
     if ([...named].some((other) => !nodes.has(other))) nodes = new Set(await leases.nodes());
     return nodes;
   }
@@ -153,7 +153,7 @@ export function createRedisPresenceStore(deps: {
         const live = await liveNodes(new Set(parsed.map(({ from }) => from)));
         const ghosts = parsed.filter(({ from }) => !live.has(from) && from !== node);
         if (ghosts.length > 0) await redis.commands.hdel(keyOf(groupId), ...ghosts.map(({ field }) => field));
-        // This node knows better than Redis what it has.
+        // This node knows its own users better than Redis does.
         const users = new Map(own.get(groupId));
         for (const { from, userId, count } of parsed) {
           if (from !== node && live.has(from)) users.set(userId, (users.get(userId) ?? 0) + count);

@@ -3,10 +3,10 @@ import { addressOf, type RedisTarget } from './target.ts';
 
 export type RedisClient = Redis | Cluster;
 
-/** What is not answered by then has failed, in milliseconds. */
+/** How long a command may take, in milliseconds. A command without an answer by then has failed. */
 export const COMMAND_TIMEOUT_MS = 2_000;
 const MAX_RECONNECT_DELAY_MS = 500;
-/** How long after a server that may not be written to the next attempt takes its longest delay, in milliseconds. */
+/** How long after a server that may not be written to the next attempts take their longest delay, in milliseconds. */
 const UNFIT_FOR_MS = 5_000;
 
 const OPTIONS = {
@@ -17,15 +17,15 @@ const OPTIONS = {
   lazyConnect: true,
 };
 
-/** Retries without end: an outage is for Redis to end, and not for the relay to give up on. */
+/** Retries without end: the relay does not give up on an outage of Redis. */
 export function retryDelay(attempt: number): number {
   return Math.min(50 * 2 ** Math.min(attempt, 10), MAX_RECONNECT_DELAY_MS);
 }
 
 export interface RedisClientOptions {
-  /** Milliseconds until a command that has no answer fails, those that open the connection included. */
+  /** How long a command without an answer may take, in milliseconds. Commands that open the connection are included. */
   commandTimeout: number;
-  /** Called with every error that Redis answers; says whether the connection leads to the wrong server, and is to be made anew. */
+  /** Is called with every error that Redis answers; returns whether the connection leads to the wrong server, and has to be made anew. */
   isMisdirected: (error: Error) => boolean;
 }
 
@@ -52,7 +52,7 @@ export function createRedisClient(target: RedisTarget, options: RedisClientOptio
         sentinels: [...sentinels],
         name: master,
         sentinelRetryStrategy: retryDelay,
-        // Without it a sentinel that takes the question and says nothing is waited for without an end.
+        // Without it the client waits without end for a sentinel that takes the question and says nothing.
         sentinelCommandTimeout: COMMAND_TIMEOUT_MS,
         failoverDetector: true,
         ...(password === undefined ? {} : { password }),

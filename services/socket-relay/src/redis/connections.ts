@@ -7,38 +7,38 @@ import { watchRedisMemory } from './memory.ts';
 import { createRedisNames, type RedisNames } from './names.ts';
 import type { RedisTarget } from './target.ts';
 
-/** The connections of one relay. Whatever is asked of them while Redis is away fails at once, and is not queued. */
+/** The connections of one relay. A command while Redis is away fails at once, and is not queued. */
 export interface RedisConnections {
-  /** For commands that answer at once. */
+  /** Carries commands that answer at once. */
   readonly commands: RedisClient;
-  /** For shard channels. */
+  /** Carries shard channels. */
   readonly subscriber: RedisClient;
-  /** For one command that waits, `BLOCK_MS` at most. */
+  /** Carries one command that waits, for `BLOCK_MS` at most. */
   readonly blocking: RedisClient;
-  /** What the relay calls its keys and channels there. */
+  /** The names of the relay's keys and channels. */
   readonly names: RedisNames;
-  /** A write has succeeded over the connection that is open now, and none has failed since. */
+  /** Whether a write has succeeded over the connection that is open now, and none has failed since. */
   isReady: () => boolean;
-  /** It refuses to store anything for lack of memory. */
+  /** Whether Redis refuses to store anything for lack of memory. */
   isFull: () => boolean;
-  /** The last that was heard of why it cannot be used. */
+  /** The last reason that was heard for Redis being unusable. */
   trouble: () => string | undefined;
   close(): void;
 }
 
 /** How long the command that waits may wait, in milliseconds. */
 export const BLOCK_MS = 1_000;
-/** An answer that comes so much later than that says that its connection is dead, in milliseconds. */
+/** How much later than that an answer may come, in milliseconds. A connection whose answer is later is dead. */
 const OVERDUE_MS = 3_000;
 const PROBE_INTERVAL_MS = 1_000;
 const MAX_UNANSWERED = 2;
 const ONE_NODE = 'REDIS_URL leads to one node of a Redis Cluster; list several of its nodes there, comma-separated';
-/** Connections that lead to the wrong server are made anew together, and no more often than this, in milliseconds. */
+/** How often at most connections that lead to the wrong server are made anew, in milliseconds. All of them are made anew together. */
 const REDIRECT_INTERVAL_MS = 250;
 
 /**
- * What is asked in one turn leaves in one write. Redis then reads it at once, and what it hands on to the other relays reaches
- * them together too: a burst costs each of their connections one write, and not one for every piece.
+ * Gathers the commands of one turn into one write. Redis then reads them at once, and what it passes on to the other relays reaches them
+ * together too: a burst costs each of their connections one write, and not one for every command.
  */
 function gatherWrites(client: Redis): void {
   const send = client.sendCommand.bind(client);
@@ -52,7 +52,7 @@ function gatherWrites(client: Redis): void {
   };
 }
 
-/** Every command that fails for good does so with what `onError` makes of its error. */
+/** Replaces the error of every command that fails for good by what `onError` makes of it. */
 function watchErrors(client: RedisClient, onError: (error: Error) => Error): void {
   const watched = client as Redis;
   const send = watched.sendCommand.bind(watched);
@@ -63,7 +63,7 @@ function watchErrors(client: RedisClient, onError: (error: Error) => Error): voi
   };
 }
 
-/** Opens all three, and goes on trying for ever; says what keeps the relay from Redis, once a minute, and when that is over. */
+/** Opens all three connections, and goes on trying for ever. Logs once a minute what keeps the relay from Redis, and when that is over. */
 export async function connectRedis(target: RedisTarget, log: Logger, prefix?: string): Promise<RedisConnections> {
   const names = createRedisNames(prefix, target.kind === 'server' ? target.database : 0);
   const warn = warnOnceEvery(60_000);
@@ -87,7 +87,7 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
     return true;
   }
 
-  /** All three: one that only listens hears nothing there any more, and has nothing to notice it by. */
+  /** Makes all three anew: a connection that only listens hears nothing from the wrong server, and cannot notice that. */
   function redirect(reason: string): void {
     trouble = reason;
     if (performance.now() - redirectedAt < REDIRECT_INTERVAL_MS) return;
@@ -95,7 +95,7 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
     warn('redirect', (suppressed) => {
       log.warn(
         { reason, suppressed },
-        'redis takes no writes where this relay is connected; looking for the master anew',
+        'redis takes no writes where this relay is connected; looking for the master again',
       );
     });
     setImmediate(() => {
@@ -134,8 +134,8 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
   let proving = false;
   let unanswered = 0;
   /**
-   * Writes where the work writes, but nothing: a replica answers a PING, and refuses this; a Redis that is out of memory takes it.
-   * A connection that takes commands and answers none is a dead one, whatever it looks like.
+   * Writes over the connection that the relay writes with, but writes nothing: a replica answers a PING and refuses this, and a Redis that
+   * is out of memory takes it. A connection that takes commands and answers none is dead, whatever it looks like.
    */
   async function prove(): Promise<void> {
     if (proving || closed || commands.status !== 'ready') return;
@@ -154,7 +154,7 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
         lose(error.message);
       } else if ((unanswered += 1) >= MAX_UNANSWERED && !closed && commands.status === 'ready') {
         unanswered = 0;
-        log.warn('the connection to redis is dead; connecting anew');
+        log.warn('the connection to redis is dead; connecting again');
         commands.disconnect(true);
       }
     } finally {
@@ -174,7 +174,7 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
     // ioredis gives up for good when it hears of a failover at the moment in which it asks a sentinel for the master.
     client.on('end', () => {
       if (closed) return;
-      log.warn({ connection: name }, 'a connection to redis was given up; connecting anew');
+      log.warn({ connection: name }, 'a connection to redis was given up; connecting again');
       setTimeout(() => {
         if (!closed) client.connect().catch(() => undefined);
       }, retryDelay(0)).unref();

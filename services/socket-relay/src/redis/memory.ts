@@ -2,15 +2,15 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { Cluster } from 'ioredis';
 import type { RedisClient } from './clients.ts';
 
-/** Whether Redis has room for what is written. It says so itself, whenever it refuses. */
+/** Knows whether Redis has room for writes. Redis says so itself, whenever it refuses one. */
 export interface RedisMemory {
-  /** Looks at an error of any command. */
+  /** Looks at the error of any command. */
   noted(error: Error): void;
-  /** Redis refused a write for lack of memory a moment ago. */
+  /** Whether Redis refused a write for lack of memory a moment ago. */
   isFull(): boolean;
 }
 
-/** How long a refusal counts, in milliseconds. What could not be written is tried again sooner. */
+/** How long a refusal counts, in milliseconds. A refused write is tried again sooner. */
 const FULL_FOR_MS = 10_000;
 
 export function watchRedisMemory(log: Logger, now: () => number = () => performance.now()): RedisMemory {
@@ -23,7 +23,7 @@ export function watchRedisMemory(log: Logger, now: () => number = () => performa
       warn('full', (suppressed) => {
         log.error(
           { suppressed },
-          'redis is out of memory (maxmemory) and takes no broadcasts; publishers are told to come again',
+          'redis is out of memory (maxmemory) and takes no broadcasts; publishers are told to try again',
         );
       });
     },
@@ -32,11 +32,11 @@ export function watchRedisMemory(log: Logger, now: () => number = () => performa
 }
 
 async function policyOf(client: { info(section: string): Promise<string> }): Promise<string | undefined> {
-  // Of INFO, because managed services forbid CONFIG.
+  // It is read from INFO, because managed services forbid CONFIG.
   return /^maxmemory_policy:(\S+)/m.exec(await client.info('memory'))?.[1];
 }
 
-/** Redis must not choose what to forget. What it forgets is noticed, and costs questions to the API and events that are read again. */
+/** Warns if Redis may choose what to forget. An eviction is noticed, and costs questions to the API and events that are read again. */
 export async function warnOfEviction(commands: RedisClient, log: Logger): Promise<void> {
   try {
     const clients = commands instanceof Cluster ? commands.nodes('master') : [commands];
@@ -46,7 +46,7 @@ export async function warnOfEviction(commands: RedisClient, log: Logger): Promis
     if (policies.size === 0) return;
     log.warn(
       { policy: [...policies].join(', ') },
-      'redis may evict what the relays share; set its maxmemory-policy to noeviction',
+      'redis may evict the data that the relays share; set its maxmemory-policy to noeviction',
     );
   } catch (error) {
     log.debug({ err: error }, 'unable to ask redis for its maxmemory-policy');

@@ -1,13 +1,13 @@
 import { groupChannel } from '../wire-format.ts';
 
-/** What relays of one deployment call their keys and channels in a Redis that others may use as well. */
+/** The names of one deployment's keys and channels, in a Redis that others may use as well. */
 export interface RedisNames {
   readonly prefix: string;
   readonly database: number;
   key: (name: string) => string;
-  /** Channels know nothing of databases: the name of the channel says which database it belongs to. */
+  /** Channels are not part of a database, so the name of a channel says which database it belongs to. */
   channel: (name: string) => string;
-  /** What the keys of a group begin with. */
+  /** Prefix of the keys of a group. */
   groupKey: (groupId: string) => string;
 }
 

@@ -1,6 +1,6 @@
 import { BARE_PERCENT, hasSplitCredentials, SPLIT_CREDENTIALS } from '@groupcast/service-kit';
 
-/** Where Redis is: one server, a cluster, or the master that a sentinel knows. */
+/** The address of Redis: one server, a cluster, or the master that sentinels know. */
 export type RedisTarget =
   | { kind: 'server'; url: string; database: number }
   | { kind: 'cluster'; urls: readonly string[] }
@@ -17,10 +17,10 @@ const MAX_PORT = 65_535;
 const FORMS =
   'must be redis://host:port, rediss://host:port, a comma-separated list of them (Redis Cluster), or redis+sentinel://host:port,…/master';
 const SENTINELS = 'redis+sentinel://';
-/** A name, an IPv4 address, or an IPv6 address in brackets; then perhaps a port. */
+/** A name, an IPv4 address, or an IPv6 address in brackets; with or without a port. */
 const ADDRESS = /^(?:\[([0-9a-f:.]+)\]|([^:[\]@]+))(?::(\d+))?$/i;
 
-/** The host and the port of a server's URL. An IPv6 address has brackets there and nowhere else. */
+/** Returns the host and the port of a server's URL. An IPv6 address has brackets in a URL, and nowhere else. */
 export function addressOf(url: string): RedisAddress {
   const { hostname, port } = new URL(url);
   return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(port || DEFAULT_PORT) };
@@ -35,13 +35,13 @@ function isDecodable(text: string): boolean {
   }
 }
 
-/** The number of the database, which the path names, or `?db=`. */
+/** Returns the number of the database, from the path or from `?db=`. */
 function databaseOf({ pathname, searchParams }: URL): number | undefined {
   const text = pathname.slice(1) || searchParams.get('db') || '0';
   return /^\d{1,5}$/.test(text) ? Number(text) : undefined;
 }
 
-/** What is wrong with the URL of one server, in words that show nothing of it: it may hold a password. */
+/** Says what is wrong with the URL of one server, without a word of the URL: it may hold a password. */
 function problemOf(text: string): string | undefined {
   if (!URL.canParse(text)) return FORMS;
   const url = new URL(text);
@@ -69,7 +69,7 @@ function parseSentinels(text: string, problem: (text: string) => void): RedisTar
   return undefined;
 }
 
-/** `undefined` where the text names no Redis; `problem` is told why, without a word of the text. */
+/** Returns `undefined` if the text names no Redis; `problem` is told why, without a word of the text. */
 export function parseRedisUrl(
   text: string,
   problem: (text: string) => void = () => undefined,

@@ -1,7 +1,7 @@
 import { userRoom } from '@groupcast/shared';
 import { isUserSocket, type RelayServer, type UserSocket } from './session.ts';
 
-/** This node's connections by user, from Socket.IO's own rooms: no second book to keep. */
+/** Finds this node's connections by user, in Socket.IO's own rooms, so that there is no second book to keep. */
 export interface ConnectionIndex {
   ofUser(userId: string): UserSocket[];
   countOfUser(userId: string): number;

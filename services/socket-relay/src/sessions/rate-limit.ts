@@ -16,7 +16,7 @@ export class TokenBucket {
     this.updatedAt = now();
   }
 
-  /** Takes the units, or none of them where fewer are there. */
+  /** Takes the units, or none of them if fewer are there. */
   take(units: number): boolean {
     if (this.refilled() < units) return false;
     this.level -= units;
@@ -24,8 +24,8 @@ export class TokenBucket {
   }
 
   /**
-   * Takes units that may come only later, and says when they are there, in milliseconds: those who ask at once are let pass one after the
-   * other. `undefined`, and takes nothing, where that would be later than `withinMs`.
+   * Takes units that may come only later, and returns after how many milliseconds they are there: callers that ask at once are let pass one
+   * after the other. Returns `undefined`, and takes nothing, if that would be later than `withinMs`.
    */
   reserve(units: number, withinMs: number): number | undefined {
     const after = this.refilled() - units;
@@ -35,12 +35,12 @@ export class TokenBucket {
     return waitMs;
   }
 
-  /** Takes units that were used before anybody knew how many; the bucket owes no more than it can hold. */
+  /** Takes units that were used before their number was known. The bucket owes no more than it can hold. */
   charge(units: number): void {
     this.level = Math.max(Math.min(this.level, -this.capacity), this.refilled() - units);
   }
 
-  /** How long until so many units are there, in milliseconds; not more than the bucket holds. */
+  /** Returns after how many milliseconds that many units are there. No more than the bucket holds are waited for. */
   msUntil(units: number): number {
     return Math.max(0, Math.ceil((Math.min(units, this.capacity) - this.refilled()) * (1_000 / this.perSecond)));
   }
@@ -57,13 +57,13 @@ export class TokenBucket {
   }
 }
 
-/** What one connection may send. */
+/** Limits the events of one connection. */
 export interface RateLimit {
-  /** Throws `RATE_LIMITED` when too many events came. */
+  /** Throws `RATE_LIMITED` if too many events came. */
   take(): void;
 }
 
-/** `perSecond` events, twice as many at once. */
+/** Allows `perSecond` events, and twice as many at once. */
 export function createRateLimit(perSecond: number, now?: () => number): RateLimit {
   const bucket = new TokenBucket(perSecond, perSecond * 2, now);
   return {

@@ -1,18 +1,18 @@
 import type { RelaySocket } from './session.ts';
 import { endSession } from './session-ending.ts';
 
-/** A client hears this long before its token expires that it should refresh it. */
+/** How long before its token expires a client is told to refresh it, in seconds. */
 const NOTICE_SECONDS = 30;
 const TICK_MS = 500;
 
 /**
- * Closes connections whose token has expired, after telling them to refresh it. One timer for all of them. The end of a token is a time of
- * day, and follows the wall clock when that is set; a time that was granted is not longer for it.
+ * Closes connections whose token has expired, after telling them to refresh it. There is one timer for all of them. The end of a token is a
+ * time of day, and follows the wall clock when that is set; a grace period does not become longer by it.
  */
 export interface SessionExpiry {
   /** Starts or, after a refresh, restarts the watch. */
   watch(socket: RelaySocket): void;
-  /** Ends the session in so many seconds, unless the token is refreshed before. */
+  /** Ends the session after that many seconds, unless the token is refreshed before. */
   endWithin(socket: RelaySocket, seconds: number): void;
   forget(socket: RelaySocket): void;
   stop(): void;
@@ -22,11 +22,11 @@ export function createSessionExpiry(
   now: () => number = Date.now,
   monotonic: () => number = () => performance.now(),
 ): SessionExpiry {
-  /** Sockets by the second in which something is due for them. */
+  /** Sockets by the second in which they have to be told or closed. */
   const due = new Map<number, Set<RelaySocket>>();
   const watched = new Map<RelaySocket, { second: number; noticed: boolean }>();
 
-  /** Those that end at a moment, by a clock that only goes forward. */
+  /** Sockets that end at a moment, by a clock that only goes forward. */
   const granted = new Map<RelaySocket, number>();
 
   function schedule(socket: RelaySocket, second: number, noticed: boolean): void {
@@ -77,7 +77,7 @@ export function createSessionExpiry(
     watch(socket) {
       forget(socket);
       const { issuedAt, expiresAt } = socket.data.session.claims;
-      // Short tokens are told at the last third of their life.
+      // Clients with a short token are told at the last third of its life.
       const notice = Math.min(NOTICE_SECONDS, Math.ceil((expiresAt - issuedAt) / 3));
       schedule(socket, Math.max(expiresAt - notice, Math.floor(now() / 1_000)), false);
     },

@@ -4,14 +4,15 @@ import type { RelayServer } from './session.ts';
 
 const SESSION_HEADER = 'groupcast-session';
 
-/** The session that a request to Engine.IO names. */
+/** Returns the session that a request to Engine.IO names. */
 export function sessionOf({ url }: IncomingMessage): string | undefined {
   return new URLSearchParams(url?.split('?')[1]).get('sid') ?? undefined;
 }
 
 /**
- * All requests of a long-polling session must reach the relay that opened it. The answer to its first request names the
- * session in a header, the later ones in `sid`: so a load balancer learns where they belong, and no client has to keep a cookie.
+ * Names the session of each connection. All requests of a long-polling session must reach the relay that opened it: the answer to its first
+ * request names the session in a header, and later requests name it in `sid`. So a load balancer learns where they belong, and no client
+ * has to keep a cookie.
  */
 export function nameSessions(io: RelayServer, makeId: (() => string) | undefined): void {
   const ids = new WeakMap<IncomingMessage, string>();

@@ -3,8 +3,8 @@ import type { Server, Socket } from 'socket.io';
 import type { RateLimit } from './rate-limit.ts';
 
 /**
- * Why a connection is in a group: its token said so, the API did when the client asked to join, or the API has added the member, which
- * nobody on this connection has asked for.
+ * Why a connection is in a group: its token names the group, the API allowed it when the client asked to join, or the API has added the
+ * member, which nobody on this connection has asked for.
  */
 export type Admission = 'token' | 'api' | 'added';
 
@@ -12,15 +12,15 @@ export interface UserSession {
   kind: 'user';
   userId: string;
   claims: UserClaims;
-  /** The groups this connection is in, and why. */
+  /** The groups that this connection is in, and why. */
   groups: Map<string, Admission>;
   /** Joins under way, so that a leave that comes meanwhile takes them back. */
   joining: Map<string, Set<{ cancelled: boolean }>> | undefined;
-  /** Groups its token names that the API could not be asked about yet. */
+  /** Groups of its token that the API could not be asked about yet. */
   undecided: Set<string>;
-  /** The client has heard that some of them are. */
+  /** Whether the client has heard that some groups are undecided. */
   toldUndecided?: boolean;
-  /** How many events it may send, once it has sent one. */
+  /** Limits its events; made when it sends the first one. */
   rate?: RateLimit;
 }
 
@@ -34,7 +34,7 @@ export type Session = UserSession | ServiceSession;
 
 export interface SocketData {
   session: Session;
-  /** What the handshake decided about the token's groups, used once when the connection is welcomed. */
+  /** The decision of the handshake about the token's groups. It is used once, when the connection is welcomed. */
   decision?: undefined | { admitted: string[]; removalVersion: number; positions: ReadonlyMap<string, Position> };
 }
 

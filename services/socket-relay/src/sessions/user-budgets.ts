@@ -1,33 +1,36 @@
 import { GroupcastError } from '@groupcast/shared';
 import { TokenBucket } from './rate-limit.ts';
 
-/** A unit of work is about a tenth of a millisecond of this process: reading a small packet, entering a few groups, sending a few events. */
+/**
+ * Units of work per event that a connection may send. A unit is about a tenth of a millisecond of this process: reading a small packet,
+ * entering a few groups, sending a few events.
+ */
 const WORK_FACTOR = 8;
-/** Packets of one user, refused ones included, over all connections: several times what one connection may have answered. */
+/** Packets of one user over all connections, refused ones included, as a multiple of the packets that one connection may have answered. */
 const PACKET_FACTOR = 8;
-/** How many seconds' worth of packets may come at once. */
+/** Seconds whose packets may come at once. */
 const PACKET_BURST_SECONDS = 5;
-/** What takes about as long as a unit: groups to be decided about or entered, events to be sent, people to be named. */
+/** Numbers that take about as long as one unit: groups to be decided about or entered, events to be sent, people to be named. */
 export const GROUPS_PER_UNIT = 20;
 export const EVENTS_PER_UNIT = 25;
 export const PEOPLE_PER_UNIT = 50;
 /** UTF-16 code units of a packet that cost as much as a packet. */
 const LENGTH_PER_UNIT = 4_096;
-/** Users that are not connected any more are forgotten once nothing is held against them. */
+/** How often users that are not connected any more are forgotten, in milliseconds, once nothing is held against them. */
 const SWEEP_INTERVAL_MS = 5_000;
 
 /**
- * What one user may cost this relay, however many connections they have: a limit per connection alone is a limit per 1,000 of it.
- * It outlives the connections, so that coming back is no new beginning.
+ * Limits the cost of one user to this relay, however many connections the user has: a limit per connection alone is a limit per 1,000
+ * connections. It outlives the connections, so that coming back is no new beginning.
  */
 export interface UserBudget {
-  /** Counts a packet before it is decoded, a large one as several. False: the user floods the relay. */
+  /** Counts a packet before it is decoded, a large one as several. Returns false if the user floods the relay. */
   takePacket(length: number): boolean;
-  /** Takes units for work that is about to be done. Throws `RATE_LIMITED` when they are not there. */
+  /** Takes units for work that is about to be done. Throws `RATE_LIMITED` if they are not there. */
   takeWork(units: number): void;
   /** Takes units for work that was done. */
   chargeWork(units: number): void;
-  /** Takes units that are there in so many milliseconds; `undefined` where that is later than `withinMs`. */
+  /** Takes units for later work, and returns after how many milliseconds they are there; `undefined` if that is later than `withinMs`. */
   reserveWork(units: number, withinMs: number): number | undefined;
 }
 
@@ -36,7 +39,7 @@ export interface UserBudgets {
   stop(): void;
 }
 
-/** `eventsPerSecond`: what one connection may send. */
+/** `eventsPerSecond`: events that one connection may send. */
 export function createUserBudgets(eventsPerSecond: number, now?: () => number): UserBudgets {
   interface Entry extends UserBudget {
     isIdle(): boolean;

@@ -2,20 +2,23 @@ import type { Socket as NetSocket } from 'node:net';
 import { sentOn, unsentOn } from '../engine/wire.ts';
 import type { RelaySocket } from '../sessions/session.ts';
 
-/** What was handed to a connection's engine and the client's side has not taken, looked at from outside. */
+/** The bytes that a connection's engine was given and the client's side has not taken, looked at from outside. */
 export interface BacklogSample {
-  /** In the engine's queue, and in sockets, where the operating system takes it as the peer reads. */
+  /** Bytes in the engine's queue and in sockets, from which the operating system takes them as the peer reads. */
   bytes: number;
   /** Differs from the last sample's whenever anything went out in between. */
   progress: number;
 }
 
 export interface SendBacklog {
-  /** Costs what was queued since the last sample, not what is queued. */
+  /** Takes time for the packets that were queued since the last sample, not for all that are queued. */
   sample(): BacklogSample;
-  /** Forgets what the transport was not given yet, but for the last packet. Only for a connection that ends with it: what follows would leave a gap. */
+  /**
+   * Forgets all packets that the transport was not given yet, except the last one. Call it only for a connection that ends with that
+   * packet: anything after it would follow a gap.
+   */
   dropAllButLast(): void;
-  /** Cuts the wire, whatever is on it. */
+  /** Cuts the wire, whether or not anything is still on it. */
   destroy(): void;
 }
 
@@ -43,7 +46,7 @@ export function createSendBacklog({ conn }: RelaySocket): SendBacklog {
   let counted = 0;
   let queuedBytes = 0;
   let handovers = 0;
-  /** Answers to polls that were not read to their end, by the sockets they are on. */
+  /** Sockets of answers to polls that the client has not read to their end. */
   const answers = new Set<NetSocket>();
 
   function forgetReadAnswers(): void {

@@ -6,43 +6,43 @@ import { isUserSocket, type RelaySocket } from '../sessions/session.ts';
 import { endSession } from '../sessions/session-ending.ts';
 import { type BacklogSample, createSendBacklog, type SendBacklog } from './send-backlog.ts';
 
-/** Above the cap and not one byte out for so long. */
+/** How long a connection may stay above the cap without sending a byte, in milliseconds. */
 const STALL_MS = 5_000;
-/** So many times the cap is too much at once. */
+/** Multiple of the cap at which a connection is cut at once. */
 const HARD_FACTOR = 4;
-/** How often connections above the cap are looked at when nothing is written to them. */
+/** How often connections above the cap are looked at if nothing is written to them, in milliseconds. */
 const LOOK_MS = 250;
-/** How long a connection that is cut may take to hear why. */
+/** How long a connection that is cut may take to read why, in milliseconds. */
 const GRACE_MS = 1_000;
-/** It comes back when what slowed it down has perhaps passed. */
+/** How long a client that was cut waits before it comes back, in milliseconds: the cause may have passed by then. */
 const RETRY_MIN_MS = 1_000;
 const RETRY_SPREAD_MS = 2_000;
 
 export type CutReason = 'stalled' | 'over-limit';
 
-/** What is remembered of a connection from the look that found it above the cap until one finds it below. */
+/** The state of a connection that is above the cap, from the look that found it there to the look that finds it below. */
 export interface Excursion {
   bytes: number;
-  /** What it may have waiting. */
+  /** Most bytes that may wait for it. */
   limit: number;
-  /** One turn's burst took it over the limit, and was let pass. */
+  /** The burst of one turn took it over the limit, and was let pass. */
   excused: boolean;
   progress: number;
-  /** When a look last found that something went out, or found it above the cap for the first time. */
+  /** When a look last found that bytes had gone out, or found the connection above the cap for the first time. */
   progressAt: number;
 }
 
 /**
- * The rule. At or below the cap all is well, whatever was before. Above it,
+ * The rule. At or below the cap nothing is wrong, whatever was before. Above it,
  *
  * - `stalled`: nothing went out for 5 s;
- * - `over-limit`: more than 4 times the cap is waiting. But looks come after the turn that wrote, and a turn may bring any
- *   reader more than its socket takes: if the connection was fine until then (at or below the cap, or something went out since
- *   the last look), what is there may drain, and one cap more may come meanwhile. Once: the limit falls with the backlog,
- *   and the next burst has to wait for the cap.
+ * - `over-limit`: more than 4 times the cap is waiting. But looks come after the turn that wrote, and one turn may bring any reader more
+ *   than its socket takes. If the connection was fine until then (at or below the cap, or bytes went out since the last look), the backlog
+ *   may drain, and one cap more may come meanwhile. This happens once: the limit falls with the backlog, and the next burst has to wait
+ *   until it is at the cap.
  *
- * So the relay holds 4 caps and a turn's writes for a reader that stopped, 5 for one that reads too slowly; and for one whom a
- * single turn brought more than that, what it brought and one cap.
+ * So the relay holds 4 caps and a turn's writes for a reader that has stopped, and 5 caps for a reader that is too slow. For a reader to
+ * which a single turn brought more than that, it holds that turn's bytes and one cap.
  */
 export function judge(
   before: Excursion | undefined,
@@ -61,34 +61,34 @@ export function judge(
   return { bytes, limit, excused, progress, progressAt };
 }
 
-/** A connection that was once written to while its transport was busy; most never are. */
+/** A connection that was written to while its transport was busy at least once. Most connections never are. */
 interface Watched {
   socket: RelaySocket;
   backlog: SendBacklog;
-  /** Its transport was busy when something was written to it in this turn. */
+  /** Something was written to it in this turn while its transport was busy. */
   noted: boolean;
   excursion: Excursion | undefined;
   ended: boolean;
 }
 
 /**
- * Cuts connections that do not read what they are sent, so that nobody waits for them and the process does not grow. They are
- * told to come back, and recover by position. A connection is looked at after turns that wrote to it while its transport
- * was busy, and four times a second while it is above the cap; all others cost one comparison per packet.
+ * Cuts connections that do not read their events, so that nobody waits for them and the process does not grow. They are told to come back,
+ * and recover by position. A connection is looked at after turns that wrote to it while its transport was busy, and four times a second
+ * while it is above the cap; any other connection costs one comparison per packet.
  */
 export interface SlowConsumers {
   watch(socket: RelaySocket): void;
-  /** Nothing was waiting for the connection before what was written to it just now, past its engine; so much of that waits. */
+  /** Call it after a write past the connection's engine, before which nothing was waiting. `waitingBytes` of the write were not taken at once. */
   wroteDirectly(socket: RelaySocket, waitingBytes: number): void;
   forget(socket: RelaySocket): void;
   stop(): void;
 }
 
-/** Of a connection's engine: whose it is. */
+/** The Socket.IO socket that an engine connection belongs to. */
 const SOCKET = Symbol('socket');
 
 export function createSlowConsumers(deps: {
-  /** What a connection may have waiting, in bytes; see `judge`. */
+  /** Most bytes that may wait for one connection; see `judge`. */
   maxBufferedBytes: number;
   monitor: MonitorFeed;
   metrics: RelayMetrics;
@@ -100,7 +100,7 @@ export function createSlowConsumers(deps: {
   let noted: Watched[] = [];
   let lookingSoon: NodeJS.Immediate | undefined;
   const aboveCap = new Set<Watched>();
-  /** Cut, and when the wire goes. */
+  /** Connections that were cut, and when their wire is destroyed. */
   const ending = new Map<Watched, number>();
   let timer: NodeJS.Timeout | undefined;
 
@@ -117,7 +117,7 @@ export function createSlowConsumers(deps: {
     const message = `the connection reads too slowly; ${bytes} bytes were waiting for it`;
     const retryAfterMs = RETRY_MIN_MS + Math.floor(Math.random() * RETRY_SPREAD_MS);
     endSession(socket, { code: 'SLOW_CONSUMER', message, next: 'reconnect', retryAfterMs });
-    // Not before: what the fan-out still owed has come in front of the last word, and would follow on a gap.
+    // Not earlier: events that were still pending have left before the last packet, and would follow a gap.
     backlog.dropAllButLast();
     ending.set(watched, performance.now() + GRACE_MS);
     metrics.slowConsumers.inc({ reason });
@@ -156,7 +156,7 @@ export function createSlowConsumers(deps: {
     lookingSoon ??= setImmediate(lookAtNoted);
   }
 
-  /** What went out since the last look, before a turn adds to it: a burst finds the connection as it was. */
+  /** Counts bytes that went out since the last look, before a turn adds to them: a burst finds the connection as it was. */
   function lookBefore(watched: Watched): void {
     if (watched.excursion && watched.backlog.sample().bytes <= cap) calm(watched);
   }
@@ -164,7 +164,7 @@ export function createSlowConsumers(deps: {
   function lookAround(): void {
     for (const watched of aboveCap) {
       lookBefore(watched);
-      // Later in this turn: after a turn that took seconds, the sockets come first.
+      // Looks later in this turn: after a turn that took seconds, the sockets come first.
       if (watched.excursion && !watched.noted) note(watched);
     }
     const now = performance.now();
@@ -198,7 +198,7 @@ export function createSlowConsumers(deps: {
     return watched;
   }
 
-  /** Before each packet. On an idle transport it goes straight out; whether it arrived shows at the next one. */
+  /** Is called before each packet. On an idle transport a packet goes straight out; whether it arrived shows at the next one. */
   function onPacketCreate(this: RelaySocket['conn']): void {
     const { [SOCKET]: socket } = this as unknown as { [SOCKET]: RelaySocket };
     const known = watchedBy.get(socket);
@@ -220,7 +220,7 @@ export function createSlowConsumers(deps: {
       const known = aboveCap.size > 0 ? watchedBy.get(socket) : undefined;
       if (known?.excursion) calm(known);
       if (waitingBytes <= cap) return;
-      // Its engine knows nothing of it, and will find its transport idle at the next packet, if there is one.
+      // Its engine knows nothing of the write, and will find its transport idle at the next packet, if there is one.
       const watched = known ?? watchedOf(socket);
       if (!watched.noted && !watched.ended) note(watched);
     },

@@ -14,29 +14,28 @@ import type { z } from 'zod';
 import { createRequestBatcher } from './request-batcher.ts';
 
 /**
- * What the relay asks of the API. It never forwards a user's token: it names the user, with a token of its own. Questions
- * that come together travel together. Everything throws `API_UNAVAILABLE` (retryable) after 3 s, or when the
- * answer cannot be used.
+ * Asks the API on behalf of the relay. It never forwards a user's token: it names the user, with a token of its own. Questions that come
+ * together travel together. Every call throws `API_UNAVAILABLE` (retryable) after 3 s, or if the answer cannot be used.
  */
 export interface ApiClient {
-  /** Which of `groupIds` the user is a member of. */
+  /** Returns those of `groupIds` that the user is a member of. */
   memberOf(userId: string, groupIds: readonly string[]): Promise<Set<string>>;
-  /** The newest events of a group that a relay has accepted; `position` is `null` for a group the API does not know. */
+  /** Returns the newest events of a group that a relay has accepted; `position` is `null` for a group that the API does not know. */
   history(groupId: string): Promise<HistoryFillAnswer['groups'][number]>;
   storeCursors(updates: CursorUpdates): Promise<void>;
 }
 
-/** From the question to the last byte of the answer, in milliseconds. */
+/** How long an answer may take, from the question to its last byte, in milliseconds. */
 const TIMEOUT_MS = 3_000;
-/** What is read of an answer that says no, in bytes. */
+/** Bytes that are read of a refusal. */
 const MAX_REFUSAL_BYTES = 4_096;
-/** Largest answer. Ten groups' events come to 40 MiB where each fills a log of `HISTORY_BYTES`. */
+/** Largest answer, in bytes. The events of ten groups come to 40 MiB if each fills a log of `HISTORY_BYTES`. */
 const MAX_ANSWER_BYTES = 64 * 1_024 * 1_024;
 const TOKEN_TTL_SECONDS = 60;
 const MAX_GROUPS_PER_USER = 1_000;
-/** Questions after the first wait for each other this long. */
+/** How long questions after the first are gathered, in milliseconds. */
 const STORM_INTERVAL_MS = 250;
-/** Users, and the groups of all of them together. */
+/** Most users in one question, and most groups of all of them together. */
 const MEMBERSHIP_LIMITS = {
   maxItems: 100,
   maxWeight: 5_000,
@@ -49,7 +48,7 @@ const utf8 = new TextDecoder();
 
 class UnusableAnswer extends Error {}
 
-/** Users read it: a text that is not ours may name `API_URL`, with a password in it. */
+/** Users read this text: a text that is not the relay's own may name `API_URL`, with a password in it. */
 function reasonOf(error: unknown): string {
   if (error instanceof UnusableAnswer || error instanceof BodyTooLarge) return error.message;
   if (error instanceof SyntaxError) return 'its answer is not JSON';
@@ -57,7 +56,7 @@ function reasonOf(error: unknown): string {
   return 'it cannot be reached';
 }
 
-/** What the API says of its refusal (a clock, a secret): for our log, and not for users. */
+/** The API's reason for a refusal (a clock, a secret), for the log and not for users. */
 async function readRefusal(response: Response): Promise<Error | undefined> {
   const text = utf8.decode(await readBytes(response.body, MAX_REFUSAL_BYTES).catch(() => new Uint8Array()));
   try {
@@ -69,7 +68,7 @@ async function readRefusal(response: Response): Promise<Error | undefined> {
 }
 
 export function createApiClient(options: { apiUrl: string; secret: string; fillEvents: number }): ApiClient {
-  /** By a clock that only goes forward: one that was signed before the wall clock was set back is not kept until it is that late again. */
+  /** By a clock that only goes forward: a token that was signed before the wall clock was set back is not kept until it is that late again. */
   let token: { value: string; goodUntil: number } | undefined;
 
   async function serviceToken(): Promise<string> {
@@ -92,7 +91,7 @@ export function createApiClient(options: { apiUrl: string; secret: string; fillE
         method: 'POST',
         headers: { 'content-type': 'application/json', authorization: `Bearer ${await serviceToken()}` },
         body: JSON.stringify(body),
-        // The token and the question are for the API that was named, and for nobody that it names.
+        // The token and the question are for the API that was configured, and for no address that it names.
         redirect: 'manual',
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });

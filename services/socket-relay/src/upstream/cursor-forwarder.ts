@@ -4,13 +4,13 @@ import type { ApiClient } from './api-client.ts';
 
 const INTERVAL_MS = 500;
 const MAX_PER_REQUEST = 1_000;
-/** Cursors are cumulative: what is dropped here is made good by the member's next report. */
+/** Most cursors that wait. Cursors are cumulative: a dropped one is made good by the member's next report. */
 const MAX_WAITING = 100_000;
 
-/** Brings the members' cursors to the API, merged per member and group, twice a second at most. */
+/** Forwards the members' cursors to the API, merged per member and group, at most twice a second. */
 export interface CursorForwarder {
   report(userId: string, groupId: string, cursors: Cursors): void;
-  /** Sends what is left. */
+  /** Sends the remaining cursors. */
   stop(): Promise<void>;
 }
 

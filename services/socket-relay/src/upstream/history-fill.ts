@@ -2,15 +2,15 @@ import type { Logger } from '@groupcast/service-kit';
 import type { GroupLog } from '../group-log/group-log.ts';
 import type { ApiClient } from './api-client.ts';
 
-/** A group that was filled, or that the API does not know, is not asked about again for this long. */
+/** How long a group that was filled, or that the API does not know, is not asked about again, in milliseconds. */
 const REMEMBER_MS = 10 * 60_000;
-/** After a failure, so that a storm of clients does not become a storm of requests. */
+/** How long after a failure a group is not asked about again, in milliseconds: a storm of clients does not become a storm of requests. */
 const FAILURE_MS = 1_000;
 const MAX_REMEMBERED = 100_000;
 
 /** Fills a group's log from the API: once, however many clients ask. */
 export interface HistoryFill {
-  /** True when the log was filled just now, and is worth reading again. */
+  /** Returns true if the log was filled just now, and is worth reading again. */
   fill(groupId: string): Promise<boolean>;
 }
 

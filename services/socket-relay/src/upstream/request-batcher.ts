@@ -1,7 +1,7 @@
 /**
- * Collects what is asked and answers it together. A question that comes alone goes out at the end of the turn; those that
- * follow within `intervalMs` wait for the end of it, so that a storm of clients is a few requests a second: `load` gets at most `maxItems`, weighing at most
- * `maxWeight` together (one item may weigh more), and returns one result per item, in order; when it throws, all are rejected.
+ * Gathers questions and answers them together. A question that comes alone is asked at the end of the turn; those that follow within
+ * `intervalMs` wait for the end of it, so that a storm of clients is a few requests a second. `load` gets at most `maxItems`, weighing at
+ * most `maxWeight` together (one item may weigh more), and returns one result per item, in order; if it throws, all are rejected.
  */
 export function createRequestBatcher<Item, Result>(
   limits: { maxItems: number; maxWeight: number; weigh: (item: Item) => number; intervalMs: number },

@@ -1,18 +1,18 @@
 import { AggregatorRegistry, type MetricObject, type Registry } from 'prom-client';
 import type { Endpoint } from '../ipc/endpoint.ts';
 
-/** All workers as one, for whoever watches the machine. */
+/** All workers as one, for `/readyz` and `/metrics` of the machine. */
 export interface MachineView {
-  /** What fails on any worker, each once; `workers` where one does not answer. Empty: ready. */
+  /** Returns the parts that fail on any worker, each once; `workers` if one does not answer. Empty: ready. */
   failing(): Promise<string[]>;
-  /** The metrics of all workers in Prometheus's text, added up. */
+  /** Returns the metrics of all workers in Prometheus's text, added up. */
   metrics(): Promise<string>;
 }
 
 export function createMachineView(deps: {
-  /** Every worker there should be: `undefined` where one is not ready. */
+  /** Every worker there should be; `undefined` for one that is not ready. */
   workers: () => (Endpoint | undefined)[];
-  /** Of the primary process itself. */
+  /** The registry of the primary process itself. */
   registry: Registry;
 }): MachineView {
   return {

@@ -22,9 +22,9 @@ interface Ports {
 }
 
 interface Failure {
-  /** Those of a `ConfigurationError`, which one message for all of them is made of. */
+  /** The problems of a `ConfigurationError`, of which one message for all of them is made. */
   problems?: readonly string[];
-  /** The message of a `StartFailure`: it is shown without a stack. */
+  /** Whether the message is that of a `StartFailure`, which is shown without a stack. */
   isPlain?: boolean;
   code?: string;
   syscall?: string;
@@ -39,7 +39,7 @@ interface Slot {
   process: Worker;
   endpoint: Endpoint;
   ready: boolean;
-  /** It is stopping, and has no connections any more. */
+  /** Whether it is stopping, and has no connections any more. */
   drained: boolean;
   /** Pings in a row without an answer. */
   missed: number;
@@ -48,13 +48,16 @@ interface Slot {
 
 const MIN_RESTART_MS = 100;
 const MAX_RESTART_MS = 10_000;
-/** A worker that was ready for so long is restarted as if it had never ended. */
+/** How long a worker has to be ready, in milliseconds, to be restarted as if it had never ended. */
 const STEADY_MS = 30_000;
-/** Within a lease a worker is asked so often whether it is there; one that misses all of them is killed. */
+/** Pings within one lease. A worker that misses all of them is killed. */
 const PINGS = 5;
-/** After the time of a drain a worker that stops needs a second at most. One that needs more is killed: the others wait for it. */
+/**
+ * How much longer than a drain a stopping worker may take, in milliseconds. It needs a second at most; then it is killed, because the
+ * others wait for it.
+ */
 const DRAIN_MARGIN_MS = 3_000;
-/** Less than a worker waits for the primary, who may have to ask all of them. */
+/** How long a worker may take to answer, in milliseconds. It is less than a worker waits for the primary, which may have to ask all of them. */
 const ANSWER_MS = 1_000;
 
 function portOf(worker: Worker): Port {
@@ -68,8 +71,8 @@ function portOf(worker: Worker): Port {
 }
 
 /**
- * The relays of one machine as one: on its two ports, to its signals, to whoever watches it. Resolves when all workers are ready; throws
- * why the first one is not, leaving nothing running. A worker that ends is started again, for ever, ever more slowly.
+ * The relays of one machine as one: on its two ports, to its signals, and in its metrics. Resolves when all workers are ready; throws the
+ * reason if the first one cannot start, leaving nothing running. A worker that ends is started again, for ever, ever more slowly.
  */
 export async function startWorkers(config: RelayConfig, log: Logger): Promise<Relay> {
   const folder = mkdtempSync(join(tmpdir(), 'groupcast-relay-'));
@@ -98,7 +101,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     registry: metrics.registry,
   });
   const drain = createWorkersDrain({
-    // Those that have stopped are drained.
+    // Workers that have stopped are drained.
     workers: () =>
       numbers.filter((number) => !stopping || slots.has(number)).map((number) => readyAt(number)?.endpoint),
   });
@@ -138,14 +141,14 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
       ended(slot, reason);
     };
     worker.once('exit', (code, signal) => end(signal ?? code));
-    // There is no process: the system has no descriptors or no memory for one now.
+    // There is no process, because the system has no descriptors or no memory for one now.
     worker.on('error', (error) => {
       if (worker.process.pid === undefined) end(error.message);
       else log.warn({ worker: number, err: error }, 'unable to reach a worker');
     });
   }
 
-  /** A worker that stops by itself goes at once; those that stop together stay until the last of them is drained. */
+  /** A worker that stops by itself goes at once; workers that stop together stay until the last of them is drained. */
   function letDrainedGo(): void {
     const all = [...slots.values()];
     const isWaiting = stopping && all.some(({ drained }) => !drained);

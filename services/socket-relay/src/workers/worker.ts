@@ -6,10 +6,10 @@ import { createEndpoint, type Port } from '../ipc/endpoint.ts';
 import { createSessionRouter, type HandedOver, type SessionRouter } from '../ipc/session-router.ts';
 import { startRelay } from '../relay.ts';
 
-/** What the primary gives a worker on its way, as JSON in one variable. */
+/** The variable in which the primary gives a worker its number and folder, as JSON. */
 export const WORKER_VARIABLE = 'GROUPCAST_RELAY_WORKER';
 
-/** How a socket travels: with what was read from it already. */
+/** A socket on its way to another process, with the bytes that were read from it already. */
 export interface HandOverMessage {
   handedOver: HandedOver;
 }
@@ -26,7 +26,7 @@ const toPrimary: Port = {
   onMessage: (listener) => void process.on('message', listener),
 };
 
-/** The life of a worker: it says when it is ready or why it cannot be, stops when it is told to, and ends with its primary. */
+/** Runs a worker: it says when it is ready or why it cannot be, stops when it is told to, and ends with its primary. */
 export async function runWorker(context: string): Promise<void> {
   const { worker, folder } = JSON.parse(context) as { worker: number; folder: string };
   const config = readRelayConfig(process.env);
@@ -87,7 +87,7 @@ export async function runWorker(context: string): Promise<void> {
   primary.answer('stop', stop);
   primary.answer('ping', () => true);
   process.on('SIGTERM', stop);
-  // A terminal sends them to everybody; what happens then is for the primary to say.
+  // A terminal sends these signals to every process. The primary decides what happens then.
   for (const signal of ['SIGINT', 'SIGHUP', 'SIGQUIT']) process.on(signal, () => undefined);
 
   try {

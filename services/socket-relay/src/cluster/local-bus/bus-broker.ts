@@ -1,11 +1,12 @@
 import type { Logger } from '@groupcast/service-kit';
 import type { GroupLog } from '../../group-log/group-log.ts';
-import type { Endpoint } from '../../ipc/endpoint.ts';
+import { answerCalls, type Endpoint, type Remote, remoteOf } from '../../ipc/endpoint.ts';
 import type { RelayMetrics } from '../../metrics.ts';
 import { brokerUnavailable } from '../../nodes/broker-errors.ts';
 import { type ChangeLog, type ChangeLogOptions, createOutcomes } from '../../nodes/change-log.ts';
 import type { PresenceStore } from '../../presence/presence-store.ts';
 import { type Broker } from '../broker.ts';
+import type { BusCalls, WorkerCalls } from './bus-calls.ts';
 import type { BusChange } from './bus-changes.ts';
 import { createBusChannels } from './bus-channels.ts';
 
@@ -19,7 +20,8 @@ async function ask<T>(what: string, work: () => Promise<T>, details?: Record<str
 }
 
 /** The group log of the primary, from a worker. */
-export function createBusGroupLog(primary: Endpoint): GroupLog {
+export function createBusGroupLog(endpoint: Endpoint): GroupLog {
+  const primary = remoteOf<BusCalls>(endpoint);
   return {
     append: async (input) =>
       ask(`broadcast to group "${input.groupId}"`, async () => primary.ask('append', input), { id: input.id }),
@@ -30,18 +32,18 @@ export function createBusGroupLog(primary: Endpoint): GroupLog {
       ask(`fill the log of group "${groupId}"`, async () => primary.ask('backfill', groupId, ...rest)),
     stats: () => undefined,
     async close() {
-      // It is the primary's.
+      // The primary owns the log and closes it.
     },
   };
 }
 
-function createBusPresenceStore(primary: Endpoint): PresenceStore {
+function createBusPresenceStore(primary: Remote<BusCalls>): PresenceStore {
   return {
     set: (groupId, userId, connections) => primary.tell('set-presence', groupId, userId, connections),
     read: async (groupId) =>
       ask(`tell who is in group "${groupId}"`, async () => primary.ask('read-presence', groupId)),
     onChange() {
-      // It is said on the channel of the group.
+      // Changes are published on the channel of the group.
     },
     async stop() {
       primary.tell('drop-presence');
@@ -49,7 +51,8 @@ function createBusPresenceStore(primary: Endpoint): PresenceStore {
   };
 }
 
-async function startBusChangeLog(primary: Endpoint, options: ChangeLogOptions): Promise<ChangeLog> {
+async function startBusChangeLog(endpoint: Endpoint, options: ChangeLogOptions): Promise<ChangeLog> {
+  const primary = remoteOf<BusCalls>(endpoint);
   const { log } = options;
   const outcomes = createOutcomes();
   let carrying = Promise.resolve();
@@ -64,10 +67,12 @@ async function startBusChangeLog(primary: Endpoint, options: ChangeLogOptions): 
     outcomes.settle(id, connections);
   }
 
-  primary.answer('change', (stored: BusChange) => {
-    carrying = carrying.then(async () => carryOut(stored));
+  answerCalls<WorkerCalls>(endpoint, {
+    change(stored) {
+      carrying = carrying.then(async () => carryOut(stored));
+    },
   });
-  const past = await primary.ask<{ bornAt: number; changes: BusChange[] }>('follow-changes');
+  const past = await primary.ask('follow-changes');
   options.onBirth(past.bornAt);
   for (const stored of past.changes) {
     options.remember(stored);
@@ -77,24 +82,25 @@ async function startBusChangeLog(primary: Endpoint, options: ChangeLogOptions): 
   return {
     append: async (change) => ask('store a change of members', async () => primary.ask('append-change', change)),
     reached: async (id) => outcomes.reached(id),
-    // Changes and renewals come over one channel, in order: what came before the renewal is in the chain.
+    // Changes and renewals come over one channel, in order: changes from before the renewal are in the chain.
     caughtUp: async () => carrying,
     stop: async () => carrying,
   };
 }
 
-/** What a worker shares with the others through their primary: see `bus.ts`. */
+/** Shares with the other workers through the primary process: see `bus.ts`. */
 export function openBusBroker(deps: { primary: Endpoint; node: string; metrics: RelayMetrics; log: Logger }): Broker {
-  const { primary, node, metrics, log } = deps;
+  const { node, metrics, log } = deps;
+  const primary = remoteOf<BusCalls>(deps.primary);
   primary.tell('node', node);
   return {
     name: 'workers',
     groupLogKind: 'memory',
-    channels: createBusChannels({ primary, metrics, log }),
-    groupLog: createBusGroupLog(primary),
+    channels: createBusChannels({ primary: deps.primary, metrics, log }),
+    groupLog: createBusGroupLog(deps.primary),
     renewLease: async (_node, ms, hasMonitors) => primary.ask('renew', ms, hasMonitors),
     openPresence: () => createBusPresenceStore(primary),
-    startChangeLog: async (options) => startBusChangeLog(primary, options),
+    startChangeLog: async (options) => startBusChangeLog(deps.primary, options),
     isReady: () => true,
     stop() {
       // The channel to the primary lasts as long as the process.

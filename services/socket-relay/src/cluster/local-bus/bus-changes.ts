@@ -1,23 +1,23 @@
 import type { MemberChange } from '@groupcast/shared';
 
-/** A change of members in its place in the order. */
+/** A change of members with its number in their order. */
 export interface BusChange {
   id: string;
   change: MemberChange;
-  /** Of the wall clock, to be compared with an `iat`. */
+  /** Second of the wall clock, to be compared with an `iat`. */
   second: number;
 }
 
-/** The changes of members that a worker which starts has to know. */
+/** The changes of members that a starting worker has to know. */
 export interface BusChanges {
   append(change: MemberChange): BusChange;
-  /** What is kept, and since when (Unix seconds) that is everything. */
+  /** Returns the kept changes, and since when (Unix seconds) they are complete. */
   past(): { bornAt: number; changes: readonly BusChange[] };
 }
 
 export interface BusChangesOptions {
   memoryMs: number;
-  /** Users of all changes together. Beyond it the oldest are dropped, and the memory is younger for it. */
+  /** Most users of all changes together. Beyond it the oldest changes are dropped, and the memory is younger for it. */
   maxEntries: number;
   /** The wall clock, in milliseconds. */
   now?: () => number;
@@ -37,7 +37,7 @@ export function createBusChanges(options: BusChangesOptions): BusChanges {
 
   function trim(): void {
     const oldest = monotonic() - memoryMs;
-    // Some at once, so that the front is looked for only now and then.
+    // Drops some at once, so that the front is looked for only now and then.
     const room = entries > maxEntries ? maxEntries * 0.95 : maxEntries;
     for (const item of kept) {
       if (item.at >= oldest && (entries <= room || kept.size === 1)) return;

@@ -1,17 +1,19 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import type { Endpoint } from '../../ipc/endpoint.ts';
+import { answerCalls, type Endpoint, remoteOf } from '../../ipc/endpoint.ts';
 import type { RelayMetrics } from '../../metrics.ts';
 import { brokerUnavailable } from '../../nodes/broker-errors.ts';
 import type { ChannelListener, ShardChannels } from '../../nodes/channels.ts';
+import type { BusCalls, WorkerCalls } from './bus-calls.ts';
 
-/** Channels between the workers of one machine, through their primary. What is said arrives, unless this worker reads too slowly. */
+/** Channels between the workers of one machine, through their primary. Messages arrive, unless this worker reads too slowly. */
 export function createBusChannels(deps: { primary: Endpoint; metrics: RelayMetrics; log: Logger }): ShardChannels {
-  const { primary, metrics, log } = deps;
+  const { metrics, log } = deps;
+  const primary = remoteOf<BusCalls>(deps.primary);
   const wanted = new Map<string, ChannelListener>();
   const subscribed = new Set<ChannelListener>();
   const warn = warnOnceEvery(60_000);
 
-  primary.answer('message', (channel: string, text: string) => {
+  function onMessage(channel: string, text: string): void {
     try {
       wanted.get(channel)?.onMessage(text);
     } catch (error) {
@@ -20,7 +22,8 @@ export function createBusChannels(deps: { primary: Endpoint; metrics: RelayMetri
         log.warn({ err: error, channel, suppressed }, 'a message between relays was not understood'),
       );
     }
-  });
+  }
+  answerCalls<WorkerCalls>(deps.primary, { message: onMessage });
 
   async function ask(channel: string, listener: ChannelListener): Promise<void> {
     try {
@@ -48,7 +51,7 @@ export function createBusChannels(deps: { primary: Endpoint; metrics: RelayMetri
     },
     async publish(channel, text) {
       try {
-        return await primary.ask<number>('publish', channel, text);
+        return await primary.ask('publish', channel, text);
       } catch (cause) {
         throw brokerUnavailable(`say something on ${channel}`, cause);
       }

@@ -1,26 +1,27 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import { type GroupEvent, type MemberChange, type Position, toWire } from '@groupcast/shared';
-import type { GroupLog, LogInput } from '../../group-log/group-log.ts';
-import type { Endpoint } from '../../ipc/endpoint.ts';
+import { type MemberChange, toWire } from '@groupcast/shared';
+import type { AppendOutcome, GroupLog, LogInput } from '../../group-log/group-log.ts';
+import { answerCalls, type Endpoint, type Remote, remoteOf } from '../../ipc/endpoint.ts';
 import { encodeMessage, groupChannel, type PublishedEvent } from '../../wire-format.ts';
+import type { BusCalls, WorkerCalls } from './bus-calls.ts';
 import { createBusChanges } from './bus-changes.ts';
 
-/** What the workers of one machine share, in their primary process. Gone when it ends, and they end with it. */
+/** Keeps in the primary process everything that the workers of one machine share. It is gone when that process ends, and the workers end with it. */
 export interface Bus {
-  /** Answers a worker. Call the result once its process has ended: nobody counts on it any more. */
+  /** Serves a worker. Call the result once the worker's process has ended: nobody counts on it any more. */
   serve(endpoint: Endpoint): () => void;
   stop(): Promise<void>;
 }
 
-/** What waits for a worker that does not read, in characters. Beyond it nothing more is sent: the log brings it again. */
+/** Characters that may wait for a worker that does not read. Beyond it the worker is sent nothing more: it reads the log later. */
 const MAX_BACKLOG = 32 * 1024 * 1024;
-/** Changes of presence within this time are one, in milliseconds. */
+/** How long changes of presence are gathered, in milliseconds. */
 const PRESENCE_FLUSH_MS = 50;
-/** Who was on a worker that died is back on another in this time, or gone, in milliseconds. */
+/** How long users of a dead worker count as present, in milliseconds. By then they are back on another worker, or gone. */
 const LINGER_MS = 2_000;
 
 interface Member {
-  endpoint: Endpoint;
+  worker: Remote<WorkerCalls>;
   node: string;
   channels: Set<string>;
   hasLease: boolean;
@@ -31,7 +32,7 @@ interface Member {
 
 export interface BusOptions {
   groupLog: GroupLog;
-  /** How long changes of members are kept, and how many users they may be about together, for workers that start. */
+  /** How long changes of members are kept, and most users of all of them together, for workers that start. */
   memoryMs: number;
   maxEntries: number;
   log: Logger;
@@ -42,7 +43,7 @@ export function createBus(options: BusOptions): Bus {
   const members = new Set<Member>();
   const listeners = new Map<string, Set<Member>>();
   const changes = createBusChanges(options);
-  /** Connections by group, node and user. */
+  /** Numbers of connections by group, node and user. */
   const present = new Map<string, Map<string, Map<string, number>>>();
   const presenceChanged = new Set<string>();
   let flushing: NodeJS.Timeout | undefined;
@@ -57,7 +58,7 @@ export function createBus(options: BusOptions): Bus {
         continue;
       }
       member.backlog += text.length;
-      member.endpoint.post('message', [channel, text], () => {
+      member.worker.post('message', [channel, text], () => {
         member.backlog -= text.length;
       });
     }
@@ -76,8 +77,8 @@ export function createBus(options: BusOptions): Bus {
     if (those?.size === 0) listeners.delete(channel);
   }
 
-  /** As `redis-group-log.ts` does it: an event that got its place goes to every node that listens, in the form they all know. */
-  async function append(node: string, input: LogInput): Promise<object> {
+  /** Appends as `redis-group-log.ts` does: a kept event goes to every node that listens, in the form they all know. */
+  async function append(node: string, input: LogInput): Promise<AppendOutcome> {
     const outcome = await groupLog.append(input);
     if (outcome.outcome !== 'appended' && outcome.outcome !== 'unpositioned') return outcome;
     const { groupId, id, event: name, message, exceptSocketId = '', exceptUserId = '' } = input;
@@ -89,7 +90,7 @@ export function createBus(options: BusOptions): Bus {
 
   function appendChange(change: MemberChange): string {
     const stored = changes.append(change);
-    for (const { follows, endpoint } of members) if (follows) endpoint.tell('change', stored);
+    for (const { follows, worker } of members) if (follows) worker.tell('change', stored);
     return stored.id;
   }
 
@@ -140,7 +141,7 @@ export function createBus(options: BusOptions): Bus {
     return {
       nodes: holders.map(({ node }) => node),
       monitors: holders.filter(({ hasMonitors: watches }) => watches).length,
-      // What this process knows, it knows for as long as it lives.
+      // The primary never forgets a worker while it lives.
       wasKnown: true,
     };
   }
@@ -148,7 +149,7 @@ export function createBus(options: BusOptions): Bus {
   return {
     serve(endpoint) {
       const member: Member = {
-        endpoint,
+        worker: remoteOf<WorkerCalls>(endpoint),
         node: '',
         channels: new Set(),
         hasLease: false,
@@ -157,31 +158,29 @@ export function createBus(options: BusOptions): Bus {
         backlog: 0,
       };
       members.add(member);
-      endpoint.answer('node', (node: string) => {
-        member.node = node;
-      });
-      endpoint.answer('subscribe', (channel: string) => subscribe(member, channel));
-      endpoint.answer('unsubscribe', (channel: string) => unsubscribe(member, channel));
-      endpoint.answer('publish', publish);
-      endpoint.answer('renew', (ms: number, hasMonitors: boolean) => renew(member, ms, hasMonitors));
-      endpoint.answer('append', async (input: LogInput) => append(member.node, input));
-      endpoint.answer('head', async (groupId: string) => groupLog.head(groupId));
-      endpoint.answer('read', async (groupId: string, afterSeq: number, limit: number, forUserId?: string) =>
-        groupLog.read(groupId, afterSeq, limit, forUserId),
-      );
-      endpoint.answer('backfill', async (groupId: string, position: Position, events: readonly GroupEvent[]) =>
-        groupLog.backfill(groupId, position, events),
-      );
-      endpoint.answer('append-change', appendChange);
-      endpoint.answer('follow-changes', () => {
-        member.follows = true;
-        return changes.past();
-      });
-      endpoint.answer('set-presence', (groupId: string, userId: string, connections: number) =>
-        setPresence(member.node, groupId, userId, connections),
-      );
-      endpoint.answer('read-presence', readPresence);
-      endpoint.answer('drop-presence', () => dropPresence(member.node));
+      // All of them: a call that is not answered here does not compile.
+      const calls: BusCalls = {
+        node(node) {
+          member.node = node;
+        },
+        subscribe: (channel) => subscribe(member, channel),
+        unsubscribe: (channel) => unsubscribe(member, channel),
+        publish,
+        renew: (ms, hasMonitors) => renew(member, ms, hasMonitors),
+        append: async (input) => append(member.node, input),
+        head: async (groupId) => groupLog.head(groupId),
+        read: async (...args) => groupLog.read(...args),
+        backfill: async (...args) => groupLog.backfill(...args),
+        'append-change': appendChange,
+        'follow-changes'() {
+          member.follows = true;
+          return changes.past();
+        },
+        'set-presence': (groupId, userId, connections) => setPresence(member.node, groupId, userId, connections),
+        'read-presence': readPresence,
+        'drop-presence': () => dropPresence(member.node),
+      };
+      answerCalls<BusCalls>(endpoint, calls);
       return () => {
         members.delete(member);
         for (const channel of member.channels) unsubscribe(member, channel);

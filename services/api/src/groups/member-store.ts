@@ -1,0 +1,83 @@
+import type { GroupMember } from '@groupcast/shared';
+import type { Queryable } from '../db/database.ts';
+
+export type Role = GroupMember['role'];
+
+export async function readMembers(q: Queryable, groupId: string): Promise<GroupMember[]> {
+  const { rows } = await q.query<{ user_id: string; role: Role; name: string | null }>(
+    `select m.user_id, m.role, u.name from group_members m left join users u on u.id = m.user_id
+     where m.group_id = $1 order by m.joined_at, m.user_id`,
+    [groupId],
+  );
+  return rows.map(({ user_id, role, name }) => ({ userId: user_id, role, ...(name ? { name } : {}) }));
+}
+
+/** Adds the users who are not members yet, and returns their ids. `addedBy` is null where they join by themselves. */
+export async function insertMembers(
+  q: Queryable,
+  groupId: string,
+  userIds: readonly string[],
+  role: Role,
+  addedBy: string | null,
+): Promise<string[]> {
+  const { rows } = await q.query<{ user_id: string }>(
+    `insert into group_members (group_id, user_id, role, added_by) select $1, u, $3, $4 from unnest($2::text[]) as u
+     on conflict do nothing returning user_id`,
+    [groupId, [...userIds], role, addedBy],
+  );
+  return rows.map(({ user_id }) => user_id);
+}
+
+export async function isMember(q: Queryable, groupId: string, userId: string): Promise<boolean> {
+  const { rows } = await q.query('select 1 from group_members where group_id = $1 and user_id = $2', [groupId, userId]);
+  return rows.length > 0;
+}
+
+/** The users among `userIds` who are not members. */
+export async function outsidersAmong(q: Queryable, groupId: string, userIds: readonly string[]): Promise<string[]> {
+  const { rows } = await q.query<{ user_id: string }>(
+    'select user_id from group_members where group_id = $1 and user_id = any($2::text[])',
+    [groupId, [...userIds]],
+  );
+  const members = new Set(rows.map(({ user_id }) => user_id));
+  return [...new Set(userIds)].filter((userId) => !members.has(userId));
+}
+
+/** Which of `groupIds` each user is a member of, in one query. */
+export async function membershipsOf(
+  q: Queryable,
+  questions: readonly { userId: string; groupIds: readonly string[] }[],
+): Promise<{ userId: string; groupIds: string[] }[]> {
+  const pairs = questions.flatMap(({ userId, groupIds }) => groupIds.map((groupId) => [userId, groupId] as const));
+  const { rows } = await q.query<{ user_id: string; group_id: string }>(
+    `select m.user_id, m.group_id from unnest($1::text[], $2::text[]) as asked (user_id, group_id)
+     join group_members m on m.user_id = asked.user_id and m.group_id = asked.group_id
+     join groups g on g.id = m.group_id where g.deleted_at is null`,
+    [pairs.map(([userId]) => userId), pairs.map(([, groupId]) => groupId)],
+  );
+  const found = new Map<string, Set<string>>();
+  for (const { user_id, group_id } of rows) found.set(user_id, (found.get(user_id) ?? new Set()).add(group_id));
+  return questions.map(({ userId, groupIds }) => ({
+    userId,
+    groupIds: groupIds.filter((groupId) => found.get(userId)?.has(groupId) === true),
+  }));
+}
+
+/** Answers the role that the member had, or `undefined` where there was no such member. */
+export async function deleteMember(tx: Queryable, groupId: string, userId: string): Promise<Role | undefined> {
+  const { rows } = await tx.query<{ role: Role }>(
+    'delete from group_members where group_id = $1 and user_id = $2 returning role',
+    [groupId, userId],
+  );
+  return rows[0]?.role;
+}
+
+/** Makes the member who has been there longest the owner, unless the group has an owner: it keeps one while it has members. */
+export async function passOwnership(tx: Queryable, groupId: string): Promise<void> {
+  await tx.query(
+    `update group_members set role = 'owner' where group_id = $1 and user_id = (
+       select user_id from group_members where group_id = $1 order by joined_at, user_id limit 1)
+     and not exists (select 1 from group_members where group_id = $1 and role = 'owner')`,
+    [groupId],
+  );
+}

@@ -1,0 +1,19 @@
+import { TEST_SECRETS } from '@groupcast/testing';
+import { pino } from 'pino';
+import { readApiConfig } from '../src/config.ts';
+import type { Database } from '../src/db/database.ts';
+import { createEventWriter } from '../src/events/event-store.ts';
+import type { GroupDeps } from '../src/groups/group-changes.ts';
+import { createGroupLimits } from '../src/groups/group-limits.ts';
+
+const log = pino({ level: 'silent' });
+const { groupBounds } = readApiConfig(TEST_SECRETS);
+
+/** What the services of groups and messages need, with the default bounds. */
+export function groupDeps<D extends GroupDeps['dispatcher']>(
+  db: Database,
+  dispatcher: D,
+): GroupDeps & { dispatcher: D } {
+  const limits = createGroupLimits({ log, onRefused: () => undefined }, groupBounds);
+  return { db, dispatcher, events: createEventWriter(65_536), limits, invites: 'open' };
+}
