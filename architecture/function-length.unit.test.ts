@@ -10,8 +10,6 @@ const MOST_OWN_LINES = 75;
 /** Functions with more lines than that, by name, with the reason why each is best whole. */
 const BEST_WHOLE: Readonly<Record<string, string>> = {
   createMemoryGroupLog: 'one sum of bytes over three maps, which fifteen short functions keep right together',
-  createGroupEntry:
-    'everything that puts a connection into a group or takes it out, over one session; what decides is beside it',
 };
 
 /** Functions with more lines of their own than that, by name, with the reason. */

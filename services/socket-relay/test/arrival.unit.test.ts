@@ -15,7 +15,7 @@ describe('an event that comes to a node', () => {
     // The first of a new epoch, and one before which others may have been numbered.
     ['2-a 5', '3-b 1', 'deliver'],
     ['2-a 5', '3-b 2', 'hold'],
-    // Of one generation neither epoch replaces the other.
+    // Two epochs of one generation: neither replaces the other.
     ['2-a 5', '2-b 9', 'deliver'],
     // The fan-out gives it to nobody.
     ['2-a 5', '1-b 6', 'deliver'],

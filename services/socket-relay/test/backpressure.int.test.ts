@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 const MEMBERS = 150;
-/** A batch of so much takes more than one turn of the event loop to be written to all of them. */
+/** Size of a batch that takes more than one turn of the event loop to be written to all of them. */
 const BURST = { items: 500, bytes: 1_200 };
 const EPOCH = '1-test';
 
@@ -52,7 +52,7 @@ async function burst(groupId: string): Promise<void> {
   for (const result of await relay.broadcaster.broadcastBatch(items)) expect(result.ok).toBe(true);
 }
 
-/** All at once, and what was refused again, until the relay has everything. */
+/** Publishes all at once, and refused ones again, until the relay has everything. */
 async function publishAll(groupId: string, first: number, last: number): Promise<void> {
   let missing = Array.from({ length: last - first + 1 }, (_, n) => first + n);
   while (missing.length > 0) {

@@ -311,7 +311,7 @@ describe('the events of one turn for a WebSocket that is busy', () => {
     if (!wire) throw new Error('no client');
     void member.here.join('a');
     wire.cork();
-    // The engine hands this one over, and keeps back what follows until it is out.
+    // The engine hands this packet over, and keeps back the next ones until it is out.
     member.here.emit('event' as never, { n: 0 } as never);
     for (let n = 1; n <= COUNT; n += 1) sender.send('a', { name: 'event', payload: { n, text: 'x'.repeat(bytes) } });
     await new Promise(setImmediate);
@@ -391,7 +391,7 @@ describe.each(['websocket', 'polling'])('over %s, a connection that cannot be wr
     await until('the others to have both', () => good.every((one) => one?.got.length === 2));
     expect(bad.flatMap(({ got }) => got)).toEqual([]);
     expect(attempts).toBe(bad.length);
-    // Once a minute, however many there are.
+    // It is logged once a minute, however many there are.
     expect(errors).toMatchObject([{ socketId: bad[0]?.here.id, err: { message: 'it does not take anything' } }]);
   });
 
@@ -411,7 +411,7 @@ describe.each(['websocket', 'polling'])('over %s, a connection that cannot be wr
     };
     if (wire) wire._write = fail as never;
     else its.writeToEngine = fail;
-    // The engine asks for what is owed to be written first.
+    // The engine asks for pending events to be written first.
     bad.here.conn.write('2["event",{"n":2}]');
     expect(count).toBe(1);
     await lost;
@@ -438,7 +438,7 @@ describe.each(Object.keys(SENDERS))('%s: one that does not read', (kind) => {
   async function startSlow(): Promise<{
     sender: Sender;
     member: Client;
-    /** Of the events it got. */
+    /** The names of the events it got. */
     names: string[];
     wire: NetSocket;
     isCut: () => boolean;
@@ -554,11 +554,11 @@ describe('a sweep', () => {
     sender.send('large', { name: 'event', payload: { n: 2 } });
     await until('the events are everywhere', () => clients.every(({ got }) => got.length === 2));
     expect(clients.map(({ got }) => got)).toEqual(clients.map(() => [1, 2]));
-    // Only those who had the first event already were written to once more.
+    // Only connections that had the first event already were written to once more.
     expect(writes.length).toBeLessThan(LARGE + 2 * before);
   });
 
-  test('tells for how long the oldest of what is owed has waited', async () => {
+  test('tells for how long the oldest pending event has waited', async () => {
     // Every write takes a millisecond, so a sweep stops after the 32 that it does between two looks at the clock.
     const STEP = 32;
     let clock = 0;

@@ -226,7 +226,7 @@ describe('a user', () => {
     await relay.close();
   });
 
-  /** Writes packets past the client, and returns what the relay said at the end of the session. */
+  /** Writes packets past the client, and returns the relay's words at the end of the session. */
   async function flood(socket: Socket, packet: string, count: number): Promise<{ code: string; retryAfterMs: number }> {
     const ending = received<{ code: string; retryAfterMs: number }>(socket, 'session-ending');
     for (let index = 0; index < count; index += 1) socket.io.engine.write(packet);

@@ -417,7 +417,7 @@ describe('several relays on one Redis', () => {
         const { recipients } = await all[0].broadcaster.broadcastMessage(positioned(groupId, 1));
         expect(recipients.nodes).toBe(3);
         let refused = 0;
-        /** As the outbox does: in order, each again until it is accepted. */
+        /** Publishes as the outbox does: in order, each again until it is accepted. */
         const carryOn = async (work: () => Promise<unknown>): Promise<unknown> =>
           until('it to be accepted', async () => {
             try {
@@ -506,7 +506,7 @@ describe('several relays on one Redis', () => {
       const remove = async () =>
         first?.broadcaster.removeMembers({ groupId, userIds: ['alice'], epoch: EPOCH, seq: 1 });
       await expect(remove()).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE', retryable: true });
-      // By the time the others stop counting on it, it gives its members nothing any more.
+      // When the others stop counting on it, it has stopped delivering to its members.
       await until(
         'the removal',
         async () => {

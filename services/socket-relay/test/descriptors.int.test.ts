@@ -77,7 +77,7 @@ describe.each([
     const alice = await member('alice');
     await tell(alice, 'before');
     const silent = await hold(relay.port, 4 * DESCRIPTORS);
-    // More than there is room for: those that are left are in the way of everybody who comes.
+    // There are more than there is room for: those that are left are in the way of every new connection.
     await until('some to be closed', () => silent.open() < 4 * DESCRIPTORS);
     expect(await isReady()).toBe(true);
     await tell(alice, 'meanwhile');
@@ -125,7 +125,7 @@ describe('one relay whose places are all taken', () => {
       expect(lost).toBeLessThan(members.length);
       silent.close();
       await until('everybody to be back', () => members.every(({ connected }) => connected), 20_000);
-      // One that is on its way back misses what is said meanwhile: a stock client asks for nothing.
+      // A connection on its way back misses events meanwhile: a stock client asks for nothing.
       await until('a message', async () => tell(members[0] as Socket, 'still here', 2_000).then(() => true), 20_000);
     },
   );

@@ -61,7 +61,7 @@ describe('frames', () => {
 });
 
 describe('a turn', () => {
-  /** Room by room who is in it, then what was sent to which room, and who was left out of it. */
+  /** The members of each room, then the sends with their rooms and the members that they leave out. */
   const script = fc.record({
     rooms: fc.array(fc.uniqueArray(fc.nat(9)), { minLength: 1, maxLength: 5 }),
     turns: fc.array(

@@ -5,7 +5,7 @@ import type { RelaySocket } from '../src/sessions/session.ts';
 const INTERVAL_MS = 10_000;
 const TIMEOUT_MS = 5_000;
 
-/** By how much all timers together were late. */
+/** The sum of the delays of all timers. */
 let late: number;
 let startedAt: number;
 const clock = (): number => Date.now() - startedAt + late;

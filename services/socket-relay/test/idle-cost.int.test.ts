@@ -153,7 +153,7 @@ describe('an idle connection', () => {
 test('a listener from outside keeps hearing its connection', async () => {
   const watched: unknown[] = [];
   const { here } = await pair(['websocket'], (socket) => {
-    // As tracing tools do.
+    // Tracing tools do the same.
     socket.conn.on(errorMonitor, (error: unknown) => watched.push(error));
     letGoOfHandshake(socket);
   });

@@ -52,7 +52,7 @@ describe('the internal port on loopback', () => {
     async (path) => {
       const refused = [403, 'HOST_FORBIDDEN'];
       expect(await ask(relay.internalPort, path, { host: 'rebound.evil.test:3002' })).toEqual(refused);
-      // On loopback not even a name that no page can have.
+      // On loopback not even a name is accepted that no page can have.
       expect(await ask(relay.internalPort, path, { host: 'relay:3002' })).toEqual(refused);
       expect(relay.logged.filter(({ code }) => code === 'HOST_FORBIDDEN')).toHaveLength(1);
       expect(await (await fetch(`${relay.internalUrl}/metrics`)).text()).toMatch(

@@ -19,7 +19,7 @@ import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.t
 const EPOCH = '1-a';
 /** Short enough for a longer outage to be over soon, and long enough for a busy machine to end none. */
 const LEASE_MS = 2_000;
-/** Of a relay that is to keep it. */
+/** The lease of a relay that is to keep it. */
 const LONG_LEASE_MS = 60_000;
 
 describe('a relay whose lease has ended', () => {
@@ -74,7 +74,7 @@ describe('a relay whose lease has ended', () => {
     const { failing = [] } = (await (await fetch(`${relay.internalUrl}/readyz`)).json()) as { failing?: string[] };
     return failing.includes('redis');
   }
-  /** A connection of a back end, or of a monitor, by what it is told. */
+  /** A connection of a back end or of a monitor, with the events it is told. */
   async function service(relay: RelayUnderTest, type: 'api' | 'monitor'): Promise<string[]> {
     const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
     const token = await signServiceToken({ secret, subject: type, scopes: ['broadcast', 'monitor'] });
@@ -111,7 +111,7 @@ describe('a relay whose lease has ended', () => {
       await ask(bob, 'get-presence', { groupId: 'g' }),
       await ask(bob, 'resume', { positions: { g: { epoch: EPOCH, seq: 1 } } }),
     ]).toEqual(['BROKER_UNAVAILABLE', 'BROKER_UNAVAILABLE', 'BROKER_UNAVAILABLE', 'BROKER_UNAVAILABLE']);
-    // A token that is renewed meanwhile lets nobody into another group, until the relay knows who was removed.
+    // A token that is renewed meanwhile lets nobody into another group, until the relay knows the removals.
     const token = await tokenFor('bob', ['g', 'other', 'late']);
     expect(await ask(bob, 'refresh-token', { token })).toMatchObject({ ok: true, groups: ['g', 'other'] });
     expect([await missesRedis(cut), await missesRedis(first)]).toEqual([true, false]);
@@ -309,7 +309,7 @@ describe('a relay whose lease has ended', () => {
     expect(atAlice).not.toContain('message 1');
   });
 
-  /** A member who stays reads the events after the outage; by then a removed one would have read them too. */
+  /** A member who stays reads the events after the outage; by then a removed member would have read them too. */
   async function isOut(from: RelayUnderTest, member: Socket, atMember: string[], seq: number): Promise<void> {
     const atBob = told(member);
     await until('the next message', async () => from.broadcaster.broadcastMessage(positioned(seq)));

@@ -195,7 +195,7 @@ describe('membership', () => {
     expect(await received(alice, 'joined-groups')).toEqual({ groups: [], undecided: ['1', '2'] });
     const answer = await broadcast('1', 'x');
     expect([answer.recipients.connections, answer.warnings]).toEqual([0, ['NO_RECIPIENTS', 'UNDECIDED_MEMBERS']]);
-    // Log and monitor say what to do, and of whom.
+    // Log and monitor say what to do, and which user it is about.
     const line = relay.logged.find(({ msg }) => msg.startsWith(`API_URL (${api.url}) does not answer`));
     expect(line).toMatchObject({ userId: 'alice', groups: ['1', '2'], msg: expect.stringContaining('Start the API') });
     await until('the monitor', () => seen.filter(({ code }) => code === 'UNDECIDED_MEMBERS').length === 2);
@@ -216,7 +216,7 @@ describe('membership', () => {
     const old = { sub: 'bob', iat: now() - 100, exp: now() + 600 };
     const bob = relay.client({ token: await tokenWith({ ...old, groups: ['3'] }) });
     expect(await received(bob, 'joined-groups')).toEqual({ groups: [], undecided: ['3'] });
-    // A new token has what is new in it undecided, and what it does not name is not waited for.
+    // New groups of a new token are undecided, and groups that it does not name are not waited for.
     const refreshed = received(bob, 'joined-groups');
     const token = await tokenWith({ ...old, groups: ['4'] });
     expect(await ask(bob, 'refresh-token', { token })).toMatchObject({ groups: [], undecided: ['4'] });
@@ -284,7 +284,7 @@ describe('membership', () => {
     const at = (seq: number) => ({ groupId: '1', userIds: ['alice'], epoch: '1-a', seq });
     await relay.broadcaster.addMembers(at(2));
     await relay.broadcaster.removeMembers(at(4));
-    // As when bytes of a process that was killed arrive after what its successor did.
+    // The same happens when bytes of a process that was killed arrive after those of its successor.
     await relay.broadcaster.addMembers(at(2));
     expect((await broadcast('1', 'secret')).recipients.connections).toBe(0);
     expect(await ask(alice, 'join-group', { groupId: '1' })).toBe('NOT_A_MEMBER');

@@ -180,7 +180,7 @@ describe('recovery from the relay’s log', () => {
       for (let visit = 0; visit < 12; visit += 1) {
         const socket: Socket = relay.client({ token, positions: { g: position } });
         let live = false;
-        // In the turn in which they arrive: a live event may follow in the next one.
+        // They are read in the turn in which they arrive: a live event may follow in the next one.
         const apply = ({ groups }: ResumeResult): void => {
           const answer = groups['g'] as JoinGroupResult;
           expect([answer.recovered, live]).toEqual([true, false]);

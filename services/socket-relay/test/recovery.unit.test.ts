@@ -42,7 +42,7 @@ function createLaggingNode() {
       return page;
     },
   };
-  /** After how many settlements the first event is handed over to members who came before it. */
+  /** Number of settlements after which the first event is handed over to members who came before it. */
   let beginsAfter = 0;
   let settled = 0;
   let trusted = true;

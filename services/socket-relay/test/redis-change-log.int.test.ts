@@ -58,7 +58,7 @@ describe.each([
   }
 
   const redisSecond = async (): Promise<number> => Number((await admin.commands.time())[0]);
-  /** So that what happens next has another second than what was before. */
+  /** Waits for the next second, so that later changes have another one than earlier changes. */
   const nextSecond = async (): Promise<number> => {
     const now = await redisSecond();
     await until('the next second', async () => (await redisSecond()) > now);
@@ -136,7 +136,7 @@ describe.each([
     const saved = await admin.commands.dumpBuffer(KEY);
     for (const userId of ['bob', 'carol']) await first.reached(await first.append(removal(userId)));
     const lostAt = await nextSecond();
-    // In one step, so that the follower meets the new end and not the old one.
+    // Both are done in one step, so that the follower meets the new end and not the old one.
     const [, fields = []] = (await admin.commands.xrevrange(KEY, '+', '-', 'COUNT', 1))[0] ?? [];
     const bobs = fields.map((value, index) => (fields[index - 1] === 'c' ? String(Number(value) - 1) : value));
     await admin.commands.restore(KEY, 0, saved ?? '', 'REPLACE');

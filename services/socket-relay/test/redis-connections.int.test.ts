@@ -22,7 +22,7 @@ import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 /** Long enough that no lease ends in a test of something else. */
 const LONG_LEASE = { NODE_LEASE_SECONDS: '120' };
 
-/** A replica is sent what it lacks as soon as it asks. */
+/** Redis sends a replica the missing data as soon as it asks. */
 const AT_ONCE = ['--repl-diskless-sync-delay', '0'];
 
 const cleanups: (() => Promise<unknown>)[] = [];
@@ -91,7 +91,7 @@ describe('a master that has moved while the connections to it stay open', () => 
     proxy.leadTo(master.port);
 
     await until('a broadcast', async () => broadcastTo(relay, 'after'));
-    // It needs what waits for changes, and what listens, to be there as well.
+    // The connections that wait for changes, and that listen, have to be there as well.
     await until('a removal', async () => {
       await relay.broadcaster.removeMembers({ groupId: 'g', userIds: ['nobody'] });
       return true;

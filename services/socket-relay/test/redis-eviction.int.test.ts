@@ -14,7 +14,7 @@ const log = pino({ level: 'silent' });
 const redisNames = createRedisNames();
 const { groupKey } = redisNames;
 
-/** Eviction takes one key at a time, whichever it likes; a deletion is the same to those who look for it. */
+/** Eviction takes any one key at a time. For a reader of the key a deletion is the same. */
 describe.each([
   ['Redis', async (): Promise<RedisServer> => startRedis()],
   ['a Redis Cluster of three nodes', async (): Promise<RedisCluster> => startRedisCluster()],

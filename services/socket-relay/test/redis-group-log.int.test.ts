@@ -198,7 +198,7 @@ describe.each([
       `m${seq}\n\n${JSON.stringify({ event, id: `m${seq}`, groupId: 'old', epoch: '1-a', seq, ...fields })}`;
     const at = (seq: number) => ({ epoch: '1-a', seq });
 
-    /** As it wrote: without the fields and the index that came later. */
+    /** Writes as that version did: without the fields and the index that came later. */
     async function write(from: number, entries: string[], state: Record<string, string | number>): Promise<void> {
       const [stateKey = '', logKey = '', idsKey = ''] = keysOf('old');
       for (const [index, text] of entries.entries()) {
@@ -373,7 +373,7 @@ describe('one call of Redis has a bound', () => {
       floors.push((await groupLog.read('g', 0, 0)).floor);
     }
     expect(floors).toEqual([1_000, 2_000, 2_997, 2_998]);
-    // Nothing is left of what was let go, in no index either.
+    // Nothing is left of dropped events, in no index either.
     const { commands } = connections;
     const [, logKey = '', idsKey = '', aboutKey = ''] = keysOf('g');
     expect([await commands.hlen(logKey), await commands.hlen(idsKey), await commands.zcard(aboutKey)]).toEqual([

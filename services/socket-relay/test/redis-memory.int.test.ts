@@ -31,7 +31,7 @@ describe('Redis without memory', () => {
     const issuedAt = Math.floor(Date.now() / 1_000) - 60;
     return tokenWith({ sub: userId, groups, iat: issuedAt, exp: issuedAt + 3_600 });
   }
-  /** Redis lets go of everything it has, as it would of what was used least. */
+  /** Makes Redis let go of everything it has, as it would of the least used keys. */
   async function evict(): Promise<void> {
     redis.ask('config', 'set', 'maxmemory-policy', 'allkeys-lru');
     redis.ask('config', 'set', 'maxmemory', '1');

@@ -36,7 +36,7 @@ export async function startRelayUnderTest(
     RELAY_INTERNAL_PORT: '0',
     API_URL: '',
     SHUTDOWN_DRAIN_SECONDS: '0',
-    // The project "stock" runs what clients see a second time, on the other path.
+    // The project "stock" runs the tests of clients a second time, on the other path.
     FANOUT: process.env['FANOUT'] ?? 'gathered',
   };
   const relay = await startRelay({ ...readRelayConfig({ ...TEST_SECRETS, ...defaults, ...env }), ...overrides }, log);

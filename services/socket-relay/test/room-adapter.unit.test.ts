@@ -17,7 +17,7 @@ const step = fc.oneof(
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
-/** An adapter as a namespace holds it, and what it says. */
+/** An adapter as a namespace holds it, and the events it emits. */
 function start(kind: typeof Adapter) {
   const adapter = new kind({ server: { encoder: {} }, sockets: new Map(IDS.map((each) => [each, { id: each }])) });
   const said: string[] = [];

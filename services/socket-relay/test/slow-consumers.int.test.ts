@@ -201,7 +201,7 @@ describe('slow consumers', () => {
     wire.write(`GET ${pathname}${search} HTTP/1.1\r\nhost: ${hostname}\r\n\r\n`);
     await until('the cut', async () => (await cuts('stalled')) === 1);
     await until('the end', async () => (await metric('groupcast_relay_connections{type="user"}')) === 0);
-    // The wire is cut as well: on it was what the operating system had taken, and then nothing.
+    // The wire is cut as well: it carried the bytes that the operating system had taken, and then nothing.
     const ended = received(wire, 'close');
     wire.resume();
     await ended;

@@ -19,10 +19,10 @@ interface Bench {
   throttle: Throttle;
   /** The lag of the fan-out and the time that the test sets, in milliseconds. */
   at: { lag: number; now: number };
-  /** Names of what was let in, in order, and codes of what was refused, by name. */
+  /** Names of broadcasts that were let in, in order, and codes of those that were refused, by name. */
   letIn: string[];
   refused: Map<string, GroupcastError>;
-  /** Asks to be let in, and notes what came of it. */
+  /** Asks to be let in, and notes the outcome. */
   enter(name: string, arrival?: Arrival, bytes?: number): Promise<void>;
   metric(name: string): Promise<number>;
 }

@@ -99,7 +99,7 @@ describe('the budget of a user', () => {
     const alice = budgets.of('alice');
     expect(alice.takePacket(4_096 * 1_000)).toBe(true);
     expect(() => alice.takeWork(1)).toThrow(refused);
-    // As many packets as these, at once: the first of 1,000 units, and half of the second.
+    // These are as many packets at once: the first of 1,000 units, and half of the second.
     expect([alice.takePacket(4_096 * 500), alice.takePacket(4_096 * 600)]).toEqual([true, false]);
   });
 });

@@ -33,7 +33,7 @@ function countWrites(wire: NetSocket): () => number {
   return () => count;
 }
 
-/** Both ends of an Engine.IO connection, and what happened at each, in order. */
+/** Both ends of an Engine.IO connection, and the events at each, in order. */
 async function open(options: { perMessageDeflate?: { threshold: number }; maxHttpBufferSize?: number } = {}) {
   const http = createServer();
   const server = new Server({ maxHttpBufferSize: 1_000, ...options });

@@ -363,7 +363,7 @@ describe.each([
     }
     await until('another worker', () => pidsOf(doomed).length > before.length);
     await until('ready again', async () => (await readiness()).status === 'ready');
-    // It takes connections, and knows what was said before it was there.
+    // It takes connections, and knows the changes from before it was there.
     const [, , third] = await onEveryWorker(async () => member('bob'));
     expect(await ask(third, 'join-group', { groupId, position: { epoch: EPOCH, seq: 290 } })).toMatchObject({
       recovered: true,
@@ -403,7 +403,7 @@ describe.each([
       (await fetch(`${relay.url}/socket.io/?EIO=4&transport=polling`, { headers: { connection: 'close' } })).status;
     await Promise.all(broadcasters.map(async (broadcaster) => broadcaster.close()));
     const connect = async (): Promise<Socket> => member(alice, [groupId], { reconnection: false });
-    // Of two on a worker one is told at once, and the other after half of the time.
+    // Of two connections on a worker one is told at once, and the other after half of the time.
     const pairs = [await onEveryWorker(connect), await onEveryWorker(connect)];
     const told = [0, 1, 2].map(async (worker) =>
       Promise.any(pairs.map(async (members) => received(members[worker] as Socket, 'session-ending', 60_000))),
