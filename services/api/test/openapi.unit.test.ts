@@ -1,4 +1,3 @@
-import { until } from '@groupcast/testing';
 import { describe, expect, test } from 'vitest';
 import { createPortsWithoutDatabase, describeApi } from '../src/openapi.ts';
 import { expectDescribed, operationsOf } from './described-answers.ts';
@@ -56,13 +55,6 @@ describe('the OpenAPI document', () => {
       ([, name]) => name,
     );
     expect([...new Set(references)].toSorted()).toEqual(Object.keys(document.components?.schemas ?? {}).toSorted());
-  });
-
-  test('is made without leaving anything that keeps a process alive', async () => {
-    const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
-    const before = timers();
-    await describeApi();
-    await until('its timers to be gone', () => timers() <= before);
   });
 });
 
