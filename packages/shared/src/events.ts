@@ -58,7 +58,7 @@ export interface ServiceEvents {
 
 /** Events from the relay to browsers. Events of groups come under the publisher's own names, so the map is open. */
 export interface RelayEvents {
-  /** `undecided`: groups of its token that the API could not be asked about yet; empty once all are decided. Absent where there were none. */
+  /** `undecided`: groups of its token that the API could not be asked about yet; empty once all are decided, absent if there were none. */
   'joined-groups': (payload: { groups: GroupPosition[]; undecided?: string[] }) => void;
   resumed: (payload: ResumeResult) => void;
   'group-head': (payload: GroupHead) => void;

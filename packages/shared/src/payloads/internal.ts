@@ -36,7 +36,7 @@ export const historyFillQuerySchema = z.object({
   /** Newest events per group, at most. */
   limit: z.int().min(1).max(INTERNAL_LIMITS.eventsPerGroup),
 });
-/** `position` is that of the last event that the relay has accepted; `events` end there, without holes. Events that are only saved are left out. */
+/** `position` is that of the last event that the relay has accepted; `events` end there, without holes. Later ones are left out. */
 export const historyFillAnswerSchema = z.object({
   groups: boundedArray(
     z.object({
