@@ -21,6 +21,7 @@ export default defineConfig({
           name: 'unit',
           // Files of one worker share what they import: loading it again for each of them takes longer than the tests.
           isolate: false,
+          testTimeout: 30_000,
           include: [
             '{apps,packages,services}/*/test/**/*.unit.test.ts',
             'bench/test/*.unit.test.ts',

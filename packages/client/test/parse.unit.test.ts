@@ -12,7 +12,7 @@ const anything = fc.oneof(
   fc.stringMatching(/^[A-Za-z0-9_.:~-]{1,10}$/),
 );
 
-describe('the client’s doors', () => {
+describe('the client’s parsers', () => {
   test('say the same as the schemas of @groupcast/shared', () => {
     const same = (value: unknown): void => {
       expect(parseId(value)).toBe(idSchema.safeParse(value).data);

@@ -64,8 +64,8 @@ export function parsePayload<S extends z.ZodType>(schema: S, input: unknown, wha
   });
 }
 
-function toPosition(place: { epoch?: string | undefined; seq?: number | undefined }): { position?: Position } {
-  const { epoch, seq } = place;
+function toPosition(given: { epoch?: string | undefined; seq?: number | undefined }): { position?: Position } {
+  const { epoch, seq } = given;
   return epoch !== undefined && seq !== undefined ? { position: { epoch, seq } } : {};
 }
 
@@ -85,12 +85,12 @@ export function parseRelayCommand(kind: RelayCommandKind, input: unknown): Relay
     case 'notify':
       return { kind, ...parsePayload(notifySchema, input, what) };
     case 'add-members': {
-      const { groupId, userIds, ...place } = parsePayload(membersSchema, input, what);
-      return { kind, groupId, userIds, ...toPosition(place) };
+      const { groupId, userIds, ...rest } = parsePayload(membersSchema, input, what);
+      return { kind, groupId, userIds, ...toPosition(rest) };
     }
     case 'remove-members': {
-      const { groupId, userIds, everyone: _, ...place } = parsePayload(removeMembersSchema, input, what);
-      const position = toPosition(place);
+      const { groupId, userIds, everyone: _, ...rest } = parsePayload(removeMembersSchema, input, what);
+      const position = toPosition(rest);
       return userIds ? { kind, groupId, userIds, ...position } : { kind: 'remove-everyone', groupId, ...position };
     }
     case 'disconnect-users':

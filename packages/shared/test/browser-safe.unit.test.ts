@@ -8,10 +8,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
 const INDEX = join(PACKAGE, 'src/index.ts');
-const { exports: doors } = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8')) as {
+const { exports: subpaths } = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8')) as {
   exports: Record<string, { '@groupcast/source': string }>;
 };
-const SUBPATHS = Object.entries(doors).filter(([name]) => name !== '.');
+const SUBPATHS = Object.entries(subpaths).filter(([name]) => name !== '.');
 
 /** The modules that a bundle for browsers, made of `entry`, consists of, and those that are left out of it. */
 async function bundleFor(entry: string): Promise<{ modules: string[]; leftOut: string[] }> {

@@ -104,8 +104,8 @@ export function createGroups(deps: GroupsDeps): Groups {
   /** Moves one entry to its place, which is mostly the first one. */
   function moveUp(entry: GroupEntry): void {
     order.splice(order.indexOf(entry), 1);
-    const place = order.findIndex(({ activeAt }) => activeAt <= entry.activeAt);
-    order.splice(place < 0 ? order.length : place, 0, entry);
+    const index = order.findIndex(({ activeAt }) => activeAt <= entry.activeAt);
+    order.splice(index < 0 ? order.length : index, 0, entry);
   }
 
   /** Takes the API's description of a group; answers whether it has changed. */

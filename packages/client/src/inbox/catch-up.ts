@@ -3,6 +3,7 @@ import { relationOf } from '@groupcast/shared/positions';
 import { backoffMs, createWaits } from '../base/backoff.ts';
 import type { Clock, Logger } from '../environment.ts';
 import { type ClientError, toClientError } from '../errors.ts';
+import { type Fruitless, judgeAnswer } from './answer-verdict.ts';
 import type { Lag, Page } from './inbox.ts';
 
 const RETRY_MIN_MS = 1_000;
@@ -11,11 +12,6 @@ const REFUSED_MIN_MS = 10_000;
 const REFUSED_MAX_MS = 600_000;
 /** Most requests to the API at a time, over all groups. */
 const API_AT_ONCE = 4;
-/** Most answers in a row that may fail to close the gap before the group goes on without the missing events. */
-const MAX_FRUITLESS = 4;
-/** Most answers in a row that may promise more without bringing an event. */
-const MAX_PROMISES = 100;
-
 export type CatchUpSource = 'relay' | 'api';
 
 /** The answer of one source about a group after a position. */
@@ -61,14 +57,10 @@ export interface CatchUp {
   stop: () => void;
 }
 
-interface Progress {
+interface Progress extends Fruitless {
   /** There is reason to ask although the group does not seem to be behind. */
   ask: CatchUpSource | undefined;
   failures: number;
-  /** Number of answers in a row that brought no event. */
-  fruitless: number;
-  /** Number of answers in a row that promised more without an event: the relay's budget went to other groups. */
-  promised: number;
 }
 
 /**
@@ -134,22 +126,15 @@ export function createCatchUp(deps: CatchUpDeps): CatchUp {
       return 'go on';
     }
     const now = deps.positionOf(groupId);
-    if (!now || relationOf(after, now) !== 'behind') {
-      Object.assign(progress, { fruitless: 0, promised: 0 });
-      return 'go on';
-    }
-    if (progress.ask === 'relay' && progress.promised < MAX_PROMISES) {
-      progress.promised += 1;
-      return 'go on';
-    }
-    progress.fruitless += 1;
-    if (progress.fruitless > MAX_FRUITLESS) {
+    const moved = !now || relationOf(after, now) !== 'behind';
+    const { next, ...counts } = judgeAnswer(progress, { moved, promisesMore: progress.ask === 'relay' });
+    Object.assign(progress, counts);
+    if (next === 'give up') {
       log.warn('no source has the events that were announced; going on without them', { groupId, ...after });
       deps.onSettle(groupId);
       return 'stop';
     }
-    // The relay had no events: the API is asked at once, and then again in a while.
-    if (progress.fruitless > 1 && deps.lagOf(groupId) !== 'none') {
+    if (next === 'wait' && deps.lagOf(groupId) !== 'none') {
       await waits.wait(backoffMs(progress.fruitless, RETRY_MIN_MS / 4, RETRY_MAX_MS, deps.random));
     }
     return 'go on';

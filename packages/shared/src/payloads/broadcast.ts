@@ -54,7 +54,7 @@ export const batchSchema = z.object({
 
 export const notifySchema = z.object({ userIds, event: eventName, data: jsonObject });
 
-/** `epoch` and `seq`: the place of the change in the group's events; one that comes late is then recognised. */
+/** `epoch` and `seq`: the position of the change in the group's events; one that comes late is then recognised. */
 const memberChange = { groupId: idSchema, epoch: epochSchema.optional(), seq: seqSchema.optional() };
 export const membersSchema = z
   .object({ ...memberChange, userIds })
