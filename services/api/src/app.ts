@@ -1,16 +1,7 @@
 import cors from '@fastify/cors';
 import helmet from '@fastify/helmet';
-import {
-  type ConnectionLimit,
-  corsOptions,
-  createHttpApp,
-  describeRefusals,
-  type HttpApp,
-  type HttpScope,
-  type Logger,
-  zodScope,
-} from '@groupcast/service-kit';
-import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
+import { corsOptions, createHttpApp, describeRefusals, type HttpApp, zodScope } from '@groupcast/service-kit';
+import type { UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
 import { cursorRoutes } from './cursors/cursor-routes.ts';
 import type { WatchedDatabase } from './db/watched-database.ts';
@@ -22,13 +13,13 @@ import { groupRoutes } from './groups/group-routes.ts';
 import { invitationRoutes } from './groups/invitation-routes.ts';
 import { callerOf, requireUser } from './http/authenticate.ts';
 import { watchEventLoop } from './http/event-loop-delay.ts';
-import type { Probes } from './http/health-routes.ts';
 import { addressKey } from './http/rate-limiter.ts';
 import { DEMO_REFUSALS, USER_REFUSALS } from './http/refusals.ts';
 import { createRequestBudgets } from './http/request-budgets.ts';
 import { createRequestTurns } from './http/request-turns.ts';
 import { messageRoutes } from './messages/message-routes.ts';
-import { type ApiMetrics, timeRequests } from './metrics.ts';
+import { timeRequests } from './metrics.ts';
+import type { InternalAppDeps } from './relay-facing/internal-app.ts';
 import { internalRoutes } from './relay-facing/internal-routes.ts';
 import { realtimeRoutes } from './relay-facing/realtime-routes.ts';
 import { relaySources } from './relay-facing/relay-sources.ts';
@@ -41,19 +32,12 @@ const ESCAPE_FACTOR = 6;
 const ENVELOPE_ITEMS = 4_096;
 const MAX_EVENT_LOOP_DELAY_MS = 1_000;
 
-export interface ApiAppDeps {
+export interface ApiAppDeps extends InternalAppDeps {
   config: ApiConfig;
   db: WatchedDatabase;
   groups: GroupDeps;
   users: UserStore;
   userTokens: UserTokenVerifier;
-  serviceTokens: ServiceTokenVerifier;
-  metrics: ApiMetrics;
-  connections: ConnectionLimit;
-  probes: Probes;
-  /** Makes requests of relays wait for their turn. */
-  relayTurns: (scope: HttpScope) => void;
-  log: Logger;
 }
 
 /** Builds the public port: its routes, and the hooks that run before them. It does not listen yet. */

@@ -43,9 +43,9 @@ export function createGroupLimits(
 ): GroupLimits {
   const warn = warnOnceEvery(60_000);
 
-  function refuse(bound: GroupBound, who: object, error: GroupcastError): never {
+  function refuse(bound: GroupBound, subject: object, error: GroupcastError): never {
     deps.onRefused(bound);
-    warn(bound, (suppressed) => deps.log.warn({ code: error.code, bound, ...who, suppressed }, error.message));
+    warn(bound, (suppressed) => deps.log.warn({ code: error.code, bound, ...subject, suppressed }, error.message));
     throw error;
   }
 

@@ -28,7 +28,7 @@ export interface RequestBudgets {
   countRefused(request: FastifyRequest): void;
   countUser(userId: string): void;
   /** Notes in log and metrics which caller was refused, and by which bound. */
-  noteRefusal(by: 'user' | 'address' | 'queue', who: object): void;
+  noteRefusal(by: 'user' | 'address' | 'queue', caller: object): void;
 }
 
 export function createRequestBudgets(
@@ -40,9 +40,9 @@ export function createRequestBudgets(
   const anonymous = createRateLimiter({ perMinute: limits.requestsPerMinute });
   const warn = warnOnceEvery(60_000);
 
-  function noteRefusal(by: 'user' | 'address' | 'queue', who: object): void {
+  function noteRefusal(by: 'user' | 'address' | 'queue', caller: object): void {
     deps.metrics.requestsLimited.inc({ by });
-    warn(by, (suppressed) => deps.log.warn({ code: 'RATE_LIMITED', by, ...who, suppressed }, 'requests refused'));
+    warn(by, (suppressed) => deps.log.warn({ code: 'RATE_LIMITED', by, ...caller, suppressed }, 'requests refused'));
   }
 
   function spend(limiter: RateLimiter, by: 'user' | 'address', key: string): void {

@@ -37,7 +37,7 @@ interface Author {
 }
 
 /** The group's row is locked first, so that a removal of the sender either comes before this message or after it. */
-async function takePlace(tx: Queryable, { groupId, userId }: Author): Promise<Position> {
+async function takePosition(tx: Queryable, { groupId, userId }: Author): Promise<Position> {
   const position = await nextPosition(tx, groupId);
   if (!(await isMember(tx, groupId, userId))) throw groupNotFound(groupId);
   return position;
@@ -102,11 +102,11 @@ export async function editMessage(
   const updatedAt = new Date();
   const payload: JsonObject = { messageId, content, senderId: input.userId, updatedAt: updatedAt.toISOString() };
   const message = await deps.db.transaction(async (tx) => {
-    const place = await takePlace(tx, input);
+    const position = await takePosition(tx, input);
     const row = await lockOwn(tx, input, messageId, 'edit');
     await updateContent(tx, messageId, content, updatedAt);
-    await deps.events.append(tx, groupId, place.seq, { id: randomUUID(), type: 'message-updated', payload });
-    return toMessage({ ...row, content, updated_at: updatedAt }, place.epoch);
+    await deps.events.append(tx, groupId, position.seq, { id: randomUUID(), type: 'message-updated', payload });
+    return toMessage({ ...row, content, updated_at: updatedAt }, position.epoch);
   });
   deps.dispatcher.wake(groupId);
   return message;
@@ -116,10 +116,10 @@ export async function editMessage(
 export async function deleteMessage(deps: MessageDeps, input: Author & { messageId: string }): Promise<void> {
   const { groupId, messageId, userId } = input;
   await deps.db.transaction(async (tx) => {
-    const place = await takePlace(tx, input);
+    const position = await takePosition(tx, input);
     const row = await lockOwn(tx, input, messageId, 'delete');
     await eraseMessage(tx, groupId, messageId, row.seq);
-    await deps.events.append(tx, groupId, place.seq, {
+    await deps.events.append(tx, groupId, position.seq, {
       id: randomUUID(),
       type: 'message-deleted',
       payload: { messageId, messageSeq: row.seq, senderId: userId },

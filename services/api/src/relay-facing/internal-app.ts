@@ -21,6 +21,19 @@ import { internalRoutes } from './internal-routes.ts';
 /** Largest body where a route has no limit of its own, in bytes. */
 const BODY_LIMIT_BYTES = 65_536;
 
+/** The parts that both ports are built of. */
+export interface InternalAppDeps {
+  config: Pick<ApiConfig, 'internalHost' | 'internalNames'>;
+  db: Database;
+  serviceTokens: ServiceTokenVerifier;
+  metrics: ApiMetrics;
+  connections: ConnectionLimit;
+  probes: Probes;
+  /** Makes requests of relays wait for their turn. */
+  relayTurns: (scope: HttpScope) => void;
+  log: Logger;
+}
+
 const METRICS = {
   schema: {
     summary: 'Metrics',
@@ -37,17 +50,7 @@ const METRICS = {
  * Builds the internal port: metrics and health for operators, and the routes for relays. Its callers are let through by the network, and
  * checked by `createHostGate`, so it has no request budgets. It does not listen yet.
  */
-export async function createInternalApp(deps: {
-  config: Pick<ApiConfig, 'internalHost' | 'internalNames'>;
-  db: Database;
-  serviceTokens: ServiceTokenVerifier;
-  metrics: ApiMetrics;
-  connections: ConnectionLimit;
-  probes: Probes;
-  /** Makes requests of relays wait for their turn. */
-  relayTurns: (scope: HttpScope) => void;
-  log: Logger;
-}): Promise<HttpApp> {
+export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp> {
   const { config, metrics, log } = deps;
   const app = await createHttpApp({
     log,
