@@ -139,7 +139,7 @@ export function createRelayConnection(options: {
     for (const call of pending) transmit(call);
   });
   socket.on('disconnect', (_reason, details) => {
-    // What Socket.IO keeps back for the next connection is in `pending` too, and leaves from there, in order.
+    // Packets that Socket.IO keeps back for the next connection are in `pending` too, and leave from there, in order.
     socket.sendBuffer = [];
     if (closed) return;
     if (closeCodeOf(details) === MESSAGE_TOO_BIG) failLargest();
@@ -177,7 +177,7 @@ export function createRelayConnection(options: {
     if (!error.data?.code) unreachable(`the relay at ${options.url} cannot be reached (${causeOf(error)})`, error);
     else if (tokenProblem) unreachable(`there is no service token (${tokenProblem.message})`, tokenProblem);
     else refuse(fromBody(error.data));
-    // What was refused for the first time may be taken with the next token.
+    // A token refused for the first time may be followed by one that is taken.
     const isFirst = refusals > 0 && refusals < options.maxRefusals;
     if (!socket.active) reconnectLater(isFirst ? RECONNECT_MIN_MS : RECONNECT_MAX_MS);
   });

@@ -1,4 +1,4 @@
-/** What a command's end tells a script. */
+/** Exit codes of the commands, for scripts. */
 export const EXIT = {
   ok: 0,
   /** The command ran, and what it checked is wrong or could not be reached. */
@@ -35,7 +35,7 @@ export interface Command {
   name: string;
   /** One line of the overall help. */
   summary: string;
-  /** What `--help` prints. */
+  /** The output of `--help`. */
   usage: string;
   /** Resolves with the exit code. Throws `UsageError`, `CommandFailure` or `ConfigurationError` for people to read. */
   run(args: string[], context: CommandContext): Promise<number>;

@@ -27,7 +27,7 @@ export function readConnectError({ message, data, description, context }: Connec
   return { code: undefined, text: printable(cause?.code || cause?.message || status || message) };
 }
 
-/** What a relay says that lets nobody in for now: `CODE: message`, in the close frame of the WebSocket. */
+/** Reads the close frame of a relay that lets nobody in for now: `CODE: message`. */
 export function readCloseReason(details: unknown): { code: string; text: string } | undefined {
   const { reason } = (details as { context?: { reason?: unknown } } | undefined)?.context ?? {};
   const [, code, text] = (typeof reason === 'string' && /^([A-Z][A-Z_]+): (.+)$/s.exec(reason)) || [];
@@ -47,7 +47,7 @@ const FIXES: Partial<Record<ErrorCode, (checked: CheckedSecret, env: Variables) 
   SERVER_DRAINING: () => 'the relay is stopping; try again when it is back',
 };
 
-/** What to do about a refusal, in words; an empty text where the message of the refusal is all there is to say. */
+/** The advice about a refusal, in words; an empty text where the message of the refusal is all there is to say. */
 export function fixFor(code: string, checked: CheckedSecret, env: Variables): string {
   return (isErrorCode(code) && FIXES[code]?.(checked, env)) || '';
 }

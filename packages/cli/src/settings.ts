@@ -35,7 +35,7 @@ function readUrls(env: Environment): Urls {
   return { api: readUrl(env, 'API', 3_000), relay: readUrl(env, 'RELAY', 3_001) };
 }
 
-/** What the services read, read the same way. Throws `ConfigurationError` naming every variable that is wrong. */
+/** Reads the variables of the services, in their way. Throws `ConfigurationError` naming every variable that is wrong. */
 export function readSettings(source: Variables): Settings {
   const env = readEnvironment(source);
   const settings = { urls: readUrls(env), ...readTokenConfig(env) };

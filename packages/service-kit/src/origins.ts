@@ -87,7 +87,7 @@ export function readOrigins(env: Environment): Origins {
   });
 }
 
-/** What a listed origin stands for: itself, or all that its `*` may be. */
+/** The origins that a listed one stands for: itself, or all that its `*` may be. */
 function matcherOf(origin: string): string | RegExp {
   if (!origin.includes('*')) return origin;
   const parts = origin.split('*').map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, String.raw`\$&`));

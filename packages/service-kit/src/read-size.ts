@@ -4,11 +4,11 @@ import { getDefaultHighWaterMark } from 'node:stream';
 
 /** How much is read at once of somebody nobody knows, in bytes: most requests and CONNECTs are smaller. */
 const LITTLE_BYTES = 4_096;
-/** What Node reads at once. */
+/** Bytes that Node reads at once. */
 const MUCH_BYTES = 65_536;
 
 /**
- * What Node's option `onread` of a client's socket sets. A server's socket has no such option, and the fields have no public names. `_consumed`: its HTTP
+ * The fields that Node's option `onread` of a client's socket sets. A server's socket has no such option, and the fields have no public names. `_consumed`: its HTTP
  * parser reads past the socket, 64 KiB at once.
  */
 interface ReadIntoBuffer {

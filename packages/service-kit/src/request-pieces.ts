@@ -42,7 +42,7 @@ export function cutTinyPieces(request: IncomingMessage, response: ServerResponse
     socket.destroy();
     return false;
   };
-  // What comes after an answer would be read and thrown away, chunk by chunk, for as long as a request may take.
+  // The rest of a request would be read and thrown away after its answer, chunk by chunk, for as long as a request may take.
   if (encoding !== undefined) {
     response.once('finish', () => {
       if (!request.complete) socket.destroySoon();

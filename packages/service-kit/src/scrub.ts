@@ -45,7 +45,7 @@ function isErrorLike(value: unknown): value is Error {
   return typeof value === 'object' && value !== null && typeof (value as { message?: unknown }).message === 'string';
 }
 
-/** What looks like an error may be anything: neither its constructor nor its name has to be there. */
+/** The type of an object that looks like an error: neither its constructor nor its name has to be there. */
 function typeOf(error: { constructor?: unknown; name?: unknown }): string {
   const { name } = (error.constructor as { name?: unknown } | undefined) ?? {};
   const type = name === 'Object' ? error.name : name;
@@ -92,7 +92,7 @@ function createCopier(): (value: unknown, depth: number) => unknown {
       stack: clip(chain.map(({ stack }) => (typeof stack === 'string' ? stack : '')).join('\ncaused by: ')),
       ...(Array.isArray(errors) ? { aggregateErrors: copy(errors, depth + 1) } : {}),
       ...copyFields(error, ['type', 'message', 'stack', 'cause', 'errors'], depth),
-      // What a library says of a cause is as telling as what it says of the error itself.
+      // The fields of a library's cause are as telling as those of the error itself.
       ...(chain[1] ? { cause: copyFields(chain[1], ['message', 'stack', 'cause', 'errors'], depth + 1) } : {}),
     };
   }

@@ -2,7 +2,7 @@ import { AUDIENCE } from '@groupcast/shared';
 import { resolveDataDir, useDevelopmentSecrets } from './data-dir.ts';
 import type { Environment } from './environment.ts';
 
-/** What verifies user and connection tokens; the fields are those of the token verifier. */
+/** Settings for the verification of user and connection tokens; the fields are those of the token verifier. */
 export interface TokenConfig {
   secret: string | undefined;
   previousSecret: string | undefined;

@@ -15,7 +15,7 @@ export interface ExpectedClaims {
 export interface UnverifiedToken {
   header: Readonly<Record<string, unknown>>;
   claims: JWTPayload;
-  /** What is signed, as it was sent. */
+  /** The signed part, as it was sent. */
   input: string;
   signature: string;
 }

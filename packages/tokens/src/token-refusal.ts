@@ -1,7 +1,7 @@
 import { errors } from 'jose';
 import { KeySetBehind, KeySetUnreadable, KeyUnusable } from './key-set.ts';
 
-/** What is wrong with a token, for programs. */
+/** The fault of a token, for programs. */
 export type TokenFault =
   | 'missing'
   | 'malformed'

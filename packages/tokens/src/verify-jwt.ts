@@ -23,7 +23,7 @@ export async function verifyWithJwks(
   }
 }
 
-/** What a refusal advises whose cause may be a clock. */
+/** The advice of a refusal whose cause may be a clock. */
 const COMPARE_CLOCKS = 'compare the clocks of the two machines';
 
 /**

@@ -60,7 +60,7 @@ export interface ApiConfig {
   maxConnections: number;
   limits: ApiLimits;
   groupBounds: GroupBounds;
-  /** What adding somebody to a group means. */
+  /** The meaning of adding another user to a group. */
   groupInvites: InvitePolicy;
   drainMs: number;
 }

@@ -1,6 +1,6 @@
 import type { Environment } from '@groupcast/service-kit';
 
-/** What one caller may use, so that the others notice nothing of it. */
+/** Limits of one caller's use, so that the others notice nothing of it. */
 export interface ApiLimits {
   /** Requests a minute of one user, and of one address those without a user: refused tokens, `/docs`, what does not exist. */
   requestsPerMinute: number;
@@ -16,7 +16,7 @@ export interface ApiLimits {
 export const INVITE_POLICIES = ['open', 'contacts', 'accept'] as const;
 export type InvitePolicy = (typeof INVITE_POLICIES)[number];
 
-/** What one user may do with groups. */
+/** Limits of one user's groups. */
 export interface GroupBounds {
   /** Groups created by one user in an hour of the clock, and that are not deleted. */
   groupsPerHour: number;

@@ -9,7 +9,7 @@ import { createGroupLimits } from '../src/groups/group-limits.ts';
 const log = pino({ level: 'silent' });
 const { groupBounds } = readApiConfig(TEST_SECRETS);
 
-/** What the services of groups and messages need, with the default bounds. */
+/** The dependencies of the services of groups and messages, with the default bounds. */
 export function groupDeps<D extends GroupDeps['dispatcher']>(
   db: Database,
   dispatcher: D,

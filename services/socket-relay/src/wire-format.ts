@@ -1,7 +1,7 @@
 import type { JsonObject, MonitorEvent, MonitorSnapshot, RelayCommand } from '@groupcast/shared';
 
 /*
- * What relays say to each other, whatever carries it: channels of Redis, or the bus of the workers of one machine. Relays of two
+ * The messages between relays, whatever carries them: channels of Redis, or the bus of the workers of one machine. Relays of two
  * versions share one Redis while a deployment is under way, so a change of these bytes has to be understood by both.
  *
  *   {<groupId>}               event             <node> \n <exceptSocketId> \n <exceptUserId> \n <event as JSON>

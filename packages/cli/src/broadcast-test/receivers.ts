@@ -11,7 +11,7 @@ import { CommandFailure, type Variables } from '../command.ts';
 import { fixFor, readCloseReason, readConnectError } from '../refusals.ts';
 import type { Route } from './route.ts';
 
-/** What the test reads of a `new-message`. */
+/** The fields of a `new-message` that the test reads. */
 export interface ReceivedMessage {
   groupId: unknown;
   clientMessageId?: unknown;

@@ -3,7 +3,7 @@ import { type Paint, printable } from '../terminal.ts';
 import type { TallyResult } from './delivery-tally.ts';
 import type { TestOptions } from './options.ts';
 
-/** What `--json` prints; its fields are described in `test-broadcast --help`. */
+/** The output of `--json`; its fields are described in `test-broadcast --help`. */
 export interface TestReport extends TallyResult {
   ok: boolean;
   via: TestOptions['via'];

@@ -18,7 +18,7 @@ export interface Route {
   close(): Promise<CommandFailure | undefined>;
 }
 
-/** What tells this run's messages from any other: message `i` has the `clientMessageId` `<run>.<i>`. */
+/** The `clientMessageId` of message `i`, `<run>.<i>`, which tells this run's messages from any other. */
 export function messageId(run: string, index: number): string {
   return `${run}.${index}`;
 }

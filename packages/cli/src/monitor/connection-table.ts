@@ -8,7 +8,7 @@ export interface MonitorFilter {
 type Connection = MonitorSnapshot['connections'][number];
 
 /**
- * Who is connected, kept up to date from the snapshot and the events after it: a `disconnected` names no groups and a
+ * The connections, kept up to date from the snapshot and the events after it: a `disconnected` names no groups and a
  * `broadcast` no users, and a filter has to know both.
  */
 export interface ConnectionTable {

@@ -11,7 +11,7 @@ import { io, type Socket } from 'socket.io-client';
 import { type ConnectProblem, readCloseReason, readConnectError } from '../refusals.ts';
 import { printable } from '../terminal.ts';
 
-/** What happens to the monitor's own connection. It goes on by itself after each of them. */
+/** The states of the monitor's own connection. It goes on by itself after each of them. */
 export type WatchState =
   | { name: 'connecting' | 'connected' }
   | { name: 'disconnected'; reason: string }

@@ -12,7 +12,7 @@ const atLeast = (milliseconds: number, value = String(milliseconds)): Setting =>
 });
 
 /**
- * What our statements depend on, by the names of PostgreSQL. A session has inherited each of these from its role, its database, the
+ * The settings that our statements depend on, by the names of PostgreSQL. A session has inherited each of these from its role, its database, the
  * server's configuration or the connection string. `search_path` is not among them: it says in which schema our tables are. Neither are
  * settings on which no statement depends, such as the time zone, nor the encoding, which the driver sets.
  */

@@ -49,7 +49,7 @@ export async function lockGroup(tx: Queryable, groupId: string): Promise<boolean
 }
 
 /**
- * What a connection token names: the user's groups, most recently active first, but those in which the user has never read or said
+ * The groups that a connection token names: the user's, most recently active first, but those in which the user has never read or said
  * anything, and into which others have put them, after all others. However many there are of these, they push out no other.
  */
 export async function groupIdsOf(q: Queryable, userId: string, limit: number): Promise<string[]> {

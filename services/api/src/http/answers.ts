@@ -9,7 +9,7 @@ import {
 import { z } from 'zod';
 
 /*
- * What the routes answer, as the OpenAPI document describes it. Nothing is left out of an answer because of these: tests hold answers to
+ * The answers of the routes, as the OpenAPI document describes them. Nothing is left out of an answer because of these: tests hold answers to
  * them, strictly.
  */
 

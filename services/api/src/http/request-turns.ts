@@ -20,7 +20,7 @@ const RELAY_QUEUE = 2_000;
 const MAX_WAITING = 1_000;
 const OVERLOAD_RETRY_MS = 1_000;
 
-/** What a request holds until its answer has been taken. */
+/** The turns that a request holds until its answer has been taken. */
 interface Hold {
   own: Ticket;
   shared?: Ticket;

@@ -61,7 +61,7 @@ export async function sendMessage(
     ...(clientMessageId === undefined ? {} : { clientMessageId }),
     ...(attachments === undefined ? {} : { attachments }),
   };
-  // What members receive: the message without its envelope, which the relay adds.
+  // Members receive the message without its envelope, which the relay adds.
   const payload: JsonObject = body;
 
   const first = async (): Promise<Message | undefined> => {

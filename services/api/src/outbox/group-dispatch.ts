@@ -97,7 +97,7 @@ export function createGroupDispatch(
     const { code, retryable, retryAfterMs } = error;
     const delay = retryAfterMs === undefined ? backoff(await store.attempts(groupId)) : boundDelay(retryAfterMs);
     metrics.dispatchFailures.inc({ code });
-    // What cannot succeed by waiting needs a person.
+    // An event that cannot succeed by waiting needs a person.
     warn(code, (suppressed) => {
       const level = retryable ? 'warn' : 'error';
       log[level]({ err: error, groupId, suppressed }, 'unable to dispatch; what is saved waits, and is tried again');

@@ -9,7 +9,7 @@ export interface RelayConnection {
   onConnected(listener: () => void): void;
 }
 
-/** What an operator should look at, by the relay's reason for refusing the API's service token. */
+/** The advice for an operator, by the relay's reason for refusing the API's service token. */
 function adviceFor({ code, details }: GroupcastError): string {
   const fault = details?.['fault'];
   if (fault === 'iat' || fault === 'nbf' || fault === 'exp') return 'compare the clocks of the two machines';

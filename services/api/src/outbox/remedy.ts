@@ -1,7 +1,7 @@
 import { type GroupcastError, type Position, positionSchema } from '@groupcast/shared';
 import type { SendOutcome } from './relay-client.ts';
 
-/** What to do about an event that the relay did not take. */
+/** The next step for an event that the relay did not take. */
 export type Remedy =
   /** The relay's log holds other events under these positions: the group's events go out again, in a new epoch. */
   | { kind: 'open-epoch'; head: Position }

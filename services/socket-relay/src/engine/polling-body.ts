@@ -3,7 +3,7 @@ import { GroupcastError } from '@groupcast/shared';
 import { type Holder, readingTurns, unfinished } from './unfinished.ts';
 import { BYTES_PER_PIECE, REFUSED_GRACE_MS } from './wire.ts';
 
-/** What a body may be before its session has authenticated. */
+/** The limit of a body before its session has authenticated. */
 export interface BodyLimit {
   bytes: number;
   /** Ends the session, whose client hears why at its poll. */

@@ -1,17 +1,17 @@
 import { createReadingTurns } from './reading-turns.ts';
 
-/** Somebody nobody knows, with a packet that has not come to its end. */
+/** A connection that has not authenticated, with a packet that has not come to its end. */
 export interface Holder {
   /** Ends the connection: others need its room. */
   cutUnfinished(): void;
 }
 
-/** Who holds something for so long makes room for others who have just come, in milliseconds: who is no attacker has finished by then. */
+/** How long a connection may hold unfinished packets before it makes room for new ones, in milliseconds: a stock client has finished by then. */
 const MAKES_ROOM_AFTER_MS = 1_000;
 
 /**
- * What the process keeps of unfinished packets of those whom it does not know, WebSockets and bodies of long polling together. It is
- * bounded as it comes in: above the limit nothing more is read of them, but for the first piece of those who come, and the oldest make room.
+ * The unfinished packets of clients that have not authenticated, WebSockets and bodies of long polling together. Their memory is
+ * bounded as it comes in: above the limit nothing more is read of them, but for the first piece of new ones, and the oldest make room.
  */
 export interface Unfinished {
   /** In bytes; together with what is held it may be exceeded by the first piece of each connection. */
@@ -19,7 +19,7 @@ export interface Unfinished {
   /** Called for each that makes room. */
   onCut: () => void;
   readonly bytes: number;
-  /** The holder has so much now; with nothing it holds no place. */
+  /** The holder has this many bytes now; with none it holds no place. */
   hold(holder: Holder, bytes: number): void;
   /** Whether there is room to read on, if need be after the oldest has made it. */
   makeRoom(): boolean;

@@ -96,15 +96,15 @@ export function pendingInMessages(webSocket: object): number {
   return (receiver._bufferedBytes ?? 0) + (receiver._messageLength ?? 0) + pieces * BYTES_PER_PIECE;
 }
 
-/** What came of messages that are not complete is forgotten: nobody will look at it. */
+/** Forgets the parts of messages that are not complete: nobody will look at them. */
 export function dropUnread(webSocket: object): void {
   const { _receiver: receiver } = webSocket as WebSocket;
   if (receiver) Object.assign(receiver, { _buffers: [], _bufferedBytes: 0, _fragments: [], _messageLength: 0 });
 }
 
 /**
- * What came of messages that are not complete is kept in memory of its own: it was read together with what others sent, and as long as it stays, so
- * does theirs.
+ * Keeps the parts of messages that are not complete in memory of their own: they were read together with bytes of others, and as long as they stay, so
+ * do those.
  */
 export function ownUnread(webSocket: object): void {
   const { _receiver: receiver } = webSocket as WebSocket;

@@ -2,7 +2,7 @@ import type { GroupEvent, MemberChange, Position } from '@groupcast/shared';
 import type { AppendOutcome, LogInput, LogPage } from '../../group-log/group-log.ts';
 import type { BusChange } from './bus-changes.ts';
 
-/** What a worker says to the bus in its primary process. The arguments and results go from process to process. */
+/** The calls of a worker to the bus in its primary process. The arguments and results go from process to process. */
 export interface BusCalls {
   /** The name of the worker's node. */
   node(node: string): void;
@@ -26,7 +26,7 @@ export interface BusCalls {
   'drop-presence'(): void;
 }
 
-/** What the bus says to a worker. */
+/** The calls of the bus to a worker. */
 export interface WorkerCalls {
   message(channel: string, text: string): void;
   change(stored: BusChange): void;
