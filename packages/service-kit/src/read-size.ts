@@ -2,14 +2,14 @@ import type { Server } from 'node:http';
 import { Socket } from 'node:net';
 import { getDefaultHighWaterMark } from 'node:stream';
 
-/** How much is read at once of somebody nobody knows, in bytes: most requests and CONNECTs are smaller. */
+/** Bytes read at once of a connection that has not authenticated: most requests and CONNECTs are smaller. */
 const LITTLE_BYTES = 4_096;
 /** Bytes that Node reads at once. */
 const MUCH_BYTES = 65_536;
 
 /**
- * The fields that Node's option `onread` of a client's socket sets. A server's socket has no such option, and the fields have no public names. `_consumed`: its HTTP
- * parser reads past the socket, 64 KiB at once.
+ * The fields that Node's option `onread` of a client's socket sets. A server's socket has no such option, and the fields have no public
+ * names. With `_consumed` unset, Node's HTTP parser reads past the socket, 64 KiB at once.
  */
 interface ReadIntoBuffer {
   _handle?: { useUserBuffer?: (buffer: Buffer) => void; _consumed?: boolean } | null;
@@ -23,34 +23,13 @@ const BUFFER = fieldOf('kBuffer');
 const ON_READ = fieldOf('kBufferCb');
 const NEXT_BUFFER = fieldOf('kBufferGen');
 
-/** Of all connections: what was read is copied before anything else is read. */
+/** Buffers that all connections are read into: each read is copied before the next one. */
 const little = Buffer.allocUnsafeSlow(LITTLE_BYTES);
 const much = Buffer.allocUnsafeSlow(MUCH_BYTES);
 
-/** More than the C library ever takes from what it keeps (32 MiB): it asks the system for that, and gives it back. Untouched, it takes no memory. */
-const SLAB_BYTES = 33 * 1024 * 1024;
-/** How much of it is used before the next one: with the last piece of it that is kept, all of it goes. */
-const SLAB_USED_BYTES = 8 * 1024 * 1024;
-/** After so long without a large read it is let go of, in milliseconds. */
-const SLAB_IDLE_MS = 2_000;
-let slab: { memory: Buffer; used: number; idle: NodeJS.Timeout } | undefined;
-
-function pieceOfSlab(bytes: number): Buffer {
-  if (!slab || slab.used + bytes > SLAB_USED_BYTES) {
-    clearTimeout(slab?.idle);
-    const idle = setTimeout(() => {
-      slab = undefined;
-    }, SLAB_IDLE_MS).unref();
-    slab = { memory: Buffer.allocUnsafeSlow(SLAB_BYTES), used: 0, idle };
-  }
-  slab.idle.refresh();
-  const from = slab.used;
-  slab.used += bytes;
-  return slab.memory.subarray(from, from + bytes);
-}
-
 function onRead(this: Socket, bytes: number, buffer: Buffer): boolean {
-  const piece = buffer === little && bytes === LITTLE_BYTES ? pieceOfSlab(bytes) : Buffer.allocUnsafeSlow(bytes);
+  // Of its own, and no larger than what was read: a view on a part of it that a parser keeps holds nothing else.
+  const piece = Buffer.allocUnsafeSlow(bytes);
   buffer.copy(piece, 0, 0, bytes);
   return this.push(piece);
 }

@@ -91,6 +91,8 @@ export async function runService<
     // `npm start` waits for this.
     process.send?.({ listening: service.name });
   } catch (error) {
+    // A signal to the whole process group ends the workers of a service that is still starting.
+    if (stopping) return;
     if (error instanceof ConfigurationError) {
       // Only the start could find it out: what it names is there, and is not what it was meant to be.
       process.stderr.write(`${error.message}\n`);

@@ -52,3 +52,18 @@ test('a holder that has finished in between is as new as one that came first', (
   unfinished.keepLimit();
   expect(cut).toEqual([1]);
 });
+
+test('holders of little make room last: a client on a slow line is no attacker', () => {
+  const unfinished = createUnfinished(0);
+  const { all, cut } = holders(3);
+  const [slow, large, larger] = all as [Holder, Holder, Holder];
+  unfinished.limit = 100_000;
+  unfinished.hold(slow, 20_000);
+  unfinished.hold(large, 60_000);
+  unfinished.hold(larger, 90_000);
+  unfinished.keepLimit();
+  expect(cut).toEqual([1, 2]);
+  unfinished.limit = 10_000;
+  unfinished.keepLimit();
+  expect(cut).toEqual([1, 2, 0]);
+});

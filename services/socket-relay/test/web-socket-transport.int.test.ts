@@ -1,12 +1,15 @@
 import { createServer } from 'node:http';
-import type { AddressInfo, Socket as NetSocket } from 'node:net';
+import { type AddressInfo, connect, type Socket as NetSocket } from 'node:net';
+import { readLittleOf } from '@groupcast/service-kit';
 import { until } from '@groupcast/testing';
 import { type Socket as EngineSocket, Server, transports } from 'engine.io';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
+import { unfinished } from '../src/engine/unfinished.ts';
 import {
   answerUpgradesInOneWrite,
   holdTurn,
+  settleTransport,
   useWebSocketTransport,
   WebSocketTransport,
 } from '../src/engine/web-socket-transport.ts';
@@ -187,26 +190,51 @@ describe('writes of the relay’s transport', () => {
   });
 });
 
-test('an unfinished message is kept in memory of its own once its user is known, and read to its end', async () => {
+/** A masked text frame, as browsers send it. */
+function frame(text: string): Buffer {
+  const payload = Buffer.from(text);
+  const { length } = payload;
+  const head = length < 126 ? [0x81, 0x80 | length] : [0x81, 0xfe, length >> 8, length & 0xff];
+  return Buffer.concat([Buffer.from([...head, 0, 0, 0, 0]), payload]);
+}
+
+test('a client that sends much with the end of its upgrade holds no place among those that nobody knows', async () => {
   useWebSocketTransport();
-  const { here, there, events } = await open({ maxHttpBufferSize: 1_000_000 });
-  const { transport } = here as unknown as { transport: WebSocketTransport };
-  transport.allowBytes(1_000_000);
-  const { _receiver: receiver } = transport.socket as unknown as {
-    _receiver: { _bufferedBytes: number; _buffers: Buffer[]; _fragments: Buffer[]; _mask: Buffer };
-  };
-  const { _socket: wire } = there as unknown as { _socket: NetSocket };
-  const text = `4${'one'.repeat(5_000)}`;
-  there.send(text, { fin: false });
-  await until('the first part', () => receiver._fragments.length === 1);
-  const frame = Buffer.concat([Buffer.from([0x80, 0xfe, 0x75, 0x30, 0, 0, 0, 0]), Buffer.alloc(30_000, 'x')]);
-  wire.write(frame.subarray(0, 20_000));
-  await until('half of the second', () => receiver._bufferedBytes === 20_000 - 8);
-  transport.settle(false);
-  for (const piece of [...receiver._buffers, ...receiver._fragments, receiver._mask]) {
-    expect(piece.buffer.byteLength).toBe(piece.length);
-  }
-  wire.write(frame.subarray(20_000));
-  await until('the message', () => events.length > 0);
-  expect(events).toEqual([`${text.slice(1)}${'x'.repeat(30_000)}`]);
+  const http = createServer();
+  readLittleOf(http);
+  const server = new Server({ maxHttpBufferSize: 100_000 });
+  server.attach(http);
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  closing.push(async () => {
+    server.close();
+    await new Promise((resolve) => http.close(resolve));
+  });
+  const got: number[] = [];
+  const ends: string[] = [];
+  let upgrading = false;
+  server.on('connection', (conn: EngineSocket) => {
+    // Its user was known while it polled.
+    settleTransport(conn, false);
+    conn.on('upgrading', () => {
+      upgrading = true;
+    });
+    conn.on('message', (data: string) => got.push(data.length));
+    conn.on('close', (reason: string) => ends.push(reason));
+  });
+  const { port } = http.address() as AddressInfo;
+  const opened = await fetch(`http://127.0.0.1:${port}/engine.io/?EIO=4&transport=polling`);
+  const { sid } = JSON.parse((await opened.text()).slice(1)) as { sid: string };
+  const wire = connect(port, '127.0.0.1').on('error', () => undefined);
+  closing.push(() => void wire.destroy());
+  wire.write(
+    `GET /engine.io/?EIO=4&transport=websocket&sid=${sid} HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-version: 13\r\n\r\n`,
+  );
+  await new Promise((resolve) => wire.once('data', resolve));
+  wire.write(frame('2probe'));
+  await until('the probe', () => upgrading);
+  wire.write(Buffer.concat([frame('5'), frame(`4${'x'.repeat(6_000)}`)]));
+  await until('the message', () => got.length > 0);
+  expect(got).toEqual([6_000]);
+  expect(unfinished.bytes).toBe(0);
+  expect(ends).toEqual([]);
 });

@@ -58,11 +58,13 @@ function watchMainLoop(db: PGlite): { failure: unknown } {
 
 /**
  * V8 compiles WebAssembly twice: fast at first, and again, for faster code, what runs often. PostgreSQL is large, and most of its functions
- * run now and then, so the second time costs each start a second of CPU and about 100 MB, and saves nothing that can be measured in
- * requests. It holds for the modules that are compiled from here on.
+ * run now and then, so the second time costs each start a second of CPU and about 100 MB. Requests take as long as before; a statement
+ * that scans thousands of rows takes up to twice as long. These flags hold for the modules that are compiled from here on. (`--liftoff-only`
+ * does the same, and ends the process on a CPU without SSE4.1.)
  */
 function compileOnce(): void {
-  setFlagsFromString('--liftoff-only');
+  setFlagsFromString('--no-wasm-tier-up');
+  setFlagsFromString('--no-wasm-dynamic-tiering');
 }
 
 /** PostgreSQL's default is 128 MB, which this process would hold from its start on. */

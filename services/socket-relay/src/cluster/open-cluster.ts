@@ -5,6 +5,7 @@ import type { Endpoint } from '../ipc/endpoint.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { createAlone } from './alone.ts';
+import type { Broker } from './broker.ts';
 import type { Cluster } from './cluster.ts';
 import { joinCluster } from './join-cluster.ts';
 import { openBusBroker } from './local-bus/bus-broker.ts';
@@ -30,11 +31,20 @@ export async function openCluster(deps: OpenClusterDeps): Promise<Cluster> {
   if (config.redis) {
     const target = config.redis;
     const broker = await openRedisBroker({ target, node, config, metrics, seen: fanOut.cursor, log });
-    return joinCluster({ ...deps, broker, leaseMs: config.leaseMs });
+    return joinOver(broker, deps);
   }
   if (primary) {
-    const broker = openBusBroker({ primary, node, metrics, log });
-    return joinCluster({ ...deps, broker, leaseMs: config.leaseMs });
+    return joinOver(openBusBroker({ primary, node, metrics, log }), deps);
   }
   return createAlone({ fanOut }, { history: config.history });
+}
+
+/** Leaves no broker open if it fails. */
+async function joinOver(broker: Broker, deps: OpenClusterDeps): Promise<Cluster> {
+  try {
+    return await joinCluster({ ...deps, broker, leaseMs: deps.config.leaseMs });
+  } catch (error) {
+    await broker.stop();
+    throw error;
+  }
 }

@@ -40,7 +40,8 @@ export function isBodyTooLarge(request: IncomingMessage, limit: BodyLimit): bool
 
 /** Counts a body as it comes, which is kept until it has come to its end: one that is too large is refused, and one that is large waits for its turns. */
 export function countBody(request: IncomingMessage, limit: BodyLimit, holder: Holder): void {
-  const { socket } = request;
+  // Node resumes the socket by itself as long as the request is read.
+  const reader = { pause: () => void request.pause(), resume: () => void request.resume() };
   let bytes = 0;
   let kept = 0;
   let unpaced = 0;
@@ -58,12 +59,12 @@ export function countBody(request: IncomingMessage, limit: BodyLimit, holder: Ho
     unpaced += size;
     if (unpaced < UNPACED_BYTES) return;
     unpaced = 0;
-    if (!request.complete) readingTurns.wait(socket);
+    if (!request.complete) readingTurns.wait(reader);
   }
   function end(): void {
     request.off('data', onData).off('end', end).off('close', end);
     unfinished.hold(holder, 0);
-    readingTurns.end(socket);
+    readingTurns.end(reader);
   }
   request.on('data', onData).once('end', end).once('close', end);
 }

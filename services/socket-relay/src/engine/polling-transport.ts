@@ -17,6 +17,8 @@ interface PollingInternals extends Holder {
   maxPackets?: number;
   /** The limit of a payload, set until the connection has authenticated. */
   bodyLimit?: BodyLimit | undefined;
+  /** The POST whose body is being read. */
+  dataReq?: IncomingMessage | null;
   onError(why: string): void;
   onData(payload: string): void;
   onRequest(request: Request): void;
@@ -66,6 +68,8 @@ export function useBoundedPolling(): void {
     };
     child.cutUnfinished = function cutUnfinished(this: PollingInternals): void {
       this.onError('others need the room of its payload');
+      // A session that is closing already keeps its request.
+      this.dataReq?.destroy();
     };
     return child;
   }

@@ -11,7 +11,7 @@ const LOOK_AGAIN_MS = 50;
 
 /**
  * Reads many connections that each send a lot a few at a time, so that a turn of the event loop stays short and others are served in
- * between. The newest reads on first: a client that comes does not wait for a crowd that was there before.
+ * between. The newest read on first, so that a client that comes does not wait for a crowd that was there before, and the oldest with them.
  */
 export interface ReadingTurns {
   /** Pauses the reader until it is its turn. */
@@ -30,7 +30,10 @@ export function createReadingTurns(options: { perTurn?: number; hasRoom?: () => 
   function take(): void {
     scheduled = false;
     let isFull = false;
-    for (const reader of [...waiting].slice(-perTurn).toReversed()) {
+    const all = [...waiting];
+    // The oldest too: readers that come back again and again would keep it waiting for ever.
+    const newest = perTurn > 1 ? all.slice(1 - perTurn).toReversed() : [];
+    for (const reader of [...newest, ...all.slice(0, 1)]) {
       isFull = !hasRoom();
       if (isFull) break;
       // Whoever made room may have been among them.

@@ -9,6 +9,9 @@ export interface Holder {
 /** How long a connection may hold unfinished packets before it makes room for new ones, in milliseconds: a stock client has finished by then. */
 const MAKES_ROOM_AFTER_MS = 1_000;
 
+/** Largest packet of a client that is asked for room last, in bytes: a CONNECT with a token of some hundred groups. */
+const SMALL_BYTES = 32_768;
+
 /**
  * The unfinished packets of clients that have not authenticated, WebSockets and bodies of long polling together. Their memory is
  * bounded as it comes in: above the limit nothing more is read of them, but for the first piece of new ones, and the oldest make room.
@@ -36,15 +39,23 @@ export function createUnfinished(makesRoomAfterMs = MAKES_ROOM_AFTER_MS): Unfini
     total -= held.get(holder)?.bytes ?? 0;
     held.delete(holder);
   }
-  function cutOldest(isDue: (since: number) => boolean): boolean {
-    for (const [holder, { since }] of held) {
-      if (!isDue(since)) return false;
-      release(holder);
-      unfinished.onCut();
-      holder.cutUnfinished();
-      return true;
+  /** The oldest of the large ones: a client on a slow line holds little. Where all are small, the oldest. */
+  function oldest(isDue: (since: number) => boolean): Holder | undefined {
+    let small: Holder | undefined;
+    for (const [holder, { bytes, since }] of held) {
+      if (!isDue(since)) break;
+      if (bytes > SMALL_BYTES) return holder;
+      small ??= holder;
     }
-    return false;
+    return small;
+  }
+  function cutOldest(isDue: (since: number) => boolean): boolean {
+    const holder = oldest(isDue);
+    if (!holder) return false;
+    release(holder);
+    unfinished.onCut();
+    holder.cutUnfinished();
+    return true;
   }
 
   const unfinished: Unfinished = {

@@ -4,7 +4,7 @@ import type { Socket as NetSocket } from 'node:net';
 import { readLittle, readMuch } from '@groupcast/service-kit';
 import { Transport, transports } from 'engine.io';
 import { type Holder, readingTurns, unfinished } from './unfinished.ts';
-import { dropUnread, ownUnread, pendingInMessages, REFUSED_GRACE_MS } from './wire.ts';
+import { dropUnread, pendingInMessages, REFUSED_GRACE_MS } from './wire.ts';
 
 type Request = ConstructorParameters<typeof transports.websocket>[0];
 type WebSocket = NonNullable<Request['websocket']>;
@@ -188,7 +188,6 @@ export class WebSocketTransport extends Transport implements Holder {
     this.forget();
     const { _socket: wire } = this.socket as unknown as WebSocketInternals;
     if (wire) readMuch(wire);
-    ownUnread(this.socket);
     if (this.maxPayload !== undefined) this.limit({ _maxPayload: this.maxPayload });
     this.maxPayload = undefined;
     this.onTooLarge = undefined;
@@ -223,8 +222,9 @@ export class WebSocketTransport extends Transport implements Holder {
     setTimeout(() => this.socket.terminate(), REFUSED_GRACE_MS).unref();
   }
 
-  /** Counts the bytes that have come while it is unsettled. */
+  /** Counts the bytes that have come while it is unsettled. The piece with which it settles comes here too: its listeners are called to the last one. */
   pace(bytes: number): void {
+    if (!this.isUnsettled) return;
     unfinished.hold(this, pendingInMessages(this.socket));
     this.unpaced += bytes;
     if (this.unpaced < UNPACED_BYTES) return;

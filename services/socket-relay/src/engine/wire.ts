@@ -102,23 +102,6 @@ export function dropUnread(webSocket: object): void {
   if (receiver) Object.assign(receiver, { _buffers: [], _bufferedBytes: 0, _fragments: [], _messageLength: 0 });
 }
 
-/**
- * Keeps the parts of messages that are not complete in memory of their own: they were read together with bytes of others, and as long as they stay, so
- * do those.
- */
-export function ownUnread(webSocket: object): void {
-  const { _receiver: receiver } = webSocket as WebSocket;
-  if (!receiver) return;
-  const owned = (piece: Buffer): Buffer => {
-    const copy = Buffer.allocUnsafeSlow(piece.length);
-    copy.set(piece);
-    return copy;
-  };
-  if (receiver._buffers) receiver._buffers = receiver._buffers.map(owned);
-  if (receiver._fragments) receiver._fragments = receiver._fragments.map(owned);
-  if (receiver._mask) receiver._mask = owned(receiver._mask);
-}
-
 /** Ends a connection now, whatever is on its wire or still to come. */
 export function cutConnection(conn: EngineSocket): void {
   conn.close(true);

@@ -217,15 +217,20 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
       if (ready) endpoint.tell('stop');
       else process.process.kill('SIGKILL');
     }
-    const hanging = setTimeout(() => {
-      for (const { number, drained, process } of running) {
-        if (drained || process.isDead()) continue;
-        log.error({ worker: number }, 'a worker does not stop; ending it');
-        process.process.kill('SIGKILL');
+    /** Kills those that are not as far as they should be. */
+    function end(isLate: (slot: Slot) => boolean): void {
+      for (const slot of running) {
+        if (slot.process.isDead() || !isLate(slot)) continue;
+        log.error({ worker: slot.number }, 'a worker does not stop; ending it');
+        slot.process.process.kill('SIGKILL');
       }
-    }, config.drainMs + DRAIN_MARGIN_MS);
+    }
+    const timers = [
+      setTimeout(() => end(({ drained }) => !drained), config.drainMs + DRAIN_MARGIN_MS),
+      setTimeout(() => end(() => true), config.drainMs + 2 * DRAIN_MARGIN_MS),
+    ];
     await Promise.all(running.map(gone));
-    clearTimeout(hanging);
+    for (const timer of timers) clearTimeout(timer);
     await bus?.stop();
     rmSync(folder, { recursive: true, force: true });
   }
