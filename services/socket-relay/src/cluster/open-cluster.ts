@@ -44,7 +44,7 @@ async function joinOver(broker: Broker, deps: OpenClusterDeps): Promise<Cluster>
   try {
     return await joinCluster({ ...deps, broker, leaseMs: deps.config.leaseMs });
   } catch (error) {
-    await broker.stop();
+    broker.stop();
     throw error;
   }
 }
