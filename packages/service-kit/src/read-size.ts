@@ -4,7 +4,7 @@ import { getDefaultHighWaterMark } from 'node:stream';
 
 /** Bytes read at once of a connection that has not authenticated: most requests and CONNECTs are smaller. */
 const LITTLE_BYTES = 4_096;
-/** Bytes that Node reads at once. */
+/** Bytes read at once of other connections, as by Node itself. */
 const MUCH_BYTES = 65_536;
 
 /**
@@ -28,7 +28,7 @@ const little = Buffer.allocUnsafeSlow(LITTLE_BYTES);
 const much = Buffer.allocUnsafeSlow(MUCH_BYTES);
 
 function onRead(this: Socket, bytes: number, buffer: Buffer): boolean {
-  // Of its own, and no larger than what was read: a view on a part of it that a parser keeps holds nothing else.
+  // Each piece has memory of its own, of the size that was read: a parser's view on a few bytes of it keeps nothing else alive.
   const piece = Buffer.allocUnsafeSlow(bytes);
   buffer.copy(piece, 0, 0, bytes);
   return this.push(piece);
@@ -39,9 +39,9 @@ function nextIsMuch(): Buffer {
 }
 
 /**
- * Reads little at once of a connection until `readMuch` is called, and one piece more once it is paused. Node takes 64 KiB from the C library for each
- * read, and the C library gives back to the system only what lies above everything that is still used: what a crowd sends for nothing would stay.
- * Where Node has these fields no more, it reads as it always does.
+ * Reads 4 KiB at once of a connection until `readMuch` is called, and at most one more piece once it is paused. Node takes 64 KiB from the C
+ * library for each read, and the C library gives memory back to the system only from the end of its heap: the reads of an attack would
+ * stay. A Node without these fields reads as always.
  */
 export function readLittle(socket: Socket): void {
   const wire = socket as unknown as ReadIntoBuffer;
@@ -52,6 +52,7 @@ export function readLittle(socket: Socket): void {
   wire._readableState.highWaterMark = LITTLE_BYTES;
 }
 
+/** The connection has authenticated: reads 64 KiB at once from the next read on. */
 export function readMuch(socket: Socket): void {
   const wire = socket as unknown as ReadIntoBuffer;
   if (!BUFFER || !NEXT_BUFFER || !wire[BUFFER]) return;
@@ -59,7 +60,7 @@ export function readMuch(socket: Socket): void {
   wire._readableState.highWaterMark = getDefaultHighWaterMark(false);
 }
 
-/** Reads little at once of every connection that the server accepts. To be called before it listens. */
+/** Calls `readLittle` for every connection that the server accepts. Call it before the server listens. */
 export function readLittleOf(server: Server): void {
   // Before Node's own listener, which gives it a parser.
   server.prependListener('connection', (socket: Socket) => {

@@ -91,8 +91,11 @@ export async function runService<
     // `npm start` waits for this.
     process.send?.({ listening: service.name });
   } catch (error) {
-    // A signal to the whole process group ends the workers of a service that is still starting.
-    if (stopping) return;
+    if (stopping) {
+      // A signal to the whole process group ends the workers of a service that is still starting.
+      log.warn({ err: error }, 'stopped before the start was finished');
+      return;
+    }
     if (error instanceof ConfigurationError) {
       // Only the start could find it out: what it names is there, and is not what it was meant to be.
       process.stderr.write(`${error.message}\n`);

@@ -495,6 +495,19 @@ describe('workers and their primary', () => {
     expect(await relay.exited()).toBe(0);
   });
 
+  test('stop together when a signal to all of them comes to the workers first', async () => {
+    const relay = await startRelayProcess({ ...env, SHUTDOWN_DRAIN_SECONDS: '1' });
+    const members = await onFirstWorker(relay.url, 8);
+    const ends = members.map(async (socket) => received(socket, 'session-ending'));
+    const lines = relay.output().split('\n');
+    const ready = lines.filter((line) => line.includes('"a worker is ready"')).map((line) => JSON.parse(line));
+    for (const { pid } of ready) process.kill(pid, 'SIGTERM');
+    await until('the empty worker to be drained', () => relay.output().includes('"worker":2,"state":"drained"'));
+    relay.signal('SIGTERM');
+    for (const end of ends) expect(await end).toMatchObject({ code: 'SERVER_DRAINING' });
+    expect(await relay.exited()).toBe(0);
+  });
+
   test('stop when one of them hangs: it is ended, and the others do not wait for it', async () => {
     const relay = await startRelayProcess({ ...env, SHUTDOWN_DRAIN_SECONDS: '0' });
     const lines = relay.output().split('\n');

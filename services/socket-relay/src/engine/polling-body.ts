@@ -6,11 +6,11 @@ import { BYTES_PER_PIECE, REFUSED_GRACE_MS } from './wire.ts';
 /** The limit of a body before its session has authenticated. */
 export interface BodyLimit {
   bytes: number;
-  /** Ends the session, whose client hears why at its poll. */
+  /** Ends the session; its client is told why at its poll. */
   onTooLarge(): void;
 }
 
-/** A body that has brought so much without a pause waits for its turn, in bytes. Node reads 64 KiB at once. */
+/** Bytes that a body may bring without a pause before it waits for its turn. */
 const UNPACED_BYTES = 16_384;
 
 function tooLarge({ bytes }: BodyLimit): GroupcastError {
@@ -18,7 +18,7 @@ function tooLarge({ bytes }: BodyLimit): GroupcastError {
   return new GroupcastError('PAYLOAD_TOO_LARGE', `unable to read the request; ${what}`);
 }
 
-/** Says why, throws away what has come, and reads nothing more: Node would read a body to its end after an answer of its own. */
+/** Answers with the error, discards the bytes that have come, and reads no more: after a usual answer Node would read the body to its end. */
 function refuseUnread(request: IncomingMessage, error: GroupcastError): void {
   const { socket } = request;
   const body = JSON.stringify({ error: error.toBody() });
@@ -30,7 +30,7 @@ function refuseUnread(request: IncomingMessage, error: GroupcastError): void {
   setTimeout(() => socket.destroy(), REFUSED_GRACE_MS).unref();
 }
 
-/** Whether a request is refused by what its head says of its body. */
+/** Refuses a request whose head announces a body above the limit. Returns whether it did. */
 export function isBodyTooLarge(request: IncomingMessage, limit: BodyLimit): boolean {
   if (!(Number(request.headers['content-length']) > limit.bytes)) return false;
   refuseUnread(request, tooLarge(limit));
@@ -38,7 +38,7 @@ export function isBodyTooLarge(request: IncomingMessage, limit: BodyLimit): bool
   return true;
 }
 
-/** Counts a body as it comes, which is kept until it has come to its end: one that is too large is refused, and one that is large waits for its turns. */
+/** Counts a body as it comes, and refuses it above the limit. A large one waits for its turns, because it is kept until it is complete. */
 export function countBody(request: IncomingMessage, limit: BodyLimit, holder: Holder): void {
   // Node resumes the socket by itself as long as the request is read.
   const reader = { pause: () => void request.pause(), resume: () => void request.resume() };

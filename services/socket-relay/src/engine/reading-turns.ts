@@ -6,7 +6,7 @@ export interface Reader {
 
 /** Readers that read on in one turn of the event loop. Each takes the bytes that have come meanwhile, 64 KiB at most. */
 const PER_TURN = 4;
-/** When it is looked again whether there is room, in milliseconds. */
+/** Milliseconds until the next look whether there is room. */
 const LOOK_AGAIN_MS = 50;
 
 /**
@@ -36,7 +36,7 @@ export function createReadingTurns(options: { perTurn?: number; hasRoom?: () => 
     for (const reader of [...newest, ...all.slice(0, 1)]) {
       isFull = !hasRoom();
       if (isFull) break;
-      // Whoever made room may have been among them.
+      // A holder that was cut to make room may be one of these readers.
       if (waiting.delete(reader)) reader.resume();
     }
     if (waiting.size > 0) schedule(isFull);

@@ -9,29 +9,30 @@ export interface Holder {
 /** How long a connection may hold unfinished packets before it makes room for new ones, in milliseconds: a stock client has finished by then. */
 const MAKES_ROOM_AFTER_MS = 1_000;
 
-/** Largest packet of a client that is asked for room last, in bytes: a CONNECT with a token of some hundred groups. */
+/** Bytes up to which a holder makes room last: a CONNECT with a token of some hundred groups has fewer. */
 const SMALL_BYTES = 32_768;
 
 /**
  * The unfinished packets of clients that have not authenticated, WebSockets and bodies of long polling together. Their memory is
- * bounded as it comes in: above the limit nothing more is read of them, but for the first piece of new ones, and the oldest make room.
+ * bounded as it comes in: above the limit the relay reads nothing more of them, except the first piece of a new one, and the oldest of the
+ * large ones make room.
  */
 export interface Unfinished {
-  /** In bytes; together with what is held it may be exceeded by the first piece of each connection. */
+  /** Bytes that all holders may have together. The first piece of each connection may exceed it. */
   limit: number;
-  /** Called for each that makes room. */
+  /** Called for each holder that makes room. */
   onCut: () => void;
   readonly bytes: number;
-  /** The holder has this many bytes now; with none it holds no place. */
+  /** Sets the bytes that the holder has now. With none it holds no place. */
   hold(holder: Holder, bytes: number): void;
-  /** Whether there is room to read on, if need be after the oldest has made it. */
+  /** Returns whether there is room to read on, and cuts holders that have held some for a second to make it. */
   makeRoom(): boolean;
-  /** Cuts the oldest until the limit is kept. */
+  /** Cuts holders, however new, until the limit is kept. */
   keepLimit(): void;
 }
 
 export function createUnfinished(makesRoomAfterMs = MAKES_ROOM_AFTER_MS): Unfinished {
-  /** The oldest first. */
+  /** Holders in the order in which they began, the oldest first. */
   const held = new Map<Holder, { bytes: number; since: number }>();
   let total = 0;
 
@@ -39,7 +40,7 @@ export function createUnfinished(makesRoomAfterMs = MAKES_ROOM_AFTER_MS): Unfini
     total -= held.get(holder)?.bytes ?? 0;
     held.delete(holder);
   }
-  /** The oldest of the large ones: a client on a slow line holds little. Where all are small, the oldest. */
+  /** Returns the oldest of the large holders, since a client on a slow line holds little; if all are small, the oldest of all. */
   function oldest(isDue: (since: number) => boolean): Holder | undefined {
     let small: Holder | undefined;
     for (const [holder, { bytes, since }] of held) {
@@ -84,8 +85,8 @@ export function createUnfinished(makesRoomAfterMs = MAKES_ROOM_AFTER_MS): Unfini
   return unfinished;
 }
 
-/** Of this process. */
+/** The unfinished packets of this process. */
 export const unfinished = createUnfinished();
 
-/** Those who have sent much read on a few at a time, and as far as there is room: however many there are, there is time for others. */
+/** Connections that have sent much read on a few at a time, and only while there is room, so that there is time for others. */
 export const readingTurns = createReadingTurns({ hasRoom: () => unfinished.makeRoom() });

@@ -57,6 +57,11 @@ const PINGS = 5;
  * others wait for it.
  */
 const DRAIN_MARGIN_MS = 3_000;
+/**
+ * How long a drained worker that was told to stop by somebody else stays, in milliseconds: a signal to the whole process group (systemd's
+ * default) may come to workers first, and then they all stop together.
+ */
+const ALONE_AFTER_MS = 2_000;
 /** How long a worker may take to answer, in milliseconds. It is less than a worker waits for the primary, which may have to ask all of them. */
 const ANSWER_MS = 1_000;
 
@@ -126,7 +131,8 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     });
     endpoint.answer('drained', () => {
       slot.drained = true;
-      letDrainedGo();
+      if (stopping) letDrainedGo();
+      else setTimeout(letDrainedGo, ALONE_AFTER_MS).unref();
     });
     endpoint.answer('machine-failing', async () => view.failing());
     endpoint.answer('machine-metrics', async () => view.metrics());
@@ -148,7 +154,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     });
   }
 
-  /** A worker that stops by itself goes at once; workers that stop together stay until the last of them is drained. */
+  /** A worker that stops alone goes; workers that stop together stay until the last of them is drained. */
   function letDrainedGo(): void {
     const all = [...slots.values()];
     const isWaiting = stopping && all.some(({ drained }) => !drained);
