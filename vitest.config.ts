@@ -10,6 +10,8 @@ const WORKERS = 4;
 
 export default defineConfig({
   test: {
+    // As patient as `until`: Vitest's own second is over before a busy machine has shown a message.
+    expect: { poll: { timeout: 15_000 } },
     reporters: ['default', ['json', { outputFile: '.cache/vitest.json' }]],
     projects: [
       {

@@ -30,7 +30,10 @@ async function startService(
   // These secrets are public: no other machine may reach the process, with NODE_ENV=production neither.
   const defaults = { ...TEST_SECRETS, API_HOST: 'localhost', RELAY_HOST: 'localhost' };
   const child = startNode([join(ROOT, 'services', service, 'dist/main.js')], { ...defaults, ...env }, limits);
-  await child.wrote('"listening"');
+  await child.wrote('"listening"').catch(async (error: unknown) => {
+    await child.stop();
+    throw error;
+  });
   return Object.assign(child, { url: `http://127.0.0.1:${port}`, port });
 }
 
@@ -89,7 +92,11 @@ export async function startSystem(overrides: Variables = {}): Promise<System> {
     RELAY_INTERNAL_URL: `http://127.0.0.1:${internalPort}`,
     ...overrides,
   };
-  const [relay, api] = await Promise.all([startRelayProcess(env), startApiProcess(env)]);
+  const starting = [startRelayProcess(env), startApiProcess(env)] as const;
+  const [relay, api] = await Promise.all(starting).catch(async (error: unknown) => {
+    for (const process of await Promise.allSettled(starting)) if ('value' in process) await process.value.stop();
+    throw error;
+  });
   await until('the API to reach the relay', () => api.output().includes('connected to the relay'));
   return {
     apiUrl: env.API_URL,
