@@ -21,6 +21,7 @@ import { watchDatabase } from './db/watched-database.ts';
 import { openLobby } from './demo/demo-routes.ts';
 import { createEventWriter } from './events/event-store.ts';
 import { createGroupLimits } from './groups/group-limits.ts';
+import { createSaveQueue } from './messages/save-queue.ts';
 import { createApiMetrics } from './metrics.ts';
 import { createDispatcher } from './outbox/dispatcher.ts';
 import { createOutboxStore } from './outbox/outbox-store.ts';
@@ -35,6 +36,8 @@ const LEASE_MS = 6_000;
 const RELAY_TIMEOUT_MS = 2_500;
 /** How often the outbox is looked through for events that no wake-up told of, in milliseconds. */
 const POLL_MS = 1_000;
+/** How often the dispatcher's cursor of a group is written while messages come, in milliseconds. */
+const WRITE_MS = 1_000;
 /** Groups that are dispatched at once. */
 const CONCURRENT_GROUPS = 32;
 
@@ -72,7 +75,9 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   const opened = await openDatabase(config, log);
   stops.push(async () => opened.close());
   const db = watchDatabase(opened, log);
-  const migrations = await migrate(opened).catch(explain);
+  const migrations = await migrate(opened, (name, rows) => {
+    log.info({ migration: name, rows }, 'migrating the database');
+  }).catch(explain);
   if (migrations.length > 0) log.info({ migrations, database: db.kind }, 'database migrated');
 
   const name = `${hostname()}-${process.pid}`;
@@ -91,10 +96,11 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   stops.push(async () => relay.broadcaster.close());
   const dispatcher = createDispatcher(
     { store, relay: createRelayClient(relay.broadcaster), wakeUps: createWakeUps({ db, log }), metrics, log },
-    { leaseMs: LEASE_MS, pollMs: POLL_MS, concurrency: CONCURRENT_GROUPS },
+    { leaseMs: LEASE_MS, pollMs: POLL_MS, writeMs: WRITE_MS, concurrency: CONCURRENT_GROUPS },
   );
   stops.push(async () => dispatcher.stop());
   relay.onConnected(() => dispatcher.wake());
+  relay.onDisconnected(() => dispatcher.release());
   await dispatcher.start();
 
   const groups = {
@@ -106,7 +112,15 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   };
   if (config.demo) await openLobby(groups);
 
-  const { app, internal } = await createPorts({ config, db, groups, metrics, isDraining: () => stops.isStopping, log });
+  const { app, internal } = await createPorts({
+    config,
+    db,
+    groups,
+    saves: createSaveQueue({ db }),
+    metrics,
+    isDraining: () => stops.isStopping,
+    log,
+  });
   // The internal port stops last: `/readyz` says why the public one is gone, and relays are served to the end.
   stops.push(async () => internal.close());
   stops.push(async () => app.close());

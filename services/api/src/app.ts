@@ -18,6 +18,7 @@ import { DEMO_REFUSALS, USER_REFUSALS } from './http/refusals.ts';
 import { createRequestBudgets } from './http/request-budgets.ts';
 import { createRequestTurns } from './http/request-turns.ts';
 import { messageRoutes } from './messages/message-routes.ts';
+import type { SaveQueue } from './messages/save-queue.ts';
 import { timeRequests } from './metrics.ts';
 import type { InternalAppDeps } from './relay-facing/internal-app.ts';
 import { internalRoutes } from './relay-facing/internal-routes.ts';
@@ -36,6 +37,7 @@ export interface ApiAppDeps extends InternalAppDeps {
   config: ApiConfig;
   db: WatchedDatabase;
   groups: GroupDeps;
+  saves: SaveQueue;
   users: UserStore;
   userTokens: UserTokenVerifier;
 }
@@ -101,7 +103,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     groupListRoutes(scope, db);
     groupRoutes(scope, groupDeps);
     invitationRoutes(scope, groupDeps);
-    messageRoutes(scope, groupDeps);
+    messageRoutes(scope, { ...groupDeps, saves: deps.saves });
     cursorRoutes(scope, db);
     userRoutes(scope, db);
   });

@@ -3,6 +3,7 @@ import { type ApiConfig, readApiConfig } from './config.ts';
 import type { WatchedDatabase } from './db/watched-database.ts';
 import { createEventWriter } from './events/event-store.ts';
 import { createGroupLimits } from './groups/group-limits.ts';
+import { createSaveQueue } from './messages/save-queue.ts';
 import { createApiMetrics } from './metrics.ts';
 import { createPorts } from './ports.ts';
 
@@ -45,7 +46,15 @@ export async function createPortsWithoutDatabase(): Promise<{ app: HttpApp; inte
     limits: createGroupLimits({ log, onRefused: () => undefined }, config.groupBounds),
     invites: config.groupInvites,
   };
-  const ports = await createPorts({ config, db: NO_DATABASE, groups, metrics, isDraining: () => false, log });
+  const ports = await createPorts({
+    config,
+    db: NO_DATABASE,
+    groups,
+    saves: createSaveQueue({ db: NO_DATABASE }),
+    metrics,
+    isDraining: () => false,
+    log,
+  });
   return { ...ports, config };
 }
 

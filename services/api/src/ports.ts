@@ -15,6 +15,7 @@ import type { WatchedDatabase } from './db/watched-database.ts';
 import type { GroupDeps } from './groups/group-changes.ts';
 import { createProbes } from './http/health-routes.ts';
 import { createRelayTurns } from './http/request-turns.ts';
+import type { SaveQueue } from './messages/save-queue.ts';
 import type { ApiMetrics } from './metrics.ts';
 import { createInternalApp } from './relay-facing/internal-app.ts';
 import { createUserStore } from './users/user-store.ts';
@@ -26,6 +27,7 @@ export interface PortDeps {
   config: ApiConfig;
   db: WatchedDatabase;
   groups: GroupDeps;
+  saves: SaveQueue;
   metrics: ApiMetrics;
   isDraining: () => boolean;
   log: Logger;
@@ -68,7 +70,7 @@ function createLimits({ config, db, metrics, log }: PortDeps): Record<'public' |
 
 /** Both ports with all their routes. They listen nowhere yet, and ask nothing of the database before somebody asks them. */
 export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; internal: HttpApp }> {
-  const { config, db, groups, metrics, isDraining, log } = deps;
+  const { config, db, groups, saves, metrics, isDraining, log } = deps;
   const limits = createLimits(deps);
   const shared = {
     config,
@@ -87,6 +89,7 @@ export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; inter
   const app = await createApiApp({
     ...shared,
     groups,
+    saves,
     users: createUserStore(db),
     userTokens: createUserTokens(deps),
     connections: limits.public,

@@ -24,14 +24,19 @@ function createStore(broken: keyof OutboxStore | undefined): OutboxStore & { ask
   return {
     asked,
     findBacklog: async () => ask('findBacklog', ['a', 'b']),
-    claim: async (groupId) => ask('claim', { lease: lease(groupId), events: [EVENT] }),
+    claim: async (groupId) => ask('claim', { kind: 'claimed' as const, lease: lease(groupId), events: [EVENT] }),
     renew: async () => ask('renew', true),
     read: async () => ask('read', [EVENT]),
-    settle: async () => ask('settle', 'released' as const),
+    settle: async (leases) =>
+      ask(
+        'settle',
+        leases.map(({ closes }) => (closes ? ('released' as const) : ('held' as const))),
+      ),
+    findBehind: async () => ask('findBehind', []),
     postpone: async () => ask('postpone', undefined),
     rewind: async () => ask('rewind', true),
     changeEpoch: async () => ask('changeEpoch', true),
-    replace: async () => ask('replace', undefined),
+    omit: async () => ask('omit', undefined),
     attempts: async () => ask('attempts', 0),
     dispatchedSeq: async () => ask('dispatchedSeq', 0),
     savedSeq: async () => ask('savedSeq', 1),
@@ -50,7 +55,7 @@ function start(store: OutboxStore, relay: Partial<RelayClient> = {}, stepMs = 50
       metrics: createApiMetrics(() => store.backlog()),
       log,
     },
-    { leaseMs, pollMs: 20, concurrency: 1, stepMs },
+    { leaseMs, pollMs: 20, writeMs: 20, concurrency: 1, stepMs },
   );
   void dispatcher.start();
   return dispatcher;
@@ -135,7 +140,7 @@ test('more groups than may wait here wait in the database', async () => {
   for (let n = 0; n < 10_100; n += 1) dispatcher.wake(`g${n}`);
   relay.connected = true;
   dispatcher.wake('g1');
-  await until('those that waited', () => store.asked.filter((name) => name === 'settle').length >= 10_000);
+  await until('those that waited', () => store.asked.filter((name) => name === 'claim').length >= 10_000);
   await dispatcher.stop();
-  expect(store.asked.filter((name) => name === 'settle').length).toBeLessThanOrEqual(10_001);
+  expect(store.asked.filter((name) => name === 'claim').length).toBeLessThanOrEqual(10_001);
 });

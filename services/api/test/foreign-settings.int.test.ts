@@ -121,7 +121,7 @@ test('a connection that listens stays, where idle sessions are ended', async () 
   idle.on('error', () => undefined);
   await idle.connect();
   await received(idle, 'error');
-  await db.notify('channel', 'hello');
+  await db.notify('channel', ['hello']);
   await until('the notification', () => heard.payloads.includes('hello'));
   expect(heard.resets()).toBe(1);
   await heard.stop();
@@ -143,7 +143,7 @@ test('a session that a pooler was slow with once is listened on all the same', a
     setTimeout(() => wire.thaw(), 1_500);
   });
   await until('a notification', async () => {
-    await db.notify('channel', 'hello').catch(() => undefined);
+    await db.notify('channel', ['hello']).catch(() => undefined);
     return heard.payloads.includes('hello');
   });
   await heard.stop();
@@ -186,7 +186,7 @@ describe('a pooler that gives every transaction another session', () => {
       await until('another attempt', () => heard.resets() >= 3);
       expect(lines).toHaveLength(1);
     } else {
-      await db.notify('channel', 'hello');
+      await db.notify('channel', ['hello']);
       await until('the notification', () => heard.payloads.includes('hello'));
       expect(lines).toEqual([]);
     }

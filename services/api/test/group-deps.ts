@@ -5,6 +5,8 @@ import type { Database } from '../src/db/database.ts';
 import { createEventWriter } from '../src/events/event-store.ts';
 import type { GroupDeps } from '../src/groups/group-changes.ts';
 import { createGroupLimits } from '../src/groups/group-limits.ts';
+import type { MessageDeps } from '../src/messages/message-service.ts';
+import { createSaveQueue } from '../src/messages/save-queue.ts';
 
 const log = pino({ level: 'silent' });
 const { groupBounds } = readApiConfig(TEST_SECRETS);
@@ -13,7 +15,7 @@ const { groupBounds } = readApiConfig(TEST_SECRETS);
 export function groupDeps<D extends GroupDeps['dispatcher']>(
   db: Database,
   dispatcher: D,
-): GroupDeps & { dispatcher: D } {
+): GroupDeps & MessageDeps & { dispatcher: D } {
   const limits = createGroupLimits({ log, onRefused: () => undefined }, groupBounds);
-  return { db, dispatcher, events: createEventWriter(65_536), limits, invites: 'open' };
+  return { db, dispatcher, events: createEventWriter(65_536), saves: createSaveQueue({ db }), limits, invites: 'open' };
 }

@@ -10,14 +10,16 @@ import type { Database } from '../src/db/database.ts';
 import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase } from '../src/db/postgres-database.ts';
-import { createEventWriter } from '../src/events/event-store.ts';
+import { createEventWriter, lockGroup } from '../src/events/event-store.ts';
+import { headOf } from '../src/events/history-rows.ts';
+import { readEvents } from '../src/events/history-store.ts';
 import type { GroupDeps } from '../src/groups/group-changes.ts';
 import { createGroup, deleteGroup } from '../src/groups/group-service.ts';
 import { addMembers, removeMember } from '../src/groups/member-service.ts';
-import { sendMessage } from '../src/messages/message-service.ts';
+import { listMessages, type MessageDeps, sendMessage } from '../src/messages/message-service.ts';
 import { createApiMetrics } from '../src/metrics.ts';
 import { createDispatcher, type Dispatcher } from '../src/outbox/dispatcher.ts';
-import { createOutboxStore, type OutboxStore } from '../src/outbox/outbox-store.ts';
+import { createOutboxStore, type Lease, type OutboxStore } from '../src/outbox/outbox-store.ts';
 import { createRelayClient, type RelayClient } from '../src/outbox/relay-client.ts';
 import { createWakeUps } from '../src/outbox/wake-up.ts';
 import { groupDeps } from './group-deps.ts';
@@ -139,13 +141,13 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
     let store: OutboxStore;
     let metrics: ReturnType<typeof createApiMetrics>;
     let dispatcher: Dispatcher;
-    let deps: GroupDeps & { dispatcher: Dispatcher };
+    let deps: GroupDeps & MessageDeps & { dispatcher: Dispatcher };
     let groupId: string;
 
     function start(owner: string, stub = relay): Dispatcher {
       const own = createOutboxStore(db, { owner, leaseMs: LEASE_MS });
       const parts = { store: own, relay: createRelayClient(stub.broadcaster), metrics, log };
-      const started = createDispatcher(parts, { leaseMs: LEASE_MS, pollMs: 50, concurrency: 4 });
+      const started = createDispatcher(parts, { leaseMs: LEASE_MS, pollMs: 50, writeMs: 50, concurrency: 4 });
       void started.start();
       return started;
     }
@@ -175,11 +177,17 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
     });
 
     const say = async (content: string) => sendMessage(deps, { groupId, userId: 'alice', content });
-    const claim = async () => (await store.claim(groupId, 10))?.lease;
+    const claim = async () => {
+      const claimed = await store.claim(groupId, 10);
+      return claimed.kind === 'claimed' ? claimed.lease : undefined;
+    };
+    const settle = async (lease: Lease, dispatchedSeq: number) =>
+      (await store.settle([{ lease: { ...lease, dispatchedSeq }, closes: true }]))[0];
     const idle = async () => until('an empty backlog', async () => (await store.backlog()).events === 0);
     const position = async () => {
       const { rows } = await db.query<{ epoch: string; seq: number; dispatched_seq: number }>(
-        'select * from groups where id = $1',
+        `select g.epoch, ${headOf('g')} as seq, o.dispatched_seq from groups g join outbox o on o.group_id = g.id
+         where g.id = $1`,
         [groupId],
       );
       return rows[0];
@@ -319,8 +327,12 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       await idle();
       expect(relay.calls.slice(2)).toEqual(['event-omitted 2', 'new-message 3']);
       expect(await metrics.registry.metrics()).toContain('groupcast_api_events_omitted_total 1');
-      const { rows } = await db.query('select type from events where group_id = $1 and seq = 2', [groupId]);
-      expect(rows).toEqual([{ type: 'event-omitted' }]);
+      // The history has the reason in its place, and the message is still among the messages.
+      expect(await readEvents(db, groupId, '1-a', 1, 1)).toMatchObject([
+        { event: 'event-omitted', seq: 2, code: 'PAYLOAD_TOO_LARGE' },
+      ]);
+      const { messages } = await listMessages(deps, { groupId, userId: 'alice', limit: 10 });
+      expect(messages.map(({ content }) => content)).toEqual(['poison', 'fine']);
     });
 
     test('a wrong secret loses nothing: the event waits', async () => {
@@ -354,12 +366,12 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       const taken = await until('the lease to run out', claim);
       expect(taken.token).toBe((frozen?.token ?? 0) + 1);
       if (!frozen) throw new Error('unreachable');
-      expect(await store.settle(frozen, 2)).toBe('lost');
+      expect(await settle(frozen, 2)).toBe('lost');
       expect(await store.renew(frozen)).toBe(false);
       expect(await store.changeEpoch(frozen, '9-stale')).toBe(false);
       expect(await store.rewind(frozen, 0)).toBe(false);
       expect((await position())?.dispatched_seq).toBe(1);
-      expect(await store.settle(taken, 2)).toBe('released');
+      expect(await settle(taken, 2)).toBe('released');
       dispatcher = start('one again');
     });
 
@@ -367,7 +379,7 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       await dispatcher.stop();
       await say('one');
       await db.query(
-        `update groups set lease_until = now() + interval '1 hour', retry_at = now() + interval '1 hour' where id = $1`,
+        `update outbox set lease_until = now() + interval '1 hour', retry_at = now() + interval '1 hour' where group_id = $1`,
         [groupId],
       );
       expect(await store.findBacklog(10)).toContain(groupId);
@@ -381,8 +393,8 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       const lease = await claim();
       if (!lease) throw new Error('unreachable');
       await say('two, saved while one was on its way');
-      expect(await store.settle(lease, 2)).toBe('more');
-      expect(await store.settle(lease, 3)).toBe('released');
+      expect(await settle(lease, 2)).toBe('more');
+      expect(await settle(lease, 3)).toBe('released');
       dispatcher = start('one again');
     });
 
@@ -408,12 +420,9 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       const second = start('two');
       for (let n = 0; n < 30; n += 1) {
         await db.transaction(async (tx) => {
-          const { rows } = await tx.query<{ seq: number }>(
-            'update groups set seq = seq + 1 where id = $1 returning seq',
-            [groupId],
-          );
+          await lockGroup(tx, groupId);
           const event = { id: `add-${n}`, type: 'member-added', payload: {}, effect: { add: [`u${n}`] } };
-          await createEventWriter(65_536).append(tx, groupId, rows[0]?.seq ?? 0, event);
+          await createEventWriter(65_536).append(tx, groupId, event);
         });
       }
       dispatcher.wake(groupId);
@@ -429,7 +438,8 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       await until(
         'the claim',
         async () =>
-          (await db.query('select 1 from groups where id = $1 and lease_until is not null', [groupId])).rows.length,
+          (await db.query('select 1 from outbox where group_id = $1 and lease_until is not null', [groupId])).rows
+            .length,
       );
       const stopped = dispatcher.stop();
       release();
@@ -469,7 +479,7 @@ describe('on PostgreSQL', () => {
         metrics: createApiMetrics(() => store.backlog()),
         log,
       };
-      return createDispatcher(deps, { leaseMs: LEASE_MS, pollMs: 60_000, concurrency: 4 });
+      return createDispatcher(deps, { leaseMs: LEASE_MS, pollMs: 60_000, writeMs: 1_000, concurrency: 4 });
     };
     await migrate(here);
     const send = async () => ({ acceptedSeq: 0 });
@@ -515,25 +525,24 @@ describe('on PostgreSQL', () => {
     await killer.close();
   });
 
-  test('a claim that waited for a message brings what was committed before, and what it waited for is read after it', async () => {
+  test('a group in which an event is being saved is not given back, and the event is read once it is committed', async () => {
     const db = openPostgresDatabase(await postgres.createDatabase(), log);
     await migrate(db);
     const store = createOutboxStore(db, { owner: 'test', leaseMs: LEASE_MS });
     const dispatcher = { wake: () => undefined, whenDispatched: async () => true };
     const deps = groupDeps(db, dispatcher);
     const { group } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: [] });
-    const { claiming } = await db.transaction(async (tx) => {
-      await tx.query('update groups set seq = seq + 1 where id = $1', [group.id]);
-      await deps.events.append(tx, group.id, 2, { id: 'late', type: 'new-message', payload: {} });
-      const waiting = store.claim(group.id, 10);
-      await until('the claim to wait', async () => isAnybodyWaiting(db));
-      return { claiming: waiting };
+    const lease = await db.transaction(async (tx) => {
+      await lockGroup(tx, group.id);
+      await deps.events.append(tx, group.id, { id: 'late', type: 'group-updated', payload: {} });
+      const claim = await store.claim(group.id, 10);
+      if (claim.kind !== 'claimed') throw new Error('unreachable');
+      expect(claim.events.map(({ seq }) => seq)).toEqual([1]);
+      const sent = { ...claim.lease, dispatchedSeq: 1 };
+      expect(await store.settle([{ lease: sent, closes: true }])).toEqual(['more']);
+      return sent;
     });
-    const claim = await claiming;
-    expect(claim?.events.map(({ seq }) => seq)).toEqual([1]);
-    if (!claim) throw new Error('unreachable');
-    expect(await store.settle(claim.lease, 1)).toBe('more');
-    expect(await store.read({ ...claim.lease, dispatchedSeq: 1 }, 10)).toMatchObject([{ seq: 2, id: 'late' }]);
+    expect(await store.read(lease, 10)).toMatchObject([{ seq: 2, id: 'late' }]);
     await db.close();
   });
 
@@ -545,7 +554,7 @@ describe('on PostgreSQL', () => {
     const { group } = await createGroup(deps, { userId: 'alice', kind: 'group', memberIds: ['bob'] });
     const from = (userId: string) => sendMessage(deps, { groupId: group.id, userId, content: 'hello' });
     const late = await db.transaction(async (tx) => {
-      await tx.query('select 1 from groups where id = $1 for update', [group.id]);
+      await lockGroup(tx, group.id);
       await tx.query('delete from group_members where group_id = $1 and user_id = $2', [group.id, 'bob']);
       const sent = Promise.allSettled([from('bob')]);
       await until('the message to wait', async () => isAnybodyWaiting(db));
@@ -564,7 +573,7 @@ describe('on PostgreSQL', () => {
       `select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen %' and datname = current_database()`,
     );
     await until('listening again', () => heard.resets() === 2);
-    await db.notify('test_channel', 'still here');
+    await db.notify('test_channel', ['still here']);
     await until('the word', () => heard.payloads.includes('still here'));
     await heard.stop();
     await db.close();
@@ -578,6 +587,9 @@ describe('on PostgreSQL', () => {
       '0001_groups_messages_outbox.sql',
       '0002_member_cursors.sql',
       '0003_invitations_and_limits.sql',
+      '0004_append_only.sql',
+      '0005_copy_messages.sql',
+      '0006_drop_copied.sql',
     ]);
     await databases[0]?.query(`update schema_migrations set sha256 = 'other'`);
     await expect(migrate(databases[0] as Database)).rejects.toThrow(/has changed since it was applied/);

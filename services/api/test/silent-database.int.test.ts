@@ -7,7 +7,7 @@ import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase } from '../src/db/postgres-database.ts';
 import type { GroupDeps } from '../src/groups/group-changes.ts';
 import { createGroup } from '../src/groups/group-service.ts';
-import { sendMessage } from '../src/messages/message-service.ts';
+import { type MessageDeps, sendMessage } from '../src/messages/message-service.ts';
 import { createApiMetrics } from '../src/metrics.ts';
 import { createDispatcher, type Dispatcher } from '../src/outbox/dispatcher.ts';
 import { createOutboxStore } from '../src/outbox/outbox-store.ts';
@@ -87,7 +87,7 @@ describe('on connections that have gone silent', () => {
     const heard = await hear(db, 'channel');
     wire.forget();
     await until('another connection', () => heard.resets() === 2);
-    await direct.notify('channel', 'hello');
+    await direct.notify('channel', ['hello']);
     await until('the notification', () => heard.payloads.includes('hello'));
     await heard.stop();
   });
@@ -107,7 +107,7 @@ describe('on connections that have gone silent', () => {
 });
 
 describe('the dispatcher', () => {
-  let deps: GroupDeps & { dispatcher: Dispatcher };
+  let deps: GroupDeps & MessageDeps & { dispatcher: Dispatcher };
   const relay: RelayClient = {
     connected: true,
     async send(lease, events) {
@@ -118,7 +118,7 @@ describe('the dispatcher', () => {
     await migrate(direct);
     const store = createOutboxStore(db, { owner: 'test', leaseMs: LEASE_MS });
     const metrics = createApiMetrics(() => store.backlog());
-    const options = { leaseMs: LEASE_MS, pollMs: 100, concurrency: 4 };
+    const options = { leaseMs: LEASE_MS, pollMs: 100, writeMs: 50, concurrency: 4 };
     const dispatcher = createDispatcher({ store, relay, metrics, log }, options);
     await dispatcher.start();
     deps = groupDeps(direct, dispatcher);
@@ -130,7 +130,10 @@ describe('the dispatcher', () => {
   const say = async (groupId: string) => sendMessage(deps, { groupId, userId: 'alice', content: 'hello' });
   const dispatched = async (groupId: string, seq: number) =>
     until('the event to be dispatched', async () => {
-      const { rows } = await direct.query('select 1 from groups where id = $1 and dispatched_seq = $2', [groupId, seq]);
+      const { rows } = await direct.query('select 1 from outbox where group_id = $1 and dispatched_seq = $2', [
+        groupId,
+        seq,
+      ]);
       return rows.length === 1;
     });
 
@@ -154,6 +157,9 @@ describe('an API whose database is silent', () => {
       const path = `/api/messaging/groups/${body.group.id}/messages`;
       const send = async () => (await api.request('alice', 'POST', path, { content: 'hello' })).status;
       const ask = async (probe: string) => (await fetch(`${api.internalUrl}${probe}`)).status;
+      const read = async () => (await api.request('alice', 'GET', path)).status;
+      // Reading opens every connection of the pool.
+      expect(new Set(await Promise.all(Array.from({ length: MANY }, read)))).toEqual(new Set([200]));
       expect(await Promise.all(Array.from({ length: MANY }, send))).toEqual(Array.from({ length: MANY }, () => 201));
       wire.forget();
       const answers = Promise.all(Array.from({ length: MANY }, send));

@@ -279,7 +279,7 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
           const sha256 = createHash('sha256').update(sql).digest('hex');
           await db.query('insert into schema_migrations (name, sha256) values ($1, $2)', [name, sha256]);
         }
-        await db.script(`insert into groups (id, kind, epoch, active_at) values ('old', 'group', '1-a', now() - interval '1 day');
+        await db.script(`insert into groups (id, kind, epoch, created_at) values ('old', 'group', '1-a', now() - interval '1 day');
           insert into group_members (group_id, user_id, role) values ('old', 'alice', 'owner'), ('old', 'bob', 'member')`);
         expect((await migrate(db)).length).toBeGreaterThan(0);
         await db.script(`insert into groups (id, kind, epoch) values ('new', 'group', '1-a');

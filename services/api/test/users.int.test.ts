@@ -20,14 +20,15 @@ beforeAll(async () => {
   await db.script(`
     insert into users (id, name) select 'stranger-' || n, 'S' from generate_series(0, 96) n;
     insert into users (id, name) values ('busy', 'Busy'), ('member', 'Member'), ('gone', 'Gone'), ('forgotten', 'F');
-    insert into groups (id, epoch, kind, active_at)
+    insert into groups (id, epoch, kind, created_at)
       select 'g' || n, '1-a', 'group', now() - n * interval '1 minute' from generate_series(1, ${GROUPS}) n;
     insert into group_members (group_id, user_id, role) select 'g' || n, 'busy', 'owner' from generate_series(1, ${GROUPS}) n;
     insert into group_members (group_id, user_id, role) values ('g${GROUPS}', 'member', 'member');
-    insert into messages (id, group_id, seq, sender_id, content)
-      select 'm' || n, 'g' || n, 1, 'busy', 'x' from generate_series(1, ${GROUPS}) n;
-    insert into messages (id, group_id, seq, sender_id, content) values
-      ('left', 'g50', 2, 'gone', 'bye'), ('long-ago', 'g150', 2, 'forgotten', 'bye');
+    insert into messages (id, group_id, seq, ordinal, sender_id, content, created_at)
+      select 'm' || n, 'g' || n, 1, 1, 'busy', 'x', now() - n * interval '1 minute' from generate_series(1, ${GROUPS}) n;
+    insert into messages (id, group_id, seq, ordinal, sender_id, content, created_at)
+      select id, 'g' || n, 2, 2, sender, 'bye', now() - n * interval '1 minute'
+      from (values ('left', 50, 'gone'), ('long-ago', 150, 'forgotten')) as last (id, n, sender);
   `);
 });
 afterAll(async () => {

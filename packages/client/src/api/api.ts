@@ -297,8 +297,8 @@ function groupOf(answer: Fields): Group {
   const group = fieldsOf(answer['group']);
   const summary = parseGroup(group);
   if (!group || !summary) throw unreadable('group');
-  const { id, name, kind, createdAt, position } = summary;
-  return { id, name, kind, createdAt, position, members: parseList(group['members'], parseMember) };
+  const { id, name, kind, createdAt, position, memberCount } = summary;
+  return { id, name, kind, createdAt, position, memberCount, members: parseList(group['members'], parseMember) };
 }
 
 function parseMember(value: unknown): GroupMember | undefined {

@@ -41,7 +41,7 @@ export const messageSchema = z
   })
   .meta({ id: 'Message' }) satisfies z.ZodType<Message>;
 
-const groupMemberSchema = z
+export const groupMemberSchema = z
   .object({
     userId,
     role: z.enum(['owner', 'member']),
@@ -60,19 +60,30 @@ export const userSchema = z
 /** Where a group stands. */
 export const groupPositionSchema = position.meta({ id: 'Position' });
 
-const groupFields = { id, name: groupName, kind: groupKind, createdAt: time, position: groupPositionSchema };
+const groupFields = {
+  id,
+  name: groupName,
+  kind: groupKind,
+  createdAt: time,
+  position: groupPositionSchema,
+  memberCount: z.int().min(0),
+  retentionDays: z
+    .int()
+    .min(1)
+    .exactOptional()
+    .meta({ description: 'Days after which its history is removed, where it has a setting of its own' }),
+};
 
 export const groupSchema = z
   .object({
     ...groupFields,
-    members: z.array(groupMemberSchema),
+    members: z.array(groupMemberSchema).meta({ description: 'The first 100 by the time they joined' }),
   })
   .meta({ id: 'Group' }) satisfies z.ZodType<Group>;
 
 export const groupSummarySchema = z
   .object({
     ...groupFields,
-    memberCount: z.int().min(0),
     unreadCount: z.int().min(0).meta({ description: 'Messages by others, not deleted, above `readSeq`' }),
     readSeq: z.int().min(0).meta({ description: 'The caller’s own read cursor' }),
     lastMessage: messageSchema.nullable(),

@@ -32,14 +32,17 @@ export interface Group {
   id: string;
   name: string | null;
   kind: 'group' | 'direct';
+  /** The first 100 by the time they joined; `GET …/members` has all, by pages. */
   members: GroupMember[];
+  memberCount: number;
   createdAt: string;
   position: Position;
+  /** Days after which the group's history is removed, where it has a setting of its own. */
+  retentionDays?: number;
 }
 
 /** A group as the list shows it. `unreadCount`: messages by others above `readSeq`, one's own read cursor. */
 export interface GroupSummary extends Omit<Group, 'members'> {
-  memberCount: number;
   unreadCount: number;
   readSeq: number;
   lastMessage: Message | null;

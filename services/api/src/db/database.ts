@@ -32,7 +32,8 @@ export interface Database extends Queryable {
    * database, which has a single process, it does nothing; through a pooler that passes no notifications on, none arrive.
    */
   listen(channel: string, onNotify: (payload: string) => void, onReset: () => void): Promise<() => Promise<void>>;
-  notify(channel: string, payload: string): Promise<void>;
+  /** Sends a notification for each payload, in one transaction, which does not wait for the disk. */
+  notify(channel: string, payloads: readonly string[]): Promise<void>;
   /** Statements sent so far, transactions' own included, `begin` and `commit` not. */
   queryCount(): number;
   close(): Promise<void>;
@@ -48,9 +49,4 @@ export async function snapshot<T>(db: Database, work: (tx: Queryable) => Promise
 
 export function isUniqueViolation(error: unknown): boolean {
   return error instanceof Error && (error as Error & { code?: string }).code === '23505';
-}
-
-export function isNotNullViolation(error: unknown, column: string): boolean {
-  const { code, column: violated } = error as { code?: string; column?: string };
-  return error instanceof Error && code === '23502' && violated === column;
 }

@@ -16,7 +16,8 @@ type Driver = (text: string, params: unknown[]) => Promise<{ rows: unknown[]; af
 const RESERVE_BYTES = 32 * 1024 * 1024;
 /** Shortest time between two attempts to open the database again, in milliseconds. Each blocks the process for up to a second. */
 const REOPEN_INTERVAL_MS = 5_000;
-const READS = /^\s*(?:select|set)\b/i;
+/** Statements that write nothing: none of our functions that write is called by them. */
+const READS = /^\s*(?:select|set)\b(?!.*\b(?:save_messages|settle_groups)\()/is;
 /** SQLSTATE `insufficient_privilege`: we may do everything in this database, so it is a file that we may not write. */
 const NOT_PERMITTED = '42501';
 

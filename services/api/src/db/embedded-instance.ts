@@ -67,13 +67,16 @@ function compileOnce(): void {
   setFlagsFromString('--no-wasm-dynamic-tiering');
 }
 
-/** PostgreSQL's default is 128 MB, which this process would hold from its start on. */
-const CACHE = ['-c', 'shared_buffers=32MB'];
+/**
+ * PostgreSQL's default cache is 128 MB, which this process would hold from its start on; and of the files that it has opened it keeps a thousand
+ * open, until there is no descriptor left for a connection.
+ */
+const BOUNDS = ['-c', 'shared_buffers=32MB', '-c', 'max_files_per_process=100'];
 
 /** Rejects when PostgreSQL does not start, with its files closed. */
 export async function openInstance(folder: string): Promise<EmbeddedInstance> {
   compileOnce();
-  const db = new PGlite(folder, { startParams: [...PGlite.defaultStartParams, ...CACHE] });
+  const db = new PGlite(folder, { startParams: [...PGlite.defaultStartParams, ...BOUNDS] });
   try {
     await db.waitReady;
   } catch (error) {

@@ -10,11 +10,18 @@ const LOCK_ID = 4_701_126;
 /** Longest that one statement of a migration may take, in milliseconds: a large table takes time, and so does waiting for another process. */
 const PATIENCE = { statementMs: 600_000 };
 
+/** The first line of a file whose only statement does a part of its work, and is repeated until it changes nothing. */
+const REPEATED = /^-- repeat$/m;
+
 /**
- * Brings the database to the newest version: numbered `.sql` files, each in a transaction of its own, once. Processes that
+ * Brings the database to the newest version: numbered `.sql` files, each in a transaction of its own, once. A file that is repeated takes a
+ * transaction for each part, so that a process that is killed in between has lost none of them, and the next one goes on. Processes that
  * start together wait for one another. Throws when a file that was applied has changed since.
  */
-export async function migrate(db: Database): Promise<string[]> {
+export async function migrate(
+  db: Database,
+  onProgress: (name: string, rows: number) => void = () => undefined,
+): Promise<string[]> {
   const applied: string[] = [];
   await db.transaction(async (tx) => {
     await tx.query('select pg_advisory_xact_lock($1)', [LOCK_ID]);
@@ -26,19 +33,28 @@ export async function migrate(db: Database): Promise<string[]> {
     .toSorted()) {
     const sql = readFileSync(join(FOLDER, name), 'utf8');
     const sha256 = createHash('sha256').update(sql).digest('hex');
-    await db.transaction(async (tx) => {
-      await tx.query('select pg_advisory_xact_lock($1)', [LOCK_ID]);
-      const { rows } = await tx.query<{ sha256: string }>('select sha256 from schema_migrations where name = $1', [
-        name,
-      ]);
-      const known = rows[0];
-      if (known && known.sha256 !== sha256)
-        throw new Error(`unable to migrate; ${name} has changed since it was applied`);
-      if (known) return;
-      for (const statement of sql.split(/^--;;$/m)) await tx.query(statement);
-      await tx.query('insert into schema_migrations (name, sha256) values ($1, $2)', [name, sha256]);
-      applied.push(name);
-    }, PATIENCE);
+    /** Answers the rows that were changed by a part, and 0 where the file is done. */
+    const step = async (): Promise<number> =>
+      db.transaction(async (tx) => {
+        await tx.query('select pg_advisory_xact_lock($1)', [LOCK_ID]);
+        const { rows } = await tx.query<{ sha256: string }>('select sha256 from schema_migrations where name = $1', [
+          name,
+        ]);
+        const known = rows[0];
+        if (known && known.sha256 !== sha256)
+          throw new Error(`unable to migrate; ${name} has changed since it was applied`);
+        if (known) return 0;
+        let changed = 0;
+        for (const statement of sql.split(/^--;;$/m)) changed = (await tx.query(statement)).count;
+        if (REPEATED.test(sql) && changed > 0) return changed;
+        await tx.query('insert into schema_migrations (name, sha256) values ($1, $2)', [name, sha256]);
+        applied.push(name);
+        return 0;
+      }, PATIENCE);
+    for (let rows = await step(), sum = rows; rows > 0; sum += rows) {
+      onProgress(name, sum);
+      rows = await step();
+    }
   }
   return applied;
 }

@@ -31,6 +31,9 @@ async function translated<T>(work: Promise<T>): Promise<T> {
   }
 }
 
+const NOTIFY = `select set_config('synchronous_commit', 'off', true), pg_notify($1, payload)
+  from unnest($2::text[]) as payload`;
+
 /** Real PostgreSQL, directly or through a pooler that has a connection for each session, or for each transaction. */
 export function openPostgresDatabase(url: string, log: Logger, options: PostgresOptions = {}): Database {
   const times = { ...TIMES, ...options.times };
@@ -114,11 +117,11 @@ export function openPostgresDatabase(url: string, log: Logger, options: Postgres
         ),
       );
     },
-    async notify(channel, payload) {
-      await run('select pg_notify($1, $2)', [channel, payload]);
+    async notify(channel, payloads) {
+      await run(NOTIFY, [channel, [...payloads]]);
     },
     async listen(channel, onNotify, onReset) {
-      const notify = async (to: string): Promise<unknown> => run('select pg_notify($1, $2)', [to, '']);
+      const notify = async (to: string): Promise<unknown> => run(NOTIFY, [to, ['']]);
       const deps = { config: listening, times, log, notify };
       return listenOnPostgres(deps, channel, { onNotify, onReset });
     },

@@ -1,47 +1,27 @@
 import { GroupcastError, isJsonObject, type JsonObject, type Position } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
 import { groupNotFound } from './group-not-found.ts';
+import { headOf } from './history-rows.ts';
+import type { NewEvent } from './stored-event.ts';
 
-/** How an event changes which live connections are in the group. */
-export interface MembershipEffect {
-  add?: string[];
-  remove?: string[];
-  /** Removes everybody; `remove` names them for a relay of an earlier version, which does not know this. */
-  everyone?: true;
-}
-
-export interface NewEvent {
-  id: string;
-  type: string;
-  payload: JsonObject;
-  effect?: MembershipEffect;
-}
-
-/** One event as it is stored. */
-export interface StoredEvent extends NewEvent {
-  seq: number;
-}
-
-/** Takes the next position of the group. Its row stays locked until the transaction ends, so positions follow the order of commits. */
-export async function nextPosition(tx: Queryable, groupId: string): Promise<Position> {
-  const { rows } = await tx.query<{ epoch: string; seq: number }>(
-    `update groups set seq = seq + 1, active_at = now() where id = $1 and deleted_at is null returning epoch, seq`,
-    [groupId],
-  );
-  const position = rows[0];
-  if (!position) throw groupNotFound(groupId);
-  return position;
+/**
+ * Locks the group until the transaction ends. Every change takes this lock first, so that no two wait for each other, and positions follow the
+ * order of commits. False where there is no such group, or it is deleted.
+ */
+export async function lockGroup(tx: Queryable, groupId: string): Promise<boolean> {
+  const { rows } = await tx.query<{ deleted_at: Date | null }>('select deleted_at from lock_group($1)', [groupId]);
+  return rows[0]?.deleted_at === null;
 }
 
 /** Writes the events of groups, each in the transaction of the change that it tells of. */
 export interface EventWriter {
+  /** Throws what the relay would refuse, `PAYLOAD_TOO_LARGE` or `INVALID_PAYLOAD`, before the event has a position. */
+  assertRelayable(payload: JsonObject): void;
   /**
-   * The payload as it is stored. Throws what the relay would refuse, `PAYLOAD_TOO_LARGE` or `INVALID_PAYLOAD`, before the event has a
-   * position.
+   * Writes the event at the next position of its group, which the caller has locked. It belongs in the transaction that saves the change, so
+   * that both are there after the commit, or neither. Throws like `assertRelayable`.
    */
-  encode(payload: JsonObject): string;
-  /** Writes the event in the transaction that saves the change, so that both are there after the commit, or neither. Throws like `encode`. */
-  append(tx: Queryable, groupId: string, seq: number, event: NewEvent): Promise<void>;
+  append(tx: Queryable, groupId: string, event: NewEvent): Promise<Position>;
 }
 
 /** `maxPayloadBytes`: the largest payload, in bytes of UTF-8 JSON, as the relay counts it. */
@@ -63,16 +43,23 @@ export function createEventWriter(maxPayloadBytes: number): EventWriter {
   }
 
   return {
-    encode,
-    async append(tx, groupId, seq, { id, type, payload, effect }) {
-      await tx.query('insert into events (group_id, seq, id, type, payload, effect) values ($1, $2, $3, $4, $5, $6)', [
-        groupId,
-        seq,
-        id,
-        type,
-        encode(payload),
-        effect ? JSON.stringify(effect) : null,
-      ]);
+    assertRelayable: (payload) => void encode(payload),
+    async append(tx, groupId, { id, type, payload, effect }) {
+      const { rows } = await tx.query<{ epoch: string; seq: number }>(
+        `with place as (
+           select g.id, g.epoch, ${headOf('g')} + 1 as seq from groups g where g.id = $1
+         ), opened as (
+           insert into backlog (group_id) select id from place on conflict do nothing
+         ), written as (
+           insert into events (group_id, seq, id, type, payload, effect, created_at)
+           select id, seq, $2, $3, $4, $5, date_trunc('milliseconds', clock_timestamp()) from place
+         )
+         select epoch, seq from place`,
+        [groupId, id, type, encode(payload), effect ? JSON.stringify(effect) : null],
+      );
+      const position = rows[0];
+      if (!position) throw groupNotFound(groupId);
+      return position;
     },
   };
 }

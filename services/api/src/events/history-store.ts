@@ -1,15 +1,13 @@
-import type { GroupEvent, HistoryFillAnswer, JsonObject } from '@groupcast/shared';
+import type { GroupEvent, HistoryFillAnswer } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
 import { nextChunk, readPageWithin, type Sized } from '../db/page-budget.ts';
+import { historyRows } from './history-rows.ts';
+import { type HistoryRow, toStoredEvent } from './stored-event.ts';
 
-interface EventRow extends Record<string, unknown>, Sized {
-  seq: number;
-  id: string;
-  type: string;
-  payload: JsonObject;
-}
+interface SizedRow extends HistoryRow, Sized {}
 
-function toEvent({ seq, id, type, payload }: EventRow, groupId: string, epoch: string): GroupEvent {
+function toEvent(row: HistoryRow, groupId: string, epoch: string): GroupEvent {
+  const { seq, id, type, payload } = toStoredEvent(row);
   return { ...payload, event: type, id, groupId, epoch, seq };
 }
 
@@ -24,12 +22,11 @@ export async function readEvents(
   afterSeq: number,
   limit: number,
 ): Promise<GroupEvent[]> {
-  const { rows } = await readPageWithin<EventRow>({ limit }, async ({ last, count, maxBytes }) => {
-    const chunk = await q.query<EventRow>(
-      `select seq, id, type, payload, bytes from (
+  const { rows } = await readPageWithin<SizedRow>({ limit }, async ({ last, count, maxBytes }) => {
+    const chunk = await q.query<SizedRow>(
+      `select * from (
          select *, sum(bytes) over (order by seq) - bytes as ahead from (
-           select seq, id, type, payload, octet_length(payload::text) as bytes
-           from events where group_id = $1 and seq > $2 order by seq limit $3
+           ${historyRows('group_id = $1 and seq > $2', '$3')}
          ) sized
        ) page where ahead <= $4 order by seq`,
       [groupId, last?.seq ?? afterSeq, count, maxBytes],
@@ -49,7 +46,7 @@ interface Fill {
   epoch: string;
   head: number;
   /** Newest first, and without holes down from `head`. */
-  rows: EventRow[];
+  rows: SizedRow[];
   bytes: number;
   isDone: boolean;
 }
@@ -65,7 +62,8 @@ export async function readAccepted(
   limit: number,
 ): Promise<HistoryFillAnswer['groups']> {
   const { rows } = await q.query<{ id: string; epoch: string; head: number }>(
-    'select id, epoch, dispatched_seq as head from groups where id = any($1::text[]) and deleted_at is null',
+    `select g.id, g.epoch, coalesce(o.dispatched_seq, 0) as head from groups g left join outbox o on o.group_id = g.id
+     where g.id = any($1::text[]) and g.deleted_at is null`,
     [[...groupIds]],
   );
   const fills = rows.map(
@@ -95,13 +93,12 @@ async function readNext(
   limits: { count: number; maxBytes: number },
 ): Promise<void> {
   const counts = fills.map((fill) => nextChunk(fill.rows.length, fill.bytes, limits));
-  const { rows } = await q.query<EventRow & { group_id: string }>(
-    `select a.group_id, e.seq, e.id, e.type, e.payload, e.bytes
+  const { rows } = await q.query<SizedRow & { group_id: string }>(
+    `select a.group_id, e.*
      from unnest($1::text[], $2::bigint[], $3::int[], $4::bigint[]) as a (group_id, below, count, max_bytes)
      join lateral (
        select *, sum(bytes) over (order by seq desc) as together from (
-         select seq, id, type, payload, octet_length(payload::text) as bytes
-         from events where group_id = a.group_id and seq < a.below order by seq desc limit a.count
+         ${historyRows('group_id = a.group_id and seq < a.below', 'a.count', 'desc')}
        ) sized
      ) e on e.together <= a.max_bytes
      order by a.group_id, e.seq desc`,
@@ -112,7 +109,7 @@ async function readNext(
       fills.map(({ bytes }) => limits.maxBytes - bytes),
     ],
   );
-  const byGroup = new Map<string, EventRow[]>();
+  const byGroup = new Map<string, SizedRow[]>();
   for (const { group_id, ...row } of rows) {
     const fresh = byGroup.get(group_id) ?? [];
     fresh.push(row);

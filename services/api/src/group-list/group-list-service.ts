@@ -1,14 +1,14 @@
-import type { GroupSummary } from '@groupcast/shared';
+import { type GroupSummary, parseId } from '@groupcast/shared';
 import { type Database, snapshot } from '../db/database.ts';
+import { readCursor, writeCursor } from '../http/page-cursor.ts';
 import { listGroups } from './group-list-store.ts';
-import { readCursor, writeCursor } from './list-cursor.ts';
 
 /** Reads a page of the user's groups, and where the next one begins. It ends before its limit where it has reached its most bytes. */
 export async function listGroupsOf(
   db: Database,
   input: { userId: string; cursor?: string | undefined; limit: number },
 ): Promise<{ groups: GroupSummary[]; nextCursor?: string }> {
-  const after = input.cursor === undefined ? undefined : readCursor(input.cursor);
+  const after = input.cursor === undefined ? undefined : readCursor(input.cursor, parseId);
   const { rows, more } = await snapshot(db, async (tx) => listGroups(tx, input.userId, after, input.limit));
   const last = rows.at(-1);
   const groups = rows.map((row) => ({
@@ -21,6 +21,7 @@ export async function listGroupsOf(
     unreadCount: row.unread_count,
     readSeq: row.read_seq,
     lastMessage: row.last,
+    ...(row.retention_days === null ? {} : { retentionDays: row.retention_days }),
   }));
-  return { groups, ...(more && last ? { nextCursor: writeCursor({ activeKey: last.active_key, id: last.id }) } : {}) };
+  return { groups, ...(more && last ? { nextCursor: writeCursor({ timeKey: last.active_key, id: last.id }) } : {}) };
 }

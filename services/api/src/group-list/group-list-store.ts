@@ -1,11 +1,14 @@
 import type { Message } from '@groupcast/shared';
+import { readSeqOf, unreadAbove } from '../cursors/unread.ts';
 import type { Queryable } from '../db/database.ts';
 import { readPageWithin, type Sized } from '../db/page-budget.ts';
+import { timeKey } from '../db/time-key.ts';
+import { activityOf, headOf } from '../events/history-rows.ts';
 import type { GroupRow } from '../groups/group-store.ts';
+import type { PageCursor } from '../http/page-cursor.ts';
 import { type MessageRow, toMessage } from '../messages/message-store.ts';
 
 interface ListedFields extends GroupRow {
-  member_count: number;
   unread_count: number;
   read_seq: number;
   /** The time at which the group was last active, as a page's cursor has it: UTC, to the microsecond. */
@@ -20,41 +23,38 @@ interface ListedRow extends ListedFields, Sized {
   last: LastRow | null;
 }
 
-/** The group after which a page of the list begins. */
-export interface ListCursor {
-  activeKey: string;
-  id: string;
-}
-
 /** One page of the user's groups with what a list shows, without a round trip per group. Last messages count into the page's bytes. */
 export async function listGroups(
   q: Queryable,
   userId: string,
-  after: ListCursor | undefined,
+  after: PageCursor | undefined,
   limit: number,
 ): Promise<{ rows: ListedGroup[]; more: boolean }> {
   const { rows, more } = await readPageWithin<ListedRow>({ limit }, async ({ last, count, maxBytes }) => {
-    const from = last ? { activeKey: last.active_key, id: last.id } : after;
+    const from = last ? { timeKey: last.active_key, id: last.id } : after;
     const chunk = await q.query<ListedRow>(
       `select * from (
          select *, sum(bytes) over (order by place) - bytes as ahead from (
            select listed.*, coalesce(octet_length(last::text), 0) as bytes from (
-             select g.id, g.kind, g.name, g.created_at, g.epoch, g.seq, m.read_seq,
-               to_char(g.active_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as active_key,
+             select g.id, g.kind, g.name, g.created_at, g.epoch, g.seq, g.member_count, g.floor_seq, g.retention_days,
+               own.read_seq, ${unreadAbove('g', 'own.read_seq')} as unread_count, ${timeKey('g.active_at')} as active_key,
                row_number() over (order by g.active_at desc, g.id desc) as place,
-               (select count(*)::int from group_members c where c.group_id = g.id) as member_count,
-               (select count(*)::int from messages u where u.group_id = g.id and u.seq > m.read_seq
-                  and u.sender_id <> $1 and u.deleted_at is null) as unread_count,
                (select to_jsonb(l) from (select * from messages l where l.group_id = g.id and l.deleted_at is null
                   order by l.seq desc limit 1) l) as last
-             from group_members m join groups g on g.id = m.group_id
-             where m.user_id = $1 and g.deleted_at is null
-               and ($2::text is null or (g.active_at, g.id) < ($2::text::timestamptz, $3))
-             order by g.active_at desc, g.id desc limit $4
+             from (
+               select g.*, m.user_id, m.read_seq, ${headOf('g')} as seq from (
+                 select g.*, ${activityOf('g')} as active_at from group_members mine cross join lateral (
+                   select * from groups where id = mine.group_id and deleted_at is null limit 1) g
+                 where mine.user_id = $1
+               ) g join group_members m on m.group_id = g.id and m.user_id = $1
+               where $2::text is null or (g.active_at, g.id) < ($2::text::timestamptz, $3)
+               order by g.active_at desc, g.id desc limit $4
+             ) g cross join lateral (select ${readSeqOf('m')} as read_seq from (
+               select g.id as group_id, g.user_id, g.read_seq) m) own
            ) listed
          ) sized
        ) page where ahead <= $5 order by place`,
-      [userId, from?.activeKey ?? null, from?.id ?? null, count, maxBytes],
+      [userId, from?.timeKey ?? null, from?.id ?? null, count, maxBytes],
     );
     return chunk.rows;
   });

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { type Group, GroupcastError, type Position } from '@groupcast/shared';
 import type { Database, Queryable } from '../db/database.ts';
-import { type EventWriter, type NewEvent, nextPosition } from '../events/event-store.ts';
+import type { EventWriter } from '../events/event-store.ts';
+import type { NewEvent } from '../events/stored-event.ts';
 import type { InvitePolicy } from '../limits.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
 import type { GroupLimits } from './group-limits.ts';
@@ -21,16 +22,14 @@ export const APPLY_TIMEOUT_MS = 2_000;
 
 type EventWithoutId = Omit<NewEvent, 'id'>;
 
-/** Takes the next position of the group, which locks it, and writes the event there. */
+/** Writes the event at the next position of the group, which the caller has locked. */
 export async function recordEvent(
   { events }: GroupDeps,
   tx: Queryable,
   groupId: string,
   event: EventWithoutId,
 ): Promise<Position> {
-  const position = await nextPosition(tx, groupId);
-  await events.append(tx, groupId, position.seq, { ...event, id: randomUUID() });
-  return position;
+  return events.append(tx, groupId, { ...event, id: randomUUID() });
 }
 
 /** Divides people into those whom `userId` may put into a group and those who have to be asked. Throws where either are too many. */

@@ -3,14 +3,22 @@ import {
   addedMembersAnswer,
   createdGroupAnswer,
   groupAnswer,
+  membersAnswer,
   noContent,
   removedMemberAnswer,
 } from '../http/answers.ts';
 import { callerOf } from '../http/authenticate.ts';
 import { whileYielding } from '../http/request-turns.ts';
-import { addMembersBody, createGroupBody, groupParams, memberParams, renameGroupBody } from '../http/schemas.ts';
+import {
+  addMembersBody,
+  createGroupBody,
+  groupParams,
+  listMembersQuery,
+  memberParams,
+  updateGroupBody,
+} from '../http/schemas.ts';
 import type { GroupDeps } from './group-changes.ts';
-import { createGroup, deleteGroup, getGroup, renameGroup } from './group-service.ts';
+import { createGroup, deleteGroup, getGroup, listMembers, updateGroup } from './group-service.ts';
 import { addMembers, removeMember } from './member-service.ts';
 
 const BASE = '/api/messaging/groups';
@@ -38,7 +46,7 @@ export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
     `${BASE}/:groupId`,
     {
       schema: {
-        summary: 'One group and its members',
+        summary: 'One group and its first members',
         params: groupParams,
         response: { 200: groupAnswer.describe('The group') },
       },
@@ -52,15 +60,15 @@ export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
     `${BASE}/:groupId`,
     {
       schema: {
-        summary: 'Rename a group',
+        summary: 'Change a group’s name, or how long its history is kept',
         params: groupParams,
-        body: renameGroupBody,
-        response: { 200: groupAnswer.describe('The group under its new name') },
+        body: updateGroupBody,
+        response: { 200: groupAnswer.describe('The group as it is now') },
       },
       config: { refusals: ['FORBIDDEN', 'NOT_FOUND'] },
     },
     async (request) => ({
-      group: await renameGroup(deps, { ...request.params, ...request.body, userId: callerOf(request).userId }),
+      group: await updateGroup(deps, { ...request.params, ...request.body, userId: callerOf(request).userId }),
     }),
   );
   scope.delete(
@@ -78,6 +86,19 @@ export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
 }
 
 function memberRoutes(scope: HttpScope, deps: GroupDeps): void {
+  scope.get(
+    `${BASE}/:groupId/members`,
+    {
+      schema: {
+        summary: 'Members, by the time they joined',
+        params: groupParams,
+        querystring: listMembersQuery,
+        response: { 200: membersAnswer.describe('A page of members, and where the next one begins') },
+      },
+      config: { refusals: ['NOT_FOUND'] },
+    },
+    async (request) => listMembers(deps, { ...request.query, ...request.params, userId: callerOf(request).userId }),
+  );
   scope.post(
     `${BASE}/:groupId/members`,
     {

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { type Group, GroupcastError, makeEpoch } from '@groupcast/shared';
-import { isUniqueViolation } from '../db/database.ts';
-import { nextPosition } from '../events/event-store.ts';
+import { type Group, GroupcastError, type GroupMember, makeEpoch, type Position, parseUserId } from '@groupcast/shared';
+import { isUniqueViolation, snapshot } from '../db/database.ts';
+import { lockGroup } from '../events/event-store.ts';
+import { groupNotFound } from '../events/group-not-found.ts';
+import { readCursor, writeCursor } from '../http/page-cursor.ts';
 import {
   assertGroupKind,
   assertOwner,
@@ -11,17 +13,12 @@ import {
   splitByPolicy,
   withInvited,
 } from './group-changes.ts';
-import {
-  findGroupId,
-  insertGroup,
-  lockGroup,
-  markGroupDeleted,
-  readGroupAs,
-  setGroupName,
-  toGroup,
-} from './group-store.ts';
+import { findGroupId, insertGroup, markGroupDeleted, readGroupAs, toGroup, writeSettings } from './group-store.ts';
 import { insertInvitations, takeInvitation } from './invitation-store.ts';
-import { insertMembers, isMember } from './member-store.ts';
+import { insertMembers, isMember, memberIdsOf, readMembers } from './member-store.ts';
+
+/** Most members that the end of a group names, for a relay of an earlier version; relays of this one remove everybody. */
+const MAX_NAMED = 10_000;
 
 /**
  * Creates a group, its creator the owner; a direct group is found where the two have one already. `invited` are those who have to accept
@@ -46,6 +43,7 @@ export async function createGroup(
   try {
     const { group, invited } = await db.transaction(async (tx) => {
       const firstEpoch = makeEpoch(1, randomUUID().slice(0, 8));
+      await lockGroup(tx, id);
       const created_at = await insertGroup(tx, { id, kind, name, directKey, epoch: firstEpoch, createdBy: userId });
       await deps.limits.countGroup(tx, userId);
       const sorted = await splitByPolicy(deps, tx, userId, others);
@@ -60,8 +58,19 @@ export async function createGroup(
         payload,
         effect: { add: userIds },
       });
+      const row = {
+        id,
+        kind,
+        name,
+        created_at,
+        epoch,
+        seq,
+        member_count: userIds.length,
+        floor_seq: 0,
+        retention_days: null,
+      };
       return {
-        group: await toGroup(tx, { id, kind, name, created_at, epoch, seq }),
+        group: await toGroup(tx, row),
         invited: sorted.invited,
       };
     });
@@ -90,18 +99,36 @@ export async function getGroup({ db }: GroupDeps, input: { userId: string; group
   return db.transaction(async (tx) => toGroup(tx, await readGroupAs(tx, input.groupId, input.userId)));
 }
 
-export async function renameGroup(
+/** A page of members by the time they joined, where the next one begins, and the group's position at that moment. */
+export async function listMembers(
+  { db }: GroupDeps,
+  input: { userId: string; groupId: string; cursor?: string | undefined; limit: number },
+): Promise<{ members: GroupMember[]; memberCount: number; position: Position; nextCursor?: string }> {
+  const after = input.cursor === undefined ? undefined : readCursor(input.cursor, parseUserId);
+  return snapshot(db, async (tx) => {
+    const { epoch, seq, member_count } = await readGroupAs(tx, input.groupId, input.userId);
+    const { rows, next } = await readMembers(tx, input.groupId, { limit: input.limit, after });
+    const position = { epoch, seq };
+    return { members: rows, memberCount: member_count, position, ...(next ? { nextCursor: writeCursor(next) } : {}) };
+  });
+}
+
+/** Changes the name, the retention, or both. `retentionDays: null` takes the group's own setting away. */
+export async function updateGroup(
   deps: GroupDeps,
-  input: { userId: string; groupId: string; name: string },
+  input: { userId: string; groupId: string; name?: string | undefined; retentionDays?: number | null | undefined },
 ): Promise<Group> {
-  const { groupId, userId, name } = input;
+  const { groupId, userId } = input;
   const group = await deps.db.transaction(async (tx) => {
-    await recordEvent(deps, tx, groupId, { type: 'group-updated', payload: { name, userId } });
+    if (!(await lockGroup(tx, groupId))) throw groupNotFound(groupId);
     const row = await readGroupAs(tx, groupId, userId);
-    assertGroupKind(row.kind, 'rename');
-    assertOwner(row.role, 'rename the group');
-    await setGroupName(tx, groupId, name);
-    return toGroup(tx, { ...row, name });
+    assertGroupKind(row.kind, 'change');
+    assertOwner(row.role, 'change the group');
+    const { name = row.name, retentionDays = row.retention_days } = input;
+    await writeSettings(tx, groupId, { name, retentionDays });
+    const payload = { name, userId, ...(input.retentionDays === undefined ? {} : { retentionDays }) };
+    const position = await recordEvent(deps, tx, groupId, { type: 'group-updated', payload });
+    return toGroup(tx, { ...row, ...position, name, retention_days: retentionDays });
   });
   deps.dispatcher.wake(groupId);
   return group;
@@ -111,13 +138,11 @@ export async function renameGroup(
 export async function deleteGroup(deps: GroupDeps, input: { userId: string; groupId: string }): Promise<void> {
   const { groupId, userId } = input;
   await deps.db.transaction(async (tx) => {
-    const { seq } = await nextPosition(tx, groupId);
+    if (!(await lockGroup(tx, groupId))) throw groupNotFound(groupId);
     const row = await readGroupAs(tx, groupId, userId);
     if (row.kind === 'group') assertOwner(row.role, 'delete the group');
-    const { members } = await toGroup(tx, row);
-    const remove = members.map((member) => member.userId);
-    await deps.events.append(tx, groupId, seq, {
-      id: randomUUID(),
+    const remove = await memberIdsOf(tx, groupId, MAX_NAMED);
+    await recordEvent(deps, tx, groupId, {
       type: 'group-deleted',
       payload: { userId },
       effect: { remove, everyone: true },

@@ -1,7 +1,8 @@
 import type { Group } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
 import { groupNotFound } from '../events/group-not-found.ts';
-import { type Role, readMembers } from './member-store.ts';
+import { activityOf, headOf } from '../events/history-rows.ts';
+import { MEMBERS_IN_GROUP, type Role, readMembers } from './member-store.ts';
 
 export interface GroupRow extends Record<string, unknown> {
   id: string;
@@ -10,12 +11,18 @@ export interface GroupRow extends Record<string, unknown> {
   created_at: Date;
   epoch: string;
   seq: number;
+  member_count: number;
+  /** The history up to here has been removed. */
+  floor_seq: number;
+  retention_days: number | null;
 }
+
+const COLUMNS = `g.id, g.kind, g.name, g.created_at, g.epoch, ${headOf('g')} as seq, g.member_count, g.floor_seq, g.retention_days`;
 
 /** The group and the user's role in it, in one snapshot. Throws `NOT_FOUND`. */
 export async function readGroupAs(q: Queryable, groupId: string, userId: string): Promise<GroupRow & { role: Role }> {
   const { rows } = await q.query<GroupRow & { role: Role }>(
-    `select g.id, g.kind, g.name, g.created_at, g.epoch, g.seq, m.role
+    `select ${COLUMNS}, m.role
      from groups g join group_members m on m.group_id = g.id and m.user_id = $2
      where g.id = $1 and g.deleted_at is null`,
     [groupId, userId],
@@ -30,22 +37,12 @@ export async function toGroup(q: Queryable, row: GroupRow): Promise<Group> {
     id: row.id,
     name: row.name,
     kind: row.kind,
-    members: await readMembers(q, row.id),
+    members: (await readMembers(q, row.id, { limit: MEMBERS_IN_GROUP })).rows,
+    memberCount: row.member_count,
     createdAt: row.created_at.toISOString(),
     position: { epoch: row.epoch, seq: row.seq },
+    ...(row.retention_days === null ? {} : { retentionDays: row.retention_days }),
   };
-}
-
-/**
- * Locks the group until the transaction ends. Every change takes this lock first, so that no two wait for each other. False where the
- * group is deleted.
- */
-export async function lockGroup(tx: Queryable, groupId: string): Promise<boolean> {
-  const { rows } = await tx.query<{ deleted_at: Date | null }>(
-    'select deleted_at from groups where id = $1 for update',
-    [groupId],
-  );
-  return rows[0]?.deleted_at === null;
 }
 
 /**
@@ -56,7 +53,7 @@ export async function groupIdsOf(q: Queryable, userId: string, limit: number): P
   const { rows } = await q.query<{ id: string }>(
     `select g.id from group_members m join groups g on g.id = m.group_id
      where m.user_id = $1 and g.deleted_at is null
-     order by (m.added_by is null or m.read_seq > 0) desc, g.active_at desc limit $2`,
+     order by (m.added_by is null or m.read_seq > 0) desc, ${activityOf('g')} desc limit $2`,
     [userId, limit],
   );
   return rows.map(({ id }) => id);
@@ -94,8 +91,18 @@ export async function findGroupId(
   return rows[0]?.id;
 }
 
-export async function setGroupName(tx: Queryable, groupId: string, name: string): Promise<void> {
-  await tx.query('update groups set name = $2 where id = $1', [groupId, name]);
+/** The settings of a group that may be changed. */
+export interface GroupSettings {
+  name: string | null;
+  retentionDays: number | null;
+}
+
+export async function writeSettings(tx: Queryable, groupId: string, settings: GroupSettings): Promise<void> {
+  await tx.query('update groups set name = $2, retention_days = $3 where id = $1', [
+    groupId,
+    settings.name,
+    settings.retentionDays,
+  ]);
 }
 
 /** Its history stays; the two of a direct group may make another one. */

@@ -1,7 +1,8 @@
 import { type Group, GroupcastError } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
+import { lockGroup } from '../events/event-store.ts';
 import { APPLY_TIMEOUT_MS, type GroupDeps, joinGroup } from './group-changes.ts';
-import { lockGroup, readGroupAs, toGroup } from './group-store.ts';
+import { readGroupAs, toGroup } from './group-store.ts';
 import { type Invitation, readInvitations, takeInvitation } from './invitation-store.ts';
 
 type Invited = { groupId: string; userId: string };

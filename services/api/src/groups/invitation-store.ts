@@ -62,8 +62,7 @@ export async function readInvitations(q: Queryable, userId: string): Promise<Inv
     invited_by: string;
     created_at: Date;
   }>(
-    `select i.group_id, g.name, g.kind, i.invited_by, i.created_at,
-       (select count(*)::int from group_members c where c.group_id = g.id) as member_count
+    `select i.group_id, g.name, g.kind, i.invited_by, i.created_at, g.member_count
      from group_invitations i join groups g on g.id = i.group_id
      where i.user_id = $1 and g.deleted_at is null order by i.created_at desc, i.group_id limit $2`,
     [userId, MAX_PER_USER],

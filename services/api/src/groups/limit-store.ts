@@ -27,10 +27,9 @@ export async function countGroupsBy(tx: Queryable, userId: string, max: number):
 }
 
 export async function countMembers(tx: Queryable, groupId: string): Promise<number> {
-  const { rows } = await tx.query<{ count: number }>(
-    'select count(*)::int as count from group_members where group_id = $1',
-    [groupId],
-  );
+  const { rows } = await tx.query<{ count: number }>('select member_count as count from groups where id = $1', [
+    groupId,
+  ]);
   return rows[0]?.count ?? 0;
 }
 

@@ -1,4 +1,5 @@
 import { type Group, GroupcastError } from '@groupcast/shared';
+import { lockGroup } from '../events/event-store.ts';
 import { groupNotFound } from '../events/group-not-found.ts';
 import {
   APPLY_TIMEOUT_MS,
@@ -9,7 +10,7 @@ import {
   splitByPolicy,
   withInvited,
 } from './group-changes.ts';
-import { lockGroup, readGroupAs, toGroup } from './group-store.ts';
+import { readGroupAs, toGroup } from './group-store.ts';
 import { forgetInvitations, insertInvitations, takeInvitation } from './invitation-store.ts';
 import { deleteMember, insertMembers, isMember, outsidersAmong, passOwnership } from './member-store.ts';
 
@@ -39,7 +40,12 @@ export async function addMembers(
       payload: { userIds: added, addedBy: userId },
       effect: { add: added },
     });
-    return { group: await toGroup(tx, { ...row, ...position }), seq: position.seq, invited: sorted.invited };
+    const member_count = row.member_count + added.length;
+    return {
+      group: await toGroup(tx, { ...row, ...position, member_count }),
+      seq: position.seq,
+      invited: sorted.invited,
+    };
   });
   deps.dispatcher.wake(groupId);
   const applied = await deps.dispatcher.whenDispatched(groupId, seq, APPLY_TIMEOUT_MS);

@@ -1,15 +1,43 @@
 import type { GroupMember } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
+import { timeKey } from '../db/time-key.ts';
+import type { PageCursor } from '../http/page-cursor.ts';
 
 export type Role = GroupMember['role'];
 
-export async function readMembers(q: Queryable, groupId: string): Promise<GroupMember[]> {
-  const { rows } = await q.query<{ user_id: string; role: Role; name: string | null }>(
-    `select m.user_id, m.role, u.name from group_members m left join users u on u.id = m.user_id
-     where m.group_id = $1 order by m.joined_at, m.user_id`,
-    [groupId],
+/** Most members that an answer about a group has with it; the others come by pages. */
+export const MEMBERS_IN_GROUP = 100;
+
+/** A page of members by the time they joined, and where the next one begins. */
+export async function readMembers(
+  q: Queryable,
+  groupId: string,
+  page: { limit: number; after?: PageCursor | undefined },
+): Promise<{ rows: GroupMember[]; next?: PageCursor }> {
+  const { limit, after } = page;
+  const { rows } = await q.query<{ user_id: string; role: Role; name: string | null; joined_key: string }>(
+    `select m.user_id, m.role, ${timeKey('m.joined_at')} as joined_key,
+       (select u.name from users u where u.id = m.user_id) as name
+     from group_members m
+     where m.group_id = $1 and ($2::text is null or (m.joined_at, m.user_id) > ($2::text::timestamptz, $3))
+     order by m.joined_at, m.user_id limit $4`,
+    [groupId, after?.timeKey ?? null, after?.id ?? null, limit + 1],
   );
-  return rows.map(({ user_id, role, name }) => ({ userId: user_id, role, ...(name ? { name } : {}) }));
+  const shown = rows.slice(0, limit);
+  const last = rows.length > limit ? shown.at(-1) : undefined;
+  return {
+    rows: shown.map(({ user_id, role, name }) => ({ userId: user_id, role, ...(name ? { name } : {}) })),
+    ...(last ? { next: { timeKey: last.joined_key, id: last.user_id } } : {}),
+  };
+}
+
+/** The ids of the first members, `limit` at most. */
+export async function memberIdsOf(q: Queryable, groupId: string, limit: number): Promise<string[]> {
+  const { rows } = await q.query<{ user_id: string }>(
+    'select user_id from group_members where group_id = $1 order by user_id limit $2',
+    [groupId, limit],
+  );
+  return rows.map(({ user_id }) => user_id);
 }
 
 /** Adds the users who are not members yet, and returns their ids. `addedBy` is null where they join by themselves. */
@@ -21,8 +49,14 @@ export async function insertMembers(
   addedBy: string | null,
 ): Promise<string[]> {
   const { rows } = await q.query<{ user_id: string }>(
-    `insert into group_members (group_id, user_id, role, added_by) select $1, u, $3, $4 from unnest($2::text[]) as u
-     on conflict do nothing returning user_id`,
+    `with added as (
+       insert into group_members (group_id, user_id, role, added_by) select $1, u, $3, $4 from unnest($2::text[]) as u
+       on conflict do nothing returning user_id
+     ), counted as (
+       update groups set member_count = member_count + (select count(*) from added)
+       where id = $1 and exists (select 1 from added)
+     )
+     select user_id from added`,
     [groupId, [...userIds], role, addedBy],
   );
   return rows.map(({ user_id }) => user_id);
@@ -66,7 +100,12 @@ export async function membershipsOf(
 /** Answers the role that the member had, or `undefined` where there was no such member. */
 export async function deleteMember(tx: Queryable, groupId: string, userId: string): Promise<Role | undefined> {
   const { rows } = await tx.query<{ role: Role }>(
-    'delete from group_members where group_id = $1 and user_id = $2 returning role',
+    `with removed as (
+       delete from group_members where group_id = $1 and user_id = $2 returning role
+     ), counted as (
+       update groups set member_count = member_count - 1 where id = $1 and exists (select 1 from removed)
+     )
+     select role from removed`,
     [groupId, userId],
   );
   return rows[0]?.role;

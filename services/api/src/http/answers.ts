@@ -1,5 +1,6 @@
 import {
   groupEventSchema,
+  groupMemberSchema,
   groupPositionSchema,
   groupSchema,
   groupSummarySchema,
@@ -42,6 +43,12 @@ const invitation = z
 export const groupAnswer = z.object({ group: groupSchema });
 export const createdGroupAnswer = z.object({ group: groupSchema, invited });
 export const groupsAnswer = z.object({ groups: z.array(groupSummarySchema), nextCursor: z.string().exactOptional() });
+export const membersAnswer = z.object({
+  members: z.array(groupMemberSchema),
+  memberCount: z.int().min(0),
+  position: groupPositionSchema,
+  nextCursor: z.string().exactOptional(),
+});
 export const addedMembersAnswer = z.object({ group: groupSchema, applied, invited });
 export const acceptedInvitationAnswer = z.object({ group: groupSchema, applied });
 export const removedMemberAnswer = z.object({ applied });
@@ -53,10 +60,9 @@ export const eventsAnswer = z.object({
   events: z.array(groupEventSchema),
   position: groupPositionSchema,
   more,
-  reset: z
-    .literal(true)
-    .exactOptional()
-    .meta({ description: 'The epoch was replaced: reload the messages, and go on from `position`' }),
+  reset: z.literal(true).exactOptional().meta({
+    description: 'The epoch was replaced, or history was removed: reload the messages, and go on from `position`',
+  }),
 });
 export const readAnswer = z.object({
   readSeq: z.int().min(0),

@@ -49,16 +49,16 @@ export function whileYielding<D extends { dispatcher: Pick<Dispatcher, 'whenDisp
   deps: D,
 ): D {
   const { dispatcher } = deps;
-  return {
-    ...deps,
-    dispatcher: {
-      ...dispatcher,
-      async whenDispatched(...event: Parameters<Dispatcher['whenDispatched']>) {
-        request.hold?.shared?.leave();
-        return dispatcher.whenDispatched(...event);
-      },
-    },
+  const whenDispatched: Dispatcher['whenDispatched'] = async (...event) => {
+    yieldTurn(request);
+    return dispatcher.whenDispatched(...event);
   };
+  return { ...deps, dispatcher: { ...dispatcher, whenDispatched } };
+}
+
+/** Lets others use the database: from now on the request waits for something that has a queue of its own. */
+export function yieldTurn(request: FastifyRequest): void {
+  request.hold?.shared?.leave();
 }
 
 async function begin(queue: FairQueue, key: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {

@@ -40,7 +40,17 @@ export const createGroupBody = z.object({
   memberIds: memberIds.default([]),
   kind: z.enum(['group', 'direct']).default('group'),
 });
-export const renameGroupBody = z.object({ name });
+/** Longest that a group may keep its history by a setting of its own, in days. */
+const MAX_RETENTION_DAYS = 3_650;
+export const updateGroupBody = z
+  .object({ name: name.optional(), retentionDays: z.int().min(1).max(MAX_RETENTION_DAYS).nullable().optional() })
+  .refine((body) => body.name !== undefined || body.retentionDays !== undefined, {
+    error: 'must have name, retentionDays or both',
+  });
+export const listMembersQuery = z.object({
+  cursor: z.string().max(1_000).optional(),
+  limit: queryInteger(1, 500).default(100),
+});
 export const addMembersBody = z.object({
   userIds: boundedArray(userIdSchema, { min: 1, max: MAX_MEMBERS_PER_REQUEST }),
 });

@@ -1,6 +1,7 @@
 import type { HttpScope } from '@groupcast/service-kit';
 import { eventsAnswer, messageAnswer, messagesAnswer, noContent } from '../http/answers.ts';
 import { callerOf } from '../http/authenticate.ts';
+import { yieldTurn } from '../http/request-turns.ts';
 import {
   editMessageBody,
   groupParams,
@@ -37,6 +38,8 @@ export function messageRoutes(scope: HttpScope, deps: MessageDeps): void {
       config: { refusals: ['NOT_FOUND'] },
     },
     async (request, reply) => {
+      // Messages are saved together, as many as wait.
+      yieldTurn(request);
       const clientMessageId = request.body.clientMessageId ?? request.headers['idempotency-key'];
       const message = await sendMessage(deps, {
         ...request.body,

@@ -7,28 +7,31 @@ import {
   type Position,
   relationOf,
 } from '@groupcast/shared';
-import { type Database, isUniqueViolation, type Queryable, snapshot } from '../db/database.ts';
-import { type EventWriter, nextPosition } from '../events/event-store.ts';
+import { v7 as makeId } from 'uuid';
+import { type Database, type Queryable, snapshot } from '../db/database.ts';
+import { type EventWriter, lockGroup } from '../events/event-store.ts';
 import { groupNotFound } from '../events/group-not-found.ts';
 import { readEvents } from '../events/history-store.ts';
+import { messagePayload } from '../events/stored-event.ts';
 import { readGroupAs } from '../groups/group-store.ts';
 import { isMember } from '../groups/member-store.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
 import {
   eraseMessage,
-  findByClientId,
+  findMessageAt,
   lockMessage,
   type MessageRow,
   readPage,
-  saveMessage,
   toMessage,
   updateContent,
 } from './message-store.ts';
+import type { SaveQueue } from './save-queue.ts';
 
 export interface MessageDeps {
   db: Database;
   dispatcher: Pick<Dispatcher, 'wake'>;
   events: EventWriter;
+  saves: SaveQueue;
 }
 
 interface Author {
@@ -36,11 +39,9 @@ interface Author {
   userId: string;
 }
 
-/** The group's row is locked first, so that a removal of the sender either comes before this message or after it. */
-async function takePosition(tx: Queryable, { groupId, userId }: Author): Promise<Position> {
-  const position = await nextPosition(tx, groupId);
-  if (!(await isMember(tx, groupId, userId))) throw groupNotFound(groupId);
-  return position;
+/** The group is locked first, so that a removal of the user either comes before this change or after it. */
+async function lockGroupAs(tx: Queryable, { groupId, userId }: Author): Promise<void> {
+  if (!(await lockGroup(tx, groupId)) || !(await isMember(tx, groupId, userId))) throw groupNotFound(groupId);
 }
 
 /**
@@ -52,36 +53,29 @@ export async function sendMessage(
   input: Author & { content: string; clientMessageId?: string | undefined; attachments?: JsonObject[] | undefined },
 ): Promise<Message> {
   const { groupId, userId: senderId, content, clientMessageId, attachments } = input;
-  const id = randomUUID();
-  const createdAt = new Date();
-  const body = {
-    senderId,
-    content,
-    createdAt: createdAt.toISOString(),
-    ...(clientMessageId === undefined ? {} : { clientMessageId }),
-    ...(attachments === undefined ? {} : { attachments }),
-  };
-  // Members receive the message without its envelope, which the relay adds.
-  const payload: JsonObject = body;
-
-  const first = async (): Promise<Message | undefined> => {
-    if (clientMessageId === undefined) return undefined;
-    const { epoch } = await readGroupAs(deps.db, groupId, senderId);
-    const row = await findByClientId(deps.db, groupId, senderId, clientMessageId);
-    return row && toMessage(row, epoch);
-  };
-
-  try {
-    const message = { id, groupId, senderId, content, attachments, clientMessageId, createdAt };
-    const position = await saveMessage(deps.db, message, deps.events.encode(payload));
-    if (!position) throw groupNotFound(groupId);
-    deps.dispatcher.wake(groupId);
-    return { id, groupId, ...position, ...body };
-  } catch (error) {
-    // A message with the same clientMessageId was saved before.
-    const winner = isUniqueViolation(error) ? await first() : undefined;
-    if (winner) return winner;
-    throw error;
+  const fields = { senderId, content, clientMessageId, attachments };
+  // The database says when it was saved, by a time of the same length.
+  deps.events.assertRelayable(messagePayload({ ...fields, createdAt: new Date(0) }));
+  // Ids that are close in time are close in the index.
+  const id = makeId();
+  const saved = await deps.saves.save({ id, groupId, ...fields });
+  switch (saved.kind) {
+    case 'saved': {
+      const { epoch, seq, createdAt } = saved;
+      const payload = messagePayload({ ...fields, createdAt });
+      deps.dispatcher.wake(groupId, { seq, id, type: 'new-message', payload });
+      return { id, groupId, epoch, seq, ...payload } as unknown as Message;
+    }
+    case 'known': {
+      const first = await findMessageAt(deps.db, groupId, saved.seq);
+      // Retention may have removed it in between.
+      if (!first) throw groupNotFound(groupId);
+      return toMessage(first, saved.epoch);
+    }
+    case 'absent':
+      throw groupNotFound(groupId);
+    default:
+      return saved satisfies never;
   }
 }
 
@@ -102,11 +96,11 @@ export async function editMessage(
   const updatedAt = new Date();
   const payload: JsonObject = { messageId, content, senderId: input.userId, updatedAt: updatedAt.toISOString() };
   const message = await deps.db.transaction(async (tx) => {
-    const position = await takePosition(tx, input);
+    await lockGroupAs(tx, input);
     const row = await lockOwn(tx, input, messageId, 'edit');
     await updateContent(tx, messageId, content, updatedAt);
-    await deps.events.append(tx, groupId, position.seq, { id: randomUUID(), type: 'message-updated', payload });
-    return toMessage({ ...row, content, updated_at: updatedAt }, position.epoch);
+    const { epoch } = await deps.events.append(tx, groupId, { id: randomUUID(), type: 'message-updated', payload });
+    return toMessage({ ...row, content, updated_at: updatedAt }, epoch);
   });
   deps.dispatcher.wake(groupId);
   return message;
@@ -116,10 +110,10 @@ export async function editMessage(
 export async function deleteMessage(deps: MessageDeps, input: Author & { messageId: string }): Promise<void> {
   const { groupId, messageId, userId } = input;
   await deps.db.transaction(async (tx) => {
-    const position = await takePosition(tx, input);
+    await lockGroupAs(tx, input);
     const row = await lockOwn(tx, input, messageId, 'delete');
-    await eraseMessage(tx, groupId, messageId, row.seq);
-    await deps.events.append(tx, groupId, position.seq, {
+    await eraseMessage(tx, groupId, messageId);
+    await deps.events.append(tx, groupId, {
       id: randomUUID(),
       type: 'message-deleted',
       payload: { messageId, messageSeq: row.seq, senderId: userId },
@@ -148,19 +142,20 @@ export interface EventPage {
   /** Of the last event returned or, with nothing to return, of the group. */
   position: Position;
   more: boolean;
-  /** The epoch asked for was replaced: reload the messages, and go on from `position`. */
+  /** The epoch asked for was replaced, or what came after `after` was removed: reload the messages, and go on from `position`. */
   reset?: true;
 }
 
-/** Catch-up: every positioned event after `after`, oldest first, as many as a page may hold. */
+/** Catch-up: every positioned event after `after`, oldest first, as many as a page may hold. Below the floor there is a `reset`. */
 export async function listEvents(
   deps: MessageDeps,
   input: Author & { after: number; epoch?: string | undefined; limit: number },
 ): Promise<EventPage> {
   return snapshot(deps.db, async (tx) => {
-    const { epoch, seq } = await readGroupAs(tx, input.groupId, input.userId);
-    // A position that is not behind the group's is of another history.
-    if (relationOf({ epoch, seq }, { epoch: input.epoch ?? epoch, seq: input.after }) !== 'behind') {
+    const { epoch, seq, floor_seq } = await readGroupAs(tx, input.groupId, input.userId);
+    // A position that is not behind the group's is of another history, and below the floor there is none any more.
+    const relation = relationOf({ epoch, seq }, { epoch: input.epoch ?? epoch, seq: input.after });
+    if (relation !== 'behind' || input.after < floor_seq) {
       return { reset: true, events: [], position: { epoch, seq }, more: false };
     }
     const events = await readEvents(tx, input.groupId, epoch, input.after, input.limit);

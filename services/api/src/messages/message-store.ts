@@ -1,6 +1,7 @@
-import type { JsonObject, Message, Position } from '@groupcast/shared';
-import { isNotNullViolation, type Queryable } from '../db/database.ts';
+import type { JsonObject, Message } from '@groupcast/shared';
+import type { Queryable } from '../db/database.ts';
 import { readPageWithin, type Sized } from '../db/page-budget.ts';
+import { messagePayload } from '../events/stored-event.ts';
 
 export interface MessageRow extends Record<string, unknown> {
   id: string;
@@ -24,76 +25,82 @@ export interface NewMessage {
   content: string;
   attachments?: JsonObject[] | undefined;
   clientMessageId?: string | undefined;
-  createdAt: Date;
 }
 
 /** The epoch is the group's: positions of the whole history move with it. */
 export function toMessage(row: MessageRow, epoch: string): Message {
-  return {
-    id: row.id,
-    groupId: row.group_id,
-    epoch,
-    seq: row.seq,
+  const payload = messagePayload({
     senderId: row.sender_id,
     content: row.content,
-    createdAt: row.created_at.toISOString(),
-    ...(row.client_message_id === null ? {} : { clientMessageId: row.client_message_id }),
-    ...(row.attachments === null ? {} : { attachments: row.attachments }),
-    ...(row.updated_at === null ? {} : { updatedAt: row.updated_at.toISOString() }),
-  };
+    createdAt: row.created_at,
+    clientMessageId: row.client_message_id ?? undefined,
+    attachments: row.attachments ?? undefined,
+    updatedAt: row.updated_at ?? undefined,
+  });
+  return { id: row.id, groupId: row.group_id, epoch, seq: row.seq, ...payload } as unknown as Message;
 }
 
-/**
- * Takes the group's next position and writes the message, its event and the sender's read cursor there, in one statement: all of it
- * or nothing. Answers `undefined` where there is no such group, or the sender is not in it.
- *
- * The group's row is locked first and the sender's row after it, as a removal takes them: it comes before this message or after it.
- * A sender who is not a member leaves `sender_id` null; the NOT NULL constraint rejects the insert, and the position is not taken.
- */
-export async function saveMessage(q: Queryable, message: NewMessage, payload: string): Promise<Position | undefined> {
-  try {
-    const { rows } = await q.query<{ epoch: string; seq: number }>(
-      `with place as (
-         update groups set seq = seq + 1, active_at = now() where id = $1 and deleted_at is null returning epoch, seq
-       ), sender as (
-         update group_members m set read_seq = place.seq from place where m.group_id = $1 and m.user_id = $2
-         returning m.user_id
-       ), message as (
-         insert into messages (group_id, seq, id, sender_id, content, attachments, client_message_id, created_at)
-         select $1, place.seq, $3, sender.user_id, $4, $5, $6, $7 from place left join sender on true
-       ), event as (
-         insert into events (group_id, seq, id, type, payload) select $1, seq, $3, 'new-message', $8 from place
-       )
-       select epoch, seq from place`,
-      [
-        message.groupId,
-        message.senderId,
-        message.id,
-        message.content,
-        message.attachments ? JSON.stringify(message.attachments) : null,
-        message.clientMessageId ?? null,
-        message.createdAt,
-        payload,
-      ],
-    );
-    return rows[0];
-  } catch (error) {
-    if (isNotNullViolation(error, 'sender_id')) return undefined;
-    throw error;
+export type SaveOutcome =
+  | { kind: 'saved'; epoch: string; seq: number; createdAt: Date }
+  /** The sender has sent a message with this `clientMessageId` to this group before, deleted or not: at `seq`. */
+  | { kind: 'known'; epoch: string; seq: number }
+  /** There is no such group, or the sender is not in it. */
+  | { kind: 'absent' }
+  /** Another transaction has locked the group, and the call was not to wait for it. */
+  | { kind: 'busy' };
+
+interface SavedRow extends Record<string, unknown> {
+  place: number;
+  outcome: 'saved' | 'known' | 'absent';
+  epoch: string;
+  seq: number;
+  created_at: Date;
+}
+
+function toOutcome(row: SavedRow | undefined): SaveOutcome {
+  if (!row) return { kind: 'busy' };
+  const { outcome, epoch, seq, created_at: createdAt } = row;
+  switch (outcome) {
+    case 'saved':
+      return { kind: 'saved', epoch, seq, createdAt };
+    case 'known':
+      return { kind: 'known', epoch, seq };
+    case 'absent':
+      return { kind: 'absent' };
+    default:
+      return outcome satisfies never;
   }
 }
 
-/** The message this sender sent to this group under this id before, deleted or not. */
-export async function findByClientId(
+/**
+ * Saves messages, each at the next position of its group, in one statement: all of them or, where it throws, none. Every group is locked first,
+ * as a removal locks it: a removal comes before the message or after it. No two messages may have the same group, sender and
+ * client id. Answers in their order.
+ */
+export async function saveMessages(
   q: Queryable,
-  groupId: string,
-  senderId: string,
-  clientMessageId: string,
-): Promise<MessageRow | undefined> {
-  const { rows } = await q.query<MessageRow>(
-    `select ${COLUMNS} from messages where group_id = $1 and sender_id = $2 and client_message_id = $3`,
-    [groupId, senderId, clientMessageId],
-  );
+  messages: readonly NewMessage[],
+  options: { waits: boolean },
+): Promise<SaveOutcome[]> {
+  const { rows } = await q.query<SavedRow>('select * from save_messages($1, $2, $3, $4, $5, $6, $7)', [
+    options.waits,
+    messages.map(({ groupId }) => groupId),
+    messages.map(({ senderId }) => senderId),
+    messages.map(({ id }) => id),
+    messages.map(({ clientMessageId }) => clientMessageId ?? null),
+    messages.map(({ content }) => content),
+    messages.map(({ attachments }) => (attachments ? JSON.stringify(attachments) : null)),
+  ]);
+  const byPlace = new Map(rows.map((row) => [row.place, row]));
+  return messages.map((_, index) => toOutcome(byPlace.get(index + 1)));
+}
+
+/** The message at a position, deleted or not. */
+export async function findMessageAt(q: Queryable, groupId: string, seq: number): Promise<MessageRow | undefined> {
+  const { rows } = await q.query<MessageRow>(`select ${COLUMNS} from messages where group_id = $1 and seq = $2`, [
+    groupId,
+    seq,
+  ]);
   return rows[0];
 }
 
@@ -136,16 +143,17 @@ export async function lockMessage(tx: Queryable, groupId: string, messageId: str
   return rows[0];
 }
 
+/** The history too has the new text from now on. */
 export async function updateContent(tx: Queryable, messageId: string, content: string, updatedAt: Date): Promise<void> {
   await tx.query('update messages set content = $2, updated_at = $3 where id = $1', [messageId, content, updatedAt]);
 }
 
-/** Takes the text out of the history as well: a deleted message leaves its position, and not its content. */
-export async function eraseMessage(tx: Queryable, groupId: string, messageId: string, seq: number): Promise<void> {
+/** A deleted message leaves its position, and its content nowhere: earlier edits in the history lose it too. */
+export async function eraseMessage(tx: Queryable, groupId: string, messageId: string): Promise<void> {
   await tx.query(`update messages set content = '', attachments = null, deleted_at = now() where id = $1`, [messageId]);
   await tx.query(
-    `update events set payload = (payload - 'attachments') || '{"content": "", "deleted": true}'
-     where group_id = $1 and (seq = $2 or (type = 'message-updated' and payload ->> 'messageId' = $3))`,
-    [groupId, seq, messageId],
+    `update events set payload = payload || '{"content": "", "deleted": true}'
+     where group_id = $1 and type = 'message-updated' and payload ->> 'messageId' = $2`,
+    [groupId, messageId],
   );
 }

@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { type Logger, warnOnceEvery, within } from '@groupcast/service-kit';
 import { type GroupcastError, generationOf, makeEpoch, type Position } from '@groupcast/shared';
+import type { StoredEvent } from '../events/stored-event.ts';
 import type { ApiMetrics } from '../metrics.ts';
+import type { FreshEvents } from './fresh-events.ts';
+import type { HeldGroup, HeldGroups } from './held-groups.ts';
 import type { Lease, OutboxStore } from './outbox-store.ts';
 import type { RelayClient, SendOutcome } from './relay-client.ts';
 import { backoff, boundDelay, remedyFor } from './remedy.ts';
@@ -12,26 +15,37 @@ const SEND_STEPS = 10;
 /** Remedies in one turn at a group; after that it waits like any other failure, so that nothing spins. */
 const MAX_REMEDIES = 5;
 
-/**
- * Brings the backlog of one group to the relay, as far as it goes now. Resolves to the milliseconds after which the group is to be tried
- * again, or to nothing: the group has no backlog left, or is another process's.
- */
-export type GroupDispatch = (groupId: string) => Promise<number | undefined>;
+export type Dispatched =
+  /** Nothing is left to send, or the lease is lost. */
+  | { kind: 'done' }
+  /** Another process holds the group. */
+  | { kind: 'elsewhere' }
+  /** To be tried again after this delay. */
+  | { kind: 'later'; delayMs: number };
+
+/** Brings the backlog of one group to the relay, as far as it goes now. */
+export type GroupDispatch = (groupId: string) => Promise<Dispatched>;
+
+const DONE: Dispatched = { kind: 'done' };
 
 export function createGroupDispatch(
   deps: {
     store: OutboxStore;
+    held: HeldGroups;
+    fresh: FreshEvents;
     relay: RelayClient;
     metrics: ApiMetrics;
     log: Logger;
     onSettled: (groupId: string, seq: number) => void;
+    /** Somebody has called for this group since its turn began. */
+    isWanted: (groupId: string) => boolean;
     /** No new work is to be started: what is under way is settled, and the group given back. */
     isStopping: () => boolean;
   },
-  options: { leaseMs: number; stepMs: number },
+  options: { stepMs: number },
 ): GroupDispatch {
-  const { store, relay, metrics, log } = deps;
-  const { leaseMs, stepMs } = options;
+  const { store, held: groups, fresh, relay, metrics, log } = deps;
+  const { stepMs } = options;
   const warn = warnOnceEvery(60_000);
 
   /** The relay knows events that this database does not: it was restored from a backup. */
@@ -59,7 +73,8 @@ export function createGroupDispatch(
   }
 
   /** Deals with the reason why the relay did not take an event. False: the group has to wait, or the lease is lost. */
-  async function recover(lease: Lease, failure: NonNullable<SendOutcome['failure']>): Promise<boolean> {
+  async function recover(held: HeldGroup, failure: NonNullable<SendOutcome['failure']>): Promise<boolean> {
+    const { lease } = held;
     const { groupId } = lease;
     const { seq, error } = failure;
     const remedy = remedyFor(failure);
@@ -68,12 +83,14 @@ export function createGroupDispatch(
         return openEpoch(lease, remedy.head);
       case 'go-back':
         log.warn({ groupId, from: lease.dispatchedSeq, to: remedy.to }, 'the relay is missing events: going back');
+        // A cursor that is on its way to the database would overtake this one.
+        await held.settling;
         lease.dispatchedSeq = remedy.to;
         return store.rewind(lease, remedy.to);
       case 'omit':
         log.error({ err: error, groupId, seq }, 'the relay refuses an event for good: it is omitted');
         metrics.eventsOmitted.inc();
-        await store.replace(lease, seq, { id: randomUUID(), type: 'event-omitted', payload: { code: error.code } });
+        await store.omit(lease, seq, { id: randomUUID(), code: error.code });
         return true;
       case 'wait':
         return false;
@@ -82,59 +99,83 @@ export function createGroupDispatch(
     }
   }
 
-  async function settle(lease: Lease, outcome: SendOutcome): Promise<'released' | 'more' | 'lost'> {
-    const progressed = outcome.acceptedSeq - lease.dispatchedSeq;
-    if (progressed <= 0) return 'more';
+  /**
+   * Moves the cursor. It is written now and then by itself, but at once where callers may wait for it in other processes: those who have changed
+   * who is in the group. False: the lease is lost.
+   */
+  async function settle(
+    held: HeldGroup,
+    events: readonly StoredEvent[],
+    { acceptedSeq }: SendOutcome,
+  ): Promise<boolean> {
+    const { lease } = held;
+    const progressed = acceptedSeq - lease.dispatchedSeq;
+    if (progressed <= 0) return !held.isLost;
     metrics.dispatched.inc(progressed);
-    lease.dispatchedSeq = outcome.acceptedSeq;
-    const state = await store.settle(lease, outcome.acceptedSeq);
-    if (state !== 'lost') deps.onSettled(lease.groupId, outcome.acceptedSeq);
-    return state;
+    lease.dispatchedSeq = acceptedSeq;
+    const isAwaited = events.some(({ seq, effect }) => effect !== undefined && seq <= acceptedSeq);
+    if (held.isLost || (isAwaited && !(await groups.write(held)))) return false;
+    deps.onSettled(lease.groupId, acceptedSeq);
+    return true;
   }
 
-  async function postpone(lease: Lease, error: GroupcastError): Promise<number> {
+  async function postpone(held: HeldGroup, error: GroupcastError): Promise<Dispatched> {
+    const { lease } = held;
     const { groupId } = lease;
     const { code, retryable, retryAfterMs } = error;
-    const delay = retryAfterMs === undefined ? backoff(await store.attempts(groupId)) : boundDelay(retryAfterMs);
+    const delayMs = retryAfterMs === undefined ? backoff(await store.attempts(groupId)) : boundDelay(retryAfterMs);
     metrics.dispatchFailures.inc({ code });
     // An event that cannot succeed by waiting needs a person.
     warn(code, (suppressed) => {
       const level = retryable ? 'warn' : 'error';
       log[level]({ err: error, groupId, suppressed }, 'unable to dispatch; what is saved waits, and is tried again');
     });
-    await store.postpone(lease, delay);
-    return delay;
+    groups.drop(held);
+    await store.postpone(lease, delayMs);
+    return { kind: 'later', delayMs };
+  }
+
+  async function work(held: HeldGroup, claimed: StoredEvent[]): Promise<Dispatched> {
+    const { lease } = held;
+    const { groupId } = lease;
+    let remedies = 0;
+    for (let known = claimed; ; known = []) {
+      const events =
+        known.length > 0
+          ? known
+          : (fresh.take(groupId, lease.dispatchedSeq) ?? (await store.read(lease, BATCH_EVENTS)));
+      if (events.length === 0) break;
+      if (performance.now() > held.goodUntil && !(await groups.renew(held))) return DONE;
+      const sending = relay.send(lease, events, held.goodUntil);
+      const outcome = await within(stepMs * SEND_STEPS, sending, 'the relay to answer');
+      if (!(await checkDuplicates(lease, outcome)) || !(await settle(held, events, outcome))) return DONE;
+      if (outcome.failure) {
+        remedies += 1;
+        if (remedies > MAX_REMEDIES || !(await recover(held, outcome.failure)))
+          return held.isLost ? DONE : postpone(held, outcome.failure.error);
+      }
+      if (deps.isStopping()) break;
+      const isAll = events.length < BATCH_EVENTS && lease.dispatchedSeq === events.at(-1)?.seq;
+      // Whoever saves more calls for the group, in this process or, by a notification, in another.
+      if (isAll && !deps.isWanted(groupId)) break;
+    }
+    groups.rest(held);
+    return DONE;
   }
 
   return async (groupId) => {
-    // The lease may have begun as soon as it was asked for, however late the answer is.
-    const halfway = (): number => performance.now() + leaseMs / 2;
-    let goodUntil = halfway();
-    const claimed = await store.claim(groupId, BATCH_EVENTS);
-    if (!claimed) return undefined;
-    const { lease } = claimed;
-    let { events } = claimed;
-    for (let remedies = 0; ; ) {
-      if (events.length === 0) events = await store.read(lease, BATCH_EVENTS);
-      if (events.length === 0)
-        throw new Error(`the outbox of group ${groupId} has no event after ${lease.dispatchedSeq}`);
-      if (performance.now() > goodUntil) {
-        goodUntil = halfway();
-        if (!(await store.renew(lease))) return undefined;
-      }
-      const outcome = await within(stepMs * SEND_STEPS, relay.send(lease, events, goodUntil), 'the relay to answer');
-      events = [];
-      if (!(await checkDuplicates(lease, outcome))) return undefined;
-      if ((await settle(lease, outcome)) !== 'more') return undefined;
-      if (outcome.failure) {
-        remedies += 1;
-        if (remedies > MAX_REMEDIES || !(await recover(lease, outcome.failure)))
-          return postpone(lease, outcome.failure.error);
-      }
-      if (deps.isStopping()) {
-        await store.postpone(lease, 0);
-        return undefined;
-      }
+    const own = await groups.take(groupId);
+    const askedAt = performance.now();
+    const claim = own ? undefined : await store.claim(groupId, BATCH_EVENTS);
+    if (claim && claim.kind !== 'claimed') return claim.kind === 'elsewhere' ? { kind: 'elsewhere' } : DONE;
+    const held = own ?? (claim && groups.add(claim.lease, askedAt));
+    if (!held) return DONE;
+    try {
+      return await work(held, claim?.events ?? []);
+    } catch (error) {
+      // The lease runs out by itself.
+      groups.drop(held);
+      throw error;
     }
   };
 }

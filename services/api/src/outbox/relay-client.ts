@@ -1,6 +1,6 @@
 import { type BatchItemResult, type Broadcaster, GroupcastError } from '@groupcast/broadcaster';
 import { BROADCAST_LIMITS, type BroadcastInput, type Position } from '@groupcast/shared';
-import type { MembershipEffect, StoredEvent } from '../events/event-store.ts';
+import type { MembershipEffect, StoredEvent } from '../events/stored-event.ts';
 import type { Lease } from './outbox-store.ts';
 
 /** How far the relay has accepted a group's events, and why not further. */

@@ -7,6 +7,8 @@ export interface RelayConnection {
   broadcaster: Broadcaster;
   /** Calls `listener` whenever the connection has come up. */
   onConnected(listener: () => void): void;
+  /** Calls `listener` whenever the connection is lost. */
+  onDisconnected(listener: () => void): void;
 }
 
 /** The advice for an operator, by the relay's reason for refusing the API's service token. */
@@ -24,14 +26,15 @@ export function connectToRelay(
 ): RelayConnection {
   const { relayUrl, ...rest } = options;
   const warn = warnOnceEvery(60_000);
-  const listeners = new Set<() => void>();
+  const connected = new Set<() => void>();
+  const disconnected = new Set<() => void>();
   const broadcaster = createBroadcaster({
     ...rest,
     url: relayUrl,
     onStateChange(state) {
       if (state.name === 'connected') {
         log.info({ relayUrl }, 'connected to the relay');
-        for (const listener of listeners) listener();
+        for (const listener of connected) listener();
       } else if (state.name === 'refused') {
         warn('refused', (suppressed) => {
           log.error(
@@ -48,13 +51,17 @@ export function connectToRelay(
         });
       } else if (state.name === 'disconnected') {
         log.warn({ relayUrl }, 'lost the relay: messages are saved, and will be relayed when it is back');
+        for (const listener of disconnected) listener();
       }
     },
   });
   return {
     broadcaster,
     onConnected(listener) {
-      listeners.add(listener);
+      connected.add(listener);
+    },
+    onDisconnected(listener) {
+      disconnected.add(listener);
     },
   };
 }

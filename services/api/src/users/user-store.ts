@@ -1,6 +1,7 @@
 import type { User, UserClaims } from '@groupcast/shared';
 import type { Database, Queryable } from '../db/database.ts';
 import { isStorable } from '../db/storable.ts';
+import { activityOf } from '../events/history-rows.ts';
 
 /** Most users whose profile is remembered as unchanged; the oldest is forgotten first. */
 const MAX_REMEMBERED = 50_000;
@@ -27,7 +28,7 @@ const GROUPS_SEARCHED = 100;
 
 /** By their keys: the limit keeps the planner, which may know nothing of the tables yet, from comparing all groups with all. */
 const GROUPS_OF_CALLER = `from group_members mine cross join lateral (
-    select id, active_at from groups where id = mine.group_id and deleted_at is null limit 1) as g
+    select id, created_at from groups where id = mine.group_id and deleted_at is null limit 1) as g
   where mine.user_id = $1`;
 
 /** Starts from the groups of the users that are asked for: the caller may be in thousands, a stranger is in few. */
@@ -39,7 +40,7 @@ const READ_USERS = `with met as (
 
 /** Looks into the index for each id and group: the limit keeps the planner from reading all messages instead. */
 const FIND_AUTHORS = `with searched as materialized (
-    select g.id ${GROUPS_OF_CALLER} order by g.active_at desc limit ${GROUPS_SEARCHED})
+    select g.id ${GROUPS_OF_CALLER} order by ${activityOf('g')} desc limit ${GROUPS_SEARCHED})
   select asked.id from unnest($2::text[]) as asked(id) where exists (
     select 1 from searched cross join lateral (
       select 1 from messages where group_id = searched.id and sender_id = asked.id limit 1) as said)`;

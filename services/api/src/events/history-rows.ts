@@ -1,0 +1,33 @@
+/** Bytes of a message beside its content: ids, times, and the names of its fields. */
+const MESSAGE_BYTES = 200;
+
+const MESSAGE_ROWS = `select seq, id, null::text as type, null::jsonb as payload, null::jsonb as effect, sender_id,
+    client_message_id, content, attachments, created_at, updated_at, deleted_at, omitted,
+    octet_length(content) + coalesce(octet_length(attachments::text), 0) + ${MESSAGE_BYTES} as bytes
+  from messages`;
+const EVENT_ROWS = `select seq, id, type, payload, effect, null::text as sender_id, null::text as client_message_id,
+    null::text as content, null::jsonb as attachments, created_at, null::timestamptz as updated_at,
+    null::timestamptz as deleted_at, null::jsonb as omitted, octet_length(payload::text) as bytes
+  from events`;
+
+/**
+ * SQL of the rows of a group's history that meet `where`, by `seq`, at most `limit`: its messages and its other events. Each table gives as many
+ * from its index, so that the cost follows from `limit` alone.
+ */
+export function historyRows(where: string, limit: string, order: 'asc' | 'desc' = 'asc'): string {
+  const [messages, events] = [MESSAGE_ROWS, EVENT_ROWS].map(
+    (rows) => `(${rows} where ${where} order by seq ${order} limit ${limit})`,
+  );
+  return `select * from (${messages} union all ${events}) as history order by seq ${order} limit ${limit}`;
+}
+
+const newest = (column: 'seq' | 'created_at', table: 'messages' | 'events', groupId: string): string =>
+  `(select ${column} from ${table} where group_id = ${groupId} order by seq desc limit 1)`;
+
+/** SQL of the newest position of a row `group` of `groups`. */
+export const headOf = (group: string): string =>
+  `greatest(${newest('seq', 'messages', `${group}.id`)}, ${newest('seq', 'events', `${group}.id`)}, ${group}.floor_seq)`;
+
+/** SQL of the time at which something last happened in a row `group` of `groups`. */
+export const activityOf = (group: string): string =>
+  `greatest(${newest('created_at', 'messages', `${group}.id`)}, ${newest('created_at', 'events', `${group}.id`)}, ${group}.created_at)`;
