@@ -63,7 +63,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'ports.ts',
     'app.ts',
     ['demo', 'group-list', 'relay-facing'],
-    ['cursors', 'messages'],
+    ['cursors', 'messages', 'retention'],
     'groups',
     'users',
     'http',

@@ -58,6 +58,7 @@ const DECISIONS: Readonly<Record<string, string>> = {
   LOG_LEVEL: 'sane: info',
   SHUTDOWN_DRAIN_SECONDS: 'sane: what Docker allows',
   DATABASE_URL: 'required by api',
+  RETENTION_DAYS: 'sane: nothing is removed that nobody asked to be removed',
   DATABASE_LISTEN_URL: 'sane: where everything else is asked',
   DATABASE_PREPARED_STATEMENTS: 'sane: decided by whether a pooler answers',
   EMBEDDED_DATABASE: 'off',

@@ -29,6 +29,8 @@ import { createRelayClient } from './outbox/relay-client.ts';
 import { connectToRelay } from './outbox/relay-connection.ts';
 import { createWakeUps } from './outbox/wake-up.ts';
 import { createPorts } from './ports.ts';
+import { createRetention } from './retention/retention.ts';
+import { createRetentionStore } from './retention/retention-store.ts';
 
 /** How long a process that dies holds its groups, in milliseconds. Longer than one call to the relay may take. */
 const LEASE_MS = 6_000;
@@ -111,6 +113,9 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
     limits: createGroupLimits({ log, onRefused: (bound) => metrics.groupsLimited.inc({ bound }) }, config.groupBounds),
   };
   if (config.demo) await openLobby(groups);
+  const retention = createRetention({ store: createRetentionStore(db), metrics, log }, { days: config.retentionDays });
+  stops.push(async () => retention.stop());
+  retention.start();
 
   const { app, internal } = await createPorts({
     config,

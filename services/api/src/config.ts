@@ -62,6 +62,8 @@ export interface ApiConfig {
   groupBounds: GroupBounds;
   /** The meaning of adding another user to a group. */
   groupInvites: InvitePolicy;
+  /** Days after which history is removed; undefined: never. */
+  retentionDays: number | undefined;
   drainMs: number;
 }
 
@@ -136,6 +138,7 @@ export function readApiConfig(
     limits: readApiLimits(env),
     groupBounds: readGroupBounds(env),
     groupInvites: env.oneOf('GROUP_INVITES', 'open', INVITE_POLICIES),
+    retentionDays: env.integer('RETENTION_DAYS', 0, { min: 0, max: 36_500 }) || undefined,
     drainMs: env.integer('SHUTDOWN_DRAIN_SECONDS', 8, { min: 0, max: 3_600 }) * 1_000,
   };
   env.assertValid();

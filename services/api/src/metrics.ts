@@ -7,6 +7,8 @@ export interface ApiMetrics {
   dispatchFailures: Counter<'code'>;
   epochsOpened: Counter;
   eventsOmitted: Counter;
+  /** Events of history that were older than it is kept. */
+  historyRemoved: Counter;
   requestsLimited: Counter<'by'>;
   groupsLimited: Counter<'bound'>;
   requests: Histogram<'method' | 'route' | 'status'>;
@@ -125,6 +127,11 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
     epochsOpened: new Counter({
       name: 'groupcast_api_epochs_opened_total',
       help: 'Epochs opened after a conflict',
+      registers,
+    }),
+    historyRemoved: new Counter({
+      name: 'groupcast_api_history_removed_total',
+      help: 'Events removed because they were older than history is kept',
       registers,
     }),
     eventsOmitted: new Counter({

@@ -40,6 +40,7 @@ function createStore(broken: keyof OutboxStore | undefined): OutboxStore & { ask
     attempts: async () => ask('attempts', 0),
     dispatchedSeq: async () => ask('dispatchedSeq', 0),
     savedSeq: async () => ask('savedSeq', 1),
+    floorSeq: async () => ask('floorSeq', 0),
     backlog: async () => ask('backlog', { groups: 0, events: 0, oldestSeconds: 0 }),
     clearLeases: async () => ask('clearLeases', undefined),
   };

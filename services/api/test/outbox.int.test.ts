@@ -398,6 +398,25 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       dispatcher = start('one again');
     });
 
+    test('a message writes no row that another message has written (G62)', async () => {
+      await dispatcher.stop();
+      await say('first words');
+      /** Every version of every row that is there, and of the messages those of before. */
+      const versions = async () => {
+        const tables = ['users', 'groups', 'group_members', 'outbox', 'backlog', 'events', 'messages where seq <= 2'];
+        const selects = tables.map(
+          (table) =>
+            `select '${table}' as place, ctid::text as at, xmin::text as made, xmax::text as changed from ${table}`,
+        );
+        return (await db.query(`${selects.join(' union all ')} order by 1, 2`)).rows;
+      };
+      const before = await versions();
+      expect(before.length).toBeGreaterThan(5);
+      await Promise.all(Array.from({ length: 20 }, async (_, n) => say(`m${n}`)));
+      expect(await versions()).toEqual(before);
+      dispatcher = start('one again');
+    });
+
     test('two dispatchers share the work without a duplicate or a change of order (G2)', async () => {
       const second = start('two');
       await Promise.all(
@@ -590,6 +609,7 @@ describe('on PostgreSQL', () => {
       '0004_append_only.sql',
       '0005_copy_messages.sql',
       '0006_drop_copied.sql',
+      '0007_retention.sql',
     ]);
     await databases[0]?.query(`update schema_migrations set sha256 = 'other'`);
     await expect(migrate(databases[0] as Database)).rejects.toThrow(/has changed since it was applied/);

@@ -16,6 +16,13 @@ export interface TransactionOptions {
   statementMs?: number;
 }
 
+/** Ends the listening when it is called. */
+export interface Listening {
+  (): Promise<void>;
+  /** Whether notifications come through at present. */
+  hears(): boolean;
+}
+
 /**
  * PostgreSQL, real or embedded. A failure of the connection, of the server or of its disk throws `API_UNAVAILABLE` (retryable), text
  * that PostgreSQL cannot store throws `INVALID_PAYLOAD`, everything else the driver's own error. An answer that does not come within some
@@ -31,7 +38,7 @@ export interface Database extends Queryable {
    * Calls `onNotify` for each NOTIFY on the channel, and `onReset` whenever some may have been missed. On the embedded
    * database, which has a single process, it does nothing; through a pooler that passes no notifications on, none arrive.
    */
-  listen(channel: string, onNotify: (payload: string) => void, onReset: () => void): Promise<() => Promise<void>>;
+  listen(channel: string, onNotify: (payload: string) => void, onReset: () => void): Promise<Listening>;
   /** Sends a notification for each payload, in one transaction, which does not wait for the disk. */
   notify(channel: string, payloads: readonly string[]): Promise<void>;
   /** Statements sent so far, transactions' own included, `begin` and `commit` not. */

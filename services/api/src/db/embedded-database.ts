@@ -114,7 +114,8 @@ export async function openEmbeddedDatabase(dataDir: string, log?: Logger): Promi
     async transaction(work) {
       return use(async ({ db, statements }) => db.transaction((tx) => work(wrap(statements.within(tx)))));
     },
-    listen: async () => async () => undefined,
+    // There is no other process to hear of.
+    listen: async () => Object.assign(async () => undefined, { hears: () => true }),
     notify: async () => undefined,
     async close() {
       await reopening?.catch(() => undefined);

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import pg from 'pg';
+import type { Listening } from './database.ts';
 import { codeOf, reasonOf } from './database-errors.ts';
 import { type ConnectionConfig, PostgresConnection, type PostgresTimes } from './postgres-connection.ts';
 
@@ -28,7 +29,7 @@ export async function listenOnPostgres(
   { config, times, log, notify }: ListenerDeps,
   channel: string,
   { onNotify, onReset }: Listener,
-): Promise<() => Promise<void>> {
+): Promise<Listening> {
   const warn = warnOnceEvery(60_000);
   const timeoutMs = times.statementMs + times.answerMs;
   /** Tells this listener's own notifications from those of other processes. */
@@ -36,6 +37,8 @@ export async function listenOnPostgres(
   let current: PostgresConnection | undefined;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
+  /** The connection over which notifications are known to come. */
+  let proven: PostgresConnection | undefined;
   /** Whether the log last said that nothing comes through the pooler. */
   let isDeaf = false;
 
@@ -84,6 +87,7 @@ export async function listenOnPostgres(
     try {
       if (await hears(connection)) {
         isDeaf = false;
+        proven = connection;
         return;
       }
       if (current !== connection) return;
@@ -125,6 +129,7 @@ export async function listenOnPostgres(
       if (current !== connection) return;
       checkLater(connection);
       if (session.isPooled) void verify(connection);
+      else proven = connection;
       onReset();
     } catch (error) {
       lose(connection, error);
@@ -132,11 +137,12 @@ export async function listenOnPostgres(
   }
 
   await connect();
-  return async () => {
+  const stop = async (): Promise<void> => {
     stopped = true;
     clearTimeout(timer);
     const last = current;
     current = undefined;
     await last?.end().catch(() => undefined);
   };
+  return Object.assign(stop, { hears: () => current !== undefined && current === proven });
 }

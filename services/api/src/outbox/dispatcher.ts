@@ -1,4 +1,5 @@
 import { type Logger, warnOnceEvery, within } from '@groupcast/service-kit';
+import type { Listening } from '../db/database.ts';
 import { describeFailure } from '../db/database-errors.ts';
 import type { StoredEvent } from '../events/stored-event.ts';
 import type { ApiMetrics } from '../metrics.ts';
@@ -68,6 +69,8 @@ export interface DispatcherOptions {
   stepMs?: number;
 }
 
+/** How often groups are looked at where no notifications come, in milliseconds. */
+const LOOK_MS = 100;
 /** Groups that one poll brings. */
 const BACKLOG_GROUPS = 1_000;
 /** Groups that wait here for their turn. What comes above it waits in the database, where the poll finds it. */
@@ -101,7 +104,8 @@ export function createDispatcher(deps: DispatcherDeps, options: DispatcherOption
   const active = new Map<string, Promise<void>>();
   const retries = new Map<string, NodeJS.Timeout>();
   let poll: NodeJS.Timeout | undefined;
-  let stopReceiving = async (): Promise<void> => undefined;
+  let listening: Listening | undefined;
+  let looking: NodeJS.Timeout | undefined;
   let isStopping = false;
   let isScanning = false;
   const held = createHeldGroups(
@@ -190,6 +194,23 @@ export function createDispatcher(deps: DispatcherDeps, options: DispatcherOption
     }
   }
 
+  /** While no notifications come, other processes cannot tell of what they save in groups that this one holds. */
+  function lookAgain(): void {
+    const startedAt = performance.now();
+    const looked = listening?.hears() === false ? held.look() : Promise.resolve();
+    void looked
+      .catch((error: unknown) =>
+        warn('look', (suppressed) =>
+          log.warn({ ...describeFailure(error), suppressed }, 'unable to look for events of other processes'),
+        ),
+      )
+      .then(() => {
+        if (isStopping) return;
+        // It may take a twentieth of the time, however many groups there are.
+        looking = setTimeout(lookAgain, Math.max(LOOK_MS, (performance.now() - startedAt) * 20)).unref();
+      });
+  }
+
   /** In this process alone. */
   function look(groupId?: string, isOwnNews = false): void {
     if (groupId === undefined) {
@@ -204,7 +225,9 @@ export function createDispatcher(deps: DispatcherDeps, options: DispatcherOption
     async start() {
       poll = setInterval(() => void scan(), pollMs);
       held.start();
-      if (wakeUps) stopReceiving = await wakeUps.receive((groupId) => look(groupId));
+      if (!wakeUps) return;
+      listening = await wakeUps.receive((groupId) => look(groupId));
+      lookAgain();
     },
     wake(groupId, event) {
       if (groupId !== undefined && event && held.has(groupId)) fresh.put(groupId, event);
@@ -216,7 +239,8 @@ export function createDispatcher(deps: DispatcherDeps, options: DispatcherOption
     async stop() {
       isStopping = true;
       clearInterval(poll);
-      await stopReceiving();
+      clearTimeout(looking);
+      await listening?.();
       for (const timer of retries.values()) clearTimeout(timer);
       await Promise.all(active.values());
       await held.stop();

@@ -72,6 +72,19 @@ export function createGroupDispatch(
     return openEpoch(lease, duplicateHead);
   }
 
+  /** The relay's log ends earlier. Where it ends before the history that is kept, that goes out in a new epoch: nothing fits in between. */
+  async function goBack(held: HeldGroup, to: number): Promise<boolean> {
+    const { lease } = held;
+    const { groupId, epoch } = lease;
+    log.warn({ groupId, from: lease.dispatchedSeq, to }, 'the relay is missing events: going back');
+    // A cursor that is on its way to the database would overtake this one.
+    await held.settling;
+    const floor = await store.floorSeq(groupId);
+    lease.dispatchedSeq = Math.max(to, floor);
+    if (!(await store.rewind(lease, lease.dispatchedSeq))) return false;
+    return to >= floor || openEpoch(lease, { epoch, seq: to });
+  }
+
   /** Deals with the reason why the relay did not take an event. False: the group has to wait, or the lease is lost. */
   async function recover(held: HeldGroup, failure: NonNullable<SendOutcome['failure']>): Promise<boolean> {
     const { lease } = held;
@@ -82,11 +95,7 @@ export function createGroupDispatch(
       case 'open-epoch':
         return openEpoch(lease, remedy.head);
       case 'go-back':
-        log.warn({ groupId, from: lease.dispatchedSeq, to: remedy.to }, 'the relay is missing events: going back');
-        // A cursor that is on its way to the database would overtake this one.
-        await held.settling;
-        lease.dispatchedSeq = remedy.to;
-        return store.rewind(lease, remedy.to);
+        return goBack(held, remedy.to);
       case 'omit':
         log.error({ err: error, groupId, seq }, 'the relay refuses an event for good: it is omitted');
         metrics.eventsOmitted.inc();

@@ -32,6 +32,8 @@ export interface HeldGroups {
   /** Writes the cursor now. False when the lease is lost. */
   write(held: HeldGroup): Promise<boolean>;
   renew(held: HeldGroup): Promise<boolean>;
+  /** Asks the database whether others have saved something in groups that are quiet here, and calls `onMore` for these. */
+  look(): Promise<void>;
   /** Forgets the group; its lease is given back already, or runs out. */
   drop(held: HeldGroup): void;
   /** Gives groups back now in which nothing is left: this process has no relay to send to. */
@@ -43,6 +45,8 @@ export interface HeldGroups {
 
 /** Groups of one statement: it holds the lock of each that it gives back. */
 const SETTLED_AT_ONCE = 100;
+/** Most groups of one look. */
+const MAX_LOOKED_AT = 1_000;
 /** Most groups that are kept while they are quiet. */
 const MAX_HELD = 10_000;
 
@@ -177,6 +181,11 @@ export function createHeldGroups(
       if (await store.renew(held.lease)) held.goodUntil = askedAt + leaseMs / 2;
       else forget(held);
       return !held.isLost;
+    },
+    async look() {
+      const quiet = [...groups.values()].filter(({ quietSince }) => quietSince !== undefined).map(({ lease }) => lease);
+      if (quiet.length === 0 || !deps.isConnected()) return;
+      for (const groupId of await store.findBehind(quiet.slice(0, MAX_LOOKED_AT))) deps.onMore(groupId);
     },
     drop: forget,
     releaseQuiet() {

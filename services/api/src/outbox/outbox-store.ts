@@ -54,6 +54,8 @@ export interface OutboxStore {
   dispatchedSeq(groupId: string): Promise<number>;
   /** The group's newest position in the database. */
   savedSeq(groupId: string): Promise<number>;
+  /** The history up to here has been removed. */
+  floorSeq(groupId: string): Promise<number>;
   /** The groups among those held here that have events after their cursor. */
   findBehind(leases: readonly Lease[]): Promise<string[]>;
   backlog(): Promise<Backlog>;
@@ -191,6 +193,10 @@ export function createOutboxStore(db: Database, options: { owner: string; leaseM
       const { rows } = await db.query<{ seq: number }>(`select ${headOf('g')} as seq from groups g where g.id = $1`, [
         groupId,
       ]);
+      return rows[0]?.seq ?? 0;
+    },
+    async floorSeq(groupId) {
+      const { rows } = await db.query<{ seq: number }>('select floor_seq as seq from groups where id = $1', [groupId]);
       return rows[0]?.seq ?? 0;
     },
     async findBehind(leases) {

@@ -1,5 +1,5 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import type { Database } from '../db/database.ts';
+import type { Database, Listening } from '../db/database.ts';
 import { describeFailure } from '../db/database-errors.ts';
 
 const CHANNEL = 'groupcast_outbox';
@@ -11,7 +11,7 @@ export interface WakeUps {
   /** Tells the others. When it fails, their poll finds the event all the same. */
   send(groupId: string): void;
   /** Calls `wake` for what others send, and without a group whenever something may have been missed. Resolves to how it ends. */
-  receive(wake: (groupId?: string) => void): Promise<() => Promise<void>>;
+  receive(wake: (groupId?: string) => void): Promise<Listening>;
 }
 
 /**
