@@ -126,6 +126,52 @@ test.each(['claim', 'renew'] as const)(
   },
 );
 
+test.each([true, false])(
+  'events that other processes save in a group that is held are looked for where no notifications come (they come: %s)',
+  async (hears) => {
+    const store = createStore(undefined);
+    const sent: number[] = [];
+    const wakeUps = {
+      send: () => undefined,
+      receive: async () => Object.assign(async () => undefined, { hears: () => hears }),
+    };
+    const dispatcher = createDispatcher(
+      {
+        store: {
+          ...store,
+          findBacklog: async () => [],
+          findBehind: async (leases) => {
+            store.asked.push('findBehind');
+            return leases.map(({ groupId }) => groupId);
+          },
+          read: async () => (sent.length === 1 ? [{ ...EVENT, seq: 2 }] : []),
+        },
+        relay: {
+          connected: true,
+          async send(_lease, events) {
+            sent.push(...events.map(({ seq }) => seq));
+            return { acceptedSeq: events.at(-1)?.seq ?? 0 };
+          },
+        },
+        wakeUps,
+        metrics: createApiMetrics(() => store.backlog()),
+        log,
+      },
+      { leaseMs: 60_000, pollMs: 50, writeMs: 10_000, concurrency: 1 },
+    );
+    await dispatcher.start();
+    dispatcher.wake('a');
+    if (hears) {
+      await until('the first event', () => sent.length === 1);
+      expect(await until('a look', () => store.asked.includes('findBehind'), 500).catch(() => 'never')).toBe('never');
+    } else {
+      await until('the event of another process', () => sent.length === 2);
+    }
+    expect(sent).toEqual(hears ? [1] : [1, 2]);
+    await dispatcher.stop();
+  },
+);
+
 test('callers that wait for an event ask the database one question at a time', async () => {
   const store = createStore('dispatchedSeq');
   const dispatcher = start(store, { connected: false }, 10_000);

@@ -146,7 +146,11 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
         await api.request(user, 'POST', `${GROUPS}/${id}/messages`, { content: 'look here' });
       }
       const { body } = await api.request<{ token: string }>('target', 'POST', '/api/realtime/token');
-      expect(decodeJwt(body.token)['groups']).toEqual([answered, own, ...strange]);
+      const named = decodeJwt(body.token)['groups'] as string[];
+      expect([new Set(named.slice(0, 2)), new Set(named.slice(2))]).toEqual([
+        new Set([answered, own]),
+        new Set(strange),
+      ]);
     });
   });
 
@@ -284,8 +288,8 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
         expect((await migrate(db)).length).toBeGreaterThan(0);
         await db.script(`insert into groups (id, kind, epoch) values ('new', 'group', '1-a');
           insert into group_members (group_id, user_id, role, added_by) values ('new', 'bob', 'member', 'eve')`);
-        expect(await groupIdsOf(db, 'bob', 10)).toEqual(['old', 'new']);
-        expect(await groupIdsOf(db, 'bob', 1)).toEqual(['old']);
+        expect(await groupIdsOf(db, 'bob', { ids: 10, bytes: 1_000 })).toEqual(['old', 'new']);
+        expect(await groupIdsOf(db, 'bob', { ids: 1, bytes: 1_000 })).toEqual(['old']);
       } finally {
         await db.close();
         rmSync(folder, { recursive: true, force: true });

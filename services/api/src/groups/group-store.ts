@@ -45,18 +45,50 @@ export async function toGroup(q: Queryable, row: GroupRow): Promise<Group> {
   };
 }
 
+/** SQL of whether the member `m` came by themselves, or has read or said anything. */
+const HAS_ACTED = '(m.added_by is null or m.read_seq > 0)';
+
+/** Bytes that an id takes in a list, beside its own. */
+const BYTES_PER_ID = 3;
+
+function withinBytes(ids: readonly string[], maxBytes: number): string[] {
+  let bytes = 2;
+  return ids.filter((id) => {
+    bytes += id.length + BYTES_PER_ID;
+    return bytes <= maxBytes;
+  });
+}
+
 /**
- * The groups that a connection token names: the user's, most recently active first, but those in which the user has never read or said
- * anything, and into which others have put them, after all others. However many there are of these, they push out no other.
+ * The groups that a connection token names. Those in which the user has never read or said anything, and into which others have put them, come
+ * after all others: however many there are of these, they push out no other. Where there are more than fit, those that were active last come
+ * first.
  */
-export async function groupIdsOf(q: Queryable, userId: string, limit: number): Promise<string[]> {
-  const { rows } = await q.query<{ id: string }>(
-    `select g.id from group_members m join groups g on g.id = m.group_id
-     where m.user_id = $1 and g.deleted_at is null
-     order by (m.added_by is null or m.read_seq > 0) desc, ${activityOf('g')} desc limit $2`,
-    [userId, limit],
+export async function groupIdsOf(
+  q: Queryable,
+  userId: string,
+  most: { ids: number; bytes: number },
+): Promise<string[]> {
+  const all = await q.query<{ id: string }>(
+    `select g.id from group_members m cross join lateral (
+       select id from groups where id = m.group_id and deleted_at is null limit 1) g
+     where m.user_id = $1 order by ${HAS_ACTED} desc limit $2`,
+    [userId, most.ids + 1],
   );
-  return rows.map(({ id }) => id);
+  const ids = all.rows.map(({ id }) => id);
+  // Most users are in few groups: when each of them was active need not be looked up.
+  if (ids.length <= most.ids && withinBytes(ids, most.bytes).length === ids.length) return ids;
+  const { rows } = await q.query<{ id: string }>(
+    `select g.id from group_members m cross join lateral (
+       select * from groups where id = m.group_id and deleted_at is null limit 1) g
+     where m.user_id = $1
+     order by ${HAS_ACTED} desc, ${activityOf('g')} desc limit $2`,
+    [userId, most.ids],
+  );
+  return withinBytes(
+    rows.map(({ id }) => id),
+    most.bytes,
+  );
 }
 
 export interface NewGroup {

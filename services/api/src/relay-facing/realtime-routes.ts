@@ -9,14 +9,6 @@ import { callerOf } from '../http/authenticate.ts';
 /** Most groups that a token names, the most recently active first; the rest is joined by request. */
 const MAX_GROUPS_IN_TOKEN = 1_000;
 
-function withinBytes(ids: readonly string[], maxBytes: number): string[] {
-  let bytes = 2;
-  return ids.filter((id) => {
-    bytes += id.length + 3;
-    return bytes <= maxBytes;
-  });
-}
-
 export function realtimeRoutes(
   scope: HttpScope,
   deps: { db: Database; connectionSecret: string; relayPublicUrl: string },
@@ -33,7 +25,10 @@ export function realtimeRoutes(
       // Before the groups are read: a member removed in between must not look as if removed before the token.
       const issuedAt = Math.floor(Date.now() / 1_000);
       const user = callerOf(request);
-      const groups = withinBytes(await groupIdsOf(deps.db, user.userId, MAX_GROUPS_IN_TOKEN), MAX_TOKEN_GROUPS_BYTES);
+      const groups = await groupIdsOf(deps.db, user.userId, {
+        ids: MAX_GROUPS_IN_TOKEN,
+        bytes: MAX_TOKEN_GROUPS_BYTES,
+      });
       const token = await signConnectionToken({ secret: deps.connectionSecret, user, groups, issuedAt });
       return { ...token, relayUrl: deps.relayPublicUrl };
     },
