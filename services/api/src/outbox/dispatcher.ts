@@ -109,7 +109,13 @@ export function createDispatcher(deps: DispatcherDeps, options: DispatcherOption
   let isStopping = false;
   let isScanning = false;
   const held = createHeldGroups(
-    { store, log, isConnected: () => relay.connected, onMore: (groupId) => look(groupId) },
+    {
+      store,
+      log,
+      isConnected: () => relay.connected,
+      onGone: (groupId) => fresh.drop(groupId),
+      onMore: (groupId) => look(groupId),
+    },
     { leaseMs, writeMs },
   );
   const dispatchGroup = createGroupDispatch(

@@ -139,6 +139,8 @@ export function createGroupDispatch(
       const level = retryable ? 'warn' : 'error';
       log[level]({ err: error, groupId, suppressed }, 'unable to dispatch; what is saved waits, and is tried again');
     });
+    // A settlement that is under way would renew the lease that is given back here.
+    await held.settling;
     groups.drop(held);
     await store.postpone(lease, delayMs);
     return { kind: 'later', delayMs };

@@ -56,6 +56,8 @@ export function createHeldGroups(
     log: Logger;
     /** Without a relay, groups are better off with another process. */
     isConnected: () => boolean;
+    /** The group is not held any more. */
+    onGone: (groupId: string) => void;
     /** A group that is quiet here has events that this process did not know of. */
     onMore: (groupId: string) => void;
   },
@@ -70,7 +72,10 @@ export function createHeldGroups(
 
   function forget(held: HeldGroup): void {
     held.isLost = true;
-    if (groups.get(held.lease.groupId) === held) groups.delete(held.lease.groupId);
+    const { groupId } = held.lease;
+    if (groups.get(groupId) !== held) return;
+    groups.delete(groupId);
+    deps.onGone(groupId);
   }
 
   async function giveBack(held: HeldGroup): Promise<void> {
