@@ -23,8 +23,8 @@ function sizeOf(items: readonly unknown[]): number {
 }
 
 /**
- * Carries out many broadcasts as one command, in order. A bad item fails alone; after a retryable failure the later items of its group fail
- * too, and wait for the next try.
+ * Carries out many broadcasts as one command: those of one group in order, and groups beside each other, so that none waits for another one's
+ * log. A bad item fails alone; after a retryable failure the later items of its group fail too, and wait for the next try.
  */
 export function createBatchBroadcast(deps: {
   broadcast: (command: BroadcastCommand, arrival: Arrival) => Promise<BroadcastResult>;
@@ -33,6 +33,13 @@ export function createBatchBroadcast(deps: {
 }): (items: readonly unknown[], arrival: Arrival) => Promise<BatchResult> {
   const { broadcast, metrics, log } = deps;
 
+  function refuse(error: unknown, groupId?: string): Answer<BroadcastResult> & { ok: false } {
+    const body = toErrorBody(error);
+    if (!(error instanceof GroupcastError)) log.error({ err: error, groupId }, 'broadcast failed');
+    metrics.eventsRefused.inc({ code: body.code });
+    return { ok: false, error: body };
+  }
+
   return async (items, arrival) => {
     if (sizeOf(items) > BROADCAST_LIMITS.batchBytes) {
       throw new GroupcastError(
@@ -40,31 +47,41 @@ export function createBatchBroadcast(deps: {
         `unable to broadcast; a batch may have ${BROADCAST_LIMITS.batchBytes} bytes`,
       );
     }
-    const blocked = new Map<string, GroupcastError>();
     const results: Answer<BroadcastResult>[] = [];
-    for (const item of items) {
-      let groupId: string | undefined;
+    const groups = new Map<string, { place: number; command: BroadcastCommand }[]>();
+    for (const [place, item] of items.entries()) {
       try {
         const command = parseBroadcast(item);
-        groupId = command.groupId;
-        const earlier = blocked.get(groupId);
-        if (earlier)
-          throw new GroupcastError(earlier.code, 'unable to broadcast; an earlier item of the group failed', {
-            cause: earlier,
-          });
-        results.push({ ok: true, ...(await broadcast(command, arrival)) });
+        const group = groups.get(command.groupId) ?? [];
+        group.push({ place, command });
+        groups.set(command.groupId, group);
       } catch (error) {
-        const body = toErrorBody(error);
-        if (!(error instanceof GroupcastError)) log.error({ err: error, groupId }, 'broadcast failed');
-        // After a conflict the publisher opens another epoch, and sends the later ones again in it.
-        const stops = body.retryable || body.code === 'CONFLICT';
-        if (stops && groupId !== undefined) {
-          blocked.set(groupId, error instanceof GroupcastError ? error : new GroupcastError('INTERNAL', body.message));
-        }
-        metrics.eventsRefused.inc({ code: body.code });
-        results.push({ ok: false, error: body });
+        results[place] = refuse(error);
       }
     }
+
+    async function carryOut(groupId: string, line: readonly { place: number; command: BroadcastCommand }[]) {
+      let blocked: GroupcastError | undefined;
+      for (const { place, command } of line) {
+        try {
+          if (blocked)
+            throw new GroupcastError(blocked.code, 'unable to broadcast; an earlier item of the group failed', {
+              cause: blocked,
+            });
+          // oxlint-disable-next-line no-await-in-loop -- the items of a group are in order
+          results[place] = { ok: true, ...(await broadcast(command, arrival)) };
+        } catch (error) {
+          const answer = refuse(error, groupId);
+          results[place] = answer;
+          const { code, message, retryable } = answer.error;
+          // After a conflict the publisher opens another epoch, and sends the later ones again in it.
+          if (!retryable && code !== 'CONFLICT') continue;
+          blocked = error instanceof GroupcastError ? error : new GroupcastError('INTERNAL', message);
+        }
+      }
+    }
+
+    await Promise.all([...groups].map(async ([groupId, line]) => carryOut(groupId, line)));
     return { results };
   };
 }

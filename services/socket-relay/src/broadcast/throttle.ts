@@ -116,10 +116,12 @@ export function createThrottle(deps: {
     credit = TURN;
     if (queue.length === 0) return;
     credit = lagMs() > maxLagMs ? 0 : STEP;
-    for (let isBatch = false; !isBatch && credit > 0 && queue[0]; credit -= 1) {
-      // The next items of a batch come in the microtasks after this one's, and before all others.
-      isBatch = queue[0].arrival.isIn;
+    for (let isLast = false; !isLast && credit > 0 && queue[0]; credit -= 1) {
+      const { arrival } = queue[0];
+      const isBatch = arrival.isIn;
       take()?.letIn();
+      // The next items of a batch come in the microtasks after these, and before all others.
+      isLast = isBatch && queue[0]?.arrival !== arrival;
     }
     lookSoon();
   }
