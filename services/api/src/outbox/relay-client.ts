@@ -2,6 +2,7 @@ import { type BatchItemResult, type Broadcaster, GroupcastError } from '@groupca
 import { BROADCAST_LIMITS, type BroadcastInput, type Position } from '@groupcast/shared';
 import type { MembershipEffect, StoredEvent } from '../events/stored-event.ts';
 import type { Lease } from './outbox-store.ts';
+import { createSharedBatches, type GroupRun, MAX_BATCH } from './shared-batches.ts';
 
 /** How far the relay has accepted a group's events, and why not further. */
 export interface SendOutcome {
@@ -26,9 +27,10 @@ export interface RelayClient {
   send(lease: Lease, events: readonly StoredEvent[], until: number): Promise<SendOutcome>;
 }
 
-/** Well below the relay's limit of 900 KB for a batch. */
-const MAX_BATCH_BYTES = 600_000;
-const MAX_BATCH_ITEMS = 500;
+/** How long a group is sent by itself after a run of it has failed or was slow, and from when on it was slow, in milliseconds. */
+const ALONE_MS = 5_000;
+const SLOW_MS = 500;
+const MAX_ALONE = 10_000;
 
 /** Codes with which the removal of everybody fails on a relay of an earlier version, or where another relay behind it is one. */
 const UNKNOWN_TO_RELAY: ReadonlySet<string> = new Set(['INVALID_PAYLOAD', 'BROKER_UNAVAILABLE']);
@@ -38,21 +40,21 @@ function toBroadcast({ groupId, epoch }: Lease, { seq, id, type, payload }: Stor
 }
 
 /** Divides events into runs that may be sent as one batch: an event with an effect is sent alone. */
-function* segments(events: readonly StoredEvent[]): Generator<StoredEvent[]> {
+function* segments(events: readonly StoredEvent[]): Generator<{ run: StoredEvent[]; bytes: number }> {
   let run: StoredEvent[] = [];
   let bytes = 0;
   for (const event of events) {
     const size = Buffer.byteLength(JSON.stringify(event.payload)) + 500;
-    const full = run.length >= MAX_BATCH_ITEMS || bytes + size > MAX_BATCH_BYTES;
+    const full = run.length >= MAX_BATCH.items || bytes + size > MAX_BATCH.bytes;
     if (run.length > 0 && (event.effect || full || run.at(-1)?.effect)) {
-      yield run;
+      yield { run, bytes };
       run = [];
       bytes = 0;
     }
     run.push(event);
     bytes += size;
   }
-  if (run.length > 0) yield run;
+  if (run.length > 0) yield { run, bytes };
 }
 
 function toError(result: BatchItemResult | undefined): GroupcastError {
@@ -94,14 +96,29 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
     await follow((members) => broadcaster.removeMembers(members), place, effect?.remove);
   }
 
-  async function broadcast(inputs: BroadcastInput[]): Promise<BatchItemResult[]> {
-    const [only, second] = inputs;
-    // Alone, an event may be as large as the relay allows; a batch has a limit of its own.
-    if (!only || second) return broadcaster.broadcastBatch(inputs);
-    return [{ ok: true, ...(await broadcaster.broadcastMessage(only)) }];
+  const shared = createSharedBatches(broadcaster);
+  /** Groups that would hold up others in a batch, and until when that is taken for granted. */
+  const alone = new Map<string, number>();
+
+  function separate(groupId: string): void {
+    if (alone.size >= MAX_ALONE) alone.clear();
+    alone.set(groupId, performance.now() + ALONE_MS);
   }
 
-  async function sendRun(lease: Lease, run: readonly StoredEvent[]): Promise<SendOutcome> {
+  async function broadcast(groupId: string, run: GroupRun): Promise<BatchItemResult[]> {
+    const isAlone = performance.now() < (alone.get(groupId) ?? 0);
+    const startedAt = performance.now();
+    try {
+      const results = isAlone ? await createSharedBatches(broadcaster).send(run) : await shared.send(run);
+      if (results.some(({ ok }) => !ok) || performance.now() - startedAt > SLOW_MS) separate(groupId);
+      return results;
+    } catch (error) {
+      separate(groupId);
+      throw error;
+    }
+  }
+
+  async function sendRun(lease: Lease, run: readonly StoredEvent[], bytes: number): Promise<SendOutcome> {
     const { groupId, epoch } = lease;
     const effect = run[0]?.effect;
     let acceptedSeq = lease.dispatchedSeq;
@@ -112,7 +129,8 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
       // Added users see their own arrival; removed ones see their own removal, which is the last event they receive.
       await follow((members) => broadcaster.addMembers(members), { groupId, epoch, seq: current }, effect?.add);
       ofEvent = true;
-      const results = await broadcast(run.map((event) => toBroadcast(lease, event)));
+      const inputs = run.map((event) => toBroadcast(lease, event));
+      const results = await broadcast(groupId, { inputs, bytes });
       for (const [index, event] of run.entries()) {
         current = event.seq;
         const result = results[index];
@@ -140,9 +158,9 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
     async send(lease, events, until) {
       let { dispatchedSeq: acceptedSeq } = lease;
       let duplicateHead: Position | undefined;
-      for (const run of segments(events)) {
+      for (const { run, bytes } of segments(events)) {
         if (acceptedSeq > lease.dispatchedSeq && performance.now() > until) break;
-        const outcome = await sendRun({ ...lease, dispatchedSeq: acceptedSeq }, run);
+        const outcome = await sendRun({ ...lease, dispatchedSeq: acceptedSeq }, run, bytes);
         ({ acceptedSeq } = outcome);
         duplicateHead = outcome.duplicateHead ?? duplicateHead;
         if (outcome.failure) return { ...outcome, ...(duplicateHead ? { duplicateHead } : {}) };
