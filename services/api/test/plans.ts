@@ -40,11 +40,16 @@ export function createStepCounter(db: Database): StepCounter {
   return countSteps(db, async (text, params) => db.query(`explain (analyze, format json) ${text}`, params));
 }
 
-const literal = (value: unknown): string => (value === null ? 'null' : `'${String(value).replaceAll("'", "''")}'`);
+const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+
+function literal(value: unknown): string {
+  if (value === null) return 'null';
+  return quoted(Array.isArray(value) ? `{${value.map((item) => JSON.stringify(item)).join(',')}}` : String(value));
+}
 
 /**
  * The same for the plan that a session keeps once it has prepared a statement and used it a few times: it knows none of the values, nor which of
- * them are null. It leaves the session with such plans. Arrays are not supported.
+ * them are null. It leaves the session with such plans.
  */
 export function createGenericStepCounter(db: Database): StepCounter {
   return countSteps(db, async (text, params) => {
