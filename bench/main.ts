@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { calls } from './calls.ts';
+import { growth } from './growth.ts';
 import { interest } from './interest.ts';
 import { profile } from './profile.ts';
 import { report } from './report.ts';
@@ -12,6 +13,17 @@ import { comparisons } from './targets.ts';
 /** Measurements that print their own tables, and run only when they are named. */
 const STANDALONE: Readonly<Record<string, () => Promise<void>>> = {
   calls,
+  async growth() {
+    const { sizes, parts, minutes, repetitions } = options;
+    await growth({
+      isQuick: options.quick,
+      isJson: options.json,
+      sizes,
+      parts,
+      minutes: numbers(minutes)?.[0],
+      rounds: numbers(repetitions)?.[0],
+    });
+  },
   interest,
   profile,
   'rolling-restart': rollingRestart,
@@ -29,6 +41,9 @@ Without a name: ${Object.keys(MEASURES).join(', ')}. When named: ${Object.keys(S
   --members N,N        only rooms of these sizes
   --bursts N,N         only this many messages at a time: 1, 20
   --bytes N,N          only messages of this size: 270, 4096
+  --sizes N,N          growth: the smallest, and others beside it; N or messages/groups/members
+  --minutes N          growth: how long a snapshot is held
+  --parts A,B          growth: only these of sizes,snapshot,pg_dump
 `;
 
 function fail(why: string): never {
@@ -56,6 +71,9 @@ function parse() {
       members: { type: 'string' },
       bursts: { type: 'string' },
       bytes: { type: 'string' },
+      sizes: { type: 'string' },
+      minutes: { type: 'string' },
+      parts: { type: 'string' },
     },
   });
 }
@@ -76,7 +94,8 @@ if (unknown.length > 0) fail(`unable to run ${unknown.join(', ')}; there is ${NA
 
 for (const [name, run] of Object.entries(STANDALONE)) {
   if (!names.includes(name)) continue;
-  console.log(`\n## ${name}\n`);
+  // With --json nothing but JSON is on stdout.
+  (options.json ? console.error : console.log)(`\n## ${name}\n`);
   await run();
 }
 

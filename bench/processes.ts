@@ -10,6 +10,42 @@ export function cpuMs(pid: number): number {
   return ticks * 10;
 }
 
+/** CPU time so far of the processes that descend from `pid`, and of itself; of those that have ended once their parents have waited for them. */
+export function treeCpuMs(pid: number): number {
+  const parents = new Map<number, { parent: number; ticks: number }>();
+  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    // It may have ended meanwhile.
+    const text = existsSync(`/proc/${name}/stat`) ? readQuietly(`/proc/${name}/stat`) : '';
+    const fields = text.replace(/^.*\) /, '').split(' ');
+    const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
+    if (fields.length > 15) parents.set(Number(name), { parent: Number(fields[1]), ticks });
+  }
+  const isInTree = (child: number): boolean => {
+    for (let at: number | undefined = child; at !== undefined; at = parents.get(at)?.parent)
+      if (at === pid) return true;
+    return false;
+  };
+  return [...parents].reduce((sum, [child, { ticks }]) => sum + (isInTree(child) ? ticks * 10 : 0), 0);
+}
+
+function readQuietly(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** CPU time that all cores of the machine have worked so far, for whomever, or were taken away by its host. */
+export function machineBusyMs(): number {
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = readFileSync('/proc/stat', 'utf8')
+    .replace(/\n[^]*$/, '')
+    .split(/\s+/)
+    .slice(1)
+    .map(Number);
+  return (user + nice + system + irq + softirq + steal) * 10;
+}
+
 /** CPU time of a process so far, all threads together, in nanoseconds. Kernels without scheduler statistics know hundredths of a second. */
 export function cpuNs(pid: number): number {
   const threads = `/proc/${pid}/task`;

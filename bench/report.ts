@@ -1,6 +1,7 @@
 import type { FanOutSample } from './fan-out.ts';
 import { LATENCY_MEMBERS, LATENCY_MESSAGES_PER_SECOND, type LatencySample } from './latency.ts';
 import type { Machine } from './machine.ts';
+import { digits, table } from './markdown.ts';
 import type { MemoryOptions, MemorySample } from './memory.ts';
 import { ROUTE_MEMBERS, type RouteSample } from './route.ts';
 import { PEERS } from './servers/peers.ts';
@@ -11,19 +12,7 @@ import { comparisons, ratioOf } from './targets.ts';
 
 const LABELS = new Map([...IN_MEMORY, ...WITH_REDIS, ...PEERS].map(({ name, label }) => [name, label]));
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (row: readonly string[]): string => `| ${row.join(' | ')} |`;
-  return [line(head), `|${head.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n');
-}
-
-/** Three digits, more where the number has them before its point. */
-function digits(value: number): string {
-  if (!Number.isFinite(value)) return '–';
-  const decimals = value >= 100 ? 0 : value >= 10 ? 1 : 2;
-  return value.toLocaleString('en-US', { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
-}
-
-function describe({ cpu, cores, memoryGb, kernel, pinning, versions }: Machine): string {
+export function describe({ cpu, cores, memoryGb, kernel, pinning, versions }: Machine): string {
   const names = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return `Machine: ${cores} cores (${cpu}), ${memoryGb} GB, Linux ${kernel}, ${names.join(', ')}; ${pinning}.`;
 }

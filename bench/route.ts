@@ -48,14 +48,14 @@ export interface RouteSystem {
   stop(): Promise<void>;
 }
 
-async function createGroups(apiUrl: string, count: number): Promise<string[]> {
+async function createGroups(apiUrl: string, count: number, userIds: readonly string[]): Promise<string[]> {
   const token = await tokenFor('user-0');
   const groupIds: string[] = [];
   for (let n = 0; n < count; n += 1) {
     const response = await fetch(`${apiUrl}/api/messaging/groups`, {
       method: 'POST',
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ name: `group ${n}`, memberIds: USERS }),
+      body: JSON.stringify({ name: `group ${n}`, memberIds: userIds }),
     });
     if (!response.ok) throw new Error(`unable to create a group; the API answered ${response.status}`);
     const { group } = (await response.json()) as { group: { id: string } };
@@ -64,11 +64,25 @@ async function createGroups(apiUrl: string, count: number): Promise<string[]> {
   return groupIds;
 }
 
-export async function startSystem(
+interface Variables {
+  api: Record<string, string>;
+  relay: Record<string, string>;
+}
+
+export interface Services {
+  apiUrl: string;
+  apiInternalUrl: string;
+  apiPid: number;
+  relayPort: number;
+  relayPid: number;
+  stop(): Promise<void>;
+}
+
+/** One API and one relay, which have found each other. The embedded database is in a folder of its own, which goes with them. */
+export async function startServices(
   databaseUrl: string | undefined,
-  groups: number,
-  extra: { api: Record<string, string>; relay: Record<string, string> } = { api: {}, relay: {} },
-): Promise<RouteSystem> {
+  extra: Variables = { api: {}, relay: {} },
+): Promise<Services> {
   const dataDir = mkdtempSync(join(tmpdir(), 'groupcast-bench-'));
   const apiPort = await freePort();
   const apiUrl = `http://127.0.0.1:${apiPort}`;
@@ -86,20 +100,41 @@ export async function startSystem(
     ...(databaseUrl === undefined ? { DATA_DIR: dataDir, EMBEDDED_DATABASE: '1' } : { DATABASE_URL: databaseUrl }),
   });
   await until('the API to reach the relay', () => api.output().includes('connected to the relay'));
-  const groupIds = await createGroups(apiUrl, groups);
+  return {
+    apiUrl,
+    apiInternalUrl: api.internalUrl,
+    apiPid: pidOf(api.child),
+    relayPort: relay.port,
+    relayPid: pidOf(relay.child),
+    async stop() {
+      await Promise.all([api.stop(), relay.stop()]);
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Services with groups, in each of which all of `userIds` are members with connections of their own. */
+export async function startSystem(
+  databaseUrl: string | undefined,
+  groups: number,
+  extra?: Variables,
+  userIds: string[] = USERS,
+): Promise<RouteSystem> {
+  const services = await startServices(databaseUrl, extra);
+  const { apiUrl, relayPort, apiPid, relayPid } = services;
+  const groupIds = await createGroups(apiUrl, groups, userIds);
   // A token that may be from before an addition is taken for one, and its connection is put into every group of its user.
   await pause(TOKENS_ARE_NEWER_MS);
   const driver = startDriver({ pinned: false });
-  await driver.ask('open-groups', { apiUrl, relayPort: relay.port, groupIds, userIds: USERS });
+  await driver.ask('open-groups', { apiUrl, relayPort, groupIds, userIds });
   return {
     database: databaseUrl === undefined ? 'embedded (PGlite)' : 'PostgreSQL',
-    apiPid: pidOf(api.child),
-    relayPid: pidOf(relay.child),
+    apiPid,
+    relayPid,
     driver,
     async stop() {
       await driver.stop();
-      await Promise.all([api.stop(), relay.stop()]);
-      rmSync(dataDir, { recursive: true, force: true });
+      await services.stop();
     },
   };
 }

@@ -16,6 +16,7 @@ export {
   startRedisCluster,
   startRedisSentinel,
 } from './redis.ts';
+export { openSqlSession, type SqlSession } from './sql-session.ts';
 export {
   type ServiceProcess,
   type System,

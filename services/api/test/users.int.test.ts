@@ -2,10 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Database, Queryable, Row } from '../src/db/database.ts';
+import type { Database } from '../src/db/database.ts';
 import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { readUsersAs } from '../src/users/user-store.ts';
+import { createStepCounter } from './plans.ts';
 
 const GROUPS = 2_000;
 const STRANGERS = Array.from({ length: 97 }, (_, n) => `stranger-${n}`);
@@ -36,38 +37,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-interface Plan {
-  'Actual Loops': number;
-  'Actual Rows': number;
-  'Rows Removed by Filter'?: number;
-  'Rows Removed by Join Filter'?: number;
-  Plans?: Plan[];
-}
-
-function stepsOf(plan: Plan): number {
-  const removed = (plan['Rows Removed by Filter'] ?? 0) + (plan['Rows Removed by Join Filter'] ?? 0);
-  const own = plan['Actual Loops'] * (1 + plan['Actual Rows'] + removed);
-  return (plan.Plans ?? []).reduce((sum, part) => sum + stepsOf(part), own);
-}
-
-/** Counts the rows that PostgreSQL looks at, and how often it looks: they are the cost, whatever the machine. */
-function createCounter(): { q: Queryable; steps: () => number } {
-  let steps = 0;
-  return {
-    steps: () => steps,
-    q: {
-      async query<R extends Row>(text: string, params: readonly unknown[] = []) {
-        const explain = `explain (analyze, format json) ${text}`;
-        const { rows } = await db.query<{ 'QUERY PLAN': { Plan: Plan }[] }>(explain, params);
-        for (const { Plan: plan } of rows[0]?.['QUERY PLAN'] ?? []) steps += stepsOf(plan);
-        return db.query<R>(text, params);
-      },
-    },
-  };
-}
-
 test('the names of a hundred strangers cost somebody in thousands of groups little', async () => {
-  const { q, steps } = createCounter();
+  const { q, steps } = createStepCounter(db);
   const users = await readUsersAs(q, 'busy', ['busy', 'member', 'gone', ...STRANGERS]);
   expect(users.map(({ id }) => id)).toEqual(['busy', 'gone', 'member']);
   expect(steps()).toBeGreaterThan(0);

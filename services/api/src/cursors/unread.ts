@@ -1,10 +1,11 @@
+import { lastSeqBy } from '../events/history-rows.ts';
+
 /**
  * SQL of a member's read cursor: where `member`, a row of `group_members`, has it, or at the last message that they sent. One's own messages are
  * read, and sending one moves no row.
  */
 export const readSeqOf = (member: string): string =>
-  `greatest(${member}.read_seq, (select seq from messages where group_id = ${member}.group_id
-     and sender_id = ${member}.user_id order by seq desc limit 1))`;
+  `greatest(${member}.read_seq, ${lastSeqBy(`${member}.group_id`, `${member}.user_id`)})`;
 
 /**
  * SQL of how many messages of the row `group` of `groups` lie above `readSeq`: the difference of two ordinals, less those that are deleted by

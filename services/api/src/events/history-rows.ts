@@ -31,3 +31,11 @@ export const headOf = (group: string): string =>
 /** SQL of the time at which something last happened in a row `group` of `groups`. */
 export const activityOf = (group: string): string =>
   `greatest(${newest('created_at', 'messages', `${group}.id`)}, ${newest('created_at', 'events', `${group}.id`)}, ${group}.created_at)`;
+
+/**
+ * SQL of the newest position in `groupId` at which `senderId` has sent a message, or null. Its order is that of one index alone: by `seq`, or without an
+ * order, the planner may rather read back from the head, which takes long for a sender who has said nothing since.
+ */
+export const lastSeqBy = (groupId: string, senderId: string): string =>
+  `(select seq from messages where group_id = ${groupId} and (sender_id, seq) > (${senderId}, 0)
+    and (sender_id, seq) <= (${senderId}, ${Number.MAX_SAFE_INTEGER}) order by sender_id desc, seq desc limit 1)`;

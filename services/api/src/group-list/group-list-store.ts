@@ -33,7 +33,12 @@ export async function listGroups(
   const { rows, more } = await readPageWithin<ListedRow>({ limit }, async ({ last, count, maxBytes }) => {
     const from = last ? { timeKey: last.active_key, id: last.id } : after;
     const chunk = await q.query<ListedRow>(
-      `select * from (
+      `with mine as materialized (
+         select g.*, m.user_id, m.read_seq, ${activityOf('g')} as active_at from group_members m cross join lateral (
+           select * from groups where id = m.group_id and deleted_at is null limit 1) g
+         where m.user_id = $1
+       )
+       select * from (
          select *, sum(bytes) over (order by place) - bytes as ahead from (
            select listed.*, coalesce(octet_length(last::text), 0) as bytes from (
              select g.id, g.kind, g.name, g.created_at, g.epoch, g.seq, g.member_count, g.floor_seq, g.retention_days,
@@ -42,11 +47,7 @@ export async function listGroups(
                (select to_jsonb(l) from (select * from messages l where l.group_id = g.id and l.deleted_at is null
                   order by l.seq desc limit 1) l) as last
              from (
-               select g.*, m.user_id, m.read_seq, ${headOf('g')} as seq from (
-                 select g.*, ${activityOf('g')} as active_at from group_members mine cross join lateral (
-                   select * from groups where id = mine.group_id and deleted_at is null limit 1) g
-                 where mine.user_id = $1
-               ) g join group_members m on m.group_id = g.id and m.user_id = $1
+               select g.*, ${headOf('g')} as seq from mine g
                where $2::text is null or (g.active_at, g.id) < ($2::text::timestamptz, $3)
                order by g.active_at desc, g.id desc limit $4
              ) g cross join lateral (select ${readSeqOf('m')} as read_seq from (

@@ -19,9 +19,10 @@ export async function readMembers(
     `select m.user_id, m.role, ${timeKey('m.joined_at')} as joined_key,
        (select u.name from users u where u.id = m.user_id) as name
      from group_members m
-     where m.group_id = $1 and ($2::text is null or (m.joined_at, m.user_id) > ($2::text::timestamptz, $3))
+     where m.group_id = $1 and (m.joined_at, m.user_id) > ($2::text::timestamptz, $3)
      order by m.joined_at, m.user_id limit $4`,
-    [groupId, after?.timeKey ?? null, after?.id ?? null, limit + 1],
+    // Where the first page begins there is a value too: a plan that must do for none as well reads all members before the page.
+    [groupId, after?.timeKey ?? '-infinity', after?.id ?? '', limit + 1],
   );
   const shown = rows.slice(0, limit);
   const last = rows.length > limit ? shown.at(-1) : undefined;

@@ -104,6 +104,9 @@ export async function findMessageAt(q: Queryable, groupId: string, seq: number):
   return rows[0];
 }
 
+/** Above every position. A page without an end has this one: a plan that must do for none as well reads all messages between the head and the page. */
+const END = Number.MAX_SAFE_INTEGER;
+
 /**
  * A page by `seq`, exclusive on both sides, newest last. Without `after` it is the newest page below `before`. `more`: the page ends
  * before the messages do, by its limit or by its bytes.
@@ -117,13 +120,13 @@ export async function readPage(
   const order = forward ? 'asc' : 'desc';
   const { rows, more } = await readPageWithin<MessageRow & Sized>(page, async ({ last, count, maxBytes }) => {
     const [after, before] = forward
-      ? [last?.seq ?? page.after ?? 0, page.before ?? null]
-      : [page.after ?? 0, last?.seq ?? page.before ?? null];
+      ? [last?.seq ?? page.after ?? 0, page.before ?? END]
+      : [page.after ?? 0, last?.seq ?? page.before ?? END];
     const chunk = await q.query<MessageRow & Sized>(
       `select ${COLUMNS}, bytes from (
          select *, sum(bytes) over (order by seq ${order}) - bytes as ahead from (
            select ${COLUMNS}, octet_length(content) + coalesce(octet_length(attachments::text), 0) as bytes
-           from messages where group_id = $1 and seq > $2 and ($3::bigint is null or seq < $3) and deleted_at is null
+           from messages where group_id = $1 and seq > $2 and seq < $3 and deleted_at is null
            order by seq ${order} limit $4
          ) sized
        ) page where ahead <= $5 order by seq ${order}`,

@@ -1,7 +1,7 @@
 import type { User, UserClaims } from '@groupcast/shared';
 import type { Database, Queryable } from '../db/database.ts';
 import { isStorable } from '../db/storable.ts';
-import { activityOf } from '../events/history-rows.ts';
+import { activityOf, lastSeqBy } from '../events/history-rows.ts';
 
 /** Most users whose profile is remembered as unchanged; the oldest is forgotten first. */
 const MAX_REMEMBERED = 50_000;
@@ -38,12 +38,10 @@ const READ_USERS = `with met as (
   select u.id, u.name, u.picture, u.id = $1 or coalesce(met.is_member, false) as is_known
   from users u left join met on met.user_id = u.id where u.id = any($2::text[]) order by u.id`;
 
-/** Looks into the index for each id and group: the limit keeps the planner from reading all messages instead. */
 const FIND_AUTHORS = `with searched as materialized (
     select g.id ${GROUPS_OF_CALLER} order by ${activityOf('g')} desc limit ${GROUPS_SEARCHED})
   select asked.id from unnest($2::text[]) as asked(id) where exists (
-    select 1 from searched cross join lateral (
-      select 1 from messages where group_id = searched.id and sender_id = asked.id limit 1) as said)`;
+    select 1 from searched where ${lastSeqBy('searched.id', 'asked.id')} > 0)`;
 
 /**
  * The users among `ids` whom `userId` may know: the caller, members of a group that both are in, and authors of messages in the caller's

@@ -1,0 +1,81 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Database } from '../src/db/database.ts';
+import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
+import { migrate } from '../src/db/migrate.ts';
+import { readEvents } from '../src/events/history-store.ts';
+import { listGroups } from '../src/group-list/group-list-store.ts';
+import { readMembers } from '../src/groups/member-store.ts';
+import { readPage } from '../src/messages/message-store.ts';
+import { readUsersAs } from '../src/users/user-store.ts';
+import { createGenericStepCounter } from './plans.ts';
+
+const MEMBERS = 4_000;
+const MESSAGES = 4_000;
+const GROUPS = 1_000;
+/** Steps of a page, with what is looked up for each of its rows. */
+const PAGE_STEPS = 1_000;
+
+let folder: string;
+let db: Database;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'groupcast-pages-'));
+  db = await openEmbeddedDatabase(folder);
+  await migrate(db);
+  await db.script(`
+    insert into users (id) values ('stranger');
+    insert into groups (id, epoch, kind) select 'g' || n, '1-a', 'group' from generate_series(1, ${GROUPS}) n;
+    insert into group_members (group_id, user_id, role, joined_at)
+      select 'g1', 'm' || n, 'member', timestamptz '2026-01-01' + n * interval '1 second' from generate_series(1, ${MEMBERS}) n;
+    insert into group_members (group_id, user_id, role) select 'g' || n, 'busy', 'owner' from generate_series(1, ${GROUPS}) n;
+    insert into messages (id, group_id, seq, ordinal, sender_id, content, created_at)
+      select 'e' || n, 'g1', n, n, 'm1', 'x', now() from generate_series(1, ${MESSAGES}) n;
+    analyze;
+  `);
+});
+afterAll(async () => {
+  await db.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('a page of members costs as much wherever it begins, by a plan that is kept too', async () => {
+  const { q, steps } = createGenericStepCounter(db);
+  const after = { timeKey: '2026-01-01T00:33:20Z', id: 'm2000' };
+  const { rows } = await readMembers(q, 'g1', { limit: 10, after });
+  expect(rows[0]?.userId).toBe('m2001');
+  expect(steps()).toBeGreaterThan(0);
+  expect(steps()).toBeLessThan(PAGE_STEPS);
+});
+
+test('a page of messages costs as much wherever it ends, by a plan that is kept too', async () => {
+  const { q, steps } = createGenericStepCounter(db);
+  const { rows } = await readPage(q, 'g1', { before: 2_001, limit: 10 });
+  expect(rows.map(({ seq }) => seq)).toEqual(Array.from({ length: 10 }, (_, n) => 1_991 + n));
+  expect(steps()).toBeGreaterThan(0);
+  expect(steps()).toBeLessThan(PAGE_STEPS);
+});
+
+test('a page of events costs as much wherever it begins, by a plan that is kept too', async () => {
+  const { q, steps } = createGenericStepCounter(db);
+  const events = await readEvents(q, 'g1', '1-a', 2_000, 10);
+  expect(events.map(({ seq }) => seq)).toEqual(Array.from({ length: 10 }, (_, n) => 2_001 + n));
+  expect(steps()).toBeGreaterThan(0);
+  expect(steps()).toBeLessThan(PAGE_STEPS);
+});
+
+test('the list of a thousand groups looks at each of them a few times, by a plan that is kept too', async () => {
+  const { q, steps } = createGenericStepCounter(db);
+  const { rows } = await listGroups(q, 'busy', undefined, 10);
+  expect(rows).toHaveLength(10);
+  expect(steps()).toBeGreaterThan(0);
+  expect(steps()).toBeLessThan(30 * GROUPS);
+});
+
+test('where one member has written everything, nobody reads it for another’s last message', async () => {
+  const { q, steps } = createGenericStepCounter(db);
+  expect(await readUsersAs(q, 'busy', ['stranger'])).toEqual([]);
+  expect(steps()).toBeGreaterThan(0);
+  expect(steps()).toBeLessThan(30 * GROUPS);
+});
