@@ -8,7 +8,7 @@ export type {
   Position,
   User,
 } from '@groupcast/shared';
-export type { Api, GroupId, MembersChange, MessagesPage, UserId } from './api/api.ts';
+export type { Api, GroupChange, GroupId, MembersChange, MembersPage, MessagesPage, UserId } from './api/api.ts';
 export type { GetToken } from './api/user-token.ts';
 export type { Readable } from './base/store.ts';
 export { createClient } from './client.ts';
