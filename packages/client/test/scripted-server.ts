@@ -154,7 +154,7 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
       });
   }
 
-  const withoutJoined = ({ joined: _, ...member }: ScriptedMember): GroupMember => member;
+  const withoutJoined = ({ userId, role, name = '' }: ScriptedMember): GroupMember => ({ userId, role, name });
 
   /** A group as `GET` of it answers it. */
   function groupOf(id: string, group: ScriptedGroup): object {

@@ -386,13 +386,13 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(created.members).toEqual(members);
       });
 
-      test('who have made a group come first in it, whatever the others are called', async () => {
+      test('begin with the founder of the group, whatever the others are called', async () => {
         const { id, members } = await newGroup('zoe', numbered('a', 200));
         expect(members[0]).toEqual({ userId: 'zoe', role: 'owner' });
         expect((await pageOf('a7', id, '?limit=1')).members).toEqual([{ userId: 'zoe', role: 'owner' }]);
       });
 
-      test('who come and go between two pages leave no other out', async () => {
+      test('that come and go between two pages leave no other out', async () => {
         const { id } = await newGroup('alice', numbered('b', 20));
         const first = await pageOf('alice', id, '?limit=10');
         const last = first.members.at(-1)?.userId ?? '';
@@ -452,7 +452,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         );
       });
 
-      /** What each answer says of how many members a group has; the last one is counted. */
+      /** The numbers of members that the answers have; the last one is counted here. */
       async function countsOf(user: string, groupId: string): Promise<number[]> {
         const alone = await api.request<{ group: Group }>(user, 'GET', `${GROUPS}/${groupId}`);
         const { groups } = (await api.request<{ groups: GroupSummary[] }>(user, 'GET', `${GROUPS}?limit=200`)).body;
@@ -466,7 +466,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
       }
       const fourTimes = (count: number): number[] => [count, count, count, count];
 
-      test('are counted, whoever is added, removed or leaves, at the same time too', async () => {
+      test('are counted through additions, removals and departures, at the same time too', async () => {
         const created = await newGroup('counter', ['c1', 'c2', 'counter', 'c1']);
         const { id } = created;
         expect(created.memberCount).toBe(3);

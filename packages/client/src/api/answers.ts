@@ -1,8 +1,18 @@
-import type { Group, GroupMember, Message, User } from '@groupcast/shared';
+import type { Group, GroupMember, Message, Position, User } from '@groupcast/shared';
 import { parsePosition } from '@groupcast/shared/positions';
 import { type Fields, fieldsOf, isSeq, parseGroup, parseList, parseMessage, parseUserId } from '../base/parse.ts';
 import { ClientError } from '../errors.ts';
-import type { MembersPage } from './api.ts';
+
+export interface MembersPage {
+  /** By the time they joined. */
+  members: GroupMember[];
+  /** Members of the group, of all pages together. */
+  memberCount: number;
+  /** Where the group stood when the page was read: later additions and removals are not in it. */
+  position: Position;
+  /** Where the next page begins; the last one has none. */
+  nextCursor?: string | undefined;
+}
 
 /** The error of an answer that is not what the API promises. */
 export function unreadable(what: string): ClientError {

@@ -1,4 +1,4 @@
-import type { Group, GroupMember, GroupSummary, JsonObject, Message, Position, User } from '@groupcast/shared';
+import type { Group, GroupSummary, JsonObject, Message, Position, User } from '@groupcast/shared';
 import { readBytes } from '@groupcast/shared/bounded-body';
 import { parsePosition } from '@groupcast/shared/positions';
 import {
@@ -14,7 +14,7 @@ import {
 import type { Clock } from '../environment.ts';
 import { ClientError, fromBody, unreachable } from '../errors.ts';
 import type { Answer } from '../inbox/catch-up.ts';
-import { groupOf, membersOf, messageOf, parseUser, unreadable } from './answers.ts';
+import { groupOf, type MembersPage, membersOf, messageOf, parseUser, unreadable } from './answers.ts';
 import type { UserTokens } from './user-token.ts';
 
 /** `1` and `"1"` are the same group; the ids that come back are strings. */
@@ -26,18 +26,7 @@ export interface MembersChange {
   applied: boolean;
 }
 
-export interface MembersPage {
-  /** By the time they joined. */
-  members: GroupMember[];
-  /** Members of the group, of all pages together. */
-  memberCount: number;
-  /** Where the group stood when the page was read: later additions and removals are not in it. */
-  position: Position;
-  /** Where the next page begins; the last one has none. */
-  nextCursor?: string | undefined;
-}
-
-/** What is to be different; one of the two at least. */
+/** The new settings of a group; one of the two at least. */
 export interface GroupChange {
   name?: string | undefined;
   /** Days after which the group's history is removed, 1 to 3,650; `null`: the API's own setting decides again. */
