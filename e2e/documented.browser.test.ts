@@ -133,7 +133,7 @@ describe.each(['18', '19'] as const)('with React %s', (react) => {
     const alice = await open('hydrate.html', 'alice', groupId);
     await alice.getByRole('status').filter({ hasText: 'connected' }).waitFor();
     await alice.getByText('said before').waitFor();
-    await alice.getByText('2 members').waitFor();
+    await alice.getByText('2 of 2 members').waitFor();
     expect(browser.complaints).toEqual([]);
   });
 });

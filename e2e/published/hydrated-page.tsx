@@ -5,6 +5,7 @@ import {
   useConnection,
   useGroup,
   useGroups,
+  useMemberCount,
   useMembers,
   useMessages,
   useUnread,
@@ -15,6 +16,7 @@ function Chat({ groupId }: { groupId: string }) {
   const { data: groups } = useGroups();
   const { data: messages } = useMessages(groupId);
   const { data: members } = useMembers(groupId);
+  const memberCount = useMemberCount(groupId);
   const group = useGroup(groupId);
   const unread = useUnread();
   return (
@@ -22,7 +24,7 @@ function Chat({ groupId }: { groupId: string }) {
       <p role="status">{state}</p>
       <h1>{group?.name ?? 'no group'}</h1>
       <p>
-        {groups?.length ?? 'no'} groups, {unread} unread, {members?.length ?? 'no'} members
+        {groups?.length ?? 'no'} groups, {unread} unread, {members?.length ?? 'no'} of {memberCount ?? 'no'} members
       </p>
       {messages?.messages.map(({ key, content }) => <p key={key}>{content}</p>) ?? <p>loading</p>}
     </header>

@@ -239,7 +239,12 @@ export const GROUP_EVENTS: Readonly<Record<string, EventDescription>> = {
     kind: z.enum(['group', 'direct']),
     userIds,
   }),
-  'group-updated': groupEvent('a group was renamed', { ...envelope, name: z.string(), userId }),
+  'group-updated': groupEvent('a group’s name or retention was changed', {
+    ...envelope,
+    name: z.string().nullable(),
+    retentionDays: z.int().nullable().optional(),
+    userId,
+  }),
   'group-deleted': groupEvent('a group was deleted', { ...envelope, userId }),
   'member-added': groupEvent('there are new members', { ...envelope, userIds, addedBy: userId }),
   'member-removed': groupEvent('a member is gone', { ...envelope, userIds, removedBy: userId }),

@@ -8,7 +8,8 @@ export type {
   Position,
   User,
 } from '@groupcast/shared';
-export type { Api, GroupId, MembersChange, MessagesPage, UserId } from './api/api.ts';
+export type { MembersPage } from './api/answers.ts';
+export type { Api, GroupChange, GroupId, MembersChange, MessagesPage, UserId } from './api/api.ts';
 export type { GetToken } from './api/user-token.ts';
 export type { Readable } from './base/store.ts';
 export { createClient } from './client.ts';

@@ -65,6 +65,7 @@ test('abandons what may be asked again, and not what may have been done and cann
       api.connectionToken(),
       api.groups(),
       api.group('g'),
+      api.members('g'),
       api.users(['bob']),
       api.messages('g', { limit: 1 }),
       api.events('g', { epoch: 'e', seq: 1 }),
@@ -74,6 +75,7 @@ test('abandons what may be asked again, and not what may have been done and cann
     once: codesOf([
       api.createGroup({ memberIds: [] }),
       api.renameGroup('g', 'x'),
+      api.updateGroup('g', { retentionDays: 7 }),
       api.deleteGroup('g'),
       api.addMembers('g', ['bob']),
       api.removeMember('g', 'bob'),
@@ -82,14 +84,94 @@ test('abandons what may be asked again, and not what may have been done and cann
     ]),
   });
   const first = start();
-  await expect.poll(() => answers.length).toBe(15);
+  await expect.poll(() => answers.length).toBe(17);
   api.abandon();
   expect(new Set(await first.repeatable)).toEqual(new Set(['UNREACHABLE']));
   for (const answer of answers.splice(0)) answer();
   expect(new Set(await first.once)).toEqual(new Set(['INTERNAL']));
   // A client that is closed waits for nothing.
   const second = start();
-  await expect.poll(() => answers.length).toBe(15);
+  await expect.poll(() => answers.length).toBe(17);
   api.stop();
   expect(new Set([...(await second.repeatable), ...(await second.once)])).toEqual(new Set(['CLOSED']));
+});
+
+/** The API of somebody who is answered `answer` to everything, and what it was asked. */
+function scriptedApi(answer: object): { api: ReturnType<typeof createApi>; asked: unknown[] } {
+  const asked: unknown[] = [];
+  const api = createApi({
+    apiUrl: '',
+    tokens: { get: async () => 'token', refuse: () => undefined },
+    fetch: async (path: string, { method, body }: RequestInit) => {
+      asked.push([method, path, ...(typeof body === 'string' ? [JSON.parse(body)] : [])]);
+      return new Response(JSON.stringify(answer));
+    },
+    clock: { now: () => 0, setTimeout: () => 0 as never, clearTimeout: () => undefined },
+  } as unknown as Parameters<typeof createApi>[0]);
+  return { api, asked };
+}
+
+const position = { epoch: '1-a', seq: 4 };
+const group = { id: 7, name: 'Team', kind: 'group', createdAt: '2026-01-01T00:00:00.000Z', position };
+
+test('a page of members is asked for by cursor and limit, and what cannot be read is left out', async () => {
+  const members = [{ userId: 1, role: 'owner', name: 'One' }, { userId: 'two' }, { userId: 'has space' }, null];
+  const { api, asked } = scriptedApi({ members, memberCount: 300, position, nextCursor: 'a+b/c' });
+  expect(await api.members(7, { cursor: 'x+y', limit: 500 })).toEqual({
+    members: [
+      { userId: '1', role: 'owner', name: 'One' },
+      { userId: 'two', role: 'member' },
+    ],
+    memberCount: 300,
+    position,
+    nextCursor: 'a+b/c',
+  });
+  await api.members('7');
+  expect(asked).toEqual([
+    ['GET', '/api/messaging/groups/7/members?limit=500&cursor=x%2By'],
+    ['GET', '/api/messaging/groups/7/members?limit=100'],
+  ]);
+});
+
+test.each([
+  ['without members', { memberCount: 1, position }],
+  ['without a position', { members: [], memberCount: 0 }],
+  ['with a count that is none', { members: [], memberCount: -1, position }],
+  ['without a count', { members: [], position }],
+])('a page of members %s is refused: INTERNAL, and worth another try', async (_, answer) => {
+  await expect(scriptedApi(answer).api.members('g')).rejects.toMatchObject({ code: 'INTERNAL', retryable: true });
+});
+
+test('a last page of members names no next one', async () => {
+  const page = await scriptedApi({ members: [], memberCount: 0, position, nextCursor: null }).api.members('g');
+  expect(page).not.toHaveProperty('nextCursor');
+});
+
+test('a group has the number of its members, and without one as many as it names', async () => {
+  const members = [{ userId: 'a', role: 'owner' }, { userId: 'b' }];
+  const groupFor = async (more: object) => scriptedApi({ group: { ...group, members, ...more } }).api.group('7');
+  expect(await groupFor({ memberCount: 50_000 })).toMatchObject({ id: '7', memberCount: 50_000 });
+  for (const more of [{}, { memberCount: '50000' }, { memberCount: -1 }, { memberCount: 1.5 }])
+    expect(await groupFor(more)).toMatchObject({ memberCount: 2 });
+});
+
+test('a group has a retention of its own, or none', async () => {
+  const groupFor = async (more: object) => scriptedApi({ group: { ...group, members: [], ...more } }).api.group('7');
+  expect(await groupFor({ retentionDays: 30 })).toMatchObject({ retentionDays: 30 });
+  for (const more of [{}, { retentionDays: null }, { retentionDays: 0 }, { retentionDays: '30' }])
+    expect(await groupFor(more)).not.toHaveProperty('retentionDays');
+  const listed = { ...group, retentionDays: 30, memberCount: 1, unreadCount: 0, readSeq: 0, lastMessage: null };
+  expect(await scriptedApi({ groups: [listed] }).api.groups()).toMatchObject([{ id: '7', retentionDays: 30 }]);
+});
+
+test('a group’s name and retention are changed together or one of them alone', async () => {
+  const { api, asked } = scriptedApi({ group: { ...group, members: [] } });
+  await api.updateGroup(7, { name: 'Team', retentionDays: 30 });
+  await api.updateGroup(7, { retentionDays: null });
+  await api.renameGroup(7, 'Ours');
+  expect(asked).toEqual([
+    ['PATCH', '/api/messaging/groups/7', { name: 'Team', retentionDays: 30 }],
+    ['PATCH', '/api/messaging/groups/7', { retentionDays: null }],
+    ['PATCH', '/api/messaging/groups/7', { name: 'Ours' }],
+  ]);
 });

@@ -284,6 +284,36 @@ describe('the client against the real system', () => {
     }
   });
 
+  test('a group with more members than come with it is read by pages, and its retention changes for everybody', async () => {
+    const people = numbered('many-', 740);
+    const [ann, ben] = [clientOf('ann'), clientOf('many-1')];
+    const { id, memberCount, members } = await ann.api.createGroup({ name: 'Many', memberIds: people.slice(0, 600) });
+    expect([memberCount, members.length]).toEqual([601, 100]);
+    expect((await ann.api.addMembers(id, people.slice(600))).group.memberCount).toBe(741);
+    await connected(ann, ben);
+    const mirror = createMembersMirror(ben, new QueryClient());
+    const stop = mirror.start();
+    try {
+      const read = await mirror.read(id);
+      expect(read.members.map(({ userId }) => userId).toSorted()).toEqual(['ann', ...people].toSorted());
+      expect(read.more).toBe(false);
+      const shown = () => ben.group(id).getSnapshot();
+      expect(shown()?.memberCount).toBe(741);
+      await ann.api.removeMember(id, 'many-740');
+      await until('the removal', () => shown()?.memberCount === 740);
+      expect(await ann.api.updateGroup(id, { retentionDays: 30 })).toMatchObject({ name: 'Many', retentionDays: 30 });
+      await until('the retention', () => shown()?.retentionDays === 30);
+      await ben.groups.refresh();
+      expect(shown()).toMatchObject({ memberCount: 740, retentionDays: 30 });
+      expect(await ann.api.updateGroup(id, { retentionDays: null, name: 'More' })).not.toHaveProperty('retentionDays');
+      await until('the name', () => shown()?.name === 'More');
+      expect(shown()).not.toHaveProperty('retentionDays');
+      await expect(ben.api.updateGroup(id, { retentionDays: 1 })).rejects.toMatchObject({ code: 'FORBIDDEN' });
+    } finally {
+      stop();
+    }
+  });
+
   test('over long-polling alone', async () => {
     const groupId = await createGroup('ron', ['sue']);
     const [ron, sue] = [clientOf('ron', { transports: ['polling'] }), clientOf('sue', { transports: ['polling'] })];

@@ -163,6 +163,18 @@ describe('the list of groups', () => {
     expect(groups.get('g')?.lastMessage).toBeNull();
   });
 
+  test('a retention of its own, which comes and goes with an event, and stays when the name changes', async () => {
+    const { groups } = setUp(async () => [summary('g', 3)]);
+    await groups.refresh();
+    const updated = (seq: number, fields: object): GroupEvent => ({ ...sent(seq), ...fields, event: 'group-updated' });
+    groups.apply('g', [updated(4, { name: 'g', retentionDays: 30 })]);
+    expect(groups.get('g')).toMatchObject({ name: 'g', retentionDays: 30 });
+    groups.apply('g', [updated(5, { name: 'other' }), updated(6, { retentionDays: 'x' })]);
+    expect(groups.get('g')).toMatchObject({ name: 'other', retentionDays: 30 });
+    groups.apply('g', [updated(7, { name: null, retentionDays: null })]);
+    expect(groups.get('g')).not.toHaveProperty('retentionDays');
+  });
+
   test('a list that cannot be read is read again, and says so meanwhile', async () => {
     let up = false;
     const { groups, clock, reads } = setUp(async () => {

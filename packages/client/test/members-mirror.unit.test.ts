@@ -10,6 +10,7 @@ const before: Members = {
     { userId: 'alice', role: 'owner', name: 'Alice' },
     { userId: 'bob', role: 'member', name: 'Bob' },
   ],
+  more: false,
   position: { epoch: EPOCH, seq: 5 },
 };
 const idsAfter = (...events: GroupEvent[]): string[] =>
@@ -37,5 +38,28 @@ describe('the members of a group', () => {
   test('an addition without readable ids adds nobody, and one that is there already is there once', () => {
     expect(idsAfter(event('member-added', 6, 'carol'), event('member-added', 7, [7, null]))).toEqual(['alice', 'bob']);
     expect(withMemberEvents(before, [event('member-added', 6, ['bob', 'bob'])]).members).toEqual(before.members);
+  });
+
+  test('additions come behind those that are shown, where there are more', () => {
+    const first = { ...before, more: true };
+    const { members, position } = withMemberEvents(first, [event('member-added', 6, ['carol'])]);
+    // The same array: nobody has to render anything.
+    expect(members).toBe(first.members);
+    expect(position.seq).toBe(6);
+    expect(withMemberEvents(first, [event('member-removed', 6, ['bob'])]).members).toEqual([before.members[0]]);
+  });
+
+  test('are a thousand at most, whatever is added', () => {
+    const userIds = Array.from({ length: 900 }, (_, n) => `u${n}`);
+    const full = withMemberEvents(before, [
+      event('member-added', 6, userIds),
+      event(
+        'member-added',
+        7,
+        userIds.map((id) => `more-${id}`),
+      ),
+    ]);
+    expect([full.members.length, full.more, full.members.at(-1)?.userId]).toEqual([1_000, true, 'more-u97']);
+    expect(before.more).toBe(false);
   });
 });

@@ -1,14 +1,21 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { GroupEvent, JsonObject, Position } from '@groupcast/shared';
+import type { GroupEvent, GroupMember, JsonObject, Position } from '@groupcast/shared';
 import { tokenWith } from '@groupcast/testing';
 import { Server, type Socket } from 'socket.io';
 import { type WebSocket, WebSocketServer } from 'ws';
 
+interface ScriptedMember extends GroupMember {
+  /** Counts those who have joined; a page begins behind one of them. */
+  joined: number;
+}
+
 interface ScriptedGroup {
   epoch: string;
   events: GroupEvent[];
+  /** By the time they joined. Additions and removals that are published change it. */
+  members: ScriptedMember[];
 }
 
 type Ack = (answer: object) => void;
@@ -48,12 +55,18 @@ export interface ScriptedServer {
     greets: boolean;
     /** Most events in one answer of the relay, over all its groups. */
     budget: number;
+    /** Is awaited before a request to the API is answered. */
+    beforeAnswer: ((request: string) => Promise<void>) | undefined;
+    /** A group comes with all of its members and without their number, as before members had pages. */
+    hasMemberPages: boolean;
     /** Groups that the token does not name. */
     unnamed: Set<string>;
     /** Does the relay answer at all? */
     relay: 'up' | 'refuses' | 'swallows websockets' | 'hangs up on websockets';
   };
   addGroup: (groupId: string, count?: number, epoch?: string) => void;
+  /** Makes these the members of a group, without an event; the first one is its owner. */
+  setMembers: (groupId: string, userIds: readonly string[]) => void;
   /** Saves an event, and hands it to the relay unless it is to get lost. */
   publish: (groupId: string, options?: { fields?: JsonObject; event?: string; lost?: boolean }) => GroupEvent;
   emit: (event: string, payload: object) => void;
@@ -85,6 +98,8 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
     refused: new Map(),
     greets: true,
     budget: Number.POSITIVE_INFINITY,
+    beforeAnswer: undefined,
+    hasMemberPages: true,
     unnamed: new Set(),
     relay: 'up',
   };
@@ -106,7 +121,7 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
       name: id,
       kind: 'group',
       createdAt: '',
-      memberCount: 2,
+      memberCount: group.members.length,
       unreadCount: 0,
       lastMessage,
       position: headOf(group),
@@ -121,12 +136,49 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
     const message = { senderId: 'other', content, createdAt: new Date(seq * 1_000).toISOString(), ...fields };
     const added: GroupEvent = { ...message, event, id: `${group.epoch}:${seq}`, groupId, epoch: group.epoch, seq };
     group.events.push(added);
+    const named = fields['userIds'];
+    if (event === 'member-added' && Array.isArray(named)) enter(group, named.map(String));
+    if (event === 'member-removed' && Array.isArray(named))
+      group.members = group.members.filter(({ userId }) => !named.includes(userId));
     return added;
+  }
+
+  function enter({ members }: ScriptedGroup, userIds: readonly string[]): void {
+    const last = members.at(-1)?.joined ?? 0;
+    for (const [index, userId] of userIds.entries())
+      members.push({
+        userId,
+        role: members.length === 0 ? 'owner' : 'member',
+        name: `Name of ${userId}`,
+        joined: last + index + 1,
+      });
+  }
+
+  const withoutJoined = ({ userId, role, name = '' }: ScriptedMember): GroupMember => ({ userId, role, name });
+
+  /** A group as `GET` of it answers it. */
+  function groupOf(id: string, group: ScriptedGroup): object {
+    const members = group.members.map(withoutJoined);
+    const fields = { id, name: id, kind: 'group', createdAt: '', position: headOf(group) };
+    if (!script.hasMemberPages) return { ...fields, members };
+    return { ...fields, members: members.slice(0, 100), memberCount: members.length };
+  }
+
+  function membersOf(group: ScriptedGroup, limit: number, after: number): object {
+    const rest = group.members.filter(({ joined }) => joined > after);
+    const page = rest.slice(0, limit);
+    return {
+      members: page.map(withoutJoined),
+      memberCount: group.members.length,
+      position: headOf(group),
+      ...(rest.length > limit ? { nextCursor: String(page.at(-1)?.joined) } : {}),
+    };
   }
 
   async function answerApi(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname, searchParams } = new URL(request.url ?? '', url);
     requests.push(`${request.method} ${pathname}`);
+    await script.beforeAnswer?.(`${request.method} ${pathname}`);
     const answer = (status: number, value: unknown): void => {
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
     };
@@ -153,6 +205,11 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
       return answer(200, { groups: [...groups].map(([id, found]) => summaryOf(id, found)) });
     }
     if (!group) return answer(404, { error: { code: 'NOT_FOUND', message: 'no such group', retryable: false } });
+    if (what === undefined && request.method === 'GET') return answer(200, { group: groupOf(groupId, group) });
+    if (what === 'members' && request.method === 'GET' && script.hasMemberPages) {
+      const [limit, after] = [Number(searchParams.get('limit') ?? 100), Number(searchParams.get('cursor') ?? 0)];
+      return answer(200, membersOf(group, limit, after));
+    }
     if (what === 'events') {
       const after = Number(searchParams.get('after'));
       if (searchParams.get('epoch') !== group.epoch || after > group.events.length) {
@@ -279,8 +336,16 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
     sockets: () => [...io.of('/').sockets.values()],
     script,
     addGroup(groupId, count = 0, epoch = '1-a') {
-      groups.set(groupId, { epoch, events: [] });
+      const group: ScriptedGroup = { epoch, events: [], members: [] };
+      groups.set(groupId, group);
+      enter(group, ['me', 'other']);
       for (let n = 0; n < count; n += 1) addEvent(groupId, 'new-message', {});
+    },
+    setMembers(groupId, userIds) {
+      const group = groups.get(groupId);
+      if (!group) throw new Error(`no group ${groupId}`);
+      group.members = [];
+      enter(group, userIds);
     },
     publish(groupId, { fields = {}, event = 'new-message', lost = false } = {}) {
       const added = addEvent(groupId, event, fields);

@@ -7,6 +7,7 @@ import {
   useConnection,
   useGroup,
   useGroups,
+  useMemberCount,
   useMembers,
   useMessages,
   useUnread,
@@ -69,7 +70,8 @@ describe('the hooks on a server', () => {
     const members = useMembers('g');
     const users = useUsers(['other']);
     const queries = [groups, messages, members, users].map(({ status, data }) => ({ status, data }));
-    return JSON.stringify({ connection, group, unread: [useUnread(), useUnread('g')], queries });
+    const counts = [useUnread(), useUnread('g'), useMemberCount('g')];
+    return JSON.stringify({ connection, group, counts, queries });
   }
   const render = (client: GroupcastClient, queries: QueryClient): string =>
     renderToString(

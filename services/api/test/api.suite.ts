@@ -1,4 +1,4 @@
-import type { Group, GroupEvent, GroupSummary, Message, Position } from '@groupcast/shared';
+import type { Group, GroupEvent, GroupMember, GroupSummary, Message, Position } from '@groupcast/shared';
 import {
   connectAs,
   received,
@@ -132,6 +132,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const { id } = await newGroup('alice', ['bob']);
         const requests: [string, string, unknown?][] = [
           ['GET', `${GROUPS}/${id}`],
+          ['GET', `${GROUPS}/${id}/members`],
           ['PATCH', `${GROUPS}/${id}`, { name: 'x' }],
           ['DELETE', `${GROUPS}/${id}`],
           ['POST', `${GROUPS}/${id}/members`, { userIds: ['eve'] }],
@@ -177,6 +178,54 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         );
       });
 
+      test('keep their history for a time of their own, which an owner gives them and takes away', async () => {
+        const { id } = await newGroup('keeper', ['bob']);
+        const change = async (user: string, body: object) =>
+          api.request<{ group: Group }>(user, 'PATCH', `${GROUPS}/${id}`, body);
+        const seen = async () => {
+          const { body } = await api.request<{ groups: Group[] }>('bob', 'GET', GROUPS);
+          const listed = body.groups.find((group) => group.id === id);
+          const alone = (await api.request<{ group: Group }>('bob', 'GET', `${GROUPS}/${id}`)).body.group;
+          expect(listed?.retentionDays).toBe(alone.retentionDays);
+          return alone;
+        };
+        expect(await seen()).not.toHaveProperty('retentionDays');
+        expect(codeOf(await change('bob', { retentionDays: 30 }))).toBe('FORBIDDEN');
+        const refused = [
+          ...[0, 3_651, 1.5, -1, '30', true, [30]].map((retentionDays) => ({ retentionDays })),
+          { name: 'Given', retentionDays: 0 },
+          { name: '', retentionDays: 30 },
+          {},
+          { days: 30 },
+        ];
+        for (const body of refused) {
+          const answer = await change('keeper', body);
+          expect([body, answer.status, codeOf(answer)]).toEqual([body, 400, 'INVALID_PAYLOAD']);
+        }
+        // Nothing of what was refused has been done.
+        expect(await seen()).toMatchObject({ name: 'Team', position: { seq: 1 } });
+        for (const retentionDays of [1, 3_650]) {
+          const { body } = await change('keeper', { retentionDays });
+          expect(body.group).toMatchObject({ name: 'Team', retentionDays, memberCount: 2 });
+          expect(await seen()).toEqual(body.group);
+        }
+        expect((await change('keeper', { name: 'Ours' })).body.group).toMatchObject({
+          name: 'Ours',
+          retentionDays: 3_650,
+        });
+        const both = (await change('keeper', { name: 'Mine', retentionDays: null })).body.group;
+        expect(both).toMatchObject({ name: 'Mine', position: { seq: 5 } });
+        expect(both).not.toHaveProperty('retentionDays');
+        expect(await seen()).toEqual(both);
+        const { body } = await api.request<{ events: GroupEvent[] }>('bob', 'GET', `${GROUPS}/${id}/events?after=1`);
+        expect(body.events.map(({ event, name, retentionDays }) => [event, name, retentionDays])).toEqual([
+          ['group-updated', 'Team', 1],
+          ['group-updated', 'Team', 3_650],
+          ['group-updated', 'Ours', undefined],
+          ['group-updated', 'Mine', null],
+        ]);
+      });
+
       test('are listed by activity, with the last message and what is unread, page by page', async () => {
         const groups = [
           await newGroup('lister', ['other']),
@@ -208,8 +257,10 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
       test('a stranger cannot tell a group from none, whatever the request (G9)', async () => {
         const { id } = await newGroup('alice');
         const requests: [string, string, unknown?][] = [
+          ['GET', '/members'],
           ['POST', '/messages', { content: 'x' }],
           ['PATCH', '', { name: 'x' }],
+          ['PATCH', '', { retentionDays: 7 }],
           ['DELETE', ''],
           ['DELETE', '/members/alice'],
           ['DELETE', '/messages/m1'],
@@ -284,6 +335,177 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
           userIds: ['carol'],
         });
         expect(again.body.group.members).toHaveLength(2);
+      });
+
+      interface Page {
+        members: GroupMember[];
+        memberCount: number;
+        position: Position;
+        nextCursor?: string;
+      }
+      async function pageOf(user: string, groupId: string, query = ''): Promise<Page> {
+        const { status, body } = await api.request<Page>(user, 'GET', `${GROUPS}/${groupId}/members${query}`);
+        expect(status).toBe(200);
+        return body;
+      }
+      async function pagesOf(user: string, groupId: string, limit: number): Promise<Page[]> {
+        const pages = [await pageOf(user, groupId, `?limit=${limit}`)];
+        for (let cursor = pages[0]?.nextCursor; cursor !== undefined; cursor = pages.at(-1)?.nextCursor)
+          pages.push(await pageOf(user, groupId, `?limit=${limit}&cursor=${cursor}`));
+        return pages;
+      }
+      const idsOf = (pages: readonly Page[]): string[] =>
+        pages.flatMap(({ members }) => members.map(({ userId }) => userId));
+      const numbered = (prefix: string, count: number): string[] =>
+        Array.from({ length: count }, (_, n) => `${prefix}${n}`);
+
+      test('come by pages in the order in which they joined, each once, also those who joined in one moment', async () => {
+        // Each of these three is one statement, and has one time of joining.
+        const [first, second, third] = [numbered('f', 250), numbered('a', 1_000), numbered('m', 49)];
+        const { id, ...created } = await newGroup('paged', first);
+        for (const userIds of [second, third])
+          expect((await api.request('paged', 'POST', `${GROUPS}/${id}/members`, { userIds })).status).toBe(201);
+        const largest = await pagesOf('paged', id, 500);
+        expect(largest.map(({ members }) => members.length)).toEqual([500, 500, 300]);
+        const ids = idsOf(largest);
+        expect(ids.slice(0, 251).toSorted()).toEqual(['paged', ...first].toSorted());
+        expect(ids.slice(251, 1_251).toSorted()).toEqual(second.toSorted());
+        expect(ids.slice(1_251).toSorted()).toEqual(third.toSorted());
+        for (const limit of [37, 100]) {
+          const pages = await pagesOf('paged', id, limit);
+          expect(idsOf(pages)).toEqual(ids);
+          expect(pages.slice(0, -1).every(({ members }) => members.length === limit)).toBe(true);
+        }
+        for (const { memberCount, position } of largest) expect([memberCount, position.seq]).toEqual([1_300, 3]);
+        // A hundred by themselves, which are those that come with the group.
+        const { members, nextCursor } = await pageOf('paged', id);
+        expect([members.length, nextCursor]).toEqual([100, expect.any(String)]);
+        const alone = await api.request<{ group: Group }>('paged', 'GET', `${GROUPS}/${id}`);
+        expect(alone.body.group).toMatchObject({ members, memberCount: 1_300 });
+        expect([created.memberCount, created.members.length]).toEqual([251, 100]);
+        expect(created.members).toEqual(members);
+      });
+
+      test('begin with the founder of the group, whatever the others are called', async () => {
+        const { id, members } = await newGroup('zoe', numbered('a', 200));
+        expect(members[0]).toEqual({ userId: 'zoe', role: 'owner' });
+        expect((await pageOf('a7', id, '?limit=1')).members).toEqual([{ userId: 'zoe', role: 'owner' }]);
+      });
+
+      test('that come and go between two pages leave no other out', async () => {
+        const { id } = await newGroup('alice', numbered('b', 20));
+        const first = await pageOf('alice', id, '?limit=10');
+        const last = first.members.at(-1)?.userId ?? '';
+        // The next page begins behind somebody who is gone.
+        for (const gone of [last, first.members.at(-2)?.userId, 'alice'])
+          expect((await api.request('alice', 'DELETE', `${GROUPS}/${id}/members/${gone}`)).status).toBe(200);
+        const owner = (await pageOf(first.members[1]?.userId ?? '', id)).members[0]?.userId ?? '';
+        await api.request(owner, 'POST', `${GROUPS}/${id}/members`, { userIds: [last, 'late'] });
+        const second = await pageOf(owner, id, `?limit=100&cursor=${first.nextCursor}`);
+        expect(second).not.toHaveProperty('nextCursor');
+        expect(second.members.slice(-2).map(({ userId }) => userId)).toEqual([last, 'late'].toSorted());
+        const seen = [...idsOf([first]).slice(0, -1), ...idsOf([second])];
+        expect(seen.toSorted()).toEqual(['alice', 'late', ...numbered('b', 20)].toSorted());
+        expect([second.memberCount, second.position.seq]).toEqual([20, 5]);
+      });
+
+      test('are not read by a stranger, nor from a cursor or with a limit that cannot be', async () => {
+        const { id } = await newGroup('alice', ['bob', 'carol']);
+        const { nextCursor } = await pageOf('bob', id, '?limit=1');
+        expect(idsOf([await pageOf('bob', id, `?limit=1&cursor=${nextCursor}`)])).toEqual(['bob']);
+        for (const path of [`${id}/members`, `${id}/members?cursor=${nextCursor}`, 'none/members']) {
+          const answer = await api.request('eve', 'GET', `${GROUPS}/${path}`);
+          expect([path, answer.status, codeOf(answer)]).toEqual([path, 404, 'NOT_FOUND']);
+        }
+        const crafted = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+        const time = '2026-01-01T00:00:00.000000Z';
+        const cursors = [
+          'nonsense',
+          '%00',
+          crafted(null),
+          crafted({}),
+          crafted(['2026', 'bob']),
+          crafted(['2026-02-30T00:00:00.000000Z', 'bob']),
+          crafted([time, 7]),
+          crafted([time, '']),
+          crafted([time, 'has space']),
+          crafted([time, "'; drop table groups; --"]),
+          crafted([time]),
+          'x'.repeat(1_001),
+        ];
+        const queries = [
+          ...cursors.map((cursor) => `cursor=${cursor}`),
+          'limit=0',
+          'limit=501',
+          'limit=-1',
+          'limit=',
+          'limit=x',
+        ];
+        for (const query of queries) {
+          const answer = await api.request('bob', 'GET', `${GROUPS}/${id}/members?${query}`);
+          expect([query, answer.status, codeOf(answer)]).toEqual([query, 400, 'INVALID_PAYLOAD']);
+        }
+        // A user id may have a comma, a quote or a slash in it, and pages go on behind it.
+        const odd = await newGroup('alice', ["o'hara", 'a,b', 'a/b', 'a"b', 'a%b']);
+        expect(idsOf(await pagesOf('alice', odd.id, 1)).toSorted()).toEqual(
+          ['alice', "o'hara", 'a,b', 'a/b', 'a"b', 'a%b'].toSorted(),
+        );
+      });
+
+      /** The numbers of members that the answers have; the last one is counted here. */
+      async function countsOf(user: string, groupId: string): Promise<number[]> {
+        const alone = await api.request<{ group: Group }>(user, 'GET', `${GROUPS}/${groupId}`);
+        const { groups } = (await api.request<{ groups: GroupSummary[] }>(user, 'GET', `${GROUPS}?limit=200`)).body;
+        const pages = await pagesOf(user, groupId, 20);
+        return [
+          alone.body.group.memberCount,
+          groups.find(({ id }) => id === groupId)?.memberCount ?? -1,
+          ...new Set(pages.map(({ memberCount }) => memberCount)),
+          idsOf(pages).length,
+        ];
+      }
+      const fourTimes = (count: number): number[] => [count, count, count, count];
+
+      test('are counted through additions, removals and departures, at the same time too', async () => {
+        const created = await newGroup('counter', ['c1', 'c2', 'counter', 'c1']);
+        const { id } = created;
+        expect(created.memberCount).toBe(3);
+        const add = async (userIds: string[]) =>
+          (await api.request<{ group: Group }>('counter', 'POST', `${GROUPS}/${id}/members`, { userIds })).body.group
+            .memberCount;
+        const remove = async (user: string, other: string) =>
+          (await api.request(user, 'DELETE', `${GROUPS}/${id}/members/${other}`)).status;
+        expect(await countsOf('c2', id)).toEqual(fourTimes(3));
+        // Somebody who is there already, and somebody twice.
+        expect(await add(['c2', 'c3', 'c4', 'c3'])).toBe(5);
+        expect(await add(['c2'])).toBe(5);
+        expect(await countsOf('c2', id)).toEqual(fourTimes(5));
+        expect([await remove('counter', 'c1'), await remove('counter', 'c1'), await remove('c3', 'c3')]).toEqual([
+          200, 404, 200,
+        ]);
+        expect(await remove('c2', 'c4')).toBe(403);
+        expect(await countsOf('c2', id)).toEqual(fourTimes(3));
+        const people = numbered('crowd', 30);
+        await Promise.all([
+          ...numbered('', 6).map(async (_, n) => add(n % 2 === 0 ? people : people.toReversed())),
+          remove('counter', 'c4'),
+          remove('counter', 'c4'),
+        ]);
+        expect(await countsOf('c2', id)).toEqual(fourTimes(32));
+        await Promise.all(people.slice(0, 10).map(async (person) => remove(person, person)));
+        expect(await remove('counter', 'counter')).toBe(200);
+        expect(await countsOf('c2', id)).toEqual(fourTimes(21));
+      });
+
+      test('of a direct group are two, from whichever side it is asked for', async () => {
+        const ask = async (user: string, other: string) =>
+          (await api.request<{ group: Group }>(user, 'POST', GROUPS, { kind: 'direct', memberIds: [other] })).body
+            .group;
+        const [one, other] = await Promise.all([ask('two-1', 'two-2'), ask('two-2', 'two-1')]);
+        expect([one.id, one.memberCount, other.memberCount]).toEqual([other.id, 2, 2]);
+        expect(await countsOf('two-1', one.id)).toEqual(fourTimes(2));
+        expect((await ask('two-2', 'two-1')).memberCount).toBe(2);
+        expect(await countsOf('two-2', one.id)).toEqual(fourTimes(2));
       });
     });
 
@@ -553,6 +775,13 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const headers = { authorization: `Bearer ${login.body.token}` };
         const { body } = await api.request<{ group: Group }>(null, 'GET', `${GROUPS}/lobby`, undefined, headers);
         expect(body.group.members).toContainEqual({ userId: 'demo:Zo%C3%AB', role: 'member', name: 'Zoë' });
+        // Those who have logged in, each once, and not the one who has made it.
+        await api.request(null, 'POST', '/api/demo/login', { name: 'Zoë' });
+        await api.request(null, 'POST', '/api/demo/login', { name: 'Yan' });
+        const path = `${GROUPS}/lobby/members`;
+        const lobby = (await api.request<{ members: GroupMember[] }>(null, 'GET', path, undefined, headers)).body;
+        expect(lobby).toMatchObject({ memberCount: lobby.members.length });
+        expect(lobby.members.map(({ userId }) => userId)).toEqual(['demo:Zo%C3%AB', 'demo:Yan']);
         for (const name of [' ', '名'.repeat(30)]) {
           expect(codeOf(await api.request(null, 'POST', '/api/demo/login', { name }))).toBe('INVALID_PAYLOAD');
         }

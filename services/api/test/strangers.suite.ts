@@ -161,6 +161,7 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
       const { api, relay } = system();
       const created = await create(api, 'alice', ['bob', 'carol'], { name: 'Team' });
       const { id } = created.body.group;
+      const countOf = ({ body }: { body: Created }): number => body.group.memberCount;
       expect([membersOf(created), created.body.invited]).toEqual([['alice'], ['bob', 'carol']]);
       const added = await add(api, 'alice', id, ['dave', 'bob']);
       expect([membersOf(added), added.body.invited]).toEqual([['alice'], ['dave', 'bob']]);
@@ -187,6 +188,9 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
           `${INVITATIONS}/${id}/accept`,
         );
         expect([accepted.status, membersOf(accepted), accepted.body.applied]).toEqual([201, ['alice', 'bob'], true]);
+        // Those who were only invited do not count, and those who have accepted do.
+        expect([created, added, accepted].map(countOf)).toEqual([1, 1, 2]);
+        expect((await api.request('alice', 'GET', `${GROUPS}/${id}/members`)).body).toMatchObject({ memberCount: 2 });
         expect((await joined).groups[0]?.groupId).toBe(id);
       } finally {
         socket.close();
@@ -225,6 +229,7 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
       await api.request('d1', 'POST', `${GROUPS}/${id}/messages`, { content: 'hello' });
       const found = await create(api, 'd2', ['d1'], { kind: 'direct' });
       expect([found.status, found.body.group.id, membersOf(found)]).toEqual([200, id, ['d1', 'd2']]);
+      expect([created, found].map(({ body }) => body.group.memberCount)).toEqual([1, 2]);
       expect((await api.request<Invitations>('d2', 'GET', INVITATIONS)).body.invitations).toEqual([]);
       expect((await create(api, 'd1', ['d2'], { kind: 'direct' })).body.group.id).toBe(id);
     });

@@ -40,7 +40,9 @@ export function Conversation({ group, me, drafts, onBack }: ConversationProps) {
           </svg>
         </button>
         <h1 dir="auto">{name}</h1>
-        <p className="muted small">{group.memberCount === 1 ? '1 member' : `${group.memberCount} members`}</p>
+        <p className="muted small">
+          {group.memberCount === 1 ? '1 member' : `${group.memberCount.toLocaleString()} members`}
+        </p>
       </header>
       <MessageList messages={messages} me={me} readUpTo={readUpTo} onAtEnd={setAtEnd} onEdit={onEdit} />
       <Composer

@@ -1,4 +1,4 @@
-import type { Group, GroupMember, GroupSummary, JsonObject, Message, Position, User } from '@groupcast/shared';
+import type { Group, GroupSummary, JsonObject, Message, Position, User } from '@groupcast/shared';
 import { readBytes } from '@groupcast/shared/bounded-body';
 import { parsePosition } from '@groupcast/shared/positions';
 import {
@@ -14,6 +14,7 @@ import {
 import type { Clock } from '../environment.ts';
 import { ClientError, fromBody, unreachable } from '../errors.ts';
 import type { Answer } from '../inbox/catch-up.ts';
+import { groupOf, type MembersPage, membersOf, messageOf, parseUser, unreadable } from './answers.ts';
 import type { UserTokens } from './user-token.ts';
 
 /** `1` and `"1"` are the same group; the ids that come back are strings. */
@@ -23,6 +24,13 @@ export type UserId = string | number;
 export interface MembersChange {
   /** Live connections have followed. When false they will, in the order of the group's events. */
   applied: boolean;
+}
+
+/** The new settings of a group; one of the two at least. */
+export interface GroupChange {
+  name?: string | undefined;
+  /** Days after which the group's history is removed, 1 to 3,650; `null`: the API's own setting decides again. */
+  retentionDays?: number | null | undefined;
 }
 
 export interface MessagesPage {
@@ -49,9 +57,17 @@ export interface Api {
   connectionToken: () => Promise<{ token: string; relayUrl: string }>;
   /** Every group of the user, most recently active first, in pages of 200. */
   groups: () => Promise<GroupSummary[]>;
+  /** A group with its first 100 members. */
   group: (groupId: GroupId) => Promise<Group>;
+  /** Members by the time they joined, `limit` (100, at most 500) of them, from `cursor` on, which the page before has as `nextCursor`. */
+  members: (
+    groupId: GroupId,
+    page?: { cursor?: string | undefined; limit?: number | undefined },
+  ) => Promise<MembersPage>;
   createGroup: (input: { name?: string; memberIds: readonly UserId[]; kind?: 'group' | 'direct' }) => Promise<Group>;
-  /** Only an owner may rename a group. */
+  /** Only an owner may change a group. */
+  updateGroup: (groupId: GroupId, change: GroupChange) => Promise<Group>;
+  /** `updateGroup` with a name alone. */
   renameGroup: (groupId: GroupId, name: string) => Promise<Group>;
   /** Only an owner may delete a group; it is gone for every member. */
   deleteGroup: (groupId: GroupId) => Promise<void>;
@@ -81,6 +97,7 @@ const TIMEOUT_MS = 15_000;
 /** Largest answer that is read, in bytes. No page of the API is as large, however `MAX_PAYLOAD_BYTES` is set. */
 const MAX_ANSWER_BYTES = 64 * 1_024 * 1_024;
 const GROUPS_PER_PAGE = 200;
+const MEMBERS_PER_PAGE = 100;
 const EVENTS_PER_PAGE = 500;
 const USERS_PER_PAGE = 100;
 
@@ -168,6 +185,10 @@ export function createApi(deps: ApiDeps): ClosableApi {
   const memberPath = (groupId: GroupId, userId: UserId): string =>
     `${base(groupId)}/members/${encodeURIComponent(String(userId))}`;
 
+  async function updateGroup(groupId: GroupId, change: GroupChange): Promise<Group> {
+    return groupOf(await request('PATCH', base(groupId), change));
+  }
+
   return {
     async connectionToken() {
       const { token, relayUrl } = await request('POST', '/api/realtime/token', {}, true);
@@ -188,12 +209,15 @@ export function createApi(deps: ApiDeps): ClosableApi {
     async group(groupId) {
       return groupOf(await request('GET', base(groupId)));
     },
+    async members(groupId, { cursor, limit = MEMBERS_PER_PAGE } = {}) {
+      const query = cursor === undefined ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+      return membersOf(await request('GET', `${base(groupId)}/members?limit=${limit}${query}`));
+    },
     async createGroup(input) {
       return groupOf(await request('POST', '/api/messaging/groups', input));
     },
-    async renameGroup(groupId, name) {
-      return groupOf(await request('PATCH', base(groupId), { name }));
-    },
+    updateGroup,
+    renameGroup: async (groupId, name) => updateGroup(groupId, { name }),
     async deleteGroup(groupId) {
       await request('DELETE', base(groupId));
     },
@@ -281,41 +305,4 @@ function errorOf(response: Response, answer: Fields): ClientError {
     message: `the API answered ${response.status}`,
     retryable: response.status >= 500 || response.status === 429 || response.status === 408,
   });
-}
-
-function unreadable(what: string): ClientError {
-  return new ClientError('INTERNAL', `unable to read the ${what} of the API`, { retryable: true });
-}
-
-function messageOf(answer: Fields): Message {
-  const message = parseMessage(answer['message']);
-  if (message) return message;
-  throw unreadable('message');
-}
-
-function groupOf(answer: Fields): Group {
-  const group = fieldsOf(answer['group']);
-  const summary = parseGroup(group);
-  if (!group || !summary) throw unreadable('group');
-  const { id, name, kind, createdAt, position, memberCount } = summary;
-  return { id, name, kind, createdAt, position, memberCount, members: parseList(group['members'], parseMember) };
-}
-
-function parseMember(value: unknown): GroupMember | undefined {
-  const { userId: given, role, name } = fieldsOf(value) ?? {};
-  const userId = parseUserId(given);
-  if (userId === undefined) return undefined;
-  const member: GroupMember = { userId, role: role === 'owner' ? 'owner' : 'member' };
-  return typeof name === 'string' ? { ...member, name } : member;
-}
-
-function parseUser(value: unknown): User | undefined {
-  const { id: given, name, picture } = fieldsOf(value) ?? {};
-  const id = parseUserId(given);
-  if (id === undefined) return undefined;
-  return {
-    id,
-    ...(typeof name === 'string' ? { name } : {}),
-    ...(typeof picture === 'string' ? { picture } : {}),
-  };
 }

@@ -14,7 +14,8 @@ export function fieldsOf(value: unknown): Fields | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
 }
 
-function isSeq(value: unknown, min: number): value is number {
+/** Whether a value counts something, from `min` on. */
+export function isSeq(value: unknown, min: number): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= min;
 }
 
@@ -88,6 +89,7 @@ export function parseGroup(value: unknown): GroupSummary | undefined {
     unreadCount: count('unreadCount'),
     readSeq: count('readSeq'),
     lastMessage: parseMessage(fields['lastMessage']) ?? null,
+    ...(isSeq(fields['retentionDays'], 1) ? { retentionDays: fields['retentionDays'] } : {}),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { GroupEvent, GroupSummary } from '@groupcast/shared';
-import { parseMessage } from '../base/parse.ts';
+import { isSeq, parseMessage } from '../base/parse.ts';
 
 /**
  * The group in the list after an event; the same object where the event changes nothing of it. Positions and unread counts are kept
@@ -18,7 +18,7 @@ export function withEvent(group: GroupSummary, event: GroupEvent): GroupSummary 
     case 'message-deleted':
       return group.lastMessage?.id === event['messageId'] ? { ...group, lastMessage: null } : group;
     case 'group-updated':
-      return typeof event['name'] === 'string' ? { ...group, name: event['name'] } : group;
+      return withSettings(group, event);
     case 'member-added':
       return { ...group, memberCount: group.memberCount + countOf(event['userIds']) };
     case 'member-removed':
@@ -26,6 +26,16 @@ export function withEvent(group: GroupSummary, event: GroupEvent): GroupSummary 
     default:
       return group;
   }
+}
+
+/** An event has the settings that were given, and the name always; `retentionDays: null` takes the group's own setting away. */
+function withSettings(group: GroupSummary, event: GroupEvent): GroupSummary {
+  const { name, retentionDays } = event;
+  const named = typeof name === 'string' ? { ...group, name } : group;
+  if (isSeq(retentionDays, 1)) return { ...named, retentionDays };
+  if (retentionDays !== null) return named;
+  const { retentionDays: _, ...without } = named;
+  return without;
 }
 
 /**

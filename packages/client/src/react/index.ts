@@ -10,7 +10,7 @@ export {
   useSendMessage,
   useUnread,
 } from './hooks.ts';
-export { useAddMembers, useMembers, useRemoveMember, useUsers } from './member-hooks.ts';
+export { useAddMembers, useMemberCount, useMembers, useRemoveMember, useUsers } from './member-hooks.ts';
 export type { MessagePage, MessagePages } from './message-pages.ts';
 export { GroupcastProvider, type GroupcastProviderProps } from './provider.tsx';
 export { groupcastKeys } from './query-keys.ts';

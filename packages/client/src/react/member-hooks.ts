@@ -1,12 +1,16 @@
 import { type UseMutationResult, type UseQueryResult, useMutation, useQuery } from '@tanstack/react-query';
 import type { Api, ClientError, GroupId, GroupMember, MembersChange, User, UserId } from '../index.ts';
+import { useGroup } from './hooks.ts';
 import { useIsHydrated } from './hydration.ts';
 import type { Members } from './members-mirror.ts';
 import { useGroupcastContext } from './provider.tsx';
 import { beforeHydration, groupcastKeys } from './query-keys.ts';
 import { QUERY_DEFAULTS } from './query-mirror.ts';
 
-/** The members of a group, with role and name. Added and removed members are in or out at once; names follow within seconds. */
+/**
+ * The first thousand members of a group by the time they joined, with role and name; `useMemberCount` says how many there are. Added and
+ * removed members are in or out at once; names follow within seconds.
+ */
 export function useMembers(groupId: GroupId): UseQueryResult<readonly GroupMember[], ClientError> {
   const { client, members } = useGroupcastContext();
   const isHydrated = useIsHydrated();
@@ -22,6 +26,11 @@ export function useMembers(groupId: GroupId): UseQueryResult<readonly GroupMembe
 }
 
 const onlyMembers = ({ members }: Members): readonly GroupMember[] => members;
+
+/** How many members a group has; every event keeps it current. `undefined` while the group is not known, or not the user's. */
+export function useMemberCount(groupId: GroupId): number | undefined {
+  return useGroup(groupId)?.memberCount;
+}
 
 /** Adds members to a group, which an owner may; the mutation's input is their ids. */
 export function useAddMembers(

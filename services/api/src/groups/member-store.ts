@@ -41,7 +41,10 @@ export async function memberIdsOf(q: Queryable, groupId: string, limit: number):
   return rows.map(({ user_id }) => user_id);
 }
 
-/** Adds the users who are not members yet, and returns their ids. `addedBy` is null where they join by themselves. */
+/**
+ * Adds the users who are not members yet, and returns their ids. `addedBy` is null where they join by themselves. A group's first owner
+ * has joined before those who are added in the same transaction, whose time is the same: the first page of members has the owner.
+ */
 export async function insertMembers(
   q: Queryable,
   groupId: string,
@@ -51,7 +54,9 @@ export async function insertMembers(
 ): Promise<string[]> {
   const { rows } = await q.query<{ user_id: string }>(
     `with added as (
-       insert into group_members (group_id, user_id, role, added_by) select $1, u, $3, $4 from unnest($2::text[]) as u
+       insert into group_members (group_id, user_id, role, added_by, joined_at)
+       select $1, u, $3::text, $4, case when $3::text = 'owner' then now() - interval '1 microsecond' else now() end
+       from unnest($2::text[]) as u
        on conflict do nothing returning user_id
      ), counted as (
        update groups set member_count = member_count + (select count(*) from added)

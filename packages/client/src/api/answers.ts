@@ -1,0 +1,67 @@
+import type { Group, GroupMember, Message, Position, User } from '@groupcast/shared';
+import { parsePosition } from '@groupcast/shared/positions';
+import { type Fields, fieldsOf, isSeq, parseGroup, parseList, parseMessage, parseUserId } from '../base/parse.ts';
+import { ClientError } from '../errors.ts';
+
+export interface MembersPage {
+  /** By the time they joined. */
+  members: GroupMember[];
+  /** Members of the group, of all pages together. */
+  memberCount: number;
+  /** Where the group stood when the page was read: later additions and removals are not in it. */
+  position: Position;
+  /** Where the next page begins; the last one has none. */
+  nextCursor?: string | undefined;
+}
+
+/** The error of an answer that is not what the API promises. */
+export function unreadable(what: string): ClientError {
+  return new ClientError('INTERNAL', `unable to read the ${what} of the API`, { retryable: true });
+}
+
+export function messageOf(answer: Fields): Message {
+  const message = parseMessage(answer['message']);
+  if (message) return message;
+  throw unreadable('message');
+}
+
+export function groupOf(answer: Fields): Group {
+  const group = fieldsOf(answer['group']);
+  const summary = parseGroup(group);
+  if (!group || !summary) throw unreadable('group');
+  const { unreadCount: _, readSeq: __, lastMessage: ___, ...fields } = summary;
+  const members = parseList(group['members'], parseMember);
+  // An API in which members have no pages answers all of them, and no number.
+  return { ...fields, members, memberCount: isSeq(group['memberCount'], 0) ? summary.memberCount : members.length };
+}
+
+export function membersOf(answer: Fields): MembersPage {
+  const { members, memberCount, nextCursor } = answer;
+  const position = parsePosition(answer['position']);
+  if (!Array.isArray(members) || !isSeq(memberCount, 0) || !position) throw unreadable('members');
+  return {
+    members: parseList(members, parseMember),
+    memberCount,
+    position,
+    ...(typeof nextCursor === 'string' ? { nextCursor } : {}),
+  };
+}
+
+function parseMember(value: unknown): GroupMember | undefined {
+  const { userId: given, role, name } = fieldsOf(value) ?? {};
+  const userId = parseUserId(given);
+  if (userId === undefined) return undefined;
+  const member: GroupMember = { userId, role: role === 'owner' ? 'owner' : 'member' };
+  return typeof name === 'string' ? { ...member, name } : member;
+}
+
+export function parseUser(value: unknown): User | undefined {
+  const { id: given, name, picture } = fieldsOf(value) ?? {};
+  const id = parseUserId(given);
+  if (id === undefined) return undefined;
+  return {
+    id,
+    ...(typeof name === 'string' ? { name } : {}),
+    ...(typeof picture === 'string' ? { picture } : {}),
+  };
+}
