@@ -167,8 +167,8 @@ begin
     on conflict do nothing
   )
   select i.place,
-    case when s.id is not null then 'saved' when i.known_seq is not null and i.read_seq is not null then 'known'
-      else 'absent' end,
+    case when s.id is not null then 'saved' when i.epoch is null or i.read_seq is null then 'absent'
+      else 'known' end,
     i.epoch, coalesce(s.seq, i.known_seq), saved_at
   from input i left join saved s on s.id = i.id;
 end $$;

@@ -70,7 +70,12 @@ function createHistory() {
   const [stuck, leased, many] = ['stuck', 'a', 'many'].map((id) => old.groups.get(id) as OldGroup);
   if (stuck) Object.assign(stuck, { dispatched_seq: 3, attempts: 5, retry_at: '2026-03-02T00:00:00Z' });
   if (leased) {
-    Object.assign(leased, { dispatched_seq: 6, lease_owner: 'dead', lease_token: 41, lease_until: '2026-03-02T00:00:00Z' });
+    Object.assign(leased, {
+      dispatched_seq: 6,
+      lease_owner: 'dead',
+      lease_token: 41,
+      lease_until: '2026-03-02T00:00:00Z',
+    });
   }
   if (many) many.dispatched_seq = many.seq - 1_234;
   // A group whose events somebody has removed by hand.
@@ -224,7 +229,12 @@ export function describeMigration(backend: string, open: () => Promise<Database>
       });
       expect(shown).toEqual(was.listOf(userId));
       const named = await groupIdsOf(db, userId, 100);
-      expect(named.toSorted()).toEqual(was.listOf(userId).map(({ id }) => id).toSorted());
+      expect(named.toSorted()).toEqual(
+        was
+          .listOf(userId)
+          .map(({ id }) => id)
+          .toSorted(),
+      );
     });
 
     test('each message, each event and each member is where it was', async () => {

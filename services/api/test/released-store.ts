@@ -1,7 +1,7 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createHash } from 'node:crypto';
 import type { JsonObject } from '@groupcast/shared';
 import type { Database } from '../src/db/database.ts';
 import { messagePayload } from '../src/events/stored-event.ts';
