@@ -105,7 +105,13 @@ export function createDispatcher(deps: DispatcherDeps, options: DispatcherOption
   let isStopping = false;
   let isScanning = false;
   const held = createHeldGroups(
-    { store, log, isConnected: () => relay.connected, onMore: (groupId) => look(groupId) },
+    {
+      store,
+      log,
+      isConnected: () => relay.connected,
+      onMore: (groupId) => look(groupId),
+      onForgotten: (groupId) => fresh.drop(groupId),
+    },
     { leaseMs, writeMs },
   );
   const dispatchGroup = createGroupDispatch(
@@ -212,7 +218,9 @@ export function createDispatcher(deps: DispatcherDeps, options: DispatcherOption
       if (groupId !== undefined && !relay.connected) wakeUps?.send(groupId);
     },
     release: () => held.releaseQuiet(),
-    whenDispatched: async (groupId, seq, timeoutMs) => waiters.whenDispatched(groupId, seq, timeoutMs),
+    // The database has the cursor of a group that is held here a second late.
+    whenDispatched: async (groupId, seq, timeoutMs) =>
+      (held.sentSeq(groupId) ?? -1) >= seq || waiters.whenDispatched(groupId, seq, timeoutMs),
     async stop() {
       isStopping = true;
       clearInterval(poll);

@@ -12,11 +12,20 @@ export interface FreshEvents {
   put(groupId: string, event: StoredEvent): void;
   /** Removes and answers the group's events where they go on from `afterSeq` without a hole; otherwise removes them. */
   take(groupId: string, afterSeq: number): StoredEvent[] | undefined;
+  /** Removes the group's events: another process may send them. */
+  drop(groupId: string): void;
 }
 
 export function createFreshEvents(): FreshEvents {
   const groups = new Map<string, { events: StoredEvent[]; characters: number }>();
   let characters = 0;
+
+  function remove(groupId: string): StoredEvent[] {
+    const kept = groups.get(groupId);
+    groups.delete(groupId);
+    characters -= kept?.characters ?? 0;
+    return kept?.events ?? [];
+  }
 
   return {
     put(groupId, event) {
@@ -30,13 +39,12 @@ export function createFreshEvents(): FreshEvents {
       groups.set(groupId, kept);
     },
     take(groupId, afterSeq) {
-      const kept = groups.get(groupId);
-      if (!kept) return undefined;
-      groups.delete(groupId);
-      characters -= kept.characters;
-      const events = kept.events.filter(({ seq }) => seq > afterSeq).toSorted((a, b) => a.seq - b.seq);
+      const events = remove(groupId)
+        .filter(({ seq }) => seq > afterSeq)
+        .toSorted((a, b) => a.seq - b.seq);
       const isWhole = events.every(({ seq }, index) => seq === afterSeq + 1 + index);
       return isWhole && events.length > 0 ? events : undefined;
     },
+    drop: (groupId) => void remove(groupId),
   };
 }
