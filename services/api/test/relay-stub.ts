@@ -6,6 +6,7 @@ export function createRelayStub() {
   const heads = new Map<string, Position>();
   const seen = new Map<string, string>();
   const calls: string[] = [];
+  const logs = new Map<string, { epoch: string; seq: number; id: string }[]>();
   let floor = 0;
   let withoutEveryone = false;
   let fault: ((input: BroadcastInput) => GroupcastError | undefined) | undefined;
@@ -32,6 +33,7 @@ export function createRelayStub() {
       calls.push(`${input.event} ${seq}`);
       heads.set(groupId, { epoch, seq });
       seen.set(key, String(id));
+      logs.set(groupId, [...(logs.get(groupId) ?? []), { epoch, seq, id: String(id) }]);
     }
     return {
       ok: true,
@@ -75,6 +77,16 @@ export function createRelayStub() {
     broadcaster,
     calls,
     heads,
+    /** What it has accepted of a group, duplicates left out. */
+    logOf: (groupId: string) => logs.get(groupId) ?? [],
+    /** It loses the end of a group's log, as after a failover that lost acknowledged writes. */
+    lose(groupId: string, events: number) {
+      const log = (logs.get(groupId) ?? []).slice(0, -events);
+      const last = log.at(-1);
+      if (!last) throw new Error('nothing would be left');
+      logs.set(groupId, log);
+      heads.set(groupId, { epoch: last.epoch, seq: last.seq });
+    },
     /** It is of the previous version, which knows removals by name only. */
     knowNamesOnly() {
       withoutEveryone = true;

@@ -8,6 +8,8 @@ import type { Database } from '../src/db/database.ts';
 import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase } from '../src/db/postgres-database.ts';
+import { describeCrashes } from './crash.suite.ts';
+import { describeSeveralProcesses } from './several-processes.suite.ts';
 import { describeStore } from './store-model.suite.ts';
 
 const log = pino({ level: 'silent' });
@@ -38,3 +40,14 @@ async function openEmbedded(): Promise<Database[]> {
 
 describeStore('the embedded database', openEmbedded);
 describeStore('PostgreSQL, with three processes', async () => openPostgres(3));
+
+// Each run takes a tenth of a second, so the embedded database, on which the same statements run, has a part of them.
+describeCrashes('the embedded database', async () => (await openEmbedded())[0] as Database, [
+  { fault: 'dies', from: 1, every: 4 },
+]);
+describeCrashes('PostgreSQL', async () => (await openPostgres(1))[0] as Database, [
+  { fault: 'dies', from: 1, every: 1 },
+  { fault: 'refused', from: 1, every: 2 },
+  { fault: 'unanswered', from: 2, every: 2 },
+]);
+describeSeveralProcesses(async () => postgres.createDatabase());
