@@ -33,6 +33,9 @@ create unique index messages_by_client_id on messages (group_id, sender_id, clie
 -- The last message of a sender, which is where their read cursor stands at least.
 create index messages_by_sender on messages (group_id, sender_id, seq);
 --;;
+-- Unread messages that are deleted by now. The event that says so is no measure: the relay may have refused it for good.
+create index messages_deleted on messages (group_id, seq) where deleted_at is not null;
+--;;
 -- Every positioned event of a group that is no message. `effect` is what the relay's connections have to follow.
 create table events (
   seq bigint not null,
@@ -47,10 +50,6 @@ create table events (
 --;;
 -- Finds the edits of a message when it is deleted and its text has to go.
 create index events_of_edits on events (group_id, (payload ->> 'messageId')) where type = 'message-updated';
---;;
--- Unread messages that are deleted by now.
-create index events_of_deletions on events (group_id, ((payload ->> 'messageSeq')::bigint))
-  where type = 'message-deleted';
 --;;
 -- How far the relay has accepted each group's events, and which process brings them to it. The dispatcher alone writes here, about once a
 -- second for a group in which something happens.
@@ -168,8 +167,8 @@ begin
     on conflict do nothing
   )
   select i.place,
-    case when s.id is not null then 'saved' when i.known_seq is not null and i.read_seq is not null then 'known'
-      else 'absent' end,
+    case when s.id is not null then 'saved' when i.epoch is null or i.read_seq is null then 'absent'
+      else 'known' end,
     i.epoch, coalesce(s.seq, i.known_seq), saved_at
   from input i left join saved s on s.id = i.id;
 end $$;

@@ -1,8 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { BatchItemResult, Broadcaster } from '@groupcast/broadcaster';
-import { type BroadcastInput, GroupcastError, generationOf, type Position } from '@groupcast/shared';
+import { GroupcastError, generationOf } from '@groupcast/shared';
 import { hear, type PostgresServer, startPostgres, until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -23,6 +22,7 @@ import { createOutboxStore, type Lease, type OutboxStore } from '../src/outbox/o
 import { createRelayClient, type RelayClient } from '../src/outbox/relay-client.ts';
 import { createWakeUps } from '../src/outbox/wake-up.ts';
 import { groupDeps } from './group-deps.ts';
+import { createRelayStub } from './relay-stub.ts';
 
 const log = pino({ level: 'silent' });
 const LEASE_MS = 400;
@@ -33,105 +33,6 @@ async function isAnybodyWaiting(db: Database): Promise<boolean> {
     `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
   );
   return rows.length > 0;
-}
-
-/** A relay that keeps each group's log as the contract says, and misbehaves when told to. */
-function createRelayStub() {
-  const heads = new Map<string, Position>();
-  const seen = new Map<string, string>();
-  const calls: string[] = [];
-  let floor = 0;
-  let withoutEveryone = false;
-  let fault: ((input: BroadcastInput) => GroupcastError | undefined) | undefined;
-  let hold: Promise<void> | undefined;
-
-  function accept(input: BroadcastInput): BatchItemResult {
-    const groupId = String(input.groupId);
-    const { epoch = '', seq = 0, id } = input;
-    const refused = fault?.(input);
-    if (refused) return { ok: false, error: refused.toBody() };
-    const head = heads.get(groupId);
-    const key = `${groupId} ${epoch} ${seq}`;
-    const fail = (code: 'CONFLICT' | 'POSITION_GAP'): BatchItemResult => ({
-      ok: false,
-      error: new GroupcastError(code, code, { details: { head } }).toBody(),
-    });
-    if (head && generationOf(epoch) <= generationOf(head.epoch)) {
-      if (epoch !== head.epoch) return fail('CONFLICT');
-      if (seq > head.seq + 1) return fail('POSITION_GAP');
-      if (seq <= head.seq && seq > floor && seen.get(key) !== String(id)) return fail('CONFLICT');
-    }
-    const duplicate = head?.epoch === epoch && seq <= head.seq;
-    if (!duplicate) {
-      calls.push(`${input.event} ${seq}`);
-      heads.set(groupId, { epoch, seq });
-      seen.set(key, String(id));
-    }
-    return {
-      ok: true,
-      id: String(id),
-      groupId,
-      position: { epoch, seq },
-      duplicate,
-      ...(duplicate && head ? { head } : {}),
-      recipients: { connections: 1, nodes: 1 },
-      warnings: [],
-    };
-  }
-
-  const broadcaster: Broadcaster = {
-    connected: true,
-    async broadcastMessage(input) {
-      const [result] = await broadcaster.broadcastBatch([input]);
-      if (result?.ok) return result;
-      const { code, message, ...options } = result?.error ?? { code: 'INTERNAL', message: '' };
-      throw new GroupcastError(code, message, options);
-    },
-    async broadcastBatch(items) {
-      await hold;
-      return items.map(accept);
-    },
-    notifyUsers: async () => ({ recipients: 0 }),
-    async addMembers({ userIds }) {
-      calls.push(`add ${userIds.join()}`);
-    },
-    async removeMembers({ userIds, everyone }) {
-      if (everyone && withoutEveryone) {
-        // As a relay of the previous version says it.
-        throw new GroupcastError('INVALID_PAYLOAD', 'unable to accept api-remove-members; userIds is missing');
-      }
-      calls.push(everyone ? 'remove everyone' : `remove ${userIds?.join()}`);
-    },
-    disconnectUsers: async () => ({ connections: 0 }),
-    close: async () => undefined,
-  };
-  return {
-    broadcaster,
-    calls,
-    heads,
-    /** It is of the previous version, which knows removals by name only. */
-    knowNamesOnly() {
-      withoutEveryone = true;
-    },
-    /** At or below, every position is a duplicate, whatever its id. */
-    forgetBelow(seq: number) {
-      floor = seq;
-    },
-    failWhen(next: typeof fault) {
-      fault = next;
-    },
-    /** Every answer waits until the returned function is called. */
-    holdAnswers(): () => void {
-      let release = (): void => undefined;
-      hold = new Promise((resolve) => {
-        release = resolve;
-      });
-      return () => {
-        hold = undefined;
-        release();
-      };
-    },
-  };
 }
 
 function describeOutbox(backend: string, open: () => Promise<Database>): void {

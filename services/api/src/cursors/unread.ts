@@ -16,5 +16,4 @@ export const unreadAbove = (group: string, readSeq: string): string =>
   `(coalesce(
      (select ordinal from messages where group_id = ${group}.id order by seq desc limit 1)
      - (select ordinal from messages where group_id = ${group}.id and seq > ${readSeq} order by seq limit 1) + 1, 0)
-   - (select count(*) from events where group_id = ${group}.id and type = 'message-deleted'
-      and (payload ->> 'messageSeq')::bigint > greatest(${readSeq}, ${group}.floor_seq)))::int`;
+   - (select count(*) from messages where group_id = ${group}.id and seq > ${readSeq} and deleted_at is not null))::int`;

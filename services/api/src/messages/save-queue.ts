@@ -31,6 +31,10 @@ interface Item {
   characters: number;
   /** It shared a statement that failed: the next one is its own. */
   isAlone: boolean;
+  /** When it has waited too long, by `performance.now()`. */
+  deadline: number;
+  /** Refuses it then; undefined while it has never waited. */
+  timer: NodeJS.Timeout | undefined;
   resolve: (saved: Saved) => void;
   reject: (reason: unknown) => void;
 }
@@ -48,7 +52,10 @@ function isOfDatabase(error: unknown): boolean {
   return error instanceof GroupcastError && error.code === 'API_UNAVAILABLE';
 }
 
-export function createSaveQueue({ db }: { db: Database }): SaveQueue {
+export function createSaveQueue(
+  { db }: { db: Database },
+  { maxWaitMs = MAX_WAIT_MS }: { maxWaitMs?: number } = {},
+): SaveQueue {
   const limits = STATEMENTS[db.kind];
   /** The messages that wait, by group, in the order of their turns. */
   const lines = new Map<string, Item[]>();
@@ -65,13 +72,48 @@ export function createSaveQueue({ db }: { db: Database }): SaveQueue {
     waiting.characters += by * item.characters;
   }
 
+  function overloaded(): GroupcastError {
+    return new GroupcastError('API_UNAVAILABLE', 'unable to save the message; the server is overloaded', {
+      retryAfterMs: OVERLOAD_RETRY_MS,
+    });
+  }
+
+  /** Takes a message that has waited too long out of its line, where it is in one: what is being saved is not refused. */
+  function expire(item: Item): void {
+    const { groupId } = item.message;
+    const line = lines.get(groupId) ?? [];
+    const place = line.indexOf(item);
+    if (place < 0) return;
+    line.splice(place, 1);
+    count(item, -1);
+    if (line.length === 0) forgetLine(groupId);
+    item.reject(overloaded());
+  }
+
+  function forgetLine(groupId: string): void {
+    lines.delete(groupId);
+    contended.delete(groupId);
+  }
+
+  function watch(item: Item): void {
+    item.timer ??= setTimeout(() => expire(item), item.deadline - performance.now());
+  }
+
+  /** Puts messages that a statement has not saved back to the beginning of their lines, but those that have waited too long by now. */
   function putBack(items: readonly Item[]): void {
+    const now = performance.now();
     for (const item of items.toReversed()) {
       const { groupId } = item.message;
+      if (now >= item.deadline) {
+        item.reject(overloaded());
+        if (!lines.has(groupId)) forgetLine(groupId);
+        continue;
+      }
       const line = lines.get(groupId) ?? [];
       line.unshift(item);
       lines.set(groupId, line);
       count(item, 1);
+      watch(item);
     }
   }
 
@@ -149,42 +191,31 @@ export function createSaveQueue({ db }: { db: Database }): SaveQueue {
     }
   }
 
-  function overloaded(): GroupcastError {
-    return new GroupcastError('API_UNAVAILABLE', 'unable to save the message; the server is overloaded', {
-      retryAfterMs: OVERLOAD_RETRY_MS,
-    });
-  }
-
   return {
     async save(message) {
       const characters = sizeOf(message);
       const isFull = waiting.messages >= WAITING.messages || waiting.characters + characters > WAITING.characters;
       if (isFull && waiting.messages > 0) throw overloaded();
       return new Promise<Saved>((resolve, reject) => {
-        const item: Item = { message, characters, isAlone: false, resolve, reject };
+        const settle = <T>(how: (value: T) => void, value: T): void => {
+          clearTimeout(item.timer);
+          how(value);
+        };
+        const item: Item = {
+          message,
+          characters,
+          isAlone: false,
+          deadline: performance.now() + maxWaitMs,
+          timer: undefined,
+          resolve: (saved) => settle(resolve, saved),
+          reject: (reason) => settle(reject, reason),
+        };
         const line = lines.get(message.groupId) ?? [];
         lines.set(message.groupId, line);
         line.push(item);
         count(item, 1);
         pump();
-        if (!line.includes(item)) return;
-        const timer = setTimeout(() => {
-          const waits = lines.get(message.groupId);
-          const place = waits?.indexOf(item) ?? -1;
-          if (!waits || place < 0) return;
-          waits.splice(place, 1);
-          if (waits.length === 0) lines.delete(message.groupId);
-          count(item, -1);
-          reject(overloaded());
-        }, MAX_WAIT_MS);
-        item.resolve = (saved) => {
-          clearTimeout(timer);
-          resolve(saved);
-        };
-        item.reject = (reason) => {
-          clearTimeout(timer);
-          reject(reason);
-        };
+        if (line.includes(item)) watch(item);
       });
     },
   };

@@ -113,8 +113,8 @@ export function createDispatcher(deps: DispatcherDeps, options: DispatcherOption
       store,
       log,
       isConnected: () => relay.connected,
-      onGone: (groupId) => fresh.drop(groupId),
       onMore: (groupId) => look(groupId),
+      onForgotten: (groupId) => fresh.drop(groupId),
     },
     { leaseMs, writeMs },
   );
@@ -241,7 +241,9 @@ export function createDispatcher(deps: DispatcherDeps, options: DispatcherOption
       if (groupId !== undefined && !relay.connected) wakeUps?.send(groupId);
     },
     release: () => held.releaseQuiet(),
-    whenDispatched: async (groupId, seq, timeoutMs) => waiters.whenDispatched(groupId, seq, timeoutMs),
+    // The database has the cursor of a group that is held here a second late.
+    whenDispatched: async (groupId, seq, timeoutMs) =>
+      (held.sentSeq(groupId) ?? -1) >= seq || waiters.whenDispatched(groupId, seq, timeoutMs),
     async stop() {
       isStopping = true;
       clearInterval(poll);

@@ -12,6 +12,7 @@ export interface FreshEvents {
   put(groupId: string, event: StoredEvent): void;
   /** Removes and answers the group's events where they go on from `afterSeq` without a hole; otherwise removes them. */
   take(groupId: string, afterSeq: number): StoredEvent[] | undefined;
+  /** Removes the group's events: another process may send them. */
   drop(groupId: string): void;
 }
 
@@ -38,8 +39,9 @@ export function createFreshEvents(): FreshEvents {
       groups.set(groupId, kept);
     },
     take(groupId, afterSeq) {
-      const later = remove(groupId).filter(({ seq }) => seq > afterSeq);
-      const events = later.toSorted((a, b) => a.seq - b.seq);
+      const events = remove(groupId)
+        .filter(({ seq }) => seq > afterSeq)
+        .toSorted((a, b) => a.seq - b.seq);
       const isWhole = events.every(({ seq }, index) => seq === afterSeq + 1 + index);
       return isWhole && events.length > 0 ? events : undefined;
     },

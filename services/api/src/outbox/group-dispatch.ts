@@ -139,7 +139,7 @@ export function createGroupDispatch(
       const level = retryable ? 'warn' : 'error';
       log[level]({ err: error, groupId, suppressed }, 'unable to dispatch; what is saved waits, and is tried again');
     });
-    // A settlement that is under way would renew the lease that is given back here.
+    // A cursor that is on its way to the database would take the lease again, and the group would wait for it to run out.
     await held.settling;
     groups.drop(held);
     await store.postpone(lease, delayMs);

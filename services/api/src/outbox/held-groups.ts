@@ -11,7 +11,7 @@ export interface HeldGroup {
   writtenSeq: number;
   /** Since when nothing was left to send; undefined while the group is being worked on. */
   quietSince: number | undefined;
-  /** A settlement that is under way: it may give the group back. */
+  /** A settlement that is under way, one at most: it may give the group back. */
   settling: Promise<void> | undefined;
   isLost: boolean;
 }
@@ -25,6 +25,8 @@ export interface HeldGroups {
   /** The group, if it is held, to be worked on: it is not given back before `rest`. */
   take(groupId: string): Promise<HeldGroup | undefined>;
   has(groupId: string): boolean;
+  /** The group's last event that the relay has accepted, where it is held. */
+  sentSeq(groupId: string): number | undefined;
   /** `askedAt`: when the lease was asked for, by `performance.now()`. It may have begun then, however late the answer is. */
   add(lease: Lease, askedAt: number): HeldGroup;
   /** Nothing is left to send for now. */
@@ -56,10 +58,10 @@ export function createHeldGroups(
     log: Logger;
     /** Without a relay, groups are better off with another process. */
     isConnected: () => boolean;
-    /** The group is not held any more. */
-    onGone: (groupId: string) => void;
     /** A group that is quiet here has events that this process did not know of. */
     onMore: (groupId: string) => void;
+    /** The group is not held any more. */
+    onForgotten: (groupId: string) => void;
   },
   options: { leaseMs: number; writeMs: number },
 ): HeldGroups {
@@ -75,7 +77,7 @@ export function createHeldGroups(
     const { groupId } = held.lease;
     if (groups.get(groupId) !== held) return;
     groups.delete(groupId);
-    deps.onGone(groupId);
+    deps.onForgotten(groupId);
   }
 
   async function giveBack(held: HeldGroup): Promise<void> {
@@ -83,18 +85,21 @@ export function createHeldGroups(
     await store.postpone(held.lease, 0);
   }
 
-  async function apply(held: HeldGroup, state: Settled, seq: number, askedAt: number): Promise<void> {
+  /** True where the group is to be given back, because this process cannot send what is left. */
+  function apply(held: HeldGroup, state: Settled, seq: number, askedAt: number): boolean {
     if (state === 'lost' || state === 'released') {
       forget(held);
-      return;
+      return false;
     }
     held.writtenSeq = seq;
     held.goodUntil = askedAt + leaseMs / 2;
-    if (state !== 'more') return;
-    if (deps.isConnected()) deps.onMore(held.lease.groupId);
-    else await giveBack(held);
+    if (state !== 'more') return false;
+    if (!deps.isConnected()) return true;
+    deps.onMore(held.lease.groupId);
+    return false;
   }
 
+  /** None of the groups is being settled already. */
   async function settle(chunk: readonly HeldGroup[], quietBefore: number): Promise<void> {
     const askedAt = performance.now();
     // The lease may move on while the question is open.
@@ -103,9 +108,10 @@ export function createHeldGroups(
       closes: held.quietSince !== undefined && held.quietSince <= quietBefore,
     }));
     const work = store.settle(asked).then(async (states) => {
+      const isToGo = (held: HeldGroup, index: number): boolean =>
+        apply(held, states[index] ?? 'lost', asked[index]?.lease.dispatchedSeq ?? 0, askedAt);
       // oxlint-disable-next-line no-await-in-loop -- hardly any of them is given back
-      for (const [index, held] of chunk.entries())
-        await apply(held, states[index] ?? 'lost', asked[index]?.lease.dispatchedSeq ?? 0, askedAt);
+      for (const held of chunk.filter(isToGo)) await giveBack(held);
     });
     const settled = work.catch(() => undefined);
     for (const held of chunk) held.settling = settled;
@@ -122,14 +128,18 @@ export function createHeldGroups(
     return isOld || lease.dispatchedSeq !== writtenSeq || (quietSince !== undefined && quietSince <= quietBefore);
   }
 
+  const isFree = (held: HeldGroup): boolean => held.settling === undefined && !held.isLost;
+
   async function sweep(quietMs: number): Promise<void> {
     const now = performance.now();
     const quietBefore = now - quietMs;
     const due = [...groups.values()].filter((held) => needsSettling(held, now, quietBefore));
     for (let from = 0; from < due.length; from += SETTLED_AT_ONCE) {
+      const chunk = due.slice(from, from + SETTLED_AT_ONCE).filter(isFree);
+      if (chunk.length === 0) continue;
       try {
         // oxlint-disable-next-line no-await-in-loop -- one statement at a time: they are the least urgent ones
-        await settle(due.slice(from, from + SETTLED_AT_ONCE), quietBefore);
+        await settle(chunk, quietBefore);
       } catch (error) {
         // A lease that cannot be renewed runs out by itself; what is being worked on finds that out.
         for (const held of due) if (held.quietSince !== undefined && now > held.goodUntil + leaseMs) forget(held);
@@ -161,6 +171,7 @@ export function createHeldGroups(
       return undefined;
     },
     has: (groupId) => groups.has(groupId),
+    sentSeq: (groupId) => groups.get(groupId)?.lease.dispatchedSeq,
     add(lease, askedAt) {
       const held: HeldGroup = {
         lease,
@@ -178,7 +189,10 @@ export function createHeldGroups(
       if (groups.size > MAX_HELD) void sweepOnce(0);
     },
     async write(held) {
-      await settle([held], Number.NEGATIVE_INFINITY);
+      // Of two that are open at once, the earlier cursor could be written last.
+      // oxlint-disable-next-line no-await-in-loop -- until it is not being settled any more
+      while (held.settling) await held.settling;
+      if (!held.isLost) await settle([held], Number.NEGATIVE_INFINITY);
       return !held.isLost;
     },
     async renew(held) {
