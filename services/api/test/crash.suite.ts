@@ -33,7 +33,7 @@ const peopleOf = (groupId: string) => ({
   carol: `carol of ${groupId}`,
 });
 
-/** What the relay has accepted of the group, in all its epochs, is the group's history: in order, each once in an epoch, without a hole. */
+/** Expects that the events which the relay has accepted, in all epochs of the group, are the group's history: in order, each once in an epoch, without a hole. */
 export async function expectRelayed(db: Database, relay: Relay, groupId: string): Promise<void> {
   const history = await readEvents(db, groupId, '1-a', 0, 1_000);
   const ids = new Map(history.map(({ seq, id }) => [seq, id]));
@@ -127,7 +127,7 @@ export function describeCrashes(backend: string, open: () => Promise<Database>, 
         );
         return rows[0]?.id ?? '';
       };
-      /** What was done already is not there any more. */
+      /** A change that was done already finds nothing to change. */
       const orDone = async (work: Promise<unknown>) =>
         work.catch((error: unknown) => {
           if (!(error instanceof GroupcastError) || error.code !== 'NOT_FOUND') throw error;

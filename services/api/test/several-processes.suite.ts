@@ -103,7 +103,7 @@ function startProcess(url: string, name: string, relay: Broadcaster) {
 
 type Process = ReturnType<typeof startProcess>;
 
-/** What only several processes can do to one another, on PostgreSQL. */
+/** Cases in which several processes meet, on PostgreSQL. */
 export function describeSeveralProcesses(createDatabase: () => Promise<string>): void {
   describe('several processes on one database', () => {
     let url: string;
@@ -196,7 +196,7 @@ export function describeSeveralProcesses(createDatabase: () => Promise<string>):
       await expectAllRelayed();
     });
 
-    test('what is saved without a relay is sent once there is one', async () => {
+    test('messages that were saved without a relay are sent once there is one', async () => {
       const [first, second] = (await start(2)) as [Process, Process];
       first.disconnect();
       second.disconnect();
@@ -207,7 +207,7 @@ export function describeSeveralProcesses(createDatabase: () => Promise<string>):
       await expectAllRelayed();
     });
 
-    test('connections that the server ends in the middle of the work lose nothing, and send nothing twice (G1, G2, G3, G4)', async () => {
+    test('connections that the server ends in the middle of the work lose nothing, and send nothing twice (G2, G3, G4)', async () => {
       const [first, second, third] = (await start(3)) as [Process, Process, Process];
       const killer = openPostgresDatabase(url, log);
       const kill = async () =>
