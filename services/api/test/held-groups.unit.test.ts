@@ -336,7 +336,7 @@ describe('the dispatcher and the groups that it holds', () => {
     expect(fake.calls).toEqual(['settle a', 'settled a']);
   });
 
-  test('who waits for an event that the relay has accepted waits for no cursor to be written', async () => {
+  test('a caller that waits for an event that the relay has accepted waits for no cursor to be written', async () => {
     const fake = createStore();
     const { dispatcher, save, stop } = start(fake, accept);
     save(eventAt(1));

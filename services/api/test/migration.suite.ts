@@ -57,7 +57,7 @@ function createHistory() {
     old.erase(groupId, old.say(groupId, 'bob', 'never mind'));
     old.markRead(groupId, 'carol', second);
   }
-  // What says that a message was deleted has been refused by the relay.
+  // The relay has refused the event that tells of a deletion.
   old.erase('b c', old.say('b c', 'alice', 'gone'));
   old.omit('b c', old.groups.get('b c')?.seq ?? 0, 'INVALID_PAYLOAD');
   // Someone who left and came back.
@@ -90,7 +90,7 @@ function createHistory() {
 
 type History = ReturnType<typeof createHistory>;
 
-/** What the released version answered, by its rows. New is that a message's place in the history has its newest text. */
+/** The answers of the released version, by its rows. New is that a message's place in the history has its newest text. */
 function expected(old: History) {
   const eventsOf = ({ id: groupId, epoch }: OldGroup): GroupEvent[] => {
     const messages = new Map(old.messages.filter((one) => one.group_id === groupId).map((one) => [one.seq, one]));
@@ -197,8 +197,8 @@ export function describeMigration(backend: string, open: () => Promise<Database>
     async function expectReleasedToFail(): Promise<void> {
       const rows = async () => [await count('groups'), await count('group_members'), await count('messages')];
       const before = await rows();
-      for (const [what, work] of Object.entries(RELEASED_STATEMENTS)) {
-        await expect(work(db, 'z', 'carol'), what).rejects.toThrow();
+      for (const work of Object.values(RELEASED_STATEMENTS)) {
+        await expect(work(db, 'z', 'carol')).rejects.toThrow(/violates not-null constraint|does not exist/);
       }
       expect(await rows()).toEqual(before);
     }
@@ -296,7 +296,7 @@ export function describeMigration(backend: string, open: () => Promise<Database>
       expect(rows).toEqual([]);
     });
 
-    test('what was not dispatched is, in order, and new messages take the next positions', async () => {
+    test('events that were not dispatched are, in order, and new messages take the next positions', async () => {
       const relay = createRelayStub();
       for (const { id, epoch, dispatched_seq: seq } of old.groups.values()) relay.heads.set(id, { epoch, seq });
       const store = createOutboxStore(db, { owner: 'new', leaseMs: 1_000 });

@@ -77,7 +77,7 @@ export function createRelayStub() {
     broadcaster,
     calls,
     heads,
-    /** What it has accepted of a group, duplicates left out. */
+    /** The events that it has accepted of a group, duplicates left out. */
     logOf: (groupId: string) => logs.get(groupId) ?? [],
     /** It loses the end of a group's log, as after a failover that lost acknowledged writes. */
     lose(groupId: string, events: number) {

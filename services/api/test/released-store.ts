@@ -230,7 +230,7 @@ export function createReleasedRows() {
   };
 }
 
-/** What the released version did to the database, each as one piece of work. */
+/** Changes as the released version made them, each as one piece of work. */
 export const RELEASED_STATEMENTS = {
   'sends a message': async (db: Database, groupId: string, userId: string) =>
     db.query(

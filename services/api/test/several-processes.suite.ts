@@ -103,7 +103,7 @@ function startProcess(url: string, name: string, relay: Broadcaster) {
 
 type Process = ReturnType<typeof startProcess>;
 
-/** What only several processes can do to one another, on PostgreSQL. */
+/** Cases in which several processes meet, on PostgreSQL. */
 export function describeSeveralProcesses(createDatabase: () => Promise<string>): void {
   describe('several processes on one database', () => {
     let url: string;
@@ -196,7 +196,7 @@ export function describeSeveralProcesses(createDatabase: () => Promise<string>):
       await expectAllRelayed();
     });
 
-    test('what is saved without a relay is sent once there is one', async () => {
+    test('messages that were saved without a relay are sent once there is one', async () => {
       const [first, second] = (await start(2)) as [Process, Process];
       first.disconnect();
       second.disconnect();
@@ -204,6 +204,46 @@ export function describeSeveralProcesses(createDatabase: () => Promise<string>):
       await sendMessage(first.deps, { ...as, content: 'hello' });
       await sendMessage(second.deps, { ...as, content: 'is anybody there' });
       second.connect();
+      await expectAllRelayed();
+    });
+
+    test('connections that the server ends in the middle of the work lose nothing, and send nothing twice (G2, G3, G4)', async () => {
+      const [first, second, third] = (await start(3)) as [Process, Process, Process];
+      const killer = openPostgresDatabase(url, log);
+      const kill = async () =>
+        killer.query(
+          `select pg_terminate_backend(pid) from pg_stat_activity
+           where datname = current_database() and pid <> pg_backend_pid() and random() < 0.5`,
+        );
+      let isOver = false;
+      const killing = (async () => {
+        for (let kills = 0; !isOver || kills < 5; kills += 1) {
+          // oxlint-disable-next-line no-await-in-loop -- one after the other
+          await kill();
+          // oxlint-disable-next-line no-await-in-loop -- long enough for some work in between
+          await new Promise((resolve) => setTimeout(resolve, 60));
+        }
+      })();
+      const messages = Array.from({ length: 60 }, (_, n) => ({
+        groupId: groupIds[n % groupIds.length] ?? '',
+        userId: n % 2 === 0 ? 'alice' : 'bob',
+        content: `message ${n}`,
+        clientMessageId: `key ${n}`,
+      }));
+      const ids = await Promise.all(
+        messages.map(async (message, n) =>
+          until('the message to be saved', async () => {
+            const { deps } = [first, second, third][n % 3] as Process;
+            return (await sendMessage(deps, message)).id;
+          }),
+        ),
+      );
+      isOver = true;
+      await killing;
+      expect(new Set(ids).size).toBe(messages.length);
+      const { rows } = await killer.query('select 1 from messages where group_id = any($1::text[])', [groupIds]);
+      expect(rows).toHaveLength(messages.length);
+      await killer.close();
       await expectAllRelayed();
     });
 
@@ -303,6 +343,35 @@ export function describeSeveralProcesses(createDatabase: () => Promise<string>):
         const saved = locked.filter((_, index) => all[index] === 'saved');
         expect(rows.map(({ group_id }) => group_id).toSorted()).toEqual(saved.toSorted());
         expect(saved.length).toBeGreaterThanOrEqual(3);
+      });
+
+      test('messages that share a statement which ends a deadlock are saved all the same', async () => {
+        const [first, second] = (await start(2)) as [Process, Process];
+        const [before = '', ...both] = (await createGroups(first.deps, 3)).toSorted();
+        const [one = '', two = ''] = both;
+        const unlock = await lock(second.deps.db, [before]);
+        // One statement at a time, so that the others share the next one.
+        const saves = createSaveQueue({ db: { ...first.deps.db, kind: 'embedded' } });
+        const say = async (groupId: string) =>
+          sendMessage({ ...first.deps, saves }, { groupId, userId: 'dave', content: 'hello' });
+        const earlier = say(before);
+        const sent = Promise.all([say(one), say(two)]);
+        const touch = `update group_members set received_seq = 1 where group_id = $1`;
+        // Cursors that a relay stores meanwhile, in the other order.
+        await second.deps.db.transaction(async (tx) => {
+          await tx.query(touch, [two]);
+          await unlock();
+          await until('the messages to wait for it', async () => {
+            const { rows } = await second.deps.db.query(
+              `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+                 and wait_event <> 'advisory'`,
+            );
+            return rows.length > 0;
+          });
+          await tx.query(touch, [one]);
+        });
+        expect(await sent).toMatchObject([{ seq: 2 }, { seq: 2 }]);
+        await earlier;
       });
 
       test('the same client id is one message, whichever process it comes to, at the same time (G4)', async () => {

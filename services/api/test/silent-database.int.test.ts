@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer } from 'node:net';
 import { StartFailure } from '@groupcast/service-kit';
 import { hear, type PostgresServer, startPostgres, startTcpProxy, type TcpProxy, until } from '@groupcast/testing';
 import { pino } from 'pino';
@@ -183,5 +184,41 @@ test.each([
   expect(failure).toBeInstanceOf(StartFailure);
   expect(failure).toMatchObject({
     message: expect.stringMatching(new RegExp(`^[^\n]+\\(${code}; check DATABASE_URL\\)$`)),
+  });
+});
+
+/** A message of PostgreSQL's protocol. */
+function packet(type: string, body: Buffer): Buffer {
+  const head = Buffer.alloc(5);
+  head.write(type, 0, 'latin1');
+  head.writeInt32BE(body.length + 4, 1);
+  return Buffer.concat([head, body]);
+}
+
+test('a server that ends a connection together with its greeting ends no process', async () => {
+  const greeting = Buffer.concat([
+    packet('R', Buffer.alloc(4)),
+    packet('K', Buffer.alloc(8)),
+    packet('Z', Buffer.from('I')),
+    packet('E', Buffer.from('SFATAL\0C57P01\0Mterminating connection due to administrator command\0\0')),
+  ]);
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.once('data', () => socket.end(greeting));
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  const away = openPostgresDatabase(`postgres://nobody@127.0.0.1:${port}/none`, log);
+  for (let n = 0; n < 3; n += 1) {
+    await expect(away.query('select 1')).rejects.toMatchObject({ code: 'API_UNAVAILABLE', retryable: true });
+    await expect(away.transaction(async (tx) => tx.query('select 1'))).rejects.toMatchObject({
+      code: 'API_UNAVAILABLE',
+    });
+  }
+  await away.close();
+  await new Promise((resolve) => {
+    server.close(resolve);
   });
 });

@@ -47,7 +47,7 @@ const operation = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('list', 'messages', 'events'), user, group, at }) },
 ) satisfies fc.Arbitrary<Operation>;
 
-/** What is done at once. Messages that one process saves at once share a statement. */
+/** Operations at once. Messages that one process saves at once share a statement. */
 interface Batch {
   drawn: readonly Operation[];
   isOfOneProcess: boolean;
@@ -268,9 +268,9 @@ export function describeStore(backend: string, open: () => Promise<Database[]>):
         const namesOf = (n: number): Names => ({
           userId,
           // Mostly one of their own, so that most changes succeed.
-          messageId(nth, userId) {
+          messageId(nth, author) {
             const { messages = [] } = before[n] ?? {};
-            const own = messages.filter(({ senderId, isDeleted }) => senderId === userId && !isDeleted);
+            const own = messages.filter(({ senderId, isDeleted }) => senderId === author && !isDeleted);
             return (nth < OWN ? (own[nth] ?? own[0]) : messages[nth - OWN])?.id ?? 'none';
           },
           content: () => {

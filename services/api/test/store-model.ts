@@ -24,7 +24,7 @@ export interface ModelMember {
   receivedSeq: number;
 }
 
-/** What a group should be: it is made of its events, in the order of their positions, and of the cursors that its members have moved. */
+/** A group as it should be: it is made of its events, in the order of their positions, and of the cursors that its members have moved. */
 export interface ModelGroup {
   id: string;
   head: number;

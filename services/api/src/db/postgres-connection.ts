@@ -60,6 +60,8 @@ export class PostgresConnection extends pg.Client {
 
   constructor({ readSettings, ...config }: ConnectionConfig) {
     super({ ...readSettings(), ...config });
+    // Without a listener, a server that ends the connection as soon as it has greeted, before anybody else listens, would end the process.
+    this.on('error', () => undefined);
   }
 
   /**

@@ -1,5 +1,6 @@
 import { GroupcastError } from '@groupcast/shared';
 import type { Database } from '../db/database.ts';
+import { rootCodeOf } from '../db/database-errors.ts';
 import { type NewMessage, type SaveOutcome, saveMessages } from './message-store.ts';
 
 export type Saved = Exclude<SaveOutcome, { kind: 'busy' }>;
@@ -25,6 +26,8 @@ const WAITING = { messages: 2_000, characters: 8_388_608 };
 /** Longest that a message waits for its statement to begin, in milliseconds. */
 const MAX_WAIT_MS = 10_000;
 const OVERLOAD_RETRY_MS = 1_000;
+/** SQLSTATE `deadlock_detected`: one that has written rows of several groups was chosen to end it. */
+const DEADLOCK = '40P01';
 
 interface Item {
   message: NewMessage;
@@ -165,8 +168,8 @@ export function createSaveQueue(
       putBack(busy);
     } catch (error) {
       for (const { groupId } of messages) contended.delete(groupId);
-      // Nothing is saved. Where it is the fault of one message, the others need not share it.
-      const isShared = batch.length > 1 && !isOfDatabase(error);
+      // Nothing is saved. Where it is the fault of one message, or of their number, the others need not share it.
+      const isShared = batch.length > 1 && (!isOfDatabase(error) || rootCodeOf(error) === DEADLOCK);
       for (const item of batch) if (isShared) item.isAlone = true;
       if (isShared) putBack(batch);
       else for (const { reject } of batch) reject(error);
