@@ -114,5 +114,7 @@ export async function fill(session: SqlSession, size: Size): Promise<Layout> {
       await run(`alter table ${tablename} add constraint ${conname} primary key using index ${indexname}`);
   }
   await run('vacuum (analyze)');
+  // What is dirty would be written by whoever needs a page next.
+  await run('checkpoint');
   return layout;
 }

@@ -2,7 +2,7 @@ import { within } from '@groupcast/service-kit';
 import { openSqlSession, type SqlSession } from '@groupcast/testing';
 import type { Driver } from '../driver/driver.ts';
 import { cpuMs, machineBusyMs, treeCpuMs } from '../processes.ts';
-import { CONTENT, startSystem } from '../route.ts';
+import { CONTENT, type RouteSystem, startSystem } from '../route.ts';
 import { type Spread, spreadOf } from '../statistics.ts';
 import { startCluster } from './cluster.ts';
 import { type Held, type Holder, hold } from './holders.ts';
@@ -13,6 +13,8 @@ export interface MinuteSample extends Spread {
   phase: 'before' | 'held' | 'after';
   minute: number;
   messagesPerSecond: number;
+  /** Of the same services on a database whose snapshots nobody holds, which took turns with these: other work of the machine falls on both. */
+  beside: { messagesPerSecond: number; p99Ms: number };
   apiUsPerMessage: number;
   /** CPU time of the sessions that the API has with PostgreSQL. */
   postgresUsPerMessage: number;
@@ -26,9 +28,12 @@ export interface MinuteSample extends Spread {
 
 export const WRITERS = 16;
 const MINUTE_MS = 60_000;
-/** How long the last messages of a minute may take beyond it; the driver itself gives up after half of that. */
+/** How long each of the two writes until it is the other's turn. */
+const TURN_MS = 5_000;
+/** How long the last messages of a turn may take beyond it; the driver itself gives up after half of that. */
 const LATE_MS = 60_000;
 const USERS = Array.from({ length: WRITERS }, (_, n) => `user-${n}`);
+
 export interface HeldOptions {
   minutes: number;
   progress: (line: string) => void;
@@ -41,55 +46,82 @@ export interface HeldOptions {
  */
 export async function measureHeld(holder: Holder, { minutes, progress, onMinute }: HeldOptions): Promise<void> {
   const postgres = await startCluster();
+  const systems: RouteSystem[] = [];
   try {
     const url = await postgres.createDatabase();
-    const system = await startSystem(url, 1, undefined, USERS);
+    for (const each of [url, await postgres.createDatabase()])
+      systems.push(await startSystem(each, 1, undefined, USERS));
+    const observer = await openSqlSession(url);
+    const minuteOf = async (phase: MinuteSample['phase'] | 'warm-up', minute: number, held?: Held): Promise<void> => {
+      const sample = { holder, minute, ...(await measureMinute(systems, observer, held)) };
+      if (phase !== 'warm-up') onMinute({ ...sample, phase });
+      progress(`${holder}, ${phase} ${minute}: ${describe(sample)}`);
+    };
+    await minuteOf('warm-up', 1);
+    await minuteOf('before', 1);
+    const held = await hold(holder, url);
     try {
-      const observer = await openSqlSession(url);
-      const meter = async (): Promise<Meter> => read(observer, system.apiPid);
-      const minuteOf = async (phase: MinuteSample['phase'] | 'warm-up', minute: number, held?: Held): Promise<void> => {
-        const before = await meter();
-        const dumpsBefore = held?.dumps() ?? 0;
-        const { messages, wallMs, latenciesMs } = await postFor(system.driver);
-        const after = await meter();
-        const sessions = [...after.sessions].reduce((sum, [pid, ms]) => sum + ms - (before.sessions.get(pid) ?? 0), 0);
-        const sample = {
-          holder,
-          minute,
-          messagesPerSecond: (messages / wallMs) * 1_000,
-          ...spreadOf(latenciesMs),
-          apiUsPerMessage: ((after.apiMs - before.apiMs) * 1_000) / messages,
-          postgresUsPerMessage: (sessions * 1_000) / messages,
-          otherCores: (after.otherMs - before.otherMs) / (after.at - before.at),
-          deadRows: after.deadRows,
-          dumps: (held?.dumps() ?? 0) - dumpsBefore,
-        };
-        if (phase !== 'warm-up') onMinute({ ...sample, phase });
-        progress(
-          `${holder}, ${phase} ${minute}: ${sample.messagesPerSecond.toFixed(0)}/s, p50 ${sample.p50Ms.toFixed(1)}, p99 ${sample.p99Ms.toFixed(1)} ms, API ${sample.apiUsPerMessage.toFixed(0)} and PostgreSQL ${sample.postgresUsPerMessage.toFixed(0)} µs, ${sample.otherCores.toFixed(1)} cores of others, ${sample.deadRows} dead rows${holder === 'pg_dump' ? `, ${sample.dumps} dumps` : ''}`,
-        );
-      };
-      await minuteOf('warm-up', 1);
-      await minuteOf('before', 1);
-      const held = await hold(holder, url);
-      try {
-        for (let minute = 1; minute <= minutes; minute += 1) await minuteOf('held', minute, held);
-      } finally {
-        await held.release();
-      }
-      await minuteOf('after', 1);
-      await observer.end();
+      for (let minute = 1; minute <= minutes; minute += 1) await minuteOf('held', minute, held);
     } finally {
-      await system.stop();
+      await held.release();
     }
+    await minuteOf('after', 1);
+    await observer.end();
   } finally {
+    for (const system of systems) await system.stop();
     await postgres.stop();
   }
 }
 
+type Minute = Omit<MinuteSample, 'holder' | 'phase' | 'minute'>;
+
+async function measureMinute(systems: readonly RouteSystem[], observer: SqlSession, held?: Held): Promise<Minute> {
+  const [system] = systems;
+  if (!system) throw new Error('nothing was started');
+  const totals = systems.map(() => ({ messages: 0, wallMs: 0, latenciesMs: [] as number[] }));
+  const before = await read(observer, system.apiPid);
+  const dumpsBefore = held?.dumps() ?? 0;
+  for (const startedAt = performance.now(); performance.now() - startedAt < MINUTE_MS; ) {
+    for (const [index, { driver }] of systems.entries()) {
+      const posted = await postFor(driver);
+      const total = totals[index]!;
+      total.messages += posted.messages;
+      total.wallMs += posted.wallMs;
+      total.latenciesMs = total.latenciesMs.concat(posted.latenciesMs);
+    }
+  }
+  const after = await read(observer, system.apiPid);
+  const [own, beside] = totals.map(({ messages, wallMs, latenciesMs }) => ({
+    messages,
+    messagesPerSecond: (messages / wallMs) * 1_000,
+    ...spreadOf(latenciesMs),
+  })) as [Spread & { messages: number; messagesPerSecond: number }, Spread & { messagesPerSecond: number }];
+  const { messages, ...speeds } = own;
+  const sessions = [...after.sessions].reduce((sum, [pid, ms]) => sum + ms - (before.sessions.get(pid) ?? 0), 0);
+  return {
+    ...speeds,
+    beside: { messagesPerSecond: beside.messagesPerSecond, p99Ms: beside.p99Ms },
+    apiUsPerMessage: ((after.apiMs - before.apiMs) * 1_000) / messages,
+    postgresUsPerMessage: (sessions * 1_000) / messages,
+    otherCores: (after.otherMs - before.otherMs) / (after.at - before.at),
+    deadRows: after.deadRows,
+    dumps: (held?.dumps() ?? 0) - dumpsBefore,
+  };
+}
+
+function describe(minute: Minute): string {
+  const { messagesPerSecond, p50Ms, p99Ms, beside, apiUsPerMessage, postgresUsPerMessage, otherCores } = minute;
+  return [
+    `${messagesPerSecond.toFixed(0)}/s, p50 ${p50Ms.toFixed(1)}, p99 ${p99Ms.toFixed(1)} ms`,
+    `beside ${beside.messagesPerSecond.toFixed(0)}/s, p99 ${beside.p99Ms.toFixed(1)} ms`,
+    `API ${apiUsPerMessage.toFixed(0)} and PostgreSQL ${postgresUsPerMessage.toFixed(0)} µs`,
+    `${otherCores.toFixed(1)} cores of others, ${minute.deadRows} dead rows, ${minute.dumps} dumps`,
+  ].join('; ');
+}
+
 async function postFor(driver: Driver) {
-  const input = { writers: WRITERS, groups: 1, content: CONTENT, ms: MINUTE_MS };
-  return within(MINUTE_MS + LATE_MS, driver.ask('post', input), 'a minute of writing');
+  const input = { writers: WRITERS, groups: 1, content: CONTENT, ms: TURN_MS };
+  return within(TURN_MS + LATE_MS, driver.ask('post', input), 'a turn of writing');
 }
 
 interface Meter {

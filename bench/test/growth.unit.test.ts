@@ -55,10 +55,21 @@ test('a route has grown by the median of the ratios within each round', () => {
   expect(growthOf(rounds, small).find(({ what }) => what === 'GET group')).toMatchObject({ size: large, ratio: 2 });
 });
 
-test('the last minute in which a snapshot was held stands beside the last one before it', () => {
-  const minute = (phase: MinuteSample['phase'], messagesPerSecond: number, p99Ms: number) =>
-    ({ holder: 'snapshot', phase, messagesPerSecond, p99Ms }) as MinuteSample;
-  const samples = [minute('before', 100, 10), minute('held', 50, 40), minute('held', 90, 12), minute('after', 1, 1)];
-  expect(heldRatios(samples, 'snapshot')).toEqual({ speed: 0.9, p99: 1.2 });
+test('the last minute in which a snapshot was held stands beside the last one before it, and both beside what took turns with them', () => {
+  const minute = (phase: MinuteSample['phase'], messagesPerSecond: number, p99Ms: number, slowness: number) =>
+    ({
+      holder: 'snapshot',
+      phase,
+      messagesPerSecond,
+      p99Ms,
+      beside: { messagesPerSecond: 100 / slowness, p99Ms: 10 * slowness },
+    }) as MinuteSample;
+  const samples = [
+    minute('before', 100, 10, 1),
+    minute('held', 50, 40, 1),
+    minute('held', 45, 24, 2),
+    minute('after', 1, 1, 1),
+  ];
+  expect(heldRatios(samples, 'snapshot')).toEqual({ speed: 0.9, p99: 1.2, speedAlone: 0.45, p99Alone: 2.4 });
   expect(heldRatios(samples, 'pg_dump')).toBeUndefined();
 });

@@ -52,10 +52,11 @@ create table events (
 create index events_of_edits on events (group_id, (payload ->> 'messageId')) where type = 'message-updated';
 --;;
 -- How far the relay has accepted each group's events, and which process brings them to it. The dispatcher alone writes here, about once a
--- second for a group in which something happens.
+-- second for a group in which something happens. `active_at`: when something last happened in a group that is not in `backlog`.
 create table outbox (
   group_id text primary key,
   dispatched_seq bigint not null default 0,
+  active_at timestamptz,
   lease_owner text,
   lease_token bigint not null default 0,
   lease_until timestamptz,
@@ -69,7 +70,8 @@ create table backlog (
   group_id text primary key
 );
 --;;
-insert into outbox (group_id, dispatched_seq, lease_token) select id, dispatched_seq, lease_token from groups;
+insert into outbox (group_id, dispatched_seq, lease_token, active_at)
+select id, dispatched_seq, lease_token, active_at from groups;
 --;;
 insert into backlog (group_id) select id from groups where seq > dispatched_seq;
 --;;
@@ -192,7 +194,10 @@ begin
         (select e.seq from events e where e.group_id = asked order by e.seq desc limit 1), 0);
     end if;
     update outbox o set dispatched_seq = seqs[n], attempts = 0, retry_at = null,
-      lease_until = case when is_last then null else clock_timestamp() + lease end
+      lease_until = case when is_last then null else clock_timestamp() + lease end,
+      active_at = case when is_last then greatest(o.active_at,
+        (select m.created_at from messages m where m.group_id = asked order by m.seq desc limit 1),
+        (select e.created_at from events e where e.group_id = asked order by e.seq desc limit 1)) else o.active_at end
     where o.group_id = asked and o.lease_token = tokens[n];
     if not found then
       return query select asked, 'lost';

@@ -8,7 +8,8 @@ import { migrate } from '../src/db/migrate.ts';
 import { readEvents } from '../src/events/history-store.ts';
 import { listGroups } from '../src/group-list/group-list-store.ts';
 import { readMembers } from '../src/groups/member-store.ts';
-import { readPage } from '../src/messages/message-store.ts';
+import { readPage, saveMessages } from '../src/messages/message-store.ts';
+import { createOutboxStore } from '../src/outbox/outbox-store.ts';
 import { readUsersAs } from '../src/users/user-store.ts';
 import { createGenericStepCounter } from './plans.ts';
 
@@ -78,4 +79,16 @@ test('where one member has written everything, nobody reads it for another’s l
   expect(await readUsersAs(q, 'busy', ['stranger'])).toEqual([]);
   expect(steps()).toBeGreaterThan(0);
   expect(steps()).toBeLessThan(30 * GROUPS);
+});
+
+test('a group that has fallen quiet is listed by its last message, which nobody looks for in its history', async () => {
+  await saveMessages(db, [{ id: 'late', groupId: 'g500', senderId: 'busy', content: 'x' }], { waits: true });
+  const first = async () => (await listGroups(db, 'busy', undefined, 1)).rows[0];
+  expect(await first()).toMatchObject({ id: 'g500', seq: 1 });
+  const store = createOutboxStore(db, { owner: 'me', leaseMs: 60_000 });
+  const claim = await store.claim('g500', 10);
+  if (claim.kind !== 'claimed') throw new Error(claim.kind);
+  expect(await store.settle([{ lease: { ...claim.lease, dispatchedSeq: 1 }, closes: true }])).toEqual(['released']);
+  await db.query(`delete from messages where group_id = 'g500'`);
+  expect(await first()).toMatchObject({ id: 'g500', last: null });
 });

@@ -28,9 +28,14 @@ const newest = (column: 'seq' | 'created_at', table: 'messages' | 'events', grou
 export const headOf = (group: string): string =>
   `greatest(${newest('seq', 'messages', `${group}.id`)}, ${newest('seq', 'events', `${group}.id`)}, ${group}.floor_seq)`;
 
-/** SQL of the time at which something last happened in a row `group` of `groups`. */
+/**
+ * SQL of the time at which something last happened in a row `group` of `groups`. Of a group that is not in `backlog` the outbox knows it, so that
+ * a user's groups are put in order without a look into their histories.
+ */
 export const activityOf = (group: string): string =>
-  `greatest(${newest('created_at', 'messages', `${group}.id`)}, ${newest('created_at', 'events', `${group}.id`)}, ${group}.created_at)`;
+  `case when exists (select 1 from backlog where group_id = ${group}.id)
+     then greatest(${newest('created_at', 'messages', `${group}.id`)}, ${newest('created_at', 'events', `${group}.id`)}, ${group}.created_at)
+     else greatest((select active_at from outbox where group_id = ${group}.id limit 1), ${group}.created_at) end`;
 
 /**
  * SQL of the newest position in `groupId` at which `senderId` has sent a message, or null. Its order is that of one index alone: by `seq`, or without an

@@ -23,39 +23,60 @@ interface ListedRow extends ListedFields, Sized {
   last: LastRow | null;
 }
 
-/** One page of the user's groups with what a list shows, without a round trip per group. Last messages count into the page's bytes. */
+interface Place extends Record<string, unknown> {
+  id: string;
+  active_key: string;
+}
+
+/** The user's groups in the order of the list. It looks at each of them, so a page asks for it once. */
+async function readOrder(q: Queryable, userId: string, after: PageCursor | undefined, limit: number): Promise<Place[]> {
+  const { rows } = await q.query<Place>(
+    `with mine as materialized (
+       select g.id, ${activityOf('g')} as active_at from group_members m cross join lateral (
+         select id, created_at from groups where id = m.group_id and deleted_at is null limit 1) g
+       where m.user_id = $1
+     )
+     select id, ${timeKey('active_at')} as active_key from (
+       select id, active_at from mine where $2::text is null or (active_at, id) < ($2::text::timestamptz, $3)
+       order by active_at desc, id desc limit $4
+     ) page order by active_at desc, id desc`,
+    [userId, after?.timeKey ?? null, after?.id ?? null, limit],
+  );
+  return rows;
+}
+
+/**
+ * One page of the user's groups with what a list shows, without a round trip per group. Last messages count into the page's bytes. It belongs in one
+ * snapshot.
+ */
 export async function listGroups(
   q: Queryable,
   userId: string,
   after: PageCursor | undefined,
   limit: number,
 ): Promise<{ rows: ListedGroup[]; more: boolean }> {
+  const places = await readOrder(q, userId, after, limit + 1);
   const { rows, more } = await readPageWithin<ListedRow>({ limit }, async ({ last, count, maxBytes }) => {
-    const from = last ? { timeKey: last.active_key, id: last.id } : after;
+    const from = last ? places.findIndex(({ id }) => id === last.id) + 1 : 0;
+    const asked = places.slice(from, from + count);
+    if (asked.length === 0) return [];
+    // Without an offset, the read cursor would be looked up wherever it is used.
     const chunk = await q.query<ListedRow>(
-      `with mine as materialized (
-         select g.*, m.user_id, m.read_seq, ${activityOf('g')} as active_at from group_members m cross join lateral (
-           select * from groups where id = m.group_id and deleted_at is null limit 1) g
-         where m.user_id = $1
-       )
-       select * from (
+      `select * from (
          select *, sum(bytes) over (order by place) - bytes as ahead from (
            select listed.*, coalesce(octet_length(last::text), 0) as bytes from (
-             select g.id, g.kind, g.name, g.created_at, g.epoch, g.seq, g.member_count, g.floor_seq, g.retention_days,
-               own.read_seq, ${unreadAbove('g', 'own.read_seq')} as unread_count, ${timeKey('g.active_at')} as active_key,
-               row_number() over (order by g.active_at desc, g.id desc) as place,
+             select g.id, g.kind, g.name, g.created_at, g.epoch, ${headOf('g')} as seq, g.member_count, g.floor_seq,
+               g.retention_days, own.read_seq, ${unreadAbove('g', 'own.read_seq')} as unread_count, place.active_key, place.place,
                (select to_jsonb(l) from (select * from messages l where l.group_id = g.id and l.deleted_at is null
                   order by l.seq desc limit 1) l) as last
-             from (
-               select g.*, ${headOf('g')} as seq from mine g
-               where $2::text is null or (g.active_at, g.id) < ($2::text::timestamptz, $3)
-               order by g.active_at desc, g.id desc limit $4
-             ) g cross join lateral (select ${readSeqOf('m')} as read_seq from (
-               select g.id as group_id, g.user_id, g.read_seq) m) own
+             from unnest($2::text[], $3::text[]) with ordinality as place (id, active_key, place)
+             cross join lateral (select * from groups where id = place.id limit 1) g
+             cross join lateral (select ${readSeqOf('m')} as read_seq from (
+               select * from group_members where group_id = place.id and user_id = $1 limit 1) m offset 0) own
            ) listed
          ) sized
-       ) page where ahead <= $5 order by place`,
-      [userId, from?.timeKey ?? null, from?.id ?? null, count, maxBytes],
+       ) page where ahead <= $4 order by place`,
+      [userId, asked.map(({ id }) => id), asked.map(({ active_key: key }) => key), maxBytes],
     );
     return chunk.rows;
   });
