@@ -23,7 +23,7 @@ const HOLDERS: readonly Holder[] = ['snapshot', 'pg_dump'];
 const FULL = { sizes: '10000,1000000,10000000', minutes: 10, rounds: 10, calls: 20, writeMs: 3_000 };
 const QUICK = { sizes: '10000,100000', minutes: 1, rounds: 3, calls: 10, writeMs: 1_000 };
 
-/** What the cost of a message and of every route has to do with how much there is, and with who else reads the database. */
+/** Measures how the cost of a message and of every route follows from the amount of data, and from other readers of the database. */
 export async function growth(options: GrowthOptions): Promise<void> {
   const settings = options.isQuick ? QUICK : FULL;
   const parts = options.parts?.split(',') ?? PARTS;
@@ -42,7 +42,7 @@ export async function growth(options: GrowthOptions): Promise<void> {
   const failed: string[] = [];
   const skipped: string[] = [];
 
-  // What was measured before it is not lost with it.
+  // Keeps the measurements before it.
   function fail(what: string, error: unknown): void {
     console.error(error);
     failed.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);

@@ -113,8 +113,11 @@ export async function fill(session: SqlSession, size: Size): Promise<Layout> {
     if (conname !== null)
       await run(`alter table ${tablename} add constraint ${conname} primary key using index ${indexname}`);
   }
+  await run(
+    'update outbox o set active_at = (select created_at from messages m where m.group_id = o.group_id order by seq desc limit 1)',
+  );
   await run('vacuum (analyze)');
-  // What is dirty would be written by whoever needs a page next.
+  // Otherwise the next statement that needs a page would write a dirty one.
   await run('checkpoint');
   return layout;
 }

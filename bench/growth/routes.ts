@@ -2,7 +2,7 @@ import type { Call, Caller } from './caller.ts';
 import { ALICE, BOB, STRANGER_IDS } from './data.ts';
 import { groupIdOf, type Layout, OTHER_MEMBERS, userIdOf } from './size.ts';
 
-/** What the calls to one database need to know of it. */
+/** The facts of one database that its calls need. */
 export interface Place {
   layout: Layout;
   /** Where the page in the middle of the members begins. */

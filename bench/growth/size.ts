@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** What a database holds: messages over so many groups, and so many members in the group that is asked for. */
+/** The contents of a database: messages, the groups they are spread over, and the members of the group that is asked for. */
 export interface Size {
   messages: number;
   groups: number;

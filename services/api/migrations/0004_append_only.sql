@@ -27,7 +27,7 @@ create table messages (
 --;;
 create unique index messages_by_id on messages (id);
 --;;
-create unique index messages_by_client_id on messages (group_id, sender_id, client_message_id)
+create unique index messages_by_client_id on messages (group_id, client_message_id, sender_id)
   where client_message_id is not null;
 --;;
 -- The last message of a sender, which is where their read cursor stands at least.
@@ -102,7 +102,8 @@ end $$;
 -- Saves messages of one or more groups, each at the next position of its group. The answer has a row for each: `saved`; `known`, at `seq`,
 -- where the sender has sent one with this client id before; `absent` where there is no such group, or the sender is not in it. Without
 -- `waits`, messages of groups that another transaction has locked are left out. No two of one call may have the same sender and client id.
--- The planner may know nothing of the tables yet, and keeps its plan: it is kept from reading any of them whole.
+-- The planner may know nothing of the tables yet, and keeps its plan: it is kept from reading any of them whole. A client id is looked for by
+-- comparisons that only its index can answer: by statistics a sender has hardly a message in a group, and reading them all costs no more.
 create function save_messages(
   waits boolean, group_ids text[], sender_ids text[], ids text[], client_ids text[], contents text[], attachment_lists text[]
 ) returns table (place bigint, outcome text, epoch text, seq bigint, created_at timestamptz)
@@ -135,7 +136,9 @@ begin
     ) m on true
     left join lateral (
       select seq from messages
-      where group_id = i.group_id and sender_id = i.sender_id and client_message_id = i.client_id limit 1
+      where i.client_id is not null and client_message_id is not null and group_id = i.group_id
+        and (client_message_id, sender_id) >= (i.client_id, i.sender_id)
+        and (client_message_id, sender_id) <= (i.client_id, i.sender_id) limit 1
     ) d on true
     where i.group_id = any(locked)
   ), head as (

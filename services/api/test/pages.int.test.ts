@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Database } from '../src/db/database.ts';
+import type { Database, Queryable } from '../src/db/database.ts';
 import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { readEvents } from '../src/events/history-store.ts';
@@ -31,8 +31,11 @@ beforeAll(async () => {
     insert into group_members (group_id, user_id, role, joined_at)
       select 'g1', 'm' || n, 'member', timestamptz '2026-01-01' + n * interval '1 second' from generate_series(1, ${MEMBERS}) n;
     insert into group_members (group_id, user_id, role) select 'g' || n, 'busy', 'owner' from generate_series(1, ${GROUPS}) n;
-    insert into messages (id, group_id, seq, ordinal, sender_id, content, created_at)
-      select 'e' || n, 'g1', n, n, 'm1', 'x', now() from generate_series(1, ${MESSAGES}) n;
+    insert into messages (id, client_message_id, group_id, seq, ordinal, sender_id, content, created_at)
+      select 'e' || n, md5('e' || n), 'g1', n, n, 'm1', 'x', now() from generate_series(1, ${MESSAGES}) n;
+    insert into messages (id, client_message_id, group_id, seq, ordinal, sender_id, content, created_at)
+      select 'o' || g || '-' || n, md5('o' || g || '-' || n), 'g' || g, n, n, 's' || g, 'x', timestamptz '2026-01-01'
+      from generate_series(2, 100) g cross join generate_series(1, 10) n;
     analyze;
   `);
 });
@@ -91,4 +94,24 @@ test('a group that has fallen quiet is listed by its last message, which nobody 
   expect(await store.settle([{ lease: { ...claim.lease, dispatchedSeq: 1 }, closes: true }])).toEqual(['released']);
   await db.query(`delete from messages where group_id = 'g500'`);
   expect(await first()).toMatchObject({ id: 'g500', last: null });
+});
+
+test('a message is saved without a look at the others of its sender', async () => {
+  const read = async (tx: Queryable): Promise<number> => {
+    const { rows } = await tx.query<{ count: number }>(
+      `select idx_tup_fetch::int as count from pg_stat_xact_user_tables where relname = 'messages'`,
+    );
+    return rows[0]?.count ?? 0;
+  };
+  const counted = await db.transaction(async (tx) => {
+    const message = { groupId: 'g1', senderId: 'm1', content: 'x' };
+    await saveMessages(tx, [{ ...message, id: 'once', clientMessageId: 'c1' }], { waits: true });
+    const before = await read(tx);
+    const known = await saveMessages(tx, [{ ...message, id: 'twice', clientMessageId: 'c1' }], { waits: true });
+    const saved = await saveMessages(tx, [{ ...message, id: 'other' }], { waits: true });
+    expect([...known, ...saved].map(({ kind }) => kind)).toEqual(['known', 'saved']);
+    return (await read(tx)) - before;
+  });
+  expect(counted).toBeGreaterThan(0);
+  expect(counted).toBeLessThan(100);
 });
