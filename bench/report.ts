@@ -1,3 +1,4 @@
+import type { ConnectSample } from './connect.ts';
 import type { FanOutSample } from './fan-out.ts';
 import { LATENCY_MEMBERS, LATENCY_MESSAGES_PER_SECOND, type LatencySample } from './latency.ts';
 import type { Machine } from './machine.ts';
@@ -116,6 +117,18 @@ function memory(samples: readonly MemorySample[], { soonMs, calmMs }: MemoryOpti
   ];
 }
 
+function connect(samples: readonly ConnectSample[]): string[] {
+  if (samples.length === 0) return [];
+  const servers = distinct(samples.map(({ server }) => server));
+  return [
+    '## Connecting\n\nCPU time of the server for each member who comes, with a token, to the room of those before:',
+    table(
+      ['', ...labelsOf(servers)],
+      [['CPU, µs', ...cells(samples, servers, ({ connectUs }) => connectUs, 'groupcast')]],
+    ),
+  ];
+}
+
 function route(samples: readonly RouteSample[]): string[] {
   if (samples.length === 0) return [];
   const kindOf = ({ database, writers, groups }: RouteSample): string =>
@@ -163,6 +176,7 @@ export function report(results: Results): string {
   const counts = [
     `${settings.repetitions} repetitions in which the servers take turns`,
     ...(results.memory.length > 0 ? [`${settings.memory.repetitions} of memory`] : []),
+    ...(results.connect.length > 0 ? [`${settings.connect.repetitions} of connecting`] : []),
     ...(results.route.length > 0 ? [`${settings.route.repetitions} of the route`] : []),
   ];
   return [
@@ -173,6 +187,7 @@ export function report(results: Results): string {
     ...fanOut('Fan-out beside others', results.peers),
     ...latency(results.latency),
     ...memory(results.memory, settings.memory),
+    ...connect(results.connect),
     ...route(results.route),
     ...(failed.length > 0 ? [`Failed: ${failed.join('; ')}.`] : []),
     ...(skipped.length > 0 ? [`Skipped: ${skipped.join('; ')}.`] : []),

@@ -1,3 +1,4 @@
+import { type ConnectSample, measureConnect } from './connect.ts';
 import { type FanOutSample, measureFanOut } from './fan-out.ts';
 import { type LatencySample, measureLatency } from './latency.ts';
 import { describeMachine, type Machine } from './machine.ts';
@@ -15,6 +16,7 @@ export interface Results {
   peers: FanOutSample[];
   latency: LatencySample[];
   memory: MemorySample[];
+  connect: ConnectSample[];
   route: RouteSample[];
   /** The measurements that were not possible here, and why. */
   skipped: string[];
@@ -40,6 +42,7 @@ export function createSuite(options: Omit<Suite, 'results'>): Suite {
     peers: [],
     latency: [],
     memory: [],
+    connect: [],
     route: [],
     skipped: [],
     failed: [],
@@ -83,6 +86,10 @@ export const MEASURES: Readonly<Record<string, (suite: Suite) => Promise<void>>>
   async memory(suite) {
     const { settings, results, progress } = suite;
     results.memory.push(...(await measureMemory(chosen(suite, PRODUCTS), settings.memory, progress)));
+  },
+  async connect(suite) {
+    const { settings, results, progress } = suite;
+    results.connect.push(...(await measureConnect(chosen(suite, PRODUCTS), settings.connect, progress)));
   },
   async peers(suite) {
     const { settings, results, progress } = suite;

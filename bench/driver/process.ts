@@ -94,6 +94,10 @@ const COMMANDS: {
     room = await openRoom({ ports, dialect, members, onFailure });
     return {};
   },
+  async add({ members }) {
+    await current().add(members);
+    return {};
+  },
   async flood(input) {
     return flood(input);
   },
