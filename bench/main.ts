@@ -29,6 +29,8 @@ Without a name: ${Object.keys(MEASURES).join(', ')}. When named: ${Object.keys(S
   --members N,N        only rooms of these sizes
   --bursts N,N         only this many messages at a time: 1, 20
   --bytes N,N          only messages of this size: 270, 4096
+  --driver first|second
+                       second: fan-out and redis by ws and socket.io-client, with Groupcast and Socket.IO
 `;
 
 function fail(why: string): never {
@@ -56,6 +58,7 @@ function parse() {
       members: { type: 'string' },
       bursts: { type: 'string' },
       bytes: { type: 'string' },
+      driver: { type: 'string', default: 'first' },
     },
   });
 }
@@ -71,6 +74,7 @@ if (options.help) {
   console.log(USAGE);
   process.exit();
 }
+if (options.driver !== 'first' && options.driver !== 'second') fail(`there is no driver "${options.driver}"`);
 const unknown = names.filter((name) => !NAMES.includes(name));
 if (unknown.length > 0) fail(`unable to run ${unknown.join(', ')}; there is ${NAMES.join(', ')}`);
 
@@ -92,6 +96,7 @@ if (measures.length > 0) {
       bytes: numbers(options.bytes),
     }),
     servers: options.servers?.split(','),
+    second: options.driver === 'second',
     progress: (line) => console.error(`${(performance.now() / 1_000).toFixed(0).padStart(4)} s  ${line}`),
   });
   for (const [name, measure] of measures) {

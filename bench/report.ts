@@ -182,6 +182,9 @@ export function report(results: Results): string {
   return [
     describe(machine),
     `Medians of ${counts.join(', ')}. A ratio is the median of the ratios within each repetition. Every delivery was checked: once, in its place.`,
+    ...(results.driver === 'second'
+      ? ['Fan-out was driven by the second driver: a publisher of socket.io-client, members of ws.']
+      : []),
     ...fanOut('Fan-out in memory', results.fanOut.filter(isOf(IN_MEMORY))),
     ...fanOut('Fan-out with Redis, 2 nodes, half of the members on each', results.fanOut.filter(isOf(WITH_REDIS))),
     ...fanOut('Fan-out beside others', results.peers),

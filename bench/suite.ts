@@ -20,6 +20,8 @@ export interface Results {
   route: RouteSample[];
   /** The measurements that were not possible here, and why. */
   skipped: string[];
+  /** What drove fan-out. */
+  driver: 'first' | 'second';
   /** Measures that ended early: a delivery was lost, doubled or out of place, or a process gave up. */
   failed: string[];
 }
@@ -28,6 +30,8 @@ export interface Suite {
   settings: Settings;
   /** Names of servers to be measured; all without. */
   servers?: readonly string[] | undefined;
+  /** Whether the second driver drives fan-out: it speaks with Groupcast and Socket.IO. */
+  second: boolean;
   results: Results;
   progress: (line: string) => void;
 }
@@ -46,6 +50,7 @@ export function createSuite(options: Omit<Suite, 'results'>): Suite {
     route: [],
     skipped: [],
     failed: [],
+    driver: options.second ? ('second' as const) : ('first' as const),
   };
   return { ...options, results };
 }
@@ -55,9 +60,10 @@ function chosen(suite: Suite, kinds: readonly ServerKind[]): readonly ServerKind
 }
 
 async function fanOut(suite: Suite, kinds: readonly ServerKind[], scenarios: readonly Scenario[]): Promise<void> {
-  const { settings, results, progress } = suite;
+  const { settings, results, progress, second } = suite;
+  const speaking = chosen(suite, kinds).filter(({ dialect }) => !second || dialect !== 'plain');
   for (const scenario of scenarios) {
-    results.fanOut.push(...(await measureFanOut(chosen(suite, kinds), scenario, { ...settings, progress })));
+    results.fanOut.push(...(await measureFanOut(speaking, scenario, { ...settings, second, progress })));
   }
 }
 
@@ -97,7 +103,7 @@ export const MEASURES: Readonly<Record<string, (suite: Suite) => Promise<void>>>
     if (peers.length === 0) return;
     const kinds = [...IN_MEMORY.slice(0, 1), ...peers];
     for (const scenario of settings.peers) {
-      results.peers.push(...(await measureFanOut(kinds, scenario, { ...settings, progress })));
+      results.peers.push(...(await measureFanOut(kinds, scenario, { ...settings, second: false, progress })));
     }
   },
   async route({ settings, results, progress }) {
