@@ -24,10 +24,10 @@ interface Contender {
 /** How long a server may still be busy with members that have just come, in milliseconds; that is no cost of the fan-out. */
 const SETTLE_MS = 1_000;
 
-async function open(kind: ServerKind, members: number): Promise<Contender> {
+async function open(kind: ServerKind, members: number, second: boolean): Promise<Contender> {
   const running = await kind.start();
   const driver = startDriver();
-  await driver.ask('open', { ports: running.nodes.map(({ port }) => port), dialect: kind.dialect, members });
+  await driver.ask('open', { ports: running.nodes.map(({ port }) => port), dialect: kind.dialect, members, second });
   return { kind, running, driver };
 }
 
@@ -39,14 +39,21 @@ async function flood({ running, driver }: Contender, load: Load, ms: number): Pr
 export async function measureFanOut(
   kinds: readonly ServerKind[],
   { members, loads }: Scenario,
-  options: { repetitions: number; sampleMs: number; warmUpMs: number; progress: (line: string) => void },
+  options: {
+    repetitions: number;
+    sampleMs: number;
+    warmUpMs: number;
+    /** Whether the second driver drives. */
+    second: boolean;
+    progress: (line: string) => void;
+  },
 ): Promise<FanOutSample[]> {
   const samples: FanOutSample[] = [];
   const contenders: Contender[] = [];
   try {
     for (const kind of kinds) {
       options.progress(`${members} members of ${kind.label}`);
-      contenders.push(await open(kind, members));
+      contenders.push(await open(kind, members, options.second));
     }
     await pause(SETTLE_MS);
     for (const load of loads) {

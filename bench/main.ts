@@ -44,6 +44,8 @@ Without a name: ${Object.keys(MEASURES).join(', ')}. When named: ${Object.keys(S
   --sizes N,N          growth: the smallest, and others beside it; N or messages/groups/members
   --minutes N          growth: how long a snapshot is held
   --parts A,B          growth: only these of sizes,snapshot,pg_dump
+  --driver first|second
+                       second: fan-out and redis by ws and socket.io-client, with Groupcast and Socket.IO
 `;
 
 function fail(why: string): never {
@@ -74,6 +76,7 @@ function parse() {
       sizes: { type: 'string' },
       minutes: { type: 'string' },
       parts: { type: 'string' },
+      driver: { type: 'string', default: 'first' },
     },
   });
 }
@@ -89,6 +92,7 @@ if (options.help) {
   console.log(USAGE);
   process.exit();
 }
+if (options.driver !== 'first' && options.driver !== 'second') fail(`there is no driver "${options.driver}"`);
 const unknown = names.filter((name) => !NAMES.includes(name));
 if (unknown.length > 0) fail(`unable to run ${unknown.join(', ')}; there is ${NAMES.join(', ')}`);
 
@@ -111,6 +115,7 @@ if (measures.length > 0) {
       bytes: numbers(options.bytes),
     }),
     servers: options.servers?.split(','),
+    second: options.driver === 'second',
     progress: (line) => console.error(`${(performance.now() / 1_000).toFixed(0).padStart(4)} s  ${line}`),
   });
   for (const [name, measure] of measures) {

@@ -1,3 +1,4 @@
+import type { ConnectSample } from './connect.ts';
 import type { FanOutSample } from './fan-out.ts';
 import { LATENCY_MEMBERS, LATENCY_MESSAGES_PER_SECOND, type LatencySample } from './latency.ts';
 import type { Machine } from './machine.ts';
@@ -105,6 +106,18 @@ function memory(samples: readonly MemorySample[], { soonMs, calmMs }: MemoryOpti
   ];
 }
 
+function connect(samples: readonly ConnectSample[]): string[] {
+  if (samples.length === 0) return [];
+  const servers = distinct(samples.map(({ server }) => server));
+  return [
+    '## Connecting\n\nCPU time of the server for each member who comes, with a token, to the room of those before:',
+    table(
+      ['', ...labelsOf(servers)],
+      [['CPU, µs', ...cells(samples, servers, ({ connectUs }) => connectUs, 'groupcast')]],
+    ),
+  ];
+}
+
 function route(samples: readonly RouteSample[]): string[] {
   if (samples.length === 0) return [];
   const kindOf = ({ database, writers, groups }: RouteSample): string =>
@@ -152,16 +165,21 @@ export function report(results: Results): string {
   const counts = [
     `${settings.repetitions} repetitions in which the servers take turns`,
     ...(results.memory.length > 0 ? [`${settings.memory.repetitions} of memory`] : []),
+    ...(results.connect.length > 0 ? [`${settings.connect.repetitions} of connecting`] : []),
     ...(results.route.length > 0 ? [`${settings.route.repetitions} of the route`] : []),
   ];
   return [
     describe(machine),
     `Medians of ${counts.join(', ')}. A ratio is the median of the ratios within each repetition. Every delivery was checked: once, in its place.`,
+    ...(results.driver === 'second'
+      ? ['Fan-out was driven by the second driver: a publisher of socket.io-client, members of ws.']
+      : []),
     ...fanOut('Fan-out in memory', results.fanOut.filter(isOf(IN_MEMORY))),
     ...fanOut('Fan-out with Redis, 2 nodes, half of the members on each', results.fanOut.filter(isOf(WITH_REDIS))),
     ...fanOut('Fan-out beside others', results.peers),
     ...latency(results.latency),
     ...memory(results.memory, settings.memory),
+    ...connect(results.connect),
     ...route(results.route),
     ...(failed.length > 0 ? [`Failed: ${failed.join('; ')}.`] : []),
     ...(skipped.length > 0 ? [`Skipped: ${skipped.join('; ')}.`] : []),

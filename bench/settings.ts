@@ -1,3 +1,4 @@
+import type { ConnectOptions } from './connect.ts';
 import type { MemoryOptions } from './memory.ts';
 import type { RouteOptions } from './route.ts';
 
@@ -12,6 +13,7 @@ export interface Settings {
   peers: readonly Scenario[];
   latencyMs: number;
   memory: MemoryOptions;
+  connect: ConnectOptions;
   route: RouteOptions;
 }
 
@@ -47,6 +49,7 @@ export const FULL: Settings = {
   peers: [100, 1_000, 5_000].map((members) => ({ members, loads: [SINGLE_SMALL, BURST_SMALL] })),
   latencyMs: 10_000,
   memory: { connections: [1_000, 10_000], repetitions: 5, soonMs: 15_000, calmMs: 90_000 },
+  connect: { repetitions: 9, warmUp: 3_000, connections: 1_000 },
   route: {
     repetitions: 5,
     ms: 4_000,
@@ -68,6 +71,7 @@ export const QUICK: Settings = {
   latencyMs: 1_500,
   // One is no median, and nothing is calm so soon.
   memory: { connections: [1_000], repetitions: 1, soonMs: 2_000, calmMs: 4_000 },
+  connect: { repetitions: 5, warmUp: 2_000, connections: 500 },
   route: {
     repetitions: 1,
     ms: 1_000,
@@ -101,6 +105,7 @@ export function narrow(
     ...settings,
     repetitions: only.repetitions ?? settings.repetitions,
     memory: { ...settings.memory, repetitions: only.repetitions ?? settings.memory.repetitions },
+    connect: { ...settings.connect, repetitions: only.repetitions ?? settings.connect.repetitions },
     route: { ...settings.route, repetitions: only.repetitions ?? settings.route.repetitions },
     fanOut: pick(settings.fanOut),
     fanOutWithRedis: pick(settings.fanOutWithRedis),

@@ -1,3 +1,4 @@
+import { type ConnectSample, measureConnect } from './connect.ts';
 import { type FanOutSample, measureFanOut } from './fan-out.ts';
 import { type LatencySample, measureLatency } from './latency.ts';
 import { describeMachine, type Machine } from './machine.ts';
@@ -15,9 +16,12 @@ export interface Results {
   peers: FanOutSample[];
   latency: LatencySample[];
   memory: MemorySample[];
+  connect: ConnectSample[];
   route: RouteSample[];
   /** The measurements that were not possible here, and why. */
   skipped: string[];
+  /** What drove fan-out. */
+  driver: 'first' | 'second';
   /** Measures that ended early: a delivery was lost, doubled or out of place, or a process gave up. */
   failed: string[];
 }
@@ -26,6 +30,8 @@ export interface Suite {
   settings: Settings;
   /** Names of servers to be measured; all without. */
   servers?: readonly string[] | undefined;
+  /** Whether the second driver drives fan-out: it speaks with Groupcast and Socket.IO. */
+  second: boolean;
   results: Results;
   progress: (line: string) => void;
 }
@@ -40,9 +46,11 @@ export function createSuite(options: Omit<Suite, 'results'>): Suite {
     peers: [],
     latency: [],
     memory: [],
+    connect: [],
     route: [],
     skipped: [],
     failed: [],
+    driver: options.second ? ('second' as const) : ('first' as const),
   };
   return { ...options, results };
 }
@@ -52,9 +60,10 @@ function chosen(suite: Suite, kinds: readonly ServerKind[]): readonly ServerKind
 }
 
 async function fanOut(suite: Suite, kinds: readonly ServerKind[], scenarios: readonly Scenario[]): Promise<void> {
-  const { settings, results, progress } = suite;
+  const { settings, results, progress, second } = suite;
+  const speaking = chosen(suite, kinds).filter(({ dialect }) => !second || dialect !== 'plain');
   for (const scenario of scenarios) {
-    results.fanOut.push(...(await measureFanOut(chosen(suite, kinds), scenario, { ...settings, progress })));
+    results.fanOut.push(...(await measureFanOut(speaking, scenario, { ...settings, second, progress })));
   }
 }
 
@@ -84,13 +93,17 @@ export const MEASURES: Readonly<Record<string, (suite: Suite) => Promise<void>>>
     const { settings, results, progress } = suite;
     results.memory.push(...(await measureMemory(chosen(suite, PRODUCTS), settings.memory, progress)));
   },
+  async connect(suite) {
+    const { settings, results, progress } = suite;
+    results.connect.push(...(await measureConnect(chosen(suite, PRODUCTS), settings.connect, progress)));
+  },
   async peers(suite) {
     const { settings, results, progress } = suite;
     const peers = chosen(suite, installed(suite));
     if (peers.length === 0) return;
     const kinds = [...IN_MEMORY.slice(0, 1), ...peers];
     for (const scenario of settings.peers) {
-      results.peers.push(...(await measureFanOut(kinds, scenario, { ...settings, progress })));
+      results.peers.push(...(await measureFanOut(kinds, scenario, { ...settings, second: false, progress })));
     }
   },
   async route({ settings, results, progress }) {

@@ -55,7 +55,7 @@ function compare<T extends { server: string }>(target: Target<T>): Comparison[] 
 }
 
 /** The measured values that have a target. */
-export function comparisons({ fanOut, latency, memory }: Results): Comparison[] {
+export function comparisons({ fanOut, latency, memory, connect }: Results): Comparison[] {
   const cpu = (
     members: number,
     burst: number,
@@ -88,6 +88,13 @@ export function comparisons({ fanOut, latency, memory }: Results): Comparison[] 
       of: ({ rssBytesPerConnection }) => rssBytesPerConnection,
       bound: { atLeast: 1.4 },
       from: memory.filter(({ connections }) => connections === 10_000),
+    }),
+    ...compare({
+      ...inMemory,
+      measure: 'CPU µs to connect, with a token',
+      of: ({ connectUs }) => connectUs,
+      bound: { atMost: 1 },
+      from: connect,
     }),
     ...compare({
       ...inMemory,

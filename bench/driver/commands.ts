@@ -3,7 +3,10 @@ import type { Posted } from './groups.ts';
 
 /** The commands of a driver process, which has one room, or some groups. */
 export interface DriverCommands {
-  open: { input: { ports: number[]; dialect: DialectName; members: number }; output: object };
+  /** `second`: members and publisher are other programs' connections, see second-room.ts. */
+  open: { input: { ports: number[]; dialect: DialectName; members: number; second?: boolean }; output: object };
+  /** More members of the room. */
+  add: { input: { members: number }; output: object };
   /** Publishes `burst` messages, the next once every member has the last, for at least `ms`. */
   flood: { input: { burst: number; bytes: number; ms: number; pids: number[] }; output: FloodResult };
   /** Publishes one message `perSecond` times a second, although members may still wait for an earlier one. */

@@ -4,6 +4,7 @@ import { cpuNs } from '../processes.ts';
 import type { Command, CommandName, DriverCommands, FloodResult, Reply } from './commands.ts';
 import { type Groups, openGroups } from './groups.ts';
 import { openRoom, type Room } from './room.ts';
+import { openSecondRoom } from './second-room.ts';
 
 /** How long a member may lack a message before it counts as lost, in milliseconds. */
 const LOST_AFTER_MS = 30_000;
@@ -90,8 +91,12 @@ async function pace({ perSecond, bytes, ms }: DriverCommands['pace']['input']): 
 const COMMANDS: {
   [N in CommandName]: (input: DriverCommands[N]['input']) => Promise<DriverCommands[N]['output']>;
 } = {
-  async open({ ports, dialect, members }) {
-    room = await openRoom({ ports, dialect, members, onFailure });
+  async open({ second, ...options }) {
+    room = await (second ? openSecondRoom : openRoom)({ ...options, onFailure });
+    return {};
+  },
+  async add({ members }) {
+    await current().add(members);
     return {};
   },
   async flood(input) {

@@ -10,6 +10,8 @@ export interface Room {
   publish: (count: number, bytes: number, onComplete: (seq: number) => void) => void;
   /** Resolves once everything published was acknowledged. */
   settled: () => Promise<void>;
+  /** Members who come later. Nothing may be published meanwhile. */
+  add: (count: number) => Promise<void>;
 }
 
 /** More messages are never under way at once. */
@@ -25,7 +27,8 @@ export async function openRoom(options: {
   members: number;
   onFailure: OnFailure;
 }): Promise<Room> {
-  const { ports, members, onFailure } = options;
+  const { ports, onFailure } = options;
+  let members = 0;
   const dialect: Dialect = DIALECTS[options.dialect];
   /** How many members have the message at each position, modulo the window. */
   const counts = new Uint32Array(WINDOW);
@@ -67,9 +70,15 @@ export async function openRoom(options: {
       if (acknowledged === head) onSettled();
     },
   );
-  await openInTurns(members, join);
+  async function add(count: number): Promise<void> {
+    const before = members;
+    members += count;
+    await openInTurns(count, async (n) => join(before + n));
+  }
+  await add(options.members);
 
   return {
+    add,
     publish(count, bytes, onComplete) {
       const texts: string[] = [];
       for (let n = 0; n < count; n += 1) {

@@ -21,7 +21,8 @@ export interface ServerKind {
   name: string;
   label: string;
   dialect: DialectName;
-  start(): Promise<RunningServer>;
+  /** Variables that all servers which have a heartbeat know. */
+  start(env?: Readonly<Record<string, string>>): Promise<RunningServer>;
 }
 
 const NODES_WITH_REDIS = 2;
@@ -29,10 +30,14 @@ const NODES_WITH_REDIS = 2;
 const HEARTBEAT = { PING_INTERVAL_MS: '25000', PING_TIMEOUT_MS: '20000' };
 
 /** Starts one of the scripts beside this file, which take their port first. */
-export async function startScript(name: string, args: readonly string[] = []): Promise<RunningServer> {
+export async function startScript(
+  name: string,
+  args: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<RunningServer> {
   const port = await freePort();
   const script = fileURLToPath(new URL(name, import.meta.url));
-  const server = startNode([script, String(port), ...args], { NODE_ENV: 'production' });
+  const server = startNode([script, String(port), ...args], { NODE_ENV: 'production', ...env });
   await server.wrote('listening');
   const pid = pidOf(server.child);
   pin(pid, 'server');
@@ -78,9 +83,9 @@ export const IN_MEMORY: readonly ServerKind[] = [
     name: 'groupcast-stock',
     label: 'Groupcast, FANOUT=stock',
     dialect: 'groupcast',
-    start: async () => startGroupcast({ FANOUT: 'stock' }),
+    start: async (env) => startGroupcast({ FANOUT: 'stock', ...env }),
   },
-  { name: 'stock', label: 'Socket.IO', dialect: 'stock', start: async () => startScript('socket-io.mjs') },
+  { name: 'stock', label: 'Socket.IO', dialect: 'stock', start: async (env) => startScript('socket-io.mjs', [], env) },
   { name: 'ws', label: 'raw ws, prebuilt frame', dialect: 'plain', start: async () => startScript('plain-ws.mjs') },
 ];
 

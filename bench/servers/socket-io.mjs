@@ -15,7 +15,8 @@ async function openAdapter() {
 
 const http = createServer((_request, response) => response.end(JSON.stringify(process.memoryUsage())));
 const adapter = await openAdapter();
-const io = new Server(http, { serveClient: false, ...(adapter ? { adapter } : {}) });
+const pingInterval = Number(process.env.PING_INTERVAL_MS ?? 25_000);
+const io = new Server(http, { serveClient: false, pingInterval, ...(adapter ? { adapter } : {}) });
 io.on('connection', (socket) => {
   const { room } = socket.handshake.auth;
   if (room) void socket.join(room);

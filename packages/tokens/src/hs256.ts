@@ -28,6 +28,8 @@ export interface Verified {
 
 // RFC 7515 knows no padding and no whitespace. Node skips what is not of the alphabet, and a character too many.
 const BASE64URL = /^[\w-]+$/;
+/** Longest header that is kept, in characters of its encoding. */
+const MAX_KEPT_HEADER = 256;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function readObject(part: string): Record<string, unknown> | undefined {
@@ -42,13 +44,25 @@ function readObject(part: string): Record<string, unknown> | undefined {
   }
 }
 
+/** The header that was read last: all tokens of a signer have the same. */
+let lastHeader: { text: string; header: UnverifiedToken['header'] } | undefined;
+
+function readHeader(text: string): UnverifiedToken['header'] | undefined {
+  if (lastHeader?.text === text) return lastHeader.header;
+  const header = readObject(text);
+  // A long one would be kept for whoever sent it.
+  if (header && text.length <= MAX_KEPT_HEADER) lastHeader = { text, header: Object.freeze(header) };
+  return header;
+}
+
 /** Divides a compact JWT into its parts. `undefined` where it is not one. */
 export function readToken(token: string): UnverifiedToken | undefined {
-  const [first, second, signature, more] = token.split('.', 4);
-  if (first === undefined || second === undefined || signature === undefined || more !== undefined) return undefined;
-  const header = readObject(first);
-  const claims = readObject(second);
-  return header && claims && { header, claims, input: `${first}.${second}`, signature };
+  const first = token.indexOf('.');
+  const second = token.indexOf('.', first + 1);
+  if (first < 0 || second < 0 || token.includes('.', second + 1)) return undefined;
+  const header = readHeader(token.slice(0, first));
+  const claims = readObject(token.slice(first + 1, second));
+  return header && claims && { header, claims, input: token.slice(0, second), signature: token.slice(second + 1) };
 }
 
 /** The secrets that are set, the current one first. */

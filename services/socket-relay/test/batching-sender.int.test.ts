@@ -558,6 +558,50 @@ describe('a sweep', () => {
     expect(writes.length).toBeLessThan(LARGE + 2 * before);
   });
 
+  /** Sweeps over a group of which every write takes 4 µs. */
+  async function recordQuickWrites(): Promise<Bench & { writes: number[] }> {
+    let clock = 0;
+    const quick: Make = (io) => createBatchingSender(io, makeDeps(), () => clock);
+    const bench = await startBench(
+      quick,
+      Array.from({ length: LARGE }, () => ['websocket']),
+    );
+    const writes: number[] = [];
+    for (const [index, one] of bench.clients.entries()) {
+      beforeWrites(one, () => {
+        clock += 0.004;
+        writes.push(index);
+      });
+      void one.here.join('large');
+    }
+    return { ...bench, writes };
+  }
+
+  test('is short at first: the rest of a burst that comes message by message leaves with its beginning', async () => {
+    const { sender, clients, writes } = await recordQuickWrites();
+    for (let n = 1; n <= 3; n += 1) {
+      sender.send('large', { name: 'event', payload: { n } });
+      await new Promise(setImmediate);
+    }
+    await until('the events are everywhere', () => clients.every(({ got }) => got.length === 3));
+    expect(clients.map(({ got }) => got)).toEqual(clients.map(() => [1, 2, 3]));
+    // With one long sweep after each message it would be three times as many as there are members.
+    expect(writes.length).toBeLessThan(1.5 * LARGE);
+  });
+
+  test('goes on with the oldest events while somebody publishes in every turn', async () => {
+    const { sender, clients, writes } = await recordQuickWrites();
+    let turns = 0;
+    while (new Set(writes).size < LARGE) {
+      turns += 1;
+      sender.send('large', { name: 'event', payload: { n: turns } });
+      await new Promise(setImmediate);
+    }
+    // 32 connections in each turn, and at first only one.
+    expect(turns).toBeLessThanOrEqual(Math.ceil(LARGE / 32) + 1);
+    await until('the events are everywhere', () => clients.every(({ got }) => got.length === turns));
+  });
+
   test('tells for how long the oldest pending event has waited', async () => {
     // Every write takes a millisecond, so a sweep stops after the 32 that it does between two looks at the clock.
     const STEP = 32;

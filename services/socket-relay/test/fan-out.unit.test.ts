@@ -2,9 +2,10 @@ import type { Writable } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import * as ws from 'ws';
+import { textFrame, textFrames } from '../src/engine/text-frames.ts';
 import { ConnectionWriter } from '../src/fan-out/connection-writer.ts';
 import { type Audience, divide, type Sending } from '../src/fan-out/divide.ts';
-import { type EncodedEvent, encodeEvent, textFrame } from '../src/fan-out/encoded-event.ts';
+import { type EncodedEvent, encodeEvent } from '../src/fan-out/encoded-event.ts';
 import { FrameBatch } from '../src/fan-out/frame-batch.ts';
 import type { RelaySocket } from '../src/sessions/session.ts';
 
@@ -35,6 +36,21 @@ describe('frames', () => {
     const text = 'ä'.repeat(Math.floor(length / 2)) + 'x'.repeat(length % 2);
     expect(Buffer.byteLength(text)).toBe(length);
     expect(await read(textFrame(text))).toEqual([text]);
+  });
+
+  test('of several texts in one buffer are what a peer reads, whatever is in them', async () => {
+    const lengths = fc.constantFrom(0, 125, 126, 65_535, 65_536);
+    const text = fc.oneof(
+      fc.string({ unit: 'grapheme' }),
+      fc.tuple(lengths, fc.constantFrom('x', 'ä')).map(([length, letter]) => letter.repeat(length)),
+    );
+    const texts = fc.array(text, { minLength: 1, maxLength: 8 });
+    await fc.assert(
+      fc.asyncProperty(texts, async (all) => {
+        expect(await read(textFrames(all))).toEqual(all);
+      }),
+      { numRuns: 50 },
+    );
   });
 
   test('of a batch are all there, in order, however large they are', async () => {

@@ -95,6 +95,19 @@ describe.each([['Engine.IO’s own transport'], ['the transport of the relay']])
     },
   );
 
+  test.each([
+    ['short', ['first', '', 'ä', 'x'.repeat(124), 'ä'.repeat(70), 'last']],
+    ['long', ['first', 'ä', 'x'.repeat(20_000), 'ö'.repeat(40_000), 'last']],
+  ])('carries %s texts that leave together, in order', async (_, texts) => {
+    const { here, there, got } = await pair({ maxHttpBufferSize: 1_000_000 });
+    const sent: string[] = [];
+    for (const text of texts) here.send(text, {}, () => sent.push(text));
+    await until('all', () => got.length === texts.length);
+    expect(got).toEqual(texts.map((text) => `4${text}`));
+    await until('each was sent', () => sent.length === texts.length);
+    there.terminate();
+  });
+
   test('says that the peer has gone', async () => {
     const { there, events } = await pair();
     there.terminate();

@@ -7,9 +7,17 @@ import { type Audience, divide, type Sending } from './divide.ts';
 import { type EncodedEvent, encodeEvent } from './encoded-event.ts';
 import type { Exceptions, Sender } from './sender.ts';
 
-/** How long one sweep may write before it yields the event loop, in milliseconds. */
+/** Longest slice: how long sweeps may write before they yield the event loop, in milliseconds. */
 const SLICE_MS = 8;
-/** Writes per sweep before the next sweep's turn, so that a small group never waits behind a large one. */
+/**
+ * First slice of a burst, in milliseconds. The slice doubles each time nothing new has been sent meanwhile. Most publishers write each message
+ * of a burst by itself, and the rest of it arrives while the first message is being written: the sooner it is read, the more connections get
+ * all of it with one write.
+ */
+const FIRST_SLICE_MS = 0.1;
+/** Longest wait of the oldest event while slices are short, in milliseconds: somebody who publishes without a pause must not keep them short. */
+const GATHERING_MS = 2;
+/** Writes per sweep before the next sweep's turn, so that a small group never waits behind a large one; a slice has at least as many. */
 const STEP = 32;
 
 /** The connections that one turn's events go to, in the order in which they are flushed. */
@@ -48,6 +56,7 @@ export function createBatchingSender(
   /** Index of the sweep whose step is next. */
   let at = 0;
   let sweeping: NodeJS.Immediate | undefined;
+  let sliceMs = FIRST_SLICE_MS;
   const warn = warnOnceEvery(60_000);
   const flushed: Record<FlushPath, number> = { direct: 0, queued: 0, stock: 0, gone: 0 };
   deps.metrics.watchWrites(() => flushed);
@@ -117,28 +126,51 @@ export function createBatchingSender(
     for (const fresh of divide(ended)) sweeps.push({ writers: fresh, next: 0, since });
   }
 
-  function step(sweep: Sweep): void {
+  /** Returns the number of writes. A connection that was flushed meanwhile by somebody else counts as one. */
+  function step(sweep: Sweep): number {
     const { writers: all } = sweep;
-    for (let writes = 0; writes < STEP && sweep.next < all.length; sweep.next += 1) {
+    let writes = 0;
+    for (; writes < STEP && sweep.next < all.length; sweep.next += 1) {
       const writer = all[sweep.next];
       writes += writer?.pending ? flush(writer) : 1;
     }
+    return writes;
+  }
+
+  function oldestUnfinished(): Sweep | undefined {
+    // Sweeps are in the order of their turns, and those that are done leave soon.
+    return sweeps.find(({ writers: all, next }) => next < all.length);
+  }
+
+  function lagAt(time: number): number {
+    const oldest = oldestUnfinished();
+    return oldest ? time - oldest.since : 0;
+  }
+
+  function sliceAfter(isNews: boolean, time: number): number {
+    if (lagAt(time) >= GATHERING_MS) return SLICE_MS;
+    return isNews ? FIRST_SLICE_MS : Math.min(SLICE_MS, 2 * sliceMs);
   }
 
   function sweepOn(): void {
     sweeping = undefined;
+    const startedAt = now();
+    sliceMs = sliceAfter(turn.length > 0, startedAt);
     endTurn();
-    const until = now() + SLICE_MS;
+    const until = startedAt + sliceMs;
+    // Otherwise short slices that each begin a new sweep would give turns to new sweeps only.
+    const oldest = sliceMs < SLICE_MS && at > 0 ? oldestUnfinished() : undefined;
+    let writes = oldest ? step(oldest) : 0;
     do {
       const sweep = sweeps[at];
       if (sweep) {
-        step(sweep);
+        writes += step(sweep);
         at += 1;
       } else {
         sweeps = sweeps.filter(({ writers: all, next }) => next < all.length);
         at = 0;
       }
-    } while (sweeps.length > 0 && now() < until);
+    } while (sweeps.length > 0 && (writes < STEP || now() < until));
     if (sweeps.length > 0) sweepSoon();
   }
 
@@ -163,10 +195,6 @@ export function createBatchingSender(
       turn.push({ event: encodeEvent(event), audience, instead: exceptions && replacements(exceptions) });
       sweepSoon();
     },
-    lagMs() {
-      // Sweeps are in the order of their turns, and those that are done leave soon.
-      const oldest = sweeps.find(({ writers: all, next }) => next < all.length);
-      return oldest ? now() - oldest.since : 0;
-    },
+    lagMs: () => lagAt(now()),
   };
 }
