@@ -102,12 +102,13 @@ end $$;
 -- Saves messages of one or more groups, each at the next position of its group. The answer has a row for each: `saved`; `known`, at `seq`,
 -- where the sender has sent one with this client id before; `absent` where there is no such group, or the sender is not in it. Without
 -- `waits`, messages of groups that another transaction has locked are left out. No two of one call may have the same sender and client id.
--- The planner may know nothing of the tables yet, and keeps its plan: it is kept from reading any of them whole. A client id is looked for by
+-- The planner may know nothing of the tables yet: it is kept from reading any of them whole. And it would plan the statement anew for each call,
+-- because it takes every array for one of ten rows otherwise, which takes longer than everything else. A client id is looked for by
 -- comparisons that only its index can answer: by statistics a sender has hardly a message in a group, and reading them all costs no more.
 create function save_messages(
   waits boolean, group_ids text[], sender_ids text[], ids text[], client_ids text[], contents text[], attachment_lists text[]
 ) returns table (place bigint, outcome text, epoch text, seq bigint, created_at timestamptz)
-language plpgsql set enable_seqscan = off as $$
+language plpgsql set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   asked text;
@@ -182,7 +183,7 @@ end $$;
 -- nothing is left: the group's lock keeps events from slipping in between. The answer has `held`, `more` (not given back: there are
 -- further events), `released`, or `lost` where the token is too old, and nothing was changed.
 create function settle_groups(group_ids text[], tokens bigint[], seqs bigint[], closes boolean[], lease interval)
-returns table (group_id text, state text) language plpgsql set enable_seqscan = off as $$
+returns table (group_id text, state text) language plpgsql set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   asked text;
