@@ -20,7 +20,7 @@ export interface Results {
   route: RouteSample[];
   /** The measurements that were not possible here, and why. */
   skipped: string[];
-  /** What drove fan-out. */
+  /** The driver of fan-out. */
   driver: 'first' | 'second';
   /** Measures that ended early: a delivery was lost, doubled or out of place, or a process gave up. */
   failed: string[];

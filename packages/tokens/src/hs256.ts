@@ -50,7 +50,7 @@ let lastHeader: { text: string; header: UnverifiedToken['header'] } | undefined;
 function readHeader(text: string): UnverifiedToken['header'] | undefined {
   if (lastHeader?.text === text) return lastHeader.header;
   const header = readObject(text);
-  // A long one would be kept for whoever sent it.
+  // A long one would stay for the sake of one sender.
   if (header && text.length <= MAX_KEPT_HEADER) lastHeader = { text, header: Object.freeze(header) };
   return header;
 }
