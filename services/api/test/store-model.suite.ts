@@ -26,7 +26,7 @@ const GROUPS = 2;
 /** Up to this number, a user chooses among their own messages; above it, among all. */
 const OWN = 6;
 /** Longest that random runs go on for, in milliseconds, and most of them. */
-const RUNS = { ms: 6_000, count: 60 };
+const RUNS = { ms: 4_000, count: 60 };
 
 const user = fc.nat(USERS - 1);
 const group = fc.nat(GROUPS - 1);

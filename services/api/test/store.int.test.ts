@@ -43,11 +43,11 @@ describeStore('PostgreSQL, with three processes', async () => openPostgres(3));
 
 // Each run takes a tenth of a second, so the embedded database, on which the same statements run, has a part of them.
 describeCrashes('the embedded database', async () => (await openEmbedded())[0] as Database, [
-  { fault: 'dies', from: 1, every: 8 },
+  { fault: 'dies', from: 1, every: 12 },
 ]);
 describeCrashes('PostgreSQL', async () => (await openPostgres(1))[0] as Database, [
-  { fault: 'dies', from: 1, every: 2 },
-  { fault: 'refused', from: 1, every: 4 },
-  { fault: 'unanswered', from: 2, every: 4 },
+  { fault: 'dies', from: 1, every: 3 },
+  { fault: 'refused', from: 1, every: 8 },
+  { fault: 'unanswered', from: 2, every: 8 },
 ]);
 describeSeveralProcesses(async () => postgres.createDatabase());
