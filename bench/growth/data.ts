@@ -3,7 +3,7 @@ import { EVENT_EVERY, type Layout, layOut, OTHER_MEMBERS, OWN_GROUPS, type Size 
 
 /** Longest that one statement may take, in milliseconds. */
 const STATEMENT_MS = 20 * 60_000;
-/** Every so many positions a message is deleted, by the event after it. */
+/** Distance between two messages that are deleted, each by the event after it, in positions. */
 const DELETED_EVERY = 1_000;
 const INVITATIONS = 20;
 const STRANGERS = 5;

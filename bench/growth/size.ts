@@ -33,7 +33,7 @@ export const OWN_GROUPS = 1_000;
 export const UNREAD = 500_000;
 /** Fewest positions of the group that is asked for, so that a page of it is full. */
 const FEWEST = 1_000;
-/** Every so many positions there is an event that is no message. */
+/** Distance between two events that are no messages, in positions. */
 export const EVENT_EVERY = 20;
 /** Members of each group but the one that is asked for. */
 export const OTHER_MEMBERS = 10;

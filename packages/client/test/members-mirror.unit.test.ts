@@ -43,7 +43,7 @@ describe('the members of a group', () => {
   test('additions come behind those that are shown, where there are more', () => {
     const first = { ...before, more: true };
     const { members, position } = withMemberEvents(first, [event('member-added', 6, ['carol'])]);
-    // The same array: nobody has to render anything.
+    // The same array, so that no component renders again.
     expect(members).toBe(first.members);
     expect(position.seq).toBe(6);
     expect(withMemberEvents(first, [event('member-removed', 6, ['bob'])]).members).toEqual([before.members[0]]);

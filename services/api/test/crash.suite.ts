@@ -48,7 +48,7 @@ export async function expectRelayed(db: Database, relay: Relay, groupId: string)
   expect(accepted.at(-1)?.seq).toBe(history.at(-1)?.seq);
 }
 
-/** `every`: of so many steps, one goes wrong, beginning with the one of number `from`. */
+/** `every`: distance between two steps that go wrong, of which the first has the number `from`. */
 export interface FaultyRuns {
   fault: Fault;
   from: number;

@@ -219,6 +219,20 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       expect(relay.heads.get(groupId)?.seq).toBe(5);
     });
 
+    test('a relay whose log ends before the history that is kept gets what there is, in a higher generation', async () => {
+      const first = await say('one');
+      await say('two');
+      await say('three');
+      await idle();
+      relay.heads.set(groupId, { epoch: first.epoch, seq: first.seq });
+      await db.query('delete from messages where group_id = $1 and seq <= 3', [groupId]);
+      await db.query('update groups set floor_seq = 3, floor_ordinal = 2 where id = $1', [groupId]);
+      const { seq } = await say('four');
+      await idle();
+      expect(relay.heads.get(groupId)).toEqual({ epoch: expect.stringMatching(/^2-/), seq });
+      expect(relay.calls.slice(-2)).toEqual(['new-message 4', 'new-message 5']);
+    });
+
     test('an event that is refused for good is omitted, in its place, and the group goes on (G7)', async () => {
       relay.failWhen(({ event, seq }) =>
         event === 'new-message' && seq === 2 ? new GroupcastError('PAYLOAD_TOO_LARGE', 'too large') : undefined,

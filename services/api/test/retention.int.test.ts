@@ -116,6 +116,14 @@ describe.each([
     expect(await contents()).toEqual(['two']);
   });
 
+  test('… also in a group of which the relay has accepted nothing yet', async () => {
+    await say('one');
+    await age(31, 2);
+    await db.query('delete from outbox where group_id = $1', [groupId]);
+    await retention(30).run();
+    expect(await contents()).toEqual(['one']);
+  });
+
   test('an old event behind a newer one stays: the rest has no holes', async () => {
     for (const content of ['one', 'two']) await say(content);
     await age(31, 3);

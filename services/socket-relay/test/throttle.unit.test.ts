@@ -245,4 +245,15 @@ describe('the items of a batch', () => {
     await other;
     expect(bench.letIn).toEqual(['0', 'other']);
   });
+
+  test('of several groups, which wait beside each other, are let in together', async () => {
+    const bench = startBench();
+    bench.at.lag = 500;
+    const arrival = bench.throttle.arrive();
+    const entering = Promise.all(names(5).map(async (name) => bench.enter(name, arrival)));
+    bench.at.lag = 0;
+    await turn();
+    expect(bench.letIn).toEqual(names(5));
+    await entering;
+  });
 });

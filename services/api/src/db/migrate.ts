@@ -11,7 +11,7 @@ const LOCK_ID = 4_701_126;
 const PATIENCE = { statementMs: 600_000 };
 
 /** The first line of a file whose only statement does a part of its work, and is repeated until it changes nothing. */
-const REPEATED = /^-- repeat$/m;
+const REPEATED = /^-- repeat\n/;
 
 /**
  * Brings the database to the newest version: numbered `.sql` files, each in a transaction of its own, once. A file that is repeated takes a

@@ -1,4 +1,4 @@
-import type { JsonObject } from '@groupcast/shared';
+import type { JsonObject, Message } from '@groupcast/shared';
 
 /** How an event changes which live connections are in the group. */
 export interface MembershipEffect {
@@ -31,7 +31,9 @@ export interface MessageFields {
 }
 
 /** The fields of `new-message` beside its envelope, which the relay adds. */
-export function messagePayload(message: MessageFields): JsonObject {
+export type MessagePayload = Omit<Message, 'id' | 'groupId' | 'epoch' | 'seq'>;
+
+export function messagePayload(message: MessageFields): MessagePayload {
   const { senderId, content, createdAt, clientMessageId, attachments, updatedAt } = message;
   return {
     senderId,

@@ -64,7 +64,7 @@ export async function sendMessage(
       const { epoch, seq, createdAt } = saved;
       const payload = messagePayload({ ...fields, createdAt });
       deps.dispatcher.wake(groupId, { seq, id, type: 'new-message', payload });
-      return { id, groupId, epoch, seq, ...payload } as unknown as Message;
+      return { id, groupId, epoch, seq, ...payload };
     }
     case 'known': {
       const first = await findMessageAt(deps.db, groupId, saved.seq);

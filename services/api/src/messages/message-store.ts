@@ -37,7 +37,7 @@ export function toMessage(row: MessageRow, epoch: string): Message {
     attachments: row.attachments ?? undefined,
     updatedAt: row.updated_at ?? undefined,
   });
-  return { id: row.id, groupId: row.group_id, epoch, seq: row.seq, ...payload } as unknown as Message;
+  return { id: row.id, groupId: row.group_id, epoch, seq: row.seq, ...payload };
 }
 
 export type SaveOutcome =

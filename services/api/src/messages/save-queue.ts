@@ -6,8 +6,8 @@ import { type NewMessage, type SaveOutcome, saveMessages } from './message-store
 export type Saved = Exclude<SaveOutcome, { kind: 'busy' }>;
 
 /**
- * Saves the messages of this process. One that comes while nothing else is being saved is saved at once; those that come while others are
- * are saved together, in the order in which they came, so that the cost of a commit is shared by as many as wait for it.
+ * Saves the messages of this process. One that comes while nothing else is being saved is saved at once. Those that come meanwhile wait
+ * and are saved together, in the order in which they came, so that the cost of a commit is shared by as many as wait for it.
  */
 export interface SaveQueue {
   /** Resolves after commit. Throws `API_UNAVAILABLE` where too many wait, or one has waited too long, and nothing is saved then. */

@@ -167,7 +167,7 @@ export function createGroupDispatch(
       }
       if (deps.isStopping()) break;
       const isAll = events.length < BATCH_EVENTS && lease.dispatchedSeq === events.at(-1)?.seq;
-      // Whoever saves more calls for the group, in this process or, by a notification, in another.
+      // An event that is saved later calls for the group: in this process or, by a notification, from another.
       if (isAll && !deps.isWanted(groupId)) break;
     }
     groups.rest(held);

@@ -96,7 +96,7 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
     await follow((members) => broadcaster.removeMembers(members), place, effect?.remove);
   }
 
-  const shared = createSharedBatches(broadcaster);
+  const batches = createSharedBatches(broadcaster);
   /** Groups that would hold up others in a batch, and until when that is taken for granted. */
   const alone = new Map<string, number>();
 
@@ -109,7 +109,7 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
     const isAlone = performance.now() < (alone.get(groupId) ?? 0);
     const startedAt = performance.now();
     try {
-      const results = isAlone ? await createSharedBatches(broadcaster).send(run) : await shared.send(run);
+      const results = isAlone ? await batches.sendAlone(run) : await batches.send(run);
       if (results.some(({ ok }) => !ok) || performance.now() - startedAt > SLOW_MS) separate(groupId);
       return results;
     } catch (error) {

@@ -17,6 +17,8 @@ export interface GroupRun {
 export interface SharedBatches {
   /** Resolves with a result for each event. Rejects where the whole batch has failed: nobody knows of any of its events. */
   send(run: GroupRun): Promise<BatchItemResult[]>;
+  /** The same, with no other group's run in the batch. */
+  sendAlone(run: GroupRun): Promise<BatchItemResult[]>;
 }
 
 interface Waiting extends GroupRun {
@@ -27,10 +29,10 @@ interface Waiting extends GroupRun {
 export function createSharedBatches(broadcaster: Broadcaster): SharedBatches {
   let waiting: Waiting[] = [];
 
-  async function call(inputs: BroadcastInput[]): Promise<BatchItemResult[]> {
+  async function call(inputs: readonly BroadcastInput[]): Promise<BatchItemResult[]> {
     const [only, second] = inputs;
     // Alone, an event may be as large as the relay allows; a batch has a limit of its own.
-    if (!only || second) return broadcaster.broadcastBatch(inputs);
+    if (!only || second) return broadcaster.broadcastBatch([...inputs]);
     return [{ ok: true, ...(await broadcaster.broadcastMessage(only)) }];
   }
 
@@ -69,6 +71,7 @@ export function createSharedBatches(broadcaster: Broadcaster): SharedBatches {
   }
 
   return {
+    sendAlone: async ({ inputs }) => call(inputs),
     async send(run) {
       return new Promise((resolve, reject) => {
         if (waiting.length === 0) setImmediate(flush);

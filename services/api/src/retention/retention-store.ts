@@ -45,7 +45,8 @@ export function createRetentionStore(db: Database): RetentionStore {
     async removeStep({ id, days }) {
       return db.transaction(async (tx) => {
         await lockGroup(tx, id);
-        // The oldest events up to the first one that is kept. One that the relay has not accepted is still needed.
+        // The oldest events up to the first one that is kept. One that the relay has not accepted is still needed; of a group that was never
+        // dispatched it has accepted none, and `least` would leave a null out.
         const { rows } = await tx.query<{ removed: number }>(
           `with oldest as (
              (select seq, created_at from messages where group_id = $1 order by seq limit $3)
@@ -54,7 +55,7 @@ export function createRetentionStore(db: Database): RetentionStore {
            ), bound as (
              select least(
                coalesce(min(seq) filter (where created_at >= now() - $2 * interval '1 day') - 1, max(seq)),
-               (select dispatched_seq from outbox where group_id = $1)
+               coalesce((select dispatched_seq from outbox where group_id = $1), 0)
              ) as seq from oldest
            ), messages_gone as (
              delete from messages where group_id = $1 and seq <= (select seq from bound) returning ordinal

@@ -20,7 +20,7 @@ const ROUND_MS = 3_600_000;
 /** Pause after a step, as a multiple of the time that it took, and the longest one, in milliseconds. */
 const PAUSE_FACTOR = 9;
 const MAX_PAUSE_MS = 10_000;
-/** From so many events on, the embedded database is told to use their room again. */
+/** Fewest removed events for which the embedded database is told to use their room again. */
 const WORTH_A_VACUUM = 1_000;
 
 export function createRetention(

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket as NetSocket } from 'node:net';
 import { readLittle, readMuch } from '@groupcast/service-kit';
 import { Transport, transports } from 'engine.io';
-import { textFrames } from './text-frames.ts';
+import { framesOf } from './packet-frames.ts';
 import { type Holder, readingTurns, unfinished } from './unfinished.ts';
 import { dropUnread, pendingInMessages, REFUSED_GRACE_MS } from './wire.ts';
 
@@ -52,19 +52,6 @@ const DEFAULT_FRAGMENTS = 16_384;
 const DEFAULT_BUFFERED_CHUNKS = 262_144;
 
 const WEB_SOCKET_OPEN = 1;
-/** Types of Engine.IO's packets, as they are on the wire. */
-const TYPES: Readonly<Record<string, string>> = {
-  open: '0',
-  close: '1',
-  ping: '2',
-  pong: '3',
-  message: '4',
-  upgrade: '5',
-  noop: '6',
-};
-/** Longest texts of several packets that are copied into one buffer, in UTF-16 code units. */
-const MAX_JOINED_LENGTH = 16_384;
-
 const TRANSPORT = Symbol('transport');
 
 function transportOf(webSocket: WebSocket): WebSocketTransport {
@@ -171,7 +158,7 @@ export class WebSocketTransport extends Transport implements Holder {
   send(packets: Packets): void {
     this.writable = false;
     const sender = (this.socket as unknown as WebSocketInternals)._sender;
-    const frames = this.isPlain() ? this.framesOf(packets) : undefined;
+    const frames = this.isPlain() ? framesOf(packets) : undefined;
     if (frames && sender?.sendFrame) {
       sender.sendFrame([frames], (error) => {
         if (error) this.fail('write error', error.stack);
@@ -308,23 +295,6 @@ export class WebSocketTransport extends Transport implements Holder {
   private isPlain(): boolean {
     const { readyState, extensions } = this.socket;
     return this.protocol === 4 && !this.perMessageDeflate && readyState === WEB_SOCKET_OPEN && extensions === '';
-  }
-
-  /** The frames of all packets in one buffer, where they are short texts, as nearly all are. ws makes two buffers of each. */
-  private framesOf(packets: Packets): Buffer | undefined {
-    const texts: string[] = [];
-    let length = 0;
-    for (const { type, data, options } of packets) {
-      if ((options as FramedPacket['options'])?.wsPreEncodedFrame) return undefined;
-      const code = TYPES[type];
-      // As Engine.IO's parser writes them. Anything else is for the parser.
-      if (code === undefined || (data !== undefined && typeof data !== 'string')) return undefined;
-      const text = data === undefined ? code : code + data;
-      length += text.length;
-      if (length > MAX_JOINED_LENGTH) return undefined;
-      texts.push(text);
-    }
-    return textFrames(texts);
   }
 
   private sendOne(packet: Packets[number], isLast: boolean): void {
