@@ -45,13 +45,7 @@ function Conversation({ group }: { group: GroupSummary }) {
   return (
     <>
       <h1>{group.name}</h1>
-      <ol role="log" aria-label="Messages">
-        {data?.messages.map(({ key, content }) => (
-          <li key={key} className="content">
-            {content}
-          </li>
-        ))}
-      </ol>
+      {/* Above the list: a message that arrives would move the button from under a pointer that is pressing it. */}
       <form
         onSubmit={(event) => {
           event.preventDefault();
@@ -62,6 +56,13 @@ function Conversation({ group }: { group: GroupSummary }) {
         <input name="message" aria-label="Message" />
         <button>Send</button>
       </form>
+      <ol role="log" aria-label="Messages">
+        {data?.messages.map(({ key, content }) => (
+          <li key={key} className="content">
+            {content}
+          </li>
+        ))}
+      </ol>
     </>
   );
 }
