@@ -8,6 +8,7 @@ export * from './json.ts';
 export * from './near-misses.ts';
 export * from './payloads/broadcast.ts';
 export * from './payloads/client-events.ts';
+export * from './payloads/conversation.ts';
 export * from './payloads/internal.ts';
 export * from './payloads/messaging.ts';
 export * from './payloads/messaging-schemas.ts';

@@ -16,7 +16,8 @@ export interface JsonObjectInput {
 /** Deepest nesting that is accepted: serialising a deeper one could exhaust the stack. */
 const MAX_DEPTH = 64;
 
-function isJson(value: unknown, depth: number): value is JsonValue {
+/** Whether a value is plain JSON, at most 64 levels deep. */
+export function isJson(value: unknown, depth = 0): value is JsonValue {
   switch (typeof value) {
     case 'string':
     case 'boolean':

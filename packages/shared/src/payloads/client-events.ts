@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { boundedRecord, hasMoreKeysThan } from '../bounds.ts';
-import { idSchema, parseId } from '../ids.ts';
+import { boundedArray, boundedRecord, hasMoreKeysThan } from '../bounds.ts';
+import { idSchema, parseId, userIdSchema } from '../ids.ts';
+import { isJson, isJsonObject, type JsonObject, type JsonValue } from '../json.ts';
 import { positionSchema } from '../position-schemas.ts';
 import { type Position, parsePosition } from '../positions.ts';
 import { MAX_TOKEN_LENGTH } from '../token-claims.ts';
@@ -9,8 +10,12 @@ import { MAX_TOKEN_LENGTH } from '../token-claims.ts';
 export const joinGroupSchema = z.object({ groupId: idSchema, position: positionSchema.optional() });
 /** `leave-group`. */
 export const leaveGroupSchema = z.object({ groupId: idSchema });
-/** `get-presence`. */
+/** Most groups whose presence may be asked for at once. */
+const MAX_PRESENCE_GROUPS = 100;
+/** `get-presence` of one group. */
 export const getPresenceSchema = z.object({ groupId: idSchema });
+/** `get-presence` of many groups. */
+export const getPresencesSchema = z.object({ groupIds: boundedArray(idSchema, { min: 1, max: MAX_PRESENCE_GROUPS }) });
 /** `watch-group`. */
 export const watchGroupSchema = z.object({ groupId: idSchema, on: z.boolean() });
 /** `refresh-token`. */
@@ -68,8 +73,55 @@ const cursorsSchema = z.object({
 export const updateCursorsSchema = z.object({
   cursors: boundedRecord(idSchema, cursorsSchema, { max: MAX_CURSOR_GROUPS }),
 });
-/** `mark-delivered` and `mark-read`. */
-export const markSchema = z.object({ groupId: idSchema, seq: z.int().nonnegative() });
+/** `mark-delivered` and `mark-read`: up to a position, or up to a message, which the back end has to know. */
+export const markSchema = z
+  .object({ groupId: idSchema, seq: z.int().nonnegative().optional(), messageId: idSchema.optional() })
+  .refine((mark) => (mark.seq === undefined) !== (mark.messageId === undefined), {
+    error: 'seq or messageId: one of them, and not both',
+    path: ['seq'],
+  });
+
+/** Longer than any message may be, in characters; how large one may be is a setting of the API, in bytes. */
+export const MAX_CONTENT_LENGTH = 16 * 1_024 * 1_024;
+/** Most attachments of a message. */
+export const MAX_ATTACHMENTS = 20;
+/** Largest `custom` of a message, group or user, in bytes of UTF-8 JSON. */
+export const MAX_CUSTOM_BYTES = 4_096;
+/** Largest `data` of a signal, in bytes of UTF-8 JSON: the description of a call with video comes to about 10 kB. */
+export const MAX_SIGNAL_BYTES = 65_536;
+/** The kind of a message: `text` unless its sender says otherwise, `call` for a call that has ended. */
+export const messageKindSchema = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,31}$/, { error: 'must be 1-32 lower case letters, digits and hyphens' });
+
+const jsonObject = z.custom<JsonObject>(isJsonObject, { error: 'must be a plain JSON object' });
+const clientMessageId = z.string().min(1).max(128);
+const content = z.string().min(1).max(MAX_CONTENT_LENGTH);
+
+/** `send-message`. The back end decides on contents and sizes. */
+export const sendMessageSchema = z.object({
+  groupId: idSchema,
+  content,
+  clientMessageId: clientMessageId.optional(),
+  kind: messageKindSchema.optional(),
+  attachments: boundedArray(jsonObject, { max: MAX_ATTACHMENTS }).optional(),
+  custom: jsonObject.optional(),
+});
+/** `edit-message`. */
+export const editMessageSchema = z.object({ groupId: idSchema, messageId: idSchema, content });
+/** `delete-message`. */
+export const deleteMessageSchema = z.object({ groupId: idSchema, messageId: idSchema });
+/** `typing`. */
+export const typingSchema = z.object({ groupId: idSchema, isTyping: z.boolean() });
+/** `view-group`: the group that this connection has on screen. */
+export const viewGroupSchema = z.object({ groupId: idSchema.nullable() });
+/** `signal`. `data` is passed on as it is, at most `MAX_SIGNAL_BYTES`. */
+export const signalSchema = z.object({
+  groupId: idSchema,
+  toUserId: userIdSchema,
+  kind: z.string().regex(/^[A-Za-z0-9_:.-]{1,64}$/, { error: 'must be 1-64 characters of A-Z a-z 0-9 _ : . -' }),
+  data: z.custom<JsonValue>((value) => isJson(value), { error: 'must be JSON' }),
+});
 
 export type ResumeInput = z.input<typeof resumeSchema>;
 export type UpdateCursorsInput = z.input<typeof updateCursorsSchema>;
@@ -80,3 +132,10 @@ export type GetPresenceInput = z.input<typeof getPresenceSchema>;
 export type WatchGroupInput = z.input<typeof watchGroupSchema>;
 export type LeaveGroupInput = z.input<typeof leaveGroupSchema>;
 export type RefreshTokenInput = z.input<typeof refreshTokenSchema>;
+export type GetPresencesInput = z.input<typeof getPresencesSchema>;
+export type SendMessageInput = z.input<typeof sendMessageSchema>;
+export type EditMessageInput = z.input<typeof editMessageSchema>;
+export type DeleteMessageInput = z.input<typeof deleteMessageSchema>;
+export type TypingInput = z.input<typeof typingSchema>;
+export type ViewGroupInput = z.input<typeof viewGroupSchema>;
+export type SignalInput = z.input<typeof signalSchema>;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { boundedArray } from '../bounds.ts';
+import { boundedArray, boundedRecord } from '../bounds.ts';
 import { idSchema, userIdSchema } from '../ids.ts';
-import { isJsonObject } from '../json.ts';
+import { isJson, isJsonObject, type JsonObject, type JsonValue } from '../json.ts';
 import { positionSchema } from '../position-schemas.ts';
 import type { GroupEvent } from './messaging.ts';
 
@@ -12,6 +12,7 @@ export const INTERNAL_LIMITS = {
   groups: 100,
   eventsPerGroup: 1_000,
   cursors: 1_000,
+  seenUsers: 1_000,
 } as const;
 
 /** `POST /internal/memberships`: which of these groups is each user a member of? At most 100 users, 1,000 groups each. */
@@ -64,3 +65,50 @@ export const cursorUpdatesSchema = z.object({
   ),
 });
 export type CursorUpdates = z.output<typeof cursorUpdatesSchema>;
+
+/**
+ * The answer to `/internal/cursors`. A back end may answer `{}`: then the moved cursors are shown to the group as they are. Of a group that
+ * is named here with more than 100 members no names are shown, and the senders get `counts`.
+ */
+export const cursorsAnswerSchema = z.object({
+  groups: boundedRecord(
+    idSchema,
+    z.object({
+      memberCount: z.int().nonnegative(),
+      /** For members whose newest message may be read by more people than before. */
+      counts: boundedArray(
+        z.object({
+          userId: userIdSchema,
+          seq: z.int().nonnegative(),
+          received: z.int().nonnegative(),
+          read: z.int().nonnegative(),
+        }),
+        { max: INTERNAL_LIMITS.cursors },
+      ).optional(),
+    }),
+    { max: INTERNAL_LIMITS.cursors },
+  ).optional(),
+});
+export type CursorsAnswer = z.output<typeof cursorsAnswerSchema>;
+
+/** `POST /internal/presence`: users who are connected, or were a moment ago. At most 1,000. */
+export const seenUsersSchema = z.object({ userIds: boundedArray(userIdSchema, { max: INTERNAL_LIMITS.seenUsers }) });
+export type SeenUsers = z.output<typeof seenUsersSchema>;
+
+/** `POST /internal/events`: an event of a user that the relay does not carry out itself. The relay has checked who sends it. */
+export const clientEventSchema = z.object({
+  userId: userIdSchema,
+  socketId: z.string().min(1).max(64),
+  event: z.string().min(1).max(64),
+  payload: z.custom<JsonValue>((value) => isJson(value), { error: 'must be JSON' }),
+  /** Where the payload names a group: the sender is in it on this connection. */
+  groupId: idSchema.optional(),
+  dialect: z.string().min(1).max(64),
+});
+/** The acknowledgement as the client shall get it: `{ok: true, …}` or `{ok: false, error}`. */
+export const clientEventAnswerSchema = z.custom<JsonObject & { ok: boolean }>(
+  (value) => isJsonObject(value) && typeof value['ok'] === 'boolean',
+  { error: 'must be a JSON object with ok' },
+);
+export type ClientEvent = z.output<typeof clientEventSchema>;
+export type ClientEventAnswer = z.output<typeof clientEventAnswerSchema>;
