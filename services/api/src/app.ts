@@ -1,5 +1,4 @@
 import cors from '@fastify/cors';
-import helmet from '@fastify/helmet';
 import { corsOptions, createHttpApp, describeRefusals, type HttpApp, zodScope } from '@groupcast/service-kit';
 import type { UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
@@ -17,6 +16,7 @@ import { addressKey } from './http/rate-limiter.ts';
 import { DEMO_REFUSALS, USER_REFUSALS } from './http/refusals.ts';
 import { createRequestBudgets } from './http/request-budgets.ts';
 import { createRequestTurns } from './http/request-turns.ts';
+import { sendSecurityHeaders } from './http/security-headers.ts';
 import { messageRoutes } from './messages/message-routes.ts';
 import type { SaveQueue } from './messages/save-queue.ts';
 import { timeRequests } from './metrics.ts';
@@ -70,7 +70,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     },
     onUnroutable: (request) => budgets.count(request),
   });
-  await app.register(helmet, {
+  sendSecurityHeaders(app, {
     contentSecurityPolicy: {
       directives: { connectSrc: [`'self'`, ...relaySources(config.relayPublicUrl)], upgradeInsecureRequests: null },
     },

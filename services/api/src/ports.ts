@@ -33,11 +33,15 @@ export interface PortDeps {
   log: Logger;
 }
 
+/** Callers whose tokens are remembered, 4 kB each at most: those who ask often. */
+const REMEMBERED_TOKENS = 2_000;
+
 /** The user tokens that both services accept. What is wrong with keys and with the groups of a token is in the log. */
 function createUserTokens({ config, metrics, log }: PortDeps): UserTokenVerifier {
   const warn = warnOnceEvery(60_000);
   const userTokens = createUserTokenVerifier({
     ...config.tokens,
+    rememberedTokens: REMEMBERED_TOKENS,
     onKeyProblem: logKeyProblems(log),
     onGroupProblem({ kind, ...problem }) {
       // The API keeps members itself, and what an identity provider calls groups means nothing to it.

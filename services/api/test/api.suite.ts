@@ -963,6 +963,19 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         }
       });
 
+      test('every answer has the headers that keep a browser from misusing it', async () => {
+        const answers = await Promise.all(
+          [`${GROUPS}`, '/api/nothing', '/livez', '/'].map(async (path) => fetch(`${api.url}${path}`)),
+        );
+        expect(answers.map(({ status }) => status)).toEqual([401, 404, 200, 200]);
+        const { host } = new URL(relay.url);
+        for (const { headers } of answers) {
+          expect(headers.get('x-content-type-options')).toBe('nosniff');
+          expect(headers.get('content-security-policy')).toContain(`connect-src 'self' http://${host} ws://${host}`);
+          expect(headers.get('x-powered-by')).toBeNull();
+        }
+      });
+
       test('browsers of other origins get no CORS header', async () => {
         const from = async (origin: string) =>
           (await fetch(`${api.url}/livez`, { headers: { origin } })).headers.get('access-control-allow-origin');

@@ -7,7 +7,6 @@ import {
   type Position,
   relationOf,
 } from '@groupcast/shared';
-import { v7 as makeId } from 'uuid';
 import { type Database, type Queryable, snapshot } from '../db/database.ts';
 import { type EventWriter, lockGroup } from '../events/event-store.ts';
 import { groupNotFound } from '../events/group-not-found.ts';
@@ -16,6 +15,7 @@ import { messagePayload } from '../events/stored-event.ts';
 import { readGroupAs } from '../groups/group-store.ts';
 import { isMember } from '../groups/member-store.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
+import { makeMessageId } from './message-id.ts';
 import {
   eraseMessage,
   findMessageAt,
@@ -56,8 +56,7 @@ export async function sendMessage(
   const fields = { senderId, content, clientMessageId, attachments };
   // The database says when it was saved, by a time of the same length.
   deps.events.assertRelayable(messagePayload({ ...fields, createdAt: new Date(0) }));
-  // Ids that are close in time are close in the index.
-  const id = makeId();
+  const id = makeMessageId();
   const saved = await deps.saves.save({ id, groupId, ...fields });
   switch (saved.kind) {
     case 'saved': {
