@@ -965,7 +965,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
 
       test('every answer has the headers that keep a browser from misusing it', async () => {
         const answers = await Promise.all(
-          [`${GROUPS}`, '/api/nothing', '/livez', '/'].map(async (path) => fetch(`${api.url}${path}`)),
+          [GROUPS, '/api/nothing', '/livez', '/'].map(async (path) => fetch(`${api.url}${path}`)),
         );
         expect(answers.map(({ status }) => status)).toEqual([401, 404, 200, 200]);
         const { host } = new URL(relay.url);

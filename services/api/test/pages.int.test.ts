@@ -31,6 +31,7 @@ beforeAll(async () => {
     insert into group_members (group_id, user_id, role, joined_at)
       select 'g1', 'm' || n, 'member', timestamptz '2026-01-01' + n * interval '1 second' from generate_series(1, ${MEMBERS}) n;
     insert into group_members (group_id, user_id, role) select 'g' || n, 'busy', 'owner' from generate_series(1, ${GROUPS}) n;
+    insert into group_members (group_id, user_id, role) select 'g' || n, 'talker', 'member' from generate_series(2, 100) n;
     insert into messages (id, client_message_id, group_id, seq, ordinal, sender_id, content, created_at)
       select 'e' || n, md5('e' || n), 'g1', n, n, 'm1', 'x', now() from generate_series(1, ${MESSAGES}) n;
     insert into messages (id, client_message_id, group_id, seq, ordinal, sender_id, content, created_at)
@@ -75,6 +76,17 @@ test('the list of a thousand groups looks at each of them a few times, by a plan
   expect(rows).toHaveLength(10);
   expect(steps()).toBeGreaterThan(0);
   expect(steps()).toBeLessThan(30 * GROUPS);
+});
+
+test('the list looks each last message up once, by a plan that is kept too', async () => {
+  const small = createGenericStepCounter(db);
+  await listGroups(small.q, 'talker', undefined, 9);
+  const large = createGenericStepCounter(db);
+  const { rows } = await listGroups(large.q, 'talker', undefined, 89);
+  expect(rows.every(({ last }) => last !== null)).toBe(true);
+  const perGroup = (large.steps() - small.steps()) / 80;
+  expect(perGroup).toBeGreaterThan(20);
+  expect(perGroup).toBeLessThan(105);
 });
 
 test('where one member has written everything, nobody reads it for another’s last message', async () => {

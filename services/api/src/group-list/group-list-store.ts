@@ -60,7 +60,7 @@ export async function listGroups(
     const from = last ? places.findIndex(({ id }) => id === last.id) + 1 : 0;
     const asked = places.slice(from, from + count);
     if (asked.length === 0) return [];
-    // Without an offset, the read cursor would be looked up wherever it is used.
+    // Without an offset, the read cursor and the last message would be looked up wherever they are used: the message four times.
     const chunk = await q.query<ListedRow>(
       `select * from (
          select *, sum(bytes) over (order by place) - bytes as ahead from (
@@ -73,6 +73,7 @@ export async function listGroups(
              cross join lateral (select * from groups where id = place.id limit 1) g
              cross join lateral (select ${readSeqOf('m')} as read_seq from (
                select * from group_members where group_id = place.id and user_id = $1 limit 1) m offset 0) own
+             offset 0
            ) listed
          ) sized
        ) page where ahead <= $4 order by place`,
