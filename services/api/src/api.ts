@@ -77,9 +77,18 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   const opened = await openDatabase(config, log);
   stops.push(async () => opened.close());
   const db = watchDatabase(opened, log);
-  const migrations = await migrate(opened, (name, rows) => {
-    log.info({ migration: name, rows }, 'migrating the database');
-  }).catch(explain);
+  const migrations = await migrate(
+    opened,
+    (name, rows) => {
+      log.info({ migration: name, rows }, 'migrating the database');
+    },
+    (name) => {
+      log.warn(
+        { migration: name },
+        'a transaction that is open holds a table: the migration goes on when it has ended',
+      );
+    },
+  ).catch(explain);
   if (migrations.length > 0) log.info({ migrations, database: db.kind }, 'database migrated');
 
   const name = `${hostname()}-${process.pid}`;
@@ -97,7 +106,13 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   );
   stops.push(async () => relay.broadcaster.close());
   const dispatcher = createDispatcher(
-    { store, relay: createRelayClient(relay.broadcaster), wakeUps: createWakeUps({ db, log }), metrics, log },
+    {
+      store,
+      relay: createRelayClient(relay.broadcaster, { maxPayloadBytes: config.maxPayloadBytes }),
+      wakeUps: createWakeUps({ db, log }),
+      metrics,
+      log,
+    },
     { leaseMs: LEASE_MS, pollMs: POLL_MS, writeMs: WRITE_MS, concurrency: CONCURRENT_GROUPS },
   );
   stops.push(async () => dispatcher.stop());

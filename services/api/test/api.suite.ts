@@ -45,6 +45,26 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
       expect(status).toBe(201);
       return body.message;
     }
+    /** Makes the user known, as the first request with the token does. */
+    async function introduce(userId: string, profile: object): Promise<void> {
+      const now = Math.floor(Date.now() / 1_000);
+      const token = await tokenWith({ sub: userId, iat: now, exp: now + 60, ...profile });
+      const headers = { authorization: `Bearer ${token}` };
+      expect((await api.request(null, 'GET', GROUPS, undefined, headers)).status).toBe(200);
+    }
+
+    /** Asks as a relay does. */
+    const asRelay = {
+      secret: TEST_SECRETS.RELAY_SERVICE_SECRET,
+      subject: 'relay',
+      audience: 'groupcast-api',
+    } as const;
+    const ask = async <T>(path: string, body: unknown) => {
+      const token = await signServiceToken({ ...asRelay, scopes: ['relay'] });
+      return (await api.request<T>(null, 'POST', path, body, { authorization: `Bearer ${token}` })).body;
+    };
+    type Fill = { groups: { groupId: string; position: Position | null; events: GroupEvent[] }[] };
+
     const codeOf = (answer: { body: unknown }): string => (answer.body as { error: { code: string } }).error.code;
 
     describe('tokens', () => {
@@ -520,14 +540,6 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(status).toBe(200);
         return body.users;
       }
-      /** Makes the user known, as the first request with the token does. */
-      async function introduce(userId: string, profile: object): Promise<void> {
-        const now = Math.floor(Date.now() / 1_000);
-        const token = await tokenWith({ sub: userId, iat: now, exp: now + 60, ...profile });
-        const headers = { authorization: `Bearer ${token}` };
-        expect((await api.request(null, 'GET', GROUPS, undefined, headers)).status).toBe(200);
-      }
-
       test('have names for those who share a group with them, or have read what they said; others learn nothing', async () => {
         await introduce('una', { name: 'Una Ä', picture: 'https://example.com/una.png', email: 'una@example.com' });
         await introduce('u,no', { name: 'Comma' });
@@ -588,10 +600,118 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
           epoch: position.epoch,
           seq: 2,
           senderId: 'alice',
+          sender: { userId: 'alice' },
+          kind: 'text',
           content: 'one',
           createdAt: expect.stringMatching(/^\d{4}-.*Z$/),
         });
         expect(second).toMatchObject({ seq: 3, attachments: [{ url: 'https://example.com/a.png' }] });
+      });
+
+      test('have their sender, their kind and the application’s fields wherever they are (G69)', async () => {
+        const custom = { mood: 'good', nested: [{ deep: null }] };
+        const sender = { userId: 'sam', name: 'Sam Ä', picture: 'https://example.com/sam.png' };
+        await introduce('sam', { name: sender.name, picture: sender.picture });
+        const socket = await connectAs(relay.url, 'alice');
+        try {
+          await received(socket, 'joined-groups');
+          const joined = received(socket, 'joined-groups');
+          const { id } = await newGroup('alice', ['sam']);
+          await joined;
+          const live = received<Message>(socket, 'new-message');
+          const sent = await say('sam', id, 'hello', { kind: 'poll', custom, clientMessageId: 'k' });
+          expect(sent).toMatchObject({ sender, kind: 'poll', custom });
+          expect(await live).toEqual(sent);
+          expect(await say('sam', id, 'again', { clientMessageId: 'k' })).toEqual(sent);
+          const { messages } = (
+            await api.request<{ messages: Message[] }>('alice', 'GET', `${GROUPS}/${id}/messages?after=0`)
+          ).body;
+          expect(messages).toEqual([sent]);
+          const { groups } = (await api.request<{ groups: GroupSummary[] }>('alice', 'GET', GROUPS)).body;
+          expect(groups.find((group) => group.id === id)?.lastMessage).toEqual(sent);
+          const { events } = (
+            await api.request<{ events: GroupEvent[] }>('alice', 'GET', `${GROUPS}/${id}/events?after=1`)
+          ).body;
+          expect(events).toEqual([{ ...sent, event: 'new-message' }]);
+          const filled = await until('the relay to have it', async () => {
+            const fill = await ask<Fill>('/internal/history', { groups: [id], limit: 1 });
+            return fill.groups[0]?.position?.seq === sent.seq ? fill.groups[0].events : undefined;
+          });
+          expect(filled).toEqual([{ ...sent, event: 'new-message' }]);
+          // One who is never seen has no more than an id, and no other message has fields of this one.
+          const plain = await say('alice', id, 'plain');
+          expect([plain.sender, plain.kind]).toEqual([{ userId: 'alice' }, 'text']);
+          expect(plain).not.toHaveProperty('custom');
+        } finally {
+          socket.close();
+        }
+      });
+
+      test('of the service are not sent by users, and fields of the application have 4,096 bytes', async () => {
+        const { id } = await newGroup('alice');
+        const path = `${GROUPS}/${id}/messages`;
+        const ofBytes = (bytes: number, letter = 'x') => ({
+          a: letter.repeat((bytes - 8) / Buffer.byteLength(letter)),
+        });
+        const refused: [object, number, string][] = [
+          [{ kind: 'system' }, 403, 'FORBIDDEN'],
+          [{ kind: 'System' }, 400, 'INVALID_PAYLOAD'],
+          [{ kind: 'x'.repeat(33) }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: ofBytes(4_097) }, 413, 'PAYLOAD_TOO_LARGE'],
+          [{ custom: ofBytes(4_098, 'ä') }, 413, 'PAYLOAD_TOO_LARGE'],
+          [{ custom: ['list'] }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: null }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: { a: '\0' } }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: nested(50) }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: { a: 'x'.repeat(65_000) } }, 413, 'PAYLOAD_TOO_LARGE'],
+        ];
+        for (const [fields, status, code] of refused) {
+          const answer = await api.request('alice', 'POST', path, { content: 'x', ...fields });
+          expect([fields, answer.status, codeOf(answer)]).toEqual([fields, status, code]);
+        }
+        for (const custom of [ofBytes(4_096), ofBytes(4_096, 'ä'), nested(49), {}])
+          expect((await say('alice', id, 'x', { custom })).custom).toEqual(custom);
+        const { id: messageId } = await say('alice', id, 'x');
+        const edited = await api.request('alice', 'PATCH', `${path}/${messageId}`, { custom: ofBytes(4_097) });
+        expect([edited.status, codeOf(edited)]).toEqual([413, 'PAYLOAD_TOO_LARGE']);
+      });
+
+      test('are edited in their words, in the application’s fields, or both, and the event says which', async () => {
+        const { id } = await newGroup('alice', ['bob']);
+        const { id: messageId } = await say('alice', id, 'one', { custom: { a: 1 }, kind: 'poll' });
+        const edit = async (body: object) =>
+          (await api.request<{ message: Message }>('alice', 'PATCH', `${GROUPS}/${id}/messages/${messageId}`, body))
+            .body.message;
+        expect(await edit({ custom: { b: 2 } })).toMatchObject({ content: 'one', custom: { b: 2 }, kind: 'poll' });
+        expect(await edit({ content: 'two' })).toMatchObject({ content: 'two', custom: { b: 2 }, kind: 'poll' });
+        expect(await edit({ content: 'three', custom: null })).not.toHaveProperty('custom');
+        const last = await edit({ custom: { secret: 'fields' } });
+        expect(last).toMatchObject({ content: 'three', custom: { secret: 'fields' }, sender: { userId: 'alice' } });
+        for (const body of [{}, { custom: 'x' }, { content: '' }, { content: null }]) {
+          const answer = await api.request('alice', 'PATCH', `${GROUPS}/${id}/messages/${messageId}`, body);
+          expect([body, answer.status, codeOf(answer)]).toEqual([body, 400, 'INVALID_PAYLOAD']);
+        }
+        const events = async () =>
+          (await api.request<{ events: GroupEvent[] }>('bob', 'GET', `${GROUPS}/${id}/events?after=1`)).body.events;
+        expect((await events()).map(({ event, content, custom }) => [event, content, custom])).toEqual([
+          ['new-message', 'three', { secret: 'fields' }],
+          ['message-updated', 'one', { b: 2 }],
+          ['message-updated', 'two', undefined],
+          ['message-updated', 'three', null],
+          ['message-updated', 'three', { secret: 'fields' }],
+        ]);
+        await api.request('alice', 'DELETE', `${GROUPS}/${id}/messages/${messageId}`);
+        expect(JSON.stringify(await events())).not.toMatch(/fields|"b"|three/);
+      });
+
+      test('may not become too large for the relay by an edit of one part', async () => {
+        const { id } = await newGroup('alice');
+        const attachments = Array.from({ length: 4 }, () => ({ a: 'x'.repeat(15_000) }));
+        const { id: messageId } = await say('alice', id, 'x', { attachments });
+        const path = `${GROUPS}/${id}/messages/${messageId}`;
+        const answer = await api.request('alice', 'PATCH', path, { content: 'y'.repeat(6_000) });
+        expect([answer.status, codeOf(answer)]).toEqual([413, 'PAYLOAD_TOO_LARGE']);
+        expect((await api.request('alice', 'PATCH', path, { content: 'y'.repeat(3_000) })).status).toBe(200);
       });
 
       test('repeated under one clientMessageId are one message, also when sent at the same time (G4)', async () => {
@@ -852,17 +972,6 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
     });
 
     describe('for a relay that has just started', () => {
-      const options = {
-        secret: TEST_SECRETS.RELAY_SERVICE_SECRET,
-        subject: 'relay',
-        audience: 'groupcast-api',
-      } as const;
-      const ask = async <T>(path: string, body: unknown) => {
-        const token = await signServiceToken({ ...options, scopes: ['relay'] });
-        return (await api.request<T>(null, 'POST', path, body, { authorization: `Bearer ${token}` })).body;
-      };
-      type Fill = { groups: { groupId: string; position: Position | null; events: GroupEvent[] }[] };
-
       test('gives the newest events that a relay has accepted, without holes', async () => {
         const { id, position } = await newGroup('alice');
         for (let n = 1; n <= 5; n += 1) await say('alice', id, `m${n}`);
