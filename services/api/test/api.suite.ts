@@ -185,6 +185,81 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         );
       });
 
+      test('may have an id of the application’s own, which is one group, and of one creator', async () => {
+        const create = async (user: string, body: object) =>
+          api.request<{ group: Group }>(user, 'POST', GROUPS, { name: 'Order', ...body });
+        const answers = await Promise.all(
+          Array.from({ length: 3 }, async () => create('shop', { id: 'order:4711', memberIds: ['buyer'] })),
+        );
+        expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 200, 201]);
+        for (const { body } of answers) expect(body.group).toMatchObject({ id: 'order:4711', memberCount: 2 });
+        // A number is the same id; what was sent again changes nothing.
+        expect((await create('shop', { id: 4_711 })).status).toBe(201);
+        const again = await create('shop', { id: '4711', name: 'Other', memberIds: ['else'] });
+        expect([again.status, again.body.group.name, again.body.group.memberCount]).toEqual([200, 'Order', 1]);
+        const taken: [string, object][] = [
+          ['buyer', { id: 'order:4711' }],
+          ['stranger', { id: 'order:4711' }],
+          ['stranger', { id: '4711', kind: 'direct', memberIds: ['shop'] }],
+          ['shop', { id: '4711', kind: 'direct', memberIds: ['buyer'] }],
+        ];
+        for (const [user, body] of taken) {
+          const answer = await create(user, body);
+          expect([user, body, answer.status, codeOf(answer)]).toEqual([user, body, 409, 'CONFLICT']);
+        }
+        for (const id of ['', 'a b', 'ä', '__proto__', 'x'.repeat(129), 1.5, null])
+          expect(codeOf(await create('shop', { id }))).toBe('INVALID_PAYLOAD');
+        // The two of a direct group find it, whatever id they ask for.
+        const direct = { kind: 'direct', id: 'pair-1' };
+        const first = await create('pair-a', { ...direct, memberIds: ['pair-b'] });
+        const second = await create('pair-b', { ...direct, memberIds: ['pair-a'] });
+        const third = await create('pair-b', { ...direct, id: 'pair-2', memberIds: ['pair-a'] });
+        expect([first, second, third].map(({ status, body }) => [status, body.group.id])).toEqual([
+          [201, 'pair-1'],
+          [200, 'pair-1'],
+          [200, 'pair-1'],
+        ]);
+        // A creator who has left, or has deleted it, does not get it back.
+        await api.request('shop', 'DELETE', `${GROUPS}/order:4711/members/shop`);
+        expect(codeOf(await create('shop', { id: 'order:4711' }))).toBe('CONFLICT');
+        await api.request('shop', 'DELETE', `${GROUPS}/4711`);
+        expect(codeOf(await create('shop', { id: '4711' }))).toBe('CONFLICT');
+      });
+
+      test('have fields of the application, which an owner gives, changes and takes away', async () => {
+        const { id, ...created } = await newGroup('fielder', ['bob'], { custom: { color: 'red' } });
+        expect(created.custom).toEqual({ color: 'red' });
+        const change = async (body: object) =>
+          (await api.request<{ group: Group }>('fielder', 'PATCH', `${GROUPS}/${id}`, body)).body.group;
+        const seen = async () => {
+          const { groups } = (await api.request<{ groups: GroupSummary[] }>('bob', 'GET', GROUPS)).body;
+          const alone = (await api.request<{ group: Group }>('bob', 'GET', `${GROUPS}/${id}`)).body.group;
+          expect(groups.find((group) => group.id === id)?.custom).toEqual(alone.custom);
+          return alone;
+        };
+        expect(await seen()).toMatchObject({ custom: { color: 'red' } });
+        expect(await change({ custom: { color: 'blue', n: [1] } })).toMatchObject({ name: 'Team' });
+        expect(await seen()).toMatchObject({ custom: { color: 'blue', n: [1] } });
+        expect(await change({ name: 'Ours' })).toMatchObject({ custom: { color: 'blue', n: [1] } });
+        expect(await change({ custom: null })).not.toHaveProperty('custom');
+        expect(await seen()).not.toHaveProperty('custom');
+        const large = { custom: { a: 'x'.repeat(4_096) } };
+        for (const [method, path] of [
+          ['PATCH', `${GROUPS}/${id}`],
+          ['POST', GROUPS],
+        ] as const) {
+          const answer = await api.request('fielder', method, path, large);
+          expect([method, answer.status, codeOf(answer)]).toEqual([method, 413, 'PAYLOAD_TOO_LARGE']);
+        }
+        const { body } = await api.request<{ events: GroupEvent[] }>('bob', 'GET', `${GROUPS}/${id}/events`);
+        expect(body.events.map(({ event, name, custom }) => [event, name, custom])).toEqual([
+          ['group-created', 'Team', { color: 'red' }],
+          ['group-updated', 'Team', { color: 'blue', n: [1] }],
+          ['group-updated', 'Ours', undefined],
+          ['group-updated', 'Ours', null],
+        ]);
+      });
+
       test('are renamed and deleted by an owner only', async () => {
         const { id } = await newGroup('alice', ['bob']);
         expect(codeOf(await api.request('bob', 'PATCH', `${GROUPS}/${id}`, { name: 'Mine' }))).toBe('FORBIDDEN');

@@ -52,16 +52,22 @@ export const memberParams = z.object({ groupId: idSchema, userId: userIdSchema }
 export const messageParams = z.object({ groupId: idSchema, messageId: idSchema });
 
 export const createGroupBody = z.object({
+  id: idSchema.optional(),
   name: name.optional(),
+  custom: custom.optional(),
   memberIds: memberIds.default([]),
   kind: z.enum(['group', 'direct']).default('group'),
 });
 /** Longest that a group may keep its history by a setting of its own, in days. */
 const MAX_RETENTION_DAYS = 3_650;
 export const updateGroupBody = z
-  .object({ name: name.optional(), retentionDays: z.int().min(1).max(MAX_RETENTION_DAYS).nullable().optional() })
-  .refine((body) => body.name !== undefined || body.retentionDays !== undefined, {
-    error: 'must have name, retentionDays or both',
+  .object({
+    name: name.optional(),
+    retentionDays: z.int().min(1).max(MAX_RETENTION_DAYS).nullable().optional(),
+    custom: custom.nullable().optional(),
+  })
+  .refine((body) => [body.name, body.retentionDays, body.custom].some((field) => field !== undefined), {
+    error: 'must have name, retentionDays or custom',
   });
 export const listMembersQuery = z.object({
   cursor: z.string().max(1_000).optional(),
