@@ -137,6 +137,7 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
     db,
     groups,
     saves: createSaveQueue({ db }),
+    relay: relay.broadcaster,
     metrics,
     isDraining: () => stops.isStopping,
     log,

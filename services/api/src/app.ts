@@ -20,6 +20,7 @@ import { createRequestTurns } from './http/request-turns.ts';
 import { messageRoutes } from './messages/message-routes.ts';
 import type { SaveQueue } from './messages/save-queue.ts';
 import { timeRequests } from './metrics.ts';
+import type { RelayPort } from './outbox/relay-connection.ts';
 import type { InternalAppDeps } from './relay-facing/internal-app.ts';
 import { internalRoutes } from './relay-facing/internal-routes.ts';
 import { realtimeRoutes } from './relay-facing/realtime-routes.ts';
@@ -38,6 +39,7 @@ export interface ApiAppDeps extends InternalAppDeps {
   db: WatchedDatabase;
   groups: GroupDeps;
   saves: SaveQueue;
+  relay: RelayPort;
   users: UserStore;
   userTokens: UserTokenVerifier;
 }
@@ -105,7 +107,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     invitationRoutes(scope, groupDeps);
     messageRoutes(scope, { ...groupDeps, saves: deps.saves });
     cursorRoutes(scope, db);
-    userRoutes(scope, db);
+    userRoutes(scope, { db, relay: deps.relay });
   });
   await zodScope(app, (scope) => {
     // A relay that knows `API_URL` alone asks here.

@@ -17,6 +17,7 @@ import { createProbes } from './http/health-routes.ts';
 import { createRelayTurns } from './http/request-turns.ts';
 import type { SaveQueue } from './messages/save-queue.ts';
 import type { ApiMetrics } from './metrics.ts';
+import type { RelayPort } from './outbox/relay-connection.ts';
 import { createInternalApp } from './relay-facing/internal-app.ts';
 import { createUserStore } from './users/user-store.ts';
 
@@ -28,6 +29,7 @@ export interface PortDeps {
   db: WatchedDatabase;
   groups: GroupDeps;
   saves: SaveQueue;
+  relay: RelayPort;
   metrics: ApiMetrics;
   isDraining: () => boolean;
   log: Logger;
@@ -70,7 +72,7 @@ function createLimits({ config, db, metrics, log }: PortDeps): Record<'public' |
 
 /** Both ports with all their routes. They listen nowhere yet, and ask nothing of the database before somebody asks them. */
 export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; internal: HttpApp }> {
-  const { config, db, groups, saves, metrics, isDraining, log } = deps;
+  const { config, db, groups, saves, relay, metrics, isDraining, log } = deps;
   const limits = createLimits(deps);
   const shared = {
     config,
@@ -90,6 +92,7 @@ export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; inter
     ...shared,
     groups,
     saves,
+    relay,
     users: createUserStore(db),
     userTokens: createUserTokens(deps),
     connections: limits.public,

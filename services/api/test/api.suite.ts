@@ -59,12 +59,15 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
       subject: 'relay',
       audience: 'groupcast-api',
     } as const;
+    const relayToken = async (): Promise<string> => signServiceToken({ ...asRelay, scopes: ['relay'] });
     const ask = async <T>(path: string, body: unknown) => {
-      const token = await signServiceToken({ ...asRelay, scopes: ['relay'] });
-      return (await api.request<T>(null, 'POST', path, body, { authorization: `Bearer ${token}` })).body;
+      const headers = { authorization: `Bearer ${await relayToken()}` };
+      return (await api.request<T>(null, 'POST', path, body, headers)).body;
     };
     type Fill = { groups: { groupId: string; position: Position | null; events: GroupEvent[] }[] };
 
+    /** An object in an object, so deep. */
+    const nested = (depth: number): object => (depth === 0 ? {} : { a: nested(depth - 1) });
     const codeOf = (answer: { body: unknown }): string => (answer.body as { error: { code: string } }).error.code;
 
     describe('tokens', () => {
@@ -609,6 +612,8 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         id: string;
         name?: string;
         picture?: string;
+        custom?: object;
+        lastSeenAt?: string;
       }
       async function namesFor(user: string, query: string): Promise<Person[]> {
         const { status, body } = await api.request<{ users: Person[] }>(user, 'GET', `/api/users?${query}`);
@@ -638,6 +643,143 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(await namesFor('una', 'ids=uwe')).toEqual([]);
       });
 
+      const setProfile = async (user: string, body: unknown) =>
+        api.request<{ user: Person & { hidesPresence: boolean } }>(user, 'PUT', '/api/users/me', body);
+      const personFor = async (user: string, id: string): Promise<Person | undefined> =>
+        (await namesFor(user, `ids=${id}`))[0];
+
+      test('set a profile that stands above what tokens say, and shows wherever they do', async () => {
+        await introduce('pia', { name: 'Token Name', picture: 'https://example.com/token.png' });
+        const { id } = await newGroup('pia', ['pim']);
+        const before = await say('pia', id, 'before');
+        expect(before.sender.name).toBe('Token Name');
+        const custom = { pronouns: 'she', tags: ['a'] };
+        const set = await setProfile('pia', { name: ' Pia ', picture: 'https://example.com/own.png', custom });
+        const pia = { id: 'pia', name: 'Pia', picture: 'https://example.com/own.png', custom };
+        expect([set.status, set.body.user]).toEqual([200, { ...pia, hidesPresence: false }]);
+        await introduce('pia', { name: 'Newer Token Name' });
+        expect(await personFor('pim', 'pia')).toEqual(pia);
+        expect((await api.request('pia', 'GET', '/api/users/me')).body).toEqual(set.body);
+        const { name, picture } = pia;
+        const sender = { userId: 'pia', name, picture, custom };
+        expect((await say('pia', id, 'after')).sender).toEqual(sender);
+        // What was said before is theirs too.
+        const page = await api.request<{ messages: Message[] }>('pim', 'GET', `${GROUPS}/${id}/messages`);
+        expect(page.body.messages.map((message) => message.sender)).toEqual([sender, sender]);
+        const group = await api.request<{ group: Group }>('pim', 'GET', `${GROUPS}/${id}`);
+        expect(group.body.group.members[0]).toEqual({ userId: 'pia', role: 'owner', name: 'Pia' });
+        // What is not given stays, and null gives the token its say again.
+        expect((await setProfile('pia', { name: null })).body.user).toMatchObject({
+          name: 'Newer Token Name',
+          picture,
+        });
+        expect((await setProfile('pia', { custom: null, picture: null })).body.user).toEqual({
+          id: 'pia',
+          name: 'Newer Token Name',
+          picture: 'https://example.com/token.png',
+          hidesPresence: false,
+        });
+        expect((await setProfile('pia', {})).status).toBe(200);
+      });
+
+      test('have no profile that cannot be', async () => {
+        const bodies: [unknown, number, string][] = [
+          [{ name: '' }, 400, 'INVALID_PAYLOAD'],
+          [{ name: 'x'.repeat(201) }, 400, 'INVALID_PAYLOAD'],
+          [{ name: 'a\0b' }, 400, 'INVALID_PAYLOAD'],
+          [{ picture: 'javascript:alert(1)' }, 400, 'INVALID_PAYLOAD'],
+          [{ picture: '/own.png' }, 400, 'INVALID_PAYLOAD'],
+          [{ picture: `https://example.com/${'x'.repeat(2_048)}` }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: [] }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: nested(50) }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: { a: 'x'.repeat(4_096) } }, 413, 'PAYLOAD_TOO_LARGE'],
+          [{ hidesPresence: null }, 400, 'INVALID_PAYLOAD'],
+          [{ hidesPresence: 'yes' }, 400, 'INVALID_PAYLOAD'],
+          ['[]', 400, 'INVALID_PAYLOAD'],
+        ];
+        for (const [body, status, code] of bodies) {
+          const answer = await setProfile('picky', body);
+          expect([body, answer.status, codeOf(answer)]).toEqual([body, status, code]);
+        }
+        expect((await api.request('picky', 'GET', '/api/users/me')).body).toEqual({
+          user: { id: 'picky', hidesPresence: false },
+        });
+        // As deep as it may be, a profile keeps no message from the relay.
+        expect((await setProfile('picky', { custom: nested(49) })).status).toBe(200);
+        const { id } = await newGroup('picky');
+        const { seq } = await say('picky', id, 'x');
+        await until('the relay to have it', async () => {
+          const fill = await ask<Fill>('/internal/history', { groups: [id], limit: 1 });
+          return fill.groups[0]?.position?.seq === seq;
+        });
+        const { events } = (await api.request<{ events: GroupEvent[] }>('picky', 'GET', `${GROUPS}/${id}/events`)).body;
+        expect(events.at(-1)).toMatchObject({ event: 'new-message', sender: { custom: nested(49) } });
+      });
+
+      test('were last seen when a relay has said so, to those who share a group with them', async () => {
+        await introduce('seen-a', { name: 'A' });
+        const { id } = await newGroup('seen-a', ['seen-b']);
+        await api.request('seen-b', 'GET', GROUPS);
+        expect(await personFor('seen-b', 'seen-a')).not.toHaveProperty('lastSeenAt');
+        const start = Date.now() - 1_000;
+        await ask('/internal/presence', { userIds: ['seen-a', 'seen-b', 'nobody', 7] });
+        const first = (await personFor('seen-b', 'seen-a'))?.lastSeenAt ?? '';
+        expect(Date.parse(first)).toBeGreaterThan(start);
+        // Once a minute and user.
+        await ask('/internal/presence', { userIds: ['seen-a'] });
+        expect((await personFor('seen-b', 'seen-a'))?.lastSeenAt).toBe(first);
+        expect((await personFor('seen-a', 'seen-a'))?.lastSeenAt).toBe(first);
+        // Somebody who has left is known as an author alone.
+        await say('seen-a', id, 'bye');
+        await api.request('seen-a', 'DELETE', `${GROUPS}/${id}/members/seen-a`);
+        expect(await personFor('seen-b', 'seen-a')).toEqual({ id: 'seen-a', name: 'A' });
+        const many = Array.from({ length: 1_001 }, (_, n) => `u${n}`);
+        const headers = { authorization: `Bearer ${await relayToken()}` };
+        const refused = await api.request(null, 'POST', '/internal/presence', { userIds: many }, headers);
+        expect(codeOf(refused)).toBe('INVALID_PAYLOAD');
+        expect(codeOf(await api.request('seen-a', 'POST', '/internal/presence', { userIds: [] }))).toBe(
+          'SERVICE_TOKEN_INVALID',
+        );
+      });
+
+      test('who hide their presence were never seen, and tokens for the relay say so (G70)', async () => {
+        await newGroup('shy', ['eye']);
+        const claimOf = async (): Promise<unknown> => {
+          const { body } = await api.request<{ token: string }>('shy', 'POST', '/api/realtime/token');
+          return decodeJwt(body.token)['presence'];
+        };
+        await ask('/internal/presence', { userIds: ['shy'] });
+        expect([await personFor('eye', 'shy'), await claimOf()]).toEqual([
+          { id: 'shy', lastSeenAt: expect.any(String) },
+          undefined,
+        ]);
+        const socket = await connectAs(relay.url, 'shy');
+        try {
+          await received(socket, 'joined-groups');
+          const ending = received(socket, 'session-ending');
+          expect((await setProfile('shy', { hidesPresence: true })).body.user).toEqual({
+            id: 'shy',
+            hidesPresence: true,
+          });
+          // A connection that is there gets a token without presence before its own has expired.
+          expect(await ending).toMatchObject({ code: 'PRESENCE_CHANGED', next: 'refresh-token' });
+          expect(socket.connected).toBe(true);
+        } finally {
+          socket.close();
+        }
+        await ask('/internal/presence', { userIds: ['shy'] });
+        expect([await personFor('eye', 'shy'), await personFor('shy', 'shy'), await claimOf()]).toEqual([
+          { id: 'shy' },
+          { id: 'shy' },
+          false,
+        ]);
+        // Nothing of the time before is shown again.
+        await setProfile('shy', { name: 'Shy', hidesPresence: false });
+        expect([await personFor('eye', 'shy'), await claimOf()]).toEqual([{ id: 'shy', name: 'Shy' }, undefined]);
+        await ask('/internal/presence', { userIds: ['shy'] });
+        expect(await personFor('eye', 'shy')).toHaveProperty('lastSeenAt');
+      });
+
       test('are asked for by ids that can be, a hundred at most', async () => {
         const many = Array.from({ length: 101 }, (_, n) => `ids=u${n}`).join('&');
         for (const query of [
@@ -654,9 +796,6 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(codeOf(await api.request(null, 'GET', '/api/users?ids=alice'))).toBe('TOKEN_MISSING');
       });
     });
-
-    /** An object in an object, so deep. */
-    const nested = (depth: number): object => (depth === 0 ? {} : { a: nested(depth - 1) });
 
     test('a group whose events could not be relayed is not created', async () => {
       const memberIds = Array.from({ length: 900 }, (_, n) => `${n}-${'x'.repeat(90)}`);

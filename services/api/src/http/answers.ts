@@ -5,6 +5,7 @@ import {
   groupSchema,
   groupSummarySchema,
   messageSchema,
+  ownUserSchema,
   userSchema,
 } from '@groupcast/shared';
 import { z } from 'zod';
@@ -70,6 +71,7 @@ export const readAnswer = z.object({
   position: groupPositionSchema,
 });
 
+export const ownUserAnswer = z.object({ user: ownUserSchema });
 export const usersAnswer = z.object({ users: z.array(userSchema) });
 export const realtimeTokenAnswer = z.object({
   token: z.string(),
@@ -85,6 +87,7 @@ export const historyAnswer = z.object({
   groups: z.array(z.object({ groupId, position: groupPositionSchema.nullable(), events: z.array(groupEventSchema) })),
 });
 export const cursorsAnswer = z.object({});
+export const seenAnswer = z.object({});
 
 export const liveAnswer = z.object({ status: z.literal('live') });
 export const readyAnswer = z.object({ status: z.literal('ready') });

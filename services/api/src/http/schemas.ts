@@ -98,6 +98,20 @@ export const listUsersQuery = z.object({
   }),
 });
 
+const MAX_PICTURE_LENGTH = 2_048;
+const isWebAddress = (text: string): boolean => /^https?:\/\//i.test(text) && URL.canParse(text) && !/\s/.test(text);
+export const updateProfileBody = z.object({
+  name: name.nullable().optional(),
+  picture: z
+    .string()
+    .max(MAX_PICTURE_LENGTH)
+    .refine((text) => isStorable(text) && isWebAddress(text), { error: 'must be an http: or https: URL' })
+    .nullable()
+    .optional(),
+  custom: custom.nullable().optional(),
+  hidesPresence: z.boolean().optional(),
+});
+
 export const sendMessageBody = z.object({
   content,
   clientMessageId: clientMessageId.optional(),

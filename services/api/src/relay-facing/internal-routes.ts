@@ -1,14 +1,21 @@
 import { bearerToken, describeRefusals, type HttpScope } from '@groupcast/service-kit';
-import { cursorUpdatesSchema, type ErrorCode, historyFillQuerySchema, membershipQuerySchema } from '@groupcast/shared';
+import {
+  cursorUpdatesSchema,
+  type ErrorCode,
+  historyFillQuerySchema,
+  membershipQuerySchema,
+  seenUsersSchema,
+} from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
 import { storeCursors } from '../cursors/cursor-store.ts';
 import type { Database } from '../db/database.ts';
 import { readAccepted } from '../events/history-store.ts';
 import { membershipsOf } from '../groups/member-store.ts';
-import { cursorsAnswer, historyAnswer, membershipsAnswer } from '../http/answers.ts';
+import { cursorsAnswer, historyAnswer, membershipsAnswer, seenAnswer } from '../http/answers.ts';
 import { tokenRefusalLog } from '../http/authenticate.ts';
 import { RELAY_REFUSALS } from '../http/refusals.ts';
+import { storeSeen } from '../users/user-store.ts';
 
 /** Largest body, in bytes: 100 users with their groups, or 1,000 cursors, with ids of any length. */
 const BODY_LIMIT_BYTES = 4 * 1_024 * 1_024;
@@ -70,6 +77,20 @@ export function internalRoutes(
     },
     async (request) => {
       await storeCursors(deps.db, request.body.cursors);
+      return {};
+    },
+  );
+  scope.post(
+    '/internal/presence',
+    {
+      schema: {
+        summary: 'Users who are connected; when they were last seen is kept',
+        body: seenUsersSchema,
+        response: { 200: seenAnswer.describe('It is noted, but of users who hide it') },
+      },
+    },
+    async (request) => {
+      await storeSeen(deps.db, request.body.userIds);
       return {};
     },
   );
