@@ -12,6 +12,7 @@ import {
 } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { ApiConfig } from './config.ts';
+import { createLiveReads } from './cursors/live-reads.ts';
 import type { Database } from './db/database.ts';
 import { reasonOf, rootCodeOf } from './db/database-errors.ts';
 import { openEmbeddedDatabase } from './db/embedded-database.ts';
@@ -132,12 +133,16 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   stops.push(async () => retention.stop());
   retention.start();
 
+  const liveReads = createLiveReads({ db, relay: relay.broadcaster, metrics, log });
+  stops.push(async () => liveReads.stop());
+
   const { app, internal } = await createPorts({
     config,
     db,
     groups,
     saves: createSaveQueue({ db }),
     relay: relay.broadcaster,
+    liveReads,
     metrics,
     isDraining: () => stops.isStopping,
     log,

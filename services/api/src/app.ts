@@ -4,6 +4,7 @@ import { corsOptions, createHttpApp, describeRefusals, type HttpApp, zodScope } 
 import type { UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
 import { cursorRoutes } from './cursors/cursor-routes.ts';
+import type { LiveReads } from './cursors/live-reads.ts';
 import type { WatchedDatabase } from './db/watched-database.ts';
 import { demoPage } from './demo/demo-page.ts';
 import { demoRoutes } from './demo/demo-routes.ts';
@@ -40,6 +41,7 @@ export interface ApiAppDeps extends InternalAppDeps {
   groups: GroupDeps;
   saves: SaveQueue;
   relay: RelayPort;
+  liveReads: Pick<LiveReads, 'add'>;
   users: UserStore;
   userTokens: UserTokenVerifier;
 }
@@ -106,7 +108,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     groupRoutes(scope, groupDeps);
     invitationRoutes(scope, groupDeps);
     messageRoutes(scope, { ...groupDeps, saves: deps.saves });
-    cursorRoutes(scope, db);
+    cursorRoutes(scope, { db, liveReads: deps.liveReads });
     userRoutes(scope, { db, relay: deps.relay });
   });
   await zodScope(app, (scope) => {

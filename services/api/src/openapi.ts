@@ -59,6 +59,7 @@ export async function createPortsWithoutDatabase(): Promise<{ app: HttpApp; inte
     groups,
     saves: createSaveQueue({ db: NO_DATABASE }),
     relay: NO_RELAY,
+    liveReads: { add: () => undefined },
     metrics,
     isDraining: () => false,
     log,

@@ -11,6 +11,7 @@ import { AUDIENCE } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier, type UserTokenVerifier } from '@groupcast/tokens';
 import { createApiApp } from './app.ts';
 import type { ApiConfig } from './config.ts';
+import type { LiveReads } from './cursors/live-reads.ts';
 import type { WatchedDatabase } from './db/watched-database.ts';
 import type { GroupDeps } from './groups/group-changes.ts';
 import { createProbes } from './http/health-routes.ts';
@@ -30,6 +31,7 @@ export interface PortDeps {
   groups: GroupDeps;
   saves: SaveQueue;
   relay: RelayPort;
+  liveReads: Pick<LiveReads, 'add'>;
   metrics: ApiMetrics;
   isDraining: () => boolean;
   log: Logger;
@@ -72,7 +74,7 @@ function createLimits({ config, db, metrics, log }: PortDeps): Record<'public' |
 
 /** Both ports with all their routes. They listen nowhere yet, and ask nothing of the database before somebody asks them. */
 export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; internal: HttpApp }> {
-  const { config, db, groups, saves, relay, metrics, isDraining, log } = deps;
+  const { config, db, groups, saves, relay, liveReads, metrics, isDraining, log } = deps;
   const limits = createLimits(deps);
   const shared = {
     config,
@@ -93,6 +95,7 @@ export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; inter
     groups,
     saves,
     relay,
+    liveReads,
     users: createUserStore(db),
     userTokens: createUserTokens(deps),
     connections: limits.public,

@@ -164,6 +164,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
           ['GET', `${GROUPS}/${id}/messages`],
           ['GET', `${GROUPS}/${id}/events`],
           ['POST', `${GROUPS}/${id}/read`, { seq: 1 }],
+          ['GET', `${GROUPS}/${id}/receipts`],
           ['GET', `${GROUPS}/none`],
         ];
         for (const [method, path, body] of requests) {
@@ -356,6 +357,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const { id } = await newGroup('alice');
         const requests: [string, string, unknown?][] = [
           ['GET', '/members'],
+          ['GET', '/receipts'],
           ['POST', '/messages', { content: 'x' }],
           ['PATCH', '', { name: 'x' }],
           ['PATCH', '', { retentionDays: 7 }],
@@ -1100,6 +1102,35 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
       });
     });
 
+    describe('receipts', () => {
+      test('are the cursors of every member, and what one has read or said one has received', async () => {
+        const { id } = await newGroup('alice', ['bob', 'carol', 'dave']);
+        for (let n = 2; n <= 5; n += 1) await say('alice', id, `m${n}`);
+        await api.request('bob', 'POST', `${GROUPS}/${id}/read`, { seq: 3 });
+        await ask('/internal/cursors', { cursors: [{ groupId: id, userId: 'carol', received: 4, read: 2 }] });
+        const read = async () => (await api.request('dave', 'GET', `${GROUPS}/${id}/receipts`)).body;
+        expect(await read()).toEqual({
+          memberCount: 4,
+          position: { epoch: expect.any(String), seq: 5 },
+          users: {
+            alice: { received: 5, read: 5 },
+            bob: { received: 3, read: 3 },
+            carol: { received: 4, read: 2 },
+            dave: { received: 0, read: 0 },
+          },
+        });
+        await say('dave', id, 'm6');
+        await api.request('alice', 'DELETE', `${GROUPS}/${id}/members/bob`);
+        expect(await read()).toMatchObject({
+          memberCount: 3,
+          position: { seq: 7 },
+          users: { alice: { read: 5 }, carol: { received: 4, read: 2 }, dave: { received: 6, read: 6 } },
+        });
+        expect(Object.keys((await read())['users'] as object)).toHaveLength(3);
+        expect(codeOf(await api.request('bob', 'GET', `${GROUPS}/${id}/receipts`))).toBe('NOT_FOUND');
+      });
+    });
+
     describe('the demo', () => {
       test('logs in by name, and puts everybody into the lobby', async () => {
         const login = await api.request<{ user: { id: string }; token: string }>(null, 'POST', '/api/demo/login', {
@@ -1200,6 +1231,62 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
           [5, 'new-message', 'm4'],
           [6, 'new-message', 'm5'],
         ]);
+      });
+
+      test('says how many members a group has whose cursors it is told, and tells senders numbers in large ones', async () => {
+        const small = await newGroup('alice', ['bob']);
+        const crowd = Array.from({ length: 101 }, (_, n) => `crowd-${n}`);
+        const { id } = await newGroup('alice', crowd);
+        type Told = { groups: Record<string, { memberCount: number; counts?: object[] }> };
+        const report = async (cursors: object[]) => (await ask<Told>('/internal/cursors', { cursors })).groups;
+        const at = (userId: string, seq: object, groupId = id) => ({ groupId, userId, ...seq });
+        await say('alice', small.id, 'x');
+        await say('alice', id, 'first by alice');
+        const { seq: second } = await say('crowd-0', id, 'by crowd-0');
+        const { seq: third } = await say('alice', id, 'second by alice');
+        expect(
+          await report([
+            at('bob', { read: 2 }, small.id),
+            at('bob', { read: 1 }, 'none'),
+            at('crowd-1', { received: 2 }),
+          ]),
+        ).toEqual({ [small.id]: { memberCount: 2 }, [id]: { memberCount: 102 } });
+        // Only messages that the cursors have moved over, and of each sender the newest one. The sender is not counted.
+        expect(await report([at('crowd-1', { received: second }), at('alice', { read: third })])).toEqual({
+          [id]: { memberCount: 102, counts: [{ userId: 'crowd-0', seq: second, received: 2, read: 1 }] },
+        });
+        const told = await report([at('crowd-1', { received: third, read: third }), at('crowd-2', { read: second })]);
+        const counts = [...(told[id]?.counts ?? [])];
+        expect(counts).toHaveLength(2);
+        // Nobody says something without having read what came before: alice is counted, and crowd-0 for no message after their own.
+        expect(counts).toContainEqual({ userId: 'crowd-0', seq: second, received: 3, read: 3 });
+        expect(counts).toContainEqual({ userId: 'alice', seq: third, received: 1, read: 1 });
+        // What has moved nowhere tells nothing, nor what only its sender has moved over.
+        expect(await report([at('crowd-1', { read: third }), at('alice', { read: third })])).toEqual({
+          [id]: { memberCount: 102 },
+        });
+        const { id: last, seq: fourth } = await say('alice', id, 'third by alice');
+        await api.request('alice', 'DELETE', `${GROUPS}/${id}/messages/${last}`);
+        expect(await report([at('crowd-3', { read: fourth })])).toEqual({
+          [id]: {
+            memberCount: 102,
+            counts: expect.toSatisfy((all: object[]) => {
+              expect(all).toHaveLength(2);
+              expect(all).toContainEqual({ userId: 'crowd-0', seq: second, received: 4, read: 4 });
+              expect(all).toContainEqual({ userId: 'alice', seq: third, received: 2, read: 2 });
+              return true;
+            }),
+          },
+        });
+        const own = async (user: string) =>
+          (await api.request<{ counts: object | null }>(user, 'GET', `${GROUPS}/${id}/receipts`)).body;
+        expect(await own('crowd-0')).toEqual({
+          memberCount: 102,
+          position: { epoch: expect.any(String), seq: fourth + 1 },
+          counts: { seq: second, received: 4, read: 4 },
+        });
+        expect(await own('alice')).toMatchObject({ counts: { seq: third, received: 2, read: 2 } });
+        expect(await own('crowd-9')).toMatchObject({ counts: null });
       });
 
       test('keeps the cursors of members, which only move forward, and unread follows from them', async () => {

@@ -8,7 +8,7 @@ import {
 } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
-import { storeCursors } from '../cursors/cursor-store.ts';
+import { reportCursors } from '../cursors/cursor-service.ts';
 import type { Database } from '../db/database.ts';
 import { readAccepted } from '../events/history-store.ts';
 import { membershipsOf } from '../groups/member-store.ts';
@@ -72,13 +72,10 @@ export function internalRoutes(
       schema: {
         summary: 'How far members are; an older value changes nothing',
         body: cursorUpdatesSchema,
-        response: { 200: cursorsAnswer.describe('The cursors are stored') },
+        response: { 200: cursorsAnswer.describe('The cursors are stored; what the relay has to know to show them') },
       },
     },
-    async (request) => {
-      await storeCursors(deps.db, request.body.cursors);
-      return {};
-    },
+    async (request) => reportCursors(deps.db, request.body.cursors),
   );
   scope.post(
     '/internal/presence',
