@@ -66,6 +66,15 @@ async function openDatabase(config: ApiConfig, log: Logger): Promise<Database> {
   });
 }
 
+async function bringUpToDate(db: Database, log: Logger): Promise<void> {
+  const onProgress = (migration: string, rows: number): void => log.info({ migration, rows }, 'migrating the database');
+  const onLocked = (migration: string): void => {
+    log.warn({ migration }, 'an open transaction holds a table: the migration goes on when it has ended');
+  };
+  const migrations = await migrate(db, onProgress, onLocked).catch(explain);
+  if (migrations.length > 0) log.info({ migrations, database: db.kind }, 'database migrated');
+}
+
 async function listen(app: HttpApp, at: { host: string; port: number }, stops: StopStack): Promise<number> {
   await app.ready();
   const listening = await listenOn(app.server, at, async (where) => app.listen(where));
@@ -78,19 +87,7 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   const opened = await openDatabase(config, log);
   stops.push(async () => opened.close());
   const db = watchDatabase(opened, log);
-  const migrations = await migrate(
-    opened,
-    (name, rows) => {
-      log.info({ migration: name, rows }, 'migrating the database');
-    },
-    (name) => {
-      log.warn(
-        { migration: name },
-        'a transaction that is open holds a table: the migration goes on when it has ended',
-      );
-    },
-  ).catch(explain);
-  if (migrations.length > 0) log.info({ migrations, database: db.kind }, 'database migrated');
+  await bringUpToDate(opened, log);
 
   const name = `${hostname()}-${process.pid}`;
   const store = createOutboxStore(db, { owner: `${name}-${randomUUID().slice(0, 8)}`, leaseMs: LEASE_MS });

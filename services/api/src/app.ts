@@ -22,6 +22,7 @@ import { messageRoutes } from './messages/message-routes.ts';
 import type { SaveQueue } from './messages/save-queue.ts';
 import { timeRequests } from './metrics.ts';
 import type { RelayPort } from './outbox/relay-connection.ts';
+import { iceRoutes } from './relay-facing/ice-routes.ts';
 import type { InternalAppDeps } from './relay-facing/internal-app.ts';
 import { internalRoutes } from './relay-facing/internal-routes.ts';
 import { realtimeRoutes } from './relay-facing/realtime-routes.ts';
@@ -104,6 +105,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
       connectionSecret: config.tokens.connectionSecret,
       relayPublicUrl: config.relayPublicUrl,
     });
+    iceRoutes(scope, config.ice);
     groupListRoutes(scope, db);
     groupRoutes(scope, groupDeps);
     invitationRoutes(scope, groupDeps);

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import type { Group, GroupEvent, GroupMember, GroupSummary, Message, Position } from '@groupcast/shared';
 import {
   connectAs,
@@ -15,6 +16,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
 
 const GROUPS = '/api/messaging/groups';
+const ICE = { ICE_STUN_URLS: 'stun:s.test', ICE_TURN_URLS: 'turn:t.test', ICE_TURN_SECRET: 'shared with coturn' };
 
 /** The promises of the API, on every database. `database` gives the variables that pick one. */
 export function describeApi(backend: string, database: () => Promise<Record<string, string>>): void {
@@ -23,7 +25,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
     let api: ApiUnderTest;
     beforeAll(async () => {
       relay = await startRelayProcess();
-      api = await startApiUnderTest({ RELAY_URL: relay.url, DEMO: '1', ...(await database()) });
+      api = await startApiUnderTest({ RELAY_URL: relay.url, DEMO: '1', ...ICE, ...(await database()) });
     });
     afterAll(async () => {
       await api.close();
@@ -665,12 +667,12 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const { name, picture } = pia;
         const sender = { userId: 'pia', name, picture, custom };
         expect((await say('pia', id, 'after')).sender).toEqual(sender);
-        // What was said before is theirs too.
+        // Earlier messages are theirs too.
         const page = await api.request<{ messages: Message[] }>('pim', 'GET', `${GROUPS}/${id}/messages`);
         expect(page.body.messages.map((message) => message.sender)).toEqual([sender, sender]);
         const group = await api.request<{ group: Group }>('pim', 'GET', `${GROUPS}/${id}`);
         expect(group.body.group.members[0]).toEqual({ userId: 'pia', role: 'owner', name: 'Pia' });
-        // What is not given stays, and null gives the token its say again.
+        // A field that is not given stays, and null gives the token its say again.
         expect((await setProfile('pia', { name: null })).body.user).toMatchObject({
           name: 'Newer Token Name',
           picture,
@@ -744,7 +746,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         );
       });
 
-      test('who hide their presence were never seen, and tokens for the relay say so (G70)', async () => {
+      test('with a hidden presence were never seen, and their tokens for the relay say so (G70)', async () => {
         await newGroup('shy', ['eye']);
         const claimOf = async (): Promise<unknown> => {
           const { body } = await api.request<{ token: string }>('shy', 'POST', '/api/realtime/token');
@@ -1131,6 +1133,25 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
       });
     });
 
+    test('servers for calls come with credentials, to users alone, and nobody keeps the answer', async () => {
+      const { status, body } = await api.request<{ iceServers: object[]; expiresAt: number }>(
+        'alice',
+        'GET',
+        '/api/realtime/ice-servers',
+      );
+      const username = `${body.expiresAt}:alice`;
+      const credential = createHmac('sha1', ICE.ICE_TURN_SECRET).update(username).digest('base64');
+      expect([status, body.iceServers]).toEqual([
+        200,
+        [{ urls: ['stun:s.test'] }, { urls: ['turn:t.test'], username, credential }],
+      ]);
+      expect(Math.abs(body.expiresAt - Date.now() / 1_000 - 3_600)).toBeLessThan(60);
+      const headers = { authorization: `Bearer ${await tokenFor('alice')}` };
+      const response = await fetch(`${api.url}/api/realtime/ice-servers`, { headers });
+      expect(response.headers.get('cache-control')).toBe('no-store');
+      expect(codeOf(await api.request(null, 'GET', '/api/realtime/ice-servers'))).toBe('TOKEN_MISSING');
+    });
+
     describe('the demo', () => {
       test('logs in by name, and puts everybody into the lobby', async () => {
         const login = await api.request<{ user: { id: string }; token: string }>(null, 'POST', '/api/demo/login', {
@@ -1261,7 +1282,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         // Nobody says something without having read what came before: alice is counted, and crowd-0 for no message after their own.
         expect(counts).toContainEqual({ userId: 'crowd-0', seq: second, received: 3, read: 3 });
         expect(counts).toContainEqual({ userId: 'alice', seq: third, received: 1, read: 1 });
-        // What has moved nowhere tells nothing, nor what only its sender has moved over.
+        // A cursor that has moved nowhere tells nothing, nor does that of the sender.
         expect(await report([at('crowd-1', { read: third }), at('alice', { read: third })])).toEqual({
           [id]: { memberCount: 102 },
         });

@@ -4,12 +4,12 @@ import { readGroupAs } from '../groups/group-store.ts';
 import { MAX_NAMED_MEMBERS, type MovedCursors, storeCursors } from './cursor-store.ts';
 import { type Counts, type CountsOf, countReceipts, readMemberCursors, readOwnCounts } from './receipt-store.ts';
 
-/** By group: what a relay has to know to show its members moved cursors. */
+/** The facts with which a relay shows moved cursors, by group. */
 export type GroupsAnswer = Record<string, { memberCount: number; counts?: CountsOf[] }>;
 
 /**
- * What a relay has to know to show moved cursors: how many members a group has and, where they are too many to be named, the numbers for the
- * senders whose newest message the cursors have moved over.
+ * Answers by group the facts with which a relay shows moved cursors: the number of members and, where they are too many to be named, the counts
+ * for senders whose newest message the cursors have moved over.
  */
 export async function describeMoved(
   q: Queryable,

@@ -87,7 +87,7 @@ export interface StoredCursors {
  */
 export async function storeCursors(q: Queryable, updates: CursorUpdates['cursors']): Promise<StoredCursors> {
   const column = (name: 'received' | 'applied' | 'read'): number[] => updates.map((update) => update[name] ?? 0);
-  // What is selected is as it was before the update.
+  // The selected rows are as they were before the update.
   const { rows } = await q.query<StoredRow>(
     `with u as materialized (
        select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])

@@ -78,6 +78,16 @@ export const realtimeTokenAnswer = z.object({
   expiresAt: z.int().meta({ description: 'Seconds since 1970' }),
   relayUrl: z.string(),
 });
+export const iceServersAnswer = z.object({
+  iceServers: z.array(
+    z.object({
+      urls: z.array(z.string()),
+      username: z.string().exactOptional(),
+      credential: z.string().exactOptional(),
+    }),
+  ),
+  expiresAt: z.int().exactOptional().meta({ description: 'When the credentials end, in seconds since 1970' }),
+});
 export const demoLoginAnswer = z.object({ user: z.object({ id: userId, name: z.string() }), token: z.string() });
 
 export const membershipsAnswer = z.object({

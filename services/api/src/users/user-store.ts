@@ -79,7 +79,7 @@ export async function readUsersAs(q: Queryable, userId: string, ids: readonly st
     .map((row) => toUser(row.is_known ? row : { ...row, last_seen_at: null }));
 }
 
-/** What a user may set of their own profile. `null` takes it away: of name and picture, what tokens say counts again. */
+/** Fields that a user may set of their own profile. `null` takes one away: name and picture are then those of the tokens again. */
 export interface ProfileChange {
   name?: string | null | undefined;
   picture?: string | null | undefined;
