@@ -62,7 +62,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
       audience: 'groupcast-api',
     } as const;
     const relayToken = async (): Promise<string> => signServiceToken({ ...asRelay, scopes: ['relay'] });
-    const ask = async <T>(path: string, body: unknown) => {
+    const askAsRelay = async <T>(path: string, body: unknown) => {
       const headers = { authorization: `Bearer ${await relayToken()}` };
       return (await api.request<T>(null, 'POST', path, body, headers)).body;
     };
@@ -713,7 +713,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const { id } = await newGroup('picky');
         const { seq } = await say('picky', id, 'x');
         await until('the relay to have it', async () => {
-          const fill = await ask<Fill>('/internal/history', { groups: [id], limit: 1 });
+          const fill = await askAsRelay<Fill>('/internal/history', { groups: [id], limit: 1 });
           return fill.groups[0]?.position?.seq === seq;
         });
         const { events } = (await api.request<{ events: GroupEvent[] }>('picky', 'GET', `${GROUPS}/${id}/events`)).body;
@@ -726,11 +726,11 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         await api.request('seen-b', 'GET', GROUPS);
         expect(await personFor('seen-b', 'seen-a')).not.toHaveProperty('lastSeenAt');
         const start = Date.now() - 1_000;
-        await ask('/internal/presence', { userIds: ['seen-a', 'seen-b', 'nobody', 7] });
+        await askAsRelay('/internal/presence', { userIds: ['seen-a', 'seen-b', 'nobody', 7] });
         const first = (await personFor('seen-b', 'seen-a'))?.lastSeenAt ?? '';
         expect(Date.parse(first)).toBeGreaterThan(start);
         // Once a minute and user.
-        await ask('/internal/presence', { userIds: ['seen-a'] });
+        await askAsRelay('/internal/presence', { userIds: ['seen-a'] });
         expect((await personFor('seen-b', 'seen-a'))?.lastSeenAt).toBe(first);
         expect((await personFor('seen-a', 'seen-a'))?.lastSeenAt).toBe(first);
         // Somebody who has left is known as an author alone.
@@ -752,7 +752,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
           const { body } = await api.request<{ token: string }>('shy', 'POST', '/api/realtime/token');
           return decodeJwt(body.token)['presence'];
         };
-        await ask('/internal/presence', { userIds: ['shy'] });
+        await askAsRelay('/internal/presence', { userIds: ['shy'] });
         expect([await personFor('eye', 'shy'), await claimOf()]).toEqual([
           { id: 'shy', lastSeenAt: expect.any(String) },
           undefined,
@@ -771,7 +771,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         } finally {
           socket.close();
         }
-        await ask('/internal/presence', { userIds: ['shy'] });
+        await askAsRelay('/internal/presence', { userIds: ['shy'] });
         expect([await personFor('eye', 'shy'), await personFor('shy', 'shy'), await claimOf()]).toEqual([
           { id: 'shy' },
           { id: 'shy' },
@@ -780,7 +780,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         // Nothing of the time before is shown again.
         await setProfile('shy', { name: 'Shy', hidesPresence: false });
         expect([await personFor('eye', 'shy'), await claimOf()]).toEqual([{ id: 'shy', name: 'Shy' }, undefined]);
-        await ask('/internal/presence', { userIds: ['shy'] });
+        await askAsRelay('/internal/presence', { userIds: ['shy'] });
         expect(await personFor('eye', 'shy')).toHaveProperty('lastSeenAt');
       });
 
@@ -852,7 +852,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
           ).body;
           expect(events).toEqual([{ ...sent, event: 'new-message' }]);
           const filled = await until('the relay to have it', async () => {
-            const fill = await ask<Fill>('/internal/history', { groups: [id], limit: 1 });
+            const fill = await askAsRelay<Fill>('/internal/history', { groups: [id], limit: 1 });
             return fill.groups[0]?.position?.seq === sent.seq ? fill.groups[0].events : undefined;
           });
           expect(filled).toEqual([{ ...sent, event: 'new-message' }]);
@@ -1109,7 +1109,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const { id } = await newGroup('alice', ['bob', 'carol', 'dave']);
         for (let n = 2; n <= 5; n += 1) await say('alice', id, `m${n}`);
         await api.request('bob', 'POST', `${GROUPS}/${id}/read`, { seq: 3 });
-        await ask('/internal/cursors', { cursors: [{ groupId: id, userId: 'carol', received: 4, read: 2 }] });
+        await askAsRelay('/internal/cursors', { cursors: [{ groupId: id, userId: 'carol', received: 4, read: 2 }] });
         const read = async () => (await api.request('dave', 'GET', `${GROUPS}/${id}/receipts`)).body;
         expect(await read()).toEqual({
           memberCount: 4,
@@ -1242,7 +1242,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const { id, position } = await newGroup('alice');
         for (let n = 1; n <= 5; n += 1) await say('alice', id, `m${n}`);
         const { groups } = await until('the relay to have them', async () => {
-          const fill = await ask<Fill>('/internal/history', { groups: ['none', id], limit: 3 });
+          const fill = await askAsRelay<Fill>('/internal/history', { groups: ['none', id], limit: 3 });
           return fill.groups[1]?.position?.seq === 6 ? fill : undefined;
         });
         expect(groups[0]).toEqual({ groupId: 'none', position: null, events: [] });
@@ -1259,7 +1259,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const crowd = Array.from({ length: 101 }, (_, n) => `crowd-${n}`);
         const { id } = await newGroup('alice', crowd);
         type Told = { groups: Record<string, { memberCount: number; counts?: object[] }> };
-        const report = async (cursors: object[]) => (await ask<Told>('/internal/cursors', { cursors })).groups;
+        const report = async (cursors: object[]) => (await askAsRelay<Told>('/internal/cursors', { cursors })).groups;
         const at = (userId: string, seq: object, groupId = id) => ({ groupId, userId, ...seq });
         await say('alice', small.id, 'x');
         await say('alice', id, 'first by alice');
@@ -1314,7 +1314,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const { id } = await newGroup('alice', ['bob']);
         for (let n = 1; n <= 3; n += 1) await say('alice', id, `m${n}`);
         const report = async (cursors: object) =>
-          ask('/internal/cursors', {
+          askAsRelay('/internal/cursors', {
             cursors: [
               { groupId: id, ...cursors },
               { groupId: 'none', userId: 'bob', read: 1 },

@@ -80,7 +80,7 @@ export function messageRoutes(scope: HttpScope, deps: MessageDeps): void {
     `${BASE}/messages/:messageId`,
     {
       schema: {
-        summary: 'Change the content or the application’s fields of an own message',
+        summary: 'Edit an own message',
         params: messageParams,
         body: editMessageBody,
         response: { 200: messageAnswer.describe('The message as it is now') },

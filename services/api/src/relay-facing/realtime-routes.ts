@@ -5,7 +5,7 @@ import type { Database } from '../db/database.ts';
 import { groupIdsOf } from '../groups/group-store.ts';
 import { realtimeTokenAnswer } from '../http/answers.ts';
 import { callerOf } from '../http/authenticate.ts';
-import { hidesPresence } from '../users/user-store.ts';
+import { isPresenceHidden } from '../users/user-store.ts';
 
 /** Most groups that a token names, the most recently active first; the rest is joined by request. */
 const MAX_GROUPS_IN_TOKEN = 1_000;
@@ -30,7 +30,7 @@ export function realtimeRoutes(
         ids: MAX_GROUPS_IN_TOKEN,
         bytes: MAX_TOKEN_GROUPS_BYTES,
       });
-      const presence = (await hidesPresence(deps.db, user.userId)) ? false : undefined;
+      const presence = (await isPresenceHidden(deps.db, user.userId)) ? false : undefined;
       const token = await signConnectionToken({ secret: deps.connectionSecret, user, groups, issuedAt, presence });
       return { ...token, relayUrl: deps.relayPublicUrl };
     },

@@ -123,7 +123,7 @@ export async function readProfile(q: Queryable, userId: string): Promise<OwnUser
   return row ? { ...toUser(row), hidesPresence: row.hides_presence === true } : { id: userId, hidesPresence: false };
 }
 
-export async function hidesPresence(q: Queryable, userId: string): Promise<boolean> {
+export async function isPresenceHidden(q: Queryable, userId: string): Promise<boolean> {
   const { rows } = await q.query('select 1 from users where id = $1 and hides_presence', [userId]);
   return rows.length > 0;
 }
