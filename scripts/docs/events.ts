@@ -222,7 +222,10 @@ export const GROUP_EVENTS: Readonly<Record<string, EventDescription>> = {
   'new-message': groupEvent('a message, flat', {
     ...envelope,
     senderId: userId.optional(),
+    sender: z.looseObject({ userId }).optional(),
+    kind: z.string().optional(),
     content: z.string().optional(),
+    custom: z.looseObject({}).optional(),
     createdAt: z.string().optional(),
     clientMessageId: z.string().optional(),
     attachments: z.array(z.looseObject({})).optional(),
@@ -230,6 +233,7 @@ export const GROUP_EVENTS: Readonly<Record<string, EventDescription>> = {
   'message-updated': groupEvent('a message was edited', {
     ...aboutMessage,
     content: z.string(),
+    custom: z.looseObject({}).nullable().optional(),
     updatedAt: z.string(),
   }),
   'message-deleted': groupEvent('a message was deleted', { ...aboutMessage, messageSeq: z.int() }),
@@ -238,11 +242,13 @@ export const GROUP_EVENTS: Readonly<Record<string, EventDescription>> = {
     name: z.string().nullable(),
     kind: z.enum(['group', 'direct']),
     userIds,
+    custom: z.looseObject({}).optional(),
   }),
-  'group-updated': groupEvent('a group’s name or retention was changed', {
+  'group-updated': groupEvent('a group’s name, fields or retention were changed', {
     ...envelope,
     name: z.string().nullable(),
     retentionDays: z.int().nullable().optional(),
+    custom: z.looseObject({}).nullable().optional(),
     userId,
   }),
   'group-deleted': groupEvent('a group was deleted', { ...envelope, userId }),

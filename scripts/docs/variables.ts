@@ -47,6 +47,8 @@ export const TEXTS: Readonly<Record<string, Partial<Omit<Variable, 'name'>> & { 
   JWT_SECRET: { fallback: 'generated' },
   CONNECTION_TOKEN_SECRET: { fallback: '`JWT_SECRET`' },
   RELAY_SERVICE_SECRET: { fallback: 'generated' },
+  ICE_STUN_URLS: { accepts: '`stun:` URLs, comma-separated' },
+  ICE_TURN_URLS: { accepts: '`turn:` URLs, comma-separated' },
   SOCKET_CORS_ORIGIN: { fallback: 'localhost', accepts: 'origins, comma-separated' },
   CLIENT_URL: { fallback: '`SOCKET_CORS_ORIGIN`', accepts: 'origins, comma-separated' },
 };

@@ -10,6 +10,8 @@ const message = (seq: number, content = `m${seq}`): Message => ({
   epoch: EPOCH,
   seq,
   senderId: 'bob',
+  sender: { userId: 'bob' },
+  kind: 'text',
   content,
   createdAt: '2026-01-01T00:00:00.000Z',
 });

@@ -3,6 +3,7 @@ import { corsOptions, createHttpApp, describeRefusals, type HttpApp, zodScope } 
 import type { UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
 import { cursorRoutes } from './cursors/cursor-routes.ts';
+import type { LiveReads } from './cursors/live-reads.ts';
 import type { WatchedDatabase } from './db/watched-database.ts';
 import { demoPage } from './demo/demo-page.ts';
 import { demoRoutes } from './demo/demo-routes.ts';
@@ -20,6 +21,8 @@ import { sendSecurityHeaders } from './http/security-headers.ts';
 import { messageRoutes } from './messages/message-routes.ts';
 import type { SaveQueue } from './messages/save-queue.ts';
 import { timeRequests } from './metrics.ts';
+import type { RelayPort } from './outbox/relay-connection.ts';
+import { iceRoutes } from './relay-facing/ice-routes.ts';
 import type { InternalAppDeps } from './relay-facing/internal-app.ts';
 import { internalRoutes } from './relay-facing/internal-routes.ts';
 import { realtimeRoutes } from './relay-facing/realtime-routes.ts';
@@ -38,6 +41,8 @@ export interface ApiAppDeps extends InternalAppDeps {
   db: WatchedDatabase;
   groups: GroupDeps;
   saves: SaveQueue;
+  relay: RelayPort;
+  liveReads: Pick<LiveReads, 'add'>;
   users: UserStore;
   userTokens: UserTokenVerifier;
 }
@@ -100,12 +105,13 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
       connectionSecret: config.tokens.connectionSecret,
       relayPublicUrl: config.relayPublicUrl,
     });
+    iceRoutes(scope, config.ice);
     groupListRoutes(scope, db);
     groupRoutes(scope, groupDeps);
     invitationRoutes(scope, groupDeps);
     messageRoutes(scope, { ...groupDeps, saves: deps.saves });
-    cursorRoutes(scope, db);
-    userRoutes(scope, db);
+    cursorRoutes(scope, { db, liveReads: deps.liveReads });
+    userRoutes(scope, { db, relay: deps.relay });
   });
   await zodScope(app, (scope) => {
     // A relay that knows `API_URL` alone asks here.

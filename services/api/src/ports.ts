@@ -11,12 +11,14 @@ import { AUDIENCE } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier, type UserTokenVerifier } from '@groupcast/tokens';
 import { createApiApp } from './app.ts';
 import type { ApiConfig } from './config.ts';
+import type { LiveReads } from './cursors/live-reads.ts';
 import type { WatchedDatabase } from './db/watched-database.ts';
 import type { GroupDeps } from './groups/group-changes.ts';
 import { createProbes } from './http/health-routes.ts';
 import { createRelayTurns } from './http/request-turns.ts';
 import type { SaveQueue } from './messages/save-queue.ts';
 import type { ApiMetrics } from './metrics.ts';
+import type { RelayPort } from './outbox/relay-connection.ts';
 import { createInternalApp } from './relay-facing/internal-app.ts';
 import { createUserStore } from './users/user-store.ts';
 
@@ -28,6 +30,8 @@ export interface PortDeps {
   db: WatchedDatabase;
   groups: GroupDeps;
   saves: SaveQueue;
+  relay: RelayPort;
+  liveReads: Pick<LiveReads, 'add'>;
   metrics: ApiMetrics;
   isDraining: () => boolean;
   log: Logger;
@@ -74,7 +78,7 @@ function createLimits({ config, db, metrics, log }: PortDeps): Record<'public' |
 
 /** Both ports with all their routes. They listen nowhere yet, and ask nothing of the database before somebody asks them. */
 export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; internal: HttpApp }> {
-  const { config, db, groups, saves, metrics, isDraining, log } = deps;
+  const { config, db, groups, saves, relay, liveReads, metrics, isDraining, log } = deps;
   const limits = createLimits(deps);
   const shared = {
     config,
@@ -94,6 +98,8 @@ export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; inter
     ...shared,
     groups,
     saves,
+    relay,
+    liveReads,
     users: createUserStore(db),
     userTokens: createUserTokens(deps),
     connections: limits.public,

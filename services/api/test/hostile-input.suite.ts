@@ -81,6 +81,10 @@ const FIELDS = [
   'groups',
   'limit',
   'cursors',
+  'custom',
+  'picture',
+  'hidesPresence',
+  'id',
 ];
 const QUERY = ['cursor', 'limit', 'before', 'after', 'epoch'];
 
@@ -111,7 +115,7 @@ export function describeHostileInput(backend: string, database: () => Promise<Re
       routes = Object.entries(openapi.body.paths).flatMap(([name, methods]) =>
         Object.keys(methods).map((method) => ({ method: method.toUpperCase(), path: name })),
       );
-      for (const name of ['memberships', 'history', 'cursors'])
+      for (const name of ['memberships', 'history', 'cursors', 'presence'])
         routes.push({ method: 'POST', path: `/internal/${name}` });
       relayToken = await signServiceToken({
         secret: TEST_SECRETS.RELAY_SERVICE_SECRET,

@@ -1,4 +1,4 @@
-import type { GroupEvent, GroupHead, GroupSummary, JsonObject, Message } from '@groupcast/shared';
+import type { GroupEvent, GroupHead, GroupSummary, JsonObject, Message, Sender } from '@groupcast/shared';
 import { parsePosition } from '@groupcast/shared/positions';
 
 // The client's own parsers. They accept the same as the schemas of @groupcast/shared, without bringing a schema library to
@@ -56,13 +56,25 @@ export function parseEvent(value: unknown, name?: string): GroupEvent | undefine
   return parsed;
 }
 
+/** The sender of a message; one from a back end that knows no profiles, or from before there were any, has the id alone. */
+function parseSender(value: unknown, userId: string): Sender {
+  const { name, picture, custom } = fieldsOf(value) ?? {};
+  return {
+    userId,
+    ...(typeof name === 'string' ? { name } : {}),
+    ...(typeof picture === 'string' ? { picture } : {}),
+    ...(fieldsOf(custom) ? { custom: custom as JsonObject } : {}),
+  };
+}
+
 export function parseMessage(value: unknown): Message | undefined {
   const parsed = parseEvent(value, 'new-message');
   if (!parsed) return undefined;
   const { event: _, ...message } = parsed;
-  const { senderId, content, createdAt } = message;
-  const complete = [senderId, content, createdAt].every((field) => typeof field === 'string');
-  return complete ? (message as unknown as Message) : undefined;
+  const { senderId, content, createdAt, kind } = message;
+  if (typeof senderId !== 'string' || typeof content !== 'string' || typeof createdAt !== 'string') return undefined;
+  const known = { sender: parseSender(message['sender'], senderId), kind: typeof kind === 'string' ? kind : 'text' };
+  return { ...message, ...known } as unknown as Message;
 }
 
 export function parseHead(value: unknown): GroupHead | undefined {
@@ -90,6 +102,7 @@ export function parseGroup(value: unknown): GroupSummary | undefined {
     readSeq: count('readSeq'),
     lastMessage: parseMessage(fields['lastMessage']) ?? null,
     ...(isSeq(fields['retentionDays'], 1) ? { retentionDays: fields['retentionDays'] } : {}),
+    ...(fieldsOf(fields['custom']) ? { custom: fields['custom'] as JsonObject } : {}),
   };
 }
 

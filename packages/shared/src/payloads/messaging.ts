@@ -1,6 +1,17 @@
 import type { JsonObject } from '../json.ts';
 import type { Position } from '../positions.ts';
 
+/**
+ * The user who has sent a message, with the profile that they had when it was read, or dispatched. An event that would be too large has the id
+ * alone.
+ */
+export type Sender = {
+  userId: string;
+  name?: string;
+  picture?: string;
+  custom?: JsonObject;
+};
+
 /** A message as the API answers it and as `new-message` carries it. Times are ISO 8601 in UTC. */
 export interface Message {
   id: string;
@@ -8,10 +19,15 @@ export interface Message {
   epoch: string;
   seq: number;
   senderId: string;
+  sender: Sender;
+  /** `text` unless its sender said otherwise. */
+  kind: string;
   content: string;
   createdAt: string;
   clientMessageId?: string;
   attachments?: JsonObject[];
+  /** The application's own fields, at most `MAX_CUSTOM_BYTES` of UTF-8 JSON. */
+  custom?: JsonObject;
   updatedAt?: string;
 }
 
@@ -26,6 +42,14 @@ export interface User {
   id: string;
   name?: string;
   picture?: string;
+  custom?: JsonObject;
+  /** When they were last connected, to about a minute; absent where they hide their presence, or share no group any more. */
+  lastSeenAt?: string;
+}
+
+/** One's own profile. */
+export interface OwnUser extends User {
+  hidesPresence: boolean;
 }
 
 export interface Group {
@@ -39,6 +63,8 @@ export interface Group {
   position: Position;
   /** Days after which the group's history is removed, where it has a setting of its own. */
   retentionDays?: number;
+  /** The application's own fields, at most `MAX_CUSTOM_BYTES` of UTF-8 JSON. */
+  custom?: JsonObject;
 }
 
 /** A group as the list shows it. `unreadCount`: messages by others above `readSeq`, one's own read cursor. */

@@ -39,12 +39,31 @@ function toBroadcast({ groupId, epoch }: Lease, { seq, id, type, payload }: Stor
   return { groupId, id, event: type, epoch, seq, message: payload };
 }
 
+/** Bytes of an event beside its payload. */
+const ENVELOPE_BYTES = 500;
+
+/**
+ * The event, and how many bytes its payload has as JSON. The sender of a message may have got a larger profile since it was saved: where the event
+ * has no room for it, it goes without, because the relay would refuse it for good.
+ */
+function fitted(event: StoredEvent, maxBytes: number): { event: StoredEvent; bytes: number } {
+  const bytes = Buffer.byteLength(JSON.stringify(event.payload));
+  const { senderId, sender } = event.payload;
+  if (bytes <= maxBytes || sender === undefined || typeof senderId !== 'string') return { event, bytes };
+  const payload = { ...event.payload, sender: { userId: senderId } };
+  return { event: { ...event, payload }, bytes: Buffer.byteLength(JSON.stringify(payload)) };
+}
+
 /** Divides events into runs that may be sent as one batch: an event with an effect is sent alone. */
-function* segments(events: readonly StoredEvent[]): Generator<{ run: StoredEvent[]; bytes: number }> {
+function* segments(
+  events: readonly StoredEvent[],
+  maxPayloadBytes: number,
+): Generator<{ run: StoredEvent[]; bytes: number }> {
   let run: StoredEvent[] = [];
   let bytes = 0;
-  for (const event of events) {
-    const size = Buffer.byteLength(JSON.stringify(event.payload)) + 500;
+  for (const saved of events) {
+    const { event, bytes: payloadBytes } = fitted(saved, maxPayloadBytes);
+    const size = payloadBytes + ENVELOPE_BYTES;
     const full = run.length >= MAX_BATCH.items || bytes + size > MAX_BATCH.bytes;
     if (run.length > 0 && (event.effect || full || run.at(-1)?.effect)) {
       yield { run, bytes };
@@ -68,7 +87,11 @@ function toError(result: BatchItemResult | undefined): GroupcastError {
   return new GroupcastError('INTERNAL', 'unable to read the answer of the relay; a result is missing');
 }
 
-export function createRelayClient(broadcaster: Broadcaster): RelayClient {
+/** `maxPayloadBytes`: the largest payload that the relay takes, as bytes of UTF-8 JSON. */
+export function createRelayClient(
+  broadcaster: Broadcaster,
+  { maxPayloadBytes }: { maxPayloadBytes: number },
+): RelayClient {
   /** Calls once for every chunk of users: large groups take several calls. */
   async function follow(
     call: Broadcaster['addMembers'],
@@ -158,7 +181,7 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
     async send(lease, events, until) {
       let { dispatchedSeq: acceptedSeq } = lease;
       let duplicateHead: Position | undefined;
-      for (const { run, bytes } of segments(events)) {
+      for (const { run, bytes } of segments(events, maxPayloadBytes)) {
         if (acceptedSeq > lease.dispatchedSeq && performance.now() > until) break;
         const outcome = await sendRun({ ...lease, dispatchedSeq: acceptedSeq }, run, bytes);
         ({ acceptedSeq } = outcome);

@@ -1,14 +1,21 @@
 import { bearerToken, describeRefusals, type HttpScope } from '@groupcast/service-kit';
-import { cursorUpdatesSchema, type ErrorCode, historyFillQuerySchema, membershipQuerySchema } from '@groupcast/shared';
+import {
+  cursorUpdatesSchema,
+  type ErrorCode,
+  historyFillQuerySchema,
+  membershipQuerySchema,
+  seenUsersSchema,
+} from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
-import { storeCursors } from '../cursors/cursor-store.ts';
+import { reportCursors } from '../cursors/cursor-service.ts';
 import type { Database } from '../db/database.ts';
 import { readAccepted } from '../events/history-store.ts';
 import { membershipsOf } from '../groups/member-store.ts';
-import { cursorsAnswer, historyAnswer, membershipsAnswer } from '../http/answers.ts';
+import { cursorsAnswer, historyAnswer, membershipsAnswer, seenAnswer } from '../http/answers.ts';
 import { tokenRefusalLog } from '../http/authenticate.ts';
 import { RELAY_REFUSALS } from '../http/refusals.ts';
+import { storeSeen } from '../users/user-store.ts';
 
 /** Largest body, in bytes: 100 users with their groups, or 1,000 cursors, with ids of any length. */
 const BODY_LIMIT_BYTES = 4 * 1_024 * 1_024;
@@ -65,11 +72,22 @@ export function internalRoutes(
       schema: {
         summary: 'How far members are; an older value changes nothing',
         body: cursorUpdatesSchema,
-        response: { 200: cursorsAnswer.describe('The cursors are stored') },
+        response: { 200: cursorsAnswer.describe('The cursors are stored; what the relay has to know to show them') },
+      },
+    },
+    async (request) => reportCursors(deps.db, request.body.cursors),
+  );
+  scope.post(
+    '/internal/presence',
+    {
+      schema: {
+        summary: 'Users who are connected; when they were last seen is kept',
+        body: seenUsersSchema,
+        response: { 200: seenAnswer.describe('It is noted, but of users who hide it') },
       },
     },
     async (request) => {
-      await storeCursors(deps.db, request.body.cursors);
+      await storeSeen(deps.db, request.body.userIds);
       return {};
     },
   );
