@@ -55,14 +55,12 @@ import { createConnectionIndex } from './sessions/connection-index.ts';
 import { createSessionExpiry } from './sessions/session-expiry.ts';
 import { createUserBudgets } from './sessions/user-budgets.ts';
 import { createSlowConsumers } from './slow-consumers/slow-consumers.ts';
-import { createApiClient } from './upstream/api-client.ts';
+import { openApiClient } from './upstream/api-client.ts';
 import { createCursorForwarder } from './upstream/cursor-forwarder.ts';
 import { createHistoryFill } from './upstream/history-fill.ts';
 
 /** How long the others may take to hear that this relay leaves, in milliseconds. Only how soon they know depends on it. */
 const LEAVE_WITHIN_MS = 1_000;
-/** Events that the API is asked for to fill the empty log of one group. */
-const MAX_FILL_EVENTS = 1_000;
 
 export interface Relay extends Closable {
   port: number;
@@ -138,7 +136,13 @@ async function buildRelay(
   metrics.watchLog(() => groupLog.stats());
   const presence = createPresence({ io, store: cluster.presence, log });
   stops.push(async () => leave(presence, cluster));
-  const readiness = createReadiness({ isDraining: () => drain.active, failingCluster: () => cluster.failing() });
+  const api = openApiClient(config, { metrics, log });
+  parts.push(() => api?.stop());
+  const readiness = createReadiness({
+    isDraining: () => drain.active,
+    failingCluster: () => cluster.failing(),
+    isBackEndFailing: () => api?.isFailing() === true,
+  });
   stops.push(() => readiness.stop());
 
   // The way in: removals, tokens and their ends
@@ -157,14 +161,6 @@ async function buildRelay(
   parts.push(() => heartbeat.stop());
 
   // Membership
-  const api =
-    config.apiUrl === undefined
-      ? undefined
-      : createApiClient({
-          apiUrl: config.apiUrl,
-          secret: config.relaySecrets.secret,
-          fillEvents: Math.min(MAX_FILL_EVENTS, config.history.size),
-        });
   const membership = createMembership({ api, apiUrl: config.apiUrl, removals, isTrusted, notices, log });
   const fill = api && createHistoryFill({ api, groupLog, log });
   const recovery = createRecovery({ groupLog, feed, fanOut, fill, isTrusted, log });
@@ -228,6 +224,8 @@ async function buildRelay(
     budgets,
     maxGroups,
     cursors,
+    api,
+    metrics,
   });
   welcomeConnections({
     io,

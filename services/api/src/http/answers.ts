@@ -1,4 +1,5 @@
 import {
+  clientEventAnswerSchema,
   groupEventSchema,
   groupMemberSchema,
   groupPositionSchema,
@@ -85,6 +86,7 @@ export const historyAnswer = z.object({
   groups: z.array(z.object({ groupId, position: groupPositionSchema.nullable(), events: z.array(groupEventSchema) })),
 });
 export const cursorsAnswer = z.object({});
+export const clientEventAnswer = clientEventAnswerSchema;
 
 export const liveAnswer = z.object({ status: z.literal('live') });
 export const readyAnswer = z.object({ status: z.literal('ready') });

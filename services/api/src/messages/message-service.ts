@@ -19,6 +19,7 @@ import type { Dispatcher } from '../outbox/dispatcher.ts';
 import {
   eraseMessage,
   findMessageAt,
+  findSeqOf,
   lockMessage,
   type MessageRow,
   readPage,
@@ -120,6 +121,17 @@ export async function deleteMessage(deps: MessageDeps, input: Author & { message
     });
   });
   deps.dispatcher.wake(groupId);
+}
+
+/** Where a message stands, for a member who has received or read it. A deleted one keeps its place. */
+export async function locateMessage(
+  deps: Pick<MessageDeps, 'db'>,
+  { groupId, userId, messageId }: Author & { messageId: string },
+): Promise<number> {
+  await readGroupAs(deps.db, groupId, userId);
+  const seq = await findSeqOf(deps.db, groupId, messageId);
+  if (seq !== undefined) return seq;
+  throw new GroupcastError('NOT_FOUND', `unable to mark the message; there is none with the id "${messageId}"`);
 }
 
 /**
