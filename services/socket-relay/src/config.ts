@@ -12,6 +12,7 @@ import {
   readTokenConfig,
   type TokenConfig,
 } from '@groupcast/service-kit';
+import { isPublishableEvent } from '@groupcast/shared';
 import { DEFAULT_REDIS_PREFIX, REDIS_PREFIX } from './redis/names.ts';
 import { parseRedisUrl, type RedisTarget } from './redis/target.ts';
 
@@ -33,6 +34,8 @@ export interface RelayConfig {
   relaySecrets: RelaySecrets;
   /** The address of the API. Without it there is no API: a user is in the groups of the token, and in no others. */
   apiUrl: string | undefined;
+  /** Events of browsers that the relay does not know and hands to the API: names, or `*` for all. */
+  forwardEvents: readonly string[];
   origins: Origins;
   /** The address of Redis. Without it there is one relay, in memory. */
   redis: RedisTarget | undefined;
@@ -85,6 +88,17 @@ function readApiUrl(env: Environment): string | undefined {
   return internal ?? url;
 }
 
+function readForwardEvents(env: Environment, apiUrl: string | undefined): string[] {
+  const names = (env.text('FORWARD_EVENTS') ?? '').split(',').flatMap((name) => name.trim() || []);
+  for (const name of names) {
+    if (name !== '*' && !isPublishableEvent(name)) {
+      env.problem(`FORWARD_EVENTS must not name "${name}": the relay handles it itself, or it is no name of an event`);
+    }
+  }
+  if (names.length > 0 && apiUrl === undefined) env.problem('FORWARD_EVENTS needs API_URL, where the events go');
+  return [...new Set(names)];
+}
+
 function readRedis(env: Environment): RedisTarget | undefined {
   const text = env.text('REDIS_URL');
   return text === undefined ? undefined : parseRedisUrl(text, (problem) => env.problem(`REDIS_URL ${problem}`));
@@ -111,6 +125,7 @@ export function readRelayConfig(
   source: Readonly<Record<string, string | undefined>>,
   env: Environment = readEnvironment(source),
 ): RelayConfig {
+  const apiUrl = readApiUrl(env);
   const config: RelayConfig = {
     production: env.production,
     warnings: env.warnings,
@@ -122,7 +137,8 @@ export function readRelayConfig(
     internalNames: readHostNames(env, 'RELAY_INTERNAL_NAMES'),
     workers: readWorkers(env),
     ...readTokenConfig(env),
-    apiUrl: readApiUrl(env),
+    apiUrl,
+    forwardEvents: readForwardEvents(env, apiUrl),
     origins: readOrigins(env),
     redis: readRedis(env),
     redisPrefix: readRedisPrefix(env),

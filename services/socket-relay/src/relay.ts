@@ -18,6 +18,7 @@ import { openCluster } from './cluster/open-cluster.ts';
 import type { RelayConfig } from './config.ts';
 import { createAuthenticator } from './connections/authenticate.ts';
 import { createConnectionLimits } from './connections/connection-limits.ts';
+import { createForwarding } from './connections/forwarded-events.ts';
 import { createConnectionIntake } from './connections/intake.ts';
 import { createServiceHandlers } from './connections/service-events.ts';
 import { keepServiceState } from './connections/service-state.ts';
@@ -240,6 +241,7 @@ async function buildRelay(
     undecided,
     entry,
     handlers,
+    forwarding: createForwarding({ api, metrics }, config.forwardEvents),
     services: createServiceHandlers({ gateway, history, presence, authenticator, expiry }),
     connections,
     monitor,

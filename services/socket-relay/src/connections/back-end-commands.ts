@@ -6,13 +6,12 @@ import {
   GroupcastError,
   isErrorCode,
   isJsonObject,
-  type JsonObject,
+  type JsonValue,
   markSchema,
   parsePayload,
   sendMessageSchema,
 } from '@groupcast/shared';
 import type { z } from 'zod';
-import { notAMember } from '../membership/authorisation.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { UserSocket } from '../sessions/session.ts';
 import type { ApiClient } from '../upstream/api-client.ts';
@@ -27,26 +26,30 @@ export interface BackEndDeps {
   metrics: Pick<RelayMetrics, 'eventsRefused'>;
 }
 
-/** Asks the back end to carry out an event of a user who has been authenticated, and returns the acknowledgement. */
+/**
+ * Asks the back end to carry out an event of a user who has been authenticated, and returns the acknowledgement. Throws `NOT_A_MEMBER` where
+ * the event is about a group that the connection is not in; further rules are the back end's.
+ */
 export type AskBackEnd = (
   socket: UserSocket,
-  asked: { event: string; payload: JsonObject | null; groupId?: string },
+  asked: { event: string; payload: JsonValue; groupId?: string },
 ) => Promise<ClientEventAnswer>;
-
-export function assertInGroup(socket: UserSocket, groupId: string): void {
-  if (!socket.data.session.groups.has(groupId)) throw notAMember(groupId);
-}
 
 export function createBackEndQuestions({ api, metrics }: BackEndDeps): AskBackEnd {
   return async (socket, { event, payload, groupId }) => {
+    const { session } = socket.data;
+    if (groupId !== undefined && !session.groups.has(groupId)) {
+      throw new GroupcastError(
+        'NOT_A_MEMBER',
+        `unable to accept "${event}"; the connection is not in group "${groupId}"`,
+      );
+    }
     if (!api) {
       throw new GroupcastError('API_UNAVAILABLE', `unable to accept "${event}"; this relay has no back end`, {
         retryable: false,
       });
     }
-    // Membership counts at the moment of asking; the back end has rules of its own.
-    if (groupId !== undefined) assertInGroup(socket, groupId);
-    const { userId } = socket.data.session;
+    const { userId } = session;
     const named = groupId === undefined ? {} : { groupId };
     const answer = await api.sendEvent({ userId, socketId: socket.id, event, payload, ...named, dialect: DIALECT });
     if (!answer.ok) {
@@ -68,7 +71,6 @@ export function createBackEndCommands(
   function command(event: CommandName, schema: z.ZodType<{ groupId: string }>): EventHandler<UserSocket> {
     return async (socket, payload) => {
       const { groupId, ...fields } = parsePayload(schema, payload, event);
-      assertInGroup(socket, groupId);
       // Fields that the relay does not know are for a back end that does.
       const own = isJsonObject(payload) ? payload : {};
       return askBackEnd(socket, { event, payload: { ...own, ...fields, groupId }, groupId });
@@ -79,7 +81,6 @@ export function createBackEndCommands(
     return async (socket, payload) => {
       const { groupId, seq, messageId } = parsePayload(markSchema, payload, event);
       if (messageId === undefined) return deps.reportCursors(socket, { [groupId]: { [cursor]: seq } });
-      assertInGroup(socket, groupId);
       const answer = await askBackEnd(socket, { event, payload: { groupId, messageId }, groupId });
       if (!answer.ok) return answer;
       const at = answer['seq'];

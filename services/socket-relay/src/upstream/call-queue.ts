@@ -42,7 +42,7 @@ export function createCallQueue(limits: CallQueueLimits): CallQueue {
   });
   return {
     async run(userId, work) {
-      if (queue.waiting >= limits.waiting) throw tooMany();
+      if (queue.working + queue.waiting >= limits.atOnce + limits.waiting) throw tooMany();
       const ticket = queue.join(userId);
       try {
         await within(limits.maxWaitMs, ticket.turn, 'a turn').catch((error: unknown) => {
