@@ -88,14 +88,13 @@ function readApiUrl(env: Environment): string | undefined {
   return internal ?? url;
 }
 
-function readForwardEvents(env: Environment, apiUrl: string | undefined): string[] {
+function readForwardEvents(env: Environment): string[] {
   const names = (env.text('FORWARD_EVENTS') ?? '').split(',').flatMap((name) => name.trim() || []);
   for (const name of names) {
     if (name !== '*' && !isPublishableEvent(name)) {
       env.problem(`FORWARD_EVENTS must not name "${name}": the relay handles it itself, or it is no name of an event`);
     }
   }
-  if (names.length > 0 && apiUrl === undefined) env.problem('FORWARD_EVENTS needs API_URL, where the events go');
   return [...new Set(names)];
 }
 
@@ -125,7 +124,6 @@ export function readRelayConfig(
   source: Readonly<Record<string, string | undefined>>,
   env: Environment = readEnvironment(source),
 ): RelayConfig {
-  const apiUrl = readApiUrl(env);
   const config: RelayConfig = {
     production: env.production,
     warnings: env.warnings,
@@ -137,8 +135,8 @@ export function readRelayConfig(
     internalNames: readHostNames(env, 'RELAY_INTERNAL_NAMES'),
     workers: readWorkers(env),
     ...readTokenConfig(env),
-    apiUrl,
-    forwardEvents: readForwardEvents(env, apiUrl),
+    apiUrl: readApiUrl(env),
+    forwardEvents: readForwardEvents(env),
     origins: readOrigins(env),
     redis: readRedis(env),
     redisPrefix: readRedisPrefix(env),
@@ -165,6 +163,9 @@ export function readRelayConfig(
     removalMemoryEntries: env.integer('REMOVAL_MEMORY_ENTRIES', 200_000, { min: 10_000, max: 10_000_000 }),
     drainMs: env.integer('SHUTDOWN_DRAIN_SECONDS', 8, { min: 0, max: 3_600 }) * 1_000,
   };
+  if (config.forwardEvents.length > 0 && config.apiUrl === undefined) {
+    env.problem('FORWARD_EVENTS needs API_URL, where the events go');
+  }
   env.assertValid();
   return config;
 }

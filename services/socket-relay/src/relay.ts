@@ -56,9 +56,7 @@ import { createConnectionIndex } from './sessions/connection-index.ts';
 import { createSessionExpiry } from './sessions/session-expiry.ts';
 import { createUserBudgets } from './sessions/user-budgets.ts';
 import { createSlowConsumers } from './slow-consumers/slow-consumers.ts';
-import { openApiClient } from './upstream/api-client.ts';
-import { createCursorForwarder } from './upstream/cursor-forwarder.ts';
-import { createHistoryFill } from './upstream/history-fill.ts';
+import { openUpstream } from './upstream/upstream.ts';
 
 /** How long the others may take to hear that this relay leaves, in milliseconds. Only how soon they know depends on it. */
 const LEAVE_WITHIN_MS = 1_000;
@@ -137,8 +135,7 @@ async function buildRelay(
   metrics.watchLog(() => groupLog.stats());
   const presence = createPresence({ io, store: cluster.presence, log });
   stops.push(async () => leave(presence, cluster));
-  const api = openApiClient(config, { metrics, log });
-  parts.push(() => api?.stop());
+  const { api, fill, cursors } = openUpstream(config, { groupLog, metrics, log }, parts);
   const readiness = createReadiness({
     isDraining: () => drain.active,
     failingCluster: () => cluster.failing(),
@@ -163,7 +160,6 @@ async function buildRelay(
 
   // Membership
   const membership = createMembership({ api, apiUrl: config.apiUrl, removals, isTrusted, notices, log });
-  const fill = api && createHistoryFill({ api, groupLog, log });
   const recovery = createRecovery({ groupLog, feed, fanOut, fill, isTrusted, log });
   const returns = createReturns({ node, drain, requests: cluster.otherMachines });
   const entry = createGroupEntry({
@@ -212,8 +208,6 @@ async function buildRelay(
     broadcastLogLevel: config.production ? 'debug' : 'info',
   });
   const history = createHistoryReader(groupLog);
-  const cursors = api && createCursorForwarder({ api, log });
-  parts.push(async () => cursors?.stop());
   const handlers = createUserHandlers({
     entry,
     membership,

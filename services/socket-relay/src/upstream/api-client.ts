@@ -14,7 +14,6 @@ import {
   membershipAnswerSchema,
 } from '@groupcast/shared';
 import type { z } from 'zod';
-import type { RelayConfig } from '../config.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import { type CallName, createCalls } from './calls.ts';
 import { createRequestBatcher } from './request-batcher.ts';
@@ -42,8 +41,6 @@ export interface ApiClient {
 const MAX_ANSWER_BYTES = 64 * 1_024 * 1_024;
 /** Bytes that the acknowledgement of an event may have beside the largest message. */
 const EVENT_OVERHEAD_BYTES = 65_536;
-/** Events that the API is asked for to fill the empty log of one group. */
-const MAX_FILL_EVENTS = 1_000;
 const MAX_GROUPS_PER_USER = 1_000;
 /** How long questions after the first are gathered, in milliseconds. */
 const STORM_INTERVAL_MS = 250;
@@ -74,16 +71,6 @@ export interface ApiClientOptions {
   /** Most events of one group in its history. */
   fillEvents: number;
   maxPayloadBytes: number;
-}
-
-/** The client of the API at `API_URL`, where there is one. */
-export function openApiClient(
-  { apiUrl, relaySecrets, history, maxPayloadBytes }: RelayConfig,
-  deps: { metrics: RelayMetrics; log: Logger },
-): ApiClient | undefined {
-  if (apiUrl === undefined) return undefined;
-  const fillEvents = Math.min(MAX_FILL_EVENTS, history.size);
-  return createApiClient(deps, { apiUrl, secret: relaySecrets.secret, fillEvents, maxPayloadBytes });
 }
 
 export function createApiClient(
