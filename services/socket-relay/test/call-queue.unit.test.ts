@@ -30,7 +30,7 @@ describe('the calls to a back end that hangs', () => {
     const run = (user: string): void =>
       void queue.run(user, work).then(
         () => outcomes.push(`${user} done`),
-        (error: unknown) => outcomes.push(`${user} ${codeOf(error)}`),
+        (error: unknown) => outcomes.push(`${user} ${String(codeOf(error))}`),
       );
     for (let n = 0; n < 5; n += 1) run('alice');
     await until('the one too many', () => outcomes.length === 1);

@@ -47,7 +47,7 @@ export async function internalRoutes(
 ): Promise<void> {
   await zodScope(app, (scope) => {
     forRelaysOnly(scope, deps, options);
-    questionRoutes(scope, deps.db);
+    questionRoutes(scope, deps);
     deps.relayTurns(scope);
   });
   // A user's events wait for the user's other requests, and no relay's questions wait for them.
@@ -90,7 +90,7 @@ function eventRoute(scope: HttpScope, clientEvents: ClientEventDoor, { eventByte
   );
 }
 
-function questionRoutes(scope: HttpScope, db: Database): void {
+function questionRoutes(scope: HttpScope, deps: { db: Database }): void {
   scope.post(
     '/internal/memberships',
     {
@@ -100,7 +100,7 @@ function questionRoutes(scope: HttpScope, db: Database): void {
         response: { 200: membershipsAnswer.describe('For each user, in the order asked for, the groups it is in') },
       },
     },
-    async (request) => ({ users: await membershipsOf(db, request.body.users) }),
+    async (request) => ({ users: await membershipsOf(deps.db, request.body.users) }),
   );
   scope.post(
     '/internal/history',
@@ -111,7 +111,7 @@ function questionRoutes(scope: HttpScope, db: Database): void {
         response: { 200: historyAnswer.describe('Events of each group, oldest first, ending at its position') },
       },
     },
-    async (request) => ({ groups: await readAccepted(db, request.body.groups, request.body.limit) }),
+    async (request) => ({ groups: await readAccepted(deps.db, request.body.groups, request.body.limit) }),
   );
   scope.post(
     '/internal/cursors',
@@ -123,7 +123,7 @@ function questionRoutes(scope: HttpScope, db: Database): void {
       },
     },
     async (request) => {
-      await storeCursors(db, request.body.cursors);
+      await storeCursors(deps.db, request.body.cursors);
       return {};
     },
   );
