@@ -13,6 +13,8 @@ export interface ApiStub {
   /** The events that it was asked to carry out, and the cursors that it was told. */
   events: ClientEvent[];
   cursors: CursorUpdates['cursors'];
+  /** Most events of each user that it has had at once. */
+  mostAtOnce: Map<string, number>;
   /** All that was said to it, as text: headers and body of each request. */
   heard: string[];
   mode: 'answer' | 'fail' | 'hang';
@@ -41,7 +43,7 @@ export async function startApiStub(): Promise<ApiStub> {
     const text = Buffer.concat(chunks).toString();
     stub.heard.push(`${JSON.stringify({ ...request.headers, authorization: 'its own' })} ${text}`);
     const asked: unknown = JSON.parse(text);
-    if (request.url === '/internal/events') stub.events.push(asked as ClientEvent);
+    if (request.url === '/internal/events') noteEvent(asked as ClientEvent, response);
     else if (request.url === '/internal/memberships') stub.queries.push(asked as MembershipQuery);
     const answer = (): void => {
       if (stub.mode === 'fail') {
@@ -54,6 +56,15 @@ export async function startApiStub(): Promise<ApiStub> {
     };
     if (stub.mode === 'hang') held.push(answer);
     else answer();
+  }
+  const open = new Map<string, number>();
+  function noteEvent(event: ClientEvent, response: ServerResponse): void {
+    const { userId } = event;
+    const count = (open.get(userId) ?? 0) + 1;
+    open.set(userId, count);
+    response.once('close', () => open.set(userId, (open.get(userId) ?? 0) - 1));
+    stub.mostAtOnce.set(userId, Math.max(count, stub.mostAtOnce.get(userId) ?? 0));
+    stub.events.push(event);
   }
   function answerOf(url: string | undefined, asked: unknown): { status?: number; body: unknown } {
     if (url === '/internal/events') return stub.answerEvent(asked as ClientEvent);
@@ -74,6 +85,7 @@ export async function startApiStub(): Promise<ApiStub> {
     queries: [],
     events: [],
     cursors: [],
+    mostAtOnce: new Map(),
     heard: [],
     answerEvent: () => ({ body: { ok: true } }),
     mode: 'answer',

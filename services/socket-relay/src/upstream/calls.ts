@@ -12,11 +12,12 @@ export type CallName = (typeof CALLS)[number];
 
 /** In batches, in which no user has a share: the batcher sees to that. */
 const BATCHED: CallQueueLimits = { atOnce: 8, atOncePerUser: 8, waiting: 500, waitingPerUser: 500, maxWaitMs: 3_000 };
+/** All of them together are fewer than the connections that the internal port of an API with few descriptors has. */
 const LIMITS: Readonly<Record<CallName, CallQueueLimits>> = {
   memberships: BATCHED,
   history: BATCHED,
   cursors: BATCHED,
-  events: { atOnce: 64, atOncePerUser: 8, waiting: 1_000, waitingPerUser: 32, maxWaitMs: 1_500 },
+  events: { atOnce: 32, atOncePerUser: 4, waiting: 1_000, waitingPerUser: 32, maxWaitMs: 1_500 },
 };
 /** How often circuits that nobody uses are looked at, in milliseconds. */
 const PROBE_INTERVAL_MS = 1_000;
