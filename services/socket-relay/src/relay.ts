@@ -135,7 +135,7 @@ async function buildRelay(
   metrics.watchLog(() => groupLog.stats());
   const presence = createPresence({ io, store: cluster.presence, log });
   stops.push(async () => leave(presence, cluster));
-  const { api, fill, cursors } = openUpstream(config, { groupLog, metrics, log }, parts);
+  const { api, fill, cursors } = openUpstream(config, { groupLog, monitor, metrics, log }, parts);
   const readiness = createReadiness({
     isDraining: () => drain.active,
     failingCluster: () => cluster.failing(),

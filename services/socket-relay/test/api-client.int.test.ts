@@ -32,7 +32,7 @@ const clients: ApiClient[] = [];
 function open(apiUrl: string): ApiClient {
   const log = pino({ level: 'silent' });
   const client = createApiClient(
-    { metrics: createRelayMetrics(), log },
+    { metrics: createRelayMetrics(), monitor: { publish: () => undefined }, log },
     { apiUrl, secret: SECRET, fillEvents: 10, maxPayloadBytes: 1_024 },
   );
   clients.push(client);

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Answer, ErrorBody } from '@groupcast/shared';
-import { received, until } from '@groupcast/testing';
+import { received, TEST_SECRETS, tokenWith, until } from '@groupcast/testing';
+import { signServiceToken } from '@groupcast/tokens';
 import type { Socket } from 'socket.io-client';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { readRelayConfig } from '../src/config.ts';
@@ -186,6 +187,20 @@ describe('a back end that hangs', () => {
   const readiness = async (): Promise<unknown> => (await fetch(`${relay.internalUrl}/readyz`)).json();
 
   test('delays nobody else, is said to be away, and is asked again by itself once it answers (G64)', async () => {
+    const monitor = relay.client({
+      token: await signServiceToken({
+        secret: TEST_SECRETS.RELAY_SERVICE_SECRET,
+        scopes: ['monitor'],
+        subject: 'test',
+        audience: 'groupcast-relay',
+      }),
+      type: 'monitor',
+    });
+    const warnings: string[] = [];
+    monitor.on('monitor-event', ({ kind, code = '' }: { kind: string; code?: string }) => {
+      if (kind === 'warning') warnings.push(code);
+    });
+    await received(monitor, 'monitor-snapshot');
     stub.mode = 'hang';
     const refusals: (ErrorBody | undefined)[] = [];
     const codes = (): unknown[] => [...new Set(refusals.map((refused) => refused?.code))].toSorted();
@@ -211,6 +226,7 @@ describe('a back end that hangs', () => {
     await until('its state to be said', async () => {
       return isDeepStrictEqual(await readiness(), { status: 'degraded', degraded: ['back-end'] });
     });
+    await until('the monitor to hear of it', () => warnings.includes('API_UNAVAILABLE'));
     const made = stub.events.length;
     const atOnce = await until('a call that is not made', async () => {
       const answer = errorOf(await say(bob, 'send-message', { groupId: '7', content: 'again' }));
@@ -229,6 +245,25 @@ describe('a back end that hangs', () => {
     expect(await say(alice, 'send-message', { groupId: '7', content: 'hi' })).toEqual({ ok: true });
     expect(relay.logged.filter(({ msg }) => msg === 'the back end answers again')).not.toEqual([]);
   });
+});
+
+test('groups of a token that nobody could be asked about are joined once the back end is asked again (G64)', async () => {
+  stub.mode = 'fail';
+  const iat = Math.floor(Date.now() / 1_000) - 60;
+  // The token is older than this relay, which cannot know of removals before it started.
+  const token = await tokenWith({ sub: 'dave', groups: ['9'], iat, exp: iat + 3_600 });
+  const dave = relay.client({ token });
+  expect(await received(dave, 'joined-groups')).toEqual({ groups: [], undecided: ['9'] });
+  const refused = await until('the question not to be asked', async () => {
+    const asked = stub.queries.length;
+    const answer = errorOf(await say(dave, 'join-group', { groupId: '9' }));
+    return stub.queries.length === asked ? answer : undefined;
+  });
+  expect(refused).toMatchObject({ code: 'API_UNAVAILABLE', retryAfterMs: expect.any(Number) });
+  stub.members.add('dave 9');
+  stub.mode = 'answer';
+  const { groups } = await received<{ groups: { groupId: string }[] }>(dave, 'joined-groups', 20_000);
+  expect(groups.map(({ groupId }) => groupId)).toEqual(['9']);
 });
 
 test.each([

@@ -1,4 +1,3 @@
-import type { Logger } from '@groupcast/service-kit';
 import {
   type ClientEvent,
   type ClientEventAnswer,
@@ -14,8 +13,7 @@ import {
   membershipAnswerSchema,
 } from '@groupcast/shared';
 import type { z } from 'zod';
-import type { RelayMetrics } from '../metrics.ts';
-import { type CallName, createCalls } from './calls.ts';
+import { type CallName, type CallWitnesses, createCalls } from './calls.ts';
 import { createRequestBatcher } from './request-batcher.ts';
 import { createTransport } from './transport.ts';
 
@@ -74,7 +72,7 @@ export interface ApiClientOptions {
 }
 
 export function createApiClient(
-  deps: { metrics: RelayMetrics; log: Logger },
+  deps: CallWitnesses,
   { apiUrl, secret, fillEvents, maxPayloadBytes }: ApiClientOptions,
 ): ApiClient {
   const calls = createCalls({ ...deps, transport: createTransport({ apiUrl, secret }) });

@@ -2,6 +2,7 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { z } from 'zod';
 import type { RelayMetrics } from '../metrics.ts';
+import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { type CallQueue, type CallQueueLimits, createCallQueue } from './call-queue.ts';
 import { type Circuit, type CircuitState, createCircuit, type Outcome } from './circuit.ts';
 import { CallFailure, type Transport } from './transport.ts';
@@ -45,16 +46,27 @@ function unavailable(reason: string, options: { cause?: unknown; retryAfterMs?: 
   return new GroupcastError('API_UNAVAILABLE', `unable to ask the API; ${reason}`, options);
 }
 
-export function createCalls(deps: { transport: Transport; metrics: RelayMetrics; log: Logger }): Calls {
-  const { transport, metrics, log } = deps;
+/** The parts that hear how the calls go. */
+export interface CallWitnesses {
+  metrics: RelayMetrics;
+  monitor: Pick<MonitorFeed, 'publish'>;
+  log: Logger;
+}
+
+export function createCalls(deps: CallWitnesses & { transport: Transport }): Calls {
+  const { transport, metrics, monitor, log } = deps;
   const warn = warnOnceEvery(60_000);
 
   function onChange(call: CallName, state: CircuitState): void {
     if (state === 'half-open') return;
     warn(`${call} ${state}`, (suppressed) => {
-      if (state === 'open')
-        log.warn({ call, suppressed }, 'the back end does not answer: what needs it is refused until it does');
-      else log.info({ call, suppressed }, 'the back end answers again');
+      if (state === 'closed') {
+        log.info({ call, suppressed }, 'the back end answers again');
+        return;
+      }
+      const message = 'the back end does not answer: what needs it is refused until it does';
+      log.warn({ code: 'API_UNAVAILABLE', call, suppressed }, message);
+      monitor.publish({ kind: 'warning', code: 'API_UNAVAILABLE', message: `${message} (${call})` });
     });
   }
 

@@ -1,8 +1,8 @@
-import type { Logger, StopStack } from '@groupcast/service-kit';
+import type { StopStack } from '@groupcast/service-kit';
 import type { RelayConfig } from '../config.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
-import type { RelayMetrics } from '../metrics.ts';
 import { type ApiClient, createApiClient } from './api-client.ts';
+import type { CallWitnesses } from './calls.ts';
 import { type CursorForwarder, createCursorForwarder } from './cursor-forwarder.ts';
 import { createHistoryFill, type HistoryFill } from './history-fill.ts';
 
@@ -19,7 +19,7 @@ export interface Upstream {
 /** Pushes how its parts are stopped: the cursors that are left are sent before the client stops. */
 export function openUpstream(
   { apiUrl, relaySecrets, history, maxPayloadBytes }: RelayConfig,
-  deps: { groupLog: GroupLog; metrics: RelayMetrics; log: Logger },
+  deps: CallWitnesses & { groupLog: GroupLog },
   stops: StopStack,
 ): Upstream {
   if (apiUrl === undefined) return {};
