@@ -45,6 +45,7 @@ const DECISIONS: Readonly<Record<string, string>> = {
   API_INTERNAL_HOST: 'sane: loopback, the closest',
   API_INTERNAL_NAMES: 'off',
   API_INTERNAL_URL: 'sane: API_URL, where the same is asked',
+  FORWARD_EVENTS: 'off',
   RELAY_HOST: 'sane: every address, which is what a server is for',
   RELAY_PORT: 'sane: a taken port ends the start',
   RELAY_INTERNAL_PORT: 'sane: a taken port ends the start',

@@ -23,6 +23,7 @@ import type { SaveQueue } from './messages/save-queue.ts';
 import { timeRequests } from './metrics.ts';
 import type { RelayPort } from './outbox/relay-connection.ts';
 import { iceRoutes } from './relay-facing/ice-routes.ts';
+import { type ClientEventDoor, createClientEventDoor } from './relay-facing/client-events.ts';
 import type { InternalAppDeps } from './relay-facing/internal-app.ts';
 import { internalRoutes } from './relay-facing/internal-routes.ts';
 import { realtimeRoutes } from './relay-facing/realtime-routes.ts';
@@ -47,15 +48,24 @@ export interface ApiAppDeps extends InternalAppDeps {
   userTokens: UserTokenVerifier;
 }
 
-/** Builds the public port: its routes, and the hooks that run before them. It does not listen yet. */
-export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
+/** Largest body that a message may need, in bytes. */
+export function bodyBytesOf({ maxPayloadBytes }: Pick<ApiConfig, 'maxPayloadBytes'>): number {
+  return maxPayloadBytes * ESCAPE_FACTOR + 65_536;
+}
+
+/**
+ * Builds the public port: its routes, and the hooks that run before them. It does not listen yet. `clientEvents` is for the internal port:
+ * users have one budget and one place in the queues, whichever way their commands come.
+ */
+export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; clientEvents: ClientEventDoor }> {
   const { config, db, metrics, log } = deps;
+  const eventBytes = bodyBytesOf(config);
   const budgets = createRequestBudgets({ metrics, log }, { ...config.limits, trustedProxies: config.trustedProxies });
   const app = await createHttpApp({
     log,
     port: 'api',
     connections: deps.connections,
-    bodyLimitBytes: config.maxPayloadBytes * ESCAPE_FACTOR + 65_536,
+    bodyLimitBytes: eventBytes,
     // The largest message can have as many items as bytes.
     maxBodyItems: config.maxPayloadBytes + ENVELOPE_ITEMS,
     trustedProxies: config.trustedProxies,
@@ -88,6 +98,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   timeRequests(app, metrics);
   deps.probes(app, { isHidden: true, portRefusals: [] });
   const groupDeps = deps.groups;
+  const messages = { ...groupDeps, saves: deps.saves };
   await zodScope(app, (scope) => {
     scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }));
     turns.take(
@@ -109,19 +120,23 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     groupListRoutes(scope, db);
     groupRoutes(scope, groupDeps);
     invitationRoutes(scope, groupDeps);
-    messageRoutes(scope, { ...groupDeps, saves: deps.saves });
+    messageRoutes(scope, messages);
     cursorRoutes(scope, { db, liveReads: deps.liveReads });
     userRoutes(scope, { db, relay: deps.relay });
   });
-  await zodScope(app, (scope) => {
-    // A relay that knows `API_URL` alone asks here.
-    internalRoutes(
-      scope,
-      { db, services: deps.serviceTokens, onRefused: (request) => budgets.countRefused(request) },
-      { isHidden: true, portRefusals: [] },
-    );
-    deps.relayTurns(scope);
-  });
+  const clientEvents = createClientEventDoor({ messages, users: deps.users, budgets, turns, log });
+  // A relay that knows `API_URL` alone asks here.
+  await internalRoutes(
+    app,
+    {
+      db,
+      services: deps.serviceTokens,
+      clientEvents,
+      relayTurns: deps.relayTurns,
+      onRefused: (request) => budgets.countRefused(request),
+    },
+    { isHidden: true, portRefusals: [], eventBytes },
+  );
   if (config.demo) {
     const { secret = '', issuer, audience } = config.tokens;
     await zodScope(app, (scope) => {
@@ -135,5 +150,5 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     });
     await demoPage(app, log);
   }
-  return app;
+  return { app, clientEvents };
 }

@@ -9,7 +9,7 @@ import {
 } from '@groupcast/service-kit';
 import { AUDIENCE } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier, type UserTokenVerifier } from '@groupcast/tokens';
-import { createApiApp } from './app.ts';
+import { bodyBytesOf, createApiApp } from './app.ts';
 import type { ApiConfig } from './config.ts';
 import type { LiveReads } from './cursors/live-reads.ts';
 import type { WatchedDatabase } from './db/watched-database.ts';
@@ -93,8 +93,7 @@ export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; inter
     relayTurns: createRelayTurns(),
     log,
   };
-  const internal = await createInternalApp({ ...shared, connections: limits.internal });
-  const app = await createApiApp({
+  const { app, clientEvents } = await createApiApp({
     ...shared,
     groups,
     saves,
@@ -103,6 +102,12 @@ export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; inter
     users: createUserStore(db),
     userTokens: createUserTokens(deps),
     connections: limits.public,
+  });
+  const internal = await createInternalApp({
+    ...shared,
+    clientEvents,
+    eventBytes: bodyBytesOf(config),
+    connections: limits.internal,
   });
   return { app, internal };
 }

@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import type { Group, GroupEvent, GroupMember, GroupSummary, Message, Position } from '@groupcast/shared';
 import {
   connectAs,
+  freePort,
   received,
   type ServiceProcess,
   startRelayProcess,
@@ -14,6 +15,7 @@ import { signServiceToken } from '@groupcast/tokens';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
+import { describeDoors } from './two-doors.suite.ts';
 
 const GROUPS = '/api/messaging/groups';
 const ICE = { ICE_STUN_URLS: 'stun:s.test', ICE_TURN_URLS: 'turn:t.test', ICE_TURN_SECRET: 'shared with coturn' };
@@ -24,8 +26,9 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
     let relay: ServiceProcess;
     let api: ApiUnderTest;
     beforeAll(async () => {
-      relay = await startRelayProcess();
-      api = await startApiUnderTest({ RELAY_URL: relay.url, DEMO: '1', ...ICE, ...(await database()) });
+      const port = String(await freePort());
+      relay = await startRelayProcess({ API_URL: `http://127.0.0.1:${port}` });
+      api = await startApiUnderTest({ API_PORT: port, RELAY_URL: relay.url, DEMO: '1', ...ICE, ...(await database()) });
     });
     afterAll(async () => {
       await api.close();
@@ -1236,6 +1239,8 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect((await ask(await tokenFor('alice'))).status).toBe(401);
       });
     });
+
+    describeDoors(() => ({ api, relayUrl: relay.url }));
 
     describe('for a relay that has just started', () => {
       test('gives the newest events that a relay has accepted, without holes', async () => {

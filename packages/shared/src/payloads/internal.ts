@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { boundedArray, boundedRecord } from '../bounds.ts';
 import { idSchema, userIdSchema } from '../ids.ts';
-import { isJson, isJsonObject, type JsonObject, type JsonValue } from '../json.ts';
+import { isJson, isJsonObject, type JsonValue } from '../json.ts';
 import { positionSchema } from '../position-schemas.ts';
 import type { GroupEvent } from './messaging.ts';
 
@@ -111,10 +111,19 @@ export const clientEventSchema = z.object({
   groupId: idSchema.optional(),
   dialect: z.string().min(1).max(64),
 });
+/** The error of an acknowledgement. The code is one of ours, or one of the back end's own. */
+const clientEventErrorSchema = z.looseObject({
+  code: z.string().min(1).max(64),
+  message: z.string().max(1_000),
+  retryable: z.boolean(),
+  retryAfterMs: z.int().nonnegative().optional(),
+});
 /** The acknowledgement as the client shall get it: `{ok: true, …}` or `{ok: false, error}`. */
-export const clientEventAnswerSchema = z.custom<JsonObject & { ok: boolean }>(
-  (value) => isJsonObject(value) && typeof value['ok'] === 'boolean',
-  { error: 'must be a JSON object with ok' },
-);
+export const clientEventAnswerSchema = z
+  .discriminatedUnion('ok', [
+    z.looseObject({ ok: z.literal(true) }),
+    z.looseObject({ ok: z.literal(false), error: clientEventErrorSchema }),
+  ])
+  .refine((answer): boolean => isJson(answer), { error: 'must be JSON' });
 export type ClientEvent = z.output<typeof clientEventSchema>;
 export type ClientEventAnswer = z.output<typeof clientEventAnswerSchema>;

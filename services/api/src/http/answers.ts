@@ -1,4 +1,5 @@
 import {
+  clientEventAnswerSchema,
   groupEventSchema,
   groupMemberSchema,
   groupPositionSchema,
@@ -121,6 +122,7 @@ export const receiptsAnswer = z.object({
   }),
 });
 export const seenAnswer = z.object({});
+export const clientEventAnswer = clientEventAnswerSchema;
 
 export const liveAnswer = z.object({ status: z.literal('live') });
 export const readyAnswer = z.object({ status: z.literal('ready') });

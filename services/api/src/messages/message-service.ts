@@ -20,6 +20,7 @@ import { makeMessageId } from './message-id.ts';
 import {
   eraseMessage,
   findMessageAt,
+  findSeqOf,
   lockMessage,
   type MessageRow,
   readPage,
@@ -147,6 +148,17 @@ export async function deleteMessage(deps: MessageDeps, input: Author & { message
     });
   });
   deps.dispatcher.wake(groupId);
+}
+
+/** Where a message stands, for a member who has received or read it. A deleted one keeps its place. */
+export async function locateMessage(
+  deps: Pick<MessageDeps, 'db'>,
+  { groupId, userId, messageId }: Author & { messageId: string },
+): Promise<number> {
+  await readGroupAs(deps.db, groupId, userId);
+  const seq = await findSeqOf(deps.db, groupId, messageId);
+  if (seq !== undefined) return seq;
+  throw new GroupcastError('NOT_FOUND', `unable to mark the message; there is none with the id "${messageId}"`);
 }
 
 /**

@@ -117,6 +117,15 @@ export async function findMessageAt(q: Queryable, groupId: string, seq: number):
   return rows[0];
 }
 
+/** The position of a message, deleted or not. */
+export async function findSeqOf(q: Queryable, groupId: string, messageId: string): Promise<number | undefined> {
+  const { rows } = await q.query<{ seq: number }>('select seq from messages where id = $1 and group_id = $2', [
+    messageId,
+    groupId,
+  ]);
+  return rows[0]?.seq;
+}
+
 /** Above every position. A page without an end has this one: a plan that must do for none as well reads all messages between the head and the page. */
 const END = Number.MAX_SAFE_INTEGER;
 

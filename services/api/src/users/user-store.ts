@@ -11,10 +11,15 @@ const MAX_REMEMBERED = 50_000;
 export interface UserStore {
   /** Writes only when the token says something new. */
   remember(claims: UserClaims): Promise<void>;
+  /** Writes a user of whom a relay names the id alone, unless they are known already. */
+  rememberId(userId: string): Promise<void>;
 }
 
 /** Longest name, address of mail and of a picture that are kept, in characters. */
 export const MAX_LENGTH = { name: 200, email: 320, picture: 2_048 };
+
+/** In place of a profile that was never read: no token's is equal to it. */
+const NO_PROFILE = '';
 
 /** A token's profile is only shown: fields that cannot be stored, or are too long for a name or an address, are left out. */
 function storableOf({ profile }: UserClaims): (string | null)[] {
@@ -149,6 +154,15 @@ export async function storeSeen(q: Queryable, userIds: readonly string[]): Promi
 
 export function createUserStore(db: Database): UserStore {
   const remembered = new Map<string, string>();
+
+  function keep(userId: string, profile: string): void {
+    remembered.delete(userId);
+    remembered.set(userId, profile);
+    if (remembered.size <= MAX_REMEMBERED) return;
+    const [oldest] = remembered.keys();
+    if (oldest !== undefined) remembered.delete(oldest);
+  }
+
   return {
     async remember(claims) {
       const { userId } = claims;
@@ -161,12 +175,12 @@ export function createUserStore(db: Database): UserStore {
          picture = coalesce($4, users.picture)`,
         [userId, ...profile],
       );
-      remembered.delete(userId);
-      remembered.set(userId, known);
-      if (remembered.size > MAX_REMEMBERED) {
-        const [oldest] = remembered.keys();
-        if (oldest !== undefined) remembered.delete(oldest);
-      }
+      keep(userId, known);
+    },
+    async rememberId(userId) {
+      if (remembered.has(userId)) return;
+      await db.query('insert into users (id) values ($1) on conflict do nothing', [userId]);
+      keep(userId, NO_PROFILE);
     },
   };
 }
