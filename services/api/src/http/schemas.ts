@@ -6,6 +6,7 @@ import {
   type JsonObject,
   MAX_ATTACHMENTS,
   MAX_CONTENT_LENGTH,
+  MAX_CUSTOM_BYTES,
   messageKindSchema,
   parseUserId,
   userIdSchema,
@@ -45,7 +46,12 @@ const custom = z
   .custom<JsonObject>((value) => isJsonObject(value) && isJson(value, LEVELS_AROUND), {
     error: 'must be a plain JSON object, at most 50 levels deep',
   })
-  .refine((value) => isStorableJson(value), STORABLE);
+  .refine((value) => isStorableJson(value), STORABLE)
+  .meta({
+    type: 'object',
+    additionalProperties: true,
+    description: `A JSON object of the application’s own, at most ${MAX_CUSTOM_BYTES} bytes of UTF-8 JSON`,
+  });
 
 export const groupParams = z.object({ groupId: idSchema });
 export const memberParams = z.object({ groupId: idSchema, userId: userIdSchema });

@@ -1,5 +1,5 @@
 import { type BatchItemResult, type Broadcaster, GroupcastError } from '@groupcast/broadcaster';
-import { BROADCAST_LIMITS, type BroadcastInput, type Position } from '@groupcast/shared';
+import { BROADCAST_LIMITS, type BroadcastInput, type JsonObject, type Position } from '@groupcast/shared';
 import type { MembershipEffect, StoredEvent } from '../events/stored-event.ts';
 import type { Lease } from './outbox-store.ts';
 import { createSharedBatches, type GroupRun, MAX_BATCH } from './shared-batches.ts';
@@ -42,16 +42,21 @@ function toBroadcast({ groupId, epoch }: Lease, { seq, id, type, payload }: Stor
 /** Bytes of an event beside its payload. */
 const ENVELOPE_BYTES = 500;
 
+const bytesOf = (payload: JsonObject): number => Buffer.byteLength(JSON.stringify(payload));
+
 /**
- * The event, and how many bytes its payload has as JSON. The sender of a message may have got a larger profile since it was saved: where the event
- * has no room for it, it goes without, because the relay would refuse it for good.
+ * The event, and how many bytes its payload has as JSON. The sender of a message may have got a larger profile since it was saved, and one of an
+ * earlier version was saved without a sender: where there is no room the event goes without, because the relay would refuse it for good.
  */
 function fitted(event: StoredEvent, maxBytes: number): { event: StoredEvent; bytes: number } {
-  const bytes = Buffer.byteLength(JSON.stringify(event.payload));
-  const { senderId, sender } = event.payload;
+  const { sender, ...payload } = event.payload;
+  const { senderId } = payload;
+  let bytes = bytesOf(event.payload);
   if (bytes <= maxBytes || sender === undefined || typeof senderId !== 'string') return { event, bytes };
-  const payload = { ...event.payload, sender: { userId: senderId } };
-  return { event: { ...event, payload }, bytes: Buffer.byteLength(JSON.stringify(payload)) };
+  const byId = { ...payload, sender: { userId: senderId } };
+  bytes = bytesOf(byId);
+  if (bytes <= maxBytes) return { event: { ...event, payload: byId }, bytes };
+  return { event: { ...event, payload }, bytes: bytesOf(payload) };
 }
 
 /** Divides events into runs that may be sent as one batch: an event with an effect is sent alone. */
