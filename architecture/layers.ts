@@ -40,7 +40,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     ['handles.ts', 'recovery.ts', 'signals.ts'],
     'types.ts',
     'connection',
-    'delivery.ts',
+    ['conversation', 'delivery.ts'],
     ['groups', 'messages'],
     'api',
     'inbox',

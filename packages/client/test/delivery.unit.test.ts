@@ -37,9 +37,14 @@ function setUp() {
   topics.left.subscribe(({ groupId }) => calls.push(`left ${groupId}`));
   groupEvents.subscribe('g', ({ seq }) => calls.push(`of the group ${seq}`));
   const delivery = createDelivery({
-    messages: { apply: note('messages'), shown: () => undefined },
-    groups: { apply: note('groups'), remove: note('remove') },
-    cursors: { applied: note('cursors'), forget: note('forget') },
+    messages: {
+      apply: note('messages'),
+      shown: () => undefined,
+      reset: () => undefined,
+      leave: () => undefined,
+    },
+    groups: { apply: note('groups'), get: () => undefined, remove: note('remove') },
+    cursors: { applied: note('cursors'), received: note('received'), forget: note('forget') },
     topics,
     groupEvents,
   });

@@ -1,4 +1,4 @@
-import type { GroupEvent, GroupHead, GroupSummary, JsonObject, Message } from '@groupcast/shared';
+import type { GroupEvent, GroupHead, GroupSummary, JsonObject, Message, MessageSender } from '@groupcast/shared';
 import { parsePosition } from '@groupcast/shared/positions';
 
 // The client's own parsers. They accept the same as the schemas of @groupcast/shared, without bringing a schema library to
@@ -56,13 +56,29 @@ export function parseEvent(value: unknown, name?: string): GroupEvent | undefine
   return parsed;
 }
 
+/** The sender as an event or a page names them; an older API names the id alone. */
+function parseSender(value: unknown, senderId: string): MessageSender {
+  const { name, picture, custom } = fieldsOf(value) ?? {};
+  return {
+    userId: senderId,
+    ...(typeof name === 'string' ? { name } : {}),
+    ...(typeof picture === 'string' ? { picture } : {}),
+    ...(fieldsOf(custom) ? { custom: custom as JsonObject } : {}),
+  };
+}
+
 export function parseMessage(value: unknown): Message | undefined {
   const parsed = parseEvent(value, 'new-message');
   if (!parsed) return undefined;
-  const { event: _, ...message } = parsed;
+  const { event: _, sender, kind, custom, ...message } = parsed;
   const { senderId, content, createdAt } = message;
-  const complete = [senderId, content, createdAt].every((field) => typeof field === 'string');
-  return complete ? (message as unknown as Message) : undefined;
+  if (typeof senderId !== 'string' || typeof content !== 'string' || typeof createdAt !== 'string') return undefined;
+  return {
+    ...(message as unknown as Message),
+    sender: parseSender(sender, senderId),
+    kind: typeof kind === 'string' ? kind : 'text',
+    ...(fieldsOf(custom) ? { custom: custom as JsonObject } : {}),
+  };
 }
 
 export function parseHead(value: unknown): GroupHead | undefined {
@@ -90,6 +106,7 @@ export function parseGroup(value: unknown): GroupSummary | undefined {
     readSeq: count('readSeq'),
     lastMessage: parseMessage(fields['lastMessage']) ?? null,
     ...(isSeq(fields['retentionDays'], 1) ? { retentionDays: fields['retentionDays'] } : {}),
+    ...(fieldsOf(fields['custom']) ? { custom: fields['custom'] as JsonObject } : {}),
   };
 }
 

@@ -1,6 +1,14 @@
 import type { JsonObject } from '../json.ts';
 import type { Position } from '../positions.ts';
 
+/** The sender of a message, as those who may read it may see them. A type, because an interface is no JSON object to the compiler. */
+export type MessageSender = {
+  userId: string;
+  name?: string;
+  picture?: string;
+  custom?: JsonObject;
+};
+
 /** A message as the API answers it and as `new-message` carries it. Times are ISO 8601 in UTC. */
 export interface Message {
   id: string;
@@ -13,6 +21,11 @@ export interface Message {
   clientMessageId?: string;
   attachments?: JsonObject[];
   updatedAt?: string;
+  sender?: MessageSender;
+  /** `text` unless its sender says otherwise; `call` for a call that has ended. */
+  kind?: string;
+  /** Of the application's own, at most 4 KB. */
+  custom?: JsonObject;
 }
 
 export interface GroupMember {
@@ -26,6 +39,9 @@ export interface User {
   id: string;
   name?: string;
   picture?: string;
+  custom?: JsonObject;
+  /** When the user was last connected; ISO 8601 in UTC. Users who hide their presence have none. */
+  lastSeenAt?: string;
 }
 
 export interface Group {
@@ -39,6 +55,8 @@ export interface Group {
   position: Position;
   /** Days after which the group's history is removed, where it has a setting of its own. */
   retentionDays?: number;
+  /** Of the application's own, at most 4 KB. */
+  custom?: JsonObject;
 }
 
 /** A group as the list shows it. `unreadCount`: messages by others above `readSeq`, one's own read cursor. */
