@@ -148,6 +148,17 @@ describe('own edits and deletions', () => {
     expect(changes.shownAs(message(2))).toEqual(message(2));
   });
 
+  test('a page that is newer than the answer wins, and one that is older does not', async () => {
+    const { changes, requests, shown, list } = setUp();
+    quietly(changes.edit('g', 'm1', 'mine'));
+    await turns();
+    await requests[0]?.answer(message(1, 'mine', at(4)));
+    list.replace([message(1, 'earlier', at(3)), message(2)], { epoch: EPOCH, seq: 3 });
+    expect(shown()).toEqual(['mine', 'm2']);
+    list.replace([message(1, 'later', at(5)), message(2)], { epoch: EPOCH, seq: 5 });
+    expect(shown()).toEqual(['later', 'm2']);
+  });
+
   test('are forgotten with the group, and a late answer changes nothing', async () => {
     const { changes, requests, shown } = setUp();
     quietly(changes.edit('g', 'm1', 'new'));

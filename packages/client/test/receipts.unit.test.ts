@@ -278,13 +278,14 @@ describe('the receipts of all groups', () => {
 
   test('a group that was started over forgets its numbers, and an answer from before', async () => {
     const { receipts, questions, reaches, clock } = setUp();
-    receipts.handleOf('g').subscribe(() => undefined);
+    const handle = receipts.handleOf('g');
+    handle.subscribe(() => undefined);
     await questions[0]?.answer(both);
     receipts.reconnected();
     await clock.advance(2_000);
     receipts.forget('g');
     await questions[1]?.answer(pageOf({ me: [0, 0], bob: [99, 99] }));
-    expect(reaches.get('g')).toEqual({ received: 0, read: 0 });
+    expect([reaches.get('g'), handle.getSnapshot().status]).toEqual([{ received: 0, read: 0 }, 'idle']);
     await clock.advance(2_000);
     await questions[2]?.answer(pageOf({ me: [0, 0], bob: [1, 1] }));
     expect(reaches.get('g')).toEqual({ received: 1, read: 1 });
