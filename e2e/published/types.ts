@@ -94,5 +94,6 @@ export function Uses({ relayUrl, picture }: { relayUrl: string | undefined; pict
   if (!row) return 'empty';
   // @ts-expect-error -- one that is on its way has no place yet
   if (row.status === 'sending') return row.seq;
-  return row.status === 'sent' ? `${row.seq} by ${row.senderId}` : (row.error?.message ?? row.content);
+  if (row.status === 'failed') return row.error?.message ?? row.content;
+  return row.status === 'sending' ? row.content : `${row.seq} by ${row.senderId}`;
 }
