@@ -37,7 +37,7 @@ export type { GroupsSnapshot } from './groups/groups.ts';
 export type { SentMessage } from './messages/message-list.ts';
 export type { MessagesHandle } from './messages/message-view.ts';
 export type { MessagesSnapshot, ViewMessage } from './messages/messages-snapshot.ts';
-export type { PendingMessage, Sending } from './messages/outgoing.ts';
+export type { FailedMessage, PendingMessage, Sending, SendingMessage } from './messages/outgoing.ts';
 export type {
   ClientEventMap,
   ClientOptions,

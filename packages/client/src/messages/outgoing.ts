@@ -4,9 +4,7 @@ import { backoffMs, createWaits } from '../base/backoff.ts';
 import type { Clock, Logger } from '../environment.ts';
 import { ClientError, toClientError } from '../errors.ts';
 
-/** An own message that is not known to be saved. */
-export interface PendingMessage {
-  status: 'sending' | 'failed';
+interface UnsavedMessage {
   key: string;
   groupId: string;
   clientMessageId: string;
@@ -16,8 +14,20 @@ export interface PendingMessage {
   kind: string;
   /** When the message was written, by this computer's clock; ISO 8601 in UTC. */
   createdAt: string;
+}
+
+/** An own message that is not known to be saved. */
+export type PendingMessage = SendingMessage | FailedMessage;
+
+export interface SendingMessage extends UnsavedMessage {
+  status: 'sending';
+  error?: undefined;
+}
+
+export interface FailedMessage extends UnsavedMessage {
+  status: 'failed';
   /** Why it failed. `retry()` may help where it is retryable, and does no harm elsewhere. */
-  error?: ClientError;
+  error: ClientError;
 }
 
 export interface Sending {
