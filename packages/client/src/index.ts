@@ -5,9 +5,10 @@ export type {
   GroupSummary,
   JsonObjectInput,
   Message,
-  MessageSender,
+  OwnUser,
   Position,
   ReceiptCounts,
+  Sender,
   User,
 } from '@groupcast/shared';
 export type { MembersPage, Reach, ReceiptsPage } from './api/answers.ts';

@@ -16,6 +16,8 @@ const message = (seq: number, content = `m${seq}`, updatedAt?: string): Message 
   epoch: EPOCH,
   seq,
   senderId: 'me',
+  sender: { userId: 'me' },
+  kind: 'text',
   content,
   createdAt: at(0),
   ...(updatedAt === undefined ? {} : { updatedAt }),
@@ -99,7 +101,7 @@ describe('own edits and deletions', () => {
         await step();
         expect(shown()).toEqual(['new', 'm2']);
       }
-      // What is said from here on is later.
+      // From here on everything is later.
       apply(edited(4, 1, 'by another window'));
       expect(shown()).toEqual(['by another window', 'm2']);
     }

@@ -28,7 +28,7 @@ describe('a conversation beside its messages', () => {
       reconnectMinMs: 20,
       reconnectMaxMs: 100,
       cursorIntervalMs: 30,
-      // What is spread over members waits for no one here.
+      // Requests that are spread over members are made at once.
       random: () => 0,
       logger: memoryLogger(),
       ...options,
@@ -71,7 +71,7 @@ describe('a conversation beside its messages', () => {
     expect(server.count(RECEIPTS)).toBe(read);
   });
 
-  test('what another window has read is read here at once, without a report; a part of it is counted by the API', async () => {
+  test('messages that another window has read are read here at once, without a report; after a part of them the API counts', async () => {
     await start();
     for (const content of ['a', 'b']) server.publish('g', { fields: { content } });
     await until('two unread', () => client.unread.getSnapshot() === 2);

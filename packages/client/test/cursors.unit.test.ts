@@ -83,7 +83,7 @@ describe('cursor report', () => {
     expect(reports.map(({ cursors: told }) => told)).toEqual([{ g: { received: 7, applied: 7 } }]);
   });
 
-  test('what has arrived in a list waits for a connection, too', async () => {
+  test('messages that have arrived in a list wait for a connection, too', async () => {
     const relay = { connected: false, answer: fine };
     const { clock, reports, cursors } = setUp(relay);
     cursors.received('g', 7);

@@ -10,6 +10,8 @@ const message = (seq: number, content = `m${seq}`): Message => ({
   epoch: EPOCH,
   seq,
   senderId: 'bob',
+  sender: { userId: 'bob' },
+  kind: 'text',
   content,
   createdAt: '2026-01-01T00:00:00.000Z',
 });
@@ -41,6 +43,14 @@ describe('message list', () => {
       senderId: 'bob',
       updatedAt: '2026-01-02T00:00:00.000Z',
     });
+  });
+
+  test('fields that an edit takes away are gone, and a row keeps its key and status whatever an event says', () => {
+    const list = listOf();
+    list.replace([{ ...message(1), custom: { a: 1 } }], at(1));
+    list.apply([{ ...edited(2, 1, 'new'), custom: null, key: 'forged', status: 'read' }]);
+    expect(list.messages[0]).toMatchObject({ content: 'new', key: 'm1', status: 'sent' });
+    expect(list.messages[0]).not.toHaveProperty('custom');
   });
 
   test('a deleted message does not come back, by event or by page', () => {

@@ -11,6 +11,8 @@ const sent = (seq: number): ViewMessage => ({
   epoch: '1-a',
   seq,
   senderId: 'bob',
+  sender: { userId: 'bob' },
+  kind: 'text',
   content: `m${seq}`,
   createdAt: '',
 });

@@ -13,6 +13,8 @@ const message = (seq: number, content = `m${seq}`): Message => ({
   epoch: '1-a',
   seq,
   senderId: 'bob',
+  sender: { userId: 'bob' },
+  kind: 'text',
   content,
   createdAt: '',
 });

@@ -9,7 +9,7 @@ const unreachable = new ClientError('UNREACHABLE', 'down', { retryable: true });
 const tooLarge = new ClientError('PAYLOAD_TOO_LARGE', 'too large');
 
 function savedAs({ content, clientMessageId }: NewMessage, groupId = 'g'): Message {
-  const place = { epoch: '1-a', seq: 1, createdAt: '' };
+  const place = { epoch: '1-a', seq: 1, createdAt: '', sender: { userId: 'me' }, kind: 'text' };
   return { id: `id-${clientMessageId}`, groupId, senderId: 'me', content, clientMessageId, ...place };
 }
 

@@ -63,7 +63,10 @@ describe('the client’s parsers', () => {
   test('a message has a sender, a kind, and nothing in `custom` but an object', () => {
     const given = { id: 7, groupId: 1, epoch: '1-a', seq: 3, senderId: 5, content: 'x', createdAt: '' };
     expect(parseMessage({ ...given, custom: 'x', sender: 'y', kind: 7 })).toEqual({
-      ...{ ...given, id: '7', groupId: '1', senderId: '5' },
+      ...given,
+      id: '7',
+      groupId: '1',
+      senderId: '5',
       sender: { userId: '5' },
       kind: 'text',
     });

@@ -32,7 +32,7 @@ function setUp(memberCount = 3) {
   const questions = (): string[] => asked.map(({ event }) => event);
   return { clock, asked, questions, presence, handle: presence.handleOf('g') };
 }
-const users = (...ids: string[]): Answer => ({
+const users = (...ids: string[]) => ({
   users: ids.map((userId) => ({ userId, connections: 1 })),
   numUsers: ids.length,
 });
@@ -46,6 +46,7 @@ describe('presence', () => {
     expect(questions()).toEqual([]);
     presence.ready();
     presence.ready();
+    await turns();
     expect(asked.map(({ payload }) => payload)).toEqual([{ groupId: 'g' }]);
     // A change that passes while the answer is on its way.
     presence.onPresence(change(['carol'], ['bob']));
@@ -62,10 +63,12 @@ describe('presence', () => {
     const { presence, handle, asked } = setUp();
     presence.ready();
     handle.subscribe(() => undefined);
+    await turns();
     await asked[0]?.answer(users('bob'));
     presence.down();
     expect(handle.getSnapshot()).toEqual({ status: 'unknown', online: new Set(['bob']), count: 1 });
     presence.ready();
+    await turns();
     await asked[1]?.answer(users('carol'));
     expect(handle.getSnapshot()).toEqual({ status: 'ready', online: new Set(['carol']), count: 1 });
   });
@@ -74,8 +77,10 @@ describe('presence', () => {
     const { presence, handle, asked } = setUp();
     presence.ready();
     handle.subscribe(() => undefined);
+    await turns();
     presence.down();
     presence.ready();
+    await turns();
     await asked[1]?.answer(users('carol'));
     await asked[0]?.answer(users('bob'));
     expect(handle.getSnapshot().online).toEqual(new Set(['carol']));
@@ -85,6 +90,7 @@ describe('presence', () => {
     const { presence, handle, asked, questions, clock } = setUp(101);
     presence.ready();
     const stop = handle.subscribe(() => undefined);
+    await turns();
     await asked[0]?.answer({});
     await asked[1]?.answer({ ...users('bob'), numUsers: 5_000 });
     expect([questions(), handle.getSnapshot().count]).toEqual([['watch-group', 'get-presence'], 5_000]);
@@ -102,6 +108,7 @@ describe('presence', () => {
     const { presence, handle, asked, questions, clock } = setUp();
     presence.ready();
     handle.subscribe(() => undefined);
+    await turns();
     await asked[0]?.answer(new ClientError('RATE_LIMITED', 'slow', { retryable: true, retryAfterMs: 700 }));
     await clock.advance(700);
     await asked[1]?.answer(new ClientError('NOT_A_MEMBER', 'not yet'));
@@ -109,14 +116,38 @@ describe('presence', () => {
     expect(questions().length).toBe(2);
     // The connection is in another group.
     presence.ready();
+    await turns();
     await asked[2]?.answer(users('bob'));
     expect(handle.getSnapshot().status).toBe('ready');
+  });
+
+  test('many groups share a question; one that is too large for it is asked for alone', async () => {
+    const { presence, asked } = setUp();
+    const handles = Array.from({ length: 150 }, (_, n) => presence.handleOf(`g${n}`));
+    for (const handle of handles) handle.subscribe(() => undefined);
+    presence.ready();
+    await turns();
+    const numbers = asked.map(({ payload }) => (payload as { groupIds: string[] }).groupIds.length);
+    expect(numbers).toEqual([100, 50]);
+    const error = (code: string) => ({ error: { code, message: 'no', retryable: false } });
+    await asked[0]?.answer({
+      groups: { g0: users('bob'), g1: error('PAYLOAD_TOO_LARGE'), g2: error('NOT_A_MEMBER') },
+    });
+    expect(asked[2]?.payload).toEqual({ groupId: 'g1' });
+    await asked[2]?.answer(users('carol'));
+    expect(handles.slice(0, 4).map((handle) => Array.from(handle.getSnapshot().online).join())).toEqual([
+      'bob',
+      'carol',
+      '',
+      '',
+    ]);
   });
 
   test('has a bound, and nothing is left when it is stopped', async () => {
     const { presence, handle, asked, clock } = setUp();
     presence.ready();
     handle.subscribe(() => undefined);
+    await turns();
     await asked[0]?.answer(users(...Array.from({ length: 12_000 }, (_, n) => `user-${n}`)));
     expect([handle.getSnapshot().online.size, handle.getSnapshot().count]).toEqual([10_000, 12_000]);
     presence.onPresence(change(['one more']));

@@ -57,7 +57,7 @@ export function Composer({ groupName, initialDraft, onDraft, onSend, onCancel }:
       {onCancel && (
         <p className="editing small" role="status">
           Editing a message
-          <button className="button link" type="button" onClick={onCancel}>
+          <button className="button link" type="button" onClick={() => onCancel()}>
             Cancel
           </button>
         </p>

@@ -1,4 +1,13 @@
-import type { Group, GroupMember, JsonObject, Message, Position, ReceiptCounts, User } from '@groupcast/shared';
+import type {
+  Group,
+  GroupMember,
+  JsonObject,
+  Message,
+  OwnUser,
+  Position,
+  ReceiptCounts,
+  User,
+} from '@groupcast/shared';
 import { parsePosition } from '@groupcast/shared/positions';
 import { type Fields, fieldsOf, isSeq, parseGroup, parseList, parseMessage, parseUserId } from '../base/parse.ts';
 import { ClientError } from '../errors.ts';
@@ -100,6 +109,12 @@ function parseMember(value: unknown): GroupMember | undefined {
   if (userId === undefined) return undefined;
   const member: GroupMember = { userId, role: role === 'owner' ? 'owner' : 'member' };
   return typeof name === 'string' ? { ...member, name } : member;
+}
+
+export function ownUserOf({ user: given }: Fields): OwnUser {
+  const user = parseUser(given);
+  if (!user) throw unreadable('user');
+  return { ...user, hidesPresence: fieldsOf(given)?.['hidesPresence'] === true };
 }
 
 export function parseUser(value: unknown): User | undefined {

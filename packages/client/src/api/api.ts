@@ -1,4 +1,13 @@
-import type { Group, GroupSummary, JsonObject, JsonObjectInput, Message, Position, User } from '@groupcast/shared';
+import type {
+  Group,
+  GroupSummary,
+  JsonObject,
+  JsonObjectInput,
+  Message,
+  OwnUser,
+  Position,
+  User,
+} from '@groupcast/shared';
 import { readBytes } from '@groupcast/shared/bounded-body';
 import { parsePosition } from '@groupcast/shared/positions';
 import {
@@ -19,6 +28,7 @@ import {
   type MembersPage,
   membersOf,
   messageOf,
+  ownUserOf,
   parseUser,
   type ReceiptsPage,
   receiptsOf,
@@ -40,8 +50,8 @@ export interface GroupChange {
   name?: string | undefined;
   /** Days after which the group's history is removed, 1 to 3,650; `null`: the API's own setting decides again. */
   retentionDays?: number | null | undefined;
-  /** Of the application's own, in place of what there was; at most 4 KB of JSON. */
-  custom?: JsonObjectInput | undefined;
+  /** Of the application's own, in place of what there was; at most 4 KB of JSON. `null`: none. */
+  custom?: JsonObjectInput | null | undefined;
 }
 
 export interface NewGroup {
@@ -54,12 +64,13 @@ export interface NewGroup {
   custom?: JsonObjectInput | undefined;
 }
 
-/** One's own profile; fields that are left out stay as they are. */
+/** One's own profile; fields that are left out stay as they are, and `null` takes one away. */
 export interface ProfileChange {
-  name?: string | undefined;
-  picture?: string | undefined;
+  name?: string | null | undefined;
+  /** An `http:` or `https:` URL. */
+  picture?: string | null | undefined;
   /** Of the application's own; at most 4 KB of JSON. */
-  custom?: JsonObjectInput | undefined;
+  custom?: JsonObjectInput | null | undefined;
   /** Nobody sees whether this user is connected, or was. */
   hidesPresence?: boolean | undefined;
 }
@@ -113,8 +124,10 @@ export interface Api {
   removeMember: (groupId: GroupId, userId: UserId) => Promise<MembersChange>;
   /** Names, pictures and when they were last here, of users who share a group with this one. The answer leaves out all others, whether they exist or not. */
   users: (userIds: readonly UserId[]) => Promise<User[]>;
+  /** One's own profile. */
+  me: () => Promise<OwnUser>;
   /** Changes one's own profile, which others see beside messages. */
-  updateMe: (change: ProfileChange) => Promise<User>;
+  updateMe: (change: ProfileChange) => Promise<OwnUser>;
   /** How far the members of a group are. */
   receipts: (groupId: GroupId) => Promise<ReceiptsPage>;
   /** The newest `limit` (at most 200) messages below `before`, fewer where they are large. */
@@ -278,10 +291,11 @@ export function createApi(deps: ApiDeps): ClosableApi {
       }
       return users;
     },
+    async me() {
+      return ownUserOf(await request('GET', '/api/users/me'));
+    },
     async updateMe(change) {
-      const user = parseUser((await request('PUT', '/api/users/me', change))['user']);
-      if (!user) throw unreadable('user');
-      return user;
+      return ownUserOf(await request('PUT', '/api/users/me', change));
     },
     async receipts(groupId) {
       return receiptsOf(await request('GET', `${base(groupId)}/receipts`));

@@ -1,4 +1,4 @@
-import type { GroupEvent, GroupHead, GroupSummary, JsonObject, Message, MessageSender } from '@groupcast/shared';
+import type { GroupEvent, GroupHead, GroupSummary, JsonObject, Message, Sender } from '@groupcast/shared';
 import { parsePosition } from '@groupcast/shared/positions';
 
 // The client's own parsers. They accept the same as the schemas of @groupcast/shared, without bringing a schema library to
@@ -57,7 +57,7 @@ export function parseEvent(value: unknown, name?: string): GroupEvent | undefine
 }
 
 /** The sender as an event or a page names them; an older API names the id alone. */
-function parseSender(value: unknown, senderId: string): MessageSender {
+function parseSender(value: unknown, senderId: string): Sender {
   const { name, picture, custom } = fieldsOf(value) ?? {};
   return {
     userId: senderId,

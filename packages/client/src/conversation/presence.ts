@@ -4,6 +4,7 @@ import { createStore, type OnListenerError, type Readable, type Store } from '..
 import type { Clock, Logger } from '../environment.ts';
 import { toClientError } from '../errors.ts';
 import type { Ask } from './ask.ts';
+import { createPresenceQuestions } from './presence-questions.ts';
 
 export interface PresenceSnapshot {
   /** `unknown` until the relay has answered, and while there is no connection: then the users are those of before. */
@@ -60,6 +61,7 @@ export function createPresence(deps: {
   onListenerError: OnListenerError;
 }): Presence {
   const { clock, log } = deps;
+  const question = createPresenceQuestions(deps.ask);
   const entries = new Map<string, Entry>();
   let isReady = false;
   let stopped = false;
@@ -108,7 +110,7 @@ export function createPresence(deps: {
     try {
       // First, so that no change is missed between the two.
       if ((deps.memberCountOf(groupId) ?? Number.POSITIVE_INFINITY) > WATCH_ABOVE) await watch(entry, true);
-      const answer = await deps.ask('get-presence', { groupId });
+      const answer = await question(groupId);
       if (!answer || entry.passed !== passed) return;
       const users = parseList(answer['users'], (user) => parseUserId(fieldsOf(user)?.['userId']));
       const { numUsers } = answer;

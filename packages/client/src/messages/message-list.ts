@@ -64,7 +64,8 @@ export function createMessageList(keyOf: (message: Message) => string): MessageL
     // Every field that the publisher sends replaces the message's; its position and its sender do not change.
     const edited = parseMessage({ ...entry.message, ...fields, id, groupId, epoch, seq, senderId, sender });
     if (!edited) return;
-    entries.set(edited.id, { message: { ...entry.message, ...edited }, asOf: event.seq });
+    const { status, key } = entry.message;
+    entries.set(edited.id, { message: { ...edited, status, key }, asOf: event.seq });
     changed = true;
   }
 

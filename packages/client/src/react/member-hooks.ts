@@ -64,7 +64,7 @@ export function useRenameGroup(groupId: GroupId): UseMutationResult<Group, Clien
 /** Deletes a group for every member, which an owner may. */
 export function useDeleteGroup(groupId: GroupId): UseMutationResult<void, ClientError, void> {
   const { client } = useGroupcastContext();
-  return useMutation<void, ClientError, void>({
+  return useMutation<void, ClientError>({
     mutationFn: async () => client.api.deleteGroup(groupId),
     networkMode: 'always',
   });

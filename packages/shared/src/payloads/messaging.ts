@@ -1,8 +1,11 @@
 import type { JsonObject } from '../json.ts';
 import type { Position } from '../positions.ts';
 
-/** The sender of a message, as those who may read it may see them. A type, because an interface is no JSON object to the compiler. */
-export type MessageSender = {
+/**
+ * The user who has sent a message, with the profile that they had when it was read, or dispatched. An event that would be too large has the id
+ * alone.
+ */
+export type Sender = {
   userId: string;
   name?: string;
   picture?: string;
@@ -16,16 +19,16 @@ export interface Message {
   epoch: string;
   seq: number;
   senderId: string;
+  sender?: Sender;
+  /** `text` unless its sender said otherwise. */
+  kind?: string;
   content: string;
   createdAt: string;
   clientMessageId?: string;
   attachments?: JsonObject[];
-  updatedAt?: string;
-  sender?: MessageSender;
-  /** `text` unless its sender says otherwise; `call` for a call that has ended. */
-  kind?: string;
-  /** Of the application's own, at most 4 KB. */
+  /** The application's own fields, at most `MAX_CUSTOM_BYTES` of UTF-8 JSON. */
   custom?: JsonObject;
+  updatedAt?: string;
 }
 
 export interface GroupMember {
@@ -40,8 +43,13 @@ export interface User {
   name?: string;
   picture?: string;
   custom?: JsonObject;
-  /** When the user was last connected; ISO 8601 in UTC. Users who hide their presence have none. */
+  /** When they were last connected, to about a minute; absent where they hide their presence, or share no group any more. */
   lastSeenAt?: string;
+}
+
+/** One's own profile. */
+export interface OwnUser extends User {
+  hidesPresence: boolean;
 }
 
 export interface Group {
@@ -55,7 +63,7 @@ export interface Group {
   position: Position;
   /** Days after which the group's history is removed, where it has a setting of its own. */
   retentionDays?: number;
-  /** Of the application's own, at most 4 KB. */
+  /** The application's own fields, at most `MAX_CUSTOM_BYTES` of UTF-8 JSON. */
   custom?: JsonObject;
 }
 
