@@ -261,6 +261,21 @@ describe('the receipts of all groups', () => {
     expect(questions.length).toBe(3);
   });
 
+  test('in a larger group members who come and go make nobody read again, and a reconnect takes its time', async () => {
+    const { receipts, questions, clock } = setUp();
+    const handle = receipts.handleOf('g');
+    handle.subscribe(() => undefined);
+    await questions[0]?.answer(largePage(null, 50_000));
+    receipts.onEvent(event('member-added', 11, { userIds: ['x', 'y'] }));
+    await clock.advance(600_000);
+    expect([questions.length, handle.getSnapshot().memberCount]).toEqual([1, 50_002]);
+    receipts.reconnected();
+    await clock.advance(50_001);
+    expect(questions.length).toBe(1);
+    await clock.advance(2);
+    expect(questions.length).toBe(2);
+  });
+
   test('a failure is tried again while somebody looks; an API without receipts is asked once a connection', async () => {
     const { receipts, questions, shown, clock } = setUp();
     shown.add('g');

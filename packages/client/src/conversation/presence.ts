@@ -134,6 +134,7 @@ export function createPresence(deps: {
     clock.clearTimeout(entry.timer);
     entry.timer = clock.setTimeout(() => {
       if (entry.observers > 0) void read(entry);
+      else letGo(entry);
     }, delayMs);
   }
 

@@ -74,8 +74,9 @@ interface Entry {
 
 /** Most groups that are kept while nobody looks at them. */
 const MAX_KEPT = 50;
-/** Many members have the same reason to read again; each picks a moment within this time, in milliseconds. */
-const SPREAD_MS = 2_000;
+/** Many members have the same reason to read again; each picks a moment within the longer of these times, in milliseconds. */
+const MIN_SPREAD_MS = 2_000;
+const SPREAD_PER_MEMBER_MS = 2;
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 30_000;
 const IDLE = { status: 'idle', memberCount: undefined, users: null, counts: null } as const;
@@ -116,7 +117,7 @@ export function createReceipts(deps: ReceiptsDeps): Receipts {
 
   const isWanted = ({ groupId, observers }: Entry): boolean => observers > 0 || deps.isShown(groupId);
 
-  /** Lets the groups go that were looked at longest ago. */
+  /** Lets groups go that nobody looks at, the oldest ones first. */
   function makeRoom(latest: Entry): void {
     for (const entry of entries.values()) {
       if (entries.size <= MAX_KEPT) return;
@@ -168,7 +169,8 @@ export function createReceipts(deps: ReceiptsDeps): Receipts {
     entry.isStale = true;
     clock.clearTimeout(entry.timer);
     if (stopped || !isWanted(entry)) return;
-    entry.timer = clock.setTimeout(() => void entry.read(), deps.random() * SPREAD_MS);
+    const spreadMs = Math.max(MIN_SPREAD_MS, (entry.receipts.memberCount ?? 0) * SPREAD_PER_MEMBER_MS);
+    entry.timer = clock.setTimeout(() => void entry.read(), deps.random() * spreadMs);
   }
 
   function want(groupId: string): void {
@@ -224,7 +226,9 @@ export function createReceipts(deps: ReceiptsDeps): Receipts {
       entry.recording.add([event]);
       if (!entry.receipts.takeEvent(event)) return;
       publish(entry);
-      if (event.event === 'member-added' || event.event === 'member-removed') readSoon(entry);
+      // In a larger group members are a number, which the event has changed already.
+      const isMemberChange = event.event === 'member-added' || event.event === 'member-removed';
+      if (isMemberChange && entry.receipts.users()) readSoon(entry);
     },
     reconnected() {
       for (const entry of entries.values()) readSoon(entry);
