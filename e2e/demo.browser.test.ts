@@ -380,6 +380,8 @@ test('on a phone it is either the groups or a conversation, and back', async () 
 async function saveScreenshots(alice: Page, bob: Page): Promise<void> {
   await mkdir('docs/screens', { recursive: true });
   for (const page of [alice, bob]) await openGroup(page, 'Lobby');
+  await bob.getByRole('textbox', { name: 'Message' }).pressSequentially('Do you');
+  await alice.getByText('Bob is typing').waitFor();
   const shots = await Promise.all([alice, bob].map((page) => page.screenshot()));
   const frame = await browser.open('about:blank', {
     viewport: { width: WINDOW.width * 2 + 72, height: WINDOW.height + 48 },

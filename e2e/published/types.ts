@@ -15,17 +15,21 @@ type AnyIn<T, Path extends string = '', Steps extends 0[] = []> = 0 extends 1 & 
     ? never
     : T extends readonly (infer Item)[]
       ? AnyIn<Item, `${Path}[]`, [...Steps, 0]>
-      : T extends PromiseLike<infer Value>
-        ? AnyIn<Value, `await ${Path}`, [...Steps, 0]>
-        : T extends (...input: infer Input) => infer Output
-          ? AnyIn<Input, `${Path}(…)`, [...Steps, 0]> | AnyIn<Output, `${Path}()`, [...Steps, 0]>
-          : T extends abstract new (
-                ...input: infer Input
-              ) => infer Instance
-            ? AnyIn<Input, `new ${Path}(…)`, [...Steps, 0]> | AnyIn<Instance, `new ${Path}()`, [...Steps, 0]>
-            : T extends object
-              ? { [K in Named<T>]: AnyIn<T[K], `${Path}.${K}`, [...Steps, 0]> }[Named<T>]
-              : never;
+      : T extends ReadonlyMap<infer Key, infer Item>
+        ? AnyIn<[Key, Item], `${Path}.entries`, [...Steps, 0]>
+        : T extends ReadonlySet<infer Item>
+          ? AnyIn<Item, `${Path}.values`, [...Steps, 0]>
+          : T extends PromiseLike<infer Value>
+            ? AnyIn<Value, `await ${Path}`, [...Steps, 0]>
+            : T extends (...input: infer Input) => infer Output
+              ? AnyIn<Input, `${Path}(…)`, [...Steps, 0]> | AnyIn<Output, `${Path}()`, [...Steps, 0]>
+              : T extends abstract new (
+                    ...input: infer Input
+                  ) => infer Instance
+                ? AnyIn<Input, `new ${Path}(…)`, [...Steps, 0]> | AnyIn<Instance, `new ${Path}()`, [...Steps, 0]>
+                : T extends object
+                  ? { [K in Named<T>]: AnyIn<T[K], `${Path}.${K}`, [...Steps, 0]> }[Named<T>]
+                  : never;
 
 /** Without the index signature of an event, which would stand for all its fields. */
 type Named<T> = Exclude<keyof { [K in keyof T as string extends K ? never : K]: 0 }, ForeignKey | symbol | number> &
@@ -52,10 +56,12 @@ export type Checked = [
 /** The search finds every hidden `any`, and nothing else. */
 type Hidden = ReturnType<typeof JSON.parse>;
 interface Hiding {
+  byName: ReadonlyMap<string, { value: Hidden }>;
   useThing: (input: { late?: Hidden }) => Promise<{ rows: readonly Hidden[]; cause: unknown; none: never }>;
   Thing: new () => GroupEvent & { field: Hidden };
 }
 export const found: Record<AnyIn<Hiding>, true> = {
+  '.byName.entries[].value': true,
   '.useThing(…)[].late': true,
   'await .useThing().rows[]': true,
   'new .Thing().field': true,
@@ -94,5 +100,5 @@ export function Uses({ relayUrl, picture }: { relayUrl: string | undefined; pict
   if (!row) return 'empty';
   // @ts-expect-error -- one that is on its way has no place yet
   if (row.status === 'sending') return row.seq;
-  return row.status === 'sent' ? `${row.seq} by ${row.senderId}` : (row.error?.message ?? row.content);
+  return row.status === 'failed' ? row.error.message : `${row.seq} by ${row.senderId}`;
 }

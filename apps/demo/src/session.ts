@@ -38,6 +38,7 @@ export function createSession(): Session {
     storeLogin(login);
     const client = createClient({
       apiUrl: '',
+      notifications: true,
       // It is called again when the token has run out or was refused: a demo without passwords just logs in anew.
       async getToken() {
         const known = current ?? (await requestLogin(login.user.name));

@@ -18,6 +18,11 @@ export function formatDay(createdAt: string): string {
   return isToday(createdAt) ? 'Today' : day.format(new Date(createdAt));
 }
 
+/** When a user was last here. */
+export function formatLastSeen(lastSeenAt: string): string {
+  return `last seen ${isToday(lastSeenAt) ? 'at' : 'on'} ${formatWhen(lastSeenAt)}`;
+}
+
 /** Formats a time for the list of groups: the time of today, or an earlier date. */
 export function formatWhen(createdAt: string): string {
   return (isToday(createdAt) ? time : shortDay).format(new Date(createdAt));

@@ -1,11 +1,14 @@
 import { io } from 'socket.io-client';
+import type { Reach } from './api/answers.ts';
 import { createApi } from './api/api.ts';
 import { createUserTokens } from './api/user-token.ts';
 import { followBrowser } from './connection/browser-signals.ts';
-import { createConnection } from './connection/connection.ts';
+import { type ConnectionOptions, createConnection } from './connection/connection.ts';
 import { createConnectionStatus } from './connection/connection-status.ts';
 import { createConnectionTokens } from './connection/connection-token.ts';
 import { createPolling } from './connection/polling.ts';
+import type { Ask } from './conversation/ask.ts';
+import { createConversation } from './conversation/conversation.ts';
 import { createDelivery } from './delivery.ts';
 import {
   consoleLogger,
@@ -35,6 +38,16 @@ const NO_WINDOW = {
   code: 'NO_WINDOW',
   message: 'there is no window here, as on a server: call connect(), or pass autoConnect: true',
 };
+
+function connectionOptions(options: ClientOptions): ConnectionOptions {
+  return {
+    auth: options.notifications === true ? { notifications: true } : {},
+    transports: options.transports ?? ['websocket', 'polling'],
+    connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+    reconnectMinMs: options.reconnectMinMs ?? 1_500,
+    reconnectMaxMs: options.reconnectMaxMs ?? 10_000,
+  };
+}
 
 /**
  * Makes a client and lets it connect in the next turn, where there is a window or `autoConnect` is true. Throws where an option is
@@ -77,10 +90,14 @@ export function createClient(options: ClientOptions): GroupcastClient {
 
   // Messages and groups, and the delivery of events to them
 
+  const reaches = new Map<string, Reach>();
   const messages = createMessages({
     api,
     pageSize: Math.min(pageSize, 200),
     sendTimeoutMs,
+    me,
+    reaches,
+    onAwaitingReceipts: told.awaitingReceipts.emit,
     ...common,
   });
   const groups = createGroups({
@@ -97,6 +114,10 @@ export function createClient(options: ClientOptions): GroupcastClient {
   topics.reset.subscribe(readListSoon);
   told.gone.subscribe(delivery.leave);
 
+  const ask: Ask = (event, payload) => status.link?.ask(event, payload);
+  const parts = { messages, groups, reading, reaches, topics, told };
+  const conversation = createConversation({ ask, api, me, ...parts, ...common });
+
   // The relay, and catching up from it and from the API
 
   const recovery = createRecovery({
@@ -106,12 +127,14 @@ export function createClient(options: ClientOptions): GroupcastClient {
     topics,
     holdMs,
     onUnclear: readListSoon,
+    onGreeted: told.greeted.emit,
     onLive: told.live.emit,
     ...common,
   });
   told.listRead.subscribe(recovery.join);
   told.listed.subscribe(({ groupId, position }) => {
     delivery.standsAt(groupId, position);
+    delivery.arrived(groupId);
     recovery.check(groupId, status.link ? undefined : 'now');
   });
 
@@ -169,25 +192,15 @@ export function createClient(options: ClientOptions): GroupcastClient {
       onDown(heardAt) {
         downAt = heardAt;
         recovery.down();
+        told.down.emit();
         polling.start();
       },
       onEvent: recovery.onEvent,
       ...common,
     },
-    {
-      transports: options.transports ?? ['websocket', 'polling'],
-      connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
-      reconnectMinMs: options.reconnectMinMs ?? 1_500,
-      reconnectMaxMs: options.reconnectMaxMs ?? 10_000,
-    },
+    connectionOptions(options),
   );
-  const stopFollowing = followBrowser({
-    target: eventTarget,
-    connection,
-    abandon: api.abandon,
-    hurry,
-    clock,
-  });
+  const stopFollowing = followBrowser({ target: eventTarget, connection, abandon: api.abandon, hurry, clock });
 
   // The client as the application sees it
 
@@ -206,8 +219,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     delivery.stop();
     connection.end({ code: 'CLOSED', message: 'the client was closed' });
     stopFollowing();
-    const parts = [polling, recovery, reading, cursors, messages, groups, api];
-    for (const part of parts) part.stop();
+    for (const part of [polling, recovery, conversation, reading, cursors, messages, groups, api]) part.stop();
     status.clear();
     groupEvents.clear();
     for (const topic of [...Object.values(topics), ...Object.values(told)]) topic.clear();
@@ -227,9 +239,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     unread: groups.unread,
     api,
     stats: delivery.stats,
-    ...createHandles({ messages, groups, groupEvents, delivery, reading }),
-    retry: messages.retry,
-    discard: messages.discard,
+    ...createHandles({ messages, groups, groupEvents, delivery, reading, conversation }),
     on: (name, listener) => topics[name].subscribe(listener),
     connect,
     close,

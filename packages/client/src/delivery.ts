@@ -11,9 +11,9 @@ import type { Messages } from './messages/messages.ts';
 export type Source = 'live' | 'recovered' | 'fetched' | 'polled';
 
 export interface DeliveryDeps {
-  messages: Pick<Messages, 'apply' | 'shown'>;
-  groups: Pick<Groups, 'apply' | 'remove'>;
-  cursors: Pick<CursorReport, 'applied' | 'forget'>;
+  messages: Pick<Messages, 'apply' | 'shown' | 'reset' | 'leave'>;
+  groups: Pick<Groups, 'apply' | 'get' | 'remove'>;
+  cursors: Pick<CursorReport, 'applied' | 'forget' | 'received'>;
   topics: {
     event: Topic<GroupEvent>;
     reset: Topic<{ groupId: string; position: Position }>;
@@ -31,6 +31,8 @@ export interface Delivery {
   head: (groupId: string, position: Position) => void;
   /** The same, but a group that has not begun begins at `position`: older events are not delivered. */
   standsAt: (groupId: string, position: Position) => void;
+  /** A list has described the group: what it says is unread has arrived, in part as a number. */
+  arrived: (groupId: string) => void;
   /** An event that came over the socket. */
   receive: (event: GroupEvent) => void;
   /** The event at `position` is not for this user. */
@@ -85,6 +87,11 @@ export function createDelivery({ messages, groups, cursors, topics, groupEvents 
       messages.shown(groupId)?.startsAt(position);
       deliver(groupId, inbox.open(groupId, position), 'live');
     },
+    arrived(groupId) {
+      const position = inbox.positionOf(groupId);
+      // Nothing is reported of groups that were read to their end, which says as much.
+      if (position && (groups.get(groupId)?.unreadCount ?? 0) > 0) cursors.received(groupId, position.seq);
+    },
     head: inbox.head,
     receive: (event) => deliver(event.groupId, inbox.receive(event), 'live'),
     skip: (groupId, position) => deliver(groupId, inbox.skip(groupId, position), 'live'),
@@ -92,7 +99,7 @@ export function createDelivery({ messages, groups, cursors, topics, groupEvents 
     reset(groupId, position, source) {
       const due = inbox.reset(groupId, position);
       cursors.forget(groupId);
-      void messages.shown(groupId)?.reload();
+      messages.reset(groupId);
       topics.reset.emit({ groupId, position });
       deliver(groupId, due, source);
     },
@@ -101,7 +108,7 @@ export function createDelivery({ messages, groups, cursors, topics, groupEvents 
       inbox.close(groupId);
       cursors.forget(groupId);
       groups.remove(groupId);
-      messages.shown(groupId)?.leave();
+      messages.leave(groupId);
       topics.left.emit({ groupId });
     },
     lagOf: inbox.lagOf,

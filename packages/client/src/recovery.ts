@@ -15,6 +15,8 @@ export interface RecoveryDeps {
   holdMs: number;
   /** Which groups there are has to be read from the API. */
   onUnclear: () => void;
+  /** The relay has greeted, and again with each further group that this connection is in. */
+  onGreeted: () => void;
   /** The relay delivers nothing at the moment, or does again. */
   onLive: (live: boolean) => void;
   clock: Clock;
@@ -79,7 +81,10 @@ export function createRecovery(deps: RecoveryDeps): Recovery {
   });
   told.check.subscribe((request) => catchUp.check(...request));
   told.force.subscribe((request) => catchUp.force(...request));
-  told.greeted.subscribe(() => showBusy(catchUp.busy));
+  told.greeted.subscribe(() => {
+    showBusy(catchUp.busy);
+    deps.onGreeted();
+  });
   topics.left.subscribe(({ groupId }) => catchUp.forget(groupId));
 
   return {

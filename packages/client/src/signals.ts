@@ -15,6 +15,12 @@ export interface Signals {
     listRead: Topic<void>;
     /** A group is no longer in the list. */
     gone: Topic<string>;
+    /** The relay has greeted, and again with each further group that this connection is in. */
+    greeted: Topic<void>;
+    /** Somebody looks at own messages of the group that not everybody has read. */
+    awaitingReceipts: Topic<string>;
+    /** There is no connection any more. */
+    down: Topic<void>;
     /** The relay delivers nothing at the moment, or does again. */
     live: Topic<boolean>;
   };
@@ -25,6 +31,14 @@ export function createSignals(onListenerError: OnListenerError): Signals {
   return {
     topics: { event: topic(), transient: topic(), reset: topic(), left: topic() },
     groupEvents: createKeyedTopic(onListenerError),
-    told: { listed: topic(), listRead: topic(), gone: topic(), live: topic() },
+    told: {
+      listed: topic(),
+      listRead: topic(),
+      gone: topic(),
+      greeted: topic(),
+      awaitingReceipts: topic(),
+      down: topic(),
+      live: topic(),
+    },
   };
 }

@@ -1,10 +1,14 @@
-import type { GroupEvent, GroupSummary, JsonObjectInput, Position } from '@groupcast/shared';
+import type { GroupEvent, GroupSummary, JsonObjectInput, Message, Position } from '@groupcast/shared';
 import type { Api, GroupId } from './api/api.ts';
 import type { GetToken } from './api/user-token.ts';
 import type { Readable } from './base/store.ts';
 import type { ConnectionSnapshot } from './connection/connection-status.ts';
 import type { SocketIo, Transport } from './connection/relay-link.ts';
 import type { TransientEvent } from './connection/relay-session.ts';
+import type { PresenceHandle } from './conversation/presence.ts';
+import type { ReceiptsHandle } from './conversation/receipts.ts';
+import type { TypingHandle } from './conversation/typing.ts';
+import type { MessageNotification } from './conversation/viewing.ts';
 import type { Clock, Logger } from './environment.ts';
 import type { GroupsSnapshot } from './groups/groups.ts';
 import type { MessagesHandle } from './messages/message-view.ts';
@@ -23,6 +27,8 @@ export interface ClientOptions {
    * by a module that is rendered there, connects nowhere and keeps no process alive; its `connection` says `NO_WINDOW`.
    */
   autoConnect?: boolean | undefined;
+  /** Whether the relay tells of messages in groups that are not on screen: `client.notifications`. Default false. */
+  notifications?: boolean | undefined;
   /** Messages in one page. Default 50, at most 200. */
   pageSize?: number | undefined;
   /** How long a gap may close by itself before it is asked for. Default 150. */
@@ -81,6 +87,10 @@ export interface SendInput {
   content: string;
   /** Plain JSON objects; an ordinary interface will do. */
   attachments?: readonly JsonObjectInput[] | undefined;
+  /** Of the application's own: a plain JSON object of at most 4 KB. */
+  custom?: JsonObjectInput | undefined;
+  /** 1-32 lower case letters, digits and hyphens. Default `text`. */
+  kind?: string | undefined;
   /** Default a random one. In a group it must not be used twice, except for the same message. */
   clientMessageId?: string | undefined;
 }
@@ -117,6 +127,20 @@ export interface GroupcastClient {
   retry: (clientMessageId: string) => Sending;
   /** Takes a failed message away. */
   discard: (clientMessageId: string) => void;
+  /** Changes the text of an own message, which shows it at once. Rejects with a `ClientError` where that is refused, and the old text is back. */
+  editMessage: (groupId: GroupId, messageId: string, content: string) => Promise<Message>;
+  /** Takes a message away at once. Rejects with a `ClientError` where that is refused, and the message is back. */
+  deleteMessage: (groupId: GroupId, messageId: string) => Promise<void>;
+  /** The members who type in a group, and how to say that this user does. */
+  typing: (groupId: GroupId) => TypingHandle;
+  /** How far the members of a group are, read for the first listener. The `status` of own messages follows from it. */
+  receipts: (groupId: GroupId) => ReceiptsHandle;
+  /** The members of a group who are connected; the relay is asked for the first listener. */
+  presence: (groupId: GroupId) => PresenceHandle;
+  /** Messages in groups that are not on screen, where `notifications` is true. */
+  readonly notifications: { subscribe(listener: (notification: MessageNotification) => void): () => void };
+  /** Says which group is on screen, so that nothing notifies of it; `null`: none. It is said again on every connection. */
+  viewGroup: (groupId: GroupId | null) => void;
   /** Marks everything up to `seq` as read; by default, everything there is. */
   markRead: (groupId: GroupId, seq?: number) => void;
   on: <K extends keyof ClientEventMap>(name: K, listener: (payload: ClientEventMap[K]) => void) => () => void;

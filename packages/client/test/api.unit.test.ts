@@ -175,3 +175,34 @@ test('a group’s name and retention are changed together or one of them alone',
     ['PATCH', '/api/messaging/groups/7', { name: 'Ours' }],
   ]);
 });
+
+test('receipts name the members, or have one’s own newest message’s counts; what cannot be read is left out', async () => {
+  const position = { epoch: '1-a', seq: 9 };
+  const receiptsOf = async (answer: object) => apiOf(() => Response.json(answer)).receipts('g');
+  const users = { bob: { received: 4, read: 'x' }, 'a b': { received: 1, read: 1 } };
+  expect(await receiptsOf({ memberCount: 2, position, users })).toEqual({
+    memberCount: 2,
+    position,
+    users: new Map([['bob', { received: 4, read: 0 }]]),
+    counts: null,
+  });
+  const counts = { seq: 7, received: 100, read: 3 };
+  const large = { memberCount: 200, position, users: null };
+  expect(await receiptsOf({ memberCount: 200, position, counts })).toEqual({ ...large, counts });
+  expect(await receiptsOf({ memberCount: 200, position, counts: null })).toEqual({ ...large, counts: null });
+  await expect(receiptsOf({ position, users: {} })).rejects.toMatchObject({ code: 'INTERNAL', retryable: true });
+});
+
+test('a profile has what one has said of oneself, and when one was last here', async () => {
+  const lastSeenAt = '2026-01-01T00:00:00.000Z';
+  const user = { id: 'bob', name: 'Bob', custom: { team: 7 }, lastSeenAt };
+  const others = [user, { id: 'carol', custom: 'x', lastSeenAt: 5 }];
+  expect(await apiOf(() => Response.json({ users: others })).users(['bob', 'carol'])).toEqual([user, { id: 'carol' }]);
+  const own = { user: { ...user, hidesPresence: true } };
+  expect(await apiOf(() => Response.json(own)).me()).toEqual(own.user);
+  expect(await apiOf(() => Response.json({ user })).updateMe({ name: null })).toEqual({
+    ...user,
+    hidesPresence: false,
+  });
+  await expect(apiOf(() => Response.json({})).me()).rejects.toMatchObject({ code: 'INTERNAL' });
+});

@@ -83,6 +83,27 @@ describe('cursor report', () => {
     expect(reports.map(({ cursors: told }) => told)).toEqual([{ g: { received: 7, applied: 7 } }]);
   });
 
+  test('messages that have arrived in a list wait for a connection, too', async () => {
+    const relay = { connected: false, answer: fine };
+    const { clock, reports, cursors } = setUp(relay);
+    cursors.received('g', 7);
+    await clock.advance(10_000);
+    relay.connected = true;
+    cursors.reconnected();
+    await clock.advance(1_000);
+    cursors.applied('g', 7);
+    await clock.advance(2_000);
+    expect(reports.map(({ cursors: told }) => told)).toEqual([{ g: { received: 7 } }, { g: { applied: 7 } }]);
+  });
+
+  test('more groups than a report may have go into the next ones', async () => {
+    const { clock, reports, cursors } = setUp({ connected: true, answer: fine });
+    for (let n = 0; n < 2_500; n += 1) cursors.received(`g${n}`, 1);
+    await clock.advance(5_000);
+    expect(reports.map(({ cursors: told }) => Object.keys(told).length)).toEqual([1_000, 1_000, 500]);
+    expect(new Set(reports.flatMap(({ cursors: told }) => Object.keys(told))).size).toBe(2_500);
+  });
+
   test('a report that failed is repeated', async () => {
     let failures = 2;
     const { clock, reports, cursors } = setUp({

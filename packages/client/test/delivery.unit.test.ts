@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { GroupEvent, Position } from '@groupcast/shared';
+import type { GroupEvent, GroupSummary, Position } from '@groupcast/shared';
 import { describe, expect, test } from 'vitest';
 import { createKeyedTopic, createTopic } from '../src/base/store.ts';
 import { createDelivery } from '../src/delivery.ts';
@@ -17,6 +17,7 @@ const event = (seq: number, epoch = '1-a'): GroupEvent => ({
 
 function setUp() {
   const calls: string[] = [];
+  const groups = new Map<string, Pick<GroupSummary, 'unreadCount'>>();
   const fail = (error: unknown): void => {
     throw error;
   };
@@ -37,13 +38,22 @@ function setUp() {
   topics.left.subscribe(({ groupId }) => calls.push(`left ${groupId}`));
   groupEvents.subscribe('g', ({ seq }) => calls.push(`of the group ${seq}`));
   const delivery = createDelivery({
-    messages: { apply: note('messages'), shown: () => undefined },
-    groups: { apply: note('groups'), remove: note('remove') },
-    cursors: { applied: note('cursors'), forget: note('forget') },
+    messages: {
+      apply: note('messages'),
+      shown: () => undefined,
+      reset: () => undefined,
+      leave: () => undefined,
+    },
+    groups: {
+      apply: note('groups'),
+      get: (groupId) => groups.get(groupId) as GroupSummary | undefined,
+      remove: note('remove'),
+    },
+    cursors: { applied: note('cursors'), received: note('received'), forget: note('forget') },
     topics,
     groupEvents,
   });
-  return { calls, delivery };
+  return { calls, delivery, groups };
 }
 
 describe('delivery', () => {
@@ -108,6 +118,18 @@ describe('delivery', () => {
     delivery.stop();
     delivery.receive(event(1));
     expect(calls).toEqual([]);
+  });
+
+  test('a group with unread messages in a list has arrived as far as its events begin, and one that was read is not reported', () => {
+    const { calls, delivery, groups } = setUp();
+    groups.set('g', { unreadCount: 2 });
+    groups.set('h', { unreadCount: 0 });
+    for (const groupId of ['g', 'h']) {
+      delivery.standsAt(groupId, at(4));
+      delivery.arrived(groupId);
+    }
+    delivery.arrived('unknown');
+    expect(calls).toEqual(['received g 4']);
   });
 
   test('alone has an inbox', () => {

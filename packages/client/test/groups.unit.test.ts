@@ -175,6 +175,18 @@ describe('the list of groups', () => {
     expect(groups.get('g')).not.toHaveProperty('retentionDays');
   });
 
+  test('fields of the application’s own, which follow the events as well', async () => {
+    const { groups } = setUp(async () => [summary('g', 3, 0, { custom: { a: 1 } })]);
+    await groups.refresh();
+    const updated = (seq: number, fields: object): GroupEvent => ({ ...sent(seq), ...fields, event: 'group-updated' });
+    groups.apply('g', [updated(4, { name: 'other' })]);
+    expect(groups.get('g')).toMatchObject({ name: 'other', custom: { a: 1 } });
+    groups.apply('g', [updated(5, { custom: { b: 2 } }), updated(6, { custom: 'x' })]);
+    expect(groups.get('g')?.custom).toEqual({ b: 2 });
+    groups.apply('g', [updated(7, { custom: null })]);
+    expect(groups.get('g')).not.toHaveProperty('custom');
+  });
+
   test('a list that cannot be read is read again, and says so meanwhile', async () => {
     let up = false;
     const { groups, clock, reads } = setUp(async () => {

@@ -45,6 +45,14 @@ describe('message list', () => {
     });
   });
 
+  test('fields that an edit takes away are gone, and a row keeps its key and status whatever an event says', () => {
+    const list = listOf();
+    list.replace([{ ...message(1), custom: { a: 1 } }], at(1));
+    list.apply([{ ...edited(2, 1, 'new'), custom: null, key: 'forged', status: 'read' }]);
+    expect(list.messages[0]).toMatchObject({ content: 'new', key: 'm1', status: 'sent' });
+    expect(list.messages[0]).not.toHaveProperty('custom');
+  });
+
   test('a deleted message does not come back, by event or by page', () => {
     const list = listOf();
     list.apply([sent(1), sent(2), removed(3, 1), { ...sent(1), content: '', deleted: true }, sent(1)]);

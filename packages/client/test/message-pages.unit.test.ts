@@ -22,6 +22,7 @@ const sending: ViewMessage = {
   groupId: 'g',
   clientMessageId: 'p',
   content: 'pending',
+  kind: 'text',
   createdAt: '',
 };
 const range = (from: number, to: number): ViewMessage[] =>

@@ -47,6 +47,8 @@ function setUp(head: number, maxPerPage?: number) {
         }),
     },
     keyOf: ({ id }) => id,
+    rows: { me: () => 'me', reach: () => ({ received: 0, read: 0 }), changes: { shownAs: (row) => row, version: 0 } },
+    onAwaitingReceipts: () => undefined,
     pending: () => pending,
     onPage: (page) => (pending = pending.filter((row) => !page.some(({ content }) => content === row.content))),
     clock,
@@ -170,12 +172,14 @@ describe('messages of a group', () => {
       calls += 1;
     });
     await questions[0]?.answer();
-    setPending([{ status: 'sending', key: 'c', groupId: 'g', clientMessageId: 'c', content: 'mine', createdAt: '' }]);
-    view.refreshPending();
+    setPending([
+      { status: 'sending', key: 'c', groupId: 'g', clientMessageId: 'c', content: 'mine', kind: 'text', createdAt: '' },
+    ]);
+    view.refresh();
     expect(shown()).toEqual(['m1', 'mine']);
     const before = [calls, view.getSnapshot()];
     view.apply([sent(1)]);
-    view.refreshPending();
+    view.refresh();
     expect([calls, view.getSnapshot()]).toEqual(before);
   });
 
@@ -222,15 +226,19 @@ describe('messages of a group', () => {
     const { server, view, questions, setPending } = setUp(2);
     const counts: number[] = [];
     view.subscribe(() => counts.push(view.getSnapshot().messages.filter(({ content }) => content === 'm3').length));
-    setPending([{ status: 'sending', key: 'c', groupId: 'g', clientMessageId: 'c', content: 'm3', createdAt: '' }]);
-    view.refreshPending();
+    setPending([
+      { status: 'sending', key: 'c', groupId: 'g', clientMessageId: 'c', content: 'm3', kind: 'text', createdAt: '' },
+    ]);
+    view.refresh();
     view.update(() => {
       setPending([]);
       view.apply([sent(3)]);
     });
     await questions[0]?.answer();
-    setPending([{ status: 'sending', key: 'c', groupId: 'g', clientMessageId: 'c', content: 'm4', createdAt: '' }]);
-    view.refreshPending();
+    setPending([
+      { status: 'sending', key: 'c', groupId: 'g', clientMessageId: 'c', content: 'm4', kind: 'text', createdAt: '' },
+    ]);
+    view.refresh();
     server.push(message(3), message(4));
     const again = view.reload();
     await questions[1]?.answer();

@@ -60,6 +60,25 @@ describe('the client’s parsers', () => {
     expect(() => idOf('a b')).toThrow(TypeError);
   });
 
+  test('a message has a sender, a kind, and nothing in `custom` but an object', () => {
+    const given = { id: 7, groupId: 1, epoch: '1-a', seq: 3, senderId: 5, content: 'x', createdAt: '' };
+    expect(parseMessage({ ...given, custom: 'x', sender: 'y', kind: 7 })).toEqual({
+      ...given,
+      id: '7',
+      groupId: '1',
+      senderId: '5',
+      sender: { userId: '5' },
+      kind: 'text',
+    });
+    const sender = { userId: 'another', name: 'Eve', picture: '/e.png', custom: { a: 1 }, email: 'e@example.com' };
+    expect(parseMessage({ ...given, sender, kind: 'call', custom: { b: 2 } })).toMatchObject({
+      sender: { userId: '5', name: 'Eve', picture: '/e.png', custom: { a: 1 } },
+      kind: 'call',
+      custom: { b: 2 },
+    });
+    expect(parseMessage({ ...given, senderId: null })).toBeUndefined();
+  });
+
   test('the name on the socket wins over a field of that name', () => {
     const event = { event: 'forged', id: 'a', groupId: 'g', epoch: '1-a', seq: 1 };
     expect(parseEvent(event, 'new-message')?.event).toBe('new-message');

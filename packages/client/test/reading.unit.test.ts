@@ -48,6 +48,21 @@ describe('reading', () => {
     expect(cursors).toEqual([5]);
   });
 
+  test('in another window is known at once, and told to nobody; after a part of a group the API counts the rest', async () => {
+    const { reading, cursors, questions } = setUp();
+    for (const seq of [4, 4, 3]) reading.readElsewhere('g', seq);
+    expect(questions.map(({ seq }) => seq)).toEqual([4]);
+    questions[0]?.answer();
+    await turns();
+    reading.readElsewhere('g', 10);
+    reading.mark('g', 10);
+    expect([cursors, questions.length]).toEqual([[], 1]);
+    reading.stop();
+    reading.readElsewhere('g', 11);
+    reading.mark('g', 12);
+    expect(cursors).toEqual([]);
+  });
+
   test('a count that came too late is asked for again, a few times', async () => {
     const { reading, questions, setUseful } = setUp();
     setUseful(false);

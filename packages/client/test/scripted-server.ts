@@ -31,7 +31,7 @@ export interface ScriptedServer {
   /** Requests to the API, as `POST /api/realtime/token`. */
   requests: string[];
   /** Handshakes, as the relay saw them. */
-  handshakes: { token: string; positions?: Positions }[];
+  handshakes: { token: string; positions?: Positions; notifications?: boolean }[];
   /** Events that clients have sent, by name. */
   heard: { event: string; payload: unknown }[];
   sockets: () => Socket[];
@@ -61,6 +61,10 @@ export interface ScriptedServer {
     hasMemberPages: boolean;
     /** Groups that the token does not name. */
     unnamed: Set<string>;
+    /** How far members are, by user id, in every group. */
+    cursors: Map<string, { received: number; read: number }>;
+    /** Errors of the next edits and deletions, with the status 403. */
+    changeErrors: object[];
     /** Does the relay answer at all? */
     relay: 'up' | 'refuses' | 'swallows websockets' | 'hangs up on websockets';
   };
@@ -101,6 +105,8 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
     beforeAnswer: undefined,
     hasMemberPages: true,
     unnamed: new Set(),
+    cursors: new Map(),
+    changeErrors: [],
     relay: 'up',
   };
   let url = '';
@@ -192,7 +198,7 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
       const code = failure === 401 ? 'TOKEN_EXPIRED' : 'INTERNAL';
       return answer(failure, { error: { code, message: `told to answer ${failure}`, retryable: failure >= 500 } });
     }
-    const [, , , , groupId = '', what] = pathname.split('/');
+    const [, , , , groupId = '', what, messageId] = pathname.split('/');
     const group = groups.get(decodeURIComponent(groupId));
     if (pathname === '/api/realtime/token') {
       const error = script.apiErrors.shift();
@@ -209,6 +215,22 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
     if (what === 'members' && request.method === 'GET' && script.hasMemberPages) {
       const [limit, after] = [Number(searchParams.get('limit') ?? 100), Number(searchParams.get('cursor') ?? 0)];
       return answer(200, membersOf(group, limit, after));
+    }
+    if (what === 'receipts') {
+      const users = Object.fromEntries(
+        group.members.map(({ userId }) => [userId, script.cursors.get(userId) ?? { received: 0, read: 0 }]),
+      );
+      return answer(200, { memberCount: group.members.length, position: headOf(group), users });
+    }
+    if (what === 'messages' && request.method !== 'GET' && messageId !== undefined) {
+      const error = script.changeErrors.shift();
+      if (error) return answer(403, { error });
+      const event = request.method === 'PATCH' ? 'message-updated' : 'message-deleted';
+      const updatedAt = new Date(group.events.length * 1_000).toISOString();
+      const { content = '' } = await bodyOf(request);
+      addEvent(groupId, event, { messageId: decodeURIComponent(messageId), content, updatedAt });
+      const changed = group.events.find(({ id }) => id === decodeURIComponent(messageId));
+      return answer(200, { message: { ...changed, content, updatedAt } });
     }
     if (what === 'events') {
       const after = Number(searchParams.get('after'));
@@ -270,8 +292,12 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
   }
 
   io.use((socket, next) => {
-    const { token, positions } = socket.handshake.auth as ScriptedServer['handshakes'][number];
-    handshakes.push(positions ? { token, positions } : { token });
+    const { token, positions, notifications } = socket.handshake.auth as ScriptedServer['handshakes'][number];
+    handshakes.push({
+      token,
+      ...(positions ? { positions } : {}),
+      ...(notifications === undefined ? {} : { notifications }),
+    });
     const closing = script.closings.shift();
     if (closing !== undefined) {
       const { transport } = socket.conn as unknown as { transport: { socket?: WebSocket } };

@@ -7,9 +7,13 @@ import {
   useConnection,
   useGroup,
   useGroups,
+  useLastSeen,
   useMemberCount,
   useMembers,
   useMessages,
+  usePresence,
+  useReceipts,
+  useTyping,
   useUnread,
   useUsers,
 } from '@groupcast/client/react';
@@ -69,9 +73,11 @@ describe('the hooks on a server', () => {
     const messages = useMessages('g');
     const members = useMembers('g');
     const users = useUsers(['other']);
-    const queries = [groups, messages, members, users].map(({ status, data }) => ({ status, data }));
+    const seen = useLastSeen(['other']);
+    const beside = [useTyping('g').typists, useReceipts('g'), usePresence('g')];
+    const queries = [groups, messages, members, users, seen].map(({ status, data }) => ({ status, data }));
     const counts = [useUnread(), useUnread('g'), useMemberCount('g')];
-    return JSON.stringify({ connection, group, counts, queries });
+    return JSON.stringify({ connection, group, counts, beside, queries });
   }
   const render = (client: GroupcastClient, queries: QueryClient): string =>
     renderToString(
@@ -96,6 +102,12 @@ describe('the hooks on a server', () => {
       await until('the messages', () => client.messages('g').getSnapshot().status === 'ready');
       server.publish('g');
       await until('something unread', () => client.unread.getSnapshot() > 0);
+      client.receipts('g').subscribe(() => undefined);
+      client.presence('g').subscribe(() => undefined);
+      server.emit('typing', { groupId: 'g', userId: 'other', isTyping: true });
+      await until('the receipts', () => client.receipts('g').getSnapshot().status === 'ready');
+      await until('the typist', () => client.typing('g').getSnapshot().length === 1);
+      await until('the presence', () => client.presence('g').getSnapshot().status === 'ready');
       const queries = new QueryClient();
       expect(render(client, queries)).toBe(before);
       // The rendering leaves nothing behind that a browser would take for an answer.

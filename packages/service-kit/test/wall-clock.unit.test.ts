@@ -25,6 +25,7 @@ const ALLOWED: Readonly<Record<string, [reads: number, what: string]>> = {
     2,
     'beside the monotonic clock, which may stand still while a computer sleeps: the longer time counts',
   ],
+  'packages/client/src/react/conversation-hooks.ts': [1, 'when a user was seen to go offline, beside dates of the API'],
   'packages/client/src/messages/outgoing.ts': [1, 'createdAt of a message that is shown before it is saved'],
   'packages/tokens/src/hs256.ts': [1, 'compared with exp and nbf'],
   'packages/tokens/src/key-set.ts': [1, 'when keys were read, compared with iat'],

@@ -2,10 +2,13 @@ import { initialsOf } from '../graphemes.ts';
 
 const TONES = 6;
 
-/** Shows initials on a colour that is always the same for the same id. It is decoration: the name stands next to it. */
-export function Avatar({ id, name }: { id: string; name: string }) {
+/**
+ * Shows initials on a colour that is always the same for the same id, and a dot for a user who is online. It is decoration: the name
+ * stands next to it, and the list of members says who is online.
+ */
+export function Avatar({ id, name, online = false }: { id: string; name: string; online?: boolean }) {
   return (
-    <span className="avatar" data-tone={toneOf(id)} aria-hidden="true">
+    <span className="avatar" data-tone={toneOf(id)} data-online={online || undefined} aria-hidden="true">
       {initialsOf(name)}
     </span>
   );

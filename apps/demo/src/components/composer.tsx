@@ -5,22 +5,26 @@ interface ComposerProps {
   initialDraft: string;
   onDraft: (draft: string) => void;
   onSend: (content: string) => void;
+  /** There is while a message that was sent is being edited. */
+  onCancel?: (() => void) | undefined;
 }
 
 /** Longest name that fits into the field of a phone, in characters. */
 const MAX_NAME_LENGTH = 14;
 
-/** Enter sends, Shift+Enter starts a new line. */
-export function Composer({ groupName, initialDraft, onDraft, onSend }: ComposerProps) {
+/** Enter sends, Shift+Enter starts a new line, and Escape ends an edit. */
+export function Composer({ groupName, initialDraft, onDraft, onSend, onCancel }: ComposerProps) {
   const [draft, setDraft] = useState(initialDraft);
   // The text that the next press of the button sends. A second press may come before React has rendered the first.
   const unsent = useRef(initialDraft);
   const input = useRef<HTMLTextAreaElement>(null);
 
   // On a touch screen focus would push the keyboard over the messages.
+  const isEdit = onCancel !== undefined;
   useEffect(() => {
-    if (matchMedia('(pointer: fine)').matches) input.current?.focus();
-  }, []);
+    if (isEdit || matchMedia('(pointer: fine)').matches) input.current?.focus();
+    input.current?.setSelectionRange(input.current.value.length, input.current.value.length);
+  }, [isEdit]);
 
   const change = (text: string) => {
     unsent.current = text;
@@ -36,6 +40,7 @@ export function Composer({ groupName, initialDraft, onDraft, onSend }: ComposerP
   };
 
   const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === 'Escape') onCancel?.();
     if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return;
     event.preventDefault();
     send();
@@ -49,6 +54,14 @@ export function Composer({ groupName, initialDraft, onDraft, onSend }: ComposerP
 
   return (
     <form className="composer" onSubmit={onSubmit}>
+      {onCancel && (
+        <p className="editing small" role="status">
+          Editing a message
+          <button className="button link" type="button" onClick={() => onCancel()}>
+            Cancel
+          </button>
+        </p>
+      )}
       <textarea
         ref={input}
         rows={1}
@@ -60,7 +73,7 @@ export function Composer({ groupName, initialDraft, onDraft, onSend }: ComposerP
         onKeyDown={onKeyDown}
       />
       <button className="button primary" type="submit" disabled={draft.trim() === ''}>
-        Send
+        {isEdit ? 'Save' : 'Send'}
       </button>
     </form>
   );

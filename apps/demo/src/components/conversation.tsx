@@ -1,9 +1,20 @@
 import type { GroupSummary, PendingMessage } from '@groupcast/client';
-import { useGroupcast, useMarkRead, useMessages, useSendMessage } from '@groupcast/client/react';
+import {
+  useGroupcast,
+  useMarkRead,
+  useMessages,
+  usePresence,
+  useSendMessage,
+  useTyping,
+  useViewGroup,
+} from '@groupcast/client/react';
 import { useCallback, useState } from 'react';
 import { groupName } from '../names.ts';
 import { Composer } from './composer.tsx';
+import { ConversationHead } from './conversation-head.tsx';
 import { MessageList } from './message-list.tsx';
+import { TypingLine } from './typing-line.tsx';
+import { useOwnMessages } from './use-own-messages.tsx';
 
 interface ConversationProps {
   group: GroupSummary;
@@ -16,12 +27,15 @@ export function Conversation({ group, me, drafts, onBack }: ConversationProps) {
   const messages = useMessages(group.id);
   const { mutate: send } = useSendMessage(group.id);
   const client = useGroupcast();
+  const typing = useTyping(group.id);
+  const { online, status: presence } = usePresence(group.id);
+  const { onMenu, editing, finishEdit, refusal, dismiss, overlays } = useOwnMessages(group.id);
   const [isAtEnd, setAtEnd] = useState(true);
   // The place where unread messages began when the group was opened; it stays while they are read.
   const [readUpTo] = useState(group.unreadCount > 0 ? group.readSeq : null);
   const [edits, setEdits] = useState(0);
+  useViewGroup(group.id);
   useMarkRead(group.id, isAtEnd && messages.isSuccess);
-  const name = groupName(group);
   /** Puts a refused message back into the composer, in front of the draft. */
   const onEdit = useCallback(
     ({ clientMessageId, content }: PendingMessage) => {
@@ -31,27 +45,43 @@ export function Conversation({ group, me, drafts, onBack }: ConversationProps) {
     },
     [client, drafts, group.id],
   );
+  const onDraft = (draft: string) => {
+    if (editing) return;
+    drafts.set(group.id, draft);
+    if (draft === '') typing.stop();
+    else typing.onInput();
+  };
+
   return (
     <main className="conversation">
-      <header className="conversation-head">
-        <button className="button quiet icon back" type="button" onClick={onBack} aria-label="Back to the groups">
-          <svg viewBox="0 0 20 20" aria-hidden="true">
-            <path d="M12.5 4.5 7 10l5.5 5.5" />
-          </svg>
-        </button>
-        <h1 dir="auto">{name}</h1>
-        <p className="muted small">
-          {group.memberCount === 1 ? '1 member' : `${group.memberCount.toLocaleString()} members`}
-        </p>
-      </header>
-      <MessageList messages={messages} me={me} readUpTo={readUpTo} onAtEnd={setAtEnd} onEdit={onEdit} />
-      <Composer
-        key={edits}
-        groupName={name}
-        initialDraft={drafts.get(group.id) ?? ''}
-        onDraft={(draft) => drafts.set(group.id, draft)}
-        onSend={send}
+      <ConversationHead group={group} onlineCount={presence === 'ready' ? online.size : undefined} onBack={onBack} />
+      <MessageList
+        messages={messages}
+        me={me}
+        readUpTo={readUpTo}
+        onAtEnd={setAtEnd}
+        online={online}
+        onEdit={onEdit}
+        onMenu={onMenu}
       />
+      <TypingLine typists={typing.typists} />
+      {refusal !== undefined && (
+        <p className="error pad" role="alert">
+          {refusal}{' '}
+          <button className="button link" type="button" onClick={dismiss}>
+            Dismiss
+          </button>
+        </p>
+      )}
+      <Composer
+        key={editing ? `edit ${editing.id}` : edits}
+        groupName={groupName(group)}
+        initialDraft={editing?.content ?? drafts.get(group.id) ?? ''}
+        onDraft={onDraft}
+        onSend={editing ? finishEdit : send}
+        onCancel={editing ? finishEdit : undefined}
+      />
+      {overlays}
     </main>
   );
 }

@@ -4,6 +4,7 @@ import { useRef } from 'react';
 import { displayName, groupName } from '../names.ts';
 import { formatWhen } from '../times.ts';
 import { Avatar } from './avatar.tsx';
+import { NotificationButton } from './notification-button.tsx';
 import { SecondWindow } from './second-window.tsx';
 import { useOneStop } from './use-one-stop.ts';
 
@@ -23,6 +24,7 @@ export function GroupList({ openGroupId, me, onOpen, onNewGroup }: GroupListProp
     <aside className="sidebar">
       <div className="sidebar-head">
         <h2>Groups</h2>
+        <NotificationButton />
         <button className="button quiet" type="button" onClick={onNewGroup}>
           New group
         </button>

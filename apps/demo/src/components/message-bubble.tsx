@@ -1,4 +1,4 @@
-import type { PendingMessage, ViewMessage } from '@groupcast/client';
+import type { PendingMessage, SentMessage, ViewMessage } from '@groupcast/client';
 import { useGroupcast } from '@groupcast/client/react';
 import { memo } from 'react';
 import { displayName } from '../names.ts';
@@ -17,8 +17,12 @@ interface MessageBubbleProps {
   day: string | null;
   /** The first message that the user had not read when the group was opened. */
   isFirstUnread: boolean;
+  /** Its sender is online. */
+  online: boolean;
   /** Takes back a message whose content was refused. */
   onEdit: (message: PendingMessage) => void;
+  /** Opens the menu of an own message beside its button. */
+  onMenu: (message: SentMessage, button: HTMLElement) => void;
 }
 
 /** A message is the same object until something about it has changed, so the others are not drawn again. */
@@ -29,15 +33,18 @@ export const MessageBubble = memo(function MessageBubble({
   continued,
   day,
   isFirstUnread,
+  online,
   onEdit,
+  onMenu,
 }: MessageBubbleProps) {
   const name = displayName(senderId);
   const { status } = message;
+  const saved = message.status === 'sending' || message.status === 'failed' ? null : message;
   return (
     <li className="message" data-own={own} data-continued={continued} data-status={status}>
       {day !== null && <p className="day">{day}</p>}
       {isFirstUnread && <p className="unread-from">New messages</p>}
-      {!own && !continued && <Avatar id={senderId} name={name} />}
+      {!own && !continued && <Avatar id={senderId} name={name} online={online} />}
       <div className="bubble" dir="auto">
         {!continued && (
           <p className={own ? 'visually-hidden' : 'sender'} dir="auto">
@@ -46,7 +53,7 @@ export const MessageBubble = memo(function MessageBubble({
         )}
         <MessageText content={message.content} />
         <p className="meta">
-          {status === 'sent' && message.updatedAt !== undefined && <span dir="auto">edited </span>}
+          {saved?.updatedAt !== undefined && <span dir="auto">edited </span>}
           {status === 'sending' ? (
             <span dir="auto">Sending …</span>
           ) : (
@@ -54,7 +61,21 @@ export const MessageBubble = memo(function MessageBubble({
               {formatTime(message.createdAt)}
             </time>
           )}
-          {status === 'sent' && own && <Tick />}
+          {saved && own && <Tick status={saved.status} />}
+          {saved && own && (
+            <button
+              className="message-menu"
+              type="button"
+              tabIndex={-1}
+              aria-label="Message options"
+              aria-haspopup="menu"
+              onClick={(event) => onMenu(saved, event.currentTarget)}
+            >
+              <svg viewBox="0 0 16 16" aria-hidden="true">
+                <path d="M3.5 8h.01M8 8h.01M12.5 8h.01" />
+              </svg>
+            </button>
+          )}
         </p>
       </div>
       {status === 'failed' && <Failure message={message} onEdit={onEdit} />}
@@ -62,10 +83,14 @@ export const MessageBubble = memo(function MessageBubble({
   );
 });
 
-function Tick() {
+const TICKS = { sent: 'Sent', delivered: 'Delivered', read: 'Read' } as const;
+
+/** One tick for a message that is saved, two where every other member has received it, and two in colour where everyone has read it. */
+function Tick({ status }: { status: SentMessage['status'] }) {
   return (
-    <svg className="tick" viewBox="0 0 16 16" role="img" aria-label="Sent">
+    <svg className="tick" data-status={status} viewBox="0 0 20 16" role="img" aria-label={TICKS[status]}>
       <path d="m3 8.6 3.4 3.4L13 4.8" />
+      {status !== 'sent' && <path d="m10.4 12 6.6-7.2" />}
     </svg>
   );
 }

@@ -1,4 +1,4 @@
-import type { PendingMessage, ViewMessage } from '@groupcast/client';
+import type { PendingMessage, SentMessage, ViewMessage } from '@groupcast/client';
 import type { useMessages } from '@groupcast/client/react';
 import { formatDay, isSameDay } from '../times.ts';
 import { MessageBubble } from './message-bubble.tsx';
@@ -15,10 +15,13 @@ interface MessageListProps {
   readUpTo: number | null;
   /** Called with whether the newest message is in sight. */
   onAtEnd: (isAtEnd: boolean) => void;
+  /** User ids of the members who are online. */
+  online: ReadonlySet<string>;
   onEdit: (message: PendingMessage) => void;
+  onMenu: (message: SentMessage, button: HTMLElement) => void;
 }
 
-export function MessageList({ messages, me, readUpTo, onAtEnd, onEdit }: MessageListProps) {
+export function MessageList({ messages, me, readUpTo, onAtEnd, online, onEdit, onMenu }: MessageListProps) {
   const { data, hasNextPage, isFetchingNextPage, isFetchNextPageError, fetchNextPage } = messages;
   const rows = data?.messages ?? NONE;
   const loadEarlier = () => {
@@ -31,7 +34,7 @@ export function MessageList({ messages, me, readUpTo, onAtEnd, onEdit }: Message
     onNearStart: () => !isFetchNextPageError && loadEarlier(),
   });
 
-  const stop = useOneStop(scroller, '.content a', (links) => links.at(-1));
+  const stop = useOneStop(scroller, '.content a, .message-menu', (items) => items.at(-1));
   /** Whether reading goes on with this message. It is not known where the messages above the oldest page were read up to. */
   const isFirstUnread = (message: ViewMessage, previous: ViewMessage | undefined): boolean =>
     readUpTo !== null && isAbove(message, readUpTo) && (previous ? !isAbove(previous, readUpTo) : !hasNextPage);
@@ -75,7 +78,9 @@ export function MessageList({ messages, me, readUpTo, onAtEnd, onEdit }: Message
                 continued={isRun}
                 day={isNewDay ? formatDay(message.createdAt) : null}
                 isFirstUnread={isUnreadHere}
+                online={online.has(senderId)}
                 onEdit={onEdit}
+                onMenu={onMenu}
               />
             );
           })}
@@ -95,11 +100,11 @@ const NONE: readonly ViewMessage[] = [];
 const RUN_MS = 5 * 60_000;
 
 function senderOf(message: ViewMessage, me: string): string {
-  return message.status === 'sent' ? message.senderId : me;
+  return 'senderId' in message ? message.senderId : me;
 }
 
 function isAbove(message: ViewMessage, seq: number): boolean {
-  return message.status === 'sent' && message.seq > seq;
+  return 'seq' in message && message.seq > seq;
 }
 
 function isSoonAfter(previous: ViewMessage, message: ViewMessage): boolean {

@@ -1,7 +1,8 @@
 import { useGroupcast } from '@groupcast/client/react';
 import { useMutation } from '@tanstack/react-query';
-import { type SubmitEvent, useEffect, useRef, useState } from 'react';
+import { type SubmitEvent, useState } from 'react';
 import { parseNames, userIdFor } from '../names.ts';
+import { Modal } from './modal.tsx';
 
 interface NewGroupDialogProps {
   onCreated: (groupId: string) => void;
@@ -10,7 +11,6 @@ interface NewGroupDialogProps {
 
 export function NewGroupDialog({ onCreated, onClose }: NewGroupDialogProps) {
   const client = useGroupcast();
-  const dialog = useRef<HTMLDialogElement>(null);
   const [name, setName] = useState('');
   const [members, setMembers] = useState('');
   const create = useMutation({
@@ -26,19 +26,14 @@ export function NewGroupDialog({ onCreated, onClose }: NewGroupDialogProps) {
     },
   });
 
-  useEffect(() => {
-    if (!dialog.current?.open) dialog.current?.showModal();
-  }, []);
-
   const onSubmit = (event: SubmitEvent) => {
     event.preventDefault();
     create.mutate();
   };
 
   return (
-    <dialog className="dialog" ref={dialog} onClose={onClose} aria-labelledby="new-group-title">
+    <Modal title="New group" onClose={onClose}>
       <form onSubmit={onSubmit}>
-        <h2 id="new-group-title">New group</h2>
         <label className="field">
           <span>Group name</span>
           <input dir="auto" value={name} onChange={(event) => setName(event.target.value)} maxLength={80} required />
@@ -71,6 +66,6 @@ export function NewGroupDialog({ onCreated, onClose }: NewGroupDialogProps) {
           </button>
         </div>
       </form>
-    </dialog>
+    </Modal>
   );
 }

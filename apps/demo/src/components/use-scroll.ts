@@ -48,7 +48,7 @@ export function useScroll({ rows, onAtEnd, onNearStart }: ScrollOptions): Scroll
     const { isAtEnd, last, anchor, anchorTop } = seen.current;
     const lastIndex = rows.findLastIndex(({ key }) => key === last);
     const added = lastIndex < 0 ? [] : rows.slice(lastIndex + 1);
-    if (isAtEnd || added.some(({ status }) => status !== 'sent')) {
+    if (isAtEnd || added.some((row) => !('seq' in row))) {
       element.scrollTop = element.scrollHeight;
       setAtEnd(true);
     } else {

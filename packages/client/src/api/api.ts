@@ -1,4 +1,13 @@
-import type { Group, GroupSummary, JsonObject, Message, Position, User } from '@groupcast/shared';
+import type {
+  Group,
+  GroupSummary,
+  JsonObject,
+  JsonObjectInput,
+  Message,
+  OwnUser,
+  Position,
+  User,
+} from '@groupcast/shared';
 import { readBytes } from '@groupcast/shared/bounded-body';
 import { parsePosition } from '@groupcast/shared/positions';
 import {
@@ -14,7 +23,17 @@ import {
 import type { Clock } from '../environment.ts';
 import { ClientError, fromBody, unreachable } from '../errors.ts';
 import type { Answer } from '../inbox/catch-up.ts';
-import { groupOf, type MembersPage, membersOf, messageOf, parseUser, unreadable } from './answers.ts';
+import {
+  groupOf,
+  type MembersPage,
+  membersOf,
+  messageOf,
+  ownUserOf,
+  parseUser,
+  type ReceiptsPage,
+  receiptsOf,
+  unreadable,
+} from './answers.ts';
 import type { UserTokens } from './user-token.ts';
 
 /** `1` and `"1"` are the same group; the ids that come back are strings. */
@@ -26,11 +45,34 @@ export interface MembersChange {
   applied: boolean;
 }
 
-/** The new settings of a group; one of the two at least. */
+/** The new settings of a group; one of them at least. */
 export interface GroupChange {
   name?: string | undefined;
   /** Days after which the group's history is removed, 1 to 3,650; `null`: the API's own setting decides again. */
   retentionDays?: number | null | undefined;
+  /** Of the application's own, in place of what there was; at most 4 KB of JSON. `null`: none. */
+  custom?: JsonObjectInput | null | undefined;
+}
+
+export interface NewGroup {
+  /** An id of the application's own, which nobody else has taken; default one that the API makes. */
+  id?: GroupId | undefined;
+  name?: string | undefined;
+  memberIds: readonly UserId[];
+  kind?: 'group' | 'direct' | undefined;
+  /** Of the application's own; at most 4 KB of JSON. */
+  custom?: JsonObjectInput | undefined;
+}
+
+/** One's own profile; fields that are left out stay as they are, and `null` takes one away. */
+export interface ProfileChange {
+  name?: string | null | undefined;
+  /** An `http:` or `https:` URL. */
+  picture?: string | null | undefined;
+  /** Of the application's own; at most 4 KB of JSON. */
+  custom?: JsonObjectInput | null | undefined;
+  /** Nobody sees whether this user is connected, or was. */
+  hidesPresence?: boolean | undefined;
 }
 
 export interface MessagesPage {
@@ -46,6 +88,8 @@ export interface NewMessage {
   content: string;
   clientMessageId: string;
   attachments?: JsonObject[] | undefined;
+  custom?: JsonObject | undefined;
+  kind?: string | undefined;
 }
 
 /**
@@ -64,7 +108,7 @@ export interface Api {
     groupId: GroupId,
     page?: { cursor?: string | undefined; limit?: number | undefined },
   ) => Promise<MembersPage>;
-  createGroup: (input: { name?: string; memberIds: readonly UserId[]; kind?: 'group' | 'direct' }) => Promise<Group>;
+  createGroup: (input: NewGroup) => Promise<Group>;
   /** Only an owner may change a group. */
   updateGroup: (groupId: GroupId, change: GroupChange) => Promise<Group>;
   /** `updateGroup` with a name alone. */
@@ -78,8 +122,14 @@ export interface Api {
   ) => Promise<MembersChange & { group: Group; invited: string[] }>;
   /** An owner may remove any member, and each member may leave: `removeMember(groupId, client.userId)`. */
   removeMember: (groupId: GroupId, userId: UserId) => Promise<MembersChange>;
-  /** Names and pictures of users who share a group with this one. The answer leaves out all others, whether they exist or not. */
+  /** Names, pictures and when they were last here, of users who share a group with this one. The answer leaves out all others, whether they exist or not. */
   users: (userIds: readonly UserId[]) => Promise<User[]>;
+  /** One's own profile. */
+  me: () => Promise<OwnUser>;
+  /** Changes one's own profile, which others see beside messages. */
+  updateMe: (change: ProfileChange) => Promise<OwnUser>;
+  /** How far the members of a group are. */
+  receipts: (groupId: GroupId) => Promise<ReceiptsPage>;
   /** The newest `limit` (at most 200) messages below `before`, fewer where they are large. */
   messages: (groupId: GroupId, page: { limit: number; before?: number | undefined }) => Promise<MessagesPage>;
   /** The events after `after`, or `reset` where that position no longer means anything. */
@@ -240,6 +290,15 @@ export function createApi(deps: ApiDeps): ClosableApi {
         users.push(...parseList(answer['users'], parseUser));
       }
       return users;
+    },
+    async me() {
+      return ownUserOf(await request('GET', '/api/users/me'));
+    },
+    async updateMe(change) {
+      return ownUserOf(await request('PUT', '/api/users/me', change));
+    },
+    async receipts(groupId) {
+      return receiptsOf(await request('GET', `${base(groupId)}/receipts`));
     },
     async messages(groupId, { limit, before }) {
       const query = before === undefined ? '' : `&before=${before}`;

@@ -70,11 +70,15 @@ function parseSender(value: unknown, userId: string): Sender {
 export function parseMessage(value: unknown): Message | undefined {
   const parsed = parseEvent(value, 'new-message');
   if (!parsed) return undefined;
-  const { event: _, ...message } = parsed;
-  const { senderId, content, createdAt, kind } = message;
+  const { event: _, sender, kind, custom, ...message } = parsed;
+  const { senderId, content, createdAt } = message;
   if (typeof senderId !== 'string' || typeof content !== 'string' || typeof createdAt !== 'string') return undefined;
-  const known = { sender: parseSender(message['sender'], senderId), kind: typeof kind === 'string' ? kind : 'text' };
-  return { ...message, ...known } as unknown as Message;
+  return {
+    ...(message as unknown as Message),
+    sender: parseSender(sender, senderId),
+    kind: typeof kind === 'string' ? kind : 'text',
+    ...(fieldsOf(custom) ? { custom: custom as JsonObject } : {}),
+  };
 }
 
 export function parseHead(value: unknown): GroupHead | undefined {

@@ -10,6 +10,8 @@ import { createLinkUpkeep } from './link-upkeep.ts';
 import { openLink, type RelayLink, type SocketIo, type Transport } from './relay-link.ts';
 
 export interface ConnectionOptions {
+  /** Fields of the handshake that are the same each time. */
+  auth: object;
   transports: readonly Transport[];
   connectTimeoutMs: number;
   reconnectMinMs: number;
@@ -111,6 +113,7 @@ export function createConnection(deps: ConnectionDeps, options: ConnectionOption
 
   function open(ticket: Ticket): void {
     const auth = (): object => ({
+      ...options.auth,
       ...(withoutPositions ? {} : deps.handshake()),
       token: ticket.token,
       type: 'user',

@@ -18,8 +18,13 @@ export interface CursorsDeps {
   log: Logger;
 }
 
+/** Most groups in one report; the relay takes no more. */
+const GROUPS_PER_REPORT = 1_000;
+
 /** Tells the relay, in batches, how far this client has got in each group. */
 export interface CursorReport {
+  /** Everything up to `seq` has arrived, such as in a list. */
+  received: (groupId: string, seq: number) => void;
   /** Every event up to `seq` has arrived and is shown. */
   applied: (groupId: string, seq: number) => void;
   /** A person has seen everything up to `seq`. */
@@ -69,9 +74,11 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
 
   async function flush(): Promise<void> {
     if (waiting.size === 0) return;
-    const batch = waiting;
-    waiting = new Map();
+    const all = Array.from(waiting);
+    const batch = new Map(all.slice(0, GROUPS_PER_REPORT));
+    waiting = new Map(all.slice(GROUPS_PER_REPORT));
     lastAt = clock.now();
+    if (waiting.size > 0) plan(deps.intervalMs);
     for (const [groupId, cursors] of batch) told.set(groupId, { ...told.get(groupId), ...cursors });
     const asked = supported ? deps.report(Object.fromEntries(batch)) : undefined;
     if (!asked) {
@@ -102,13 +109,13 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
     }
   }
 
-  /** Keeps the applied cursors for the next connection. */
+  /** Keeps all but the read cursors for the next connection. */
   function keepForLater(batch: ReadonlyMap<string, Cursors>): void {
     for (const [groupId, { read: _, ...cursors }] of batch) {
       const known = told.get(groupId) ?? {};
       delete known.received;
       delete known.applied;
-      if (cursors.applied !== undefined) waiting.set(groupId, cursors);
+      if (Object.keys(cursors).length > 0) waiting.set(groupId, cursors);
     }
   }
 
@@ -136,6 +143,7 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
 
   return {
     // Reports are spread over the interval; otherwise all members of a group would answer one message in the same moment.
+    received: (groupId, seq) => note(groupId, { received: seq }, deps.intervalMs * (0.5 + deps.random() / 2)),
     applied: (groupId, seq) =>
       note(groupId, { received: seq, applied: seq }, deps.intervalMs * (0.5 + deps.random() / 2)),
     read: (groupId, seq) => note(groupId, { read: seq }, 0),

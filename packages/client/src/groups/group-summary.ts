@@ -1,5 +1,5 @@
-import type { GroupEvent, GroupSummary } from '@groupcast/shared';
-import { isSeq, parseMessage } from '../base/parse.ts';
+import type { GroupEvent, GroupSummary, JsonObject } from '@groupcast/shared';
+import { fieldsOf, isSeq, parseMessage } from '../base/parse.ts';
 
 /**
  * The group in the list after an event; the same object where the event changes nothing of it. Positions and unread counts are kept
@@ -28,14 +28,18 @@ export function withEvent(group: GroupSummary, event: GroupEvent): GroupSummary 
   }
 }
 
-/** An event has the settings that were given, and the name always; `retentionDays: null` takes the group's own setting away. */
+/**
+ * An event has the settings that were given, and the name always; `retentionDays: null` takes the group's own setting away, and
+ * `custom: null` the application's fields.
+ */
 function withSettings(group: GroupSummary, event: GroupEvent): GroupSummary {
-  const { name, retentionDays } = event;
-  const named = typeof name === 'string' ? { ...group, name } : group;
-  if (isSeq(retentionDays, 1)) return { ...named, retentionDays };
-  if (retentionDays !== null) return named;
-  const { retentionDays: _, ...without } = named;
-  return without;
+  const { name, retentionDays, custom } = event;
+  const changed = typeof name === 'string' ? { ...group, name } : { ...group };
+  if (isSeq(retentionDays, 1)) changed.retentionDays = retentionDays;
+  else if (retentionDays === null) delete changed.retentionDays;
+  if (fieldsOf(custom)) changed.custom = custom as JsonObject;
+  else if (custom === null) delete changed.custom;
+  return changed;
 }
 
 /**

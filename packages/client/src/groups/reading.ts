@@ -9,6 +9,8 @@ const MAX_RECOUNTS = 3;
 export interface Reading {
   /** Everything up to `seq` was read. */
   mark: (groupId: string, seq: number) => void;
+  /** The same user has read up to `seq` in another window, which has reported it. */
+  readElsewhere: (groupId: string, seq: number) => void;
   /** Later marks have no effect. */
   stop: () => void;
 }
@@ -39,13 +41,24 @@ export function createReading(deps: {
     }
   }
 
+  /** A part of the group was read, and only the API can count the rest. */
+  function recount(groupId: string): void {
+    const question = questions.get(groupId) ?? coalesce(async () => ask(groupId));
+    questions.set(groupId, question);
+    void question().then(() => questions.delete(groupId));
+  }
+
+  const isAtEnd = (groupId: string, seq: number): boolean => seq >= (groups.get(groupId)?.lastMessage?.seq ?? 0);
+
   return {
     mark(groupId, seq) {
       if (stopped || !groups.read(groupId, seq)) return;
-      if (seq >= (groups.get(groupId)?.lastMessage?.seq ?? 0)) return cursors.read(groupId, seq);
-      const question = questions.get(groupId) ?? coalesce(async () => ask(groupId));
-      questions.set(groupId, question);
-      void question().then(() => questions.delete(groupId));
+      if (isAtEnd(groupId, seq)) cursors.read(groupId, seq);
+      else recount(groupId);
+    },
+    readElsewhere(groupId, seq) {
+      if (stopped || !groups.get(groupId) || !groups.read(groupId, seq)) return;
+      if (!isAtEnd(groupId, seq)) recount(groupId);
     },
     stop() {
       stopped = true;

@@ -2,9 +2,13 @@ import type { GroupEvent, Message, Position } from '@groupcast/shared';
 import { isAfter } from '@groupcast/shared/positions';
 import { fieldsOf, parseId, parseMessage } from '../base/parse.ts';
 
-/** A message that is saved. `key` is the one it had while it was being sent, if this client sent it; else its id. */
+/**
+ * A message that is saved. `status` is that of an own message: `delivered` and `read` when all other members have received and have read
+ * it; others' messages are `sent`. `key` is the one it had while it was being sent, if this client sent it; else
+ * its id.
+ */
 export interface SentMessage extends Message {
-  status: 'sent';
+  status: 'sent' | 'delivered' | 'read';
   key: string;
 }
 
@@ -56,11 +60,12 @@ export function createMessageList(keyOf: (message: Message) => string): MessageL
     const entry = entries.get(messageIdOf(event));
     if (!entry || event.seq <= entry.asOf || event['deleted'] === true) return;
     const { messageId: _, ...fields } = event;
-    const { id, groupId, epoch, seq, senderId } = entry.message;
+    const { id, groupId, epoch, seq, senderId, sender } = entry.message;
     // Every field that the publisher sends replaces the message's; its position and its sender do not change.
-    const edited = parseMessage({ ...entry.message, ...fields, id, groupId, epoch, seq, senderId });
+    const edited = parseMessage({ ...entry.message, ...fields, id, groupId, epoch, seq, senderId, sender });
     if (!edited) return;
-    entries.set(edited.id, { message: { ...entry.message, ...edited }, asOf: event.seq });
+    const { status, key } = entry.message;
+    entries.set(edited.id, { message: { ...edited, status, key }, asOf: event.seq });
     changed = true;
   }
 

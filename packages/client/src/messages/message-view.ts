@@ -10,6 +10,7 @@ import { toClientError } from '../errors.ts';
 import { createMessageList } from './message-list.ts';
 import { createSnapshotStore, IDLE, type MessagesSnapshot } from './messages-snapshot.ts';
 import type { PendingMessage } from './outgoing.ts';
+import { createRows, type RowsDeps } from './rows.ts';
 
 export interface MessagesHandle extends Readable<MessagesSnapshot> {
   readonly groupId: string;
@@ -25,8 +26,10 @@ export interface MessageView extends MessagesHandle {
   startsAt: (position: Position) => void;
   /** All changes that `work` makes to the view are one change for its listeners. */
   update: (work: () => void) => void;
-  /** The messages that are being sent have changed. */
-  refreshPending: () => void;
+  /** The messages that are being sent have changed, or the status of own ones, or edits and deletions that are on their way. */
+  refresh: () => void;
+  /** Somebody looks, and at an own message that not everybody has read. */
+  readonly awaitsReceipts: boolean;
   /** A page that could not be read and waits for its next try is read at once. */
   hurry: () => void;
   /** The user is no longer in the group: a view without listeners is emptied, and read anew for the next listener. */
@@ -45,12 +48,16 @@ export function createMessageView(deps: {
   pending: () => readonly PendingMessage[];
   /** A page has these messages: own ones among them are saved, even if no answer said so. Called within one change. */
   onPage: (messages: readonly Message[]) => void;
+  rows: RowsDeps;
+  /** The view has become one that `awaitsReceipts`, or still is after a change. */
+  onAwaitingReceipts: () => void;
   clock: Clock;
   random: () => number;
   onListenerError: OnListenerError;
 }): MessageView {
   const { groupId, api, pageSize } = deps;
   const list = createMessageList(deps.keyOf);
+  const rows = createRows(deps.rows);
   const recording = createRecording();
   const retry = createRetry({
     run: () => void reload(),
@@ -62,14 +69,17 @@ export function createMessageView(deps: {
   let observers = 0;
   let startsAt: Position | undefined;
   const { publish, asOne, ...store } = createSnapshotStore({
-    saved: () => list.messages,
+    saved: () => rows.of(list.messages),
     pending: deps.pending,
     onChanged: release,
     onListenerError: deps.onListenerError,
   });
 
+  const awaitsReceipts = (): boolean => observers > 0 && rows.hasUnreadOwn(list.messages);
+
   /** A view without listeners keeps one page. */
   function release(): void {
+    if (awaitsReceipts()) deps.onAwaitingReceipts();
     if (observers === 0 && list.messages.length > 2 * pageSize && list.trim(pageSize)) publish({ hasEarlier: true });
   }
 
@@ -160,6 +170,7 @@ export function createMessageView(deps: {
       const stop = store.subscribe(listener);
       observers += 1;
       if (store.getSnapshot().status === 'idle') void reload();
+      else if (awaitsReceipts()) deps.onAwaitingReceipts();
       let active = true;
       return () => {
         if (!active) return;
@@ -182,7 +193,10 @@ export function createMessageView(deps: {
       if (store.getSnapshot().status === 'ready') renewIfOld();
     },
     update: asOne,
-    refreshPending: () => publish(),
+    refresh: () => publish(),
+    get awaitsReceipts() {
+      return awaitsReceipts();
+    },
     hurry: retry.hurry,
     leave() {
       if (observers > 0) return;

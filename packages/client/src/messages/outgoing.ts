@@ -4,18 +4,30 @@ import { backoffMs, createWaits } from '../base/backoff.ts';
 import type { Clock, Logger } from '../environment.ts';
 import { ClientError, toClientError } from '../errors.ts';
 
-/** An own message that is not known to be saved. */
-export interface PendingMessage {
-  status: 'sending' | 'failed';
+interface UnsavedMessage {
   key: string;
   groupId: string;
   clientMessageId: string;
   content: string;
   attachments?: JsonObject[];
+  custom?: JsonObject;
+  kind: string;
   /** When the message was written, by this computer's clock; ISO 8601 in UTC. */
   createdAt: string;
+}
+
+/** An own message that is not known to be saved. */
+export type PendingMessage = SendingMessage | FailedMessage;
+
+export interface SendingMessage extends UnsavedMessage {
+  status: 'sending';
+  error?: undefined;
+}
+
+export interface FailedMessage extends UnsavedMessage {
+  status: 'failed';
   /** Why it failed. `retry()` may help where it is retryable, and does no harm elsewhere. */
-  error?: ClientError;
+  error: ClientError;
 }
 
 export interface Sending {
@@ -130,14 +142,20 @@ export function createOutgoing(deps: OutgoingDeps): Outgoing {
 
   /** Sends the message until it is saved or has failed. Never rejects. */
   async function deliver(item: Item): Promise<void> {
-    const { groupId, clientMessageId, content, attachments } = item.message;
+    const { groupId, clientMessageId, content, attachments, custom, kind } = item.message;
     const settled = item.done.then(
       () => undefined,
       () => undefined,
     );
     for (let attempt = 0; !item.isDone; attempt += 1) {
       try {
-        const answer = deps.send(groupId, { content, clientMessageId, attachments });
+        const answer = deps.send(groupId, {
+          content,
+          clientMessageId,
+          attachments,
+          custom,
+          kind: kind === 'text' ? undefined : kind,
+        });
         const message = await Promise.race([answer, settled]);
         if (message) succeed(item, message, true);
       } catch (cause) {
@@ -182,7 +200,7 @@ export function createOutgoing(deps: OutgoingDeps): Outgoing {
   }
 
   return {
-    send(groupId, { content, clientMessageId, attachments }) {
+    send(groupId, { content, clientMessageId, attachments, custom, kind = 'text' }) {
       if (items.has(clientMessageId)) throw new TypeError(`unable to send; "${clientMessageId}" is on its way already`);
       const createdAt = new Date().toISOString();
       const message: PendingMessage = {
@@ -191,9 +209,12 @@ export function createOutgoing(deps: OutgoingDeps): Outgoing {
         groupId,
         clientMessageId,
         content,
+        kind,
         createdAt,
+        ...(attachments ? { attachments } : {}),
+        ...(custom ? { custom } : {}),
       };
-      return begin(attachments ? { ...message, attachments } : message);
+      return begin(message);
     },
     retry(clientMessageId) {
       const item = items.get(clientMessageId);

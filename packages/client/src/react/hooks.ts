@@ -32,7 +32,7 @@ export function useGroupcast(): GroupcastClient {
 }
 
 /** `unknown` stands for the value on a server, and until a browser has taken over the page that was rendered there. */
-function useReadable<T>({ subscribe, getSnapshot }: Readable<T>, unknown: T): T {
+export function useReadable<T>({ subscribe, getSnapshot }: Readable<T>, unknown: T): T {
   return useSyncExternalStore(subscribe, getSnapshot, () => unknown);
 }
 

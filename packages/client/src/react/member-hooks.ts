@@ -1,5 +1,5 @@
 import { type UseMutationResult, type UseQueryResult, useMutation, useQuery } from '@tanstack/react-query';
-import type { Api, ClientError, GroupId, GroupMember, MembersChange, User, UserId } from '../index.ts';
+import type { Api, ClientError, Group, GroupId, GroupMember, MembersChange, User, UserId } from '../index.ts';
 import { useGroup } from './hooks.ts';
 import { useIsHydrated } from './hydration.ts';
 import type { Members } from './members-mirror.ts';
@@ -48,6 +48,24 @@ export function useRemoveMember(groupId: GroupId): UseMutationResult<MembersChan
   const { client } = useGroupcastContext();
   return useMutation<MembersChange, ClientError, UserId>({
     mutationFn: async (userId) => client.api.removeMember(groupId, userId),
+    networkMode: 'always',
+  });
+}
+
+/** Gives a group another name, which an owner may; every member's list follows. The mutation's input is the name. */
+export function useRenameGroup(groupId: GroupId): UseMutationResult<Group, ClientError, string> {
+  const { client } = useGroupcastContext();
+  return useMutation<Group, ClientError, string>({
+    mutationFn: async (name) => client.api.renameGroup(groupId, name),
+    networkMode: 'always',
+  });
+}
+
+/** Deletes a group for every member, which an owner may. */
+export function useDeleteGroup(groupId: GroupId): UseMutationResult<void, ClientError, void> {
+  const { client } = useGroupcastContext();
+  return useMutation<void, ClientError>({
+    mutationFn: async () => client.api.deleteGroup(groupId),
     networkMode: 'always',
   });
 }

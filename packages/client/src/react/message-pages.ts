@@ -54,7 +54,7 @@ function cutAt(messages: readonly ViewMessage[], bound: number, guess: number): 
 }
 
 function seqOf(message: ViewMessage | undefined): number | undefined {
-  return message?.status === 'sent' ? message.seq : undefined;
+  return message && 'seq' in message ? message.seq : undefined;
 }
 
 /** The messages from `start` to `end`; the page that was shown before, if it is the same. */

@@ -22,11 +22,16 @@ export const groupcastKeys = {
     ['groupcast', scopeOf(client), 'messages', idOf(groupId)] as const,
   members: (client: GroupcastClient, groupId: GroupId) =>
     ['groupcast', scopeOf(client), 'members', idOf(groupId)] as const,
+  lastSeen: (client: GroupcastClient, userIds: readonly UserId[]) =>
+    ['groupcast', scopeOf(client), 'last-seen', ...new Set(userIds.map(String).toSorted())] as const,
   users: (client: GroupcastClient, userIds: readonly UserId[]) =>
     ['groupcast', scopeOf(client), 'users', ...new Set(userIds.map(String).toSorted())] as const,
 };
 
 /** The key of an entry that stays empty, for pages that are rendered on a server and taken over by a browser. */
-export function beforeHydration(client: GroupcastClient, kind: 'groups' | 'messages' | 'members' | 'users') {
+export function beforeHydration(
+  client: GroupcastClient,
+  kind: 'groups' | 'messages' | 'members' | 'users' | 'last-seen',
+) {
   return ['groupcast', scopeOf(client), 'before hydration', kind] as const;
 }

@@ -1,0 +1,41 @@
+import { useLastSeen, useMembers, usePresence } from '@groupcast/client/react';
+import { displayName } from '../names.ts';
+import { formatLastSeen } from '../times.ts';
+import { Avatar } from './avatar.tsx';
+import { Modal } from './modal.tsx';
+
+/** Most members whose last visit is asked for: as many as one request answers. */
+const MAX_ASKED = 100;
+
+/** The members of a group, each with whether they are online, or when they were last here. */
+export function MembersDialog({ groupId, onClose }: { groupId: string; onClose: () => void }) {
+  const { data: members, isError } = useMembers(groupId);
+  const { online } = usePresence(groupId);
+  const away = (members ?? []).map(({ userId }) => userId).filter((userId) => !online.has(userId));
+  const { data: lastSeen } = useLastSeen(away.slice(0, MAX_ASKED));
+
+  const stateOf = (userId: string): string => {
+    const seenAt = lastSeen?.get(userId);
+    if (online.has(userId)) return 'online';
+    return seenAt === undefined ? 'offline' : formatLastSeen(seenAt);
+  };
+  return (
+    <Modal title="Members" onClose={onClose}>
+      {!members && <p className="muted">{isError ? 'The members could not be loaded.' : 'Loading …'}</p>}
+      <ul className="people">
+        {members?.map(({ userId }) => (
+          <li key={userId}>
+            <Avatar id={userId} name={displayName(userId)} online={online.has(userId)} />
+            <span dir="auto">{displayName(userId)}</span>
+            <span className="muted small">{stateOf(userId)}</span>
+          </li>
+        ))}
+      </ul>
+      <div className="dialog-actions">
+        <button className="button quiet" type="button" onClick={onClose}>
+          Close
+        </button>
+      </div>
+    </Modal>
+  );
+}

@@ -1,0 +1,152 @@
+import type { GroupEvent, ReceiptCounts } from '@groupcast/shared';
+import { isAfter } from '@groupcast/shared/positions';
+import { parseCounts, parseReaches, type Reach, type ReceiptsPage } from '../api/answers.ts';
+import { fieldsOf, parseList, parseUserId } from '../base/parse.ts';
+
+/** Most users of whom a cursor is kept while it is not known who the members are: twice the number that events name. */
+const MAX_USERS = 200;
+
+/**
+ * The cursors of one group's members, from pages and from events in any order and any number of times. Cursors only rise, and so does
+ * what follows from them (`reach`), whoever comes or goes.
+ */
+export interface GroupReceipts {
+  /** The members but for oneself; `null` in a larger group, and before there was a page. */
+  users: () => ReadonlyMap<string, Reach> | null;
+  readonly counts: ReceiptCounts | null;
+  readonly memberCount: number | undefined;
+  /** Every other member has received and has read one's own messages up to here. */
+  readonly reach: Reach;
+  /** `passed` are the events that have come since the page was asked for. */
+  takePage: (page: ReceiptsPage, passed: readonly GroupEvent[]) => void;
+  /** The payload of `receipt`; answers whether it is news. */
+  takeReceipt: (payload: unknown) => boolean;
+  /** Answers whether the event has changed the members or their cursors. */
+  takeEvent: (event: GroupEvent) => boolean;
+}
+
+export function createGroupReceipts(me: () => string | undefined, reach: Reach): GroupReceipts {
+  const cursors = new Map<string, Reach>();
+  let members: Set<string> | null = null;
+  let counts: ReceiptCounts | null = null;
+  let memberCount: number | undefined;
+
+  function raise(userId: string, { received, read }: Reach): boolean {
+    if (userId === me()) return false;
+    const known = cursors.get(userId);
+    if (!known && !members?.has(userId) && cursors.size >= MAX_USERS) return false;
+    const next = {
+      received: Math.max(known?.received ?? 0, received, read),
+      read: Math.max(known?.read ?? 0, read),
+    };
+    if (known && next.received === known.received && next.read === known.read) return false;
+    cursors.set(userId, next);
+    return true;
+  }
+
+  function takeCounts(next: ReceiptCounts): boolean {
+    const { seq, received, read } = counts ?? NO_COUNTS;
+    if (next.seq < seq) return false;
+    const isSame = next.seq === seq;
+    const merged = {
+      seq: next.seq,
+      received: Math.max(next.received, next.read, isSame ? received : 0),
+      read: Math.max(next.read, isSame ? read : 0),
+    };
+    if (isSame && merged.received === received && merged.read === read) return false;
+    counts = merged;
+    return true;
+  }
+
+  function changeMembers({ event, userIds }: GroupEvent): boolean {
+    const named = parseList(userIds, parseUserId);
+    if (event !== 'member-added' && event !== 'member-removed') return false;
+    const isAdded = event === 'member-added';
+    if (memberCount !== undefined) memberCount = Math.max(0, memberCount + (isAdded ? named.length : -named.length));
+    for (const userId of named) {
+      if (isAdded) members?.add(userId);
+      else {
+        members?.delete(userId);
+        cursors.delete(userId);
+      }
+    }
+    return true;
+  }
+
+  /** Sending a message moves the sender's own cursors. */
+  function raiseSender({ event, senderId, seq }: GroupEvent): boolean {
+    if (event !== 'new-message' || typeof senderId !== 'string' || !members?.has(senderId)) return false;
+    return raise(senderId, { received: seq, read: seq });
+  }
+
+  function others(): Map<string, Reach> | null {
+    if (!members) return null;
+    const own = me();
+    const found = new Map<string, Reach>();
+    for (const userId of members) if (userId !== own) found.set(userId, cursors.get(userId) ?? NOTHING);
+    return found;
+  }
+
+  /** How far everybody is, by what is known now. */
+  function reachNow(): Reach {
+    const known = others();
+    if (known) {
+      const all = Array.from(known.values());
+      const least = (which: keyof Reach): number => (all.length === 0 ? 0 : Math.min(...all.map((one) => one[which])));
+      return { received: least('received'), read: least('read') };
+    }
+    const count = (memberCount ?? 0) - 1;
+    if (!counts || count < 1) return NOTHING;
+    return {
+      received: counts.received >= count ? counts.seq : 0,
+      read: counts.read >= count ? counts.seq : 0,
+    };
+  }
+
+  function rise(): void {
+    const now = reachNow();
+    reach.read = Math.max(reach.read, now.read);
+    reach.received = Math.max(reach.received, now.received, reach.read);
+  }
+
+  return {
+    users: others,
+    get counts() {
+      return counts;
+    },
+    get memberCount() {
+      return memberCount;
+    },
+    reach,
+    takePage(page, passed) {
+      members = page.users && new Set(page.users.keys());
+      memberCount = page.memberCount;
+      for (const [userId, cursor] of page.users ?? []) raise(userId, cursor);
+      if (page.counts) takeCounts(page.counts);
+      for (const event of passed) {
+        if (isAfter(event, page.position)) changeMembers(event);
+        raiseSender(event);
+      }
+      // Cursors are kept of members alone; those of a page are there already.
+      for (const userId of cursors.keys()) if (!members?.has(userId)) cursors.delete(userId);
+      rise();
+    },
+    takeReceipt(payload) {
+      const fields = fieldsOf(payload);
+      let isNews = false;
+      const told = parseCounts(fields?.['counts']);
+      if (told) isNews = takeCounts(told);
+      for (const [userId, cursor] of parseReaches(fields?.['users'])) isNews = raise(userId, cursor) || isNews;
+      if (isNews) rise();
+      return isNews;
+    },
+    takeEvent(event) {
+      const isNews = raiseSender(event) || changeMembers(event);
+      if (isNews) rise();
+      return isNews;
+    },
+  };
+}
+
+const NOTHING: Reach = { received: 0, read: 0 };
+const NO_COUNTS: ReceiptCounts = { seq: 0, received: 0, read: 0 };

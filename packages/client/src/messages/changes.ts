@@ -1,0 +1,164 @@
+import type { GroupEvent, Message } from '@groupcast/shared';
+import type { Api } from '../api/api.ts';
+import { parseId } from '../base/parse.ts';
+import { toClientError } from '../errors.ts';
+
+/** An edit or a deletion of this client that no event has told of yet. */
+type Change =
+  | { kind: 'edit'; content: string /** `undefined` while it is on its way. */; answer: Message | undefined }
+  | { kind: 'delete'; isDone: boolean };
+
+/**
+ * Own edits and deletions, shown before they are carried out. A refusal takes the change back; otherwise it lasts until the group's
+ * events or a page have got as far: what they say counts from then on.
+ */
+export interface Changes {
+  edit: (groupId: string, messageId: string, content: string) => Promise<Message>;
+  remove: (groupId: string, messageId: string) => Promise<void>;
+  /** The message as it is shown: the same object where there is no change, `null` where it was deleted. */
+  shownAs: <T extends Message>(message: T) => T | null;
+  /** `events` are the next ones of the group; changes that they include are over. */
+  apply: (groupId: string, events: readonly GroupEvent[]) => void;
+  /** The user is no longer in the group, or it was started over. */
+  forget: (groupId: string) => void;
+  /** Rises with every change. */
+  readonly version: number;
+}
+
+export function createChanges(deps: {
+  api: Pick<Api, 'editMessage' | 'deleteMessage'>;
+  onChange: (groupId: string) => void;
+}): Changes {
+  const { api } = deps;
+  /** By group and message, in the order in which they were made. */
+  const changes = new Map<string, Map<string, Change[]>>();
+  /** The last request about a message: one follows the other, so that the last change is the last one saved. */
+  const inTurn = new Map<string, Promise<unknown>>();
+  let version = 0;
+
+  function listOf(groupId: string, messageId: string): Change[] {
+    return changes.get(groupId)?.get(messageId) ?? [];
+  }
+
+  function replace(groupId: string, messageId: string, list: Change[]): void {
+    const inGroup = changes.get(groupId) ?? new Map<string, Change[]>();
+    if (list.length > 0) inGroup.set(messageId, list);
+    else inGroup.delete(messageId);
+    if (inGroup.size > 0) changes.set(groupId, inGroup);
+    else changes.delete(groupId);
+    version += 1;
+  }
+
+  function drop(groupId: string, messageId: string, change: Change): void {
+    const list = listOf(groupId, messageId);
+    if (!list.includes(change)) return;
+    replace(
+      groupId,
+      messageId,
+      list.filter((one) => one !== change),
+    );
+    deps.onChange(groupId);
+  }
+
+  async function afterOthers<T>(messageId: string, work: () => Promise<T>): Promise<T> {
+    const before = inTurn.get(messageId) ?? Promise.resolve();
+    const mine = before.then(work, work);
+    const settled = mine.then(
+      () => undefined,
+      () => undefined,
+    );
+    inTurn.set(messageId, settled);
+    try {
+      return await mine;
+    } finally {
+      if (inTurn.get(messageId) === settled) inTurn.delete(messageId);
+    }
+  }
+
+  async function carryOut<T>(
+    groupId: string,
+    messageId: string,
+    change: Change,
+    work: () => Promise<T>,
+    onDone: (answer: T) => void,
+  ): Promise<T> {
+    replace(groupId, messageId, [...listOf(groupId, messageId), change]);
+    deps.onChange(groupId);
+    try {
+      const answer = await afterOthers(messageId, work);
+      onDone(answer);
+      version += 1;
+      deps.onChange(groupId);
+      return answer;
+    } catch (cause) {
+      drop(groupId, messageId, change);
+      throw toClientError(cause);
+    }
+  }
+
+  return {
+    async edit(groupId, messageId, content) {
+      const change: Change = { kind: 'edit', content, answer: undefined };
+      return carryOut(
+        groupId,
+        messageId,
+        change,
+        async () => api.editMessage(groupId, messageId, content),
+        (answer) => {
+          change.answer = answer;
+        },
+      );
+    },
+    async remove(groupId, messageId) {
+      const change: Change = { kind: 'delete', isDone: false };
+      await carryOut(
+        groupId,
+        messageId,
+        change,
+        async () => api.deleteMessage(groupId, messageId),
+        () => {
+          change.isDone = true;
+        },
+      );
+    },
+    shownAs(message) {
+      const list = listOf(message.groupId, message.id);
+      if (list.length === 0) return message;
+      if (list.some(({ kind }) => kind === 'delete')) return null;
+      const last = list.findLast((change) => change.kind === 'edit' && !isIncluded(change, message.updatedAt));
+      if (last?.kind !== 'edit') return message;
+      const { content, answer } = last;
+      const updatedAt = answer?.updatedAt ?? message.updatedAt;
+      return { ...message, content, ...(updatedAt === undefined ? {} : { updatedAt }) };
+    },
+    apply(groupId, events) {
+      if (!changes.has(groupId)) return;
+      for (const event of events) {
+        const messageId = parseId(event['messageId']);
+        if (messageId === undefined) continue;
+        const { updatedAt } = event;
+        const list = listOf(groupId, messageId);
+        const rest =
+          event.event === 'message-deleted'
+            ? []
+            : list.filter((change) => !isIncluded(change, typeof updatedAt === 'string' ? updatedAt : undefined));
+        if (rest.length < list.length) replace(groupId, messageId, rest);
+      }
+    },
+    forget(groupId) {
+      if (!changes.delete(groupId)) return;
+      version += 1;
+      deps.onChange(groupId);
+    },
+    get version() {
+      return version;
+    },
+  };
+}
+
+/** Whether a message that was last edited at `updatedAt` includes the change; times are ISO 8601 in UTC. */
+function isIncluded(change: Change, updatedAt: string | undefined): boolean {
+  if (change.kind !== 'edit' || !change.answer) return false;
+  const savedAt = change.answer.updatedAt;
+  return savedAt === undefined || (updatedAt !== undefined && updatedAt >= savedAt);
+}
