@@ -5,6 +5,7 @@ import { followBrowser } from './connection/browser-signals.ts';
 import { createConnection } from './connection/connection.ts';
 import { createConnectionStatus } from './connection/connection-status.ts';
 import { createConnectionTokens } from './connection/connection-token.ts';
+import { createPeerSignal } from './connection/peer-signal.ts';
 import { createPolling } from './connection/polling.ts';
 import { createDelivery } from './delivery.ts';
 import {
@@ -230,6 +231,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     ...createHandles({ messages, groups, groupEvents, delivery, reading }),
     retry: messages.retry,
     discard: messages.discard,
+    signal: createPeerSignal(status),
     on: (name, listener) => topics[name].subscribe(listener),
     connect,
     close,
