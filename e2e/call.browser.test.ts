@@ -112,7 +112,7 @@ async function heardAndSeen(...windows: Page[]): Promise<void> {
 const liveTracks = async (window: Page): Promise<number> =>
   window.evaluate(() => page.tracks.filter(({ readyState }) => readyState === 'live').length);
 
-test('a call is heard and seen, survives a network change, and ends on both sides; a third gets busy', async () => {
+test('a call is heard and seen, survives a network change, and ends on both sides; a third gets busy (G72)', async () => {
   const [alice, bob, carol] = (await Promise.all(['alice', 'bob', 'carol'].map(open))) as [Page, Page, Page];
   await callTo(alice, 'bob');
   await showing(bob).toBe('ringing');

@@ -64,7 +64,7 @@ function act(window: CallWindow, peer: string, what: Action, changeNetwork: () =
 const LOSSY_MS = 60_000;
 const DECIDED_MS = 60_000;
 
-test('whatever is lost, late or doubled, both sides end up in one call or in none, and no camera stays on', async () => {
+test('whatever is lost, late or doubled, both sides end up in one call or in none, and no camera stays on (G72)', async () => {
   let connected = 0;
   let ended = 0;
   await fc.assert(
