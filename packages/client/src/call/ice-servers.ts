@@ -10,7 +10,7 @@ export interface IceServers {
 /** Longest time that a call waits for the answer, in milliseconds. */
 const TIMEOUT_MS = 3_000;
 /** Credentials of servers are good for longer than this, in milliseconds. */
-const FRESH_MS = 300_000;
+const FRESH_MS = 30_000;
 
 /** Asks which servers help to find a way through the network. A call begins without them rather than late. */
 export function createIceServers(deps: {
