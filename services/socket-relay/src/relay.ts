@@ -56,6 +56,7 @@ import { createConnectionIndex } from './sessions/connection-index.ts';
 import { createSessionExpiry } from './sessions/session-expiry.ts';
 import { createUserBudgets } from './sessions/user-budgets.ts';
 import { createSlowConsumers } from './slow-consumers/slow-consumers.ts';
+import { createCursorForwarder } from './upstream/cursor-forwarder.ts';
 import { openUpstream } from './upstream/upstream.ts';
 
 /** How long the others may take to hear that this relay leaves, in milliseconds. Only how soon they know depends on it. */
@@ -135,7 +136,7 @@ async function buildRelay(
   metrics.watchLog(() => groupLog.stats());
   const presence = createPresence({ io, store: cluster.presence, log });
   stops.push(async () => leave(presence, cluster));
-  const { api, fill, cursors } = openUpstream(config, { groupLog, monitor, metrics, log }, parts);
+  const { api, fill } = openUpstream(config, { groupLog, monitor, metrics, log }, parts);
   const readiness = createReadiness({
     isDraining: () => drain.active,
     failingCluster: () => cluster.failing(),
@@ -208,6 +209,8 @@ async function buildRelay(
     broadcastLogLevel: config.production ? 'debug' : 'info',
   });
   const history = createHistoryReader(groupLog);
+  const cursors = api && createCursorForwarder({ api, log });
+  parts.push(async () => cursors?.stop());
   const handlers = createUserHandlers({
     entry,
     membership,

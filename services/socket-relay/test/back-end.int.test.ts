@@ -74,6 +74,22 @@ describe('a command', () => {
     expect(stub.events[0]?.payload).toEqual({ groupId: '7', content: 'hi', replyTo: 'm0' });
   });
 
+  test('that sends a message waits for the one before it: they are saved in the order in which they were said', async () => {
+    stub.mode = 'hang';
+    const sent = ['first', 'second', 'third'].map(async (content) =>
+      say(alice, 'send-message', { groupId: '7', content }),
+    );
+    const contents = (): unknown[] => stub.events.map(({ payload }) => (payload as { content: string }).content);
+    await until('the first one', () => contents().includes('first'));
+    // Another group does not wait.
+    const elsewhere = say(alice, 'send-message', { groupId: '8', content: 'elsewhere' });
+    await until('the one elsewhere', () => contents().includes('elsewhere'));
+    expect(contents()).toEqual(['first', 'elsewhere']);
+    stub.release();
+    for (const answer of await Promise.all([...sent, elsewhere])) expect(answer).toEqual({ ok: true });
+    expect(contents()).toEqual(['first', 'elsewhere', 'second', 'third']);
+  });
+
   test('is acknowledged with what the back end says, codes of its own included', async () => {
     const answers = [
       { ok: true, message: { id: 'm1' }, extra: [1, null] },
@@ -205,7 +221,7 @@ describe('a back end that hangs', () => {
     const refusals: (ErrorBody | undefined)[] = [];
     const codes = (): unknown[] => [...new Set(refusals.map((refused) => refused?.code))].toSorted();
     const sent = Array.from({ length: 60 }, async () => {
-      refusals.push(errorOf(await say(alice, 'send-message', { groupId: '7', content: 'hi' })));
+      refusals.push(errorOf(await say(alice, 'edit-message', { groupId: '7', messageId: 'm1', content: 'hi' })));
     });
     await until('one that is too many of hers', () => codes().includes('RATE_LIMITED'));
     // Calls of others are made beside hers.

@@ -15,6 +15,7 @@ import type { z } from 'zod';
 import type { RelayMetrics } from '../metrics.ts';
 import type { UserSocket } from '../sessions/session.ts';
 import type { ApiClient } from '../upstream/api-client.ts';
+import { createCallQueue } from '../upstream/call-queue.ts';
 import type { EventHandler } from './event-router.ts';
 
 /** The vocabulary of the events here; the back end is told, so that it may read the payloads of others. */
@@ -60,6 +61,12 @@ export function createBackEndQuestions({ api, metrics }: BackEndDeps): AskBackEn
   };
 }
 
+/**
+ * Messages of one connection to one group are sent one after the other, so that they are saved in the order in which they were said: two
+ * requests may overtake each other. Those that wait behind one that hangs are refused before it is.
+ */
+const IN_ORDER = { atOnce: 1_000, atOncePerUser: 1, waiting: 1_000, waitingPerUser: 32, maxWaitMs: 2_500 };
+
 type CommandName = 'send-message' | 'edit-message' | 'delete-message' | 'mark-delivered' | 'mark-read';
 
 /** Handles the commands of a conversation that the back end carries out. */
@@ -67,13 +74,16 @@ export function createBackEndCommands(
   deps: BackEndDeps & { reportCursors: (socket: UserSocket, reported: Record<string, Cursors>) => object },
 ): Readonly<Record<CommandName, EventHandler<UserSocket>>> {
   const askBackEnd = createBackEndQuestions(deps);
+  const inOrder = createCallQueue(IN_ORDER);
 
   function command(event: CommandName, schema: z.ZodType<{ groupId: string }>): EventHandler<UserSocket> {
     return async (socket, payload) => {
       const { groupId, ...fields } = parsePayload(schema, payload, event);
       // Fields that the relay does not know are for a back end that does.
       const own = isJsonObject(payload) ? payload : {};
-      return askBackEnd(socket, { event, payload: { ...own, ...fields, groupId }, groupId });
+      const asked = { event, payload: { ...own, ...fields, groupId }, groupId };
+      if (event !== 'send-message') return askBackEnd(socket, asked);
+      return inOrder.run(`${socket.id} ${groupId}`, async () => askBackEnd(socket, asked));
     };
   }
 

@@ -18,7 +18,7 @@ export interface CallQueueLimits {
  */
 export interface CallQueue {
   /**
-   * Does `work` when it is its turn. Throws `API_UNAVAILABLE` at once where too many wait, and after a while where they do not get on;
+   * Does `work` when it is its turn; calls of one user begin in the order in which they came. Throws `API_UNAVAILABLE` at once where too many wait, and after a while where they do not get on;
    * `RATE_LIMITED` where too many are the user's own.
    */
   run<T>(userId: string, work: () => Promise<T>): Promise<T>;

@@ -3,7 +3,6 @@ import type { RelayConfig } from '../config.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
 import { type ApiClient, createApiClient } from './api-client.ts';
 import type { CallWitnesses } from './calls.ts';
-import { type CursorForwarder, createCursorForwarder } from './cursor-forwarder.ts';
 import { createHistoryFill, type HistoryFill } from './history-fill.ts';
 
 /** Events that the API is asked for to fill the empty log of one group. */
@@ -13,10 +12,9 @@ const MAX_FILL_EVENTS = 1_000;
 export interface Upstream {
   api?: ApiClient;
   fill?: HistoryFill;
-  cursors?: CursorForwarder;
 }
 
-/** Pushes how its parts are stopped: the cursors that are left are sent before the client stops. */
+/** Pushes how the client is stopped. */
 export function openUpstream(
   { apiUrl, relaySecrets, history, maxPayloadBytes }: RelayConfig,
   deps: CallWitnesses & { groupLog: GroupLog },
@@ -26,7 +24,5 @@ export function openUpstream(
   const fillEvents = Math.min(MAX_FILL_EVENTS, history.size);
   const api = createApiClient(deps, { apiUrl, secret: relaySecrets.secret, fillEvents, maxPayloadBytes });
   stops.push(() => api.stop());
-  const cursors = createCursorForwarder({ api, log: deps.log });
-  stops.push(async () => cursors.stop());
-  return { api, cursors, fill: createHistoryFill({ api, ...deps }) };
+  return { api, fill: createHistoryFill({ api, ...deps }) };
 }
