@@ -223,8 +223,10 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const first = await create('pair-a', { ...direct, memberIds: ['pair-b'] });
         const second = await create('pair-b', { ...direct, memberIds: ['pair-a'] });
         const third = await create('pair-b', { ...direct, id: 'pair-2', memberIds: ['pair-a'] });
-        expect([first, second, third].map(({ status, body }) => [status, body.group.id])).toEqual([
+        const fourth = await create('pair-b', { ...direct, id: 'order:4711', memberIds: ['pair-a'] });
+        expect([first, second, third, fourth].map(({ status, body }) => [status, body.group.id])).toEqual([
           [201, 'pair-1'],
+          [200, 'pair-1'],
           [200, 'pair-1'],
           [200, 'pair-1'],
         ]);
@@ -1313,6 +1315,11 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         });
         expect(await own('alice')).toMatchObject({ counts: { seq: third, received: 2, read: 2 } });
         expect(await own('crowd-9')).toMatchObject({ counts: null });
+        // The first words of a member move the read cursor, and later ones count without that.
+        await say('crowd-4', id, 'one');
+        const { seq: fifth } = await say('alice', id, 'fourth by alice');
+        await say('crowd-4', id, 'two');
+        expect(await own('alice')).toMatchObject({ counts: { seq: fifth, received: 1, read: 1 } });
       });
 
       test('keeps the cursors of members, which only move forward, and unread follows from them', async () => {
