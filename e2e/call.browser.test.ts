@@ -3,19 +3,12 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  LINKS,
-  type OwnNetwork,
-  startOwnNetwork,
-  startTurnServer,
-  type TurnServer,
-  turnCredentials,
-} from '@groupcast/testing';
+import { LINKS, type ManagedProcess, type OwnNetwork, startOwnNetwork, startTurnServer } from '@groupcast/testing';
 import type { Page } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { CallPage } from './call/page.ts';
-import { type SignalServer, startSignalServer } from './call/signal-server.ts';
+import { STANDS } from './call/stands.ts';
 import { CHROMIUM, type ChatBrowser, startChatBrowser } from './chat-browser.ts';
 import { ROOT, serve } from './published-app.ts';
 
@@ -27,9 +20,9 @@ const MEDIA_FLAGS = [
 
 let folder: string;
 let pages: Server;
-let signals: SignalServer;
+let stand: Awaited<ReturnType<(typeof STANDS)['real']>>;
 let network: OwnNetwork;
-let turn: TurnServer;
+let turn: ManagedProcess;
 let browser: ChatBrowser;
 
 const portOf = (server: Server): number => (server.address() as AddressInfo).port;
@@ -38,8 +31,8 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'groupcast-call-'));
   await build({ configFile: false, logLevel: 'error', root: join(ROOT, 'e2e/call'), build: { outDir: folder } });
   pages = await serve(folder);
-  signals = await startSignalServer();
-  network = await startOwnNetwork([portOf(pages), signals.port]);
+  stand = await STANDS.scripted();
+  network = await startOwnNetwork([portOf(pages), ...stand.ports]);
   [turn, browser] = await Promise.all([
     startTurnServer(network),
     startChatBrowser(undefined, { executable: network.wrapper(CHROMIUM), flags: MEDIA_FLAGS }),
@@ -50,20 +43,23 @@ afterAll(async () => {
   await browser?.close();
   await turn?.stop();
   await network?.stop();
-  await signals?.stop();
+  await stand?.stop();
   pages?.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
 declare const page: CallPage;
 
-async function open(user: string): Promise<Page> {
-  const fragment = new URLSearchParams({ user, server: `http://127.0.0.1:${signals.port}` });
-  return browser.open(`http://127.0.0.1:${portOf(pages)}/index.html#${fragment}`);
+async function open(user: string, servers: 'none' | 'all'): Promise<Page> {
+  const { groupId } = stand;
+  const fragment = new URLSearchParams({ ...(await stand.fragment(user)), groupId, servers });
+  const window = await browser.open(`http://127.0.0.1:${portOf(pages)}/index.html#${fragment}`);
+  await expect.poll(() => window.evaluate(() => page.client.connection.getSnapshot().state)).toBe('connected');
+  return window;
 }
 
 const callTo = async (window: Page, userId: string): Promise<void> =>
-  window.evaluate((peer) => page.call.start({ groupId: '1', userId: peer, video: true }), userId);
+  window.evaluate((peer) => page.start(peer), userId);
 const accept = async (window: Page): Promise<void> => window.evaluate(() => page.call.accept());
 const hangUp = async (window: Page): Promise<void> => window.evaluate(() => page.call.hangUp());
 const showing = (window: Page) => expect.poll(() => window.getByRole('status').textContent());
@@ -113,7 +109,9 @@ const liveTracks = async (window: Page): Promise<number> =>
   window.evaluate(() => page.tracks.filter(({ readyState }) => readyState === 'live').length);
 
 test('a call is heard and seen, survives a network change, and ends on both sides; a third gets busy (G72)', async () => {
-  const [alice, bob, carol] = (await Promise.all(['alice', 'bob', 'carol'].map(open))) as [Page, Page, Page];
+  const [alice, bob, carol] = (await Promise.all(
+    ['alice', 'bob', 'carol'].map(async (user) => open(user, 'none')),
+  )) as [Page, Page, Page];
   await callTo(alice, 'bob');
   await showing(bob).toBe('ringing');
   await accept(bob);
@@ -124,7 +122,7 @@ test('a call is heard and seen, survives a network change, and ends on both side
   await callTo(carol, 'bob');
   await showing(carol).toBe('ended: busy');
   await expect
-    .poll(() => signals.messages)
+    .poll(() => stand.messages())
     .toEqual([{ kind: 'call', content: 'Missed call', custom: { outcome: 'busy', video: true } }]);
   expect([await liveTracks(carol), await bob.getByRole('status').textContent()]).toEqual([0, 'connected']);
 
@@ -148,10 +146,7 @@ test('a call is heard and seen, survives a network change, and ends on both side
 
 test('with UDP dropped a call goes through TURN, and a page that is closed ends it', async () => {
   const { dropped } = network.dropUdp();
-  signals.iceServersOf = (userId) => [
-    { urls: turn.url, ...turnCredentials(turn.secret, userId, Math.floor(Date.now() / 1_000) + 600) },
-  ];
-  const [alice, bob] = (await Promise.all(['alice', 'bob'].map(open))) as [Page, Page];
+  const [alice, bob] = (await Promise.all(['alice', 'bob'].map(async (user) => open(user, 'all')))) as [Page, Page];
   await callTo(bob, 'alice');
   await showing(alice).toBe('ringing');
   await accept(alice);

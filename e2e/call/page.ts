@@ -1,9 +1,13 @@
+import { createClient } from '@groupcast/client';
 import { type Call, type CallClient, createCall } from '@groupcast/client/call';
 import { scriptedClient } from './scripted-client.ts';
 
 /** The parts of the page that the test asks for. */
 export interface CallPage {
+  client: CallClient;
   call: Call;
+  /** Calls a member of the page's group. */
+  start: (userId: string) => void;
   /** The states of the call, in order. */
   states: string[];
   /** Every connection that was made. */
@@ -13,8 +17,15 @@ export interface CallPage {
 }
 
 const fragment = new URLSearchParams(location.hash.slice(1));
-const client: CallClient = scriptedClient(fragment);
-const page: Omit<CallPage, 'call'> = { states: [], connections: [], tracks: [] };
+const api = fragment.get('api');
+const all: CallClient =
+  api === null ? scriptedClient(fragment) : createClient({ apiUrl: api, getToken: () => fragment.get('token') });
+/** Without servers only ways from one address of the computer to another are found. */
+const client: CallClient =
+  fragment.get('servers') === 'none'
+    ? (Object.create(all, { api: { value: { iceServers: async () => [] } } }) as CallClient)
+    : all;
+const page: Omit<CallPage, 'client' | 'call' | 'start'> = { states: [], connections: [], tracks: [] };
 
 const call = createCall(client, {
   RTCPeerConnection: class extends RTCPeerConnection {
@@ -43,4 +54,6 @@ call.subscribe(() => {
   show('local', localStream);
   show('remote', remoteStream);
 });
-Object.assign(window, { page: { ...page, call } satisfies CallPage });
+const start: CallPage['start'] = (userId) =>
+  call.start({ groupId: fragment.get('groupId') ?? '', userId, video: true });
+Object.assign(window, { page: { ...page, client, call, start } satisfies CallPage });

@@ -5,8 +5,6 @@ export interface SignalServer {
   port: number;
   /** The messages that were sent to the group. */
   messages: unknown[];
-  /** The servers that a user's browser is told of; none by default. */
-  iceServersOf: (userId: string) => object[];
   stop: () => Promise<void>;
 }
 
@@ -17,7 +15,7 @@ async function bodyOf(request: IncomingMessage): Promise<Record<string, unknown>
 }
 
 /** A relay of signals and nothing else, for the test of calls: everybody is in every group. */
-export async function startSignalServer(): Promise<SignalServer> {
+export async function startSignalServer(iceServersOf: (userId: string) => object[]): Promise<SignalServer> {
   const windows = new Map<ServerResponse, string>();
   const messages: unknown[] = [];
 
@@ -37,7 +35,7 @@ export async function startSignalServer(): Promise<SignalServer> {
   async function answer(path: string, request: IncomingMessage): Promise<object> {
     const body = await bodyOf(request);
     if (path === '/signal') return signal(body);
-    if (path === '/ice-servers') return self.iceServersOf(String(body['userId']));
+    if (path === '/ice-servers') return iceServersOf(String(body['userId']));
     return { count: messages.push(body['message']) };
   }
 
@@ -49,14 +47,12 @@ export async function startSignalServer(): Promise<SignalServer> {
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const self: SignalServer = {
+  return {
     port: (server.address() as AddressInfo).port,
     messages,
-    iceServersOf: () => [],
     async stop() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
   };
-  return self;
 }

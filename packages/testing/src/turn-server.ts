@@ -2,20 +2,18 @@ import { createHmac } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { INTERNET, type OwnNetwork, RELAY_PORTS } from './own-network.ts';
-
-export interface TurnServer {
-  /** Where it is, for clients that can use TCP only. */
-  url: string;
-  /** The secret by which it knows credentials. */
-  secret: string;
-  stop: () => Promise<void>;
-}
+import type { ManagedProcess } from './processes.ts';
 
 const PORT = 3_478;
-const SECRET = 'turn-secret-of-the-tests-0123456789abcdef';
+
+/** Where it is, inside its network, for clients that can use TCP only; and the secret by which it knows credentials. */
+export const TURN = {
+  url: `turn:127.0.0.1:${PORT}?transport=tcp`,
+  secret: 'turn-secret-of-the-tests-0123456789abcdef',
+} as const;
 
 /** Debian's coturn with the option `--use-auth-secret`, over UDP and TCP, in the Internet of a network of its own. */
-export async function startTurnServer(network: OwnNetwork): Promise<TurnServer> {
+export async function startTurnServer(network: OwnNetwork): Promise<ManagedProcess> {
   const binary = ['/usr/bin/turnserver', '/usr/local/bin/turnserver'].find((file) => existsSync(file));
   if (!binary) throw new Error('coturn is not installed: run bash scripts/setup.sh all');
   const server = network.start(binary, [
@@ -36,17 +34,13 @@ export async function startTurnServer(network: OwnNetwork): Promise<TurnServer> 
     `--max-port=${RELAY_PORTS.max}`,
     '--relay-threads=1',
     '--use-auth-secret',
-    `--static-auth-secret=${SECRET}`,
+    `--static-auth-secret=${TURN.secret}`,
   ]);
   await server.wrote(`TCP listener opened on : 127.0.0.1:${PORT}`).catch(async (error: unknown) => {
     await server.stop();
     throw error;
   });
-  return {
-    url: `turn:127.0.0.1:${PORT}?transport=tcp`,
-    secret: SECRET,
-    stop: async () => server.stop(),
-  };
+  return server;
 }
 
 /** The credentials of a user until a moment, as coturn checks them: the time in seconds, and an HMAC of it. */
