@@ -27,6 +27,7 @@ export function createAlone(deps: { fanOut: FanOut }, options: { history: Memory
     leases: LEASES,
     feed: createLocalFeed(deps.fanOut),
     presence: createMemoryPresenceStore(),
+    carrier: undefined,
     otherMachines: undefined,
     followChanges: async ({ changes }) => createSingleRelay(changes),
     openMonitorLink: async () => [],

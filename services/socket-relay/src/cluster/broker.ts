@@ -10,6 +10,8 @@ export interface Broker {
   readonly name: 'redis' | 'workers';
   readonly groupLogKind: 'redis' | 'memory';
   readonly channels: ShardChannels;
+  /** Carries what is transient. In Redis it has connections of its own, so that it is in the way of nothing that has a position. */
+  readonly transientChannels: ShardChannels;
   readonly groupLog: GroupLog;
   readonly renewLease: RenewLease;
   openPresence(leases: NodeLeases): PresenceStore;
