@@ -7,6 +7,7 @@ import type {
   MembersInput,
   NotifyInput,
   RemoveMembersInput,
+  StoredCursorsInput,
 } from '@groupcast/shared';
 import { signServiceToken } from '@groupcast/tokens';
 import { type ConnectionState, createRelayConnection } from './relay-connection.ts';
@@ -54,6 +55,8 @@ export interface Broadcaster {
    * instead of `userIds` removes every user from the group with one change.
    */
   removeMembers(input: RemoveMembersInput): Promise<void>;
+  /** Shows what the back end has stored of how far members are: receipts to their groups, and reads to their own connections. */
+  updateCursors(input: StoredCursorsInput): Promise<void>;
   disconnectUsers(input: DisconnectInput): Promise<{ connections: number }>;
   /** Rejects what is still waiting, and closes the connection. */
   close(): Promise<void>;
@@ -103,6 +106,9 @@ export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
     },
     async removeMembers(input) {
       await connection.call<object>('api-remove-members', input);
+    },
+    async updateCursors(input) {
+      await connection.call<object>('api-update-cursors', input);
     },
     async disconnectUsers(input) {
       return connection.call<{ connections: number }>('api-disconnect-users', input);

@@ -37,10 +37,13 @@ export async function signConnectionToken(options: {
   groups: readonly string[];
   /** Unix seconds, taken *before* the groups were read: a removal in between must be later than the token. */
   issuedAt: number;
+  /** The user is not to be counted among those who are there. */
+  hidesPresence?: boolean | undefined;
 }): Promise<{ token: string; expiresAt: number }> {
   const { issuedAt } = options;
   const expiresAt = Math.min(issuedAt + MAX_SHORT_TOKEN_SECONDS, options.user.expiresAt);
-  const claims = { sub: options.user.userId, aud: AUDIENCE.connection, groups: [...options.groups] };
+  const presence = options.hidesPresence ? { presence: false } : {};
+  const claims = { sub: options.user.userId, aud: AUDIENCE.connection, groups: [...options.groups], ...presence };
   return { token: await sign(claims, options.secret, issuedAt, expiresAt), expiresAt };
 }
 

@@ -70,6 +70,7 @@ export function createRelayStub() {
       }
       calls.push(everyone ? 'remove everyone' : `remove ${userIds?.join()}`);
     },
+    updateCursors: async () => undefined,
     disconnectUsers: async () => ({ connections: 0 }),
     close: async () => undefined,
   };

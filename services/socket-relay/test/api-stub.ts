@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { MembershipQuery } from '@groupcast/shared';
+import type { CursorsAnswer, CursorUpdates, MembershipQuery } from '@groupcast/shared';
 import { TEST_SECRETS } from '@groupcast/testing';
 import { createServiceTokenVerifier } from '@groupcast/tokens';
 import { expect } from 'vitest';
@@ -10,6 +10,9 @@ export interface ApiStub {
   url: string;
   members: Set<string>;
   queries: MembershipQuery[];
+  /** The cursors that it was sent, and what it answers to them. */
+  cursors: CursorUpdates['cursors'];
+  cursorsAnswer: CursorsAnswer;
   mode: 'answer' | 'fail' | 'hang';
   release(): void;
   close(): Promise<void>;
@@ -29,6 +32,11 @@ export async function startApiStub(): Promise<ApiStub> {
     if (request.url === '/internal/history') {
       // It keeps no history: a client that asks reads the API.
       response.writeHead(503).end();
+      return;
+    }
+    if (request.url === '/internal/cursors' && stub.mode === 'answer') {
+      stub.cursors.push(...(JSON.parse(Buffer.concat(chunks).toString()) as CursorUpdates).cursors);
+      response.setHeader('content-type', 'application/json').end(JSON.stringify(stub.cursorsAnswer));
       return;
     }
     const query = JSON.parse(Buffer.concat(chunks).toString()) as MembershipQuery;
@@ -52,6 +60,8 @@ export async function startApiStub(): Promise<ApiStub> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     members: new Set(),
     queries: [],
+    cursors: [],
+    cursorsAnswer: {},
     mode: 'answer',
     release() {
       stub.mode = 'answer';

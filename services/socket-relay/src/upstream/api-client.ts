@@ -1,6 +1,8 @@
 import {
   AUDIENCE,
+  type CursorsAnswer,
   type CursorUpdates,
+  cursorsAnswerSchema,
   GroupcastError,
   type HistoryFillAnswer,
   type HistoryFillQuery,
@@ -22,7 +24,8 @@ export interface ApiClient {
   memberOf(userId: string, groupIds: readonly string[]): Promise<Set<string>>;
   /** Returns the newest events of a group that a relay has accepted; `position` is `null` for a group that the API does not know. */
   history(groupId: string): Promise<HistoryFillAnswer['groups'][number]>;
-  storeCursors(updates: CursorUpdates): Promise<void>;
+  /** Returns what the API says about the groups, which may be nothing. */
+  storeCursors(updates: CursorUpdates): Promise<CursorsAnswer>;
 }
 
 /** How long an answer may take, from the question to its last byte, in milliseconds. */
@@ -141,8 +144,6 @@ export function createApiClient(options: { apiUrl: string; secret: string; fillE
       return found;
     },
     history: askHistory,
-    async storeCursors(updates) {
-      await post('/internal/cursors', updates);
-    },
+    storeCursors: async (updates) => ask('/internal/cursors', updates, cursorsAnswerSchema),
   };
 }
