@@ -1,10 +1,10 @@
 import type { Notification, ReadCursor, Receipt, Signal, Typing } from '@groupcast/shared';
-import { received, TEST_SECRETS, tokenWith, until } from '@groupcast/testing';
+import { received, startRedis, TEST_SECRETS, tokenWith, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import type { Socket } from 'socket.io-client';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { SET_UPS, type SetUp } from './conversation-set-ups.ts';
-import { ask } from './relay-harness.ts';
+import { ask, startRelayUnderTest } from './relay-harness.ts';
 
 const EPOCH = '1-a';
 const MAX_SIGNAL_BYTES = 65_536;
@@ -294,5 +294,70 @@ describe.each(SET_UPS)('a conversation %s', (_name, start) => {
     const left = [ghost, bob].map(async (socket) => received(socket, 'left-groups'));
     await setUp.broadcaster.removeMembers({ groupId, everyone: true });
     expect(await Promise.all(left)).toHaveLength(2);
+  });
+});
+
+describe('two relays whose connections for transient events are killed, silent and fed with garbage', () => {
+  test('bring every event with a position once and in order, and transient ones again within 5 s (G66)', async () => {
+    const redis = await startRedis();
+    const env = { REDIS_URL: redis.url, NODE_LEASE_SECONDS: '3' };
+    const [one, other] = [await startRelayUnderTest(env), await startRelayUnderTest(env)];
+    const groupIds = ['g1', 'g2', 'g3'];
+    const [alice, bob] = [await one.member('alice', groupIds), await other.member('bob', groupIds)];
+    const at = [alice, bob].map((socket) => heard<{ groupId: string; seq: number }>(socket, 'new-message'));
+    const typing = heard<Typing>(bob, 'typing');
+    const perGroup = 40;
+    let sending = true;
+
+    async function harm(): Promise<number> {
+      let killed = 0;
+      while (sending) {
+        const clients = redis.ask('client', 'list').split('\n');
+        for (const line of clients.filter((each) => each.includes('name=groupcast-transient'))) {
+          redis.ask('client', 'kill', 'id', /^id=(\d+)/.exec(line)?.[1] ?? '');
+          killed += 1;
+        }
+        for (const groupId of groupIds) redis.ask('spublish', `gc:transient#/#group-${groupId}#`, 'garbage');
+        redis.pause();
+        for (const groupId of groupIds) alice.emit('typing', { groupId, isTyping: true });
+        await ask(alice, 'view-group', { groupId: null });
+        redis.resume();
+        await ask(bob, 'view-group', { groupId: null });
+      }
+      return killed;
+    }
+
+    const harming = harm();
+    await Promise.all(
+      groupIds.map(async (groupId) => {
+        for (let seq = 1; seq <= perGroup; seq += 1) {
+          const message = { content: 'x', senderId: 'alice' };
+          await one.broadcaster.broadcastMessage({ groupId, id: `${groupId}-${seq}`, epoch: EPOCH, seq, message });
+        }
+      }),
+    );
+    sending = false;
+    const killed = await harming;
+    await until('all messages', () => at.every((those) => those.length >= groupIds.length * perGroup));
+    for (const those of at) {
+      for (const groupId of groupIds) {
+        const seqs = those.filter((event) => event.groupId === groupId).map(({ seq }) => seq);
+        expect(seqs).toEqual(Array.from({ length: perGroup }, (_, n) => n + 1));
+      }
+    }
+    expect(killed).toBeGreaterThan(0);
+    const before = typing.length;
+    await until(
+      'typing to be shown again',
+      async () => {
+        await ask(alice, 'typing', { groupId: 'g1', isTyping: true });
+        await ask(alice, 'typing', { groupId: 'g1', isTyping: false });
+        return typing.length > before;
+      },
+      5_000,
+    );
+    console.info(`${at[1]?.length} of ${groupIds.length * perGroup} messages, while ${killed} connections were killed`);
+    await Promise.all([one.close(), other.close()]);
+    await redis.stop();
   });
 });
