@@ -196,7 +196,7 @@ export function createRelayMetrics(): RelayMetrics {
     }),
     transientEvents: new Counter({
       name: 'groupcast_relay_transient_events_total',
-      help: 'Transient events by name and way: sent by this relay, received from others, dropped on the way to them',
+      help: 'Transient events by name and way: sent by this relay, received from others, refused, dropped on the way to others',
       labelNames: ['event', 'way'],
       registers,
     }),

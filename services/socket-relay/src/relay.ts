@@ -198,8 +198,8 @@ async function buildRelay(
   const serviceState = keepServiceState({ io, monitor, metrics, log, leases, catchUp: async () => feed.settleAll() });
 
   // Events without a position, for members who are there now
-  const { carrier } = cluster;
-  const conversation = createConversation({ io, node, carrier, isTrusted, sender, presence, metrics, log });
+  const reach = { carrier: cluster.carrier, patternChannels: cluster.patternChannels, isTrusted };
+  const conversation = createConversation({ io, node, ...reach, sender, presence, monitor, metrics, log, config });
   parts.push(() => conversation.stop());
 
   // The events that back ends and browsers may send

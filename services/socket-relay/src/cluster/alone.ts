@@ -28,6 +28,7 @@ export function createAlone(deps: { fanOut: FanOut }, options: { history: Memory
     feed: createLocalFeed(deps.fanOut),
     presence: createMemoryPresenceStore(),
     carrier: undefined,
+    patternChannels: undefined,
     otherMachines: undefined,
     followChanges: async ({ changes }) => createSingleRelay(changes),
     openMonitorLink: async () => [],

@@ -89,6 +89,7 @@ export async function joinCluster(deps: {
     feed,
     presence,
     carrier,
+    patternChannels: broker.patternChannels,
     // The workers of one machine drain together, so there is no other relay to come back to.
     otherMachines: broker.name === 'redis' ? requests : undefined,
     async followChanges({ changes, onBirth }) {

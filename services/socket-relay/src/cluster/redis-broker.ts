@@ -11,6 +11,7 @@ import { createRedisLeases } from '../nodes/redis-leases.ts';
 import { createRedisPresenceStore } from '../presence/redis-presence-store.ts';
 import { connectChannels, connectRedis, type RedisConnections } from '../redis/connections.ts';
 import { warnOfEviction } from '../redis/memory.ts';
+import { createPatternChannels } from '../redis/pattern-channels.ts';
 import type { RedisTarget } from '../redis/target.ts';
 import type { Broker } from './broker.ts';
 
@@ -101,6 +102,11 @@ export async function openRedisBroker(deps: {
     groupLogKind: 'redis',
     channels,
     transientChannels,
+    patternChannels: createPatternChannels({
+      subscriber: transient.subscriber,
+      onMalformed: () => metrics.malformed.inc(),
+      log: own,
+    }),
     groupLog: createRedisGroupLog({ redis: commands, names, node, ...config.history, seen }),
     async renewLease(...args) {
       const answer = await renewLease(...args);

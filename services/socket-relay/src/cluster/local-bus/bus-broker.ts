@@ -99,6 +99,7 @@ export function openBusBroker(deps: { primary: Endpoint; node: string; metrics: 
     groupLogKind: 'memory',
     channels,
     transientChannels: channels,
+    patternChannels: undefined,
     groupLog: createBusGroupLog(deps.primary),
     renewLease: async (_node, ms, hasMonitors) => primary.ask('renew', ms, hasMonitors),
     openPresence: () => createBusPresenceStore(primary),
