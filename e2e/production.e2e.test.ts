@@ -70,6 +70,7 @@ const DECISIONS: Readonly<Record<string, string>> = {
   DATA_DIR: 'sane: nothing is kept there, unless EMBEDDED_DATABASE asks for it by name',
   REDIS_URL: 'sane: one relay needs none, and several cannot know of each other',
   REDIS_PREFIX: 'sane: a deployment that meets another one under it does not start',
+  RELAY_EMITTER: 'off',
   NODE_LEASE_SECONDS: 'sane: a bound',
   JWT_SECRET: 'required by both',
   JWT_SECRET_PREVIOUS: 'off',

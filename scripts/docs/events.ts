@@ -8,8 +8,11 @@ import {
   epochSchema,
   type GroupHead,
   getPresenceSchema,
+  getPresencesSchema,
   historySchema,
+  isJson,
   type JoinGroupResult,
+  type JsonValue,
   joinGroupSchema,
   leaveGroupSchema,
   type MonitorEvent,
@@ -17,8 +20,10 @@ import {
   markSchema,
   membersSchema,
   messageSchema,
+  type Notification,
   notifySchema,
   positionSchema,
+  type ReadCursor,
   type RelayEvents,
   type ResumeResult,
   refreshTokenSchema,
@@ -28,7 +33,13 @@ import {
   type ServiceState,
   type SessionEnding,
   sendMessageSchema,
+  type Signal,
+  signalSchema,
+  storedCursorsSchema,
+  type Typing,
+  typingSchema,
   updateCursorsSchema,
+  viewGroupSchema,
   watchGroupSchema,
 } from '../../packages/shared/src/index.ts';
 import {
@@ -90,8 +101,24 @@ export const CLIENT_EVENTS = {
   'send-message': { summary: 'save a message', payload: sendMessageSchema, answer: withMessage },
   'edit-message': { summary: 'change an own message', payload: editMessageSchema, answer: withMessage },
   'delete-message': { summary: 'delete an own message', payload: deleteMessageSchema, answer: doneSchema },
-  'get-presence': { summary: 'ask who is there', payload: getPresenceSchema, answer: presenceResultSchema },
+  'get-presence': {
+    summary: 'ask who is there',
+    payload: z.object({ ...getPresenceSchema.partial().shape, ...getPresencesSchema.partial().shape }),
+    // The first three of one group, the last of many.
+    answer: presenceResultSchema.partial().extend({
+      groups: z
+        .record(z.string(), z.union([presenceResultSchema, z.object({ error: errorBodySchema })]))
+        .exactOptional(),
+    }),
+  },
   'watch-group': { summary: 'be told who comes and goes', payload: watchGroupSchema, answer: groupOnly },
+  typing: { summary: 'say that one types, or has stopped', payload: typingSchema, answer: doneSchema },
+  'view-group': { summary: 'say which group is on screen', payload: viewGroupSchema, answer: doneSchema },
+  signal: {
+    summary: 'tell another member something, such as the offer of a call',
+    payload: signalSchema,
+    answer: z.object({ delivered: z.int().describe('Connections, on all relays') }),
+  },
 } as const satisfies Record<keyof ClientEvents, EventDescription>;
 
 export const SERVICE_EVENTS = {
@@ -109,6 +136,7 @@ export const SERVICE_EVENTS = {
   'api-add-members': { summary: 'put live connections into a group', payload: membersSchema, answer: doneSchema },
   'api-remove-members': { summary: 'take them out', payload: removeMembersSchema, answer: doneSchema },
   'api-disconnect-users': { summary: 'end sessions', payload: disconnectSchema, answer: disconnectResultSchema },
+  'api-update-cursors': { summary: 'show how far members are', payload: storedCursorsSchema, answer: doneSchema },
   'api-get-history': { summary: 'read the log', payload: historySchema, answer: historyResultSchema },
   'api-get-presence': { summary: 'ask who is there', payload: getPresenceSchema, answer: groupPresenceSchema },
   'refresh-token': { summary: 'replace the token', payload: refreshTokenSchema, answer: renewed },
@@ -189,6 +217,43 @@ export const RELAY_EVENTS = {
     summary: 'who has come and gone',
     payload: describing<PayloadOf<'presence'>>()(
       z.object({ groupId, online: z.array(z.string()), offline: z.array(z.string()) }),
+    ),
+  },
+  typing: {
+    summary: 'a member types, or has stopped',
+    payload: describing<Typing>()(z.object({ groupId, userId: z.string(), isTyping: z.boolean() })),
+  },
+  receipt: {
+    summary: 'how far members are',
+    payload: z.object({
+      groupId,
+      users: z
+        .record(z.string(), z.object({ received: z.int().exactOptional(), read: z.int().exactOptional() }))
+        .exactOptional(),
+      counts: z.object({ seq: z.int(), received: z.int(), read: z.int() }).exactOptional(),
+    }),
+  },
+  'read-cursor': {
+    summary: 'one has read so far, on another connection',
+    payload: describing<ReadCursor>()(z.object({ groupId, readSeq: z.int() })),
+  },
+  notification: {
+    summary: 'a message in a group that is not on screen',
+    payload: z.object({
+      kind: z.literal('message'),
+      groupId,
+      message: z.custom<Notification['message']>().meta({ type: 'object', description: 'The payload of new-message' }),
+    }),
+  },
+  signal: {
+    summary: 'another member tells something',
+    payload: describing<Signal>()(
+      z.object({
+        groupId,
+        fromUserId: z.string(),
+        kind: z.string(),
+        data: z.custom<JsonValue>((value) => isJson(value)),
+      }),
     ),
   },
   'session-ending': {

@@ -3,11 +3,11 @@ import type {
   BatchResult,
   BroadcastInput,
   BroadcastResult,
-  CursorsShownInput,
   DisconnectInput,
   MembersInput,
   NotifyInput,
   RemoveMembersInput,
+  StoredCursorsInput,
 } from '@groupcast/shared';
 import { signServiceToken } from '@groupcast/tokens';
 import { type ConnectionState, createRelayConnection } from './relay-connection.ts';
@@ -55,9 +55,9 @@ export interface Broadcaster {
    * instead of `userIds` removes every user from the group with one change.
    */
   removeMembers(input: RemoveMembersInput): Promise<void>;
+  /** Shows what the back end has stored of how far members are: receipts to their groups, and reads to their own connections. */
+  updateCursors(input: StoredCursorsInput): Promise<void>;
   disconnectUsers(input: DisconnectInput): Promise<{ connections: number }>;
-  /** Shows members how far others are who have said so to the back end. Cursors are cumulative: what was not shown comes with the next ones. */
-  updateCursors(input: CursorsShownInput): Promise<void>;
   /** Rejects what is still waiting, and closes the connection. */
   close(): Promise<void>;
 }
@@ -107,11 +107,11 @@ export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
     async removeMembers(input) {
       await connection.call<object>('api-remove-members', input);
     },
-    async disconnectUsers(input) {
-      return connection.call<{ connections: number }>('api-disconnect-users', input);
-    },
     async updateCursors(input) {
       await connection.call<object>('api-update-cursors', input);
+    },
+    async disconnectUsers(input) {
+      return connection.call<{ connections: number }>('api-disconnect-users', input);
     },
     async close() {
       connection.close();

@@ -9,6 +9,7 @@ import {
   membersSchema,
   notifySchema,
   removeMembersSchema,
+  storedCursorsSchema,
 } from './payloads/broadcast.ts';
 import type { Position } from './positions.ts';
 
@@ -27,6 +28,7 @@ export type RelayCommand =
   | ({ kind: 'notify' } & Parsed<typeof notifySchema>)
   | { kind: 'add-members' | 'remove-members'; groupId: string; userIds: string[]; position?: Position }
   | { kind: 'remove-everyone'; groupId: string; position?: Position }
+  | ({ kind: 'update-cursors' } & Parsed<typeof storedCursorsSchema>)
   | ({ kind: 'disconnect-users' } & Parsed<typeof disconnectSchema>);
 
 /** The commands that have to hold on every relay, and not only now. */
@@ -45,6 +47,7 @@ export const COMMAND_ENDPOINTS: Readonly<Record<RelayCommandKind, { event: strin
   notify: { event: 'api-notify-users', path: '/v1/notify' },
   'add-members': { event: 'api-add-members', path: '/v1/members/add' },
   'remove-members': { event: 'api-remove-members', path: '/v1/members/remove' },
+  'update-cursors': { event: 'api-update-cursors', path: '/v1/cursors' },
   'disconnect-users': { event: 'api-disconnect-users', path: '/v1/disconnect' },
 };
 
@@ -93,6 +96,8 @@ export function parseRelayCommand(kind: RelayCommandKind, input: unknown): Relay
       const position = toPosition(rest);
       return userIds ? { kind, groupId, userIds, ...position } : { kind: 'remove-everyone', groupId, ...position };
     }
+    case 'update-cursors':
+      return { kind, ...parsePayload(storedCursorsSchema, input, what) };
     case 'disconnect-users':
       return { kind, ...parsePayload(disconnectSchema, input, what) };
     default: {

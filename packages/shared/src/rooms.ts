@@ -12,5 +12,10 @@ export function presenceRoom(groupId: string): string {
   return `presence-${groupId}`;
 }
 
+/** The room of connections that want to be notified of messages in the group, and do not have it on screen. */
+export function notifiedRoom(groupId: string): string {
+  return `notified-${groupId}`;
+}
+
 /** The room of monitor connections; no group or user room can have this name. */
 export const MONITOR_ROOM = 'monitors';

@@ -27,6 +27,8 @@ export interface UserClaims {
   issuedAt: number;
   expiresAt: number;
   groups: string[];
+  /** `false` where the user is not to be counted among those who are there; every other token has no such claim. */
+  presence?: false;
   profile: { name?: string; email?: string; picture?: string };
 }
 

@@ -217,7 +217,9 @@ export function createUserTokenVerifier(options: UserTokenOptions): UserTokenVer
     tellGroups('invalid', userId, left);
     const unclaimed = payload['groups'];
     if (!groupsClaim && Array.isArray(unclaimed)) tellGroups('unclaimed', userId, unclaimed);
-    return { kind, userId, ...times, groups, profile: readProfile(payload) };
+    // An identity provider may have a claim of that name which means something else, but none that is `false`.
+    const presence = payload['presence'] === false ? { presence: false as const } : {};
+    return { kind, userId, ...times, groups, ...presence, profile: readProfile(payload) };
   }
 
   return {

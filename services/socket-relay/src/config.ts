@@ -41,6 +41,8 @@ export interface RelayConfig {
   redis: RedisTarget | undefined;
   /** Prefix of this deployment's keys and channels. */
   redisPrefix: string;
+  /** Whether programs that emit through Redis reach groups and users. */
+  emitter: boolean;
   /** How long other relays count on this one after they last heard of it. */
   leaseMs: number;
   history: { size: number; bytes: number; ttlMs: number; totalBytes: number };
@@ -111,6 +113,13 @@ function readRedisPrefix(env: Environment): string {
   return prefix;
 }
 
+function readEmitter(env: Environment): boolean {
+  const isOn = env.flag('RELAY_EMITTER') ?? false;
+  if (isOn && env.text('REDIS_URL') === undefined)
+    env.warning('RELAY_EMITTER=1 needs REDIS_URL: emitters emit through Redis');
+  return isOn;
+}
+
 /** More than any machine has cores. */
 const MAX_WORKERS = 256;
 
@@ -140,6 +149,7 @@ export function readRelayConfig(
     origins: readOrigins(env),
     redis: readRedis(env),
     redisPrefix: readRedisPrefix(env),
+    emitter: readEmitter(env),
     leaseMs: env.integer('NODE_LEASE_SECONDS', 15, { min: 3, max: 600 }) * 1_000,
     history: {
       size: env.integer('HISTORY_SIZE', 1_000, { min: 1, max: 1_000_000 }),

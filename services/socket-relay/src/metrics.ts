@@ -29,6 +29,8 @@ export interface RelayMetrics {
   broadcastsDelayed: Counter;
   broadcastsHeldOff: Counter<'reason'>;
   deliveries: Counter;
+  /** Transient events of groups (ADR 14), and `dropped` ones that could not be sent to other relays. */
+  transientEvents: Counter<'event' | 'way'>;
   withoutRecipients: Counter;
   /** 1 while members are delivered to, 0 while this relay cannot reach the others. */
   live: Gauge;
@@ -222,6 +224,12 @@ export function createRelayMetrics(): RelayMetrics {
     deliveries: new Counter({
       name: 'groupcast_relay_deliveries_total',
       help: 'Events handed to connections',
+      registers,
+    }),
+    transientEvents: new Counter({
+      name: 'groupcast_relay_transient_events_total',
+      help: 'Transient events by name and way: sent by this relay, received from others, refused, dropped on the way to others',
+      labelNames: ['event', 'way'],
       registers,
     }),
     live: new Gauge({

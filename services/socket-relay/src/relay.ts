@@ -26,7 +26,8 @@ import { createStrangers } from './connections/strangers.ts';
 import { createTokenVerifiers } from './connections/token-verifiers.ts';
 import { createUserHandlers } from './connections/user-events.ts';
 import { welcomeConnections } from './connections/welcome.ts';
-import { createDrain } from './drain/drain.ts';
+import { createConversation } from './conversation/conversation.ts';
+import { createDrain, type Drain } from './drain/drain.ts';
 import { drainOfAll, drainOfOne } from './drain/machine-drain.ts';
 import { refuseWhileDraining } from './drain/refuse-while-draining.ts';
 import { createReturns } from './drain/returned-users.ts';
@@ -190,6 +191,11 @@ async function buildRelay(
   leases.beforeTrust(async () => confirmation.confirm());
   const serviceState = keepServiceState({ io, monitor, metrics, log, leases, catchUp: async () => feed.settleAll() });
 
+  // Events without a position, for members who are there now
+  const reach = { carrier: cluster.carrier, patternChannels: cluster.patternChannels, isTrusted };
+  const conversation = createConversation({ io, node, ...reach, sender, presence, monitor, metrics, log, config });
+  parts.push(() => conversation.stop());
+
   // The events that back ends and browsers may send
   const heads = startGroupHeads({ fanOut, groupLog, isTrusted, log });
   parts.push(() => heads.stop());
@@ -200,6 +206,7 @@ async function buildRelay(
     feed,
     fanOut,
     relays,
+    showCursors: conversation.showCursors,
     undecided,
     throttle,
     monitor,
@@ -209,7 +216,7 @@ async function buildRelay(
     broadcastLogLevel: config.production ? 'debug' : 'info',
   });
   const history = createHistoryReader(groupLog);
-  const cursors = api && createCursorForwarder({ api, log });
+  const cursors = api && createCursorForwarder({ api, onStored: conversation.receipts.stored, log });
   parts.push(async () => cursors?.stop());
   const handlers = createUserHandlers({
     entry,
@@ -224,6 +231,8 @@ async function buildRelay(
     cursors,
     api,
     metrics,
+    ...conversation,
+    isTrusted,
   });
   welcomeConnections({
     io,
@@ -272,17 +281,7 @@ async function buildRelay(
     log,
   });
 
-  // From here on parts stop in this order, from the last line to the first. Polling clients need the port until they are told to go.
-  stops.push(async () => internal.close());
-  stops.push(async () => publicServer.close());
-  stops.push(async () => publicServer.closeRouter());
-  const listening: Listening[] = [];
-  stops.push(() => {
-    for (const each of listening) each.close();
-  });
-  stops.push(async () => parts.stop());
-  stops.push(async () => worker?.allDrained());
-  stops.push(async () => drain.finish());
+  const listening = stopPorts({ stops, parts }, { internal, publicServer, drain, worker });
 
   // Removals wait for every relay that has a lease: earlier removals have been read by now, and later ones are answered.
   await leases.start();
@@ -299,6 +298,25 @@ async function leave(presence: Presence, cluster: Cluster): Promise<void> {
   } catch (error) {
     if (!(error instanceof TimedOut)) throw error;
   }
+}
+
+/** Parts stop in this order, from the last line to the first. Polling clients need the port until they are told to go. */
+function stopPorts(
+  { stops, parts }: Started,
+  built: { internal: HttpApp; publicServer: PublicServer; drain: Drain; worker: WorkerContext | undefined },
+): Listening[] {
+  const { internal, publicServer, drain, worker } = built;
+  const listening: Listening[] = [];
+  stops.push(async () => internal.close());
+  stops.push(async () => publicServer.close());
+  stops.push(async () => publicServer.closeRouter());
+  stops.push(() => {
+    for (const each of listening) each.close();
+  });
+  stops.push(async () => parts.stop());
+  stops.push(async () => worker?.allDrained());
+  stops.push(async () => drain.finish());
+  return listening;
 }
 
 /** Opens both ports. The first one is in `listening` even if the second one is taken. */

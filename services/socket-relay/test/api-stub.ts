@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { ClientEvent, CursorUpdates, MembershipQuery } from '@groupcast/shared';
+import type { ClientEvent, CursorsAnswer, CursorUpdates, MembershipQuery } from '@groupcast/shared';
 import { TEST_SECRETS } from '@groupcast/testing';
 import { createServiceTokenVerifier } from '@groupcast/tokens';
 import { expect } from 'vitest';
@@ -17,6 +17,8 @@ export interface ApiStub {
   mostAtOnce: Map<string, number>;
   /** All that was said to it, as text: headers and body of each request. */
   heard: string[];
+  /** The answer to cursors. */
+  cursorsAnswer: CursorsAnswer;
   mode: 'answer' | 'fail' | 'hang';
   /** Answers an event: a status, and a body, which is sent as JSON unless it is a text. */
   answerEvent: (event: ClientEvent) => { status?: number; body: unknown };
@@ -70,7 +72,7 @@ export async function startApiStub(): Promise<ApiStub> {
     if (url === '/internal/events') return stub.answerEvent(asked as ClientEvent);
     if (url === '/internal/cursors') {
       stub.cursors.push(...(asked as CursorUpdates).cursors);
-      return { body: {} };
+      return { body: stub.cursorsAnswer };
     }
     const users = (asked as MembershipQuery).users.map(({ userId, groupIds }) => ({
       userId,
@@ -88,6 +90,7 @@ export async function startApiStub(): Promise<ApiStub> {
     mostAtOnce: new Map(),
     heard: [],
     answerEvent: () => ({ body: { ok: true } }),
+    cursorsAnswer: {},
     mode: 'answer',
     release() {
       stub.mode = 'answer';

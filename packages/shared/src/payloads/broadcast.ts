@@ -6,10 +6,11 @@ import { idSchema, userIdSchema } from '../ids.ts';
 import { isJsonObject, type JsonObject, type JsonObjectInput } from '../json.ts';
 import { epochSchema, seqSchema } from '../position-schemas.ts';
 import type { Position } from '../positions.ts';
+import { cursorsAnswerSchema } from './internal.ts';
 import type { GroupEvent } from './messaging.ts';
 
 /** Bounds of the internal broadcast API. Sizes are bytes of UTF-8 JSON. */
-export const BROADCAST_LIMITS = { batchItems: 1_000, batchBytes: 900_000, userIds: 1_000 } as const;
+export const BROADCAST_LIMITS = { batchItems: 1_000, batchBytes: 900_000, userIds: 1_000, cursors: 1_000 } as const;
 
 const eventName = z.string().max(64).refine(isPublishableEvent, {
   error: 'must be 1-64 characters of A-Z a-z 0-9 _ : . - and no reserved name',
@@ -78,6 +79,24 @@ export const disconnectSchema = z.object({
   revokeBefore: z.int().nonnegative().optional(),
 });
 
+/**
+ * `api-update-cursors`: what the back end has stored of how far members are, such as what was read over HTTP. At most 1,000 cursors.
+ * `groups`: as in the answer to `/internal/cursors`.
+ */
+export const storedCursorsSchema = z.object({
+  cursors: boundedArray(
+    z.object({
+      userId: userIdSchema,
+      groupId: idSchema,
+      received: z.int().nonnegative().optional(),
+      read: z.int().nonnegative().optional(),
+    }),
+    { max: BROADCAST_LIMITS.cursors },
+  ),
+  groups: cursorsAnswerSchema.shape.groups,
+});
+
+export type StoredCursorsInput = z.input<typeof storedCursorsSchema>;
 export type BroadcastInput = z.input<typeof broadcastSchema>;
 export type NotifyInput = z.input<typeof notifySchema>;
 export type MembersInput = z.input<typeof membersSchema>;

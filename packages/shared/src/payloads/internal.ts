@@ -91,12 +91,6 @@ export const cursorsAnswerSchema = z.object({
 });
 export type CursorsAnswer = z.output<typeof cursorsAnswerSchema>;
 
-/** `api-update-cursors`: cursors that a back end has stored itself, with what it would have answered to a relay. */
-export interface CursorsShownInput {
-  cursors: { userId: string; groupId: string; received?: number; read?: number }[];
-  groups?: CursorsAnswer['groups'];
-}
-
 /** `POST /internal/presence`: users who are connected, or were a moment ago. At most 1,000. */
 export const seenUsersSchema = z.object({ userIds: boundedArray(userIdSchema, { max: INTERNAL_LIMITS.seenUsers }) });
 export type SeenUsers = z.output<typeof seenUsersSchema>;

@@ -33,6 +33,8 @@ export interface GatewayDeps {
   feed: GroupFeed;
   fanOut: FanOut;
   relays: Relays;
+  /** Shows members what a back end has stored of how far they are. */
+  showCursors: (stored: Extract<RelayCommand, { kind: 'update-cursors' }>) => void;
   /** Knows whether a connection would be in a group if the API confirmed it. */
   undecided: { isWaiting(groupId: string): boolean };
   throttle: Throttle;
@@ -213,6 +215,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
         case 'remove-members':
         case 'remove-everyone':
           await relays.carryOut(command);
+          return {};
+        case 'update-cursors':
+          if (!relays.isTrusted()) throw cutOff('show how far members are');
+          deps.showCursors(command);
           return {};
         case 'disconnect-users':
           return relays.carryOut(command);

@@ -27,6 +27,8 @@ export function createAlone(deps: { fanOut: FanOut }, options: { history: Memory
     leases: LEASES,
     feed: createLocalFeed(deps.fanOut),
     presence: createMemoryPresenceStore(),
+    carrier: undefined,
+    patternChannels: undefined,
     otherMachines: undefined,
     followChanges: async ({ changes }) => createSingleRelay(changes),
     openMonitorLink: async () => [],

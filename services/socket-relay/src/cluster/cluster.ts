@@ -5,6 +5,8 @@ import type { MemberChanges } from '../membership/member-changes.ts';
 import type { NodeLeases } from '../nodes/node-leases.ts';
 import type { NodeRequests } from '../nodes/node-requests.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
+import type { PatternChannels } from '../redis/pattern-channels.ts';
+import type { Carrier } from '../transient/carrier.ts';
 import type { Relays } from './relays.ts';
 
 /**
@@ -17,6 +19,10 @@ export interface Cluster {
   readonly leases: Pick<NodeLeases, 'start' | 'held' | 'beforeTrust' | 'onChange'>;
   readonly feed: GroupFeed;
   readonly presence: PresenceStore;
+  /** Takes transient messages to other nodes; `undefined` where there are none. */
+  readonly carrier: Carrier | undefined;
+  /** Channels of programs that know nothing of the relay; only Redis has them. */
+  readonly patternChannels: PatternChannels | undefined;
   /** Asks the relays of other machines; `undefined` where there can be none. */
   readonly otherMachines: Pick<NodeRequests, 'answer' | 'survey'> | undefined;
   /** Reads the changes of members that are remembered, follows them from there, and answers with all relays as one. */

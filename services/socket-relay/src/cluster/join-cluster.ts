@@ -8,6 +8,7 @@ import type { ChangeLog } from '../nodes/change-log.ts';
 import { createNodeLeases, type NodeLeases } from '../nodes/node-leases.ts';
 import { type NodeRequests, startNodeRequests } from '../nodes/node-requests.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
+import { createFencedAdapter } from '../transient/fenced-adapter.ts';
 import type { Broker } from './broker.ts';
 import type { Cluster } from './cluster.ts';
 import { createMonitorLink } from './monitor-link.ts';
@@ -74,6 +75,12 @@ export async function joinCluster(deps: {
   const feed = createClusterFeed({ node, fanOut, groupLog, channels, metrics, log, isTrusted, onPresence: changed });
   const monitorLink = createMonitorLink({ monitor, channels, leases, requests, log });
   const followed: ChangeLog[] = [];
+  const carrier = createFencedAdapter({
+    channels: broker.transientChannels,
+    node,
+    onDropped: () => metrics.transientEvents.inc({ event: 'any', way: 'dropped' }),
+    log,
+  });
 
   return {
     groupLog,
@@ -81,6 +88,8 @@ export async function joinCluster(deps: {
     leases,
     feed,
     presence,
+    carrier,
+    patternChannels: broker.patternChannels,
     // The workers of one machine drain together, so there is no other relay to come back to.
     otherMachines: broker.name === 'redis' ? requests : undefined,
     async followChanges({ changes, onBirth }) {
@@ -103,6 +112,7 @@ export async function joinCluster(deps: {
       // The others wait for an answer from every relay that has a lease, so the lease is given back first.
       await leases.stop();
       feed.stop();
+      carrier.stop();
       requests.stop();
       for (const changeLog of followed) await changeLog.stop();
     },

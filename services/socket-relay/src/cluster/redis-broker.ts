@@ -9,8 +9,9 @@ import { createShardChannels } from '../nodes/redis-channels.ts';
 import { createRedisDeployment } from '../nodes/redis-deployment.ts';
 import { createRedisLeases } from '../nodes/redis-leases.ts';
 import { createRedisPresenceStore } from '../presence/redis-presence-store.ts';
-import { connectRedis, type RedisConnections } from '../redis/connections.ts';
+import { connectChannels, connectRedis, type RedisConnections } from '../redis/connections.ts';
 import { warnOfEviction } from '../redis/memory.ts';
+import { createPatternChannels } from '../redis/pattern-channels.ts';
 import type { RedisTarget } from '../redis/target.ts';
 import type { Broker } from './broker.ts';
 
@@ -45,13 +46,17 @@ async function isClusterNode(redis: RedisConnections): Promise<boolean> {
 }
 
 /** Opens the connections. A cluster may be named by one of its nodes, or by one address of all of them. */
-async function open(target: RedisTarget, prefix: string, log: Logger): Promise<RedisConnections> {
+async function open(
+  target: RedisTarget,
+  prefix: string,
+  log: Logger,
+): Promise<{ redis: RedisConnections; target: RedisTarget }> {
   const redis = await connectRedis(target, log, prefix);
   try {
     if (target.kind !== 'server' || !(await isClusterNode(redis))) {
       const { subscriber, blocking } = redis;
       await until(redis, () => redis.isReady() && subscriber.status === 'ready' && blocking.status === 'ready');
-      return redis;
+      return { redis, target };
     }
   } catch (error) {
     redis.close();
@@ -75,7 +80,7 @@ export async function openRedisBroker(deps: {
   log: Logger;
 }): Promise<Broker> {
   const { node, config, metrics, seen, log } = deps;
-  const redis = await open(deps.target, config.redisPrefix, log);
+  const { redis, target } = await open(deps.target, config.redisPrefix, log);
   const { commands, names } = redis;
   const deployment = createRedisDeployment({ redis: commands, names, node, secrets: config.relaySecrets });
   try {
@@ -88,10 +93,20 @@ export async function openRedisBroker(deps: {
   const warn = warnOnceEvery(60_000);
   const renewLease = createRedisLeases(commands, deployment);
   const channels = createShardChannels({ redis, node, metrics, log });
+  const own = log.child({ carries: 'transient events' });
+  // The same server, or the cluster that it has turned out to be part of.
+  const transient = connectChannels(target, own, config.redisPrefix);
+  const transientChannels = createShardChannels({ redis: transient, node: `${node}:transient`, metrics, log: own });
   return {
     name: 'redis',
     groupLogKind: 'redis',
     channels,
+    transientChannels,
+    patternChannels: createPatternChannels({
+      subscriber: transient.subscriber,
+      onMalformed: () => metrics.malformed.inc(),
+      log: own,
+    }),
     groupLog: createRedisGroupLog({ redis: commands, names, node, ...config.history, seen }),
     async renewLease(...args) {
       const answer = await renewLease(...args);
@@ -112,6 +127,8 @@ export async function openRedisBroker(deps: {
       }),
     isReady: () => redis.isReady() && !redis.isFull(),
     stop() {
+      transientChannels.stop();
+      transient.close();
       channels.stop();
       redis.close();
     },

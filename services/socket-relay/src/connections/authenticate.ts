@@ -53,7 +53,7 @@ export function createAuthenticator(options: {
           'unable to authenticate; tokens in a URL end up in logs, send it as auth: { token }',
         );
       }
-      const { token: rawToken, type: rawType } = auth as Record<string, unknown>;
+      const { token: rawToken, type: rawType, notifications } = auth as Record<string, unknown>;
       // A fault of the token itself is for the verifiers to report, with the code of the connection's type.
       const token = typeof rawToken === 'string' || rawToken === undefined || rawToken === null ? rawToken : '-';
       const parsed = handshakeSchema.safeParse({ type: rawType, token: token ?? undefined });
@@ -77,6 +77,7 @@ export function createAuthenticator(options: {
         groups: new Map(),
         joining: undefined,
         undecided: setOfUndecided([]),
+        ...(notifications === true ? { notifies: true } : {}),
       };
     },
     positions({ handshake }) {

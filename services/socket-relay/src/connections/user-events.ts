@@ -1,7 +1,6 @@
 import {
   type Cursors,
   GroupcastError,
-  getPresenceSchema,
   hasMoreKeysThan,
   joinGroupSchema,
   leaveGroupSchema,
@@ -13,23 +12,18 @@ import {
   updateCursorsSchema,
   watchGroupSchema,
 } from '@groupcast/shared';
+import type { ReadCursors } from '../conversation/read-cursors.ts';
 import { type Membership, notAMember } from '../membership/authorisation.ts';
 import type { GroupEntry } from '../membership/group-entry.ts';
 import type { Removals } from '../membership/removals.ts';
 import { setOfUndecided, type UndecidedClaims } from '../membership/undecided-claims.ts';
-import type { Presence } from '../presence/presence.ts';
 import type { UserSocket } from '../sessions/session.ts';
 import type { SessionExpiry } from '../sessions/session-expiry.ts';
-import {
-  EVENTS_PER_UNIT,
-  GROUPS_PER_UNIT,
-  PEOPLE_PER_UNIT,
-  type UserBudget,
-  type UserBudgets,
-} from '../sessions/user-budgets.ts';
+import { EVENTS_PER_UNIT, GROUPS_PER_UNIT, type UserBudget } from '../sessions/user-budgets.ts';
 import type { CursorForwarder } from '../upstream/cursor-forwarder.ts';
 import type { Authenticator } from './authenticate.ts';
 import { type BackEndDeps, createBackEndCommands } from './back-end-commands.ts';
+import { type ConversationDeps, createConversationHandlers } from './conversation-events.ts';
 import type { EventHandler } from './event-router.ts';
 
 export type UserHandlers = Readonly<Record<string, EventHandler<UserSocket>>>;
@@ -38,23 +32,22 @@ function countEvents({ groups }: ResumeResult): number {
   return Object.values(groups).reduce((sum, group) => sum + ('events' in group ? group.events.length : 0), 0);
 }
 
+export interface UserHandlerDeps extends ConversationDeps, BackEndDeps {
+  entry: GroupEntry;
+  membership: Membership;
+  removals: Removals;
+  authenticator: Authenticator;
+  expiry: SessionExpiry;
+  undecided: UndecidedClaims;
+  /** Most groups in one `resume`. */
+  maxGroups: number;
+  /** Without an API nobody keeps cursors. */
+  cursors: CursorForwarder | undefined;
+  readCursors: ReadCursors;
+}
+
 /** Handles the events that a browser may send. */
-export function createUserHandlers(
-  deps: BackEndDeps & {
-    entry: GroupEntry;
-    membership: Membership;
-    removals: Removals;
-    authenticator: Authenticator;
-    expiry: SessionExpiry;
-    undecided: UndecidedClaims;
-    presence: Presence;
-    budgets: UserBudgets;
-    /** Most groups in one `resume`. */
-    maxGroups: number;
-    /** Without an API nobody keeps cursors. */
-    cursors: CursorForwarder | undefined;
-  },
-): UserHandlers {
+export function createUserHandlers(deps: UserHandlerDeps): UserHandlers {
   const { entry } = deps;
 
   function budgetOf(socket: UserSocket): UserBudget {
@@ -76,7 +69,10 @@ export function createUserHandlers(
     const groupIds = Object.keys(reported);
     for (const groupId of groupIds) assertMember(socket, groupId);
     budgetOf(socket).chargeWork(groupIds.length / GROUPS_PER_UNIT);
-    for (const [groupId, cursors] of Object.entries(reported)) deps.cursors.report(userId, groupId, cursors);
+    for (const [groupId, cursors] of Object.entries(reported)) {
+      deps.cursors.report(userId, groupId, cursors);
+      if (cursors.read !== undefined) deps.readCursors.moved(groupId, userId, cursors.read, socket.id);
+    }
     entry.used(
       socket,
       Object.keys(reported).filter((groupId) => (reported[groupId]?.read ?? 0) > 0),
@@ -89,6 +85,7 @@ export function createUserHandlers(
   }
 
   return {
+    ...createConversationHandlers(deps),
     'join-group': async (socket, payload) => {
       const { groupId, position } = parsePayload(joinGroupSchema, payload, 'join-group');
       await entry.admitOne(socket, groupId);
@@ -116,13 +113,6 @@ export function createUserHandlers(
         return result;
       };
     },
-    'get-presence': async (socket, payload) => {
-      const { groupId } = parsePayload(getPresenceSchema, payload, 'get-presence');
-      assertMember(socket, groupId);
-      const presence = await deps.presence.get(groupId);
-      budgetOf(socket).chargeWork(presence.users.length / PEOPLE_PER_UNIT);
-      return presence;
-    },
     'watch-group': async (socket, payload) => {
       const { groupId, on } = parsePayload(watchGroupSchema, payload, 'watch-group');
       assertMember(socket, groupId);
@@ -145,7 +135,7 @@ export function createUserHandlers(
       if (deps.removals.isRevoked(claims.userId, claims.issuedAt)) {
         throw new GroupcastError('TOKEN_REVOKED', 'unable to refresh; the token was revoked meanwhile, log in again');
       }
-      session.claims = claims;
+      entry.renew(socket, claims);
       if (socket.connected) deps.expiry.watch(socket);
       const named = new Set(claims.groups);
       const dropped = [...session.groups].filter(([groupId, why]) => why === 'token' && !named.has(groupId));

@@ -1,6 +1,7 @@
-import { groupRoom, type Position, relationOf, userRoom } from '@groupcast/shared';
-import type { RelayServer } from '../sessions/session.ts';
+import { groupRoom, notifiedRoom, type Position, relationOf, userRoom } from '@groupcast/shared';
+import { isUserSocket, type RelayServer } from '../sessions/session.ts';
 import type { DeliveryExceptions, FanOut, OutgoingEvent } from './fan-out.ts';
+import { createNotifications } from './notifications.ts';
 import type { Sender } from './sender.ts';
 
 interface GroupCursor {
@@ -18,6 +19,7 @@ export function createLocalFanOut(
   now: () => number = () => performance.now(),
 ): FanOut {
   const { adapter, sockets } = io.of('/');
+  const notify = createNotifications(io, sender);
   /** Cursors by group. Only groups with local members, or with members on their way in, have one. */
   const cursors = new Map<string, GroupCursor>();
   const groupIds = new Map<string, string>();
@@ -77,6 +79,7 @@ export function createLocalFanOut(
     const instead = position && { name: 'group-head', payload: { groupId, ...position, skipId: id } };
     const exceptions = excepted.length > 0 ? { socketIds: excepted, instead: instead ?? undefined } : undefined;
     sender.send(name, { name: eventName, payload }, exceptions);
+    notify(groupId, event, except);
     return room.size - excepted.length;
   }
 
@@ -98,6 +101,8 @@ export function createLocalFanOut(
       const name = groupRoom(groupId);
       // In memory the adapter joins at once; a promise would come only from an adapter that asks others.
       void socket.join(name);
+      const session = isUserSocket(socket) ? socket.data.session : undefined;
+      if (session?.notifies && session.viewing !== groupId) void socket.join(notifiedRoom(groupId));
       const cursor = cursorOf(groupId);
       cursor.position ??= position;
       groupIds.set(name, groupId);

@@ -79,6 +79,7 @@ export const COMMAND_ANSWERS = {
   notify: notifyResultSchema,
   'add-members': doneSchema,
   'remove-members': doneSchema,
+  'update-cursors': doneSchema,
   'disconnect-users': disconnectResultSchema,
 } as const satisfies Readonly<Record<RelayCommandKind, z.ZodObject>>;
 
@@ -107,5 +108,6 @@ export const COMMAND_REFUSALS: Readonly<Record<RelayCommandKind, readonly ErrorC
   notify: ['BROKER_UNAVAILABLE'],
   'add-members': ['BROKER_UNAVAILABLE'],
   'remove-members': ['BROKER_UNAVAILABLE'],
+  'update-cursors': ['BROKER_UNAVAILABLE'],
   'disconnect-users': ['BROKER_UNAVAILABLE'],
 };

@@ -21,6 +21,7 @@ import {
   parseRelayCommand,
   type RelayCommandKind,
   removeMembersSchema,
+  storedCursorsSchema,
 } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import { z } from 'zod';
@@ -51,6 +52,7 @@ const COMMANDS: Readonly<Record<RelayCommandKind, { body: z.ZodType; summary: st
   notify: { body: notifySchema, summary: 'Send an event to every connection of some users' },
   'add-members': { body: membersSchema, summary: 'Put the live connections of users into a group' },
   'remove-members': { body: removeMembersSchema, summary: 'Take the live connections of users out of a group' },
+  'update-cursors': { body: storedCursorsSchema, summary: 'Show how far members are, such as what was read over HTTP' },
   'disconnect-users': { body: disconnectSchema, summary: 'End the sessions of users, and revoke older tokens' },
 };
 

@@ -4,8 +4,10 @@ import {
   GroupcastError,
   groupRoom,
   type LeftReason,
+  notifiedRoom,
   presenceRoom,
   toErrorBody,
+  type UserClaims,
 } from '@groupcast/shared';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { Presence } from '../presence/presence.ts';
@@ -36,6 +38,8 @@ export interface GroupAdmission {
   leave(socket: UserSocket, groupId: string, reason: string): void;
   /** The connection is gone. */
   gone(socket: UserSocket): void;
+  /** Gives the connection the claims of a new token. The user may have chosen to be counted among those who are there, or not to be. */
+  renew(socket: UserSocket, claims: UserClaims): void;
   /** Takes the connection out of the groups, and tells it why. */
   expel(socket: UserSocket, groupIds: readonly string[], reason: LeftReason): void;
 }
@@ -59,6 +63,11 @@ export function leastWanted(groups: ReadonlyMap<string, Admission>, incoming: 't
     if (admission === 'token') last = groupId;
   }
   return incoming === 'added' ? last : undefined;
+}
+
+/** Whether the user does not want to be counted among those who are there. */
+function isHidden({ data }: UserSocket): boolean {
+  return data.session.claims.presence === false;
 }
 
 export function createGroupAdmission(deps: {
@@ -88,7 +97,7 @@ export function createGroupAdmission(deps: {
     groups.set(groupId, admission);
     undecided.delete(groupId);
     monitor.publish({ kind: 'joined', socketId: socket.id, userId, groupId });
-    presence.joined(groupId, userId);
+    presence.joined(groupId, userId, isHidden(socket));
   }
 
   function grant(socket: UserSocket, groupIds: readonly string[], admission: 'token' | 'added'): string[] {
@@ -188,13 +197,14 @@ export function createGroupAdmission(deps: {
   }
 
   function leave(socket: UserSocket, groupId: string, reason: string): void {
-    const { groups, undecided, userId, joining } = socket.data.session;
+    const { groups, undecided, userId, joining, notifies } = socket.data.session;
     undecided.delete(groupId);
     for (const join of joining?.get(groupId) ?? []) join.cancelled = true;
     if (!groups.delete(groupId)) return;
     void socket.leave(groupRoom(groupId));
     void socket.leave(presenceRoom(groupId));
-    presence.left(groupId, userId);
+    if (notifies) void socket.leave(notifiedRoom(groupId));
+    presence.left(groupId, userId, isHidden(socket));
     monitor.publish({ kind: 'left', socketId: socket.id, userId, groupId, reason });
   }
 
@@ -208,7 +218,16 @@ export function createGroupAdmission(deps: {
     leave,
     gone(socket) {
       const { groups, userId } = socket.data.session;
-      for (const groupId of groups.keys()) presence.left(groupId, userId);
+      for (const groupId of groups.keys()) presence.left(groupId, userId, isHidden(socket));
+    },
+    renew(socket, claims) {
+      const { session } = socket.data;
+      const isOther = (claims.presence === false) !== isHidden(socket);
+      if (isOther)
+        for (const groupId of session.groups.keys()) presence.left(groupId, session.userId, isHidden(socket));
+      session.claims = claims;
+      if (isOther)
+        for (const groupId of session.groups.keys()) presence.joined(groupId, session.userId, isHidden(socket));
     },
     expel(socket, groupIds, reason) {
       const left = groupIds.filter((groupId) => socket.data.session.groups.has(groupId));

@@ -1,6 +1,6 @@
 import { type Logger, warnOnceEvery, within } from '@groupcast/service-kit';
 import type { RelayMetrics } from '../metrics.ts';
-import type { RedisConnections } from '../redis/connections.ts';
+import type { ChannelConnections } from '../redis/connections.ts';
 import { probeChannel } from '../wire-format.ts';
 import { brokerUnavailable } from './broker-errors.ts';
 import type { ChannelListener, ShardChannels } from './channels.ts';
@@ -17,7 +17,7 @@ const PROBE_INTERVAL_MS = 2_000;
 const PROBE_TIMEOUT_MS = 4_000;
 
 export function createShardChannels(deps: {
-  redis: RedisConnections;
+  redis: ChannelConnections;
   node: string;
   metrics: RelayMetrics;
   log: Logger;

@@ -11,12 +11,12 @@ export interface PresenceAnswer {
 
 /** Knows who is there, in each group. */
 export interface Presence {
-  /** A connection of the user is in the group from now on. */
-  joined(groupId: string, userId: string): void;
+  /** A connection of the user is in the group from now on. A hidden one is counted nowhere but in `usersHere`. */
+  joined(groupId: string, userId: string, isHidden?: boolean): void;
   /** A connection of the user has left the group. The user is gone if no other comes within a moment. */
-  left(groupId: string, userId: string): void;
+  left(groupId: string, userId: string, isHidden?: boolean): void;
   get(groupId: string): Promise<PresenceAnswer>;
-  /** Users with connections of this node in the group, as of now. */
+  /** Users with connections of this node in the group, as of now, hidden ones included. It is for nobody outside. */
   usersHere(groupId: string): string[];
   stop(): Promise<void>;
 }
@@ -39,14 +39,17 @@ export function createPresence(deps: { io: RelayServer; store: PresenceStore; lo
   const told = new Map<string, ReadonlySet<string>>();
   const announcements = new Map<string, NodeJS.Timeout>();
 
+  /** Hidden connections of this node by group and user; empty unless there are any. */
+  const hidden = new Map<string, Map<string, number>>();
+
   const pairOf = (groupId: string, userId: string): string => `${groupId}\n${userId}`;
 
-  function count(groupId: string, userId: string, by: 1 | -1): number {
-    const users = here.get(groupId) ?? new Map<string, number>();
+  function count(groupId: string, userId: string, by: 1 | -1, of = here): number {
+    const users = of.get(groupId) ?? new Map<string, number>();
     const connections = Math.max(0, (users.get(userId) ?? 0) + by);
-    if (connections > 0) here.set(groupId, users.set(userId, connections));
+    if (connections > 0) of.set(groupId, users.set(userId, connections));
     else users.delete(userId);
-    if (users.size === 0) here.delete(groupId);
+    if (users.size === 0) of.delete(groupId);
     return connections;
   }
 
@@ -86,14 +89,22 @@ export function createPresence(deps: { io: RelayServer; store: PresenceStore; lo
   store.onChange(announceSoon);
 
   return {
-    joined(groupId, userId) {
+    joined(groupId, userId, isHidden = false) {
+      if (isHidden) {
+        count(groupId, userId, 1, hidden);
+        return;
+      }
       const pair = pairOf(groupId, userId);
       clearTimeout(leaving.get(pair));
       leaving.delete(pair);
       store.set(groupId, userId, count(groupId, userId, 1));
       announceSoon(groupId);
     },
-    left(groupId, userId) {
+    left(groupId, userId, isHidden = false) {
+      if (isHidden) {
+        count(groupId, userId, -1, hidden);
+        return;
+      }
       const connections = count(groupId, userId, -1);
       if (connections > 0) {
         store.set(groupId, userId, connections);
@@ -115,7 +126,9 @@ export function createPresence(deps: { io: RelayServer; store: PresenceStore; lo
       const numConnections = users.reduce((sum, { connections }) => sum + connections, 0);
       return { users, numUsers: users.length, numConnections };
     },
-    usersHere: (groupId) => [...(here.get(groupId)?.keys() ?? [])],
+    usersHere: (groupId) => [
+      ...new Set([...(here.get(groupId)?.keys() ?? []), ...(hidden.get(groupId)?.keys() ?? [])]),
+    ],
     async stop() {
       for (const timer of [...leaving.values(), ...announcements.values()]) clearTimeout(timer);
       await store.stop();

@@ -27,10 +27,12 @@ export interface RedisClientOptions {
   commandTimeout: number;
   /** Is called with every error that Redis answers; returns whether the connection leads to the wrong server, and has to be made anew. */
   isMisdirected: (error: Error) => boolean;
+  /** Its name in Redis's `CLIENT LIST`. */
+  connectionName?: string | undefined;
 }
 
 export function createRedisClient(target: RedisTarget, options: RedisClientOptions): RedisClient {
-  const { commandTimeout } = options;
+  const { commandTimeout, connectionName } = options;
   let unfitAt = Number.NEGATIVE_INFINITY;
   /** A name or a proxy that still leads to the old server is asked again, but not at full speed. */
   const retryStrategy = (attempt: number): number =>
@@ -40,7 +42,8 @@ export function createRedisClient(target: RedisTarget, options: RedisClientOptio
     if (isMisdirected) unfitAt = performance.now();
     return isMisdirected;
   };
-  const shared = { ...OPTIONS, commandTimeout, reconnectOnError };
+  const named = connectionName === undefined ? {} : { connectionName };
+  const shared = { ...OPTIONS, ...named, commandTimeout, reconnectOnError };
   switch (target.kind) {
     case 'server':
       return new Redis(target.url, { ...shared, retryStrategy });

@@ -7,14 +7,12 @@ import { watchRedisMemory } from './memory.ts';
 import { createRedisNames, type RedisNames } from './names.ts';
 import type { RedisTarget } from './target.ts';
 
-/** The connections of one relay. A command while Redis is away fails at once, and is not queued. */
-export interface RedisConnections {
+/** Connections that carry channels. A command while Redis is away fails at once, and is not queued. */
+export interface ChannelConnections {
   /** Carries commands that answer at once. */
   readonly commands: RedisClient;
   /** Carries shard channels. */
   readonly subscriber: RedisClient;
-  /** Carries one command that waits, for `BLOCK_MS` at most. */
-  readonly blocking: RedisClient;
   /** The names of the relay's keys and channels. */
   readonly names: RedisNames;
   /** Whether a write has succeeded over the connection that is open now, and none has failed since. */
@@ -26,6 +24,14 @@ export interface RedisConnections {
   close(): void;
 }
 
+/** The connections of one relay. */
+export interface RedisConnections extends ChannelConnections {
+  /** Carries one command that waits, for `BLOCK_MS` at most. */
+  readonly blocking: RedisClient;
+}
+
+/** The name of the connections of transient events in Redis's `CLIENT LIST`. */
+const TRANSIENT_CONNECTION = 'groupcast-transient';
 /** How long the command that waits may wait, in milliseconds. */
 export const BLOCK_MS = 1_000;
 /** How much later than that an answer may come, in milliseconds. A connection whose answer is later is dead. */
@@ -65,6 +71,22 @@ function watchErrors(client: RedisClient, onError: (error: Error) => Error): voi
 
 /** Opens all three connections, and goes on trying for ever. Logs once a minute what keeps the relay from Redis, and when that is over. */
 export async function connectRedis(target: RedisTarget, log: Logger, prefix?: string): Promise<RedisConnections> {
+  return connect(target, log, prefix, { blocking: BLOCK_MS + OVERDUE_MS });
+}
+
+/** Opens two more connections in the same way, so that what travels on them is in nobody's way, and may be lost alone. */
+export function connectChannels(target: RedisTarget, log: Logger, prefix?: string): ChannelConnections {
+  return connect(target, log, prefix, {}, TRANSIENT_CONNECTION);
+}
+
+/** `timeouts`: how long a command of each further connection may take, in milliseconds. */
+function connect<Name extends string>(
+  target: RedisTarget,
+  log: Logger,
+  prefix: string | undefined,
+  timeouts: Readonly<Record<Name, number>>,
+  connectionName?: string,
+): ChannelConnections & Record<Name, RedisClient> {
   const names = createRedisNames(prefix, target.kind === 'server' ? target.database : 0);
   const warn = warnOnceEvery(60_000);
   const memory = watchRedisMemory(log);
@@ -73,13 +95,13 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
   let lostAt: number | undefined;
   let trouble: string | undefined;
   let redirectedAt = Number.NEGATIVE_INFINITY;
-  const open = (commandTimeout: number): RedisClient => createRedisClient(target, { commandTimeout, isMisdirected });
-  const clients = {
-    commands: open(COMMAND_TIMEOUT_MS),
-    subscriber: open(COMMAND_TIMEOUT_MS),
-    blocking: open(BLOCK_MS + OVERDUE_MS),
-  };
-  const { commands } = clients;
+  const open = (commandTimeout: number): RedisClient =>
+    createRedisClient(target, { commandTimeout, isMisdirected, connectionName });
+  const further = Object.fromEntries(
+    Object.entries<number>(timeouts).map(([name, timeoutMs]) => [name, open(timeoutMs)]),
+  ) as Record<Name, RedisClient>;
+  const commands = open(COMMAND_TIMEOUT_MS);
+  const clients = { ...further, commands, subscriber: open(COMMAND_TIMEOUT_MS) };
 
   function isMisdirected(error: Error): boolean {
     if (closed || !isMisdirection(error, target.kind)) return false;
@@ -87,7 +109,7 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
     return true;
   }
 
-  /** Makes all three anew: a connection that only listens hears nothing from the wrong server, and cannot notice that. */
+  /** Makes all of them anew: a connection that only listens hears nothing from the wrong server, and cannot notice that. */
   function redirect(reason: string): void {
     trouble = reason;
     if (performance.now() - redirectedAt < REDIRECT_INTERVAL_MS) return;
@@ -99,7 +121,8 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
       );
     });
     setImmediate(() => {
-      for (const client of Object.values(clients)) if (!closed && client.status === 'ready') client.disconnect(true);
+      for (const client of Object.values<RedisClient>(clients))
+        if (!closed && client.status === 'ready') client.disconnect(true);
     });
   }
 
@@ -162,7 +185,7 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
     }
   }
 
-  for (const [name, client] of Object.entries(clients)) {
+  for (const [name, client] of Object.entries<RedisClient>(clients)) {
     watchErrors(client, (error) => {
       memory.noted(error);
       return inOurWords(error);
@@ -185,7 +208,7 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
   commands.on('ready', () => void prove());
   commands.on('close', () => lose('the connection was lost'));
   // The first attempt may fail; the client goes on by itself.
-  for (const client of Object.values(clients)) client.connect().catch(() => undefined);
+  for (const client of Object.values<RedisClient>(clients)) client.connect().catch(() => undefined);
   const probing = setInterval(() => void prove(), PROBE_INTERVAL_MS);
   probing.unref();
 
@@ -198,7 +221,7 @@ export async function connectRedis(target: RedisTarget, log: Logger, prefix?: st
     close() {
       closed = true;
       clearInterval(probing);
-      for (const client of Object.values(clients)) client.disconnect();
+      for (const client of Object.values<RedisClient>(clients)) client.disconnect();
     },
   };
 }

@@ -20,6 +20,10 @@ export interface UserSession {
   undecided: Set<string>;
   /** Whether the client has heard that some groups are undecided. */
   toldUndecided?: boolean;
+  /** It asked in its handshake to be notified of messages. */
+  notifies?: true;
+  /** The group that it has on screen. */
+  viewing?: string;
   /** Limits its events; made when it sends the first one. */
   rate?: RateLimit;
 }

@@ -27,6 +27,7 @@ export interface ApiClient {
   memberOf(userId: string, groupIds: readonly string[]): Promise<Set<string>>;
   /** Returns the newest events of a group that a relay has accepted; `position` is `null` for a group that the API does not know. */
   history(groupId: string): Promise<HistoryFillAnswer['groups'][number]>;
+  /** Returns what the API says about the groups, which may be nothing. */
   storeCursors(updates: CursorUpdates): Promise<CursorsAnswer>;
   /** Asks for a user's event to be carried out, and returns the acknowledgement. */
   sendEvent(event: ClientEvent): Promise<ClientEventAnswer>;

@@ -1,5 +1,5 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import type { Cursors } from '@groupcast/shared';
+import type { Cursors, CursorsAnswer, CursorUpdates } from '@groupcast/shared';
 import type { ApiClient } from './api-client.ts';
 
 const INTERVAL_MS = 500;
@@ -14,7 +14,12 @@ export interface CursorForwarder {
   stop(): Promise<void>;
 }
 
-export function createCursorForwarder(deps: { api: ApiClient; log: Logger }): CursorForwarder {
+export function createCursorForwarder(deps: {
+  api: Pick<ApiClient, 'storeCursors'>;
+  /** Is told what the API has stored, and what it says about the groups. */
+  onStored: (updates: CursorUpdates['cursors'], groups: CursorsAnswer['groups']) => void;
+  log: Logger;
+}): CursorForwarder {
   type Update = Cursors & { userId: string; groupId: string };
   const waiting = new Map<string, Update>();
   const warn = warnOnceEvery(60_000);
@@ -44,7 +49,8 @@ export function createCursorForwarder(deps: { api: ApiClient; log: Logger }): Cu
     const batch = [...waiting.values()].slice(0, MAX_PER_REQUEST);
     for (const { groupId, userId } of batch) waiting.delete(`${groupId} ${userId}`);
     try {
-      await deps.api.storeCursors({ cursors: batch });
+      const { groups } = await deps.api.storeCursors({ cursors: batch });
+      deps.onStored(batch, groups);
     } catch (error) {
       for (const update of batch) merge(update);
       warn('cursors', () =>

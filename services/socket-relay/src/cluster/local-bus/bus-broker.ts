@@ -93,10 +93,13 @@ export function openBusBroker(deps: { primary: Endpoint; node: string; metrics: 
   const { node, metrics, log } = deps;
   const primary = remoteOf<BusCalls>(deps.primary);
   primary.tell('node', node);
+  const channels = createBusChannels({ primary: deps.primary, metrics, log });
   return {
     name: 'workers',
     groupLogKind: 'memory',
-    channels: createBusChannels({ primary: deps.primary, metrics, log }),
+    channels,
+    transientChannels: channels,
+    patternChannels: undefined,
     groupLog: createBusGroupLog(deps.primary),
     renewLease: async (_node, ms, hasMonitors) => primary.ask('renew', ms, hasMonitors),
     openPresence: () => createBusPresenceStore(primary),

@@ -1,0 +1,30 @@
+import { groupRoom, userRoom } from '@groupcast/shared';
+import type { RelayServer, UserSocket } from '../sessions/session.ts';
+import { isUserSocket } from '../sessions/session.ts';
+
+/** Connections of this node that may see what is transient in a group: those that are live in it at this moment. */
+export interface Audience {
+  /** Ids of all of them. */
+  of(groupId: string): ReadonlySet<string>;
+  /** The connections of one user among them, without `exceptSocketId`. */
+  ofUser(groupId: string, userId: string, exceptSocketId?: string): UserSocket[];
+}
+
+const NOBODY: ReadonlySet<string> = new Set();
+
+export function createAudience(io: RelayServer): Audience {
+  const { adapter, sockets } = io.of('/');
+  return {
+    of: (groupId) => adapter.rooms.get(groupRoom(groupId)) ?? NOBODY,
+    ofUser(groupId, userId, exceptSocketId) {
+      const members = adapter.rooms.get(groupRoom(groupId));
+      const found: UserSocket[] = [];
+      if (!members) return found;
+      for (const id of adapter.rooms.get(userRoom(userId)) ?? []) {
+        const socket = id === exceptSocketId || !members.has(id) ? undefined : sockets.get(id);
+        if (socket && isUserSocket(socket) && socket.data.session.groups.has(groupId)) found.push(socket);
+      }
+      return found;
+    },
+  };
+}

@@ -1,0 +1,133 @@
+import { groupRoom, type Typing, userRoom } from '@groupcast/shared';
+import type { Sender } from '../fan-out/sender.ts';
+import { TokenBucket } from '../sessions/rate-limit.ts';
+import type { RelayServer } from '../sessions/session.ts';
+import type { Transient } from '../transient/transient.ts';
+import { createTypingReceivers } from './typing-receivers.ts';
+import { createTypingSources, SAY_EVERY_MS, TYPING_MS } from './typing-sources.ts';
+
+/**
+ * Shows the members of a group who is typing in it:
+ *
+ *   client ─▶ TypingSources (of the typist's node) ─▶ Transient ─▶ each node with members ─▶ TypingReceivers ─▶ connections
+ *
+ * The sources say one word a second and typist at most, and say that typing has ended where a client does not. Each node shows what it
+ * hears to as many as it can: no connection gets more than 20 typing events a second, and no node sends more than it has a budget for,
+ * whatever the size of a group. A connection that was shown a `true` gets its `false`, also where that was lost on the way to this node.
+ */
+export interface TypingEvents {
+  /** Throws `RATE_LIMITED` if more members type than are shown. */
+  report(socketId: string, typing: Typing): void;
+  stop(): void;
+}
+
+/** How often it is looked for what is due, in milliseconds, while anybody types. */
+const SWEEP_MS = 200;
+/** How long another node's typist is shown after the last word, in milliseconds. The words come once a second, and may be late. */
+const HEARD_MS = TYPING_MS + 2 * SAY_EVERY_MS;
+/** Typists of one group who are shown per second, and at once. */
+const TYPISTS_PER_SECOND = 10;
+/** Typing events that one node sends per second. In a group with more connections than half of it nobody is shown. */
+const EVENTS_PER_SECOND = 20_000;
+/** Most typists that one node shows. */
+const MAX_TYPISTS = 20_000;
+
+export function createTyping(
+  deps: { io: RelayServer; sender: Sender; transient: Transient },
+  now: () => number = () => performance.now(),
+): TypingEvents {
+  const { io, sender, transient } = deps;
+  const { adapter, sockets } = io.of('/');
+  const sources = createTypingSources((typing) => transient.tell('typing', typing), now);
+  const receivers = createTypingReceivers(now);
+  const work = new TokenBucket(EVENTS_PER_SECOND, EVENTS_PER_SECOND, now);
+  const groups = new Map<string, TokenBucket>();
+  /** When each typist that is shown was heard of last, by group and user. */
+  const heard = new Map<string, { typing: Typing; at: number }>();
+  let timer: NodeJS.Timeout | undefined;
+
+  const keyOf = ({ groupId, userId }: Typing): string => `${groupId}\n${userId}`;
+
+  function othersIn(groupId: string, userId: string): string[] {
+    const own = adapter.rooms.get(userRoom(userId));
+    return [...(adapter.rooms.get(groupRoom(groupId)) ?? [])].filter((id) => !own?.has(id));
+  }
+
+  function send(typing: Typing, chosen: ReadonlySet<string>): number {
+    if (chosen.size === 0) return 0;
+    const { groupId, userId, isTyping } = typing;
+    const left = [...(adapter.rooms.get(groupRoom(groupId)) ?? [])].filter((id) => !chosen.has(id));
+    const exceptions = left.length > 0 ? { socketIds: left, instead: undefined } : undefined;
+    sender.send(groupRoom(groupId), { name: 'typing', payload: { groupId, userId, isTyping } }, exceptions);
+    return chosen.size;
+  }
+
+  function begin(typing: Typing): number {
+    const key = keyOf(typing);
+    const known = heard.get(key);
+    if (known) {
+      known.at = now();
+      return 0;
+    }
+    if (heard.size >= MAX_TYPISTS) return 0;
+    const bucket = groups.get(typing.groupId) ?? new TokenBucket(TYPISTS_PER_SECOND, TYPISTS_PER_SECOND, now);
+    groups.set(typing.groupId, bucket);
+    const others = othersIn(typing.groupId, typing.userId);
+    // Each of them is sent a `false` as well.
+    if (others.length === 0 || !bucket.take(1) || !work.take(2 * others.length)) return 0;
+    heard.set(key, { typing, at: now() });
+    return send(typing, receivers.begin(others, key));
+  }
+
+  function end(typing: Typing): number {
+    const key = keyOf(typing);
+    if (!heard.delete(key)) return 0;
+    return send({ ...typing, isTyping: false }, receivers.end(othersIn(typing.groupId, typing.userId), key));
+  }
+
+  function sweep(): void {
+    timer = undefined;
+    const typing = sources.sweep();
+    for (const each of heard.values()) if (now() - each.at > HEARD_MS) end(each.typing);
+    for (const { socketId, typists } of receivers.settle()) {
+      for (const typist of typists) {
+        const [groupId = '', userId = ''] = typist.split('\n');
+        sockets.get(socketId)?.emit('typing', { groupId, userId, isTyping: false });
+      }
+    }
+    for (const [groupId, bucket] of groups) if (bucket.isFull()) groups.delete(groupId);
+    if (typing > 0 || heard.size > 0 || receivers.size > 0 || groups.size > 0) sweepSoon();
+  }
+
+  function sweepSoon(): void {
+    timer ??= setTimeout(sweep, SWEEP_MS).unref();
+  }
+
+  adapter.on('leave-room', (room: string, id: string) => {
+    if (!timer) return;
+    if (room === id) {
+      sources.left(id);
+      receivers.forget(id, () => true);
+      return;
+    }
+    const groupId = room.startsWith(groupRoom('')) ? room.slice(groupRoom('').length) : undefined;
+    if (groupId === undefined) return;
+    sources.left(id, groupId);
+    receivers.forget(id, (typist) => typist.startsWith(`${groupId}\n`));
+  });
+
+  transient.on('typing', (typing) => {
+    sweepSoon();
+    return typing.isTyping ? begin(typing) : end(typing);
+  });
+
+  return {
+    report(socketId, typing) {
+      sources.report(socketId, typing);
+      sweepSoon();
+    },
+    stop() {
+      clearTimeout(timer);
+    },
+  };
+}
