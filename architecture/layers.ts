@@ -72,7 +72,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'events',
     'config.ts',
     'db',
-    'limits.ts',
+    ['ice-config.ts', 'limits.ts'],
   ],
   'services/socket-relay': [
     'main.ts',

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { calls } from './calls.ts';
+import { conversation } from './conversation.ts';
 import { growth } from './growth.ts';
 import { interest } from './interest.ts';
 import { profile } from './profile.ts';
@@ -13,6 +14,7 @@ import { comparisons } from './targets.ts';
 /** Measurements that print their own tables, and run only when they are named. */
 const STANDALONE: Readonly<Record<string, () => Promise<void>>> = {
   calls,
+  conversation: async () => conversation({ isQuick: options.quick }),
   async growth() {
     const { sizes, parts, minutes, repetitions } = options;
     await growth({

@@ -11,6 +11,7 @@ import {
   notifySchema,
   removeMembersSchema,
 } from '../packages/shared/src/index.ts';
+import { BACK_END_CALLS } from '../scripts/docs/back-end.ts';
 import { TO_BROWSERS, TO_MONITORS } from '../scripts/docs/event-tables.ts';
 import { CLIENT_EVENTS, SERVICE_EVENTS } from '../scripts/docs/events.ts';
 import { type OpenApi, routesOf } from '../scripts/docs/openapi.ts';
@@ -211,6 +212,28 @@ describe('documentation', () => {
     expect(made.length).toBeGreaterThan(30);
     const documented = headingsOf(read('docs/reference/metrics.md')).filter((name) => name.startsWith('groupcast_'));
     expect(documented.toSorted()).toEqual(made.toSorted());
+  });
+
+  test('every example of the back end’s contract is one by its schema', () => {
+    const sections = read('docs/reference/back-end.md')
+      .split(/^### POST \/internal\//m)
+      .slice(1);
+    const faults: string[] = [];
+    const kinds = new Set<string>();
+    for (const section of sections) {
+      const [name = ''] = section.split(/\W/, 1);
+      for (const [, kind, code = ''] of section.matchAll(/^```json (request|answer)\n([\s\S]*?)^```$/gm)) {
+        kinds.add(`${name} ${kind}`);
+        const schema = BACK_END_CALLS[name]?.[kind as 'request' | 'answer'];
+        const parsed = schema?.safeParse(JSON.parse(code));
+        if (!parsed?.success) faults.push(`${name}: ${kind}: ${parsed?.error.message ?? 'there is no such call'}`);
+      }
+    }
+    expect(faults).toEqual([]);
+    const expected = Object.entries(BACK_END_CALLS).flatMap(([name, { answer }]) =>
+      answer ? [`${name} request`, `${name} answer`] : [`${name} request`],
+    );
+    expect([...kinds].toSorted()).toEqual(expected.toSorted());
   });
 
   test('no two headings of a page of the reference have one anchor', () => {

@@ -2,7 +2,9 @@ import { z } from 'zod';
 import {
   broadcastSchema,
   type ClientEvents,
+  deleteMessageSchema,
   disconnectSchema,
+  editMessageSchema,
   epochSchema,
   type GroupHead,
   getPresenceSchema,
@@ -14,6 +16,7 @@ import {
   type MonitorSnapshot,
   markSchema,
   membersSchema,
+  messageSchema,
   notifySchema,
   positionSchema,
   type RelayEvents,
@@ -24,6 +27,7 @@ import {
   type ServiceEvents,
   type ServiceState,
   type SessionEnding,
+  sendMessageSchema,
   updateCursorsSchema,
   watchGroupSchema,
 } from '../../packages/shared/src/index.ts';
@@ -67,6 +71,9 @@ const renewed = z.object({
   undecided: z.array(z.string()).optional(),
 });
 
+const marked = z.object({ seq: z.int().exactOptional().describe('With `messageId`: where the message stands') });
+const withMessage = z.object({ message: messageSchema });
+
 /** Every event of the map, and no other: the compiler holds the two to each other. */
 export const CLIENT_EVENTS = {
   'join-group': {
@@ -78,8 +85,11 @@ export const CLIENT_EVENTS = {
   resume: { summary: 'recover many groups', payload: resumeSchema, answer: resumeResultSchema },
   'refresh-token': { summary: 'replace the token', payload: refreshTokenSchema, answer: renewed },
   'update-cursors': { summary: 'say how far one is', payload: updateCursorsSchema, answer: doneSchema },
-  'mark-delivered': { summary: 'the same, received', payload: markSchema, answer: doneSchema },
-  'mark-read': { summary: 'the same, read', payload: markSchema, answer: doneSchema },
+  'mark-delivered': { summary: 'the same, received', payload: markSchema, answer: marked },
+  'mark-read': { summary: 'the same, read', payload: markSchema, answer: marked },
+  'send-message': { summary: 'save a message', payload: sendMessageSchema, answer: withMessage },
+  'edit-message': { summary: 'change an own message', payload: editMessageSchema, answer: withMessage },
+  'delete-message': { summary: 'delete an own message', payload: deleteMessageSchema, answer: doneSchema },
   'get-presence': { summary: 'ask who is there', payload: getPresenceSchema, answer: presenceResultSchema },
   'watch-group': { summary: 'be told who comes and goes', payload: watchGroupSchema, answer: groupOnly },
 } as const satisfies Record<keyof ClientEvents, EventDescription>;
@@ -222,7 +232,10 @@ export const GROUP_EVENTS: Readonly<Record<string, EventDescription>> = {
   'new-message': groupEvent('a message, flat', {
     ...envelope,
     senderId: userId.optional(),
+    sender: z.looseObject({ userId }).optional(),
+    kind: z.string().optional(),
     content: z.string().optional(),
+    custom: z.looseObject({}).optional(),
     createdAt: z.string().optional(),
     clientMessageId: z.string().optional(),
     attachments: z.array(z.looseObject({})).optional(),
@@ -230,6 +243,7 @@ export const GROUP_EVENTS: Readonly<Record<string, EventDescription>> = {
   'message-updated': groupEvent('a message was edited', {
     ...aboutMessage,
     content: z.string(),
+    custom: z.looseObject({}).nullable().optional(),
     updatedAt: z.string(),
   }),
   'message-deleted': groupEvent('a message was deleted', { ...aboutMessage, messageSeq: z.int() }),
@@ -238,11 +252,13 @@ export const GROUP_EVENTS: Readonly<Record<string, EventDescription>> = {
     name: z.string().nullable(),
     kind: z.enum(['group', 'direct']),
     userIds,
+    custom: z.looseObject({}).optional(),
   }),
-  'group-updated': groupEvent('a group’s name or retention was changed', {
+  'group-updated': groupEvent('a group’s name, fields or retention were changed', {
     ...envelope,
     name: z.string().nullable(),
     retentionDays: z.int().nullable().optional(),
+    custom: z.looseObject({}).nullable().optional(),
     userId,
   }),
   'group-deleted': groupEvent('a group was deleted', { ...envelope, userId }),

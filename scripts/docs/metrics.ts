@@ -36,6 +36,7 @@ export function metrics(): { relay: Metric[]; api: Metric[] } {
   relay.watchWrites(() => ({}));
   relay.watchThrottle({ waiting: () => 0, lagMs: () => 0 });
   relay.watchSendBacklog(() => ({ connections: 0, bytes: 0 }));
+  relay.watchBackEnd(() => ({}));
   const api = createApiMetrics(async () => ({ events: 0, groups: 0, oldestSeconds: 0 }));
   api.watchKeys(() => 0);
   return { relay: registered(relay.registry), api: registered(api.registry) };

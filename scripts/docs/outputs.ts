@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describeApi } from '../../services/api/src/openapi.ts';
 import { asyncApi } from './asyncapi.ts';
+import { BACK_END_CALLS, backEndSchemas, schemasOfCall, sharedSchemas } from './back-end.ts';
 import { errorCodesTable } from './error-codes.ts';
 import { clientEventsTable, monitorEventsTable, relayEventsTable, serviceEventsTable } from './event-tables.ts';
 import { indexOfNames } from './index-page.ts';
@@ -17,6 +18,7 @@ export const PAGES = [
   'positions',
   'browser-events',
   'broadcast-api',
+  'back-end',
   'drain',
   'http-api',
   'commands',
@@ -48,6 +50,8 @@ export async function outputs(): Promise<Map<string, string>> {
   put('broadcast-api', 'monitor-events', monitorEventsTable);
   put('broadcast-api', 'relay-routes', () => routesTable(relay));
   put('http-api', 'api-routes', () => routesTable(api));
+  for (const name of Object.keys(BACK_END_CALLS)) put('back-end', name, () => schemasOfCall(name));
+  put('back-end', 'shared', sharedSchemas);
   put('metrics', 'metrics', metricsSections);
   put('errors', 'error-codes', errorCodesTable);
   const index = `${REFERENCE}/README.md`;
@@ -58,5 +62,6 @@ export async function outputs(): Promise<Map<string, string>> {
     ['docs/openapi.api.json', json(api)],
     ['docs/openapi.relay.json', json(relay)],
     ['docs/asyncapi.json', json(asyncApi())],
+    ['docs/back-end.schema.json', json(backEndSchemas())],
   ]);
 }

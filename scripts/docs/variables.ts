@@ -35,6 +35,7 @@ export const TEXTS: Readonly<Record<string, Partial<Omit<Variable, 'name'>> & { 
   RELAY_URL: { fallback: '`http://localhost:3001`' },
   RELAY_PUBLIC_URL: { fallback: '`RELAY_URL`' },
   API_INTERNAL_URL: { fallback: '`API_URL`' },
+  FORWARD_EVENTS: { accepts: 'event names, comma-separated, or `*`' },
   // The relay reads it only where it has to make up a secret.
   DATA_DIR: { services: ['API', 'relay'], fallback: '`.groupcast`', accepts: 'a folder' },
   DATABASE_LISTEN_URL: { fallback: '`DATABASE_URL`' },
@@ -47,6 +48,8 @@ export const TEXTS: Readonly<Record<string, Partial<Omit<Variable, 'name'>> & { 
   JWT_SECRET: { fallback: 'generated' },
   CONNECTION_TOKEN_SECRET: { fallback: '`JWT_SECRET`' },
   RELAY_SERVICE_SECRET: { fallback: 'generated' },
+  ICE_STUN_URLS: { accepts: '`stun:` URLs, comma-separated' },
+  ICE_TURN_URLS: { accepts: '`turn:` URLs, comma-separated' },
   SOCKET_CORS_ORIGIN: { fallback: 'localhost', accepts: 'origins, comma-separated' },
   CLIENT_URL: { fallback: '`SOCKET_CORS_ORIGIN`', accepts: 'origins, comma-separated' },
 };

@@ -3,6 +3,7 @@ import type {
   BatchResult,
   BroadcastInput,
   BroadcastResult,
+  CursorsShownInput,
   DisconnectInput,
   MembersInput,
   NotifyInput,
@@ -55,6 +56,8 @@ export interface Broadcaster {
    */
   removeMembers(input: RemoveMembersInput): Promise<void>;
   disconnectUsers(input: DisconnectInput): Promise<{ connections: number }>;
+  /** Shows members how far others are who have said so to the back end. Cursors are cumulative: what was not shown comes with the next ones. */
+  updateCursors(input: CursorsShownInput): Promise<void>;
   /** Rejects what is still waiting, and closes the connection. */
   close(): Promise<void>;
 }
@@ -106,6 +109,9 @@ export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
     },
     async disconnectUsers(input) {
       return connection.call<{ connections: number }>('api-disconnect-users', input);
+    },
+    async updateCursors(input) {
+      await connection.call<object>('api-update-cursors', input);
     },
     async close() {
       connection.close();

@@ -13,6 +13,7 @@ export {
 } from './data-dir.ts';
 export { type ConnectionBudget, connectionBudget, MAX_CONNECTIONS } from './descriptors.ts';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
+export { createFairQueue, type FairQueue, type Ticket } from './fair-queue.ts';
 export { createHostGate, readHostNames } from './host-gate.ts';
 export { hostOfHeader, isHostTrusted, isLoopbackName } from './host-names.ts';
 export {

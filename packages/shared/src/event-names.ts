@@ -4,8 +4,8 @@ const RESERVED_EVENTS: ReadonlySet<string> = new Set(
   `connect connect_error disconnect disconnecting newListener removeListener error __proto__
    joined-groups resumed left-groups receipt presence typing notification group-head session-ending service-state
    signal monitor-snapshot monitor-event
-   join-group leave-group resume refresh-token send-message update-cursors mark-delivered mark-read get-presence
-   view-group watch-group`.split(/\s+/),
+   join-group leave-group resume refresh-token send-message edit-message delete-message update-cursors mark-delivered
+   mark-read get-presence view-group watch-group`.split(/\s+/),
 );
 
 /** Whether a publisher may give an event this name. */

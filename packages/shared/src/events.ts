@@ -11,15 +11,19 @@ import type {
   RemoveMembersInput,
 } from './payloads/broadcast.ts';
 import type {
+  DeleteMessageInput,
+  EditMessageInput,
   GetPresenceInput,
   JoinGroupInput,
   LeaveGroupInput,
   MarkInput,
   RefreshTokenInput,
   ResumeInput,
+  SendMessageInput,
   UpdateCursorsInput,
   WatchGroupInput,
 } from './payloads/client-events.ts';
+import type { Message } from './payloads/messaging.ts';
 import type { MonitorEvent, MonitorSnapshot } from './payloads/monitor.ts';
 import type { PresenceResult } from './payloads/presence.ts';
 import type { GroupHead, GroupPosition, JoinGroupResult, ResumeResult } from './payloads/recovery.ts';
@@ -35,8 +39,12 @@ export interface ClientEvents {
   'get-presence': (input: GetPresenceInput, ack?: Ack<PresenceResult>) => void;
   'watch-group': (input: WatchGroupInput, ack?: Ack<{ groupId: string }>) => void;
   'update-cursors': (input: UpdateCursorsInput, ack?: Ack<object>) => void;
-  'mark-delivered': (input: MarkInput, ack?: Ack<object>) => void;
-  'mark-read': (input: MarkInput, ack?: Ack<object>) => void;
+  /** `seq`: of the message, where it was named by its id. */
+  'mark-delivered': (input: MarkInput, ack?: Ack<{ seq?: number }>) => void;
+  'mark-read': (input: MarkInput, ack?: Ack<{ seq?: number }>) => void;
+  'send-message': (input: SendMessageInput, ack?: Ack<{ message: Message }>) => void;
+  'edit-message': (input: EditMessageInput, ack?: Ack<{ message: Message }>) => void;
+  'delete-message': (input: DeleteMessageInput, ack?: Ack<object>) => void;
   'refresh-token': (
     input: RefreshTokenInput,
     ack?: Ack<{ expiresAt: number; groups: string[]; undecided?: string[] }>,

@@ -13,6 +13,8 @@ export interface ExpectedClaims {
 
 /** A token divided into its parts. Nothing in it is verified. */
 export interface UnverifiedToken {
+  /** All of it. */
+  text: string;
   header: Readonly<Record<string, unknown>>;
   claims: JWTPayload;
   /** The signed part, as it was sent. */
@@ -62,7 +64,8 @@ export function readToken(token: string): UnverifiedToken | undefined {
   if (first < 0 || second < 0 || token.includes('.', second + 1)) return undefined;
   const header = readHeader(token.slice(0, first));
   const claims = readObject(token.slice(first + 1, second));
-  return header && claims && { header, claims, input: token.slice(0, second), signature: token.slice(second + 1) };
+  if (!header || !claims) return undefined;
+  return { text: token, header, claims, input: token.slice(0, second), signature: token.slice(second + 1) };
 }
 
 /** The secrets that are set, the current one first. */
@@ -75,6 +78,36 @@ function isSignedWith(key: KeyObject, { input, signature }: UnverifiedToken): bo
   const expected = Buffer.from(createHmac('sha256', key).update(input).digest('base64url'));
   const given = Buffer.from(signature);
   return given.length === expected.length && timingSafeEqual(given, expected);
+}
+
+/** Longest token that is remembered, in characters. */
+const MAX_REMEMBERED_LENGTH = 4_096;
+
+/** Tells whether a token's signature is right. */
+export type SignatureCheck = (token: UnverifiedToken) => boolean;
+
+/** Tries each key, because secrets are rotated. */
+export function createSignatureCheck(keys: readonly KeyObject[]): SignatureCheck {
+  return (token) => keys.some((key) => isSignedWith(key, token));
+}
+
+/**
+ * Remembers the last `max` tokens whose signature was right: a caller sends the same one with every request. Only the signature is remembered.
+ * What the claims say, and whether the token has expired, is decided each time.
+ */
+export function rememberSignatures(check: SignatureCheck, max: number): SignatureCheck {
+  const signed = new Set<string>();
+  return (token) => {
+    if (signed.has(token.text)) return true;
+    if (!check(token)) return false;
+    if (token.text.length > MAX_REMEMBERED_LENGTH) return true;
+    signed.add(token.text);
+    if (signed.size > max) {
+      const [oldest] = signed;
+      if (oldest !== undefined) signed.delete(oldest);
+    }
+    return true;
+  };
 }
 
 function wrong(claims: JWTPayload, claim: string): errors.JWTClaimValidationFailed {
@@ -102,13 +135,13 @@ function checkClaims(claims: JWTPayload, expected: ExpectedClaims): Verified {
  * Decides as jose's `jwtVerify` does with `algorithms: ['HS256']`, or refuses where jose accepts, for a sixth of the CPU: without
  * WebCrypto's thread pool. `hs256.unit.test.ts` holds the two to each other.
  *
- * Each key is tried (rotation). Throws jose's errors; an expired token is returned, so that the caller can tell "expired,
+ * Throws jose's errors; an expired token is returned, so that the caller can tell "expired,
  * and that is all" from "wrong, and expired as well".
  */
-export function verifyHs256(token: UnverifiedToken, keys: readonly KeyObject[], expected: ExpectedClaims): Verified {
+export function verifyHs256(token: UnverifiedToken, isSigned: SignatureCheck, expected: ExpectedClaims): Verified {
   const { header, claims } = token;
   if (header['alg'] !== 'HS256') throw new errors.JOSEAlgNotAllowed('alg is not HS256');
   if (header['crit'] !== undefined || header['b64'] === false) throw new errors.JWSInvalid('extensions are not known');
-  if (!keys.some((key) => isSignedWith(key, token))) throw new errors.JWSSignatureVerificationFailed();
+  if (!isSigned(token)) throw new errors.JWSSignatureVerificationFailed();
   return checkClaims(claims, expected);
 }

@@ -37,10 +37,17 @@ export async function signConnectionToken(options: {
   groups: readonly string[];
   /** Unix seconds, taken *before* the groups were read: a removal in between must be later than the token. */
   issuedAt: number;
+  /** False where the user hides their presence; there is no claim otherwise. */
+  presence?: false | undefined;
 }): Promise<{ token: string; expiresAt: number }> {
-  const { issuedAt } = options;
+  const { issuedAt, presence } = options;
   const expiresAt = Math.min(issuedAt + MAX_SHORT_TOKEN_SECONDS, options.user.expiresAt);
-  const claims = { sub: options.user.userId, aud: AUDIENCE.connection, groups: [...options.groups] };
+  const claims = {
+    sub: options.user.userId,
+    aud: AUDIENCE.connection,
+    groups: [...options.groups],
+    ...(presence === false ? { presence } : {}),
+  };
   return { token: await sign(claims, options.secret, issuedAt, expiresAt), expiresAt };
 }
 

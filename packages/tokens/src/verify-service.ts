@@ -7,9 +7,20 @@ import {
   type ServiceScope,
 } from '@groupcast/shared';
 import { errors } from 'jose';
-import { DEFAULT_CLOCK_SKEW_SECONDS, readToken, secretKeys, type Verified, verifyHs256 } from './hs256.ts';
+import {
+  createSignatureCheck,
+  DEFAULT_CLOCK_SKEW_SECONDS,
+  readToken,
+  rememberSignatures,
+  secretKeys,
+  type Verified,
+  verifyHs256,
+} from './hs256.ts';
 import { explainRefusal, TokenRefusal, withoutScheme } from './token-refusal.ts';
 import { checkTimes, expiredRefusal } from './verify-jwt.ts';
+
+/** Tokens whose signature is remembered: there are about as many as services, and each is sent many times a minute. */
+const REMEMBERED_TOKENS = 100;
 
 export interface ServiceTokenVerifier {
   /** Throws `FORBIDDEN` when only the scope is missing, and `SERVICE_TOKEN_INVALID` for every other fault. */
@@ -34,6 +45,7 @@ export function createServiceTokenVerifier(options: {
 }): ServiceTokenVerifier {
   const { audience, clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS } = options;
   const keys = secretKeys(options.secret, options.previousSecret);
+  const isSigned = rememberSignatures(createSignatureCheck(keys), REMEMBERED_TOKENS);
   const checked = {
     key: 'RELAY_SERVICE_SECRET: compare it on both sides',
     algorithms: 'HS256',
@@ -44,7 +56,7 @@ export function createServiceTokenVerifier(options: {
     try {
       const unverified = readToken(token);
       if (!unverified) throw new errors.JWSInvalid('not a compact JWT');
-      return verifyHs256(unverified, keys, { audience, clockSkewSeconds });
+      return verifyHs256(unverified, isSigned, { audience, clockSkewSeconds });
     } catch (error) {
       throw explainRefusal(error, checked) ?? error;
     }

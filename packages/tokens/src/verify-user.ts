@@ -1,9 +1,11 @@
 import { AUDIENCE, GroupcastError, parseId, parseUserId, type UserClaims } from '@groupcast/shared';
 import { errors, type JWTPayload } from 'jose';
 import {
+  createSignatureCheck,
   DEFAULT_CLOCK_SKEW_SECONDS,
   type ExpectedClaims,
   readToken,
+  rememberSignatures,
   secretKeys,
   type UnverifiedToken,
   type Verified,
@@ -33,6 +35,11 @@ export interface UserTokenOptions {
   previousConnectionSecret?: string | undefined;
   /** Most seconds by which the clocks of this machine and of the issuer of tokens may differ. */
   clockSkewSeconds?: number | undefined;
+  /**
+   * HS256 tokens whose signature is remembered once it was found to be right, for callers who send the same one with every request. By
+   * default none is.
+   */
+  rememberedTokens?: number | undefined;
   /** How long keys are used that could not be read again. */
   maxStaleKeysSeconds?: number | undefined;
   /** Whether the answer says what is wrong with a token; in production only the log does. */
@@ -125,13 +132,13 @@ interface Verification {
 }
 
 function bySecret(
-  secrets: readonly (string | undefined)[],
+  { secrets, remembered }: { secrets: readonly (string | undefined)[]; remembered: number },
   expected: ExpectedClaims,
   checkedWith: Omit<CheckedWith, 'algorithms'>,
 ): Verification {
-  const keys = secretKeys(...secrets);
+  const isSigned = rememberSignatures(createSignatureCheck(secretKeys(...secrets)), remembered);
   return {
-    check: async (_token, read) => verifyHs256(read, keys, expected),
+    check: async (_token, read) => verifyHs256(read, isSigned, expected),
     groupsClaim: 'groups',
     with: { ...checkedWith, algorithms: 'HS256' },
   };
@@ -167,7 +174,8 @@ function claimedAudiences({ claims: { aud } }: UnverifiedToken): readonly unknow
 
 /** One verifier for user and connection tokens. Algorithms are fixed here, never by the token. */
 export function createUserTokenVerifier(options: UserTokenOptions): UserTokenVerifier {
-  const { issuer, audience, onGroupProblem, clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS } = options;
+  const { issuer, audience, onGroupProblem, rememberedTokens: remembered = 0 } = options;
+  const { clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS } = options;
   const expected = { clockSkewSeconds, ...(issuer ? { issuer } : {}), ...(audience ? { audience } : {}) };
   const names = {
     ...(issuer ? { issuer: `${issuer} (JWT_ISSUER)` } : {}),
@@ -175,9 +183,12 @@ export function createUserTokenVerifier(options: UserTokenOptions): UserTokenVer
   };
   const user = options.jwksUrl
     ? byJwks(options, expected, names)
-    : bySecret([options.secret, options.previousSecret], expected, { ...names, key: 'JWT_SECRET' });
+    : bySecret({ secrets: [options.secret, options.previousSecret], remembered }, expected, {
+        ...names,
+        key: 'JWT_SECRET',
+      });
   const connection = bySecret(
-    [options.connectionSecret, options.previousConnectionSecret],
+    { secrets: [options.connectionSecret, options.previousConnectionSecret], remembered },
     { clockSkewSeconds, audience: AUDIENCE.connection },
     { key: 'CONNECTION_TOKEN_SECRET (JWT_SECRET where that is not set): compare it with the API’s' },
   );

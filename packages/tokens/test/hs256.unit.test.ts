@@ -2,7 +2,15 @@ import { createHmac } from 'node:crypto';
 import fc from 'fast-check';
 import { errors, jwtVerify } from 'jose';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type ExpectedClaims, readToken, secretKeys, verifyHs256 } from '../src/hs256.ts';
+import {
+  createSignatureCheck,
+  type ExpectedClaims,
+  readToken,
+  rememberSignatures,
+  type SignatureCheck,
+  secretKeys,
+  verifyHs256,
+} from '../src/hs256.ts';
 import { OTHER_SECRET, USER_SECRET } from './forge.ts';
 
 /** Both sides read the same clock, so that the edges of `exp` and `nbf` can be asked for. */
@@ -12,11 +20,22 @@ const EXPECTED: ExpectedClaims = { issuer: 'https://id.example.com', audience: '
 
 type Verdict = { is: 'accepted' | 'expired'; payload: unknown } | { is: 'refused' };
 
+/** One for all tests, which remembers some of their tokens, and one that remembers none. */
+const KEYS = secretKeys(USER_SECRET);
+const CHECKS = [rememberSignatures(createSignatureCheck(KEYS), 50), createSignatureCheck(KEYS)];
+
+/** Decides twice with each check, so that the second time a token may be remembered; all four verdicts have to be the same. */
 function ours(token: string, expected: ExpectedClaims): Verdict {
+  const verdicts = [...CHECKS, ...CHECKS].map((isSigned) => decide(token, expected, isSigned));
+  for (const verdict of verdicts) expect(verdict).toEqual(verdicts[0]);
+  return verdicts[0] as Verdict;
+}
+
+function decide(token: string, expected: ExpectedClaims, isSigned: SignatureCheck): Verdict {
   try {
     const read = readToken(token);
     if (!read) return { is: 'refused' };
-    const { payload, expired } = verifyHs256(read, secretKeys(USER_SECRET), { ...expected, clockSkewSeconds: SKEW });
+    const { payload, expired } = verifyHs256(read, isSigned, { ...expected, clockSkewSeconds: SKEW });
     return { is: expired ? 'expired' : 'accepted', payload };
   } catch (error) {
     if (error instanceof errors.JOSEError) return { is: 'refused' };
@@ -287,5 +306,41 @@ describe('an HS256 token, whatever is odd about it,', () => {
     expect(ours(right, {}).is).toBe('accepted');
     const twin = String.fromCharCode((right.at(-1) ?? 'A').charCodeAt(0) + 0x100);
     expect(ours(right.slice(0, -1) + twin, {}).is).toBe('refused');
+  });
+
+  describe('where its signature is remembered', () => {
+    test('expires all the same, and is refused by a verifier that asks for more', () => {
+      const isSigned = rememberSignatures(createSignatureCheck(KEYS), 10);
+      expect(decide(right, {}, isSigned).is).toBe('accepted');
+      expect(decide(right, { audience: 'chat' }, isSigned).is).toBe('refused');
+      vi.setSystemTime((NOW + 60 + SKEW) * 1_000);
+      expect(decide(right, {}, isSigned).is).toBe('expired');
+    });
+
+    test('does not lend it to other claims or another signature', () => {
+      const isSigned = rememberSignatures(createSignatureCheck(KEYS), 10);
+      expect(decide(right, {}, isSigned).is).toBe('accepted');
+      const [header, , signature] = right.split('.');
+      const other = Buffer.from(PAYLOAD.replace('alice', 'bob')).toString('base64url');
+      expect(decide(`${header}.${other}.${signature}`, {}, isSigned).is).toBe('refused');
+      expect(decide(otherTrailingBits(right), {}, isSigned).is).toBe('refused');
+    });
+
+    test('is one of a bounded number, all of them right', () => {
+      const checked: string[] = [];
+      const isSigned = rememberSignatures((token) => {
+        checked.push(token.text);
+        return !token.text.endsWith('x');
+      }, 2);
+      const ask = (name: string): boolean => isSigned({ text: name, header: {}, claims: {}, input: '', signature: '' });
+      expect(['a', 'a', 'x', 'x', 'b', 'a'].map(ask)).toEqual([true, true, false, false, true, true]);
+      expect(checked).toEqual(['a', 'x', 'x', 'b']);
+      ask('c');
+      expect(['b', 'a'].map(ask)).toEqual([true, true]);
+      expect(checked).toEqual(['a', 'x', 'x', 'b', 'c', 'a']);
+      const long = 'y'.repeat(5_000);
+      expect([ask(long), ask(long)]).toEqual([true, true]);
+      expect(checked.filter((name) => name === long)).toHaveLength(2);
+    });
   });
 });

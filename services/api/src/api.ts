@@ -12,6 +12,7 @@ import {
 } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { ApiConfig } from './config.ts';
+import { createLiveReads } from './cursors/live-reads.ts';
 import type { Database } from './db/database.ts';
 import { reasonOf, rootCodeOf } from './db/database-errors.ts';
 import { openEmbeddedDatabase } from './db/embedded-database.ts';
@@ -65,6 +66,15 @@ async function openDatabase(config: ApiConfig, log: Logger): Promise<Database> {
   });
 }
 
+async function bringUpToDate(db: Database, log: Logger): Promise<void> {
+  const onProgress = (migration: string, rows: number): void => log.info({ migration, rows }, 'migrating the database');
+  const onLocked = (migration: string): void => {
+    log.warn({ migration }, 'an open transaction holds a table: the migration goes on when it has ended');
+  };
+  const migrations = await migrate(db, onProgress, onLocked).catch(explain);
+  if (migrations.length > 0) log.info({ migrations, database: db.kind }, 'database migrated');
+}
+
 async function listen(app: HttpApp, at: { host: string; port: number }, stops: StopStack): Promise<number> {
   await app.ready();
   const listening = await listenOn(app.server, at, async (where) => app.listen(where));
@@ -77,10 +87,7 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   const opened = await openDatabase(config, log);
   stops.push(async () => opened.close());
   const db = watchDatabase(opened, log);
-  const migrations = await migrate(opened, (name, rows) => {
-    log.info({ migration: name, rows }, 'migrating the database');
-  }).catch(explain);
-  if (migrations.length > 0) log.info({ migrations, database: db.kind }, 'database migrated');
+  await bringUpToDate(opened, log);
 
   const name = `${hostname()}-${process.pid}`;
   const store = createOutboxStore(db, { owner: `${name}-${randomUUID().slice(0, 8)}`, leaseMs: LEASE_MS });
@@ -97,7 +104,13 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   );
   stops.push(async () => relay.broadcaster.close());
   const dispatcher = createDispatcher(
-    { store, relay: createRelayClient(relay.broadcaster), wakeUps: createWakeUps({ db, log }), metrics, log },
+    {
+      store,
+      relay: createRelayClient(relay.broadcaster, { maxPayloadBytes: config.maxPayloadBytes }),
+      wakeUps: createWakeUps({ db, log }),
+      metrics,
+      log,
+    },
     { leaseMs: LEASE_MS, pollMs: POLL_MS, writeMs: WRITE_MS, concurrency: CONCURRENT_GROUPS },
   );
   stops.push(async () => dispatcher.stop());
@@ -117,11 +130,16 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   stops.push(async () => retention.stop());
   retention.start();
 
+  const liveReads = createLiveReads({ db, relay: relay.broadcaster, metrics, log });
+  stops.push(async () => liveReads.stop());
+
   const { app, internal } = await createPorts({
     config,
     db,
     groups,
     saves: createSaveQueue({ db }),
+    relay: relay.broadcaster,
+    liveReads,
     metrics,
     isDraining: () => stops.isStopping,
     log,

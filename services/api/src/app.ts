@@ -1,9 +1,9 @@
 import cors from '@fastify/cors';
-import helmet from '@fastify/helmet';
 import { corsOptions, createHttpApp, describeRefusals, type HttpApp, zodScope } from '@groupcast/service-kit';
 import type { UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
 import { cursorRoutes } from './cursors/cursor-routes.ts';
+import type { LiveReads } from './cursors/live-reads.ts';
 import type { WatchedDatabase } from './db/watched-database.ts';
 import { demoPage } from './demo/demo-page.ts';
 import { demoRoutes } from './demo/demo-routes.ts';
@@ -17,9 +17,13 @@ import { addressKey } from './http/rate-limiter.ts';
 import { DEMO_REFUSALS, USER_REFUSALS } from './http/refusals.ts';
 import { createRequestBudgets } from './http/request-budgets.ts';
 import { createRequestTurns } from './http/request-turns.ts';
+import { sendSecurityHeaders } from './http/security-headers.ts';
 import { messageRoutes } from './messages/message-routes.ts';
 import type { SaveQueue } from './messages/save-queue.ts';
 import { timeRequests } from './metrics.ts';
+import type { RelayPort } from './outbox/relay-connection.ts';
+import { iceRoutes } from './relay-facing/ice-routes.ts';
+import { type ClientEventDoor, createClientEventDoor } from './relay-facing/client-events.ts';
 import type { InternalAppDeps } from './relay-facing/internal-app.ts';
 import { internalRoutes } from './relay-facing/internal-routes.ts';
 import { realtimeRoutes } from './relay-facing/realtime-routes.ts';
@@ -38,19 +42,30 @@ export interface ApiAppDeps extends InternalAppDeps {
   db: WatchedDatabase;
   groups: GroupDeps;
   saves: SaveQueue;
+  relay: RelayPort;
+  liveReads: Pick<LiveReads, 'add'>;
   users: UserStore;
   userTokens: UserTokenVerifier;
 }
 
-/** Builds the public port: its routes, and the hooks that run before them. It does not listen yet. */
-export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
+/** Largest body that a message may need, in bytes. */
+export function bodyBytesOf({ maxPayloadBytes }: Pick<ApiConfig, 'maxPayloadBytes'>): number {
+  return maxPayloadBytes * ESCAPE_FACTOR + 65_536;
+}
+
+/**
+ * Builds the public port: its routes, and the hooks that run before them. It does not listen yet. `clientEvents` is for the internal port:
+ * users have one budget and one place in the queues, whichever way their commands come.
+ */
+export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; clientEvents: ClientEventDoor }> {
   const { config, db, metrics, log } = deps;
+  const eventBytes = bodyBytesOf(config);
   const budgets = createRequestBudgets({ metrics, log }, { ...config.limits, trustedProxies: config.trustedProxies });
   const app = await createHttpApp({
     log,
     port: 'api',
     connections: deps.connections,
-    bodyLimitBytes: config.maxPayloadBytes * ESCAPE_FACTOR + 65_536,
+    bodyLimitBytes: eventBytes,
     // The largest message can have as many items as bytes.
     maxBodyItems: config.maxPayloadBytes + ENVELOPE_ITEMS,
     trustedProxies: config.trustedProxies,
@@ -70,7 +85,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     },
     onUnroutable: (request) => budgets.count(request),
   });
-  await app.register(helmet, {
+  sendSecurityHeaders(app, {
     contentSecurityPolicy: {
       directives: { connectSrc: [`'self'`, ...relaySources(config.relayPublicUrl)], upgradeInsecureRequests: null },
     },
@@ -83,6 +98,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
   timeRequests(app, metrics);
   deps.probes(app, { isHidden: true, portRefusals: [] });
   const groupDeps = deps.groups;
+  const messages = { ...groupDeps, saves: deps.saves };
   await zodScope(app, (scope) => {
     scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }));
     turns.take(
@@ -100,22 +116,27 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
       connectionSecret: config.tokens.connectionSecret,
       relayPublicUrl: config.relayPublicUrl,
     });
+    iceRoutes(scope, config.ice);
     groupListRoutes(scope, db);
     groupRoutes(scope, groupDeps);
     invitationRoutes(scope, groupDeps);
-    messageRoutes(scope, { ...groupDeps, saves: deps.saves });
-    cursorRoutes(scope, db);
-    userRoutes(scope, db);
+    messageRoutes(scope, messages);
+    cursorRoutes(scope, { db, liveReads: deps.liveReads });
+    userRoutes(scope, { db, relay: deps.relay });
   });
-  await zodScope(app, (scope) => {
-    // A relay that knows `API_URL` alone asks here.
-    internalRoutes(
-      scope,
-      { db, services: deps.serviceTokens, onRefused: (request) => budgets.countRefused(request) },
-      { isHidden: true, portRefusals: [] },
-    );
-    deps.relayTurns(scope);
-  });
+  const clientEvents = createClientEventDoor({ messages, users: deps.users, budgets, turns, log });
+  // A relay that knows `API_URL` alone asks here.
+  await internalRoutes(
+    app,
+    {
+      db,
+      services: deps.serviceTokens,
+      clientEvents,
+      relayTurns: deps.relayTurns,
+      onRefused: (request) => budgets.countRefused(request),
+    },
+    { isHidden: true, portRefusals: [], eventBytes },
+  );
   if (config.demo) {
     const { secret = '', issuer, audience } = config.tokens;
     await zodScope(app, (scope) => {
@@ -129,5 +150,5 @@ export async function createApiApp(deps: ApiAppDeps): Promise<HttpApp> {
     });
     await demoPage(app, log);
   }
-  return app;
+  return { app, clientEvents };
 }

@@ -14,6 +14,7 @@ import {
   type TokenConfig,
 } from '@groupcast/service-kit';
 import { problemOfPostgresUrl } from './db/postgres-url.ts';
+import { type IceConfig, readIceConfig } from './ice-config.ts';
 import {
   type ApiLimits,
   type GroupBounds,
@@ -64,6 +65,8 @@ export interface ApiConfig {
   groupInvites: InvitePolicy;
   /** Days after which history is removed; undefined: never. */
   retentionDays: number | undefined;
+  /** The servers for calls. */
+  ice: IceConfig;
   drainMs: number;
 }
 
@@ -139,6 +142,7 @@ export function readApiConfig(
     groupBounds: readGroupBounds(env),
     groupInvites: env.oneOf('GROUP_INVITES', 'open', INVITE_POLICIES),
     retentionDays: env.integer('RETENTION_DAYS', 0, { min: 0, max: 36_500 }) || undefined,
+    ice: readIceConfig(env),
     drainMs: env.integer('SHUTDOWN_DRAIN_SECONDS', 8, { min: 0, max: 3_600 }) * 1_000,
   };
   env.assertValid();

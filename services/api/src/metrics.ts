@@ -9,6 +9,8 @@ export interface ApiMetrics {
   eventsOmitted: Counter;
   /** Events of history that were older than it is kept. */
   historyRemoved: Counter;
+  /** Reads over HTTP that were not shown live. */
+  readsDropped: Counter<'reason'>;
   requestsLimited: Counter<'by'>;
   groupsLimited: Counter<'bound'>;
   requests: Histogram<'method' | 'route' | 'status'>;
@@ -137,6 +139,12 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
     eventsOmitted: new Counter({
       name: 'groupcast_api_events_omitted_total',
       help: 'Events the relay refused for good; any is worth an alert',
+      registers,
+    }),
+    readsDropped: new Counter({
+      name: 'groupcast_api_reads_dropped_total',
+      help: 'Reads over HTTP that members were not shown live, by reason: no relay, or too many at once',
+      labelNames: ['reason'],
       registers,
     }),
     requestsLimited: new Counter({

@@ -5,6 +5,7 @@ import { createEventWriter } from './events/event-store.ts';
 import { createGroupLimits } from './groups/group-limits.ts';
 import { createSaveQueue } from './messages/save-queue.ts';
 import { createApiMetrics } from './metrics.ts';
+import type { RelayPort } from './outbox/relay-connection.ts';
 import { createPorts } from './ports.ts';
 
 type OpenApi = Awaited<ReturnType<typeof openApiOf>>;
@@ -26,6 +27,12 @@ const NO_DATABASE: WatchedDatabase = {
   check: noDatabase,
   queryCount: () => 0,
   close: async () => undefined,
+};
+
+const NO_RELAY: RelayPort = {
+  connected: false,
+  disconnectUsers: noDatabase,
+  updateCursors: noDatabase,
 };
 
 /** The paths of the internal port, each saying where it is served. */
@@ -51,6 +58,8 @@ export async function createPortsWithoutDatabase(): Promise<{ app: HttpApp; inte
     db: NO_DATABASE,
     groups,
     saves: createSaveQueue({ db: NO_DATABASE }),
+    relay: NO_RELAY,
+    liveReads: { add: () => undefined },
     metrics,
     isDraining: () => false,
     log,

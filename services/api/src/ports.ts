@@ -9,14 +9,16 @@ import {
 } from '@groupcast/service-kit';
 import { AUDIENCE } from '@groupcast/shared';
 import { createServiceTokenVerifier, createUserTokenVerifier, type UserTokenVerifier } from '@groupcast/tokens';
-import { createApiApp } from './app.ts';
+import { bodyBytesOf, createApiApp } from './app.ts';
 import type { ApiConfig } from './config.ts';
+import type { LiveReads } from './cursors/live-reads.ts';
 import type { WatchedDatabase } from './db/watched-database.ts';
 import type { GroupDeps } from './groups/group-changes.ts';
 import { createProbes } from './http/health-routes.ts';
 import { createRelayTurns } from './http/request-turns.ts';
 import type { SaveQueue } from './messages/save-queue.ts';
 import type { ApiMetrics } from './metrics.ts';
+import type { RelayPort } from './outbox/relay-connection.ts';
 import { createInternalApp } from './relay-facing/internal-app.ts';
 import { createUserStore } from './users/user-store.ts';
 
@@ -28,16 +30,22 @@ export interface PortDeps {
   db: WatchedDatabase;
   groups: GroupDeps;
   saves: SaveQueue;
+  relay: RelayPort;
+  liveReads: Pick<LiveReads, 'add'>;
   metrics: ApiMetrics;
   isDraining: () => boolean;
   log: Logger;
 }
+
+/** Callers whose tokens are remembered, 4 kB each at most: those who ask often. */
+const REMEMBERED_TOKENS = 2_000;
 
 /** The user tokens that both services accept. What is wrong with keys and with the groups of a token is in the log. */
 function createUserTokens({ config, metrics, log }: PortDeps): UserTokenVerifier {
   const warn = warnOnceEvery(60_000);
   const userTokens = createUserTokenVerifier({
     ...config.tokens,
+    rememberedTokens: REMEMBERED_TOKENS,
     onKeyProblem: logKeyProblems(log),
     onGroupProblem({ kind, ...problem }) {
       // The API keeps members itself, and what an identity provider calls groups means nothing to it.
@@ -70,7 +78,7 @@ function createLimits({ config, db, metrics, log }: PortDeps): Record<'public' |
 
 /** Both ports with all their routes. They listen nowhere yet, and ask nothing of the database before somebody asks them. */
 export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; internal: HttpApp }> {
-  const { config, db, groups, saves, metrics, isDraining, log } = deps;
+  const { config, db, groups, saves, relay, liveReads, metrics, isDraining, log } = deps;
   const limits = createLimits(deps);
   const shared = {
     config,
@@ -85,14 +93,21 @@ export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; inter
     relayTurns: createRelayTurns(),
     log,
   };
-  const internal = await createInternalApp({ ...shared, connections: limits.internal });
-  const app = await createApiApp({
+  const { app, clientEvents } = await createApiApp({
     ...shared,
     groups,
     saves,
+    relay,
+    liveReads,
     users: createUserStore(db),
     userTokens: createUserTokens(deps),
     connections: limits.public,
+  });
+  const internal = await createInternalApp({
+    ...shared,
+    clientEvents,
+    eventBytes: bodyBytesOf(config),
+    connections: limits.internal,
   });
   return { app, internal };
 }

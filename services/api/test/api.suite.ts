@@ -1,6 +1,8 @@
+import { createHmac } from 'node:crypto';
 import type { Group, GroupEvent, GroupMember, GroupSummary, Message, Position } from '@groupcast/shared';
 import {
   connectAs,
+  freePort,
   received,
   type ServiceProcess,
   startRelayProcess,
@@ -13,8 +15,10 @@ import { signServiceToken } from '@groupcast/tokens';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
+import { describeDoors } from './two-doors.suite.ts';
 
 const GROUPS = '/api/messaging/groups';
+const ICE = { ICE_STUN_URLS: 'stun:s.test', ICE_TURN_URLS: 'turn:t.test', ICE_TURN_SECRET: 'shared with coturn' };
 
 /** The promises of the API, on every database. `database` gives the variables that pick one. */
 export function describeApi(backend: string, database: () => Promise<Record<string, string>>): void {
@@ -22,8 +26,9 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
     let relay: ServiceProcess;
     let api: ApiUnderTest;
     beforeAll(async () => {
-      relay = await startRelayProcess();
-      api = await startApiUnderTest({ RELAY_URL: relay.url, DEMO: '1', ...(await database()) });
+      const port = String(await freePort());
+      relay = await startRelayProcess({ API_URL: `http://127.0.0.1:${port}` });
+      api = await startApiUnderTest({ API_PORT: port, RELAY_URL: relay.url, DEMO: '1', ...ICE, ...(await database()) });
     });
     afterAll(async () => {
       await api.close();
@@ -45,6 +50,29 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
       expect(status).toBe(201);
       return body.message;
     }
+    /** Makes the user known, as the first request with the token does. */
+    async function introduce(userId: string, profile: object): Promise<void> {
+      const now = Math.floor(Date.now() / 1_000);
+      const token = await tokenWith({ sub: userId, iat: now, exp: now + 60, ...profile });
+      const headers = { authorization: `Bearer ${token}` };
+      expect((await api.request(null, 'GET', GROUPS, undefined, headers)).status).toBe(200);
+    }
+
+    /** Asks as a relay does. */
+    const asRelay = {
+      secret: TEST_SECRETS.RELAY_SERVICE_SECRET,
+      subject: 'relay',
+      audience: 'groupcast-api',
+    } as const;
+    const relayToken = async (): Promise<string> => signServiceToken({ ...asRelay, scopes: ['relay'] });
+    const askAsRelay = async <T>(path: string, body: unknown) => {
+      const headers = { authorization: `Bearer ${await relayToken()}` };
+      return (await api.request<T>(null, 'POST', path, body, headers)).body;
+    };
+    type Fill = { groups: { groupId: string; position: Position | null; events: GroupEvent[] }[] };
+
+    /** An object in an object, so deep. */
+    const nested = (depth: number): object => (depth === 0 ? {} : { a: nested(depth - 1) });
     const codeOf = (answer: { body: unknown }): string => (answer.body as { error: { code: string } }).error.code;
 
     describe('tokens', () => {
@@ -141,6 +169,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
           ['GET', `${GROUPS}/${id}/messages`],
           ['GET', `${GROUPS}/${id}/events`],
           ['POST', `${GROUPS}/${id}/read`, { seq: 1 }],
+          ['GET', `${GROUPS}/${id}/receipts`],
           ['GET', `${GROUPS}/none`],
         ];
         for (const [method, path, body] of requests) {
@@ -163,6 +192,81 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(codeOf(await api.request('d1', 'POST', GROUPS, { kind: 'direct', memberIds: [] }))).toBe(
           'INVALID_PAYLOAD',
         );
+      });
+
+      test('may have an id of the application’s own, which is one group, and of one creator', async () => {
+        const create = async (user: string, body: object) =>
+          api.request<{ group: Group }>(user, 'POST', GROUPS, { name: 'Order', ...body });
+        const answers = await Promise.all(
+          Array.from({ length: 3 }, async () => create('shop', { id: 'order:4711', memberIds: ['buyer'] })),
+        );
+        expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 200, 201]);
+        for (const { body } of answers) expect(body.group).toMatchObject({ id: 'order:4711', memberCount: 2 });
+        // A number is the same id; what was sent again changes nothing.
+        expect((await create('shop', { id: 4_711 })).status).toBe(201);
+        const again = await create('shop', { id: '4711', name: 'Other', memberIds: ['else'] });
+        expect([again.status, again.body.group.name, again.body.group.memberCount]).toEqual([200, 'Order', 1]);
+        const taken: [string, object][] = [
+          ['buyer', { id: 'order:4711' }],
+          ['stranger', { id: 'order:4711' }],
+          ['stranger', { id: '4711', kind: 'direct', memberIds: ['shop'] }],
+          ['shop', { id: '4711', kind: 'direct', memberIds: ['buyer'] }],
+        ];
+        for (const [user, body] of taken) {
+          const answer = await create(user, body);
+          expect([user, body, answer.status, codeOf(answer)]).toEqual([user, body, 409, 'CONFLICT']);
+        }
+        for (const id of ['', 'a b', 'ä', '__proto__', 'x'.repeat(129), 1.5, null])
+          expect(codeOf(await create('shop', { id }))).toBe('INVALID_PAYLOAD');
+        // The two of a direct group find it, whatever id they ask for.
+        const direct = { kind: 'direct', id: 'pair-1' };
+        const first = await create('pair-a', { ...direct, memberIds: ['pair-b'] });
+        const second = await create('pair-b', { ...direct, memberIds: ['pair-a'] });
+        const third = await create('pair-b', { ...direct, id: 'pair-2', memberIds: ['pair-a'] });
+        expect([first, second, third].map(({ status, body }) => [status, body.group.id])).toEqual([
+          [201, 'pair-1'],
+          [200, 'pair-1'],
+          [200, 'pair-1'],
+        ]);
+        // A creator who has left, or has deleted it, does not get it back.
+        await api.request('shop', 'DELETE', `${GROUPS}/order:4711/members/shop`);
+        expect(codeOf(await create('shop', { id: 'order:4711' }))).toBe('CONFLICT');
+        await api.request('shop', 'DELETE', `${GROUPS}/4711`);
+        expect(codeOf(await create('shop', { id: '4711' }))).toBe('CONFLICT');
+      });
+
+      test('have fields of the application, which an owner gives, changes and takes away', async () => {
+        const { id, ...created } = await newGroup('fielder', ['bob'], { custom: { color: 'red' } });
+        expect(created.custom).toEqual({ color: 'red' });
+        const change = async (body: object) =>
+          (await api.request<{ group: Group }>('fielder', 'PATCH', `${GROUPS}/${id}`, body)).body.group;
+        const seen = async () => {
+          const { groups } = (await api.request<{ groups: GroupSummary[] }>('bob', 'GET', GROUPS)).body;
+          const alone = (await api.request<{ group: Group }>('bob', 'GET', `${GROUPS}/${id}`)).body.group;
+          expect(groups.find((group) => group.id === id)?.custom).toEqual(alone.custom);
+          return alone;
+        };
+        expect(await seen()).toMatchObject({ custom: { color: 'red' } });
+        expect(await change({ custom: { color: 'blue', n: [1] } })).toMatchObject({ name: 'Team' });
+        expect(await seen()).toMatchObject({ custom: { color: 'blue', n: [1] } });
+        expect(await change({ name: 'Ours' })).toMatchObject({ custom: { color: 'blue', n: [1] } });
+        expect(await change({ custom: null })).not.toHaveProperty('custom');
+        expect(await seen()).not.toHaveProperty('custom');
+        const large = { custom: { a: 'x'.repeat(4_096) } };
+        for (const [method, path] of [
+          ['PATCH', `${GROUPS}/${id}`],
+          ['POST', GROUPS],
+        ] as const) {
+          const answer = await api.request('fielder', method, path, large);
+          expect([method, answer.status, codeOf(answer)]).toEqual([method, 413, 'PAYLOAD_TOO_LARGE']);
+        }
+        const { body } = await api.request<{ events: GroupEvent[] }>('bob', 'GET', `${GROUPS}/${id}/events`);
+        expect(body.events.map(({ event, name, custom }) => [event, name, custom])).toEqual([
+          ['group-created', 'Team', { color: 'red' }],
+          ['group-updated', 'Team', { color: 'blue', n: [1] }],
+          ['group-updated', 'Ours', undefined],
+          ['group-updated', 'Ours', null],
+        ]);
       });
 
       test('are renamed and deleted by an owner only', async () => {
@@ -258,6 +362,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const { id } = await newGroup('alice');
         const requests: [string, string, unknown?][] = [
           ['GET', '/members'],
+          ['GET', '/receipts'],
           ['POST', '/messages', { content: 'x' }],
           ['PATCH', '', { name: 'x' }],
           ['PATCH', '', { retentionDays: 7 }],
@@ -514,20 +619,14 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         id: string;
         name?: string;
         picture?: string;
+        custom?: object;
+        lastSeenAt?: string;
       }
       async function namesFor(user: string, query: string): Promise<Person[]> {
         const { status, body } = await api.request<{ users: Person[] }>(user, 'GET', `/api/users?${query}`);
         expect(status).toBe(200);
         return body.users;
       }
-      /** Makes the user known, as the first request with the token does. */
-      async function introduce(userId: string, profile: object): Promise<void> {
-        const now = Math.floor(Date.now() / 1_000);
-        const token = await tokenWith({ sub: userId, iat: now, exp: now + 60, ...profile });
-        const headers = { authorization: `Bearer ${token}` };
-        expect((await api.request(null, 'GET', GROUPS, undefined, headers)).status).toBe(200);
-      }
-
       test('have names for those who share a group with them, or have read what they said; others learn nothing', async () => {
         await introduce('una', { name: 'Una Ä', picture: 'https://example.com/una.png', email: 'una@example.com' });
         await introduce('u,no', { name: 'Comma' });
@@ -551,6 +650,143 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(await namesFor('una', 'ids=uwe')).toEqual([]);
       });
 
+      const setProfile = async (user: string, body: unknown) =>
+        api.request<{ user: Person & { hidesPresence: boolean } }>(user, 'PUT', '/api/users/me', body);
+      const personFor = async (user: string, id: string): Promise<Person | undefined> =>
+        (await namesFor(user, `ids=${id}`))[0];
+
+      test('set a profile that stands above what tokens say, and shows wherever they do', async () => {
+        await introduce('pia', { name: 'Token Name', picture: 'https://example.com/token.png' });
+        const { id } = await newGroup('pia', ['pim']);
+        const before = await say('pia', id, 'before');
+        expect(before.sender.name).toBe('Token Name');
+        const custom = { pronouns: 'she', tags: ['a'] };
+        const set = await setProfile('pia', { name: ' Pia ', picture: 'https://example.com/own.png', custom });
+        const pia = { id: 'pia', name: 'Pia', picture: 'https://example.com/own.png', custom };
+        expect([set.status, set.body.user]).toEqual([200, { ...pia, hidesPresence: false }]);
+        await introduce('pia', { name: 'Newer Token Name' });
+        expect(await personFor('pim', 'pia')).toEqual(pia);
+        expect((await api.request('pia', 'GET', '/api/users/me')).body).toEqual(set.body);
+        const { name, picture } = pia;
+        const sender = { userId: 'pia', name, picture, custom };
+        expect((await say('pia', id, 'after')).sender).toEqual(sender);
+        // Earlier messages are theirs too.
+        const page = await api.request<{ messages: Message[] }>('pim', 'GET', `${GROUPS}/${id}/messages`);
+        expect(page.body.messages.map((message) => message.sender)).toEqual([sender, sender]);
+        const group = await api.request<{ group: Group }>('pim', 'GET', `${GROUPS}/${id}`);
+        expect(group.body.group.members[0]).toEqual({ userId: 'pia', role: 'owner', name: 'Pia' });
+        // A field that is not given stays, and null gives the token its say again.
+        expect((await setProfile('pia', { name: null })).body.user).toMatchObject({
+          name: 'Newer Token Name',
+          picture,
+        });
+        expect((await setProfile('pia', { custom: null, picture: null })).body.user).toEqual({
+          id: 'pia',
+          name: 'Newer Token Name',
+          picture: 'https://example.com/token.png',
+          hidesPresence: false,
+        });
+        expect((await setProfile('pia', {})).status).toBe(200);
+      });
+
+      test('have no profile that cannot be', async () => {
+        const bodies: [unknown, number, string][] = [
+          [{ name: '' }, 400, 'INVALID_PAYLOAD'],
+          [{ name: 'x'.repeat(201) }, 400, 'INVALID_PAYLOAD'],
+          [{ name: 'a\0b' }, 400, 'INVALID_PAYLOAD'],
+          [{ picture: 'javascript:alert(1)' }, 400, 'INVALID_PAYLOAD'],
+          [{ picture: '/own.png' }, 400, 'INVALID_PAYLOAD'],
+          [{ picture: `https://example.com/${'x'.repeat(2_048)}` }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: [] }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: nested(50) }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: { a: 'x'.repeat(4_096) } }, 413, 'PAYLOAD_TOO_LARGE'],
+          [{ hidesPresence: null }, 400, 'INVALID_PAYLOAD'],
+          [{ hidesPresence: 'yes' }, 400, 'INVALID_PAYLOAD'],
+          ['[]', 400, 'INVALID_PAYLOAD'],
+        ];
+        for (const [body, status, code] of bodies) {
+          const answer = await setProfile('picky', body);
+          expect([body, answer.status, codeOf(answer)]).toEqual([body, status, code]);
+        }
+        expect((await api.request('picky', 'GET', '/api/users/me')).body).toEqual({
+          user: { id: 'picky', hidesPresence: false },
+        });
+        // As deep as it may be, a profile keeps no message from the relay.
+        expect((await setProfile('picky', { custom: nested(49) })).status).toBe(200);
+        const { id } = await newGroup('picky');
+        const { seq } = await say('picky', id, 'x');
+        await until('the relay to have it', async () => {
+          const fill = await askAsRelay<Fill>('/internal/history', { groups: [id], limit: 1 });
+          return fill.groups[0]?.position?.seq === seq;
+        });
+        const { events } = (await api.request<{ events: GroupEvent[] }>('picky', 'GET', `${GROUPS}/${id}/events`)).body;
+        expect(events.at(-1)).toMatchObject({ event: 'new-message', sender: { custom: nested(49) } });
+      });
+
+      test('were last seen when a relay has said so, to those who share a group with them', async () => {
+        await introduce('seen-a', { name: 'A' });
+        const { id } = await newGroup('seen-a', ['seen-b']);
+        await api.request('seen-b', 'GET', GROUPS);
+        expect(await personFor('seen-b', 'seen-a')).not.toHaveProperty('lastSeenAt');
+        const start = Date.now() - 1_000;
+        await askAsRelay('/internal/presence', { userIds: ['seen-a', 'seen-b', 'nobody', 7] });
+        const first = (await personFor('seen-b', 'seen-a'))?.lastSeenAt ?? '';
+        expect(Date.parse(first)).toBeGreaterThan(start);
+        // Once a minute and user.
+        await askAsRelay('/internal/presence', { userIds: ['seen-a'] });
+        expect((await personFor('seen-b', 'seen-a'))?.lastSeenAt).toBe(first);
+        expect((await personFor('seen-a', 'seen-a'))?.lastSeenAt).toBe(first);
+        // Somebody who has left is known as an author alone.
+        await say('seen-a', id, 'bye');
+        await api.request('seen-a', 'DELETE', `${GROUPS}/${id}/members/seen-a`);
+        expect(await personFor('seen-b', 'seen-a')).toEqual({ id: 'seen-a', name: 'A' });
+        const many = Array.from({ length: 1_001 }, (_, n) => `u${n}`);
+        const headers = { authorization: `Bearer ${await relayToken()}` };
+        const refused = await api.request(null, 'POST', '/internal/presence', { userIds: many }, headers);
+        expect(codeOf(refused)).toBe('INVALID_PAYLOAD');
+        expect(codeOf(await api.request('seen-a', 'POST', '/internal/presence', { userIds: [] }))).toBe(
+          'SERVICE_TOKEN_INVALID',
+        );
+      });
+
+      test('with a hidden presence were never seen, and their tokens for the relay say so (G70)', async () => {
+        await newGroup('shy', ['eye']);
+        const claimOf = async (): Promise<unknown> => {
+          const { body } = await api.request<{ token: string }>('shy', 'POST', '/api/realtime/token');
+          return decodeJwt(body.token)['presence'];
+        };
+        await askAsRelay('/internal/presence', { userIds: ['shy'] });
+        expect([await personFor('eye', 'shy'), await claimOf()]).toEqual([
+          { id: 'shy', lastSeenAt: expect.any(String) },
+          undefined,
+        ]);
+        const socket = await connectAs(relay.url, 'shy');
+        try {
+          await received(socket, 'joined-groups');
+          const ending = received(socket, 'session-ending');
+          expect((await setProfile('shy', { hidesPresence: true })).body.user).toEqual({
+            id: 'shy',
+            hidesPresence: true,
+          });
+          // A connection that is there gets a token without presence before its own has expired.
+          expect(await ending).toMatchObject({ code: 'PRESENCE_CHANGED', next: 'refresh-token' });
+          expect(socket.connected).toBe(true);
+        } finally {
+          socket.close();
+        }
+        await askAsRelay('/internal/presence', { userIds: ['shy'] });
+        expect([await personFor('eye', 'shy'), await personFor('shy', 'shy'), await claimOf()]).toEqual([
+          { id: 'shy' },
+          { id: 'shy' },
+          false,
+        ]);
+        // Nothing of the time before is shown again.
+        await setProfile('shy', { name: 'Shy', hidesPresence: false });
+        expect([await personFor('eye', 'shy'), await claimOf()]).toEqual([{ id: 'shy', name: 'Shy' }, undefined]);
+        await askAsRelay('/internal/presence', { userIds: ['shy'] });
+        expect(await personFor('eye', 'shy')).toHaveProperty('lastSeenAt');
+      });
+
       test('are asked for by ids that can be, a hundred at most', async () => {
         const many = Array.from({ length: 101 }, (_, n) => `ids=u${n}`).join('&');
         for (const query of [
@@ -567,9 +803,6 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(codeOf(await api.request(null, 'GET', '/api/users?ids=alice'))).toBe('TOKEN_MISSING');
       });
     });
-
-    /** An object in an object, so deep. */
-    const nested = (depth: number): object => (depth === 0 ? {} : { a: nested(depth - 1) });
 
     test('a group whose events could not be relayed is not created', async () => {
       const memberIds = Array.from({ length: 900 }, (_, n) => `${n}-${'x'.repeat(90)}`);
@@ -588,10 +821,118 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
           epoch: position.epoch,
           seq: 2,
           senderId: 'alice',
+          sender: { userId: 'alice' },
+          kind: 'text',
           content: 'one',
           createdAt: expect.stringMatching(/^\d{4}-.*Z$/),
         });
         expect(second).toMatchObject({ seq: 3, attachments: [{ url: 'https://example.com/a.png' }] });
+      });
+
+      test('have their sender, their kind and the application’s fields wherever they are (G69)', async () => {
+        const custom = { mood: 'good', nested: [{ deep: null }] };
+        const sender = { userId: 'sam', name: 'Sam Ä', picture: 'https://example.com/sam.png' };
+        await introduce('sam', { name: sender.name, picture: sender.picture });
+        const socket = await connectAs(relay.url, 'alice');
+        try {
+          await received(socket, 'joined-groups');
+          const joined = received(socket, 'joined-groups');
+          const { id } = await newGroup('alice', ['sam']);
+          await joined;
+          const live = received<Message>(socket, 'new-message');
+          const sent = await say('sam', id, 'hello', { kind: 'poll', custom, clientMessageId: 'k' });
+          expect(sent).toMatchObject({ sender, kind: 'poll', custom });
+          expect(await live).toEqual(sent);
+          expect(await say('sam', id, 'again', { clientMessageId: 'k' })).toEqual(sent);
+          const { messages } = (
+            await api.request<{ messages: Message[] }>('alice', 'GET', `${GROUPS}/${id}/messages?after=0`)
+          ).body;
+          expect(messages).toEqual([sent]);
+          const { groups } = (await api.request<{ groups: GroupSummary[] }>('alice', 'GET', GROUPS)).body;
+          expect(groups.find((group) => group.id === id)?.lastMessage).toEqual(sent);
+          const { events } = (
+            await api.request<{ events: GroupEvent[] }>('alice', 'GET', `${GROUPS}/${id}/events?after=1`)
+          ).body;
+          expect(events).toEqual([{ ...sent, event: 'new-message' }]);
+          const filled = await until('the relay to have it', async () => {
+            const fill = await askAsRelay<Fill>('/internal/history', { groups: [id], limit: 1 });
+            return fill.groups[0]?.position?.seq === sent.seq ? fill.groups[0].events : undefined;
+          });
+          expect(filled).toEqual([{ ...sent, event: 'new-message' }]);
+          // One who is never seen has no more than an id, and no other message has fields of this one.
+          const plain = await say('alice', id, 'plain');
+          expect([plain.sender, plain.kind]).toEqual([{ userId: 'alice' }, 'text']);
+          expect(plain).not.toHaveProperty('custom');
+        } finally {
+          socket.close();
+        }
+      });
+
+      test('of the service are not sent by users, and fields of the application have 4,096 bytes', async () => {
+        const { id } = await newGroup('alice');
+        const path = `${GROUPS}/${id}/messages`;
+        const ofBytes = (bytes: number, letter = 'x') => ({
+          a: letter.repeat((bytes - 8) / Buffer.byteLength(letter)),
+        });
+        const refused: [object, number, string][] = [
+          [{ kind: 'system' }, 403, 'FORBIDDEN'],
+          [{ kind: 'System' }, 400, 'INVALID_PAYLOAD'],
+          [{ kind: 'x'.repeat(33) }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: ofBytes(4_097) }, 413, 'PAYLOAD_TOO_LARGE'],
+          [{ custom: ofBytes(4_098, 'ä') }, 413, 'PAYLOAD_TOO_LARGE'],
+          [{ custom: ['list'] }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: null }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: { a: '\0' } }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: nested(50) }, 400, 'INVALID_PAYLOAD'],
+          [{ custom: { a: 'x'.repeat(65_000) } }, 413, 'PAYLOAD_TOO_LARGE'],
+        ];
+        for (const [fields, status, code] of refused) {
+          const answer = await api.request('alice', 'POST', path, { content: 'x', ...fields });
+          expect([fields, answer.status, codeOf(answer)]).toEqual([fields, status, code]);
+        }
+        for (const custom of [ofBytes(4_096), ofBytes(4_096, 'ä'), nested(49), {}])
+          expect((await say('alice', id, 'x', { custom })).custom).toEqual(custom);
+        const { id: messageId } = await say('alice', id, 'x');
+        const edited = await api.request('alice', 'PATCH', `${path}/${messageId}`, { custom: ofBytes(4_097) });
+        expect([edited.status, codeOf(edited)]).toEqual([413, 'PAYLOAD_TOO_LARGE']);
+      });
+
+      test('are edited in their words, in the application’s fields, or both, and the event says which', async () => {
+        const { id } = await newGroup('alice', ['bob']);
+        const { id: messageId } = await say('alice', id, 'one', { custom: { a: 1 }, kind: 'poll' });
+        const edit = async (body: object) =>
+          (await api.request<{ message: Message }>('alice', 'PATCH', `${GROUPS}/${id}/messages/${messageId}`, body))
+            .body.message;
+        expect(await edit({ custom: { b: 2 } })).toMatchObject({ content: 'one', custom: { b: 2 }, kind: 'poll' });
+        expect(await edit({ content: 'two' })).toMatchObject({ content: 'two', custom: { b: 2 }, kind: 'poll' });
+        expect(await edit({ content: 'three', custom: null })).not.toHaveProperty('custom');
+        const last = await edit({ custom: { secret: 'fields' } });
+        expect(last).toMatchObject({ content: 'three', custom: { secret: 'fields' }, sender: { userId: 'alice' } });
+        for (const body of [{}, { custom: 'x' }, { content: '' }, { content: null }]) {
+          const answer = await api.request('alice', 'PATCH', `${GROUPS}/${id}/messages/${messageId}`, body);
+          expect([body, answer.status, codeOf(answer)]).toEqual([body, 400, 'INVALID_PAYLOAD']);
+        }
+        const events = async () =>
+          (await api.request<{ events: GroupEvent[] }>('bob', 'GET', `${GROUPS}/${id}/events?after=1`)).body.events;
+        expect((await events()).map(({ event, content, custom }) => [event, content, custom])).toEqual([
+          ['new-message', 'three', { secret: 'fields' }],
+          ['message-updated', 'one', { b: 2 }],
+          ['message-updated', 'two', undefined],
+          ['message-updated', 'three', null],
+          ['message-updated', 'three', { secret: 'fields' }],
+        ]);
+        await api.request('alice', 'DELETE', `${GROUPS}/${id}/messages/${messageId}`);
+        expect(JSON.stringify(await events())).not.toMatch(/fields|"b"|three/);
+      });
+
+      test('may not become too large for the relay by an edit of one part', async () => {
+        const { id } = await newGroup('alice');
+        const attachments = Array.from({ length: 4 }, () => ({ a: 'x'.repeat(15_000) }));
+        const { id: messageId } = await say('alice', id, 'x', { attachments });
+        const path = `${GROUPS}/${id}/messages/${messageId}`;
+        const answer = await api.request('alice', 'PATCH', path, { content: 'y'.repeat(6_000) });
+        expect([answer.status, codeOf(answer)]).toEqual([413, 'PAYLOAD_TOO_LARGE']);
+        expect((await api.request('alice', 'PATCH', path, { content: 'y'.repeat(3_000) })).status).toBe(200);
       });
 
       test('repeated under one clientMessageId are one message, also when sent at the same time (G4)', async () => {
@@ -766,6 +1107,54 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
       });
     });
 
+    describe('receipts', () => {
+      test('are the cursors of every member, and what one has read or said one has received', async () => {
+        const { id } = await newGroup('alice', ['bob', 'carol', 'dave']);
+        for (let n = 2; n <= 5; n += 1) await say('alice', id, `m${n}`);
+        await api.request('bob', 'POST', `${GROUPS}/${id}/read`, { seq: 3 });
+        await askAsRelay('/internal/cursors', { cursors: [{ groupId: id, userId: 'carol', received: 4, read: 2 }] });
+        const read = async () => (await api.request('dave', 'GET', `${GROUPS}/${id}/receipts`)).body;
+        expect(await read()).toEqual({
+          memberCount: 4,
+          position: { epoch: expect.any(String), seq: 5 },
+          users: {
+            alice: { received: 5, read: 5 },
+            bob: { received: 3, read: 3 },
+            carol: { received: 4, read: 2 },
+            dave: { received: 0, read: 0 },
+          },
+        });
+        await say('dave', id, 'm6');
+        await api.request('alice', 'DELETE', `${GROUPS}/${id}/members/bob`);
+        expect(await read()).toMatchObject({
+          memberCount: 3,
+          position: { seq: 7 },
+          users: { alice: { read: 5 }, carol: { received: 4, read: 2 }, dave: { received: 6, read: 6 } },
+        });
+        expect(Object.keys((await read())['users'] as object)).toHaveLength(3);
+        expect(codeOf(await api.request('bob', 'GET', `${GROUPS}/${id}/receipts`))).toBe('NOT_FOUND');
+      });
+    });
+
+    test('servers for calls come with credentials, to users alone, and nobody keeps the answer', async () => {
+      const { status, body } = await api.request<{ iceServers: object[]; expiresAt: number }>(
+        'alice',
+        'GET',
+        '/api/realtime/ice-servers',
+      );
+      const username = `${body.expiresAt}:alice`;
+      const credential = createHmac('sha1', ICE.ICE_TURN_SECRET).update(username).digest('base64');
+      expect([status, body.iceServers]).toEqual([
+        200,
+        [{ urls: ['stun:s.test'] }, { urls: ['turn:t.test'], username, credential }],
+      ]);
+      expect(Math.abs(body.expiresAt - Date.now() / 1_000 - 3_600)).toBeLessThan(60);
+      const headers = { authorization: `Bearer ${await tokenFor('alice')}` };
+      const response = await fetch(`${api.url}/api/realtime/ice-servers`, { headers });
+      expect(response.headers.get('cache-control')).toBe('no-store');
+      expect(codeOf(await api.request(null, 'GET', '/api/realtime/ice-servers'))).toBe('TOKEN_MISSING');
+    });
+
     describe('the demo', () => {
       test('logs in by name, and puts everybody into the lobby', async () => {
         const login = await api.request<{ user: { id: string }; token: string }>(null, 'POST', '/api/demo/login', {
@@ -851,23 +1240,14 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
       });
     });
 
-    describe('for a relay that has just started', () => {
-      const options = {
-        secret: TEST_SECRETS.RELAY_SERVICE_SECRET,
-        subject: 'relay',
-        audience: 'groupcast-api',
-      } as const;
-      const ask = async <T>(path: string, body: unknown) => {
-        const token = await signServiceToken({ ...options, scopes: ['relay'] });
-        return (await api.request<T>(null, 'POST', path, body, { authorization: `Bearer ${token}` })).body;
-      };
-      type Fill = { groups: { groupId: string; position: Position | null; events: GroupEvent[] }[] };
+    describeDoors(() => ({ api, relayUrl: relay.url }));
 
+    describe('for a relay that has just started', () => {
       test('gives the newest events that a relay has accepted, without holes', async () => {
         const { id, position } = await newGroup('alice');
         for (let n = 1; n <= 5; n += 1) await say('alice', id, `m${n}`);
         const { groups } = await until('the relay to have them', async () => {
-          const fill = await ask<Fill>('/internal/history', { groups: ['none', id], limit: 3 });
+          const fill = await askAsRelay<Fill>('/internal/history', { groups: ['none', id], limit: 3 });
           return fill.groups[1]?.position?.seq === 6 ? fill : undefined;
         });
         expect(groups[0]).toEqual({ groupId: 'none', position: null, events: [] });
@@ -879,11 +1259,67 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         ]);
       });
 
+      test('says how many members a group has whose cursors it is told, and tells senders numbers in large ones', async () => {
+        const small = await newGroup('alice', ['bob']);
+        const crowd = Array.from({ length: 101 }, (_, n) => `crowd-${n}`);
+        const { id } = await newGroup('alice', crowd);
+        type Told = { groups: Record<string, { memberCount: number; counts?: object[] }> };
+        const report = async (cursors: object[]) => (await askAsRelay<Told>('/internal/cursors', { cursors })).groups;
+        const at = (userId: string, seq: object, groupId = id) => ({ groupId, userId, ...seq });
+        await say('alice', small.id, 'x');
+        await say('alice', id, 'first by alice');
+        const { seq: second } = await say('crowd-0', id, 'by crowd-0');
+        const { seq: third } = await say('alice', id, 'second by alice');
+        expect(
+          await report([
+            at('bob', { read: 2 }, small.id),
+            at('bob', { read: 1 }, 'none'),
+            at('crowd-1', { received: 2 }),
+          ]),
+        ).toEqual({ [small.id]: { memberCount: 2 }, [id]: { memberCount: 102 } });
+        // Only messages that the cursors have moved over, and of each sender the newest one. The sender is not counted.
+        expect(await report([at('crowd-1', { received: second }), at('alice', { read: third })])).toEqual({
+          [id]: { memberCount: 102, counts: [{ userId: 'crowd-0', seq: second, received: 2, read: 1 }] },
+        });
+        const told = await report([at('crowd-1', { received: third, read: third }), at('crowd-2', { read: second })]);
+        const counts = [...(told[id]?.counts ?? [])];
+        expect(counts).toHaveLength(2);
+        // Nobody says something without having read what came before: alice is counted, and crowd-0 for no message after their own.
+        expect(counts).toContainEqual({ userId: 'crowd-0', seq: second, received: 3, read: 3 });
+        expect(counts).toContainEqual({ userId: 'alice', seq: third, received: 1, read: 1 });
+        // A cursor that has moved nowhere tells nothing, nor does that of the sender.
+        expect(await report([at('crowd-1', { read: third }), at('alice', { read: third })])).toEqual({
+          [id]: { memberCount: 102 },
+        });
+        const { id: last, seq: fourth } = await say('alice', id, 'third by alice');
+        await api.request('alice', 'DELETE', `${GROUPS}/${id}/messages/${last}`);
+        expect(await report([at('crowd-3', { read: fourth })])).toEqual({
+          [id]: {
+            memberCount: 102,
+            counts: expect.toSatisfy((all: object[]) => {
+              expect(all).toHaveLength(2);
+              expect(all).toContainEqual({ userId: 'crowd-0', seq: second, received: 4, read: 4 });
+              expect(all).toContainEqual({ userId: 'alice', seq: third, received: 2, read: 2 });
+              return true;
+            }),
+          },
+        });
+        const own = async (user: string) =>
+          (await api.request<{ counts: object | null }>(user, 'GET', `${GROUPS}/${id}/receipts`)).body;
+        expect(await own('crowd-0')).toEqual({
+          memberCount: 102,
+          position: { epoch: expect.any(String), seq: fourth + 1 },
+          counts: { seq: second, received: 4, read: 4 },
+        });
+        expect(await own('alice')).toMatchObject({ counts: { seq: third, received: 2, read: 2 } });
+        expect(await own('crowd-9')).toMatchObject({ counts: null });
+      });
+
       test('keeps the cursors of members, which only move forward, and unread follows from them', async () => {
         const { id } = await newGroup('alice', ['bob']);
         for (let n = 1; n <= 3; n += 1) await say('alice', id, `m${n}`);
         const report = async (cursors: object) =>
-          ask('/internal/cursors', {
+          askAsRelay('/internal/cursors', {
             cursors: [
               { groupId: id, ...cursors },
               { groupId: 'none', userId: 'bob', read: 1 },
@@ -960,6 +1396,19 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         });
         for (const id of ['a%20b', '__proto__', '%00', 'x'.repeat(129)]) {
           expect(codeOf(await api.request('alice', 'GET', `${GROUPS}/${id}/messages`))).toBe('INVALID_PAYLOAD');
+        }
+      });
+
+      test('every answer has the headers that keep a browser from misusing it', async () => {
+        const answers = await Promise.all(
+          [GROUPS, '/api/nothing', '/livez', '/'].map(async (path) => fetch(`${api.url}${path}`)),
+        );
+        expect(answers.map(({ status }) => status)).toEqual([401, 404, 200, 200]);
+        const { host } = new URL(relay.url);
+        for (const { headers } of answers) {
+          expect(headers.get('x-content-type-options')).toBe('nosniff');
+          expect(headers.get('content-security-policy')).toContain(`connect-src 'self' http://${host} ws://${host}`);
+          expect(headers.get('x-powered-by')).toBeNull();
         }
       });
 

@@ -215,6 +215,21 @@ export function describeBounds(backend: string, database: () => Promise<Record<s
           error: { code: 'RATE_LIMITED', retryable: true, retryAfterMs: 1_000 },
         });
         await say('quick', id, 'not held up');
+        // A relay brings events into the same queue.
+        const token = await signServiceToken({
+          secret: TEST_SECRETS.RELAY_SERVICE_SECRET,
+          subject: 'relay',
+          audience: 'groupcast-api',
+          scopes: ['relay'],
+        });
+        const bring = async (userId: string): Promise<unknown> => {
+          const payload = { groupId: id, content: 'by socket' };
+          const event = { userId, socketId: 's1', event: 'send-message', payload, dialect: 'native' };
+          const headers = { authorization: `Bearer ${token}` };
+          return (await api.request(null, 'POST', '/internal/events', event, headers)).body;
+        };
+        expect(await bring('slow')).toMatchObject({ ok: false, error: { code: 'RATE_LIMITED', retryAfterMs: 1_000 } });
+        expect(await bring('quick')).toMatchObject({ ok: true });
         for (const request of held) request.destroy();
         // Users without connections do not count any more.
         await until('the user to be served again', async () => {

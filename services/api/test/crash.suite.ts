@@ -93,7 +93,7 @@ export function describeCrashes(backend: string, open: () => Promise<Database>, 
       const dispatcher = createDispatcher(
         {
           store: { ...store, findBacklog },
-          relay: createRelayClient(broadcaster),
+          relay: createRelayClient(broadcaster, { maxPayloadBytes: 65_536 }),
           metrics: createApiMetrics(() => store.backlog()),
           log,
         },

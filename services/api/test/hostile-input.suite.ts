@@ -81,7 +81,12 @@ const FIELDS = [
   'groups',
   'limit',
   'cursors',
+  'custom',
+  'picture',
+  'hidesPresence',
+  'id',
 ];
+const COMMANDS = ['send-message', 'edit-message', 'delete-message', 'mark-read', 'toString'];
 const QUERY = ['cursor', 'limit', 'before', 'after', 'epoch'];
 
 function encode(part: string): string {
@@ -111,7 +116,8 @@ export function describeHostileInput(backend: string, database: () => Promise<Re
       routes = Object.entries(openapi.body.paths).flatMap(([name, methods]) =>
         Object.keys(methods).map((method) => ({ method: method.toUpperCase(), path: name })),
       );
-      for (const name of ['memberships', 'history', 'cursors'])
+      const events = COMMANDS.map((command) => `events#${command}`);
+      for (const name of ['memberships', 'history', 'cursors', 'presence', ...events])
         routes.push({ method: 'POST', path: `/internal/${name}` });
       relayToken = await signServiceToken({
         secret: TEST_SECRETS.RELAY_SERVICE_SECRET,
@@ -147,20 +153,24 @@ export function describeHostileInput(backend: string, database: () => Promise<Re
             .join('&');
           // A good part of a body lets the rest of it get further.
           const sent = isContent && typeof body === 'object' && !Array.isArray(body) ? { ...body, content: 'x' } : body;
+          const [, command] = path.split('#');
+          const envelope = { userId: 'bob', socketId: 's1', event: command, dialect: 'native' };
+          const payload = { ...(typeof sent === 'object' ? sent : {}), ...(isKnown ? known : { messageId: id }) };
           const bearer = path.startsWith('/internal') ? relayToken : token;
           const headers = {
             authorization: `Bearer ${bearer}`,
             ...(key === undefined ? {} : { 'idempotency-key': encode(key) }),
           };
-          const answer = await api.request<{ error?: { code?: string } }>(
+          const answer = await api.request<{ ok?: boolean; error?: { code?: string } }>(
             null,
             method,
-            `${filled}${search ? `?${search}` : ''}`,
-            method === 'GET' ? undefined : JSON.stringify(sent),
+            `${filled.replace(/#.*/, '')}${search ? `?${search}` : ''}`,
+            method === 'GET' ? undefined : JSON.stringify(command === undefined ? sent : { ...envelope, payload }),
             headers,
           );
           expect([method, filled, answer.status < 500]).toEqual([method, filled, true]);
-          if (answer.status >= 400) expect(answer.body.error?.code).toEqual(expect.any(String));
+          if (answer.status >= 400 || answer.body.ok === false)
+            expect(answer.body.error?.code).toEqual(expect.any(String));
         }),
         { numRuns: RUNS },
       );

@@ -3,10 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type PostgresServer, startPostgres } from '@groupcast/testing';
 import { pino } from 'pino';
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
+import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase } from '../src/db/postgres-database.ts';
 import { describeMigration } from './migration.suite.ts';
+import { migrateToReleased } from './released-store.ts';
 
 let postgres: PostgresServer;
 let folder: string;
@@ -23,3 +25,33 @@ describeMigration('the embedded database', async () => openEmbeddedDatabase(fold
 describeMigration('PostgreSQL', async () =>
   openPostgresDatabase(await postgres.createDatabase(), pino({ level: 'silent' })),
 );
+
+test('a table that somebody reads for a long time holds up the migration, and the migration holds up nobody else', async () => {
+  const db = openPostgresDatabase(await postgres.createDatabase(), pino({ level: 'silent' }));
+  try {
+    await migrateToReleased(db);
+    let finish = (): void => undefined;
+    const isFinished = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    // As a dump does.
+    const reading = new Promise<void>((isReading) => {
+      void db.transaction(async (tx) => {
+        await tx.query('select count(*) from messages');
+        isReading();
+        await isFinished;
+      });
+    });
+    await reading;
+    let migrated: Promise<string[]> | undefined;
+    await new Promise<void>((isLocked) => {
+      migrated = migrate(db, undefined, () => isLocked());
+    });
+    // Nobody waits for it meanwhile.
+    await db.query('select count(*) from messages');
+    finish();
+    expect(await migrated).toContain('0010_message_kind_and_custom.sql');
+  } finally {
+    await db.close();
+  }
+});

@@ -307,7 +307,7 @@ export function describeMigration(backend: string, open: () => Promise<Database>
         events: behind.reduce((sum, { seq, dispatched_seq }) => sum + seq - dispatched_seq, 0),
       });
       const dispatcher = createDispatcher(
-        { store, relay: createRelayClient(relay.broadcaster), metrics, log },
+        { store, relay: createRelayClient(relay.broadcaster, { maxPayloadBytes: 65_536 }), metrics, log },
         { leaseMs: 1_000, pollMs: 20, writeMs: 20, concurrency: 4 },
       );
       await dispatcher.start();

@@ -47,7 +47,12 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
 
     function start(owner: string, stub = relay): Dispatcher {
       const own = createOutboxStore(db, { owner, leaseMs: LEASE_MS });
-      const parts = { store: own, relay: createRelayClient(stub.broadcaster), metrics, log };
+      const parts = {
+        store: own,
+        relay: createRelayClient(stub.broadcaster, { maxPayloadBytes: 65_536 }),
+        metrics,
+        log,
+      };
       const started = createDispatcher(parts, { leaseMs: LEASE_MS, pollMs: 50, writeMs: 50, concurrency: 4 });
       void started.start();
       return started;
@@ -93,6 +98,26 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       );
       return rows[0];
     };
+
+    test('a sender’s profile for which an event has no room is left out, and comes with the next one', async () => {
+      await db.query(
+        `insert into users (id, name, custom) values ('alice', 'Alice', $1) on conflict (id) do update set custom = $1`,
+        [JSON.stringify({ about: 'x'.repeat(4_000) })],
+      );
+      const sent: unknown[] = [];
+      relay.failWhen(({ message }) => {
+        sent.push(message['sender']);
+        return Buffer.byteLength(JSON.stringify(message)) > 65_536
+          ? new GroupcastError('PAYLOAD_TOO_LARGE', 'too large')
+          : undefined;
+      });
+      const { sender } = await say('x'.repeat(65_000));
+      await say('small');
+      await idle();
+      expect(sent).toEqual([{ userId: 'alice' }, sender]);
+      expect(sender).toEqual({ userId: 'alice', name: 'Alice', custom: { about: 'x'.repeat(4_000) } });
+      await db.query(`delete from users where id = 'alice'`);
+    });
 
     test('membership changes stand in the order of the events: in before, out after', async () => {
       const release = relay.holdAnswers();
@@ -525,6 +550,9 @@ describe('on PostgreSQL', () => {
       '0005_copy_messages.sql',
       '0006_drop_copied.sql',
       '0007_retention.sql',
+      '0008_group_custom.sql',
+      '0009_profiles.sql',
+      '0010_message_kind_and_custom.sql',
     ]);
     await databases[0]?.query(`update schema_migrations set sha256 = 'other'`);
     await expect(migrate(databases[0] as Database)).rejects.toThrow(/has changed since it was applied/);

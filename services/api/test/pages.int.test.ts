@@ -2,6 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { storeCursors } from '../src/cursors/cursor-store.ts';
+import { countReceipts, readOwnCounts } from '../src/cursors/receipt-store.ts';
 import type { Database, Queryable } from '../src/db/database.ts';
 import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
 import { migrate } from '../src/db/migrate.ts';
@@ -31,6 +33,7 @@ beforeAll(async () => {
     insert into group_members (group_id, user_id, role, joined_at)
       select 'g1', 'm' || n, 'member', timestamptz '2026-01-01' + n * interval '1 second' from generate_series(1, ${MEMBERS}) n;
     insert into group_members (group_id, user_id, role) select 'g' || n, 'busy', 'owner' from generate_series(1, ${GROUPS}) n;
+    insert into group_members (group_id, user_id, role) select 'g' || n, 'talker', 'member' from generate_series(2, 100) n;
     insert into messages (id, client_message_id, group_id, seq, ordinal, sender_id, content, created_at)
       select 'e' || n, md5('e' || n), 'g1', n, n, 'm1', 'x', now() from generate_series(1, ${MESSAGES}) n;
     insert into messages (id, client_message_id, group_id, seq, ordinal, sender_id, content, created_at)
@@ -77,6 +80,17 @@ test('the list of a thousand groups looks at each of them a few times, by a plan
   expect(steps()).toBeLessThan(30 * GROUPS);
 });
 
+test('the list looks each last message up once, by a plan that is kept too', async () => {
+  const small = createGenericStepCounter(db);
+  await listGroups(small.q, 'talker', undefined, 9);
+  const large = createGenericStepCounter(db);
+  const { rows } = await listGroups(large.q, 'talker', undefined, 89);
+  expect(rows.every(({ last }) => last !== null)).toBe(true);
+  const perGroup = (large.steps() - small.steps()) / 80;
+  expect(perGroup).toBeGreaterThan(20);
+  expect(perGroup).toBeLessThan(105);
+});
+
 test('where one member has written everything, nobody reads it for another’s last message', async () => {
   const { q, steps } = createGenericStepCounter(db);
   expect(await readUsersAs(q, 'busy', ['stranger'])).toEqual([]);
@@ -94,6 +108,29 @@ test('a group that has fallen quiet is listed by its last message, which nobody 
   expect(await store.settle([{ lease: { ...claim.lease, dispatchedSeq: 1 }, closes: true }])).toEqual(['released']);
   await db.query(`delete from messages where group_id = 'g500'`);
   expect(await first()).toMatchObject({ id: 'g500', last: null });
+});
+
+test('cursors of a few members cost as much in a group of thousands, by a plan that is kept too', async () => {
+  const { q, steps } = createGenericStepCounter(db);
+  const updates = ['m7', 'm8', 'm9'].map((userId) => ({ groupId: 'g1', userId, received: 9, read: 9 }));
+  const { memberCounts, moved } = await storeCursors(q, updates);
+  expect([memberCounts.get('g1'), moved]).toEqual([0, []]);
+  await db.query(`update groups set member_count = ${MEMBERS} where id = 'g1'`);
+  const { moved: again } = await storeCursors(q, updates);
+  expect(again.map(({ userId, read }) => [userId, read])).toEqual(updates.map(({ userId }) => [userId, [9, 9]]));
+  expect(steps()).toBeGreaterThan(0);
+  expect(steps()).toBeLessThan(PAGE_STEPS);
+});
+
+test('those who have read a message are counted by one look at each member, by a plan that is kept too', async () => {
+  const read: [number, number] = [MESSAGES - 5, MESSAGES + 5];
+  const moved = ['m3', 'm4', 'm5'].map((userId) => ({ groupId: 'g1', userId, received: read, read }));
+  const { q, steps } = createGenericStepCounter(db);
+  const counts = await countReceipts(q, moved, new Map([['g1', MEMBERS]]));
+  expect(counts.get('g1')?.map(({ userId }) => userId)).toContain('m1');
+  expect(await readOwnCounts(q, 'g1', 'm1')).toMatchObject({ read: 0 });
+  expect(steps()).toBeGreaterThan(MEMBERS);
+  expect(steps()).toBeLessThan(12 * MEMBERS);
 });
 
 test('a message is saved without a look at the others of its sender', async () => {

@@ -71,6 +71,7 @@ export function createRelayStub() {
       calls.push(everyone ? 'remove everyone' : `remove ${userIds?.join()}`);
     },
     disconnectUsers: async () => ({ connections: 0 }),
+    updateCursors: async () => undefined,
     close: async () => undefined,
   };
   return {

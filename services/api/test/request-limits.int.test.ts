@@ -206,6 +206,39 @@ describe('an address', () => {
   });
 });
 
+describe('a user’s events that a relay brings', () => {
+  const relayHeaders = async (): Promise<Record<string, string>> => {
+    const options = { subject: 'relay', audience: 'groupcast-api', scopes: ['relay'] } as const;
+    const token = await signServiceToken({ secret: TEST_SECRETS.RELAY_SERVICE_SECRET, ...options });
+    return { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+  };
+  const bring = async (userId: string): Promise<{ ok: boolean; error: { code: string; retryAfterMs?: number } }> => {
+    const payload = { groupId: 'none', content: 'hi' };
+    const body = JSON.stringify({ userId, socketId: 's', event: 'send-message', payload, dialect: 'native' });
+    const asked = { path: '/internal/events', method: 'POST', headers: await relayHeaders(), body };
+    const response = await ask(freshAddress(), asked);
+    expect(response.status).toBe(200);
+    return (await response.json()) as Awaited<ReturnType<typeof bring>>;
+  };
+
+  test('cost the budget of the user’s own requests, either way, and nobody else’s (G65)', async () => {
+    let brought = 0;
+    let last = await bring('both-doors');
+    for (; last.error.code === 'NOT_FOUND' && brought < 300; brought += 1) last = await bring('both-doors');
+    expect(last).toEqual({
+      ok: false,
+      error: expect.objectContaining({ code: 'RATE_LIMITED', retryable: true, retryAfterMs: expect.any(Number) }),
+    });
+    expect(brought).toBeGreaterThanOrEqual(BUDGET - 1);
+    expect((await ask(freshAddress(), { path: GROUPS, user: 'both-doors' })).status).toBe(429);
+    expect((await bring('somebody-else')).error.code).toBe('NOT_FOUND');
+
+    const address = freshAddress();
+    await statusesUntilRefused(async () => ask(address, { path: GROUPS, user: 'over-http' }));
+    expect((await bring('over-http')).error.code).toBe('RATE_LIMITED');
+  });
+});
+
 describe('whose secret or clock differs is said', () => {
   const now = (): number => Math.floor(Date.now() / 1_000);
   const lines = (field: string): unknown[] => api.logged.map((line) => line[field]);

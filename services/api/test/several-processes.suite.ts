@@ -73,7 +73,7 @@ function startProcess(url: string, name: string, relay: Broadcaster) {
   const dispatcher = createDispatcher(
     {
       store,
-      relay: createRelayClient(broadcaster),
+      relay: createRelayClient(broadcaster, { maxPayloadBytes: 65_536 }),
       wakeUps: createWakeUps({ db, log }),
       metrics: createApiMetrics(() => store.backlog()),
       log,

@@ -12,6 +12,7 @@ import {
   readTokenConfig,
   type TokenConfig,
 } from '@groupcast/service-kit';
+import { isPublishableEvent } from '@groupcast/shared';
 import { DEFAULT_REDIS_PREFIX, REDIS_PREFIX } from './redis/names.ts';
 import { parseRedisUrl, type RedisTarget } from './redis/target.ts';
 
@@ -33,6 +34,8 @@ export interface RelayConfig {
   relaySecrets: RelaySecrets;
   /** The address of the API. Without it there is no API: a user is in the groups of the token, and in no others. */
   apiUrl: string | undefined;
+  /** Events of browsers that the relay does not know and hands to the API: names, or `*` for all. */
+  forwardEvents: readonly string[];
   origins: Origins;
   /** The address of Redis. Without it there is one relay, in memory. */
   redis: RedisTarget | undefined;
@@ -85,6 +88,16 @@ function readApiUrl(env: Environment): string | undefined {
   return internal ?? url;
 }
 
+function readForwardEvents(env: Environment): string[] {
+  const names = (env.text('FORWARD_EVENTS') ?? '').split(',').flatMap((name) => name.trim() || []);
+  for (const name of names) {
+    if (name !== '*' && !isPublishableEvent(name)) {
+      env.problem(`FORWARD_EVENTS must not name "${name}": the relay handles it itself, or it is no name of an event`);
+    }
+  }
+  return [...new Set(names)];
+}
+
 function readRedis(env: Environment): RedisTarget | undefined {
   const text = env.text('REDIS_URL');
   return text === undefined ? undefined : parseRedisUrl(text, (problem) => env.problem(`REDIS_URL ${problem}`));
@@ -123,6 +136,7 @@ export function readRelayConfig(
     workers: readWorkers(env),
     ...readTokenConfig(env),
     apiUrl: readApiUrl(env),
+    forwardEvents: readForwardEvents(env),
     origins: readOrigins(env),
     redis: readRedis(env),
     redisPrefix: readRedisPrefix(env),
@@ -149,6 +163,9 @@ export function readRelayConfig(
     removalMemoryEntries: env.integer('REMOVAL_MEMORY_ENTRIES', 200_000, { min: 10_000, max: 10_000_000 }),
     drainMs: env.integer('SHUTDOWN_DRAIN_SECONDS', 8, { min: 0, max: 3_600 }) * 1_000,
   };
+  if (config.forwardEvents.length > 0 && config.apiUrl === undefined) {
+    env.problem('FORWARD_EVENTS needs API_URL, where the events go');
+  }
   env.assertValid();
   return config;
 }

@@ -38,6 +38,37 @@ export interface RelayMetrics {
   malformed: Counter;
   slowConsumers: Counter<'reason'>;
   slowConsumerBacklog: Histogram;
+  /** Calls to the back end. */
+  backEndCalls: Counter<'call' | 'outcome'>;
+  /** Reports the state of each call's circuit. */
+  watchBackEnd(states: () => Readonly<Record<string, 'closed' | 'half-open' | 'open'>>): void;
+}
+
+const CIRCUIT_VALUES = { closed: 0, 'half-open': 1, open: 2 } as const;
+
+/** Metrics of what the relay asks the back end. */
+function backEndMetrics(registers: Registry[]): Pick<RelayMetrics, 'backEndCalls' | 'watchBackEnd'> {
+  return {
+    watchBackEnd(states) {
+      const circuit = new Gauge({
+        name: 'groupcast_relay_back_end_circuit',
+        help: 'Whether calls to the back end are made: 0 yes, 1 one at a time, 2 none for a moment; by call',
+        labelNames: ['call'],
+        registers,
+        // Of several workers the one that is worst off counts.
+        aggregator: 'max',
+        collect() {
+          for (const [call, state] of Object.entries(states())) circuit.set({ call }, CIRCUIT_VALUES[state]);
+        },
+      });
+    },
+    backEndCalls: new Counter({
+      name: 'groupcast_relay_back_end_calls_total',
+      help: 'Calls to the back end by call and outcome: answered, timed-out, failed, unusable, not-offered, not-made',
+      labelNames: ['call', 'outcome'],
+      registers,
+    }),
+  };
 }
 
 /** One registry per relay, so that two relays in one process do not count for each other. */
@@ -140,6 +171,7 @@ export function createRelayMetrics(): RelayMetrics {
         },
       });
     },
+    ...backEndMetrics(registers),
     connections: new Gauge({
       name: 'groupcast_relay_connections',
       help: 'Open Socket.IO connections by type',

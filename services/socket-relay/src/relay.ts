@@ -18,6 +18,7 @@ import { openCluster } from './cluster/open-cluster.ts';
 import type { RelayConfig } from './config.ts';
 import { createAuthenticator } from './connections/authenticate.ts';
 import { createConnectionLimits } from './connections/connection-limits.ts';
+import { createForwarding } from './connections/forwarded-events.ts';
 import { createConnectionIntake } from './connections/intake.ts';
 import { createServiceHandlers } from './connections/service-events.ts';
 import { keepServiceState } from './connections/service-state.ts';
@@ -55,14 +56,10 @@ import { createConnectionIndex } from './sessions/connection-index.ts';
 import { createSessionExpiry } from './sessions/session-expiry.ts';
 import { createUserBudgets } from './sessions/user-budgets.ts';
 import { createSlowConsumers } from './slow-consumers/slow-consumers.ts';
-import { createApiClient } from './upstream/api-client.ts';
-import { createCursorForwarder } from './upstream/cursor-forwarder.ts';
-import { createHistoryFill } from './upstream/history-fill.ts';
+import { openUpstream } from './upstream/upstream.ts';
 
 /** How long the others may take to hear that this relay leaves, in milliseconds. Only how soon they know depends on it. */
 const LEAVE_WITHIN_MS = 1_000;
-/** Events that the API is asked for to fill the empty log of one group. */
-const MAX_FILL_EVENTS = 1_000;
 
 export interface Relay extends Closable {
   port: number;
@@ -138,7 +135,12 @@ async function buildRelay(
   metrics.watchLog(() => groupLog.stats());
   const presence = createPresence({ io, store: cluster.presence, log });
   stops.push(async () => leave(presence, cluster));
-  const readiness = createReadiness({ isDraining: () => drain.active, failingCluster: () => cluster.failing() });
+  const { api, fill, cursors } = openUpstream(config, { groupLog, monitor, metrics, log }, parts);
+  const readiness = createReadiness({
+    isDraining: () => drain.active,
+    failingCluster: () => cluster.failing(),
+    isBackEndFailing: () => api?.isFailing() === true,
+  });
   stops.push(() => readiness.stop());
 
   // The way in: removals, tokens and their ends
@@ -157,16 +159,7 @@ async function buildRelay(
   parts.push(() => heartbeat.stop());
 
   // Membership
-  const api =
-    config.apiUrl === undefined
-      ? undefined
-      : createApiClient({
-          apiUrl: config.apiUrl,
-          secret: config.relaySecrets.secret,
-          fillEvents: Math.min(MAX_FILL_EVENTS, config.history.size),
-        });
   const membership = createMembership({ api, apiUrl: config.apiUrl, removals, isTrusted, notices, log });
-  const fill = api && createHistoryFill({ api, groupLog, log });
   const recovery = createRecovery({ groupLog, feed, fanOut, fill, isTrusted, log });
   const returns = createReturns({ node, drain, requests: cluster.otherMachines });
   const entry = createGroupEntry({
@@ -215,8 +208,6 @@ async function buildRelay(
     broadcastLogLevel: config.production ? 'debug' : 'info',
   });
   const history = createHistoryReader(groupLog);
-  const cursors = api && createCursorForwarder({ api, log });
-  parts.push(async () => cursors?.stop());
   const handlers = createUserHandlers({
     entry,
     membership,
@@ -228,6 +219,8 @@ async function buildRelay(
     budgets,
     maxGroups,
     cursors,
+    api,
+    metrics,
   });
   welcomeConnections({
     io,
@@ -242,6 +235,7 @@ async function buildRelay(
     undecided,
     entry,
     handlers,
+    forwarding: createForwarding({ api, metrics }, config.forwardEvents),
     services: createServiceHandlers({ gateway, history, presence, authenticator, expiry }),
     connections,
     monitor,

@@ -1,12 +1,15 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
+import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
-import { createApiClient } from '../src/upstream/api-client.ts';
+import { createRelayMetrics } from '../src/metrics.ts';
+import { type ApiClient, createApiClient } from '../src/upstream/api-client.ts';
 
 const SECRET = 'service-tokens-of-these-tests-0123456789';
 let servers: Server[] = [];
 afterEach(async () => {
+  for (const client of clients.splice(0)) client.stop();
   for (const server of servers) {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
@@ -25,8 +28,19 @@ async function listen(listener: RequestListener): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
+const clients: ApiClient[] = [];
+function open(apiUrl: string): ApiClient {
+  const log = pino({ level: 'silent' });
+  const client = createApiClient(
+    { metrics: createRelayMetrics(), monitor: { publish: () => undefined }, log },
+    { apiUrl, secret: SECRET, fillEvents: 10, maxPayloadBytes: 1_024 },
+  );
+  clients.push(client);
+  return client;
+}
+
 async function refusalOf(apiUrl: string): Promise<{ code: string; message: string; retryable: boolean }> {
-  const api = createApiClient({ apiUrl, secret: SECRET, fillEvents: 10 });
+  const api = open(apiUrl);
   return api.memberOf('alice', ['1']).then(
     () => {
       throw new Error('it was answered');
@@ -58,7 +72,7 @@ test.each(['', '/chat', '/a/b.c'])('the API may be behind a path of a larger sit
     asked.push(request.url ?? '');
     response.end('{"users":[{"userId":"alice","groupIds":["1"]}]}');
   });
-  const api = createApiClient({ apiUrl: `${url}${prefix}`, secret: SECRET, fillEvents: 10 });
+  const api = open(`${url}${prefix}`);
   expect([...(await api.memberOf('alice', ['1']))]).toEqual(['1']);
   expect(asked).toEqual([`${prefix}/internal/memberships`]);
 });

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { MembershipQuery } from '@groupcast/shared';
+import type { ClientEvent, CursorUpdates, MembershipQuery } from '@groupcast/shared';
 import { TEST_SECRETS } from '@groupcast/testing';
 import { createServiceTokenVerifier } from '@groupcast/tokens';
 import { expect } from 'vitest';
@@ -10,7 +10,16 @@ export interface ApiStub {
   url: string;
   members: Set<string>;
   queries: MembershipQuery[];
+  /** The events that it was asked to carry out, and the cursors that it was told. */
+  events: ClientEvent[];
+  cursors: CursorUpdates['cursors'];
+  /** Most events of each user that it has had at once. */
+  mostAtOnce: Map<string, number>;
+  /** All that was said to it, as text: headers and body of each request. */
+  heard: string[];
   mode: 'answer' | 'fail' | 'hang';
+  /** Answers an event: a status, and a body, which is sent as JSON unless it is a text. */
+  answerEvent: (event: ClientEvent) => { status?: number; body: unknown };
   release(): void;
   close(): Promise<void>;
 }
@@ -31,27 +40,54 @@ export async function startApiStub(): Promise<ApiStub> {
       response.writeHead(503).end();
       return;
     }
-    const query = JSON.parse(Buffer.concat(chunks).toString()) as MembershipQuery;
-    stub.queries.push(query);
+    const text = Buffer.concat(chunks).toString();
+    stub.heard.push(`${JSON.stringify({ ...request.headers, authorization: 'its own' })} ${text}`);
+    const asked: unknown = JSON.parse(text);
+    if (request.url === '/internal/events') noteEvent(asked as ClientEvent, response);
+    else if (request.url === '/internal/memberships') stub.queries.push(asked as MembershipQuery);
     const answer = (): void => {
       if (stub.mode === 'fail') {
         response.writeHead(500).end();
         return;
       }
-      const users = query.users.map(({ userId, groupIds }) => ({
-        userId,
-        groupIds: groupIds.filter((groupId) => stub.members.has(`${userId} ${groupId}`)),
-      }));
-      response.setHeader('content-type', 'application/json').end(JSON.stringify({ users }));
+      const { status = 200, body } = answerOf(request.url, asked);
+      response.writeHead(status, { 'content-type': 'application/json' });
+      response.end(typeof body === 'string' ? body : JSON.stringify(body));
     };
     if (stub.mode === 'hang') held.push(answer);
     else answer();
+  }
+  const open = new Map<string, number>();
+  function noteEvent(event: ClientEvent, response: ServerResponse): void {
+    const { userId } = event;
+    const count = (open.get(userId) ?? 0) + 1;
+    open.set(userId, count);
+    response.once('close', () => open.set(userId, (open.get(userId) ?? 0) - 1));
+    stub.mostAtOnce.set(userId, Math.max(count, stub.mostAtOnce.get(userId) ?? 0));
+    stub.events.push(event);
+  }
+  function answerOf(url: string | undefined, asked: unknown): { status?: number; body: unknown } {
+    if (url === '/internal/events') return stub.answerEvent(asked as ClientEvent);
+    if (url === '/internal/cursors') {
+      stub.cursors.push(...(asked as CursorUpdates).cursors);
+      return { body: {} };
+    }
+    const users = (asked as MembershipQuery).users.map(({ userId, groupIds }) => ({
+      userId,
+      groupIds: groupIds.filter((groupId) => stub.members.has(`${userId} ${groupId}`)),
+    }));
+    return { body: { users } };
   }
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const stub: ApiStub = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     members: new Set(),
     queries: [],
+    events: [],
+    cursors: [],
+    mostAtOnce: new Map(),
+    heard: [],
+    answerEvent: () => ({ body: { ok: true } }),
     mode: 'answer',
     release() {
       stub.mode = 'answer';

@@ -107,8 +107,17 @@ export const sendMessageSchema = z.object({
   attachments: boundedArray(jsonObject, { max: MAX_ATTACHMENTS }).optional(),
   custom: jsonObject.optional(),
 });
-/** `edit-message`. */
-export const editMessageSchema = z.object({ groupId: idSchema, messageId: idSchema, content });
+/** `edit-message`: of the text, of the application's own fields (`null` takes them away), or of both. */
+export const editMessageSchema = z
+  .object({
+    groupId: idSchema,
+    messageId: idSchema,
+    content: content.optional(),
+    custom: jsonObject.nullable().optional(),
+  })
+  .refine((edit) => edit.content !== undefined || edit.custom !== undefined, {
+    error: 'must have content, custom or both',
+  });
 /** `delete-message`. */
 export const deleteMessageSchema = z.object({ groupId: idSchema, messageId: idSchema });
 /** `typing`. */

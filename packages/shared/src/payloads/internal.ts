@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { boundedArray, boundedRecord } from '../bounds.ts';
 import { idSchema, userIdSchema } from '../ids.ts';
-import { isJson, isJsonObject, type JsonObject, type JsonValue } from '../json.ts';
+import { isJson, isJsonObject, type JsonValue } from '../json.ts';
 import { positionSchema } from '../position-schemas.ts';
 import type { GroupEvent } from './messaging.ts';
 
@@ -91,6 +91,12 @@ export const cursorsAnswerSchema = z.object({
 });
 export type CursorsAnswer = z.output<typeof cursorsAnswerSchema>;
 
+/** `api-update-cursors`: cursors that a back end has stored itself, with what it would have answered to a relay. */
+export interface CursorsShownInput {
+  cursors: { userId: string; groupId: string; received?: number; read?: number }[];
+  groups?: CursorsAnswer['groups'];
+}
+
 /** `POST /internal/presence`: users who are connected, or were a moment ago. At most 1,000. */
 export const seenUsersSchema = z.object({ userIds: boundedArray(userIdSchema, { max: INTERNAL_LIMITS.seenUsers }) });
 export type SeenUsers = z.output<typeof seenUsersSchema>;
@@ -105,10 +111,19 @@ export const clientEventSchema = z.object({
   groupId: idSchema.optional(),
   dialect: z.string().min(1).max(64),
 });
+/** The error of an acknowledgement. The code is one of ours, or one of the back end's own. */
+const clientEventErrorSchema = z.looseObject({
+  code: z.string().min(1).max(64),
+  message: z.string().max(1_000),
+  retryable: z.boolean(),
+  retryAfterMs: z.int().nonnegative().optional(),
+});
 /** The acknowledgement as the client shall get it: `{ok: true, …}` or `{ok: false, error}`. */
-export const clientEventAnswerSchema = z.custom<JsonObject & { ok: boolean }>(
-  (value) => isJsonObject(value) && typeof value['ok'] === 'boolean',
-  { error: 'must be a JSON object with ok' },
-);
+export const clientEventAnswerSchema = z
+  .discriminatedUnion('ok', [
+    z.looseObject({ ok: z.literal(true) }),
+    z.looseObject({ ok: z.literal(false), error: clientEventErrorSchema }),
+  ])
+  .refine((answer): boolean => isJson(answer), { error: 'must be JSON' });
 export type ClientEvent = z.output<typeof clientEventSchema>;
 export type ClientEventAnswer = z.output<typeof clientEventAnswerSchema>;

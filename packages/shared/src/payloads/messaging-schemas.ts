@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { boundedArray } from '../bounds.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../json.ts';
 import { epochSchema, positionSchema as position } from '../position-schemas.ts';
-import type { Group, GroupEvent, GroupMember, GroupSummary, Message, User } from './messaging.ts';
+import { MAX_ATTACHMENTS, MAX_CONTENT_LENGTH, MAX_CUSTOM_BYTES, messageKindSchema } from './client-events.ts';
+import type { Group, GroupEvent, GroupMember, GroupSummary, Message, OwnUser, Sender, User } from './messaging.ts';
 
 /*
  * The shapes of `messaging.ts` as schemas, for the documents that are generated from them and for tests that hold answers to them. What comes
@@ -19,12 +20,21 @@ const seq = z
   .int()
   .min(1)
   .meta({ description: 'Position in the group: counts 1, 2, 3 … without holes inside an epoch' });
-/** Larger than any message may be; how large one may be is a setting of the API. */
-const MAX_CONTENT_LENGTH = 16 * 1_024 * 1_024;
 
 const jsonObject = z
   .custom<JsonObject>(isJsonObject)
   .meta({ type: 'object', additionalProperties: true, description: 'A plain JSON object' });
+
+const custom = jsonObject.meta({
+  description: `The application’s own fields, at most ${MAX_CUSTOM_BYTES} bytes of UTF-8 JSON`,
+});
+const profile = {
+  name: z.string().max(200).exactOptional(),
+  picture: z.string().max(2_048).exactOptional(),
+  custom: custom.exactOptional(),
+};
+
+export const senderSchema = z.object({ userId, ...profile }).meta({ id: 'Sender' }) satisfies z.ZodType<Sender>;
 
 export const messageSchema = z
   .object({
@@ -33,10 +43,13 @@ export const messageSchema = z
     epoch: epochSchema,
     seq,
     senderId: userId,
+    sender: senderSchema,
+    kind: messageKindSchema.meta({ description: '`text` unless its sender said otherwise' }),
     content: z.string().max(MAX_CONTENT_LENGTH),
     createdAt: time,
     clientMessageId: z.string().max(128).exactOptional(),
-    attachments: boundedArray(jsonObject, { max: 20 }).exactOptional(),
+    attachments: boundedArray(jsonObject, { max: MAX_ATTACHMENTS }).exactOptional(),
+    custom: custom.exactOptional(),
     updatedAt: time.exactOptional(),
   })
   .meta({ id: 'Message' }) satisfies z.ZodType<Message>;
@@ -52,10 +65,16 @@ export const groupMemberSchema = z
 export const userSchema = z
   .object({
     id: userId,
-    name: z.string().max(200).exactOptional(),
-    picture: z.string().max(2_048).exactOptional(),
+    ...profile,
+    lastSeenAt: time.exactOptional().meta({
+      description: 'When they were last connected, to a minute; absent where they hide it, or share no group any more',
+    }),
   })
   .meta({ id: 'User' }) satisfies z.ZodType<User>;
+
+export const ownUserSchema = z
+  .object({ ...userSchema.shape, hidesPresence: z.boolean() })
+  .meta({ id: 'OwnUser' }) satisfies z.ZodType<OwnUser>;
 
 /** Where a group stands. */
 export const groupPositionSchema = position.meta({ id: 'Position' });
@@ -72,6 +91,7 @@ const groupFields = {
     .min(1)
     .exactOptional()
     .meta({ description: 'Days after which its history is removed, where it has a setting of its own' }),
+  custom: custom.exactOptional(),
 };
 
 export const groupSchema = z

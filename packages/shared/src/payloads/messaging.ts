@@ -19,9 +19,9 @@ export interface Message {
   epoch: string;
   seq: number;
   senderId: string;
-  sender?: Sender;
+  sender: Sender;
   /** `text` unless its sender said otherwise. */
-  kind?: string;
+  kind: string;
   content: string;
   createdAt: string;
   clientMessageId?: string;

@@ -10,7 +10,7 @@ import { GroupcastError, parseUserId } from '@groupcast/shared';
 import { signUserToken } from '@groupcast/tokens';
 import type { GroupDeps } from '../groups/group-changes.ts';
 import { createGroup, joinOpenGroup } from '../groups/group-service.ts';
-import { findGroupId } from '../groups/group-store.ts';
+import { findExisting } from '../groups/group-store.ts';
 import { deleteMember } from '../groups/member-store.ts';
 import { demoLoginAnswer } from '../http/answers.ts';
 import { demoLoginBody } from '../http/schemas.ts';
@@ -64,7 +64,7 @@ export function demoRoutes(
 
 /** Creates the lobby unless it exists. It has no owner, so that no guest can delete it. */
 export async function openLobby(deps: GroupDeps): Promise<void> {
-  if (await findGroupId(deps.db, { id: LOBBY.id, directKey: null })) return;
+  if (await findExisting(deps.db, { id: LOBBY.id, directKey: null })) return;
   await createGroup(deps, { id: LOBBY.id, name: LOBBY.name, kind: 'group', memberIds: [], userId: LOBBY.founderId });
   await deleteMember(deps.db, LOBBY.id, LOBBY.founderId);
 }

@@ -1,24 +1,30 @@
+import { senderOf } from './sender.ts';
+
 /** Bytes of a message beside its content: ids, times, and the names of its fields. */
 const MESSAGE_BYTES = 200;
 
 const MESSAGE_ROWS = `select seq, id, null::text as type, null::jsonb as payload, null::jsonb as effect, sender_id,
-    client_message_id, content, attachments, created_at, updated_at, deleted_at, omitted,
-    octet_length(content) + coalesce(octet_length(attachments::text), 0) + ${MESSAGE_BYTES} as bytes
+    client_message_id, content, attachments, kind, custom, created_at, updated_at, deleted_at, omitted,
+    octet_length(content) + coalesce(octet_length(attachments::text), 0) + coalesce(octet_length(custom::text), 0)
+      + ${MESSAGE_BYTES} as own_bytes
   from messages`;
 const EVENT_ROWS = `select seq, id, type, payload, effect, null::text as sender_id, null::text as client_message_id,
-    null::text as content, null::jsonb as attachments, created_at, null::timestamptz as updated_at,
-    null::timestamptz as deleted_at, null::jsonb as omitted, octet_length(payload::text) as bytes
+    null::text as content, null::jsonb as attachments, null::text as kind, null::jsonb as custom, created_at,
+    null::timestamptz as updated_at, null::timestamptz as deleted_at, null::jsonb as omitted,
+    octet_length(payload::text) as own_bytes
   from events`;
 
 /**
- * SQL of the rows of a group's history that meet `where`, by `seq`, at most `limit`: its messages and its other events. Each table gives as many
- * from its index, so that the cost follows from `limit` alone.
+ * SQL of the rows of a group's history that meet `where`, by `seq`, at most `limit`: its messages, with their senders' profiles, and its other
+ * events. Each table gives as many from its index, so that the cost follows from `limit` alone.
  */
 export function historyRows(where: string, limit: string, order: 'asc' | 'desc' = 'asc'): string {
   const [messages, events] = [MESSAGE_ROWS, EVENT_ROWS].map(
     (rows) => `(${rows} where ${where} order by seq ${order} limit ${limit})`,
   );
-  return `select * from (${messages} union all ${events}) as history order by seq ${order} limit ${limit}`;
+  return `select history.*, sender.*, own_bytes + coalesce(sender_bytes, 0) as bytes from (
+    select * from (${messages} union all ${events}) as either order by seq ${order} limit ${limit}
+  ) as history ${senderOf('history.sender_id')} order by seq ${order}`;
 }
 
 const newest = (column: 'seq' | 'created_at', table: 'messages' | 'events', groupId: string): string =>

@@ -1,4 +1,5 @@
 import type { JsonObject, Message } from '@groupcast/shared';
+import { type SenderRow, toSender } from './sender.ts';
 
 /** How an event changes which live connections are in the group. */
 export interface MembershipEffect {
@@ -20,33 +21,41 @@ export interface StoredEvent extends NewEvent {
   seq: number;
 }
 
-/** The fields of a message beside its position. */
-export interface MessageFields {
+/** The fields of a message beside its position, with its sender's profile, as far as there is one. */
+export interface MessageFields extends Partial<SenderRow> {
   senderId: string;
+  kind?: string | undefined;
   content: string;
   createdAt: Date;
   clientMessageId?: string | undefined;
   attachments?: JsonObject[] | undefined;
+  custom?: JsonObject | undefined;
   updatedAt?: Date | undefined;
 }
 
 /** The fields of `new-message` beside its envelope, which the relay adds. */
 export type MessagePayload = Omit<Message, 'id' | 'groupId' | 'epoch' | 'seq'>;
 
+/** The kind of a message whose sender has not given it one: nothing is stored for it. */
+const DEFAULT_KIND = 'text';
+
 export function messagePayload(message: MessageFields): MessagePayload {
-  const { senderId, content, createdAt, clientMessageId, attachments, updatedAt } = message;
+  const { senderId, content, createdAt, clientMessageId, attachments, custom, updatedAt } = message;
   return {
     senderId,
+    sender: toSender(senderId, message),
+    kind: message.kind ?? DEFAULT_KIND,
     content,
     createdAt: createdAt.toISOString(),
     ...(clientMessageId === undefined ? {} : { clientMessageId }),
     ...(attachments === undefined ? {} : { attachments }),
+    ...(custom === undefined ? {} : { custom }),
     ...(updatedAt === undefined ? {} : { updatedAt: updatedAt.toISOString() }),
   };
 }
 
 /** A row of `historyRows`: of a message, which has no `type`, or of another event. */
-export interface HistoryRow extends Record<string, unknown> {
+export interface HistoryRow extends SenderRow, Record<string, unknown> {
   seq: number;
   id: string;
   type: string | null;
@@ -56,6 +65,8 @@ export interface HistoryRow extends Record<string, unknown> {
   client_message_id: string | null;
   content: string | null;
   attachments: JsonObject[] | null;
+  kind: string | null;
+  custom: JsonObject | null;
   created_at: Date;
   updated_at: Date | null;
   deleted_at: Date | null;
@@ -68,7 +79,10 @@ export function toStoredEvent(row: HistoryRow): StoredEvent {
   if (type !== null) return { seq, id, type, payload: payload ?? {}, ...(effect ? { effect } : {}) };
   if (omitted) return { seq, id: omitted.id, type: 'event-omitted', payload: { code: omitted.code } };
   const message = messagePayload({
+    ...row,
     senderId: row.sender_id ?? '',
+    kind: row.kind ?? undefined,
+    custom: row.custom ?? undefined,
     content: row.content ?? '',
     createdAt: row.created_at,
     clientMessageId: row.client_message_id ?? undefined,

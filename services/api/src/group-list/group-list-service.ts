@@ -1,5 +1,6 @@
 import { type GroupSummary, parseId } from '@groupcast/shared';
 import { type Database, snapshot } from '../db/database.ts';
+import { settingsOf } from '../groups/group-store.ts';
 import { readCursor, writeCursor } from '../http/page-cursor.ts';
 import { listGroups } from './group-list-store.ts';
 
@@ -21,7 +22,7 @@ export async function listGroupsOf(
     unreadCount: row.unread_count,
     readSeq: row.read_seq,
     lastMessage: row.last,
-    ...(row.retention_days === null ? {} : { retentionDays: row.retention_days }),
+    ...settingsOf(row),
   }));
   return { groups, ...(more && last ? { nextCursor: writeCursor({ timeKey: last.active_key, id: last.id }) } : {}) };
 }

@@ -4,6 +4,7 @@ import type { Queryable } from '../db/database.ts';
 import { readPageWithin, type Sized } from '../db/page-budget.ts';
 import { timeKey } from '../db/time-key.ts';
 import { activityOf, headOf } from '../events/history-rows.ts';
+import { senderOf } from '../events/sender.ts';
 import type { GroupRow } from '../groups/group-store.ts';
 import type { PageCursor } from '../http/page-cursor.ts';
 import { type MessageRow, toMessage } from '../messages/message-store.ts';
@@ -46,7 +47,7 @@ async function readOrder(q: Queryable, userId: string, after: PageCursor | undef
 }
 
 /**
- * One page of the user's groups with what a list shows, without a round trip per group. Last messages count into the page's bytes. It belongs in one
+ * One page of the user's groups with what a list shows, without a round trip per group. Last messages and the application's fields count into the page's bytes. It belongs in one
  * snapshot.
  */
 export async function listGroups(
@@ -60,19 +61,22 @@ export async function listGroups(
     const from = last ? places.findIndex(({ id }) => id === last.id) + 1 : 0;
     const asked = places.slice(from, from + count);
     if (asked.length === 0) return [];
-    // Without an offset, the read cursor would be looked up wherever it is used.
+    // Without an offset, the read cursor and the last message would be looked up wherever they are used: the message four times.
     const chunk = await q.query<ListedRow>(
       `select * from (
          select *, sum(bytes) over (order by place) - bytes as ahead from (
-           select listed.*, coalesce(octet_length(last::text), 0) as bytes from (
+           select listed.*, coalesce(octet_length(last::text), 0) + coalesce(octet_length(custom::text), 0) as bytes from (
              select g.id, g.kind, g.name, g.created_at, g.epoch, ${headOf('g')} as seq, g.member_count, g.floor_seq,
-               g.retention_days, own.read_seq, ${unreadAbove('g', 'own.read_seq')} as unread_count, place.active_key, place.place,
-               (select to_jsonb(l) from (select * from messages l where l.group_id = g.id and l.deleted_at is null
-                  order by l.seq desc limit 1) l) as last
+               g.retention_days, g.custom, own.read_seq, ${unreadAbove('g', 'own.read_seq')} as unread_count, place.active_key, place.place,
+               (select to_jsonb(l) from (
+                  select newest.*, sender_name, sender_picture, sender_custom from (
+                    select * from messages where group_id = g.id and deleted_at is null order by seq desc limit 1
+                  ) newest ${senderOf('newest.sender_id')}) l) as last
              from unnest($2::text[], $3::text[]) with ordinality as place (id, active_key, place)
              cross join lateral (select * from groups where id = place.id limit 1) g
              cross join lateral (select ${readSeqOf('m')} as read_seq from (
                select * from group_members where group_id = place.id and user_id = $1 limit 1) m offset 0) own
+             offset 0
            ) listed
          ) sized
        ) page where ahead <= $4 order by place`,

@@ -31,11 +31,13 @@ export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
         summary: 'Create a group',
         body: createGroupBody,
         response: {
-          200: createdGroupAnswer.describe('The direct group that the two have already'),
+          200: createdGroupAnswer.describe(
+            'The direct group that the two have already, or the one that was created before',
+          ),
           201: createdGroupAnswer.describe('The new group'),
         },
       },
-      config: { refusals: ['GROUP_LIMIT', 'GROUP_FULL'] },
+      config: { refusals: ['CONFLICT', 'GROUP_LIMIT', 'GROUP_FULL'] },
     },
     async (request, reply) => {
       const { created, ...answer } = await createGroup(deps, { ...request.body, userId: callerOf(request).userId });
@@ -60,7 +62,7 @@ export function groupRoutes(scope: HttpScope, deps: GroupDeps): void {
     `${BASE}/:groupId`,
     {
       schema: {
-        summary: 'Change a group’s name, or how long its history is kept',
+        summary: 'Change a group’s name, its fields, or how long its history is kept',
         params: groupParams,
         body: updateGroupBody,
         response: { 200: groupAnswer.describe('The group as it is now') },

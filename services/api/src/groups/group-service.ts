@@ -1,5 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { type Group, GroupcastError, type GroupMember, makeEpoch, type Position, parseUserId } from '@groupcast/shared';
+import {
+  type Group,
+  GroupcastError,
+  type GroupMember,
+  type JsonObject,
+  makeEpoch,
+  type Position,
+  parseUserId,
+} from '@groupcast/shared';
+import { assertCustomFits } from '../db/custom.ts';
 import { isUniqueViolation, snapshot } from '../db/database.ts';
 import { lockGroup } from '../events/event-store.ts';
 import { groupNotFound } from '../events/group-not-found.ts';
@@ -13,23 +22,43 @@ import {
   splitByPolicy,
   withInvited,
 } from './group-changes.ts';
-import { findGroupId, insertGroup, markGroupDeleted, readGroupAs, toGroup, writeSettings } from './group-store.ts';
+import {
+  type ExistingGroup,
+  findExisting,
+  insertGroup,
+  markGroupDeleted,
+  readGroupAs,
+  toGroup,
+  writeSettings,
+} from './group-store.ts';
 import { insertInvitations, takeInvitation } from './invitation-store.ts';
 import { insertMembers, isMember, memberIdsOf, readMembers } from './member-store.ts';
 
 /** Most members that the end of a group names, for a relay of an earlier version; relays of this one remove everybody. */
 const MAX_NAMED = 10_000;
 
+export interface GroupInput {
+  userId: string;
+  kind: Group['kind'];
+  memberIds: readonly string[];
+  name?: string | undefined;
+  custom?: JsonObject | undefined;
+  /** The application's own; without it one is made. */
+  id?: string | undefined;
+}
+
 /**
- * Creates a group, its creator the owner; a direct group is found where the two have one already. `invited` are those who have to accept
- * first.
+ * Creates a group, its creator the owner; a direct group is found where the two have one already, and a group with an id of the application's
+ * own where the same user has created it before. Throws `CONFLICT` where somebody else has a group of this id. `invited` are those who have
+ * to accept first.
  */
 export async function createGroup(
   deps: GroupDeps,
-  input: { userId: string; name?: string | undefined; kind: Group['kind']; memberIds: readonly string[]; id?: string },
+  input: GroupInput,
 ): Promise<{ group: Group; created: boolean; invited?: string[] }> {
   const { db, dispatcher } = deps;
-  const { userId, kind } = input;
+  const { userId, kind, custom = null } = input;
+  assertCustomFits(custom);
   const others = [...new Set(input.memberIds)].filter((id) => id !== userId);
   const directKey = kind === 'direct' ? JSON.stringify([userId, ...others].toSorted()) : null;
   if (directKey !== null && others.length !== 1) {
@@ -44,7 +73,15 @@ export async function createGroup(
     const { group, invited } = await db.transaction(async (tx) => {
       const firstEpoch = makeEpoch(1, randomUUID().slice(0, 8));
       await lockGroup(tx, id);
-      const created_at = await insertGroup(tx, { id, kind, name, directKey, epoch: firstEpoch, createdBy: userId });
+      const created_at = await insertGroup(tx, {
+        id,
+        kind,
+        name,
+        directKey,
+        epoch: firstEpoch,
+        createdBy: userId,
+        custom,
+      });
       await deps.limits.countGroup(tx, userId);
       const sorted = await splitByPolicy(deps, tx, userId, others);
       await insertMembers(tx, id, [userId], 'owner', null);
@@ -52,7 +89,7 @@ export async function createGroup(
       await insertMembers(tx, id, sorted.members, 'member', userId);
       await insertInvitations(tx, id, sorted.invited, userId);
       const userIds = [userId, ...sorted.members];
-      const payload = { name, kind, userIds };
+      const payload = { name, kind, userIds, ...(custom ? { custom } : {}) };
       const { epoch, seq } = await recordEvent(deps, tx, id, {
         type: 'group-created',
         payload,
@@ -68,6 +105,7 @@ export async function createGroup(
         member_count: userIds.length,
         floor_seq: 0,
         retention_days: null,
+        custom,
       };
       return {
         group: await toGroup(tx, row),
@@ -78,10 +116,22 @@ export async function createGroup(
     return { group, created: true, ...withInvited(invited) };
   } catch (error) {
     if (!isUniqueViolation(error)) throw error;
-    const groupId = (await findGroupId(db, { id, directKey })) ?? id;
-    if (directKey !== null) await enterDirect(deps, groupId, userId);
-    return { group: await getGroup(deps, { userId, groupId }), created: false };
+    const existing = await findExisting(db, { id, directKey });
+    if (existing?.is_theirs) await enterDirect(deps, existing.id, userId);
+    else await assertRepeated(deps, existing, { ...input, id });
+    return { group: await getGroup(deps, { userId, groupId: existing?.id ?? id }), created: false };
   }
+}
+
+/** Throws `CONFLICT` unless the user has created this group before, and is still in it: creating it again finds it, as it is by now. */
+async function assertRepeated(
+  { db }: GroupDeps,
+  existing: ExistingGroup | undefined,
+  { id, userId, kind }: { id: string; userId: string; kind: Group['kind'] },
+): Promise<void> {
+  const isOwn = existing?.created_by === userId && existing.kind === kind && !existing.is_deleted;
+  if (isOwn && (await isMember(db, id, userId))) return;
+  throw new GroupcastError('CONFLICT', `unable to create the group; there is another one with the id "${id}"`);
 }
 
 /** Makes a user of a direct group a member who was only invited so far, or has declined: asking for the group is accepting. */
@@ -113,22 +163,34 @@ export async function listMembers(
   });
 }
 
-/** Changes the name, the retention, or both. `retentionDays: null` takes the group's own setting away. */
+/** Changes what is given. `null` takes the group's own retention, or the application's fields, away. */
 export async function updateGroup(
   deps: GroupDeps,
-  input: { userId: string; groupId: string; name?: string | undefined; retentionDays?: number | null | undefined },
+  input: {
+    userId: string;
+    groupId: string;
+    name?: string | undefined;
+    retentionDays?: number | null | undefined;
+    custom?: JsonObject | null | undefined;
+  },
 ): Promise<Group> {
   const { groupId, userId } = input;
+  assertCustomFits(input.custom);
   const group = await deps.db.transaction(async (tx) => {
     if (!(await lockGroup(tx, groupId))) throw groupNotFound(groupId);
     const row = await readGroupAs(tx, groupId, userId);
     assertGroupKind(row.kind, 'change');
     assertOwner(row.role, 'change the group');
-    const { name = row.name, retentionDays = row.retention_days } = input;
-    await writeSettings(tx, groupId, { name, retentionDays });
-    const payload = { name, userId, ...(input.retentionDays === undefined ? {} : { retentionDays }) };
+    const { name = row.name, retentionDays = row.retention_days, custom = row.custom } = input;
+    await writeSettings(tx, groupId, { name, retentionDays, custom });
+    const payload = {
+      name,
+      userId,
+      ...(input.retentionDays === undefined ? {} : { retentionDays }),
+      ...(input.custom === undefined ? {} : { custom }),
+    };
     const position = await recordEvent(deps, tx, groupId, { type: 'group-updated', payload });
-    return toGroup(tx, { ...row, ...position, name, retention_days: retentionDays });
+    return toGroup(tx, { ...row, ...position, name, retention_days: retentionDays, custom });
   });
   deps.dispatcher.wake(groupId);
   return group;

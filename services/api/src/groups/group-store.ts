@@ -1,4 +1,4 @@
-import type { Group } from '@groupcast/shared';
+import type { Group, JsonObject } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
 import { groupNotFound } from '../events/group-not-found.ts';
 import { activityOf, headOf } from '../events/history-rows.ts';
@@ -15,9 +15,10 @@ export interface GroupRow extends Record<string, unknown> {
   /** The history up to here has been removed. */
   floor_seq: number;
   retention_days: number | null;
+  custom: JsonObject | null;
 }
 
-const COLUMNS = `g.id, g.kind, g.name, g.created_at, g.epoch, ${headOf('g')} as seq, g.member_count, g.floor_seq, g.retention_days`;
+const COLUMNS = `g.id, g.kind, g.name, g.created_at, g.epoch, ${headOf('g')} as seq, g.member_count, g.floor_seq, g.retention_days, g.custom`;
 
 /** The group and the user's role in it, in one snapshot. Throws `NOT_FOUND`. */
 export async function readGroupAs(q: Queryable, groupId: string, userId: string): Promise<GroupRow & { role: Role }> {
@@ -32,6 +33,11 @@ export async function readGroupAs(q: Queryable, groupId: string, userId: string)
   return row;
 }
 
+/** The fields of a group that are there only where somebody has set them. */
+export function settingsOf({ retention_days, custom }: GroupRow): Pick<Group, 'retentionDays' | 'custom'> {
+  return { ...(retention_days === null ? {} : { retentionDays: retention_days }), ...(custom ? { custom } : {}) };
+}
+
 export async function toGroup(q: Queryable, row: GroupRow): Promise<Group> {
   return {
     id: row.id,
@@ -41,7 +47,7 @@ export async function toGroup(q: Queryable, row: GroupRow): Promise<Group> {
     memberCount: row.member_count,
     createdAt: row.created_at.toISOString(),
     position: { epoch: row.epoch, seq: row.seq },
-    ...(row.retention_days === null ? {} : { retentionDays: row.retention_days }),
+    ...settingsOf(row),
   };
 }
 
@@ -99,41 +105,63 @@ export interface NewGroup {
   directKey: string | null;
   epoch: string;
   createdBy: string;
+  custom: JsonObject | null;
 }
 
 /** Throws a unique violation where the id or the two of a direct group have a group already. Answers when it was created. */
 export async function insertGroup(tx: Queryable, group: NewGroup): Promise<Date> {
   const { rows } = await tx.query<{ created_at: Date }>(
-    `insert into groups (id, kind, name, direct_key, epoch, created_by) values ($1, $2, $3, $4, $5, $6)
+    `insert into groups (id, kind, name, direct_key, epoch, created_by, custom) values ($1, $2, $3, $4, $5, $6, $7)
      returning created_at`,
-    [group.id, group.kind, group.name, group.directKey, group.epoch, group.createdBy],
+    [
+      group.id,
+      group.kind,
+      group.name,
+      group.directKey,
+      group.epoch,
+      group.createdBy,
+      group.custom && JSON.stringify(group.custom),
+    ],
   );
   return rows[0]?.created_at ?? new Date();
 }
 
-/** The group with this id, or of these two users. */
-export async function findGroupId(
+/** A group that stands in the way of a new one. */
+export interface ExistingGroup extends Record<string, unknown> {
+  id: string;
+  kind: Group['kind'];
+  created_by: string | null;
+  is_deleted: boolean;
+  /** It is the direct group of the same two users. */
+  is_theirs: boolean;
+}
+
+/** The group of these two users, or else the one with this id, deleted or not. */
+export async function findExisting(
   q: Queryable,
   { id, directKey }: { id: string; directKey: string | null },
-): Promise<string | undefined> {
-  const { rows } = await q.query<{ id: string }>('select id from groups where direct_key = $1 or id = $2', [
-    directKey,
-    id,
-  ]);
-  return rows[0]?.id;
+): Promise<ExistingGroup | undefined> {
+  const { rows } = await q.query<ExistingGroup>(
+    `select id, kind, created_by, deleted_at is not null as is_deleted, coalesce(direct_key = $1, false) as is_theirs
+     from groups where direct_key = $1 or id = $2 order by is_theirs desc limit 1`,
+    [directKey, id],
+  );
+  return rows[0];
 }
 
 /** The settings of a group that may be changed. */
 export interface GroupSettings {
   name: string | null;
   retentionDays: number | null;
+  custom: JsonObject | null;
 }
 
 export async function writeSettings(tx: Queryable, groupId: string, settings: GroupSettings): Promise<void> {
-  await tx.query('update groups set name = $2, retention_days = $3 where id = $1', [
+  await tx.query('update groups set name = $2, retention_days = $3, custom = $4 where id = $1', [
     groupId,
     settings.name,
     settings.retentionDays,
+    settings.custom && JSON.stringify(settings.custom),
   ]);
 }
 

@@ -1,6 +1,7 @@
 import type { GroupMember } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
 import { timeKey } from '../db/time-key.ts';
+import { shownOf } from '../events/sender.ts';
 import type { PageCursor } from '../http/page-cursor.ts';
 
 export type Role = GroupMember['role'];
@@ -17,7 +18,7 @@ export async function readMembers(
   const { limit, after } = page;
   const { rows } = await q.query<{ user_id: string; role: Role; name: string | null; joined_key: string }>(
     `select m.user_id, m.role, ${timeKey('m.joined_at')} as joined_key,
-       (select u.name from users u where u.id = m.user_id) as name
+       (select ${shownOf('name', 'u')} from users u where u.id = m.user_id) as name
      from group_members m
      where m.group_id = $1 and (m.joined_at, m.user_id) > ($2::text::timestamptz, $3)
      order by m.joined_at, m.user_id limit $4`,

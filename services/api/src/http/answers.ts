@@ -1,10 +1,12 @@
 import {
+  clientEventAnswerSchema,
   groupEventSchema,
   groupMemberSchema,
   groupPositionSchema,
   groupSchema,
   groupSummarySchema,
   messageSchema,
+  ownUserSchema,
   userSchema,
 } from '@groupcast/shared';
 import { z } from 'zod';
@@ -70,11 +72,22 @@ export const readAnswer = z.object({
   position: groupPositionSchema,
 });
 
+export const ownUserAnswer = z.object({ user: ownUserSchema });
 export const usersAnswer = z.object({ users: z.array(userSchema) });
 export const realtimeTokenAnswer = z.object({
   token: z.string(),
   expiresAt: z.int().meta({ description: 'Seconds since 1970' }),
   relayUrl: z.string(),
+});
+export const iceServersAnswer = z.object({
+  iceServers: z.array(
+    z.object({
+      urls: z.array(z.string()),
+      username: z.string().exactOptional(),
+      credential: z.string().exactOptional(),
+    }),
+  ),
+  expiresAt: z.int().exactOptional().meta({ description: 'When the credentials end, in seconds since 1970' }),
 });
 export const demoLoginAnswer = z.object({ user: z.object({ id: userId, name: z.string() }), token: z.string() });
 
@@ -84,7 +97,32 @@ export const membershipsAnswer = z.object({
 export const historyAnswer = z.object({
   groups: z.array(z.object({ groupId, position: groupPositionSchema.nullable(), events: z.array(groupEventSchema) })),
 });
-export const cursorsAnswer = z.object({});
+const counts = z.object({ seq: z.int().min(1), received: z.int().min(0), read: z.int().min(0) });
+export const cursorsAnswer = z.object({
+  groups: z.record(
+    groupId,
+    z.object({
+      memberCount: z.int().min(0),
+      counts: z
+        .array(counts.extend({ userId }))
+        .exactOptional()
+        .meta({ description: 'In groups over 100 members, for senders whose newest message the cursors moved over' }),
+    }),
+  ),
+});
+export const receiptsAnswer = z.object({
+  memberCount: z.int().min(0),
+  position: groupPositionSchema,
+  users: z
+    .record(userId, z.object({ received: z.int().min(0), read: z.int().min(0) }))
+    .exactOptional()
+    .meta({ description: 'Every member’s cursors, in groups of up to 100 members' }),
+  counts: counts.nullable().exactOptional().meta({
+    description: 'In larger groups: how many others have received and read the own newest message; null without one',
+  }),
+});
+export const seenAnswer = z.object({});
+export const clientEventAnswer = clientEventAnswerSchema;
 
 export const liveAnswer = z.object({ status: z.literal('live') });
 export const readyAnswer = z.object({ status: z.literal('ready') });

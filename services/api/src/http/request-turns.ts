@@ -1,11 +1,10 @@
 import type { Server } from 'node:http';
-import type { HttpScope } from '@groupcast/service-kit';
+import { createFairQueue, type FairQueue, type HttpScope, type Ticket } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Database } from '../db/database.ts';
 import type { ApiLimits } from '../limits.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
-import { createFairQueue, type FairQueue, type Ticket } from './fair-queue.ts';
 
 /**
  * Requests of all users that use the database at once, and the part of one user's concurrency that may be among them. PostgreSQL has about
@@ -41,6 +40,14 @@ declare module 'fastify' {
 export interface RequestTurns {
   /** Adds the turns to the routes of `scope`. Call it after the hook that finds out the caller, which `keyOf` needs. */
   take(scope: HttpScope, keyOf: (request: FastifyRequest) => string, onRefused: (key: string) => void): void;
+  /**
+   * The same for a request that another service brings for a user, whom only its body names: `read` runs once the request has its turn among
+   * the user's own, whichever way they came, and `work` with what that returned once it has its turn with the database.
+   */
+  serve<Input, Answer>(
+    caller: { key: string; request: FastifyRequest; reply: FastifyReply; onRefused: (key: string) => void },
+    steps: { read: () => Input; work: (input: Input) => Promise<Answer> },
+  ): Promise<Answer>;
 }
 
 /** The same dependencies for a request that lets others use the database while it waits for the relay. */
@@ -122,29 +129,43 @@ export function createRequestTurns(
     queuePerKey: limits.concurrencyPerUser,
     ...(options.database === 'embedded' ? { areOthersComing: watchArrivals(options.server) } : {}),
   });
-  async function work(queue: FairQueue, key: string, hold: Hold): Promise<void> {
+  async function enter(
+    key: string,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    onRefused: (key: string) => void,
+  ): Promise<void> {
+    if (shared.waiting >= MAX_WAITING || (own.has(key) && options.isPressed())) throw overloaded();
+    try {
+      await begin(own, key, request, reply);
+    } catch (error) {
+      onRefused(key);
+      throw error;
+    }
+  }
+  async function work({ hold }: FastifyRequest, key: string): Promise<void> {
+    if (!hold) return;
     if (hold.isClosed) throw new GroupcastError('RATE_LIMITED', 'unable to serve the request; the client has gone');
     hold.isBusy = true;
-    hold.shared = queue.join(key);
+    hold.shared = shared.join(key);
     await hold.shared.turn;
   }
 
   return {
     take(scope, keyOf, onRefused) {
-      scope.addHook('onRequest', async (request, reply) => {
-        const key = keyOf(request);
-        if (shared.waiting >= MAX_WAITING || (own.has(key) && options.isPressed())) throw overloaded();
-        try {
-          await begin(own, key, request, reply);
-        } catch (error) {
-          onRefused(key);
-          throw error;
-        }
-      });
-      scope.addHook('preHandler', async (request) => {
-        if (request.hold) await work(shared, keyOf(request), request.hold);
-      });
+      scope.addHook('onRequest', async (request, reply) => enter(keyOf(request), request, reply, onRefused));
+      scope.addHook('preHandler', async (request) => work(request, keyOf(request)));
       scope.addHook('onSend', async (request) => end(request));
+    },
+    async serve({ key, request, reply, onRefused }, steps) {
+      await enter(key, request, reply, onRefused);
+      try {
+        const input = steps.read();
+        await work(request, key);
+        return await steps.work(input);
+      } finally {
+        end(request);
+      }
     },
   };
 }

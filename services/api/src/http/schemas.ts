@@ -1,11 +1,22 @@
-import { boundedArray, idSchema, isJsonObject, type JsonObject, parseUserId, userIdSchema } from '@groupcast/shared';
+import {
+  boundedArray,
+  idSchema,
+  isJson,
+  isJsonObject,
+  type JsonObject,
+  MAX_ATTACHMENTS,
+  MAX_CONTENT_LENGTH,
+  MAX_CUSTOM_BYTES,
+  messageKindSchema,
+  parseUserId,
+  userIdSchema,
+} from '@groupcast/shared';
 import { z } from 'zod';
 import { isStorable, isStorableJson } from '../db/storable.ts';
 
 const STORABLE = { error: 'must be well-formed text without NUL' };
 
 const MAX_MEMBERS_PER_REQUEST = 1_000;
-const MAX_ATTACHMENTS = 20;
 const MAX_SEQ = Number.MAX_SAFE_INTEGER;
 
 /** A number in a query string: digits only, so that an empty value is no zero. */
@@ -15,9 +26,6 @@ const queryInteger = (min: number, max: number) =>
     .regex(/^\d{1,16}$/, { error: 'must be a non-negative integer' })
     .transform(Number)
     .pipe(z.int().min(min).max(max));
-
-/** Longer than any message may be, in characters; how large one may be is a setting, in bytes. */
-const MAX_CONTENT_LENGTH = 16 * 1_024 * 1_024;
 
 const content = z.string().min(1).max(MAX_CONTENT_LENGTH).refine(isStorable, STORABLE);
 const name = z.string().trim().min(1).max(200).refine(isStorable, STORABLE);
@@ -31,21 +39,41 @@ const attachments = boundedArray(
   { max: MAX_ATTACHMENTS },
 );
 
+/** Levels of nesting that are kept free around `custom`: a message carries that of its sender, and events and answers carry messages. */
+const LEVELS_AROUND = 14;
+/** The application's own fields; their bytes are counted where they are saved. */
+const custom = z
+  .custom<JsonObject>((value) => isJsonObject(value) && isJson(value, LEVELS_AROUND), {
+    error: 'must be a plain JSON object, at most 50 levels deep',
+  })
+  .refine((value) => isStorableJson(value), STORABLE)
+  .meta({
+    type: 'object',
+    additionalProperties: true,
+    description: `A JSON object of the application’s own, at most ${MAX_CUSTOM_BYTES} bytes of UTF-8 JSON`,
+  });
+
 export const groupParams = z.object({ groupId: idSchema });
 export const memberParams = z.object({ groupId: idSchema, userId: userIdSchema });
 export const messageParams = z.object({ groupId: idSchema, messageId: idSchema });
 
 export const createGroupBody = z.object({
+  id: idSchema.optional(),
   name: name.optional(),
+  custom: custom.optional(),
   memberIds: memberIds.default([]),
   kind: z.enum(['group', 'direct']).default('group'),
 });
 /** Longest that a group may keep its history by a setting of its own, in days. */
 const MAX_RETENTION_DAYS = 3_650;
 export const updateGroupBody = z
-  .object({ name: name.optional(), retentionDays: z.int().min(1).max(MAX_RETENTION_DAYS).nullable().optional() })
-  .refine((body) => body.name !== undefined || body.retentionDays !== undefined, {
-    error: 'must have name, retentionDays or both',
+  .object({
+    name: name.optional(),
+    retentionDays: z.int().min(1).max(MAX_RETENTION_DAYS).nullable().optional(),
+    custom: custom.nullable().optional(),
+  })
+  .refine((body) => [body.name, body.retentionDays, body.custom].some((field) => field !== undefined), {
+    error: 'must have name, retentionDays or custom',
   });
 export const listMembersQuery = z.object({
   cursor: z.string().max(1_000).optional(),
@@ -76,13 +104,33 @@ export const listUsersQuery = z.object({
   }),
 });
 
+const MAX_PICTURE_LENGTH = 2_048;
+const isWebAddress = (text: string): boolean => /^https?:\/\//i.test(text) && URL.canParse(text) && !/\s/.test(text);
+export const updateProfileBody = z.object({
+  name: name.nullable().optional(),
+  picture: z
+    .string()
+    .max(MAX_PICTURE_LENGTH)
+    .refine((text) => isStorable(text) && isWebAddress(text), { error: 'must be an http: or https: URL' })
+    .nullable()
+    .optional(),
+  custom: custom.nullable().optional(),
+  hidesPresence: z.boolean().optional(),
+});
+
 export const sendMessageBody = z.object({
   content,
   clientMessageId: clientMessageId.optional(),
+  kind: messageKindSchema.optional(),
   attachments: attachments.optional(),
+  custom: custom.optional(),
 });
 export const idempotencyHeaders = z.object({ 'idempotency-key': clientMessageId.optional() });
-export const editMessageBody = z.object({ content });
+export const editMessageBody = z
+  .object({ content: content.optional(), custom: custom.nullable().optional() })
+  .refine((body) => body.content !== undefined || body.custom !== undefined, {
+    error: 'must have content, custom or both',
+  });
 export const listMessagesQuery = z.object({
   before: queryInteger(0, MAX_SEQ).optional(),
   after: queryInteger(0, MAX_SEQ).optional(),

@@ -35,7 +35,7 @@ export function messageRoutes(scope: HttpScope, deps: MessageDeps): void {
           201: messageAnswer.describe('The message is saved; for a repeated `clientMessageId`, the first one'),
         },
       },
-      config: { refusals: ['NOT_FOUND'] },
+      config: { refusals: ['FORBIDDEN', 'NOT_FOUND'] },
     },
     async (request, reply) => {
       // Messages are saved together, as many as wait.

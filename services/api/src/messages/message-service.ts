@@ -7,7 +7,7 @@ import {
   type Position,
   relationOf,
 } from '@groupcast/shared';
-import { v7 as makeId } from 'uuid';
+import { assertCustomFits } from '../db/custom.ts';
 import { type Database, type Queryable, snapshot } from '../db/database.ts';
 import { type EventWriter, lockGroup } from '../events/event-store.ts';
 import { groupNotFound } from '../events/group-not-found.ts';
@@ -16,14 +16,16 @@ import { messagePayload } from '../events/stored-event.ts';
 import { readGroupAs } from '../groups/group-store.ts';
 import { isMember } from '../groups/member-store.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
+import { makeMessageId } from './message-id.ts';
 import {
   eraseMessage,
   findMessageAt,
+  findSeqOf,
   lockMessage,
   type MessageRow,
   readPage,
   toMessage,
-  updateContent,
+  updateMessage,
 } from './message-store.ts';
 import type { SaveQueue } from './save-queue.ts';
 
@@ -44,25 +46,38 @@ async function lockGroupAs(tx: Queryable, { groupId, userId }: Author): Promise<
   if (!(await lockGroup(tx, groupId)) || !(await isMember(tx, groupId, userId))) throw groupNotFound(groupId);
 }
 
+/** The kind of messages that say something in the name of the service: no user may send one. */
+const SYSTEM_KIND = 'system';
+
+export interface NewContent {
+  content: string;
+  clientMessageId?: string | undefined;
+  kind?: string | undefined;
+  attachments?: JsonObject[] | undefined;
+  custom?: JsonObject | undefined;
+}
+
 /**
  * Resolves after commit: the message is saved and will be relayed, whichever process crashes next. A repeated
  * `clientMessageId` of the same sender in the same group resolves to the first message.
  */
-export async function sendMessage(
-  deps: MessageDeps,
-  input: Author & { content: string; clientMessageId?: string | undefined; attachments?: JsonObject[] | undefined },
-): Promise<Message> {
-  const { groupId, userId: senderId, content, clientMessageId, attachments } = input;
-  const fields = { senderId, content, clientMessageId, attachments };
-  // The database says when it was saved, by a time of the same length.
+export async function sendMessage(deps: MessageDeps, input: Author & NewContent): Promise<Message> {
+  const { groupId, userId: senderId, content, clientMessageId, kind, attachments, custom } = input;
+  if (kind === SYSTEM_KIND)
+    throw new GroupcastError(
+      'FORBIDDEN',
+      `unable to send a message of kind "${kind}"; users may send every other kind`,
+    );
+  assertCustomFits(custom);
+  const fields = { senderId, content, clientMessageId, kind, attachments, custom };
+  // The database says when it was saved, by a time of the same length. The sender's profile is left out where it does not fit.
   deps.events.assertRelayable(messagePayload({ ...fields, createdAt: new Date(0) }));
-  // Ids that are close in time are close in the index.
-  const id = makeId();
+  const id = makeMessageId();
   const saved = await deps.saves.save({ id, groupId, ...fields });
   switch (saved.kind) {
     case 'saved': {
-      const { epoch, seq, createdAt } = saved;
-      const payload = messagePayload({ ...fields, createdAt });
+      const { epoch, seq, createdAt, sender } = saved;
+      const payload = messagePayload({ ...fields, ...sender, createdAt });
       deps.dispatcher.wake(groupId, { seq, id, type: 'new-message', payload });
       return { id, groupId, epoch, seq, ...payload };
     }
@@ -88,19 +103,32 @@ async function lockOwn(tx: Queryable, author: Author, messageId: string, what: s
   return row;
 }
 
+/** `content` and `custom` stay as they are where they are not given; `custom: null` takes it away. */
 export async function editMessage(
   deps: MessageDeps,
-  input: Author & { messageId: string; content: string },
+  input: Author & { messageId: string; content?: string | undefined; custom?: JsonObject | null | undefined },
 ): Promise<Message> {
-  const { groupId, messageId, content } = input;
+  const { groupId, messageId, userId: senderId } = input;
+  assertCustomFits(input.custom);
   const updatedAt = new Date();
-  const payload: JsonObject = { messageId, content, senderId: input.userId, updatedAt: updatedAt.toISOString() };
   const message = await deps.db.transaction(async (tx) => {
     await lockGroupAs(tx, input);
     const row = await lockOwn(tx, input, messageId, 'edit');
-    await updateContent(tx, messageId, content, updatedAt);
+    const { content = row.content, custom = row.custom } = input;
+    const edited = toMessage({ ...row, content, custom, updated_at: updatedAt }, '');
+    // It takes the message's place in the history, which a relay without its events is sent.
+    const { id: _, groupId: __, epoch: ___, seq: ____, sender: _____, ...fields } = edited;
+    deps.events.assertRelayable({ ...fields, sender: { userId: senderId } });
+    await updateMessage(tx, messageId, { content, custom, updatedAt });
+    const payload: JsonObject = {
+      messageId,
+      content,
+      ...(input.custom === undefined ? {} : { custom }),
+      senderId,
+      updatedAt: updatedAt.toISOString(),
+    };
     const { epoch } = await deps.events.append(tx, groupId, { id: randomUUID(), type: 'message-updated', payload });
-    return toMessage({ ...row, content, updated_at: updatedAt }, epoch);
+    return { ...edited, epoch };
   });
   deps.dispatcher.wake(groupId);
   return message;
@@ -120,6 +148,17 @@ export async function deleteMessage(deps: MessageDeps, input: Author & { message
     });
   });
   deps.dispatcher.wake(groupId);
+}
+
+/** Where a message stands, for a member who has received or read it. A deleted one keeps its place. */
+export async function locateMessage(
+  deps: Pick<MessageDeps, 'db'>,
+  { groupId, userId, messageId }: Author & { messageId: string },
+): Promise<number> {
+  await readGroupAs(deps.db, groupId, userId);
+  const seq = await findSeqOf(deps.db, groupId, messageId);
+  if (seq !== undefined) return seq;
+  throw new GroupcastError('NOT_FOUND', `unable to mark the message; there is none with the id "${messageId}"`);
 }
 
 /**

@@ -1,9 +1,10 @@
 import type { JsonObject, Message } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
 import { readPageWithin, type Sized } from '../db/page-budget.ts';
+import { type SenderRow, senderOf } from '../events/sender.ts';
 import { messagePayload } from '../events/stored-event.ts';
 
-export interface MessageRow extends Record<string, unknown> {
+export interface MessageRow extends SenderRow, Record<string, unknown> {
   id: string;
   group_id: string;
   seq: number;
@@ -11,12 +12,17 @@ export interface MessageRow extends Record<string, unknown> {
   content: string;
   attachments: JsonObject[] | null;
   client_message_id: string | null;
+  kind: string | null;
+  custom: JsonObject | null;
   created_at: Date;
   updated_at: Date | null;
 }
 
 /** Named, because a prepared statement fails where `*` becomes more while it is in use. */
-const COLUMNS = 'id, group_id, seq, sender_id, content, attachments, client_message_id, created_at, updated_at';
+const COLUMNS =
+  'm.id, group_id, seq, sender_id, content, attachments, client_message_id, kind, m.custom, created_at, updated_at';
+const SENDER_COLUMNS = 'sender_name, sender_picture, sender_custom';
+const MESSAGES = `messages m ${senderOf('m.sender_id')}`;
 
 export interface NewMessage {
   id: string;
@@ -25,11 +31,16 @@ export interface NewMessage {
   content: string;
   attachments?: JsonObject[] | undefined;
   clientMessageId?: string | undefined;
+  kind?: string | undefined;
+  custom?: JsonObject | undefined;
 }
 
 /** The epoch is the group's: positions of the whole history move with it. */
 export function toMessage(row: MessageRow, epoch: string): Message {
   const payload = messagePayload({
+    ...row,
+    kind: row.kind ?? undefined,
+    custom: row.custom ?? undefined,
     senderId: row.sender_id,
     content: row.content,
     createdAt: row.created_at,
@@ -41,7 +52,7 @@ export function toMessage(row: MessageRow, epoch: string): Message {
 }
 
 export type SaveOutcome =
-  | { kind: 'saved'; epoch: string; seq: number; createdAt: Date }
+  | { kind: 'saved'; epoch: string; seq: number; createdAt: Date; sender: SenderRow }
   /** The sender has sent a message with this `clientMessageId` to this group before, deleted or not: at `seq`. */
   | { kind: 'known'; epoch: string; seq: number }
   /** There is no such group, or the sender is not in it. */
@@ -49,7 +60,7 @@ export type SaveOutcome =
   /** Another transaction has locked the group, and the call was not to wait for it. */
   | { kind: 'busy' };
 
-interface SavedRow extends Record<string, unknown> {
+interface SavedRow extends SenderRow, Record<string, unknown> {
   place: number;
   outcome: 'saved' | 'known' | 'absent';
   epoch: string;
@@ -62,7 +73,7 @@ function toOutcome(row: SavedRow | undefined): SaveOutcome {
   const { outcome, epoch, seq, created_at: createdAt } = row;
   switch (outcome) {
     case 'saved':
-      return { kind: 'saved', epoch, seq, createdAt };
+      return { kind: 'saved', epoch, seq, createdAt, sender: row };
     case 'known':
       return { kind: 'known', epoch, seq };
     case 'absent':
@@ -82,7 +93,7 @@ export async function saveMessages(
   messages: readonly NewMessage[],
   options: { waits: boolean },
 ): Promise<SaveOutcome[]> {
-  const { rows } = await q.query<SavedRow>('select * from save_messages($1, $2, $3, $4, $5, $6, $7)', [
+  const { rows } = await q.query<SavedRow>('select * from save_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)', [
     options.waits,
     messages.map(({ groupId }) => groupId),
     messages.map(({ senderId }) => senderId),
@@ -90,6 +101,8 @@ export async function saveMessages(
     messages.map(({ clientMessageId }) => clientMessageId ?? null),
     messages.map(({ content }) => content),
     messages.map(({ attachments }) => (attachments ? JSON.stringify(attachments) : null)),
+    messages.map(({ kind }) => kind ?? null),
+    messages.map(({ custom }) => (custom ? JSON.stringify(custom) : null)),
   ]);
   const byPlace = new Map(rows.map((row) => [row.place, row]));
   return messages.map((_, index) => toOutcome(byPlace.get(index + 1)));
@@ -97,11 +110,20 @@ export async function saveMessages(
 
 /** The message at a position, deleted or not. */
 export async function findMessageAt(q: Queryable, groupId: string, seq: number): Promise<MessageRow | undefined> {
-  const { rows } = await q.query<MessageRow>(`select ${COLUMNS} from messages where group_id = $1 and seq = $2`, [
-    groupId,
-    seq,
-  ]);
+  const { rows } = await q.query<MessageRow>(
+    `select ${COLUMNS}, ${SENDER_COLUMNS} from ${MESSAGES} where group_id = $1 and seq = $2`,
+    [groupId, seq],
+  );
   return rows[0];
+}
+
+/** The position of a message, deleted or not. */
+export async function findSeqOf(q: Queryable, groupId: string, messageId: string): Promise<number | undefined> {
+  const { rows } = await q.query<{ seq: number }>('select seq from messages where id = $1 and group_id = $2', [
+    messageId,
+    groupId,
+  ]);
+  return rows[0]?.seq;
 }
 
 /** Above every position. A page without an end has this one: a plan that must do for none as well reads all messages between the head and the page. */
@@ -123,11 +145,14 @@ export async function readPage(
       ? [last?.seq ?? page.after ?? 0, page.before ?? END]
       : [page.after ?? 0, last?.seq ?? page.before ?? END];
     const chunk = await q.query<MessageRow & Sized>(
-      `select ${COLUMNS}, bytes from (
+      `select * from (
          select *, sum(bytes) over (order by seq ${order}) - bytes as ahead from (
-           select ${COLUMNS}, octet_length(content) + coalesce(octet_length(attachments::text), 0) as bytes
-           from messages where group_id = $1 and seq > $2 and seq < $3 and deleted_at is null
-           order by seq ${order} limit $4
+           select m.*, ${SENDER_COLUMNS}, octet_length(content) + coalesce(octet_length(attachments::text), 0)
+             + coalesce(octet_length(m.custom::text), 0) + coalesce(sender_bytes, 0) as bytes
+           from (
+             select ${COLUMNS} from messages m where group_id = $1 and seq > $2 and seq < $3 and deleted_at is null
+             order by seq ${order} limit $4
+           ) m ${senderOf('m.sender_id')}
          ) sized
        ) page where ahead <= $5 order by seq ${order}`,
       [groupId, after, before, count, maxBytes],
@@ -140,22 +165,35 @@ export async function readPage(
 /** Reads a message and locks it until the transaction ends. */
 export async function lockMessage(tx: Queryable, groupId: string, messageId: string): Promise<MessageRow | undefined> {
   const { rows } = await tx.query<MessageRow>(
-    `select ${COLUMNS} from messages where id = $1 and group_id = $2 and deleted_at is null for update`,
+    `select ${COLUMNS}, ${SENDER_COLUMNS} from ${MESSAGES}
+     where m.id = $1 and group_id = $2 and deleted_at is null for update of m`,
     [messageId, groupId],
   );
   return rows[0];
 }
 
-/** The history too has the new text from now on. */
-export async function updateContent(tx: Queryable, messageId: string, content: string, updatedAt: Date): Promise<void> {
-  await tx.query('update messages set content = $2, updated_at = $3 where id = $1', [messageId, content, updatedAt]);
+/** The history too has the new fields from now on. */
+export async function updateMessage(
+  tx: Queryable,
+  messageId: string,
+  { content, custom, updatedAt }: { content: string; custom: JsonObject | null; updatedAt: Date },
+): Promise<void> {
+  await tx.query('update messages set content = $2, custom = $3, updated_at = $4 where id = $1', [
+    messageId,
+    content,
+    custom && JSON.stringify(custom),
+    updatedAt,
+  ]);
 }
 
 /** A deleted message leaves its position, and its content nowhere: earlier edits in the history lose it too. */
 export async function eraseMessage(tx: Queryable, groupId: string, messageId: string): Promise<void> {
-  await tx.query(`update messages set content = '', attachments = null, deleted_at = now() where id = $1`, [messageId]);
   await tx.query(
-    `update events set payload = payload || '{"content": "", "deleted": true}'
+    `update messages set content = '', attachments = null, custom = null, deleted_at = now() where id = $1`,
+    [messageId],
+  );
+  await tx.query(
+    `update events set payload = (payload - 'custom') || '{"content": "", "deleted": true}'
      where group_id = $1 and type = 'message-updated' and payload ->> 'messageId' = $2`,
     [groupId, messageId],
   );

@@ -42,8 +42,8 @@ interface Item {
   reject: (reason: unknown) => void;
 }
 
-function sizeOf({ content, attachments }: NewMessage): number {
-  return content.length + (attachments ? JSON.stringify(attachments).length : 0);
+function sizeOf({ content, attachments, custom }: NewMessage): number {
+  return [attachments, custom].reduce((sum, json) => sum + (json ? JSON.stringify(json).length : 0), content.length);
 }
 
 /** The same for two messages that must not be in one statement. */

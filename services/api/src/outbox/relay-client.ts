@@ -1,5 +1,5 @@
 import { type BatchItemResult, type Broadcaster, GroupcastError } from '@groupcast/broadcaster';
-import { BROADCAST_LIMITS, type BroadcastInput, type Position } from '@groupcast/shared';
+import { BROADCAST_LIMITS, type BroadcastInput, type JsonObject, type Position } from '@groupcast/shared';
 import type { MembershipEffect, StoredEvent } from '../events/stored-event.ts';
 import type { Lease } from './outbox-store.ts';
 import { createSharedBatches, type GroupRun, MAX_BATCH } from './shared-batches.ts';
@@ -39,12 +39,36 @@ function toBroadcast({ groupId, epoch }: Lease, { seq, id, type, payload }: Stor
   return { groupId, id, event: type, epoch, seq, message: payload };
 }
 
+/** Bytes of an event beside its payload. */
+const ENVELOPE_BYTES = 500;
+
+const bytesOf = (payload: JsonObject): number => Buffer.byteLength(JSON.stringify(payload));
+
+/**
+ * The event, and how many bytes its payload has as JSON. The sender of a message may have got a larger profile since it was saved, and one of an
+ * earlier version was saved without a sender: where there is no room the event goes without, because the relay would refuse it for good.
+ */
+function fitted(event: StoredEvent, maxBytes: number): { event: StoredEvent; bytes: number } {
+  const { sender, ...payload } = event.payload;
+  const { senderId } = payload;
+  let bytes = bytesOf(event.payload);
+  if (bytes <= maxBytes || sender === undefined || typeof senderId !== 'string') return { event, bytes };
+  const byId = { ...payload, sender: { userId: senderId } };
+  bytes = bytesOf(byId);
+  if (bytes <= maxBytes) return { event: { ...event, payload: byId }, bytes };
+  return { event: { ...event, payload }, bytes: bytesOf(payload) };
+}
+
 /** Divides events into runs that may be sent as one batch: an event with an effect is sent alone. */
-function* segments(events: readonly StoredEvent[]): Generator<{ run: StoredEvent[]; bytes: number }> {
+function* segments(
+  events: readonly StoredEvent[],
+  maxPayloadBytes: number,
+): Generator<{ run: StoredEvent[]; bytes: number }> {
   let run: StoredEvent[] = [];
   let bytes = 0;
-  for (const event of events) {
-    const size = Buffer.byteLength(JSON.stringify(event.payload)) + 500;
+  for (const saved of events) {
+    const { event, bytes: payloadBytes } = fitted(saved, maxPayloadBytes);
+    const size = payloadBytes + ENVELOPE_BYTES;
     const full = run.length >= MAX_BATCH.items || bytes + size > MAX_BATCH.bytes;
     if (run.length > 0 && (event.effect || full || run.at(-1)?.effect)) {
       yield { run, bytes };
@@ -68,7 +92,11 @@ function toError(result: BatchItemResult | undefined): GroupcastError {
   return new GroupcastError('INTERNAL', 'unable to read the answer of the relay; a result is missing');
 }
 
-export function createRelayClient(broadcaster: Broadcaster): RelayClient {
+/** `maxPayloadBytes`: the largest payload that the relay takes, as bytes of UTF-8 JSON. */
+export function createRelayClient(
+  broadcaster: Broadcaster,
+  { maxPayloadBytes }: { maxPayloadBytes: number },
+): RelayClient {
   /** Calls once for every chunk of users: large groups take several calls. */
   async function follow(
     call: Broadcaster['addMembers'],
@@ -158,7 +186,7 @@ export function createRelayClient(broadcaster: Broadcaster): RelayClient {
     async send(lease, events, until) {
       let { dispatchedSeq: acceptedSeq } = lease;
       let duplicateHead: Position | undefined;
-      for (const { run, bytes } of segments(events)) {
+      for (const { run, bytes } of segments(events, maxPayloadBytes)) {
         if (acceptedSeq > lease.dispatchedSeq && performance.now() > until) break;
         const outcome = await sendRun({ ...lease, dispatchedSeq: acceptedSeq }, run, bytes);
         ({ acceptedSeq } = outcome);

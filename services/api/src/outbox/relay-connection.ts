@@ -2,6 +2,9 @@ import { type Broadcaster, createBroadcaster } from '@groupcast/broadcaster';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { GroupcastError } from '@groupcast/shared';
 
+/** The calls that routes make, beside what the dispatcher sends: nothing that they tell has to arrive. */
+export type RelayPort = Pick<Broadcaster, 'connected' | 'disconnectUsers' | 'updateCursors'>;
+
 /** The API's connection to the relay. */
 export interface RelayConnection {
   broadcaster: Broadcaster;

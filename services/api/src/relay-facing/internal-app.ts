@@ -7,7 +7,6 @@ import {
   type Logger,
   refusalsOf,
   writeAsIs,
-  zodScope,
 } from '@groupcast/service-kit';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import { z } from 'zod';
@@ -16,6 +15,7 @@ import type { Database } from '../db/database.ts';
 import type { Probes } from '../http/health-routes.ts';
 import { INTERNAL_PORT_REFUSALS } from '../http/refusals.ts';
 import { type ApiMetrics, timeRequests } from '../metrics.ts';
+import type { ClientEventDoor } from './client-events.ts';
 import { internalRoutes } from './internal-routes.ts';
 
 /** Largest body where a route has no limit of its own, in bytes. */
@@ -50,7 +50,9 @@ const METRICS = {
  * Builds the internal port: metrics and health for operators, and the routes for relays. Its callers are let through by the network, and
  * checked by `createHostGate`, so it has no request budgets. It does not listen yet.
  */
-export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp> {
+export async function createInternalApp(
+  deps: InternalAppDeps & { clientEvents: ClientEventDoor; eventBytes: number },
+): Promise<HttpApp> {
   const { config, metrics, log } = deps;
   const app = await createHttpApp({
     log,
@@ -81,13 +83,10 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     reply.type(metrics.registry.contentType);
     return metrics.registry.metrics();
   });
-  await zodScope(app, (scope) => {
-    internalRoutes(
-      scope,
-      { db: deps.db, services: deps.serviceTokens },
-      { isHidden: false, portRefusals: INTERNAL_PORT_REFUSALS },
-    );
-    deps.relayTurns(scope);
-  });
+  await internalRoutes(
+    app,
+    { db: deps.db, services: deps.serviceTokens, clientEvents: deps.clientEvents, relayTurns: deps.relayTurns },
+    { isHidden: false, portRefusals: INTERNAL_PORT_REFUSALS, eventBytes: deps.eventBytes },
+  );
   return app;
 }

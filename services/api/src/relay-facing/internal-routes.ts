@@ -1,31 +1,69 @@
-import { bearerToken, describeRefusals, type HttpScope } from '@groupcast/service-kit';
-import { cursorUpdatesSchema, type ErrorCode, historyFillQuerySchema, membershipQuerySchema } from '@groupcast/shared';
+import { bearerToken, describeRefusals, type HttpApp, type HttpScope, zodScope } from '@groupcast/service-kit';
+import {
+  clientEventSchema,
+  cursorUpdatesSchema,
+  type ErrorCode,
+  historyFillQuerySchema,
+  membershipQuerySchema,
+  seenUsersSchema,
+} from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
-import { storeCursors } from '../cursors/cursor-store.ts';
+import { reportCursors } from '../cursors/cursor-service.ts';
 import type { Database } from '../db/database.ts';
 import { readAccepted } from '../events/history-store.ts';
 import { membershipsOf } from '../groups/member-store.ts';
-import { cursorsAnswer, historyAnswer, membershipsAnswer } from '../http/answers.ts';
+import { clientEventAnswer, cursorsAnswer, historyAnswer, membershipsAnswer, seenAnswer } from '../http/answers.ts';
 import { tokenRefusalLog } from '../http/authenticate.ts';
 import { RELAY_REFUSALS } from '../http/refusals.ts';
+import { storeSeen } from '../users/user-store.ts';
+import type { ClientEventDoor } from './client-events.ts';
 
 /** Largest body, in bytes: 100 users with their groups, or 1,000 cursors, with ids of any length. */
 const BODY_LIMIT_BYTES = 4 * 1_024 * 1_024;
+
+export interface InternalRouteDeps {
+  db: Database;
+  services: ServiceTokenVerifier;
+  clientEvents: ClientEventDoor;
+  /** Makes requests of relays wait for their turn. */
+  relayTurns: (scope: HttpScope) => void;
+  onRefused?: (request: FastifyRequest) => void;
+}
+
+export interface InternalRouteOptions {
+  isHidden: boolean;
+  portRefusals: readonly ErrorCode[];
+  /** Largest body of an event of a user, in bytes. */
+  eventBytes: number;
+}
 
 /**
  * The routes for relays. They take service tokens with `aud: groupcast-api` and scope `relay` only, on the internal port too: reaching that
  * port proves less than a token.
  */
-export function internalRoutes(
-  scope: HttpScope,
-  deps: { db: Database; services: ServiceTokenVerifier; onRefused?: (request: FastifyRequest) => void },
-  options: { isHidden: boolean; portRefusals: readonly ErrorCode[] },
-): void {
-  // One relay asks for all its users, so the budgets of users and addresses do not count.
+export async function internalRoutes(
+  app: HttpApp,
+  deps: InternalRouteDeps,
+  options: InternalRouteOptions,
+): Promise<void> {
+  await zodScope(app, (scope) => {
+    forRelaysOnly(scope, deps, options);
+    questionRoutes(scope, deps);
+    deps.relayTurns(scope);
+  });
+  // A user's events wait for the user's other requests, and no relay's questions wait for them.
+  await zodScope(app, (scope) => {
+    forRelaysOnly(scope, deps, options);
+    eventRoute(scope, deps.clientEvents, options);
+  });
+}
+
+function forRelaysOnly(scope: HttpScope, deps: InternalRouteDeps, options: InternalRouteOptions): void {
+  // One relay asks for all its users, so the budgets of users and addresses do not count here.
   scope.addHook('onRoute', (route) => {
     route.config = { ...route.config, limitedBy: 'service' };
-    route.bodyLimit = BODY_LIMIT_BYTES;
+    route.bodyLimit ??= BODY_LIMIT_BYTES;
   });
   const documented = { hide: options.isHidden, security: [{ bearer: [] }], tags: ['relay'] };
   describeRefusals(scope, [...RELAY_REFUSALS, ...options.portRefusals], documented);
@@ -37,6 +75,24 @@ export function internalRoutes(
       throw error;
     });
   });
+}
+
+function eventRoute(scope: HttpScope, clientEvents: ClientEventDoor, { eventBytes }: InternalRouteOptions): void {
+  scope.post(
+    '/internal/events',
+    {
+      bodyLimit: Math.max(BODY_LIMIT_BYTES, eventBytes),
+      schema: {
+        summary: 'Carry out an event of a user, as an HTTP request of the same user would be',
+        body: clientEventSchema,
+        response: { 200: clientEventAnswer.describe('The acknowledgement as the client gets it, also of a refusal') },
+      },
+    },
+    async (request, reply) => clientEvents(request.body, request, reply),
+  );
+}
+
+function questionRoutes(scope: HttpScope, deps: { db: Database }): void {
   scope.post(
     '/internal/memberships',
     {
@@ -65,11 +121,22 @@ export function internalRoutes(
       schema: {
         summary: 'How far members are; an older value changes nothing',
         body: cursorUpdatesSchema,
-        response: { 200: cursorsAnswer.describe('The cursors are stored') },
+        response: { 200: cursorsAnswer.describe('The cursors are stored; what the relay has to know to show them') },
+      },
+    },
+    async (request) => reportCursors(deps.db, request.body.cursors),
+  );
+  scope.post(
+    '/internal/presence',
+    {
+      schema: {
+        summary: 'Users who are connected; when they were last seen is kept',
+        body: seenUsersSchema,
+        response: { 200: seenAnswer.describe('It is noted, but of users who hide it') },
       },
     },
     async (request) => {
-      await storeCursors(deps.db, request.body.cursors);
+      await storeSeen(deps.db, request.body.userIds);
       return {};
     },
   );

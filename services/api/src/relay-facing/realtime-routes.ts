@@ -5,6 +5,7 @@ import type { Database } from '../db/database.ts';
 import { groupIdsOf } from '../groups/group-store.ts';
 import { realtimeTokenAnswer } from '../http/answers.ts';
 import { callerOf } from '../http/authenticate.ts';
+import { isPresenceHidden } from '../users/user-store.ts';
 
 /** Most groups that a token names, the most recently active first; the rest is joined by request. */
 const MAX_GROUPS_IN_TOKEN = 1_000;
@@ -29,7 +30,8 @@ export function realtimeRoutes(
         ids: MAX_GROUPS_IN_TOKEN,
         bytes: MAX_TOKEN_GROUPS_BYTES,
       });
-      const token = await signConnectionToken({ secret: deps.connectionSecret, user, groups, issuedAt });
+      const presence = (await isPresenceHidden(deps.db, user.userId)) ? false : undefined;
+      const token = await signConnectionToken({ secret: deps.connectionSecret, user, groups, issuedAt, presence });
       return { ...token, relayUrl: deps.relayPublicUrl };
     },
   );

@@ -25,6 +25,8 @@ function unknownEvent(event: string, handlers: object): GroupcastError {
  */
 export function createEventRouter<S extends RelaySocket>(options: {
   handlersOf: (socket: S) => Readonly<Record<string, EventHandler<S>>>;
+  /** Returns the handler of an event that these do not have, if there is one. */
+  otherwise?: (event: string) => EventHandler<S> | undefined;
   /** Throws if the connection may not send this event, known or not. */
   guard: (socket: S, event: string) => void;
   onFailure: (socket: S, event: string, error: unknown) => void;
@@ -35,7 +37,7 @@ export function createEventRouter<S extends RelaySocket>(options: {
   async function handle(socket: S, event: string, payload: unknown): Promise<EventAnswer> {
     guard(socket, event);
     const handlers = handlersOf(socket);
-    const handler = Object.hasOwn(handlers, event) ? handlers[event] : undefined;
+    const handler = Object.hasOwn(handlers, event) ? handlers[event] : options.otherwise?.(event);
     if (!handler) throw unknownEvent(event, handlers);
     return handler(socket, payload);
   }

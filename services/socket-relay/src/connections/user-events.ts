@@ -5,7 +5,6 @@ import {
   hasMoreKeysThan,
   joinGroupSchema,
   leaveGroupSchema,
-  markSchema,
   parsePayload,
   presenceRoom,
   type ResumeResult,
@@ -30,6 +29,7 @@ import {
 } from '../sessions/user-budgets.ts';
 import type { CursorForwarder } from '../upstream/cursor-forwarder.ts';
 import type { Authenticator } from './authenticate.ts';
+import { type BackEndDeps, createBackEndCommands } from './back-end-commands.ts';
 import type { EventHandler } from './event-router.ts';
 
 export type UserHandlers = Readonly<Record<string, EventHandler<UserSocket>>>;
@@ -39,20 +39,22 @@ function countEvents({ groups }: ResumeResult): number {
 }
 
 /** Handles the events that a browser may send. */
-export function createUserHandlers(deps: {
-  entry: GroupEntry;
-  membership: Membership;
-  removals: Removals;
-  authenticator: Authenticator;
-  expiry: SessionExpiry;
-  undecided: UndecidedClaims;
-  presence: Presence;
-  budgets: UserBudgets;
-  /** Most groups in one `resume`. */
-  maxGroups: number;
-  /** Without an API nobody keeps cursors. */
-  cursors: CursorForwarder | undefined;
-}): UserHandlers {
+export function createUserHandlers(
+  deps: BackEndDeps & {
+    entry: GroupEntry;
+    membership: Membership;
+    removals: Removals;
+    authenticator: Authenticator;
+    expiry: SessionExpiry;
+    undecided: UndecidedClaims;
+    presence: Presence;
+    budgets: UserBudgets;
+    /** Most groups in one `resume`. */
+    maxGroups: number;
+    /** Without an API nobody keeps cursors. */
+    cursors: CursorForwarder | undefined;
+  },
+): UserHandlers {
   const { entry } = deps;
 
   function budgetOf(socket: UserSocket): UserBudget {
@@ -130,14 +132,7 @@ export function createUserHandlers(deps: {
     },
     'update-cursors': (socket, payload) =>
       reportCursors(socket, parsePayload(updateCursorsSchema, payload, 'update-cursors').cursors),
-    'mark-delivered': (socket, payload) => {
-      const { groupId, seq } = parsePayload(markSchema, payload, 'mark-delivered');
-      return reportCursors(socket, { [groupId]: { received: seq } });
-    },
-    'mark-read': (socket, payload) => {
-      const { groupId, seq } = parsePayload(markSchema, payload, 'mark-read');
-      return reportCursors(socket, { [groupId]: { read: seq } });
-    },
+    ...createBackEndCommands({ ...deps, reportCursors }),
     'refresh-token': async (socket, payload) => {
       const { token } = parsePayload(refreshTokenSchema, payload, 'refresh-token');
       const { session } = socket.data;

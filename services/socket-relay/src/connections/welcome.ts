@@ -13,7 +13,7 @@ import { endSession } from '../sessions/session-ending.ts';
 import type { SessionExpiry } from '../sessions/session-expiry.ts';
 import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
 import { type CheckInDeps, createCheckIn } from './check-in.ts';
-import { createEventRouter } from './event-router.ts';
+import { createEventRouter, type EventHandler } from './event-router.ts';
 import type { ServiceHandlers } from './service-events.ts';
 import type { ServiceState } from './service-state.ts';
 import type { UserHandlers } from './user-events.ts';
@@ -26,6 +26,8 @@ export interface WelcomeDeps extends CheckInDeps {
   undecided: UndecidedClaims;
   entry: GroupEntry;
   handlers: UserHandlers;
+  /** Returns the handler of an event that is for the back end alone. */
+  forwarding: (event: string) => EventHandler<UserSocket> | undefined;
   services: ServiceHandlers;
   notices: Notices;
   hasApi: boolean;
@@ -71,6 +73,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
 
   const routeUserEvents = createEventRouter<UserSocket>({
     handlersOf: () => deps.handlers,
+    otherwise: deps.forwarding,
     guard({ data: { session } }, event) {
       session.rate ??= createRateLimit(limits.eventsPerSecond);
       session.rate.take();

@@ -108,9 +108,10 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
 
   app.get('/livez', { schema: { hide: true } }, async () => ({ status: 'live' }));
   app.get('/readyz', { schema: { hide: true } }, async (_request, reply) => {
-    const failing = await deps.health.failing();
-    if (failing.length > 0) return reply.status(503).send({ status: 'unready', failing });
-    return { status: 'ready' };
+    const { failing, degraded } = await deps.health.report();
+    const also = degraded.length > 0 ? { degraded } : {};
+    if (failing.length > 0) return reply.status(503).send({ status: 'unready', failing, ...also });
+    return { status: degraded.length > 0 ? 'degraded' : 'ready', ...also };
   });
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {
     reply.type(metrics.registry.contentType);

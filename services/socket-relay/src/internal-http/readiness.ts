@@ -1,9 +1,15 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
+export interface HealthReport {
+  /** The parts without which it should be given no work; none: ready. */
+  failing: string[];
+  /** The parts that fail while the rest works. */
+  degraded: string[];
+}
+
 /** Knows whether this process should be given work. */
 export interface Readiness {
-  /** Returns the parts that fail; none: ready. */
-  failing: () => string[];
+  report: () => HealthReport;
   stop(): void;
 }
 
@@ -14,14 +20,20 @@ export function createReadiness(deps: {
   isDraining: () => boolean;
   /** Returns the parts that fail of everything this relay shares with others. */
   failingCluster: () => string[];
+  /** Whether the back end has not answered lately. */
+  isBackEndFailing: () => boolean;
 }): Readiness {
   const delay = monitorEventLoopDelay({ resolution: 20 });
   delay.enable();
   return {
-    failing() {
+    report() {
       const late = delay.percentile(99) / 1e6 > MAX_EVENT_LOOP_DELAY_MS;
       delay.reset();
-      return [...(deps.isDraining() ? ['draining'] : []), ...deps.failingCluster(), ...(late ? ['event-loop'] : [])];
+      const draining = deps.isDraining() ? ['draining'] : [];
+      return {
+        failing: [...draining, ...deps.failingCluster(), ...(late ? ['event-loop'] : [])],
+        degraded: deps.isBackEndFailing() ? ['back-end'] : [],
+      };
     },
     stop: () => void delay.disable(),
   };

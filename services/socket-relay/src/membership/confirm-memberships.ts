@@ -1,6 +1,8 @@
-import type { Logger } from '@groupcast/service-kit';
+import { setTimeout } from 'node:timers/promises';
+import { type Logger, within } from '@groupcast/service-kit';
+import { GroupcastError } from '@groupcast/shared';
 import type { NodeLeases } from '../nodes/node-leases.ts';
-import { isUserSocket, type RelayServer, type UserSocket } from '../sessions/session.ts';
+import { isUserSocket, type RelayServer, type UserSession, type UserSocket } from '../sessions/session.ts';
 import { endSession } from '../sessions/session-ending.ts';
 import type { Membership } from './authorisation.ts';
 import type { GroupEntry } from './group-entry.ts';
@@ -61,13 +63,27 @@ export function createMembershipConfirmation(deps: {
     endSession(socket, { code: 'BROKER_UNAVAILABLE', message, next: 'reconnect', retryAfterMs });
   }
 
-  /** Returns false if nobody could say. */
-  async function confirmOne(socket: UserSocket, late: Promise<never>, isLost: boolean): Promise<boolean> {
-    const { claims, groups } = socket.data.session;
-    const asked = [...groups.keys()];
+  /** Asks again while the API is not asked at all, since it has not answered lately: it may be back, as Redis is. */
+  async function askPatiently({ claims, groups }: UserSession, until: number): Promise<Set<string>> {
+    for (;;) {
+      try {
+        return await membership.confirm(claims, [...groups.keys()]);
+      } catch (error) {
+        const waitMs = error instanceof GroupcastError ? error.retryAfterMs : undefined;
+        if (waitMs === undefined || performance.now() + waitMs >= until) throw error;
+        await setTimeout(waitMs);
+      }
+    }
+  }
+
+  /** Returns false if nobody could say until `until`, by `performance.now()`. */
+  async function confirmOne(socket: UserSocket, until: number, isLost: boolean): Promise<boolean> {
+    const { session } = socket.data;
+    const asked = [...session.groups.keys()];
     if (asked.length === 0) return true;
     try {
-      const confirmed = await Promise.race([membership.confirm(claims, asked), late]);
+      const left = until - performance.now();
+      const confirmed = await within(Math.max(0, left), askPatiently(session, until), 'the API');
       const gone = asked.filter((groupId) => !confirmed.has(groupId));
       if (gone.length > 0) entry.expel(socket, gone, 'member-removed');
       return true;
@@ -86,18 +102,15 @@ export function createMembershipConfirmation(deps: {
     if (users.length === 0) return;
     const why = isLost ? 'changes of members were lost while this relay was cut off' : 'this relay was cut off';
     log.warn({ connections: users.length }, `${why}: confirming the groups of its connections`);
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => reject(new Error('the API did not confirm all groups in time')), CONFIRM_WITHIN_MS);
-    });
+    const until = performance.now() + CONFIRM_WITHIN_MS;
     let unconfirmed = 0;
     const confirmSome = async (): Promise<void> => {
       for (let socket = users.pop(); socket; socket = users.pop()) {
-        if (!(await confirmOne(socket, late, isLost))) unconfirmed += 1;
+        if (!(await confirmOne(socket, until, isLost))) unconfirmed += 1;
       }
     };
     const atOnce = Math.min(AT_ONCE, users.length);
-    await Promise.all(Array.from({ length: atOnce }, confirmSome)).finally(() => clearTimeout(timer));
+    await Promise.all(Array.from({ length: atOnce }, confirmSome));
     if (unconfirmed === 0) return;
     const outcome = isLost ? 'they are closed, and connect again' : 'they keep their groups';
     log.warn({ connections: unconfirmed }, `unable to confirm the groups of some connections: ${outcome}`);

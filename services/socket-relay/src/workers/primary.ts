@@ -134,7 +134,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
       if (stopping) letDrainedGo();
       else setTimeout(letDrainedGo, ALONE_AFTER_MS).unref();
     });
-    endpoint.answer('machine-failing', async () => view.failing());
+    endpoint.answer('machine-health', async () => view.health());
     endpoint.answer('machine-metrics', async () => view.metrics());
     endpoint.answer('machine-drain-progress', async () => drain.ask('drain-progress'));
     endpoint.answer('machine-drain-begin', async (ms?: number) => drain.ask('drain-begin', ms ?? config.drainMs));

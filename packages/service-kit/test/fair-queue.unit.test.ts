@@ -1,6 +1,6 @@
 import { until } from '@groupcast/testing';
 import { describe, expect, test } from 'vitest';
-import { createFairQueue, type FairQueue, type Ticket } from '../src/http/fair-queue.ts';
+import { createFairQueue, type FairQueue, type Ticket } from '../src/fair-queue.ts';
 
 /** Joins, and writes down when its turn has come. */
 function enter(queue: FairQueue, key: string, begun: string[], name = key): Ticket {
