@@ -36,6 +36,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
   'packages/client': [
     'react',
     'index.ts',
+    'call',
     'client.ts',
     ['handles.ts', 'recovery.ts', 'signals.ts'],
     'types.ts',

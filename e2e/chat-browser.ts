@@ -18,12 +18,16 @@ export interface ChatBrowser {
   close: () => Promise<void>;
 }
 
-/** `cable`: everything this browser asks of API and relay goes through these, which a test can pull out. */
-export async function startChatBrowser(cable?: {
-  system: System;
-  relay: TcpProxy;
-  api: TcpProxy;
-}): Promise<ChatBrowser> {
+export const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+
+/**
+ * `cable`: everything this browser asks of API and relay goes through these, which a test can pull out. `executable` is another file that
+ * starts the browser.
+ */
+export async function startChatBrowser(
+  cable?: { system: System; relay: TcpProxy; api: TcpProxy },
+  { executable = CHROMIUM, flags = [] }: { executable?: string; flags?: readonly string[] } = {},
+): Promise<ChatBrowser> {
   const complaints: string[] = [];
   const rules = cable
     ? [
@@ -32,11 +36,12 @@ export async function startChatBrowser(cable?: {
       ].map(([url, proxy]) => `MAP ${new URL(url as string).host} 127.0.0.1:${(proxy as TcpProxy).port}`)
     : [];
   const browser: Browser = await chromium.launch({
-    executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
+    executablePath: executable,
     args: [
       '--no-sandbox',
       '--disable-dev-shm-usage',
       '--disable-gpu',
+      ...flags,
       ...(rules.length > 0 ? [`--host-resolver-rules=${rules.join(', ')}`] : []),
     ],
   });

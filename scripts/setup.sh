@@ -13,6 +13,10 @@ if [[ ${1:-all} == all ]]; then
   [[ -x /usr/sbin/nginx ]] || command -v nginx >/dev/null || packages+=(nginx-light)
   [[ -x /usr/sbin/haproxy ]] || command -v haproxy >/dev/null || packages+=(haproxy)
   [[ -x /usr/sbin/pgbouncer ]] || command -v pgbouncer >/dev/null || packages+=(pgbouncer)
+  # Calls: a relay for media, and the tools for a network of the test's own.
+  command -v turnserver >/dev/null || packages+=(coturn)
+  [[ -x /usr/sbin/nft ]] || command -v nft >/dev/null || packages+=(nftables)
+  [[ -x /usr/sbin/ip || -x /sbin/ip ]] || command -v ip >/dev/null || packages+=(iproute2)
 fi
 
 if ((${#packages[@]})); then

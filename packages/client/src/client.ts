@@ -6,6 +6,7 @@ import { followBrowser } from './connection/browser-signals.ts';
 import { type ConnectionOptions, createConnection } from './connection/connection.ts';
 import { createConnectionStatus } from './connection/connection-status.ts';
 import { createConnectionTokens } from './connection/connection-token.ts';
+import { createPeerSignal } from './connection/peer-signal.ts';
 import { createPolling } from './connection/polling.ts';
 import type { Ask } from './conversation/ask.ts';
 import { createConversation } from './conversation/conversation.ts';
@@ -240,6 +241,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     api,
     stats: delivery.stats,
     ...createHandles({ messages, groups, groupEvents, delivery, reading, conversation }),
+    signal: createPeerSignal(status),
     on: (name, listener) => topics[name].subscribe(listener),
     connect,
     close,

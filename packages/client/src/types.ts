@@ -3,6 +3,7 @@ import type { Api, GroupId, MessageChange } from './api/api.ts';
 import type { GetToken } from './api/user-token.ts';
 import type { Readable } from './base/store.ts';
 import type { ConnectionSnapshot } from './connection/connection-status.ts';
+import type { PeerSignal } from './connection/peer-signal.ts';
 import type { SocketIo, Transport } from './connection/relay-link.ts';
 import type { TransientEvent } from './connection/relay-session.ts';
 import type { PresenceHandle } from './conversation/presence.ts';
@@ -146,6 +147,11 @@ export interface GroupcastClient {
   viewGroup: (groupId: GroupId | null) => void;
   /** Marks everything up to `seq` as read; by default, everything there is. */
   markRead: (groupId: GroupId, seq?: number) => void;
+  /**
+   * Sends `data` to the connections of another member of the group, once and now: they get it as the transient event `signal`. Answers how
+   * many it has reached. Rejects with a `ClientError`.
+   */
+  signal: PeerSignal;
   on: <K extends keyof ClientEventMap>(name: K, listener: (payload: ClientEventMap[K]) => void) => () => void;
   /** Starts, or starts again after `ended`; while it waits, tries at once. Throws after `close()`. */
   connect: () => void;

@@ -2,6 +2,7 @@ export { type Balancer, startBalancer } from './balancer.ts';
 export { EXHAUSTIBLE, type HeldConnections, holdConnections } from './descriptors.ts';
 export { type Member, startMember } from './member.ts';
 export { type Heard, hear } from './notifications.ts';
+export { LINKS, type OwnNetwork, startOwnNetwork } from './own-network.ts';
 export { type PathProxy, startPathProxy } from './path-proxy.ts';
 export { type PgBouncer, startPgBouncer } from './pgbouncer.ts';
 export { freePort } from './ports.ts';
@@ -27,6 +28,7 @@ export {
 } from './system.ts';
 export { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 export { tokenFor, tokenWith } from './tokens.ts';
+export { startTurnServer, type TurnServer, turnCredentials } from './turn-server.ts';
 export { schemasOf, unboundedParts } from './unbounded-parts.ts';
 export { received, until } from './until.ts';
 export { connectAs } from './user-socket.ts';

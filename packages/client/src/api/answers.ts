@@ -129,3 +129,22 @@ export function parseUser(value: unknown): User | undefined {
     ...(typeof lastSeenAt === 'string' ? { lastSeenAt } : {}),
   };
 }
+
+/** A server that helps calls to find a way through the network, in the shape of an `RTCIceServer`. */
+export interface IceServer {
+  urls: string | string[];
+  username?: string;
+  credential?: string;
+}
+
+export function parseIceServer(value: unknown): IceServer | undefined {
+  const { urls, username, credential } = fieldsOf(value) ?? {};
+  const list = parseList(urls, (url) => (typeof url === 'string' ? url : undefined));
+  const known = typeof urls === 'string' ? urls : list;
+  if (known.length === 0) return undefined;
+  return {
+    urls: known,
+    ...(typeof username === 'string' ? { username } : {}),
+    ...(typeof credential === 'string' ? { credential } : {}),
+  };
+}

@@ -25,10 +25,12 @@ import { ClientError, fromBody, unreachable } from '../errors.ts';
 import type { Answer } from '../inbox/catch-up.ts';
 import {
   groupOf,
+  type IceServer,
   type MembersPage,
   membersOf,
   messageOf,
   ownUserOf,
+  parseIceServer,
   parseUser,
   type ReceiptsPage,
   receiptsOf,
@@ -106,6 +108,8 @@ export interface NewMessage {
 export interface Api {
   /** A connection token and where to take it. */
   connectionToken: () => Promise<{ token: string; relayUrl: string }>;
+  /** The STUN and TURN servers for calls, as `RTCPeerConnection` takes them; credentials are good for some time. */
+  iceServers: () => Promise<IceServer[]>;
   /** Every group of the user, most recently active first, in pages of 200. */
   groups: () => Promise<GroupSummary[]>;
   /** A group with its first 100 members. */
@@ -251,6 +255,9 @@ export function createApi(deps: ApiDeps): ClosableApi {
       const { token, relayUrl } = await request('POST', '/api/realtime/token', {}, true);
       if (typeof token === 'string' && typeof relayUrl === 'string') return { token, relayUrl };
       throw unreadable('connection token');
+    },
+    async iceServers() {
+      return parseList((await request('GET', '/api/realtime/ice-servers'))['iceServers'], parseIceServer);
     },
     async groups() {
       const groups: GroupSummary[] = [];

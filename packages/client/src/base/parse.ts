@@ -56,11 +56,11 @@ export function parseEvent(value: unknown, name?: string): GroupEvent | undefine
   return parsed;
 }
 
-/** The sender as an event or a page names them; an older API names the id alone. */
-function parseSender(value: unknown, senderId: string): Sender {
+/** The sender of a message; one from a back end that knows no profiles, or from before there were any, has the id alone. */
+function parseSender(value: unknown, userId: string): Sender {
   const { name, picture, custom } = fieldsOf(value) ?? {};
   return {
-    userId: senderId,
+    userId,
     ...(typeof name === 'string' ? { name } : {}),
     ...(typeof picture === 'string' ? { picture } : {}),
     ...(fieldsOf(custom) ? { custom: custom as JsonObject } : {}),

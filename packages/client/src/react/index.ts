@@ -1,3 +1,4 @@
+export { useCall } from './call-hook.ts';
 export {
   type MessageEdit,
   type ReceiptsState,
