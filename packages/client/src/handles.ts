@@ -66,7 +66,10 @@ export function createHandles(deps: {
     retry: messages.retry,
     discard: messages.discard,
     markRead,
-    editMessage: async (id, messageId, content) => messages.edit(idOf(id), messageId, content),
+    async editMessage(id, messageId, change) {
+      const { content, custom } = typeof change === 'string' ? { content: change, custom: undefined } : change;
+      return messages.edit(idOf(id), messageId, { content, custom: custom && copyOf(custom) });
+    },
     deleteMessage: async (id, messageId) => messages.remove(idOf(id), messageId),
     typing: typing.handleOf,
     receipts: receipts.handleOf,

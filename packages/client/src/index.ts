@@ -17,6 +17,7 @@ export type {
   GroupChange,
   GroupId,
   MembersChange,
+  MessageChange,
   MessagesPage,
   NewGroup,
   ProfileChange,

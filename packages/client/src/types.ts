@@ -1,5 +1,5 @@
 import type { GroupEvent, GroupSummary, JsonObjectInput, Message, Position } from '@groupcast/shared';
-import type { Api, GroupId } from './api/api.ts';
+import type { Api, GroupId, MessageChange } from './api/api.ts';
 import type { GetToken } from './api/user-token.ts';
 import type { Readable } from './base/store.ts';
 import type { ConnectionSnapshot } from './connection/connection-status.ts';
@@ -128,8 +128,11 @@ export interface GroupcastClient {
   retry: (clientMessageId: string) => Sending;
   /** Takes a failed message away. */
   discard: (clientMessageId: string) => void;
-  /** Changes the text of an own message, which shows it at once. Rejects with a `ClientError` where that is refused, and the old text is back. */
-  editMessage: (groupId: GroupId, messageId: string, content: string) => Promise<Message>;
+  /**
+   * Changes the text of an own message, or its `custom`, and shows that at once. Rejects with a `ClientError` where it is refused, and what
+   * was there before is back.
+   */
+  editMessage: (groupId: GroupId, messageId: string, change: string | MessageChange) => Promise<Message>;
   /** Takes a message away at once. Rejects with a `ClientError` where that is refused, and the message is back. */
   deleteMessage: (groupId: GroupId, messageId: string) => Promise<void>;
   /** The members who type in a group, and how to say that this user does. */

@@ -60,7 +60,7 @@ function setUp(reach = { received: 0, read: 0 }) {
   const told: string[] = [];
   const changes = createChanges({
     api: {
-      editMessage: async (_, messageId, content) => ask('edit', messageId, content),
+      editMessage: async (_, messageId, { content = '' }) => ask('edit', messageId, content),
       deleteMessage: async (_, messageId) => void (await ask('delete', messageId, '')),
     },
     onChange: (groupId) => told.push(groupId),
@@ -81,7 +81,7 @@ const quietly = (promise: Promise<unknown>): void => void promise.catch(() => un
 describe('own edits and deletions', () => {
   test('are shown at once, and taken back when they are refused', async () => {
     const { changes, requests, shown, told } = setUp();
-    const edit = changes.edit('g', 'm1', 'new');
+    const edit = changes.edit('g', 'm1', { content: 'new' });
     const deletion = changes.remove('g', 'm2');
     expect([shown(), told]).toEqual([['new'], ['g', 'g']]);
     await turns();
@@ -94,7 +94,7 @@ describe('own edits and deletions', () => {
   test('whether the answer comes first or the event, the text is there all the time', async () => {
     for (const eventFirst of [true, false]) {
       const { changes, requests, shown, apply } = setUp();
-      quietly(changes.edit('g', 'm1', 'new'));
+      quietly(changes.edit('g', 'm1', { content: 'new' }));
       await turns();
       const steps = [() => requests[0]?.answer(message(1, 'new', at(3))), async () => apply(edited(3, 1, 'new'))];
       for (const step of eventFirst ? steps.toReversed() : steps) {
@@ -109,7 +109,7 @@ describe('own edits and deletions', () => {
 
   test('an edit in another window that was earlier does not turn the text back, and one that is later wins', async () => {
     const { changes, requests, shown, apply } = setUp();
-    quietly(changes.edit('g', 'm1', 'mine'));
+    quietly(changes.edit('g', 'm1', { content: 'mine' }));
     await turns();
     apply(edited(3, 1, 'earlier'));
     expect(shown()).toEqual(['mine', 'm2']);
@@ -121,9 +121,9 @@ describe('own edits and deletions', () => {
 
   test('the last of several edits is shown, and they are sent one after the other', async () => {
     const { changes, requests, shown } = setUp();
-    quietly(changes.edit('g', 'm1', 'first'));
-    quietly(changes.edit('g', 'm1', 'second'));
-    quietly(changes.edit('g', 'm2', 'other'));
+    quietly(changes.edit('g', 'm1', { content: 'first' }));
+    quietly(changes.edit('g', 'm1', { content: 'second' }));
+    quietly(changes.edit('g', 'm2', { content: 'other' }));
     await turns();
     expect([shown(), requests.map(({ content }) => content)]).toEqual([
       ['second', 'other'],
@@ -152,7 +152,7 @@ describe('own edits and deletions', () => {
 
   test('a page that is newer than the answer wins, and one that is older does not', async () => {
     const { changes, requests, shown, list } = setUp();
-    quietly(changes.edit('g', 'm1', 'mine'));
+    quietly(changes.edit('g', 'm1', { content: 'mine' }));
     await turns();
     await requests[0]?.answer(message(1, 'mine', at(4)));
     list.replace([message(1, 'earlier', at(3)), message(2)], { epoch: EPOCH, seq: 3 });
@@ -161,9 +161,28 @@ describe('own edits and deletions', () => {
     expect(shown()).toEqual(['later', 'm2']);
   });
 
+  test('text and fields of the application’s own change each by itself, and together', async () => {
+    const { changes, list, rows, apply, requests } = setUp();
+    const first = () => rows.of(list.messages)[0];
+    quietly(changes.edit('g', 'm1', { custom: { a: 1 } }));
+    expect(first()).toMatchObject({ content: 'm1', custom: { a: 1 } });
+    quietly(changes.edit('g', 'm1', { content: 'new' }));
+    expect(first()).toMatchObject({ content: 'new', custom: { a: 1 } });
+    quietly(changes.edit('g', 'm1', { custom: null }));
+    expect(first()).not.toHaveProperty('custom');
+    expect(first()).toBe(first());
+    for (const n of [0, 1, 2]) {
+      await turns();
+      await requests[n]?.answer(message(1, 'new', at(3 + n)));
+    }
+    apply({ ...edited(3, 1, 'm1'), custom: { a: 1 } }, edited(4, 1, 'new'), { ...edited(5, 1, 'new'), custom: null });
+    expect([first()?.content, first()]).toEqual(['new', list.messages[0]]);
+    expect(first()).not.toHaveProperty('custom');
+  });
+
   test('are forgotten with the group, and a late answer changes nothing', async () => {
     const { changes, requests, shown } = setUp();
-    quietly(changes.edit('g', 'm1', 'new'));
+    quietly(changes.edit('g', 'm1', { content: 'new' }));
     await turns();
     changes.forget('g');
     expect(shown()).toEqual(['m1', 'm2']);
@@ -174,11 +193,11 @@ describe('own edits and deletions', () => {
   test('rows that have not changed are the same objects, and so is the array', async () => {
     const { changes, list, rows, requests } = setUp();
     expect(rows.of(list.messages)).toBe(list.messages);
-    quietly(changes.edit('g', 'm1', 'new'));
+    quietly(changes.edit('g', 'm1', { content: 'new' }));
     const [first, second] = rows.of(list.messages);
     expect([first?.content, second]).toEqual(['new', list.messages[1]]);
     const before = rows.of(list.messages);
-    quietly(changes.edit('g', 'of another page', 'new'));
+    quietly(changes.edit('g', 'of another page', { content: 'new' }));
     expect(rows.of(list.messages)).toBe(before);
     await turns();
     await requests[0]?.answer(refusal);
@@ -234,7 +253,7 @@ describe('own edits and deletions', () => {
           late.push(async () => request.answer(saved ?? refusal));
         }
         for (const [index, next] of steps.entries()) {
-          if (next.do === 'edit') quietly(changes.edit('g', `m${next.of}`, `mine ${index}`));
+          if (next.do === 'edit') quietly(changes.edit('g', `m${next.of}`, { content: `mine ${index}` }));
           else if (next.do === 'delete') quietly(changes.remove('g', `m${next.of}`));
           else if (next.do === 'elsewhere') save(`m${next.of}`, next.of, `theirs ${index}`);
           else if (next.do === 'carry out') carryOut(next.refuse);

@@ -141,7 +141,7 @@ describe('a query cache beside a client', () => {
     const last = () => cached('g')?.pages[0]?.messages.at(-1);
     expect(last()).toMatchObject({ content: 'mine', status: 'sending', key: clientMessageId });
     await saved;
-    await until('the answer', () => last()?.status === 'sent');
+    await until('the answer', () => 'seq' in (last() ?? {}));
     expect(last()).toMatchObject({ content: 'mine', key: clientMessageId });
     expect(contents('g').filter((content) => content === 'mine')).toEqual(['mine']);
   });

@@ -86,6 +86,13 @@ export interface MessagesPage {
   more?: boolean | undefined;
 }
 
+/** The new text or fields of a message; one of them at least. */
+export interface MessageChange {
+  content?: string | undefined;
+  /** Of the application's own, in place of what there was; at most 4 KB of JSON. `null`: none. */
+  custom?: JsonObjectInput | null | undefined;
+}
+
 export interface NewMessage {
   content: string;
   clientMessageId: string;
@@ -140,7 +147,7 @@ export interface Api {
   events: (groupId: GroupId, after: Position) => Promise<Answer>;
   /** The same `clientMessageId` again answers the message that was saved the first time. */
   send: (groupId: GroupId, message: NewMessage) => Promise<Message>;
-  editMessage: (groupId: GroupId, messageId: string, content: string) => Promise<Message>;
+  editMessage: (groupId: GroupId, messageId: string, change: string | MessageChange) => Promise<Message>;
   deleteMessage: (groupId: GroupId, messageId: string) => Promise<void>;
   /** How many are unread now, counted when the group stood at `position`. */
   markRead: (groupId: GroupId, seq: number) => Promise<{ unreadCount: number; position: Position | undefined }>;
@@ -331,10 +338,9 @@ export function createApi(deps: ApiDeps): ClosableApi {
     async send(groupId, message) {
       return messageOf(await request('POST', `${base(groupId)}/messages`, message, true));
     },
-    async editMessage(groupId, messageId, content) {
-      return messageOf(
-        await request('PATCH', `${base(groupId)}/messages/${encodeURIComponent(messageId)}`, { content }),
-      );
+    async editMessage(groupId, messageId, change) {
+      const path = `${base(groupId)}/messages/${encodeURIComponent(messageId)}`;
+      return messageOf(await request('PATCH', path, typeof change === 'string' ? { content: change } : change));
     },
     async deleteMessage(groupId, messageId) {
       await request('DELETE', `${base(groupId)}/messages/${encodeURIComponent(messageId)}`);

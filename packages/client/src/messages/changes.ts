@@ -1,19 +1,19 @@
-import type { GroupEvent, Message } from '@groupcast/shared';
-import type { Api } from '../api/api.ts';
+import type { GroupEvent, JsonObject, Message } from '@groupcast/shared';
+import type { Api, MessageChange } from '../api/api.ts';
 import { parseId } from '../base/parse.ts';
 import { toClientError } from '../errors.ts';
 
 /** An edit or a deletion of this client that no event has told of yet. */
 type Change =
-  | { kind: 'edit'; content: string /** `undefined` while it is on its way. */; answer: Message | undefined }
-  | { kind: 'delete'; isDone: boolean };
+  /** `answer` is `undefined` while the edit is on its way. */
+  { kind: 'edit'; to: MessageChange; answer: Message | undefined } | { kind: 'delete'; isDone: boolean };
 
 /**
  * Own edits and deletions, shown before they are carried out. A refusal takes the change back; otherwise it lasts until the group's
  * events or a page have got as far: what they say counts from then on.
  */
 export interface Changes {
-  edit: (groupId: string, messageId: string, content: string) => Promise<Message>;
+  edit: (groupId: string, messageId: string, to: MessageChange) => Promise<Message>;
   remove: (groupId: string, messageId: string) => Promise<void>;
   /** The message as it is shown: the same object where there is no change, `null` where it was deleted. */
   shownAs: <T extends Message>(message: T) => T | null;
@@ -26,7 +26,9 @@ export interface Changes {
 }
 
 export function createChanges(deps: {
-  api: Pick<Api, 'editMessage' | 'deleteMessage'>;
+  api: Pick<Api, 'deleteMessage'> & {
+    editMessage: (groupId: string, messageId: string, to: MessageChange) => Promise<Message>;
+  };
   onChange: (groupId: string) => void;
 }): Changes {
   const { api } = deps;
@@ -97,13 +99,13 @@ export function createChanges(deps: {
   }
 
   return {
-    async edit(groupId, messageId, content) {
-      const change: Change = { kind: 'edit', content, answer: undefined };
+    async edit(groupId, messageId, to) {
+      const change: Change = { kind: 'edit', to, answer: undefined };
       return carryOut(
         groupId,
         messageId,
         change,
-        async () => api.editMessage(groupId, messageId, content),
+        async () => api.editMessage(groupId, messageId, to),
         (answer) => {
           change.answer = answer;
         },
@@ -125,11 +127,8 @@ export function createChanges(deps: {
       const list = listOf(message.groupId, message.id);
       if (list.length === 0) return message;
       if (list.some(({ kind }) => kind === 'delete')) return null;
-      const last = list.findLast((change) => change.kind === 'edit' && !isIncluded(change, message.updatedAt));
-      if (last?.kind !== 'edit') return message;
-      const { content, answer } = last;
-      const updatedAt = answer?.updatedAt ?? message.updatedAt;
-      return { ...message, content, ...(updatedAt === undefined ? {} : { updatedAt }) };
+      const rest = list.filter((change) => !isIncluded(change, message.updatedAt));
+      return rest.length === 0 ? message : rest.reduce(withChange, message);
     },
     apply(groupId, events) {
       if (!changes.has(groupId)) return;
@@ -154,6 +153,18 @@ export function createChanges(deps: {
       return version;
     },
   };
+}
+
+function withChange<T extends Message>(message: T, change: Change): T {
+  if (change.kind !== 'edit') return message;
+  const changed = { ...message };
+  const { content, custom } = change.to;
+  if (content !== undefined) changed.content = content;
+  if (custom === null) delete changed.custom;
+  else if (custom !== undefined) changed.custom = custom as JsonObject;
+  const updatedAt = change.answer?.updatedAt;
+  if (updatedAt !== undefined) changed.updatedAt = updatedAt;
+  return changed;
 }
 
 /** Whether a message that was last edited at `updatedAt` includes the change; times are ISO 8601 in UTC. */

@@ -29,7 +29,11 @@ export function createRows({ me, reach, changes }: RowsDeps): Rows {
     const row = changed.status === status ? changed : { ...changed, status };
     if (row === message) return [message];
     const before = shown.get(message);
-    const isSame = before?.status === status && before.content === row.content && before.updatedAt === row.updatedAt;
+    const isSame =
+      before?.status === status &&
+      before.content === row.content &&
+      before.custom === row.custom &&
+      before.updatedAt === row.updatedAt;
     if (isSame) return [before];
     shown.set(message, row as SentMessage);
     return [row as SentMessage];

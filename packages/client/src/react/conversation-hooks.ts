@@ -5,6 +5,7 @@ import type {
   ClientError,
   GroupId,
   Message,
+  MessageChange,
   MessageNotification,
   PresenceSnapshot,
   ReceiptsHandle,
@@ -145,16 +146,15 @@ export function useViewGroup(groupId: GroupId | null): void {
   }, [client, groupId]);
 }
 
-export interface MessageEdit {
+export interface MessageEdit extends MessageChange {
   messageId: string;
-  content: string;
 }
 
-/** Changes the text of an own message. The new text is shown at once; a refusal, which fails the mutation, brings the old one back. */
+/** Changes the text of an own message, or its `custom`. That is shown at once; a refusal, which fails the mutation, takes it back. */
 export function useEditMessage(groupId: GroupId): UseMutationResult<Message, ClientError, MessageEdit> {
   const client = useGroupcast();
   return useMutation<Message, ClientError, MessageEdit>({
-    mutationFn: async ({ messageId, content }) => client.editMessage(groupId, messageId, content),
+    mutationFn: async ({ messageId, ...change }) => client.editMessage(groupId, messageId, change),
     networkMode: 'always',
   });
 }
