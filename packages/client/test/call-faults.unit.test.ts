@@ -155,6 +155,18 @@ describe('a signal that comes late or twice', () => {
 });
 
 describe('windows that were away', () => {
+  test('or are closed while they ring leave it to the others to answer', async () => {
+    const { world, alice, bob, clock } = await ringing();
+    const second = world.window('bob');
+    await clock.advance(2_000);
+    bob.page.dispatchEvent(new Event('pagehide'));
+    await clock.advance(5_000);
+    expect(both(alice, second)).toEqual(['calling', 'ringing']);
+    second.call.accept();
+    await clock.advance(1_000);
+    expect(both(alice, second)).toEqual(['connected', 'connected']);
+  });
+
   test('hear that another has answered when they accept', async () => {
     const { world, alice, bob, clock } = await ringing();
     const second = world.window('bob');
@@ -182,6 +194,34 @@ describe('windows that were away', () => {
     bob.call.accept();
     await clock.advance(1_000);
     expect([...both(again, bob), world.live()]).toEqual(['connected', 'connected', 4]);
+  });
+});
+
+describe('servers that help to connect', () => {
+  const serversOf = ({ network }: CallWorld): unknown[] =>
+    network.open.map((pc) => pc.getConfiguration().iceServers?.map(({ urls }) => urls));
+
+  test('are asked for again before another attempt, because their credentials may have ended', async () => {
+    const { world, alice, bob, clock, network } = await connected();
+    expect(serversOf(world).flat().toSorted()).toEqual(['turn:1.example.com', 'turn:2.example.com']);
+    await clock.advance(60_000);
+    network.change();
+    await clock.advance(5_000);
+    expect(both(alice, bob)).toEqual(['connected', 'connected']);
+    expect(serversOf(world).flat().toSorted()).toEqual(['turn:3.example.com', 'turn:4.example.com']);
+  });
+
+  test('are not waited for: a call begins without them', async () => {
+    const { world, alice, bob, clock, log } = await ringing((all) => {
+      all.iceServers = async () => new Promise(() => undefined);
+    });
+    expect(alice.state).toBe('calling');
+    await clock.advance(3_000);
+    bob.call.accept();
+    await clock.advance(4_000);
+    expect(both(alice, bob)).toEqual(['connected', 'connected']);
+    expect(serversOf(world)).toEqual([[], []]);
+    expect(new Set(log.lines)).toEqual(new Set(['a call goes on without servers that find a way through the network']));
   });
 });
 

@@ -33,6 +33,8 @@ export interface CallWorld {
   /** Opens a window of a user, and with it a place where calls come in. */
   window: (userId: string, options?: Partial<CallOptions>) => CallWindow;
   setFate: (fate: Fate) => void;
+  /** The API's answer. */
+  iceServers: () => Promise<RTCIceServer[]>;
 }
 
 export interface CallWindow {
@@ -55,6 +57,7 @@ export function callWorld(): CallWorld {
   const tracks: { readyState: string }[] = [];
   const signals: Route[] = [];
   const sent: CallWorld['sent'] = [];
+  let asked = 0;
   let fate: Fate = () => [1];
 
   function carry(sender: Window, route: Route, groupId: unknown): { delivered: number } {
@@ -91,9 +94,10 @@ export function callWorld(): CallWorld {
     } as unknown as MediaStream;
   }
 
-  return {
+  const world: CallWorld = {
     clock,
     network,
+    iceServers: async () => [{ urls: `turn:${(asked += 1)}.example.com` }],
     log,
     live: () => tracks.filter(({ readyState }) => readyState === 'live').length,
     signals,
@@ -124,7 +128,7 @@ export function callWorld(): CallWorld {
             return () => void listeners.delete(listener);
           },
         },
-        api: { iceServers: async () => [{ urls: 'stun:stun.example.com' }] },
+        api: { iceServers: async () => world.iceServers() },
         send(_, message) {
           sent.push({ userId, ...message });
           return { saved: Promise.resolve() };
@@ -156,4 +160,5 @@ export function callWorld(): CallWorld {
       };
     },
   };
+  return world;
 }

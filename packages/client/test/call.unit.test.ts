@@ -1,3 +1,6 @@
+import { useCall } from '@groupcast/client/react';
+import { createElement } from 'react';
+import { renderToString } from 'react-dom/server';
 import { describe, expect, test } from 'vitest';
 import { type CallEvent, type CallState, nextState, TRANSITIONS } from '../src/call/call-states.ts';
 import { type CallWindow, callWorld } from './call-harness.ts';
@@ -167,6 +170,14 @@ describe('a call', () => {
     expect(() => alice.call.start(CALL)).toThrow('calls were closed');
     await clock.advance(10);
   });
+});
+
+test('a component shows the state of a call, and on a server that there is none', async () => {
+  const { alice, clock } = await twoPeople({ isConnected: true });
+  const Shown = (): string => useCall(alice.call).state;
+  expect(renderToString(createElement(Shown))).toBe('idle');
+  alice.call.close();
+  await clock.advance(10);
 });
 
 describe('the media of a call', () => {

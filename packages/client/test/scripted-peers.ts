@@ -70,7 +70,7 @@ export class FakePeerConnection {
   readonly candidates = new Set<string>();
 
   private readonly network: Surroundings;
-  private readonly configuration: RTCConfiguration;
+  private configuration: RTCConfiguration;
 
   constructor(network: Surroundings, configuration: RTCConfiguration) {
     this.network = network;
@@ -95,8 +95,9 @@ export class FakePeerConnection {
   getConfiguration(): RTCConfiguration {
     return this.configuration;
   }
-  setConfiguration(): void {
+  setConfiguration(configuration: RTCConfiguration): void {
     this.assertOpen();
+    this.configuration = configuration;
   }
 
   private assertOpen(): void {

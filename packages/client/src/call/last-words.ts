@@ -1,9 +1,15 @@
 import type { CallMessage, DeclineReason, HangupReason } from './call-messages.ts';
 import type { CallState, EndReason } from './call-states.ts';
 
-/** The words in which the other side is told. A window in whose place another one has answered says nothing. */
-export function lastWordOf(reason: EndReason, isCaller: boolean, state: CallState): CallMessage | undefined {
-  if (reason === 'elsewhere') return undefined;
+/**
+ * The words in which the other side is told. A window in whose place another one has answered says nothing, and neither does one that rings
+ * and goes away, or was told that it shall stop: another may answer.
+ */
+export function lastWordOf(
+  reason: EndReason,
+  { isCaller, state, knows }: { isCaller: boolean; state: CallState; knows: 'knows' | undefined },
+): CallMessage | undefined {
+  if (reason === 'elsewhere' || (state === 'ringing' && knows)) return undefined;
   if (!isCaller && (state === 'ringing' || reason === 'no-media'))
     return { kind: 'decline', reason: declineOf(reason) };
   return { kind: 'hangup', reason: hangupOf(reason) };

@@ -222,7 +222,7 @@ export function createOneCall(
 
   function end(reason: EndReason, knows?: 'knows'): void {
     if (over) return;
-    const lastWord = lastWordOf(reason, isCaller, state());
+    const lastWord = lastWordOf(reason, { isCaller, state: state(), knows });
     finish();
     media?.stop();
     // All windows of a callee stop ringing; a caller has one.
