@@ -205,7 +205,7 @@ describe('a node whose members type', () => {
     const transient = createTransient({ io, node: 'n', carrier: undefined, isTrusted: () => true, metrics, log });
     const typing = createTyping({ io, sender, transient });
     const ids = Array.from({ length: MEMBERS }, (_, n) => `u${n}`);
-    for (const id of ids) adapter.addAll(`s-${id}`, new Set(['group-g', `user-${id}`]));
+    for (const id of ids) void adapter.addAll(`s-${id}`, new Set(['group-g', `user-${id}`]));
     return {
       events,
       ids,
