@@ -29,9 +29,12 @@ const portOf = (server: Server): number => (server.address() as AddressInfo).por
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'groupcast-call-'));
-  await build({ configFile: false, logLevel: 'error', root: join(ROOT, 'e2e/call'), build: { outDir: folder } });
+  const root = join(ROOT, 'e2e/call');
+  [stand] = await Promise.all([
+    STANDS.scripted(),
+    build({ configFile: false, logLevel: 'error', root, build: { outDir: folder } }),
+  ]);
   pages = await serve(folder);
-  stand = await STANDS.scripted();
   network = await startOwnNetwork([portOf(pages), ...stand.ports]);
   [turn, browser] = await Promise.all([
     startTurnServer(network),

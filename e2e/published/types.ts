@@ -2,6 +2,7 @@
 // compiles: so every exported type is searched for it.
 import type * as core from '@groupcast/client';
 import { createClient, type GroupEvent } from '@groupcast/client';
+import type * as call from '@groupcast/client/call';
 import type * as react from '@groupcast/client/react';
 import { useMessages, useSendMessage } from '@groupcast/client/react';
 
@@ -51,6 +52,9 @@ export type Checked = [
   None<AnyIn<core.ViewMessage, 'ViewMessage'>>,
   None<AnyIn<core.ClientError, 'ClientError'>>,
   None<AnyIn<core.Api, 'Api'>>,
+  None<AnyIn<typeof call, 'call'>>,
+  None<AnyIn<call.Call, 'Call'>>,
+  None<AnyIn<call.CallClient, 'CallClient'>>,
 ];
 
 /** The search finds every hidden `any`, and nothing else. */
