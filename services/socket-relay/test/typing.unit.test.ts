@@ -1,6 +1,10 @@
+import { Server } from 'socket.io';
 import { describe, expect, test } from 'vitest';
+import { createTyping } from '../src/conversation/typing.ts';
 import { createTypingReceivers } from '../src/conversation/typing-receivers.ts';
 import { createTypingSources } from '../src/conversation/typing-sources.ts';
+import type { RelayServer } from '../src/sessions/session.ts';
+import { createTransient } from '../src/transient/transient.ts';
 
 describe('a member who types', () => {
   function start() {
@@ -171,5 +175,37 @@ describe('a connection that is shown who types', () => {
     const ended = shown.filter(({ isTyping }) => !isTyping).map(({ typist }) => typist);
     expect(ended.toSorted()).toEqual(['h\nu0', 'h\nu2', 'h\nu4', 'h\nu6', 'h\nu8']);
     expect(receivers.size).toBe(0);
+  });
+});
+
+describe('a group in which hundreds type', () => {
+  test('is looked through for those who are shown, and for no other typist', () => {
+    const io = new Server() as unknown as RelayServer;
+    const { adapter } = io.of('/');
+    for (let n = 0; n < 1_000; n += 1) adapter.addAll(`s${n}`, new Set(['group-g', `user-u${n}`]));
+    const room = adapter.rooms.get('group-g') ?? new Set<string>();
+    let walks = 0;
+    const walk = room[Symbol.iterator].bind(room);
+    room[Symbol.iterator] = () => {
+      walks += 1;
+      return walk();
+    };
+    let sent = 0;
+    const sender = { send: () => void (sent += 1), lagMs: () => 0 };
+    const metrics = { transientEvents: { inc: () => undefined } } as never;
+    const transient = createTransient({
+      io,
+      node: 'n',
+      carrier: undefined,
+      isTrusted: () => true,
+      metrics,
+      log: {} as never,
+    });
+    const typing = createTyping({ io, sender, transient }, () => 0);
+    for (let n = 0; n < 500; n += 1) typing.report(`s${n}`, { groupId: 'g', userId: `u${n}`, isTyping: true });
+    typing.stop();
+    expect(sent).toBeGreaterThan(0);
+    // The others are looked for, and those of them who are not sent it.
+    expect(walks).toBeLessThanOrEqual(2 * 10);
   });
 });
