@@ -7,7 +7,8 @@ import type * as react from '@groupcast/client/react';
 import { useMessages, useSendMessage } from '@groupcast/client/react';
 
 /** Declarations of React, Socket.IO, the browser and the standard library are full of `any`. */
-type ForeignKey = 'children' | 'eventTarget' | 'fetch' | 'io' | 'localStream' | 'remoteStream';
+type ForeignKey = 'children' | 'eventTarget' | 'fetch' | 'io' | ForeignKeyOfCalls;
+type ForeignKeyOfCalls = 'getMedia' | 'localStream' | 'network' | 'remoteStream' | 'RTCPeerConnection';
 
 /** The path of every `any` in `T`, eight steps deep; `never` if there is none. */
 type AnyIn<T, Path extends string = '', Steps extends 0[] = []> = 0 extends 1 & T

@@ -1278,10 +1278,14 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
             at('bob', { read: 1 }, 'none'),
             at('crowd-1', { received: 2 }),
           ]),
-        ).toEqual({ [small.id]: { memberCount: 2 }, [id]: { memberCount: 102 } });
+        ).toEqual({ [small.id]: { memberCount: 2, seq: 2 }, [id]: { memberCount: 102, seq: third } });
+        // Where the group stands, however far a client says that it is.
+        expect(await report([at('bob', { read: Number.MAX_SAFE_INTEGER }, small.id)])).toEqual({
+          [small.id]: { memberCount: 2, seq: 2 },
+        });
         // Only messages that the cursors have moved over, and of each sender the newest one. The sender is not counted.
         expect(await report([at('crowd-1', { received: second }), at('alice', { read: third })])).toEqual({
-          [id]: { memberCount: 102, counts: [{ userId: 'crowd-0', seq: second, received: 2, read: 1 }] },
+          [id]: { memberCount: 102, seq: third, counts: [{ userId: 'crowd-0', seq: second, received: 2, read: 1 }] },
         });
         const told = await report([at('crowd-1', { received: third, read: third }), at('crowd-2', { read: second })]);
         const counts = [...(told[id]?.counts ?? [])];
@@ -1291,13 +1295,14 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(counts).toContainEqual({ userId: 'alice', seq: third, received: 1, read: 1 });
         // A cursor that has moved nowhere tells nothing, nor does that of the sender.
         expect(await report([at('crowd-1', { read: third }), at('alice', { read: third })])).toEqual({
-          [id]: { memberCount: 102 },
+          [id]: { memberCount: 102, seq: third },
         });
         const { id: last, seq: fourth } = await say('alice', id, 'third by alice');
         await api.request('alice', 'DELETE', `${GROUPS}/${id}/messages/${last}`);
         expect(await report([at('crowd-3', { read: fourth })])).toEqual({
           [id]: {
             memberCount: 102,
+            seq: fourth + 1,
             counts: expect.toSatisfy((all: object[]) => {
               expect(all).toHaveLength(2);
               expect(all).toContainEqual({ userId: 'crowd-0', seq: second, received: 4, read: 4 });

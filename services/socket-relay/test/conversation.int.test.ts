@@ -196,6 +196,11 @@ describe.each(SET_UPS)('a conversation %s', (_name, start) => {
     await ask(bob, 'mark-read', { groupId, seq: 3 });
     await until('the next receipt', () => at[0]?.length === 2);
     expect(at[0]?.[1]).toEqual({ groupId, users: { [id('bob')]: { read: 3 } } });
+    // Nobody is shown to have read what was not said yet, such as by a client that counts as before the group was started over.
+    setUp.api.cursorsAnswer = { groups: { [groupId]: { memberCount: 3, seq: 7 } } };
+    await ask(bob, 'mark-read', { groupId, seq: Number.MAX_SAFE_INTEGER });
+    await until('the last receipt', () => at[0]?.length === 3);
+    expect(at[0]?.[2]).toEqual({ groupId, users: { [id('bob')]: { read: 7 } } });
     expect(at[2]).toEqual([]);
   });
 

@@ -257,3 +257,35 @@ describe('a node whose members type', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 });
+
+describe('a group in which hundreds type', () => {
+  test('is looked through for those who are shown, and for no other typist', () => {
+    const io = new Server() as unknown as RelayServer;
+    const { adapter } = io.of('/');
+    for (let n = 0; n < 1_000; n += 1) adapter.addAll(`s${n}`, new Set(['group-g', `user-u${n}`]));
+    const room = adapter.rooms.get('group-g') ?? new Set<string>();
+    let walks = 0;
+    const walk = room[Symbol.iterator].bind(room);
+    room[Symbol.iterator] = () => {
+      walks += 1;
+      return walk();
+    };
+    let sent = 0;
+    const sender = { send: () => void (sent += 1), lagMs: () => 0 };
+    const metrics = { transientEvents: { inc: () => undefined } } as never;
+    const transient = createTransient({
+      io,
+      node: 'n',
+      carrier: undefined,
+      isTrusted: () => true,
+      metrics,
+      log: {} as never,
+    });
+    const typing = createTyping({ io, sender, transient }, () => 0);
+    for (let n = 0; n < 500; n += 1) typing.report(`s${n}`, { groupId: 'g', userId: `u${n}`, isTyping: true });
+    typing.stop();
+    expect(sent).toBeGreaterThan(0);
+    // The others are looked for, and those of them who are not sent it.
+    expect(walks).toBeLessThanOrEqual(2 * 10);
+  });
+});

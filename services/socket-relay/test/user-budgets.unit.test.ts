@@ -1,5 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { createUserHandlers, type UserHandlerDeps } from '../src/connections/user-events.ts';
 import { createRateLimit, TokenBucket } from '../src/sessions/rate-limit.ts';
+import type { UserSocket } from '../src/sessions/session.ts';
 import { createUserBudgets, type UserBudgets } from '../src/sessions/user-budgets.ts';
 
 function clock() {
@@ -102,4 +104,30 @@ describe('the budget of a user', () => {
     // These are as many packets at once: the first of 1,000 units, and half of the second.
     expect([alice.takePacket(4_096 * 500), alice.takePacket(4_096 * 600)]).toEqual([true, false]);
   });
+});
+
+test('reads of a thousand groups, which are told to all relays, cost more than cursors that nobody is told of', async () => {
+  const budgets = createUserBudgets(50, () => 0);
+  onTestFinished(() => budgets.stop());
+  const told: string[] = [];
+  const { 'update-cursors': update } = createUserHandlers({
+    budgets,
+    cursors: { report: () => undefined, stop: async () => undefined },
+    readCursors: { moved: (groupId: string) => void told.push(groupId) },
+    entry: { used: () => undefined },
+    metrics: {},
+  } as unknown as UserHandlerDeps);
+  const groupIds = Array.from({ length: 1_000 }, (_, n) => `g${n}`);
+  const report = async (userId: string, cursors: object): Promise<void> => {
+    const session = { userId, groups: new Map(groupIds.map((groupId) => [groupId, 'token'])) };
+    await update?.({ id: 's', data: { session } } as unknown as UserSocket, {
+      cursors: Object.fromEntries(groupIds.map((groupId) => [groupId, cursors])),
+    });
+  };
+  for (let n = 0; n < 3; n += 1) await report('receiver', { received: 1 });
+  budgets.of('receiver').takeWork(1);
+  expect(told).toEqual([]);
+  for (let n = 0; n < 3; n += 1) await report('reader', { read: 1 });
+  expect(told).toHaveLength(3_000);
+  expect(() => budgets.of('reader').takeWork(1)).toThrow('try again later');
 });

@@ -75,6 +75,8 @@ export const cursorsAnswerSchema = z.object({
     idSchema,
     z.object({
       memberCount: z.int().nonnegative(),
+      /** Where the group stands: a cursor above it is shown as this. */
+      seq: z.int().nonnegative().optional(),
       /** For members whose newest message may be read by more people than before. */
       counts: boundedArray(
         z.object({

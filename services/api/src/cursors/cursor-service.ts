@@ -5,22 +5,23 @@ import { MAX_NAMED_MEMBERS, type MovedCursors, storeCursors } from './cursor-sto
 import { type Counts, type CountsOf, countReceipts, readMemberCursors, readOwnCounts } from './receipt-store.ts';
 
 /** The facts with which a relay shows moved cursors, by group. */
-export type GroupsAnswer = Record<string, { memberCount: number; counts?: CountsOf[] }>;
+export type GroupsAnswer = Record<string, { memberCount: number; seq?: number; counts?: CountsOf[] }>;
 
 /**
  * Answers by group the facts with which a relay shows moved cursors: the number of members and, where they are too many to be named, the counts
- * for senders whose newest message the cursors have moved over.
+ * for senders whose newest message the cursors have moved over. With `heads`, where the groups stand, too.
  */
 export async function describeMoved(
   q: Queryable,
   memberCounts: ReadonlyMap<string, number>,
   moved: readonly MovedCursors[],
+  heads?: ReadonlyMap<string, number>,
 ): Promise<GroupsAnswer> {
   const isLarge = ({ groupId }: MovedCursors): boolean => (memberCounts.get(groupId) ?? 0) > MAX_NAMED_MEMBERS;
   const counts = await countReceipts(q, moved.filter(isLarge), memberCounts);
   const answers = [...memberCounts].map(([groupId, memberCount]) => {
-    const ofGroup = counts.get(groupId);
-    return [groupId, { memberCount, ...(ofGroup ? { counts: ofGroup } : {}) }] as const;
+    const [ofGroup, seq] = [counts.get(groupId), heads?.get(groupId)];
+    return [groupId, { memberCount, ...(seq === undefined ? {} : { seq }), ...(ofGroup ? { counts: ofGroup } : {}) }] as const;
   });
   return Object.fromEntries(answers);
 }
@@ -30,8 +31,8 @@ export async function reportCursors(
   db: Database,
   updates: CursorUpdates['cursors'],
 ): Promise<{ groups: GroupsAnswer }> {
-  const { memberCounts, moved } = await storeCursors(db, updates);
-  return { groups: await describeMoved(db, memberCounts, moved) };
+  const { memberCounts, moved, heads } = await storeCursors(db, updates);
+  return { groups: await describeMoved(db, memberCounts, moved, heads) };
 }
 
 /** How far the members are: each of them or, in large groups, how many have received and read one's own newest message. */

@@ -67,6 +67,7 @@ export async function markRead(
 interface StoredRow extends Record<string, unknown> {
   group_id: string;
   member_count: number;
+  head: number;
   user_id: string | null;
   received_from: number;
   received_to: number;
@@ -77,6 +78,8 @@ interface StoredRow extends Record<string, unknown> {
 export interface StoredCursors {
   /** The number of members of each group. */
   memberCounts: Map<string, number>;
+  /** Where each group stands. */
+  heads: Map<string, number>;
   /** In groups with more than `MAX_NAMED_MEMBERS`. */
   moved: MovedCursors[];
 }
@@ -104,7 +107,7 @@ export async function storeCursors(q: Queryable, updates: CursorUpdates['cursors
        from u join g on g.id = u.group_id
        where m.group_id = u.group_id and m.user_id = u.user_id
      )
-     select g.id as group_id, g.member_count, old.* from g left join lateral (
+     select g.id as group_id, g.member_count, g.head, old.* from g left join lateral (
        select u.user_id, m.received_seq as received_from, least(u.received, g.head) as received_to,
          m.read_seq as read_from, least(u.read, g.head) as read_to
        from u cross join lateral (
@@ -121,6 +124,7 @@ export async function storeCursors(q: Queryable, updates: CursorUpdates['cursors
   );
   return {
     memberCounts: new Map(rows.map(({ group_id, member_count }) => [group_id, member_count])),
+    heads: new Map(rows.map(({ group_id, head }) => [group_id, head])),
     moved: rows.flatMap(({ group_id: groupId, user_id: userId, ...row }) =>
       userId === null
         ? []

@@ -103,6 +103,7 @@ export const cursorsAnswer = z.object({
     groupId,
     z.object({
       memberCount: z.int().min(0),
+      seq: z.int().min(0).exactOptional().meta({ description: 'Where the group stands: no cursor is above it' }),
       counts: z
         .array(counts.extend({ userId }))
         .exactOptional()

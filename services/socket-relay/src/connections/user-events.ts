@@ -19,7 +19,7 @@ import type { Removals } from '../membership/removals.ts';
 import { setOfUndecided, type UndecidedClaims } from '../membership/undecided-claims.ts';
 import type { UserSocket } from '../sessions/session.ts';
 import type { SessionExpiry } from '../sessions/session-expiry.ts';
-import { EVENTS_PER_UNIT, GROUPS_PER_UNIT, type UserBudget } from '../sessions/user-budgets.ts';
+import { EVENTS_PER_UNIT, GROUPS_PER_UNIT, READS_PER_UNIT, type UserBudget } from '../sessions/user-budgets.ts';
 import type { CursorForwarder } from '../upstream/cursor-forwarder.ts';
 import type { Authenticator } from './authenticate.ts';
 import { type BackEndDeps, createBackEndCommands } from './back-end-commands.ts';
@@ -68,7 +68,8 @@ export function createUserHandlers(deps: UserHandlerDeps): UserHandlers {
     const { userId } = socket.data.session;
     const groupIds = Object.keys(reported);
     for (const groupId of groupIds) assertMember(socket, groupId);
-    budgetOf(socket).chargeWork(groupIds.length / GROUPS_PER_UNIT);
+    const reads = Object.values(reported).filter(({ read }) => read !== undefined).length;
+    budgetOf(socket).chargeWork(groupIds.length / GROUPS_PER_UNIT + reads / READS_PER_UNIT);
     for (const [groupId, cursors] of Object.entries(reported)) {
       deps.cursors.report(userId, groupId, cursors);
       if (cursors.read !== undefined) deps.readCursors.moved(groupId, userId, cursors.read, socket.id);

@@ -72,14 +72,15 @@ export function createReceipts(
     return fresh;
   }
 
-  function name({ groupId, userId, received, read }: CursorUpdates['cursors'][number]): void {
+  /** `head`: where the group stands. Clients may name any number, and nobody may be shown to have read what was not said yet. */
+  function name({ groupId, userId, received, read }: CursorUpdates['cursors'][number], head: number): void {
     if (received === undefined && read === undefined) return;
     const group = waitingIn(groupId);
     const known = group?.users.get(userId);
     if (!group || (!known && group.users.size >= MAX_WAITING_USERS)) return;
     const merged: MemberCursors = { ...known };
-    if (received !== undefined) merged.received = Math.max(received, known?.received ?? 0);
-    if (read !== undefined) merged.read = Math.max(read, known?.read ?? 0);
+    if (received !== undefined) merged.received = Math.max(Math.min(received, head), known?.received ?? 0);
+    if (read !== undefined) merged.read = Math.max(Math.min(read, head), known?.read ?? 0);
     group.users.set(userId, merged);
   }
 
@@ -132,7 +133,7 @@ export function createReceipts(
         const members = groups[groupId]?.memberCount;
         const large = isLarge.get(groupId) ?? (members ?? usersHere(groupId)) > MAX_NAMED_MEMBERS;
         isLarge.set(groupId, large);
-        if (!large) name(update);
+        if (!large) name(update, groups[groupId]?.seq ?? Number.POSITIVE_INFINITY);
       }
       for (const [groupId, { memberCount, counts = [] }] of Object.entries(groups)) {
         if (memberCount > MAX_NAMED_MEMBERS) for (const each of counts) count(groupId, each);

@@ -10,10 +10,14 @@ const WORK_FACTOR = 8;
 const PACKET_FACTOR = 8;
 /** Seconds whose packets may come at once. */
 const PACKET_BURST_SECONDS = 5;
-/** Numbers that take about as long as one unit: groups to be decided about or entered, events to be sent, people to be named. */
+/**
+ * Numbers that take about as long as one unit: groups to be decided about or entered, events to be sent, people to be named, reads to be told
+ * to the user's other connections, on all relays.
+ */
 export const GROUPS_PER_UNIT = 20;
 export const EVENTS_PER_UNIT = 25;
 export const PEOPLE_PER_UNIT = 50;
+export const READS_PER_UNIT = 2;
 /** UTF-16 code units of a packet that cost as much as a packet. */
 const LENGTH_PER_UNIT = 4_096;
 /** How often users that are not connected any more are forgotten, in milliseconds, once nothing is held against them. */

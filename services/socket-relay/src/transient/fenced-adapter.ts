@@ -20,8 +20,12 @@ import type { Carrier } from './carrier.ts';
  *   waiting for as many answers) is neither subscribed to nor understood, so nobody who can write to Redis can use it.
  */
 
-/** Most messages that have been sent and not yet taken. More are dropped: they are out of date before Redis is back. */
-const MAX_IN_FLIGHT = 1_000;
+/**
+ * Most messages that have been sent and not yet taken, and most characters of all of them. More are dropped: they are out of date before
+ * Redis is back. One turn may have some thousand, where users have read all their groups, which must not cost others their signals.
+ */
+const MAX_IN_FLIGHT = 10_000;
+const MAX_LENGTH_IN_FLIGHT = 16_777_216;
 /** Longest message of another node, in characters: 1,000 receipts, or a signal of `MAX_SIGNAL_BYTES`, come to less. */
 const MAX_MESSAGE_LENGTH = 524_288;
 /** How long after a subscription that failed the next attempt is made, in milliseconds. */
@@ -49,6 +53,7 @@ class ChannelClient extends EventEmitter {
   private readonly wanted = new Set<string>();
   private readonly retries = new Set<NodeJS.Timeout>();
   private inFlight = 0;
+  private lengthInFlight = 0;
   /** The channels of rooms are subscribed to. Before, the adapter asks for two that carry the rest of its protocol. */
   isOpen = false;
   /** Set by each message that the adapter has understood. */
@@ -94,12 +99,13 @@ class ChannelClient extends EventEmitter {
   }
 
   async spublish(channel: string, text: string): Promise<number> {
-    if (this.inFlight >= MAX_IN_FLIGHT) {
+    if (this.inFlight >= MAX_IN_FLIGHT || this.lengthInFlight + text.length > MAX_LENGTH_IN_FLIGHT) {
       this.deps.onDropped();
       this.sent = Promise.resolve(0);
       return this.sent;
     }
     this.inFlight += 1;
+    this.lengthInFlight += text.length;
     this.sent = this.deps.channels
       .publish(channel, text)
       .catch((error: unknown) => {
@@ -109,6 +115,7 @@ class ChannelClient extends EventEmitter {
       })
       .finally(() => {
         this.inFlight -= 1;
+        this.lengthInFlight -= text.length;
       });
     return this.sent;
   }
