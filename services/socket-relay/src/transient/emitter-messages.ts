@@ -6,6 +6,8 @@ import { createAdapter } from '@socket.io/redis-adapter';
 export const EMITTER_CHANNELS = 'socket.io#/#*';
 /** The name that emitters give themselves. Servers of Socket.IO that share the Redis have others. */
 const EMITTER = 'emitter';
+/** Bytes at the beginning of a message that have the name of its sender, in every encoding. */
+const NAME_WITHIN = 16;
 const OPENING_BRACKET = 0x5b;
 /** Most rooms that one message is for, and most that it leaves out. */
 const MAX_ROOMS = 1_000;
@@ -39,6 +41,8 @@ function names(value: unknown): string[] {
 export function createEmitterReader(): (bytes: Buffer) => EmitterMessage | undefined {
   const decode = openParser();
   return (bytes) => {
+    // All that servers of another application tell each other passes here, and is not worth decoding.
+    if (!bytes.subarray(0, NAME_WITHIN).includes(EMITTER)) return undefined;
     // An emitter may have been given a parser that writes JSON.
     const message = bytes[0] === OPENING_BRACKET ? (JSON.parse(bytes.toString()) as unknown) : decode(bytes);
     if (!Array.isArray(message)) throw new Error('not a message of an emitter');
