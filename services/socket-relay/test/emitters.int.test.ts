@@ -84,7 +84,12 @@ describe('a program that emits through Redis', () => {
     const last = ['last', { ...flat, id: expect.any(String), n: 1 }];
     expect(shown).toEqual([
       [first, ['new-message', { ...flat, id: 'mine', content: 'two' }], last],
-      [first, ['badge', { count: 2 }], ['new-message', { groupId: '7', epoch: null, seq: null, content: 'forged' }], last],
+      [
+        first,
+        ['badge', { count: 2 }],
+        ['new-message', { groupId: '7', epoch: null, seq: null, content: 'forged' }],
+        last,
+      ],
       [['last', { n: 1 }]],
     ]);
     expect(await counted(one, 'refused')).toBeGreaterThanOrEqual(4);
