@@ -69,6 +69,11 @@ describe('a conversation beside its messages', () => {
     const read = server.count(RECEIPTS);
     await connected();
     expect(server.count(RECEIPTS)).toBe(read);
+    // A relay that is cut off from the others shows no receipts, on a connection that stays.
+    server.emit('service-state', { live: false });
+    server.script.cursors.set('other', { received: 5, read: 5 });
+    server.emit('service-state', { live: true });
+    await until('the next reading', () => rows().at(-1) === 'next read');
   });
 
   test('messages that another window has read are read here at once, without a report; after a part of them the API counts', async () => {

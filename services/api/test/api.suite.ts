@@ -752,7 +752,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
       });
 
       test('with a hidden presence were never seen, and their tokens for the relay say so (G70)', async () => {
-        await newGroup('shy', ['eye']);
+        const { id: shared } = await newGroup('shy', ['eye']);
         const claimOf = async (): Promise<unknown> => {
           const { body } = await api.request<{ token: string }>('shy', 'POST', '/api/realtime/token');
           return decodeJwt(body.token)['presence'];
@@ -765,14 +765,25 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const socket = await connectAs(relay.url, 'shy');
         try {
           await received(socket, 'joined-groups');
+          const [endings, messages]: [unknown[], unknown[]] = [[], []];
+          socket.on('new-message', (payload: unknown) => void messages.push(payload));
+          socket.on('session-ending', (payload: unknown) => void endings.push(payload));
           const ending = received(socket, 'session-ending');
-          expect((await setProfile('shy', { hidesPresence: true })).body.user).toEqual({
-            id: 'shy',
-            hidesPresence: true,
-          });
+          for (let time = 1; time <= 5; time += 1) {
+            expect((await setProfile('shy', { hidesPresence: true })).body.user).toEqual({
+              id: 'shy',
+              hidesPresence: true,
+            });
+          }
           // A connection that is there gets a token without presence before its own has expired.
           expect(await ending).toMatchObject({ code: 'PRESENCE_CHANGED', next: 'refresh-token' });
           expect(socket.connected).toBe(true);
+          // One that asks for what it has already costs the relays nothing.
+          await until('the last message', async () => {
+            await say('shy', shared, 'x');
+            return messages.length > 0;
+          });
+          expect(endings).toHaveLength(1);
         } finally {
           socket.close();
         }

@@ -72,6 +72,8 @@ describe('a program that emits through Redis', () => {
     await client.publish('socket.io#/#group-7#', JSON.stringify(ofServer));
     emitter.to('group-7').emit('new-message', { content: 'one', epoch: '1-a', seq: 9 });
     emitter.to('user-bob').emit('badge', { count: 2 });
+    // Not even where it names a group and a position of it.
+    emitter.to('user-bob').emit('new-message', { groupId: '7', epoch: '1-a', seq: 9, content: 'forged' });
     emitter.to('group-7').except('user-bob').emit('new-message', { id: 'mine', content: 'two' });
     // Another parser than the usual one.
     new Emitter(client, { parser: { encode: (message: unknown) => JSON.stringify(message) } })
@@ -84,7 +86,12 @@ describe('a program that emits through Redis', () => {
     const last = ['last', { ...flat, id: expect.any(String), n: 1 }];
     expect(shown).toEqual([
       [first, ['new-message', { ...flat, id: 'mine', content: 'two' }], last],
-      [first, ['badge', { count: 2 }], last],
+      [
+        first,
+        ['badge', { count: 2 }],
+        ['new-message', { groupId: '7', epoch: null, seq: null, content: 'forged' }],
+        last,
+      ],
       [['last', { n: 1 }]],
     ]);
     expect(await counted(one, 'refused')).toBeGreaterThanOrEqual(4);

@@ -262,7 +262,7 @@ describe('a group in which hundreds type', () => {
   test('is looked through for those who are shown, and for no other typist', () => {
     const io = new Server() as unknown as RelayServer;
     const { adapter } = io.of('/');
-    for (let n = 0; n < 1_000; n += 1) adapter.addAll(`s${n}`, new Set(['group-g', `user-u${n}`]));
+    for (let n = 0; n < 1_000; n += 1) void adapter.addAll(`s${n}`, new Set(['group-g', `user-u${n}`]));
     const room = adapter.rooms.get('group-g') ?? new Set<string>();
     let walks = 0;
     const walk = room[Symbol.iterator].bind(room);

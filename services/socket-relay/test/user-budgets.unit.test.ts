@@ -1,4 +1,6 @@
+import type { PresencesResult } from '@groupcast/shared';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { type ConversationDeps, createConversationHandlers } from '../src/connections/conversation-events.ts';
 import { createUserHandlers, type UserHandlerDeps } from '../src/connections/user-events.ts';
 import { createRateLimit, TokenBucket } from '../src/sessions/rate-limit.ts';
 import type { UserSocket } from '../src/sessions/session.ts';
@@ -130,4 +132,30 @@ test('reads of a thousand groups, which are told to all relays, cost more than c
   for (let n = 0; n < 3; n += 1) await report('reader', { read: 1 });
   expect(told).toHaveLength(3_000);
   expect(() => budgets.of('reader').takeWork(1)).toThrow('try again later');
+});
+
+test('the presence of a hundred large groups is not read for an answer that has no room for it', async () => {
+  const budgets = createUserBudgets(50, () => 0);
+  onTestFinished(() => budgets.stop());
+  const read: string[] = [];
+  const handlers = createConversationHandlers({
+    budgets,
+    presence: {
+      async get(groupId: string) {
+        read.push(groupId);
+        const numUsers = groupId === 'small' ? 5 : 9_000;
+        return { users: [], numUsers, numConnections: numUsers };
+      },
+    },
+  } as unknown as ConversationDeps);
+  const groupIds = ['small', ...Array.from({ length: 99 }, (_, n) => `g${n}`)];
+  const session = { userId: 'u', groups: new Map(groupIds.map((groupId) => [groupId, 'token'])) };
+  const socket = { id: 's', data: { session } } as unknown as UserSocket;
+  const answer = (await handlers['get-presence']?.(socket, { groupIds })) as PresencesResult;
+  const named = Object.entries(answer.groups).flatMap(([groupId, one]) => ('error' in one ? [] : [groupId]));
+  // A group that has no room leaves its room to smaller ones.
+  expect(named).toEqual(['small', 'g0']);
+  expect(Object.keys(answer.groups)).toHaveLength(100);
+  expect(read.length).toBeLessThanOrEqual(20);
+  expect(() => budgets.of('u').takeWork(1)).toThrow('try again later');
 });

@@ -27,7 +27,7 @@ export interface ConversationDeps {
     reset: Topic<{ groupId: string; position: Position }>;
     left: Topic<{ groupId: string }>;
   };
-  told: { greeted: Topic<void>; down: Topic<void>; awaitingReceipts: Topic<string> };
+  told: { greeted: Topic<void>; down: Topic<void>; live: Topic<boolean>; awaitingReceipts: Topic<string> };
   clock: Clock;
   random: () => number;
   log: Logger;
@@ -86,6 +86,10 @@ export function createConversation(deps: ConversationDeps): Conversation {
     viewing.ready();
     // Also of the first connection: receipts may have been read before it.
     receipts.reconnected();
+  });
+  // A relay that delivers nothing shows no receipts either.
+  told.live.subscribe((live) => {
+    if (live) receipts.reconnected();
   });
   told.down.subscribe(() => {
     isGreeted = false;

@@ -52,7 +52,7 @@ export interface Receipts {
   want: (groupId: string) => void;
   onReceipt: (payload: unknown) => void;
   onEvent: (event: GroupEvent) => void;
-  /** There is another connection; receipts before it were not heard. */
+  /** There is another connection, or the relay delivers again; receipts before it were not heard. */
   reconnected: () => void;
   /** The user has left the group, or it was started over. */
   forget: (groupId: string) => void;

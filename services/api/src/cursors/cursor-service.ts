@@ -21,7 +21,10 @@ export async function describeMoved(
   const counts = await countReceipts(q, moved.filter(isLarge), memberCounts);
   const answers = [...memberCounts].map(([groupId, memberCount]) => {
     const [ofGroup, seq] = [counts.get(groupId), heads?.get(groupId)];
-    return [groupId, { memberCount, ...(seq === undefined ? {} : { seq }), ...(ofGroup ? { counts: ofGroup } : {}) }] as const;
+    return [
+      groupId,
+      { memberCount, ...(seq === undefined ? {} : { seq }), ...(ofGroup ? { counts: ofGroup } : {}) },
+    ] as const;
   });
   return Object.fromEntries(answers);
 }

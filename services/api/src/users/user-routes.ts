@@ -55,8 +55,8 @@ export function userRoutes(scope: HttpScope, { db, relay }: UserRouteDeps): void
     async (request) => {
       const { userId } = callerOf(request);
       assertCustomFits(request.body.custom);
-      const user = await writeProfile(db, userId, request.body);
-      if (request.body.hidesPresence !== undefined) renewTokens(userId);
+      const { user, isPresenceOther } = await writeProfile(db, userId, request.body);
+      if (isPresenceOther) renewTokens(userId);
       return { user };
     },
   );

@@ -92,18 +92,27 @@ export interface ProfileChange {
   hidesPresence?: boolean | undefined;
 }
 
-/** Sets what is given, and answers the whole profile. Somebody who hides their presence was last seen never, also once they show it again. */
-export async function writeProfile(q: Queryable, userId: string, change: ProfileChange): Promise<OwnUser> {
+/**
+ * Sets what is given, and answers the whole profile, and whether the presence is hidden that was not, or the other way round. Somebody who
+ * hides their presence was last seen never, also once they show it again.
+ */
+export async function writeProfile(
+  q: Queryable,
+  userId: string,
+  change: ProfileChange,
+): Promise<{ user: OwnUser; isPresenceOther: boolean }> {
   const { name, picture, custom, hidesPresence } = change;
-  const { rows } = await q.query<UserRow & { hides_presence: boolean }>(
-    `insert into users as u (id, own_name, own_picture, custom, hides_presence) values ($1, $3, $5, $7, $8)
+  const { rows } = await q.query<UserRow & { hides_presence: boolean; hid_presence: boolean }>(
+    `with before as (select hides_presence from users where id = $1)
+     insert into users as u (id, own_name, own_picture, custom, hides_presence) values ($1, $3, $5, $7, $8)
      on conflict (id) do update set
        own_name = case when $2 then $3 else u.own_name end,
        own_picture = case when $4 then $5 else u.own_picture end,
        custom = case when $6 then $7::jsonb else u.custom end,
        hides_presence = coalesce($8, u.hides_presence),
        last_seen_at = case when coalesce($8, u.hides_presence) then null else u.last_seen_at end
-     returning ${PROFILE}, coalesce(u.hides_presence, false) as hides_presence`,
+     returning ${PROFILE}, coalesce(u.hides_presence, false) as hides_presence,
+       coalesce((select hides_presence from before), false) as hid_presence`,
     [
       userId,
       name !== undefined,
@@ -116,7 +125,9 @@ export async function writeProfile(q: Queryable, userId: string, change: Profile
     ],
   );
   const [row] = rows;
-  return row ? { ...toUser(row), hidesPresence: row.hides_presence } : { id: userId, hidesPresence: false };
+  if (!row) return { user: { id: userId, hidesPresence: false }, isPresenceOther: false };
+  const user = { ...toUser(row), hidesPresence: row.hides_presence };
+  return { user, isPresenceOther: row.hides_presence !== row.hid_presence };
 }
 
 export async function readProfile(q: Queryable, userId: string): Promise<OwnUser> {

@@ -22,6 +22,9 @@ import type { EventHandler } from './event-router.ts';
 
 /** Most users that one answer about many groups names. */
 const MAX_PEOPLE = 10_000;
+/** Groups that are read at once for such an answer, and most users that are read for it: beyond them it is refused without a look. */
+const GROUPS_AT_ONCE = 10;
+const MAX_PEOPLE_READ = 50_000;
 
 export interface ConversationDeps {
   typing: TypingEvents;
@@ -48,21 +51,29 @@ export function createConversationHandlers(deps: ConversationDeps): Readonly<Rec
 
   async function presencesOf(socket: UserSocket, groupIds: readonly string[]): Promise<PresencesResult> {
     deps.budgets.of(socket.data.session.userId).takeWork(groupIds.length / GROUPS_PER_UNIT);
-    let people = 0;
-    const answers = await Promise.all(
-      [...new Set(groupIds)].map(async (groupId): Promise<[string, PresencesResult['groups'][string]]> => {
+    let [people, read] = [0, 0];
+    async function presenceOf(groupId: string): Promise<PresenceResult> {
+      assertMember(socket, groupId);
+      if (read > MAX_PEOPLE_READ) throw tooMany(groupId);
+      const presence = await deps.presence.get(groupId);
+      read += presence.numUsers;
+      if (people + presence.numUsers > MAX_PEOPLE) throw tooMany(groupId);
+      people += presence.numUsers;
+      return presence;
+    }
+    const asked = [...new Set(groupIds)];
+    const answers: [string, PresencesResult['groups'][string]][] = [];
+    for (let from = 0; from < asked.length; from += GROUPS_AT_ONCE) {
+      const some = asked.slice(from, from + GROUPS_AT_ONCE).map(async (groupId): Promise<(typeof answers)[number]> => {
         try {
-          assertMember(socket, groupId);
-          const presence: PresenceResult = await deps.presence.get(groupId);
-          people += presence.numUsers;
-          if (people > MAX_PEOPLE) throw tooMany(groupId);
-          return [groupId, presence];
+          return [groupId, await presenceOf(groupId)];
         } catch (error) {
           return [groupId, { error: toErrorBody(error) }];
         }
-      }),
-    );
-    charge(socket, people / PEOPLE_PER_UNIT);
+      });
+      answers.push(...(await Promise.all(some)));
+    }
+    charge(socket, read / PEOPLE_PER_UNIT);
     return { groups: Object.fromEntries(answers) };
   }
 

@@ -1,10 +1,23 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import { groupRoom, isPublishableEvent, parseId, parseUserId, toWire, userRoom } from '@groupcast/shared';
+import {
+  groupRoom,
+  isPublishableEvent,
+  type JsonObject,
+  parseId,
+  parseUserId,
+  toWire,
+  userRoom,
+} from '@groupcast/shared';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { PatternChannels } from '../redis/pattern-channels.ts';
 import type { RelayServer } from '../sessions/session.ts';
 import { createEmitterReader, EMITTER_CHANNELS, type EmitterMessage } from '../transient/emitter-messages.ts';
+
+/** An event for a user may have fields of any name; those of a position would be taken for one of the group that it names. */
+function withoutPosition(payload: JsonObject): JsonObject {
+  return 'epoch' in payload && 'seq' in payload ? { ...payload, epoch: null, seq: null } : payload;
+}
 
 /**
  * Lets programs that emit through Redis, as `@socket.io/redis-emitter` does, reach the members of a group (`group-<id>`) and the connections
@@ -51,7 +64,7 @@ export function listenToEmitters(deps: {
     if (!adapter.rooms.has(room)) return;
     metrics.transientEvents.inc({ event: 'emitter', way: 'received' });
     const id = parseId(payload['id']) ?? crypto.randomUUID();
-    const shown = groupId === undefined ? payload : toWire(groupId, id, null, payload);
+    const shown = groupId === undefined ? withoutPosition(payload) : toWire(groupId, id, null, payload);
     if (groupId !== undefined) warnUnpositioned(groupId, event);
     // The program chose the name; the map's types know only the relay's own events.
     io.local

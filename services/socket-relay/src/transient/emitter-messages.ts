@@ -6,9 +6,9 @@ import { createAdapter } from '@socket.io/redis-adapter';
 export const EMITTER_CHANNELS = 'socket.io#/#*';
 /** The name that emitters give themselves. Servers of Socket.IO that share the Redis have others. */
 const EMITTER = 'emitter';
-const OPENING_BRACKET = 0x5b;
-/** Bytes at the beginning of a message in which that name stands, however it is encoded. */
+/** Bytes at the beginning of a message that have the name of its sender, in every encoding. */
 const NAME_WITHIN = 16;
+const OPENING_BRACKET = 0x5b;
 /** Most rooms that one message is for, and most that it leaves out. */
 const MAX_ROOMS = 1_000;
 
@@ -41,7 +41,7 @@ function names(value: unknown): string[] {
 export function createEmitterReader(): (bytes: Buffer) => EmitterMessage | undefined {
   const decode = openParser();
   return (bytes) => {
-    // Servers of Socket.IO may say much on these channels, and nothing of it is decoded.
+    // All that servers of another application tell each other passes here, and is not worth decoding.
     if (!bytes.subarray(0, NAME_WITHIN).includes(EMITTER)) return undefined;
     // An emitter may have been given a parser that writes JSON.
     const message = bytes[0] === OPENING_BRACKET ? (JSON.parse(bytes.toString()) as unknown) : decode(bytes);
