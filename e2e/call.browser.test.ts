@@ -8,7 +8,7 @@ import type { Page } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { CallPage } from './call/page.ts';
-import { STANDS } from './call/stands.ts';
+import { type Stand, startStand } from './call/stand.ts';
 import { CHROMIUM, type ChatBrowser, startChatBrowser } from './chat-browser.ts';
 import { ROOT, serve } from './published-app.ts';
 
@@ -20,7 +20,7 @@ const MEDIA_FLAGS = [
 
 let folder: string;
 let pages: Server;
-let stand: Awaited<ReturnType<(typeof STANDS)['real']>>;
+let stand: Stand;
 let network: OwnNetwork;
 let turn: ManagedProcess;
 let browser: ChatBrowser;
@@ -31,7 +31,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'groupcast-call-'));
   const root = join(ROOT, 'e2e/call');
   [stand] = await Promise.all([
-    STANDS.scripted(),
+    startStand(),
     build({ configFile: false, logLevel: 'error', root, build: { outDir: folder } }),
   ]);
   pages = await serve(folder);

@@ -68,6 +68,17 @@ describe('a member who types', () => {
     expect(sources.sweep()).toBe(0);
   });
 
+  test('is heard to stop and to begin again where both came within the second: the others took it off with its message', () => {
+    const { said, report, wait } = start();
+    report(true);
+    report(false);
+    report(true);
+    wait(2_000);
+    report(true);
+    wait(10_000);
+    expect(said).toEqual(['u types at 0', 'u stops at 1000', 'u types at 2000', 'u stops at 8000']);
+  });
+
   test.each([
     ['leaves the group', 'g'],
     ['is gone', undefined],
