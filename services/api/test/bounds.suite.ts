@@ -205,7 +205,7 @@ export function describeBounds(backend: string, database: () => Promise<Record<s
         ];
         const refused = await until('the queue to be full', async () => {
           const headers = { authorization: `Bearer ${await tokenFor('slow')}` };
-          const answer = await fetch(`${api.url}${path}`, { headers, signal: AbortSignal.timeout(500) }).catch(
+          const answer = await fetch(`${api.url}${path}`, { headers, signal: AbortSignal.timeout(3_000) }).catch(
             () => undefined,
           );
           return answer?.status === 429 ? answer : undefined;

@@ -234,6 +234,10 @@ describe('a relay with an empty log', () => {
       response.end('{}');
       return;
     }
+    if (request.url === '/internal/presence') {
+      response.end('{}');
+      return;
+    }
     const query = body as HistoryFillQuery;
     fills.push(query);
     if (hanging) await released;
