@@ -1,4 +1,4 @@
-import { groupRoom, userRoom } from '@groupcast/shared';
+import { groupRoom, type RelayEvents, userRoom } from '@groupcast/shared';
 import type { RelayServer, UserSocket } from '../sessions/session.ts';
 import { isUserSocket } from '../sessions/session.ts';
 
@@ -8,6 +8,14 @@ export interface Audience {
   of(groupId: string): ReadonlySet<string>;
   /** The connections of one user among them, without `exceptSocketId`. */
   ofUser(groupId: string, userId: string, exceptSocketId?: string): UserSocket[];
+  /** How many connections the user has here, in the group or not. */
+  countOf(userId: string): number;
+  /** Sends the connections an event, which is encoded once. */
+  send<Name extends 'signal' | 'read-cursor'>(
+    sockets: readonly UserSocket[],
+    event: Name,
+    payload: Parameters<RelayEvents[Name]>[0],
+  ): void;
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
@@ -25,6 +33,12 @@ export function createAudience(io: RelayServer): Audience {
         if (socket && isUserSocket(socket) && socket.data.session.groups.has(groupId)) found.push(socket);
       }
       return found;
+    },
+    countOf: (userId) => adapter.rooms.get(userRoom(userId))?.size ?? 0,
+    send(found, event, payload) {
+      if (found.length === 0) return;
+      // Everybody is in a room of their own. The types know no event by a variable name.
+      io.local.to(found.map(({ id }) => id)).emit(event as never, payload as never);
     },
   };
 }
