@@ -1,4 +1,4 @@
-import { groupRoom, type RelayEvents, userRoom } from '@groupcast/shared';
+import { groupRoom, userRoom } from '@groupcast/shared';
 import type { RelayServer, UserSocket } from '../sessions/session.ts';
 import { isUserSocket } from '../sessions/session.ts';
 
@@ -10,12 +10,8 @@ export interface Audience {
   ofUser(groupId: string, userId: string, exceptSocketId?: string): UserSocket[];
   /** How many connections the user has here, in the group or not. */
   countOf(userId: string): number;
-  /** Sends the connections an event, which is encoded once. */
-  send<Name extends 'signal' | 'read-cursor'>(
-    sockets: readonly UserSocket[],
-    event: Name,
-    payload: Parameters<RelayEvents[Name]>[0],
-  ): void;
+  /** Sends these connections an event, which is encoded once; `undefined` where there are none. */
+  to(sockets: readonly UserSocket[]): Pick<RelayServer['local'], 'emit'> | undefined;
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
@@ -35,10 +31,7 @@ export function createAudience(io: RelayServer): Audience {
       return found;
     },
     countOf: (userId) => adapter.rooms.get(userRoom(userId))?.size ?? 0,
-    send(found, event, payload) {
-      if (found.length === 0) return;
-      // Everybody is in a room of their own. The types know no event by a variable name.
-      io.local.to(found.map(({ id }) => id)).emit(event as never, payload as never);
-    },
+    // Everybody is in a room of their own. An event to no room would go to all.
+    to: (found) => (found.length > 0 ? io.local.to(found.map(({ id }) => id)) : undefined),
   };
 }

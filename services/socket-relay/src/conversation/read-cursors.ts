@@ -21,7 +21,7 @@ export function createReadCursors(deps: {
     const count = audience.countOf(userId);
     if (count === 0 || budgets.of(userId).reserveWork(count / EVENTS_PER_UNIT, 0) === undefined) return 0;
     const sockets = audience.ofUser(groupId, userId, exceptSocketId);
-    audience.send(sockets, 'read-cursor', { groupId, readSeq });
+    audience.to(sockets)?.emit('read-cursor', { groupId, readSeq });
     return sockets.length;
   });
   return {

@@ -16,7 +16,7 @@ export function createSignals(deps: { transient: Transient; audience: Audience; 
   const { transient, audience, budgets } = deps;
   transient.on('signal', ({ toUserId, exceptSocketId, ...signal }) => {
     const sockets = audience.ofUser(signal.groupId, toUserId, exceptSocketId);
-    audience.send(sockets, 'signal', signal);
+    audience.to(sockets)?.emit('signal', signal);
     return sockets.length;
   });
   return {
