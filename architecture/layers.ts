@@ -20,7 +20,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'main.tsx',
     'app.tsx',
     'components',
-    ['browser-notifications.ts', 'links.ts', 'media.ts', 'open-group.ts', 'session.ts', 'times.ts'],
+    ['browser-notifications.ts', 'call-texts.ts', 'links.ts', 'media.ts', 'open-group.ts', 'session.ts', 'times.ts'],
     'login.ts',
     'names.ts',
     'graphemes.ts',

@@ -130,8 +130,7 @@ async function whileItHangs(ms: number): Promise<string> {
   const relay = await startRelay(backEnd.url);
   const room = await openRoom(relay);
   const senders: RawMember[] = [];
-  let refused = 0;
-  let accepted = 0;
+  const answers = { refused: 0, accepted: 0 };
   for (let n = 0; n < SENDERS; n += 1) {
     const token = await tokenFor(`s${n}`, ['other']);
     const sender = await connectRawMember(
@@ -139,8 +138,8 @@ async function whileItHangs(ms: number): Promise<string> {
       token,
       () => undefined,
       (answer) => {
-        if (answer.includes('"ok":true')) accepted += 1;
-        else if (answer.includes('API_UNAVAILABLE')) refused += 1;
+        if (answer.includes('"ok":true')) answers.accepted += 1;
+        else if (answer.includes('API_UNAVAILABLE')) answers.refused += 1;
       },
     );
     senders.push(sender);
@@ -150,16 +149,16 @@ async function whileItHangs(ms: number): Promise<string> {
   const quiet = await room.time(ms);
   backEnd.hang(true);
   const hanging = await room.time(ms);
-  const heard = refused;
+  const heard = answers.refused;
   backEnd.hang(false);
-  accepted = 0;
-  for (let waited = 0; accepted === 0 && waited < 60_000; waited += 100) await pause(100);
+  answers.accepted = 0;
+  for (let waited = 0; answers.accepted === 0 && waited < 60_000; waited += 100) await pause(100);
   stop();
   await room.close();
   for (const sender of senders) sender.close();
   await relay.stop();
   backEnd.stop();
-  return `${line('the back end hangs', quiet, hanging)} ${heard} refused, ${accepted > 0 ? 'back by itself' : '**not back**'} |`;
+  return `${line('the back end hangs', quiet, hanging)} ${heard} refused, ${answers.accepted > 0 ? 'back by itself' : '**not back**'} |`;
 }
 
 async function whileAllType(ms: number): Promise<string> {

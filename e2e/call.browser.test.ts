@@ -8,7 +8,7 @@ import type { Page } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { CallPage } from './call/page.ts';
-import { STANDS } from './call/stands.ts';
+import { type Stand, startStand } from './call/stand.ts';
 import { CHROMIUM, type ChatBrowser, startChatBrowser } from './chat-browser.ts';
 import { ROOT, serve } from './published-app.ts';
 
@@ -20,7 +20,7 @@ const MEDIA_FLAGS = [
 
 let folder: string;
 let pages: Server;
-let stand: Awaited<ReturnType<(typeof STANDS)['real']>>;
+let stand: Stand;
 let network: OwnNetwork;
 let turn: ManagedProcess;
 let browser: ChatBrowser;
@@ -29,9 +29,12 @@ const portOf = (server: Server): number => (server.address() as AddressInfo).por
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'groupcast-call-'));
-  await build({ configFile: false, logLevel: 'error', root: join(ROOT, 'e2e/call'), build: { outDir: folder } });
+  const root = join(ROOT, 'e2e/call');
+  [stand] = await Promise.all([
+    startStand(),
+    build({ configFile: false, logLevel: 'error', root, build: { outDir: folder } }),
+  ]);
   pages = await serve(folder);
-  stand = await STANDS.scripted();
   network = await startOwnNetwork([portOf(pages), ...stand.ports]);
   [turn, browser] = await Promise.all([
     startTurnServer(network),

@@ -1,6 +1,5 @@
 import { createClient } from '@groupcast/client';
 import { type Call, type CallClient, createCall } from '@groupcast/client/call';
-import { scriptedClient } from './scripted-client.ts';
 
 /** The parts of the page that the test asks for. */
 export interface CallPage {
@@ -17,9 +16,7 @@ export interface CallPage {
 }
 
 const fragment = new URLSearchParams(location.hash.slice(1));
-const api = fragment.get('api');
-const all: CallClient =
-  api === null ? scriptedClient(fragment) : createClient({ apiUrl: api, getToken: () => fragment.get('token') });
+const all: CallClient = createClient({ apiUrl: fragment.get('api') ?? '', getToken: () => fragment.get('token') });
 /** Without servers only ways from one address of the computer to another are found. */
 const client: CallClient =
   fragment.get('servers') === 'none'

@@ -2,11 +2,13 @@
 // compiles: so every exported type is searched for it.
 import type * as core from '@groupcast/client';
 import { createClient, type GroupEvent } from '@groupcast/client';
+import type * as call from '@groupcast/client/call';
 import type * as react from '@groupcast/client/react';
 import { useMessages, useSendMessage } from '@groupcast/client/react';
 
 /** Declarations of React, Socket.IO, the browser and the standard library are full of `any`. */
-type ForeignKey = 'children' | 'eventTarget' | 'fetch' | 'io' | 'localStream' | 'remoteStream';
+type ForeignKey = 'children' | 'eventTarget' | 'fetch' | 'io' | ForeignKeyOfCalls;
+type ForeignKeyOfCalls = 'getMedia' | 'localStream' | 'network' | 'remoteStream' | 'RTCPeerConnection';
 
 /** The path of every `any` in `T`, eight steps deep; `never` if there is none. */
 type AnyIn<T, Path extends string = '', Steps extends 0[] = []> = 0 extends 1 & T
@@ -51,6 +53,9 @@ export type Checked = [
   None<AnyIn<core.ViewMessage, 'ViewMessage'>>,
   None<AnyIn<core.ClientError, 'ClientError'>>,
   None<AnyIn<core.Api, 'Api'>>,
+  None<AnyIn<typeof call, 'call'>>,
+  None<AnyIn<call.Call, 'Call'>>,
+  None<AnyIn<call.CallClient, 'CallClient'>>,
 ];
 
 /** The search finds every hidden `any`, and nothing else. */

@@ -1,5 +1,6 @@
 import { GroupcastProvider } from '@groupcast/client/react';
 import { useSyncExternalStore } from 'react';
+import { CallContext } from './components/call-context.ts';
 import { Chat } from './components/chat.tsx';
 import { LoginForm } from './components/login-form.tsx';
 import type { Session } from './session.ts';
@@ -9,7 +10,9 @@ export function App({ session }: { session: Session }) {
   if (screen.name === 'login') return <LoginForm {...screen.form} onLogIn={session.logIn} />;
   return (
     <GroupcastProvider client={screen.client}>
-      <Chat me={screen.user.id} onLogOut={session.logOut} />
+      <CallContext value={screen.call}>
+        <Chat me={screen.user.id} onLogOut={session.logOut} />
+      </CallContext>
     </GroupcastProvider>
   );
 }

@@ -1,4 +1,5 @@
 import { createClient, type GroupcastClient } from '@groupcast/client';
+import { type Call, createCall } from '@groupcast/client/call';
 import { forgetRequestedName, type Login, requestedName, requestLogin, restoreLogin, storeLogin } from './login.ts';
 
 export interface LoginFormState {
@@ -10,7 +11,7 @@ export interface LoginFormState {
 /** The screen of this window: the login, or the chat of a user with a client. */
 export type Screen =
   | { name: 'login'; form: LoginFormState }
-  | { name: 'chat'; user: Login['user']; client: GroupcastClient };
+  | { name: 'chat'; user: Login['user']; client: GroupcastClient; call: Call };
 
 export interface Session {
   getScreen: () => Screen;
@@ -23,7 +24,7 @@ export interface Session {
 
 const NOBODY: LoginFormState = { initialName: '', busy: false, error: null };
 
-/** Owns the client: it comes with the login and is closed by the logout. */
+/** Owns the client and its calls: they come with the login and are closed by the logout. */
 export function createSession(): Session {
   const listeners = new Set<() => void>();
   let screen: Screen = { name: 'login', form: NOBODY };
@@ -47,7 +48,7 @@ export function createSession(): Session {
         return known.token;
       },
     });
-    show({ name: 'chat', user: login.user, client });
+    show({ name: 'chat', user: login.user, client, call: createCall(client) });
   }
 
   async function logIn(name: string): Promise<void> {
@@ -68,7 +69,10 @@ export function createSession(): Session {
     },
     logIn,
     logOut() {
-      if (screen.name === 'chat') screen.client.close();
+      if (screen.name === 'chat') {
+        screen.call.close();
+        screen.client.close();
+      }
       storeLogin(null);
       forgetRequestedName();
       show({ name: 'login', form: NOBODY });

@@ -28,7 +28,7 @@ export {
 } from './system.ts';
 export { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 export { tokenFor, tokenWith } from './tokens.ts';
-export { startTurnServer, TURN, turnCredentials } from './turn-server.ts';
+export { startTurnServer, TURN } from './turn-server.ts';
 export { schemasOf, unboundedParts } from './unbounded-parts.ts';
 export { received, until } from './until.ts';
 export { connectAs } from './user-socket.ts';

@@ -66,6 +66,7 @@ export interface System {
   apiInternalUrl: string;
   relayUrl: string;
   relayInternalUrl: string;
+  /** The processes that `stop()` ends; a test that starts another in their place puts it here. */
   api: ServiceProcess;
   relay: ServiceProcess;
   /** The environment in which a command finds this system and agrees with it on its secrets. */
@@ -98,7 +99,7 @@ export async function startSystem(overrides: Variables = {}): Promise<System> {
     throw error;
   });
   await until('the API to reach the relay', () => api.output().includes('connected to the relay'));
-  return {
+  const system: System = {
     apiUrl: env.API_URL,
     apiInternalUrl: env.API_INTERNAL_URL,
     relayUrl: env.RELAY_URL,
@@ -107,8 +108,9 @@ export async function startSystem(overrides: Variables = {}): Promise<System> {
     relay,
     env,
     async stop() {
-      await Promise.all([api.stop(), relay.stop()]);
+      await Promise.all([system.api.stop(), system.relay.stop()]);
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
+  return system;
 }

@@ -1,4 +1,3 @@
-import { createHmac } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { INTERNET, type OwnNetwork, RELAY_PORTS } from './own-network.ts';
@@ -41,14 +40,4 @@ export async function startTurnServer(network: OwnNetwork): Promise<ManagedProce
     throw error;
   });
   return server;
-}
-
-/** The credentials of a user until a moment, as coturn checks them: the time in seconds, and an HMAC of it. */
-export function turnCredentials(
-  secret: string,
-  user: string,
-  expiresAt: number,
-): { username: string; credential: string } {
-  const username = `${expiresAt}:${user}`;
-  return { username, credential: createHmac('sha1', secret).update(username).digest('base64') };
 }

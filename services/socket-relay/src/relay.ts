@@ -137,7 +137,7 @@ async function buildRelay(
   metrics.watchLog(() => groupLog.stats());
   const presence = createPresence({ io, store: cluster.presence, log });
   stops.push(async () => leave(presence, cluster));
-  const { api, fill } = openUpstream(config, { groupLog, monitor, metrics, log }, parts);
+  const { api, fill, lastSeen } = openUpstream(config, { io, groupLog, monitor, metrics, log }, parts);
   const readiness = createReadiness({
     isDraining: () => drain.active,
     failingCluster: () => cluster.failing(),
@@ -248,6 +248,7 @@ async function buildRelay(
     undecided,
     entry,
     handlers,
+    lastSeen,
     forwarding: createForwarding({ api, metrics }, config.forwardEvents),
     services: createServiceHandlers({ gateway, history, presence, authenticator, expiry }),
     connections,

@@ -70,6 +70,7 @@ export async function startApiStub(): Promise<ApiStub> {
   }
   function answerOf(url: string | undefined, asked: unknown): { status?: number; body: unknown } {
     if (url === '/internal/events') return stub.answerEvent(asked as ClientEvent);
+    if (url === '/internal/presence') return { body: {} };
     if (url === '/internal/cursors') {
       stub.cursors.push(...(asked as CursorUpdates).cursors);
       return { body: stub.cursorsAnswer };

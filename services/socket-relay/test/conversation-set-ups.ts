@@ -53,7 +53,7 @@ async function relays(count: number): Promise<SetUp> {
   };
 }
 
-const WORKERS = 2;
+const WORKERS = 4;
 
 async function workers(): Promise<SetUp> {
   const api = await startApiStub();
@@ -92,5 +92,5 @@ async function workers(): Promise<SetUp> {
 export const SET_UPS: readonly (readonly [string, () => Promise<SetUp>])[] = [
   ['on one relay', async () => relays(1)],
   ['on two relays', async () => relays(2)],
-  ['on the workers of one machine', workers],
+  ['on four workers of one machine', workers],
 ];

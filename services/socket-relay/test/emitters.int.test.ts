@@ -60,6 +60,8 @@ describe('a program that emits through Redis', () => {
       'garbage',
       '[1',
       '[]',
+      '["emitter"',
+      '\u0093\u00a7emitter\u00c1',
       '["emitter"]',
       '["emitter",{"data":["x",{}]},{"rooms":7}]',
     ]) {

@@ -1,8 +1,11 @@
+import { pino } from 'pino';
 import { Server } from 'socket.io';
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { createTyping } from '../src/conversation/typing.ts';
 import { createTypingReceivers } from '../src/conversation/typing-receivers.ts';
 import { createTypingSources } from '../src/conversation/typing-sources.ts';
+import type { Sender } from '../src/fan-out/sender.ts';
+import { createRelayMetrics } from '../src/metrics.ts';
 import type { RelayServer } from '../src/sessions/session.ts';
 import { createTransient } from '../src/transient/transient.ts';
 
@@ -63,6 +66,17 @@ describe('a member who types', () => {
     wait(3_000);
     expect(said).toEqual(['u types at 0', 'u stops at 1000']);
     expect(sources.sweep()).toBe(0);
+  });
+
+  test('is heard to stop and to begin again where both came within the second: the others took it off with its message', () => {
+    const { said, report, wait } = start();
+    report(true);
+    report(false);
+    report(true);
+    wait(2_000);
+    report(true);
+    wait(10_000);
+    expect(said).toEqual(['u types at 0', 'u stops at 1000', 'u types at 2000', 'u stops at 8000']);
   });
 
   test.each([
@@ -175,6 +189,83 @@ describe('a connection that is shown who types', () => {
     const ended = shown.filter(({ isTyping }) => !isTyping).map(({ typist }) => typist);
     expect(ended.toSorted()).toEqual(['h\nu0', 'h\nu2', 'h\nu4', 'h\nu6', 'h\nu8']);
     expect(receivers.size).toBe(0);
+  });
+});
+
+describe('a node whose members type', () => {
+  const SECOND = 1_000;
+  const MEMBERS = 100;
+
+  function start() {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    const io = new Server() as unknown as RelayServer;
+    const { adapter } = io.of('/');
+    const events: { to: string; userId: string; isTyping: boolean; at: number }[] = [];
+    let lagMs = 0;
+    const sender: Sender = {
+      send(room, { payload }, exceptions) {
+        const { userId, isTyping } = payload as { userId: string; isTyping: boolean };
+        for (const to of adapter.rooms.get(room) ?? []) {
+          if (!exceptions?.socketIds.includes(to)) events.push({ to, userId, isTyping, at: performance.now() });
+        }
+      },
+      lagMs: () => lagMs,
+    };
+    const metrics = createRelayMetrics();
+    const log = pino({ level: 'silent' });
+    const transient = createTransient({ io, node: 'n', carrier: undefined, isTrusted: () => true, metrics, log });
+    const typing = createTyping({ io, sender, transient });
+    const ids = Array.from({ length: MEMBERS }, (_, n) => `u${n}`);
+    for (const id of ids) void adapter.addAll(`s-${id}`, new Set(['group-g', `user-${id}`]));
+    return {
+      events,
+      ids,
+      report: (userId: string, isTyping: boolean) => typing.report(`s-${userId}`, { groupId: 'g', userId, isTyping }),
+      lag(ms: number) {
+        lagMs = ms;
+      },
+    };
+  }
+  afterEach(() => void vi.useRealTimers());
+
+  test('shows everybody at most 20 events a second, and each that begins has an end (G67)', () => {
+    const { events, ids, report } = start();
+    for (let second = 0; second < 20; second += 1) {
+      for (const id of ids) report(id, second % 3 !== 2);
+      vi.advanceTimersByTime(SECOND);
+    }
+    vi.advanceTimersByTime(30 * SECOND);
+    for (const id of ids) {
+      const own = events.filter(({ to }) => to === `s-${id}`);
+      expect(own.length).toBeGreaterThan(20);
+      expect(own.filter(({ userId }) => userId === id)).toEqual([]);
+      const most = Math.max(
+        ...own.map(({ at }) => own.filter((each) => each.at >= at && each.at < at + SECOND).length),
+      );
+      expect(most).toBeLessThanOrEqual(20);
+      const open = new Set<string>();
+      for (const { userId, isTyping } of own) {
+        expect(open.has(userId)).toBe(!isTyping);
+        if (isTyping) open.add(userId);
+        else open.delete(userId);
+      }
+      expect([...open]).toEqual([]);
+    }
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('shows nobody new while members wait for other events, and that those who were shown have stopped (G66)', () => {
+    const { events, report, lag } = start();
+    report('u0', true);
+    expect(events).toHaveLength(MEMBERS - 1);
+    lag(21);
+    report('u1', true);
+    vi.advanceTimersByTime(SECOND);
+    report('u0', false);
+    vi.advanceTimersByTime(10 * SECOND);
+    expect(events.filter(({ userId }) => userId === 'u1')).toEqual([]);
+    expect(events.filter(({ isTyping }) => !isTyping)).toHaveLength(MEMBERS - 1);
+    expect(vi.getTimerCount()).toBe(0);
   });
 });
 

@@ -1,9 +1,11 @@
-import { useGroups, useUnread } from '@groupcast/client/react';
+import { useCall, useGroups, useUnread } from '@groupcast/client/react';
 import { useEffect, useState } from 'react';
 import { useMedia } from '../media.ts';
 import { displayName } from '../names.ts';
 import { openGroup, openGroupFirst, useOpenGroup } from '../open-group.ts';
 import { AppHeader } from './app-header.tsx';
+import { useCalls } from './call-context.ts';
+import { CallLayer } from './call-layer.tsx';
 import { ConnectionBanner } from './connection-banner.tsx';
 import { Conversation } from './conversation.tsx';
 import { GroupList } from './group-list.tsx';
@@ -37,6 +39,7 @@ export function Chat({ me, onLogOut }: ChatProps) {
       {open && <SkipToComposer />}
       <AppHeader me={me} onLogOut={onLogOut} />
       <ConnectionBanner />
+      <CallLayer />
       <GroupList openGroupId={open?.id ?? null} me={me} onOpen={openGroup} onNewGroup={() => setCreating(true)} />
       {open ? (
         <Conversation key={open.id} group={open} me={me} drafts={drafts} onBack={() => openGroup(null)} />
@@ -62,7 +65,11 @@ function SkipToComposer() {
 
 function useTitle(me: string): void {
   const unread = useUnread();
+  const { state, peer } = useCall(useCalls());
+  const caller = state === 'ringing' ? displayName(peer ?? '') : undefined;
   useEffect(() => {
-    document.title = `${unread > 0 ? `(${unread}) ` : ''}${displayName(me)} · Groupcast demo`;
-  }, [unread, me]);
+    const count = unread > 0 ? `(${unread}) ` : '';
+    document.title =
+      caller === undefined ? `${count}${displayName(me)} · Groupcast demo` : `${caller} calls · Groupcast`;
+  }, [unread, me, caller]);
 }

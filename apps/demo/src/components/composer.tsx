@@ -1,4 +1,4 @@
-import { type KeyboardEvent, type SubmitEvent, useEffect, useRef, useState } from 'react';
+import { type KeyboardEvent, type SubmitEvent, useLayoutEffect, useRef, useState } from 'react';
 
 interface ComposerProps {
   groupName: string;
@@ -21,7 +21,7 @@ export function Composer({ groupName, initialDraft, onDraft, onSend, onCancel }:
 
   // On a touch screen focus would push the keyboard over the messages.
   const isEdit = onCancel !== undefined;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (isEdit || matchMedia('(pointer: fine)').matches) input.current?.focus();
     input.current?.setSelectionRange(input.current.value.length, input.current.value.length);
   }, [isEdit]);

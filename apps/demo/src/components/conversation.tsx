@@ -54,7 +54,12 @@ export function Conversation({ group, me, drafts, onBack }: ConversationProps) {
 
   return (
     <main className="conversation">
-      <ConversationHead group={group} onlineCount={presence === 'ready' ? online.size : undefined} onBack={onBack} />
+      <ConversationHead
+        group={group}
+        me={me}
+        onlineCount={presence === 'ready' ? online.size : undefined}
+        onBack={onBack}
+      />
       <MessageList
         messages={messages}
         me={me}

@@ -1,6 +1,7 @@
-import type { GroupSummary } from '@groupcast/client';
+import type { GroupSummary, Message } from '@groupcast/client';
 import { useGroups } from '@groupcast/client/react';
 import { useRef } from 'react';
+import { outcomeText } from '../call-texts.ts';
 import { displayName, groupName } from '../names.ts';
 import { formatWhen } from '../times.ts';
 import { Avatar } from './avatar.tsx';
@@ -62,7 +63,6 @@ interface GroupRowProps {
 function GroupRow({ group, me, current, onOpen }: GroupRowProps) {
   const name = groupName(group);
   const { lastMessage, unreadCount } = group;
-  const speaker = lastMessage?.senderId === me ? 'You' : displayName(lastMessage?.senderId ?? '');
   return (
     <button
       className="group-row"
@@ -81,7 +81,7 @@ function GroupRow({ group, me, current, onOpen }: GroupRowProps) {
         </time>
       )}
       <span className="group-preview" dir="auto">
-        {lastMessage ? `${speaker}: ${lastMessage.content}` : 'No messages yet'}
+        {lastMessage ? previewOf(lastMessage, me) : 'No messages yet'}
       </span>
       {unreadCount > 0 && (
         <span className="badge">
@@ -91,4 +91,11 @@ function GroupRow({ group, me, current, onOpen }: GroupRowProps) {
       )}
     </button>
   );
+}
+
+function previewOf(message: Message, me: string): string {
+  const own = message.senderId === me;
+  const name = displayName(message.senderId);
+  if (message.kind === 'call') return outcomeText(message, { own, name });
+  return `${own ? 'You' : name}: ${message.content}`;
 }

@@ -1,14 +1,27 @@
+import type { GroupSummary } from '@groupcast/client';
 import { useLastSeen, useMembers, usePresence } from '@groupcast/client/react';
 import { displayName } from '../names.ts';
 import { formatLastSeen } from '../times.ts';
 import { Avatar } from './avatar.tsx';
+import { CallButtons } from './call-buttons.tsx';
 import { Modal } from './modal.tsx';
 
 /** Most members whose last visit is asked for: as many as one request answers. */
 const MAX_ASKED = 100;
 
+/** Most members of a group in which one calls another from this list. */
+const MAX_CALLABLE = 20;
+
+interface MembersDialogProps {
+  group: GroupSummary;
+  /** A user id. */
+  me: string;
+  onClose: () => void;
+}
+
 /** The members of a group, each with whether they are online, or when they were last here. */
-export function MembersDialog({ groupId, onClose }: { groupId: string; onClose: () => void }) {
+export function MembersDialog({ group, me, onClose }: MembersDialogProps) {
+  const { id: groupId, memberCount } = group;
   const { data: members, isError } = useMembers(groupId);
   const { online } = usePresence(groupId);
   const away = (members ?? []).map(({ userId }) => userId).filter((userId) => !online.has(userId));
@@ -28,6 +41,9 @@ export function MembersDialog({ groupId, onClose }: { groupId: string; onClose: 
             <Avatar id={userId} name={displayName(userId)} online={online.has(userId)} />
             <span dir="auto">{displayName(userId)}</span>
             <span className="muted small">{stateOf(userId)}</span>
+            {userId !== me && memberCount <= MAX_CALLABLE && (
+              <CallButtons groupId={groupId} peer={userId} onStart={onClose} />
+            )}
           </li>
         ))}
       </ul>

@@ -4,6 +4,7 @@ import { memo } from 'react';
 import { displayName } from '../names.ts';
 import { formatTime } from '../times.ts';
 import { Avatar } from './avatar.tsx';
+import { CallMessage } from './call-message.tsx';
 import { MessageText } from './message-text.tsx';
 
 interface MessageBubbleProps {
@@ -37,51 +38,65 @@ export const MessageBubble = memo(function MessageBubble({
   onEdit,
   onMenu,
 }: MessageBubbleProps) {
-  const name = displayName(senderId);
   const { status } = message;
-  const saved = message.status === 'sending' || message.status === 'failed' ? null : message;
   return (
     <li className="message" data-own={own} data-continued={continued} data-status={status}>
       {day !== null && <p className="day">{day}</p>}
       {isFirstUnread && <p className="unread-from">New messages</p>}
-      {!own && !continued && <Avatar id={senderId} name={name} online={online} />}
-      <div className="bubble" dir="auto">
-        {!continued && (
-          <p className={own ? 'visually-hidden' : 'sender'} dir="auto">
-            {own ? 'You' : name}
-          </p>
-        )}
-        <MessageText content={message.content} />
-        <p className="meta">
-          {saved?.updatedAt !== undefined && <span dir="auto">edited </span>}
-          {status === 'sending' ? (
-            <span dir="auto">Sending …</span>
-          ) : (
-            <time dir="auto" dateTime={message.createdAt}>
-              {formatTime(message.createdAt)}
-            </time>
-          )}
-          {saved && own && <Tick status={saved.status} />}
-          {saved && own && (
-            <button
-              className="message-menu"
-              type="button"
-              tabIndex={-1}
-              aria-label="Message options"
-              aria-haspopup="menu"
-              onClick={(event) => onMenu(saved, event.currentTarget)}
-            >
-              <svg viewBox="0 0 16 16" aria-hidden="true">
-                <path d="M3.5 8h.01M8 8h.01M12.5 8h.01" />
-              </svg>
-            </button>
-          )}
-        </p>
-      </div>
+      {message.kind === 'call' ? (
+        <CallMessage message={message} senderId={senderId} own={own} />
+      ) : (
+        <>
+          {!own && !continued && <Avatar id={senderId} name={displayName(senderId)} online={online} />}
+          <Bubble message={message} senderId={senderId} own={own} continued={continued} onMenu={onMenu} />
+        </>
+      )}
       {status === 'failed' && <Failure message={message} onEdit={onEdit} />}
     </li>
   );
 });
+
+type BubbleProps = Pick<MessageBubbleProps, 'message' | 'senderId' | 'own' | 'continued' | 'onMenu'>;
+
+function Bubble({ message, senderId, own, continued, onMenu }: BubbleProps) {
+  const { status } = message;
+  const saved = message.status === 'sending' || message.status === 'failed' ? null : message;
+  return (
+    <div className="bubble" dir="auto">
+      {!continued && (
+        <p className={own ? 'visually-hidden' : 'sender'} dir="auto">
+          {own ? 'You' : displayName(senderId)}
+        </p>
+      )}
+      <MessageText content={message.content} />
+      <p className="meta">
+        {saved?.updatedAt !== undefined && <span dir="auto">edited </span>}
+        {status === 'sending' ? (
+          <span dir="auto">Sending …</span>
+        ) : (
+          <time dir="auto" dateTime={message.createdAt}>
+            {formatTime(message.createdAt)}
+          </time>
+        )}
+        {saved && own && <Tick status={saved.status} />}
+        {saved && own && (
+          <button
+            className="message-menu"
+            type="button"
+            tabIndex={-1}
+            aria-label="Message options"
+            aria-haspopup="menu"
+            onClick={(event) => onMenu(saved, event.currentTarget)}
+          >
+            <svg viewBox="0 0 16 16" aria-hidden="true">
+              <path d="M3.5 8h.01M8 8h.01M12.5 8h.01" />
+            </svg>
+          </button>
+        )}
+      </p>
+    </div>
+  );
+}
 
 const TICKS = { sent: 'Sent', delivered: 'Delivered', read: 'Read' } as const;
 

@@ -68,7 +68,11 @@ export function MessageList({ messages, me, readUpTo, onAtEnd, online, onEdit, o
             const isNewDay = !previous || !isSameDay(previous.createdAt, message.createdAt);
             const isUnreadHere = isFirstUnread(message, previous);
             const isRun =
-              !isNewDay && !isUnreadHere && senderOf(previous, me) === senderId && isSoonAfter(previous, message);
+              !isNewDay &&
+              !isUnreadHere &&
+              previous.kind !== 'call' &&
+              senderOf(previous, me) === senderId &&
+              isSoonAfter(previous, message);
             return (
               <MessageBubble
                 key={message.key}

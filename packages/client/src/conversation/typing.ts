@@ -25,8 +25,11 @@ export interface Typing {
   stop: () => void;
 }
 
-/** How long a member types without another word, in milliseconds. The relay ends it after 6 s; this is for a word that was lost. */
-const EXPIRES_MS = 7_000;
+/**
+ * How long a member types without another word, in milliseconds. The relay says once that a member types, however long that is, and says
+ * when it is over; this is for a word that was lost.
+ */
+const EXPIRES_MS = 120_000;
 const REPEAT_MS = 3_000;
 const PAUSE_MS = 5_000;
 /** Most typists of a group, and most groups with typists. Others are not shown. */

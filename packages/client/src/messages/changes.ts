@@ -1,4 +1,4 @@
-import type { GroupEvent, JsonObject, Message } from '@groupcast/shared';
+import type { GroupEvent, Message } from '@groupcast/shared';
 import type { Api, MessageChange } from '../api/api.ts';
 import { parseId } from '../base/parse.ts';
 import { toClientError } from '../errors.ts';
@@ -161,7 +161,7 @@ function withChange<T extends Message>(message: T, change: Change): T {
   const { content, custom } = change.to;
   if (content !== undefined) changed.content = content;
   if (custom === null) delete changed.custom;
-  else if (custom !== undefined) changed.custom = custom as JsonObject;
+  else if (custom !== undefined) changed.custom = custom;
   const updatedAt = change.answer?.updatedAt;
   if (updatedAt !== undefined) changed.updatedAt = updatedAt;
   return changed;

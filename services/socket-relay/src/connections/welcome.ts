@@ -12,6 +12,7 @@ import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } fro
 import { endSession } from '../sessions/session-ending.ts';
 import type { SessionExpiry } from '../sessions/session-expiry.ts';
 import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
+import type { LastSeen } from '../upstream/last-seen.ts';
 import { type CheckInDeps, createCheckIn } from './check-in.ts';
 import { createEventRouter, type EventHandler } from './event-router.ts';
 import type { ServiceHandlers } from './service-events.ts';
@@ -31,6 +32,8 @@ export interface WelcomeDeps extends CheckInDeps {
   services: ServiceHandlers;
   notices: Notices;
   hasApi: boolean;
+  /** Without an API nobody keeps when users were last seen. */
+  lastSeen: LastSeen | undefined;
   serviceState: ServiceState;
   /** Returns the connections of other relays, for monitors. */
   otherNodes: () => Promise<MonitorSnapshot[]>;
@@ -123,6 +126,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const live = [...new Set([...admitted, ...added])].filter((groupId) => session.groups.has(groupId));
     deps.undecided.add(socket);
     if (!deps.hasApi && session.claims.groups.length === 0) noteWithoutGroups(deps.notices, userId, socket.id);
+    deps.lastSeen?.seen(socket);
     deps.serviceState.welcome(socket);
     routeUserEvents(socket);
     deps.entry.announce(socket, live, decision?.positions).catch((error: unknown) => {
@@ -143,6 +147,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       const { userId } = socket.data.session;
       monitor.publish({ kind: 'disconnected', socketId: socket.id, userId, reason });
       deps.entry.gone(socket);
+      deps.lastSeen?.seen(socket);
     }
     log.debug({ socketId: socket.id, reason }, 'disconnected');
     // A client that left the namespace but kept the connection would hold it, without a session, for ever.

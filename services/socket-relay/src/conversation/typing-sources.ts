@@ -19,6 +19,8 @@ interface Typist {
   /** Whether the others have heard of it, and when they heard last. */
   said: boolean;
   saidAt: number;
+  /** It has stopped since, and may have begun again. The others have to hear of both: with the message that it sent, they took it off. */
+  stopped: boolean;
 }
 
 /**
@@ -55,7 +57,15 @@ export function createTypingSources(
         },
       );
     }
-    const typist = { groupId, userId, socketId: '', until: 0, said: false, saidAt: Number.NEGATIVE_INFINITY };
+    const typist = {
+      groupId,
+      userId,
+      socketId: '',
+      until: 0,
+      said: false,
+      saidAt: Number.NEGATIVE_INFINITY,
+      stopped: false,
+    };
     countOf.set(groupId, count + 1);
     typists.set(key, typist);
     return typist;
@@ -79,10 +89,12 @@ export function createTypingSources(
     const { groupId, userId } = typist;
     const isTyping = typist.until > now();
     const isDue = now() - typist.saidAt >= SAY_EVERY_MS;
-    if (isDue && (isTyping ? isNews || !typist.said : typist.said)) {
-      typist.said = isTyping;
+    const word = isTyping && !(typist.stopped && typist.said);
+    if (isDue && (word ? isNews || !typist.said : typist.said)) {
+      typist.said = word;
       typist.saidAt = now();
-      say({ groupId, userId, isTyping });
+      typist.stopped = false;
+      say({ groupId, userId, isTyping: word });
     }
     // It is kept for a second after its last word, so that a member who stops and begins again is not heard more often.
     if (!isTyping && !typist.said && now() - typist.saidAt >= SAY_EVERY_MS) close(key, typist);
@@ -98,6 +110,7 @@ export function createTypingSources(
       typist.socketId = socketId;
       bySocket.set(socketId, (bySocket.get(socketId) ?? new Set()).add(key));
       typist.until = typing.isTyping ? now() + TYPING_MS : 0;
+      typist.stopped ||= !typing.isTyping;
       settle(key, typist, true);
     },
     left(socketId, groupId) {

@@ -14,6 +14,9 @@ import { createTypingSources, SAY_EVERY_MS, TYPING_MS } from './typing-sources.t
  * The sources say one word a second and typist at most, and say that typing has ended where a client does not. Each node shows what it
  * hears to as many as it can: no connection gets more than 20 typing events a second, and no node sends more than it has a budget for,
  * whatever the size of a group. A connection that was shown a `true` gets its `false`, also where that was lost on the way to this node.
+ *
+ * Typing makes way for everything else. The first event in a while is shown at once; what follows is gathered, so that a connection gets
+ * all of it with one write. While members wait for other events, nobody new is shown.
  */
 export interface TypingEvents {
   /** Throws `RATE_LIMITED` if more members type than are shown. */
@@ -25,6 +28,8 @@ export interface TypingEvents {
 const SWEEP_MS = 200;
 /** How long another node's typist is shown after the last word, in milliseconds. The words come once a second, and may be late. */
 const HEARD_MS = TYPING_MS + 2 * SAY_EVERY_MS;
+/** Lag of writes to members above which nobody new is shown, in milliseconds. */
+const MAX_LAG_MS = 20;
 /** Typists of one group who are shown per second, and at once. */
 const TYPISTS_PER_SECOND = 10;
 /** Typing events that one node sends per second. In a group with more connections than half of it nobody is shown. */
@@ -37,13 +42,16 @@ export function createTyping(
   now: () => number = () => performance.now(),
 ): TypingEvents {
   const { io, sender, transient } = deps;
-  const { adapter, sockets } = io.of('/');
+  const { adapter } = io.of('/');
   const sources = createTypingSources((typing) => transient.tell('typing', typing), now);
   const receivers = createTypingReceivers(now);
   const work = new TokenBucket(EVENTS_PER_SECOND, EVENTS_PER_SECOND, now);
   const groups = new Map<string, TokenBucket>();
   /** When each typist that is shown was heard of last, by group and user. */
   const heard = new Map<string, { typing: Typing; at: number }>();
+  /** The last word about each typist that waits for the next look, and when a word was shown last. */
+  let waiting = new Map<string, Typing>();
+  let shownAt = Number.NEGATIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
 
   const keyOf = ({ groupId, userId }: Typing): string => `${groupId}\n${userId}`;
@@ -69,7 +77,7 @@ export function createTyping(
       known.at = now();
       return 0;
     }
-    if (heard.size >= MAX_TYPISTS) return 0;
+    if (heard.size >= MAX_TYPISTS || sender.lagMs() > MAX_LAG_MS) return 0;
     const bucket = groups.get(typing.groupId) ?? new TokenBucket(TYPISTS_PER_SECOND, TYPISTS_PER_SECOND, now);
     groups.set(typing.groupId, bucket);
     // Looked at before the others are looked for, which takes long where hundreds type in a group of thousands.
@@ -87,15 +95,33 @@ export function createTyping(
     return send({ ...typing, isTyping: false }, receivers.end(othersIn(typing.groupId, typing.userId), key));
   }
 
+  function show(typing: Typing): number {
+    shownAt = now();
+    return typing.isTyping ? begin(typing) : end(typing);
+  }
+
+  function gather(typing: Typing): number {
+    sweepSoon();
+    if (waiting.size === 0 && now() - shownAt >= SWEEP_MS) return show(typing);
+    const key = keyOf(typing);
+    if (waiting.size < MAX_TYPISTS || waiting.has(key)) waiting.set(key, typing);
+    return 0;
+  }
+
   function sweep(): void {
     timer = undefined;
     const typing = sources.sweep();
+    const gathered = waiting;
+    waiting = new Map();
+    for (const each of gathered.values()) show(each);
     for (const each of heard.values()) if (now() - each.at > HEARD_MS) end(each.typing);
+    const stopped = new Map<string, Set<string>>();
     for (const { socketId, typists } of receivers.settle()) {
-      for (const typist of typists) {
-        const [groupId = '', userId = ''] = typist.split('\n');
-        sockets.get(socketId)?.emit('typing', { groupId, userId, isTyping: false });
-      }
+      for (const typist of typists) stopped.set(typist, (stopped.get(typist) ?? new Set()).add(socketId));
+    }
+    for (const [typist, socketIds] of stopped) {
+      const [groupId = '', userId = ''] = typist.split('\n');
+      send({ groupId, userId, isTyping: false }, socketIds);
     }
     for (const [groupId, bucket] of groups) if (bucket.isFull()) groups.delete(groupId);
     if (typing > 0 || heard.size > 0 || receivers.size > 0 || groups.size > 0) sweepSoon();
@@ -118,10 +144,7 @@ export function createTyping(
     receivers.forget(id, (typist) => typist.startsWith(`${groupId}\n`));
   });
 
-  transient.on('typing', (typing) => {
-    sweepSoon();
-    return typing.isTyping ? begin(typing) : end(typing);
-  });
+  transient.on('typing', gather);
 
   return {
     report(socketId, typing) {

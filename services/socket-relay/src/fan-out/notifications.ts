@@ -16,8 +16,8 @@ export function createNotifications(
 ): (groupId: string, event: OutgoingEvent, except: DeliveryExceptions) => void {
   const { adapter } = io.of('/');
   return (groupId, { event, payload }, { exceptSocketId, exceptUserId }) => {
-    const room = adapter.rooms.get(notifiedRoom(groupId));
-    if (!room || event !== NOTIFIED) return;
+    const room = event === NOTIFIED ? adapter.rooms.get(notifiedRoom(groupId)) : undefined;
+    if (!room) return;
     const { senderId } = payload as { senderId?: unknown };
     const excepted = new Set(exceptSocketId === undefined ? [] : [exceptSocketId]);
     for (const userId of [senderId, exceptUserId]) {

@@ -197,13 +197,15 @@ export function createGroupAdmission(deps: {
   }
 
   function leave(socket: UserSocket, groupId: string, reason: string): void {
-    const { groups, undecided, userId, joining, notifies } = socket.data.session;
+    const { session } = socket.data;
+    const { groups, undecided, userId, joining, notifies } = session;
     undecided.delete(groupId);
     for (const join of joining?.get(groupId) ?? []) join.cancelled = true;
     if (!groups.delete(groupId)) return;
     void socket.leave(groupRoom(groupId));
     void socket.leave(presenceRoom(groupId));
     if (notifies) void socket.leave(notifiedRoom(groupId));
+    if (session.viewing === groupId) delete session.viewing;
     presence.left(groupId, userId, isHidden(socket));
     monitor.publish({ kind: 'left', socketId: socket.id, userId, groupId, reason });
   }

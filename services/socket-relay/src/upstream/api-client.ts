@@ -11,8 +11,9 @@ import {
   historyFillAnswerSchema,
   type MembershipQuery,
   membershipAnswerSchema,
+  type SeenUsers,
 } from '@groupcast/shared';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { type CallName, type CallWitnesses, createCalls } from './calls.ts';
 import { createRequestBatcher } from './request-batcher.ts';
 import { createTransport } from './transport.ts';
@@ -29,6 +30,8 @@ export interface ApiClient {
   history(groupId: string): Promise<HistoryFillAnswer['groups'][number]>;
   /** Returns what the API says about the groups, which may be nothing. */
   storeCursors(updates: CursorUpdates): Promise<CursorsAnswer>;
+  /** Says that these users are connected, or were a moment ago. */
+  storeSeen(seen: SeenUsers): Promise<void>;
   /** Asks for a user's event to be carried out, and returns the acknowledgement. */
   sendEvent(event: ClientEvent): Promise<ClientEventAnswer>;
   /** Whether the API has not answered lately. */
@@ -114,6 +117,9 @@ export function createApiClient(
     },
     history: askHistory,
     storeCursors: async (updates) => ask('cursors', updates, cursorsAnswerSchema),
+    async storeSeen(seen) {
+      await ask('presence', seen, z.object({}));
+    },
     sendEvent: async (event) =>
       calls.ask('events', {
         userId: event.userId,

@@ -8,7 +8,7 @@ import { type Circuit, type CircuitState, createCircuit, type Outcome } from './
 import { CallFailure, type Transport } from './transport.ts';
 
 /** The kinds of calls. Each has a queue and a circuit of its own, so that one that hangs holds up no other. */
-export const CALLS = ['memberships', 'history', 'cursors', 'events'] as const;
+export const CALLS = ['memberships', 'history', 'cursors', 'presence', 'events'] as const;
 export type CallName = (typeof CALLS)[number];
 
 /** In batches, in which no user has a share: the batcher sees to that. */
@@ -18,6 +18,7 @@ const LIMITS: Readonly<Record<CallName, CallQueueLimits>> = {
   memberships: BATCHED,
   history: BATCHED,
   cursors: BATCHED,
+  presence: BATCHED,
   events: { atOnce: 32, atOncePerUser: 4, waiting: 1_000, waitingPerUser: 32, maxWaitMs: 1_500 },
 };
 /** How often circuits that nobody uses are looked at, in milliseconds. */
@@ -56,6 +57,8 @@ export interface CallWitnesses {
 export function createCalls(deps: CallWitnesses & { transport: Transport }): Calls {
   const { transport, metrics, monitor, log } = deps;
   const warn = warnOnceEvery(60_000);
+  /** Calls that the back end does not offer, which is said once. */
+  const notOffered = new Set<CallName>();
 
   function onChange(call: CallName, state: CircuitState): void {
     if (state === 'half-open') return;
@@ -126,9 +129,14 @@ export function createCalls(deps: CallWitnesses & { transport: Transport }): Cal
     } catch (error) {
       if (!(error instanceof CallFailure)) throw error;
       metrics.backEndCalls.inc({ call, outcome: error.kind });
-      warn(`${call} failed`, (suppressed) => {
-        log.warn({ call, err: error, suppressed }, `a call to the back end failed: ${error.message}`);
-      });
+      if (error.kind === 'not-offered' && !notOffered.has(call)) {
+        notOffered.add(call);
+        log.info({ call }, `the back end does not offer /internal/${call}`);
+      }
+      if (error.kind !== 'not-offered')
+        warn(`${call} failed`, (suppressed) => {
+          log.warn({ call, err: error, suppressed }, `a call to the back end failed: ${error.message}`);
+        });
       throw unavailable(error.message, { cause: error });
     }
   }

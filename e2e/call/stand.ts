@@ -1,8 +1,7 @@
-import { startSystem, TURN, tokenFor, turnCredentials } from '@groupcast/testing';
-import { startSignalServer } from './signal-server.ts';
+import { startSystem, TURN, tokenFor } from '@groupcast/testing';
 
 /** The servers of a call. */
-interface Stand {
+export interface Stand {
   /** The ports of this machine that the browser needs. */
   ports: number[];
   /** The group of all who call each other. */
@@ -14,22 +13,8 @@ interface Stand {
   stop: () => Promise<void>;
 }
 
-/** Signals, and nothing else. */
-async function scripted(): Promise<Stand> {
-  const server = await startSignalServer((userId) => [
-    { urls: TURN.url, ...turnCredentials(TURN.secret, userId, Math.floor(Date.now() / 1_000) + 600) },
-  ]);
-  return {
-    ports: [server.port],
-    groupId: '1',
-    fragment: async (user) => ({ user, server: `http://127.0.0.1:${server.port}` }),
-    messages: async () => server.messages,
-    stop: server.stop,
-  };
-}
-
-/** API and relay. */
-async function real(): Promise<Stand> {
+/** API and relay, and a group of alice, bob and carol. */
+export async function startStand(): Promise<Stand> {
   const system = await startSystem({ ICE_TURN_URLS: TURN.url, ICE_TURN_SECRET: TURN.secret });
   const token = await tokenFor('alice');
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
@@ -49,5 +34,3 @@ async function real(): Promise<Stand> {
     stop: system.stop,
   };
 }
-
-export const STANDS = { scripted, real };
