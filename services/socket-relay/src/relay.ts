@@ -193,7 +193,8 @@ async function buildRelay(
 
   // Events without a position, for members who are there now
   const reach = { carrier: cluster.carrier, patternChannels: cluster.patternChannels, isTrusted };
-  const conversation = createConversation({ io, node, ...reach, sender, presence, monitor, metrics, log, config });
+  const shown = { ...reach, sender, presence, budgets };
+  const conversation = createConversation({ io, node, ...shown, monitor, metrics, log, config });
   parts.push(() => conversation.stop());
 
   // The events that back ends and browsers may send

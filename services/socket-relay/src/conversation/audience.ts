@@ -8,6 +8,10 @@ export interface Audience {
   of(groupId: string): ReadonlySet<string>;
   /** The connections of one user among them, without `exceptSocketId`. */
   ofUser(groupId: string, userId: string, exceptSocketId?: string): UserSocket[];
+  /** How many connections the user has here, in the group or not. */
+  countOf(userId: string): number;
+  /** Sends these connections an event, which is encoded once; `undefined` where there are none. */
+  to(sockets: readonly UserSocket[]): Pick<RelayServer['local'], 'emit'> | undefined;
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
@@ -26,5 +30,8 @@ export function createAudience(io: RelayServer): Audience {
       }
       return found;
     },
+    countOf: (userId) => adapter.rooms.get(userRoom(userId))?.size ?? 0,
+    // Everybody is in a room of their own. An event to no room would go to all.
+    to: (found) => (found.length > 0 ? io.local.to(found.map(({ id }) => id)) : undefined),
   };
 }

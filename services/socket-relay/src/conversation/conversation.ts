@@ -6,6 +6,7 @@ import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { PatternChannels } from '../redis/pattern-channels.ts';
 import type { RelayServer } from '../sessions/session.ts';
+import type { UserBudgets } from '../sessions/user-budgets.ts';
 import type { Carrier } from '../transient/carrier.ts';
 import { createTransient } from '../transient/transient.ts';
 import { createAudience } from './audience.ts';
@@ -34,16 +35,17 @@ export function createConversation(deps: {
   isTrusted: () => boolean;
   sender: Sender;
   presence: Pick<Presence, 'usersHere'>;
+  budgets: UserBudgets;
   monitor: MonitorFeed;
   metrics: RelayMetrics;
   log: Logger;
   config: { emitter: boolean; maxPayloadBytes: number };
 }): Conversation {
-  const { io, sender, presence, log } = deps;
+  const { io, sender, presence, budgets, log } = deps;
   const transient = createTransient(deps);
   const audience = createAudience(io);
   const typing = createTyping({ io, sender, transient });
-  const readCursors = createReadCursors({ transient, audience });
+  const readCursors = createReadCursors({ transient, audience, budgets });
   const usersHere = (groupId: string): number => presence.usersHere(groupId).length;
   const receipts = createReceipts({ transient, audience, sender, usersHere, log });
   const { patternChannels: channels, config } = deps;
@@ -51,7 +53,7 @@ export function createConversation(deps: {
   const stopListening = channels && listenToEmitters({ ...emitters, channels });
   return {
     typing,
-    signals: createSignals({ transient, audience }),
+    signals: createSignals({ transient, audience, budgets }),
     readCursors,
     receipts,
     showCursors({ cursors, groups }) {

@@ -1,4 +1,5 @@
 import { GroupcastError, MAX_SIGNAL_BYTES, type Signal } from '@groupcast/shared';
+import { EVENTS_PER_UNIT, LENGTH_PER_UNIT, type UserBudgets } from '../sessions/user-budgets.ts';
 import type { Transient } from '../transient/transient.ts';
 import type { Audience } from './audience.ts';
 
@@ -11,11 +12,11 @@ export interface Signals {
   send(toUserId: string, signal: Signal, exceptSocketId: string): Promise<number>;
 }
 
-export function createSignals(deps: { transient: Transient; audience: Audience }): Signals {
-  const { transient, audience } = deps;
+export function createSignals(deps: { transient: Transient; audience: Audience; budgets: UserBudgets }): Signals {
+  const { transient, audience, budgets } = deps;
   transient.on('signal', ({ toUserId, exceptSocketId, ...signal }) => {
     const sockets = audience.ofUser(signal.groupId, toUserId, exceptSocketId);
-    for (const socket of sockets) socket.emit('signal', signal);
+    audience.to(sockets)?.emit('signal', signal);
     return sockets.length;
   });
   return {
@@ -28,7 +29,10 @@ export function createSignals(deps: { transient: Transient; audience: Audience }
           { details: { bytes, maxBytes: MAX_SIGNAL_BYTES } },
         );
       }
-      return transient.ask('signal', { ...signal, toUserId, exceptSocketId });
+      const delivered = await transient.ask('signal', { ...signal, toUserId, exceptSocketId });
+      // Each connection is written the data.
+      budgets.of(signal.fromUserId).chargeWork(delivered * (1 / EVENTS_PER_UNIT + bytes / LENGTH_PER_UNIT));
+      return delivered;
     },
   };
 }

@@ -19,7 +19,7 @@ export const EVENTS_PER_UNIT = 25;
 export const PEOPLE_PER_UNIT = 50;
 export const READS_PER_UNIT = 2;
 /** UTF-16 code units of a packet that cost as much as a packet. */
-const LENGTH_PER_UNIT = 4_096;
+export const LENGTH_PER_UNIT = 4_096;
 /** How often users that are not connected any more are forgotten, in milliseconds, once nothing is held against them. */
 const SWEEP_INTERVAL_MS = 5_000;
 
