@@ -55,6 +55,16 @@ describe('a member who types', () => {
     expect(said.at(-1)).toContain('stops');
   });
 
+  test('types in twenty groups at once and no more, however many connections there are', () => {
+    const { report, wait } = start();
+    for (let n = 0; n < 20; n += 1) report(true, 'u', `s${n}`, `g${n}`);
+    expect(() => report(true, 'u', 's', 'another')).toThrow(expect.objectContaining({ code: 'RATE_LIMITED' }));
+    report(true, 'u', 's', 'g3');
+    report(true, 'somebody else', 's', 'another');
+    wait(10_000);
+    report(true, 'u', 's', 'another');
+  });
+
   test('is not heard at all if it has stopped before the others could hear of it', () => {
     const { said, report, wait, sources } = start();
     report(false);
@@ -107,8 +117,8 @@ describe('a member who types', () => {
     const { report, wait, sources } = start();
     for (let n = 0; n < 1_000; n += 1) report(true, `u${n}`);
     expect(() => report(true, 'late')).toThrow(expect.objectContaining({ code: 'RATE_LIMITED' }));
-    for (let n = 0; n < 19_000; n += 1) report(true, 'u', 's', `g${n}`);
-    expect(() => report(true, 'u', 's', 'one too many')).toThrow(expect.objectContaining({ code: 'RATE_LIMITED' }));
+    for (let n = 0; n < 19_000; n += 1) report(true, `v${n}`, 's', `g${n}`);
+    expect(() => report(true, 'v', 's', 'one too many')).toThrow(expect.objectContaining({ code: 'RATE_LIMITED' }));
     // A repeated word is not one more.
     report(true, 'u0');
     wait(10_000);

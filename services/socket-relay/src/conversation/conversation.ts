@@ -47,7 +47,7 @@ export function createConversation(deps: {
   const typing = createTyping({ io, sender, transient });
   const readCursors = createReadCursors({ transient, audience, budgets });
   const usersHere = (groupId: string): number => presence.usersHere(groupId).length;
-  const receipts = createReceipts({ transient, audience, sender, usersHere, log });
+  const receipts = createReceipts({ transient, audience, sender, isTrusted: deps.isTrusted, usersHere, log });
   const { patternChannels: channels, config } = deps;
   const emitters = { ...deps, isOn: config.emitter, maxPayloadBytes: config.maxPayloadBytes };
   const stopListening = channels && listenToEmitters({ ...emitters, channels });

@@ -25,7 +25,7 @@ export interface Receipts {
 const INTERVAL_MS = 1_000;
 /** Most members of a group that are named. */
 const MAX_NAMED_MEMBERS = 100;
-/** Most users in one receipt: the rest follows a second later. */
+/** Most users in one receipt, named or with numbers: the rest follows a second later. */
 const MAX_NAMED_AT_ONCE = 100;
 /** Most users whose receipts wait in one group, and most groups that wait. The API answers all that is dropped. */
 const MAX_WAITING_USERS = 1_000;
@@ -49,13 +49,15 @@ export function createReceipts(
     transient: Transient;
     audience: Audience;
     sender: Sender;
+    /** Whether this relay may show anything: until it may, receipts wait. */
+    isTrusted: () => boolean;
     /** How many users of the group are connected here. */
     usersHere: (groupId: string) => number;
     log: Logger;
   },
   now: () => number = () => performance.now(),
 ): Receipts {
-  const { transient, audience, sender, usersHere, log } = deps;
+  const { transient, audience, sender, isTrusted, usersHere, log } = deps;
   const waiting = new Map<string, Waiting>();
   const warn = warnOnceEvery(60_000);
   let timer: NodeJS.Timeout | undefined;
@@ -93,7 +95,7 @@ export function createReceipts(
     group.sentAt = now();
     const users = take(group.users, MAX_NAMED_AT_ONCE);
     if (Object.keys(users).length > 0) transient.tell('receipt', { groupId, users });
-    const counts = take(group.counts, MAX_WAITING_USERS);
+    const counts = take(group.counts, MAX_NAMED_AT_ONCE);
     if (Object.keys(counts).length > 0) transient.tell('receipt-counts', { groupId, users: counts });
   }
 
@@ -101,7 +103,7 @@ export function createReceipts(
   function flush(): void {
     clearTimeout(timer);
     timer = undefined;
-    for (const [groupId, group] of waiting) {
+    for (const [groupId, group] of isTrusted() ? waiting : []) {
       if (now() - group.sentAt < INTERVAL_MS) continue;
       if (group.users.size + group.counts.size > 0) send(groupId, group);
       else waiting.delete(groupId);

@@ -5,6 +5,8 @@ import { GroupcastError } from '@groupcast/shared';
 export const TYPING_MS = 6_000;
 /** Shortest time between two words about one typist, in milliseconds. */
 export const SAY_EVERY_MS = 1_000;
+/** Groups in which one user types at once, on all connections to one node: more is no typing. */
+const MAX_OF_USER = 20;
 /** Most typists of one group, and of all groups, on one node. */
 const MAX_OF_GROUP = 1_000;
 const MAX_TYPISTS = 20_000;
@@ -36,25 +38,30 @@ export interface TypingSources {
   sweep(): number;
 }
 
+function add(counts: Map<string, number>, key: string, by: 1 | -1): void {
+  const count = (counts.get(key) ?? 0) + by;
+  if (count > 0) counts.set(key, count);
+  else counts.delete(key);
+}
+
 export function createTypingSources(
   say: (typing: Typing) => void,
   now: () => number = () => performance.now(),
 ): TypingSources {
   const typists = new Map<string, Typist>();
   const bySocket = new Map<string, Set<string>>();
-  const countOf = new Map<string, number>();
+  const countOfGroup = new Map<string, number>();
+  const countOfUser = new Map<string, number>();
 
   const keyOf = ({ groupId, userId }: { groupId: string; userId: string }): string => `${groupId}\n${userId}`;
 
   function open(key: string, { groupId, userId }: Typing): Typist {
-    const count = countOf.get(groupId) ?? 0;
-    if (count >= MAX_OF_GROUP || typists.size >= MAX_TYPISTS) {
+    const ofUser = (countOfUser.get(userId) ?? 0) >= MAX_OF_USER;
+    if (ofUser || (countOfGroup.get(groupId) ?? 0) >= MAX_OF_GROUP || typists.size >= MAX_TYPISTS) {
       throw new GroupcastError(
         'RATE_LIMITED',
-        `unable to show that the user types in group "${groupId}"; too many do`,
-        {
-          retryAfterMs: SAY_EVERY_MS,
-        },
+        `unable to show that the user types in group "${groupId}"; ${ofUser ? 'the user types in too many' : 'too many do'}`,
+        { retryAfterMs: SAY_EVERY_MS },
       );
     }
     const typist = {
@@ -66,7 +73,8 @@ export function createTypingSources(
       saidAt: Number.NEGATIVE_INFINITY,
       stopped: false,
     };
-    countOf.set(groupId, count + 1);
+    add(countOfGroup, groupId, 1);
+    add(countOfUser, userId, 1);
     typists.set(key, typist);
     return typist;
   }
@@ -74,9 +82,8 @@ export function createTypingSources(
   function close(key: string, typist: Typist): void {
     typists.delete(key);
     release(key, typist);
-    const count = (countOf.get(typist.groupId) ?? 1) - 1;
-    if (count > 0) countOf.set(typist.groupId, count);
-    else countOf.delete(typist.groupId);
+    add(countOfGroup, typist.groupId, -1);
+    add(countOfUser, typist.userId, -1);
   }
 
   function release(key: string, { socketId }: Typist): void {

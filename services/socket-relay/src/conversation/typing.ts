@@ -32,8 +32,9 @@ const HEARD_MS = TYPING_MS + 2 * SAY_EVERY_MS;
 const MAX_LAG_MS = 20;
 /** Typists of one group who are shown per second, and at once. */
 const TYPISTS_PER_SECOND = 10;
-/** Typing events that one node sends per second. In a group with more connections than half of it nobody is shown. */
+/** Typing events that one node sends per second, and those of one group. In a group with more connections than half of these nobody is shown. */
 const EVENTS_PER_SECOND = 20_000;
+const EVENTS_OF_GROUP = EVENTS_PER_SECOND / 2;
 /** Most typists that one node shows. */
 const MAX_TYPISTS = 20_000;
 
@@ -46,7 +47,7 @@ export function createTyping(
   const sources = createTypingSources((typing) => transient.tell('typing', typing), now);
   const receivers = createTypingReceivers(now);
   const work = new TokenBucket(EVENTS_PER_SECOND, EVENTS_PER_SECOND, now);
-  const groups = new Map<string, TokenBucket>();
+  const groups = new Map<string, { typists: TokenBucket; work: TokenBucket }>();
   /** When each typist that is shown was heard of last, by group and user. */
   const heard = new Map<string, { typing: Typing; at: number }>();
   /** The last word about each typist that waits for the next look, and when a word was shown last. */
@@ -78,13 +79,17 @@ export function createTyping(
       return 0;
     }
     if (heard.size >= MAX_TYPISTS || sender.lagMs() > MAX_LAG_MS) return 0;
-    const bucket = groups.get(typing.groupId) ?? new TokenBucket(TYPISTS_PER_SECOND, TYPISTS_PER_SECOND, now);
-    groups.set(typing.groupId, bucket);
+    const budget = groups.get(typing.groupId) ?? {
+      typists: new TokenBucket(TYPISTS_PER_SECOND, TYPISTS_PER_SECOND, now),
+      work: new TokenBucket(EVENTS_OF_GROUP, EVENTS_OF_GROUP, now),
+    };
+    groups.set(typing.groupId, budget);
     // Looked at before the others are looked for, which takes long where hundreds type in a group of thousands.
-    if (!bucket.take(1)) return 0;
+    if (!budget.typists.take(1)) return 0;
     const others = othersIn(typing.groupId, typing.userId);
     // Each of them is sent a `false` as well.
-    if (others.length === 0 || !work.take(2 * others.length)) return 0;
+    const events = 2 * others.length;
+    if (events === 0 || !budget.work.take(events) || !work.take(events)) return 0;
     heard.set(key, { typing, at: now() });
     return send(typing, receivers.begin(others, key));
   }
@@ -123,7 +128,9 @@ export function createTyping(
       const [groupId = '', userId = ''] = typist.split('\n');
       send({ groupId, userId, isTyping: false }, socketIds);
     }
-    for (const [groupId, bucket] of groups) if (bucket.isFull()) groups.delete(groupId);
+    for (const [groupId, budget] of groups) {
+      if (budget.typists.isFull() && budget.work.isFull()) groups.delete(groupId);
+    }
     if (typing > 0 || heard.size > 0 || receivers.size > 0 || groups.size > 0) sweepSoon();
   }
 

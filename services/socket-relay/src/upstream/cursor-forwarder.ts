@@ -4,6 +4,8 @@ import type { ApiClient } from './api-client.ts';
 
 const INTERVAL_MS = 500;
 const MAX_PER_REQUEST = 1_000;
+/** How long cursors that wait are still sent when the relay stops, in milliseconds; a request that is under way ends by its own deadline. */
+const STOP_WITHIN_MS = 2_000;
 /** Most cursors that wait. Cursors are cumulative: a dropped one is made good by the member's next report. */
 const MAX_WAITING = 100_000;
 
@@ -23,7 +25,7 @@ export function createCursorForwarder(deps: {
   type Update = Cursors & { userId: string; groupId: string };
   const waiting = new Map<string, Update>();
   const warn = warnOnceEvery(60_000);
-  let sending: Promise<void> | undefined;
+  let sending: Promise<boolean> | undefined;
 
   function merge(update: Update): void {
     const key = `${update.groupId} ${update.userId}`;
@@ -45,17 +47,20 @@ export function createCursorForwarder(deps: {
     waiting.set(key, merged);
   }
 
-  async function send(): Promise<void> {
+  /** Returns whether the API has taken them. */
+  async function send(): Promise<boolean> {
     const batch = [...waiting.values()].slice(0, MAX_PER_REQUEST);
     for (const { groupId, userId } of batch) waiting.delete(`${groupId} ${userId}`);
     try {
       const { groups } = await deps.api.storeCursors({ cursors: batch });
       deps.onStored(batch, groups);
+      return true;
     } catch (error) {
       for (const update of batch) merge(update);
       warn('cursors', () =>
         deps.log.warn({ err: error, waiting: waiting.size }, 'unable to store cursors; trying again'),
       );
+      return false;
     }
   }
 
@@ -76,8 +81,8 @@ export function createCursorForwarder(deps: {
     async stop() {
       clearInterval(timer);
       await sending;
-      flush();
-      await sending;
+      const deadline = performance.now() + STOP_WITHIN_MS;
+      while (waiting.size > 0 && performance.now() < deadline && (await send()));
     },
   };
 }

@@ -1,0 +1,69 @@
+import { pino } from 'pino';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { createReceipts, type Receipts } from '../src/conversation/receipts.ts';
+import type { Transient } from '../src/transient/transient.ts';
+import { createCursorForwarder } from '../src/upstream/cursor-forwarder.ts';
+
+const log = pino({ level: 'silent' });
+let told: { event: string; users: string[] }[];
+let isTrusted: boolean;
+let receipts: Receipts;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  told = [];
+  isTrusted = true;
+  const transient = {
+    tell(event: string, { users }: { users: object }) {
+      if (!isTrusted) throw new Error('nothing may be shown');
+      told.push({ event, users: Object.keys(users) });
+    },
+    on: () => undefined,
+  } as unknown as Transient;
+  const audience = { of: () => new Set(), ofUser: () => [] } as never;
+  receipts = createReceipts(
+    { transient, audience, sender: {} as never, isTrusted: () => isTrusted, usersHere: () => 2, log },
+    () => Date.now(),
+  );
+});
+afterEach(() => {
+  receipts.stop();
+  vi.useRealTimers();
+});
+
+test('receipts wait while this relay may show nothing, merged, and are shown once it may', () => {
+  isTrusted = false;
+  receipts.stored([{ groupId: 'g', userId: 'alice', read: 1 }], {});
+  vi.advanceTimersByTime(5_000);
+  receipts.stored([{ groupId: 'g', userId: 'bob', read: 2 }], {});
+  expect(told).toEqual([]);
+  isTrusted = true;
+  vi.advanceTimersByTime(1_000);
+  expect(told).toEqual([{ event: 'receipt', users: ['alice', 'bob'] }]);
+});
+
+test('numbers for the senders of a large group go out a hundred senders at a time', () => {
+  const counts = Array.from({ length: 250 }, (_, n) => ({ userId: `u${n}`, seq: 1, received: 1, read: 1 }));
+  receipts.stored([{ groupId: 'g', userId: 'u', read: 1 }], { g: { memberCount: 1_000, counts } });
+  vi.advanceTimersByTime(10_000);
+  expect(told.map(({ event, users }) => [event, users.length])).toEqual([
+    ['receipt-counts', 100],
+    ['receipt-counts', 100],
+    ['receipt-counts', 50],
+  ]);
+});
+
+test('cursors that wait are sent in as many requests as it takes when the relay stops', async () => {
+  vi.useRealTimers();
+  const sizes: number[] = [];
+  const api = {
+    async storeCursors({ cursors }: { cursors: readonly unknown[] }) {
+      sizes.push(cursors.length);
+      return {};
+    },
+  };
+  const forwarder = createCursorForwarder({ api, onStored: () => undefined, log });
+  for (let n = 0; n < 2_500; n += 1) forwarder.report(`u${n}`, 'g', { read: 1 });
+  await forwarder.stop();
+  expect(sizes).toEqual([1_000, 1_000, 500]);
+});
