@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createBroadcaster } from '@groupcast/broadcaster';
+import type { CursorsAnswer, CursorUpdates } from '@groupcast/shared';
 import { type ServiceProcess, startRelayProcess, TEST_SECRETS, tokenFor } from '@groupcast/testing';
 import { connectRawMember, type RawMember } from './raw-member.ts';
 import { type Spread, spreadOf } from './statistics.ts';
@@ -16,12 +17,29 @@ const TYPING_MS = 1_000;
 const SENDERS = 20;
 /** How often each sender tries to send through a back end that hangs, in milliseconds. */
 const SENDING_MS = 500;
-const READERS = [250, 500, 1_000];
+const READERS = [100, 250, 500, 1_000];
+
+/** The members of each group are those who have reported: one of them has sent the message that they read. */
+let memberCount = 0;
+const readers = new Map<string, Set<string>>();
+
+function groupsOf({ cursors }: CursorUpdates): CursorsAnswer['groups'] {
+  for (const { groupId, userId } of cursors)
+    readers.set(groupId, (readers.get(groupId) ?? new Set<string>()).add(userId));
+  const groupIds = [...new Set(cursors.map(({ groupId }) => groupId))];
+  return Object.fromEntries(
+    groupIds.map((groupId) => {
+      const read = readers.get(groupId)?.size ?? 0;
+      return [groupId, { memberCount, counts: [{ userId: 'u0', seq: 1, received: read, read }] }];
+    }),
+  );
+}
 
 /** The answers of a back end without groups of its own. It has saved what it is sent, and knows nothing of the past. */
 function answerTo(path: string | undefined, body: string): unknown {
   if (path === '/internal/events') return { ok: true, message: {} };
   if (path === '/internal/memberships') return JSON.parse(body);
+  if (path === '/internal/cursors') return { groups: groupsOf(JSON.parse(body) as CursorUpdates) };
   if (path !== '/internal/history') return {};
   const { groups } = JSON.parse(body) as { groups: string[] };
   return { groups: groups.map((groupId) => ({ groupId, position: null, events: [] })) };
@@ -183,11 +201,13 @@ async function whileAllType(ms: number): Promise<string> {
 }
 
 /** All bytes that a relay sends to its members because each of them has read one message. */
-async function bytesOfReads(readers: number): Promise<number> {
+async function bytesOfReads(count: number): Promise<number> {
+  memberCount = count;
+  readers.clear();
   const backEnd = await startBackEnd();
   const relay = await startRelay(backEnd.url);
   const members: RawMember[] = [];
-  for (let n = 0; n < readers; n += 1) {
+  for (let n = 0; n < count; n += 1) {
     members.push(await connectRawMember(relay.url, await tokenFor(`u${n}`, ['g']), () => undefined));
   }
   const sender = createBroadcaster({ url: relay.url, serviceSecret: TEST_SECRETS.RELAY_SERVICE_SECRET });
@@ -216,8 +236,8 @@ export async function conversation({ isQuick }: { isQuick: boolean }): Promise<v
   console.log(await whileAllType(ms));
   console.log('\n| readers of one message | bytes to all members | per reader |');
   console.log('|---|---|---|');
-  for (const readers of READERS) {
-    const bytes = await bytesOfReads(readers);
-    console.log(`| ${readers} | ${bytes.toLocaleString('en')} | ${(bytes / readers).toFixed(0)} |`);
+  for (const count of READERS) {
+    const bytes = await bytesOfReads(count);
+    console.log(`| ${count} | ${bytes.toLocaleString('en')} | ${(bytes / count).toFixed(0)} |`);
   }
 }
