@@ -154,7 +154,7 @@ export function createLiveGroups(deps: LiveGroupsDeps): LiveGroups {
         }
         if (undecided > 0 && [...groups.keys()].some((groupId) => live.has(groupId))) {
           undecided = 0;
-          // What was read in another window meanwhile is only there.
+          // Only the list says how far another window has read meanwhile.
           deps.onUnclear();
         }
       } catch (cause) {
