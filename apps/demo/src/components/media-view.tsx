@@ -8,7 +8,7 @@ interface MediaViewProps {
   isHidden?: boolean;
 }
 
-/** Picture and sound of one side of a call. One's own voice is not played. */
+/** The picture and the voice of one side of a call. One's own voice is not played. */
 export function MediaView({ stream, label, isOwn = false, isHidden = false }: MediaViewProps) {
   const video = useRef<HTMLVideoElement>(null);
   useEffect(() => {
