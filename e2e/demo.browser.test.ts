@@ -314,7 +314,7 @@ test('by keyboard, the composer is a few stops away, however many groups and lin
   await toTop();
   let stops = 0;
   for (; stops < 100 && !(await isComposer()); stops += 1) await alice.keyboard.press('Tab');
-  expect(stops).toBeLessThan(12);
+  expect(stops).toBeLessThan(14);
 
   // Inside a list the arrow keys move, and the list is left and entered where one was.
   await groupRow(alice, 'Stops').focus();

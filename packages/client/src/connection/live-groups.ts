@@ -1,5 +1,5 @@
 import type { Position } from '@groupcast/shared';
-import { createWaits } from '../base/backoff.ts';
+import { backoffMs, createWaits } from '../base/backoff.ts';
 import type { Delivery } from '../delivery.ts';
 import type { Clock, Logger } from '../environment.ts';
 import { toClientError } from '../errors.ts';
@@ -10,6 +10,8 @@ import type { RelayQuestions } from './relay-questions.ts';
 
 /** Delay before groups that the relay refused are asked for again, in milliseconds. */
 const REJOIN_MS = 30_000;
+/** The same for the first time where the relay could ask nobody about them, which may be over in a moment. It doubles up to the other. */
+const UNDECIDED_MS = 2_000;
 /** Interval at which the list is read for groups that are not live because there are too many, in milliseconds. */
 const LIST_INTERVAL_MS = 60_000;
 /** Delay where the relay asks to slow down without a number, in milliseconds. */
@@ -27,6 +29,7 @@ export interface LiveGroupsDeps {
   /** Which groups there are has to be read from the API. */
   onUnclear: () => void;
   clock: Clock;
+  random: () => number;
   log: Logger;
 }
 
@@ -59,14 +62,27 @@ export function createLiveGroups(deps: LiveGroupsDeps): LiveGroups {
   let full = false;
   let joining = false;
   let rejoinTimer: unknown;
+  let rejoinAt = Number.POSITIVE_INFINITY;
+  /** How often in a row groups were refused because nobody could be asked. */
+  let undecided = 0;
   let listTimer: unknown;
   const waits = createWaits(clock);
 
-  function rejoinLater(): void {
-    rejoinTimer ??= clock.setTimeout(() => {
-      rejoinTimer = undefined;
+  function rejoinLater(code: unknown): void {
+    const delay = code === 'API_UNAVAILABLE' ? backoffMs(undecided, UNDECIDED_MS, REJOIN_MS, deps.random) : REJOIN_MS;
+    if (clock.now() + delay >= rejoinAt) return;
+    cancelRejoin();
+    rejoinAt = clock.now() + delay;
+    rejoinTimer = clock.setTimeout(() => {
+      cancelRejoin();
+      undecided += 1;
       retry();
-    }, REJOIN_MS);
+    }, delay);
+  }
+
+  function cancelRejoin(): void {
+    clock.clearTimeout(rejoinTimer);
+    rejoinAt = Number.POSITIVE_INFINITY;
   }
 
   /** Reads the list at an interval: it says where groups stand that are not live. */
@@ -82,7 +98,7 @@ export function createLiveGroups(deps: LiveGroupsDeps): LiveGroups {
   function refuse(groupId: string, code: unknown): void {
     refused.add(groupId);
     if (code === 'NOT_A_MEMBER') deps.onUnclear();
-    if (code !== 'GROUP_LIMIT') return rejoinLater();
+    if (code !== 'GROUP_LIMIT') return rejoinLater(code);
     listLater();
     if (full) return;
     log.warn(
@@ -136,6 +152,11 @@ export function createLiveGroups(deps: LiveGroupsDeps): LiveGroups {
           const after = groups.get(groupId);
           if (after) joined(groupId, after, take(groupId, after, answer));
         }
+        if (undecided > 0 && [...groups.keys()].some((groupId) => live.has(groupId))) {
+          undecided = 0;
+          // Only the list says how far another window has read meanwhile.
+          deps.onUnclear();
+        }
       } catch (cause) {
         if (status.link !== link) return;
         const error = toClientError(cause);
@@ -166,9 +187,9 @@ export function createLiveGroups(deps: LiveGroupsDeps): LiveGroups {
   }
 
   function reset(): void {
-    clock.clearTimeout(rejoinTimer);
+    cancelRejoin();
     clock.clearTimeout(listTimer);
-    rejoinTimer = undefined;
+    undecided = 0;
     listTimer = undefined;
     live.clear();
     refused.clear();

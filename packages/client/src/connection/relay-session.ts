@@ -29,6 +29,7 @@ export interface RelaySessionDeps {
   onLive: (live: boolean) => void;
   onTransient: (event: TransientEvent) => void;
   clock: Clock;
+  random: () => number;
   log: Logger;
 }
 
@@ -86,6 +87,7 @@ export function createRelaySession(deps: RelaySessionDeps): RelaySession {
     onHead: standing,
     onUnclear: deps.onUnclear,
     clock,
+    random: deps.random,
     log,
   });
 
