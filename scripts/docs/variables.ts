@@ -33,6 +33,7 @@ export const TEXTS: Readonly<Record<string, Partial<Omit<Variable, 'name'>> & { 
   RELAY_INTERNAL_NAMES: { accepts: 'host names, comma-separated' },
   RELAY_WORKERS: { also: ', or `auto`' },
   RELAY_URL: { fallback: '`http://localhost:3001`' },
+  PORT: { fallback: '`API_PORT`, `RELAY_PORT`' },
   RELAY_PUBLIC_URL: { fallback: '`RELAY_URL`' },
   API_INTERNAL_URL: { fallback: '`API_URL`' },
   FORWARD_EVENTS: { accepts: 'event names, comma-separated, or `*`' },
@@ -75,9 +76,11 @@ function noting(source: Readonly<Record<string, string>>, reads: Map<string, Rea
       note(name, numberRead(fallback, range));
       return env.integer(name, fallback, range);
     },
-    port(name, fallback) {
-      note(name, numberRead(fallback, { min: 0, max: 65_535 }));
-      return env.port(name, fallback);
+    port(name, fallback, alias) {
+      const read = numberRead(fallback, { min: 0, max: 65_535 });
+      note(name, read);
+      if (alias !== undefined) note(alias, { ...read, fallback: code(name) });
+      return env.port(name, fallback, alias);
     },
     flag(name) {
       note(name, { fallback: NONE, accepts: '`1` or `0`' });
