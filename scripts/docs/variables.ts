@@ -33,7 +33,6 @@ export const TEXTS: Readonly<Record<string, Partial<Omit<Variable, 'name'>> & { 
   RELAY_INTERNAL_NAMES: { accepts: 'host names, comma-separated' },
   RELAY_WORKERS: { also: ', or `auto`' },
   RELAY_URL: { fallback: '`http://localhost:3001`' },
-  PORT: { fallback: '`API_PORT`, `RELAY_PORT`' },
   RELAY_PUBLIC_URL: { fallback: '`RELAY_URL`' },
   API_INTERNAL_URL: { fallback: '`API_URL`' },
   FORWARD_EVENTS: { accepts: 'event names, comma-separated, or `*`' },
@@ -79,7 +78,7 @@ function noting(source: Readonly<Record<string, string>>, reads: Map<string, Rea
     port(name, fallback, alias) {
       const read = numberRead(fallback, { min: 0, max: 65_535 });
       note(name, read);
-      if (alias !== undefined) note(alias, { ...read, fallback: code(name) });
+      if (alias !== undefined) note(alias, { ...read, fallback: NONE });
       return env.port(name, fallback, alias);
     },
     flag(name) {
