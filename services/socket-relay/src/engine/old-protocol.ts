@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { type IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 
 /** Engine.IO's protocol of socket.io-client 1.x and 2.x. */
 const OLD = '3';
@@ -46,7 +45,7 @@ export function explainToOldClient(request: IncomingMessage, response: unknown, 
   if (transport !== 'websocket' || response instanceof ServerResponse || key === undefined) return false;
   const accept = createHash('sha1').update(`${key}${GUID}`).digest('base64');
   const head = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}`;
-  const socket = request.socket as Socket;
+  const { socket } = request;
   socket.on('error', () => undefined);
   socket.write(Buffer.concat([Buffer.from(`${head}\r\n\r\n`), ...packetsOf(message).map(frameOf), CLOSE]));
   socket.destroySoon();
