@@ -62,8 +62,13 @@ describe('with a relay behind the API’s port', () => {
     const welcomes = await Promise.all([direct, proxied].map(async (each) => received(each, 'joined-groups')));
     expect(welcomes[1]).toEqual(welcomes[0]);
     await until(`the transport ${ends}`, () => proxied.io.engine.transport.name === ends);
-    expect(await proxied.emitWithAck('join-group', 'g')).toEqual(await direct.emitWithAck('join-group', 'g'));
-    expect(await proxied.emitWithAck('join-group', 'foreign')).toMatchObject({ ok: false });
+    const asked = { groupId: 'g' };
+    const answer: unknown = await proxied.emitWithAck('join-group', asked);
+    expect(answer).toMatchObject({ ok: true, groupId: 'g' });
+    expect(answer).toEqual(await direct.emitWithAck('join-group', asked));
+    expect(await proxied.emitWithAck('join-group', { groupId: 'foreign' })).toMatchObject({
+      error: { code: 'NOT_A_MEMBER' },
+    });
   });
 
   test.each([
