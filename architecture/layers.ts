@@ -63,7 +63,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     ['api.ts', 'openapi.ts'],
     'ports.ts',
     'app.ts',
-    ['demo', 'group-list', 'relay-facing'],
+    ['demo', 'group-list', 'relay-facing', 'relay-proxy'],
     ['cursors', 'messages', 'retention'],
     'groups',
     'users',

@@ -41,6 +41,7 @@ const DECISIONS: Readonly<Record<string, string>> = {
   NODE_ENV: 'sane: unset is development, and every misspelling of production is refused',
   API_HOST: 'sane: every address, which is what a server is for',
   API_PORT: 'sane: a taken port ends the start',
+  PORT: 'sane: an alias',
   API_INTERNAL_PORT: 'sane: a taken port ends the start',
   API_INTERNAL_HOST: 'sane: loopback, the closest',
   API_INTERNAL_NAMES: 'off',
@@ -54,6 +55,7 @@ const DECISIONS: Readonly<Record<string, string>> = {
   RELAY_WORKERS: 'sane: one process',
   RELAY_URL: 'required by api',
   RELAY_PUBLIC_URL: 'required by api',
+  API_RELAY_PROXY: 'off',
   API_URL: 'required by relay',
   DEMO: 'off',
   LOG_LEVEL: 'sane: info',
@@ -95,6 +97,13 @@ describe('in production', () => {
     expect(ofApi()).toEqual({ problems: [], warnings: [] });
     expect(ofRelay()).toEqual({ problems: [], warnings: [] });
     expect(ofRelay({ API_URL: '' })).toEqual({ problems: [], warnings: [] });
+  });
+
+  test('one URL for both needs no second one to be named', () => {
+    const one = { API_RELAY_PROXY: '1', RELAY_PUBLIC_URL: undefined };
+    expect(ofApi(one)).toEqual({ problems: [], warnings: [] });
+    expect(readApiConfig({ ...API, ...one }).relayPublicUrl).toBeUndefined();
+    expect(readApiConfig({ ...API, API_RELAY_PROXY: '1' }).relayPublicUrl).toBe(API['RELAY_PUBLIC_URL']);
   });
 
   test('everything that is missing is named at once (G34)', () => {

@@ -195,6 +195,8 @@ describe('npm start', () => {
     const all = run('scripts/start.mjs', env);
     const url = `http://localhost:${env['API_PORT']}`;
     await all.wrote(`Groupcast is ready: open ${url} in two browser windows`);
+    const handshake = await fetch(`${url}/socket.io/?EIO=4&transport=polling`);
+    expect([handshake.status, await handshake.text()]).toEqual([200, expect.stringContaining('"sid"')]);
     const page = await fetch(url);
     expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
     await until('the relay to know the API', () => all.output().includes('connected to the relay'));
@@ -204,6 +206,16 @@ describe('npm start', () => {
     all.signal('SIGINT');
     expect(await all.exited()).toBe(0);
     expect(all.output().match(/"msg":"stopped"/g)).toHaveLength(2);
+  });
+
+  test('gives the port that a host names to the API, and the relay keeps its own', async () => {
+    const { API_PORT = '', ...env } = await ports();
+    const all = run('scripts/start.mjs', { ...env, PORT: API_PORT });
+    await all.wrote(`Groupcast is ready: open http://localhost:${API_PORT} in two browser windows`);
+    expect((await fetch(`http://localhost:${env['RELAY_PORT']}/livez`)).status).toBe(200);
+    expect((await fetch(`http://localhost:${API_PORT}/socket.io/?EIO=4&transport=polling`)).status).toBe(200);
+    all.signal('SIGINT');
+    expect(await all.exited()).toBe(0);
   });
 
   test('ends with an error, and leaves nothing running, when a port is taken', async () => {

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { runTogether, withDemo, withoutApi, withUrls } from './processes.mjs';
+import { runTogether, withDemo, withOneUrl, withoutApi, withoutPort, withUrls } from './processes.mjs';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 const setup = spawnSync('bash', ['scripts/setup.sh', 'deps'], { stdio: 'inherit' });
@@ -22,4 +22,5 @@ const services = only ? [only] : ['socket-relay', 'api'];
 const commands = Object.fromEntries(services.map((service) => [service, watch(service)]));
 if (!only) commands.demo = [process.execPath, 'node_modules/vite/bin/vite.js', 'build', '--watch', 'apps/demo'];
 if (existsSync('.env')) process.loadEnvFile('.env');
-runTogether(commands, { env: only ? withoutApi(process.env) : withUrls(withDemo(process.env)) });
+const env = only ? withoutApi(process.env) : withUrls(withDemo(withOneUrl(process.env)));
+runTogether(commands, { envOf: (name) => (!only && name === 'socket-relay' ? withoutPort(env) : env) });

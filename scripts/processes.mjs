@@ -4,7 +4,7 @@ import { closeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 
 /** Starts `commands` ({ name: [file, ...args] }); when one ends, the others are stopped and its exit code is ours. */
-export function runTogether(commands, { env = process.env, onMessage } = {}) {
+export function runTogether(commands, { env = process.env, envOf = () => env, onMessage } = {}) {
   const running = new Map();
   let stopping = false;
 
@@ -17,7 +17,7 @@ export function runTogether(commands, { env = process.env, onMessage } = {}) {
   for (const [name, [file, ...args]] of Object.entries(commands)) {
     const child = spawn(file, args, {
       stdio: ['ignore', 'inherit', 'inherit', ...(onMessage ? ['ipc'] : [])],
-      env,
+      env: envOf(name),
       detached: true,
     });
     if (onMessage) child.on('message', onMessage);
@@ -60,7 +60,17 @@ function portOr(fallback, given = '') {
 
 /** Where the API that was started here is found. */
 export function apiUrlOf(env) {
-  return urlOn(env.API_HOST, portOr(3000, env.API_PORT));
+  return urlOn(env.API_HOST, portOr(3000, env.PORT || env.API_PORT));
+}
+
+/** `API_RELAY_PROXY` as `npm start` sees it: on, unless it is set. */
+export function withOneUrl(env) {
+  return env.API_RELAY_PROXY === undefined ? { ...env, API_RELAY_PROXY: '1' } : env;
+}
+
+/** `PORT` is one port, which is the API's where both services are started. Empty, so that the relay does not read it in `.env` either. */
+export function withoutPort(env) {
+  return { ...env, PORT: '' };
 }
 
 /** Where API and relay find each other when only their addresses and ports were chosen. In production they have to be told. */

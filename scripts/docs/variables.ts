@@ -75,9 +75,11 @@ function noting(source: Readonly<Record<string, string>>, reads: Map<string, Rea
       note(name, numberRead(fallback, range));
       return env.integer(name, fallback, range);
     },
-    port(name, fallback) {
-      note(name, numberRead(fallback, { min: 0, max: 65_535 }));
-      return env.port(name, fallback);
+    port(name, fallback, alias) {
+      const read = numberRead(fallback, { min: 0, max: 65_535 });
+      note(name, read);
+      if (alias !== undefined) note(alias, { ...read, fallback: NONE });
+      return env.port(name, fallback, alias);
     },
     flag(name) {
       note(name, { fallback: NONE, accepts: '`1` or `0`' });

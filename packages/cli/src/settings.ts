@@ -24,15 +24,15 @@ export interface Settings {
 }
 
 /** The URL that was given, else that of the port where the service listens on this machine. */
-function readUrl(env: Environment, service: 'API' | 'RELAY', defaultPort: number): string {
+function readUrl(env: Environment, service: 'API' | 'RELAY', defaultPort: number, alias?: string): string {
   const given = env.serviceUrl(`${service}_URL`);
   if (given !== undefined) return given;
   // A port that is free at the start of a service is known to nobody else.
-  return urlOfHost(readHost(env, `${service}_HOST`), env.port(`${service}_PORT`, defaultPort) || defaultPort);
+  return urlOfHost(readHost(env, `${service}_HOST`), env.port(`${service}_PORT`, defaultPort, alias) || defaultPort);
 }
 
 function readUrls(env: Environment): Urls {
-  return { api: readUrl(env, 'API', 3_000), relay: readUrl(env, 'RELAY', 3_001) };
+  return { api: readUrl(env, 'API', 3_000, 'PORT'), relay: readUrl(env, 'RELAY', 3_001) };
 }
 
 /** Reads the variables of the services, in their way. Throws `ConfigurationError` naming every variable that is wrong. */

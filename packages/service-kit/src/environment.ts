@@ -22,7 +22,8 @@ export interface Environment {
   readonly warnings: readonly string[];
   text(name: string, options?: { keepEmpty?: boolean }): string | undefined;
   integer(name: string, fallback: number, range: { min: number; max: number }): number;
-  port(name: string, fallback: number): number;
+  /** A port. `alias` is another name of it, which may be set instead, or to the same. */
+  port(name: string, fallback: number, alias?: string): number;
   flag(name: string): boolean | undefined;
   oneOf<T extends string>(name: string, fallback: T, allowed: readonly T[]): T;
   /**
@@ -83,8 +84,16 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
       problems.push(`${name} must be an integer from ${min} to ${max}, got "${raw}"${linkOf(name, raw)}`);
       return fallback;
     },
-    port(name, fallback) {
-      return env.integer(name, fallback, { min: 0, max: 65_535 });
+    port(name, fallback, alias) {
+      const range = { min: 0, max: 65_535 };
+      const other = alias === undefined ? undefined : read(alias);
+      if (alias === undefined || other === undefined) return env.integer(name, fallback, range);
+      const port = env.integer(alias, fallback, range);
+      const own = read(name);
+      if (own !== undefined && own !== other) {
+        problems.push(`${name} and ${alias} must not differ, got "${own}" and "${other}": they name the same port`);
+      }
+      return port;
     },
     flag(name) {
       const raw = read(name)?.toLowerCase();

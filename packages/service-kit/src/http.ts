@@ -24,6 +24,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import type { ConnectionLimit } from './connection-limit.ts';
+import { type Diversion, divertUpgrades } from './diversion.ts';
 import { createBoundedServer } from './http-server.ts';
 import type { Logger } from './logger.ts';
 import { type OpenApiOptions, registerOpenApi, writeAsIs } from './openapi.ts';
@@ -119,6 +120,8 @@ export async function createHttpApp(options: {
   openapi?: OpenApiOptions;
   /** Adds hooks that are to run for everything, `/docs` and what does not exist included: a hook that is added later misses `/docs`. */
   before?: (app: HttpApp) => Promise<void>;
+  /** Requests that come to no route and no hook, because something else answers them. */
+  diversion?: Diversion | undefined;
   /** A request that no route and no hook sees, because its path is malformed. What it throws is the answer. */
   onUnroutable?: (request: FastifyRequest) => void;
 }): Promise<HttpApp> {
@@ -130,8 +133,13 @@ export async function createHttpApp(options: {
     bodyLimit: options.bodyLimitBytes,
     // Fastify asks for a second server where a host has two addresses, as `localhost` does.
     serverFactory(listener) {
-      const server = createBoundedServer({ maxHeaderSize: MAX_HEADER_BYTES }, listener);
+      const { diversion } = options;
+      const server = createBoundedServer({ maxHeaderSize: MAX_HEADER_BYTES }, (request, response) => {
+        if (diversion?.takes(request)) diversion.request(request, response);
+        else listener(request, response);
+      });
       options.connections.guard(server);
+      if (diversion) divertUpgrades(server, diversion, options.connections);
       return server;
     },
     // `createBoundedServer` has its own.

@@ -12,6 +12,7 @@ export {
   useDevelopmentSecrets,
 } from './data-dir.ts';
 export { type ConnectionBudget, connectionBudget, MAX_CONNECTIONS } from './descriptors.ts';
+export type { Diversion } from './diversion.ts';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
 export { createFairQueue, type FairQueue, type Ticket } from './fair-queue.ts';
 export { createHostGate, readHostNames } from './host-gate.ts';

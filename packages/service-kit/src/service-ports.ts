@@ -29,5 +29,6 @@ export function hintOfPort(path: string, here: ServicePort): string | undefined 
   if (ports.includes(here)) return undefined;
   const service = here.split('-')[0] ?? '';
   const port = ports.find((each) => each.startsWith(service)) ?? ports[0];
-  return port && `it is served at ${NAMES[port]}`;
+  const proxied = here === 'api' && port === 'relay' ? ', and here with API_RELAY_PROXY=1' : '';
+  return port && `it is served at ${NAMES[port]}${proxied}`;
 }

@@ -94,6 +94,22 @@ describe('a right configuration', () => {
     expect(() => env.assertValid()).not.toThrow();
   });
 
+  test('a port may have another name, which must not say something else', () => {
+    const read = (source: Record<string, string>): number => {
+      const env = readEnvironment(source);
+      const port = env.port('API_PORT', 3_000, 'PORT');
+      env.assertValid();
+      return port;
+    };
+    expect([read({}), read({ PORT: '8080' }), read({ API_PORT: '4000' })]).toEqual([3_000, 8_080, 4_000]);
+    expect(read({ API_PORT: '8080', PORT: '8080' })).toBe(8_080);
+    expect(read({ API_PORT: '4000', PORT: '' })).toBe(4_000);
+    expect(() => read({ API_PORT: '4000', PORT: '8080' })).toThrow(
+      'API_PORT and PORT must not differ, got "4000" and "8080"',
+    );
+    expect(() => read({ PORT: '80a' })).toThrow('PORT must be an integer from 0 to 65535, got "80a"');
+  });
+
   test('an empty variable is an unset one, except where it was asked for', () => {
     const env = readEnvironment({ EMPTY: '', BLANK: '  ' });
     for (const name of ['EMPTY', 'BLANK', 'MISSING']) {

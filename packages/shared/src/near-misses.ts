@@ -8,6 +8,12 @@ export function idInRoomName(groupId: string): string | undefined {
   return parseId(ROOM_PREFIX.exec(groupId)?.[1]);
 }
 
+/** An id without what people spell in several ways: the name of a room around it, zeros in front of a number. */
+export function plainIdOf(id: string): string {
+  const bare = idInRoomName(id) ?? id;
+  return /^\d+$/.test(bare) ? bare.replace(/^0+(?=\d)/, '') : bare;
+}
+
 /** Names that people use for our fields, in lower case and without `_` and `-`. */
 const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
   groupId: ['group', 'room', 'roomid', 'conversation', 'conversationid', 'channel', 'channelid', 'chat', 'chatid'],

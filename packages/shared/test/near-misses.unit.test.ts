@@ -11,6 +11,7 @@ import {
   membersSchema,
   notifySchema,
   parsePayload,
+  plainIdOf,
   refreshTokenSchema,
   removeMembersSchema,
 } from '../src/index.ts';
@@ -73,6 +74,18 @@ describe('a field that is not there', () => {
     const long = { [`g${'-'.repeat(100_000)}roupId`]: 1, message: {} };
     expect(refusal(broadcastSchema, long).length).toBeLessThan(200);
   });
+});
+
+test.each([
+  ['07', '7'],
+  ['000', '0'],
+  ['group-007', '7'],
+  ['conversation:7', '7'],
+  ['7', '7'],
+  ['0a', '0a'],
+  ['7-0', '7-0'],
+])('%s is meant as %s', (id, plain) => {
+  expect(plainIdOf(id)).toBe(plain);
 });
 
 describe('an id in the name of a room', () => {

@@ -133,7 +133,7 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   const liveReads = createLiveReads({ db, relay: relay.broadcaster, metrics, log });
   stops.push(async () => liveReads.stop());
 
-  const { app, internal } = await createPorts({
+  const { app, internal, relayProxy } = await createPorts({
     config,
     db,
     groups,
@@ -147,6 +147,8 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   // The internal port stops last: `/readyz` says why the public one is gone, and relays are served to the end.
   stops.push(async () => internal.close());
   stops.push(async () => app.close());
+  // A port closes when its connections are gone.
+  stops.push(async () => relayProxy?.stop());
   const { host, internalHost } = config;
   const port = await listen(app, { host, port: config.port }, stops);
   const internalPort = await listen(internal, { host: internalHost, port: config.internalPort }, stops);

@@ -28,6 +28,7 @@ import type { InternalAppDeps } from './relay-facing/internal-app.ts';
 import { internalRoutes } from './relay-facing/internal-routes.ts';
 import { realtimeRoutes } from './relay-facing/realtime-routes.ts';
 import { relaySources } from './relay-facing/relay-sources.ts';
+import type { RelayProxy } from './relay-proxy/relay-proxy.ts';
 import { userRoutes } from './users/user-routes.ts';
 import type { UserStore } from './users/user-store.ts';
 
@@ -46,6 +47,8 @@ export interface ApiAppDeps extends InternalAppDeps {
   liveReads: Pick<LiveReads, 'add'>;
   users: UserStore;
   userTokens: UserTokenVerifier;
+  /** Answers what is for the relay, with `API_RELAY_PROXY`. */
+  relayProxy: RelayProxy | undefined;
 }
 
 /** Largest body that a message may need, in bytes. */
@@ -83,6 +86,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
         if (request.method !== 'OPTIONS') budgets.count(request);
       });
     },
+    diversion: deps.relayProxy,
     onUnroutable: (request) => budgets.count(request),
   });
   sendSecurityHeaders(app, {

@@ -49,8 +49,10 @@ export interface ApiConfig {
   tokens: TokenConfig;
   relaySecrets: RelaySecrets;
   relayUrl: string;
-  /** The URL at which browsers find the relay. */
-  relayPublicUrl: string;
+  /** The URL at which browsers find the relay; undefined: the one by which they reached the API, which passes the relay's requests on. */
+  relayPublicUrl: string | undefined;
+  /** Whether the public port serves the relay's paths as well. */
+  relayProxy: boolean;
   origins: Origins;
   demo: boolean;
   /** How many proxies in front of the API are believed; with 0 the caller's address is the connection's. */
@@ -110,8 +112,10 @@ export function readApiConfig(
   if (demo && tokens.jwksUrl)
     env.problem('DEMO must not be 1 with JWT_JWKS_URL: the demo signs tokens with JWT_SECRET');
   // Both defaults name a port of this machine, which in production may belong to another program.
-  env.requireInProduction('RELAY_URL', 'RELAY_PUBLIC_URL');
+  const relayProxy = env.flag('API_RELAY_PROXY') ?? false;
+  env.requireInProduction('RELAY_URL', ...(relayProxy ? [] : ['RELAY_PUBLIC_URL']));
   const relayUrl = env.serviceUrl('RELAY_URL', { carries: 'service tokens and messages' }) ?? 'http://localhost:3001';
+  const relayPublicUrl = env.serviceUrl('RELAY_PUBLIC_URL', { carries: 'the tokens and messages of users' });
   const host = readHost(env, 'API_HOST');
   if (demo && !isLoopbackName(host)) {
     env.warning(
@@ -123,7 +127,7 @@ export function readApiConfig(
     warnings: env.warnings,
     logLevel: env.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
     host,
-    port: env.port('API_PORT', 3000),
+    port: env.port('API_PORT', 3000, 'PORT'),
     internalPort: env.port('API_INTERNAL_PORT', 3003),
     internalHost: readHost(env, 'API_INTERNAL_HOST', '127.0.0.1'),
     internalNames: readHostNames(env, 'API_INTERNAL_NAMES'),
@@ -132,7 +136,8 @@ export function readApiConfig(
     tokens,
     relaySecrets,
     relayUrl,
-    relayPublicUrl: env.serviceUrl('RELAY_PUBLIC_URL', { carries: 'the tokens and messages of users' }) ?? relayUrl,
+    relayPublicUrl: relayPublicUrl ?? (relayProxy ? undefined : relayUrl),
+    relayProxy,
     origins: readOrigins(env),
     demo,
     trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),

@@ -20,6 +20,10 @@ export interface ApiMetrics {
   watchKeys(staleSeconds: () => number): void;
   /** Reports how many connections a port has. */
   watchConnections(port: string, limit: ConnectionLimit): void;
+  /** Clients of the relay that the API did not pass on to it. */
+  relayProxyRefused: Counter<'code'>;
+  /** Reports what is passed on to the relay. */
+  watchRelayProxy(read: () => { requests: number; sockets: number; max: number }): void;
   /** Requests to the internal port refused for where they came from: from a page, or through a proxy without a token. */
   internalRefused: Counter<'code'>;
 }
@@ -65,6 +69,16 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
       }
     },
   });
+  let readProxy = (): object => ({});
+  const proxied = new Gauge({
+    name: 'groupcast_api_relay_proxy_open',
+    help: 'Requests and WebSockets that are passed on to the relay (API_RELAY_PROXY), and how many may be together',
+    labelNames: ['of'],
+    registers,
+    collect() {
+      for (const [of, count] of Object.entries(readProxy())) proxied.set({ of }, Number(count));
+    },
+  });
   const queries = new Gauge({
     name: 'groupcast_api_database_queries',
     help: 'Statements sent to the database since the start',
@@ -98,6 +112,15 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
       registers,
     }),
     watchConnections: (port, limit) => void ports.set(port, limit),
+    relayProxyRefused: new Counter({
+      name: 'groupcast_api_relay_proxy_refused_total',
+      help: 'Clients of the relay that were not passed on to it (API_RELAY_PROXY), by code',
+      labelNames: ['code'],
+      registers,
+    }),
+    watchRelayProxy(read) {
+      readProxy = read;
+    },
     internalRefused: new Counter({
       name: 'groupcast_api_internal_requests_refused_total',
       help: 'Requests to the internal port refused for where they came from, by code',

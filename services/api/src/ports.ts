@@ -20,10 +20,14 @@ import type { SaveQueue } from './messages/save-queue.ts';
 import type { ApiMetrics } from './metrics.ts';
 import type { RelayPort } from './outbox/relay-connection.ts';
 import { createInternalApp } from './relay-facing/internal-app.ts';
+import { createRelayProxy, type RelayProxy } from './relay-proxy/relay-proxy.ts';
 import { createUserStore } from './users/user-store.ts';
 
 /** Files that the embedded database has open, about ninety, and those that it may want more. */
 const DATABASE_FILES = 256;
+
+/** Paths of the relay's public port that the API's serves with `API_RELAY_PROXY`. */
+const RELAY_PATHS = ['/socket.io/'];
 
 export interface PortDeps {
   config: ApiConfig;
@@ -59,9 +63,19 @@ function createUserTokens({ config, metrics, log }: PortDeps): UserTokenVerifier
   return userTokens;
 }
 
+/** The part of the public port's connections that may be passed on to the relay. Each has another one there: a fifth is left for the API. */
+const PROXIED_PART = 2 / 5;
+
+interface Limits extends Record<'public' | 'internal', ConnectionLimit> {
+  /** Most connections that are passed on to the relay. */
+  proxied: number;
+}
+
 /** How many connections each port may have. */
-function createLimits({ config, db, metrics, log }: PortDeps): Record<'public' | 'internal', ConnectionLimit> {
-  const budget = connectionBudget(config.maxConnections, { files: db.kind === 'embedded' ? DATABASE_FILES : 0 });
+function createLimits({ config, db, metrics, log }: PortDeps): Limits {
+  const all = connectionBudget(config.maxConnections, { files: db.kind === 'embedded' ? DATABASE_FILES : 0 });
+  const proxied = config.relayProxy ? Math.max(1, Math.floor(all.public * PROXIED_PART)) : 0;
+  const budget = { ...all, public: all.public - proxied };
   const limitOf = (port: 'public' | 'internal'): ConnectionLimit => {
     const limit = createConnectionLimit({
       max: budget[port],
@@ -73,11 +87,13 @@ function createLimits({ config, db, metrics, log }: PortDeps): Record<'public' |
     metrics.watchConnections(port, limit);
     return limit;
   };
-  return { public: limitOf('public'), internal: limitOf('internal') };
+  return { public: limitOf('public'), internal: limitOf('internal'), proxied };
 }
 
 /** Both ports with all their routes. They listen nowhere yet, and ask nothing of the database before somebody asks them. */
-export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; internal: HttpApp }> {
+export async function createPorts(
+  deps: PortDeps,
+): Promise<{ app: HttpApp; internal: HttpApp; relayProxy: RelayProxy | undefined }> {
   const { config, db, groups, saves, relay, liveReads, metrics, isDraining, log } = deps;
   const limits = createLimits(deps);
   const shared = {
@@ -93,6 +109,13 @@ export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; inter
     relayTurns: createRelayTurns(),
     log,
   };
+  const { relayUrl, drainMs } = config;
+  const relayProxy = config.relayProxy
+    ? createRelayProxy(
+        { metrics, log, settle: (socket) => limits.public.settle(socket) },
+        { relayUrl, paths: RELAY_PATHS, max: limits.proxied, drainMs },
+      )
+    : undefined;
   const { app, clientEvents } = await createApiApp({
     ...shared,
     groups,
@@ -102,6 +125,7 @@ export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; inter
     users: createUserStore(db),
     userTokens: createUserTokens(deps),
     connections: limits.public,
+    relayProxy,
   });
   const internal = await createInternalApp({
     ...shared,
@@ -109,5 +133,5 @@ export async function createPorts(deps: PortDeps): Promise<{ app: HttpApp; inter
     eventBytes: bodyBytesOf(config),
     connections: limits.internal,
   });
-  return { app, internal };
+  return { app, internal, relayProxy };
 }

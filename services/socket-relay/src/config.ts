@@ -138,7 +138,7 @@ export function readRelayConfig(
     warnings: env.warnings,
     logLevel: env.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
     host: readHost(env, 'RELAY_HOST'),
-    port: env.port('RELAY_PORT', 3001),
+    port: env.port('RELAY_PORT', 3001, 'PORT'),
     internalPort: env.port('RELAY_INTERNAL_PORT', 3002),
     internalHost: readHost(env, 'RELAY_INTERNAL_HOST', '127.0.0.1'),
     internalNames: readHostNames(env, 'RELAY_INTERNAL_NAMES'),

@@ -6,6 +6,7 @@ import {
   type Listening,
   type Logger,
   listenOn,
+  type Origins,
   readLittleOf,
   urlOfHost,
 } from '@groupcast/service-kit';
@@ -15,6 +16,7 @@ import type { RelayConfig } from './config.ts';
 import { type ConnectionLimits, settleConnections } from './connections/connection-limits.ts';
 import type { ConnectionIntake } from './connections/intake.ts';
 import { createOriginGate } from './connections/origin-gate.ts';
+import { answerBanner } from './connections/relay-page.ts';
 import type { Strangers } from './connections/strangers.ts';
 import { RoomAdapter } from './engine/room-adapter.ts';
 import { answerUpgradesInOneWrite, useWebSocketTransport } from './engine/web-socket-transport.ts';
@@ -47,9 +49,13 @@ export interface PublicServer {
 }
 
 /** Answers requests to the public port that are not Socket.IO's. */
-function answerPublic(request: IncomingMessage, response: ServerResponse): void {
+function answerPublic(request: IncomingMessage, response: ServerResponse, origins: Origins): void {
   const path = request.url?.split('?')[0] ?? '';
-  if (request.method === 'GET' && (path === '/' || path === '/livez')) {
+  if (request.method === 'GET' && path === '/') {
+    answerBanner(request, response, origins);
+    return;
+  }
+  if (request.method === 'GET' && path === '/livez') {
     response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' }).end('Groupcast relay is running\n');
     return;
   }
@@ -71,7 +77,7 @@ export function createPublicServer(deps: {
 }): PublicServer {
   const { config, worker, intake, limits, strangers, notices, metrics } = deps;
   const http = createBoundedServer({}, (request, response) => {
-    answerPublic(request, response);
+    answerPublic(request, response, config.origins);
     if (response.statusCode === 404) strangers.note(request);
   });
   readLittleOf(http);

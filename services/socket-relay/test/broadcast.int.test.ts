@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { errorAnswerSchema } from '@groupcast/service-kit';
 import { received, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
@@ -132,9 +133,9 @@ describe('a broadcast', () => {
     }
     const lines = relay.logged.filter(({ code, msg }) => code === 'NO_RECIPIENTS' && msg.includes('group empty'));
     expect(lines).toHaveLength(1);
-    expect(relay.logged.filter(({ msg }) => msg.includes('in group empty: broadcast to 0 connections'))).toHaveLength(
-      3,
-    );
+    expect(
+      relay.logged.filter(({ msg }) => msg.includes('New message in group empty. Broadcast to 0 connections.')),
+    ).toHaveLength(3);
   });
 
   test.each([
@@ -143,10 +144,16 @@ describe('a broadcast', () => {
     // Where its members are can be seen on this relay.
     ['group-crowded', '2 connections are in group "crowded"'],
     ['room-7', '1 connection is in group "conversation:room-7"'],
+    ['conversation:crowded', '2 connections are in group "crowded"'],
+    ['017', '1 connection is in group "17"'],
+    ['conversation:17', '1 connection is in group "17"'],
+    ['group_18', '1 connection is in group "018"'],
+    ['19', '1 connection is in group "group-19"'],
+    ['conversation:19', '1 connection is in group "group-19"'],
     ['crowd', undefined],
   ])('to a group that has another name says so, in answer, log and monitor: %s', async (groupId, hint) => {
     const crowd = await Promise.all(['alice', 'bob'].map(async (user) => relay.member(user, ['crowded'])));
-    const other = await relay.member('carol', ['conversation:room-7']);
+    const other = await relay.member('carol', ['conversation:room-7', '17', '018', 'group-19']);
     const monitor = relay.client({ token: serviceToken, type: 'monitor' });
     await received(monitor, 'monitor-snapshot');
     const warned = new Promise((resolve) => {
@@ -162,6 +169,20 @@ describe('a broadcast', () => {
     );
     expect(line?.msg).toContain(hint ?? 'nobody');
     for (const socket of [...crowd, other, monitor]) socket.close();
+  });
+
+  test.each([
+    [{ senderId: 'alice' }, ' from alice'],
+    [{ sender: { id: 'bob' } }, ' from bob'],
+    [{ sender: { _id: 'carol', fullName: 'C' } }, ' from carol'],
+    [{ senderId: 'a\nforged line' }, ''],
+    [{}, ''],
+  ])('leaves a line in the log that says how many have it: %j', async (message, from) => {
+    const member = await relay.member('dora', ['said']);
+    await ask(service, 'api-broadcast-message', { groupId: 'said', message });
+    const line = relay.logged.findLast(({ msg }) => msg.includes('in group said'));
+    expect(line).toMatchObject({ level: 30, msg: `New message in group said${from}. Broadcast to 1 connections.` });
+    member.close();
   });
 
   test('may not use the name of an event that is the relay’s or Socket.IO’s own', async () => {
@@ -450,6 +471,24 @@ describe('health and metrics', () => {
     expect([banner.status, await banner.text()]).toEqual([200, 'Groupcast relay is running\n']);
     expect(banner.headers.get('keep-alive')).toBe('timeout=75');
     expect((await fetch(`${relay.url}/livez`)).status).toBe(200);
+    const wild = await fetch(relay.url, { headers: { accept: '*/*' } });
+    expect(await wild.text()).toMatch(/^[^\n]* running\n$/);
+  });
+
+  test('a browser gets a page that may run its own script, and nothing else', async () => {
+    const page = await fetch(relay.url, { headers: { accept: 'text/html,*/*;q=0.8' } });
+    expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+    const [html, policy] = [await page.text(), page.headers.get('content-security-policy') ?? ''];
+    const hashOf = (tag: string): string => {
+      const [, text = ''] = new RegExp(`<${tag}>([^]*)</${tag}>`).exec(html) ?? [];
+      expect(text.length).toBeGreaterThan(100);
+      return `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+    };
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).toContain(`script-src ${hashOf('script')}; style-src ${hashOf('style')}`);
+    expect(html).not.toMatch(/ (?:on\w+|style|src|href)=/);
+    expect(html).toContain('<body data-http="yes"');
+    expect(html.length).toBeLessThan(5_000);
   });
 
   test.each([

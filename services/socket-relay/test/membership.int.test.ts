@@ -8,11 +8,13 @@ import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.t
 const now = (): number => Math.floor(Date.now() / 1_000);
 
 /** The events that a monitor of the relay sees from now on. */
-async function watch(relay: RelayUnderTest): Promise<{ seen: { code?: string; userId?: string; groupId?: string }[] }> {
+async function watch(
+  relay: RelayUnderTest,
+): Promise<{ seen: { code?: string; userId?: string; groupId?: string; message?: string }[] }> {
   const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
   const token = await signServiceToken({ secret, subject: 'm', scopes: ['monitor'] });
   const monitor = relay.client({ token, type: 'monitor' });
-  const seen: { code?: string; userId?: string; groupId?: string }[] = [];
+  const seen: { code?: string; userId?: string; groupId?: string; message?: string }[] = [];
   monitor.on('monitor-event', (event: { code?: string }) => seen.push(event));
   await received(monitor, 'monitor-snapshot');
   return { seen };
@@ -51,6 +53,22 @@ describe('membership', () => {
     });
     expect(await ask(alice, 'join-group', { groupId: 6 })).toBe('NOT_A_MEMBER');
     expect((await broadcast('5', 'x')).recipients).toEqual({ connections: 1, nodes: 1 });
+  });
+
+  test('a join of a group that the connection has under another spelling says which', async () => {
+    api.members.add('alice 7');
+    const { seen } = await watch(relay);
+    const alice = await relay.member('alice', ['7']);
+    for (const groupId of ['07', 'conversation:7']) {
+      const hint = 'this connection is in group "7"';
+      const answer = (await alice.emitWithAck('join-group', { groupId })) as { error: object };
+      const message = `unable to join group "${groupId}"; you are not a member of it; ${hint}`;
+      expect(answer.error).toEqual({ code: 'NOT_A_MEMBER', message, retryable: false, details: { hint } });
+      await until('the monitor', () => seen.some((event) => event.message?.includes(message)));
+      expect(relay.logged.filter(({ msg }) => msg.includes(message))).toHaveLength(1);
+    }
+    const other = (await alice.emitWithAck('join-group', { groupId: '8' })) as { error: object };
+    expect(other.error).not.toHaveProperty('details');
   });
 
   test('while the API fails or is silent, a join is refused as retryable after 3 s at most', async () => {

@@ -22,6 +22,7 @@ type Connect = (url: string, options: ClientOptions) => StockClient;
 
 const require = createRequire(import.meta.url);
 // Its `exports` hide its own types from `import`.
+const io2 = require('socket.io-client-2') as unknown as (url: string, options: object) => StockClient;
 const { io: io40 } = require('socket.io-client-4.0') as { io: Connect };
 
 const CLIENTS: [string, Connect][] = [
@@ -77,6 +78,40 @@ describe.each(CLIENTS)('a stock socket.io-client %s', (version, connect) => {
       expect(second).toEqual({ groupId, id: `${groupId}-2`, epoch: first['epoch'], seq: 2, content: 'again' });
       expect(result.recipients).toEqual({ connections: 1, nodes: 1 });
       expect(socket.io.engine.transport.name).toBe(ends);
+    } finally {
+      socket.close();
+    }
+  });
+});
+
+describe('a client that cannot connect shows why:', () => {
+  const WHY = /it speaks another protocol \(EIO=3\): use socket\.io-client 4/;
+
+  test.each(WAYS)('socket.io-client 2.5 with %s', async (_, transports) => {
+    const socket = io2(relay.url, { transports, forceNew: true, reconnection: false });
+    try {
+      expect(await received(socket, 'error')).toMatch(WHY);
+      await until('its end', () => !socket.connected);
+    } finally {
+      socket.close();
+    }
+  });
+
+  test('socket.io-client 2.5 in another namespace', async () => {
+    const socket = io2(`${relay.url}/chat`, { forceNew: true, reconnection: false });
+    try {
+      expect(await received(socket, 'error')).toMatch(WHY);
+    } finally {
+      socket.close();
+    }
+  });
+
+  test.each(CLIENTS)('socket.io-client %s in another namespace', async (_, connect) => {
+    const options = { auth: {}, transports: ['polling', 'websocket'], forceNew: true, upgrade: true };
+    const socket = connect(`${relay.url}/chat`, options);
+    try {
+      const { message } = await received<Error>(socket, 'connect_error');
+      expect(message).toBe('unable to connect; there is no namespace "/chat", only "/"');
     } finally {
       socket.close();
     }

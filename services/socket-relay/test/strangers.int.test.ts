@@ -52,7 +52,7 @@ describe('a client of another protocol is told so, in the answer, in the log and
   }
 
   test.each([
-    ['socket.io-client 2.x', '/socket.io/?EIO=3&transport=polling&t=N8hyd6w', /\(EIO=3\).*socket\.io-client 4/],
+    ['a later request of socket.io-client 2.x', '/socket.io/?EIO=3&transport=polling&j=0', /\(EIO=3\).*client 4/],
     ['a version that is to come', '/socket.io/?EIO=5&transport=polling', /\(EIO=5\)/],
     ['socket.io 0.9', '/socket.io/1/?t=1364', /\(no EIO\)/],
     ['a probe', '/socket.io/', /a plain request.*\/livez/],

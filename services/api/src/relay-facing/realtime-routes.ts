@@ -1,6 +1,7 @@
 import type { HttpScope } from '@groupcast/service-kit';
 import { MAX_TOKEN_GROUPS_BYTES } from '@groupcast/shared';
 import { signConnectionToken } from '@groupcast/tokens';
+import type { FastifyRequest } from 'fastify';
 import type { Database } from '../db/database.ts';
 import { groupIdsOf } from '../groups/group-store.ts';
 import { realtimeTokenAnswer } from '../http/answers.ts';
@@ -10,9 +11,15 @@ import { isPresenceHidden } from '../users/user-store.ts';
 /** Most groups that a token names, the most recently active first; the rest is joined by request. */
 const MAX_GROUPS_IN_TOKEN = 1_000;
 
+/** The URL by which the caller reached this port, as far as proxies that are believed (`TRUST_PROXY`) say it. It is told to that caller alone. */
+function askedUrlOf({ protocol, host, hostname }: FastifyRequest): string {
+  const url = `${protocol}://${host}`;
+  return URL.canParse(url) ? new URL(url).origin : `${protocol}://${hostname}`;
+}
+
 export function realtimeRoutes(
   scope: HttpScope,
-  deps: { db: Database; connectionSecret: string; relayPublicUrl: string },
+  deps: { db: Database; connectionSecret: string; relayPublicUrl: string | undefined },
 ): void {
   scope.post(
     '/api/realtime/token',
@@ -32,7 +39,7 @@ export function realtimeRoutes(
       });
       const presence = (await isPresenceHidden(deps.db, user.userId)) ? false : undefined;
       const token = await signConnectionToken({ secret: deps.connectionSecret, user, groups, issuedAt, presence });
-      return { ...token, relayUrl: deps.relayPublicUrl };
+      return { ...token, relayUrl: deps.relayPublicUrl ?? askedUrlOf(request) };
     },
   );
 }

@@ -17,6 +17,7 @@ import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { cutOff } from '../nodes/broker-errors.ts';
 import { createBatchBroadcast } from './batch.ts';
+import { broadcastLine } from './broadcast-line.ts';
 import { hintAtGroup } from './near-misses.ts';
 import type { Arrival, Throttle } from './throttle.ts';
 
@@ -105,7 +106,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     metrics.deliveries.inc(recipients.connections);
     log[deps.broadcastLogLevel](
       { groupId, id, event, seq: position?.seq },
-      `${event} in group ${groupId}: broadcast to ${recipients.connections} connections`,
+      broadcastLine(command, recipients.connections),
     );
     if (result.warnings.includes('UNDECIDED_MEMBERS')) reportUndecided(groupId, id);
     if (!result.warnings.includes('NO_RECIPIENTS')) return;

@@ -35,7 +35,8 @@ export interface ConversationDeps {
 }
 
 function assertMember(socket: UserSocket, groupId: string): void {
-  if (!socket.data.session.groups.has(groupId)) throw notAMember(groupId);
+  const { groups } = socket.data.session;
+  if (!groups.has(groupId)) throw notAMember(groupId, groups.keys());
 }
 
 function tooMany(groupId: string): GroupcastError {

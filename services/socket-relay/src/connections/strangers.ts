@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http';
 import { GroupcastError } from '@groupcast/shared';
+import { explainToOldClient } from '../engine/old-protocol.ts';
 import { refuseRequest } from '../engine/refuse-request.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
@@ -101,6 +102,7 @@ export function createStrangers(deps: { notices: Notices; metrics: RelayMetrics 
           return;
         }
         const error = new GroupcastError('UNSUPPORTED_PROTOCOL', say(stranger, request));
+        if (explainToOldClient(request, response, error.message)) return;
         refuseRequest(request, response, error, { code: UNSUPPORTED_PROTOCOL_VERSION, message: error.message });
       });
       io.engine.on('connection_error', ({ req, context }: { req: IncomingMessage; context?: { name?: string } }) => {

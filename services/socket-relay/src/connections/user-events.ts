@@ -82,7 +82,8 @@ export function createUserHandlers(deps: UserHandlerDeps): UserHandlers {
   }
 
   function assertMember(socket: UserSocket, groupId: string): void {
-    if (!socket.data.session.groups.has(groupId)) throw notAMember(groupId);
+    const { groups } = socket.data.session;
+    if (!groups.has(groupId)) throw notAMember(groupId, groups.keys());
   }
 
   return {

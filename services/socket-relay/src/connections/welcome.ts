@@ -62,15 +62,18 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const { session } = socket.data;
     const who = session.kind === 'user' ? { userId: session.userId } : {};
     const refusal = refusalOf(error);
-    const name = code.startsWith('TOKEN_') ? (refusal?.fault ?? '') : event;
+    const ofEvent = code === 'NOT_A_MEMBER' ? message : event;
+    const name = code.startsWith('TOKEN_') ? (refusal?.fault ?? '') : ofEvent;
     const why = refusal ? ` (${refusal.message})` : '';
     deps.notices({ topic: code, name, code, message: `event refused: ${message}${why}`, socketId: socket.id, ...who });
   }
 
   function onFailure(socket: RelaySocket, event: string, error: unknown): void {
-    const { code, message } = toErrorBody(error);
+    const { code, message, details } = toErrorBody(error);
     metrics.eventsRefused.inc({ code });
-    if (TOLD.has(code)) noteRefusal(socket, event, { code, message, error });
+    // A group that is spelled in another way is a mistake of a programmer; one of others is none.
+    if (TOLD.has(code) || (code === 'NOT_A_MEMBER' && details?.['hint'] !== undefined))
+      noteRefusal(socket, event, { code, message, error });
     log.debug({ socketId: socket.id, event: event.slice(0, 64), code }, 'event refused');
   }
 

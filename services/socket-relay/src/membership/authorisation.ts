@@ -1,5 +1,5 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import { GroupcastError, type UserClaims } from '@groupcast/shared';
+import { GroupcastError, plainIdOf, type UserClaims } from '@groupcast/shared';
 import type { Notices } from '../monitor/notices.ts';
 import { cutOff } from '../nodes/broker-errors.ts';
 import type { Admission } from '../sessions/session.ts';
@@ -7,6 +7,8 @@ import type { ApiClient } from '../upstream/api-client.ts';
 import type { Removals } from './removals.ts';
 
 const MAX_SHOWN_GROUPS = 10;
+/** Groups of a connection that are looked at for one with a similar id: a refusal must stay cheap. */
+const MAX_COMPARED = 100;
 
 export interface ClaimDecision {
   admitted: string[];
@@ -35,8 +37,21 @@ export interface Membership {
   confirm(claims: UserClaims, groupIds: readonly string[]): Promise<Set<string>>;
 }
 
-export function notAMember(groupId: string): GroupcastError {
-  return new GroupcastError('NOT_A_MEMBER', `unable to join group "${groupId}"; you are not a member of it`);
+/** `own`: the groups that the connection has; one of them may be meant. They are no news to it. */
+export function notAMember(groupId: string, own: Iterable<string> = []): GroupcastError {
+  const plain = plainIdOf(groupId);
+  let hint: string | undefined;
+  let compared = 0;
+  for (const each of own) {
+    compared += 1;
+    if (compared > MAX_COMPARED) break;
+    if (each === groupId || plainIdOf(each) !== plain) continue;
+    hint = `this connection is in group "${each}"`;
+    break;
+  }
+  const message = `unable to join group "${groupId}"; you are not a member of it`;
+  if (hint === undefined) return new GroupcastError('NOT_A_MEMBER', message);
+  return new GroupcastError('NOT_A_MEMBER', `${message}; ${hint}`, { details: { hint } });
 }
 
 export function createMembership(options: {

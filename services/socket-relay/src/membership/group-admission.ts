@@ -173,7 +173,7 @@ export function createGroupAdmission(deps: {
     const join = beginJoin(socket, groupId);
     const { admissions, removalVersion } = await membership.authorise(claims, [groupId]).finally(join.end);
     const admission = admissions.get(groupId);
-    if (!admission || removals.removedSince(groupId, userId, removalVersion)) throw notAMember(groupId);
+    if (!admission || removals.removedSince(groupId, userId, removalVersion)) throw notAMember(groupId, groups.keys());
     if (join.cancelled) throw leftMeanwhile(groupId);
     admit(socket, [groupId], admission);
   }
