@@ -1,19 +1,19 @@
 import { MAX_SHORT_TOKEN_SECONDS } from '@groupcast/shared';
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
-import { DEFAULT_CLOCK_SKEW_SECONDS, type ExpectedClaims, type Verified } from './hs256.ts';
+import { ALL_REQUIRED, DEFAULT_CLOCK_SKEW_SECONDS, type ExpectedClaims, type Verified } from './hs256.ts';
 import { TokenRefusal } from './token-refusal.ts';
 
 /** Verifies with the keys of an identity provider. Throws and returns what `verifyHs256` does. */
 export async function verifyWithJwks(
   token: string,
   jwks: JWTVerifyGetKey,
-  { clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS, ...expected }: ExpectedClaims,
+  { clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS, required = ALL_REQUIRED, ...expected }: ExpectedClaims,
 ): Promise<Verified> {
   try {
     const { payload } = await jwtVerify(token, jwks, {
       ...expected,
       algorithms: ['RS256', 'ES256', 'EdDSA', 'Ed25519'],
-      requiredClaims: ['sub', 'iat', 'exp'],
+      requiredClaims: [...required],
       clockTolerance: clockSkewSeconds,
     });
     return { payload, expired: false };

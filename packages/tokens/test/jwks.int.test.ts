@@ -95,6 +95,13 @@ describe('user tokens of an identity provider with a JWKS', () => {
     expect(await makeVerifier().verify(token)).toMatchObject(expected);
   });
 
+  test('name the user by the claim that is configured, and need no sub then', async () => {
+    publish(keyOf('ES256'));
+    const token = await signed('ES256', { sub: undefined, user: { id: 7 } });
+    expect((await makeVerifier({ userClaim: 'user.id' }).verify(token)).userId).toBe('7');
+    expect(await outcome(makeVerifier().verify(token))).toBe('TOKEN_INVALID');
+  });
+
   test('need no kid where one key fits', async () => {
     publish(keyOf('ES256'), keyOf('EdDSA'));
     const token = await sign(claims(), keyOf('ES256').private, { alg: 'ES256' });

@@ -357,3 +357,49 @@ describe('the claims of a user token', () => {
     }
   });
 });
+
+describe('JWT_USER_CLAIM', () => {
+  const named = (userClaim: string): ReturnType<typeof createUserTokenVerifier> =>
+    createUserTokenVerifier({ secret: USER_SECRET, connectionSecret: OTHER_SECRET, userClaim, explain: false });
+
+  test.each([
+    ['_id', { _id: '694801074b3132dfefb58ce0' }, '694801074b3132dfefb58ce0'],
+    ['user.id', { user: { id: 42 } }, '42'],
+    ['a.b.c', { a: { b: { c: 'alice' } } }, 'alice'],
+    ['https://app.example.com/user_id', { 'https://app.example.com/user_id': 'alice' }, 'alice'],
+    ['user.id', { 'user.id': 'alice', user: { id: 'eve' } }, 'alice'],
+    ['id', { id: 'alice', sub: 'eve' }, 'alice'],
+  ])('names the user by %s, and sub says nothing', async (path, payload, userId) => {
+    const token = await sign(claims({ sub: undefined, ...payload }), USER_SECRET);
+    expect((await named(path).verify(token)).userId).toBe(userId);
+  });
+
+  test.each([
+    ['user.id', {}, 'it has no user.id (JWT_USER_CLAIM)'],
+    ['user.id', { user: 'alice' }, 'it has no user.id (JWT_USER_CLAIM)'],
+    ['user.id', { user: null }, 'it has no user.id (JWT_USER_CLAIM)'],
+    ['user.id', { user: { id: null } }, 'it has no user.id (JWT_USER_CLAIM)'],
+    ['user.id', { user: { id: { $ne: 1 } } }, 'its user.id (JWT_USER_CLAIM) is not a user id'],
+    ['user.id', { user: { id: '<img src=x>alice bob' } }, 'its user.id (JWT_USER_CLAIM) is not a user id'],
+    ['id', { id: 1.5 }, 'its id (JWT_USER_CLAIM) is not a user id'],
+    ['toString', {}, 'it has no toString (JWT_USER_CLAIM)'],
+    ['user.__proto__', { user: {} }, 'it has no user.__proto__ (JWT_USER_CLAIM)'],
+    ['user.constructor.name', { user: {} }, 'it has no user.constructor.name (JWT_USER_CLAIM)'],
+  ])('%s that is not in the token is said by its name, in production too (%o)', async (path, payload, why) => {
+    const verified = named(path).verify(await sign(claims(payload), USER_SECRET));
+    await expect(verified).rejects.toThrow(`unable to accept the token; ${why}`);
+  });
+
+  test('is not read from a connection token, whose user is in sub', async () => {
+    const token = await sign(claims({ aud: AUDIENCE.connection, _id: 'eve' }), OTHER_SECRET);
+    expect(await named('_id').verify(token)).toMatchObject({ kind: 'connection', userId: 'alice' });
+  });
+
+  test.each(['_id', 'user.id', 'https://app.example.com/id', 'sub'])(
+    'is set in the tokens that this package signs: %s',
+    async (userClaim) => {
+      const { token } = await signUserToken({ secret: USER_SECRET, userId: 'alice', ttlSeconds: 60, userClaim });
+      expect((await named(userClaim).verify(token)).userId).toBe('alice');
+    },
+  );
+});

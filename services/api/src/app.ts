@@ -138,7 +138,6 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
     { isHidden: true, portRefusals: [], eventBytes },
   );
   if (config.demo) {
-    const { secret = '', issuer, audience } = config.tokens;
     await zodScope(app, (scope) => {
       turns.take(
         scope,
@@ -146,7 +145,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
         (address) => budgets.noteRefusal('queue', { address }),
       );
       describeRefusals(scope, DEMO_REFUSALS);
-      demoRoutes(scope, { ...groupDeps, secret, issuer, audience, origins: config.origins });
+      demoRoutes(scope, { ...groupDeps, tokens: config.tokens, origins: config.origins });
     });
     await demoPage(app, log);
   }
