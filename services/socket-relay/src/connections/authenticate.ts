@@ -4,6 +4,7 @@ import {
   hasMoreKeysThan,
   type Position,
   parsePayload,
+  parseUserId,
   positionsSchema,
   type ServiceScope,
   type UserClaims,
@@ -26,6 +27,15 @@ const EXPIRED = 'it has expired, connect with a new one';
  */
 function hasEnded({ expiresAt }: { expiresAt: number }): boolean {
   return expiresAt <= Date.now() / 1_000;
+}
+
+/** Many clients say in the handshake who they are. It is compared with the token and never believed. */
+function assertSameUser(claims: UserClaims, { userId }: Record<string, unknown>): void {
+  if (userId === undefined || userId === null || parseUserId(userId) === claims.userId) return;
+  throw new GroupcastError(
+    'FORBIDDEN',
+    'unable to connect; auth.userId is not the user that the token names: leave it out, or log in again',
+  );
 }
 
 export interface Authenticator {
@@ -70,6 +80,7 @@ export function createAuthenticator(options: {
         return { kind: 'service', role: type, claims: await authenticator.service(parsed.data.token, type) };
       }
       const claims = await authenticator.user(parsed.data.token);
+      assertSameUser(claims, auth);
       return {
         kind: 'user',
         userId: claims.userId,
