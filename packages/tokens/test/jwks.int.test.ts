@@ -63,7 +63,7 @@ function publish(...published: SigningKey[]): void {
   });
 }
 
-function makeVerifier(options: { groupsClaim?: string; issuer?: string } = {}): UserTokenVerifier {
+function makeVerifier(options: { groupsClaim?: string; userClaim?: string; issuer?: string } = {}): UserTokenVerifier {
   return createUserTokenVerifier({ jwksUrl: url, connectionSecret: CONNECTION_SECRET, ...options });
 }
 

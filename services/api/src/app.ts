@@ -100,7 +100,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
   const groupDeps = deps.groups;
   const messages = { ...groupDeps, saves: deps.saves };
   await zodScope(app, (scope) => {
-    scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }));
+    scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }, config));
     turns.take(
       scope,
       (request) => callerOf(request).userId,

@@ -10,7 +10,9 @@ import {
   readHostNames,
   readOrigins,
   readTokenConfig,
+  readTokenPlaces,
   type TokenConfig,
+  type TokenPlace,
 } from '@groupcast/service-kit';
 import { isPublishableEvent } from '@groupcast/shared';
 import { DEFAULT_REDIS_PREFIX, REDIS_PREFIX } from './redis/names.ts';
@@ -31,6 +33,8 @@ export interface RelayConfig {
   /** Number of processes that share the two ports. With 1 there is no other process. */
   workers: number;
   tokens: TokenConfig;
+  /** Where a user's token is looked for in a handshake; those of back ends are in its `auth`. */
+  tokenPlaces: readonly TokenPlace[];
   relaySecrets: RelaySecrets;
   /** The address of the API. Without it there is no API: a user is in the groups of the token, and in no others. */
   apiUrl: string | undefined;
@@ -133,6 +137,7 @@ export function readRelayConfig(
   source: Readonly<Record<string, string | undefined>>,
   env: Environment = readEnvironment(source),
 ): RelayConfig {
+  const origins = readOrigins(env);
   const config: RelayConfig = {
     production: env.production,
     warnings: env.warnings,
@@ -144,9 +149,10 @@ export function readRelayConfig(
     internalNames: readHostNames(env, 'RELAY_INTERNAL_NAMES'),
     workers: readWorkers(env),
     ...readTokenConfig(env),
+    tokenPlaces: readTokenPlaces(env, { service: 'relay', origins }),
     apiUrl: readApiUrl(env),
     forwardEvents: readForwardEvents(env),
-    origins: readOrigins(env),
+    origins,
     redis: readRedis(env),
     redisPrefix: readRedisPrefix(env),
     emitter: readEmitter(env),

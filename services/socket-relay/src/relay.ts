@@ -154,7 +154,7 @@ async function buildRelay(
   });
   parts.push(() => removals.stop());
   const { users, services } = createTokenVerifiers({ config, notices, metrics, log });
-  const authenticator = createAuthenticator({ users, services, removals, maxGroups });
+  const authenticator = createAuthenticator({ users, services, removals, maxGroups, ...config });
   const expiry = createSessionExpiry();
   parts.push(() => expiry.stop());
   const heartbeat = createHeartbeat(config.ping);

@@ -84,7 +84,7 @@ describe('the relay refuses, each with its code', () => {
     'an auth.userId that is not the user of the token, on %s: it is never believed',
     async (transport) => {
       const options = { transports: [transport] };
-      const token = await tokenWith({ sub: 42, iat: now(), exp: now() + 60 });
+      const token = await tokenWith({ sub: '42', iat: now(), exp: now() + 60 });
       for (const userId of ['43', 'alice', '', {}, ['42'], true, 42.5, '<img src=x onerror=alert(1)>']) {
         const error = await received<Error & { data: { code: string; retryable: boolean } }>(
           relay.client({ token, userId }, options),

@@ -1,3 +1,4 @@
+import { findToken, type Origins, type TokenPlace, tokenMissing } from '@groupcast/service-kit';
 import {
   GroupcastError,
   handshakeSchema,
@@ -38,6 +39,37 @@ function assertSameUser(claims: UserClaims, { userId }: Record<string, unknown>)
   );
 }
 
+/** Finds the token: a user's in one of the places that are listed, that of a back end or monitor in `auth`, where no browser puts it by itself. */
+function readHandshake(
+  { handshake: { headers, query, auth } }: RelaySocket,
+  { tokenPlaces, origins }: { tokenPlaces: readonly TokenPlace[]; origins: Origins },
+): { type: 'user' | ServiceSession['role']; token: string | undefined } {
+  const isListed = (name: string): boolean =>
+    tokenPlaces.some((place) => place.kind === 'query' && place.name === name);
+  if (QUERY_NAMES.some((name) => query[name] !== undefined && !isListed(name))) {
+    throw new GroupcastError(
+      'TOKEN_IN_QUERY',
+      'unable to authenticate; tokens in a URL end up in logs, send it as auth: { token }',
+    );
+  }
+  const { token: inAuth, type: rawType } = auth as Record<string, unknown>;
+  const isService = rawType === 'api' || rawType === 'monitor';
+  const found = isService ? inAuth : findToken(tokenPlaces, { headers, query, auth: inAuth }, origins);
+  // A fault of the token itself is for the verifiers to report, with the code of the connection's type.
+  const token = typeof found === 'string' || found === undefined || found === null ? found : '-';
+  const parsed = handshakeSchema.safeParse({ type: rawType, token: token ?? undefined });
+  if (!parsed.success) {
+    const field = parsed.error.issues[0]?.path.join('.') || 'auth';
+    const tooLong = field === 'token';
+    throw new GroupcastError(
+      tooLong ? 'TOKEN_INVALID' : 'INVALID_PAYLOAD',
+      `unable to authenticate; ${field} is malformed`,
+    );
+  }
+  if (!isService && parsed.data.token === undefined) throw tokenMissing(tokenPlaces);
+  return { type: parsed.data.type, token: parsed.data.token };
+}
+
 export interface Authenticator {
   /** Tells whose connection it is. Looks at the token and at nothing else of the handshake. Throws with the code that the client is told. */
   handshake(socket: RelaySocket): Promise<Session>;
@@ -53,34 +85,17 @@ export function createAuthenticator(options: {
   removals: Removals;
   /** Most positions in one handshake. */
   maxGroups: number;
+  tokenPlaces: readonly TokenPlace[];
+  origins: Origins;
 }): Authenticator {
   const authenticator: Authenticator = {
     async handshake(socket) {
-      const { query, auth } = socket.handshake;
-      if (QUERY_NAMES.some((name) => query[name] !== undefined)) {
-        throw new GroupcastError(
-          'TOKEN_IN_QUERY',
-          'unable to authenticate; tokens in a URL end up in logs, send it as auth: { token }',
-        );
-      }
-      const { token: rawToken, type: rawType, notifications } = auth as Record<string, unknown>;
-      // A fault of the token itself is for the verifiers to report, with the code of the connection's type.
-      const token = typeof rawToken === 'string' || rawToken === undefined || rawToken === null ? rawToken : '-';
-      const parsed = handshakeSchema.safeParse({ type: rawType, token: token ?? undefined });
-      if (!parsed.success) {
-        const field = parsed.error.issues[0]?.path.join('.') || 'auth';
-        const tooLong = field === 'token';
-        throw new GroupcastError(
-          tooLong ? 'TOKEN_INVALID' : 'INVALID_PAYLOAD',
-          `unable to authenticate; ${field} is malformed`,
-        );
-      }
-      const { type } = parsed.data;
+      const { type, token } = readHandshake(socket, options);
       if (type !== 'user') {
-        return { kind: 'service', role: type, claims: await authenticator.service(parsed.data.token, type) };
+        return { kind: 'service', role: type, claims: await authenticator.service(token, type) };
       }
-      const claims = await authenticator.user(parsed.data.token);
-      assertSameUser(claims, auth);
+      const claims = await authenticator.user(token);
+      assertSameUser(claims, socket.handshake.auth);
       return {
         kind: 'user',
         userId: claims.userId,
@@ -88,7 +103,7 @@ export function createAuthenticator(options: {
         groups: new Map(),
         joining: undefined,
         undecided: setOfUndecided([]),
-        ...(notifications === true ? { notifies: true } : {}),
+        ...(socket.handshake.auth['notifications'] === true ? { notifies: true } : {}),
       };
     },
     positions({ handshake }) {
