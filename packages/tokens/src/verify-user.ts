@@ -2,7 +2,6 @@ import { AUDIENCE, DEFAULT_USER_CLAIM, GroupcastError, parseId, parseUserId, typ
 import { errors, type JWTPayload } from 'jose';
 import { readClaim } from './claim-path.ts';
 import {
-  ALL_REQUIRED,
   createSignatureCheck,
   DEFAULT_CLOCK_SKEW_SECONDS,
   type ExpectedClaims,
@@ -192,7 +191,8 @@ export function createUserTokenVerifier(options: UserTokenOptions): UserTokenVer
   const { issuer, audience, onGroupProblem, rememberedTokens: remembered = 0 } = options;
   const { userClaim = DEFAULT_USER_CLAIM } = options;
   const { clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS } = options;
-  const required: readonly RequiredClaim[] = userClaim === DEFAULT_USER_CLAIM ? ALL_REQUIRED : ['iat', 'exp'];
+  // jsonwebtoken writes an iat, others may not. An exp is required: a session ends with its token.
+  const required: readonly RequiredClaim[] = userClaim === DEFAULT_USER_CLAIM ? ['sub', 'exp'] : ['exp'];
   const expected = { clockSkewSeconds, required, ...(issuer ? { issuer } : {}), ...(audience ? { audience } : {}) };
   const names = {
     ...(issuer ? { issuer: `${issuer} (JWT_ISSUER)` } : {}),

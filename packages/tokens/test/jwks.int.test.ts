@@ -102,6 +102,12 @@ describe('user tokens of an identity provider with a JWKS', () => {
     expect(await outcome(makeVerifier().verify(token))).toBe('TOKEN_INVALID');
   });
 
+  test('need no iat, and count as issued at 0 then', async () => {
+    publish(keyOf('ES256'));
+    const token = await signed('ES256', { iat: undefined });
+    expect(await makeVerifier().verify(token)).toMatchObject({ issuedAt: 0 });
+  });
+
   test('need no kid where one key fits', async () => {
     publish(keyOf('ES256'), keyOf('EdDSA'));
     const token = await sign(claims(), keyOf('ES256').private, { alg: 'ES256' });
