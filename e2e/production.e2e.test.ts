@@ -77,6 +77,7 @@ const DECISIONS: Readonly<Record<string, string>> = {
   JWT_JWKS_URL: 'off',
   JWT_ISSUER: 'off',
   JWT_AUDIENCE: 'off, and warned with JWT_JWKS_URL',
+  AUTH_BY: 'sane: tokens',
   AUTH_TOKEN_FROM: 'sane: auth, and header for the API',
   JWT_USER_CLAIM: 'sane: sub',
   JWT_GROUPS_CLAIM: 'off',

@@ -93,6 +93,8 @@ function tokenAt(place: TokenPlace, { headers, query, auth }: TokenCarrier): unk
       return readCookie(headers.cookie, place.name);
     case 'query':
       return Object.hasOwn(query, place.name) ? query[place.name] : undefined;
+    default:
+      return place satisfies never;
   }
 }
 
@@ -137,6 +139,8 @@ function nameOf(place: TokenPlace): string {
       return `the cookie ${place.name}`;
     case 'query':
       return `the query parameter ${place.name}`;
+    default:
+      return place satisfies never;
   }
 }
 

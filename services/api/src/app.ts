@@ -1,5 +1,12 @@
 import cors from '@fastify/cors';
-import { corsOptions, createHttpApp, describeRefusals, type HttpApp, zodScope } from '@groupcast/service-kit';
+import {
+  addressKey,
+  corsOptions,
+  createHttpApp,
+  describeRefusals,
+  type HttpApp,
+  zodScope,
+} from '@groupcast/service-kit';
 import type { UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
 import { cursorRoutes } from './cursors/cursor-routes.ts';
@@ -13,7 +20,6 @@ import { groupRoutes } from './groups/group-routes.ts';
 import { invitationRoutes } from './groups/invitation-routes.ts';
 import { callerOf, requireUser } from './http/authenticate.ts';
 import { watchEventLoop } from './http/event-loop-delay.ts';
-import { addressKey } from './http/rate-limiter.ts';
 import { DEMO_REFUSALS, USER_REFUSALS } from './http/refusals.ts';
 import { createRequestBudgets } from './http/request-budgets.ts';
 import { createRequestTurns } from './http/request-turns.ts';

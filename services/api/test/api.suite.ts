@@ -1453,7 +1453,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(api.logged).toContainEqual(
           expect.objectContaining({ code: 'ORIGIN_FORBIDDEN', msg: expect.stringMatching(/CSRF/) }),
         );
-        // What no page can make a browser send is not concerned, and decides, since it is listed first.
+        // A header, which no page can make a browser send, is not concerned. It decides, since it is listed first.
         const bob = { authorization: `Bearer ${await tokenFor('bob')}` };
         expect((await api.request(null, 'GET', GROUPS, undefined, { ...bob, cookie })).body).toMatchObject({
           groups: [],

@@ -11,17 +11,17 @@ type Transport = (typeof TRANSPORTS)[number];
 
 const now = (): number => Math.floor(Date.now() / 1_000);
 
+const PLACES = ['auth', 'header', 'cookie', 'query'] as const;
+type Place = (typeof PLACES)[number];
+type Brought = Partial<ManagerOptions & SocketOptions>;
+
 /** How a client brings its token, by the place where the relay looks for it. */
-const BRINGS = {
-  auth: (token: unknown) => ({ auth: { token } }),
-  header: (token: unknown) => ({ extraHeaders: { authorization: `Bearer ${String(token)}` } }),
-  cookie: (token: unknown) => ({
-    extraHeaders: { cookie: `theme=dark; token=${String(token)}; lang=de`, origin: APP },
-  }),
-  query: (token: unknown) => ({ query: { jwt: token } }),
-} as const;
-type Place = keyof typeof BRINGS;
-const PLACES = Object.keys(BRINGS) as Place[];
+const BRINGS: Readonly<Record<Place, (token: string) => { auth?: object; options?: Brought }>> = {
+  auth: (token) => ({ auth: { token } }),
+  header: (token) => ({ options: { extraHeaders: { authorization: `Bearer ${token}` } } }),
+  cookie: (token) => ({ options: { extraHeaders: { cookie: `theme=dark; token=${token}; lang=de`, origin: APP } } }),
+  query: (token) => ({ options: { query: { jwt: token } } }),
+};
 const BOTH = PLACES.flatMap((place) => TRANSPORTS.map((transport) => [place, transport] as const));
 
 describe('a token in each place that AUTH_TOKEN_FROM lists', () => {
@@ -36,9 +36,9 @@ describe('a token in each place that AUTH_TOKEN_FROM lists', () => {
     await relay.close();
   });
 
-  function connect(place: Place, token: unknown, transport: Transport, auth: object = {}): Socket {
-    const { auth: ofPlace = {}, ...options } = BRINGS[place](token) as Partial<ManagerOptions & SocketOptions>;
-    return relay.client({ ...ofPlace, ...auth }, { transports: [transport], ...options });
+  function connect(place: Place, token: string, transport: Transport, auth: object = {}): Socket {
+    const brought = BRINGS[place](token);
+    return relay.client({ ...brought.auth, ...auth }, { transports: [transport], ...brought.options });
   }
 
   test.each(BOTH)('signs its user in, in two tabs: %s, on %s', async (place, transport) => {
@@ -165,8 +165,8 @@ describe('a place that is not listed', () => {
     try {
       for (const transport of TRANSPORTS) {
         const open = (place: Place, token: string): Socket => {
-          const { auth = {}, ...options } = BRINGS[place](token) as Partial<ManagerOptions & SocketOptions>;
-          return relay.client(auth as object, { transports: [transport], ...options });
+          const { auth = {}, options } = BRINGS[place](token);
+          return relay.client(auth, { transports: [transport], ...options });
         };
         const token = await tokenFor('alice', ['1']);
         const error = await received<Error & { data: { code: string } }>(open(left, token), 'connect_error');

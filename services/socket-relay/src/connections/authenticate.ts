@@ -14,6 +14,7 @@ import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens'
 import type { Removals } from '../membership/removals.ts';
 import { setOfUndecided } from '../membership/undecided-claims.ts';
 import type { RelaySocket, ServiceSession, Session } from '../sessions/session.ts';
+import type { BackEndSignIn } from './back-end-sign-in.ts';
 
 const REQUIRED_SCOPE: Readonly<Record<ServiceSession['role'], ServiceScope>> = { api: 'broadcast', monitor: 'monitor' };
 const NO_POSITIONS: ReadonlyMap<string, Position> = new Map();
@@ -66,16 +67,16 @@ function readHandshake(
       `unable to authenticate; ${field} is malformed`,
     );
   }
-  if (!isService && parsed.data.token === undefined) throw tokenMissing(tokenPlaces);
   return { type: parsed.data.type, token: parsed.data.token };
 }
 
 export interface Authenticator {
-  /** Tells whose connection it is. Looks at the token and at nothing else of the handshake. Throws with the code that the client is told. */
+  /** Tells whose connection it is. Looks at what says so, and at nothing else of the handshake. Throws with the code that the client is told. */
   handshake(socket: RelaySocket): Promise<Session>;
   /** Reads the positions that came with a handshake; call it once the token is known. Throws `GROUP_LIMIT` or `INVALID_PAYLOAD`. */
   positions(socket: RelaySocket): ReadonlyMap<string, Position>;
-  user(token: string | undefined): Promise<UserClaims>;
+  /** Tells whose token this is, for a live connection from `address`. */
+  user(token: string | undefined, address: string): Promise<UserClaims>;
   service(token: string | undefined, role: ServiceSession['role']): Promise<ServiceSession['claims']>;
 }
 
@@ -87,14 +88,35 @@ export function createAuthenticator(options: {
   maxGroups: number;
   tokenPlaces: readonly TokenPlace[];
   origins: Origins;
+  /** Says who a user is, in place of tokens. */
+  signIn?: BackEndSignIn | undefined;
 }): Authenticator {
+  const { signIn } = options;
+  // With a back end that is asked, no token is looked for: it gets what the client sent.
+  const tokenPlaces = signIn ? [] : options.tokenPlaces;
+
+  /** Checks against this relay's clock and against revocations, which verifiers and back ends do not know. */
+  function assertLive(claims: UserClaims): UserClaims {
+    if (hasEnded(claims)) throw new GroupcastError('TOKEN_EXPIRED', `unable to accept the token; ${EXPIRED}`);
+    if (options.removals.isRevoked(claims.userId, claims.issuedAt)) {
+      throw new GroupcastError('TOKEN_REVOKED', 'unable to accept the token; it was revoked, log in again');
+    }
+    return claims;
+  }
+
+  async function userOf({ handshake }: RelaySocket, token: string | undefined): Promise<UserClaims> {
+    if (signIn) return assertLive(await signIn.connect(handshake));
+    if (token === undefined) throw tokenMissing(tokenPlaces);
+    return assertLive(await options.users.verify(token));
+  }
+
   const authenticator: Authenticator = {
     async handshake(socket) {
-      const { type, token } = readHandshake(socket, options);
+      const { type, token } = readHandshake(socket, { tokenPlaces, origins: options.origins });
       if (type !== 'user') {
         return { kind: 'service', role: type, claims: await authenticator.service(token, type) };
       }
-      const claims = await authenticator.user(token);
+      const claims = await userOf(socket, token);
       assertSameUser(claims, socket.handshake.auth);
       return {
         kind: 'user',
@@ -114,13 +136,8 @@ export function createAuthenticator(options: {
       }
       return parsePayload(positionsSchema, positions, 'positions');
     },
-    async user(token) {
-      const claims = await options.users.verify(token);
-      if (hasEnded(claims)) throw new GroupcastError('TOKEN_EXPIRED', `unable to accept the token; ${EXPIRED}`);
-      if (options.removals.isRevoked(claims.userId, claims.issuedAt)) {
-        throw new GroupcastError('TOKEN_REVOKED', 'unable to accept the token; it was revoked, log in again');
-      }
-      return claims;
+    async user(token, address) {
+      return assertLive(await (signIn ? signIn.refresh(token, address) : options.users.verify(token)));
     },
     async service(token, role) {
       const claims = await options.services.verify(token);
