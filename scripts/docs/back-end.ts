@@ -2,6 +2,8 @@ import type { z } from 'zod';
 import {
   clientEventAnswerSchema,
   clientEventSchema,
+  connectAnswerSchema,
+  connectQuerySchema,
   cursorsAnswerSchema,
   cursorUpdatesSchema,
   historyFillAnswerSchema,
@@ -23,6 +25,7 @@ export const BACK_END_CALLS: Readonly<Record<string, { request: z.ZodType; answe
   cursors: { request: cursorUpdatesSchema, answer: cursorsAnswerSchema },
   events: { request: clientEventSchema, answer: clientEventAnswerSchema },
   presence: { request: seenUsersSchema },
+  connect: { request: connectQuerySchema, answer: connectAnswerSchema },
 };
 
 /** Schemas that stand in many places, by the name under which the others refer to them. */

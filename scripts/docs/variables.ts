@@ -45,6 +45,8 @@ export const TEXTS: Readonly<Record<string, Partial<Omit<Variable, 'name'>> & { 
   JWT_ISSUER: { accepts: 'the value of `iss`' },
   JWT_AUDIENCE: { accepts: 'the value of `aud`' },
   JWT_GROUPS_CLAIM: { accepts: 'the name of a claim' },
+  AUTH_TOKEN_FROM: { accepts: 'places, comma-separated' },
+  JWT_USER_CLAIM: { accepts: 'the name of a claim, or a path' },
   JWT_SECRET: { fallback: 'generated' },
   CONNECTION_TOKEN_SECRET: { fallback: '`JWT_SECRET`' },
   RELAY_SERVICE_SECRET: { fallback: 'generated' },

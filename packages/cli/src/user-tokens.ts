@@ -25,6 +25,7 @@ export async function signConfiguredUserToken(
   return signUserToken({
     ...request,
     secret: tokens.secret ?? '',
+    userClaim: tokens.userClaim,
     ...(tokens.issuer ? { issuer: tokens.issuer } : {}),
     ...(tokens.audience ? { audience: tokens.audience } : {}),
   });

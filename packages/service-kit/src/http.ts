@@ -29,6 +29,7 @@ import { createBoundedServer } from './http-server.ts';
 import type { Logger } from './logger.ts';
 import { type OpenApiOptions, registerOpenApi, writeAsIs } from './openapi.ts';
 import { hintOfPort, type ServicePort } from './service-ports.ts';
+import { bearerOf } from './token-places.ts';
 
 export type HttpApp = FastifyInstance;
 /** The part of an app whose routes have zod schemas. */
@@ -201,7 +202,7 @@ export async function createHttpApp(options: {
 
 /** The token of `Authorization: Bearer …`. */
 export function bearerToken(request: FastifyRequest): string | undefined {
-  return /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
+  return bearerOf(request.headers.authorization);
 }
 
 const MAX_SHOWN = 64;

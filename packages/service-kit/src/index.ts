@@ -1,3 +1,4 @@
+export { addressKey } from './address-key.ts';
 export {
   type CloseReason,
   type ConnectionLimit,
@@ -43,6 +44,14 @@ export { hintOfPort, type ServicePort } from './service-ports.ts';
 export { createStopStack, type StopStack } from './stop-stack.ts';
 export { outliveTerminal } from './terminal.ts';
 export { type RelaySecrets, readRelaySecrets, readTokenConfig, type TokenConfig } from './token-config.ts';
+export {
+  findToken,
+  isCookieTrusted,
+  MAX_COOKIE_LENGTH,
+  readTokenPlaces,
+  type TokenPlace,
+  tokenMissing,
+} from './token-places.ts';
 export { BARE_PERCENT, hasSplitCredentials, SPLIT_CREDENTIALS } from './url-credentials.ts';
 export { type Warn, warnOnceEvery } from './warn-once-every.ts';
 export { TimedOut, within } from './within.ts';

@@ -1,4 +1,4 @@
-import { AUDIENCE } from '@groupcast/shared';
+import { AUDIENCE, DEFAULT_USER_CLAIM, isClaimPath } from '@groupcast/shared';
 import { resolveDataDir, useDevelopmentSecrets } from './data-dir.ts';
 import type { Environment } from './environment.ts';
 
@@ -10,6 +10,8 @@ export interface TokenConfig {
   issuer: string | undefined;
   audience: string | undefined;
   groupsClaim: string | undefined;
+  /** The claim that names the user: `sub`, or a path such as `user.id`. */
+  userClaim: string;
   connectionSecret: string;
   previousConnectionSecret: string | undefined;
   /** Most seconds by which the clocks of the issuer of tokens, of the API and of the relay may differ. */
@@ -77,6 +79,10 @@ export function readTokenConfig(env: Environment): { tokens: TokenConfig; relayS
   }
   const groupsClaim = env.text('JWT_GROUPS_CLAIM');
   if (groupsClaim !== undefined && !jwksUrl) env.problem('JWT_GROUPS_CLAIM needs JWT_JWKS_URL');
+  const userClaim = env.text('JWT_USER_CLAIM') ?? DEFAULT_USER_CLAIM;
+  if (!isClaimPath(userClaim)) {
+    env.problem(`JWT_USER_CLAIM must be the name of a claim, or a path such as user.id, got "${userClaim}"`);
+  }
 
   const tokens: TokenConfig = {
     secret,
@@ -85,6 +91,7 @@ export function readTokenConfig(env: Environment): { tokens: TokenConfig; relayS
     issuer: env.text('JWT_ISSUER'),
     audience,
     groupsClaim,
+    userClaim,
     connectionSecret: connectionSecret ?? secret ?? '',
     previousConnectionSecret: previousConnectionSecret ?? (connectionSecret ? undefined : previousSecret),
     clockSkewSeconds: env.integer('JWT_CLOCK_SKEW_SECONDS', 10, { min: 0, max: 300 }),

@@ -129,6 +129,19 @@ describe('the checks of user tokens', () => {
     expect(read({ ...jwks, JWT_GROUPS_CLAIM: 'groups' }).tokens.groupsClaim).toBe('groups');
   });
 
+  test.each(['user..id', '.sub', 'user id', '__proto__', 'user.__proto__', 'constructor.name', 'é', 'a'.repeat(257)])(
+    'JWT_USER_CLAIM is no path that names no claim: %.20s',
+    (path) => {
+      const problem = `JWT_USER_CLAIM must be the name of a claim, or a path such as user.id, got "${path}"`;
+      expect(problems({ ...secrets, JWT_USER_CLAIM: path })).toEqual([problem]);
+    },
+  );
+
+  test.each(['_id', 'user.id', 'https://app.example.com/user_id'])('JWT_USER_CLAIM may be %s', (path) => {
+    expect(read({ ...secrets, JWT_USER_CLAIM: path }).tokens.userClaim).toBe(path);
+    expect(read(secrets).tokens.userClaim).toBe('sub');
+  });
+
   test('JWT_JWKS_URL is a web address', () => {
     const variables = { ...secrets, CONNECTION_TOKEN_SECRET: CONNECTION, JWT_JWKS_URL: 'file:///etc/jwks.json' };
     expect(problems(variables)).toEqual(['JWT_JWKS_URL must be a URL that starts with https:// or http://']);

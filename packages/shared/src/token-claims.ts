@@ -20,6 +20,20 @@ export const MAX_TOKEN_LENGTH = 100_000;
 /** Largest list of groups in a connection token, in bytes of JSON; base64 makes it a third longer. */
 export const MAX_TOKEN_GROUPS_BYTES = 60_000;
 
+/** The claim that names the user, unless another one is configured. */
+export const DEFAULT_USER_CLAIM = 'sub';
+const MAX_CLAIM_PATH_LENGTH = 256;
+/** Names that every object inherits, or that change one where they are assigned. */
+const NO_CLAIMS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
+
+/** Whether this is the name of a claim, or a path of names with dots between them. */
+export function isClaimPath(text: string): boolean {
+  const names = text.split('.');
+  return (
+    text.length <= MAX_CLAIM_PATH_LENGTH && names.every((name) => /^[\x21-\x7e]+$/.test(name) && !NO_CLAIMS.has(name))
+  );
+}
+
 /** A verified user or connection token. Times are Unix seconds, as in the JWT. */
 export interface UserClaims {
   kind: 'user' | 'connection';

@@ -4,10 +4,17 @@ import { errors, type JWTPayload } from 'jose';
 /** Default for the seconds by which the clocks of two machines may differ. */
 export const DEFAULT_CLOCK_SKEW_SECONDS = 10;
 
+/** Claims that a token may have to have. `exp` is always required. */
+export type RequiredClaim = 'sub' | 'iat' | 'exp';
+
+/** By default a token has all of them. */
+export const ALL_REQUIRED: readonly RequiredClaim[] = ['sub', 'iat', 'exp'];
+
 /** Required values of `iss` and `aud`; unset, any value is accepted. */
 export interface ExpectedClaims {
   issuer?: string;
   audience?: string;
+  required?: readonly RequiredClaim[];
   clockSkewSeconds?: number;
 }
 
@@ -117,9 +124,9 @@ function wrong(claims: JWTPayload, claim: string): errors.JWTClaimValidationFail
 function checkClaims(claims: JWTPayload, expected: ExpectedClaims): Verified {
   const { iss, sub, aud, iat, nbf, exp } = claims;
   const now = Math.floor(Date.now() / 1000);
-  const { clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS } = expected;
-  if (sub === undefined) throw wrong(claims, 'sub');
-  if (typeof iat !== 'number') throw wrong(claims, 'iat');
+  const { clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS, required = ALL_REQUIRED } = expected;
+  if (sub === undefined && required.includes('sub')) throw wrong(claims, 'sub');
+  if (iat === undefined ? required.includes('iat') : typeof iat !== 'number') throw wrong(claims, 'iat');
   if (typeof exp !== 'number') throw wrong(claims, 'exp');
   if (expected.issuer !== undefined && iss !== expected.issuer) throw wrong(claims, 'iss');
   if (expected.audience !== undefined && aud !== expected.audience) {

@@ -152,8 +152,12 @@ export function createKeySet(
     if (failure) onStale(new KeySetStale(now() - readAt, failure.error));
   }
 
-  /** Whether a token was issued after the keys were read, as far as clocks agree. When that was is told by today's clock. */
+  /**
+   * Whether a token was issued after the keys were read, as far as clocks agree. When that was is told by today's clock. One that does not
+   * say when it was issued may be.
+   */
   function isNewerThanKeys(issuedAt: unknown): boolean {
+    if (issuedAt === undefined) return true;
     if (typeof issuedAt !== 'number') return false;
     return readAt === undefined || issuedAt > (Date.now() - (now() - readAt)) / 1_000 - clockSkewSeconds;
   }

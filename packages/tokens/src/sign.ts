@@ -1,5 +1,12 @@
-import { AUDIENCE, MAX_SHORT_TOKEN_SECONDS, type ServiceScope, type UserClaims } from '@groupcast/shared';
+import {
+  AUDIENCE,
+  DEFAULT_USER_CLAIM,
+  MAX_SHORT_TOKEN_SECONDS,
+  type ServiceScope,
+  type UserClaims,
+} from '@groupcast/shared';
 import { type JWTPayload, SignJWT } from 'jose';
+import { claimAt } from './claim-path.ts';
 
 const encoder = new TextEncoder();
 
@@ -60,11 +67,15 @@ export async function signUserToken(options: {
   name?: string;
   issuer?: string;
   audience?: string;
+  /** The claim that the verifier reads the user from, where that is not `sub`. */
+  userClaim?: string;
 }): Promise<{ token: string; expiresAt: number }> {
   const issuedAt = nowSeconds();
   const expiresAt = issuedAt + options.ttlSeconds;
+  const { userClaim = DEFAULT_USER_CLAIM } = options;
   const claims: JWTPayload = {
     sub: options.userId,
+    ...(userClaim === DEFAULT_USER_CLAIM ? {} : claimAt(userClaim, options.userId)),
     ...(options.groups ? { groups: [...options.groups] } : {}),
     ...(options.name ? { name: options.name } : {}),
     ...(options.issuer ? { iss: options.issuer } : {}),

@@ -1,9 +1,11 @@
-import { AUDIENCE, GroupcastError, parseId, parseUserId, type UserClaims } from '@groupcast/shared';
+import { AUDIENCE, DEFAULT_USER_CLAIM, GroupcastError, parseId, parseUserId, type UserClaims } from '@groupcast/shared';
 import { errors, type JWTPayload } from 'jose';
+import { readClaim } from './claim-path.ts';
 import {
   createSignatureCheck,
   DEFAULT_CLOCK_SKEW_SECONDS,
   type ExpectedClaims,
+  type RequiredClaim,
   readToken,
   rememberSignatures,
   secretKeys,
@@ -29,6 +31,8 @@ export interface UserTokenOptions {
   jwksUrl?: string | undefined;
   issuer?: string | undefined;
   audience?: string | undefined;
+  /** The claim of user tokens that names the user: `sub`, or a path such as `user.id`. */
+  userClaim?: string | undefined;
   /** With a JWKS: the claim that names Groupcast groups. Without it, such tokens name none. */
   groupsClaim?: string | undefined;
   connectionSecret?: string | undefined;
@@ -91,6 +95,16 @@ function readGroups(value: unknown): { groups: string[]; invalid: unknown[] } {
     else groups.add(id);
   }
   return { groups: [...groups], invalid };
+}
+
+/** The user that a token names. Connection tokens are the API's own, and name theirs in `sub`. */
+function readUser(payload: JWTPayload, claim: string): string {
+  const value = readClaim(payload, claim);
+  const userId = parseUserId(value);
+  if (userId !== undefined) return userId;
+  const name = claim === DEFAULT_USER_CLAIM ? claim : `${claim} (JWT_USER_CLAIM)`;
+  const why = value === undefined || value === null ? `it has no ${name}` : `its ${name} is not a user id`;
+  throw new TokenRefusal('sub', why);
 }
 
 function readProfile(payload: JWTPayload): UserClaims['profile'] {
@@ -175,8 +189,11 @@ function claimedAudiences({ claims: { aud } }: UnverifiedToken): readonly unknow
 /** One verifier for user and connection tokens. Algorithms are fixed here, never by the token. */
 export function createUserTokenVerifier(options: UserTokenOptions): UserTokenVerifier {
   const { issuer, audience, onGroupProblem, rememberedTokens: remembered = 0 } = options;
+  const { userClaim = DEFAULT_USER_CLAIM } = options;
   const { clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS } = options;
-  const expected = { clockSkewSeconds, ...(issuer ? { issuer } : {}), ...(audience ? { audience } : {}) };
+  // jsonwebtoken writes an iat, others may not. An exp is required: a session ends with its token.
+  const required: readonly RequiredClaim[] = userClaim === DEFAULT_USER_CLAIM ? ['sub', 'exp'] : ['exp'];
+  const expected = { clockSkewSeconds, required, ...(issuer ? { issuer } : {}), ...(audience ? { audience } : {}) };
   const names = {
     ...(issuer ? { issuer: `${issuer} (JWT_ISSUER)` } : {}),
     ...(audience ? { audience: `${audience} (JWT_AUDIENCE)` } : {}),
@@ -211,8 +228,7 @@ export function createUserTokenVerifier(options: UserTokenOptions): UserTokenVer
 
   function readClaims(kind: UserClaims['kind'], payload: JWTPayload, groupsClaim: string | undefined): UserClaims {
     const times = checkTimes(payload, { short: kind === 'connection', clockSkewSeconds });
-    const userId = parseUserId(payload.sub);
-    if (userId === undefined) throw new TokenRefusal('sub', 'its sub is not a user id');
+    const userId = readUser(payload, kind === 'user' ? userClaim : DEFAULT_USER_CLAIM);
     const { groups, invalid: left } = readGroups(groupsClaim ? payload[groupsClaim] : undefined);
     tellGroups('invalid', userId, left);
     const unclaimed = payload['groups'];

@@ -63,7 +63,7 @@ function publish(...published: SigningKey[]): void {
   });
 }
 
-function makeVerifier(options: { groupsClaim?: string; issuer?: string } = {}): UserTokenVerifier {
+function makeVerifier(options: { groupsClaim?: string; userClaim?: string; issuer?: string } = {}): UserTokenVerifier {
   return createUserTokenVerifier({ jwksUrl: url, connectionSecret: CONNECTION_SECRET, ...options });
 }
 
@@ -93,6 +93,19 @@ describe('user tokens of an identity provider with a JWKS', () => {
     const token = await signed(alg, { sub: `${alg}|x`, name: 'Alice' });
     const expected = { kind: 'user', userId: `${alg}|x`, profile: { name: 'Alice' } };
     expect(await makeVerifier().verify(token)).toMatchObject(expected);
+  });
+
+  test('name the user by the claim that is configured, and need no sub then', async () => {
+    publish(keyOf('ES256'));
+    const token = await signed('ES256', { sub: undefined, user: { id: 7 } });
+    expect((await makeVerifier({ userClaim: 'user.id' }).verify(token)).userId).toBe('7');
+    expect(await outcome(makeVerifier().verify(token))).toBe('TOKEN_INVALID');
+  });
+
+  test('need no iat, and count as issued at 0 then', async () => {
+    publish(keyOf('ES256'));
+    const token = await signed('ES256', { iat: undefined });
+    expect(await makeVerifier().verify(token)).toMatchObject({ issuedAt: 0 });
   });
 
   test('need no kid where one key fits', async () => {

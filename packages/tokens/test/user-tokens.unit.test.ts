@@ -171,7 +171,6 @@ describe('the times of a user token', () => {
     ['the issuer', { ...right, iss: 'https://other.example.com' }, USER_SECRET],
     ['the audience', { ...right, aud: 'other' }, USER_SECRET],
     ['sub', { ...right, sub: 'a b' }, USER_SECRET],
-    ['a missing iat', { ...right, iat: undefined }, USER_SECRET],
     ['an iat of the future', { ...right, iat: nowSeconds() + 3_600 }, USER_SECRET],
     ['its list of groups', { ...right, groups: 'a b' }, USER_SECRET],
   ])('that has expired, and %s is wrong as well: TOKEN_INVALID', async (_, wrong, secret) => {
@@ -181,7 +180,17 @@ describe('the times of a user token', () => {
     expect(await outcome(checked.verify(await sign(claims({ ...past(), ...wrong }), secret)))).toBe('TOKEN_INVALID');
   });
 
-  test.each(['sub', 'iat', 'exp'])('without %s is TOKEN_INVALID', async (claim) => {
+  test('without iat counts as issued at 0, so that every removal and revocation is later', async () => {
+    const token = await sign(claims({ iat: undefined, groups: ['1'] }), USER_SECRET);
+    expect(await verifier.verify(token)).toMatchObject({ userId: 'alice', issuedAt: 0, groups: ['1'] });
+    const expired = await sign(claims({ iat: undefined, exp: nowSeconds() - 60 }), USER_SECRET);
+    expect(await outcome(verifier.verify(expired))).toBe('TOKEN_EXPIRED');
+    const connection = createUserTokenVerifier({ secret: USER_SECRET, connectionSecret: OTHER_SECRET });
+    const short = await sign(claims({ iat: undefined, aud: AUDIENCE.connection }), OTHER_SECRET);
+    expect(await outcome(connection.verify(short))).toBe('TOKEN_INVALID');
+  });
+
+  test.each(['sub', 'exp'])('without %s is TOKEN_INVALID', async (claim) => {
     const token = await sign(claims({ [claim]: undefined }), USER_SECRET);
     expect(await outcome(verifier.verify(token))).toBe('TOKEN_INVALID');
   });
@@ -230,7 +239,6 @@ describe('a refused user token', () => {
     ['algorithm', /algorithm \(alg\) is not HS256/, () => `${part({ alg: 'none' })}.${part(claims(right))}.AA`],
     ['sub', /it has no sub/, async () => sign(claims({ ...right, sub: undefined }), USER_SECRET)],
     ['sub', /its sub is not a user id/, async () => sign(claims({ ...right, sub: 'a b' }), USER_SECRET)],
-    ['iat', /it has no iat/, async () => sign(claims({ ...right, iat: undefined }), USER_SECRET)],
     [
       'iat',
       /iat lies (?:59|60|61) s in the future.*clocks/,
@@ -356,4 +364,50 @@ describe('the claims of a user token', () => {
       expect(await outcome(verifier.verify(token))).toBe('TOKEN_INVALID');
     }
   });
+});
+
+describe('JWT_USER_CLAIM', () => {
+  const named = (userClaim: string): ReturnType<typeof createUserTokenVerifier> =>
+    createUserTokenVerifier({ secret: USER_SECRET, connectionSecret: OTHER_SECRET, userClaim, explain: false });
+
+  test.each([
+    ['_id', { _id: '694801074b3132dfefb58ce0' }, '694801074b3132dfefb58ce0'],
+    ['user.id', { user: { id: 42 } }, '42'],
+    ['a.b.c', { a: { b: { c: 'alice' } } }, 'alice'],
+    ['https://app.example.com/user_id', { 'https://app.example.com/user_id': 'alice' }, 'alice'],
+    ['user.id', { 'user.id': 'alice', user: { id: 'eve' } }, 'alice'],
+    ['id', { id: 'alice', sub: 'eve' }, 'alice'],
+  ])('names the user by %s, and sub says nothing', async (path, payload, userId) => {
+    const token = await sign(claims({ sub: undefined, ...payload }), USER_SECRET);
+    expect((await named(path).verify(token)).userId).toBe(userId);
+  });
+
+  test.each([
+    ['user.id', {}, 'it has no user.id (JWT_USER_CLAIM)'],
+    ['user.id', { user: 'alice' }, 'it has no user.id (JWT_USER_CLAIM)'],
+    ['user.id', { user: null }, 'it has no user.id (JWT_USER_CLAIM)'],
+    ['user.id', { user: { id: null } }, 'it has no user.id (JWT_USER_CLAIM)'],
+    ['user.id', { user: { id: { $ne: 1 } } }, 'its user.id (JWT_USER_CLAIM) is not a user id'],
+    ['user.id', { user: { id: '<img src=x>alice bob' } }, 'its user.id (JWT_USER_CLAIM) is not a user id'],
+    ['id', { id: 1.5 }, 'its id (JWT_USER_CLAIM) is not a user id'],
+    ['toString', {}, 'it has no toString (JWT_USER_CLAIM)'],
+    ['user.__proto__', { user: {} }, 'it has no user.__proto__ (JWT_USER_CLAIM)'],
+    ['user.constructor.name', { user: {} }, 'it has no user.constructor.name (JWT_USER_CLAIM)'],
+  ])('%s that is not in the token is said by its name, in production too (%o)', async (path, payload, why) => {
+    const verified = named(path).verify(await sign(claims(payload), USER_SECRET));
+    await expect(verified).rejects.toThrow(`unable to accept the token; ${why}`);
+  });
+
+  test('is not read from a connection token, whose user is in sub', async () => {
+    const token = await sign(claims({ aud: AUDIENCE.connection, _id: 'eve' }), OTHER_SECRET);
+    expect(await named('_id').verify(token)).toMatchObject({ kind: 'connection', userId: 'alice' });
+  });
+
+  test.each(['_id', 'user.id', 'https://app.example.com/id', 'sub'])(
+    'is set in the tokens that this package signs: %s',
+    async (userClaim) => {
+      const { token } = await signUserToken({ secret: USER_SECRET, userId: 'alice', ttlSeconds: 60, userClaim });
+      expect((await named(userClaim).verify(token)).userId).toBe('alice');
+    },
+  );
 });

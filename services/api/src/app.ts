@@ -1,5 +1,12 @@
 import cors from '@fastify/cors';
-import { corsOptions, createHttpApp, describeRefusals, type HttpApp, zodScope } from '@groupcast/service-kit';
+import {
+  addressKey,
+  corsOptions,
+  createHttpApp,
+  describeRefusals,
+  type HttpApp,
+  zodScope,
+} from '@groupcast/service-kit';
 import type { UserTokenVerifier } from '@groupcast/tokens';
 import type { ApiConfig } from './config.ts';
 import { cursorRoutes } from './cursors/cursor-routes.ts';
@@ -13,7 +20,6 @@ import { groupRoutes } from './groups/group-routes.ts';
 import { invitationRoutes } from './groups/invitation-routes.ts';
 import { callerOf, requireUser } from './http/authenticate.ts';
 import { watchEventLoop } from './http/event-loop-delay.ts';
-import { addressKey } from './http/rate-limiter.ts';
 import { DEMO_REFUSALS, USER_REFUSALS } from './http/refusals.ts';
 import { createRequestBudgets } from './http/request-budgets.ts';
 import { createRequestTurns } from './http/request-turns.ts';
@@ -104,7 +110,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
   const groupDeps = deps.groups;
   const messages = { ...groupDeps, saves: deps.saves };
   await zodScope(app, (scope) => {
-    scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }));
+    scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }, config));
     turns.take(
       scope,
       (request) => callerOf(request).userId,
@@ -142,7 +148,6 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
     { isHidden: true, portRefusals: [], eventBytes },
   );
   if (config.demo) {
-    const { secret = '', issuer, audience } = config.tokens;
     await zodScope(app, (scope) => {
       turns.take(
         scope,
@@ -150,7 +155,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
         (address) => budgets.noteRefusal('queue', { address }),
       );
       describeRefusals(scope, DEMO_REFUSALS);
-      demoRoutes(scope, { ...groupDeps, secret, issuer, audience, origins: config.origins });
+      demoRoutes(scope, { ...groupDeps, tokens: config.tokens, origins: config.origins });
     });
     await demoPage(app, log);
   }

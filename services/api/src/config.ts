@@ -10,8 +10,10 @@ import {
   readHostNames,
   readOrigins,
   readTokenConfig,
+  readTokenPlaces,
   resolveDataDir,
   type TokenConfig,
+  type TokenPlace,
 } from '@groupcast/service-kit';
 import { problemOfPostgresUrl } from './db/postgres-url.ts';
 import { type IceConfig, readIceConfig } from './ice-config.ts';
@@ -47,6 +49,8 @@ export interface ApiConfig {
   /** Whether statements are prepared; undefined means unless a pooler is in between. */
   preparedStatements: boolean | undefined;
   tokens: TokenConfig;
+  /** Where a user's token is looked for in a request. */
+  tokenPlaces: readonly TokenPlace[];
   relaySecrets: RelaySecrets;
   relayUrl: string;
   /** The URL at which browsers find the relay; undefined: the one by which they reached the API, which passes the relay's requests on. */
@@ -107,6 +111,7 @@ export function readApiConfig(
   env: Environment = readEnvironment(source),
 ): ApiConfig {
   const { tokens, relaySecrets } = readTokenConfig(env);
+  const origins = readOrigins(env);
   const demo = env.flag('DEMO') ?? false;
   if (demo && env.production) env.problem('DEMO must not be 1 with NODE_ENV=production');
   if (demo && tokens.jwksUrl)
@@ -134,11 +139,12 @@ export function readApiConfig(
     dataDir: resolveDataDir(env.text('DATA_DIR')),
     ...readDatabase(env),
     tokens,
+    tokenPlaces: readTokenPlaces(env, { service: 'api', origins }),
     relaySecrets,
     relayUrl,
     relayPublicUrl: relayPublicUrl ?? (relayProxy ? undefined : relayUrl),
     relayProxy,
-    origins: readOrigins(env),
+    origins,
     demo,
     trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),
     maxPayloadBytes: env.integer('MAX_PAYLOAD_BYTES', 65_536, { min: 256, max: 16 * 1024 * 1024 }),

@@ -20,6 +20,8 @@ import { describeDoors } from './two-doors.suite.ts';
 const GROUPS = '/api/messaging/groups';
 const ICE = { ICE_STUN_URLS: 'stun:s.test', ICE_TURN_URLS: 'turn:t.test', ICE_TURN_SECRET: 'shared with coturn' };
 
+const SIGN_IN = { AUTH_TOKEN_FROM: 'header,cookie:token,query:jwt' };
+
 /** The promises of the API, on every database. `database` gives the variables that pick one. */
 export function describeApi(backend: string, database: () => Promise<Record<string, string>>): void {
   describe(`API on ${backend}`, () => {
@@ -28,7 +30,14 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
     beforeAll(async () => {
       const port = String(await freePort());
       relay = await startRelayProcess({ API_URL: `http://127.0.0.1:${port}` });
-      api = await startApiUnderTest({ API_PORT: port, RELAY_URL: relay.url, DEMO: '1', ...ICE, ...(await database()) });
+      api = await startApiUnderTest({
+        API_PORT: port,
+        RELAY_URL: relay.url,
+        DEMO: '1',
+        ...SIGN_IN,
+        ...ICE,
+        ...(await database()),
+      });
     });
     afterAll(async () => {
       await api.close();
@@ -1433,6 +1442,60 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
           expect(headers.get('content-security-policy')).toContain(`connect-src 'self' http://${host} ws://${host}`);
           expect(headers.get('x-powered-by')).toBeNull();
         }
+      });
+
+      test('a cookie signs a page of an allowed origin in, and no other (G73)', async () => {
+        const cookie = `theme=dark; token=${await tokenFor('alice')}`;
+        const ours = 'http://localhost:5173';
+        const asked = async (
+          method: string,
+          headers: Record<string, string>,
+        ): Promise<[number, string | undefined]> => {
+          const path = method === 'DELETE' ? `${GROUPS}/none` : GROUPS;
+          const body = method === 'POST' ? { name: 'by cookie', memberIds: [] } : undefined;
+          const answer = await api.request(null, method, path, body, { cookie, ...headers });
+          return [answer.status, answer.status < 400 ? undefined : codeOf(answer)];
+        };
+        expect(await asked('GET', {})).toEqual([200, undefined]);
+        expect(await asked('GET', { origin: ours })).toEqual([200, undefined]);
+        expect(await asked('POST', { origin: ours })).toEqual([201, undefined]);
+        const forged = [{}, { origin: 'https://evil.test' }, { origin: 'null' }, { 'sec-fetch-site': 'cross-site' }];
+        for (const headers of forged) {
+          for (const method of ['POST', 'DELETE']) {
+            expect(await asked(method, headers as Record<string, string>)).toEqual([403, 'ORIGIN_FORBIDDEN']);
+          }
+        }
+        expect(await asked('GET', { origin: 'https://evil.test' })).toEqual([403, 'ORIGIN_FORBIDDEN']);
+        expect(api.logged).toContainEqual(
+          expect.objectContaining({ code: 'ORIGIN_FORBIDDEN', msg: expect.stringMatching(/CSRF/) }),
+        );
+        // A header, which no page can make a browser send, is not concerned. It decides, since it is listed first.
+        const other = { authorization: `Bearer ${await tokenFor('without-cookie')}` };
+        expect((await api.request(null, 'GET', GROUPS, undefined, { ...other, cookie })).body).toMatchObject({
+          groups: [],
+        });
+        const wrong = { authorization: 'Bearer wrong' };
+        expect(await asked('GET', wrong)).toEqual([401, 'TOKEN_INVALID']);
+      });
+
+      test('a page of an allowed origin may send a cookie along, and no other', async () => {
+        const answers = async (origin: string): Promise<string | null> => {
+          const preflight = { origin, 'access-control-request-method': 'POST' };
+          const response = await fetch(`${api.url}${GROUPS}`, { method: 'OPTIONS', headers: preflight });
+          const { headers } = response;
+          return headers.get('access-control-allow-origin') && headers.get('access-control-allow-credentials');
+        };
+        expect(await answers('http://localhost:5173')).toBe('true');
+        expect(await answers('https://evil.test')).toBeNull();
+      });
+
+      test('a token in the URL counts by the name that is listed, and is no parameter of a route', async () => {
+        const token = await tokenFor('alice');
+        expect((await api.request(null, 'GET', `${GROUPS}?limit=1&jwt=${token}`)).status).toBe(200);
+        expect(codeOf(await api.request(null, 'GET', `${GROUPS}?jwt=x`))).toBe('TOKEN_INVALID');
+        expect(codeOf(await api.request(null, 'GET', `${GROUPS}?jwt=${token}&jwt=${token}`))).toBe('TOKEN_INVALID');
+        expect(codeOf(await api.request(null, 'GET', `${GROUPS}?token=${token}`))).toBe('TOKEN_MISSING');
+        expect(codeOf(await api.request('alice', 'GET', `${GROUPS}?token=${token}`))).toBe('INVALID_PAYLOAD');
       });
 
       test('browsers of other origins get no CORS header', async () => {

@@ -10,7 +10,9 @@ import {
   readHostNames,
   readOrigins,
   readTokenConfig,
+  readTokenPlaces,
   type TokenConfig,
+  type TokenPlace,
 } from '@groupcast/service-kit';
 import { isPublishableEvent } from '@groupcast/shared';
 import { DEFAULT_REDIS_PREFIX, REDIS_PREFIX } from './redis/names.ts';
@@ -31,6 +33,10 @@ export interface RelayConfig {
   /** Number of processes that share the two ports. With 1 there is no other process. */
   workers: number;
   tokens: TokenConfig;
+  /** Where a user's token is looked for in a handshake; those of back ends are in its `auth`. */
+  tokenPlaces: readonly TokenPlace[];
+  /** Whether tokens say who a user is, or the back end that is asked. */
+  authBy: 'token' | 'back-end';
   relaySecrets: RelaySecrets;
   /** The address of the API. Without it there is no API: a user is in the groups of the token, and in no others. */
   apiUrl: string | undefined;
@@ -133,6 +139,7 @@ export function readRelayConfig(
   source: Readonly<Record<string, string | undefined>>,
   env: Environment = readEnvironment(source),
 ): RelayConfig {
+  const origins = readOrigins(env);
   const config: RelayConfig = {
     production: env.production,
     warnings: env.warnings,
@@ -144,9 +151,11 @@ export function readRelayConfig(
     internalNames: readHostNames(env, 'RELAY_INTERNAL_NAMES'),
     workers: readWorkers(env),
     ...readTokenConfig(env),
+    tokenPlaces: readTokenPlaces(env, { service: 'relay', origins }),
+    authBy: env.oneOf('AUTH_BY', 'token', ['token', 'back-end'] as const),
     apiUrl: readApiUrl(env),
     forwardEvents: readForwardEvents(env),
-    origins: readOrigins(env),
+    origins,
     redis: readRedis(env),
     redisPrefix: readRedisPrefix(env),
     emitter: readEmitter(env),
@@ -175,6 +184,14 @@ export function readRelayConfig(
   };
   if (config.forwardEvents.length > 0 && config.apiUrl === undefined) {
     env.problem('FORWARD_EVENTS needs API_URL, where the events go');
+  }
+  if (config.authBy === 'back-end') {
+    if (config.apiUrl === undefined) env.problem('AUTH_BY=back-end needs API_URL, the back end that says who connects');
+    if (origins === '*') {
+      env.warning(
+        'AUTH_BY=back-end hands on no cookie where SOCKET_CORS_ORIGIN is *: the page of any site could act as its visitor',
+      );
+    }
   }
   env.assertValid();
   return config;

@@ -66,7 +66,7 @@ function backEndMetrics(registers: Registry[]): Pick<RelayMetrics, 'backEndCalls
     },
     backEndCalls: new Counter({
       name: 'groupcast_relay_back_end_calls_total',
-      help: 'Calls to the back end by call and outcome: answered, timed-out, failed, unusable, not-offered, not-made',
+      help: 'Calls to the back end by call and outcome: answered, timed-out, failed, unusable, not-offered, refused, not-made',
       labelNames: ['call', 'outcome'],
       registers,
     }),

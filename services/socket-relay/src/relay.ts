@@ -17,6 +17,7 @@ import type { Cluster } from './cluster/cluster.ts';
 import { openCluster } from './cluster/open-cluster.ts';
 import type { RelayConfig } from './config.ts';
 import { createAuthenticator } from './connections/authenticate.ts';
+import { createBackEndSignIn } from './connections/back-end-sign-in.ts';
 import { createConnectionLimits } from './connections/connection-limits.ts';
 import { createForwarding } from './connections/forwarded-events.ts';
 import { createConnectionIntake } from './connections/intake.ts';
@@ -154,7 +155,8 @@ async function buildRelay(
   });
   parts.push(() => removals.stop());
   const { users, services } = createTokenVerifiers({ config, notices, metrics, log });
-  const authenticator = createAuthenticator({ users, services, removals, maxGroups });
+  const signIn = config.authBy === 'back-end' && api ? createBackEndSignIn({ api, notices }, config) : undefined;
+  const authenticator = createAuthenticator({ users, services, removals, maxGroups, signIn, ...config });
   const expiry = createSessionExpiry();
   parts.push(() => expiry.stop());
   const heartbeat = createHeartbeat(config.ping);

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { ClientEvent, CursorsAnswer, CursorUpdates, MembershipQuery } from '@groupcast/shared';
+import type { ClientEvent, ConnectQuery, CursorsAnswer, CursorUpdates, MembershipQuery } from '@groupcast/shared';
 import { TEST_SECRETS } from '@groupcast/testing';
 import { createServiceTokenVerifier } from '@groupcast/tokens';
 import { expect } from 'vitest';
@@ -22,6 +22,9 @@ export interface ApiStub {
   mode: 'answer' | 'fail' | 'hang';
   /** Answers an event: a status, and a body, which is sent as JSON unless it is a text. */
   answerEvent: (event: ClientEvent) => { status?: number; body: unknown };
+  /** The handshakes that it was asked about, and its answer. */
+  connects: ConnectQuery[];
+  answerConnect: (query: ConnectQuery) => { status?: number; body: unknown };
   release(): void;
   close(): Promise<void>;
 }
@@ -46,6 +49,7 @@ export async function startApiStub(): Promise<ApiStub> {
     stub.heard.push(`${JSON.stringify({ ...request.headers, authorization: 'its own' })} ${text}`);
     const asked: unknown = JSON.parse(text);
     if (request.url === '/internal/events') noteEvent(asked as ClientEvent, response);
+    else if (request.url === '/internal/connect') stub.connects.push(asked as ConnectQuery);
     else if (request.url === '/internal/memberships') stub.queries.push(asked as MembershipQuery);
     const answer = (): void => {
       if (stub.mode === 'fail') {
@@ -70,6 +74,7 @@ export async function startApiStub(): Promise<ApiStub> {
   }
   function answerOf(url: string | undefined, asked: unknown): { status?: number; body: unknown } {
     if (url === '/internal/events') return stub.answerEvent(asked as ClientEvent);
+    if (url === '/internal/connect') return stub.answerConnect(asked as ConnectQuery);
     if (url === '/internal/presence') return { body: {} };
     if (url === '/internal/cursors') {
       stub.cursors.push(...(asked as CursorUpdates).cursors);
@@ -90,6 +95,8 @@ export async function startApiStub(): Promise<ApiStub> {
     cursors: [],
     mostAtOnce: new Map(),
     heard: [],
+    connects: [],
+    answerConnect: () => ({ status: 404, body: {} }),
     answerEvent: () => ({ body: { ok: true } }),
     cursorsAnswer: {},
     mode: 'answer',

@@ -196,9 +196,11 @@ describe('membership', () => {
   test.each([
     ['', -100],
     [', made by a clock that is ahead,', 1],
+    [' as far as anybody knows, since it has no iat,', undefined],
   ])('a token from before this relay started%s is confirmed with the API', async (_which, ahead) => {
     api.members.add('alice 1');
-    const token = await tokenWith({ sub: 'alice', groups: ['1', '2'], iat: now() + ahead, exp: now() + 600 });
+    const iat = ahead === undefined ? {} : { iat: now() + ahead };
+    const token = await tokenWith({ sub: 'alice', groups: ['1', '2'], exp: now() + 600, ...iat });
     const alice = relay.client({ token });
     expect(await received(alice, 'joined-groups')).toEqual({ groups: [{ groupId: '1', position: null }] });
     expect(api.queries).toEqual([{ users: [{ userId: 'alice', groupIds: ['1', '2'] }] }]);
@@ -295,6 +297,35 @@ describe('membership', () => {
     const error = await received<Error & { data: { code: string } }>(relay.client({ token: old }), 'connect_error');
     expect(error.data.code).toBe('TOKEN_REVOKED');
     await relay.member('alice');
+  });
+
+  test('a token without an iat brings back nobody who was removed or whose tokens were revoked, with an API or without', async () => {
+    const alone = await startRelayUnderTest();
+    try {
+      for (const each of [relay, alone]) {
+        const without = async (sub: string) => tokenWith({ sub, groups: ['1'], exp: now() + 600 });
+        const [removed, revoked] = [await without('removed'), await without('revoked')];
+        const in1 = { groups: [{ groupId: '1', position: null }] };
+        for (const user of ['removed', 'revoked', 'other']) api.members.add(`${user} 1`);
+        for (const token of [removed, revoked]) {
+          expect(await received(each.client({ token }), 'joined-groups')).toEqual(in1);
+        }
+        api.members.delete('removed 1');
+        await each.broadcaster.removeMembers({ groupId: '1', userIds: ['removed'] });
+        expect(await received(each.client({ token: removed }), 'joined-groups')).toEqual({ groups: [] });
+        await each.broadcaster.disconnectUsers({ userIds: ['revoked'], code: 'BANNED', revokeBefore: now() });
+        const error = await received<Error & { data: object }>(each.client({ token: revoked }), 'connect_error');
+        expect(error.data).toMatchObject({ code: 'TOKEN_REVOKED', retryable: false });
+        // A live session is renewed by none of them either.
+        const again = await each.member('revoked');
+        expect(await ask(again, 'refresh-token', { token: revoked })).toBe('TOKEN_REVOKED');
+        expect(await received(each.client({ token: await without('other') }), 'joined-groups')).toMatchObject({
+          groups: [{ groupId: '1' }],
+        });
+      }
+    } finally {
+      await alone.close();
+    }
   });
 
   test('a change of members that comes late is left out', async () => {

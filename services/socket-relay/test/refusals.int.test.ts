@@ -80,6 +80,29 @@ describe('the relay refuses, each with its code', () => {
     expect(await refusal(relay.client({ token: await tokenFor('alice'), type: 'admin' }))).toBe('INVALID_PAYLOAD');
   });
 
+  test.each([['websocket'], ['polling']] as const)(
+    'an auth.userId that is not the user of the token, on %s: it is never believed',
+    async (transport) => {
+      const options = { transports: [transport] };
+      const token = await tokenWith({ sub: '42', iat: now(), exp: now() + 60 });
+      for (const userId of ['43', 'alice', '', {}, ['42'], true, 42.5, '<img src=x onerror=alert(1)>']) {
+        const error = await received<Error & { data: { code: string; retryable: boolean } }>(
+          relay.client({ token, userId }, options),
+          'connect_error',
+        );
+        expect(error.data).toMatchObject({ code: 'FORBIDDEN', retryable: false });
+        expect(error.message).toMatch(/auth\.userId is not the user that the token names/);
+        expect(error.message).not.toMatch(/[<>]/);
+      }
+      for (const userId of ['42', 42, null]) {
+        expect(await received(relay.client({ token, userId }, options), 'joined-groups')).toEqual({ groups: [] });
+      }
+      // Without a token it names nobody.
+      expect(await refusal(relay.client({ userId: '42' }, options))).toBe('TOKEN_MISSING');
+      expect(await refusal(relay.client({ userId: '42', token: 'x' }, options))).toBe('TOKEN_INVALID');
+    },
+  );
+
   test('a token in the query string, valid or not', async () => {
     const token = await tokenFor('alice');
     expect(await refusal(relay.client({}, { query: { token } }))).toBe('TOKEN_IN_QUERY');

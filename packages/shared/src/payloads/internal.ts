@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { boundedArray, boundedRecord } from '../bounds.ts';
 import { idSchema, userIdSchema } from '../ids.ts';
-import { isJson, isJsonObject, type JsonValue } from '../json.ts';
+import { isJson, isJsonObject, type JsonObject, type JsonValue } from '../json.ts';
 import { positionSchema } from '../position-schemas.ts';
 import type { GroupEvent } from './messaging.ts';
 
@@ -13,7 +13,31 @@ export const INTERNAL_LIMITS = {
   eventsPerGroup: 1_000,
   cursors: 1_000,
   seenUsers: 1_000,
+  /** Bytes of the handshake's `auth` as JSON, and characters of a header, that are handed on. */
+  authBytes: 16_384,
+  headerLength: 8_192,
+  /** Groups that a user may be signed in with. */
+  connectGroups: 10_000,
 } as const;
+
+/** `POST /internal/connect`, with `AUTH_BY=back-end`: who is it that connects? Nothing of it has been verified. */
+export const connectQuerySchema = z.object({
+  /** The handshake's `auth` as the client sent it, without what is for the relay; `{token}` for `refresh-token`. */
+  auth: z.custom<JsonObject>(isJsonObject, { error: 'must be a plain JSON object' }),
+  cookie: z.string().max(INTERNAL_LIMITS.headerLength).optional(),
+  authorization: z.string().max(INTERNAL_LIMITS.headerLength).optional(),
+  origin: z.string().max(INTERNAL_LIMITS.headerLength).optional(),
+  /** The peer's address: that of a proxy, where there is one. */
+  address: z.string().max(64),
+});
+/** `groups` that are no ids are left out. `expiresAt` is in Unix seconds, in which no date of this age has twelve digits. */
+export const connectAnswerSchema = z.object({
+  userId: userIdSchema,
+  groups: boundedArray(z.unknown(), { max: INTERNAL_LIMITS.connectGroups }).optional(),
+  expiresAt: z.int().positive().max(99_999_999_999),
+});
+export type ConnectQuery = z.output<typeof connectQuerySchema>;
+export type ConnectAnswer = z.output<typeof connectAnswerSchema>;
 
 /** `POST /internal/memberships`: which of these groups is each user a member of? At most 100 users, 1,000 groups each. */
 export const membershipQuerySchema = z.object({

@@ -4,6 +4,7 @@ import {
   isHostOfOrigins,
   isHostTrusted,
   type Origins,
+  type TokenConfig,
   warnOnceEvery,
 } from '@groupcast/service-kit';
 import { GroupcastError, parseUserId } from '@groupcast/shared';
@@ -22,9 +23,10 @@ const LOBBY = { id: 'lobby', name: 'Lobby', founderId: 'demo:groupcast' };
 /** Logs anybody in by a name, without a password: for trying things out. The configuration refuses it in production. */
 export function demoRoutes(
   scope: HttpScope,
-  deps: GroupDeps & { secret: string; issuer: string | undefined; audience: string | undefined; origins: Origins },
+  deps: GroupDeps & { tokens: Pick<TokenConfig, 'secret' | 'issuer' | 'audience' | 'userClaim'>; origins: Origins },
 ): void {
-  const { secret, issuer, audience, origins } = deps;
+  const { origins } = deps;
+  const { secret = '', issuer, audience, userClaim } = deps.tokens;
   const refused = warnOnceEvery(60_000);
   // Nothing but the host name protects it: a page of another site may give a name of its own to this machine's address.
   scope.addHook('onRequest', async (request) => {
@@ -51,6 +53,7 @@ export function demoRoutes(
       await joinOpenGroup(deps, LOBBY.id, id);
       const { token } = await signUserToken({
         secret,
+        userClaim,
         userId: id,
         name,
         ttlSeconds: TOKEN_TTL_SECONDS,

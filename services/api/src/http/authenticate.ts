@@ -1,4 +1,4 @@
-import { bearerToken, warnOnceEvery } from '@groupcast/service-kit';
+import { findToken, type Origins, type TokenPlace, tokenMissing, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, type UserClaims } from '@groupcast/shared';
 import { refusalOf, type UserTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
@@ -25,6 +25,15 @@ export function tokenRefusalLog(whose: string): (request: FastifyRequest, error:
   const warn = warnOnceEvery(60_000);
   return (request, error) => {
     const refusal = refusalOf(error);
+    if (error instanceof GroupcastError && error.code === 'ORIGIN_FORBIDDEN') {
+      const { origin } = request.headers;
+      warn(error.code, (suppressed) => {
+        request.log.warn(
+          { code: error.code, origin, address: request.ip, suppressed },
+          `${whose} was refused; ${error.message}`,
+        );
+      });
+    }
     if (!refusal) return;
     const { fault, message: reason } = refusal;
     warn(fault, (suppressed) => {
@@ -37,9 +46,24 @@ export function tokenRefusalLog(whose: string): (request: FastifyRequest, error:
  * Accepts user tokens, and nothing else: a connection token is for the relay alone. A refused token costs the budget of its address, an
  * accepted one that of its user, even where something else is wrong with the request.
  */
-export function requireUser(deps: { verifier: UserTokenVerifier; budgets: RequestBudgets }): onRequestAsyncHookHandler {
+export function requireUser(
+  deps: { verifier: UserTokenVerifier; budgets: RequestBudgets },
+  { tokenPlaces, origins }: { tokenPlaces: readonly TokenPlace[]; origins: Origins },
+): onRequestAsyncHookHandler {
+  const queryNames = tokenPlaces.flatMap((place) => (place.kind === 'query' ? [place.name] : []));
+
+  function tokenOf(request: FastifyRequest): string {
+    const query = request.query as Record<string, unknown>;
+    const token = findToken(tokenPlaces, { method: request.method, headers: request.headers, query }, origins);
+    if (token === undefined) throw tokenMissing(tokenPlaces);
+    // A route knows its own parameters, and refuses all others.
+    for (const name of queryNames) delete query[name];
+    // Two parameters of one name make a list, which is no token.
+    return typeof token === 'string' ? token : '-';
+  }
+
   async function verify(request: FastifyRequest): Promise<UserClaims> {
-    const claims = await deps.verifier.verify(bearerToken(request));
+    const claims = await deps.verifier.verify(tokenOf(request));
     if (claims.kind === 'user') return claims;
     throw new GroupcastError('TOKEN_INVALID', 'unable to accept the token; a connection token is only for the relay');
   }

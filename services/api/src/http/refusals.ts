@@ -15,6 +15,8 @@ export const USER_REFUSALS: readonly ErrorCode[] = [
   'TOKEN_MISSING',
   'TOKEN_INVALID',
   'TOKEN_EXPIRED',
+  // By a cookie that a page of another site has made a browser send.
+  'ORIGIN_FORBIDDEN',
   ...OF_ANY_REQUEST,
 ];
 

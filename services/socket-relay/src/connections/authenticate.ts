@@ -1,9 +1,11 @@
+import { findToken, type Origins, type TokenPlace, tokenMissing } from '@groupcast/service-kit';
 import {
   GroupcastError,
   handshakeSchema,
   hasMoreKeysThan,
   type Position,
   parsePayload,
+  parseUserId,
   positionsSchema,
   type ServiceScope,
   type UserClaims,
@@ -12,6 +14,7 @@ import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens'
 import type { Removals } from '../membership/removals.ts';
 import { setOfUndecided } from '../membership/undecided-claims.ts';
 import type { RelaySocket, ServiceSession, Session } from '../sessions/session.ts';
+import type { BackEndSignIn } from './back-end-sign-in.ts';
 
 const REQUIRED_SCOPE: Readonly<Record<ServiceSession['role'], ServiceScope>> = { api: 'broadcast', monitor: 'monitor' };
 const NO_POSITIONS: ReadonlyMap<string, Position> = new Map();
@@ -28,12 +31,52 @@ function hasEnded({ expiresAt }: { expiresAt: number }): boolean {
   return expiresAt <= Date.now() / 1_000;
 }
 
+/** Many clients say in the handshake who they are. It is compared with the token and never believed. */
+function assertSameUser(claims: UserClaims, { userId }: Record<string, unknown>): void {
+  if (userId === undefined || userId === null || parseUserId(userId) === claims.userId) return;
+  throw new GroupcastError(
+    'FORBIDDEN',
+    'unable to connect; auth.userId is not the user that the token names: leave it out, or log in again',
+  );
+}
+
+/** Finds the token: a user's in one of the places that are listed, that of a back end or monitor in `auth`, where no browser puts it by itself. */
+function readHandshake(
+  { handshake: { headers, query, auth } }: RelaySocket,
+  { tokenPlaces, origins }: { tokenPlaces: readonly TokenPlace[]; origins: Origins },
+): { type: 'user' | ServiceSession['role']; token: string | undefined } {
+  const isListed = (name: string): boolean =>
+    tokenPlaces.some((place) => place.kind === 'query' && place.name === name);
+  if (QUERY_NAMES.some((name) => query[name] !== undefined && !isListed(name))) {
+    throw new GroupcastError(
+      'TOKEN_IN_QUERY',
+      'unable to authenticate; tokens in a URL end up in logs, send it as auth: { token }',
+    );
+  }
+  const { token: inAuth, type: rawType } = auth as Record<string, unknown>;
+  const isService = rawType === 'api' || rawType === 'monitor';
+  const found = isService ? inAuth : findToken(tokenPlaces, { headers, query, auth: inAuth }, origins);
+  // A fault of the token itself is for the verifiers to report, with the code of the connection's type.
+  const token = typeof found === 'string' || found === undefined || found === null ? found : '-';
+  const parsed = handshakeSchema.safeParse({ type: rawType, token: token ?? undefined });
+  if (!parsed.success) {
+    const field = parsed.error.issues[0]?.path.join('.') || 'auth';
+    const tooLong = field === 'token';
+    throw new GroupcastError(
+      tooLong ? 'TOKEN_INVALID' : 'INVALID_PAYLOAD',
+      `unable to authenticate; ${field} is malformed`,
+    );
+  }
+  return { type: parsed.data.type, token: parsed.data.token };
+}
+
 export interface Authenticator {
-  /** Tells whose connection it is. Looks at the token and at nothing else of the handshake. Throws with the code that the client is told. */
+  /** Tells whose connection it is. Looks at what says so, and at nothing else of the handshake. Throws with the code that the client is told. */
   handshake(socket: RelaySocket): Promise<Session>;
   /** Reads the positions that came with a handshake; call it once the token is known. Throws `GROUP_LIMIT` or `INVALID_PAYLOAD`. */
   positions(socket: RelaySocket): ReadonlyMap<string, Position>;
-  user(token: string | undefined): Promise<UserClaims>;
+  /** Tells whose token this is, for a live connection from `address`. */
+  user(token: string | undefined, address: string): Promise<UserClaims>;
   service(token: string | undefined, role: ServiceSession['role']): Promise<ServiceSession['claims']>;
 }
 
@@ -43,33 +86,38 @@ export function createAuthenticator(options: {
   removals: Removals;
   /** Most positions in one handshake. */
   maxGroups: number;
+  tokenPlaces: readonly TokenPlace[];
+  origins: Origins;
+  /** Says who a user is, in place of tokens. */
+  signIn?: BackEndSignIn | undefined;
 }): Authenticator {
+  const { signIn } = options;
+  // With a back end that is asked, no token is looked for: it gets what the client sent.
+  const tokenPlaces = signIn ? [] : options.tokenPlaces;
+
+  /** Checks against this relay's clock and against revocations, which verifiers and back ends do not know. */
+  function assertLive(claims: UserClaims): UserClaims {
+    if (hasEnded(claims)) throw new GroupcastError('TOKEN_EXPIRED', `unable to accept the token; ${EXPIRED}`);
+    if (options.removals.isRevoked(claims.userId, claims.issuedAt)) {
+      throw new GroupcastError('TOKEN_REVOKED', 'unable to accept the token; it was revoked, log in again');
+    }
+    return claims;
+  }
+
+  async function userOf({ handshake }: RelaySocket, token: string | undefined): Promise<UserClaims> {
+    if (signIn) return assertLive(await signIn.connect(handshake));
+    if (token === undefined) throw tokenMissing(tokenPlaces);
+    return assertLive(await options.users.verify(token));
+  }
+
   const authenticator: Authenticator = {
     async handshake(socket) {
-      const { query, auth } = socket.handshake;
-      if (QUERY_NAMES.some((name) => query[name] !== undefined)) {
-        throw new GroupcastError(
-          'TOKEN_IN_QUERY',
-          'unable to authenticate; tokens in a URL end up in logs, send it as auth: { token }',
-        );
-      }
-      const { token: rawToken, type: rawType, notifications } = auth as Record<string, unknown>;
-      // A fault of the token itself is for the verifiers to report, with the code of the connection's type.
-      const token = typeof rawToken === 'string' || rawToken === undefined || rawToken === null ? rawToken : '-';
-      const parsed = handshakeSchema.safeParse({ type: rawType, token: token ?? undefined });
-      if (!parsed.success) {
-        const field = parsed.error.issues[0]?.path.join('.') || 'auth';
-        const tooLong = field === 'token';
-        throw new GroupcastError(
-          tooLong ? 'TOKEN_INVALID' : 'INVALID_PAYLOAD',
-          `unable to authenticate; ${field} is malformed`,
-        );
-      }
-      const { type } = parsed.data;
+      const { type, token } = readHandshake(socket, { tokenPlaces, origins: options.origins });
       if (type !== 'user') {
-        return { kind: 'service', role: type, claims: await authenticator.service(parsed.data.token, type) };
+        return { kind: 'service', role: type, claims: await authenticator.service(token, type) };
       }
-      const claims = await authenticator.user(parsed.data.token);
+      const claims = await userOf(socket, token);
+      assertSameUser(claims, socket.handshake.auth);
       return {
         kind: 'user',
         userId: claims.userId,
@@ -77,7 +125,7 @@ export function createAuthenticator(options: {
         groups: new Map(),
         joining: undefined,
         undecided: setOfUndecided([]),
-        ...(notifications === true ? { notifies: true } : {}),
+        ...(socket.handshake.auth['notifications'] === true ? { notifies: true } : {}),
       };
     },
     positions({ handshake }) {
@@ -88,13 +136,8 @@ export function createAuthenticator(options: {
       }
       return parsePayload(positionsSchema, positions, 'positions');
     },
-    async user(token) {
-      const claims = await options.users.verify(token);
-      if (hasEnded(claims)) throw new GroupcastError('TOKEN_EXPIRED', `unable to accept the token; ${EXPIRED}`);
-      if (options.removals.isRevoked(claims.userId, claims.issuedAt)) {
-        throw new GroupcastError('TOKEN_REVOKED', 'unable to accept the token; it was revoked, log in again');
-      }
-      return claims;
+    async user(token, address) {
+      return assertLive(await (signIn ? signIn.refresh(token, address) : options.users.verify(token)));
     },
     async service(token, role) {
       const claims = await options.services.verify(token);

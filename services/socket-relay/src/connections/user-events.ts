@@ -128,7 +128,7 @@ export function createUserHandlers(deps: UserHandlerDeps): UserHandlers {
     'refresh-token': async (socket, payload) => {
       const { token } = parsePayload(refreshTokenSchema, payload, 'refresh-token');
       const { session } = socket.data;
-      const claims = await deps.authenticator.user(token);
+      const claims = await deps.authenticator.user(token, socket.conn.remoteAddress);
       if (claims.userId !== session.userId) {
         throw new GroupcastError('FORBIDDEN', 'unable to refresh; the token is another user’s');
       }

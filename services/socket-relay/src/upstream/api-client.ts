@@ -1,9 +1,12 @@
 import {
   type ClientEvent,
   type ClientEventAnswer,
+  type ConnectAnswer,
+  type ConnectQuery,
   type CursorsAnswer,
   type CursorUpdates,
   clientEventAnswerSchema,
+  connectAnswerSchema,
   cursorsAnswerSchema,
   GroupcastError,
   type HistoryFillAnswer,
@@ -15,8 +18,9 @@ import {
 } from '@groupcast/shared';
 import { z } from 'zod';
 import { type CallName, type CallWitnesses, createCalls } from './calls.ts';
+import { refusalOfConnect } from './connect-refusal.ts';
 import { createRequestBatcher } from './request-batcher.ts';
-import { createTransport } from './transport.ts';
+import { CallFailure, createTransport } from './transport.ts';
 
 /**
  * Asks the API on behalf of the relay. It never forwards a user's token: it names the user, with a token of its own. Questions that come
@@ -34,6 +38,11 @@ export interface ApiClient {
   storeSeen(seen: SeenUsers): Promise<void>;
   /** Asks for a user's event to be carried out, and returns the acknowledgement. */
   sendEvent(event: ClientEvent): Promise<ClientEventAnswer>;
+  /**
+   * Asks who it is that connects. `key`: the address, or whatever else calls are shared out by. Throws a refusal of the back end with a code
+   * of ours and its text, which is not retryable.
+   */
+  connect(query: ConnectQuery, key: string): Promise<ConnectAnswer>;
   /** Whether the API has not answered lately. */
   isFailing(): boolean;
   stop(): void;
@@ -43,6 +52,8 @@ export interface ApiClient {
 const MAX_ANSWER_BYTES = 64 * 1_024 * 1_024;
 /** Bytes that the acknowledgement of an event may have beside the largest message. */
 const EVENT_OVERHEAD_BYTES = 65_536;
+/** Largest answer about one who connects: room for the ids of all groups. */
+const MAX_CONNECT_BYTES = 2 * 1_024 * 1_024;
 const MAX_GROUPS_PER_USER = 1_000;
 /** How long questions after the first are gathered, in milliseconds. */
 const STORM_INTERVAL_MS = 250;
@@ -127,6 +138,14 @@ export function createApiClient(
         schema: clientEventAnswerSchema,
         maxAnswerBytes: maxEventBytes,
       }),
+    async connect(query, key) {
+      const asked = { userId: key, body: query, schema: connectAnswerSchema, maxAnswerBytes: MAX_CONNECT_BYTES };
+      try {
+        return await calls.ask('connect', { ...asked, mayRefuse: true });
+      } catch (error) {
+        throw error instanceof CallFailure ? refusalOfConnect(error.answer) : error;
+      }
+    },
     isFailing: () => calls.isFailing(),
     stop: () => calls.stop(),
   };

@@ -8,18 +8,23 @@ import { type Circuit, type CircuitState, createCircuit, type Outcome } from './
 import { CallFailure, type Transport } from './transport.ts';
 
 /** The kinds of calls. Each has a queue and a circuit of its own, so that one that hangs holds up no other. */
-export const CALLS = ['memberships', 'history', 'cursors', 'presence', 'events'] as const;
+export const CALLS = ['memberships', 'history', 'cursors', 'presence', 'events', 'connect'] as const;
 export type CallName = (typeof CALLS)[number];
 
 /** In batches, in which no user has a share: the batcher sees to that. */
 const BATCHED: CallQueueLimits = { atOnce: 8, atOncePerUser: 8, waiting: 500, waitingPerUser: 500, maxWaitMs: 3_000 };
-/** All of them together are fewer than the connections that the internal port of an API with few descriptors has. */
+/**
+ * All of them together are fewer than the connections that the internal port of an API with few descriptors has: Groupcast's API does not
+ * offer `connect`.
+ */
 const LIMITS: Readonly<Record<CallName, CallQueueLimits>> = {
   memberships: BATCHED,
   history: BATCHED,
   cursors: BATCHED,
   presence: BATCHED,
   events: { atOnce: 32, atOncePerUser: 4, waiting: 1_000, waitingPerUser: 32, maxWaitMs: 1_500 },
+  // By address. Behind a proxy all users have one, so that a share is half of it all.
+  connect: { atOnce: 32, atOncePerUser: 16, waiting: 2_000, waitingPerUser: 1_000, maxWaitMs: 3_000 },
 };
 /** How often circuits that nobody uses are looked at, in milliseconds. */
 const PROBE_INTERVAL_MS = 1_000;
@@ -28,10 +33,13 @@ const PROBE = { path: '/internal/memberships', body: { users: [] }, maxAnswerByt
 
 /** Calls to the back end: bounded, and refused at once while it does not answer. */
 export interface Calls {
-  /** Throws `API_UNAVAILABLE`, also for an answer that does not fit `schema`. `userId`: whose call it is, or '' for a batch. */
+  /**
+   * Throws `API_UNAVAILABLE`, also for an answer that does not fit `schema`; and, where the back end may refuse, a `CallFailure` of the kind
+   * `refused`. `userId`: whose call it is (or the address, where that is what is asked), or '' for a batch.
+   */
   ask<S extends z.ZodType>(
     name: CallName,
-    asked: { userId: string; body: unknown; schema: S; maxAnswerBytes: number },
+    asked: { userId: string; body: unknown; schema: S; maxAnswerBytes: number; mayRefuse?: boolean },
   ): Promise<z.output<S>>;
   /** Whether the back end has not answered lately. */
   isFailing(): boolean;
@@ -86,22 +94,22 @@ export function createCalls(deps: CallWitnesses & { transport: Transport }): Cal
     if (retryAfterMs !== undefined) throw unavailable('it has not answered lately', { retryAfterMs });
   }
 
-  /** A single answer that cannot be used opens no circuit for events: it may be the fault of one user's payload. */
+  /** A single answer that cannot be used opens no circuit for events and sign-ins: it may be the fault of one user's payload. */
   function outcomeOf(call: CallName, error: unknown): Outcome {
     if (!(error instanceof CallFailure)) return 'failed';
-    if (error.kind === 'not-offered') return 'answered';
-    if (error.kind === 'unusable') return call === 'events' ? 'answered' : 'failed';
+    if (error.kind === 'not-offered' || error.kind === 'refused') return 'answered';
+    if (error.kind === 'unusable') return call === 'events' || call === 'connect' ? 'answered' : 'failed';
     return error.kind;
   }
 
   async function post<T>(
     call: CallName,
-    { path, body, maxAnswerBytes }: { path: string; body: unknown; maxAnswerBytes: number },
+    { path, body, ...options }: { path: string; body: unknown; maxAnswerBytes: number; mayRefuse?: boolean },
     read: (answer: unknown) => T,
   ): Promise<T> {
     const settle = lines[call].circuit.begin();
     try {
-      const answer = read(await transport.post(path, body, { maxAnswerBytes }));
+      const answer = read(await transport.post(path, body, options));
       settle('answered');
       return answer;
     } catch (error) {
@@ -120,18 +128,27 @@ export function createCalls(deps: CallWitnesses & { transport: Transport }): Cal
 
   async function make<S extends z.ZodType>(
     call: CallName,
-    { body, schema, maxAnswerBytes }: { body: unknown; schema: S; maxAnswerBytes: number },
+    {
+      body,
+      schema,
+      maxAnswerBytes,
+      mayRefuse = false,
+    }: { body: unknown; schema: S; maxAnswerBytes: number; mayRefuse?: boolean },
   ): Promise<z.output<S>> {
     try {
-      const answer = await post(call, { path: `/internal/${call}`, body, maxAnswerBytes }, readBy(schema));
+      const asked = { path: `/internal/${call}`, body, maxAnswerBytes, mayRefuse };
+      const answer = await post(call, asked, readBy(schema));
       metrics.backEndCalls.inc({ call, outcome: 'answered' });
       return answer;
     } catch (error) {
       if (!(error instanceof CallFailure)) throw error;
       metrics.backEndCalls.inc({ call, outcome: error.kind });
+      if (error.kind === 'refused') throw error;
       if (error.kind === 'not-offered' && !notOffered.has(call)) {
         notOffered.add(call);
-        log.info({ call }, `the back end does not offer /internal/${call}`);
+        if (call === 'connect') {
+          log.error({ call }, 'the back end does not offer /internal/connect: with AUTH_BY=back-end nobody is let in');
+        } else log.info({ call }, `the back end does not offer /internal/${call}`);
       }
       if (error.kind !== 'not-offered')
         warn(`${call} failed`, (suppressed) => {

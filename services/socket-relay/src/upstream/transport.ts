@@ -7,24 +7,29 @@ import { signServiceToken } from '@groupcast/tokens';
  * more than it was told to.
  */
 export interface Transport {
-  /** Returns the answer as parsed JSON. Throws `CallFailure`. */
-  post(path: string, body: unknown, options: { maxAnswerBytes: number }): Promise<unknown>;
+  /**
+   * Returns the answer as parsed JSON. Throws `CallFailure`. `mayRefuse`: a 401 with an `error` is an answer about the one who is asked
+   * about, and not about this relay.
+   */
+  post(path: string, body: unknown, options: { maxAnswerBytes: number; mayRefuse?: boolean }): Promise<unknown>;
 }
 
 /**
  * `failed`: it cannot be reached, or refuses this relay. `unusable`: it answers this question wrongly, which says nothing of others.
- * `not-offered`: it answers, and has no such call.
+ * `not-offered`: it answers, and has no such call. `refused`: it answers no; `answer` is the `error` that it gives.
  */
-export type FailureKind = 'timed-out' | 'failed' | 'unusable' | 'not-offered';
+export type FailureKind = 'timed-out' | 'failed' | 'unusable' | 'not-offered' | 'refused';
 
 /** Why there is no answer that can be used. Users read the text. */
 export class CallFailure extends Error {
   override readonly name = 'CallFailure';
   readonly kind: FailureKind;
+  readonly answer: unknown;
 
-  constructor(kind: FailureKind, message: string, options: { cause?: unknown } = {}) {
-    super(message, options);
+  constructor(kind: FailureKind, message: string, options: { cause?: unknown; answer?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.kind = kind;
+    this.answer = options.answer;
   }
 }
 
@@ -64,15 +69,30 @@ function failureOf(error: unknown): CallFailure {
   return new CallFailure('failed', 'it cannot be reached', { cause: error });
 }
 
-/** The back end's reason for a refusal (a clock, a secret), for the log and not for users. */
-async function readRefusal(response: Response): Promise<Error | undefined> {
+async function readError(response: Response): Promise<unknown> {
   const text = utf8.decode(await readBytes(response.body, MAX_REFUSAL_BYTES).catch(() => new Uint8Array()));
   try {
-    const { error } = JSON.parse(text) as { error?: { message?: unknown } };
-    return typeof error?.message === 'string' ? new Error(error.message) : undefined;
+    return (JSON.parse(text) as { error?: unknown } | null)?.error;
   } catch {
     return undefined;
   }
+}
+
+/** A back end that does not accept the relay's own token may say so by this code. */
+function isOfTheRelay(error: unknown): boolean {
+  return (error as { code?: unknown } | null)?.code === 'SERVICE_TOKEN_INVALID';
+}
+
+/** Why there is no answer. The reason that the back end gives (a clock, a secret) is for the log and not for users. */
+async function failureOfStatus(response: Response, mayRefuse: boolean): Promise<CallFailure> {
+  const { status } = response;
+  const error = await readError(response);
+  const isRefusal = mayRefuse && status === 401 && (typeof error === 'string' || typeof error === 'object');
+  if (isRefusal && error !== null && !isOfTheRelay(error))
+    return new CallFailure('refused', 'it answered no', { answer: error });
+  const { message } = (error ?? {}) as { message?: unknown };
+  const cause = typeof message === 'string' ? new Error(message) : undefined;
+  return new CallFailure(kindOf(status), `it answered ${status}`, { cause });
 }
 
 export function createTransport(options: { apiUrl: string; secret: string }): Transport {
@@ -94,7 +114,7 @@ export function createTransport(options: { apiUrl: string; secret: string }): Tr
   }
 
   return {
-    async post(path, body, { maxAnswerBytes }) {
+    async post(path, body, { maxAnswerBytes, mayRefuse = false }) {
       try {
         const response = await fetch(`${options.apiUrl}${path}`, {
           method: 'POST',
@@ -104,10 +124,7 @@ export function createTransport(options: { apiUrl: string; secret: string }): Tr
           redirect: 'manual',
           signal: AbortSignal.timeout(TIMEOUT_MS),
         });
-        if (!response.ok) {
-          const { status } = response;
-          throw new CallFailure(kindOf(status), `it answered ${status}`, { cause: await readRefusal(response) });
-        }
+        if (!response.ok) throw await failureOfStatus(response, mayRefuse);
         return JSON.parse(utf8.decode(await readBytes(response.body, maxAnswerBytes)));
       } catch (error) {
         throw failureOf(error);
