@@ -68,7 +68,7 @@ test('a page of another origin may use every route, by its own method (G36)', as
   );
   expect(new Set(routes.map(({ method }) => method))).toEqual(new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']));
   // The relay's own line of text: nothing is closer by, and has another origin.
-  const page = await browser.open(system.relayUrl);
+  const page = await browser.open(`${system.relayUrl}/livez`);
   const given = { api: system.apiUrl, token: await tokenFor('demo:alice'), routes };
   const answers = await page.evaluate(
     async ({ api, token, routes: asked }) =>

@@ -1,6 +1,7 @@
 // Names that blocks in the documents use without declaring them: the reader of a block has them already.
 // A word after the language of a block names one of `Contexts`, whose `app` the block gets.
 import type { ViewMessage } from '@groupcast/client';
+import type { Redis } from 'ioredis';
 
 declare global {
   /** A row as any database layer gives it: an ordinary interface, with a date in it. */
@@ -12,6 +13,7 @@ declare global {
   const savedMessage: SavedMessage;
   function saveMessage(groupId: string, body: unknown): Promise<SavedMessage>;
 
+  const redis: Redis;
   const session: { token: string };
   const token: string;
   const form: HTMLFormElement;
