@@ -68,6 +68,18 @@ export async function connected(page: Page): Promise<void> {
   await status(page, 'Connected').waitFor();
 }
 
+/** Opens the demo as a user, who is logged in by the address. */
+export async function logIn(
+  browser: ChatBrowser,
+  apiUrl: string,
+  name: string,
+  options: BrowserContextOptions = {},
+): Promise<Page> {
+  const page = await browser.open(`${apiUrl}/?user=${name}`, options);
+  await connected(page);
+  return page;
+}
+
 export function status(page: Page, text: string): Locator {
   return page.getByRole('banner').getByRole('status').filter({ hasText: text });
 }

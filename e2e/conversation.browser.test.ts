@@ -8,6 +8,7 @@ import {
   createGroup,
   expectMessages,
   groupRow,
+  logIn as logInAt,
   messages,
   openGroup,
   PHONE,
@@ -38,11 +39,8 @@ afterAll(async () => {
   await system?.stop();
 });
 
-async function logIn(name: string, options: Parameters<ChatBrowser['open']>[1] = {}): Promise<Page> {
-  const page = await browser.open(`${system.apiUrl}/?user=${name}`, options);
-  await connected(page);
-  return page;
-}
+const logIn = async (name: string, options: Parameters<ChatBrowser['open']>[1] = {}): Promise<Page> =>
+  logInAt(browser, system.apiUrl, name, options);
 /** Renews a picture of the documentation, where that is wanted. */
 async function shoot(page: Page, name: string): Promise<void> {
   if (process.env['SCREENSHOT']) await page.screenshot({ path: `docs/screens/${name}.png` });

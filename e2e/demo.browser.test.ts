@@ -10,6 +10,7 @@ import {
   createGroup,
   expectMessages,
   groupRow,
+  logIn as logInAt,
   messages,
   openGroup,
   PHONE,
@@ -34,11 +35,8 @@ afterAll(async () => {
   await system?.stop();
 });
 
-async function logIn(name: string, options: Parameters<ChatBrowser['open']>[1] = {}): Promise<Page> {
-  const page = await browser.open(`${system.apiUrl}/?user=${name}`, options);
-  await connected(page);
-  return page;
-}
+const logIn = async (name: string, options: Parameters<ChatBrowser['open']>[1] = {}): Promise<Page> =>
+  logInAt(browser, system.apiUrl, name, options);
 
 async function callAs<T>(user: string, path: string, body: object): Promise<T> {
   const response = await fetch(`${system.apiUrl}/api/messaging/groups${path}`, {

@@ -150,7 +150,8 @@ function bySecret(
   expected: ExpectedClaims,
   checkedWith: Omit<CheckedWith, 'algorithms'>,
 ): Verification {
-  const isSigned = rememberSignatures(createSignatureCheck(secretKeys(...secrets)), remembered);
+  const check = createSignatureCheck(secretKeys(...secrets));
+  const isSigned = remembered > 0 ? rememberSignatures(check, remembered) : check;
   return {
     check: async (_token, read) => verifyHs256(read, isSigned, expected),
     groupsClaim: 'groups',

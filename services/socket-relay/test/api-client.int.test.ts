@@ -57,6 +57,22 @@ function* endless(count: (bytes: number) => void): Generator<Buffer> {
   }
 }
 
+test('a call that the back end does not offer is said once, and is no fault of the back end', async () => {
+  const lines: { level: number; msg: string }[] = [];
+  const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line) as (typeof lines)[number]) });
+  const apiUrl = await listen((_request, response) => void response.writeHead(404).end());
+  const client = createApiClient(
+    { metrics: createRelayMetrics(), monitor: { publish: () => undefined }, log },
+    { apiUrl, secret: SECRET, fillEvents: 10, maxPayloadBytes: 1_024 },
+  );
+  clients.push(client);
+  for (let n = 0; n < 8; n += 1) {
+    await expect(client.storeSeen({ userIds: ['alice'] })).rejects.toMatchObject({ code: 'API_UNAVAILABLE' });
+  }
+  expect(client.isFailing()).toBe(false);
+  expect(lines.map(({ level, msg }) => [level, msg])).toEqual([[30, 'the back end does not offer /internal/presence']]);
+});
+
 test('the API’s reason for a refusal goes to the log, and not to users', async () => {
   const reason = 'unable to accept the service token; its iat lies 60 s in the future: compare the clocks';
   const url = await listen((_request, response) => {

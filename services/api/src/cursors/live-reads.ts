@@ -14,8 +14,8 @@ const MAX_PER_CALL = 1_000;
 const MAX_WAITING = 10_000;
 
 /**
- * Shows the members of a group who has read over HTTP, as the relay shows those who have said so over a socket. Nobody waits for it, and what
- * cannot be shown is dropped and counted: cursors are cumulative, and members ask the API how far the others are.
+ * Shows the members of a group how far others have read over HTTP, as the relay shows it of those who read over a socket. Nobody waits for
+ * it. Reads that cannot be shown are dropped and counted: cursors are cumulative, and members ask the API how far the others are.
  */
 export interface LiveReads {
   add(read: { groupId: string; userId: string } & MarkedRead): void;
@@ -105,6 +105,7 @@ export function createLiveReads(
     },
     async stop() {
       clearTimeout(timer);
+      if (waiting.size > 0) drop('relay', waiting.size);
       waiting.clear();
       await sending;
     },

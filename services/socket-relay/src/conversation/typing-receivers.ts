@@ -66,7 +66,7 @@ export interface TypingReceivers {
   begin(socketIds: Iterable<string>, typist: string): Set<string>;
   /** Returns those of the connections that are sent the `false` of the typist now; others that saw the `true` are owed it. */
   end(socketIds: Iterable<string>, typist: string): Set<string>;
-  /** Returns what is owed and may be sent by now, and forgets the connections that need nothing any more. */
+  /** Returns the typists whose `false` a connection is owed and may be sent by now, and forgets connections that are owed nothing. */
   settle(): { socketId: string; typists: string[] }[];
   /** The connection has left the groups of these typists, or is gone. */
   forget(socketId: string, isGone: (typist: string) => boolean): void;

@@ -126,6 +126,14 @@ export function createCalls(deps: CallWitnesses & { transport: Transport }): Cal
     };
   }
 
+  function noteNotOffered(call: CallName): void {
+    if (notOffered.has(call)) return;
+    notOffered.add(call);
+    if (call === 'connect') {
+      log.error({ call }, 'the back end does not offer /internal/connect: with AUTH_BY=back-end nobody is let in');
+    } else log.info({ call }, `the back end does not offer /internal/${call}`);
+  }
+
   async function make<S extends z.ZodType>(
     call: CallName,
     {
@@ -144,13 +152,8 @@ export function createCalls(deps: CallWitnesses & { transport: Transport }): Cal
       if (!(error instanceof CallFailure)) throw error;
       metrics.backEndCalls.inc({ call, outcome: error.kind });
       if (error.kind === 'refused') throw error;
-      if (error.kind === 'not-offered' && !notOffered.has(call)) {
-        notOffered.add(call);
-        if (call === 'connect') {
-          log.error({ call }, 'the back end does not offer /internal/connect: with AUTH_BY=back-end nobody is let in');
-        } else log.info({ call }, `the back end does not offer /internal/${call}`);
-      }
-      if (error.kind !== 'not-offered')
+      if (error.kind === 'not-offered') noteNotOffered(call);
+      else
         warn(`${call} failed`, (suppressed) => {
           log.warn({ call, err: error, suppressed }, `a call to the back end failed: ${error.message}`);
         });
