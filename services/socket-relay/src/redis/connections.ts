@@ -69,7 +69,7 @@ function watchErrors(client: RedisClient, onError: (error: Error) => Error): voi
   };
 }
 
-/** Opens all three connections, and goes on trying for ever. Logs once a minute what keeps the relay from Redis, and when that is over. */
+/** Opens the three connections of what has to arrive, and goes on trying for ever. Logs once a minute what keeps the relay from Redis, and when that is over. */
 export async function connectRedis(target: RedisTarget, log: Logger, prefix?: string): Promise<RedisConnections> {
   return connect(target, log, prefix, { blocking: BLOCK_MS + OVERDUE_MS });
 }
