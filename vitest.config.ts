@@ -1,4 +1,7 @@
 import { defineConfig } from 'vitest/config';
+import { keepTemporaryFilesInMemory } from './packages/testing/src/memory-folder.ts';
+
+keepTemporaryFilesInMemory();
 
 // Tests run on the sources through a condition of our own. Vitest hands these names to `node --conditions`, so
 // `import` and `module` must not be listed: `require('ws')` and `require('pg-pool')` would get their ESM entry.
