@@ -6,7 +6,7 @@ import type { Layers } from './import-graph.ts';
  */
 export const PACKAGES: Layers = [
   ['apps/demo', 'packages/cli', 'packages/testing', 'services/api', 'services/socket-relay'],
-  ['packages/broadcaster', 'packages/client', 'packages/service-kit'],
+  ['packages/broadcaster', 'packages/client', 'packages/dialects', 'packages/service-kit'],
   'packages/tokens',
   'packages/shared',
 ];
