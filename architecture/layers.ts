@@ -94,6 +94,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'presence',
     'group-log',
     'config.ts',
+    'dialect-config.ts',
     'transient',
     'nodes',
     'engine',

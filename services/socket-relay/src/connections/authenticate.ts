@@ -11,10 +11,12 @@ import {
   type UserClaims,
 } from '@groupcast/shared';
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
+import type { DialectConfig } from '../dialect-config.ts';
 import type { Removals } from '../membership/removals.ts';
 import { setOfUndecided } from '../membership/undecided-claims.ts';
 import type { RelaySocket, ServiceSession, Session } from '../sessions/session.ts';
 import type { BackEndSignIn } from './back-end-sign-in.ts';
+import { chooseDialect } from './choose-dialect.ts';
 
 const REQUIRED_SCOPE: Readonly<Record<ServiceSession['role'], ServiceScope>> = { api: 'broadcast', monitor: 'monitor' };
 const NO_POSITIONS: ReadonlyMap<string, Position> = new Map();
@@ -87,6 +89,7 @@ export function createAuthenticator(options: {
   /** Most positions in one handshake. */
   maxGroups: number;
   tokenPlaces: readonly TokenPlace[];
+  dialects: DialectConfig;
   origins: Origins;
   /** Says who a user is, in place of tokens. */
   signIn?: BackEndSignIn | undefined;
@@ -118,6 +121,8 @@ export function createAuthenticator(options: {
       }
       const claims = await userOf(socket, token);
       assertSameUser(claims, socket.handshake.auth);
+      const { query, headers } = socket.handshake;
+      const dialect = chooseDialect(options.dialects, { query, host: headers.host });
       return {
         kind: 'user',
         userId: claims.userId,
@@ -125,6 +130,7 @@ export function createAuthenticator(options: {
         groups: new Map(),
         joining: undefined,
         undecided: setOfUndecided([]),
+        ...(dialect ? { dialect } : {}),
         ...(socket.handshake.auth['notifications'] === true ? { notifies: true } : {}),
       };
     },

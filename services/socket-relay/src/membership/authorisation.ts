@@ -31,6 +31,11 @@ export interface Membership {
     groupIds: readonly string[],
   ): Promise<{ admissions: Map<string, Admission>; removalVersion: number }>;
   /**
+   * Answers which groups the user is in, as far as the back end knows; none if it does not offer to say. Throws `API_UNAVAILABLE` if it should
+   * and does not.
+   */
+  groupsOf(userId: string): Promise<readonly string[]>;
+  /**
    * Answers which of a connection's groups it would be let into now, for a relay that does not trust its own memory. Throws
    * `API_UNAVAILABLE` if nobody can say.
    */
@@ -132,6 +137,9 @@ export function createMembership(options: {
       if (!isTrusted()) throw cutOff('join');
       const removalVersion = removals.version;
       return { admissions: await admissionsOf(claims, groupIds), removalVersion };
+    },
+    async groupsOf(_userId) {
+      return [];
     },
     async confirm(claims, groupIds) {
       // The memory of this relay may be from before a removal that was lost.
