@@ -15,6 +15,7 @@ import { signServiceToken } from '@groupcast/tokens';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
+import { describeDialectRoutes } from './dialect-routes.suite.ts';
 import { describeDoors } from './two-doors.suite.ts';
 
 const GROUPS = '/api/messaging/groups';
@@ -34,6 +35,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         API_PORT: port,
         RELAY_URL: relay.url,
         DEMO: '1',
+        API_DIALECTS: 'conversation-colon',
         ...SIGN_IN,
         ...ICE,
         ...(await database()),
@@ -1263,6 +1265,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
     });
 
     describeDoors(() => ({ api, relayUrl: relay.url }));
+    describeDialectRoutes(() => ({ api, relayUrl: relay.url }));
 
     describe('for a relay that has just started', () => {
       test('gives the newest events that a relay has accepted, without holes', async () => {
