@@ -1350,6 +1350,28 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(await own('alice')).toMatchObject({ counts: { seq: fifth, received: 1, read: 1 } });
       });
 
+      test('says which groups users are in, those of many in the order in which they were active', async () => {
+        type Groups = { users: { userId: string; groupIds: string[] }[] };
+        const made: string[] = [];
+        for (let n = 0; n < 3; n += 1) made.push((await newGroup('collector', ['visitor'])).id);
+        const [first = '', gone = ''] = made;
+        await api.request('collector', 'DELETE', `${GROUPS}/${gone}`);
+        await api.request('visitor', 'DELETE', `${GROUPS}/${first}/members/visitor`);
+        const asked = { userIds: ['visitor', 'nobody', 'collector', 'visitor'] };
+        const { users } = await askAsRelay<Groups>('/internal/groups', asked);
+        expect(users.map(({ userId, groupIds }) => [userId, groupIds.toSorted()])).toEqual([
+          ['visitor', [made[2]]],
+          ['nobody', []],
+          ['collector', [first, made[2]].toSorted()],
+          ['visitor', [made[2]]],
+        ]);
+        for (let n = 0; n < 100; n += 1) made.push((await newGroup('collector')).id);
+        await say('collector', first, 'the newest event');
+        const many = (await askAsRelay<Groups>('/internal/groups', { userIds: ['collector'] })).users[0]?.groupIds;
+        expect([many?.length, many?.[0]]).toEqual([102, first]);
+        expect((await api.request('alice', 'POST', '/internal/groups', asked)).status).toBe(401);
+      });
+
       test('keeps the cursors of members, which only move forward, and unread follows from them', async () => {
         const { id } = await newGroup('alice', ['bob']);
         for (let n = 1; n <= 3; n += 1) await say('alice', id, `m${n}`);
