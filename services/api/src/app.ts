@@ -10,7 +10,7 @@ import {
   zodScope,
 } from '@groupcast/service-kit';
 import type { UserTokenVerifier } from '@groupcast/tokens';
-import type { ApiConfig } from './config.ts';
+import { type ApiConfig, pairsCopies } from './config.ts';
 import { cursorRoutes } from './cursors/cursor-routes.ts';
 import type { LiveReads } from './cursors/live-reads.ts';
 import type { WatchedDatabase } from './db/watched-database.ts';
@@ -152,7 +152,14 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
       dialectRoutes(scope, { messages, online: createOnlineUsers({ relay: deps.relay, db, log }) }, config.dialects);
     });
   }
-  const clientEvents = createClientEventDoor({ messages, users: deps.users, budgets, turns, log });
+  const clientEvents = createClientEventDoor({
+    messages,
+    users: deps.users,
+    budgets,
+    turns,
+    pairsCopies: pairsCopies(config),
+    log,
+  });
   // A relay that knows `API_URL` alone asks here.
   await internalRoutes(
     app,

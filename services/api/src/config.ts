@@ -80,6 +80,11 @@ export interface ApiConfig {
   drainMs: number;
 }
 
+/** Whether there are clients that send a message by socket and the same one by HTTP. */
+export function pairsCopies({ dialects }: Pick<ApiConfig, 'dialects'>): boolean {
+  return dialects.some(({ sendsByHttpToo }) => sendsByHttpToo);
+}
+
 /** Checks the URL by itself: a password that is not encoded would change the host, or fail only at the first connection. */
 function readDatabaseUrl(env: Environment, name: string): string | undefined {
   const text = env.text(name);

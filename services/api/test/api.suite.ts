@@ -1365,10 +1365,10 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
           ['collector', [first, made[2]].toSorted()],
           ['visitor', [made[2]]],
         ]);
-        for (let n = 0; n < 100; n += 1) made.push((await newGroup('collector')).id);
+        await Promise.all(Array.from({ length: 50 }, async () => newGroup('collector')));
         await say('collector', first, 'the newest event');
         const many = (await askAsRelay<Groups>('/internal/groups', { userIds: ['collector'] })).users[0]?.groupIds;
-        expect([many?.length, many?.[0]]).toEqual([102, first]);
+        expect([many?.length, many?.[0]]).toEqual([52, first]);
         expect((await api.request('alice', 'POST', '/internal/groups', asked)).status).toBe(401);
       });
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigurationError, openApiOf } from '@groupcast/service-kit';
 import { TEST_SECRETS } from '@groupcast/testing';
+import { signServiceToken } from '@groupcast/tokens';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readApiConfig } from '../src/config.ts';
@@ -26,6 +27,29 @@ function fileOf(name: string, http: object[], more: object = {}): string {
   const path = join(folder, `${name}.json`);
   writeFileSync(path, JSON.stringify({ name, http, ...more }));
   return path;
+}
+
+/** As a relay that hears the event `send_message` of the dialect `underscore-message`. */
+async function sendBySocket(api: ApiUnderTest, { groupId, content }: { groupId: string; content: string }) {
+  const token = await signServiceToken({
+    secret: TEST_SECRETS.RELAY_SERVICE_SECRET,
+    subject: 'relay',
+    audience: 'groupcast-api',
+    scopes: ['relay'],
+  });
+  const payload = { groupId, content, alsoByHttp: true };
+  const event = {
+    userId: 'dan',
+    socketId: 's1',
+    event: 'send-message',
+    groupId,
+    dialect: 'underscore-message',
+    payload,
+  };
+  const headers = { authorization: `Bearer ${token}` };
+  const { body } = await api.request<{ message?: { id: string } }>(null, 'POST', '/internal/events', event, headers);
+  expect(body).toMatchObject({ ok: true });
+  return body;
 }
 
 function problemsOf(dialects: string): readonly string[] {
@@ -118,8 +142,42 @@ describe('a mapped route', () => {
     expect((await api.request('ann', 'GET', path)).status).toBe(200);
     const refused = await api.request('ann', 'GET', path);
     expect(refused).toEqual({ status: 429, body: { error: expect.stringMatching(/too many/), code: 'RATE_LIMITED' } });
+    // Clients that send twice are of another dialect, which is not on.
+    await sendBySocket(api, { groupId: 'c1', content: 'hi' }).catch(() => undefined);
+    expect(api.logged).toContainEqual(
+      expect.objectContaining({ dialect: 'underscore-message', msg: expect.stringContaining('list the dialect in') }),
+    );
     const metrics = await (await fetch(`${api.internalUrl}/metrics`)).text();
     expect(metrics).toMatch(/method="POST",route="\/api\/v1\/chats\/:conversationId\/messages",status="201"/);
+  });
+});
+
+describe('a client that sends by socket and by HTTP', () => {
+  let api: ApiUnderTest;
+  beforeAll(async () => {
+    api = await startApiUnderTest({ API_DIALECTS: 'conversation-colon,underscore-message' });
+  });
+  afterAll(async () => api.close());
+
+  test('has sent one message, by whichever route (G78)', async () => {
+    const groups = '/api/messaging/groups';
+    const routes = [`${groups}/d1/messages`, '/api/v1/chats/d1/messages'];
+    expect((await api.request('dan', 'POST', groups, { id: 'd1', name: 'x' })).status).toBe(201);
+    type Answer = { message?: { id: string }; data?: { id: string } };
+    const idOf = ({ message, data }: Answer) => (message ?? data)?.id;
+    for (const [n, route] of routes.entries()) {
+      const bySocket = async (content: string) => idOf(await sendBySocket(api, { groupId: 'd1', content }));
+      const byHttp = async (content: string) => {
+        const { status, body } = await api.request<Answer>('dan', 'POST', route, { content });
+        expect(status).toBe(201);
+        return idOf(body);
+      };
+      const one = await bySocket(`socket first ${n}`);
+      expect(one).toBe(await byHttp(`socket first ${n}`));
+      expect(await byHttp(`HTTP first ${n}`)).toBe(await bySocket(`HTTP first ${n}`));
+    }
+    const { body } = await api.request<{ messages: object[] }>('dan', 'GET', routes[0] ?? '');
+    expect(body.messages.length).toBe(4);
   });
 });
 

@@ -47,7 +47,7 @@ const COMMANDS: Readonly<Record<HttpCommandName, Command>> = {
     return async ({ messages }, userId) => {
       // Messages are saved together, as many as wait.
       yieldTurn(request);
-      const message = await sendMessage(messages, { ...fields, clientMessageId, userId });
+      const message = await sendMessage(messages, { ...fields, clientMessageId, userId, way: 'http' });
       // Whoever sends is there.
       const [shown] = showOnline([message], () => true);
       return { message: shown };
