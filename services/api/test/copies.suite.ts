@@ -133,7 +133,7 @@ export function describeCopies(backend: string, open: () => Promise<Database[]>)
       expect((await saved()).length).toBe(2);
     });
 
-    test('whoever is removed in between sends no copy either, and a deleted message stays deleted', async () => {
+    test('a sender who is removed in between sends no copy either, and a deleted message stays deleted', async () => {
       await send('socket', {}, 'ben');
       await removeMember(deps(), { groupId, userId: 'ann', memberId: 'ben' });
       await expect(send('http', {}, 'ben')).rejects.toMatchObject({ code: 'NOT_FOUND' });

@@ -181,7 +181,7 @@ describe('a client that sends by socket and by HTTP', () => {
   });
 });
 
-describe('who is there', () => {
+describe('the presence of senders', () => {
   const log = pino({ level: 'silent' });
   const nobody = { users: [], numUsers: 0, numConnections: 0 };
   /** A database in which these users were seen lately. */

@@ -48,7 +48,7 @@ const COMMANDS: Readonly<Record<HttpCommandName, Command>> = {
       // Messages are saved together, as many as wait.
       yieldTurn(request);
       const message = await sendMessage(messages, { ...fields, clientMessageId, userId, way: 'http' });
-      // Whoever sends is there.
+      // A user who sends is there.
       const [shown] = showOnline([message], () => true);
       return { message: shown };
     };

@@ -112,14 +112,17 @@ export async function saveMessages(
     messages.map(({ kind }) => kind ?? null),
     messages.map(({ custom }) => (custom ? JSON.stringify(custom) : null)),
   ];
-  const { rows } = options.pairsCopies
-    ? await q.query<SavedRow>('select * from save_copies($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)', [
-        ...fields,
-        messages.map(({ way }) => way ?? null),
-        COPIES_WITHIN,
-        REPEATED_WITHIN,
-      ])
-    : await q.query<SavedRow>('select * from save_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)', fields);
+  // Copies have a way, and a repeated one of them has a client id.
+  const mayBeCopies = messages.some(({ way, clientMessageId }) => (way ?? clientMessageId) !== undefined);
+  const { rows } =
+    options.pairsCopies && mayBeCopies
+      ? await q.query<SavedRow>('select * from save_copies($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)', [
+          ...fields,
+          messages.map(({ way }) => way ?? null),
+          COPIES_WITHIN,
+          REPEATED_WITHIN,
+        ])
+      : await q.query<SavedRow>('select * from save_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)', fields);
   const byPlace = new Map(rows.map((row) => [row.place, row]));
   return messages.map((_, index) => toOutcome(byPlace.get(index + 1)));
 }
