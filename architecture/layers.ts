@@ -63,7 +63,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     ['api.ts', 'openapi.ts'],
     'ports.ts',
     'app.ts',
-    ['demo', 'group-list', 'relay-facing', 'relay-proxy'],
+    ['demo', 'dialect-routes', 'group-list', 'relay-facing', 'relay-proxy'],
     ['cursors', 'messages', 'retention'],
     'groups',
     'users',
@@ -73,7 +73,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'events',
     'config.ts',
     'db',
-    ['ice-config.ts', 'limits.ts'],
+    ['dialects.ts', 'ice-config.ts', 'limits.ts'],
   ],
   'services/socket-relay': [
     'main.ts',

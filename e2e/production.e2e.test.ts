@@ -59,6 +59,7 @@ const DECISIONS: Readonly<Record<string, string>> = {
   RELAY_URL: 'required by api',
   RELAY_PUBLIC_URL: 'required by api',
   API_RELAY_PROXY: 'off',
+  API_DIALECTS: 'off',
   API_URL: 'required by relay',
   DEMO: 'off',
   LOG_LEVEL: 'sane: info',

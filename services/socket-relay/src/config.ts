@@ -143,6 +143,7 @@ export function readRelayConfig(
   env: Environment = readEnvironment(source),
 ): RelayConfig {
   const origins = readOrigins(env);
+  const authBy = env.oneOf('AUTH_BY', 'token', ['token', 'back-end'] as const);
   const config: RelayConfig = {
     production: env.production,
     warnings: env.warnings,
@@ -153,9 +154,9 @@ export function readRelayConfig(
     internalHost: readHost(env, 'RELAY_INTERNAL_HOST', '127.0.0.1'),
     internalNames: readHostNames(env, 'RELAY_INTERNAL_NAMES'),
     workers: readWorkers(env),
-    ...readTokenConfig(env),
+    ...readTokenConfig(env, { usersHaveTokens: authBy === 'token' }),
     tokenPlaces: readTokenPlaces(env, { service: 'relay', origins }),
-    authBy: env.oneOf('AUTH_BY', 'token', ['token', 'back-end'] as const),
+    authBy,
     apiUrl: readApiUrl(env),
     forwardEvents: readForwardEvents(env),
     dialects: readDialects(env),

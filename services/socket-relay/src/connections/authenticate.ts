@@ -83,7 +83,8 @@ export interface Authenticator {
 }
 
 export function createAuthenticator(options: {
-  users: UserTokenVerifier;
+  /** Undefined where `signIn` says who users are. */
+  users: UserTokenVerifier | undefined;
   services: ServiceTokenVerifier;
   removals: Removals;
   /** Most positions in one handshake. */
@@ -107,10 +108,15 @@ export function createAuthenticator(options: {
     return claims;
   }
 
+  async function verify(token: string | undefined): Promise<UserClaims> {
+    if (!options.users) throw new Error('no tokens of users are verified here');
+    return options.users.verify(token);
+  }
+
   async function userOf({ handshake }: RelaySocket, token: string | undefined): Promise<UserClaims> {
     if (signIn) return assertLive(await signIn.connect(handshake));
     if (token === undefined) throw tokenMissing(tokenPlaces);
-    return assertLive(await options.users.verify(token));
+    return assertLive(await verify(token));
   }
 
   const authenticator: Authenticator = {
@@ -143,7 +149,7 @@ export function createAuthenticator(options: {
       return parsePayload(positionsSchema, positions, 'positions');
     },
     async user(token, address) {
-      return assertLive(await (signIn ? signIn.refresh(token, address) : options.users.verify(token)));
+      return assertLive(await (signIn ? signIn.refresh(token, address) : verify(token)));
     },
     async service(token, role) {
       const claims = await options.services.verify(token);
