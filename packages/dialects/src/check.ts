@@ -25,7 +25,7 @@ function collect(): Faults & { all: string[] } {
   return {
     all,
     add(path, message) {
-      const fault = `${path}: ${message}`;
+      const fault = `${path}: ${message}`.replaceAll(/[\p{Cc}\u2028\u2029]/gu, '\uFFFD');
       const line = fault.length > MAX_LENGTH ? `${fault.slice(0, MAX_LENGTH)} …` : fault;
       if (all.length < MAX_FAULTS && !all.includes(line)) all.push(line);
     },

@@ -3,7 +3,7 @@ import type { Compiling, Definitions, Faults, Template } from './compiling.ts';
 import { compileTemplate } from './template.ts';
 
 /** Most parts of one template, and of all templates of a file; those of a definition count wherever it is used. */
-export const MAX_PARTS = 500;
+const MAX_PARTS = 500;
 const MAX_PARTS_OF_FILE = 20_000;
 
 type Options = Partial<Pick<Compiling, 'values' | 'refuses'>>;
@@ -28,6 +28,10 @@ export function createCompiler(faults: Faults, definitions: Definitions): Compil
       const parts = { left: most };
       const where = { faults, path, definitions, used, values: 1, refuses: undefined, parts, ...options } as const;
       const template = compileTemplate(value === undefined ? '$' : value, where);
+      if (parts.left < 0) {
+        const scope = most < MAX_PARTS ? `all templates of a file have ${MAX_PARTS_OF_FILE}` : `it has ${MAX_PARTS}`;
+        faults.add(path, `has too many parts: ${scope} at most, those of the definitions that are used included`);
+      }
       left -= most - Math.max(0, parts.left);
       return template;
     },

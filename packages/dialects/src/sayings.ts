@@ -8,7 +8,7 @@ import { canBeSaid, isEventName } from './vocabulary.ts';
 /** An event of which name and payload are made. */
 export interface CompiledSaying {
   /** Returns `undefined` where no event can have the name. */
-  name(value: unknown): string | undefined;
+  name: (value: unknown) => string | undefined;
   payload: Template;
 }
 

@@ -4,7 +4,7 @@ import { OPERATORS } from './operators.ts';
 import { compileReference } from './references.ts';
 
 /** How deep templates may be nested. */
-export const MAX_DEPTH = 16;
+const MAX_DEPTH = 16;
 
 function compileOperator(operator: string, fields: FieldsOf<JsonValue>, where: Compiling): Template {
   const known = Object.hasOwn(OPERATORS, operator) ? OPERATORS[operator] : undefined;
@@ -46,14 +46,9 @@ function compileFields(fields: FieldsOf<JsonValue>, where: Compiling): Template 
 function compile(value: JsonValue, outer: Compiling): Template {
   const where = { ...outer, depth: outer.depth + 1 };
   where.parts.left -= 1;
-  const isTooMuch = where.parts.left < 0;
-  if (isTooMuch || where.depth > MAX_DEPTH) {
-    where.faults.add(
-      where.path,
-      isTooMuch
-        ? 'has too many parts, those of the definitions that it uses included'
-        : `templates must not be nested more than ${MAX_DEPTH} deep`,
-    );
+  if (where.parts.left < 0) return () => undefined;
+  if (where.depth > MAX_DEPTH) {
+    where.faults.add(where.path, `templates must not be nested more than ${MAX_DEPTH} deep`);
     return () => undefined;
   }
   if (typeof value === 'string') return value.startsWith('$') ? compileReference(value, where) : () => value;
@@ -66,7 +61,7 @@ function compile(value: JsonValue, outer: Compiling): Template {
 
 /**
  * Compiles a template: a text that begins with `$` refers to a field of what comes in, an object with a field that begins with `$` is an
- * operator, and everything else stands for itself. Adds what is wrong to `faults`.
+ * operator, and everything else stands for itself. Adds what is wrong to `faults`; `parts.left` is below zero where it has too many.
  */
 export function compileTemplate(
   value: JsonValue,
