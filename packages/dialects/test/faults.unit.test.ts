@@ -390,6 +390,13 @@ describe('a warning is named with its path', () => {
       ],
     ],
     [
+      'marks of which nobody is told, with all other events',
+      { commands: { 'mark-read': {} }, events: { receipt: [], 'read-cursor': [], '*': {} } },
+      [
+        'commands.mark-read: nobody is told of it: the dialect does not say "receipt" nor "read-cursor" nor "message-status"',
+      ],
+    ],
+    [
       'a command whose fields have other names',
       { commands: { join: { command: 'join-group' } } },
       ['commands.join: has no "with": what the client sends has to have "groupId" by these names'],

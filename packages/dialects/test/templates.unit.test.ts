@@ -205,6 +205,8 @@ describe('acknowledgements and refusals', () => {
     expect(dialect.refuse(refused)).toBe('no');
     expect(dialect.refusals({ code: 'X', message: 'no' })).toEqual([{ name: 'failed', payload: { why: 'X' } }]);
     expect(dialect.httpError({ code: 'X', message: 'no' })).toEqual({ message: 'no' });
+    const silent = dialectOf({ refusal: { payload: '$.none' } });
+    expect(silent.refusals({ code: 'X' })).toEqual([{ name: 'error', payload: null }]);
     expect(dialect.hear('read', ['7'])?.answers(answer)).toEqual([
       { name: 'read', payload: '7' },
       { name: 'b', payload: { groupId: '7', ...answer } },
