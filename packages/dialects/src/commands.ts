@@ -16,6 +16,7 @@ interface CompiledCommand {
 /** The events of clients, as the commands that they are. */
 export interface CompiledCommands {
   names: readonly string[];
+  sendsByHttpToo: boolean;
   hear: (event: string, args: readonly unknown[]) => Heard | undefined;
 }
 
@@ -76,6 +77,11 @@ function told(payload: unknown, answer: object): object {
   return isFields(payload) ? { ...payload, ...answer } : answer;
 }
 
+/** Whether the command may come by HTTP as well, and the two are one message. */
+function isSentByHttpToo({ command, with: template }: CommandRule, event: string): boolean {
+  return (command ?? event) === 'send-message' && isFields(template) && Object.hasOwn(template, 'alsoByHttp');
+}
+
 export function compileCommands(file: DialectFile, compiler: Compiler): CompiledCommands {
   const commands = new Map<string, CompiledCommand>();
   for (const [event, rule] of Object.entries(file.commands ?? {})) {
@@ -83,6 +89,7 @@ export function compileCommands(file: DialectFile, compiler: Compiler): Compiled
   }
   return {
     names: [...commands.keys()],
+    sendsByHttpToo: Object.entries(file.commands ?? {}).some(([event, rule]) => isSentByHttpToo(rule, event)),
     hear(event, args) {
       const rule = commands.get(event);
       if (!rule) return undefined;

@@ -39,6 +39,7 @@ export function compileDialect(file: DialectFile, faults: Faults): Compiled {
     say,
     refuse: (answer) => failure([answer]) ?? null,
     refusals: (refused) => sayAll(refusal, refused),
+    sendsByHttpToo: commands.sendsByHttpToo,
     http,
     httpError: (error) => httpError([error]) ?? null,
   };

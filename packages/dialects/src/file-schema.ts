@@ -73,8 +73,8 @@ export const httpRouteSchema = z.strictObject({
   path: z
     .string()
     .max(200)
-    .regex(/^(?:\/(?:[A-Za-z0-9_.~-]+|:[A-Za-z][A-Za-z0-9_]*))+$/, {
-      error: 'must be a path such as "/chats/:chatId/messages", with parameters as ":name"',
+    .regex(/^(?:\/(?:(?!\.\.?(?:\/|$))[A-Za-z0-9_.~-]+|:[A-Za-z][A-Za-z0-9]*))+$/, {
+      error: 'must be a path such as "/chats/:chatId/messages", with a whole segment as each parameter',
     }),
   command: z.string(),
   with: template,

@@ -35,6 +35,8 @@ function compileRoute(rule: HttpRouteRule, path: string, compiler: Compiler): Ht
   } else {
     faults.add(`${path}.command`, unknownCommand(rule.command, Object.keys(HTTP_COMMANDS)));
   }
+  // A page of another site makes a browser send a GET with its cookies.
+  if (rule.method === 'GET' && rule.command === 'send-message') faults.add(`${path}.method`, 'GET must change nothing');
   const parameters = parametersOf(rule.path);
   if (new Set(parameters).size < parameters.length) faults.add(`${path}.path`, 'has two parameters of one name');
   const input = compiler.template(rule.with, `${path}.with`, { refuses: refuser(parameters) });

@@ -94,18 +94,18 @@ describe('conversation-colon', () => {
   };
   const message = { ...MESSAGE, _id: '01HX', chat: groupId, sender };
 
-  test('`join:conversation` and `leave:conversation` take a bare id', () => {
+  test('join:conversation and leave:conversation take a bare id', () => {
     expect(heard(DIALECT, 'join:conversation', groupId)).toEqual(['join-group', { groupId }]);
     expect(heard(DIALECT, 'leave:conversation', groupId)).toEqual(['leave-group', { groupId }]);
     expect(heard(DIALECT, 'join:conversation', 1)).toEqual(['join-group', { groupId: 1 }]);
   });
 
-  test('`message:sent` is answered, and saves nothing', () => {
+  test('message:sent is answered, and saves nothing', () => {
     const hint = { conversationId: groupId, content: 'hi' };
     expect(heard(DIALECT, 'message:sent', hint)).toEqual(['acknowledge', { groupId }]);
   });
 
-  test('a message is said twice: as `message:new:<id>`, and as `message:new` with its `conversationId`', () => {
+  test('a message is said twice: as message:new:<id>, and as message:new with its conversationId', () => {
     expect(said(DIALECT, 'new-message', MESSAGE)).toEqual([
       [`message:new:${groupId}`, message],
       ['message:new', { ...message, conversationId: groupId }],
@@ -134,7 +134,7 @@ describe('conversation-colon', () => {
     });
   });
 
-  test('a message is posted with `{content}` and answered with `{status, data}`', () => {
+  test('a message is posted with {content} and answered with {status, data}', () => {
     const [post] = loaded(DIALECT).http;
     expect(post).toMatchObject({
       method: 'POST',
@@ -160,14 +160,14 @@ describe('conversation-colon', () => {
     expect(get?.answer({ messages: [] })).toEqual({ status: 'success', data: [] });
   });
 
-  test('an error over HTTP is a text in `error`', () => {
+  test('an error over HTTP is a text in error', () => {
     expect(loaded(DIALECT).httpError({ code: 'FORBIDDEN', message: 'unable to send; no' })).toEqual({
       error: 'unable to send; no',
       code: 'FORBIDDEN',
     });
   });
 
-  test('a refusal is the event `error`', () => {
+  test('a refusal is the event error', () => {
     expect(loaded(DIALECT).refusals(REFUSED)).toEqual([
       { name: 'error', payload: { error: REFUSED.message, code: 'NOT_A_MEMBER', event: 'join' } },
     ]);
@@ -182,7 +182,7 @@ describe('conversation-colon', () => {
 describe('group-array', () => {
   const DIALECT = 'group-array';
 
-  test('`joined-groups` is an array of numbers', () => {
+  test('joined-groups is an array of numbers', () => {
     const groups = [
       { groupId: '1', position: null },
       { groupId: '2', position: { epoch: '1-a', seq: 3 } },
@@ -194,7 +194,7 @@ describe('group-array', () => {
     expect(said(DIALECT, 'joined-groups', named)).toEqual([['joined-groups', ['abc', '07']]]);
   });
 
-  test('`new-message` has the message flat, and its ids as the numbers of the database', () => {
+  test('new-message has the message flat, and its ids as the numbers of the database', () => {
     const message = { ...MESSAGE, id: '5', groupId: '1', senderId: '42' };
     expect(said(DIALECT, 'new-message', message)).toEqual([
       ['new-message', { ...message, id: 5, groupId: 1, senderId: 42 }],
@@ -213,20 +213,20 @@ describe('group-array', () => {
 describe('underscore-events', () => {
   const DIALECT = 'underscore-events';
 
-  test('`join_conversation` and `leave_conversation` take an id, or an object that has it', () => {
+  test('join_conversation and leave_conversation take an id, or an object that has it', () => {
     for (const payload of [groupId, { conversationId: groupId }]) {
       expect(heard(DIALECT, 'join_conversation', payload)).toEqual(['open-group', { groupId }]);
       expect(heard(DIALECT, 'leave_conversation', payload)).toEqual(['close-group', { groupId }]);
     }
   });
 
-  test('`send_message` saves', () => {
+  test('send_message saves', () => {
     const payload = { conversationId: groupId, content: 'hi' };
     expect(heard(DIALECT, 'send_message', payload)).toEqual(['send-message', { groupId, content: 'hi' }]);
     expect(loaded(DIALECT).hear('send_message', [payload])?.answers({ ok: true })).toEqual([]);
   });
 
-  test('a message is `message_received` where the conversation is open, and a notification elsewhere', () => {
+  test('a message is message_received where the conversation is open, and a notification elsewhere', () => {
     const message = { ...MESSAGE, conversationId: groupId };
     expect(said(DIALECT, 'new-message', MESSAGE, 'viewing')).toEqual([['message_received', message]]);
     expect(said(DIALECT, 'new-message', MESSAGE, 'not-viewing')).toEqual([['new_message_notification', message]]);
@@ -255,7 +255,7 @@ describe('underscore-events', () => {
     }
   });
 
-  test('`message_deleted` has two fields, and goes to those who have the conversation open', () => {
+  test('message_deleted has two fields, and goes to those who have the conversation open', () => {
     const deleted = { id: 'e4', groupId, epoch: '1-a', seq: 4, messageId: 'm1', senderId: 'alice', messageSeq: 2 };
     expect(said(DIALECT, 'message-deleted', deleted, 'viewing')).toEqual([
       ['message_deleted', { conversationId: groupId, messageId: 'm1' }],
@@ -263,7 +263,7 @@ describe('underscore-events', () => {
     expect(said(DIALECT, 'message-deleted', deleted, 'not-viewing')).toEqual([]);
   });
 
-  test('a refusal is the event `error`', () => {
+  test('a refusal is the event error', () => {
     expect(loaded(DIALECT).refusals(REFUSED)).toEqual([{ name: 'error', payload: REFUSED }]);
   });
 });
@@ -271,12 +271,13 @@ describe('underscore-events', () => {
 describe('underscore-message', () => {
   const DIALECT = 'underscore-message';
 
-  test('`join_conversation` joins', () => {
+  test('join_conversation joins', () => {
     expect(heard(DIALECT, 'join_conversation', { conversationId: groupId })).toEqual(['join-group', { groupId }]);
     expect(loaded(DIALECT).groups).toBe('none');
+    expect(BUILT_IN.filter((name) => loaded(name).sendsByHttpToo)).toEqual([DIALECT]);
   });
 
-  test('`send_message` saves, what came by REST as well is one message, and its sender is told `sent`', () => {
+  test('send_message saves, what came by REST as well is one message, and its sender is told sent', () => {
     const payload = { conversationId: groupId, content: 'hi' };
     const command = { groupId, content: 'hi', alsoByHttp: true };
     expect(heard(DIALECT, 'send_message', payload)).toEqual(['send-message', command]);
@@ -288,7 +289,7 @@ describe('underscore-message', () => {
     ]);
   });
 
-  test('`mark_read` marks one message, or everything up to now', () => {
+  test('mark_read marks one message, or everything up to now', () => {
     expect(heard(DIALECT, 'mark_read', { conversationId: groupId, messageId: 'm1' })).toEqual([
       'mark-read',
       { groupId, messageId: 'm1' },
@@ -296,13 +297,13 @@ describe('underscore-message', () => {
     expect(heard(DIALECT, 'mark_read', { conversationId: groupId })).toEqual(['mark-read', { groupId }]);
   });
 
-  test('`new_message` has the message in a field, and its sender does not get it', () => {
+  test('new_message has the message in a field, and its sender does not get it', () => {
     expect(said(DIALECT, 'new-message', MESSAGE)).toEqual([
       ['new_message', { conversationId: groupId, message: MESSAGE }, true],
     ]);
   });
 
-  test('`message_status` says who has received and read', () => {
+  test('message_status says who has received and read', () => {
     for (const status of ['delivered', 'read']) {
       const event = { groupId, messageId: 'm1', status, userId: 'bob' };
       expect(said(DIALECT, 'message-status', event)).toEqual([
@@ -312,7 +313,7 @@ describe('underscore-message', () => {
     expect(loaded(DIALECT).saysStatus).toBe(true);
   });
 
-  test('a refusal is the event `error`', () => {
+  test('a refusal is the event error', () => {
     expect(loaded(DIALECT).refusals(REFUSED)).toEqual([{ name: 'error', payload: REFUSED }]);
   });
 });
@@ -320,7 +321,7 @@ describe('underscore-message', () => {
 describe('aurora', () => {
   const DIALECT = 'aurora';
 
-  test('`auth` is a token', () => {
+  test('auth is a token', () => {
     expect(heard(DIALECT, 'auth', { token: 't' })).toEqual(['auth', { token: 't' }]);
     expect(said(DIALECT, 'auth-success', { userId: 'alice' })).toEqual([
       ['auth_success', { message: 'authentication successful' }],
@@ -344,7 +345,7 @@ describe('aurora', () => {
     expect(said(DIALECT, 'session-ending', { code: 'SERVER_DRAINING', next: 'reconnect' })).toEqual([]);
   });
 
-  test('`join_conversation` joins, and is answered `joined_conversation`', () => {
+  test('join_conversation joins, and is answered joined_conversation', () => {
     const payload = { conversationId: groupId };
     expect(heard(DIALECT, 'join_conversation', payload)).toEqual(['join-group', { groupId }]);
     expect(loaded(DIALECT).hear('join_conversation', [payload])?.answers({ ok: true, groupId })).toEqual([
@@ -352,7 +353,7 @@ describe('aurora', () => {
     ]);
   });
 
-  test('`send_message` saves, and `new_message` is flat, for its sender too', () => {
+  test('send_message saves, and new_message is flat, for its sender too', () => {
     expect(heard(DIALECT, 'send_message', { conversationId: groupId, content: 'hi' })).toEqual([
       'send-message',
       { groupId, content: 'hi' },
@@ -360,7 +361,7 @@ describe('aurora', () => {
     expect(said(DIALECT, 'new-message', MESSAGE)).toEqual([['new_message', { ...MESSAGE, conversationId: groupId }]]);
   });
 
-  test.each(['offer', 'answer', 'ice', 'hangup'])('`call_%s` goes to the others, with `fromUserId`', (kind) => {
+  test.each(['offer', 'answer', 'ice', 'hangup'])('call_%s goes to the others, with fromUserId', (kind) => {
     const data = { sdp: 'v=0' };
     expect(heard(DIALECT, `call_${kind}`, { conversationId: groupId, data })).toEqual([
       'signal',
@@ -379,7 +380,7 @@ describe('aurora', () => {
     expect(said(DIALECT, 'signal', { groupId, fromUserId: 'alice', kind: 'wave', data: {} })).toEqual([]);
   });
 
-  test('a refusal is the frame `error`', () => {
+  test('a refusal is the frame error', () => {
     expect(loaded(DIALECT).refusals(REFUSED)).toEqual([{ name: 'error', payload: REFUSED }]);
   });
 });

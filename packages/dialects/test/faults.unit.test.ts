@@ -72,6 +72,12 @@ describe('a fault is named with its path', () => {
     ['a path that is none', { http: [{ ...route, path: 'a//b' }] }, /^http\[0\]\.path: must be a path such as/],
     ['a parameter without a name', { http: [{ ...route, path: '/a/:' }] }, /^http\[0\]\.path: must be a path such as/],
     [
+      'a GET that changes something',
+      { http: [{ ...route, command: 'send-message', with: { groupId: '$.params.chatId', content: '$.query.c' } }] },
+      'http[0].method: GET must change nothing',
+    ],
+    ['a path of another folder', { http: [{ ...route, path: '/a/../b' }] }, /^http\[0\]\.path: must be a path such as/],
+    [
       'two parameters of one name',
       { http: [{ ...route, path: '/a/:chatId/:chatId' }] },
       'http[0].path: has two parameters of one name',

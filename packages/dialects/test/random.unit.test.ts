@@ -99,7 +99,7 @@ const command = mostly(
   json,
 );
 const route = fc.record({
-  method: fc.constantFrom('GET', 'POST'),
+  method: fc.constantFrom('POST', 'PUT'),
   path: names(['/a/:id', '/b/:id']),
   command: names(['send-message', 'list-messages']),
   with: mostly(fc.constant({ groupId: '$.params.id', content: '$.body.content' }), json),
