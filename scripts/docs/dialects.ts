@@ -20,7 +20,7 @@ const ONLY_HERE: Readonly<Record<string, string>> = {
 };
 
 const code = (text: string): string => `\`${text}\``;
-const list = (names: readonly string[]): string => names.map(code).join(', ');
+const list = (names: readonly string[]): string => (names.length === 0 ? '' : code(names.join(', ')));
 
 /** The name, which leads to the section that explains it: on this page, or on that of the browsers' events. */
 function linkTo(name: string, page: string, browserEvents = ''): string {

@@ -38,7 +38,7 @@ function compileRoute(rule: HttpRouteRule, path: string, compiler: Compiler): Ht
   // A page of another site makes a browser send a GET with its cookies.
   if (rule.method === 'GET' && rule.command === 'send-message') faults.add(`${path}.method`, 'GET must change nothing');
   const parameters = parametersOf(rule.path);
-  if (new Set(parameters).size < parameters.length) faults.add(`${path}.path`, 'has two parameters of one name');
+  if (new Set(parameters).size < parameters.length) faults.add(`${path}.path`, 'names a parameter twice');
   const input = compiler.template(rule.with, `${path}.with`, { refuses: refuser(parameters) });
   const answer = compiler.template(rule.answer, `${path}.answer`);
   return {

@@ -80,7 +80,7 @@ describe('a fault is named with its path', () => {
     [
       'two parameters of one name',
       { http: [{ ...route, path: '/a/:chatId/:chatId' }] },
-      'http[0].path: has two parameters of one name',
+      'http[0].path: names a parameter twice',
     ],
     [
       'two routes of one form',
