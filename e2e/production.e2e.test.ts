@@ -56,6 +56,7 @@ const DECISIONS: Readonly<Record<string, string>> = {
   RELAY_URL: 'required by api',
   RELAY_PUBLIC_URL: 'required by api',
   API_RELAY_PROXY: 'off',
+  RELAY_WS_PATH: 'off',
   API_URL: 'required by relay',
   DEMO: 'off',
   LOG_LEVEL: 'sane: info',

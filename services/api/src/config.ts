@@ -9,6 +9,7 @@ import {
   readHost,
   readHostNames,
   readOrigins,
+  readRelayWsPath,
   readTokenConfig,
   readTokenPlaces,
   resolveDataDir,
@@ -57,6 +58,8 @@ export interface ApiConfig {
   relayPublicUrl: string | undefined;
   /** Whether the public port serves the relay's paths as well. */
   relayProxy: boolean;
+  /** The path of the relay's raw door, which is one of them. */
+  relayWsPath: string | undefined;
   origins: Origins;
   demo: boolean;
   /** How many proxies in front of the API are believed; with 0 the caller's address is the connection's. */
@@ -144,6 +147,7 @@ export function readApiConfig(
     relayUrl,
     relayPublicUrl: relayPublicUrl ?? (relayProxy ? undefined : relayUrl),
     relayProxy,
+    relayWsPath: readRelayWsPath(env),
     origins,
     demo,
     trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),

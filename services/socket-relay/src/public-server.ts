@@ -68,7 +68,8 @@ function answerPublic(
     answerPlainRequest(path, response);
     return;
   }
-  const raw = wsPath === undefined ? 'WebSocket without it where RELAY_WS_PATH says' : `WebSocket without it at ${wsPath}`;
+  const raw =
+    wsPath === undefined ? 'WebSocket without it where RELAY_WS_PATH says' : `WebSocket without it at ${wsPath}`;
   const why = hintOfPort(path, 'relay') ?? `the relay speaks Socket.IO at /socket.io/, and ${raw}`;
   const error = new GroupcastError('NOT_FOUND', `unable to serve the request; ${why}`);
   response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ error: error.toBody() }));

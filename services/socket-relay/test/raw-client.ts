@@ -39,10 +39,10 @@ export async function openRawClient(
   await new Promise<void>((resolve, reject) => webSocket.once('open', resolve).once('error', reject));
   webSocket.on('error', () => undefined);
 
-  function send(frame: unknown): void {
-    webSocket.send(typeof frame === 'string' || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame));
+  function send(what: unknown): void {
+    webSocket.send(typeof what === 'string' || Buffer.isBuffer(what) ? what : JSON.stringify(what));
   }
-  async function frame(type: string, matches: (frame: Frame) => boolean = () => true): Promise<Frame> {
+  async function frame(type: string, matches: (each: Frame) => boolean = () => true): Promise<Frame> {
     const found = (): Frame | undefined => frames.find((each) => each.type === type && matches(each));
     await until(`a frame ${type}`, () => found() !== undefined, WAIT_MS);
     return found() as Frame;

@@ -11,9 +11,9 @@ import {
   unauthenticatedTooLarge,
 } from '../engine/packet-decoder.ts';
 import { allowBody, allowPackets, useBoundedPolling } from '../engine/polling-transport.ts';
-import { allowBytes, settleTransport } from '../engine/web-socket-transport.ts';
-import { isRaw } from '../engine/raw-frames.ts';
 import { RawDecoder } from '../engine/raw-decoder.ts';
+import { isRaw } from '../engine/raw-frames.ts';
+import { allowBytes, settleTransport } from '../engine/web-socket-transport.ts';
 import { closeUnread } from '../engine/wire.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Notices } from '../monitor/notices.ts';

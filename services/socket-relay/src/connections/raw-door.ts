@@ -66,7 +66,11 @@ export function answerPlainRequest(path: string, response: ServerResponse): void
  * so they pass the same gates, and end in the same kind of connection, whose transport frames packets in another way.
  */
 export function openRawDoor(
-  { io, http, voiceOf = () => PLAIN_VOICE }: { io: RelayServer; http: Server; voiceOf?: (request: IncomingMessage) => RawVoice },
+  {
+    io,
+    http,
+    voiceOf = () => PLAIN_VOICE,
+  }: { io: RelayServer; http: Server; voiceOf?: (request: IncomingMessage) => RawVoice },
   { path, tokenPlaces, origins, authBy }: RawDoorOptions,
 ): void {
   /** The requests that came through the door, with the token among their subprotocols. */
@@ -75,23 +79,28 @@ export function openRawDoor(
   const makeTransport = engine.createTransport.bind(engine);
   const otherPlaces = tokenPlaces.filter(({ kind }) => kind !== 'auth');
 
-  /** The credentials that came with the upgrade; without any, the first frame has them. The check-in looks for them by itself. */
-  function impliedAuth(request: Request): object | undefined {
-    const bearer = requests.get(request)?.bearer;
-    const { headers, _query: query = {} } = request as Request & { _query?: Readonly<Record<string, unknown>> };
+  /** Whether the check-in finds credentials in the request itself, or a fault there. */
+  function isNamed(request: Request): boolean {
+    const { headers, _query: query } = request;
     const carrier = { headers, query };
-    if (bearer !== undefined) return { token: bearer };
     if (authBy === 'back-end') {
-      const isNamed = headers.cookie !== undefined && isCookieTrusted(origins, carrier);
-      return isNamed || bearerOf(headers.authorization) !== undefined || hasUnlistedToken(query, []) ? {} : undefined;
+      const hasCookie = headers.cookie !== undefined && isCookieTrusted(origins, carrier);
+      return hasCookie || bearerOf(headers.authorization) !== undefined;
     }
     try {
-      return hasUnlistedToken(query, tokenPlaces) || findToken(otherPlaces, carrier, origins) !== undefined
-        ? {}
-        : undefined;
+      return findToken(otherPlaces, carrier, origins) !== undefined;
     } catch {
-      return {};
+      return true;
     }
+  }
+
+  /** The credentials that came with the upgrade; without any, the first frame has them. */
+  function impliedAuth(request: Request): ImpliedAuth | undefined {
+    const bearer = requests.get(request)?.bearer;
+    if (bearer !== undefined) return new ImpliedAuth({ token: bearer }, false);
+    // The check-in refuses it.
+    if (hasUnlistedToken(request._query, authBy === 'back-end' ? [] : tokenPlaces)) return new ImpliedAuth({}, false);
+    return isNamed(request) ? new ImpliedAuth({}, true) : undefined;
   }
 
   http.prependListener('upgrade', (request: IncomingMessage) => {
@@ -108,6 +117,6 @@ export function openRawDoor(
   engine.on('connection', (conn) => {
     if (!isRaw(conn)) return;
     const auth = impliedAuth(conn.request as unknown as Request);
-    if (auth) (conn.transport as unknown as RawTransport).imply(new ImpliedAuth(auth));
+    if (auth) (conn.transport as unknown as RawTransport).imply(auth);
   });
 }

@@ -190,9 +190,7 @@ export class BoundedDecoder extends Decoder {
  * Makes the parser for Socket.IO's server, and ties each of its decoders to a connection: Socket.IO makes a decoder without saying for
  * which one, in the turn in which its engine announces the connection.
  */
-export function createPacketParser(
-  decoderFor: (conn: EngineSocket | undefined) => BoundedDecoder,
-): {
+export function createPacketParser(decoderFor: (conn: EngineSocket | undefined) => BoundedDecoder): {
   parser: object;
   watch: (engine: EventEmitter) => void;
 } {

@@ -21,9 +21,12 @@ const KEPT_LENGTH = 16_384;
 /** The credentials that came with the upgrade of a connection. They stand for an `auth` frame. */
 export class ImpliedAuth {
   readonly auth: object;
+  /** The client may not know of them, as a page does not know of cookies, and may send an `auth` frame of its own. */
+  readonly isUnasked: boolean;
 
-  constructor(auth: object) {
+  constructor(auth: object, isUnasked: boolean) {
     this.auth = auth;
+    this.isUnasked = isUnasked;
   }
 }
 
@@ -34,7 +37,7 @@ export class ImpliedAuth {
 export class RawDecoder extends BoundedDecoder implements RawInbound {
   private readonly transport: RawTransport;
   private readonly engine: EngineSocket;
-  /** `implied`: a CONNECT for what came with the upgrade is under way. */
+  /** `implied`: a CONNECT is under way for what came with the upgrade, unasked. */
   private phase: 'waiting' | 'implied' | 'connecting' | 'in' = 'waiting';
   private frames = 0;
   private kept: string[] | undefined;
@@ -55,7 +58,7 @@ export class RawDecoder extends BoundedDecoder implements RawInbound {
 
   override add(data: unknown): void {
     if (this.state === 'refused') return;
-    if (data instanceof ImpliedAuth) this.connect(data.auth, 'implied');
+    if (data instanceof ImpliedAuth) this.connect(data.auth, data.isUnasked ? 'implied' : 'connecting');
     else if (typeof data !== 'string') this.refuse(malformed('it is binary, and a frame is one JSON object as text'));
     else if (this.phase === 'in' && !this.kept) this.addInside(data);
     else this.addBefore(data);

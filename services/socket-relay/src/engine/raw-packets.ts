@@ -1,5 +1,4 @@
 import type { ErrorBody } from '@groupcast/shared';
-import { PacketType } from 'socket.io-parser';
 
 /** A packet of Socket.IO's server, read from its text. */
 export type SentPacket =
@@ -18,32 +17,32 @@ function withoutAttachments(_key: string, value: unknown): unknown {
 function partsOf(text: string): { id: number; data: unknown } {
   const start = text.search(/[[{"]/);
   if (start < 0) return { id: Number.NaN, data: undefined };
-  const isBinary = text.startsWith(String(PacketType.BINARY_EVENT)) || text.startsWith(String(PacketType.BINARY_ACK));
   const head = text.slice(1, start);
-  const id = Number.parseInt(isBinary ? head.slice(head.indexOf('-') + 1) : head, 10);
-  return { id, data: JSON.parse(text.slice(start), isBinary ? withoutAttachments : undefined) as unknown };
+  const id = Number.parseInt(head.slice(head.indexOf('-') + 1), 10);
+  return { id, data: JSON.parse(text.slice(start), head.includes('-') ? withoutAttachments : undefined) as unknown };
 }
 
-/** Reads what Socket.IO's encoder wrote for the only namespace there is. */
+/** Reads what Socket.IO's encoder wrote for the only namespace there is, by the digit of its type. */
 export function readSentPacket(text: string): SentPacket | undefined {
   const { id, data } = partsOf(text);
-  switch (Number(text[0])) {
-    case PacketType.CONNECT:
+  switch (text[0]) {
+    case '0':
       return { kind: 'connected', socketId: (data as { sid: string }).sid };
-    case PacketType.CONNECT_ERROR: {
-      const { message, data: body } = data as { message: string; data?: ErrorBody };
-      return { kind: 'refused', error: body ?? { code: 'INVALID_PAYLOAD', message, retryable: false } };
-    }
-    case PacketType.EVENT:
-    case PacketType.BINARY_EVENT: {
+    case '1':
+      return { kind: 'disconnected' };
+    // Those of 5 and 6 have attachments.
+    case '2':
+    case '5': {
       const [name, payload] = data as [string, unknown];
       return { kind: 'event', name, payload };
     }
-    case PacketType.ACK:
-    case PacketType.BINARY_ACK:
+    case '3':
+    case '6':
       return { kind: 'answer', id, answer: (data as unknown[])[0] };
-    case PacketType.DISCONNECT:
-      return { kind: 'disconnected' };
+    case '4': {
+      const { message, data: body } = data as { message: string; data?: ErrorBody };
+      return { kind: 'refused', error: body ?? { code: 'INVALID_PAYLOAD', message, retryable: false } };
+    }
     default:
       return undefined;
   }

@@ -184,7 +184,8 @@ export class RawTransport extends WebSocketTransport {
       if (this.readyState !== 'open' || this.socket.readyState !== WEB_SOCKET_OPEN) return;
       const late: Buffer[] = [];
       this.end(error, late);
-      for (const frame of late) (this.socket as unknown as WebSocketInternals)._sender?.sendFrame([frame], () => undefined);
+      for (const frame of late)
+        (this.socket as unknown as WebSocketInternals)._sender?.sendFrame([frame], () => undefined);
     }, AUTH_MAY_COME_MS);
   }
 
