@@ -167,7 +167,7 @@ describe('code in the documents, beside a relay', () => {
     );
     const socket = connect();
     closing.push(() => {
-      socket.onclose = () => undefined;
+      socket.removeAllListeners('close');
       socket.close();
     });
     await new Promise((resolve) => socket.on('message', (data: Buffer) => data.includes('"ack"') && resolve(data)));
