@@ -214,7 +214,7 @@ describe.each([
       theirs.close();
     });
 
-    test('underscore-events: who has opened a conversation gets its messages, and who has not a notification', async () => {
+    test('underscore-events: members who have opened a conversation get its messages, the others a notification', async () => {
       const alice = await open('underscore-events', { ...over, ...(await withCookie('alice')) });
       const bob = await open('underscore-events', {
         ...over,
