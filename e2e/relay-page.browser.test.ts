@@ -21,7 +21,7 @@ async function sayTo(relay: ServiceProcess, protocols: string[], frame: object):
   return page.evaluate(
     async ([names, text]) =>
       new Promise<Said>((resolve) => {
-        const socket = new WebSocket(`${location.origin.replace('http', 'ws')}/ws`, names as string[]);
+        const socket = new WebSocket(`${location.origin.replace('http', 'ws')}/ws`, names);
         const frames: string[] = [];
         socket.addEventListener('open', () => socket.send(text as string));
         socket.addEventListener('message', ({ data }: MessageEvent<string>) => {
