@@ -1,3 +1,4 @@
+import type { Dialect } from '@groupcast/dialects';
 import {
   type Environment,
   isLoopbackName,
@@ -17,6 +18,7 @@ import {
   type TokenPlace,
 } from '@groupcast/service-kit';
 import { problemOfPostgresUrl } from './db/postgres-url.ts';
+import { readApiDialects } from './dialects.ts';
 import { type IceConfig, readIceConfig } from './ice-config.ts';
 import {
   type ApiLimits,
@@ -58,6 +60,8 @@ export interface ApiConfig {
   relayPublicUrl: string | undefined;
   /** Whether the public port serves the relay's paths as well. */
   relayProxy: boolean;
+  /** The dialects whose routes the public port serves. */
+  dialects: readonly Dialect[];
   /** The path of the relay's raw door, which is one of them. */
   relayWsPath: string | undefined;
   origins: Origins;
@@ -77,6 +81,11 @@ export interface ApiConfig {
   /** The servers for calls. */
   ice: IceConfig;
   drainMs: number;
+}
+
+/** Whether there are clients that send a message by socket and the same one by HTTP. */
+export function pairsCopies({ dialects }: Pick<ApiConfig, 'dialects'>): boolean {
+  return dialects.some(({ sendsByHttpToo }) => sendsByHttpToo);
 }
 
 /** Checks the URL by itself: a password that is not encoded would change the host, or fail only at the first connection. */
@@ -147,6 +156,7 @@ export function readApiConfig(
     relayUrl,
     relayPublicUrl: relayPublicUrl ?? (relayProxy ? undefined : relayUrl),
     relayProxy,
+    dialects: readApiDialects(env),
     relayWsPath: readRelayWsPath(env),
     origins,
     demo,
