@@ -19,8 +19,10 @@ afterEach(async () => {
 
 /** The names of an application that says everything in its own words. */
 const VOICE: RawVoice = {
-  incoming: (type, { secret }) =>
-    type === 'hello' && secret !== undefined ? 'auth' : type === 'are-you-there' ? 'ping' : type,
+  incoming(type, fields) {
+    if (type === 'hello') return { type: 'auth', fields };
+    return { type: type === 'are-you-there' ? 'ping' : type, fields };
+  },
   outgoing(name, payload) {
     if (name === 'auth-success')
       return [
@@ -76,7 +78,7 @@ async function startDoor(): Promise<string> {
   return `http://127.0.0.1:${(http.address() as AddressInfo).port}/ws`;
 }
 
-const plain: RawVoice = { incoming: (type) => type, outgoing: (name, payload) => [[name, payload]] };
+const plain: RawVoice = { incoming: (type, fields) => ({ type, fields }), outgoing: (name, payload) => [[name, payload]] };
 
 test('each connection has its own names for the door’s frames, as many frames as it likes', async () => {
   const url = await startDoor();
