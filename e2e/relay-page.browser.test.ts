@@ -15,7 +15,7 @@ interface Said {
   code: number;
 }
 
-/** Returns all that the WebSocket of a page hears: it says nothing but `frame`, and ends at the first answer to it. */
+/** A WebSocket of a page that says nothing but `frame`, and ends at the first answer to it. */
 async function sayTo(relay: ServiceProcess, protocols: string[], frame: object): Promise<Said> {
   const page = await browser.open(relay.url);
   return page.evaluate(

@@ -48,7 +48,7 @@ export function createSessionExpiry(
 
   function end(socket: RelaySocket): void {
     forget(socket);
-    const message = 'the token has expired; connect with a new one';
+    const message = 'the token has expired; log in again, and connect with a new one';
     endSession(socket, { code: 'TOKEN_EXPIRED', message, next: 'reconnect', retryAfterMs: 0 });
   }
 
