@@ -110,7 +110,7 @@ function createChat({ db, onEvent }) {
     listMessages({ conversationId, userId, before = Number.MAX_SAFE_INTEGER }) {
       checkMember(conversationId, userId);
       const newest = 'SELECT * FROM messages WHERE conversation_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?';
-      return db.all(newest, conversationId, before, PAGE).reverse().map(toMessage);
+      return db.all(newest, conversationId, before, PAGE).toReversed().map(toMessage);
     },
 
     listConversations(userId) {

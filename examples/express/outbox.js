@@ -78,7 +78,7 @@ function createOutbox({ db, relay, log = console }) {
   }
 
   async function run() {
-    while (wanted && !stopped) {
+    while (wanted) {
       wanted = false;
       await sendAll();
     }
@@ -107,6 +107,7 @@ function createOutbox({ db, relay, log = console }) {
     wake,
     async stop() {
       stopped = true;
+      wanted = false;
       clearTimeout(timer);
       await running;
     },

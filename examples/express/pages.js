@@ -7,7 +7,7 @@ const FRONT_ENDS = path.join(__dirname, '../front-ends');
 const CLIENT = path.dirname(require.resolve('socket.io-client/dist/socket.io.js'));
 const NAMES = ['conversation-colon', 'underscore-events'];
 
-function pages({ chat, signIn }) {
+function pages({ chat, signIn, relayPublicUrl }) {
   const router = express.Router();
   router.get('/', (_req, res) => {
     const links = NAMES.flatMap((name) =>
@@ -25,7 +25,8 @@ function pages({ chat, signIn }) {
     const config = {
       NAME: req.params.name,
       API_URL: url,
-      SOCKET_URL: `${url}?dialect=underscore-events`,
+      // The relay itself: its connections do not end with this process.
+      SOCKET_URL: `${relayPublicUrl}/?dialect=underscore-events`,
       USER: userId ? { id: userId, name: userId } : null,
       CHATS: chats,
     };

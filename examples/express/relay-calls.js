@@ -77,7 +77,7 @@ function relayCalls({ db, chat, serviceSecret }) {
         return bytes < MAX_HISTORY_BYTES;
       });
       const events = fits
-        .reverse()
+        .toReversed()
         .map(({ payload, ...envelope }) => ({ ...JSON.parse(payload), ...envelope, groupId }));
       return { groupId, position: { epoch: rows[0].epoch, seq: rows[0].seq }, events };
     };

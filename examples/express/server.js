@@ -20,6 +20,7 @@ const {
   JWT_SECRET: secret,
   RELAY_SERVICE_SECRET: serviceSecret,
   RELAY_URL: relayUrl = 'http://localhost:3001',
+  RELAY_PUBLIC_URL: relayPublicUrl = relayUrl,
 } = process.env;
 if (!secret || !serviceSecret) throw new Error('JWT_SECRET and RELAY_SERVICE_SECRET must be set, as for the relay');
 
@@ -58,7 +59,7 @@ app.use(
   (req, res, next) => signIn.required(req, res, next),
   conversationsApi({ chat, relay }),
 );
-app.use(pages({ chat, signIn }));
+app.use(pages({ chat, signIn, relayPublicUrl }));
 app.use((_req, res) => res.status(404).json({ error: 'there is nothing here' }));
 app.use((error, _req, res, _next) => {
   if (error instanceof ChatError || error.expose) {
@@ -76,14 +77,13 @@ server.listen(Number(PORT), 'localhost', () => {
   process.send?.({ listening: 'express' });
 });
 
-for (const signal of ['SIGINT', 'SIGTERM']) {
-  process.once(signal, async () => {
-    server.close();
-    server.closeAllConnections();
-    const settled = outbox.stop();
-    await relay.close();
-    await settled;
-    db.close();
-    process.exit(0);
-  });
+async function stop() {
+  server.close();
+  server.closeAllConnections();
+  const settled = outbox.stop();
+  await relay.close();
+  await settled;
+  db.close();
+  process.exit(0);
 }
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void stop());

@@ -1,5 +1,5 @@
 // The front end of team E: a raw WebSocket, one JSON object a frame, direct messages and calls.
-import { createPage } from '/page.js';
+import { createPage } from '../page.js';
 
 // NEXT_PUBLIC_WS_URL, and what the page's server has rendered into it.
 const { NAME, WS_URL, TOKEN, USER, CHATS } = window.CONFIG;

@@ -1,6 +1,6 @@
 // The front end of team A: one URL for REST and Socket.IO, and the session's cookie for both.
 import { io } from 'socket.io-client';
-import { createPage } from '/page.js';
+import { createPage } from '../page.js';
 
 // NEXT_PUBLIC_API_URL, and what the page's server has rendered into it.
 const { NAME, API_URL, USER, CHATS } = window.CONFIG;

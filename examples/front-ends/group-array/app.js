@@ -1,6 +1,6 @@
 // The front end of team B: ids are numbers, the cache has the number in its key, and own messages are known by `senderId`.
 import { io } from 'socket.io-client';
-import { createPage } from '/page.js';
+import { createPage } from '../page.js';
 
 const { NAME, API_URL, SOCKET_URL, TOKEN, USER, CHATS } = window.CONFIG;
 const userId = Number.parseInt(USER.id, 10);

@@ -1,6 +1,6 @@
 // The front end of team C: no token in the page, a list that is live, and messages of the conversation that is open.
 import { io } from 'socket.io-client';
-import { createPage } from '/page.js';
+import { createPage } from '../page.js';
 
 const { NAME, API_URL, SOCKET_URL, USER } = window.CONFIG;
 

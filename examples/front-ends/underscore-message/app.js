@@ -1,6 +1,6 @@
 // The front end of team D: sends by WebSocket and by REST, shows its own message at once, and polls where there is no socket.
 import { io } from 'socket.io-client';
-import { createPage } from '/page.js';
+import { createPage } from '../page.js';
 
 const { NAME, API_URL, SOCKET_URL, TOKEN, USER, CHATS } = window.CONFIG;
 const POLL_MS = 3_000;
