@@ -225,7 +225,7 @@ test('Python: the listener prints what the publisher broadcasts and what people 
 
 interface ExpressExample {
   url: string;
-  relayUrl: string;
+  relay: ManagedProcess & { url: string };
   process: ManagedProcess;
   restart(): Promise<void>;
 }
@@ -242,12 +242,13 @@ async function startExpress(): Promise<ExpressExample> {
     RELAY_DIALECTS: 'conversation-colon,underscore-events',
     RELAY_DIALECT: 'conversation-colon',
   });
-  const relayUrl = relay.url.replace('127.0.0.1', 'localhost');
+  // Browsers send the cookie of `localhost` to that name alone.
+  relay.url = relay.url.replace('127.0.0.1', 'localhost');
   const start = async (): Promise<ManagedProcess> => {
     const started = startNode(['examples/express/server.js'], {
       ...TEST_SECRETS,
       PORT: String(port),
-      RELAY_URL: relayUrl,
+      RELAY_URL: relay.url,
       DATABASE_FILE: join(dataDir, 'express.db'),
     });
     await started.wrote('is ready');
@@ -255,7 +256,7 @@ async function startExpress(): Promise<ExpressExample> {
   };
   const example: ExpressExample = {
     url,
-    relayUrl,
+    relay,
     process: await start(),
     async restart() {
       example.process.signal('SIGKILL');
@@ -298,46 +299,81 @@ test('Express with a database of its own, no API of ours: two front ends send, r
   const first = ['Is the lamp still there?', 'It is. Come by at five.'];
   for (const page of [alice, bob]) await expectMessages(page, first);
 
-  const cookie = `token=${await tokenFor('alice')}`;
-  const say1 = async (content: string): Promise<boolean> => {
-    const answer = await fetch(`${express.url}/api/v1/chats/${CHAT}/messages`, {
-      method: 'POST',
-      headers: { cookie, 'content-type': 'application/json' },
-      body: JSON.stringify({ content }),
-    }).catch(() => undefined);
-    return answer?.status === 201;
-  };
-  const answered: string[] = [];
-  let going = true;
-  const sender = (async () => {
-    for (let n = 1; going; n += 1) {
-      if (await say1(`n${n}`)) answered.push(`n${n}`);
-      else await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  })();
-  for (const count of [20, 40, 60]) {
-    await until(`${count} answers`, () => answered.length >= count);
-    await express.restart();
-  }
-  await until('answers after the last restart', () => answered.length >= 80);
-  going = false;
-  await sender;
+  // The other front end of the same chat hears of it, and so does somebody with a stock client and no front end.
+  const carol = await connectAs(`${express.relay.url}/?dialect=native`, 'carol');
+  onTestFinished(() => void carol.close());
+  const receipts: { users: Record<string, { read?: number }> }[] = [];
+  carol.on('receipt', (receipt: (typeof receipts)[number]) => receipts.push(receipt));
+  expect(await carol.emitWithAck('join-group', { groupId: CHAT })).toMatchObject({ ok: true });
+  await say(alice, 'I will.');
+  await expectMessages(bob, [...first, 'I will.']);
+  // The conversation's own event has the first place.
+  await until('Bob’s receipt', () => receipts.some(({ users }) => users['bob']?.read === 4));
 
+  const answered = await sendWhileKilled(express);
   // One whose answer was lost with the process may be there as well: it was saved, and nobody was told.
-  const shown = async (page: Page) => (await messages(page).allTextContents()).slice(first.length);
-  await expect.poll(async () => (await shown(bob)).filter((text) => answered.includes(text))).toEqual(answered);
-  const all = await shown(bob);
+  const shown = async () => (await messages(bob).allTextContents()).slice(first.length + 1);
+  await expect.poll(async () => (await shown()).filter((text) => answered.includes(text))).toEqual(answered);
+  await say(bob, 'Enough!');
+  await expect.poll(async () => (await shown()).at(-1)).toBe('Enough!');
+  const all = await shown();
+  expect(all.filter((text) => answered.includes(text))).toEqual(answered);
   expect(new Set(all).size).toBe(all.length);
-  expect(all.toSorted((a, b) => Number(a.slice(1)) - Number(b.slice(1)))).toEqual(all);
 
+  // What was read before the crash is read after it.
   await bob.reload();
   await showsConnected(bob);
   await row(bob)
     .filter({ hasNot: bob.locator('.unread') })
     .waitFor();
-  const carol = await connectAs(express.relayUrl, await tokenFor('carol'));
-  carol.close();
+  await alice.reload();
+  await openChat(alice);
+  await expect.poll(async () => (await messages(alice).allTextContents()).at(-1)).toBe('Enough!');
 });
+
+/**
+ * Sends to the chat while the back end is killed: once in the middle of it, and once with messages that are saved, some of them on their way
+ * to a relay that does not read. Returns those that were answered.
+ */
+async function sendWhileKilled(express: ExpressExample): Promise<string[]> {
+  const cookie = `token=${await tokenFor('alice')}`;
+  const answered: string[] = [];
+  let said = 0;
+  async function send(): Promise<void> {
+    said += 1;
+    const content = `n${said}`;
+    const answer = await fetch(`${express.url}/api/v1/chats/${CHAT}/messages`, {
+      method: 'POST',
+      headers: { cookie, 'content-type': 'application/json' },
+      body: JSON.stringify({ content }),
+    }).catch(() => undefined);
+    if (answer?.status === 201) answered.push(content);
+  }
+  async function sendUntil(isEnough: () => boolean): Promise<void> {
+    await until('enough messages', async () => {
+      await send();
+      return isEnough();
+    });
+  }
+
+  const restarted = (async () => {
+    await until('messages', () => answered.length >= 20);
+    await express.restart();
+    return answered.length;
+  })();
+  let before: number | undefined;
+  void restarted.then((count) => (before = count));
+  await sendUntil(() => before !== undefined && answered.length >= before + 10);
+
+  express.relay.signal('SIGSTOP');
+  for (let n = 0; n < 5; n += 1) await send();
+  express.process.signal('SIGKILL');
+  await express.process.exited();
+  express.relay.signal('SIGCONT');
+  await express.restart();
+  await send();
+  return answered;
+}
 
 /** All windows in one picture. */
 async function saveScreenshot(windows: readonly Page[]): Promise<void> {

@@ -59,7 +59,7 @@ function sendFile(response, path) {
 
 function index(title, links) {
   const rows = links.map(([href, text]) => `<li><a href="${href}">${text}</a></li>`).join('');
-  return `<!doctype html><html lang="en"><title>${title}</title><link rel="stylesheet" href="/style.css">
+  return `<!doctype html><html lang="en"><title>${title}</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/style.css">
     <main class="card"><h1>${title}</h1><p>Open two of these, in two browsers or windows that share no cookies.</p>
     <ul>${rows}</ul></main></html>`;
 }

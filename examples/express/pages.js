@@ -13,7 +13,7 @@ function pages({ chat, signIn, relayPublicUrl }) {
     const links = NAMES.flatMap((name) =>
       ['alice', 'bob', 'carol'].map((user) => `<li><a href="/login?user=${user}&to=/${name}/">${name} as ${user}</a>`),
     );
-    res.send(`<!doctype html><title>Express example</title><link rel="stylesheet" href="/style.css">
+    res.send(`<!doctype html><title>Express example</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/style.css">
       <main class="card"><h1>Express example</h1><p>Open two of these in two browsers.</p><ul>${links.join('')}</ul></main>`);
   });
   // What their build would have put into the page: its environment variables, and what its server knows.
