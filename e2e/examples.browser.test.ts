@@ -320,7 +320,7 @@ test('Express with a database of its own, no API of ours: two front ends send, r
   expect(all.filter((text) => answered.includes(text))).toEqual(answered);
   expect(new Set(all).size).toBe(all.length);
 
-  // What was read before the crash is read after it.
+  // A cursor that was stored before the crash is there after it.
   await bob.reload();
   await showsConnected(bob);
   await row(bob)

@@ -1,4 +1,4 @@
-// What each front end is configured with, and what Groupcast is: environment variables only.
+// The configuration of each front end, and that of Groupcast: environment variables only.
 
 /** People of the examples. Those of `group-array` have numbers for ids, as in its database. */
 const PEOPLE = { alice: 'Alice', bob: 'Bob', carol: 'Carol' };

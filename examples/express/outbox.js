@@ -1,5 +1,5 @@
 'use strict';
-// What was saved is broadcast, whatever crashes meanwhile: in the order of its conversation, again and again until the relay has it.
+// Every event that was saved is broadcast, whatever crashes meanwhile: in the order of its conversation, again and again until the relay has it.
 
 const RETRY_MS = 500;
 const MAX_ROWS = 1000;

@@ -16,7 +16,7 @@ function pages({ chat, signIn, relayPublicUrl }) {
     res.send(`<!doctype html><title>Express example</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/style.css">
       <main class="card"><h1>Express example</h1><p>Open two of these in two browsers.</p><ul>${links.join('')}</ul></main>`);
   });
-  // What their build would have put into the page: its environment variables, and what its server knows.
+  // The configuration that their build would have put into the page, and what its server knows.
   router.get('/:name/config.js', (req, res, next) => {
     const userId = signIn.userOf(req);
     if (!NAMES.includes(req.params.name)) return next();

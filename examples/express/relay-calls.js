@@ -1,5 +1,5 @@
 'use strict';
-// What the relay asks: docs/reference/back-end.md. Only the relay may, with its service token.
+// Answers the questions of the relay: docs/reference/back-end.md. Only the relay may, with its service token.
 const { Router } = require('express');
 const { ChatError } = require('./chat.js');
 const { verifyToken } = require('./tokens.js');

@@ -1,4 +1,4 @@
-"""What a Python program needs to talk to a Groupcast relay: tokens, and a WebSocket. Standard library only."""
+"""Tokens and a WebSocket: all that a Python program needs to talk to a Groupcast relay. Standard library only."""
 
 import base64
 import hashlib
