@@ -68,7 +68,7 @@ async function open(id) {
   if (openId) socket.emit('leave_conversation', { conversationId: openId });
   openId = id;
   messages = [];
-  // What comes while the page is being loaded is in both: the page of messages, and `message_received`.
+  // A message that comes while the page is being loaded is in both: the page of messages, and `message_received`.
   socket.emit('join_conversation', { conversationId: id });
   const { messages: earlier } = await request(`/${id}/messages`);
   if (openId !== id) return;
