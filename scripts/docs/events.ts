@@ -15,6 +15,7 @@ import {
   type JsonValue,
   joinGroupSchema,
   leaveGroupSchema,
+  type MessageStatus,
   type MonitorEvent,
   type MonitorSnapshot,
   markSchema,
@@ -232,6 +233,12 @@ export const RELAY_EVENTS = {
         .exactOptional(),
       counts: z.object({ seq: z.int(), received: z.int(), read: z.int() }).exactOptional(),
     }),
+  },
+  'message-status': {
+    summary: 'the same, by a message, in dialects alone',
+    payload: describing<MessageStatus>()(
+      z.object({ groupId, messageId: z.string(), status: z.enum(['delivered', 'read']), userId: z.string() }),
+    ),
   },
   'read-cursor': {
     summary: 'one has read so far, on another connection',

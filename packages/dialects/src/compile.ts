@@ -106,12 +106,24 @@ function compileCommand(
   };
 }
 
+function isSentByHttpToo([event, rule]: [string, CommandRule]): boolean {
+  const { command = event, with: template } = rule;
+  if (command !== 'send-message' || typeof template !== 'object' || template === null) return false;
+  return Object.hasOwn(template, 'alsoByHttp');
+}
+
 function compileHttp(rule: HttpRouteRule, index: number, compiler: Compiler): HttpRoute {
   const path = `http[${index}]`;
   if (!Object.hasOwn(HTTP_COMMANDS, rule.command)) {
     compiler.faults.add(path, `"${rule.command}" is no command: ${Object.keys(HTTP_COMMANDS).join(', ')} are`);
   } else {
     checkFields(rule.with, HTTP_COMMANDS[rule.command as HttpCommandName], `${path}.with`, compiler.faults);
+  }
+  const parameters = rule.path.match(/:\w+/g) ?? [];
+  if (new Set(parameters).size < parameters.length) compiler.faults.add(`${path}.path`, 'names a parameter twice');
+  // A page of another site makes a browser send a GET with its cookies.
+  if (rule.method === 'GET' && rule.command === 'send-message') {
+    compiler.faults.add(`${path}.method`, 'GET must change nothing');
   }
   const input = compiler.template(rule.with, `${path}.with`);
   const answer = compiler.template(rule.answer, `${path}.answer`);
@@ -203,6 +215,7 @@ export function compileDialect(file: DialectFile, faults: Faults): Dialect {
     say,
     refuse: (answer) => failure([answer]),
     refusals: (refused) => sayAll(refusal, refused),
+    sendsByHttpToo: Object.entries(file.commands ?? {}).some(isSentByHttpToo),
     http: (file.http ?? []).map((rule, index) => compileHttp(rule, index, compiler)),
     httpError: (error) => httpError([error]),
   };

@@ -56,6 +56,8 @@ export interface Dialect {
   refuse(answer: object): unknown;
   /** Events that say why something was refused, to a client that asked for no acknowledgement. */
   refusals(refused: object): readonly Said[];
+  /** Whether its clients may send a message by socket and the same one by HTTP, which are one (`alsoByHttp`). */
+  readonly sendsByHttpToo: boolean;
   readonly http: readonly HttpRoute[];
   httpError(error: object): unknown;
 }

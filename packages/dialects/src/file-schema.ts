@@ -52,7 +52,12 @@ const commandRuleSchema = z.strictObject({
 
 const httpRouteSchema = z.strictObject({
   method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']),
-  path: z.string().regex(/^\/[A-Za-z0-9/_.:~-]{1,200}$/, { error: 'must be a path with parameters as `:name`' }),
+  path: z
+    .string()
+    .max(200)
+    .regex(/^(?:\/(?:(?!\.\.?(?:\/|$))[A-Za-z0-9_.~-]+|:[A-Za-z][A-Za-z0-9]*))+$/, {
+      error: 'must be a path such as /api/chats/:chatId/messages, with a whole segment as each parameter',
+    }),
   command: z.string(),
   with: template,
   status: z.int().min(200).max(299).optional(),

@@ -23,6 +23,7 @@ export {
   createHttpApp,
   type HttpApp,
   type HttpScope,
+  plainScope,
   zodScope,
 } from './http.ts';
 export { createBoundedServer } from './http-server.ts';

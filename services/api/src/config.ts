@@ -1,3 +1,4 @@
+import type { Dialect } from '@groupcast/dialects';
 import {
   type Environment,
   isLoopbackName,
@@ -16,6 +17,7 @@ import {
   type TokenPlace,
 } from '@groupcast/service-kit';
 import { problemOfPostgresUrl } from './db/postgres-url.ts';
+import { readApiDialects } from './dialects.ts';
 import { type IceConfig, readIceConfig } from './ice-config.ts';
 import {
   type ApiLimits,
@@ -57,6 +59,8 @@ export interface ApiConfig {
   relayPublicUrl: string | undefined;
   /** Whether the public port serves the relay's paths as well. */
   relayProxy: boolean;
+  /** The dialects whose routes the public port serves. */
+  dialects: readonly Dialect[];
   origins: Origins;
   demo: boolean;
   /** How many proxies in front of the API are believed; with 0 the caller's address is the connection's. */
@@ -74,6 +78,11 @@ export interface ApiConfig {
   /** The servers for calls. */
   ice: IceConfig;
   drainMs: number;
+}
+
+/** Whether there are clients that send a message by socket and the same one by HTTP. */
+export function pairsCopies({ dialects }: Pick<ApiConfig, 'dialects'>): boolean {
+  return dialects.some(({ sendsByHttpToo }) => sendsByHttpToo);
 }
 
 /** Checks the URL by itself: a password that is not encoded would change the host, or fail only at the first connection. */
@@ -144,6 +153,7 @@ export function readApiConfig(
     relayUrl,
     relayPublicUrl: relayPublicUrl ?? (relayProxy ? undefined : relayUrl),
     relayProxy,
+    dialects: readApiDialects(env),
     origins,
     demo,
     trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),

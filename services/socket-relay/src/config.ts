@@ -15,6 +15,7 @@ import {
   type TokenPlace,
 } from '@groupcast/service-kit';
 import { isPublishableEvent } from '@groupcast/shared';
+import { type DialectConfig, readDialects } from './dialect-config.ts';
 import { DEFAULT_REDIS_PREFIX, REDIS_PREFIX } from './redis/names.ts';
 import { parseRedisUrl, type RedisTarget } from './redis/target.ts';
 
@@ -42,6 +43,8 @@ export interface RelayConfig {
   apiUrl: string | undefined;
   /** Events of browsers that the relay does not know and hands to the API: names, or `*` for all. */
   forwardEvents: readonly string[];
+  /** The vocabularies of clients. */
+  dialects: DialectConfig;
   origins: Origins;
   /** The address of Redis. Without it there is one relay, in memory. */
   redis: RedisTarget | undefined;
@@ -140,6 +143,7 @@ export function readRelayConfig(
   env: Environment = readEnvironment(source),
 ): RelayConfig {
   const origins = readOrigins(env);
+  const authBy = env.oneOf('AUTH_BY', 'token', ['token', 'back-end'] as const);
   const config: RelayConfig = {
     production: env.production,
     warnings: env.warnings,
@@ -150,11 +154,12 @@ export function readRelayConfig(
     internalHost: readHost(env, 'RELAY_INTERNAL_HOST', '127.0.0.1'),
     internalNames: readHostNames(env, 'RELAY_INTERNAL_NAMES'),
     workers: readWorkers(env),
-    ...readTokenConfig(env),
+    ...readTokenConfig(env, { usersHaveTokens: authBy === 'token' }),
     tokenPlaces: readTokenPlaces(env, { service: 'relay', origins }),
-    authBy: env.oneOf('AUTH_BY', 'token', ['token', 'back-end'] as const),
+    authBy,
     apiUrl: readApiUrl(env),
     forwardEvents: readForwardEvents(env),
+    dialects: readDialects(env),
     origins,
     redis: readRedis(env),
     redisPrefix: readRedisPrefix(env),

@@ -11,10 +11,12 @@ import {
   type UserClaims,
 } from '@groupcast/shared';
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
+import type { DialectConfig } from '../dialect-config.ts';
 import type { Removals } from '../membership/removals.ts';
 import { setOfUndecided } from '../membership/undecided-claims.ts';
 import type { RelaySocket, ServiceSession, Session } from '../sessions/session.ts';
 import type { BackEndSignIn } from './back-end-sign-in.ts';
+import { chooseDialect } from './choose-dialect.ts';
 
 const REQUIRED_SCOPE: Readonly<Record<ServiceSession['role'], ServiceScope>> = { api: 'broadcast', monitor: 'monitor' };
 const NO_POSITIONS: ReadonlyMap<string, Position> = new Map();
@@ -81,12 +83,14 @@ export interface Authenticator {
 }
 
 export function createAuthenticator(options: {
-  users: UserTokenVerifier;
+  /** Undefined where `signIn` says who users are. */
+  users: UserTokenVerifier | undefined;
   services: ServiceTokenVerifier;
   removals: Removals;
   /** Most positions in one handshake. */
   maxGroups: number;
   tokenPlaces: readonly TokenPlace[];
+  dialects: DialectConfig;
   origins: Origins;
   /** Says who a user is, in place of tokens. */
   signIn?: BackEndSignIn | undefined;
@@ -104,10 +108,15 @@ export function createAuthenticator(options: {
     return claims;
   }
 
+  async function verify(token: string | undefined): Promise<UserClaims> {
+    if (!options.users) throw new Error('no tokens of users are verified here');
+    return options.users.verify(token);
+  }
+
   async function userOf({ handshake }: RelaySocket, token: string | undefined): Promise<UserClaims> {
     if (signIn) return assertLive(await signIn.connect(handshake));
     if (token === undefined) throw tokenMissing(tokenPlaces);
-    return assertLive(await options.users.verify(token));
+    return assertLive(await verify(token));
   }
 
   const authenticator: Authenticator = {
@@ -118,6 +127,8 @@ export function createAuthenticator(options: {
       }
       const claims = await userOf(socket, token);
       assertSameUser(claims, socket.handshake.auth);
+      const { query, headers } = socket.handshake;
+      const dialect = chooseDialect(options.dialects, { query, host: headers.host });
       return {
         kind: 'user',
         userId: claims.userId,
@@ -125,6 +136,7 @@ export function createAuthenticator(options: {
         groups: new Map(),
         joining: undefined,
         undecided: setOfUndecided([]),
+        ...(dialect ? { dialect } : {}),
         ...(socket.handshake.auth['notifications'] === true ? { notifies: true } : {}),
       };
     },
@@ -137,7 +149,7 @@ export function createAuthenticator(options: {
       return parsePayload(positionsSchema, positions, 'positions');
     },
     async user(token, address) {
-      return assertLive(await (signIn ? signIn.refresh(token, address) : options.users.verify(token)));
+      return assertLive(await (signIn ? signIn.refresh(token, address) : verify(token)));
     },
     async service(token, role) {
       const claims = await options.services.verify(token);
