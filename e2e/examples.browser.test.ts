@@ -44,7 +44,7 @@ let pages: ManagedProcess & { port: number };
 let browser: ChatBrowser;
 
 beforeAll(async () => {
-  const [apiPort, pagesPort] = [await freePort(), await freePort()];
+  const [apiPort, relayPort, pagesPort] = [await freePort(), await freePort(), await freePort()];
   const origins = ['localhost', '127.0.0.1'].flatMap((host) => [
     `http://${host}:${pagesPort}`,
     `http://${host}:${apiPort}`,
@@ -54,11 +54,15 @@ beforeAll(async () => {
       API_PORT: String(apiPort),
       API_URL: `http://127.0.0.1:${apiPort}`,
       API_RELAY_PROXY: '1',
+      RELAY_PORT: String(relayPort),
+      RELAY_URL: `http://127.0.0.1:${relayPort}`,
+      // The demo goes to the relay by another name than the front end that has one URL, whose dialect its host says.
+      RELAY_PUBLIC_URL: `http://localhost:${relayPort}`,
       CLIENT_URL: origins.join(','),
       AUTH_TOKEN_FROM: 'auth,header,cookie:token',
       API_DIALECTS: 'conversation-colon',
       RELAY_DIALECTS: 'conversation-colon,group-array,underscore-events,underscore-message,aurora',
-      RELAY_DIALECT_BY_HOST: `127.0.0.1:${apiPort}=conversation-colon`,
+      RELAY_DIALECT_BY_HOST: '127.0.0.1=conversation-colon',
       RELAY_WS_PATH: '/ws',
     }),
     startChatBrowser(),
