@@ -55,7 +55,16 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'envelope.ts',
     'payloads',
     ['near-misses.ts', 'position-schemas.ts'],
-    ['bounded-body.ts', 'bounds.ts', 'errors.ts', 'event-names.ts', 'ids.ts', 'json.ts', 'positions.ts'],
+    [
+      'bounded-body.ts',
+      'bounds.ts',
+      'errors.ts',
+      'event-names.ts',
+      'ids.ts',
+      'json.ts',
+      'nearest-name.ts',
+      'positions.ts',
+    ],
     ['relay-address.ts', 'rooms.ts', 'token-claims.ts'],
   ],
   'services/api': [

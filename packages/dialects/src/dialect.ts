@@ -13,8 +13,8 @@ export type Viewing = 'viewing' | 'not-viewing';
 export interface Saying extends Said {
   /** The sender's own connection is left out. */
   exceptSender: boolean;
-  /** Users who are told; all if it is not set. */
-  only?: readonly unknown[];
+  /** Ids of the users who are told; all if it is not set. */
+  only?: readonly string[];
 }
 
 /** An event of a client, in our own words. */

@@ -1,34 +1,52 @@
 import { isJson, type JsonValue } from '@groupcast/shared';
 import { z } from 'zod';
+import { isFields } from './compiling.ts';
 
 /** Most commands, events and routes of one dialect, and most things that one event becomes. */
 const MAX_NAMES = 256;
 const MAX_RULES = 8;
 const MAX_ROUTES = 32;
 const MAX_DEFINITIONS = 64;
+/** Most values of which a field may have one. */
+const MAX_VALUES = 64;
 /** Longest name of an event in a file: it may have `{field}` in it. */
 const MAX_EVENT_LENGTH = 200;
 
-const template = z.custom<JsonValue>((value) => value !== undefined && isJson(value), { error: 'must be JSON' });
+const template = z.custom<JsonValue>((value) => value !== undefined && isJson(value), {
+  error: 'must be JSON, nested at most 64 deep',
+});
 const nameSchema = z.string().regex(/^[a-z][a-z0-9-]{0,63}$/, {
-  error: 'must be 1-64 lower case letters, digits and hyphens, and begin with a letter',
+  error: 'must be 1 to 64 lower case letters, digits and hyphens, and begin with a letter',
 });
 const eventName = z.string().min(1).max(MAX_EVENT_LENGTH);
 
 function recordOf<Value extends z.ZodType>(value: Value, max: number) {
+  // A record leaves `__proto__` out and says nothing.
   return z
-    .record(z.string().min(1).max(MAX_EVENT_LENGTH), value)
-    .refine((entries) => Object.keys(entries).length <= max, { error: `must have at most ${max} entries` });
+    .any()
+    .refine((entries) => !isFields(entries) || !Object.hasOwn(entries, '__proto__'), {
+      error: '"__proto__" is no name',
+    })
+    .pipe(
+      z
+        .record(z.string().min(1).max(MAX_EVENT_LENGTH), value)
+        .refine((entries) => Object.keys(entries).length <= max, { error: `must have at most ${max} entries` }),
+    );
 }
 
+const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
+const scalars = z.union([scalar, z.array(scalar).max(MAX_VALUES)], {
+  error: `must be a text, a number, true, false or null, or a list of at most ${MAX_VALUES} of them`,
+});
+
 /** Says one event, as `event`, in the way of `payload`. */
-const sayingSchema = z.strictObject({
+export const sayingSchema = z.strictObject({
   /** The native name if it is left out. */
   event: eventName.optional(),
   payload: template.optional(),
 });
 
-const eventRuleSchema = z.strictObject({
+export const eventRuleSchema = z.strictObject({
   ...sayingSchema.shape,
   /** Connections that have the group on screen (`open-group`), or the others; all of them if it is left out. */
   to: z.enum(['members', 'viewing', 'not-viewing']).optional(),
@@ -37,10 +55,10 @@ const eventRuleSchema = z.strictObject({
   /** A user id or a list of them: nobody else is told. */
   only: template.optional(),
   /** Only where each of these fields has this value, or one of these. */
-  when: recordOf(template, MAX_RULES).optional(),
+  when: recordOf(scalars, MAX_RULES).optional(),
 });
 
-const commandRuleSchema = z.strictObject({
+export const commandRuleSchema = z.strictObject({
   /** The same name if it is left out. */
   command: z.string().optional(),
   with: template.optional(),
@@ -50,19 +68,21 @@ const commandRuleSchema = z.strictObject({
   answer: z.union([sayingSchema, z.array(sayingSchema).max(MAX_RULES)]).optional(),
 });
 
-const httpRouteSchema = z.strictObject({
+export const httpRouteSchema = z.strictObject({
   method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']),
   path: z
     .string()
     .max(200)
     .regex(/^(?:\/(?:(?!\.\.?(?:\/|$))[A-Za-z0-9_.~-]+|:[A-Za-z][A-Za-z0-9]*))+$/, {
-      error: 'must be a path such as /api/chats/:chatId/messages, with a whole segment as each parameter',
+      error: 'must be a path such as "/chats/:chatId/messages", with a whole segment as each parameter',
     }),
   command: z.string(),
   with: template,
   status: z.int().min(200).max(299).optional(),
   answer: template,
 });
+
+export const acknowledgementSchema = z.strictObject({ success: template.optional(), failure: template.optional() });
 
 /** The form of a dialect's file. */
 export const dialectFileSchema = z.strictObject({
@@ -81,7 +101,7 @@ export const dialectFileSchema = z.strictObject({
   /** Events to clients, by their native names or those of publishers. `*` stands for all others; `[]` says nothing. */
   events: recordOf(z.union([eventRuleSchema, z.array(eventRuleSchema).max(MAX_RULES)]), MAX_NAMES).optional(),
   /** Acknowledgements, of what was carried out and of what was refused. */
-  acknowledgement: z.strictObject({ success: template.optional(), failure: template.optional() }).optional(),
+  acknowledgement: acknowledgementSchema.optional(),
   /** The event that says why a command was refused, to a client that asked for no acknowledgement. */
   refusal: sayingSchema.optional(),
   /** Routes that the API serves. */

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
-import { checkDialect } from './check.ts';
+import { nearestText } from '@groupcast/shared';
+import { checkDialect, type DialectCheck } from './check.ts';
 import type { Dialect } from './dialect.ts';
 import type { DialectFile } from './file-schema.ts';
 
@@ -18,21 +19,35 @@ export const BUILT_IN = [
   'aurora',
 ] as const;
 
-export interface LoadedDialect {
-  dialect: Dialect | undefined;
-  /** Empty if the dialect can be used. */
-  faults: readonly string[];
+export type LoadedDialect = Pick<DialectCheck, 'dialect' | 'faults' | 'warnings'>;
+
+/** Adds the line to the message of a parser that names the place in the text. */
+function withLine(message: string, text: string): string {
+  const [, position] = /at position (\d+)(?! \(line)/.exec(message) ?? [];
+  if (position === undefined) return message;
+  return `${message} (line ${text.slice(0, Number(position)).split('\n').length})`;
 }
 
-function readFile(path: string | URL): { value: unknown; fault?: string } {
+function readFile(path: string | URL): { value: unknown } | { fault: string } {
+  let text: string;
   try {
-    const { size } = statSync(path);
-    if (size > MAX_FILE_BYTES)
-      return { value: undefined, fault: `the file has ${size} bytes, ${MAX_FILE_BYTES} at most` };
-    return { value: JSON.parse(readFileSync(path, 'utf8')) };
+    const stat = statSync(path);
+    // A pipe would be waited for.
+    if (!stat.isFile()) return { fault: 'unable to read it; it is no file' };
+    if (stat.size > MAX_FILE_BYTES) return { fault: `the file has ${stat.size} bytes, ${MAX_FILE_BYTES} at most` };
+    text = readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
   } catch (error) {
-    return { value: undefined, fault: `unable to read it; ${(error as Error).message}` };
+    return { fault: `unable to read it; ${(error as Error).message}` };
   }
+  try {
+    return { value: JSON.parse(text) };
+  } catch (error) {
+    return { fault: `it is no JSON; ${withLine((error as Error).message, text)}` };
+  }
+}
+
+function refusal(...faults: string[]): LoadedDialect {
+  return { dialect: undefined, faults, warnings: [] };
 }
 
 const files = new Map<string, DialectFile>();
@@ -42,9 +57,9 @@ const builtIn = new Map<string, Dialect>();
 function readBuiltIn(): ReadonlyMap<string, Dialect> {
   if (builtIn.size > 0) return builtIn;
   for (const name of BUILT_IN) {
-    const { value, fault } = readFile(new URL(`${name}.json`, FILES));
-    const { dialect, file, faults } = checkDialect(value, files);
-    if (!dialect || !file) throw new Error(`the dialect ${name} has faults: ${[fault, ...faults].join('; ')}`);
+    const read = readFile(new URL(`${name}.json`, FILES));
+    const { dialect, file, faults } = 'fault' in read ? { faults: [read.fault] } : checkDialect(read.value, files);
+    if (!dialect || !file) throw new Error(`the dialect ${name} has faults: ${faults.join('; ')}`);
     files.set(name, file);
     builtIn.set(name, dialect);
   }
@@ -58,20 +73,29 @@ export function nativeDialect(): Dialect {
   return native;
 }
 
+/** The file of a dialect that comes with Groupcast, as it is written. */
+export function builtInFile(name: (typeof BUILT_IN)[number]): string {
+  return readFileSync(new URL(`${name}.json`, FILES), 'utf8');
+}
+
+/** Loads a team's own dialect. Its name is none of those that come with Groupcast. */
+export function loadDialectFile(path: string): LoadedDialect {
+  const known = readBuiltIn();
+  const read = readFile(path);
+  if ('fault' in read) return refusal(read.fault);
+  const { dialect, faults, warnings } = checkDialect(read.value, files);
+  if (dialect && known.has(dialect.name)) {
+    return refusal(`name: "${dialect.name}" comes with Groupcast; give yours another one`);
+  }
+  return { dialect, faults, warnings };
+}
+
 /** Loads a dialect that comes with Groupcast, by its name, or a team's own, by the path to its file. */
 export function loadDialect(nameOrPath: string): LoadedDialect {
-  const known = readBuiltIn();
-  const named = known.get(nameOrPath);
-  if (named) return { dialect: named, faults: [] };
-  if (!isAbsolute(nameOrPath) && !/[./\\]/.test(nameOrPath)) {
-    const fault = `there is no dialect "${nameOrPath}": ${BUILT_IN.join(', ')} are, and a path to a file of your own`;
-    return { dialect: undefined, faults: [fault] };
-  }
-  const { value, fault } = readFile(nameOrPath);
-  if (fault !== undefined) return { dialect: undefined, faults: [fault] };
-  const { dialect, faults } = checkDialect(value, files);
-  if (dialect && known.has(dialect.name)) {
-    return { dialect: undefined, faults: [`name: "${dialect.name}" comes with Groupcast; give yours another one`] };
-  }
-  return { dialect, faults };
+  const named = readBuiltIn().get(nameOrPath);
+  if (named) return { dialect: named, faults: [], warnings: [] };
+  if (isAbsolute(nameOrPath) || /[./\\]/.test(nameOrPath)) return loadDialectFile(nameOrPath);
+  const near = nearestText(nameOrPath, BUILT_IN);
+  const advice = near ? `did you mean "${near}"?` : `${BUILT_IN.join(', ')} are, and a path to a file of your own`;
+  return refusal(`there is no dialect "${nameOrPath}"; ${advice}`);
 }

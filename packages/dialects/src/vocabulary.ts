@@ -96,8 +96,15 @@ const RESERVED: ReadonlySet<string> = new Set([
   '__proto__',
 ]);
 const NAME = /^[A-Za-z0-9_:.\- /]{1,64}$/;
+/** A name that has the id of a group in it, which may be 128 characters long and have `~`. */
+const SAID_NAME = /^[A-Za-z0-9_:.~\- /]{1,328}$/;
 
 /** Whether clients may use the name for an event. */
 export function isEventName(name: string): boolean {
   return NAME.test(name) && !RESERVED.has(name) && !name.startsWith('api-');
+}
+
+/** Whether an event of which the name was made at run time may be sent to clients. */
+export function canBeSaid(name: string): boolean {
+  return SAID_NAME.test(name) && !RESERVED.has(name);
 }

@@ -142,8 +142,8 @@ export function createMembership(options: {
       const removalVersion = removals.version;
       return { admissions: await admissionsOf(claims, groupIds), removalVersion };
     },
-    async groupsOf(_userId) {
-      return [];
+    async groupsOf(userId) {
+      return (await api?.groupsOf(userId)) ?? [];
     },
     async confirm(claims, groupIds) {
       // The memory of this relay may be from before a removal that was lost.
