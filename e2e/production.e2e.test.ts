@@ -60,6 +60,7 @@ const DECISIONS: Readonly<Record<string, string>> = {
   RELAY_PUBLIC_URL: 'required by api',
   API_RELAY_PROXY: 'off',
   API_DIALECTS: 'off',
+  RELAY_WS_PATH: 'off',
   API_URL: 'required by relay',
   DEMO: 'off',
   LOG_LEVEL: 'sane: info',

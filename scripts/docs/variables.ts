@@ -32,6 +32,7 @@ export const TEXTS: Readonly<Record<string, Partial<Omit<Variable, 'name'>> & { 
   API_INTERNAL_NAMES: { accepts: 'host names, comma-separated' },
   RELAY_INTERNAL_NAMES: { accepts: 'host names, comma-separated' },
   RELAY_WORKERS: { also: ', or `auto`' },
+  RELAY_WS_PATH: { accepts: 'a path, such as `/ws`' },
   RELAY_URL: { fallback: '`http://localhost:3001`' },
   RELAY_PUBLIC_URL: { fallback: '`RELAY_URL`' },
   API_INTERNAL_URL: { fallback: '`API_URL`' },

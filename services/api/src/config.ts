@@ -10,6 +10,7 @@ import {
   readHost,
   readHostNames,
   readOrigins,
+  readRelayWsPath,
   readTokenConfig,
   readTokenPlaces,
   resolveDataDir,
@@ -61,6 +62,8 @@ export interface ApiConfig {
   relayProxy: boolean;
   /** The dialects whose routes the public port serves. */
   dialects: readonly Dialect[];
+  /** The path of the relay's raw door, which is one of them. */
+  relayWsPath: string | undefined;
   origins: Origins;
   demo: boolean;
   /** How many proxies in front of the API are believed; with 0 the caller's address is the connection's. */
@@ -154,6 +157,7 @@ export function readApiConfig(
     relayPublicUrl: relayPublicUrl ?? (relayProxy ? undefined : relayUrl),
     relayProxy,
     dialects: readApiDialects(env),
+    relayWsPath: readRelayWsPath(env),
     origins,
     demo,
     trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),

@@ -9,6 +9,7 @@ import {
   readHost,
   readHostNames,
   readOrigins,
+  readRelayWsPath,
   readTokenConfig,
   readTokenPlaces,
   type TokenConfig,
@@ -27,6 +28,8 @@ export interface RelayConfig {
   /** The address of the public port. `localhost`: loopback, in both families. */
   host: string;
   port: number;
+  /** The path of the raw door. Without it a WebSocket has to speak Socket.IO. */
+  wsPath: string | undefined;
   internalPort: number;
   internalHost: string;
   /** Names beside addresses under which the internal port answers without a token; see `createHostGate`. */
@@ -150,6 +153,7 @@ export function readRelayConfig(
     logLevel: env.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
     host: readHost(env, 'RELAY_HOST'),
     port: env.port('RELAY_PORT', 3001, 'PORT'),
+    wsPath: readRelayWsPath(env),
     internalPort: env.port('RELAY_INTERNAL_PORT', 3002),
     internalHost: readHost(env, 'RELAY_INTERNAL_HOST', '127.0.0.1'),
     internalNames: readHostNames(env, 'RELAY_INTERNAL_NAMES'),

@@ -116,7 +116,7 @@ async function buildRelay(
   const intake = createConnectionIntake({ budgets, metrics, notices, log }, { maxGroups, eventsPerSecond });
   parts.push(() => intake.stop());
   const limits = createConnectionLimits({ intake, monitor, metrics, log }, config);
-  const strangers = createStrangers({ notices, metrics });
+  const strangers = createStrangers({ notices, metrics }, config);
   const publicServer = createPublicServer({ config, worker, intake, limits, strangers, notices, metrics });
   const { io } = publicServer;
   monitor.attach(io);

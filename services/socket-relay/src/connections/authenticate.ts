@@ -22,7 +22,13 @@ const REQUIRED_SCOPE: Readonly<Record<ServiceSession['role'], ServiceScope>> = {
 const NO_POSITIONS: ReadonlyMap<string, Position> = new Map();
 const QUERY_NAMES = ['token', 'access_token', 'auth'];
 
-const EXPIRED = 'it has expired, connect with a new one';
+/** Whether a query has a parameter for a token that none of the places lists. */
+export function hasUnlistedToken(query: Readonly<Record<string, unknown>>, places: readonly TokenPlace[]): boolean {
+  const isListed = (name: string): boolean => places.some((place) => place.kind === 'query' && place.name === name);
+  return QUERY_NAMES.some((name) => query[name] !== undefined && !isListed(name));
+}
+
+const EXPIRED = 'token expired, log in again';
 
 /**
  * Whether a token has ended, by this relay's clock, as a session does with its token: a token that has just ended one session opens no
@@ -47,9 +53,7 @@ function readHandshake(
   { handshake: { headers, query, auth } }: RelaySocket,
   { tokenPlaces, origins }: { tokenPlaces: readonly TokenPlace[]; origins: Origins },
 ): { type: 'user' | ServiceSession['role']; token: string | undefined } {
-  const isListed = (name: string): boolean =>
-    tokenPlaces.some((place) => place.kind === 'query' && place.name === name);
-  if (QUERY_NAMES.some((name) => query[name] !== undefined && !isListed(name))) {
+  if (hasUnlistedToken(query, tokenPlaces)) {
     throw new GroupcastError(
       'TOKEN_IN_QUERY',
       'unable to authenticate; tokens in a URL end up in logs, send it as auth: { token }',
