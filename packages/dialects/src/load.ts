@@ -3,10 +3,14 @@ import { isAbsolute } from 'node:path';
 import { nearestText } from '@groupcast/shared';
 import { checkDialect, type DialectCheck } from './check.ts';
 import type { Dialect } from './dialect.ts';
+import { duplicateKeys } from './duplicate-keys.ts';
 import type { DialectFile } from './file-schema.ts';
 
 /** Largest file, in bytes. */
 const MAX_FILE_BYTES = 262_144;
+/** Most keys that are named because they are there twice, and the longest path of one, in characters. */
+const MAX_DUPLICATES = 10;
+const MAX_SHOWN = 400;
 const FILES = new URL('../files/', import.meta.url);
 
 /** The dialects that come with Groupcast, each a file that others may begin with. `native` is the first: others extend it. */
@@ -28,7 +32,9 @@ function withLine(message: string, text: string): string {
   return `${message} (line ${text.slice(0, Number(position)).split('\n').length})`;
 }
 
-function readFile(path: string | URL): { value: unknown } | { fault: string } {
+type Read = { value: unknown; duplicates: string[] } | { fault: string };
+
+function readFile(path: string | URL): Read {
   let text: string;
   try {
     const stat = statSync(path);
@@ -40,7 +46,7 @@ function readFile(path: string | URL): { value: unknown } | { fault: string } {
     return { fault: `unable to read it; ${(error as Error).message}` };
   }
   try {
-    return { value: JSON.parse(text) };
+    return { value: JSON.parse(text), duplicates: duplicateKeys(text) };
   } catch (error) {
     return { fault: `it is no JSON; ${withLine((error as Error).message, text)}` };
   }
@@ -84,6 +90,10 @@ export function loadDialectFile(path: string): LoadedDialect {
   const read = readFile(path);
   if ('fault' in read) return refusal(read.fault);
   const { dialect, faults, warnings } = checkDialect(read.value, files);
+  const duplicates = read.duplicates
+    .slice(0, MAX_DUPLICATES)
+    .map((key) => `${key.slice(0, MAX_SHOWN)}: is there twice`);
+  if (duplicates.length > 0) return refusal(...duplicates, ...faults);
   if (dialect && known.has(dialect.name)) {
     return refusal(`name: "${dialect.name}" comes with Groupcast; give yours another one`);
   }

@@ -22,9 +22,10 @@ function named(name: string): Dialect {
   return dialectOf(file);
 }
 
-/** The cells of the rows whose cells are code. */
+/** The cells of the rows whose cells are code, in the section about templates. */
 function codeRows(): string[][] {
-  const rows = Array.from(PAGE.matchAll(/^\| (`.+`) \|$/gm), ([, row = '']) => row.split(' | '));
+  const section = PAGE.split(/^## /m).find((text) => text.startsWith('Templates\n')) ?? '';
+  const rows = Array.from(section.matchAll(/^\| (`.+`) \|$/gm), ([, row = '']) => row.split(' | '));
   return rows
     .filter((cells) => cells.every((cell) => /^`[^`]+`$/.test(cell)))
     .map((cells) => cells.map((cell) => cell.slice(1, -1)));

@@ -491,6 +491,11 @@ describe('loading', () => {
     ]);
     const deep = `{"name":"e","httpError":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
     expect(loadDialectFile(write('e.json', deep)).faults).toEqual(['httpError: must be JSON, nested at most 64 deep']);
+    const twice = '{"name":"g","events":{"a":[{},{"payload":{"x":":","x":"{","\\u0079":1}}],"b":{}, "b":{}}}';
+    expect(loadDialectFile(write('g.json', twice)).faults).toEqual([
+      'events.a[1].payload.x: is there twice',
+      'events.b: is there twice',
+    ]);
     mkdirSync(join(folder, 'f.json'));
     expect(loadDialectFile(join(folder, 'f.json')).faults).toEqual(['unable to read it; it is no file']);
   });

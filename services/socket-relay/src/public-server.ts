@@ -17,6 +17,7 @@ import { type ConnectionLimits, settleConnections } from './connections/connecti
 import type { ConnectionIntake } from './connections/intake.ts';
 import { createOriginGate } from './connections/origin-gate.ts';
 import { answerPlainRequest, openRawDoor } from './connections/raw-door.ts';
+import { createRawVoices } from './connections/raw-voice.ts';
 import { answerBanner } from './connections/relay-page.ts';
 import type { Strangers } from './connections/strangers.ts';
 import { RoomAdapter } from './engine/room-adapter.ts';
@@ -112,7 +113,8 @@ export function createPublicServer(deps: {
   const router = worker?.createRouter(http, limits.public);
   nameSessions(io, worker && (() => makeSessionId(worker.number)));
   intake.attach(io);
-  if (config.wsPath !== undefined) openRawDoor({ io, http }, { ...config, path: config.wsPath });
+  const { wsPath: path } = config;
+  if (path !== undefined) openRawDoor({ io, http, voiceOf: createRawVoices(config.dialects) }, { ...config, path });
 
   return {
     io,

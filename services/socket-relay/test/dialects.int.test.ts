@@ -1,7 +1,8 @@
 import { received, startRedis, tokenFor, until } from '@groupcast/testing';
 import { io, type Socket } from 'socket.io-client';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { type ApiStub, startApiStub } from './api-stub.ts';
+import { openRawClient, type RawClient } from './raw-client.ts';
 import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 /*
@@ -35,6 +36,7 @@ async function start(count: number): Promise<SetUp> {
     RELAY_DIALECT_BY_HOST: 'localhost=underscore-message',
     AUTH_TOKEN_FROM: 'auth,cookie:token',
     SOCKET_CORS_ORIGIN: ORIGIN,
+    RELAY_WS_PATH: '/ws',
     ...(redis ? { REDIS_URL: redis.url } : {}),
   };
   const relays = await Promise.all(Array.from({ length: count }, async () => startRelayUnderTest(env)));
@@ -330,6 +332,50 @@ describe.each([
       expect(names(alice).slice(2)).toEqual(['call_answer', 'call_ice', 'call_hangup']);
       expect(carol.heard).toEqual([]);
     });
+  });
+
+  test('aurora over the raw door: one JSON object a frame, and an expired token says what to do', async () => {
+    const raw = async (at: 0 | -1): Promise<RawClient> => {
+      const client = await openRawClient(`${setUp.relays.at(at)?.url}/ws?dialect=aurora`);
+      onTestFinished(() => client.close());
+      return client;
+    };
+    const [alice, bob, late] = [await raw(0), await raw(-1), await raw(-1)];
+    for (const [userId, page] of [
+      ['alice', alice],
+      ['bob', bob],
+    ] as const) {
+      // Both at once, as the page does after half a second without a connection.
+      page.send({ type: 'auth', token: await tokenFor(userId, []) });
+      page.send({ type: 'join_conversation', conversationId: groupId });
+      await page.frame('joined_conversation');
+      expect(page.frames).toEqual([
+        { type: 'auth_success', message: 'authentication successful' },
+        { type: 'joined_conversation', conversationId: groupId },
+      ]);
+    }
+    await isIn(2);
+    alice.send({ type: 'send_message', conversationId: groupId, content: 'hi' });
+    for (const { frame } of [alice, bob]) {
+      const { conversationId, content, senderId } = await frame('new_message');
+      expect({ conversationId, content, senderId }).toEqual({
+        conversationId: groupId,
+        content: 'hi',
+        senderId: 'alice',
+      });
+    }
+    alice.send({ type: 'call_offer', conversationId: groupId, data: { sdp: 'x' } });
+    const offer = await bob.frame('call_offer');
+    expect(offer).toEqual({ type: 'call_offer', conversationId: groupId, fromUserId: 'alice', data: { sdp: 'x' } });
+    expect(alice.frames.map(({ type }) => type)).toEqual(['auth_success', 'joined_conversation', 'new_message']);
+
+    late.send({ type: 'auth', token: await tokenFor('carol', [], -60) });
+    const { message } = await late.frame('auth_error');
+    expect(message).toMatch(/expired.*log in again/);
+    expect((await late.closed()).code).toBe(1008);
+    alice.send({ type: 'send_message', conversationId: 'elsewhere', content: 'x' });
+    const { code } = await alice.frame('error');
+    expect(code).toBe('NOT_A_MEMBER');
   });
 
   test('one message in the words of each, once, and encoded once for each dialect on a relay', async () => {

@@ -60,6 +60,14 @@ describe('the raw door', () => {
     expect(raw.frames.filter(({ type }) => type === 'ack')).toHaveLength(2);
   });
 
+  test('its log says on which port it runs, and the URL for WebSockets', () => {
+    const { port } = relay;
+    expect(relay.logged).toContainEqual(
+      expect.objectContaining({ msg: `running on port ${port}`, webSocketUrl: `ws://localhost:${port}/ws` }),
+    );
+    expect(relay.logged).toContainEqual(expect.objectContaining({ msg: 'listening' }));
+  });
+
   test('a page’s ping is answered, before it has authenticated and afterwards', async () => {
     const raw = await open();
     raw.send({ type: 'ping' });
@@ -205,6 +213,8 @@ describe('the raw door', () => {
     const token = await tokenFor('alice', ['1']);
     const raw = await open({ protocols: [`groupcast.bearer.${token}`, 'groupcast'] });
     expect(raw.webSocket.protocol).toBe('groupcast');
+    const other = await open({ protocols: [`groupcast.bearer.${token}`, 'json'] });
+    expect(other.webSocket.protocol).toBe('json');
     expect(await raw.frame('joined-groups')).toMatchObject({ groups: [{ groupId: '1' }] });
     const wrong = await open({ protocols: ['groupcast', 'groupcast.bearer.x.y.z'] });
     expect(await wrong.frame('auth-error')).toMatchObject({ code: 'TOKEN_INVALID' });

@@ -19,7 +19,7 @@ import type { RelayMetrics } from '../metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
 import { TokenBucket } from '../sessions/rate-limit.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../sessions/session.ts';
-import { tell } from '../sessions/tell.ts';
+import { tellEnding } from '../sessions/session-ending.ts';
 import type { UserBudget, UserBudgets } from '../sessions/user-budgets.ts';
 import { closeForNow, connectError } from './come-back-later.ts';
 import { createUnauthenticated, type Unauthenticated } from './unauthenticated.ts';
@@ -130,7 +130,7 @@ export function createConnectionIntake(
     refuse(error: GroupcastError): void {
       const { socket } = this;
       const retryAfterMs = RETRY_MIN_MS + Math.floor(Math.random() * RETRY_SPREAD_MS);
-      tell(socket, 'session-ending', { code: error.code, message: error.message, next: 'reconnect', retryAfterMs });
+      tellEnding(socket, { code: error.code, message: error.message, next: 'reconnect', retryAfterMs });
       report(error, { socketId: socket.id, userId: socket.data.session.userId });
       closeUnread(socket.conn);
     }

@@ -1,4 +1,5 @@
 import type { RelaySocket } from '../sessions/session.ts';
+import { isRaw } from './raw-frames.ts';
 import { type Engine, wireBehind } from './wire.ts';
 
 /** Fields of Engine.IO that have no public name. */
@@ -48,7 +49,7 @@ export function createHeartbeat(
     // It has not answered the last ping yet, and its time for that runs.
     if (engine.pingTimeoutTimer) return;
     engine.hasRefreshedPingTimeout = false;
-    const wire = wireBehind(engine);
+    const wire = isRaw(engine) ? undefined : wireBehind(engine);
     if (wire?.writable && wire.writableLength === 0) wire.write(PING);
     else engine.sendPacket('ping');
     engine.resetPingTimeout?.();

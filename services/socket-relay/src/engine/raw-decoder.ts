@@ -185,6 +185,6 @@ export class RawDecoder extends BoundedDecoder implements RawInbound {
       this.refuse(malformed(frame));
       return undefined;
     }
-    return { ...frame, type: this.transport.voice.incoming(frame.type, frame.fields) };
+    return { ...frame, ...this.transport.voice.incoming(frame.type, frame.fields) };
   }
 }

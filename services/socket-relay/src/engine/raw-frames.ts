@@ -10,14 +10,14 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** How a raw connection names things: a dialect has other names for the door's own frames, and for those of its client. */
 export interface RawVoice {
-  /** The type of a client's frame in the relay's vocabulary. */
-  incoming(type: string, fields: Fields): string;
+  /** Type and fields of a client's frame, in the relay's vocabulary if it is one for the door. */
+  incoming(type: string, fields: Fields): { type: string; fields: Fields };
   /** The frames that stand for one of the door's own, as types and payloads. */
   outgoing(name: OwnFrame, payload: Fields): readonly (readonly [string, unknown])[];
 }
 
 export const PLAIN_VOICE: RawVoice = {
-  incoming: (type) => type,
+  incoming: (type, fields) => ({ type, fields }),
   outgoing: (name, payload) => [[name, payload]],
 };
 

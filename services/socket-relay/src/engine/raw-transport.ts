@@ -152,7 +152,6 @@ export class RawTransport extends WebSocketTransport {
         this.addAnswer(packet.id, packet.answer as Record<string, unknown>, frames);
         break;
       case 'event':
-        if (packet.name === 'session-ending') this.noteEnding(packet.payload as SessionEnding);
         frames.push(textFrame(rawText(packet.name, packet.payload)));
         break;
       case 'disconnected':
@@ -196,9 +195,8 @@ export class RawTransport extends WebSocketTransport {
     process.nextTick(() => this.close());
   }
 
-  /** A warning that the token will expire ends nothing. */
-  private noteEnding(ending: SessionEnding): void {
-    if (ending.next === 'refresh-token') return;
+  /** The session ends, and the connection is closed for this reason. */
+  noteEnding(ending: SessionEnding): void {
     this.endWith(ending, ending.next === 'stop' ? REFUSED : TRY_AGAIN_LATER);
   }
 

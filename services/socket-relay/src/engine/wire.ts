@@ -12,8 +12,6 @@ interface Transport {
   name: string;
   writable: boolean;
   perMessageDeflate?: unknown;
-  /** It frames packets in its own way; see raw-transport.ts. */
-  isRaw?: boolean;
   socket?: WebSocket;
 }
 interface WebSocket {
@@ -36,11 +34,11 @@ const WEB_SOCKET_OPEN = 1;
 
 /**
  * Returns the TCP socket if a frame that is written to it now follows on everything that was written to the connection: the engine is open
- * and has nothing queued, and its transport is a WebSocket that is not busy and keeps nothing back, as it does with extensions. A raw
- * WebSocket has other frames.
+ * and has nothing queued, and its transport is a WebSocket that is not busy and keeps nothing back, as it does with extensions. The frames
+ * of a raw one are others.
  */
 export function wireBehind({ readyState, protocol, writeBuffer, transport }: Engine): NetSocket | undefined {
-  const { name, writable, perMessageDeflate, isRaw, socket: webSocket } = transport;
+  const { name, writable, perMessageDeflate, socket: webSocket } = transport;
   const isClear =
     readyState === 'open' &&
     protocol === 4 &&
@@ -48,7 +46,6 @@ export function wireBehind({ readyState, protocol, writeBuffer, transport }: Eng
     name === 'websocket' &&
     writable &&
     !perMessageDeflate &&
-    isRaw !== true &&
     webSocket?.readyState === WEB_SOCKET_OPEN &&
     webSocket.extensions === '' &&
     webSocket.bufferedAmount === 0;
@@ -59,8 +56,8 @@ export function wireBehind({ readyState, protocol, writeBuffer, transport }: Eng
  * Whether the engine writes the frame that comes with a packet, and ignores its data. The engine asks itself the same when it writes. The
  * answer stays: a connection leaves polling for a WebSocket, and never a WebSocket for anything else.
  */
-export function takesFrames({ transport: { perMessageDeflate, isRaw, socket: webSocket } }: Engine): boolean {
-  return !perMessageDeflate && isRaw !== true && typeof webSocket?._sender?.sendFrame === 'function';
+export function takesFrames({ transport: { perMessageDeflate, socket: webSocket } }: Engine): boolean {
+  return !perMessageDeflate && typeof webSocket?._sender?.sendFrame === 'function';
 }
 
 /** Fields of Node that have no public name. `slow-consumers.int.test.ts` fails where one of them goes away. */

@@ -26,9 +26,9 @@ export type MakeSendings = (
 
 /** Counts each encoding in `encoded`, by dialect. */
 export function createSendings(writers: Writers, encoded: Record<string, number>): MakeSendings {
-  function encode({ name, payload }: Saying, { voice: { dialect } }: Part): EncodedEvent {
+  function encode({ name, payload }: Saying, { voice: { dialect }, isRaw }: Part): EncodedEvent {
     encoded[dialect.name] = (encoded[dialect.name] ?? 0) + 1;
-    return encodeEvent({ name, payload: payload as object });
+    return encodeEvent({ name, payload: payload as object }, isRaw);
   }
 
   function say({ name, payload }: WireEvent, { voice: { dialect, viewing } }: Part): readonly Saying[] | undefined {
