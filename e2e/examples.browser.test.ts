@@ -60,7 +60,7 @@ beforeAll(async () => {
       RELAY_PUBLIC_URL: `http://localhost:${relayPort}`,
       CLIENT_URL: origins.join(','),
       AUTH_TOKEN_FROM: 'auth,header,cookie:token',
-      API_DIALECTS: 'conversation-colon',
+      API_DIALECTS: 'conversation-colon,underscore-message',
       RELAY_DIALECTS: 'conversation-colon,group-array,underscore-events,underscore-message,aurora',
       RELAY_DIALECT_BY_HOST: '127.0.0.1=conversation-colon',
       RELAY_WS_PATH: '/ws',

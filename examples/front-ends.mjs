@@ -12,8 +12,6 @@ const NUMBERED_CHATS = [
   { id: '2', name: 'Book club' },
 ];
 
-const speaking = (dialect) => ({ RELAY_DIALECTS: dialect, RELAY_DIALECT: dialect });
-
 /**
  * `env` is what the example sets for Groupcast. `query` goes into the URL of the socket. `hasToken`: the page gets a token, and does
  * not live on the cookie alone.
@@ -21,18 +19,24 @@ const speaking = (dialect) => ({ RELAY_DIALECTS: dialect, RELAY_DIALECT: dialect
 export const FRONT_ENDS = {
   'conversation-colon': {
     env: {
-      ...speaking('conversation-colon'),
+      RELAY_DIALECT: 'conversation-colon',
       API_DIALECTS: 'conversation-colon',
       AUTH_TOKEN_FROM: 'auth,header,cookie:token',
     },
   },
-  'group-array': { env: speaking('group-array'), hasToken: true, people: NUMBERED, chats: NUMBERED_CHATS },
+  'group-array': {
+    env: { RELAY_DIALECTS: 'group-array' },
+    query: '?dialect=group-array',
+    hasToken: true,
+    people: NUMBERED,
+    chats: NUMBERED_CHATS,
+  },
   'underscore-events': {
     env: { RELAY_DIALECTS: 'underscore-events', AUTH_TOKEN_FROM: 'auth,header,cookie:token' },
     query: '?dialect=underscore-events',
   },
   'underscore-message': {
-    env: { RELAY_DIALECTS: 'underscore-message' },
+    env: { RELAY_DIALECTS: 'underscore-message', API_DIALECTS: 'underscore-message' },
     query: '?dialect=underscore-message',
     hasToken: true,
   },

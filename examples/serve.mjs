@@ -16,9 +16,13 @@ const { EXAMPLE_PORT = '4000', JWT_SECRET = '', API_PUBLIC_URL, RELAY_PUBLIC_URL
 const only = process.argv[2];
 const names = Object.keys(FRONT_ENDS).filter((name) => !only || name === only);
 
-/** The session: the cookie `token`, whose signature API and relay check. Here it is only read. */
-function sessionOf(request) {
-  const token = /(?:^|;\s*)token=([^;]+)/.exec(request.headers.cookie ?? '')?.[1];
+/** Where the session is: `token` is the cookie that API and relay look at. A page that holds its token needs none of them to. */
+const cookieOf = (name) => (FRONT_ENDS[name].hasToken ? `session-${name}` : 'token');
+
+/** The session of a front end. API and relay check its signature; here it is only read. */
+function sessionOf(request, name) {
+  const cookies = (request.headers.cookie ?? '').split('; ').map((pair) => pair.split('='));
+  const token = cookies.find(([key]) => key === cookieOf(name))?.[1];
   try {
     const { sub, name } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString());
     return { token, user: { id: sub, name } };
@@ -33,7 +37,7 @@ function configOf(name, request) {
   const host = new URL(`http://${request.headers.host}`).hostname;
   const at = (url) => Object.assign(new URL(url), { hostname: host }).origin;
   const [api, relay] = [at(API_PUBLIC_URL), at(RELAY_PUBLIC_URL)];
-  const session = sessionOf(request);
+  const session = sessionOf(request, name);
   return {
     NAME: name,
     API_URL: api,
@@ -71,7 +75,7 @@ function signIn(response, url) {
   // With chats of one's own come people of one's own.
   const name = url.searchParams.get('name') ?? people?.[user];
   if (!name || !people) return send(response, 404, 'text/plain', 'there is no such user\n');
-  const cookie = `token=${signToken({ sub: user, name }, JWT_SECRET)}; Path=/; HttpOnly; SameSite=Lax`;
+  const cookie = `${cookieOf(to)}=${signToken({ sub: user, name }, JWT_SECRET)}; Path=/; HttpOnly; SameSite=Lax`;
   return send(response, 303, 'text/plain', '', { 'Set-Cookie': cookie, Location: `/${to}/` });
 }
 
@@ -91,7 +95,7 @@ const server = createServer((request, response) => {
       const config = `window.CONFIG = ${JSON.stringify(configOf(name, request))};`;
       return send(response, 200, 'text/javascript', config);
     }
-    if (!sessionOf(request)) return send(response, 303, 'text/plain', '', { Location: '/' });
+    if (!sessionOf(request, name)) return send(response, 303, 'text/plain', '', { Location: '/' });
     return sendFile(response, join(FILES, name, file || 'index.html'));
   }
   return sendFile(response, join(FILES, normalize(url.pathname)));
