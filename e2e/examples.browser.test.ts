@@ -212,6 +212,7 @@ async function startBroadcast(path: string, body: object): Promise<void> {
 function runPython(file: string, args: readonly string[]): ManagedProcess {
   const env = {
     PATH: process.env['PATH'] ?? '',
+    PYTHONDONTWRITEBYTECODE: '1',
     ...TEST_SECRETS,
     RELAY_INTERNAL_URL: system.relayInternalUrl,
     // The other name of this machine speaks another dialect.
