@@ -38,7 +38,7 @@ async function seed({ people, chats }, env) {
   const ids = Object.keys(people);
   for (const id of ids) {
     const email = `${people[id].toLowerCase()}@example.com`;
-    await call(id, 'PUT', '/api/users/me', { custom: { email } });
+    await call(id, 'PUT', '/api/users/me', { name: people[id], custom: { email } });
   }
   for (const { id, name } of chats) await call(ids[0], 'POST', '/api/messaging/groups', { id, name, memberIds: ids });
 }
