@@ -20,9 +20,9 @@ const names = Object.keys(FRONT_ENDS).filter((name) => !only || name === only);
 const cookieOf = (name) => (FRONT_ENDS[name].hasToken ? `session-${name}` : 'token');
 
 /** The session of a front end. API and relay check its signature; here it is only read. */
-function sessionOf(request, name) {
+function sessionOf(request, frontEnd) {
   const cookies = (request.headers.cookie ?? '').split('; ').map((pair) => pair.split('='));
-  const token = cookies.find(([key]) => key === cookieOf(name))?.[1];
+  const token = cookies.find(([key]) => key === cookieOf(frontEnd))?.[1];
   try {
     const { sub, name } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString());
     return { token, user: { id: sub, name } };

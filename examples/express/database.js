@@ -1,7 +1,7 @@
 'use strict';
 // The application's own database: SQLite as WebAssembly, with a real file and nothing to compile.
 const { mkdirSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
-const { dirname } = require('node:path');
+const path = require('node:path');
 const { Database } = require('node-sqlite3-wasm');
 
 const SCHEMA = `
@@ -55,7 +55,7 @@ function isAlive(pid) {
 }
 
 function openDatabase(file) {
-  mkdirSync(dirname(file), { recursive: true });
+  mkdirSync(path.dirname(file), { recursive: true });
   claim(file);
   const db = new Database(file);
   // A write-ahead log, which this package can do for one process. It does not undo what a killed process had half written in the
