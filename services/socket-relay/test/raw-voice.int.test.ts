@@ -78,7 +78,10 @@ async function startDoor(): Promise<string> {
   return `http://127.0.0.1:${(http.address() as AddressInfo).port}/ws`;
 }
 
-const plain: RawVoice = { incoming: (type, fields) => ({ type, fields }), outgoing: (name, payload) => [[name, payload]] };
+const plain: RawVoice = {
+  incoming: (type, fields) => ({ type, fields }),
+  outgoing: (name, payload) => [[name, payload]],
+};
 
 test('each connection has its own names for the door’s frames, as many frames as it likes', async () => {
   const url = await startDoor();
