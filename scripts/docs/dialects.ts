@@ -16,7 +16,6 @@ const ONLY_HERE: Readonly<Record<string, string>> = {
   'auth-error': 'the token is not (raw WebSocket)',
   ack: 'an acknowledgement (raw WebSocket)',
   pong: 'the answer to `ping` (raw WebSocket)',
-  error: 'a frame that cannot be read (raw WebSocket)',
 };
 
 const code = (text: string): string => `\`${text}\``;

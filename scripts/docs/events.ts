@@ -116,7 +116,7 @@ export const CLIENT_EVENTS = {
   typing: { summary: 'say that one types, or has stopped', payload: typingSchema, answer: doneSchema },
   'view-group': { summary: 'say which group is on screen', payload: viewGroupSchema, answer: doneSchema },
   signal: {
-    summary: 'tell another member something, such as the offer of a call',
+    summary: 'tell another member something, such as an offer of a call',
     payload: signalSchema,
     answer: z.object({ delivered: z.int().describe('Connections, on all relays') }),
   },
@@ -235,7 +235,7 @@ export const RELAY_EVENTS = {
     }),
   },
   'message-status': {
-    summary: 'the same, by a message, in dialects alone',
+    summary: 'the same by message, in dialects',
     payload: describing<MessageStatus>()(
       z.object({ groupId, messageId: z.string(), status: z.enum(['delivered', 'read']), userId: z.string() }),
     ),

@@ -37,6 +37,9 @@ export const TEXTS: Readonly<Record<string, Partial<Omit<Variable, 'name'>> & { 
   RELAY_PUBLIC_URL: { fallback: '`RELAY_URL`' },
   API_INTERNAL_URL: { fallback: '`API_URL`' },
   API_DIALECTS: { accepts: 'names and paths, comma-separated' },
+  RELAY_DIALECTS: { accepts: 'names and paths, comma-separated' },
+  RELAY_DIALECT: { fallback: '`native`', accepts: 'a name or a path' },
+  RELAY_DIALECT_BY_HOST: { accepts: '`host=name`, comma-separated' },
   FORWARD_EVENTS: { accepts: 'event names, comma-separated, or `*`' },
   // The relay reads it only where it has to make up a secret.
   DATA_DIR: { services: ['API', 'relay'], fallback: '`.groupcast`', accepts: 'a folder' },

@@ -51,6 +51,9 @@ export const HTTP_COMMANDS = {
 
 export type HttpCommandName = keyof typeof HTTP_COMMANDS;
 
+/** Frames of the raw WebSocket door itself, to which a dialect may give names too. */
+export const FRAMES: readonly string[] = ['auth-success', 'auth-error', 'ack', 'pong'];
+
 /**
  * The events that Groupcast itself says, to which a dialect gives names. Publishers may send events of other names. `message-status` is said
  * only where a dialect has a name for it.
@@ -78,11 +81,7 @@ export const EVENTS: readonly string[] = [
   'member-added',
   'member-removed',
   'event-omitted',
-  'auth-success',
-  'auth-error',
-  'ack',
-  'pong',
-  'error',
+  ...FRAMES,
 ];
 
 /** Names that a client of Socket.IO keeps for itself. */

@@ -169,7 +169,11 @@ describe('an event', () => {
       { name: 'order-paid', payload: { data: 1 }, exceptSender: false },
     ]);
     expect(dialect.say('a', 1, 'viewing')).toEqual([]);
-    expect(dialectOf({ events: { '*': [] } }).say('order-paid', 1, 'viewing')).toEqual([]);
+    const silent = dialectOf({ events: { '*': [], pong: [] } });
+    expect(silent.say('order-paid', 1, 'viewing')).toEqual([]);
+    expect(silent.say('pong', 1, 'viewing')).toEqual([]);
+    // A frame of the raw door is left out by its name alone.
+    expect(silent.say('ack', 1, 'viewing')).toBeUndefined();
     expect(dialectOf({ events: { a: [] } }).say('order-paid', 1, 'viewing')).toBeUndefined();
     expect(dialectOf({ events: { a: [] } }).say('toString', 1, 'viewing')).toBeUndefined();
   });

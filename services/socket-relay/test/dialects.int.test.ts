@@ -214,7 +214,7 @@ describe.each([
       theirs.close();
     });
 
-    test('underscore-events: who has opened a conversation gets its messages, and who has not a notification', async () => {
+    test('underscore-events: members who have opened a conversation get its messages, the others a notification', async () => {
       const alice = await open('underscore-events', { ...over, ...(await withCookie('alice')) });
       const bob = await open('underscore-events', {
         ...over,
@@ -378,7 +378,7 @@ describe.each([
     expect(code).toBe('NOT_A_MEMBER');
   });
 
-  test('one message in the words of each, once, and encoded once for each dialect on a relay', async () => {
+  test('one message in the words of each, once, and encoded once for each dialect on a relay (G79)', async () => {
     const groups = [groupId];
     const ofUser = async (userId: string) => ({ auth: { token: await tokenFor(userId, groups) } });
     const all = await Promise.all([

@@ -20,7 +20,7 @@ afterEach(async () => {
 /** The names of an application that says everything in its own words. */
 const VOICE: RawVoice = {
   incoming(type, fields) {
-    if (type === 'hello') return { type: 'auth', fields };
+    if (type === 'hello' && fields['secret'] !== undefined) return { type: 'auth', fields };
     return { type: type === 'are-you-there' ? 'ping' : type, fields };
   },
   outgoing(name, payload) {

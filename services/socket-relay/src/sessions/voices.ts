@@ -46,5 +46,5 @@ export function groupOf(payload: unknown): string | undefined {
 /** Whether an event is for this connection, among those with its voice. */
 export function isFor(socket: RelaySocket, { only }: Saying): boolean {
   if (!only) return true;
-  return isUserSocket(socket) && only.some((userId) => String(userId) === socket.data.session.userId);
+  return isUserSocket(socket) && only.includes(socket.data.session.userId);
 }
