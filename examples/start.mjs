@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { apiUrlOf, runTogether, withOneUrl, withUrls } from '../scripts/processes.mjs';
+import { apiUrlOf, runTogether, withOneUrl, withoutPort, withUrls } from '../scripts/processes.mjs';
 import { FRONT_ENDS } from './front-ends.mjs';
 import { signToken } from './sign-token.mjs';
 
@@ -11,7 +11,7 @@ process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 
 const RELAY = [process.execPath, 'services/socket-relay/dist/main.js'];
 const API = [process.execPath, 'services/api/dist/main.js'];
-const PAGES = 'http://localhost:4000';
+const PAGES = `http://localhost:${process.env.EXAMPLE_PORT || 4000}`;
 
 /** Secrets of the examples, made once: a session outlives a restart. */
 function secretsIn(folder) {
@@ -38,7 +38,7 @@ async function seed({ people, chats }, env) {
   const ids = Object.keys(people);
   for (const id of ids) {
     const email = `${people[id].toLowerCase()}@example.com`;
-    await call(id, 'PUT', '/api/users/me', { custom: { email } });
+    await call(id, 'PUT', '/api/users/me', { name: people[id], custom: { email } });
   }
   for (const { id, name } of chats) await call(ids[0], 'POST', '/api/messaging/groups', { id, name, memberIds: ids });
 }
@@ -52,7 +52,7 @@ function startFrontEnd(name) {
   runTogether(
     { relay: RELAY, api: API, pages: [process.execPath, 'examples/serve.mjs', name] },
     {
-      envOf: (service) => (service === 'pages' ? pages : env),
+      envOf: (service) => (service === 'pages' ? pages : service === 'relay' ? withoutPort(env) : env),
       onMessage({ listening }) {
         if (!waiting.delete(listening) || waiting.size > 0) return;
         seed(frontEnd, env).then(
@@ -68,32 +68,42 @@ function startFrontEnd(name) {
 }
 
 function startExpress() {
+  const port = process.env.API_PORT || '3000';
+  const url = `http://localhost:${port}`;
   const env = {
     ...base,
-    API_URL: 'http://localhost:3000',
-    RELAY_URL: 'http://localhost:3001',
-    CLIENT_URL: 'http://localhost:3000,http://127.0.0.1:3000',
+    API_URL: url,
+    RELAY_URL: `http://localhost:${process.env.RELAY_PORT || 3001}`,
+    CLIENT_URL: `${url},${url.replace('localhost', '127.0.0.1')}`,
     AUTH_TOKEN_FROM: 'cookie:token,auth',
     RELAY_DIALECTS: 'conversation-colon,underscore-events',
     RELAY_DIALECT: 'conversation-colon',
-    PORT: '',
   };
-  const express = { ...env, PORT: '3000', DATABASE_FILE: join(dataDir, 'express.db') };
+  const express = { ...env, PORT: port, DATABASE_FILE: join(dataDir, 'express.db') };
   const waiting = new Set(['socket-relay', 'express']);
   runTogether(
     { relay: RELAY, express: [process.execPath, 'examples/express/server.js'] },
     {
-      envOf: (service) => (service === 'express' ? express : env),
+      envOf: (service) => (service === 'express' ? express : withoutPort(env)),
       onMessage({ listening }) {
         if (!waiting.delete(listening) || waiting.size > 0) return;
-        console.log('\n  Express is ready: open http://localhost:3000 in two browsers\n');
+        console.log(`\n  Express is ready: open ${url} in two browsers\n`);
       },
     },
   );
 }
 
 function startPython() {
-  const env = { ...base, API_URL: '', RELAY_WS_PATH: '/ws', PYTHONUNBUFFERED: '1' };
+  const [port, internalPort] = [process.env.RELAY_PORT || 3001, process.env.RELAY_INTERNAL_PORT || 3002];
+  const env = {
+    ...base,
+    API_URL: '',
+    RELAY_WS_PATH: '/ws',
+    RELAY_WS_URL: `ws://127.0.0.1:${port}/ws`,
+    RELAY_INTERNAL_URL: `http://127.0.0.1:${internalPort}`,
+    PYTHONUNBUFFERED: '1',
+    PYTHONDONTWRITEBYTECODE: '1',
+  };
   runTogether(
     {
       relay: RELAY,
