@@ -80,17 +80,19 @@ describe('API_DIALECTS', () => {
     const second = fileOf('second', [{ ...ROUTE, method: 'GET' }]);
     const third = fileOf('third', [{ ...ROUTE, path: '/a//b' }]);
     expect(problemsOf(`${first},${second},${third},nowhere`)).toEqual([
-      expect.stringContaining('first.json: http[0]: "shout" is no command'),
+      expect.stringContaining('first.json: http[0].command: "shout" is no command'),
       expect.stringContaining('first.json: http[1].path: names a parameter twice'),
       expect.stringContaining('second.json: http[0].method: GET must change nothing'),
-      expect.stringContaining('third.json: http.0.path: must be a path such as'),
+      expect.stringContaining('third.json: http[0].path: must be a path such as'),
       expect.stringContaining('API_DIALECTS nowhere: there is no dialect "nowhere"'),
     ]);
   });
 
   test('refuses routes that another dialect has, or that are Groupcast’s own', () => {
     const one = fileOf('one', [ROUTE, { ...ROUTE, method: 'PUT' }]);
-    const other = fileOf('other', [{ ...ROUTE, path: '/chats/:chatId' }]);
+    const other = fileOf('other', [
+      { ...ROUTE, path: '/chats/:chatId', with: { groupId: '$.params.chatId', content: '$.body.text' } },
+    ]);
     expect(problemsOf(`${one},${other}`)).toEqual([
       'API_DIALECTS must not have the route POST /chats/:chatId of the dialect "other"; the dialect "one" has the same route',
     ]);
