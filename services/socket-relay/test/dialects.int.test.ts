@@ -378,7 +378,7 @@ describe.each([
     expect(code).toBe('NOT_A_MEMBER');
   });
 
-  test('one message in the words of each, once, and encoded once for each dialect on a relay', async () => {
+  test('one message in the words of each, once, and encoded once for each dialect on a relay (G79)', async () => {
     const groups = [groupId];
     const ofUser = async (userId: string) => ({ auth: { token: await tokenFor(userId, groups) } });
     const all = await Promise.all([
