@@ -1,6 +1,7 @@
 import type { Dialect, Heard } from '@groupcast/dialects';
 import type { Logger } from '@groupcast/service-kit';
 import { type ErrorBody, GroupcastError, toErrorBody } from '@groupcast/shared';
+import { isRaw } from '../engine/raw-frames.ts';
 import type { RelaySocket } from '../sessions/session.ts';
 import { emitSaid } from '../sessions/tell.ts';
 import { dialectOf } from '../sessions/voices.ts';
@@ -82,8 +83,15 @@ export function createEventRouter<S extends RelaySocket>(options: {
     const dialect: Dialect = dialectOf(socket);
 
     function tellRefused(error: ErrorBody, answer: object): void {
-      if (acknowledge) acknowledge(dialect.refuse(answer));
-      else for (const said of dialect.refusals({ ...error, event })) emitSaid(socket, said);
+      if (acknowledge) {
+        acknowledge(dialect.refuse(answer));
+        return;
+      }
+      const refused = { ...error, event };
+      const sayings = dialect.refusals(refused);
+      for (const said of sayings) emitSaid(socket, said);
+      // Clients of Socket.IO know what they have sent and did not ask about. A frame without a number is a slip.
+      if (sayings.length === 0 && isRaw(socket.conn)) emitSaid(socket, { name: 'error', payload: refused });
     }
 
     function refuse(error: unknown): void {
