@@ -6,7 +6,7 @@ import type { Layers } from './import-graph.ts';
  */
 export const PACKAGES: Layers = [
   ['apps/demo', 'packages/cli', 'packages/testing', 'services/api', 'services/socket-relay'],
-  ['packages/broadcaster', 'packages/client', 'packages/service-kit'],
+  ['packages/broadcaster', 'packages/client', 'packages/dialects', 'packages/service-kit'],
   'packages/tokens',
   'packages/shared',
 ];
@@ -55,7 +55,16 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'envelope.ts',
     'payloads',
     ['near-misses.ts', 'position-schemas.ts'],
-    ['bounded-body.ts', 'bounds.ts', 'errors.ts', 'event-names.ts', 'ids.ts', 'json.ts', 'positions.ts'],
+    [
+      'bounded-body.ts',
+      'bounds.ts',
+      'errors.ts',
+      'event-names.ts',
+      'ids.ts',
+      'json.ts',
+      'nearest-name.ts',
+      'positions.ts',
+    ],
     ['relay-address.ts', 'rooms.ts', 'token-claims.ts'],
   ],
   'services/api': [
@@ -63,7 +72,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     ['api.ts', 'openapi.ts'],
     'ports.ts',
     'app.ts',
-    ['demo', 'group-list', 'relay-facing', 'relay-proxy'],
+    ['demo', 'dialect-routes', 'group-list', 'relay-facing', 'relay-proxy'],
     ['cursors', 'messages', 'retention'],
     'groups',
     'users',
@@ -73,7 +82,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'events',
     'config.ts',
     'db',
-    ['ice-config.ts', 'limits.ts'],
+    ['dialects.ts', 'ice-config.ts', 'limits.ts'],
   ],
   'services/socket-relay': [
     'main.ts',
@@ -94,6 +103,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'presence',
     'group-log',
     'config.ts',
+    'dialect-config.ts',
     'transient',
     'nodes',
     'engine',

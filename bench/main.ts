@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { calls } from './calls.ts';
 import { conversation } from './conversation.ts';
+import { dialects } from './dialects.ts';
 import { growth } from './growth.ts';
 import { interest } from './interest.ts';
 import { profile } from './profile.ts';
@@ -15,6 +16,7 @@ import { comparisons } from './targets.ts';
 const STANDALONE: Readonly<Record<string, () => Promise<void>>> = {
   calls,
   conversation: async () => conversation({ isQuick: options.quick }),
+  dialects: async () => dialects({ isQuick: options.quick }),
   async growth() {
     const { sizes, parts, minutes, repetitions } = options;
     await growth({

@@ -309,25 +309,36 @@ describe('documentation', () => {
     expect(files.filter((file) => !existsSync(file))).toEqual([]);
   });
 
-  test('every test that the field reports name exists', () => {
-    const reports = [
-      ...read('docs/field-reports.md')
-        .replace(/\n +/g, ' ')
-        .matchAll(/^- .*$/gm),
-    ].map(([line]) => line);
-    // `file`: “title”, and where several tests hold one report, `; ` between them.
-    const tests = reports.map(
-      (line) => /\((`[^`]+`(?:: “[^”]+”)?(?:; `[^`]+`(?:: “[^”]+”)?)*)\)$/.exec(line)?.[1] ?? '',
-    );
-    expect(reports.length).toBeGreaterThan(100);
-    const missing = reports.filter((_, at) => {
-      const named = [...(tests[at] ?? '').matchAll(/`([^`]+)`(?:: “([^”]+)”)?/g)];
+  /** The entries of a list that name no test, or one that does not exist: `file`: “title”, and where there are several, `; ` between them. */
+  function withoutTests(entries: readonly string[]): string[] {
+    return entries.filter((line) => {
+      const [, tests = ''] = /\((`[^`]+`(?:: “[^”]+”)?(?:; `[^`]+`(?:: “[^”]+”)?)*)\)$/.exec(line) ?? [];
+      const named = [...tests.matchAll(/`([^`]+)`(?:: “([^”]+)”)?/g)];
       return (
         named.length === 0 ||
         named.some(([, file = '', title = '']) => !existsSync(file) || !read(file).includes(title))
       );
     });
-    expect(missing).toEqual([]);
+  }
+
+  /** The entries of a document's lists, each on one line. */
+  const entriesOf = (text: string): string[] =>
+    Array.from(text.replace(/\n +/g, ' ').matchAll(/^- .*$/gm), ([line]) => line);
+
+  test('every test that the field reports name exists', () => {
+    const reports = entriesOf(read('docs/field-reports.md'));
+    expect(reports.length).toBeGreaterThan(100);
+    expect(withoutTests(reports)).toEqual([]);
+  });
+
+  test('every sentence of a front end that a page of docs/moving keeps has tests that exist', () => {
+    const pages = documents().filter((file) => file.startsWith('docs/moving/'));
+    expect(pages).toHaveLength(6);
+    for (const page of pages) {
+      const entries = entriesOf(read(page)).filter((line) => line.startsWith('- **“'));
+      expect([page, entries.length > 5]).toEqual([page, true]);
+      expect([page, withoutTests(entries)]).toEqual([page, []]);
+    }
   });
 
   test('every npm command in the README and the reference exists', () => {

@@ -3,10 +3,12 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { createBroadcaster } from '@groupcast/broadcaster';
 import { received, type ServiceProcess, startRelayProcess, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
 import fastify from 'fastify';
 import { io, type Socket } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { WebSocket } from 'ws';
 import { type CodeBlock, codeBlock, codeBlocks } from './documented/code-blocks.ts';
 
 // Readers copy the code in the documents: all of it compiles against the packages as users get them, and code that can run here runs.
@@ -99,7 +101,7 @@ describe('code in the documents, beside a relay', () => {
   const closing: (() => unknown)[] = [];
 
   beforeAll(async () => {
-    relay = await startRelayProcess();
+    relay = await startRelayProcess({ RELAY_WS_PATH: '/ws' });
     vi.stubEnv('RELAY_SERVICE_SECRET', TEST_SECRETS.RELAY_SERVICE_SECRET);
   });
   afterAll(async () => {
@@ -112,7 +114,9 @@ describe('code in the documents, beside a relay', () => {
   /** Runs the block with these values in place of its reader's; returns the values that it names in `exports`. */
   async function perform<T>(block: CodeBlock, values: object, exports: string): Promise<T> {
     Object.assign(globalThis, values);
-    const code = block.code.replaceAll('http://localhost:3001', relay.url);
+    const code = block.code
+      .replaceAll('http://localhost:3001', relay.url)
+      .replaceAll('ws://localhost:3001', relay.url.replace('http', 'ws'));
     const name = `run_${nameOf(block)}.ts`;
     return (await import(write(name, `${code}\nexport { ${exports} };\n`))) as T;
   }
@@ -146,6 +150,33 @@ describe('code in the documents, beside a relay', () => {
     expect(JSON.parse(stdout)).toMatchObject({ recipients: { connections: 1 } });
     await until('the second message', () => shown.length === 2);
     expect(shown[1]).toMatchObject({ id: '7', content: 'hi' });
+  });
+
+  test('the page for a plain WebSocket shows a message, and what it missed is asked for', async () => {
+    const shown: { content?: string; seq: number }[] = [];
+    const values = {
+      token: await tokenFor('carol', ['42']),
+      show: (message: { seq: number }) => shown.push(message),
+      WebSocket,
+    };
+    const block = codeBlock('docs/reference/websocket.md', 'new WebSocket(');
+    const { connect, positions } = await perform<{ connect: () => WebSocket; positions: Record<string, object> }>(
+      { ...block, code: block.code.replaceAll('export ', '') },
+      values,
+      'connect, positions',
+    );
+    const socket = connect();
+    closing.push(() => {
+      socket.removeAllListeners('close');
+      socket.close();
+    });
+    await new Promise((resolve) => socket.on('message', (data: Buffer) => data.includes('"ack"') && resolve(data)));
+    const publisher = createBroadcaster({ url: relay.url, serviceSecret: TEST_SECRETS.RELAY_SERVICE_SECRET });
+    closing.push(async () => publisher.close());
+    await publisher.broadcastMessage({ groupId: 42, message: { id: 8, content: 'raw' } });
+    await until('its position', () => Object.keys(positions).length === 1);
+    // The page of the README, which is open too, shows it as well.
+    expect(shown).toContainEqual(expect.objectContaining({ content: 'raw', ...positions['42'] }));
   });
 
   test('@groupcast/broadcaster’s examples answer, and broadcast what was saved', async () => {

@@ -59,7 +59,7 @@ export async function openConnection(
       onClose: fail,
     }).then((opened) => {
       socket = opened;
-      const greeting = dialect.greet?.(role, room);
+      const greeting = dialect.greet?.(role, room, auth);
       if (greeting !== undefined) opened.send([greeting]);
       if (dialect.readyWhenOpen) becomeReady();
       early.forEach(control);

@@ -15,7 +15,7 @@ export interface Dialect {
   /** The credentials of a connection; built before it connects. */
   auth?(role: Role, name: string, room: string): Promise<string>;
   /** The first message after the upgrade. */
-  greet?(role: Role, room: string): string;
+  greet?(role: Role, room: string, auth: string): string | undefined;
   /** A connection is in its room as soon as it is open. */
   readyWhenOpen?: boolean;
   /** Where one frame may hold several messages: calls `read` with each. */

@@ -52,6 +52,43 @@ const groupcast = socketIo({
   },
 });
 
+/** The event's name begins with n in each of these dialects. */
+function speaking(names: readonly string[]): Dialect {
+  let opened = 0;
+  return {
+    ...groupcast,
+    path(role) {
+      if (role === 'publisher') return groupcast.path(role);
+      opened += 1;
+      return `${groupcast.path(role)}&dialect=${names[opened % names.length]}`;
+    },
+    onControl(role, text, auth, room) {
+      const reaction = groupcast.onControl(role, text, auth, room);
+      // Some say nothing when they have joined, which they have when they are connected.
+      return text.startsWith('40') ? { ready: true } : reaction;
+    },
+  };
+}
+const oneDialect = speaking(['underscore-events']);
+const fourDialects = speaking(['native', 'group-array', 'underscore-events', 'renaming']);
+
+/** Where the name of an event begins in a frame of the raw door: `{"type":"`. */
+const RAW_NAME = 9;
+const LETTER_N = 0x6e;
+
+const rawDoor: Dialect = {
+  ...groupcast,
+  path: (role) => (role === 'member' ? '/ws' : groupcast.path(role)),
+  greet: (role, _room, auth) =>
+    role === 'member' ? JSON.stringify({ type: 'auth', ...(JSON.parse(auth) as object) }) : undefined,
+  isMessage: (bytes, start) => bytes[start + RAW_NAME] === LETTER_N,
+  onControl(role, text, auth, room) {
+    if (role === 'publisher') return groupcast.onControl(role, text, auth, room);
+    if (text.startsWith('{"type":"auth-error"')) throw new Error(`a ${role} was refused: ${text}`);
+    return { ready: text.startsWith('{"type":"joined-groups"') };
+  },
+};
+
 /** A stock server of ours: `auth.room` is joined, `publish` goes to a room. */
 const stock = socketIo({
   async auth(role, name, room) {
@@ -73,7 +110,15 @@ const plain: Dialect = {
   isAcknowledgement: (text) => text === 'ok',
 };
 
-export const DIALECTS = { groupcast, stock, plain, nats, nchan, socketCluster } satisfies Readonly<
-  Record<string, Dialect>
->;
+export const DIALECTS = {
+  groupcast,
+  oneDialect,
+  fourDialects,
+  rawDoor,
+  stock,
+  plain,
+  nats,
+  nchan,
+  socketCluster,
+} satisfies Readonly<Record<string, Dialect>>;
 export type DialectName = keyof typeof DIALECTS;

@@ -6,6 +6,8 @@ import {
   connectQuerySchema,
   cursorsAnswerSchema,
   cursorUpdatesSchema,
+  groupsAnswerSchema,
+  groupsQuerySchema,
   historyFillAnswerSchema,
   historyFillQuerySchema,
   idSchema,
@@ -21,6 +23,7 @@ import { MAX_LINE } from './pages.ts';
 /** The calls of the relay to a back end, and the answers that it understands. */
 export const BACK_END_CALLS: Readonly<Record<string, { request: z.ZodType; answer?: z.ZodType }>> = {
   memberships: { request: membershipQuerySchema, answer: membershipAnswerSchema },
+  groups: { request: groupsQuerySchema, answer: groupsAnswerSchema },
   history: { request: historyFillQuerySchema, answer: historyFillAnswerSchema },
   cursors: { request: cursorUpdatesSchema, answer: cursorsAnswerSchema },
   events: { request: clientEventSchema, answer: clientEventAnswerSchema },

@@ -15,6 +15,7 @@ import {
   type JsonValue,
   joinGroupSchema,
   leaveGroupSchema,
+  type MessageStatus,
   type MonitorEvent,
   type MonitorSnapshot,
   markSchema,
@@ -115,7 +116,7 @@ export const CLIENT_EVENTS = {
   typing: { summary: 'say that one types, or has stopped', payload: typingSchema, answer: doneSchema },
   'view-group': { summary: 'say which group is on screen', payload: viewGroupSchema, answer: doneSchema },
   signal: {
-    summary: 'tell another member something, such as the offer of a call',
+    summary: 'tell another member something, such as an offer of a call',
     payload: signalSchema,
     answer: z.object({ delivered: z.int().describe('Connections, on all relays') }),
   },
@@ -232,6 +233,12 @@ export const RELAY_EVENTS = {
         .exactOptional(),
       counts: z.object({ seq: z.int(), received: z.int(), read: z.int() }).exactOptional(),
     }),
+  },
+  'message-status': {
+    summary: 'the same by message, in dialects',
+    payload: describing<MessageStatus>()(
+      z.object({ groupId, messageId: z.string(), status: z.enum(['delivered', 'read']), userId: z.string() }),
+    ),
   },
   'read-cursor': {
     summary: 'one has read so far, on another connection',

@@ -34,6 +34,7 @@ export function metrics(): { relay: Metric[]; api: Metric[] } {
   const relay = createRelayMetrics();
   relay.watchKeys(() => 0);
   relay.watchWrites(() => ({}));
+  relay.watchEncodings(() => ({}));
   relay.watchThrottle({ waiting: () => 0, lagMs: () => 0 });
   relay.watchSendBacklog(() => ({ connections: 0, bytes: 0 }));
   relay.watchBackEnd(() => ({}));

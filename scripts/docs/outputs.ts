@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describeApi } from '../../services/api/src/openapi.ts';
 import { asyncApi } from './asyncapi.ts';
 import { BACK_END_CALLS, backEndSchemas, schemasOfCall, sharedSchemas } from './back-end.ts';
+import { commandsTable, eventsTable, httpCommandsTable, operatorsTable } from './dialects.ts';
 import { errorCodesTable } from './error-codes.ts';
 import { clientEventsTable, monitorEventsTable, relayEventsTable, serviceEventsTable } from './event-tables.ts';
 import { indexOfNames } from './index-page.ts';
@@ -11,6 +12,7 @@ import { fill, table } from './pages.ts';
 import { variablesTable } from './variables.ts';
 
 export const REFERENCE = 'docs/reference';
+const DIALECTS = 'docs/dialects.md';
 /** The pages of the reference, without its index. */
 export const PAGES = [
   'configuration',
@@ -31,6 +33,18 @@ function routesTable(document: OpenApi): string {
     ['route', 'what'],
     routesOf(document).map(({ name, summary }) => [`\`${name}\``, summary]),
   );
+}
+
+/** The page of dialects, where the sections of browsers' events are as they stand in `browserEvents`. */
+function dialectsPage(browserEvents: string): string {
+  const page = readFileSync(DIALECTS, 'utf8');
+  const blocks = {
+    'dialect-commands': commandsTable(page),
+    'dialect-events': eventsTable(page, browserEvents),
+    'dialect-operators': operatorsTable(),
+    'dialect-http-commands': httpCommandsTable(),
+  };
+  return Object.entries(blocks).reduce((text, [name, body]) => fill(text, name, body), page);
 }
 
 /** Every file that is generated or has generated parts, as it should be; paths from the root of the repository, where it has to run. */
@@ -58,6 +72,7 @@ export async function outputs(): Promise<Map<string, string>> {
   const json = (document: object): string => `${JSON.stringify(document, null, 2)}\n`;
   return new Map([
     ...Object.entries(pages).map(([name, text]) => [`${REFERENCE}/${name}.md`, text] as const),
+    [DIALECTS, dialectsPage(pages['browser-events'] ?? '')],
     [index, fill(readFileSync(index, 'utf8'), 'index', indexOfNames(pages))],
     ['docs/openapi.api.json', json(api)],
     ['docs/openapi.relay.json', json(relay)],

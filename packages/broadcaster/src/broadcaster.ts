@@ -4,8 +4,10 @@ import type {
   BroadcastInput,
   BroadcastResult,
   DisconnectInput,
+  GetPresenceInput,
   MembersInput,
   NotifyInput,
+  PresenceResult,
   RemoveMembersInput,
   StoredCursorsInput,
 } from '@groupcast/shared';
@@ -58,6 +60,8 @@ export interface Broadcaster {
   /** Shows what the back end has stored of how far members are: receipts to their groups, and reads to their own connections. */
   updateCursors(input: StoredCursorsInput): Promise<void>;
   disconnectUsers(input: DisconnectInput): Promise<{ connections: number }>;
+  /** Resolves to the users who have connections in the group, but those who hide it. */
+  getPresence(input: GetPresenceInput): Promise<PresenceResult & { groupId: string }>;
   /** Rejects what is still waiting, and closes the connection. */
   close(): Promise<void>;
 }
@@ -112,6 +116,9 @@ export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
     },
     async disconnectUsers(input) {
       return connection.call<{ connections: number }>('api-disconnect-users', input);
+    },
+    async getPresence(input) {
+      return connection.call<PresenceResult & { groupId: string }>('api-get-presence', input);
     },
     async close() {
       connection.close();

@@ -10,10 +10,27 @@ export type GivenOptions<T extends OptionTypes> = {
 
 /** Reads `--name value`, `--name=value` and flags; an unknown one or a stray word is a `UsageError`. */
 export function readOptions<T extends OptionTypes>(args: string[], types: T): GivenOptions<T> {
+  return parse(args, types, false).options;
+}
+
+/** Reads the same, and the words between them. */
+export function readWords<T extends OptionTypes>(
+  args: string[],
+  types: T,
+): { options: GivenOptions<T>; words: string[] } {
+  return parse(args, types, true);
+}
+
+function parse<T extends OptionTypes>(
+  args: string[],
+  types: T,
+  allowPositionals: boolean,
+): { options: GivenOptions<T>; words: string[] } {
   const options: NonNullable<ParseArgsConfig['options']> = {};
   for (const [name, type] of Object.entries(types)) options[name] = { type };
   try {
-    return parseArgs({ args, options, strict: true, allowPositionals: false }).values as GivenOptions<T>;
+    const { values, positionals } = parseArgs({ args, options, strict: true, allowPositionals });
+    return { options: values as GivenOptions<T>, words: positionals };
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     // Node explains at length how to escape a dash; its first sentence says what is wrong.

@@ -90,6 +90,8 @@ function toGroupcastError(error: unknown, request: FastifyRequest): GroupcastErr
   return typeof statusCode === 'number' ? fromStatus(statusCode, error as FastifyError) : undefined;
 }
 
+const pathOf = ({ url }: FastifyRequest): string => url.split('?', 1)[0] ?? '';
+
 function unroutable(
   error: FastifyError,
   request: FastifyRequest,
@@ -123,11 +125,15 @@ export async function createHttpApp(options: {
   before?: (app: HttpApp) => Promise<void>;
   /** Requests that come to no route and no hook, because something else answers them. */
   diversion?: Diversion | undefined;
+  /** The body of an answer that refuses a request for `path`; `undefined` for the contract's own, `{error}`. */
+  describeError?: (path: string, error: ErrorBody) => unknown;
   /** A request that no route and no hook sees, because its path is malformed. What it throws is the answer. */
   onUnroutable?: (request: FastifyRequest) => void;
 }): Promise<HttpApp> {
   const logger: FastifyBaseLogger = options.log;
   const { trustedProxies = 0, maxBodyItems = Number.POSITIVE_INFINITY } = options;
+  const bodyOf = (request: FastifyRequest, error: ErrorBody): unknown =>
+    options.describeError?.(pathOf(request), error) ?? { error };
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -152,7 +158,7 @@ export async function createHttpApp(options: {
       const body = toErrorBody(unroutable(error, request, options.onUnroutable));
       const answer = reply as FastifyReply;
       if (body.retryAfterMs !== undefined) answer.header('retry-after', Math.ceil(body.retryAfterMs / 1000));
-      void answer.status(ERROR_CODES[body.code].status).send({ error: body });
+      void answer.status(ERROR_CODES[body.code].status).send(bodyOf(request, body));
     },
     forceCloseConnections: 'idle',
   });
@@ -185,14 +191,14 @@ export async function createHttpApp(options: {
       request.log.error({ err: error, method: request.method, route: request.routeOptions.url }, 'request failed');
     const body: ErrorBody = toErrorBody(known ?? error);
     if (body.retryAfterMs !== undefined) reply.header('retry-after', Math.ceil(body.retryAfterMs / 1000));
-    return reply.status(known?.status ?? 500).send({ error: body });
+    return reply.status(known?.status ?? 500).send(bodyOf(request, body));
   });
   app.setNotFoundHandler(async (request, reply) => {
-    const path = request.url.split('?')[0] ?? '';
+    const path = pathOf(request);
     const elsewhere = hintOfPort(path, options.port);
     const why = `there is no ${request.method} ${path}${elsewhere ? ` here: ${elsewhere}` : ''}`;
     const error = new GroupcastError('NOT_FOUND', `unable to serve the request; ${why}`);
-    return reply.status(404).send({ error: error.toBody() });
+    return reply.status(404).send(bodyOf(request, error.toBody()));
   });
 
   await options.before?.(app);
@@ -219,6 +225,15 @@ async function refuseUnknownQuery(request: FastifyRequest): Promise<void> {
     'INVALID_PAYLOAD',
     `unable to accept the request; there is no query parameter ${name} here; ${why}`,
   );
+}
+
+/** Routes inside `register` check their requests by themselves; their schemas only describe. */
+export async function plainScope(app: HttpApp, register: (scope: HttpScope) => void | Promise<void>): Promise<void> {
+  await app.register(async (scope) => {
+    scope.setValidatorCompiler(() => () => true);
+    scope.setSerializerCompiler(writeAsIs);
+    await register(scope.withTypeProvider<ZodTypeProvider>());
+  });
 }
 
 /**

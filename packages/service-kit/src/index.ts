@@ -23,6 +23,7 @@ export {
   createHttpApp,
   type HttpApp,
   type HttpScope,
+  plainScope,
   zodScope,
 } from './http.ts';
 export { createBoundedServer } from './http-server.ts';
@@ -39,12 +40,14 @@ export {
 } from './openapi.ts';
 export { corsOptions, isHostOfOrigins, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { readLittle, readLittleOf, readMuch } from './read-size.ts';
+export { readRelayWsPath } from './relay-paths.ts';
 export { type Closable, loadDotEnv, runService, StartFailure } from './run-service.ts';
 export { hintOfPort, type ServicePort } from './service-ports.ts';
 export { createStopStack, type StopStack } from './stop-stack.ts';
 export { outliveTerminal } from './terminal.ts';
 export { type RelaySecrets, readRelaySecrets, readTokenConfig, type TokenConfig } from './token-config.ts';
 export {
+  bearerOf,
   findToken,
   isCookieTrusted,
   MAX_COOKIE_LENGTH,

@@ -57,22 +57,30 @@ export function readRelaySecrets(env: Environment): RelaySecrets {
   };
 }
 
-/** The variables of docs/reference/tokens.md, checked against each other. Both services read them the same way. */
-export function readTokenConfig(env: Environment): { tokens: TokenConfig; relaySecrets: RelaySecrets } {
+/**
+ * The variables of docs/reference/tokens.md, checked against each other. Both services read them the same way. `usersHaveTokens`: false
+ * where no user's token is verified, so that none of their secrets is needed.
+ */
+export function readTokenConfig(
+  env: Environment,
+  { usersHaveTokens = true }: { usersHaveTokens?: boolean } = {},
+): { tokens: TokenConfig; relaySecrets: RelaySecrets } {
   const jwksUrl = env.url('JWT_JWKS_URL', ['https:', 'http:'], {
     carries: 'the keys that user tokens are checked with',
   });
   const givenSecret = env.secret('JWT_SECRET');
-  const secret = jwksUrl ? givenSecret : orGenerated(env, 'JWT_SECRET', givenSecret, (s) => s.jwtSecret);
+  const isNeeded = usersHaveTokens && !jwksUrl;
+  const secret = !isNeeded ? givenSecret : orGenerated(env, 'JWT_SECRET', givenSecret, (s) => s.jwtSecret);
   const previousSecret = env.secret('JWT_SECRET_PREVIOUS');
   const connectionSecret = env.secret('CONNECTION_TOKEN_SECRET');
   const previousConnectionSecret = env.secret('CONNECTION_TOKEN_SECRET_PREVIOUS');
-  if (jwksUrl && connectionSecret === undefined) env.problem('CONNECTION_TOKEN_SECRET must be set with JWT_JWKS_URL');
+  if (usersHaveTokens && jwksUrl && connectionSecret === undefined)
+    env.problem('CONNECTION_TOKEN_SECRET must be set with JWT_JWKS_URL');
   const audience = env.text('JWT_AUDIENCE');
   if (audience !== undefined && Object.values(AUDIENCE).some((ours) => ours === audience)) {
     env.problem(`JWT_AUDIENCE must be none of ${Object.values(AUDIENCE).join(', ')}, got "${audience}"`);
   }
-  if (jwksUrl && env.production && audience === undefined) {
+  if (usersHaveTokens && jwksUrl && env.production && audience === undefined) {
     env.warning(
       'JWT_AUDIENCE is not set: with JWT_JWKS_URL, tokens that the identity provider made for other applications are accepted',
     );

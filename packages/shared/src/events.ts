@@ -28,7 +28,7 @@ import type {
   ViewGroupInput,
   WatchGroupInput,
 } from './payloads/client-events.ts';
-import type { Notification, ReadCursor, Receipt, Signal, Typing } from './payloads/conversation.ts';
+import type { MessageStatus, Notification, ReadCursor, Receipt, Signal, Typing } from './payloads/conversation.ts';
 import type { Message } from './payloads/messaging.ts';
 import type { MonitorEvent, MonitorSnapshot } from './payloads/monitor.ts';
 import type { PresenceResult, PresencesResult } from './payloads/presence.ts';
@@ -84,6 +84,7 @@ export interface RelayEvents {
   presence: (payload: { groupId: string; online: string[]; offline: string[] }) => void;
   typing: (payload: Typing) => void;
   receipt: (payload: Receipt) => void;
+  'message-status': (payload: MessageStatus) => void;
   'read-cursor': (payload: ReadCursor) => void;
   notification: (payload: Notification) => void;
   signal: (payload: Signal) => void;

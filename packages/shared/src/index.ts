@@ -6,6 +6,7 @@ export * from './events.ts';
 export * from './ids.ts';
 export * from './json.ts';
 export * from './near-misses.ts';
+export * from './nearest-name.ts';
 export * from './payloads/broadcast.ts';
 export * from './payloads/client-events.ts';
 export * from './payloads/conversation.ts';

@@ -3,6 +3,12 @@ export function groupRoom(groupId: string): string {
   return `group-${groupId}`;
 }
 
+/** The group whose members are in a room; `undefined` for a room of another kind. */
+export function groupOfRoom(room: string): string | undefined {
+  const prefix = groupRoom('');
+  return room.startsWith(prefix) ? room.slice(prefix.length) : undefined;
+}
+
 export function userRoom(userId: string): string {
   return `user-${userId}`;
 }

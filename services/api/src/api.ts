@@ -11,7 +11,7 @@ import {
   urlOfHost,
 } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
-import type { ApiConfig } from './config.ts';
+import { type ApiConfig, pairsCopies } from './config.ts';
 import { createLiveReads } from './cursors/live-reads.ts';
 import type { Database } from './db/database.ts';
 import { reasonOf, rootCodeOf } from './db/database-errors.ts';
@@ -137,7 +137,7 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
     config,
     db,
     groups,
-    saves: createSaveQueue({ db }),
+    saves: createSaveQueue({ db }, { pairsCopies: pairsCopies(config) }),
     relay: relay.broadcaster,
     liveReads,
     metrics,

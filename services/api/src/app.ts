@@ -5,15 +5,20 @@ import {
   createHttpApp,
   describeRefusals,
   type HttpApp,
+  type HttpScope,
+  plainScope,
   zodScope,
 } from '@groupcast/service-kit';
 import type { UserTokenVerifier } from '@groupcast/tokens';
-import type { ApiConfig } from './config.ts';
+import { type ApiConfig, pairsCopies } from './config.ts';
 import { cursorRoutes } from './cursors/cursor-routes.ts';
 import type { LiveReads } from './cursors/live-reads.ts';
 import type { WatchedDatabase } from './db/watched-database.ts';
 import { demoPage } from './demo/demo-page.ts';
 import { demoRoutes } from './demo/demo-routes.ts';
+import { dialectRoutes } from './dialect-routes/dialect-routes.ts';
+import { createErrorAnswers } from './dialect-routes/error-answers.ts';
+import { createOnlineUsers } from './dialect-routes/online-users.ts';
 import { groupListRoutes } from './group-list/group-list-routes.ts';
 import type { GroupDeps } from './groups/group-changes.ts';
 import { groupRoutes } from './groups/group-routes.ts';
@@ -70,6 +75,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
   const { config, db, metrics, log } = deps;
   const eventBytes = bodyBytesOf(config);
   const budgets = createRequestBudgets({ metrics, log }, { ...config.limits, trustedProxies: config.trustedProxies });
+  const describeError = createErrorAnswers(config.dialects);
   const app = await createHttpApp({
     log,
     port: 'api',
@@ -93,6 +99,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
       });
     },
     diversion: deps.relayProxy,
+    ...(describeError ? { describeError } : {}),
     onUnroutable: (request) => budgets.count(request),
   });
   sendSecurityHeaders(app, {
@@ -109,8 +116,10 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
   deps.probes(app, { isHidden: true, portRefusals: [] });
   const groupDeps = deps.groups;
   const messages = { ...groupDeps, saves: deps.saves };
-  await zodScope(app, (scope) => {
-    scope.addHook('onRequest', requireUser({ verifier: deps.userTokens, budgets }, config));
+  const onRequest = requireUser({ verifier: deps.userTokens, budgets }, config);
+  /** Serves users alone on the routes that are added to `scope`, each out of their own budget and in their turn. */
+  const serveUsers = (scope: HttpScope): void => {
+    scope.addHook('onRequest', onRequest);
     turns.take(
       scope,
       (request) => callerOf(request).userId,
@@ -120,6 +129,9 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
     scope.addHook('onRoute', (route) => {
       route.config = { ...route.config, limitedBy: 'user' };
     });
+  };
+  await zodScope(app, (scope) => {
+    serveUsers(scope);
     describeRefusals(scope, USER_REFUSALS, { security: [{ bearer: [] }] });
     realtimeRoutes(scope, {
       db,
@@ -134,7 +146,20 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
     cursorRoutes(scope, { db, liveReads: deps.liveReads });
     userRoutes(scope, { db, relay: deps.relay });
   });
-  const clientEvents = createClientEventDoor({ messages, users: deps.users, budgets, turns, log });
+  if (config.dialects.length > 0) {
+    await plainScope(app, (scope) => {
+      serveUsers(scope);
+      dialectRoutes(scope, { messages, online: createOnlineUsers({ relay: deps.relay, db, log }) }, config.dialects);
+    });
+  }
+  const clientEvents = createClientEventDoor({
+    messages,
+    users: deps.users,
+    budgets,
+    turns,
+    pairsCopies: pairsCopies(config),
+    log,
+  });
   // A relay that knows `API_URL` alone asks here.
   await internalRoutes(
     app,

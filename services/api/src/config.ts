@@ -1,3 +1,4 @@
+import type { Dialect } from '@groupcast/dialects';
 import {
   type Environment,
   isLoopbackName,
@@ -9,6 +10,7 @@ import {
   readHost,
   readHostNames,
   readOrigins,
+  readRelayWsPath,
   readTokenConfig,
   readTokenPlaces,
   resolveDataDir,
@@ -16,6 +18,7 @@ import {
   type TokenPlace,
 } from '@groupcast/service-kit';
 import { problemOfPostgresUrl } from './db/postgres-url.ts';
+import { readApiDialects } from './dialects.ts';
 import { type IceConfig, readIceConfig } from './ice-config.ts';
 import {
   type ApiLimits,
@@ -57,6 +60,10 @@ export interface ApiConfig {
   relayPublicUrl: string | undefined;
   /** Whether the public port serves the relay's paths as well. */
   relayProxy: boolean;
+  /** The dialects whose routes the public port serves. */
+  dialects: readonly Dialect[];
+  /** The path of the relay's raw door, which is one of them. */
+  relayWsPath: string | undefined;
   origins: Origins;
   demo: boolean;
   /** How many proxies in front of the API are believed; with 0 the caller's address is the connection's. */
@@ -74,6 +81,11 @@ export interface ApiConfig {
   /** The servers for calls. */
   ice: IceConfig;
   drainMs: number;
+}
+
+/** Whether there are clients that send a message by socket and the same one by HTTP. */
+export function pairsCopies({ dialects }: Pick<ApiConfig, 'dialects'>): boolean {
+  return dialects.some(({ sendsByHttpToo }) => sendsByHttpToo);
 }
 
 /** Checks the URL by itself: a password that is not encoded would change the host, or fail only at the first connection. */
@@ -127,6 +139,7 @@ export function readApiConfig(
       `DEMO is 1 and API_HOST is ${host}: anybody who reaches this port logs in as anybody, without a password`,
     );
   }
+  const relayWsPath = readRelayWsPath(env);
   const config: ApiConfig = {
     production: env.production,
     warnings: env.warnings,
@@ -144,6 +157,8 @@ export function readApiConfig(
     relayUrl,
     relayPublicUrl: relayPublicUrl ?? (relayProxy ? undefined : relayUrl),
     relayProxy,
+    dialects: readApiDialects(env, relayWsPath),
+    relayWsPath,
     origins,
     demo,
     trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),

@@ -33,6 +33,7 @@ const NO_RELAY: RelayPort = {
   connected: false,
   disconnectUsers: noDatabase,
   updateCursors: noDatabase,
+  getPresence: noDatabase,
 };
 
 /** The paths of the internal port, each saying where it is served. */
@@ -41,9 +42,11 @@ function atInternalPort(paths: OpenApi['paths'], port: number): OpenApi['paths']
   return Object.fromEntries(Object.entries(paths).map(([path, item]) => [path, { ...item, servers }]));
 }
 
-/** Both ports with every route. They can be asked for their routes, and for nothing that needs a database. */
-export async function createPortsWithoutDatabase(): Promise<{ app: HttpApp; internal: HttpApp; config: ApiConfig }> {
-  const config = readApiConfig({ ...SECRETS, DEMO: '1' });
+/** Both ports with every route, and those that `env` adds. They can be asked for their routes, and for nothing that needs a database. */
+export async function createPortsWithoutDatabase(
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ app: HttpApp; internal: HttpApp; config: ApiConfig }> {
+  const config = readApiConfig({ ...SECRETS, DEMO: '1', ...env });
   const log = createLogger({ name: 'api', level: 'silent', production: true });
   const metrics = createApiMetrics(async () => ({ events: 0, groups: 0, oldestSeconds: 0 }));
   const groups = {

@@ -26,7 +26,7 @@ import { createUserStore } from './users/user-store.ts';
 /** Files that the embedded database has open, about ninety, and those that it may want more. */
 const DATABASE_FILES = 256;
 
-/** Paths of the relay's public port that the API's serves with `API_RELAY_PROXY`. */
+/** Paths of the relay's public port that the API's serves with `API_RELAY_PROXY`, beside that of the raw door. */
 const RELAY_PATHS = ['/socket.io/'];
 
 export interface PortDeps {
@@ -109,11 +109,12 @@ export async function createPorts(
     relayTurns: createRelayTurns(),
     log,
   };
-  const { relayUrl, drainMs } = config;
+  const { relayUrl, relayWsPath, drainMs } = config;
+  const paths = relayWsPath === undefined ? RELAY_PATHS : [...RELAY_PATHS, relayWsPath];
   const relayProxy = config.relayProxy
     ? createRelayProxy(
         { metrics, log, settle: (socket) => limits.public.settle(socket) },
-        { relayUrl, paths: RELAY_PATHS, max: limits.proxied, drainMs },
+        { relayUrl, paths, max: limits.proxied, drainMs },
       )
     : undefined;
   const { app, clientEvents } = await createApiApp({

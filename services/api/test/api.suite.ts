@@ -15,6 +15,7 @@ import { signServiceToken } from '@groupcast/tokens';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
+import { describeDialectRoutes } from './dialect-routes.suite.ts';
 import { describeDoors } from './two-doors.suite.ts';
 
 const GROUPS = '/api/messaging/groups';
@@ -34,6 +35,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         API_PORT: port,
         RELAY_URL: relay.url,
         DEMO: '1',
+        API_DIALECTS: 'conversation-colon',
         ...SIGN_IN,
         ...ICE,
         ...(await database()),
@@ -1263,6 +1265,7 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
     });
 
     describeDoors(() => ({ api, relayUrl: relay.url }));
+    describeDialectRoutes(() => ({ api, relayUrl: relay.url }));
 
     describe('for a relay that has just started', () => {
       test('gives the newest events that a relay has accepted, without holes', async () => {
@@ -1345,6 +1348,28 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const { seq: fifth } = await say('alice', id, 'fourth by alice');
         await say('crowd-4', id, 'two');
         expect(await own('alice')).toMatchObject({ counts: { seq: fifth, received: 1, read: 1 } });
+      });
+
+      test('says which groups users are in, those of many in the order in which they were active', async () => {
+        type Groups = { users: { userId: string; groupIds: string[] }[] };
+        const made: string[] = [];
+        for (let n = 0; n < 3; n += 1) made.push((await newGroup('collector', ['visitor'])).id);
+        const [first = '', gone = ''] = made;
+        await api.request('collector', 'DELETE', `${GROUPS}/${gone}`);
+        await api.request('visitor', 'DELETE', `${GROUPS}/${first}/members/visitor`);
+        const asked = { userIds: ['visitor', 'nobody', 'collector', 'visitor'] };
+        const { users } = await askAsRelay<Groups>('/internal/groups', asked);
+        expect(users.map(({ userId, groupIds }) => [userId, groupIds.toSorted()])).toEqual([
+          ['visitor', [made[2]]],
+          ['nobody', []],
+          ['collector', [first, made[2]].toSorted()],
+          ['visitor', [made[2]]],
+        ]);
+        await Promise.all(Array.from({ length: 50 }, async () => newGroup('collector')));
+        await say('collector', first, 'the newest event');
+        const many = (await askAsRelay<Groups>('/internal/groups', { userIds: ['collector'] })).users[0]?.groupIds;
+        expect([many?.length, many?.[0]]).toEqual([52, first]);
+        expect((await api.request('alice', 'POST', '/internal/groups', asked)).status).toBe(401);
       });
 
       test('keeps the cursors of members, which only move forward, and unread follows from them', async () => {

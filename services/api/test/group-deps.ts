@@ -11,11 +11,13 @@ import { createSaveQueue } from '../src/messages/save-queue.ts';
 const log = pino({ level: 'silent' });
 const { groupBounds } = readApiConfig(TEST_SECRETS);
 
-/** The dependencies of the services of groups and messages, with the default bounds. */
+/** The dependencies of the services of groups and messages, with the default bounds, and with `pairsCopies` as for clients that send twice. */
 export function groupDeps<D extends GroupDeps['dispatcher']>(
   db: Database,
   dispatcher: D,
+  { pairsCopies = false }: { pairsCopies?: boolean } = {},
 ): GroupDeps & MessageDeps & { dispatcher: D } {
   const limits = createGroupLimits({ log, onRefused: () => undefined }, groupBounds);
-  return { db, dispatcher, events: createEventWriter(65_536), saves: createSaveQueue({ db }), limits, invites: 'open' };
+  const saves = createSaveQueue({ db }, { pairsCopies });
+  return { db, dispatcher, events: createEventWriter(65_536), saves, limits, invites: 'open' };
 }

@@ -13,6 +13,7 @@ import {
 } from '@groupcast/testing';
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 import { joinSockets } from '../src/relay-proxy/joined-sockets.ts';
 import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
 
@@ -43,9 +44,14 @@ describe('with a relay behind the API’s port', () => {
   let relay: ServiceProcess & { internalUrl: string };
   let relayPort: string;
   let api: ApiUnderTest;
-  const apiEnv = (): Record<string, string> => ({ RELAY_URL: `http://127.0.0.1:${relayPort}`, API_RELAY_PROXY: '1' });
+  const wsPath = { RELAY_WS_PATH: '/ws' };
+  const apiEnv = (): Record<string, string> => ({
+    RELAY_URL: `http://127.0.0.1:${relayPort}`,
+    API_RELAY_PROXY: '1',
+    ...wsPath,
+  });
   const startRelay = async (): Promise<void> => {
-    relay = await startRelayProcess({ RELAY_PORT: relayPort, SHUTDOWN_DRAIN_SECONDS: '0' });
+    relay = await startRelayProcess({ RELAY_PORT: relayPort, SHUTDOWN_DRAIN_SECONDS: '0', ...wsPath });
   };
   beforeAll(async () => {
     relayPort = String(await freePort());
@@ -83,16 +89,46 @@ describe('with a relay behind the API’s port', () => {
     ['an old client', {}, '/socket.io/?EIO=3&transport=polling', 'GET'],
     ['no Socket.IO', {}, '/socket.io/', 'GET'],
     ['a path without its slash', {}, '/socket.io?EIO=4', 'GET'],
+    ['the raw door without an upgrade', {}, '/ws?token=x', 'GET'],
   ])('%s is answered as by the relay, with its headers (G75)', async (_, headers, path, method) => {
     const answers = await Promise.all(
       [relay.url, api.url].map(async (url) => {
         const answer = await fetch(`${url}${path}`, { method, headers });
-        const kept = [...answer.headers].filter(([name]) => !['date', 'connection', 'keep-alive'].includes(name));
+        const ofAHop = ['date', 'connection', 'keep-alive', 'upgrade'];
+        const kept = [...answer.headers].filter(([name]) => !ofAHop.includes(name));
         return { status: answer.status, headers: kept, body: await answer.text() };
       }),
     );
     expect(answers[1]).toEqual(answers[0]);
     expect(answers[1]?.headers.map(([name]) => name)).not.toContain('x-frame-options');
+  });
+
+  test('a plain WebSocket gets what the relay would give it (G75)', async () => {
+    const token = await tokenFor('alice', ['g']);
+    const heard = await Promise.all(
+      [relay.url, api.url].map(async (url) => {
+        const webSocket = new WebSocket(`${url.replace('http', 'ws')}/ws`, ['groupcast', `groupcast.bearer.${token}`]);
+        const frames: Record<string, unknown>[] = [];
+        webSocket.on('message', (data: Buffer) => frames.push(JSON.parse(data.toString()) as Record<string, unknown>));
+        await until('the groups', () => frames.some(({ type }) => type === 'joined-groups'));
+        webSocket.send('{"type":"join-group","id":1,"groupId":"foreign"}');
+        await until('the answer', () => frames.some(({ type }) => type === 'ack'));
+        webSocket.send('no JSON');
+        const code = await new Promise((resolve) => webSocket.once('close', resolve));
+        return {
+          protocol: webSocket.protocol,
+          code,
+          // The other one of the two comes and goes.
+          types: frames.map(({ type }) => type).filter((type) => type !== 'presence'),
+          answer: frames.find(({ id }) => id === 1),
+        };
+      }),
+    );
+    expect(heard[1]).toEqual(heard[0]);
+    expect(heard[1]).toMatchObject({ protocol: 'groupcast', code: 1008, answer: { error: { code: 'NOT_A_MEMBER' } } });
+    // A path below it is the API's, which has none.
+    const below = await fetch(`${api.url}/ws/x`);
+    expect([below.status, await below.json()]).toMatchObject([404, { error: { code: 'NOT_FOUND' } }]);
   });
 
   test('an upgrade from a foreign origin is refused by the relay itself (G75)', async () => {

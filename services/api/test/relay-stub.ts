@@ -72,6 +72,7 @@ export function createRelayStub() {
     },
     disconnectUsers: async () => ({ connections: 0 }),
     updateCursors: async () => undefined,
+    getPresence: async ({ groupId }) => ({ groupId: String(groupId), users: [], numUsers: 0, numConnections: 0 }),
     close: async () => undefined,
   };
   return {

@@ -79,6 +79,23 @@ describe.each([
     return groups.find(({ id }) => id === groupId);
   };
 
+  test('removes what is kept of copies of messages once they have ended, and not before', async () => {
+    const seqs = async () =>
+      (await db.query<{ seq: number }>('select seq from message_copies where group_id = $1', [groupId])).rows;
+    for (const [seq, ends] of [
+      [1, '-1 second'],
+      [2, '10 seconds'],
+    ]) {
+      await db.query(
+        `insert into message_copies (group_id, sender_id, content_hash, way, seq, ends_at)
+         values ($1, 'alice', '', 'http', $2, now() + $3::interval)`,
+        [groupId, seq, ends],
+      );
+    }
+    await retention().run();
+    expect(await seqs()).toEqual([{ seq: 2 }]);
+  });
+
   test('history that is too old goes, and positions go on (G63)', async () => {
     for (const content of ['one', 'two', 'three']) await say(content);
     await age(31, 3);

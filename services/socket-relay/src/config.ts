@@ -9,12 +9,14 @@ import {
   readHost,
   readHostNames,
   readOrigins,
+  readRelayWsPath,
   readTokenConfig,
   readTokenPlaces,
   type TokenConfig,
   type TokenPlace,
 } from '@groupcast/service-kit';
 import { isPublishableEvent } from '@groupcast/shared';
+import { type DialectConfig, readDialects } from './dialect-config.ts';
 import { DEFAULT_REDIS_PREFIX, REDIS_PREFIX } from './redis/names.ts';
 import { parseRedisUrl, type RedisTarget } from './redis/target.ts';
 
@@ -26,6 +28,8 @@ export interface RelayConfig {
   /** The address of the public port. `localhost`: loopback, in both families. */
   host: string;
   port: number;
+  /** The path of the raw door. Without it a WebSocket has to speak Socket.IO. */
+  wsPath: string | undefined;
   internalPort: number;
   internalHost: string;
   /** Names beside addresses under which the internal port answers without a token; see `createHostGate`. */
@@ -42,6 +46,8 @@ export interface RelayConfig {
   apiUrl: string | undefined;
   /** Events of browsers that the relay does not know and hands to the API: names, or `*` for all. */
   forwardEvents: readonly string[];
+  /** The vocabularies of clients. */
+  dialects: DialectConfig;
   origins: Origins;
   /** The address of Redis. Without it there is one relay, in memory. */
   redis: RedisTarget | undefined;
@@ -140,21 +146,24 @@ export function readRelayConfig(
   env: Environment = readEnvironment(source),
 ): RelayConfig {
   const origins = readOrigins(env);
+  const authBy = env.oneOf('AUTH_BY', 'token', ['token', 'back-end'] as const);
   const config: RelayConfig = {
     production: env.production,
     warnings: env.warnings,
     logLevel: env.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
     host: readHost(env, 'RELAY_HOST'),
     port: env.port('RELAY_PORT', 3001, 'PORT'),
+    wsPath: readRelayWsPath(env),
     internalPort: env.port('RELAY_INTERNAL_PORT', 3002),
     internalHost: readHost(env, 'RELAY_INTERNAL_HOST', '127.0.0.1'),
     internalNames: readHostNames(env, 'RELAY_INTERNAL_NAMES'),
     workers: readWorkers(env),
-    ...readTokenConfig(env),
+    ...readTokenConfig(env, { usersHaveTokens: authBy === 'token' }),
     tokenPlaces: readTokenPlaces(env, { service: 'relay', origins }),
-    authBy: env.oneOf('AUTH_BY', 'token', ['token', 'back-end'] as const),
+    authBy,
     apiUrl: readApiUrl(env),
     forwardEvents: readForwardEvents(env),
+    dialects: readDialects(env),
     origins,
     redis: readRedis(env),
     redisPrefix: readRedisPrefix(env),

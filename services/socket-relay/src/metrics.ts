@@ -7,6 +7,10 @@ export interface RelayMetrics {
   watchLog(stats: () => Readonly<Record<string, number>> | undefined): void;
   /** Reports the writes of the fan-out, by path. */
   watchWrites(counts: () => Readonly<Record<string, number>>): void;
+  /** Reports how often events were encoded, by dialect. */
+  watchEncodings(counts: () => Readonly<Record<string, number>>): void;
+  /** Events for which a dialect has no name, so that the connections that speak it were not told. */
+  unsaid: Counter<'dialect'>;
   /** Reports how far the fan-out is behind, and how many broadcasts wait for it. */
   watchThrottle(throttle: { waiting: () => number; lagMs: () => number }): void;
   /** Reports the connections above `MAX_BUFFERED_BYTES`, and the bytes that wait for them. */
@@ -73,6 +77,42 @@ function backEndMetrics(registers: Registry[]): Pick<RelayMetrics, 'backEndCalls
   };
 }
 
+/** Metrics of how events leave this process. */
+function fanOutMetrics(registers: Registry[]): Pick<RelayMetrics, 'watchWrites' | 'watchEncodings' | 'unsaid'> {
+  return {
+    watchWrites(counts) {
+      const writes = new Counter({
+        name: 'groupcast_relay_fan_out_writes_total',
+        help: 'Writes to connections: direct to the socket, queued in the engine as one, or by the stock path; gone: the connection went first',
+        labelNames: ['path'],
+        registers,
+        collect() {
+          writes.reset();
+          for (const [path, count] of Object.entries(counts())) writes.inc({ path }, count);
+        },
+      });
+    },
+    watchEncodings(counts) {
+      const encodings = new Counter({
+        name: 'groupcast_relay_fan_out_encodings_total',
+        help: 'Events of groups that were encoded for members of this process, once for each dialect among them',
+        labelNames: ['dialect'],
+        registers,
+        collect() {
+          encodings.reset();
+          for (const [dialect, count] of Object.entries(counts())) encodings.inc({ dialect }, count);
+        },
+      });
+    },
+    unsaid: new Counter({
+      name: 'groupcast_relay_events_unsaid_total',
+      help: 'Events of groups that members were not told, because their dialect has no name for them',
+      labelNames: ['dialect'],
+      registers,
+    }),
+  };
+}
+
 /** One registry per relay, so that two relays in one process do not count for each other. */
 export function createRelayMetrics(): RelayMetrics {
   let logStats: () => Readonly<Record<string, number>> | undefined = () => undefined;
@@ -130,18 +170,6 @@ export function createRelayMetrics(): RelayMetrics {
     watchLog(stats) {
       logStats = stats;
     },
-    watchWrites(counts) {
-      const writes = new Counter({
-        name: 'groupcast_relay_fan_out_writes_total',
-        help: 'Writes to connections: direct to the socket, queued in the engine as one, or by the stock path; gone: the connection went first',
-        labelNames: ['path'],
-        registers,
-        collect() {
-          writes.reset();
-          for (const [path, count] of Object.entries(counts())) writes.inc({ path }, count);
-        },
-      });
-    },
     watchThrottle({ waiting, lagMs }) {
       const waitingGauge = new Gauge({
         name: 'groupcast_relay_broadcasts_waiting',
@@ -174,6 +202,7 @@ export function createRelayMetrics(): RelayMetrics {
       });
     },
     ...backEndMetrics(registers),
+    ...fanOutMetrics(registers),
     connections: new Gauge({
       name: 'groupcast_relay_connections',
       help: 'Open Socket.IO connections by type',

@@ -16,6 +16,8 @@ import type { RelayConfig } from './config.ts';
 import { type ConnectionLimits, settleConnections } from './connections/connection-limits.ts';
 import type { ConnectionIntake } from './connections/intake.ts';
 import { createOriginGate } from './connections/origin-gate.ts';
+import { answerPlainRequest, openRawDoor } from './connections/raw-door.ts';
+import { createRawVoices } from './connections/raw-voice.ts';
 import { answerBanner } from './connections/relay-page.ts';
 import type { Strangers } from './connections/strangers.ts';
 import { RoomAdapter } from './engine/room-adapter.ts';
@@ -49,7 +51,11 @@ export interface PublicServer {
 }
 
 /** Answers requests to the public port that are not Socket.IO's. */
-function answerPublic(request: IncomingMessage, response: ServerResponse, origins: Origins): void {
+function answerPublic(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { origins, wsPath }: { origins: Origins; wsPath: string | undefined },
+): void {
   const path = request.url?.split('?')[0] ?? '';
   if (request.method === 'GET' && path === '/') {
     answerBanner(request, response, origins);
@@ -59,7 +65,13 @@ function answerPublic(request: IncomingMessage, response: ServerResponse, origin
     response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' }).end('Groupcast relay is running\n');
     return;
   }
-  const why = hintOfPort(path, 'relay') ?? 'the relay speaks Socket.IO at /socket.io/';
+  if (path === wsPath) {
+    answerPlainRequest(path, response);
+    return;
+  }
+  const raw =
+    wsPath === undefined ? 'WebSocket without it where RELAY_WS_PATH says' : `WebSocket without it at ${wsPath}`;
+  const why = hintOfPort(path, 'relay') ?? `the relay speaks Socket.IO at /socket.io/, and ${raw}`;
   const error = new GroupcastError('NOT_FOUND', `unable to serve the request; ${why}`);
   response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ error: error.toBody() }));
 }
@@ -77,7 +89,7 @@ export function createPublicServer(deps: {
 }): PublicServer {
   const { config, worker, intake, limits, strangers, notices, metrics } = deps;
   const http = createBoundedServer({}, (request, response) => {
-    answerPublic(request, response, config.origins);
+    answerPublic(request, response, config);
     if (response.statusCode === 404) strangers.note(request);
   });
   readLittleOf(http);
@@ -101,6 +113,8 @@ export function createPublicServer(deps: {
   const router = worker?.createRouter(http, limits.public);
   nameSessions(io, worker && (() => makeSessionId(worker.number)));
   intake.attach(io);
+  const { wsPath: path } = config;
+  if (path !== undefined) openRawDoor({ io, http, voiceOf: createRawVoices(config.dialects) }, { ...config, path });
 
   return {
     io,
@@ -128,8 +142,8 @@ export function announceListening(
   { port, internalPort }: { port: number; internalPort: number },
   log: Logger,
 ): void {
-  log.info(
-    { url: urlOfHost(config.host, port), internalUrl: urlOfHost(config.internalHost, internalPort), host: config.host },
-    'listening',
-  );
+  const url = urlOfHost(config.host, port);
+  log.info({ url, internalUrl: urlOfHost(config.internalHost, internalPort), host: config.host }, 'listening');
+  const webSocketUrl = `${url.replace(/^http/, 'ws')}${config.wsPath ?? ''}`;
+  log.info({ webSocketUrl }, `running on port ${port}`);
 }

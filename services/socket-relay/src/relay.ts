@@ -28,14 +28,17 @@ import { createTokenVerifiers } from './connections/token-verifiers.ts';
 import { createUserHandlers } from './connections/user-events.ts';
 import { welcomeConnections } from './connections/welcome.ts';
 import { createConversation } from './conversation/conversation.ts';
+import { startProofs } from './conversation/proofs.ts';
 import { createDrain, type Drain } from './drain/drain.ts';
 import { drainOfAll, drainOfOne } from './drain/machine-drain.ts';
 import { refuseWhileDraining } from './drain/refuse-while-draining.ts';
 import { createReturns } from './drain/returned-users.ts';
 import { createHeartbeat } from './engine/heartbeat.ts';
 import { createBatchingSender } from './fan-out/batching-sender.ts';
+import type { FanOut } from './fan-out/fan-out.ts';
 import { createLocalFanOut } from './fan-out/local-fan-out.ts';
-import { createStockSender } from './fan-out/sender.ts';
+import { createStockSender, type Sender } from './fan-out/sender.ts';
+import { watchUnsaid } from './fan-out/unsaid-events.ts';
 import { startGroupHeads } from './feed/group-heads.ts';
 import { createHistoryReader } from './group-log/history.ts';
 import { createInternalApp } from './internal-http/internal-app.ts';
@@ -49,15 +52,16 @@ import { createMemberChanges } from './membership/member-changes.ts';
 import { createRecovery } from './membership/recovery.ts';
 import { createRemovals } from './membership/removals.ts';
 import { createUndecidedClaims } from './membership/undecided-claims.ts';
-import { createRelayMetrics } from './metrics.ts';
-import { createMonitorFeed } from './monitor/monitor-feed.ts';
-import { createNotices } from './monitor/notices.ts';
+import { createRelayMetrics, type RelayMetrics } from './metrics.ts';
+import { createMonitorFeed, type MonitorFeed } from './monitor/monitor-feed.ts';
+import { createNotices, type Notices } from './monitor/notices.ts';
 import { createPresence, type Presence } from './presence/presence.ts';
 import { announceListening, createPublicServer, type PublicServer } from './public-server.ts';
 import { createConnectionIndex } from './sessions/connection-index.ts';
+import type { RelayServer } from './sessions/session.ts';
 import { createSessionExpiry } from './sessions/session-expiry.ts';
 import { createUserBudgets } from './sessions/user-budgets.ts';
-import { createSlowConsumers } from './slow-consumers/slow-consumers.ts';
+import { createSlowConsumers, type SlowConsumers } from './slow-consumers/slow-consumers.ts';
 import { createCursorForwarder } from './upstream/cursor-forwarder.ts';
 import { openUpstream } from './upstream/upstream.ts';
 
@@ -113,7 +117,7 @@ async function buildRelay(
   const intake = createConnectionIntake({ budgets, metrics, notices, log }, { maxGroups, eventsPerSecond });
   parts.push(() => intake.stop());
   const limits = createConnectionLimits({ intake, monitor, metrics, log }, config);
-  const strangers = createStrangers({ notices, metrics });
+  const strangers = createStrangers({ notices, metrics }, config);
   const publicServer = createPublicServer({ config, worker, intake, limits, strangers, notices, metrics });
   const { io } = publicServer;
   monitor.attach(io);
@@ -121,11 +125,7 @@ async function buildRelay(
   refuseWhileDraining(io, { drain, metrics });
 
   // The way out
-  const slowConsumers = createSlowConsumers({ maxBufferedBytes: config.maxBufferedBytes, monitor, metrics, log });
-  parts.push(() => slowConsumers.stop());
-  const sender =
-    config.fanOut === 'stock' ? createStockSender(io) : createBatchingSender(io, { slowConsumers, metrics, log });
-  const fanOut = createLocalFanOut(io, sender);
+  const { slowConsumers, sender, fanOut } = openWayOut(config, { io, monitor, notices, metrics, log }, parts);
 
   // The other relays
   const cluster = await openCluster({ config, node, primary: worker?.primary, fanOut, monitor, metrics, log });
@@ -195,7 +195,7 @@ async function buildRelay(
 
   // Events without a position, for members who are there now
   const reach = { carrier: cluster.carrier, patternChannels: cluster.patternChannels, isTrusted };
-  const shown = { ...reach, sender, presence, budgets };
+  const shown = { ...reach, sender, groupLog, presence, budgets };
   const conversation = createConversation({ io, node, ...shown, monitor, metrics, log, config });
   parts.push(() => conversation.stop());
 
@@ -221,6 +221,7 @@ async function buildRelay(
   const history = createHistoryReader(groupLog);
   const cursors = api && createCursorForwarder({ api, onStored: conversation.receipts.stored, log });
   parts.push(async () => cursors?.stop());
+  if (cursors) parts.push(startProofs({ io, sender, fanOut, heartbeat, cursors }));
   const handlers = createUserHandlers({
     entry,
     membership,
@@ -234,6 +235,8 @@ async function buildRelay(
     cursors,
     api,
     metrics,
+    sender,
+    fanOut,
     ...conversation,
     isTrusted,
   });
@@ -268,6 +271,7 @@ async function buildRelay(
   // The internal port
   const { primary } = worker ?? {};
   const internal = await createInternalApp({
+    ...config,
     gateway,
     history,
     presence,
@@ -275,9 +279,6 @@ async function buildRelay(
     metrics,
     connections: limits.internal,
     node,
-    internalHost: config.internalHost,
-    internalNames: config.internalNames,
-    maxPayloadBytes: config.maxPayloadBytes,
     groupLogKind: cluster.groupLogKind,
     connectionCount: () => io.of('/').sockets.size,
     drain: primary ? drainOfAll(drain, returns, primary) : drainOfOne(drain, returns),
@@ -293,6 +294,21 @@ async function buildRelay(
   if (worker) log.info({ node }, 'a worker is ready');
   else announceListening(config, ports, log);
   return { ...ports, close: async () => stops.stop() };
+}
+
+/** How events leave this relay. */
+function openWayOut(
+  config: RelayConfig,
+  deps: { io: RelayServer; monitor: MonitorFeed; notices: Notices; metrics: RelayMetrics; log: Logger },
+  parts: StopStack,
+): { slowConsumers: SlowConsumers; sender: Sender; fanOut: FanOut } {
+  const slowConsumers = createSlowConsumers({ ...deps, maxBufferedBytes: config.maxBufferedBytes });
+  parts.push(() => slowConsumers.stop());
+  const { io } = deps;
+  watchUnsaid(io, deps);
+  const sender =
+    config.fanOut === 'stock' ? createStockSender(io) : createBatchingSender(io, { ...deps, slowConsumers });
+  return { slowConsumers, sender, fanOut: createLocalFanOut(io, sender) };
 }
 
 /** Leaves the other relays, and waits for them no longer than a moment. */

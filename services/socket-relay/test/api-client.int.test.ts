@@ -73,6 +73,57 @@ test('a call that the back end does not offer is said once, and is no fault of t
   expect(lines.map(({ level, msg }) => [level, msg])).toEqual([[30, 'the back end does not offer /internal/presence']]);
 });
 
+describe('the groups of a user', () => {
+  /** A back end that has these answers, by path, and 404 for everything else. */
+  async function backEnd(answers: Readonly<Record<string, (asked: { userIds: string[] }) => unknown>>) {
+    const asked: [string, unknown][] = [];
+    const url = await listen((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.on('end', () => {
+        const body = JSON.parse(Buffer.concat(chunks).toString()) as { userIds: string[] };
+        asked.push([request.url ?? '', body]);
+        const answer = answers[request.url ?? ''];
+        if (answer) response.end(JSON.stringify(answer(body)));
+        else response.writeHead(404).end();
+      });
+    });
+    return { api: open(url), asked };
+  }
+  const groupsOf = (named: readonly unknown[]) => ({
+    '/internal/groups': ({ userIds }: { userIds: string[] }) => ({
+      users: userIds.map((userId) => ({ userId, groupIds: userId === 'alice' ? named : [] })),
+    }),
+  });
+
+  test('are asked together, in the order of the answer, and what is no id is left out', async () => {
+    const { api, asked } = await backEnd(groupsOf([7, '8', 'no id', null, '8']));
+    const answers = await Promise.all(['alice', 'bob', 'alice'].map(async (userId) => api.groupsOf(userId)));
+    expect(answers).toEqual([['7', '8'], [], ['7', '8']]);
+    expect(asked).toEqual([['/internal/groups', { userIds: ['alice', 'bob', 'alice'] }]]);
+  });
+
+  test('are undefined where the back end does not say them, and so is who is a member, which is no fault', async () => {
+    const { api } = await backEnd({});
+    expect([await api.groupsOf('alice'), await api.memberOf('alice', ['7'])]).toEqual([undefined, undefined]);
+    expect(api.isFailing()).toBe(false);
+  });
+
+  test('say who is a member where that cannot be asked by itself', async () => {
+    const { api } = await backEnd(groupsOf(['7', '9']));
+    expect(await api.memberOf('alice', ['7', '8'])).toEqual(new Set(['7']));
+  });
+
+  test.each([
+    ['of others', { users: [] }],
+    ['that are no list', { users: [{ userId: 'alice', groupIds: 'all' }] }],
+    ['that are too many', { users: [{ userId: 'alice', groupIds: Array.from({ length: 10_001 }, String) }] }],
+  ])('%s are API_UNAVAILABLE', async (_what, answer) => {
+    const { api } = await backEnd({ '/internal/groups': () => answer });
+    await expect(api.groupsOf('alice')).rejects.toMatchObject({ code: 'API_UNAVAILABLE', retryable: true });
+  });
+});
+
 test('the API’s reason for a refusal goes to the log, and not to users', async () => {
   const reason = 'unable to accept the service token; its iat lies 60 s in the future: compare the clocks';
   const url = await listen((_request, response) => {
@@ -89,7 +140,7 @@ test.each(['', '/chat', '/a/b.c'])('the API may be behind a path of a larger sit
     response.end('{"users":[{"userId":"alice","groupIds":["1"]}]}');
   });
   const api = open(`${url}${prefix}`);
-  expect([...(await api.memberOf('alice', ['1']))]).toEqual(['1']);
+  expect(await api.memberOf('alice', ['1'])).toEqual(new Set(['1']));
   expect(asked).toEqual([`${prefix}/internal/memberships`]);
 });
 

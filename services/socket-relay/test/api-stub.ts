@@ -1,6 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { ClientEvent, ConnectQuery, CursorsAnswer, CursorUpdates, MembershipQuery } from '@groupcast/shared';
+import type {
+  ClientEvent,
+  ConnectQuery,
+  CursorsAnswer,
+  CursorUpdates,
+  GroupsQuery,
+  MembershipQuery,
+} from '@groupcast/shared';
 import { TEST_SECRETS } from '@groupcast/testing';
 import { createServiceTokenVerifier } from '@groupcast/tokens';
 import { expect } from 'vitest';
@@ -9,6 +16,10 @@ import { expect } from 'vitest';
 export interface ApiStub {
   url: string;
   members: Set<string>;
+  /** The calls that it offers not, each answered 404. */
+  lacks: Set<string>;
+  /** The users that it was asked about in `/internal/groups`. */
+  groupQueries: string[][];
   queries: MembershipQuery[];
   /** The events that it was asked to carry out, and the cursors that it was told. */
   events: ClientEvent[];
@@ -73,6 +84,14 @@ export async function startApiStub(): Promise<ApiStub> {
     stub.events.push(event);
   }
   function answerOf(url: string | undefined, asked: unknown): { status?: number; body: unknown } {
+    if (stub.lacks.has(url ?? '')) return { status: 404, body: {} };
+    if (url === '/internal/groups') {
+      const { userIds } = asked as GroupsQuery;
+      stub.groupQueries.push(userIds);
+      const groupsOf = (userId: string) =>
+        [...stub.members].flatMap((pair) => (pair.startsWith(`${userId} `) ? [pair.slice(userId.length + 1)] : []));
+      return { body: { users: userIds.map((userId) => ({ userId, groupIds: groupsOf(userId) })) } };
+    }
     if (url === '/internal/events') return stub.answerEvent(asked as ClientEvent);
     if (url === '/internal/connect') return stub.answerConnect(asked as ConnectQuery);
     if (url === '/internal/presence') return { body: {} };
@@ -90,6 +109,8 @@ export async function startApiStub(): Promise<ApiStub> {
   const stub: ApiStub = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     members: new Set(),
+    lacks: new Set(),
+    groupQueries: [],
     queries: [],
     events: [],
     cursors: [],

@@ -15,7 +15,9 @@ let stub: ApiStub;
 let relay: RelayUnderTest;
 beforeAll(async () => {
   stub = await startApiStub();
-  relay = await startRelayUnderTest({ API_URL: stub.url, AUTH_BY: 'back-end', SOCKET_CORS_ORIGIN: APP });
+  // No user's token is verified, so there is no secret for them.
+  const env = { API_URL: stub.url, AUTH_BY: 'back-end', SOCKET_CORS_ORIGIN: APP, JWT_SECRET: '' };
+  relay = await startRelayUnderTest(env);
 });
 afterAll(async () => {
   await relay.close();
@@ -253,5 +255,18 @@ describe('AUTH_BY', () => {
     expect(problemsOf({ AUTH_BY: 'backend' })).toMatch(/AUTH_BY must be one of/);
     expect(problemsOf({ AUTH_BY: 'back-end', SOCKET_CORS_ORIGIN: '*' })).toMatch(/hands on no cookie/);
     expect(problemsOf({ AUTH_BY: 'back-end' })).toBe('');
+  });
+
+  test('needs no secret of tokens that nobody verifies, and makes none up', () => {
+    const { RELAY_SERVICE_SECRET } = TEST_SECRETS;
+    const env = { NODE_ENV: 'production', RELAY_SERVICE_SECRET, API_URL: 'https://a.test', SOCKET_CORS_ORIGIN: APP };
+    const { tokens, warnings } = readRelayConfig({ ...env, AUTH_BY: 'back-end' });
+    expect([tokens.secret, warnings]).toEqual([undefined, []]);
+    expect(() => readRelayConfig(env)).toThrow('JWT_SECRET is missing');
+    // Where it is set, it is held to what a secret has to be.
+    expect(() => readRelayConfig({ ...env, AUTH_BY: 'back-end', JWT_SECRET: 'short' })).toThrow('JWT_SECRET');
+    expect(() => readRelayConfig({ ...env, AUTH_BY: 'back-end', RELAY_SERVICE_SECRET: '' })).toThrow(
+      'RELAY_SERVICE_SECRET is missing',
+    );
   });
 });

@@ -114,7 +114,8 @@ describe('a command', () => {
     const reported = (): object => Object.assign({}, ...stub.cursors.filter(({ groupId }) => groupId === '8'));
     await until('the cursors', () => 'read' in reported() && 'received' in reported());
     expect(reported()).toEqual({ userId: 'alice', groupId: '8', read: 3, received: 4 });
-    expect(await ask(alice, 'mark-read', { groupId: '7' })).toBe('INVALID_PAYLOAD');
+    // Nothing has come by in this group yet.
+    expect(await ask(alice, 'mark-read', { groupId: '7' })).toEqual({ ok: true, seq: 0 });
     expect(await ask(alice, 'mark-read', { groupId: '7', seq: 1, messageId: 'm3' })).toBe('INVALID_PAYLOAD');
     stub.answerEvent = () => ({ body: { ok: true, seq: 'third' } });
     expect(await ask(alice, 'mark-read', { groupId: '7', messageId: 'm3' })).toBe('API_UNAVAILABLE');
@@ -280,6 +281,42 @@ test('groups of a token that nobody could be asked about are joined once the bac
   stub.mode = 'answer';
   const { groups } = await received<{ groups: { groupId: string }[] }>(dave, 'joined-groups', 20_000);
   expect(groups.map(({ groupId }) => groupId)).toEqual(['9']);
+});
+
+describe('where the back end does not say who is a member', () => {
+  beforeAll(() => {
+    for (const call of ['/internal/memberships', '/internal/groups']) stub.lacks.add(call);
+  });
+  afterAll(() => stub.lacks.clear());
+  const old = () => Math.floor(Date.now() / 1_000) - 60;
+
+  test('the groups of a token count, though it is older than the relay, and no others', async () => {
+    const token = await tokenWith({ sub: 'erin', groups: ['7', '8'], iat: old(), exp: old() + 3_600 });
+    const erin = relay.client({ token });
+    const { groups, ...rest } = await received<{ groups: { groupId: string }[] }>(erin, 'joined-groups');
+    expect([groups.map(({ groupId }) => groupId), rest]).toEqual([['7', '8'], {}]);
+    expect(await ask(erin, 'join-group', { groupId: '9' })).toBe('NOT_A_MEMBER');
+  });
+
+  test('a removal that the relay has seen counts more than an older token', async () => {
+    await relay.broadcaster.removeMembers({ groupId: '8', userIds: ['finn'] });
+    const token = await tokenWith({ sub: 'finn', groups: ['7', '8'], iat: old(), exp: old() + 3_600 });
+    const finn = relay.client({ token });
+    const { groups } = await received<{ groups: { groupId: string }[] }>(finn, 'joined-groups');
+    expect(groups.map(({ groupId }) => groupId)).toEqual(['7']);
+    expect(await ask(finn, 'join-group', { groupId: '8' })).toBe('NOT_A_MEMBER');
+  });
+
+  test('… but says which groups a user is in, that decides', async () => {
+    stub.lacks.delete('/internal/groups');
+    stub.members.add('gail 7').add('gail 9');
+    const token = await tokenWith({ sub: 'gail', groups: ['7', '8'], iat: old(), exp: old() + 3_600 });
+    const gail = relay.client({ token });
+    const { groups } = await received<{ groups: { groupId: string }[] }>(gail, 'joined-groups');
+    expect(groups.map(({ groupId }) => groupId)).toEqual(['7']);
+    expect(await ask(gail, 'join-group', { groupId: '9' })).toMatchObject({ ok: true });
+    expect(await ask(gail, 'join-group', { groupId: '8' })).toBe('NOT_A_MEMBER');
+  });
 });
 
 test.each([

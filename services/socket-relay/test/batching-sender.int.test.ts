@@ -23,6 +23,7 @@ type Make = (io: RelayServer) => Sender;
 const makeDeps = (): Parameters<typeof createBatchingSender>[1] => ({
   slowConsumers: { wroteDirectly: () => undefined },
   metrics: createRelayMetrics(),
+  notices: () => undefined,
   log: pino({ level: 'silent' }),
 });
 const SENDERS: Readonly<Record<'stock' | 'gathered', Make>> = {

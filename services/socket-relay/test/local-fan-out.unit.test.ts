@@ -4,7 +4,12 @@ import { createLocalFanOut } from '../src/fan-out/local-fan-out.ts';
 
 test('an event for a group without members here is not handed to the sender, which would remember the room', () => {
   const sent: string[] = [];
-  const fanOut = createLocalFanOut(new Server(), { send: (room) => void sent.push(room), lagMs: () => 0 });
+  const fanOut = createLocalFanOut(new Server(), {
+    send: (room) => void sent.push(room),
+    dialectsIn: () => [],
+    forget: () => undefined,
+    lagMs: () => 0,
+  });
   fanOut.hold('g');
   expect(fanOut.deliver('g', { event: 'e', payload: {}, position: { epoch: '1-a', seq: 1 }, id: 'm1' })).toBe(0);
   fanOut.announceHead({ groupId: 'g', epoch: '1-a', seq: 1 });

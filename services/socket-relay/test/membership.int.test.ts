@@ -486,7 +486,10 @@ describe('tokens of live connections', () => {
     const error = await received<Error & { data: { code: string } }>(alice, 'connect_error');
     expect([error.data.code, welcomes.length, alice.active]).toEqual(['TOKEN_EXPIRED', 1, false]);
     // The session is told to do something that it may do.
-    expect(told.at(-1)).toMatchObject({ next: 'reconnect', message: 'the token has expired; connect with a new one' });
+    expect(told.at(-1)).toMatchObject({
+      next: 'reconnect',
+      message: 'the token has expired; log in again, and connect with a new one',
+    });
     const claims = { sub: 'billing', aud: 'groupcast-relay', scope: 'broadcast', iat: now() - 60, exp: now() - 1 };
     const token = await tokenWith(claims, TEST_SECRETS.RELAY_SERVICE_SECRET);
     const api = await received<Error & { data: { code: string } }>(

@@ -22,7 +22,15 @@ beforeEach(() => {
   } as unknown as Transient;
   const audience = { of: () => new Set(), ofUser: () => [] } as never;
   receipts = createReceipts(
-    { transient, audience, sender: {} as never, isTrusted: () => isTrusted, usersHere: () => 2, log },
+    {
+      transient,
+      audience,
+      sender: {} as never,
+      isTrusted: () => isTrusted,
+      showStatus: () => undefined,
+      usersHere: () => 2,
+      log,
+    },
     () => Date.now(),
   );
 });

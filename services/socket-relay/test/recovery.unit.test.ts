@@ -32,6 +32,7 @@ function createLaggingNode() {
     takeQuiet: () => [],
     skipTo: () => undefined,
     isWatched: () => true,
+    onDelivered: () => undefined,
     onIdle: () => undefined,
   };
   const groupLog: typeof log = {

@@ -22,6 +22,8 @@ export interface RelayUnderTest extends Relay {
     groups?: readonly string[],
     options?: Partial<ManagerOptions & SocketOptions>,
   ): Promise<Socket>;
+  /** Is called when the relay is closed. */
+  cleanUp(work: () => void): void;
 }
 
 /** A real relay in this process, on free ports, with no API unless `env` names one; `overrides` are values that no variable may have. */
@@ -41,12 +43,12 @@ export async function startRelayUnderTest(
   };
   const relay = await startRelay({ ...readRelayConfig({ ...TEST_SECRETS, ...defaults, ...env }), ...overrides }, log);
   const url = `http://127.0.0.1:${relay.port}`;
-  const sockets: Socket[] = [];
+  const cleanUps: (() => void)[] = [];
   const broadcaster = createBroadcaster({ url, serviceSecret: TEST_SECRETS.RELAY_SERVICE_SECRET, timeoutMs: 5_000 });
 
   function client(auth: object, options: Partial<ManagerOptions & SocketOptions> = {}): Socket {
     const socket = io(url, { forceNew: true, transports: ['websocket'], reconnection: false, auth, ...options });
-    sockets.push(socket);
+    cleanUps.push(() => void socket.close());
     return socket;
   }
 
@@ -58,6 +60,7 @@ export async function startRelayUnderTest(
     broadcaster,
     stop: relay.close,
     client,
+    cleanUp: (work) => void cleanUps.push(work),
     async member(userId, groups = [], options = {}) {
       const socket = client({ token: await tokenFor(userId, groups) }, options);
       await received(socket, 'joined-groups');
@@ -65,7 +68,7 @@ export async function startRelayUnderTest(
     },
     async close() {
       await broadcaster.close();
-      for (const socket of sockets) socket.close();
+      for (const cleanUp of cleanUps) cleanUp();
       await relay.close();
     },
   };

@@ -19,7 +19,10 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 /** An adapter as a namespace holds it, and the events it emits. */
 function start(kind: typeof Adapter) {
-  const adapter = new kind({ server: { encoder: {} }, sockets: new Map(IDS.map((each) => [each, { id: each }])) });
+  const adapter = new kind({
+    server: { encoder: {} },
+    sockets: new Map(IDS.map((each) => [each, { id: each, data: {} }])),
+  });
   const said: string[] = [];
   for (const event of EVENTS) adapter.on(event, (...args: string[]) => said.push([event, ...args].join(' ')));
   return { adapter, said };

@@ -69,8 +69,20 @@ describe('a client of another protocol is told so, in the answer, in the log and
 
   test.each([
     ['an old client', '/socket.io/?EIO=2&transport=websocket', 400, 'UNSUPPORTED_PROTOCOL', /\(EIO=2\)/],
-    ['a plain one at the right path', '/socket.io/', 400, 'UNSUPPORTED_PROTOCOL', /a plain WebSocket/],
-    ['a plain one at another path', '/ws', 404, 'NOT_FOUND', /nothing at "\/ws".*use socket\.io-client/],
+    [
+      'a plain one at the right path',
+      '/socket.io/',
+      400,
+      'UNSUPPORTED_PROTOCOL',
+      /a plain WebSocket.*set RELAY_WS_PATH/,
+    ],
+    [
+      'a plain one at another path',
+      '/ws',
+      404,
+      'NOT_FOUND',
+      /nothing at "\/ws".*use socket\.io-client.*set RELAY_WS_PATH/,
+    ],
     ['behind a proxy that keeps its prefix', '/rt/socket.io/?EIO=4', 404, 'NOT_FOUND', /take "\/rt" off the path/],
   ])('by WebSocket, %s', async (_what, path, status, code, text) => {
     const answer = await upgrade(path);

@@ -219,6 +219,8 @@ describe('a node whose members type', () => {
           if (!exceptions?.socketIds.includes(to)) events.push({ to, userId, isTyping, at: performance.now() });
         }
       },
+      dialectsIn: () => [],
+      forget: () => undefined,
       lagMs: () => lagMs,
     };
     const metrics = createRelayMetrics();
@@ -292,7 +294,7 @@ describe('a group in which hundreds type', () => {
       return walk();
     };
     let sent = 0;
-    const sender = { send: () => void (sent += 1), lagMs: () => 0 };
+    const sender = { send: () => void (sent += 1), dialectsIn: () => [], forget: () => undefined, lagMs: () => 0 };
     const metrics = { transientEvents: { inc: () => undefined } } as never;
     const transient = createTransient({
       io,

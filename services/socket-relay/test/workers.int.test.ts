@@ -16,6 +16,7 @@ import {
 import { signServiceToken } from '@groupcast/tokens';
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { openRawClient, rawMember } from './raw-client.ts';
 import { ask } from './relay-harness.ts';
 
 const WORKERS = 3;
@@ -54,6 +55,7 @@ describe.each([
       RELAY_WORKERS: String(WORKERS),
       NODE_LEASE_SECONDS: '5',
       SHUTDOWN_DRAIN_SECONDS: '0',
+      RELAY_WS_PATH: '/ws',
       ...(redis ? { REDIS_URL: redis.url } : {}),
     });
   });
@@ -148,6 +150,31 @@ describe.each([
     const response = await fetch(`${relay.internalUrl}/readyz`, { signal: AbortSignal.timeout(1_000) });
     return response.json() as Promise<{ status: string; failing?: string[] }>;
   }
+
+  test('plain WebSockets are members on whichever worker they come to (G76)', async () => {
+    const raw = await Promise.all(
+      Array.from({ length: 3 * WORKERS }, async () => rawMember(`${relay.url}/ws`, alice, [groupId])),
+    );
+    const [publisher] = broadcasters;
+    const at = (seq: number) => ({ id: `m${seq}`, epoch: EPOCH, seq });
+    await publisher?.broadcastMessage({ groupId, ...at(1), message: { text: 'one' } });
+    for (const each of raw) expect(await each.frame('new-message')).toMatchObject({ text: 'one', ...at(1) });
+    await publisher?.broadcastMessage({ groupId, ...at(2), message: { text: 'two' } });
+    const again = await openRawClient(`${relay.url}/ws`);
+    again.send({
+      type: 'auth',
+      token: await tokenFor(alice, [groupId]),
+      positions: { [groupId]: { epoch: EPOCH, seq: 1 } },
+    });
+    expect(await again.frame('resumed')).toMatchObject({
+      groups: { [groupId]: { recovered: true, events: [expect.objectContaining(at(2))] } },
+    });
+    await publisher?.removeMembers({ groupId, userIds: [alice] });
+    for (const each of [...raw, again]) {
+      expect(await each.frame('left-groups')).toMatchObject({ groups: [groupId] });
+      each.close();
+    }
+  });
 
   test('thirty members over websocket and thirty over polling get every event once and in order, whichever worker takes it (G28)', async () => {
     const members = await Promise.all(

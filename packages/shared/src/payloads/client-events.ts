@@ -73,11 +73,11 @@ const cursorsSchema = z.object({
 export const updateCursorsSchema = z.object({
   cursors: boundedRecord(idSchema, cursorsSchema, { max: MAX_CURSOR_GROUPS }),
 });
-/** `mark-delivered` and `mark-read`: up to a position, or up to a message, which the back end has to know. */
+/** `mark-delivered` and `mark-read`: up to a position, up to a message, which the back end has to know, or everything so far. */
 export const markSchema = z
   .object({ groupId: idSchema, seq: z.int().nonnegative().optional(), messageId: idSchema.optional() })
-  .refine((mark) => (mark.seq === undefined) !== (mark.messageId === undefined), {
-    error: 'seq or messageId: one of them, and not both',
+  .refine((mark) => mark.seq === undefined || mark.messageId === undefined, {
+    error: 'seq or messageId: one of them, or neither, and not both',
     path: ['seq'],
   });
 
@@ -124,10 +124,10 @@ export const deleteMessageSchema = z.object({ groupId: idSchema, messageId: idSc
 export const typingSchema = z.object({ groupId: idSchema, isTyping: z.boolean() });
 /** `view-group`: the group that this connection has on screen. */
 export const viewGroupSchema = z.object({ groupId: idSchema.nullable() });
-/** `signal`. `data` is passed on as it is, at most `MAX_SIGNAL_BYTES`. */
+/** `signal`, to one member or, without `toUserId`, to all others. `data` is passed on as it is, at most `MAX_SIGNAL_BYTES`. */
 export const signalSchema = z.object({
   groupId: idSchema,
-  toUserId: userIdSchema,
+  toUserId: userIdSchema.optional(),
   kind: z.string().regex(/^[A-Za-z0-9_:.-]{1,64}$/, { error: 'must be 1-64 characters of A-Z a-z 0-9 _ : . -' }),
   data: z.custom<JsonValue>((value) => isJson(value), { error: 'must be JSON' }),
 });

@@ -34,6 +34,14 @@ export type Receipt =
   | { groupId: string; users: Record<string, MemberCursors> }
   | { groupId: string; counts: ReceiptCounts };
 
+/** `message-status`: how far a member is, by the newest message of others up to there. It is only for dialects that have a name for it. */
+export interface MessageStatus {
+  groupId: string;
+  messageId: string;
+  status: 'delivered' | 'read';
+  userId: string;
+}
+
 /** `read-cursor`: the same user has read so far, on another connection. */
 export interface ReadCursor {
   groupId: string;

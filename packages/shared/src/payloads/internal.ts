@@ -18,6 +18,8 @@ export const INTERNAL_LIMITS = {
   headerLength: 8_192,
   /** Groups that a user may be signed in with. */
   connectGroups: 10_000,
+  /** Groups of one user in an answer to `/internal/groups`. */
+  groupsOfUser: 10_000,
 } as const;
 
 /** `POST /internal/connect`, with `AUTH_BY=back-end`: who is it that connects? Nothing of it has been verified. */
@@ -54,6 +56,18 @@ export const membershipAnswerSchema = z.object({
 });
 export type MembershipQuery = z.output<typeof membershipQuerySchema>;
 export type MembershipAnswer = z.output<typeof membershipAnswerSchema>;
+
+/** `POST /internal/groups`: which groups is each of these users in? At most 100 users. */
+export const groupsQuerySchema = z.object({ userIds: boundedArray(userIdSchema, { max: INTERNAL_LIMITS.users }) });
+/** For each user, in the order of the question, at most 10,000 groups, those that were active last first. What is no id is left out. */
+export const groupsAnswerSchema = z.object({
+  users: boundedArray(
+    z.object({ userId: userIdSchema, groupIds: boundedArray(z.unknown(), { max: INTERNAL_LIMITS.groupsOfUser }) }),
+    { max: INTERNAL_LIMITS.users },
+  ),
+});
+export type GroupsQuery = z.output<typeof groupsQuerySchema>;
+export type GroupsAnswer = z.output<typeof groupsAnswerSchema>;
 
 /** `POST /internal/history`: the events that a relay with an empty log needs to answer returning clients. At most 100 groups. */
 export const historyFillQuerySchema = z.object({

@@ -32,7 +32,12 @@ interface Waiting {
 }
 
 export function createLiveReads(
-  deps: { db: Queryable; relay: RelayPort; metrics: Pick<ApiMetrics, 'readsDropped'>; log: Logger },
+  deps: {
+    db: Queryable;
+    relay: Pick<RelayPort, 'connected' | 'updateCursors'>;
+    metrics: Pick<ApiMetrics, 'readsDropped'>;
+    log: Logger;
+  },
   { intervalMs = INTERVAL_MS, maxWaiting = MAX_WAITING }: { intervalMs?: number; maxWaiting?: number } = {},
 ): LiveReads {
   const { db, relay, metrics, log } = deps;

@@ -1,4 +1,4 @@
-import type { Group, JsonObject } from '@groupcast/shared';
+import { type Group, INTERNAL_LIMITS, type JsonObject } from '@groupcast/shared';
 import type { Queryable } from '../db/database.ts';
 import { groupNotFound } from '../events/group-not-found.ts';
 import { activityOf, headOf } from '../events/history-rows.ts';
@@ -65,25 +65,13 @@ function withinBytes(ids: readonly string[], maxBytes: number): string[] {
   });
 }
 
-/**
- * The groups that a connection token names. Those in which the user has never read or said anything, and into which others have put them, come
- * after all others: however many there are of these, they push out no other. Where there are more than fit, those that were active last come
- * first.
- */
-export async function groupIdsOf(
-  q: Queryable,
-  userId: string,
-  most: { ids: number; bytes: number },
-): Promise<string[]> {
-  const all = await q.query<{ id: string }>(
-    `select g.id from group_members m cross join lateral (
-       select id from groups where id = m.group_id and deleted_at is null limit 1) g
-     where m.user_id = $1 order by ${HAS_ACTED} desc limit $2`,
-    [userId, most.ids + 1],
-  );
-  const ids = all.rows.map(({ id }) => id);
-  // Most users are in few groups: when each of them was active need not be looked up.
-  if (ids.length <= most.ids && withinBytes(ids, most.bytes).length === ids.length) return ids;
+interface MostIds {
+  ids: number;
+  bytes: number;
+}
+
+/** The groups that the user has read or said anything in, or came into alone, then the others; of each those that were active last first. */
+async function readMostActive(q: Queryable, userId: string, most: MostIds): Promise<string[]> {
   const { rows } = await q.query<{ id: string }>(
     `select g.id from group_members m cross join lateral (
        select * from groups where id = m.group_id and deleted_at is null limit 1) g
@@ -95,6 +83,49 @@ export async function groupIdsOf(
     rows.map(({ id }) => id),
     most.bytes,
   );
+}
+
+/**
+ * The groups that a connection token names. Those in which the user has never read or said anything, and into which others have put them, come
+ * after all others: however many there are of these, they push out no other. Where there are more than fit, those that were active last come
+ * first.
+ */
+export async function groupIdsOf(q: Queryable, userId: string, most: MostIds): Promise<string[]> {
+  const all = await q.query<{ id: string }>(
+    `select g.id from group_members m cross join lateral (
+       select id from groups where id = m.group_id and deleted_at is null limit 1) g
+     where m.user_id = $1 order by ${HAS_ACTED} desc limit $2`,
+    [userId, most.ids + 1],
+  );
+  const ids = all.rows.map(({ id }) => id);
+  // Most users are in few groups: when each of them was active need not be looked up.
+  if (ids.length <= most.ids && withinBytes(ids, most.bytes).length === ids.length) return ids;
+  return readMostActive(q, userId, most);
+}
+
+/** Most ids of one user's groups, and most bytes of them: those of 100 users fit into what a relay reads of an answer. */
+const MOST_OF_USER = { ids: INTERNAL_LIMITS.groupsOfUser, bytes: 600_000 };
+/** Groups of a user that need no order: any connection may have so many. */
+const FEW_GROUPS = 50;
+
+/** The groups of each user; of users who are in many, the most active first, and not more than an answer may have. */
+export async function groupsOfUsers(
+  q: Queryable,
+  userIds: readonly string[],
+): Promise<{ userId: string; groupIds: string[] }[]> {
+  // A row of a group that is deleted counts: behind it there may be others.
+  const { rows } = await q.query<{ user_id: string; id: string | null }>(
+    `select asked.user_id, g.id from (select distinct unnest($1::text[]) as user_id) asked cross join lateral (
+       select group_id from group_members where user_id = asked.user_id limit $2) m
+     left join lateral (select id from groups where id = m.group_id and deleted_at is null limit 1) g on true`,
+    [[...userIds], FEW_GROUPS + 1],
+  );
+  const found = new Map<string, (string | null)[]>(userIds.map((userId) => [userId, []]));
+  for (const { user_id: userId, id } of rows) found.get(userId)?.push(id);
+  for (const [userId, ids] of found) {
+    if (ids.length > FEW_GROUPS) found.set(userId, await readMostActive(q, userId, MOST_OF_USER));
+  }
+  return userIds.map((userId) => ({ userId, groupIds: (found.get(userId) ?? []).filter((id) => id !== null) }));
 }
 
 export interface NewGroup {

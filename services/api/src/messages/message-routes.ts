@@ -46,6 +46,7 @@ export function messageRoutes(scope: HttpScope, deps: MessageDeps): void {
         clientMessageId,
         groupId: request.params.groupId,
         userId: callerOf(request).userId,
+        way: 'http',
       });
       return reply.status(201).send({ message });
     },

@@ -26,6 +26,7 @@ import {
   readPage,
   toMessage,
   updateMessage,
+  type Way,
 } from './message-store.ts';
 import type { SaveQueue } from './save-queue.ts';
 
@@ -55,14 +56,15 @@ export interface NewContent {
   kind?: string | undefined;
   attachments?: JsonObject[] | undefined;
   custom?: JsonObject | undefined;
+  way?: Way | undefined;
 }
 
 /**
  * Resolves after commit: the message is saved and will be relayed, whichever process crashes next. A repeated
- * `clientMessageId` of the same sender in the same group resolves to the first message.
+ * `clientMessageId` of the same sender in the same group resolves to the first message, and so does a copy by the other way.
  */
 export async function sendMessage(deps: MessageDeps, input: Author & NewContent): Promise<Message> {
-  const { groupId, userId: senderId, content, clientMessageId, kind, attachments, custom } = input;
+  const { groupId, userId: senderId, content, clientMessageId, kind, attachments, custom, way } = input;
   if (kind === SYSTEM_KIND)
     throw new GroupcastError(
       'FORBIDDEN',
@@ -73,7 +75,7 @@ export async function sendMessage(deps: MessageDeps, input: Author & NewContent)
   // The database says when it was saved, by a time of the same length. The sender's profile is left out where it does not fit.
   deps.events.assertRelayable(messagePayload({ ...fields, createdAt: new Date(0) }));
   const id = makeMessageId();
-  const saved = await deps.saves.save({ id, groupId, ...fields });
+  const saved = await deps.saves.save({ id, groupId, ...fields, way });
   switch (saved.kind) {
     case 'saved': {
       const { epoch, seq, createdAt, sender } = saved;

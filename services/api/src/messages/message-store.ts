@@ -33,7 +33,11 @@ export interface NewMessage {
   clientMessageId?: string | undefined;
   kind?: string | undefined;
   custom?: JsonObject | undefined;
+  /** The way by which it came, of a client that sends by both: the same message by the other way is no second one. */
+  way?: Way | undefined;
 }
+
+export type Way = 'socket' | 'http';
 
 /** The epoch is the group's: positions of the whole history move with it. */
 export function toMessage(row: MessageRow, epoch: string): Message {
@@ -53,7 +57,7 @@ export function toMessage(row: MessageRow, epoch: string): Message {
 
 export type SaveOutcome =
   | { kind: 'saved'; epoch: string; seq: number; createdAt: Date; sender: SenderRow }
-  /** The sender has sent a message with this `clientMessageId` to this group before, deleted or not: at `seq`. */
+  /** The sender has sent it to this group before, deleted or not, at `seq`: one with this `clientMessageId`, or a copy by the other way. */
   | { kind: 'known'; epoch: string; seq: number }
   /** There is no such group, or the sender is not in it. */
   | { kind: 'absent' }
@@ -83,17 +87,21 @@ function toOutcome(row: SavedRow | undefined): SaveOutcome {
   }
 }
 
+/** Within which time the same message by the other way is a copy, and within which time a copy with a client id may be repeated. */
+const COPIES_WITHIN = '10 seconds';
+const REPEATED_WITHIN = '1 day';
+
 /**
  * Saves messages, each at the next position of its group, in one statement: all of them or, where it throws, none. Every group is locked first,
  * as a removal locks it: a removal comes before the message or after it. No two messages may have the same group, sender and
- * client id. Answers in their order.
+ * client id; with `pairsCopies`, nor the same group, sender and content, where they have a `way`. Answers in their order.
  */
 export async function saveMessages(
   q: Queryable,
   messages: readonly NewMessage[],
-  options: { waits: boolean },
+  options: { waits: boolean; pairsCopies?: boolean },
 ): Promise<SaveOutcome[]> {
-  const { rows } = await q.query<SavedRow>('select * from save_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)', [
+  const fields = [
     options.waits,
     messages.map(({ groupId }) => groupId),
     messages.map(({ senderId }) => senderId),
@@ -103,7 +111,18 @@ export async function saveMessages(
     messages.map(({ attachments }) => (attachments ? JSON.stringify(attachments) : null)),
     messages.map(({ kind }) => kind ?? null),
     messages.map(({ custom }) => (custom ? JSON.stringify(custom) : null)),
-  ]);
+  ];
+  // Copies have a way, and a repeated one of them has a client id.
+  const mayBeCopies = messages.some(({ way, clientMessageId }) => (way ?? clientMessageId) !== undefined);
+  const { rows } =
+    options.pairsCopies && mayBeCopies
+      ? await q.query<SavedRow>('select * from save_copies($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)', [
+          ...fields,
+          messages.map(({ way }) => way ?? null),
+          COPIES_WITHIN,
+          REPEATED_WITHIN,
+        ])
+      : await q.query<SavedRow>('select * from save_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)', fields);
   const byPlace = new Map(rows.map((row) => [row.place, row]));
   return messages.map((_, index) => toOutcome(byPlace.get(index + 1)));
 }

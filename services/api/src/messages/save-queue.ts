@@ -46,18 +46,22 @@ function sizeOf({ content, attachments, custom }: NewMessage): number {
   return [attachments, custom].reduce((sum, json) => sum + (json ? JSON.stringify(json).length : 0), content.length);
 }
 
-/** The same for two messages that must not be in one statement. */
-function clientKey({ groupId, senderId, clientMessageId }: NewMessage): string | undefined {
-  return clientMessageId === undefined ? undefined : JSON.stringify([groupId, senderId, clientMessageId]);
+/** Each is the same for two messages that must not be in one statement. */
+function keysOf({ groupId, senderId, clientMessageId, way, content }: NewMessage, pairsCopies: boolean): string[] {
+  const keys: string[] = [];
+  if (clientMessageId !== undefined) keys.push(JSON.stringify([groupId, senderId, clientMessageId]));
+  if (pairsCopies && way !== undefined) keys.push(JSON.stringify([groupId, senderId, 'copy of', content]));
+  return keys;
 }
 
 function isOfDatabase(error: unknown): boolean {
   return error instanceof GroupcastError && error.code === 'API_UNAVAILABLE';
 }
 
+/** `pairsCopies`: a message with a `way` is one with the same message that came by the other way. Without it, nobody pays for that. */
 export function createSaveQueue(
   { db }: { db: Database },
-  { maxWaitMs = MAX_WAIT_MS }: { maxWaitMs?: number } = {},
+  { maxWaitMs = MAX_WAIT_MS, pairsCopies = false }: { maxWaitMs?: number; pairsCopies?: boolean } = {},
 ): SaveQueue {
   const limits = STATEMENTS[db.kind];
   /** The messages that wait, by group, in the order of their turns. */
@@ -124,15 +128,15 @@ export function createSaveQueue(
   function takeFrom(line: Item[], batch: Item[], keys: Set<string>): void {
     let characters = batch.reduce((sum, item) => sum + item.characters, 0);
     for (let [item] = line; item; [item] = line) {
-      const key = clientKey(item.message);
+      const own = keysOf(item.message, pairsCopies);
       const fits = batch.length < BATCH.messages && characters + item.characters <= BATCH.characters;
-      const mixes = !item.isAlone && batch.every(({ isAlone }) => !isAlone) && (key === undefined || !keys.has(key));
+      const mixes = !item.isAlone && batch.every(({ isAlone }) => !isAlone) && own.every((key) => !keys.has(key));
       if (batch.length > 0 && !(fits && mixes)) return;
       batch.push(item);
       line.shift();
       count(item, -1);
       characters += item.characters;
-      if (key !== undefined) keys.add(key);
+      for (const key of own) keys.add(key);
     }
   }
 
@@ -156,7 +160,7 @@ export function createSaveQueue(
   async function save(batch: readonly Item[], waits: boolean): Promise<void> {
     const messages = batch.map(({ message }) => message);
     try {
-      const outcomes = await saveMessages(db, messages, { waits });
+      const outcomes = await saveMessages(db, messages, { waits, pairsCopies });
       for (const { groupId } of messages) contended.delete(groupId);
       const busy: Item[] = [];
       for (const [index, item] of batch.entries()) {

@@ -3,7 +3,7 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { GroupcastError } from '@groupcast/shared';
 
 /** The calls that routes make, beside what the dispatcher sends: nothing that they tell has to arrive. */
-export type RelayPort = Pick<Broadcaster, 'connected' | 'disconnectUsers' | 'updateCursors'>;
+export type RelayPort = Pick<Broadcaster, 'connected' | 'disconnectUsers' | 'updateCursors' | 'getPresence'>;
 
 /** The API's connection to the relay. */
 export interface RelayConnection {

@@ -1,4 +1,4 @@
-import type { Logger } from '@groupcast/service-kit';
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { type ClientEvent, type ClientEventAnswer, GroupcastError, markSchema, parsePayload } from '@groupcast/shared';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { RequestBudgets } from '../http/request-budgets.ts';
@@ -18,6 +18,8 @@ export interface ClientEventDeps {
   users: UserStore;
   budgets: Pick<RequestBudgets, 'countUser' | 'noteRefusal'>;
   turns: RequestTurns;
+  /** Whether copies by the other way are found: there is a dialect with such clients in `API_DIALECTS`. */
+  pairsCopies: boolean;
   log: Logger;
 }
 
@@ -38,6 +40,11 @@ type Command = (payload: unknown) => (deps: MessageDeps, userId: string) => Prom
 const sendPayload = groupParams.and(sendMessageBody);
 const editPayload = messageParams.and(editMessageBody);
 
+/** Whether the client sends the same message by HTTP too, as its dialect says: they are one. */
+function isAlsoByHttp(payload: unknown): boolean {
+  return (payload as { alsoByHttp?: unknown } | null)?.alsoByHttp === true;
+}
+
 function markCommand(event: string): Command {
   return (payload) => {
     const { groupId, messageId } = parsePayload(markSchema, payload, event);
@@ -52,7 +59,8 @@ function markCommand(event: string): Command {
 const COMMANDS: Readonly<Record<string, Command>> = {
   'send-message': (payload) => {
     const input = parsePayload(sendPayload, payload, 'send-message');
-    return async (deps, userId) => ({ message: await sendMessage(deps, { ...input, userId }) });
+    const way = isAlsoByHttp(payload) ? ('socket' as const) : undefined;
+    return async (deps, userId) => ({ message: await sendMessage(deps, { ...input, userId, way }) });
   },
   'edit-message': (payload) => {
     const input = parsePayload(editPayload, payload, 'edit-message');
@@ -76,10 +84,19 @@ function commandOf(event: string): Command {
 }
 
 export function createClientEventDoor(deps: ClientEventDeps): ClientEventDoor {
-  const { messages, users, budgets, turns, log } = deps;
+  const { messages, users, budgets, turns, pairsCopies, log } = deps;
+  const warn = warnOnceEvery(60_000);
+
+  function noteUnpaired({ dialect }: ClientEvent): void {
+    warn('copies', (suppressed) => {
+      const message = `clients of the dialect "${dialect}" send each message by socket and by HTTP, and it is saved twice: list the dialect in API_DIALECTS`;
+      log.warn({ dialect, suppressed }, message);
+    });
+  }
 
   async function carryOut(event: ClientEvent, request: FastifyRequest, reply: FastifyReply): Promise<object> {
     const { userId } = event;
+    if (!pairsCopies && isAlsoByHttp(event.payload)) noteUnpaired(event);
     budgets.countUser(userId);
     const onRefused = (): void => budgets.noteRefusal('queue', { userId });
     return turns.serve(

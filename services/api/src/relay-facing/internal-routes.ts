@@ -3,6 +3,7 @@ import {
   clientEventSchema,
   cursorUpdatesSchema,
   type ErrorCode,
+  groupsQuerySchema,
   historyFillQuerySchema,
   membershipQuerySchema,
   seenUsersSchema,
@@ -12,6 +13,7 @@ import type { FastifyRequest } from 'fastify';
 import { reportCursors } from '../cursors/cursor-service.ts';
 import type { Database } from '../db/database.ts';
 import { readAccepted } from '../events/history-store.ts';
+import { groupsOfUsers } from '../groups/group-store.ts';
 import { membershipsOf } from '../groups/member-store.ts';
 import { clientEventAnswer, cursorsAnswer, historyAnswer, membershipsAnswer, seenAnswer } from '../http/answers.ts';
 import { tokenRefusalLog } from '../http/authenticate.ts';
@@ -103,6 +105,17 @@ function questionRoutes(scope: HttpScope, deps: { db: Database }): void {
       },
     },
     async (request) => ({ users: await membershipsOf(deps.db, request.body.users) }),
+  );
+  scope.post(
+    '/internal/groups',
+    {
+      schema: {
+        summary: 'The groups that each user is in',
+        body: groupsQuerySchema,
+        response: { 200: membershipsAnswer.describe('For each user, in the order asked for, the groups it is in') },
+      },
+    },
+    async (request) => ({ users: await groupsOfUsers(deps.db, request.body.userIds) }),
   );
   scope.post(
     '/internal/history',

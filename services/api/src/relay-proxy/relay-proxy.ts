@@ -35,8 +35,9 @@ export interface RelayProxy extends Diversion {
 /** One request or WebSocket on its way. */
 type Passed = Pick<JoinedSockets, 'end'> & Partial<JoinedSockets>;
 
+/** A path that ends in a slash has others below it; any other stands for itself. */
 function isBelow(path: string, parent: string): boolean {
-  return path === parent.replace(/\/$/, '') || path.startsWith(parent);
+  return path === parent.replace(/\/$/, '') || (parent.endsWith('/') && path.startsWith(parent));
 }
 
 /** Makes a response for an upgrade, for which Node has none. */

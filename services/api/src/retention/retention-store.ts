@@ -15,6 +15,8 @@ export interface RetentionStore {
   findExpired(after: string, defaultDays: number | undefined): Promise<{ groups: ExpiredGroup[]; last?: string }>;
   /** Removes the oldest events of a group, as many as one step may, and answers how many. The relay has accepted all of them. */
   removeStep(group: ExpiredGroup): Promise<number>;
+  /** Removes what is kept of copies of messages and has ended; most of it goes as others come. */
+  removeCopies(): Promise<void>;
   /** Makes room in the files where nobody else does: PostgreSQL does so by itself. */
   vacuum(): Promise<void>;
 }
@@ -71,6 +73,11 @@ export function createRetentionStore(db: Database): RetentionStore {
         );
         return rows[0]?.removed ?? 0;
       });
+    },
+    async removeCopies() {
+      await db.query('delete from message_copies where ends_at < now()');
+      // Its rows come and go, and nobody else makes room there.
+      if (db.kind === 'embedded') await db.script('vacuum message_copies');
     },
     async vacuum() {
       if (db.kind === 'embedded') for (const table of ['messages', 'events']) await db.script(`vacuum ${table}`);

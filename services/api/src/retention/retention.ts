@@ -5,7 +5,7 @@ import type { ApiMetrics } from '../metrics.ts';
 import type { RetentionStore } from './retention-store.ts';
 
 /**
- * Removes history that is older than it is kept: hourly, in small steps, with pauses between them that are longer than the steps. Positions stay, and
+ * Removes history that is older than it is kept, and what is kept of copies and has ended: hourly, in small steps, with pauses between them that are longer than the steps. Positions stay, and
  * members who ask for what is gone are told to reload. Several processes may do so at once; each step is under its group's lock.
  */
 export interface Retention {
@@ -58,6 +58,7 @@ export function createRetention(
       }
       after = last;
     }
+    await paced(async () => store.removeCopies());
     unvacuumed += removed;
     if (unvacuumed >= WORTH_A_VACUUM && !stopped.signal.aborted) {
       await store.vacuum();

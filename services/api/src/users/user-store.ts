@@ -163,6 +163,19 @@ export async function storeSeen(q: Queryable, userIds: readonly string[]): Promi
   );
 }
 
+/** How long after a relay has named a user, which it does every 5 minutes, the user still counts as there, as SQL. */
+const THERE_FOR = `interval '6 minutes'`;
+
+/** The users among `ids` who were there lately, but those who hide it. */
+export async function seenAmong(q: Queryable, ids: readonly string[]): Promise<Set<string>> {
+  const { rows } = await q.query<{ id: string }>(
+    `select id from users where id = any($1::text[]) and hides_presence is not true
+       and last_seen_at between now() - ${THERE_FOR} and now() + ${SEEN_EVERY}`,
+    [[...ids]],
+  );
+  return new Set(rows.map(({ id }) => id));
+}
+
 export function createUserStore(db: Database): UserStore {
   const remembered = new Map<string, string>();
 

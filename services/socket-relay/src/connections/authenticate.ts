@@ -11,16 +11,24 @@ import {
   type UserClaims,
 } from '@groupcast/shared';
 import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
+import type { DialectConfig } from '../dialect-config.ts';
 import type { Removals } from '../membership/removals.ts';
 import { setOfUndecided } from '../membership/undecided-claims.ts';
 import type { RelaySocket, ServiceSession, Session } from '../sessions/session.ts';
 import type { BackEndSignIn } from './back-end-sign-in.ts';
+import { chooseDialect } from './choose-dialect.ts';
 
 const REQUIRED_SCOPE: Readonly<Record<ServiceSession['role'], ServiceScope>> = { api: 'broadcast', monitor: 'monitor' };
 const NO_POSITIONS: ReadonlyMap<string, Position> = new Map();
 const QUERY_NAMES = ['token', 'access_token', 'auth'];
 
-const EXPIRED = 'it has expired, connect with a new one';
+/** Whether a query has a parameter for a token that none of the places lists. */
+export function hasUnlistedToken(query: Readonly<Record<string, unknown>>, places: readonly TokenPlace[]): boolean {
+  const isListed = (name: string): boolean => places.some((place) => place.kind === 'query' && place.name === name);
+  return QUERY_NAMES.some((name) => query[name] !== undefined && !isListed(name));
+}
+
+const EXPIRED = 'token expired, log in again';
 
 /**
  * Whether a token has ended, by this relay's clock, as a session does with its token: a token that has just ended one session opens no
@@ -45,9 +53,7 @@ function readHandshake(
   { handshake: { headers, query, auth } }: RelaySocket,
   { tokenPlaces, origins }: { tokenPlaces: readonly TokenPlace[]; origins: Origins },
 ): { type: 'user' | ServiceSession['role']; token: string | undefined } {
-  const isListed = (name: string): boolean =>
-    tokenPlaces.some((place) => place.kind === 'query' && place.name === name);
-  if (QUERY_NAMES.some((name) => query[name] !== undefined && !isListed(name))) {
+  if (hasUnlistedToken(query, tokenPlaces)) {
     throw new GroupcastError(
       'TOKEN_IN_QUERY',
       'unable to authenticate; tokens in a URL end up in logs, send it as auth: { token }',
@@ -81,12 +87,14 @@ export interface Authenticator {
 }
 
 export function createAuthenticator(options: {
-  users: UserTokenVerifier;
+  /** Undefined where `signIn` says who users are. */
+  users: UserTokenVerifier | undefined;
   services: ServiceTokenVerifier;
   removals: Removals;
   /** Most positions in one handshake. */
   maxGroups: number;
   tokenPlaces: readonly TokenPlace[];
+  dialects: DialectConfig;
   origins: Origins;
   /** Says who a user is, in place of tokens. */
   signIn?: BackEndSignIn | undefined;
@@ -104,10 +112,15 @@ export function createAuthenticator(options: {
     return claims;
   }
 
+  async function verify(token: string | undefined): Promise<UserClaims> {
+    if (!options.users) throw new Error('no tokens of users are verified here');
+    return options.users.verify(token);
+  }
+
   async function userOf({ handshake }: RelaySocket, token: string | undefined): Promise<UserClaims> {
     if (signIn) return assertLive(await signIn.connect(handshake));
     if (token === undefined) throw tokenMissing(tokenPlaces);
-    return assertLive(await options.users.verify(token));
+    return assertLive(await verify(token));
   }
 
   const authenticator: Authenticator = {
@@ -118,6 +131,8 @@ export function createAuthenticator(options: {
       }
       const claims = await userOf(socket, token);
       assertSameUser(claims, socket.handshake.auth);
+      const { query, headers } = socket.handshake;
+      const dialect = chooseDialect(options.dialects, { query, host: headers.host });
       return {
         kind: 'user',
         userId: claims.userId,
@@ -125,6 +140,7 @@ export function createAuthenticator(options: {
         groups: new Map(),
         joining: undefined,
         undecided: setOfUndecided([]),
+        ...(dialect ? { dialect } : {}),
         ...(socket.handshake.auth['notifications'] === true ? { notifies: true } : {}),
       };
     },
@@ -137,7 +153,7 @@ export function createAuthenticator(options: {
       return parsePayload(positionsSchema, positions, 'positions');
     },
     async user(token, address) {
-      return assertLive(await (signIn ? signIn.refresh(token, address) : options.users.verify(token)));
+      return assertLive(await (signIn ? signIn.refresh(token, address) : verify(token)));
     },
     async service(token, role) {
       const claims = await options.services.verify(token);

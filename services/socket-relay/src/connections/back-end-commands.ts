@@ -6,20 +6,21 @@ import {
   GroupcastError,
   isErrorCode,
   isJsonObject,
+  type JsonObject,
   type JsonValue,
   markSchema,
+  type Position,
   parsePayload,
   sendMessageSchema,
 } from '@groupcast/shared';
 import type { z } from 'zod';
 import type { RelayMetrics } from '../metrics.ts';
+import { messageIdOfSocket } from '../sessions/message-sender.ts';
 import type { UserSocket } from '../sessions/session.ts';
+import { dialectOf } from '../sessions/voices.ts';
 import type { ApiClient } from '../upstream/api-client.ts';
 import { createCallQueue } from '../upstream/call-queue.ts';
 import type { EventHandler } from './event-router.ts';
-
-/** The vocabulary of the events here; the back end is told, so that it may read the payloads of others. */
-const DIALECT = 'native';
 
 export interface BackEndDeps {
   /** Without a back end, what needs one is answered `API_UNAVAILABLE`. */
@@ -52,7 +53,14 @@ export function createBackEndQuestions({ api, metrics }: BackEndDeps): AskBackEn
     }
     const { userId } = session;
     const named = groupId === undefined ? {} : { groupId };
-    const answer = await api.sendEvent({ userId, socketId: socket.id, event, payload, ...named, dialect: DIALECT });
+    const answer = await api.sendEvent({
+      userId,
+      socketId: socket.id,
+      event,
+      payload,
+      ...named,
+      dialect: dialectOf(socket).name,
+    });
     if (!answer.ok) {
       const { code } = answer.error;
       metrics.eventsRefused.inc({ code: isErrorCode(code) ? code : 'OTHER' });
@@ -71,18 +79,31 @@ type CommandName = 'send-message' | 'edit-message' | 'delete-message' | 'mark-de
 
 /** Handles the commands of a conversation that the back end carries out. */
 export function createBackEndCommands(
-  deps: BackEndDeps & { reportCursors: (socket: UserSocket, reported: Record<string, Cursors>) => object },
+  deps: BackEndDeps & {
+    reportCursors: (socket: UserSocket, reported: Record<string, Cursors>) => object;
+    /** Where a group stands, as far as it has come by here. */
+    positionOf: (groupId: string) => Position | null;
+  },
 ): Readonly<Record<CommandName, EventHandler<UserSocket>>> {
   const askBackEnd = createBackEndQuestions(deps);
   const inOrder = createCallQueue(IN_ORDER);
+  let sent = 0;
+
+  /** A client that gives its messages no name of their own does not repeat them; the back end sees which connection each came by. */
+  function nameOf(socket: UserSocket, own: JsonObject): JsonObject {
+    if (!socket.data.session.dialect || own['clientMessageId'] !== undefined) return {};
+    sent += 1;
+    return { clientMessageId: messageIdOfSocket(socket.id, sent) };
+  }
 
   function command(event: CommandName, schema: z.ZodType<{ groupId: string }>): EventHandler<UserSocket> {
     return async (socket, payload) => {
       const { groupId, ...fields } = parsePayload(schema, payload, event);
       // Fields that the relay does not know are for a back end that does.
       const own = isJsonObject(payload) ? payload : {};
-      const asked = { event, payload: { ...own, ...fields, groupId }, groupId };
-      if (event !== 'send-message') return askBackEnd(socket, asked);
+      const sayings = { ...own, ...fields, groupId };
+      if (event !== 'send-message') return askBackEnd(socket, { event, payload: sayings, groupId });
+      const asked = { event, payload: { ...sayings, ...nameOf(socket, own) }, groupId };
       return inOrder.run(`${socket.id} ${groupId}`, async () => askBackEnd(socket, asked));
     };
   }
@@ -90,7 +111,11 @@ export function createBackEndCommands(
   function mark(event: CommandName, cursor: 'received' | 'read'): EventHandler<UserSocket> {
     return async (socket, payload) => {
       const { groupId, seq, messageId } = parsePayload(markSchema, payload, event);
-      if (messageId === undefined) return deps.reportCursors(socket, { [groupId]: { [cursor]: seq } });
+      if (messageId === undefined) {
+        const upTo = seq ?? deps.positionOf(groupId)?.seq ?? 0;
+        deps.reportCursors(socket, { [groupId]: { [cursor]: upTo } });
+        return seq === undefined ? { seq: upTo } : {};
+      }
       const answer = await askBackEnd(socket, { event, payload: { groupId, messageId }, groupId });
       if (!answer.ok) return answer;
       const at = answer['seq'];

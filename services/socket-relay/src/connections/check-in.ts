@@ -76,13 +76,15 @@ export function createCheckIn(deps: CheckInDeps): (socket: RelaySocket, next: (e
       );
     }
     const positions = deps.authenticator.positions(socket);
+    const { claims, userId, dialect } = session;
     // A token may name more groups than fit: the first ones are the most active.
-    const named = session.claims.groups.slice(0, limits.groups);
+    const named = dialect?.groups === 'none' ? [] : claims.groups.slice(0, limits.groups);
     const units = Math.floor((named.length + positions.size) / GROUPS_PER_UNIT);
-    if (units > 0) await waitForWork(session.userId, units);
-    const decision = await deps.membership.decideClaims(session.claims, named);
+    if (units > 0) await waitForWork(userId, units);
+    const decision = await deps.membership.decideClaims(claims, named);
     session.undecided = setOfUndecided(decision.undecided);
-    socket.data.decision = { ...decision, positions };
+    const known = dialect?.groups === 'back-end' && named.length === 0 ? await deps.membership.groupsOf(userId) : [];
+    socket.data.decision = { ...decision, known: known.slice(0, limits.groups), positions };
   }
 
   return (socket, next) => {

@@ -1,25 +1,29 @@
 import type { ErrorBody } from '@groupcast/shared';
 import type { Socket as EngineSocket } from 'engine.io';
+import { closeReason } from '../engine/close-reason.ts';
+import { isRaw } from '../engine/raw-frames.ts';
 import { closeSaying } from '../engine/web-socket-transport.ts';
 
 /** WebSocket's close code "try again later". */
 const TRY_AGAIN_LATER = 1013;
-/** Longest reason that a close frame holds (RFC 6455, section 5.5), in bytes. */
-const MAX_REASON_BYTES = 123;
 /** Longest a refused connection waits before it is closed, in milliseconds. */
 const MAX_HOLD_MS = 2_000;
 
-/** Uses one byte per character, so that the text can be cut anywhere. */
-function reasonOf({ code, message }: ErrorBody): string {
-  return `${code}: ${message}`.replaceAll(/[^\x20-\x7e]/g, "'").slice(0, MAX_REASON_BYTES);
+/** Socket.IO's packet for a refused CONNECT. */
+export function connectError(body: ErrorBody, namespace?: string): string {
+  const nsp = namespace === undefined ? '' : `${namespace},`;
+  return `4${nsp}${JSON.stringify({ message: body.message, data: body })}`;
 }
 
 /**
  * Ends a connection whose refusal passes. A stock client stays away for good after a CONNECT_ERROR, and comes back by itself after its
- * connection was closed. A WebSocket reads the reason in its close frame.
+ * connection was closed. A WebSocket reads the reason in its close frame; a raw one, whose transport closes it, in a frame before that.
  */
 export function closeForNow(conn: EngineSocket, body: ErrorBody): void {
-  closeSaying(conn, TRY_AGAIN_LATER, reasonOf(body));
+  if (isRaw(conn)) {
+    conn.write(connectError(body));
+    conn.close();
+  } else closeSaying(conn, TRY_AGAIN_LATER, closeReason(body));
 }
 
 /**

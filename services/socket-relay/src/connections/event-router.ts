@@ -1,7 +1,11 @@
+import type { Dialect, Heard } from '@groupcast/dialects';
 import type { Logger } from '@groupcast/service-kit';
-import { GroupcastError, toErrorBody } from '@groupcast/shared';
+import { type ErrorBody, GroupcastError, toErrorBody } from '@groupcast/shared';
+import { isRaw } from '../engine/raw-frames.ts';
 import type { RelaySocket } from '../sessions/session.ts';
-import { nearestEvent } from './nearest-name.ts';
+import { emitSaid } from '../sessions/tell.ts';
+import { dialectOf } from '../sessions/voices.ts';
+import { nearestEvent, nearestText } from './nearest-name.ts';
 
 /**
  * The answer to an event. A function is called in the turn in which the acknowledgement leaves, for answers that must not be overtaken by a
@@ -10,8 +14,8 @@ import { nearestEvent } from './nearest-name.ts';
 export type EventAnswer = object | (() => object);
 export type EventHandler<S extends RelaySocket> = (socket: S, payload: unknown) => EventAnswer | Promise<EventAnswer>;
 
-function unknownEvent(event: string, handlers: object): GroupcastError {
-  const near = nearestEvent(event, Object.keys(handlers));
+function unknownEvent(event: string, known: readonly string[]): GroupcastError {
+  const near = nearestEvent(event, known) ?? nearestText(event, known);
   const advice = near === undefined ? '' : `, perhaps "${near}" is meant`;
   return new GroupcastError(
     'UNKNOWN_EVENT',
@@ -19,12 +23,26 @@ function unknownEvent(event: string, handlers: object): GroupcastError {
   );
 }
 
+/** An event that is for the back end alone, or a back end's own. */
+function asItIs(command: string, [payload]: readonly unknown[]): Heard {
+  return { command, payload, acknowledge: (answer) => answer, answers: () => [] };
+}
+
+/** The answer of a back end may be a refusal as well. */
+function refusedBy(answer: object): ErrorBody | undefined {
+  const { ok, error } = answer as { ok?: unknown; error?: ErrorBody };
+  return ok === false ? error : undefined;
+}
+
 /**
- * Every event that a connection sends goes through here: known or not, allowed or not, it is answered once, whatever happens.
- * A client that asked for no acknowledgement gets none. Returns a function that begins to route the events of one connection.
+ * Every event that a connection sends goes through here: known or not, allowed or not, it is answered once, whatever happens. Its dialect
+ * says which command an event is, and how the answer is said. A client that asked for no acknowledgement gets the events that its dialect
+ * has for that, if it has some. Returns a function that begins to route the events of one connection.
  */
 export function createEventRouter<S extends RelaySocket>(options: {
   handlersOf: (socket: S) => Readonly<Record<string, EventHandler<S>>>;
+  /** Whether events are in the words of the connection's dialect. */
+  isTranslated: boolean;
   /** Returns the handler of an event that these do not have, if there is one. */
   otherwise?: (event: string) => EventHandler<S> | undefined;
   /** Throws if the connection may not send this event, known or not. */
@@ -32,33 +50,71 @@ export function createEventRouter<S extends RelaySocket>(options: {
   onFailure: (socket: S, event: string, error: unknown) => void;
   log: Logger;
 }): (socket: S) => void {
-  const { handlersOf, guard, onFailure, log } = options;
+  const { handlersOf, guard, onFailure, log, isTranslated } = options;
 
-  async function handle(socket: S, event: string, payload: unknown): Promise<EventAnswer> {
-    guard(socket, event);
+  function find(socket: S, event: string, args: readonly unknown[]): { heard: Heard; handler: EventHandler<S> } {
     const handlers = handlersOf(socket);
-    const handler = Object.hasOwn(handlers, event) ? handlers[event] : options.otherwise?.(event);
-    if (!handler) throw unknownEvent(event, handlers);
-    return handler(socket, payload);
+    const dialect = isTranslated ? dialectOf(socket) : undefined;
+    const heard = dialect ? dialect.hear(event, args) : asItIs(event, args);
+    if (heard && Object.hasOwn(handlers, heard.command)) {
+      const handler = handlers[heard.command];
+      if (handler) return { heard, handler };
+    }
+    const handler = options.otherwise?.(event);
+    if (!handler) throw unknownEvent(event, dialect?.commandNames ?? Object.keys(handlers));
+    return { heard: asItIs(event, args), handler };
+  }
+
+  async function handle(
+    socket: S,
+    event: string,
+    args: readonly unknown[],
+  ): Promise<{ heard: Heard; answer: EventAnswer }> {
+    guard(socket, event);
+    const { heard, handler } = find(socket, event, args);
+    return { heard, answer: await handler(socket, heard.payload) };
   }
 
   // Socket.IO's parser lets numbers, and nothing at all, through as an event's name.
   function onEvent(socket: S, name: unknown, args: readonly unknown[]): void {
     const event = typeof name === 'string' ? name : '';
     const last = args.at(-1);
-    const acknowledge = typeof last === 'function' ? (last as (answer: object) => void) : undefined;
-    const payload = acknowledge && args.length === 1 ? undefined : args[0];
+    const acknowledge = typeof last === 'function' ? (last as (answer: unknown) => void) : undefined;
+    const dialect: Dialect = dialectOf(socket);
+
+    function tellRefused(error: ErrorBody, answer: object): void {
+      if (acknowledge) {
+        acknowledge(dialect.refuse(answer));
+        return;
+      }
+      const refused = { ...error, event };
+      const sayings = dialect.refusals(refused);
+      for (const said of sayings) emitSaid(socket, said);
+      // Clients of Socket.IO know what they have sent and did not ask about. A frame without a number is a slip.
+      if (sayings.length === 0 && isRaw(socket.conn)) emitSaid(socket, { name: 'error', payload: refused });
+    }
 
     function refuse(error: unknown): void {
       if (!(error instanceof GroupcastError)) log.error({ err: error, event }, 'event failed');
       onFailure(socket, event, error);
-      acknowledge?.({ ok: false, error: toErrorBody(error) });
+      const body = toErrorBody(error);
+      tellRefused(body, { ok: false, error: body });
     }
 
-    handle(socket, event, payload).then((answer) => {
+    function reply(heard: Heard, fields: object): void {
+      const answer = { ok: true, ...fields };
+      const refused = refusedBy(answer);
+      if (refused) {
+        tellRefused(refused, answer);
+        return;
+      }
+      acknowledge?.(heard.acknowledge(answer));
+      for (const said of heard.answers(fields)) emitSaid(socket, said);
+    }
+
+    handle(socket, event, acknowledge ? args.slice(0, -1) : args).then(({ heard, answer }) => {
       try {
-        const fields = typeof answer === 'function' ? (answer as () => object)() : answer;
-        acknowledge?.({ ok: true, ...fields });
+        reply(heard, typeof answer === 'function' ? (answer as () => object)() : answer);
       } catch (error) {
         refuse(error);
       }

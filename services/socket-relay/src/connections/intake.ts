@@ -3,6 +3,7 @@ import type { Logger } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { Socket as EngineSocket } from 'engine.io';
 import {
+  BoundedDecoder,
   createPacketParser,
   decoderOf,
   type Intake,
@@ -10,14 +11,17 @@ import {
   unauthenticatedTooLarge,
 } from '../engine/packet-decoder.ts';
 import { allowBody, allowPackets, useBoundedPolling } from '../engine/polling-transport.ts';
+import { RawDecoder } from '../engine/raw-decoder.ts';
+import { isRaw } from '../engine/raw-frames.ts';
 import { allowBytes, settleTransport } from '../engine/web-socket-transport.ts';
 import { closeUnread } from '../engine/wire.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
 import { TokenBucket } from '../sessions/rate-limit.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../sessions/session.ts';
+import { tellEnding } from '../sessions/session-ending.ts';
 import type { UserBudget, UserBudgets } from '../sessions/user-budgets.ts';
-import { closeForNow } from './come-back-later.ts';
+import { closeForNow, connectError } from './come-back-later.ts';
 import { createUnauthenticated, type Unauthenticated } from './unauthenticated.ts';
 
 /**
@@ -100,9 +104,8 @@ export function createConnectionIntake(
   /** Refuses a connection on which nobody is connected yet, as Socket.IO refuses a CONNECT for good, which every client reads. */
   function refuse(conn: EngineSocket, error: GroupcastError, namespace: string | undefined): void {
     const body = error.toBody();
-    const nsp = namespace === undefined ? '' : `${namespace},`;
     if (error.retryable) closeForNow(conn, body);
-    else conn.write(`4${nsp}${JSON.stringify({ message: body.message, data: body })}`);
+    else conn.write(connectError(body, namespace));
     report(error, { address: conn.remoteAddress });
     closeUnread(conn);
   }
@@ -127,13 +130,16 @@ export function createConnectionIntake(
     refuse(error: GroupcastError): void {
       const { socket } = this;
       const retryAfterMs = RETRY_MIN_MS + Math.floor(Math.random() * RETRY_SPREAD_MS);
-      socket.emit('session-ending', { code: error.code, message: error.message, next: 'reconnect', retryAfterMs });
+      tellEnding(socket, { code: error.code, message: error.message, next: 'reconnect', retryAfterMs });
       report(error, { socketId: socket.id, userId: socket.data.session.userId });
       closeUnread(socket.conn);
     }
   }
 
-  const { parser, watch } = createPacketParser({ limits, onRefused: refuse });
+  const bounds = { limits, onRefused: refuse };
+  const { parser, watch } = createPacketParser((conn) =>
+    conn && isRaw(conn) ? new RawDecoder(conn, bounds) : new BoundedDecoder(conn, bounds),
+  );
   useBoundedPolling();
 
   return {

@@ -3,6 +3,7 @@ import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { NodeLeases } from '../nodes/node-leases.ts';
 import type { RelayServer, RelaySocket } from '../sessions/session.ts';
+import { tell as tellSocket } from '../sessions/tell.ts';
 
 /**
  * Tells every connection about the relay itself. A relay that loses its lease keeps its connections. It delivers nothing to them, because
@@ -66,7 +67,7 @@ export function keepServiceState(deps: {
 
   return {
     welcome(socket) {
-      if (!live) socket.emit('service-state', { live });
+      if (!live) tellSocket(socket, 'service-state', { live });
     },
   };
 }

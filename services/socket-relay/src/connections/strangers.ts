@@ -29,8 +29,15 @@ function shown(text: string): string {
   return text.slice(0, MAX_SHOWN).replaceAll(/[^\x20-\x7e]/g, '?');
 }
 
+/** The advice to a WebSocket that speaks no Socket.IO. */
+function rawAdvice(wsPath: string | undefined): string {
+  return wsPath === undefined
+    ? 'or set RELAY_WS_PATH, the path at which the relay takes one'
+    : `or connect to ${wsPath}, where the relay takes one`;
+}
+
 /** Explains a request to `/socket.io/` that opens no session. */
-function ofAnotherProtocol(request: IncomingMessage): Stranger | undefined {
+function ofAnotherProtocol(request: IncomingMessage, wsPath: string | undefined): Stranger | undefined {
   const { query } = partsOf(request);
   const version = query.get('EIO');
   if (version === PROTOCOL || query.has('sid')) return undefined;
@@ -42,12 +49,12 @@ function ofAnotherProtocol(request: IncomingMessage): Stranger | undefined {
   }
   const isUpgrade = request.headers.upgrade !== undefined;
   const what = isUpgrade ? 'a plain WebSocket' : 'a plain request';
-  const why = `it is ${what}, and speaks no Socket.IO: use socket.io-client${isUpgrade ? '' : '; for probes there is /livez'}`;
+  const why = `it is ${what}, and speaks no Socket.IO: use socket.io-client${isUpgrade ? `, ${rawAdvice(wsPath)}` : '; for probes there is /livez'}`;
   return { code, name: what, why };
 }
 
 /** Explains a request to another path whose sender looks for the relay. */
-function atAnotherPath(request: IncomingMessage): Stranger | undefined {
+function atAnotherPath(request: IncomingMessage, wsPath: string | undefined): Stranger | undefined {
   const { path, query } = partsOf(request);
   const isUpgrade = request.headers.upgrade !== undefined;
   if (!isUpgrade && !query.has('EIO') && !/socket\.?io/i.test(path)) return undefined;
@@ -56,7 +63,7 @@ function atAnotherPath(request: IncomingMessage): Stranger | undefined {
     ? `the proxy in front has to take "${shown(prefix)}" off the path`
     : query.has('EIO')
       ? `leave the client's option path alone, or set it to ${PATH}`
-      : `use socket.io-client: a plain WebSocket speaks no Socket.IO`;
+      : `use socket.io-client: a plain WebSocket speaks no Socket.IO; ${rawAdvice(wsPath)}`;
   return {
     code: 'NOT_FOUND',
     name: shown(path),
@@ -72,7 +79,10 @@ export interface Strangers {
   watch(io: RelayServer, http: Server): void;
 }
 
-export function createStrangers(deps: { notices: Notices; metrics: RelayMetrics }): Strangers {
+export function createStrangers(
+  deps: { notices: Notices; metrics: RelayMetrics },
+  { wsPath }: { wsPath?: string | undefined } = {},
+): Strangers {
   const { notices, metrics } = deps;
 
   function say({ code, name, why }: Stranger, { socket, headers }: IncomingMessage): string {
@@ -91,12 +101,12 @@ export function createStrangers(deps: { notices: Notices; metrics: RelayMetrics 
 
   return {
     note(request) {
-      const stranger = atAnotherPath(request);
+      const stranger = atAnotherPath(request, wsPath);
       if (stranger) say(stranger, request);
     },
     watch(io, http) {
       io.engine.use((request: IncomingMessage, response: unknown, next: () => void) => {
-        const stranger = request.url?.includes('EIO=4') ? undefined : ofAnotherProtocol(request);
+        const stranger = request.url?.includes('EIO=4') ? undefined : ofAnotherProtocol(request, wsPath);
         if (!stranger) {
           next();
           return;
@@ -113,7 +123,7 @@ export function createStrangers(deps: { notices: Notices; metrics: RelayMetrics 
       });
       http.on('upgrade', (request: IncomingMessage, socket) => {
         if (request.url?.startsWith(PATH) || socket.destroyed) return;
-        const stranger = atAnotherPath(request);
+        const stranger = atAnotherPath(request, wsPath);
         if (stranger) refuseRequest(request, undefined, new GroupcastError('NOT_FOUND', say(stranger, request)));
       });
     },

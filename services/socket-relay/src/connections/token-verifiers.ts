@@ -11,21 +11,25 @@ import { noteGroupProblem } from '../membership/group-problems.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
 
-/** Makes the verifiers of user and service tokens. Faults of keys and claims are reported in the log and to monitors. */
+/**
+ * Makes the verifiers of user and service tokens. Faults of keys and claims are reported in the log and to monitors. With
+ * `AUTH_BY=back-end` there may be no secret for user tokens, and none of them is accepted.
+ */
 export function createTokenVerifiers(deps: {
-  config: Pick<RelayConfig, 'tokens' | 'relaySecrets' | 'apiUrl'>;
+  config: Pick<RelayConfig, 'authBy' | 'tokens' | 'relaySecrets' | 'apiUrl'>;
   notices: Notices;
   metrics: RelayMetrics;
   log: Logger;
-}): { users: UserTokenVerifier; services: ServiceTokenVerifier } {
+}): { users: UserTokenVerifier | undefined; services: ServiceTokenVerifier } {
   const { config, notices, metrics, log } = deps;
   const { clockSkewSeconds } = config.tokens;
+  const services = createServiceTokenVerifier({ ...config.relaySecrets, clockSkewSeconds, audience: AUDIENCE.relay });
+  if (config.authBy === 'back-end') return { users: undefined, services };
   const users = createUserTokenVerifier({
     ...config.tokens,
     onKeyProblem: logKeyProblems(log),
     onGroupProblem: (problem) => noteGroupProblem(notices, problem, config.apiUrl !== undefined),
   });
   metrics.watchKeys(users.staleKeysSeconds);
-  const services = createServiceTokenVerifier({ ...config.relaySecrets, clockSkewSeconds, audience: AUDIENCE.relay });
   return { users, services };
 }

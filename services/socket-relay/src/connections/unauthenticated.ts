@@ -1,9 +1,12 @@
 import type { EventEmitter } from 'node:events';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { GroupcastError } from '@groupcast/shared';
 import type { Socket as EngineSocket } from 'engine.io';
+import { isRaw } from '../engine/raw-frames.ts';
 import { unfinished } from '../engine/unfinished.ts';
 import { cutConnection } from '../engine/wire.ts';
 import type { RelayMetrics } from '../metrics.ts';
+import { connectError } from './come-back-later.ts';
 
 export interface UnauthenticatedLimits {
   /** How long a connection may take to send a CONNECT, in milliseconds. Then it is cut. */
@@ -30,6 +33,9 @@ export interface Unauthenticated {
 
 const LOOK_MS = 200;
 
+/** A client of Socket.IO is not told: it would stay away for good. */
+const tooLate = new GroupcastError('TOKEN_MISSING', 'unable to authenticate; no token came in time');
+
 export function createUnauthenticated(
   deps: { engine: EventEmitter; metrics: RelayMetrics; log: Logger },
   limits: UnauthenticatedLimits,
@@ -55,6 +61,7 @@ export function createUnauthenticated(
   function cut(conn: EngineSocket, reason: string): void {
     forget(conn);
     note(reason, conn.remoteAddress);
+    if (isRaw(conn) && reason === 'deadline') conn.write(connectError(tooLate.toBody()));
     cutConnection(conn);
   }
 

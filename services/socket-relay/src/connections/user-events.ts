@@ -13,6 +13,8 @@ import {
   watchGroupSchema,
 } from '@groupcast/shared';
 import type { ReadCursors } from '../conversation/read-cursors.ts';
+import type { FanOut } from '../fan-out/fan-out.ts';
+import type { Sender } from '../fan-out/sender.ts';
 import { type Membership, notAMember } from '../membership/authorisation.ts';
 import type { GroupEntry } from '../membership/group-entry.ts';
 import type { Removals } from '../membership/removals.ts';
@@ -25,6 +27,7 @@ import type { Authenticator } from './authenticate.ts';
 import { type BackEndDeps, createBackEndCommands } from './back-end-commands.ts';
 import { type ConversationDeps, createConversationHandlers } from './conversation-events.ts';
 import type { EventHandler } from './event-router.ts';
+import { createOpenedGroups } from './opened-groups.ts';
 
 export type UserHandlers = Readonly<Record<string, EventHandler<UserSocket>>>;
 
@@ -44,6 +47,8 @@ export interface UserHandlerDeps extends ConversationDeps, BackEndDeps {
   /** Without an API nobody keeps cursors. */
   cursors: CursorForwarder | undefined;
   readCursors: ReadCursors;
+  sender: Pick<Sender, 'forget'>;
+  fanOut: Pick<FanOut, 'cursor'>;
 }
 
 /** Handles the events that a browser may send. */
@@ -124,7 +129,8 @@ export function createUserHandlers(deps: UserHandlerDeps): UserHandlers {
     },
     'update-cursors': (socket, payload) =>
       reportCursors(socket, parsePayload(updateCursorsSchema, payload, 'update-cursors').cursors),
-    ...createBackEndCommands({ ...deps, reportCursors }),
+    ...createBackEndCommands({ ...deps, reportCursors, positionOf: (groupId) => deps.fanOut.cursor(groupId) }),
+    ...createOpenedGroups(deps),
     'refresh-token': async (socket, payload) => {
       const { token } = parsePayload(refreshTokenSchema, payload, 'refresh-token');
       const { session } = socket.data;

@@ -78,6 +78,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
   }
 
   const routeUserEvents = createEventRouter<UserSocket>({
+    isTranslated: true,
     handlersOf: () => deps.handlers,
     otherwise: deps.forwarding,
     guard({ data: { session } }, event) {
@@ -95,6 +96,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     log,
   });
   const routeServiceEvents = createEventRouter<RelaySocket>({
+    isTranslated: false,
     handlersOf: (socket) => deps.services.handlersFor(socket),
     guard: () => undefined,
     onFailure,
@@ -112,20 +114,22 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       return;
     }
     void socket.join(userRoom(userId));
-    const admitted = (decision?.admitted ?? []).filter(
-      (groupId) => !deps.removals.removedSince(groupId, userId, decision?.removalVersion ?? 0),
-    );
+    const isStill = (groupId: string): boolean =>
+      !deps.removals.removedSince(groupId, userId, decision?.removalVersion ?? 0);
+    const admitted = (decision?.admitted ?? []).filter(isStill);
+    const known = (decision?.known ?? []).filter(isStill);
     monitor.publish({
       kind: 'connected',
       socketId: socket.id,
       userId,
       transport: socket.conn.transport.name,
-      groups: admitted,
+      groups: [...admitted, ...known],
     });
     deps.entry.grant(socket, admitted, 'token');
     deps.entry.tellLimit(socket, session.claims.groups.slice(limits.groups));
     // The token does not know of these additions yet.
-    const added = deps.entry.grant(socket, deps.removals.addedSince(userId, session.claims.issuedAt), 'added');
+    const additions = deps.removals.addedSince(userId, session.claims.issuedAt);
+    const added = deps.entry.grant(socket, [...known, ...additions], 'added');
     const live = [...new Set([...admitted, ...added])].filter((groupId) => session.groups.has(groupId));
     deps.undecided.add(socket);
     if (!deps.hasApi && session.claims.groups.length === 0) noteWithoutGroups(deps.notices, userId, socket.id);

@@ -8,6 +8,8 @@ export interface Audience {
   of(groupId: string): ReadonlySet<string>;
   /** The connections of one user among them, without `exceptSocketId`. */
   ofUser(groupId: string, userId: string, exceptSocketId?: string): UserSocket[];
+  /** The connections of all others; none in a group with more than `max` connections here. */
+  ofOthers(groupId: string, userId: string, max: number): UserSocket[];
   /** How many connections the user has here, in the group or not. */
   countOf(userId: string): number;
   /** Sends these connections an event, which is encoded once; `undefined` where there are none. */
@@ -27,6 +29,15 @@ export function createAudience(io: RelayServer): Audience {
       for (const id of adapter.rooms.get(userRoom(userId)) ?? []) {
         const socket = id === exceptSocketId || !members.has(id) ? undefined : sockets.get(id);
         if (socket && isUserSocket(socket) && socket.data.session.groups.has(groupId)) found.push(socket);
+      }
+      return found;
+    },
+    ofOthers(groupId, userId, max) {
+      const found: UserSocket[] = [];
+      const members = adapter.rooms.get(groupRoom(groupId)) ?? NOBODY;
+      for (const id of members.size > max ? NOBODY : members) {
+        const socket = sockets.get(id);
+        if (socket && isUserSocket(socket) && socket.data.session.userId !== userId) found.push(socket);
       }
       return found;
     },

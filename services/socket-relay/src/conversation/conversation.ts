@@ -1,6 +1,7 @@
 import type { Logger } from '@groupcast/service-kit';
 import type { RelayCommand } from '@groupcast/shared';
 import type { Sender } from '../fan-out/sender.ts';
+import type { GroupLog } from '../group-log/group-log.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { Presence } from '../presence/presence.ts';
@@ -11,6 +12,7 @@ import type { Carrier } from '../transient/carrier.ts';
 import { createTransient } from '../transient/transient.ts';
 import { createAudience } from './audience.ts';
 import { listenToEmitters } from './emitters.ts';
+import { createMessageStatus } from './message-status.ts';
 import { createReadCursors, type ReadCursors } from './read-cursors.ts';
 import { createReceipts, type Receipts } from './receipts.ts';
 import { createSignals, type Signals } from './signals.ts';
@@ -34,6 +36,7 @@ export function createConversation(deps: {
   patternChannels: PatternChannels | undefined;
   isTrusted: () => boolean;
   sender: Sender;
+  groupLog: GroupLog;
   presence: Pick<Presence, 'usersHere'>;
   budgets: UserBudgets;
   monitor: MonitorFeed;
@@ -47,7 +50,16 @@ export function createConversation(deps: {
   const typing = createTyping({ io, sender, transient });
   const readCursors = createReadCursors({ transient, audience, budgets });
   const usersHere = (groupId: string): number => presence.usersHere(groupId).length;
-  const receipts = createReceipts({ transient, audience, sender, isTrusted: deps.isTrusted, usersHere, log });
+  const showStatus = createMessageStatus(deps);
+  const receipts = createReceipts({
+    transient,
+    audience,
+    sender,
+    isTrusted: deps.isTrusted,
+    usersHere,
+    showStatus,
+    log,
+  });
   const { patternChannels: channels, config } = deps;
   const emitters = { ...deps, isOn: config.emitter, maxPayloadBytes: config.maxPayloadBytes };
   const stopListening = channels && listenToEmitters({ ...emitters, channels });

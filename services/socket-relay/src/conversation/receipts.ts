@@ -7,8 +7,10 @@ import {
   type ReceiptCounts,
 } from '@groupcast/shared';
 import type { Sender } from '../fan-out/sender.ts';
+import { tell } from '../sessions/tell.ts';
 import type { Transient } from '../transient/transient.ts';
 import type { Audience } from './audience.ts';
+import type { ShowStatus } from './message-status.ts';
 
 /**
  * Shows the members of a group how far the others are, once the back end has stored it: the cursors that have moved, merged, at most once a
@@ -53,11 +55,13 @@ export function createReceipts(
     isTrusted: () => boolean;
     /** How many users of the group are connected here. */
     usersHere: (groupId: string) => number;
+    /** Says the same of messages, where a dialect wants that. */
+    showStatus: ShowStatus;
     log: Logger;
   },
   now: () => number = () => performance.now(),
 ): Receipts {
-  const { transient, audience, sender, isTrusted, usersHere, log } = deps;
+  const { transient, audience, sender, isTrusted, usersHere, showStatus, log } = deps;
   const waiting = new Map<string, Waiting>();
   const warn = warnOnceEvery(60_000);
   let timer: NodeJS.Timeout | undefined;
@@ -113,14 +117,17 @@ export function createReceipts(
 
   transient.on('receipt', ({ groupId, users }) => {
     const members = audience.of(groupId).size;
-    if (members > 0) sender.send(groupRoom(groupId), { name: 'receipt', payload: { groupId, users } });
+    if (members > 0) {
+      sender.send(groupRoom(groupId), { name: 'receipt', payload: { groupId, users } });
+      showStatus(groupId, users);
+    }
     return members;
   });
   transient.on('receipt-counts', ({ groupId, users }) => {
     let reached = 0;
     for (const [userId, counts] of Object.entries(users)) {
       for (const socket of audience.ofUser(groupId, userId)) {
-        socket.emit('receipt', { groupId, counts });
+        tell(socket, 'receipt', { groupId, counts });
         reached += 1;
       }
     }

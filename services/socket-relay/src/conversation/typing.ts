@@ -1,4 +1,4 @@
-import { groupRoom, type Typing, userRoom } from '@groupcast/shared';
+import { groupOfRoom, groupRoom, type Typing, userRoom } from '@groupcast/shared';
 import type { Sender } from '../fan-out/sender.ts';
 import { TokenBucket } from '../sessions/rate-limit.ts';
 import type { RelayServer } from '../sessions/session.ts';
@@ -145,7 +145,7 @@ export function createTyping(
       receivers.forget(id, () => true);
       return;
     }
-    const groupId = room.startsWith(groupRoom('')) ? room.slice(groupRoom('').length) : undefined;
+    const groupId = groupOfRoom(room);
     if (groupId === undefined) return;
     sources.left(id, groupId);
     receivers.forget(id, (typist) => typist.startsWith(`${groupId}\n`));

@@ -1,4 +1,5 @@
 import type { RelaySocket } from '../sessions/session.ts';
+import { isRaw } from './raw-frames.ts';
 import { type Engine, wireBehind } from './wire.ts';
 
 /** Fields of Engine.IO that have no public name. */
@@ -8,6 +9,7 @@ interface EngineInternals extends Engine {
   hasRefreshedPingTimeout: boolean;
   sendPacket(type: 'ping'): void;
   resetPingTimeout?(): void;
+  once(event: 'heartbeat', listener: () => void): void;
 }
 
 /** Slots of the wheel. Connections are put into one after the other, so that a thousand that came at once are not pinged at once. */
@@ -22,6 +24,11 @@ export interface Heartbeat {
   expect(socket: RelaySocket): void;
   /** Takes over from the connection's own timer. */
   watch(socket: RelaySocket): void;
+  /**
+   * Calls `done` once the peer has read everything that was written to it so far, which its answer to a ping says; never if the connection
+   * is closed first, or has no such pings. One call at a time for each connection.
+   */
+  prove(socket: RelaySocket, done: () => void): void;
   stop(): void;
 }
 
@@ -42,10 +49,24 @@ export function createHeartbeat(
     // It has not answered the last ping yet, and its time for that runs.
     if (engine.pingTimeoutTimer) return;
     engine.hasRefreshedPingTimeout = false;
-    const wire = wireBehind(engine);
+    const wire = isRaw(engine) ? undefined : wireBehind(engine);
     if (wire?.writable && wire.writableLength === 0) wire.write(PING);
     else engine.sendPacket('ping');
     engine.resetPingTimeout?.();
+  }
+
+  function prove(engine: EngineInternals, done: () => void): void {
+    if (engine.protocol !== 4 || engine.readyState !== 'open' || !engine.resetPingTimeout) return;
+    // The answer to an earlier ping says nothing about what was written after it.
+    if (engine.pingTimeoutTimer) {
+      engine.once('heartbeat', () => prove(engine, done));
+      return;
+    }
+    engine.once('heartbeat', done);
+    engine.hasRefreshedPingTimeout = false;
+    // Through the engine, which writes what waits for the connection first.
+    engine.sendPacket('ping');
+    engine.resetPingTimeout();
   }
 
   function pingAll(slot: Set<EngineInternals> | undefined): void {
@@ -78,6 +99,7 @@ export function createHeartbeat(
       // The peer's time for the first ping began before the handshake.
       if (now() - begunAt >= timeoutMs / 2) ping(engine);
     },
+    prove: ({ conn }, done) => prove(conn as unknown as EngineInternals, done),
     stop() {
       clearInterval(timer);
     },

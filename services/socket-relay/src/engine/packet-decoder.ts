@@ -33,7 +33,7 @@ const SMALL_LENGTH = 2_048;
 /** Longest part of a namespace that does not exist which an answer repeats. */
 const MAX_NAMESPACE_LENGTH = 64;
 
-function tooLarge(what: string): GroupcastError {
+export function tooLarge(what: string): GroupcastError {
   return new GroupcastError('PAYLOAD_TOO_LARGE', `unable to read the packet; ${what}`);
 }
 
@@ -41,7 +41,7 @@ export function unauthenticatedTooLarge({ unauthenticatedLength }: PacketLimits)
   return tooLarge(`before a connection has authenticated, it may have ${unauthenticatedLength} characters`);
 }
 
-function malformed(why: string): GroupcastError {
+export function malformed(why: string): GroupcastError {
   return new GroupcastError('INVALID_PAYLOAD', `unable to read the packet; ${why}`);
 }
 
@@ -59,6 +59,19 @@ function hasShortHead(packet: string): boolean {
   return start > 0;
 }
 
+export function judgeUnauthenticatedItems(
+  text: string,
+  { unauthenticatedItems: max }: PacketLimits,
+): GroupcastError | undefined {
+  if (text.length <= SMALL_LENGTH || !hasMoreItemsThan(text, max)) return undefined;
+  return tooLarge(`before a connection has authenticated, it may have ${max} items`);
+}
+
+export function judgeItemsOfUser(text: string, { userItems: max }: PacketLimits): GroupcastError | undefined {
+  if (text.length <= SMALL_LENGTH || !hasMoreItemsThan(text, max)) return undefined;
+  return tooLarge(`it may have ${max} items`);
+}
+
 /** Checks a packet before anything is known of its connection: it must be a CONNECT packet, and one of few. */
 function judgeUnauthenticated(packet: string, limits: PacketLimits): GroupcastError | undefined {
   if (packet.length > limits.unauthenticatedLength) {
@@ -70,23 +83,22 @@ function judgeUnauthenticated(packet: string, limits: PacketLimits): GroupcastEr
   }
   if (packet[0] !== String(PacketType.CONNECT)) return malformed('a connection begins with a CONNECT packet');
   if (!hasShortHead(packet)) return malformed('its JSON does not begin where it must');
-  if (packet.length > SMALL_LENGTH && hasMoreItemsThan(packet, limits.unauthenticatedItems)) {
-    return tooLarge(`before a connection has authenticated, it may have ${limits.unauthenticatedItems} items`);
-  }
-  return undefined;
+  return judgeUnauthenticatedItems(packet, limits);
 }
 
 function judgeOfUser(packet: string, limits: PacketLimits): GroupcastError | undefined {
   const namespace = foreignNamespace(packet);
   if (namespace !== undefined) return malformed(`there is no namespace "${namespace}", only "/"`);
   if (!hasShortHead(packet)) return malformed('its JSON does not begin where it must');
-  if (packet.length > SMALL_LENGTH && hasMoreItemsThan(packet, limits.userItems)) {
-    return tooLarge(`it may have ${limits.userItems} items`);
-  }
-  return undefined;
+  return judgeItemsOfUser(packet, limits);
 }
 
-const FLOODED = 'unable to go on; the connection sends more packets than it may, come back later';
+export function flooded(): GroupcastError {
+  return new GroupcastError(
+    'RATE_LIMITED',
+    'unable to go on; the connection sends more packets than it may, come back later',
+  );
+}
 
 export interface PacketBounds {
   limits: PacketLimits;
@@ -100,10 +112,10 @@ export interface PacketBounds {
  * without an intake (a back end) has only Engine.IO's limit of bytes.
  */
 export class BoundedDecoder extends Decoder {
-  private readonly conn: EngineSocket | undefined;
-  private readonly bounds: PacketBounds;
-  private state: 'unauthenticated' | 'admitted' | 'refused' = 'unauthenticated';
-  private intake: Intake | undefined;
+  protected readonly conn: EngineSocket | undefined;
+  protected readonly bounds: PacketBounds;
+  protected state: 'unauthenticated' | 'admitted' | 'refused' = 'unauthenticated';
+  protected intake: Intake | undefined;
   /** Packets of a connection that has not authenticated. For a user: attachments that are still to come, and are not kept. */
   private count = 0;
 
@@ -130,7 +142,7 @@ export class BoundedDecoder extends Decoder {
   private addUnauthenticated(data: unknown): void {
     this.count += 1;
     if (this.count > this.bounds.limits.unauthenticatedPackets) {
-      this.refuse(new GroupcastError('RATE_LIMITED', FLOODED));
+      this.refuse(flooded());
     } else if (typeof data !== 'string') {
       this.refuse(malformed('a connection begins with a CONNECT packet'));
     } else {
@@ -143,7 +155,7 @@ export class BoundedDecoder extends Decoder {
   private addOfUser(data: unknown, intake: Intake): void {
     const isText = typeof data === 'string';
     if (!intake.take(isText ? data.length : (data as Uint8Array).length)) {
-      this.refuse(new GroupcastError('RATE_LIMITED', FLOODED));
+      this.refuse(flooded());
     } else if (!isText) {
       if (this.count === 0) this.refuse(malformed('it is binary, and no packet announced it'));
       else this.count -= 1;
@@ -167,7 +179,7 @@ export class BoundedDecoder extends Decoder {
     this.emitReserved('decoded', { ...packet, type: PacketType.EVENT, data: [name] });
   }
 
-  private refuse(error: GroupcastError, namespace?: string): void {
+  protected refuse(error: GroupcastError, namespace?: string): void {
     this.state = 'refused';
     if (this.intake) this.intake.refuse(error);
     else if (this.conn) this.bounds.onRefused(this.conn, error, namespace);
@@ -178,15 +190,14 @@ export class BoundedDecoder extends Decoder {
  * Makes the parser for Socket.IO's server, and ties each of its decoders to a connection: Socket.IO makes a decoder without saying for
  * which one, in the turn in which its engine announces the connection.
  */
-export function createPacketParser(bounds: PacketBounds): {
+export function createPacketParser(decoderFor: (conn: EngineSocket | undefined) => BoundedDecoder): {
   parser: object;
   watch: (engine: EventEmitter) => void;
 } {
   let opening: EngineSocket | undefined;
-  class ConnectionDecoder extends BoundedDecoder {
-    constructor() {
-      super(opening, bounds);
-    }
+  // Socket.IO calls it with `new`, and gets what it returns.
+  function ConnectionDecoder(): BoundedDecoder {
+    return decoderFor(opening);
   }
   return {
     parser: { Encoder, Decoder: ConnectionDecoder },

@@ -1,4 +1,14 @@
-import { Adapter } from 'socket.io-adapter';
+import { nativeDialect } from '@groupcast/dialects';
+import { Adapter, type BroadcastOptions } from 'socket.io-adapter';
+import { PacketType } from 'socket.io-parser';
+import { hasSent } from '../sessions/message-sender.ts';
+import { isUserSocket, type RelayServer, type RelaySocket } from '../sessions/session.ts';
+import { dialectOf, groupOf, isFor, type Voice, voiceOf } from '../sessions/voices.ts';
+
+interface EventPacket {
+  type: PacketType;
+  data: unknown[];
+}
 
 /** The rooms of an adapter. Every connection is in a room of its own, which is made when somebody looks at it. */
 class Rooms extends Map<string, Set<string>> {
@@ -21,10 +31,12 @@ class Rooms extends Map<string, Set<string>> {
 /**
  * Socket.IO's adapter in memory for many connections that are in a few rooms each: their own room takes no memory, and the names of the
  * others are an array. The events are Socket.IO's own. No room may have the name of a connection's own room, and no connection leaves its
- * own.
+ * own. An event to a room is told to each connection in its own words; where a dialect has none, the adapter emits `unsaid`.
  */
 export class RoomAdapter extends Adapter {
   private readonly joined = new Map<string, string[]>();
+  /** Connections that do not speak the native vocabulary. */
+  private readonly foreign = new Set<string>();
   override rooms: Map<string, Set<string>> = new Rooms(this.joined);
   /** The base class reads its keys, and nothing else. */
   override sids = this.joined as Map<string, never>;
@@ -32,6 +44,8 @@ export class RoomAdapter extends Adapter {
   override addAll(id: string, rooms: ReadonlySet<string>): void {
     if (!this.joined.has(id)) {
       this.joined.set(id, []);
+      const socket = (this.nsp as ReturnType<RelayServer['of']>).sockets.get(id);
+      if (socket && dialectOf(socket) !== nativeDialect()) this.foreign.add(id);
       this.emit('create-room', id);
       this.emit('join-room', id, id);
     }
@@ -55,6 +69,7 @@ export class RoomAdapter extends Adapter {
     const joined = this.joined.get(id);
     if (!joined) return;
     this.joined.delete(id);
+    this.foreign.delete(id);
     this.emit('leave-room', id, id);
     this.emit('delete-room', id);
     for (const room of joined) this.leave(id, room);
@@ -63,6 +78,48 @@ export class RoomAdapter extends Adapter {
   override socketRooms(id: string): Set<string> | undefined {
     const joined = this.joined.get(id);
     return joined && new Set([id, ...joined]);
+  }
+
+  /** As the base class does, once for each voice. */
+  override broadcast(packet: EventPacket, options: BroadcastOptions): void {
+    if (packet.type !== PacketType.EVENT || this.foreign.size === 0) {
+      super.broadcast(packet, options);
+      return;
+    }
+    const [event, payload] = packet.data as [string, Readonly<Record<string, unknown>>];
+    for (const [{ dialect, viewing }, listeners] of this.byVoice(options, groupOf(payload))) {
+      const sayings = dialect.say(event, payload, viewing);
+      if (!sayings) this.emit('unsaid', event, dialect.name);
+      for (const saying of sayings ?? []) {
+        const rooms = new Set<string>();
+        for (const socket of listeners) {
+          const isSender = saying.exceptSender && isUserSocket(socket) && hasSent(socket, payload);
+          if (!isSender && isFor(socket, saying)) rooms.add(socket.id);
+        }
+        // Without a room it would go to everybody.
+        if (rooms.size === 0) continue;
+        super.broadcast({ ...packet, data: [saying.name, saying.payload] }, { ...options, rooms, except: new Set() });
+      }
+    }
+  }
+
+  private byVoice(
+    { rooms, except = new Set() }: BroadcastOptions,
+    groupId: string | undefined,
+  ): Map<Voice, RelaySocket[]> {
+    const { sockets } = this.nsp as ReturnType<RelayServer['of']>;
+    const ids = rooms.size > 0 ? [...rooms].flatMap((room) => [...(this.rooms.get(room) ?? [])]) : this.joined.keys();
+    const left = new Set([...except].flatMap((room) => [...(this.rooms.get(room) ?? [])]));
+    const listeners = new Map<Voice, RelaySocket[]>();
+    for (const id of new Set(ids)) {
+      const socket = left.has(id) ? undefined : sockets.get(id);
+      if (!socket) continue;
+      const voice = voiceOf(socket, groupId);
+      const known = listeners.get(voice);
+      if (known) known.push(socket);
+      else listeners.set(voice, [socket]);
+    }
+    return listeners;
   }
 
   private enter(id: string, room: string): void {

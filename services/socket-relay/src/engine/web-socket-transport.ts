@@ -61,13 +61,16 @@ function transportOf(webSocket: WebSocket): WebSocketTransport {
 function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
   const transport = transportOf(this);
   // A closing WebSocket is read no more, and hardly listened to.
-  if (transport.readyState !== 'open') return void transport.takeControl();
-  if (!isBinary && data[0] !== MESSAGE && !transport.takeControl()) return;
-  transport.take(isBinary ? data : data.toString());
+  if (transport.readyState === 'open') transport.receive(data, isBinary);
+  else transport.takeControl();
 }
 
 function onControl(this: WebSocket): void {
   transportOf(this).takeControl();
+}
+
+function onPong(this: WebSocket): void {
+  transportOf(this).takePong();
 }
 
 function onError(this: WebSocket, error: Error): void {
@@ -140,7 +143,7 @@ export class WebSocketTransport extends Transport implements Holder {
     this.allowBytes(PROBE_BYTES);
     this.socket.on('message', onMessage);
     this.socket.on('ping', onControl);
-    this.socket.on('pong', onControl);
+    this.socket.on('pong', onPong);
     this.socket.on('close', onClose);
     this.socket.on('error', onError);
     this.writable = true;
@@ -188,7 +191,7 @@ export class WebSocketTransport extends Transport implements Holder {
   }
 
   doClose(done?: () => void): void {
-    this.socket.close();
+    this.closeSocket();
     const late = setTimeout(() => this.socket.terminate(), CLOSE_WITHIN_MS).unref();
     this.socket.once('close', () => clearTimeout(late));
     done?.();
@@ -236,7 +239,7 @@ export class WebSocketTransport extends Transport implements Holder {
   /** Counts the bytes that have come while it is unsettled. The piece with which it settles comes here too: its listeners are called to the last one. */
   pace(bytes: number): void {
     if (!this.isUnsettled) return;
-    unfinished.hold(this, pendingInMessages(this.socket));
+    unfinished.hold(this, this.pendingBytes());
     this.unpaced += bytes;
     if (this.unpaced < UNPACED_BYTES) return;
     this.unpaced = 0;
@@ -265,9 +268,14 @@ export class WebSocketTransport extends Transport implements Holder {
     return false;
   }
 
-  /** Takes a message: text, or bytes. */
-  take(data: string | Buffer): void {
-    this.onData(data);
+  /** Takes a message of the WebSocket: text, or bytes. */
+  receive(data: Buffer, isBinary: boolean): void {
+    if (!isBinary && data[0] !== MESSAGE && !this.takeControl()) return;
+    this.onData(isBinary ? data : data.toString());
+  }
+
+  takePong(): void {
+    this.takeControl();
   }
 
   fail(why: string, description?: unknown): void {
@@ -277,6 +285,20 @@ export class WebSocketTransport extends Transport implements Holder {
   closed(): void {
     this.forget();
     this.onClose();
+  }
+
+  /** Bytes that are kept for it until it is settled. */
+  protected pendingBytes(): number {
+    return pendingInMessages(this.socket);
+  }
+
+  protected closeSocket(): void {
+    this.socket.close();
+  }
+
+  protected drained(): void {
+    this.emit('drain');
+    this.ready();
   }
 
   private forget(): void {
@@ -308,11 +330,6 @@ export class WebSocketTransport extends Transport implements Holder {
     else {
       this.parser.encodePacket(packet, this.supportsBinary, (data: string | Buffer) => this.socket.send(data, sent));
     }
-  }
-
-  private drained(): void {
-    this.emit('drain');
-    this.ready();
   }
 
   private ready(): void {

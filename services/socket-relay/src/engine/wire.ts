@@ -34,7 +34,8 @@ const WEB_SOCKET_OPEN = 1;
 
 /**
  * Returns the TCP socket if a frame that is written to it now follows on everything that was written to the connection: the engine is open
- * and has nothing queued, and its transport is a WebSocket that is not busy and keeps nothing back, as it does with extensions.
+ * and has nothing queued, and its transport is a WebSocket that is not busy and keeps nothing back, as it does with extensions. The frames
+ * of a raw one are others.
  */
 export function wireBehind({ readyState, protocol, writeBuffer, transport }: Engine): NetSocket | undefined {
   const { name, writable, perMessageDeflate, socket: webSocket } = transport;

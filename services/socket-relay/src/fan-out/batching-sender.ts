@@ -1,11 +1,15 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { groupOfRoom } from '@groupcast/shared';
 import type { RelayMetrics } from '../metrics.ts';
+import type { Notices } from '../monitor/notices.ts';
 import type { RelayServer } from '../sessions/session.ts';
 import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
 import { ConnectionWriter, type FlushPath } from './connection-writer.ts';
-import { type Audience, divide, type Sending } from './divide.ts';
-import { type EncodedEvent, encodeEvent } from './encoded-event.ts';
-import type { Exceptions, Sender } from './sender.ts';
+import { divide, type Sending } from './divide.ts';
+import { dividedByVoice, type Part } from './parts.ts';
+import type { Sender } from './sender.ts';
+import { createSendings } from './sendings.ts';
+import { createUnsaidEvents } from './unsaid-events.ts';
 
 /** Longest slice: how long sweeps may write before they yield the event loop, in milliseconds. */
 const SLICE_MS = 8;
@@ -29,7 +33,7 @@ interface Sweep {
 }
 
 /**
- * One encode and one frame per event, and one write per connection and turn of the event loop, however many events came for it and
+ * One encode and one frame per event and dialect, and one write per connection and turn of the event loop, however many events came for it and
  * from however many groups.
  *
  *     send(room, event) ──▶ turn: who gets what ──turn ends──▶ divide ──▶ pending, per connection ──▶ sweep: flush
@@ -44,13 +48,14 @@ export function createBatchingSender(
     /** Is told after each direct write. */
     slowConsumers: Pick<SlowConsumers, 'wroteDirectly'>;
     metrics: RelayMetrics;
+    notices: Notices;
     log: Logger;
   },
   now: () => number = () => performance.now(),
 ): Sender {
   const { adapter, sockets } = io.of('/');
   const writers = new Map<string, ConnectionWriter>();
-  const audiences = new Map<string, Audience<ConnectionWriter>>();
+  const rooms = new Map<string, readonly Part[]>();
   let turn: Sending<ConnectionWriter>[] = [];
   let sweeps: Sweep[] = [];
   /** Index of the sweep whose step is next. */
@@ -59,11 +64,15 @@ export function createBatchingSender(
   let sliceMs = FIRST_SLICE_MS;
   const warn = warnOnceEvery(60_000);
   const flushed: Record<FlushPath, number> = { direct: 0, queued: 0, stock: 0, gone: 0 };
+  const encoded: Record<string, number> = {};
+  const tellUnsaid = createUnsaidEvents(deps);
+  const sendingsTo = createSendings({ of: writerOf, inRoom: writersIn }, encoded);
   deps.metrics.watchWrites(() => flushed);
+  deps.metrics.watchEncodings(() => encoded);
 
-  adapter.on('join-room', (room: string) => void audiences.delete(room));
+  adapter.on('join-room', (room: string) => void rooms.delete(room));
   adapter.on('leave-room', (room: string, id: string) => {
-    audiences.delete(room);
+    rooms.delete(room);
     // Everybody is in a room of their own, until they disconnect.
     if (room !== id) return;
     writers.get(id)?.close();
@@ -86,16 +95,21 @@ export function createBatchingSender(
     return writer;
   }
 
-  function audienceOf(room: string): Audience<ConnectionWriter> {
-    const known = audiences.get(room);
+  function partsOf(room: string): readonly Part[] {
+    const known = rooms.get(room);
     if (known) return known;
-    const audience: ConnectionWriter[] = [];
+    const parts = dividedByVoice(writersIn(room), groupOfRoom(room));
+    rooms.set(room, parts);
+    return parts;
+  }
+
+  function writersIn(room: string): ConnectionWriter[] {
+    const found: ConnectionWriter[] = [];
     for (const id of adapter.rooms.get(room) ?? []) {
       const writer = writerOf(id);
-      if (writer) audience.push(writer);
+      if (writer) found.push(writer);
     }
-    audiences.set(room, audience);
-    return audience;
+    return found;
   }
 
   /** Returns the number of writes. A connection that cannot be written to is closed, and holds up nobody else. */
@@ -178,23 +192,21 @@ export function createBatchingSender(
     sweeping ??= setImmediate(sweepOn);
   }
 
-  function replacements({ socketIds, instead }: Exceptions): Map<ConnectionWriter, EncodedEvent | undefined> {
-    const encoded = instead && encodeEvent(instead);
-    const replaced = new Map<ConnectionWriter, EncodedEvent | undefined>();
-    for (const id of socketIds) {
-      const writer = writerOf(id);
-      if (writer) replaced.set(writer, encoded);
-    }
-    return replaced;
-  }
-
   return {
     send(room, event, exceptions) {
-      const audience = audienceOf(room);
-      if (audience.length === 0) return;
-      turn.push({ event: encodeEvent(event), audience, instead: exceptions && replacements(exceptions) });
+      const parts = partsOf(room);
+      if (parts.length === 0) return;
+      let unsaid = 0;
+      for (const part of parts) {
+        const sendings = sendingsTo(part, event, exceptions);
+        if (sendings) turn.push(...sendings);
+        else unsaid += 1;
+      }
+      if (unsaid > 0) tellUnsaid(room, event, parts);
       sweepSoon();
     },
+    dialectsIn: (room) => partsOf(room).map(({ voice }) => voice.dialect),
+    forget: (room) => void rooms.delete(room),
     lagMs: () => lagAt(now()),
   };
 }

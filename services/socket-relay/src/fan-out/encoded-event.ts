@@ -1,4 +1,5 @@
 import { Encoder, PacketType } from 'socket.io-parser';
+import { rawText } from '../engine/raw-frames.ts';
 import { textFrame } from '../engine/text-frames.ts';
 import type { WireEvent } from './sender.ts';
 
@@ -9,7 +10,7 @@ const MESSAGE = '4';
 export interface EncodedEvent extends WireEvent {
   /** Socket.IO packets: one, and one more per binary attachment. */
   packets: unknown[];
-  /** The WebSocket frame of the Engine.IO packet; an event with attachments has none. */
+  /** The WebSocket frame of the Engine.IO packet, or of the raw door; an event with attachments has none. */
   frame: Buffer | undefined;
   /** The options that Socket.IO's adapter hands to an engine with the packets. */
   engineOptions: { preEncoded: true; wsPreEncodedFrame?: readonly Buffer[] };
@@ -17,10 +18,12 @@ export interface EncodedEvent extends WireEvent {
 
 const encoder = new Encoder();
 
-export function encodeEvent({ name, payload }: WireEvent): EncodedEvent {
+/** `isRaw`: for connections of the raw door, which have frames of their own. */
+export function encodeEvent({ name, payload }: WireEvent, isRaw = false): EncodedEvent {
   const packets: unknown[] = encoder.encode({ type: PacketType.EVENT, nsp: '/', data: [name, payload] });
   const [text] = packets;
-  const frame = packets.length === 1 && typeof text === 'string' ? textFrame(MESSAGE + text) : undefined;
+  const isText = packets.length === 1 && typeof text === 'string';
+  const frame = isText ? textFrame(isRaw ? rawText(name, payload) : MESSAGE + text) : undefined;
   return {
     name,
     payload,

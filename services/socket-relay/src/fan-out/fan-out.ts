@@ -35,6 +35,8 @@ export interface FanOut {
   skipTo(groupId: string, position: Position): void;
   /** Whether the group has a cursor: members here, or some on their way in. */
   isWatched(groupId: string): boolean;
+  /** Calls `listener` with each event that was handed to local members. There is one listener. */
+  onDelivered(listener: (groupId: string, event: OutgoingEvent) => void): void;
   /** Calls `listener` with each group that is not watched any more. */
   onIdle(listener: (groupId: string) => void): void;
   /** Returns the groups whose cursor moved, and whose last move is at least `quietMs` ago; each once per quiet spell. */

@@ -22,6 +22,7 @@ export function createLocalFanOut(
   const notify = createNotifications(io, sender);
   /** Cursors by group. Only groups with local members, or with members on their way in, have one. */
   const cursors = new Map<string, GroupCursor>();
+  let onDelivered: (groupId: string, event: OutgoingEvent) => void = () => undefined;
   const groupIds = new Map<string, string>();
   const idleListeners: ((groupId: string) => void)[] = [];
   adapter.on('delete-room', (room: string) => {
@@ -80,6 +81,7 @@ export function createLocalFanOut(
     const exceptions = excepted.length > 0 ? { socketIds: excepted, instead: instead ?? undefined } : undefined;
     sender.send(name, { name: eventName, payload }, exceptions);
     notify(groupId, event, except);
+    onDelivered(groupId, event);
     return room.size - excepted.length;
   }
 
@@ -117,6 +119,9 @@ export function createLocalFanOut(
     },
     skipTo(groupId, position) {
       advance(groupId, position);
+    },
+    onDelivered(listener) {
+      onDelivered = listener;
     },
     isWatched: (groupId) => cursors.has(groupId),
     onIdle(listener) {

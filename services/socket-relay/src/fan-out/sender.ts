@@ -1,4 +1,6 @@
+import type { Dialect } from '@groupcast/dialects';
 import type { RelayServer } from '../sessions/session.ts';
+import { dialectOf } from '../sessions/voices.ts';
 
 /** An event as members get it. */
 export interface WireEvent {
@@ -20,6 +22,10 @@ export interface Sender {
    * events in the order of the calls, and before anything else that is emitted to it after them.
    */
   send(room: string, event: WireEvent, exceptions?: Exceptions): void;
+  /** The dialects that the connections of the room speak. */
+  dialectsIn(room: string): readonly Dialect[];
+  /** Connections of the room are told its events in another way from now on. */
+  forget(room: string): void;
   /**
    * Returns how long the oldest event that waits for its write has waited, in milliseconds; 0 if nothing waits. It takes the same time
    * however many wait.
@@ -29,7 +35,7 @@ export interface Sender {
 
 /** Sends through Socket.IO's own adapter: one encode per event, one write per member and event. */
 export function createStockSender(io: RelayServer): Sender {
-  const { sockets } = io.of('/');
+  const { sockets, adapter } = io.of('/');
   return {
     send(room, { name, payload }, exceptions) {
       const target = exceptions ? io.to(room).except([...exceptions.socketIds]) : io.to(room);
@@ -38,6 +44,16 @@ export function createStockSender(io: RelayServer): Sender {
       const { instead, socketIds } = exceptions ?? { socketIds: [] };
       if (instead) for (const id of socketIds) sockets.get(id)?.emit(instead.name as never, instead.payload as never);
     },
+    dialectsIn(room) {
+      const dialects = new Set<Dialect>();
+      for (const id of adapter.rooms.get(room) ?? []) {
+        const socket = sockets.get(id);
+        if (socket) dialects.add(dialectOf(socket));
+      }
+      return [...dialects];
+    },
+    // The adapter looks each time.
+    forget: () => undefined,
     // Every event is written at once.
     lagMs: () => 0,
   };

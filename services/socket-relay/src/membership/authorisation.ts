@@ -31,6 +31,11 @@ export interface Membership {
     groupIds: readonly string[],
   ): Promise<{ admissions: Map<string, Admission>; removalVersion: number }>;
   /**
+   * Answers which groups the user is in, as far as the back end knows; none if it does not offer to say. Throws `API_UNAVAILABLE` if it should
+   * and does not.
+   */
+  groupsOf(userId: string): Promise<readonly string[]>;
+  /**
    * Answers which of a connection's groups it would be let into now, for a relay that does not trust its own memory. Throws
    * `API_UNAVAILABLE` if nobody can say.
    */
@@ -85,21 +90,25 @@ export function createMembership(options: {
     });
   }
 
+  /** Nobody can be asked: the token decides, unless this relay remembers a removal that is newer than the token. */
+  function standingOf({ userId, issuedAt }: UserClaims, doubtful: readonly string[]): string[] {
+    const standing = doubtful.filter((groupId) => !removals.contradicts(groupId, userId, issuedAt));
+    const denied = doubtful.filter((groupId) => !standing.includes(groupId));
+    tellDenied(userId, denied, 'it was made before the user was removed from it, as far as this relay remembers');
+    return standing;
+  }
+
   async function decide(claims: UserClaims, groupIds: readonly string[]): Promise<ClaimDecision> {
     const { userId, issuedAt } = claims;
     const removalVersion = removals.version;
     const admitted = groupIds.filter((groupId) => removals.claimStands(groupId, userId, issuedAt));
     const doubtful = groupIds.filter((groupId) => !removals.claimStands(groupId, userId, issuedAt));
     if (doubtful.length === 0) return { admitted, undecided: [], removalVersion };
-    if (!api) {
-      // There is no API to ask. The token decides, unless this relay remembers a removal that is newer than the token.
-      const standing = doubtful.filter((groupId) => !removals.contradicts(groupId, userId, issuedAt));
-      const denied = doubtful.filter((groupId) => !standing.includes(groupId));
-      tellDenied(userId, denied, 'it was made before the user was removed from it, as far as this relay remembers');
-      return { admitted: [...admitted, ...standing], undecided: [], removalVersion };
-    }
     try {
-      const confirmed = await api.memberOf(userId, doubtful);
+      const confirmed = await api?.memberOf(userId, doubtful);
+      if (!confirmed) {
+        return { admitted: [...admitted, ...standingOf(claims, doubtful)], undecided: [], removalVersion };
+      }
       const denied = doubtful.filter((groupId) => !confirmed.has(groupId));
       tellDenied(userId, denied, 'the API says that the user is not a member of it');
       return { admitted: [...admitted, ...doubtful.filter((id) => confirmed.has(id))], undecided: [], removalVersion };
@@ -118,7 +127,7 @@ export function createMembership(options: {
     const admissions = new Map<string, Admission>(admitted.map((groupId) => [groupId, 'token']));
     const rest = groupIds.filter((groupId) => !admissions.has(groupId));
     if (api && rest.length > 0) {
-      for (const groupId of await api.memberOf(claims.userId, rest)) admissions.set(groupId, 'api');
+      for (const groupId of (await api.memberOf(claims.userId, rest)) ?? []) admissions.set(groupId, 'api');
     }
     return admissions;
   }
@@ -133,9 +142,13 @@ export function createMembership(options: {
       const removalVersion = removals.version;
       return { admissions: await admissionsOf(claims, groupIds), removalVersion };
     },
+    async groupsOf(userId) {
+      return (await api?.groupsOf(userId)) ?? [];
+    },
     async confirm(claims, groupIds) {
       // The memory of this relay may be from before a removal that was lost.
-      if (api) return new Set(await api.memberOf(claims.userId, [...groupIds]));
+      const members = await api?.memberOf(claims.userId, [...groupIds]);
+      if (members) return members;
       const confirmed = new Set((await admissionsOf(claims, groupIds)).keys());
       for (const groupId of removals.addedSince(claims.userId, claims.issuedAt)) confirmed.add(groupId);
       return confirmed;

@@ -12,6 +12,7 @@ import {
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { Admission, UserSocket } from '../sessions/session.ts';
+import { tell } from '../sessions/tell.ts';
 import { type Membership, notAMember } from './authorisation.ts';
 import type { Removals } from './removals.ts';
 
@@ -127,7 +128,7 @@ export function createGroupAdmission(deps: {
     const [groupId] = groupIds;
     if (groupId === undefined) return;
     const { userId } = socket.data.session;
-    socket.emit('left-groups', { groups: [...groupIds], reason: 'group-limit' });
+    tell(socket, 'left-groups', { groups: [...groupIds], reason: 'group-limit' });
     const message = `a connection is in ${deps.maxGroups} groups, and gets no others live`;
     monitor.publish({ kind: 'warning', code: 'GROUP_LIMIT', message, groupId, socketId: socket.id, userId });
     warn(userId, (suppressed) => {
@@ -206,6 +207,7 @@ export function createGroupAdmission(deps: {
     void socket.leave(presenceRoom(groupId));
     if (notifies) void socket.leave(notifiedRoom(groupId));
     if (session.viewing === groupId) delete session.viewing;
+    session.opened?.delete(groupId);
     presence.left(groupId, userId, isHidden(socket));
     monitor.publish({ kind: 'left', socketId: socket.id, userId, groupId, reason });
   }
@@ -234,7 +236,7 @@ export function createGroupAdmission(deps: {
     expel(socket, groupIds, reason) {
       const left = groupIds.filter((groupId) => socket.data.session.groups.has(groupId));
       for (const groupId of groupIds) leave(socket, groupId, reason);
-      if (left.length > 0) socket.emit('left-groups', { groups: left, reason });
+      if (left.length > 0) tell(socket, 'left-groups', { groups: left, reason });
     },
   };
 }

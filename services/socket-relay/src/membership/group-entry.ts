@@ -4,6 +4,7 @@ import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { cutOff } from '../nodes/broker-errors.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { UserSocket } from '../sessions/session.ts';
+import { tell } from '../sessions/tell.ts';
 import { EVENTS_PER_UNIT, type UserBudgets } from '../sessions/user-budgets.ts';
 import { type Membership, notAMember } from './authorisation.ts';
 import { createGroupAdmission, type Failures, type GroupAdmission } from './group-admission.ts';
@@ -68,7 +69,7 @@ export function createGroupEntry(deps: {
   ): Promise<void> {
     const known = positions ?? new Map<string, Position>();
     const named = commit(socket, await prepare(socket, groupIds, known));
-    tell(socket, named, known, positions !== undefined);
+    tellEntered(socket, named, known, positions !== undefined);
     // Groups that the token does not name wait for the API by themselves, and hold up no other.
     const asked = [...known.keys()].filter((groupId) => !groupIds.includes(groupId));
     const added = asked.length === 0 ? new Map<string, RecoveryResult>() : await announceAsked(socket, asked, known);
@@ -86,7 +87,7 @@ export function createGroupEntry(deps: {
     const failed: Failures = new Map();
     const found = await admission.admitEach(socket, asked, failed);
     const answers = commit(socket, await prepare(socket, found, known));
-    tell(socket, answers, known, false, failed);
+    tellEntered(socket, answers, known, false, failed);
     return answers;
   }
 
@@ -98,7 +99,7 @@ export function createGroupEntry(deps: {
   }
 
   /** Emits `joined-groups`, the first time even if it is empty, and `resumed` for the groups that came with a position. */
-  function tell(
+  function tellEntered(
     socket: UserSocket,
     answers: ReadonlyMap<string, RecoveryResult>,
     positions: ReadonlyMap<string, Position>,
@@ -106,13 +107,13 @@ export function createGroupEntry(deps: {
     failed: Failures = new Map(),
   ): void {
     const groups: GroupPosition[] = [...answers].map(([groupId, { position }]) => ({ groupId, position }));
-    if (groups.length > 0 || first) socket.emit('joined-groups', { groups, ...undecidedOf(socket) });
+    if (groups.length > 0 || first) tell(socket, 'joined-groups', { groups, ...undecidedOf(socket) });
     let events = 0;
     for (const answer of answers.values()) events += answer.events.length;
     if (events > 0) deps.budgets.of(socket.data.session.userId).chargeWork(events / EVENTS_PER_UNIT);
     const resumed = [...failed, ...[...answers].filter(([groupId]) => positions.has(groupId))];
     if (resumed.length > 0)
-      socket.emit('resumed', { groups: Object.fromEntries<ResumeResult['groups'][string]>(resumed) });
+      tell(socket, 'resumed', { groups: Object.fromEntries<ResumeResult['groups'][string]>(resumed) });
   }
 
   return {
@@ -120,7 +121,7 @@ export function createGroupEntry(deps: {
     announce,
     tellUndecided(socket) {
       const news = undecidedOf(socket);
-      if (news.undecided) socket.emit('joined-groups', { groups: [], ...news });
+      if (news.undecided) tell(socket, 'joined-groups', { groups: [], ...news });
     },
     async recover(socket, groupId, since) {
       if (!deps.isTrusted()) throw cutOff(`join group "${groupId}"`);

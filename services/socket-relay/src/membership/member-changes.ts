@@ -5,6 +5,7 @@ import type { ConnectionIndex } from '../sessions/connection-index.ts';
 import type { RelayServer, UserSocket } from '../sessions/session.ts';
 import { endSession } from '../sessions/session-ending.ts';
 import type { SessionExpiry } from '../sessions/session-expiry.ts';
+import { tell } from '../sessions/tell.ts';
 import type { NotifyCommand } from '../wire-format.ts';
 import type { GroupEntry } from './group-entry.ts';
 import type { Removals } from './removals.ts';
@@ -80,7 +81,7 @@ export function createMemberChanges(deps: {
         endSession(socket, { code, message, next, retryAfterMs: 0 });
         continue;
       }
-      socket.emit('session-ending', { code, message, next, retryAfterMs: 0 });
+      tell(socket, 'session-ending', { code, message, next, retryAfterMs: 0 });
       const { userId, claims } = socket.data.session;
       if (removals.isRevoked(userId, claims.issuedAt)) expiry.endWithin(socket, REFRESH_GRACE_SECONDS);
     }

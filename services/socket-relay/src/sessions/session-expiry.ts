@@ -1,5 +1,6 @@
 import type { RelaySocket } from './session.ts';
 import { endSession } from './session-ending.ts';
+import { tell } from './tell.ts';
 
 /** How long before its token expires a client is told to refresh it, in seconds. */
 const NOTICE_SECONDS = 30;
@@ -47,7 +48,7 @@ export function createSessionExpiry(
 
   function end(socket: RelaySocket): void {
     forget(socket);
-    const message = 'the token has expired; connect with a new one';
+    const message = 'the token has expired; log in again, and connect with a new one';
     endSession(socket, { code: 'TOKEN_EXPIRED', message, next: 'reconnect', retryAfterMs: 0 });
   }
 
@@ -60,7 +61,7 @@ export function createSessionExpiry(
     }
     forget(socket);
     const message = `the token expires at ${new Date(expiresAt * 1_000).toISOString()}; send a new one with refresh-token`;
-    socket.emit('session-ending', { code: 'TOKEN_EXPIRED', message, next: 'refresh-token', retryAfterMs: 0 });
+    tell(socket, 'session-ending', { code: 'TOKEN_EXPIRED', message, next: 'refresh-token', retryAfterMs: 0 });
     schedule(socket, expiresAt, true);
   }
 

@@ -1,3 +1,4 @@
+import type { Dialect } from '@groupcast/dialects';
 import type { ClientEvents, Position, RelayEvents, ServiceClaims, ServiceEvents, UserClaims } from '@groupcast/shared';
 import type { Server, Socket } from 'socket.io';
 import type { RateLimit } from './rate-limit.ts';
@@ -22,6 +23,10 @@ export interface UserSession {
   toldUndecided?: boolean;
   /** It asked in its handshake to be notified of messages. */
   notifies?: true;
+  /** The vocabulary of its client; the native one if it is not set. */
+  dialect?: Dialect;
+  /** Groups that it has opened, in a dialect that tells those apart. */
+  opened?: Set<string>;
   /** The group that it has on screen. */
   viewing?: string;
   /** Limits its events; made when it sends the first one. */
@@ -39,7 +44,15 @@ export type Session = UserSession | ServiceSession;
 export interface SocketData {
   session: Session;
   /** The decision of the handshake about the token's groups. It is used once, when the connection is welcomed. */
-  decision?: undefined | { admitted: string[]; removalVersion: number; positions: ReadonlyMap<string, Position> };
+  decision?:
+    | undefined
+    | {
+        admitted: string[];
+        /** Groups of the user that the back end has named, where the token names none. */
+        known: readonly string[];
+        removalVersion: number;
+        positions: ReadonlyMap<string, Position>;
+      };
 }
 
 export type RelayServer = Server<ClientEvents & ServiceEvents, RelayEvents, Record<string, never>, SocketData>;

@@ -33,11 +33,11 @@ export const MESSAGES = {
     readSeq: seq,
     exceptSocketId: z.string().max(64).optional(),
   }),
-  /** From one member to the connections of another. */
+  /** From one member to the connections of another, or of all others. */
   signal: z.object({
     groupId: idSchema,
     fromUserId: userIdSchema,
-    toUserId: userIdSchema,
+    toUserId: userIdSchema.optional(),
     /** The sender's own connection, which is not reached even where the signal is to the same user. */
     exceptSocketId: z.string().max(64).optional(),
     kind: z.string().max(64),

@@ -1,3 +1,4 @@
+import { warnOnceEvery } from '@groupcast/service-kit';
 import {
   type ClientEvent,
   type ClientEventAnswer,
@@ -9,15 +10,19 @@ import {
   connectAnswerSchema,
   cursorsAnswerSchema,
   GroupcastError,
+  type GroupsQuery,
+  groupsAnswerSchema,
   type HistoryFillAnswer,
   type HistoryFillQuery,
   historyFillAnswerSchema,
+  INTERNAL_LIMITS,
   type MembershipQuery,
   membershipAnswerSchema,
+  parseId,
   type SeenUsers,
 } from '@groupcast/shared';
 import { z } from 'zod';
-import { type CallName, type CallWitnesses, createCalls } from './calls.ts';
+import { type CallName, type CallWitnesses, createCalls, isNotOffered } from './calls.ts';
 import { refusalOfConnect } from './connect-refusal.ts';
 import { createRequestBatcher } from './request-batcher.ts';
 import { CallFailure, createTransport } from './transport.ts';
@@ -28,8 +33,10 @@ import { CallFailure, createTransport } from './transport.ts';
  * `retryAfterMs`, while the API does not answer or too many calls wait for it.
  */
 export interface ApiClient {
-  /** Returns those of `groupIds` that the user is a member of. */
-  memberOf(userId: string, groupIds: readonly string[]): Promise<Set<string>>;
+  /** Returns those of `groupIds` that the user is a member of; `undefined` where the back end offers neither this question nor that of `groupsOf`. */
+  memberOf(userId: string, groupIds: readonly string[]): Promise<Set<string> | undefined>;
+  /** Returns the groups that the user is in, those that were active last first; `undefined` where the back end does not offer to say it. */
+  groupsOf(userId: string): Promise<readonly string[] | undefined>;
   /** Returns the newest events of a group that a relay has accepted; `position` is `null` for a group that the API does not know. */
   history(groupId: string): Promise<HistoryFillAnswer['groups'][number]>;
   /** Returns what the API says about the groups, which may be nothing. */
@@ -68,6 +75,15 @@ const MEMBERSHIP_LIMITS = {
   maxAskedPerKey: 2_000,
   keyOf: (user: MembershipQuery['users'][number]) => user.userId,
 };
+const GROUPS_LIMITS = {
+  maxItems: INTERNAL_LIMITS.users,
+  maxWeight: INTERNAL_LIMITS.users,
+  weigh: () => 1,
+  intervalMs: STORM_INTERVAL_MS,
+  maxAsked: MEMBERSHIP_LIMITS.maxAsked,
+  maxAskedPerKey: MEMBERSHIP_LIMITS.maxAskedPerKey,
+  keyOf: (userId: string) => userId,
+};
 const FILL_LIMITS = {
   maxItems: 10,
   maxWeight: 10,
@@ -77,6 +93,15 @@ const FILL_LIMITS = {
   maxAskedPerKey: 10,
   keyOf: (groupId: string) => groupId,
 };
+
+async function unlessNotOffered<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isNotOffered(error)) return undefined;
+    throw error;
+  }
+}
 
 export interface ApiClientOptions {
   apiUrl: string;
@@ -91,6 +116,7 @@ export function createApiClient(
   { apiUrl, secret, fillEvents, maxPayloadBytes }: ApiClientOptions,
 ): ApiClient {
   const calls = createCalls({ ...deps, transport: createTransport({ apiUrl, secret }) });
+  const warn = warnOnceEvery(60_000);
   const maxEventBytes = maxPayloadBytes + EVENT_OVERHEAD_BYTES;
 
   async function ask<S extends z.ZodType>(name: CallName, body: unknown, schema: S): Promise<z.output<S>> {
@@ -117,15 +143,51 @@ export function createApiClient(
     return answer.groups;
   });
 
+  const askGroups = createRequestBatcher(GROUPS_LIMITS, async (userIds: readonly string[]) => {
+    const query: GroupsQuery = { userIds: [...userIds] };
+    const answer = await ask('groups', query, groupsAnswerSchema);
+    assertCount(answer.users, userIds);
+    return answer.users;
+  });
+
+  function readGroups(userId: string, named: readonly unknown[]): string[] {
+    const ids = named.flatMap((each) => parseId(each) ?? []);
+    if (ids.length < named.length) {
+      warn('invalid groups', (suppressed) => {
+        const message = 'the back end names groups of a user that are no ids: they are left out';
+        deps.log.warn({ userId, leftOut: named.length - ids.length, suppressed }, message);
+      });
+    }
+    return [...new Set(ids)];
+  }
+
+  async function groupsOf(userId: string): Promise<readonly string[] | undefined> {
+    return unlessNotOffered(async () => {
+      const { groupIds } = await askGroups(userId);
+      return readGroups(userId, groupIds);
+    });
+  }
+
+  async function confirmed(userId: string, groupIds: readonly string[]): Promise<Set<string>> {
+    const found = new Set<string>();
+    for (let from = 0; from < groupIds.length; from += MAX_GROUPS_PER_USER) {
+      const answer = await askMemberships({ userId, groupIds: groupIds.slice(from, from + MAX_GROUPS_PER_USER) });
+      for (const id of answer.groupIds) found.add(id);
+    }
+    return found;
+  }
+
   return {
     async memberOf(userId, groupIds) {
-      const found = new Set<string>();
-      for (let from = 0; from < groupIds.length; from += MAX_GROUPS_PER_USER) {
-        const answer = await askMemberships({ userId, groupIds: groupIds.slice(from, from + MAX_GROUPS_PER_USER) });
-        for (const id of answer.groupIds) found.add(id);
-      }
-      return found;
+      const found = await unlessNotOffered(async () => confirmed(userId, groupIds));
+      if (found) return found;
+      // A back end may say it all at once only.
+      const all = await groupsOf(userId);
+      if (!all) return undefined;
+      const known = new Set(all);
+      return new Set(groupIds.filter((groupId) => known.has(groupId)));
     },
+    groupsOf,
     history: askHistory,
     storeCursors: async (updates) => ask('cursors', updates, cursorsAnswerSchema),
     async storeSeen(seen) {

@@ -8,7 +8,7 @@ import { type Circuit, type CircuitState, createCircuit, type Outcome } from './
 import { CallFailure, type Transport } from './transport.ts';
 
 /** The kinds of calls. Each has a queue and a circuit of its own, so that one that hangs holds up no other. */
-export const CALLS = ['memberships', 'history', 'cursors', 'presence', 'events', 'connect'] as const;
+export const CALLS = ['memberships', 'groups', 'history', 'cursors', 'presence', 'events', 'connect'] as const;
 export type CallName = (typeof CALLS)[number];
 
 /** In batches, in which no user has a share: the batcher sees to that. */
@@ -19,6 +19,7 @@ const BATCHED: CallQueueLimits = { atOnce: 8, atOncePerUser: 8, waiting: 500, wa
  */
 const LIMITS: Readonly<Record<CallName, CallQueueLimits>> = {
   memberships: BATCHED,
+  groups: BATCHED,
   history: BATCHED,
   cursors: BATCHED,
   presence: BATCHED,
@@ -44,6 +45,12 @@ export interface Calls {
   /** Whether the back end has not answered lately. */
   isFailing(): boolean;
   stop(): void;
+}
+
+/** Whether a call has failed because the back end does not offer it. */
+export function isNotOffered(error: unknown): boolean {
+  const { cause } = error instanceof GroupcastError ? error : {};
+  return cause instanceof CallFailure && cause.kind === 'not-offered';
 }
 
 interface Line {

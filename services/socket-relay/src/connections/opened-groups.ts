@@ -1,0 +1,43 @@
+import { groupRoom, leaveGroupSchema, parsePayload } from '@groupcast/shared';
+import type { Sender } from '../fan-out/sender.ts';
+import type { GroupEntry } from '../membership/group-entry.ts';
+import type { UserSocket } from '../sessions/session.ts';
+import type { EventHandler } from './event-router.ts';
+
+type CommandName = 'open-group' | 'close-group' | 'acknowledge';
+
+/**
+ * Handles the commands that only dialects use: a group is opened and closed on a connection, which stays in it, and something is answered
+ * that is carried out elsewhere.
+ */
+export function createOpenedGroups(deps: {
+  entry: Pick<GroupEntry, 'admitOne' | 'recover'>;
+  sender: Pick<Sender, 'forget'>;
+}): Readonly<Record<CommandName, EventHandler<UserSocket>>> {
+  function set(socket: UserSocket, groupId: string, isOpen: boolean): void {
+    const { session } = socket.data;
+    if (isOpen) session.opened = (session.opened ?? new Set()).add(groupId);
+    else session.opened?.delete(groupId);
+    deps.sender.forget(groupRoom(groupId));
+  }
+
+  return {
+    'open-group': async (socket, payload) => {
+      const { groupId } = parsePayload(leaveGroupSchema, payload, 'open-group');
+      const wasMember = socket.data.session.groups.has(groupId);
+      await deps.entry.admitOne(socket, groupId);
+      const answer = wasMember ? undefined : await deps.entry.recover(socket, groupId, undefined);
+      return () => {
+        answer?.();
+        set(socket, groupId, true);
+        return { groupId };
+      };
+    },
+    'close-group': (socket, payload) => {
+      const { groupId } = parsePayload(leaveGroupSchema, payload, 'close-group');
+      set(socket, groupId, false);
+      return { groupId };
+    },
+    acknowledge: () => ({}),
+  };
+}
