@@ -174,6 +174,7 @@ async function buildRelay(
     presence,
     log,
     onRecovered: returns.recovered,
+    logLevel: config.production ? 'debug' : 'info',
     isTrusted,
     budgets,
     maxGroups,
@@ -308,7 +309,7 @@ function openWayOut(
   watchUnsaid(io, deps);
   const sender =
     config.fanOut === 'stock' ? createStockSender(io) : createBatchingSender(io, { ...deps, slowConsumers });
-  return { slowConsumers, sender, fanOut: createLocalFanOut(io, sender) };
+  return { slowConsumers, sender, fanOut: createLocalFanOut(io, sender, config.dialects.usual?.noun) };
 }
 
 /** Leaves the other relays, and waits for them no longer than a moment. */
