@@ -28,7 +28,7 @@ describe('a fault is named with its path', () => {
     [
       'a key that is like no other',
       { xyz: {} },
-      /^xyz: is no key of a dialect here; name, description, extends, groups, .* are$/,
+      /^xyz: is no key of a dialect here; name, description, noun, extends, .* are$/,
     ],
     [
       'an unknown key of an event',

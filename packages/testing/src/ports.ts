@@ -1,8 +1,11 @@
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 
-/** The range of ports, below those that the system gives to outgoing connections, which come and go by themselves. */
-const FIRST = 10_000;
+/**
+ * The range of ports, below those that the system gives to outgoing connections, which come and go by themselves, and above the last one
+ * to which `fetch` refuses to go (10080, https://fetch.spec.whatwg.org/#port-blocking).
+ */
+const FIRST = 10_081;
 const LAST = 32_000;
 
 /**
