@@ -22,8 +22,9 @@ export function readDialects(env: Environment): DialectConfig {
   function load(nameOrPath: string, variable: string): Dialect | undefined {
     const known = allowed.get(nameOrPath) ?? byPath.get(nameOrPath);
     if (known) return known;
-    const { dialect, faults } = loadDialect(nameOrPath);
+    const { dialect, faults, warnings } = loadDialect(nameOrPath);
     for (const fault of faults) env.problem(`${variable}: the dialect "${nameOrPath}" cannot be used: ${fault}`);
+    for (const warning of warnings) env.warning(`${variable}: the dialect "${nameOrPath}": ${warning}`);
     if (!dialect) return undefined;
     if (allowed.has(dialect.name)) env.problem(`${variable}: two dialects are called "${dialect.name}"`);
     allowed.set(dialect.name, dialect);

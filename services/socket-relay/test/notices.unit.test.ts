@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
+import { nearestEvent, nearestText } from '@groupcast/shared';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { nearestEvent, nearestText } from '../src/connections/nearest-name.ts';
 import { createOriginGate } from '../src/connections/origin-gate.ts';
 import { createRelayMetrics } from '../src/metrics.ts';
 import { createNotices } from '../src/monitor/notices.ts';

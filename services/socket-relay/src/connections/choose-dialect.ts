@@ -1,8 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dialect } from '@groupcast/dialects';
-import { GroupcastError } from '@groupcast/shared';
+import { GroupcastError, nearestText } from '@groupcast/shared';
 import type { DialectConfig } from '../dialect-config.ts';
-import { nearestText } from './nearest-name.ts';
 
 const MAX_SHOWN = 64;
 

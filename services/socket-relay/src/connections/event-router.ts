@@ -1,11 +1,10 @@
 import type { Dialect, Heard } from '@groupcast/dialects';
 import type { Logger } from '@groupcast/service-kit';
-import { type ErrorBody, GroupcastError, toErrorBody } from '@groupcast/shared';
+import { type ErrorBody, GroupcastError, nearestEvent, nearestText, toErrorBody } from '@groupcast/shared';
 import { isRaw, REFUSED, RENEW } from '../engine/raw-frames.ts';
 import type { RelaySocket } from '../sessions/session.ts';
 import { emitSaid } from '../sessions/tell.ts';
 import { dialectOf } from '../sessions/voices.ts';
-import { nearestEvent, nearestText } from './nearest-name.ts';
 
 /**
  * The answer to an event. A function is called in the turn in which the acknowledgement leaves, for answers that must not be overtaken by a

@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { isOriginAllowed, type Origins } from '@groupcast/service-kit';
+import { nearestText } from '@groupcast/shared';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
-import { nearestText } from './nearest-name.ts';
 
 type AllowRequest = (
   request: IncomingMessage,

@@ -1,1 +1,0 @@
-export { nearestEvent, nearestText } from '@groupcast/shared';
