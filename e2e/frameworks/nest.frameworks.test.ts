@@ -128,7 +128,7 @@ test('NestJS: what one stock client sends, over the socket or by HTTP, both get 
   onTestFinished(() => void older.close());
   const olderHeard: { conversationId: string; message: { content: string } }[] = [];
   older.on('new_message', (message: (typeof olderHeard)[number]) => olderHeard.push(message));
-  older.emit('join_conversation', { conversationId: GROUP });
+  await older.emitWithAck('join_conversation', { conversationId: GROUP });
   older.emit('send_message', { conversationId: GROUP, content: 'Come by at five.' });
   await until('the message of the older front end', () => alice.messages.length === 3);
   expect(await alice.socket.emitWithAck('send-message', { groupId: GROUP, content: 'I will.' })).toMatchObject({
