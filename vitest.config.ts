@@ -1,4 +1,8 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './packages/testing/src/longest-first.ts';
+import { keepTemporaryFilesInMemory } from './packages/testing/src/memory-folder.ts';
+
+keepTemporaryFilesInMemory();
 
 // Tests run on the sources through a condition of our own. Vitest hands these names to `node --conditions`, so
 // `import` and `module` must not be listed: `require('ws')` and `require('pg-pool')` would get their ESM entry.
@@ -6,10 +10,13 @@ const conditions = ['@groupcast/source', 'node'];
 const shared = { environment: 'node', setupFiles: ['packages/testing/src/no-leaks.ts'] };
 
 /** More than there are cores: much of their time these tests wait for a process, a time-out, a lease. */
-const WORKERS = 4;
+const WORKERS = 5;
 
 export default defineConfig({
   test: {
+    // One queue for all projects: no core waits for a project to end.
+    maxWorkers: WORKERS,
+    sequence: { sequencer: LongestFirst },
     // As patient as `until`: Vitest's own second is over before a busy machine has shown a message.
     expect: { poll: { timeout: 15_000 } },
     reporters: ['default', ['json', { outputFile: '.cache/vitest.json' }]],
@@ -42,8 +49,6 @@ export default defineConfig({
           pool: 'forks',
           testTimeout: 30_000,
           hookTimeout: 60_000,
-          maxWorkers: WORKERS,
-          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -61,8 +66,6 @@ export default defineConfig({
           pool: 'forks',
           testTimeout: 30_000,
           hookTimeout: 60_000,
-          maxWorkers: WORKERS,
-          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -76,8 +79,6 @@ export default defineConfig({
           pool: 'forks',
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          maxWorkers: WORKERS,
-          sequence: { groupOrder: 1 },
         },
       },
     ],

@@ -31,6 +31,7 @@ export function compileDialect(file: DialectFile, faults: Faults): Compiled {
   }
   const dialect: Dialect = {
     name: file.name,
+    noun: file.noun ?? 'group',
     groups: file.groups ?? 'token',
     tellsViewersApart,
     commandNames: commands.names,

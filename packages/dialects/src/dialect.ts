@@ -41,6 +41,8 @@ export interface HttpRoute {
 /** A vocabulary of a front end, compiled. Nothing here throws, whatever comes in. */
 export interface Dialect {
   readonly name: string;
+  /** The word of its people for a group, for the log. */
+  readonly noun: string;
   readonly groups: 'token' | 'back-end' | 'none';
   /** Whether connections that have a group on screen are told otherwise than the rest. */
   readonly tellsViewersApart: boolean;

@@ -88,6 +88,11 @@ export const acknowledgementSchema = z.strictObject({ success: template.optional
 export const dialectFileSchema = z.strictObject({
   name: nameSchema,
   description: z.string().max(1_000).optional(),
+  /** The word for a group in the relay's log. */
+  noun: z
+    .string()
+    .regex(/^[a-z][a-z ]{0,31}$/, { error: 'must be 1-32 lower case letters' })
+    .optional(),
   /** Has all of that dialect's commands and events that it does not replace. */
   extends: z.string().optional(),
   /**

@@ -139,6 +139,7 @@ export function readApiConfig(
       `DEMO is 1 and API_HOST is ${host}: anybody who reaches this port logs in as anybody, without a password`,
     );
   }
+  const relayWsPath = readRelayWsPath(env);
   const config: ApiConfig = {
     production: env.production,
     warnings: env.warnings,
@@ -156,8 +157,8 @@ export function readApiConfig(
     relayUrl,
     relayPublicUrl: relayPublicUrl ?? (relayProxy ? undefined : relayUrl),
     relayProxy,
-    dialects: readApiDialects(env),
-    relayWsPath: readRelayWsPath(env),
+    dialects: readApiDialects(env, relayWsPath),
+    relayWsPath,
     origins,
     demo,
     trustedProxies: env.integer('TRUST_PROXY', 0, { min: 0, max: 16 }),

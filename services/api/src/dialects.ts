@@ -31,15 +31,15 @@ export const fixedPartOf = ({ path }: Pick<HttpRoute, 'path'>): string => path.s
 /** The same for two routes of which only one could be served. */
 const keyOf = ({ method, path }: HttpRoute): string => `${method} ${path.replaceAll(/:\w+/g, ':')}`;
 
-function problemOf(route: HttpRoute): string | undefined {
+function problemOf(route: HttpRoute, ownPaths: readonly string[]): string | undefined {
   const fixed = fixedPartOf(route);
   if (fixed === '') return 'its path must not begin with a parameter';
-  const own = OWN_PATHS.find((each) => isAtOrBelow(fixed, each) || isAtOrBelow(each, fixed));
+  const own = ownPaths.find((each) => isAtOrBelow(fixed, each) || isAtOrBelow(each, fixed));
   return own === undefined ? undefined : `${own} and what is below it are Groupcast’s own`;
 }
 
 /** Names the routes that cannot be served, and why. */
-export function problemsOfRoutes(dialects: readonly Dialect[]): string[] {
+function problemsOfRoutes(dialects: readonly Dialect[], ownPaths: readonly string[]): string[] {
   const taken = new Map<string, string>();
   return dialects.flatMap(({ name, http }) =>
     http.flatMap((route) => {
@@ -47,14 +47,17 @@ export function problemsOfRoutes(dialects: readonly Dialect[]): string[] {
       const other = taken.get(key);
       taken.set(key, other ?? name);
       const conflict = other === undefined ? undefined : `the dialect "${other}" has the same route`;
-      const why = problemOf(route) ?? conflict;
+      const why = problemOf(route, ownPaths) ?? conflict;
       return why === undefined ? [] : [`the route ${route.method} ${route.path} of the dialect "${name}"; ${why}`];
     }),
   );
 }
 
-/** `API_DIALECTS`: the dialects whose routes the API serves, by name or by the path to a file. Names every fault of every file. */
-export function readApiDialects(env: Environment): readonly Dialect[] {
+/**
+ * `API_DIALECTS`: the dialects whose routes the API serves, by name or by the path to a file. Names every fault of every file. `relayWsPath`:
+ * a path that is the relay's, which the API may pass on to it.
+ */
+export function readApiDialects(env: Environment, relayWsPath: string | undefined): readonly Dialect[] {
   const names = (env.text('API_DIALECTS') ?? '').split(',').flatMap((name) => name.trim() || []);
   if (names.length > MAX_DIALECTS) {
     env.problem(`API_DIALECTS must list at most ${MAX_DIALECTS} dialects, got ${names.length}`);
@@ -69,6 +72,7 @@ export function readApiDialects(env: Environment): readonly Dialect[] {
     else dialects.set(dialect.name, dialect);
   }
   const listed = [...dialects.values()];
-  for (const problem of problemsOfRoutes(listed)) env.problem(`API_DIALECTS must not have ${problem}`);
+  const ownPaths = relayWsPath === undefined ? OWN_PATHS : [...OWN_PATHS, relayWsPath];
+  for (const problem of problemsOfRoutes(listed, ownPaths)) env.problem(`API_DIALECTS must not have ${problem}`);
   return listed;
 }

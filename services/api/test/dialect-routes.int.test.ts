@@ -2,9 +2,17 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigurationError, openApiOf } from '@groupcast/service-kit';
-import { TEST_SECRETS } from '@groupcast/testing';
+import {
+  connectAs,
+  freePort,
+  received,
+  type ServiceProcess,
+  startRelayProcess,
+  TEST_SECRETS,
+} from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import { pino } from 'pino';
+import type { Socket } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readApiConfig } from '../src/config.ts';
 import { createOnlineUsers } from '../src/dialect-routes/online-users.ts';
@@ -52,9 +60,9 @@ async function sendBySocket(api: ApiUnderTest, { groupId, content }: { groupId: 
   return body;
 }
 
-function problemsOf(dialects: string): readonly string[] {
+function problemsOf(dialects: string, more: Readonly<Record<string, string>> = {}): readonly string[] {
   try {
-    readApiConfig({ ...TEST_SECRETS, API_DIALECTS: dialects });
+    readApiConfig({ ...TEST_SECRETS, API_DIALECTS: dialects, ...more });
     return [];
   } catch (error) {
     if (error instanceof ConfigurationError) return error.problems;
@@ -80,19 +88,25 @@ describe('API_DIALECTS', () => {
     const second = fileOf('second', [{ ...ROUTE, method: 'GET' }]);
     const third = fileOf('third', [{ ...ROUTE, path: '/a//b' }]);
     expect(problemsOf(`${first},${second},${third},nowhere`)).toEqual([
-      expect.stringContaining('first.json: http[0]: "shout" is no command'),
+      expect.stringContaining('first.json: http[0].command: "shout" is no command'),
       expect.stringContaining('first.json: http[1].path: names a parameter twice'),
       expect.stringContaining('second.json: http[0].method: GET must change nothing'),
-      expect.stringContaining('third.json: http.0.path: must be a path such as'),
+      expect.stringContaining('third.json: http[0].path: must be a path such as'),
       expect.stringContaining('API_DIALECTS nowhere: there is no dialect "nowhere"'),
     ]);
   });
 
   test('refuses routes that another dialect has, or that are Groupcast’s own', () => {
     const one = fileOf('one', [ROUTE, { ...ROUTE, method: 'PUT' }]);
-    const other = fileOf('other', [{ ...ROUTE, path: '/chats/:chatId' }]);
+    const other = fileOf('other', [
+      { ...ROUTE, path: '/chats/:chatId', with: { groupId: '$.params.chatId', content: '$.body.text' } },
+    ]);
     expect(problemsOf(`${one},${other}`)).toEqual([
       'API_DIALECTS must not have the route POST /chats/:chatId of the dialect "other"; the dialect "one" has the same route',
+    ]);
+    expect(problemsOf(one, { RELAY_WS_PATH: '/chats/ws' })).toEqual([
+      expect.stringContaining('POST /chats/:id of the dialect "one"; /chats/ws and what is below it'),
+      expect.stringContaining('PUT /chats/:id of the dialect "one"; /chats/ws and what is below it'),
     ]);
     const own = ['/api/messaging/groups/:id/messages', '/internal/:what', '/api/:what', '/:what'];
     const ours = fileOf(
@@ -154,10 +168,30 @@ describe('a mapped route', () => {
 
 describe('a client that sends by socket and by HTTP', () => {
   let api: ApiUnderTest;
+  let relay: ServiceProcess;
+  let dan: Socket;
   beforeAll(async () => {
-    api = await startApiUnderTest({ API_DIALECTS: 'conversation-colon,underscore-message' });
+    const port = String(await freePort());
+    const dialect = { RELAY_DIALECTS: 'underscore-message', RELAY_DIALECT: 'underscore-message' };
+    relay = await startRelayProcess({ API_URL: `http://127.0.0.1:${port}`, ...dialect });
+    const env = { API_PORT: port, RELAY_URL: relay.url, API_DIALECTS: 'conversation-colon,underscore-message' };
+    api = await startApiUnderTest(env);
+    dan = await connectAs(relay.url, 'dan');
   });
-  afterAll(async () => api.close());
+  afterAll(async () => {
+    dan.disconnect();
+    await api.close();
+    await relay.stop();
+  });
+
+  /** Resolves to the id of the message, as the front end is told it. */
+  async function sendOverRelay(content: string): Promise<string> {
+    const told = received<{ messageId: string; status: string }>(dan, 'message_status');
+    dan.emit('send_message', { conversationId: 'd1', content });
+    const { messageId, status } = await told;
+    expect(status).toBe('sent');
+    return messageId;
+  }
 
   test('has sent one message, by whichever route (G78)', async () => {
     const groups = '/api/messaging/groups';
@@ -165,16 +199,16 @@ describe('a client that sends by socket and by HTTP', () => {
     expect((await api.request('dan', 'POST', groups, { id: 'd1', name: 'x' })).status).toBe(201);
     type Answer = { message?: { id: string }; data?: { id: string } };
     const idOf = ({ message, data }: Answer) => (message ?? data)?.id;
+    dan.emit('join_conversation', { conversationId: 'd1' });
     for (const [n, route] of routes.entries()) {
-      const bySocket = async (content: string) => idOf(await sendBySocket(api, { groupId: 'd1', content }));
       const byHttp = async (content: string) => {
         const { status, body } = await api.request<Answer>('dan', 'POST', route, { content });
         expect(status).toBe(201);
         return idOf(body);
       };
-      const one = await bySocket(`socket first ${n}`);
+      const one = await sendOverRelay(`socket first ${n}`);
       expect(one).toBe(await byHttp(`socket first ${n}`));
-      expect(await byHttp(`HTTP first ${n}`)).toBe(await bySocket(`HTTP first ${n}`));
+      expect(await byHttp(`HTTP first ${n}`)).toBe(await sendOverRelay(`HTTP first ${n}`));
     }
     const { body } = await api.request<{ messages: object[] }>('dan', 'GET', routes[0] ?? '');
     expect(body.messages.length).toBe(4);

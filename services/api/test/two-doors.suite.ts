@@ -203,9 +203,7 @@ export function describeDoors(system: () => { api: ApiUnderTest; relayUrl: strin
     expect(await emit('bob', 'mark-read', { ...mark, groupId: other })).toEqual(refused('NOT_FOUND'));
     expect(await emit('bob', 'mark-read', { ...mark, messageId: 'none' })).toEqual(refused('NOT_FOUND'));
     expect(await emit('carol', 'mark-read', mark)).toEqual(refused('NOT_A_MEMBER'));
-    for (const wrong of [{ groupId }, { ...mark, seq: 1 }]) {
-      expect(await emit('bob', 'mark-read', wrong)).toEqual(refused('INVALID_PAYLOAD'));
-    }
+    expect(await emit('bob', 'mark-read', { ...mark, seq: 1 })).toEqual(refused('INVALID_PAYLOAD'));
     await expect
       .poll(async () => {
         const { body } = await system().api.request<{ groups: { id: string; unreadCount: number }[] }>(

@@ -38,6 +38,7 @@ import { createBatchingSender } from './fan-out/batching-sender.ts';
 import type { FanOut } from './fan-out/fan-out.ts';
 import { createLocalFanOut } from './fan-out/local-fan-out.ts';
 import { createStockSender, type Sender } from './fan-out/sender.ts';
+import { watchUnsaid } from './fan-out/unsaid-events.ts';
 import { startGroupHeads } from './feed/group-heads.ts';
 import { createHistoryReader } from './group-log/history.ts';
 import { createInternalApp } from './internal-http/internal-app.ts';
@@ -173,6 +174,7 @@ async function buildRelay(
     presence,
     log,
     onRecovered: returns.recovered,
+    logLevel: config.production ? 'debug' : 'info',
     isTrusted,
     budgets,
     maxGroups,
@@ -304,9 +306,10 @@ function openWayOut(
   const slowConsumers = createSlowConsumers({ ...deps, maxBufferedBytes: config.maxBufferedBytes });
   parts.push(() => slowConsumers.stop());
   const { io } = deps;
+  watchUnsaid(io, deps);
   const sender =
     config.fanOut === 'stock' ? createStockSender(io) : createBatchingSender(io, { ...deps, slowConsumers });
-  return { slowConsumers, sender, fanOut: createLocalFanOut(io, sender) };
+  return { slowConsumers, sender, fanOut: createLocalFanOut(io, sender, config.dialects.usual?.noun) };
 }
 
 /** Leaves the other relays, and waits for them no longer than a moment. */

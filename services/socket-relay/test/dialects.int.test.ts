@@ -111,9 +111,10 @@ describe.each([
       at?: 'first' | 'last';
       transports?: ('websocket' | 'polling')[];
       host?: string;
+      headers?: Record<string, string>;
     },
   ): Promise<Page> {
-    const { auth = {}, cookie, at = 'first', transports = ['websocket'], host = '127.0.0.1' } = options;
+    const { auth = {}, cookie, at = 'first', transports = ['websocket'], host = '127.0.0.1', headers = {} } = options;
     const relay = setUp.relays.at(at === 'first' ? 0 : -1);
     const query = dialect === undefined ? '' : `?dialect=${dialect}`;
     const socket = io(`http://${host}:${relay?.port}${query}`, {
@@ -121,7 +122,7 @@ describe.each([
       reconnection: false,
       transports,
       auth,
-      extraHeaders: { origin: ORIGIN, ...(cookie === undefined ? {} : { cookie }) },
+      extraHeaders: { origin: ORIGIN, ...(cookie === undefined ? {} : { cookie }), ...headers },
     });
     const page: Page = { socket, heard: [] };
     pages.push(page);
@@ -335,8 +336,8 @@ describe.each([
   });
 
   test('aurora over the raw door: one JSON object a frame, and an expired token says what to do', async () => {
-    const raw = async (at: 0 | -1): Promise<RawClient> => {
-      const client = await openRawClient(`${setUp.relays.at(at)?.url}/ws?dialect=aurora`);
+    const raw = async (at: 0 | -1, headers: Record<string, string> = {}): Promise<RawClient> => {
+      const client = await openRawClient(`${setUp.relays.at(at)?.url}/ws?dialect=aurora`, { headers });
       onTestFinished(() => client.close());
       return client;
     };
@@ -364,6 +365,12 @@ describe.each([
         senderId: 'alice',
       });
     }
+    const lines = () => setUp.relays.flatMap(({ logged }) => logged.map(({ msg }) => msg));
+    expect(lines().filter((line) => line === `Joined conversation: ${groupId}`)).toHaveLength(2);
+    // Each relay counts its own.
+    const here = 2 / count;
+    const line = `New message in conversation ${groupId} from alice. Broadcast to ${here} connections.`;
+    await until('the line of the message', () => lines().includes(line));
     alice.send({ type: 'call_offer', conversationId: groupId, data: { sdp: 'x' } });
     const offer = await bob.frame('call_offer');
     expect(offer).toEqual({ type: 'call_offer', conversationId: groupId, fromUserId: 'alice', data: { sdp: 'x' } });
@@ -376,9 +383,17 @@ describe.each([
     alice.send({ type: 'send_message', conversationId: 'elsewhere', content: 'x' });
     const { code } = await alice.frame('error');
     expect(code).toBe('NOT_A_MEMBER');
+
+    // The page knows nothing of the cookie that its browser sends along.
+    const both = await raw(0, { origin: ORIGIN, cookie: `token=${await tokenFor('dave', [])}` });
+    await both.frame('auth_success');
+    both.send({ type: 'auth', token: await tokenFor('dave', []) });
+    both.send({ type: 'join_conversation', conversationId: groupId });
+    await both.frame('joined_conversation');
+    expect(both.frames.map(({ type }) => type)).toEqual(['auth_success', 'auth_success', 'joined_conversation']);
   });
 
-  test('one message in the words of each, once, and encoded once for each dialect on a relay', async () => {
+  test('one message in the words of each, once, and encoded once for each dialect on a relay (G79)', async () => {
     const groups = [groupId];
     const ofUser = async (userId: string) => ({ auth: { token: await tokenFor(userId, groups) } });
     const all = await Promise.all([
@@ -411,14 +426,24 @@ describe.each([
     const alice = await open('underscore-events', { ...(await withCookie('alice', [groupId])) });
     await isIn(1);
     for (const note of ['x', 'y']) await say({ note }, 'poll-opened');
+    await relay?.broadcaster.notifyUsers({ userIds: ['alice'], event: 'order-shipped', data: {} });
     await say({ content: 'then', senderId: 'bob' });
     await until('the message', () => alice.heard.length === 1);
     const told = (relay?.logged ?? []).filter(({ code }) => code === 'UNSAID_EVENT');
-    expect(told).toHaveLength(1);
-    expect(told[0]?.msg).toContain('the event "poll-opened"');
+    expect(told.map(({ msg }) => /^the event "([a-z-]+)"/.exec(msg)?.[1])).toEqual(['poll-opened', 'order-shipped']);
     const text = await (await fetch(`${relay?.internalUrl}/metrics`)).text();
-    expect(text).toMatch(/groupcast_relay_events_unsaid_total\{dialect="underscore-events"\} [2-9]/);
+    expect(text).toMatch(/groupcast_relay_events_unsaid_total\{dialect="underscore-events"\} [3-9]/);
     expect(lineOf(relay, 'underscore-events')).toBe(true);
+  });
+
+  test('the name of the host that a client asked for says its dialect, also behind a proxy', async () => {
+    const auth = { token: await tokenFor('alice', []) };
+    const behind = await open(undefined, { auth, headers: { 'x-forwarded-host': 'localhost:8443, proxy' } });
+    const native = await open(undefined, { auth });
+    for (const { socket } of [behind, native]) socket.emit('join_conversation', { conversationId: 'elsewhere' });
+    await until('the refusal', () => behind.heard.length === 1);
+    expect(behind.heard).toEqual([['error', expect.objectContaining({ code: 'NOT_A_MEMBER' })]]);
+    expect(names(native)).toEqual(['joined-groups']);
   });
 
   test('a dialect that is not allowed, and an event that it does not have, are refused with the nearest name', async () => {

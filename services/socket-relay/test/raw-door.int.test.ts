@@ -206,6 +206,8 @@ describe('the raw door', () => {
     expect(await alice.frame('left-groups')).toMatchObject({ groups: ['m'] });
     await relay.broadcaster.broadcastMessage({ groupId: 'm', message: { text: 'secret' } });
     expect(await alice.ask('join-group', { groupId: 'm' })).toBe('NOT_A_MEMBER');
+    alice.send({ type: 'join-group', groupId: 'm' });
+    expect(await alice.frame('error')).toMatchObject({ event: 'join-group', code: 'NOT_A_MEMBER', retryable: false });
     expect(alice.frames.filter(({ type }) => type === 'new-message')).toEqual([]);
   });
 

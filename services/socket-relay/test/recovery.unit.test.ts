@@ -32,6 +32,7 @@ function createLaggingNode() {
     takeQuiet: () => [],
     skipTo: () => undefined,
     isWatched: () => true,
+    nounOf: () => 'group',
     onDelivered: () => undefined,
     onIdle: () => undefined,
   };

@@ -66,6 +66,7 @@ describe('a wall clock that is set back an hour', () => {
         closed = true;
       },
       conn: {
+        transport: {},
         close: () => {
           closed = true;
         },

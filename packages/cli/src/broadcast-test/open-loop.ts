@@ -38,12 +38,13 @@ export async function runOpenLoop(options: {
     function pump(): void {
       clearTimeout(timer);
       const due = Math.min(count, Math.floor((performance.now() - startedAt) / interval) + 1);
-      while (next < due && inFlight < maxInFlight) {
+      // A send may stop the loop itself.
+      while (next < due && inFlight < maxInFlight && !stopped.aborted) {
         inFlight += 1;
         send(next).then(settled, fail);
         next += 1;
       }
-      if (next >= count || inFlight >= maxInFlight) return;
+      if (next >= count || inFlight >= maxInFlight || stopped.aborted) return;
       timer = setTimeout(pump, startedAt + next * interval - performance.now());
     }
 

@@ -106,7 +106,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     metrics.deliveries.inc(recipients.connections);
     log[deps.broadcastLogLevel](
       { groupId, id, event, seq: position?.seq },
-      broadcastLine(command, recipients.connections),
+      broadcastLine(command, recipients.connections, deps.fanOut.nounOf(groupId)),
     );
     if (result.warnings.includes('UNDECIDED_MEMBERS')) reportUndecided(groupId, id);
     if (!result.warnings.includes('NO_RECIPIENTS')) return;

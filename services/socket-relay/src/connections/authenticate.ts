@@ -132,7 +132,7 @@ export function createAuthenticator(options: {
       const claims = await userOf(socket, token);
       assertSameUser(claims, socket.handshake.auth);
       const { query, headers } = socket.handshake;
-      const dialect = chooseDialect(options.dialects, { query, host: headers.host });
+      const dialect = chooseDialect(options.dialects, { query, headers });
       return {
         kind: 'user',
         userId: claims.userId,

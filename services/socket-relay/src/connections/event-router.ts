@@ -1,6 +1,7 @@
 import type { Dialect, Heard } from '@groupcast/dialects';
 import type { Logger } from '@groupcast/service-kit';
 import { type ErrorBody, GroupcastError, toErrorBody } from '@groupcast/shared';
+import { isRaw, REFUSED, RENEW } from '../engine/raw-frames.ts';
 import type { RelaySocket } from '../sessions/session.ts';
 import { emitSaid } from '../sessions/tell.ts';
 import { dialectOf } from '../sessions/voices.ts';
@@ -25,6 +26,11 @@ function unknownEvent(event: string, known: readonly string[]): GroupcastError {
 /** An event that is for the back end alone, or a back end's own. */
 function asItIs(command: string, [payload]: readonly unknown[]): Heard {
   return { command, payload, acknowledge: (answer) => answer, answers: () => [] };
+}
+
+/** The raw door asks for a command itself under a name that no dialect can have. */
+function commandOf(event: string): string {
+  return event === RENEW ? 'refresh-token' : event;
 }
 
 /** The answer of a back end may be a refusal as well. */
@@ -54,7 +60,7 @@ export function createEventRouter<S extends RelaySocket>(options: {
   function find(socket: S, event: string, args: readonly unknown[]): { heard: Heard; handler: EventHandler<S> } {
     const handlers = handlersOf(socket);
     const dialect = isTranslated ? dialectOf(socket) : undefined;
-    const heard = dialect ? dialect.hear(event, args) : asItIs(event, args);
+    const heard = event === RENEW || !dialect ? asItIs(commandOf(event), args) : dialect.hear(event, args);
     if (heard && Object.hasOwn(handlers, heard.command)) {
       const handler = handlers[heard.command];
       if (handler) return { heard, handler };
@@ -82,8 +88,15 @@ export function createEventRouter<S extends RelaySocket>(options: {
     const dialect: Dialect = dialectOf(socket);
 
     function tellRefused(error: ErrorBody, answer: object): void {
-      if (acknowledge) acknowledge(dialect.refuse(answer));
-      else for (const said of dialect.refusals({ ...error, event })) emitSaid(socket, said);
+      if (acknowledge) {
+        acknowledge(event === RENEW ? answer : dialect.refuse(answer));
+        return;
+      }
+      const refused = { ...error, event };
+      const sayings = dialect.refusals(refused);
+      for (const said of sayings) emitSaid(socket, said);
+      // Clients of Socket.IO know what they have sent and did not ask about. A frame without a number is a slip.
+      if (sayings.length === 0 && isRaw(socket.conn)) emitSaid(socket, { name: REFUSED, payload: refused });
     }
 
     function refuse(error: unknown): void {

@@ -29,7 +29,7 @@ export function createRawVoices(dialects: DialectConfig): (request: IncomingMess
   return (request) => {
     const query = Object.fromEntries(new URLSearchParams((request.url ?? '').split('?')[1] ?? ''));
     try {
-      return voiceIn(chooseDialect(dialects, { query, host: request.headers.host }) ?? nativeDialect());
+      return voiceIn(chooseDialect(dialects, { query, headers: request.headers }) ?? nativeDialect());
     } catch {
       return voiceIn(nativeDialect());
     }

@@ -11,7 +11,7 @@ import {
   tooLarge,
   unauthenticatedTooLarge,
 } from './packet-decoder.ts';
-import { AUTH, eventPacket, OWN_ID, PING, type RawFrame, readRawFrame } from './raw-frames.ts';
+import { AUTH, eventPacket, OWN_ID, PING, type RawFrame, RENEW, readRawFrame } from './raw-frames.ts';
 import type { RawInbound, RawTransport } from './raw-transport.ts';
 import { unfinished } from './unfinished.ts';
 
@@ -165,7 +165,7 @@ export class RawDecoder extends BoundedDecoder implements RawInbound {
     this.mayRenew = false;
     const { token } = fields;
     if (token === undefined || token === null) this.transport.sayConnected(this.engine);
-    else this.emitEvent({ type: 'refresh-token', id: OWN_ID, fields: { token } });
+    else this.emitEvent({ type: RENEW, id: OWN_ID, fields: { token } });
   }
 
   private emitEvent(frame: RawFrame): void {

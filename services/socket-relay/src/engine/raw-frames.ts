@@ -21,6 +21,11 @@ export const PLAIN_VOICE: RawVoice = {
   outgoing: (name, payload) => [[name, payload]],
 };
 
+/** The event that says why a command without a number was refused. */
+export const REFUSED = 'error';
+/** The event by which the door brings the token of a second `auth`; no client of a dialect can mean it. */
+export const RENEW = '@refresh-token';
+
 /** Longest type of a frame, in UTF-16 code units. */
 const MAX_TYPE_LENGTH = 128;
 /** Largest id of a client. The next one is the relay's own. */

@@ -149,7 +149,7 @@ export class RawTransport extends WebSocketTransport {
         this.refuse(packet.error, frames);
         break;
       case 'answer':
-        this.addAnswer(packet.id, packet.answer as Record<string, unknown>, frames);
+        this.addAnswer(packet.id, packet.answer, frames);
         break;
       case 'event':
         frames.push(textFrame(rawText(packet.name, packet.payload)));
@@ -162,7 +162,10 @@ export class RawTransport extends WebSocketTransport {
     }
   }
 
-  private addAnswer(id: number, answer: Record<string, unknown>, frames: Buffer[]): void {
+  /** `said`: a dialect may answer anything. */
+  private addAnswer(id: number, said: unknown, frames: Buffer[]): void {
+    const isObject = typeof said === 'object' && said !== null && !Array.isArray(said);
+    const answer = (isObject ? said : { payload: said }) as Readonly<Record<string, unknown>>;
     if (id === OWN_ID) {
       if (answer['ok'] === true) frames.push(this.ownFrame('auth-success', { socketId: this.socketId }));
       else this.end(answer['error'] as ErrorBody, frames);

@@ -31,7 +31,7 @@ class Rooms extends Map<string, Set<string>> {
 /**
  * Socket.IO's adapter in memory for many connections that are in a few rooms each: their own room takes no memory, and the names of the
  * others are an array. The events are Socket.IO's own. No room may have the name of a connection's own room, and no connection leaves its
- * own. An event to a room is told to each connection in its own words.
+ * own. An event to a room is told to each connection in its own words; where a dialect has none, the adapter emits `unsaid`.
  */
 export class RoomAdapter extends Adapter {
   private readonly joined = new Map<string, string[]>();
@@ -88,7 +88,9 @@ export class RoomAdapter extends Adapter {
     }
     const [event, payload] = packet.data as [string, Readonly<Record<string, unknown>>];
     for (const [{ dialect, viewing }, listeners] of this.byVoice(options, groupOf(payload))) {
-      for (const saying of dialect.say(event, payload, viewing) ?? []) {
+      const sayings = dialect.say(event, payload, viewing);
+      if (!sayings) this.emit('unsaid', event, dialect.name);
+      for (const saying of sayings ?? []) {
         const rooms = new Set<string>();
         for (const socket of listeners) {
           const isSender = saying.exceptSender && isUserSocket(socket) && hasSent(socket, payload);

@@ -25,6 +25,8 @@ export interface FanOut {
   announceHead(head: GroupHead): void;
   /** Returns the number of local connections in the group, without the excepted ones. */
   memberCount(groupId: string, except?: DeliveryExceptions): number;
+  /** Returns what the local members call a group, all of them; the usual word where they differ, or there are none. */
+  nounOf(groupId: string): string;
   /** Returns the node's cursor: the last position that went by; `null` while nobody holds one, or nothing came yet. */
   cursor: (groupId: string) => Position | null;
   /** Keeps a cursor for a group that has no members yet, so that events that go by are noticed, until the result is called. */

@@ -16,6 +16,7 @@ interface GroupCursor {
 export function createLocalFanOut(
   io: RelayServer,
   sender: Sender,
+  usualNoun = 'group',
   now: () => number = () => performance.now(),
 ): FanOut {
   const { adapter, sockets } = io.of('/');
@@ -95,6 +96,10 @@ export function createLocalFanOut(
     memberCount(groupId, except = {}) {
       const room = adapter.rooms.get(groupRoom(groupId));
       return room ? room.size - exceptedMembers(room, except).length : 0;
+    },
+    nounOf(groupId) {
+      const [noun = usualNoun, ...others] = sender.dialectsIn(groupRoom(groupId)).map((dialect) => dialect.noun);
+      return others.every((other) => other === noun) ? noun : usualNoun;
     },
     cursor: (groupId) => cursors.get(groupId)?.position ?? null,
     enter(socketId, groupId, position) {

@@ -1,6 +1,7 @@
 import { groupOfRoom } from '@groupcast/shared';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
+import type { RelayServer } from '../sessions/session.ts';
 import type { Part } from './parts.ts';
 import type { WireEvent } from './sender.ts';
 
@@ -28,4 +29,18 @@ export function createUnsaidEvents(deps: {
       groupId,
     });
   };
+}
+
+/** Does the same for events to users and other rooms, which do not come by the fan-out. */
+export function watchUnsaid(io: RelayServer, deps: { metrics: Pick<RelayMetrics, 'unsaid'>; notices: Notices }): void {
+  io.of('/').adapter.on('unsaid', (event: string, dialect: string) => {
+    deps.metrics.unsaid.inc({ dialect });
+    const name = event.slice(0, 64);
+    deps.notices({
+      topic: 'unsaid events',
+      name: `${name} ${dialect}`,
+      code: 'UNSAID_EVENT',
+      message: `the event "${name}" is not told to connections that speak ${dialect}, which has no name for it; put it under "events" there, as [] if it is meant to be left out`,
+    });
+  });
 }

@@ -13,6 +13,7 @@ import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { Admission, UserSocket } from '../sessions/session.ts';
 import { tell } from '../sessions/tell.ts';
+import { dialectOf } from '../sessions/voices.ts';
 import { type Membership, notAMember } from './authorisation.ts';
 import type { Removals } from './removals.ts';
 
@@ -78,6 +79,7 @@ export function createGroupAdmission(deps: {
   presence: Presence;
   log: Logger;
   maxGroups: number;
+  logLevel: 'debug' | 'info';
 }): GroupAdmission {
   const { membership, removals, monitor, presence } = deps;
   const warn = warnOnceEvery(60_000);
@@ -177,6 +179,8 @@ export function createGroupAdmission(deps: {
     if (!admission || removals.removedSince(groupId, userId, removalVersion)) throw notAMember(groupId, groups.keys());
     if (join.cancelled) throw leftMeanwhile(groupId);
     admit(socket, [groupId], admission);
+    // People who never joined get nothing, and their support looks for this line.
+    deps.log[deps.logLevel]({ userId, socketId: socket.id, groupId }, `Joined ${dialectOf(socket).noun}: ${groupId}`);
   }
 
   /** Begins a join that a leave can take back until `end` is called. */

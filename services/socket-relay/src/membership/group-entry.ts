@@ -44,6 +44,8 @@ export function createGroupEntry(deps: {
   isTrusted: () => boolean;
   budgets: UserBudgets;
   maxGroups: number;
+  /** Of the line for a connection that has asked to join a group. */
+  logLevel: 'debug' | 'info';
 }): GroupEntry {
   const { recovery } = deps;
   const admission = createGroupAdmission(deps);
