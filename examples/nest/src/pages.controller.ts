@@ -19,7 +19,8 @@ export class PagesController {
   @HttpCode(200)
   async signIn(@Body() body: { userId?: unknown } | undefined) {
     const userId = PEOPLE.find((id) => id === body?.userId);
-    if (!userId) throw new ChatException(400, 'INVALID_PAYLOAD', `unable to sign in; userId is one of ${PEOPLE}`);
+    if (!userId)
+      throw new ChatException(400, 'INVALID_PAYLOAD', `unable to sign in; userId is one of ${PEOPLE.join(', ')}`);
     const { userTokenSecret: secret, relayPublicUrl: relayUrl } = this.configuration;
     const { token } = await signUserToken({ secret, userId, ttlSeconds: 12 * 60 * 60 });
     return { userId, token, relayUrl, groups: this.chat.groupsOf(userId) };

@@ -45,8 +45,8 @@ export function Announce({ groupId }: { groupId: string }) {
   async function announce(event: SubmitEvent<HTMLFormElement>) {
     event.preventDefault();
     const form = event.currentTarget;
-    const text = String(new FormData(form).get('text')).trim();
-    if (text === '') return;
+    const text = new FormData(form).get('text');
+    if (typeof text !== 'string' || text.trim() === '') return;
     const response = await fetch('/api/announce', {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },

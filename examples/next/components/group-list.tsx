@@ -36,11 +36,11 @@ function NewGroup({ people, onCreated }: { people: readonly Person[]; onCreated:
   async function create(event: SubmitEvent<HTMLFormElement>) {
     event.preventDefault();
     const form = event.currentTarget;
-    const name = String(new FormData(form).get('name')).trim();
-    if (name === '') return;
+    const name = new FormData(form).get('name');
+    if (typeof name !== 'string' || name.trim() === '') return;
     try {
       // Everybody is in it. The list follows by itself, here and on every member's screen.
-      const group = await api.createGroup({ name, memberIds: people.map(({ id }) => id) });
+      const group = await api.createGroup({ name: name.trim(), memberIds: people.map(({ id }) => id) });
       form.reset();
       setProblem(null);
       onCreated(group.id);
