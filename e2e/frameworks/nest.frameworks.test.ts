@@ -213,6 +213,9 @@ test('NestJS: killed with messages that the relay has not acknowledged, it sends
   // Those who are connected stay, and hear why nothing is saved now.
   expect(await send('five')).toMatchObject({ ok: false, error: { code: 'API_UNAVAILABLE' } });
   await nest.start();
+  for (const { messages } of [alice, bob]) {
+    await expect.poll(() => messages).toEqual(['1 before', '2 two', '3 three', '4 four']);
+  }
   await until('the back end to be asked again', async () => (await send('five')).ok);
   expect((await post(nest, 'bob', 'six')).status).toBe(201);
 

@@ -5,6 +5,7 @@ const folder = fileURLToPath(new URL('.', import.meta.url));
 
 export default {
   poweredByHeader: false,
+  devIndicators: false,
   // This folder is an application of its own, whichever lock files lie above it.
   turbopack: { root: folder },
   outputFileTracingRoot: folder,
