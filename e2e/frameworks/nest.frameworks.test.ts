@@ -94,7 +94,7 @@ async function post(nest: Nest, userId: string, content: string): Promise<Respon
   });
 }
 
-test('NestJS: what one stock client sends, over the socket or by HTTP, both get once; one that is not a member is refused', async () => {
+test('NestJS: a message of one stock client, over the socket or by HTTP, reaches both once; one that is not a member is refused', async () => {
   const nest = await startNest();
   const [alice, bob] = [await join7(nest, 'alice'), await join7(nest, 'bob')];
   const carol = await connectAs(nest.relay.url, 'carol');
@@ -141,7 +141,7 @@ test('NestJS: what one stock client sends, over the socket or by HTTP, both get 
   expect(carolHeard).toEqual([]);
 });
 
-test('NestJS: what the relay asks is answered to the relay alone', async () => {
+test('NestJS: the routes of the relay answer the relay alone', async () => {
   const nest = await startNest();
   const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
   const right = { secret, scopes: ['relay'], subject: 'test', audience: 'groupcast-api' } as const;

@@ -87,7 +87,7 @@ test('Next.js: a message sent in one window appears in the other, once and in or
   await openGroup(alice, 'Corner shop');
   await say(alice, 'I will come by.');
   for (const page of [alice, bob]) await expectMessages(page, [...first, 'I will come by.']);
-  // What was rendered on the server is taken over, and what was missed is read.
+  // The page takes over the server’s rendering, and reads the messages that it has not.
   await bob.reload();
   await connected(bob);
   await openGroup(bob, 'Corner shop');
