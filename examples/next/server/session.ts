@@ -37,6 +37,7 @@ export async function readSession(): Promise<Session> {
 export async function startSession(person: Person): Promise<void> {
   const claims = `${person.id}.${Math.floor(Date.now() / 1000) + SESSION_SECONDS}`;
   (await cookies()).set(SESSION_COOKIE, `${claims}.${signatureOf(claims).toString('base64url')}`, {
+    // With HTTPS, `secure: true` too.
     httpOnly: true,
     sameSite: 'lax',
     path: '/',

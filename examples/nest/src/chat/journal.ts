@@ -33,7 +33,7 @@ export interface Journal {
 
 export const JOURNAL = Symbol('journal');
 
-/** Opens the file, or makes it. One process may have it open. */
+/** Opens the file, or makes it. Only one process may have it open, which nothing here checks. */
 export function openJournal(file: string): Journal {
   mkdirSync(dirname(file), { recursive: true });
   const descriptor = openSync(file, 'a');
