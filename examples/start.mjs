@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { apiUrlOf, runTogether, withOneUrl, withoutPort, withUrls } from '../scripts/processes.mjs';
+import { FRAMEWORKS } from './frameworks.mjs';
 import { FRONT_ENDS } from './front-ends.mjs';
 import { signToken } from './sign-token.mjs';
 
@@ -117,10 +118,12 @@ function startPython() {
 const name = process.argv[2];
 if (name === 'express') startExpress();
 else if (name === 'python') startPython();
-else if (Object.hasOwn(FRONT_ENDS, name ?? '')) startFrontEnd(name);
+else if (Object.hasOwn(FRAMEWORKS, name ?? '')) {
+  FRAMEWORKS[name]({ base, pages: PAGES, seed: async (env) => seed(FRONT_ENDS['plain-html'], env) });
+} else if (Object.hasOwn(FRONT_ENDS, name ?? '')) startFrontEnd(name);
 else {
   console.error(
-    `usage: npm run example -- <name>\nnames: ${[...Object.keys(FRONT_ENDS), 'express', 'python'].join(', ')}`,
+    `usage: npm run example -- <name>\nnames: ${[...Object.keys(FRONT_ENDS), 'express', 'python', ...Object.keys(FRAMEWORKS)].join(', ')}`,
   );
   process.exitCode = 64;
 }
