@@ -436,6 +436,29 @@ describe.each([
     expect(lineOf(relay, 'underscore-events')).toBe(true);
   });
 
+  test('a message that is sent right behind a join waits for it, and so does a close', async () => {
+    const alice = await open('underscore-events', { ...(await withCookie('alice')) });
+    await isIn(1);
+    const other = `${groupId}-new`;
+    setUp.api.members.add(`alice ${other}`);
+    setUp.api.mode = 'hang';
+    alice.socket.emit('join_conversation', other);
+    await until('the question', () =>
+      setUp.api.queries.some(({ users }) => users.some((user) => user.groupIds.includes(other))),
+    );
+    alice.socket.emit('send_message', { conversationId: other, content: 'at once' });
+    alice.socket.emit('leave_conversation', other);
+    alice.socket.emit('send_message', { conversationId: `${groupId}-foreign`, content: 'x' });
+    await until('the refusal of what waits for nothing', () => names(alice).includes('error'));
+    expect(setUp.api.events).toEqual([]);
+    setUp.api.release();
+    await until('the message', () => setUp.api.events.length === 1);
+    expect(setUp.api.events[0]).toMatchObject({ event: 'send-message', groupId: other });
+    await setUp.relays[0]?.broadcaster.broadcastMessage({ groupId: other, message: { content: 'closed by now' } });
+    await until('the notification', () => names(alice).includes('new_message_notification'));
+    expect(names(alice)).not.toContain('message_received');
+  });
+
   test('the name of the host that a client asked for says its dialect, also behind a proxy', async () => {
     const auth = { token: await tokenFor('alice', []) };
     const behind = await open(undefined, { auth, headers: { 'x-forwarded-host': 'localhost:8443, proxy' } });

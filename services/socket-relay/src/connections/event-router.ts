@@ -49,6 +49,8 @@ export function createEventRouter<S extends RelaySocket>(options: {
   isTranslated: boolean;
   /** Returns the handler of an event that these do not have, if there is one. */
   otherwise?: (event: string) => EventHandler<S> | undefined;
+  /** Returns what a command has to wait for, if there is something. It never rejects. */
+  before?: (socket: S, heard: Heard) => Promise<void> | undefined;
   /** Throws if the connection may not send this event, known or not. */
   guard: (socket: S, event: string) => void;
   onFailure: (socket: S, event: string, error: unknown) => void;
@@ -76,6 +78,8 @@ export function createEventRouter<S extends RelaySocket>(options: {
   ): Promise<{ heard: Heard; answer: EventAnswer }> {
     guard(socket, event);
     const { heard, handler } = find(socket, event, args);
+    const pending = options.before?.(socket, heard);
+    if (pending) await pending;
     return { heard, answer: await handler(socket, heard.payload) };
   }
 

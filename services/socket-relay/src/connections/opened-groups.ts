@@ -26,10 +26,11 @@ export function createOpenedGroups(deps: {
       const { groupId } = parsePayload(leaveGroupSchema, payload, 'open-group');
       const wasMember = socket.data.session.groups.has(groupId);
       await deps.entry.admitOne(socket, groupId);
+      // At once: what has waited for the join may close it again.
+      set(socket, groupId, true);
       const answer = wasMember ? undefined : await deps.entry.recover(socket, groupId, undefined);
       return () => {
         answer?.();
-        set(socket, groupId, true);
         return { groupId };
       };
     },

@@ -1,4 +1,4 @@
-import { GroupcastError, MONITOR_ROOM, type MonitorSnapshot, toErrorBody, userRoom } from '@groupcast/shared';
+import { GroupcastError, MONITOR_ROOM, type MonitorSnapshot, parseId, toErrorBody, userRoom } from '@groupcast/shared';
 import { refusalOf } from '@groupcast/tokens';
 import type { DisconnectReason } from 'socket.io';
 import { letGoOfHandshake } from '../engine/idle-cost.ts';
@@ -48,6 +48,9 @@ const TOLD: ReadonlySet<string> = new Set([
   'SERVICE_TOKEN_INVALID',
 ]);
 
+/** Commands that are joins, or take one back, and wait for none. */
+const JOINS_AND_LEAVES: ReadonlySet<string> = new Set(['join-group', 'open-group', 'resume', 'leave-group']);
+
 /** Lets connections in: first the check-in tells who they are, then handlers by kind of session do what they may ask. */
 export function welcomeConnections(deps: WelcomeDeps): void {
   const { io, metrics, monitor, log, limits } = deps;
@@ -81,6 +84,12 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     isTranslated: true,
     handlersOf: () => deps.handlers,
     otherwise: deps.forwarding,
+    // A page that opens a conversation and says something in it sends both at once, and has joined in its own eyes.
+    before({ data }, { command, payload }) {
+      if (!data.session.joining || JOINS_AND_LEAVES.has(command)) return undefined;
+      const groupId = parseId((payload as { groupId?: unknown } | null | undefined)?.groupId);
+      return groupId === undefined ? undefined : deps.entry.joinsUnderWay(data.session, groupId);
+    },
     guard({ data: { session } }, event) {
       session.rate ??= createRateLimit(limits.eventsPerSecond);
       session.rate.take();

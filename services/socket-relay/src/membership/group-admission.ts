@@ -11,7 +11,7 @@ import {
 } from '@groupcast/shared';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { Presence } from '../presence/presence.ts';
-import type { Admission, UserSocket } from '../sessions/session.ts';
+import type { Admission, Joining, UserSession, UserSocket } from '../sessions/session.ts';
 import { tell } from '../sessions/tell.ts';
 import { dialectOf } from '../sessions/voices.ts';
 import { type Membership, notAMember } from './authorisation.ts';
@@ -30,6 +30,8 @@ export interface GroupAdmission {
   tellLimit(socket: UserSocket, groupIds: readonly string[]): void;
   /** The user has read in these groups, or joined them: groups that nobody on the connection asked for make room before them. */
   used(socket: UserSocket, groupIds: readonly string[]): void;
+  /** Resolves once no join of the connection to the group, of those now under way, is under way any more. Never rejects. */
+  joinsUnderWay(session: UserSession, groupId: string): Promise<void>;
   /** Admits one group by the token, or by asking the API. Throws `NOT_A_MEMBER`, `API_UNAVAILABLE` or `GROUP_LIMIT`. */
   admitOne(socket: UserSocket, groupId: string): Promise<void>;
   /**
@@ -174,23 +176,34 @@ export function createGroupAdmission(deps: {
     const { claims, groups, userId } = socket.data.session;
     if (groups.has(groupId)) return used(socket, [groupId]);
     const join = beginJoin(socket, groupId);
-    const { admissions, removalVersion } = await membership.authorise(claims, [groupId]).finally(join.end);
-    const admission = admissions.get(groupId);
-    if (!admission || removals.removedSince(groupId, userId, removalVersion)) throw notAMember(groupId, groups.keys());
-    if (join.cancelled) throw leftMeanwhile(groupId);
-    admit(socket, [groupId], admission);
+    try {
+      const { admissions, removalVersion } = await membership.authorise(claims, [groupId]);
+      const admission = admissions.get(groupId);
+      if (!admission || removals.removedSince(groupId, userId, removalVersion))
+        throw notAMember(groupId, groups.keys());
+      if (join.cancelled) throw leftMeanwhile(groupId);
+      admit(socket, [groupId], admission);
+    } finally {
+      join.end();
+    }
     // People who never joined get nothing, and their support looks for this line.
     deps.log[deps.logLevel]({ userId, socketId: socket.id, groupId }, `Joined ${dialectOf(socket).noun}: ${groupId}`);
   }
 
   /** Begins a join that a leave can take back until `end` is called. */
-  function beginJoin(socket: UserSocket, groupId: string): { cancelled: boolean; end: () => void } {
+  function beginJoin(socket: UserSocket, groupId: string): Joining & { end: () => void } {
     const { session } = socket.data;
-    const joining = session.joining ?? new Map<string, Set<{ cancelled: boolean }>>();
+    const joining = session.joining ?? new Map<string, Set<Joining>>();
     session.joining = joining;
+    let onEnd = (): void => undefined;
+    const ended = new Promise<void>((resolve) => {
+      onEnd = resolve;
+    });
     const join = {
       cancelled: false,
+      ended,
       end: () => {
+        onEnd();
         const joins = joining.get(groupId);
         joins?.delete(join);
         if (joins?.size === 0) joining.delete(groupId);
@@ -221,6 +234,9 @@ export function createGroupAdmission(deps: {
     grant,
     tellLimit,
     used,
+    async joinsUnderWay(session, groupId) {
+      await Promise.all([...(session.joining?.get(groupId) ?? [])].map(async ({ ended }) => ended));
+    },
     admitOne,
     admitEach,
     leave,

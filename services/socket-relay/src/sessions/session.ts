@@ -9,6 +9,12 @@ import type { RateLimit } from './rate-limit.ts';
  */
 export type Admission = 'token' | 'api' | 'added';
 
+/** A join under way. */
+export interface Joining {
+  cancelled: boolean;
+  ended: Promise<void>;
+}
+
 export interface UserSession {
   kind: 'user';
   userId: string;
@@ -16,7 +22,7 @@ export interface UserSession {
   /** The groups that this connection is in, and why. */
   groups: Map<string, Admission>;
   /** Joins under way, so that a leave that comes meanwhile takes them back. */
-  joining: Map<string, Set<{ cancelled: boolean }>> | undefined;
+  joining: Map<string, Set<Joining>> | undefined;
   /** Groups of its token that the API could not be asked about yet. */
   undecided: Set<string>;
   /** Whether the client has heard that some groups are undecided. */
