@@ -72,6 +72,11 @@ function readBuiltIn(): ReadonlyMap<string, Dialect> {
   return builtIn;
 }
 
+/** The dialects that come with Groupcast whose clients send an event of this name. */
+export function builtInWith(event: string): string[] {
+  return [...readBuiltIn().values()].filter(({ commandNames }) => commandNames.includes(event)).map(({ name }) => name);
+}
+
 /** The vocabulary of Groupcast's own clients. */
 export function nativeDialect(): Dialect {
   const native = readBuiltIn().get('native');

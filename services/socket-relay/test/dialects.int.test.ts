@@ -193,6 +193,10 @@ describe.each([
         ['error', expect.objectContaining({ code: 'NOT_A_MEMBER', event: 'join:conversation' })],
       ]);
       expect(setUp.api.events.filter(({ event }) => event === 'send-message' || event === 'message:sent')).toEqual([]);
+      const told = setUp.relays.flatMap(({ logged }) => logged.filter(({ level }) => level === 40));
+      expect(told.map(({ msg }) => msg).join()).toContain(
+        `unable to join group "${groupId}"; you are not a member of it`,
+      );
     });
 
     test('group-array: joined-groups is an array of numbers, and so is groupId in new-message', async () => {
@@ -459,6 +463,64 @@ describe.each([
     expect(names(alice)).not.toContain('message_received');
   });
 
+  test('a client that joins by itself is brought into nothing else, by its token or by an addition', async () => {
+    const before = await tokenFor('alice', [groupId]);
+    const page = await open('aurora', { auth: { token: before } });
+    await setUp.relays[0]?.broadcaster.addMembers({ groupId, userIds: ['alice'] });
+    const later = await open('aurora', { auth: { token: before } });
+    const raw = await openRawClient(`${setUp.relays[0]?.url}/ws?dialect=aurora`, {
+      headers: { origin: ORIGIN, cookie: `token=${before}` },
+    });
+    onTestFinished(() => raw.close());
+    await raw.frame('auth_success');
+    // It brings its token again, which renews what the cookie has said.
+    raw.send({ type: 'auth', token: before });
+    await until('renewed', () => raw.frames.length === 2);
+    expect(await say({ senderId: 'bob', content: 'x' })).toMatchObject({ recipients: { connections: 0 } });
+    expect([...page.heard, ...later.heard]).toEqual([]);
+    const left = setUp.relays.flatMap(({ logged }) => logged.filter(({ code }) => code === 'GROUP_LIMIT'));
+    expect(left).toEqual([]);
+  });
+
+  test('a group that back end and relay both know of is entered once, and left with the connection', async () => {
+    const cookie = await withCookie('alice');
+    // The token is older than the addition, which the relay remembers.
+    await setUp.relays[0]?.broadcaster.addMembers({ groupId, userIds: ['alice'] });
+    const alice = await open('underscore-events', cookie);
+    await isIn(1);
+    alice.socket.close();
+    await isIn(0);
+  });
+
+  test('a user in more groups than fit is told which are left out, and so is one whose groups nobody knows', async () => {
+    const { api } = setUp;
+    const relay = await startRelayUnderTest({
+      API_URL: api.url,
+      RELAY_DIALECTS: 'group-array',
+      MAX_GROUPS_PER_CONNECTION: '2',
+    });
+    onTestFinished(async () => relay.close());
+    api.members.clear();
+    for (const id of ['11', '12', '13']) api.members.add(`alice ${id}`);
+    const connect = async (): Promise<Heard[]> => {
+      const heard: Heard[] = [];
+      const socket = relay.client({ token: await tokenFor('alice', []) }, { query: { dialect: 'group-array' } });
+      socket.onAny((event: string, payload: unknown) => heard.push([event, payload]));
+      await until('the groups', () => heard.some(([event]) => event === 'joined-groups'));
+      return heard;
+    };
+    const heard = await connect();
+    expect(heard).toContainEqual(['left-groups', { groups: ['13'], reason: 'group-limit' }]);
+    const [, joined] = heard.find(([event]) => event === 'joined-groups') ?? [];
+    expect((joined as number[]).toSorted()).toEqual([11, 12]);
+    api.lacks.add('/internal/groups');
+    onTestFinished(() => void api.lacks.delete('/internal/groups'));
+    await connect();
+    expect(relay.logged.filter(({ code }) => code === 'NO_GROUPS').map(({ msg }) => msg)).toEqual([
+      expect.stringContaining('/internal/groups'),
+    ]);
+  });
+
   test('the name of the host that a client asked for says its dialect, also behind a proxy', async () => {
     const auth = { token: await tokenFor('alice', []) };
     const behind = await open(undefined, { auth, headers: { 'x-forwarded-host': 'localhost:8443, proxy' } });
@@ -485,6 +547,9 @@ describe.each([
     expect(alice.heard).toEqual([
       ['error', expect.objectContaining({ code: 'UNKNOWN_EVENT', event: 'join-conversation' })],
     ]);
+    const native = await open(undefined, { auth: { token: await tokenFor('alice', []) } });
+    const answer = (await native.socket.emitWithAck('join_conversation', groupId)) as { error: { message: string } };
+    expect(answer.error.message).toContain('this connection speaks "native", and "underscore-events"');
     expect(JSON.stringify(alice.heard)).toContain('perhaps \\"join_conversation\\" is meant');
   });
 });

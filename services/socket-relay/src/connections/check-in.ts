@@ -84,7 +84,9 @@ export function createCheckIn(deps: CheckInDeps): (socket: RelaySocket, next: (e
     const decision = await deps.membership.decideClaims(claims, named);
     session.undecided = setOfUndecided(decision.undecided);
     const known = dialect?.groups === 'back-end' && named.length === 0 ? await deps.membership.groupsOf(userId) : [];
-    socket.data.decision = { ...decision, known: known.slice(0, limits.groups), positions };
+    const more = Math.floor(Math.min(known?.length ?? 0, limits.groups) / GROUPS_PER_UNIT);
+    if (more > 0) await waitForWork(userId, more);
+    socket.data.decision = { ...decision, known, positions };
   }
 
   return (socket, next) => {

@@ -1,4 +1,4 @@
-import type { Dialect, Heard } from '@groupcast/dialects';
+import { builtInWith, type Dialect, type Heard } from '@groupcast/dialects';
 import type { Logger } from '@groupcast/service-kit';
 import { type ErrorBody, GroupcastError, nearestEvent, nearestText, toErrorBody } from '@groupcast/shared';
 import { isRaw, REFUSED, RENEW } from '../engine/raw-frames.ts';
@@ -13,9 +13,15 @@ import { dialectOf } from '../sessions/voices.ts';
 export type EventAnswer = object | (() => object);
 export type EventHandler<S extends RelaySocket> = (socket: S, payload: unknown) => EventAnswer | Promise<EventAnswer>;
 
-function unknownEvent(event: string, known: readonly string[]): GroupcastError {
+/** `dialect`: the one that the connection speaks; nothing for a back end. */
+function unknownEvent(event: string, known: readonly string[], dialect: Dialect | undefined): GroupcastError {
+  const others = dialect ? builtInWith(event) : [];
   const near = nearestEvent(event, known) ?? nearestText(event, known);
-  const advice = near === undefined ? '' : `, perhaps "${near}" is meant`;
+  const meant = near === undefined ? '' : `, perhaps "${near}" is meant`;
+  const advice =
+    others.length > 0
+      ? `; this connection speaks "${dialect?.name}", and ${others.map((name) => `"${name}"`).join(' and ')} ${others.length > 1 ? 'have' : 'has'} it: set RELAY_DIALECT, or ?dialect= in the URL`
+      : meant;
   return new GroupcastError(
     'UNKNOWN_EVENT',
     `unable to accept "${event.slice(0, 64)}"; there is no such event${advice}`,
@@ -67,7 +73,7 @@ export function createEventRouter<S extends RelaySocket>(options: {
       if (handler) return { heard, handler };
     }
     const handler = options.otherwise?.(event);
-    if (!handler) throw unknownEvent(event, dialect?.commandNames ?? Object.keys(handlers));
+    if (!handler) throw unknownEvent(event, dialect?.commandNames ?? Object.keys(handlers), dialect);
     return { heard: asItIs(event, args), handler };
   }
 

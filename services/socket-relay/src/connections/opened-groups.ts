@@ -2,6 +2,7 @@ import { groupRoom, leaveGroupSchema, parsePayload } from '@groupcast/shared';
 import type { Sender } from '../fan-out/sender.ts';
 import type { GroupEntry } from '../membership/group-entry.ts';
 import type { UserSocket } from '../sessions/session.ts';
+import { dialectOf } from '../sessions/voices.ts';
 import type { EventHandler } from './event-router.ts';
 
 type CommandName = 'open-group' | 'close-group' | 'acknowledge';
@@ -16,21 +17,22 @@ export function createOpenedGroups(deps: {
 }): Readonly<Record<CommandName, EventHandler<UserSocket>>> {
   function set(socket: UserSocket, groupId: string, isOpen: boolean): void {
     const { session } = socket.data;
+    if (session.opened?.has(groupId) === isOpen || (!isOpen && !session.opened)) return;
     if (isOpen) session.opened = (session.opened ?? new Set()).add(groupId);
     else session.opened?.delete(groupId);
-    deps.sender.forget(groupRoom(groupId));
+    if (dialectOf(socket).tellsViewersApart) deps.sender.forget(groupRoom(groupId));
   }
 
   return {
     'open-group': async (socket, payload) => {
       const { groupId } = parsePayload(leaveGroupSchema, payload, 'open-group');
-      const wasMember = socket.data.session.groups.has(groupId);
       await deps.entry.admitOne(socket, groupId);
       // At once: what has waited for the join may close it again.
       set(socket, groupId, true);
-      const answer = wasMember ? undefined : await deps.entry.recover(socket, groupId, undefined);
+      // Those of its token may not be live yet.
+      const answer = await deps.entry.recover(socket, groupId, undefined);
       return () => {
-        answer?.();
+        answer();
         return { groupId };
       };
     },

@@ -22,6 +22,7 @@ import { setOfUndecided, type UndecidedClaims } from '../membership/undecided-cl
 import type { UserSocket } from '../sessions/session.ts';
 import type { SessionExpiry } from '../sessions/session-expiry.ts';
 import { EVENTS_PER_UNIT, GROUPS_PER_UNIT, READS_PER_UNIT, type UserBudget } from '../sessions/user-budgets.ts';
+import { joinsByItself } from '../sessions/voices.ts';
 import type { CursorForwarder } from '../upstream/cursor-forwarder.ts';
 import type { Authenticator } from './authenticate.ts';
 import { type BackEndDeps, createBackEndCommands } from './back-end-commands.ts';
@@ -138,8 +139,12 @@ export function createUserHandlers(deps: UserHandlerDeps): UserHandlers {
       if (claims.userId !== session.userId) {
         throw new GroupcastError('FORBIDDEN', 'unable to refresh; the token is another user’s');
       }
-      budgetOf(socket).takeWork(claims.groups.length / GROUPS_PER_UNIT);
-      const decision = await deps.membership.decideClaims(claims, claims.groups);
+      // A client that joins by itself keeps what it has joined, and is brought into nothing else.
+      const wanted = joinsByItself(socket)
+        ? claims.groups
+        : claims.groups.filter((groupId) => session.groups.has(groupId));
+      budgetOf(socket).takeWork(wanted.length / GROUPS_PER_UNIT);
+      const decision = await deps.membership.decideClaims(claims, wanted);
       if (deps.removals.isRevoked(claims.userId, claims.issuedAt)) {
         throw new GroupcastError('TOKEN_REVOKED', 'unable to refresh; the token was revoked meanwhile, log in again');
       }

@@ -1,9 +1,10 @@
+import { nativeDialect } from '@groupcast/dialects';
 import { GroupcastError, MONITOR_ROOM, type MonitorSnapshot, parseId, toErrorBody, userRoom } from '@groupcast/shared';
 import { refusalOf } from '@groupcast/tokens';
 import type { DisconnectReason } from 'socket.io';
 import { letGoOfHandshake } from '../engine/idle-cost.ts';
 import type { GroupEntry } from '../membership/group-entry.ts';
-import { noteWithoutGroups } from '../membership/group-problems.ts';
+import { noteUnknownGroups, noteWithoutGroups } from '../membership/group-problems.ts';
 import type { Removals } from '../membership/removals.ts';
 import { type UndecidedClaims } from '../membership/undecided-claims.ts';
 import type { Notices } from '../monitor/notices.ts';
@@ -11,6 +12,7 @@ import { createRateLimit } from '../sessions/rate-limit.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../sessions/session.ts';
 import { endSession } from '../sessions/session-ending.ts';
 import type { SessionExpiry } from '../sessions/session-expiry.ts';
+import { dialectOf, joinsByItself } from '../sessions/voices.ts';
 import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
 import type { LastSeen } from '../upstream/last-seen.ts';
 import { type CheckInDeps, createCheckIn } from './check-in.ts';
@@ -48,6 +50,9 @@ const TOLD: ReadonlySet<string> = new Set([
   'SERVICE_TOKEN_INVALID',
 ]);
 
+/** Further codes that are reported where the client speaks a dialect. */
+const TOLD_FOR_DIALECTS: ReadonlySet<string> = new Set(['NOT_A_MEMBER', 'INVALID_PAYLOAD', 'GROUP_LIMIT']);
+
 /** Commands that are joins, or take one back, and wait for none. */
 const JOINS_AND_LEAVES: ReadonlySet<string> = new Set(['join-group', 'open-group', 'resume', 'leave-group']);
 
@@ -74,8 +79,10 @@ export function welcomeConnections(deps: WelcomeDeps): void {
   function onFailure(socket: RelaySocket, event: string, error: unknown): void {
     const { code, message, details } = toErrorBody(error);
     metrics.eventsRefused.inc({ code });
-    // A group that is spelled in another way is a mistake of a programmer; one of others is none.
-    if (TOLD.has(code) || (code === 'NOT_A_MEMBER' && details?.['hint'] !== undefined))
+    // A group that is spelled in another way is a mistake of a programmer; one of others is none. A page that speaks a dialect asks for no
+    // answer, and nobody would know.
+    const isUnheard = dialectOf(socket) !== nativeDialect() && TOLD_FOR_DIALECTS.has(code);
+    if (TOLD.has(code) || isUnheard || (code === 'NOT_A_MEMBER' && details?.['hint'] !== undefined))
       noteRefusal(socket, event, { code, message, error });
     log.debug({ socketId: socket.id, event: event.slice(0, 64), code }, 'event refused');
   }
@@ -126,7 +133,8 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     const isStill = (groupId: string): boolean =>
       !deps.removals.removedSince(groupId, userId, decision?.removalVersion ?? 0);
     const admitted = (decision?.admitted ?? []).filter(isStill);
-    const known = (decision?.known ?? []).filter(isStill);
+    const ofBackEnd = (decision?.known ?? []).filter(isStill);
+    const known = ofBackEnd.slice(0, limits.groups);
     monitor.publish({
       kind: 'connected',
       socketId: socket.id,
@@ -135,13 +143,16 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       groups: [...admitted, ...known],
     });
     deps.entry.grant(socket, admitted, 'token');
-    deps.entry.tellLimit(socket, session.claims.groups.slice(limits.groups));
+    const named = joinsByItself(socket) ? session.claims.groups : [];
+    deps.entry.tellLimit(socket, [...named, ...ofBackEnd].slice(limits.groups));
     // The token does not know of these additions yet.
-    const additions = deps.removals.addedSince(userId, session.claims.issuedAt);
-    const added = deps.entry.grant(socket, [...known, ...additions], 'added');
+    const additions = joinsByItself(socket) ? deps.removals.addedSince(userId, session.claims.issuedAt) : [];
+    // The first of those that were added makes room first.
+    const added = deps.entry.grant(socket, [...known.toReversed(), ...additions], 'added');
     const live = [...new Set([...admitted, ...added])].filter((groupId) => session.groups.has(groupId));
     deps.undecided.add(socket);
     if (!deps.hasApi && session.claims.groups.length === 0) noteWithoutGroups(deps.notices, userId, socket.id);
+    else if (decision && !decision.known) noteUnknownGroups(deps.notices, userId, socket.id);
     deps.lastSeen?.seen(socket);
     deps.serviceState.welcome(socket);
     routeUserEvents(socket);

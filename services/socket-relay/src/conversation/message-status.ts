@@ -24,14 +24,20 @@ export function createMessageStatus(deps: {
   const { sender, groupLog, log } = deps;
   const { adapter } = deps.io.of('/');
 
+  /** Receipts of each group that are being shown, the last one at the end: they are shown in their order. */
+  const showing = new Map<string, Promise<void>>();
+
   async function messagesUpTo(groupId: string, seq: number): Promise<GroupEvent[]> {
     const { events } = await groupLog.read(groupId, Math.max(0, seq - LOOK_BACK), LOOK_BACK);
     return events.filter((event) => event.event === 'new-message' && (event.seq ?? 0) <= seq);
   }
 
   async function show(
-    groupId: string,
-    userId: string,
+    {
+      groupId,
+      userId,
+      messagesAt,
+    }: { groupId: string; userId: string; messagesAt: (seq: number) => Promise<GroupEvent[]> },
     { received, read }: MessageOf<'receipt'>['users'][string],
   ): Promise<void> {
     // A member has received everything that it has read.
@@ -42,7 +48,7 @@ export function createMessageStatus(deps: {
     ] as const;
     for (const [status, seq] of steps) {
       if (seq === undefined) continue;
-      const message = (await messagesUpTo(groupId, seq)).findLast((event) => senderOf(event) !== userId);
+      const message = (await messagesAt(seq)).findLast((event) => senderOf(event) !== userId);
       if (!message) continue;
       const own = [...(adapter.rooms.get(userRoom(userId)) ?? [])];
       const payload = { groupId, messageId: message.id, status, userId };
@@ -50,12 +56,27 @@ export function createMessageStatus(deps: {
     }
   }
 
+  async function showAll(groupId: string, users: MessageOf<'receipt'>['users']): Promise<void> {
+    // Most of them are equally far.
+    const pages = new Map<number, Promise<GroupEvent[]>>();
+    const messagesAt = async (seq: number): Promise<GroupEvent[]> => {
+      const page = pages.get(seq) ?? messagesUpTo(groupId, seq);
+      pages.set(seq, page);
+      return page;
+    };
+    for (const [userId, cursors] of Object.entries(users)) await show({ groupId, userId, messagesAt }, cursors);
+  }
+
   return (groupId, users) => {
     if (!sender.dialectsIn(groupRoom(groupId)).some(({ saysStatus }) => saysStatus)) return;
-    for (const [userId, cursors] of Object.entries(users)) {
-      show(groupId, userId, cursors).catch((error: unknown) => {
-        log.debug({ err: error, groupId }, 'unable to look up the message of a receipt');
-      });
-    }
+    const before = showing.get(groupId);
+    const now = (async () => {
+      await before;
+      await showAll(groupId, users);
+    })().catch((error: unknown) => log.debug({ err: error, groupId }, 'unable to look up the message of a receipt'));
+    showing.set(groupId, now);
+    void now.finally(() => {
+      if (showing.get(groupId) === now) showing.delete(groupId);
+    });
   };
 }

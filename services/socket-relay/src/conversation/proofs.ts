@@ -7,6 +7,8 @@ import type { CursorForwarder } from '../upstream/cursor-forwarder.ts';
 
 /** How long messages are gathered before a connection is asked whether it has read them, in milliseconds. */
 const GATHER_MS = 250;
+/** Most connections of a group here that are asked: in larger groups nobody is named, and there is no status of a message. */
+const MAX_CONNECTIONS = 200;
 
 /**
  * Finds out how far the clients of dialects with a name for `message-status` have read, who say nothing about it themselves: a client
@@ -57,8 +59,10 @@ export function startProofs(deps: {
   deps.fanOut.onDelivered((groupId, { event, position }) => {
     const room = groupRoom(groupId);
     if (!position || event !== 'new-message') return;
+    const members = adapter.rooms.get(room);
+    if (!members || members.size > MAX_CONNECTIONS) return;
     if (!deps.sender.dialectsIn(room).some(({ saysStatus }) => saysStatus)) return;
-    for (const id of adapter.rooms.get(room) ?? []) {
+    for (const id of members) {
       const socket = sockets.get(id);
       if (!socket || !isUserSocket(socket) || !socket.data.session.dialect?.saysStatus) continue;
       waiting.set(socket, (waiting.get(socket) ?? new Map<string, number>()).set(groupId, position.seq));

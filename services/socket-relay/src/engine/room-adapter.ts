@@ -1,9 +1,9 @@
 import { nativeDialect } from '@groupcast/dialects';
 import { Adapter, type BroadcastOptions } from 'socket.io-adapter';
 import { PacketType } from 'socket.io-parser';
-import { hasSent } from '../sessions/message-sender.ts';
-import { isUserSocket, type RelayServer, type RelaySocket } from '../sessions/session.ts';
-import { dialectOf, groupOf, isFor, type Voice, voiceOf } from '../sessions/voices.ts';
+import type { RelayServer, RelaySocket } from '../sessions/session.ts';
+import { hears } from '../sessions/tell.ts';
+import { dialectOf, groupOf, type Voice, voiceOf } from '../sessions/voices.ts';
 
 interface EventPacket {
   type: PacketType;
@@ -93,8 +93,7 @@ export class RoomAdapter extends Adapter {
       for (const saying of sayings ?? []) {
         const rooms = new Set<string>();
         for (const socket of listeners) {
-          const isSender = saying.exceptSender && isUserSocket(socket) && hasSent(socket, payload);
-          if (!isSender && isFor(socket, saying)) rooms.add(socket.id);
+          if (hears(socket, saying, payload)) rooms.add(socket.id);
         }
         // Without a room it would go to everybody.
         if (rooms.size === 0) continue;

@@ -196,13 +196,13 @@ export function createBatchingSender(
     send(room, event, exceptions) {
       const parts = partsOf(room);
       if (parts.length === 0) return;
-      let unsaid = 0;
+      const unsaid: Part[] = [];
       for (const part of parts) {
         const sendings = sendingsTo(part, event, exceptions);
         if (sendings) turn.push(...sendings);
-        else unsaid += 1;
+        else unsaid.push(part);
       }
-      if (unsaid > 0) tellUnsaid(room, event, parts);
+      if (unsaid.length > 0) tellUnsaid(room, event.name, unsaid, unsaid.length === parts.length);
       sweepSoon();
     },
     dialectsIn: (room) => partsOf(room).map(({ voice }) => voice.dialect),

@@ -43,7 +43,7 @@ export class AudienceSet {
   }
 
   sendings<R extends Recipient>(turn: readonly Sending<R>[]): Sending<R>[] {
-    const audiences = this.collect(new Set());
+    const audiences = this.collect();
     return turn.filter(({ audience }) => audiences.has(audience));
   }
 
@@ -52,9 +52,14 @@ export class AudienceSet {
     return this.common;
   }
 
-  private collect(audiences: Set<Audience>): Set<Audience> {
-    if (this.audience) audiences.add(this.audience);
-    this.smaller?.collect(audiences);
+  /** All audiences; a turn may have had thousands. */
+  private collect(): Set<Audience> {
+    const audiences = new Set<Audience>();
+    let set: AudienceSet | undefined = this;
+    while (set) {
+      if (set.audience) audiences.add(set.audience);
+      set = set.smaller;
+    }
     return audiences;
   }
 }

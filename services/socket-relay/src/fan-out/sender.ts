@@ -1,5 +1,6 @@
 import type { Dialect } from '@groupcast/dialects';
 import type { RelayServer } from '../sessions/session.ts';
+import { tellAny } from '../sessions/tell.ts';
 import { dialectOf } from '../sessions/voices.ts';
 
 /** An event as members get it. */
@@ -42,7 +43,10 @@ export function createStockSender(io: RelayServer): Sender {
       // The publisher chose the name; the map's types know only the relay's own events.
       target.emit(name as never, payload as never);
       const { instead, socketIds } = exceptions ?? { socketIds: [] };
-      if (instead) for (const id of socketIds) sockets.get(id)?.emit(instead.name as never, instead.payload as never);
+      for (const id of instead ? socketIds : []) {
+        const socket = sockets.get(id);
+        if (socket && instead) tellAny(socket, instead.name, instead.payload);
+      }
     },
     dialectsIn(room) {
       const dialects = new Set<Dialect>();

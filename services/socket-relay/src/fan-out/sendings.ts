@@ -1,7 +1,6 @@
 import type { Saying } from '@groupcast/dialects';
 import { userRoom } from '@groupcast/shared';
 import { hasSent, senderOf } from '../sessions/message-sender.ts';
-import { isUserSocket } from '../sessions/session.ts';
 import { isFor } from '../sessions/voices.ts';
 import type { ConnectionWriter } from './connection-writer.ts';
 import type { Sending } from './divide.ts';
@@ -9,7 +8,7 @@ import { type EncodedEvent, encodeEvent } from './encoded-event.ts';
 import type { Part } from './parts.ts';
 import type { Exceptions, WireEvent } from './sender.ts';
 
-type Instead = ReadonlyMap<ConnectionWriter, EncodedEvent | undefined>;
+const NOBODY: readonly ConnectionWriter[] = [];
 
 /** Finds the writers of connections. */
 export interface Writers {
@@ -35,43 +34,43 @@ export function createSendings(writers: Writers, encoded: Record<string, number>
     return dialect.say(name, payload, viewing);
   }
 
-  /** The connections that do not get what the others get, and what each gets in its place. */
-  function replacements(part: Part, { socketIds, instead }: Exceptions): Instead {
-    const [saying] = (instead && say(instead, part)) ?? [];
-    const event = saying && encode(saying, part);
-    const replaced = new Map<ConnectionWriter, EncodedEvent | undefined>();
-    for (const id of socketIds) {
-      const writer = writers.of(id);
-      if (writer) replaced.set(writer, event);
-    }
-    return replaced;
+  /** The writers of the connections of the part that are left out. */
+  function exceptedOf({ audience }: Part, { socketIds }: Exceptions): ConnectionWriter[] {
+    const found = socketIds.map((id) => writers.of(id));
+    return found.filter((writer) => writer !== undefined && audience.includes(writer)) as ConnectionWriter[];
   }
 
-  /** Leaves out the connection on which the message was sent. */
-  function exceptSender(instead: Instead | undefined, message: Readonly<Record<string, unknown>>): Instead | undefined {
+  /** The writers of the connections on which the message was sent. */
+  function sendersOf(message: Readonly<Record<string, unknown>>): ConnectionWriter[] {
     const senderId = senderOf(message);
-    const senders = senderId === undefined ? [] : writers.inRoom(userRoom(senderId));
-    const left = senders.filter(({ socket }) => isUserSocket(socket) && hasSent(socket, message));
-    return left.length === 0
-      ? instead
-      : new Map([...(instead ?? []), ...left.map((writer) => [writer, undefined] as const)]);
+    const ofUser = senderId === undefined ? [] : writers.inRoom(userRoom(senderId));
+    return ofUser.filter(({ socket }) => hasSent(socket, message));
+  }
+
+  function sendTo(
+    part: Part,
+    {
+      saying,
+      audience,
+      left,
+    }: { saying: Saying; audience: readonly ConnectionWriter[]; left: readonly ConnectionWriter[] },
+  ): Sending<ConnectionWriter> {
+    const told = saying.only ? audience.filter(({ socket }) => isFor(socket, saying)) : audience;
+    const instead = left.length > 0 ? new Map(left.map((writer) => [writer, undefined] as const)) : undefined;
+    return { event: encode(saying, part), audience: told, instead };
   }
 
   return (part, event, exceptions) => {
     const sayings = say(event, part);
     if (!sayings) return undefined;
-    let instead = exceptions && replacements(part, exceptions);
-    const sendings = sayings.map((saying): Sending<ConnectionWriter> => {
-      const audience = saying.only ? part.audience.filter(({ socket }) => isFor(socket, saying)) : part.audience;
-      const replaced = saying.exceptSender ? exceptSender(instead, { ...event.payload }) : instead;
-      // They get the other event once.
-      instead = instead && new Map([...instead.keys()].map((writer) => [writer, undefined]));
-      return { event: encode(saying, part), audience, instead: replaced };
+    const excepted = exceptions ? exceptedOf(part, exceptions) : NOBODY;
+    const sendings = sayings.map((saying) => {
+      const left = saying.exceptSender ? [...excepted, ...sendersOf({ ...event.payload })] : excepted;
+      return sendTo(part, { saying, audience: part.audience, left });
     });
-    // Where the others are told nothing, the excepted ones may be.
-    for (const [writer, other] of sendings.length === 0 && instead ? instead : []) {
-      if (other && part.audience.includes(writer))
-        sendings.push({ event: other, audience: [writer], instead: undefined });
+    if (!exceptions?.instead || excepted.length === 0) return sendings;
+    for (const saying of say(exceptions.instead, part) ?? []) {
+      sendings.push(sendTo(part, { saying, audience: excepted, left: NOBODY }));
     }
     return sendings;
   };

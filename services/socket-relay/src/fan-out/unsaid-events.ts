@@ -3,7 +3,6 @@ import type { RelayMetrics } from '../metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
 import type { RelayServer } from '../sessions/session.ts';
 import type { Part } from './parts.ts';
-import type { WireEvent } from './sender.ts';
 
 /**
  * Counts events that connections are not told because their dialect has no name for them, and reports one that nobody in its group is told
@@ -12,13 +11,12 @@ import type { WireEvent } from './sender.ts';
 export function createUnsaidEvents(deps: {
   metrics: Pick<RelayMetrics, 'unsaid'>;
   notices: Notices;
-}): (room: string, event: WireEvent, parts: readonly Part[]) => void {
-  return (room, { name, payload }, parts) => {
-    const unsaid = parts.filter(({ voice: { dialect, viewing } }) => !dialect.say(name, payload, viewing));
+}): (room: string, event: string, unsaid: readonly Part[], isToldToNobody: boolean) => void {
+  return (room, name, unsaid, isToldToNobody) => {
     const dialects = [...new Set(unsaid.map(({ voice }) => voice.dialect.name))];
     for (const dialect of dialects) deps.metrics.unsaid.inc({ dialect });
     const groupId = groupOfRoom(room);
-    if (unsaid.length < parts.length || groupId === undefined) return;
+    if (!isToldToNobody || groupId === undefined) return;
     const those = dialects.join(', ');
     deps.notices({
       topic: 'unsaid events',

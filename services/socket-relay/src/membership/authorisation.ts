@@ -31,10 +31,10 @@ export interface Membership {
     groupIds: readonly string[],
   ): Promise<{ admissions: Map<string, Admission>; removalVersion: number }>;
   /**
-   * Answers which groups the user is in, as far as the back end knows; none if it does not offer to say. Throws `API_UNAVAILABLE` if it should
-   * and does not.
+   * Answers which groups the user is in, as far as the back end knows; `undefined` if it does not offer to say, or there is none. Throws
+   * `API_UNAVAILABLE` if it should and does not.
    */
-  groupsOf(userId: string): Promise<readonly string[]>;
+  groupsOf(userId: string): Promise<readonly string[] | undefined>;
   /**
    * Answers which of a connection's groups it would be let into now, for a relay that does not trust its own memory. Throws
    * `API_UNAVAILABLE` if nobody can say.
@@ -143,7 +143,7 @@ export function createMembership(options: {
       return { admissions: await admissionsOf(claims, groupIds), removalVersion };
     },
     async groupsOf(userId) {
-      return (await api?.groupsOf(userId)) ?? [];
+      return api?.groupsOf(userId);
     },
     async confirm(claims, groupIds) {
       // The memory of this relay may be from before a removal that was lost.

@@ -89,7 +89,7 @@ export function createGroupAdmission(deps: {
   function admit(socket: UserSocket, groupIds: readonly string[], admission: Admission): string[] {
     const { groups } = socket.data.session;
     if (!socket.connected) return [];
-    const fresh = groupIds.filter((groupId) => !groups.has(groupId));
+    const fresh = [...new Set(groupIds)].filter((groupId) => !groups.has(groupId));
     if (groups.size + fresh.length > deps.maxGroups) {
       throw new GroupcastError('GROUP_LIMIT', `unable to join; a connection may be in ${deps.maxGroups} groups`);
     }
@@ -110,7 +110,8 @@ export function createGroupAdmission(deps: {
     if (!socket.connected) return [];
     const fresh: string[] = [];
     const out: string[] = [];
-    for (const groupId of groupIds.filter((id) => !groups.has(id))) {
+    for (const groupId of new Set(groupIds)) {
+      if (groups.has(groupId)) continue;
       const last = groups.size < deps.maxGroups ? undefined : leastWanted(groups, admission);
       if (groups.size >= deps.maxGroups && last === undefined) {
         out.push(groupId);
@@ -172,9 +173,19 @@ export function createGroupAdmission(deps: {
     return groupIds.filter((groupId) => groups.has(groupId));
   }
 
+  function noteJoined(socket: UserSocket, groupId: string): void {
+    const { userId } = socket.data.session;
+    // People who never joined get nothing, and their support looks for this line.
+    deps.log[deps.logLevel]({ userId, socketId: socket.id, groupId }, `Joined ${dialectOf(socket).noun}: ${groupId}`);
+  }
+
   async function admitOne(socket: UserSocket, groupId: string): Promise<void> {
     const { claims, groups, userId } = socket.data.session;
-    if (groups.has(groupId)) return used(socket, [groupId]);
+    if (groups.has(groupId)) {
+      used(socket, [groupId]);
+      noteJoined(socket, groupId);
+      return;
+    }
     const join = beginJoin(socket, groupId);
     try {
       const { admissions, removalVersion } = await membership.authorise(claims, [groupId]);
@@ -183,11 +194,10 @@ export function createGroupAdmission(deps: {
         throw notAMember(groupId, groups.keys());
       if (join.cancelled) throw leftMeanwhile(groupId);
       admit(socket, [groupId], admission);
+      noteJoined(socket, groupId);
     } finally {
       join.end();
     }
-    // People who never joined get nothing, and their support looks for this line.
-    deps.log[deps.logLevel]({ userId, socketId: socket.id, groupId }, `Joined ${dialectOf(socket).noun}: ${groupId}`);
   }
 
   /** Begins a join that a leave can take back until `end` is called. */

@@ -27,3 +27,9 @@ export function noteWithoutGroups(notices: Notices, userId: string, socketId: st
   const message = `the token of user "${userId}" names no groups, and this relay asks no API (API_URL is empty): the connection is in none until a back end adds the user. Put the ids into the token's claim "groups"`;
   notices({ topic: 'without groups', name: 'without groups', code: 'NO_GROUPS', message, userId, socketId });
 }
+
+/** Reports that nobody can say which groups the connection should be in at once, as its dialect wants. */
+export function noteUnknownGroups(notices: Notices, userId: string, socketId: string): void {
+  const message = `the token of user "${userId}" names no groups, and the back end does not offer /internal/groups, which its dialect asks for them: the connection is in none until it joins one. Offer that call, or put the ids into the token's claim "groups"`;
+  notices({ topic: 'unknown groups', name: 'unknown groups', code: 'NO_GROUPS', message, userId, socketId });
+}

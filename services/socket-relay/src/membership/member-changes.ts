@@ -6,6 +6,7 @@ import type { RelayServer, UserSocket } from '../sessions/session.ts';
 import { endSession } from '../sessions/session-ending.ts';
 import type { SessionExpiry } from '../sessions/session-expiry.ts';
 import { tell } from '../sessions/tell.ts';
+import { joinsByItself } from '../sessions/voices.ts';
 import type { NotifyCommand } from '../wire-format.ts';
 import type { GroupEntry } from './group-entry.ts';
 import type { Removals } from './removals.ts';
@@ -93,7 +94,7 @@ export function createMemberChanges(deps: {
       const sockets = record(change, second).flatMap((userId) => connections.ofUser(userId));
       switch (change.kind) {
         case 'add-members':
-          await add(change.groupId, sockets);
+          await add(change.groupId, sockets.filter(joinsByItself));
           break;
         case 'remove-members':
           for (const socket of sockets) entry.expel(socket, [change.groupId], 'member-removed');

@@ -1,5 +1,5 @@
 import { parseUserId } from '@groupcast/shared';
-import type { UserSocket } from './session.ts';
+import { isUserSocket, type RelaySocket } from './session.ts';
 
 /** How the relay names a message that comes by socket without a name of its client's, so that a send is carried out once. */
 const OF_SOCKET = /^socket-([A-Za-z0-9_-]{1,64})-\d{1,15}$/;
@@ -18,8 +18,8 @@ export function senderOf({ senderId, sender }: Readonly<Record<string, unknown>>
  * Whether the message was sent on this connection of its sender. Where that is not known, because it came over HTTP, all connections of the
  * sender count.
  */
-export function hasSent(socket: UserSocket, message: Readonly<Record<string, unknown>>): boolean {
-  if (socket.data.session.userId !== senderOf(message)) return false;
+export function hasSent(socket: RelaySocket, message: Readonly<Record<string, unknown>>): boolean {
+  if (!isUserSocket(socket) || socket.data.session.userId !== senderOf(message)) return false;
   const { clientMessageId } = message;
   const [, socketId] = (typeof clientMessageId === 'string' ? OF_SOCKET.exec(clientMessageId) : null) ?? [];
   return socketId === undefined || socketId === socket.id;

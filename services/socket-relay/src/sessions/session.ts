@@ -54,8 +54,8 @@ export interface SocketData {
     | undefined
     | {
         admitted: string[];
-        /** Groups of the user that the back end has named, where the token names none. */
-        known: readonly string[];
+        /** Groups of the user that the back end has named, the most active first; `undefined` if it should name some and cannot. */
+        known: readonly string[] | undefined;
         removalVersion: number;
         positions: ReadonlyMap<string, Position>;
       };

@@ -43,6 +43,11 @@ export function groupOf(payload: unknown): string | undefined {
   return typeof groupId === 'string' ? groupId : undefined;
 }
 
+/** Whether a connection is in groups that its client has not asked for: those of its token, and those that a user is added to. */
+export function joinsByItself(socket: RelaySocket): boolean {
+  return dialectOf(socket).groups !== 'none';
+}
+
 /** Whether an event is for this connection, among those with its voice. */
 export function isFor(socket: RelaySocket, { only }: Saying): boolean {
   if (!only) return true;
