@@ -22,9 +22,11 @@ export function runTogether(commands, { env = process.env, envOf = () => env, on
     });
     if (onMessage) child.on('message', onMessage);
     running.set(name, child);
-    child.on('exit', (code) => {
+    child.on('exit', (code, signal) => {
       running.delete(name);
       if (!stopping) {
+        const others = running.size > 0 ? `; stopping ${[...running.keys()].join(' and ')}` : '';
+        console.error(`${name} has ended (${signal ?? `exit ${code}`})${others}`);
         process.exitCode = code === 0 ? 1 : (code ?? 1);
         stop('SIGTERM');
       }

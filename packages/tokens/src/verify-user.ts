@@ -97,13 +97,18 @@ function readGroups(value: unknown): { groups: string[]; invalid: unknown[] } {
   return { groups: [...groups], invalid };
 }
 
+/** Where other applications put the user. */
+const OTHER_USER_CLAIMS = ['sub', '_id', 'id', 'userId', 'user_id', 'uid', 'user.id', 'user._id'];
+
 /** The user that a token names. Connection tokens are the API's own, and name theirs in `sub`. */
 function readUser(payload: JWTPayload, claim: string): string {
   const value = readClaim(payload, claim);
   const userId = parseUserId(value);
   if (userId !== undefined) return userId;
   const name = claim === DEFAULT_USER_CLAIM ? claim : `${claim} (JWT_USER_CLAIM)`;
-  const why = value === undefined || value === null ? `it has no ${name}` : `its ${name} is not a user id`;
+  const other = OTHER_USER_CLAIMS.find((each) => each !== claim && parseUserId(readClaim(payload, each)) !== undefined);
+  const advice = other === undefined ? '' : `; it has ${other}: set JWT_USER_CLAIM=${other} if that is the user`;
+  const why = value === undefined || value === null ? `it has no ${name}${advice}` : `its ${name} is not a user id`;
   throw new TokenRefusal('sub', why);
 }
 

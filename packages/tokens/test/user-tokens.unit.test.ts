@@ -238,6 +238,11 @@ describe('a refused user token', () => {
     ['signature', /signature was not made with JWT_SECRET/, async () => sign(claims(right), OTHER_SECRET)],
     ['algorithm', /algorithm \(alg\) is not HS256/, () => `${part({ alg: 'none' })}.${part(claims(right))}.AA`],
     ['sub', /it has no sub/, async () => sign(claims({ ...right, sub: undefined }), USER_SECRET)],
+    [
+      'sub',
+      /it has no sub; it has user\.id: set JWT_USER_CLAIM=user\.id if that is the user/,
+      async () => sign(claims({ ...right, sub: undefined, user: { id: 7 } }), USER_SECRET),
+    ],
     ['sub', /its sub is not a user id/, async () => sign(claims({ ...right, sub: 'a b' }), USER_SECRET)],
     [
       'iat',
