@@ -1,5 +1,6 @@
 import { errors } from 'jose';
 import { KeySetBehind, KeySetUnreadable, KeyUnusable } from './key-set.ts';
+import { otherUserClaim } from './user-claim.ts';
 
 /** The fault of a token, for programs. */
 export type TokenFault =
@@ -51,7 +52,8 @@ function claimRefusal(error: errors.JWTClaimValidationFailed, checked: CheckedWi
   const { claim, payload } = error;
   const fault = CLAIMS.has(claim) ? (claim as TokenFault) : 'claims';
   const expected = claim === 'iss' ? checked.issuer : claim === 'aud' ? checked.audience : undefined;
-  if (payload[claim] === undefined) return new TokenRefusal(fault, `it has no ${claim}`, error);
+  if (payload[claim] === undefined)
+    return new TokenRefusal(fault, `it has no ${claim}${claim === 'sub' ? otherUserClaim(payload, claim) : ''}`, error);
   if (claim === 'nbf' && typeof payload.nbf === 'number') {
     return new TokenRefusal(fault, 'its nbf lies in the future: it is not valid yet, or the clocks differ', error);
   }

@@ -22,6 +22,7 @@ import {
   KeyUnusable,
 } from './key-set.ts';
 import { type CheckedWith, explainRefusal, TokenRefusal, withoutScheme } from './token-refusal.ts';
+import { otherUserClaim } from './user-claim.ts';
 import { checkTimes, verifyWithJwks } from './verify-jwt.ts';
 
 export interface UserTokenOptions {
@@ -97,18 +98,16 @@ function readGroups(value: unknown): { groups: string[]; invalid: unknown[] } {
   return { groups: [...groups], invalid };
 }
 
-/** Where other applications put the user. */
-const OTHER_USER_CLAIMS = ['sub', '_id', 'id', 'userId', 'user_id', 'uid', 'user.id', 'user._id'];
-
 /** The user that a token names. Connection tokens are the API's own, and name theirs in `sub`. */
 function readUser(payload: JWTPayload, claim: string): string {
   const value = readClaim(payload, claim);
   const userId = parseUserId(value);
   if (userId !== undefined) return userId;
   const name = claim === DEFAULT_USER_CLAIM ? claim : `${claim} (JWT_USER_CLAIM)`;
-  const other = OTHER_USER_CLAIMS.find((each) => each !== claim && parseUserId(readClaim(payload, each)) !== undefined);
-  const advice = other === undefined ? '' : `; it has ${other}: set JWT_USER_CLAIM=${other} if that is the user`;
-  const why = value === undefined || value === null ? `it has no ${name}${advice}` : `its ${name} is not a user id`;
+  const why =
+    value === undefined || value === null
+      ? `it has no ${name}${otherUserClaim(payload, claim)}`
+      : `its ${name} is not a user id`;
   throw new TokenRefusal('sub', why);
 }
 
