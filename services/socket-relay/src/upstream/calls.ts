@@ -138,6 +138,11 @@ export function createCalls(deps: CallWitnesses & { transport: Transport }): Cal
     notOffered.add(call);
     if (call === 'connect') {
       log.error({ call }, 'the back end does not offer /internal/connect: with AUTH_BY=back-end nobody is let in');
+    } else if (call === 'memberships') {
+      log.info(
+        { call },
+        'the back end does not offer /internal/memberships: users join the groups of their tokens alone',
+      );
     } else log.info({ call }, `the back end does not offer /internal/${call}`);
   }
 
@@ -164,7 +169,8 @@ export function createCalls(deps: CallWitnesses & { transport: Transport }): Cal
         warn(`${call} failed`, (suppressed) => {
           log.warn({ call, err: error, suppressed }, `a call to the back end failed: ${error.message}`);
         });
-      throw unavailable(error.message, { cause: error });
+      const why = error.kind === 'not-offered' ? `it does not offer /internal/${call}` : error.message;
+      throw unavailable(why, { cause: error });
     }
   }
 
