@@ -1,4 +1,4 @@
-import { type JsonValue, nearestEvent, nearestText } from '@groupcast/shared';
+import { isJson, type JsonValue, nearestEvent, nearestText } from '@groupcast/shared';
 import { type Compiler, listOf } from './compiler.ts';
 import { type Faults, isFields, type Template } from './compiling.ts';
 import type { Heard } from './dialect.ts';
@@ -73,9 +73,9 @@ function compileCommand(event: string, rule: CommandRule, success: JsonValue | u
   };
 }
 
-/** The fields of a command and those of its answer. */
+/** The fields of a command and those of its answer. A client may have sent what is nested too deep to be told. */
 function told(payload: unknown, answer: object): object {
-  return isFields(payload) ? { ...payload, ...answer } : answer;
+  return isFields(payload) && isJson(payload) ? { ...payload, ...answer } : answer;
 }
 
 /** Whether the command may come by HTTP as well, and the two are one message. */

@@ -15,7 +15,10 @@ function startDecoder(): { decoder: RawDecoder; refused: string[] } {
     unauthenticatedItems: 1_000,
     userItems: 1_000,
   };
-  const decoder = new RawDecoder({ transport } as never, { limits, onRefused: (_conn, { code }) => refused.push(code) });
+  const decoder = new RawDecoder({ transport } as never, {
+    limits,
+    onRefused: (_conn, { code }) => refused.push(code),
+  });
   decoder.add(new ImpliedAuth({}, true));
   return { decoder, refused };
 }
