@@ -497,7 +497,7 @@ describe.each([
     expect(both.frames.map(({ type }) => type)).toEqual(['auth_success', 'joined_conversation']);
   });
 
-  test('what the raw door carries out itself is told apart from unknown events over Socket.IO, and not advised', async () => {
+  test('auth and ping are told apart from unknown events over Socket.IO, and not advised', async () => {
     const auth = { token: await tokenFor('alice', []) };
     const refusalOf = async ({ socket }: Page, event: string): Promise<string> => {
       const answer = (await socket.emitWithAck(event, {})) as { error: { code: string; message: string } };

@@ -4,7 +4,7 @@ import { createOpenedGroups } from '../src/connections/opened-groups.ts';
 /** JSON of so many levels. */
 const nested = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
 
-test('what is only acknowledged is bounded as everything that is told: an answer may repeat it', () => {
+test('a payload that is only acknowledged is bounded as all that is told: an answer may repeat it', () => {
   const { acknowledge } = createOpenedGroups({} as never);
   for (const payload of [undefined, null, 'x', {}, { content: nested(60) }]) {
     expect(acknowledge({} as never, payload)).toEqual({});

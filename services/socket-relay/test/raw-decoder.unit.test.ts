@@ -23,7 +23,7 @@ function startDecoder(): { decoder: RawDecoder; refused: string[] } {
   return { decoder, refused };
 }
 
-test('what a connection keeps is counted, with its first auth and without it once that is on its way', async () => {
+test('frames that a connection keeps are counted, with its first auth, and without it once that is on its way', async () => {
   const { decoder, refused } = startDecoder();
   const auth = JSON.stringify({ type: 'auth', token: 'x'.repeat(50_000) });
   const other = JSON.stringify({ type: 'join-group', groupId: 'x'.repeat(10_000) });
