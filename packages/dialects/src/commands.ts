@@ -1,10 +1,10 @@
-import { type JsonValue, nearestEvent, nearestText } from '@groupcast/shared';
+import { isJson, type JsonValue, nearestEvent, nearestText } from '@groupcast/shared';
 import { type Compiler, listOf } from './compiler.ts';
 import { type Faults, isFields, type Template } from './compiling.ts';
 import type { Heard } from './dialect.ts';
 import type { CommandRule, DialectFile } from './file-schema.ts';
 import { type CompiledSaying, compileSaying, sayAll } from './sayings.ts';
-import { COMMANDS, type CommandFields, isCommand, isEventName } from './vocabulary.ts';
+import { COMMANDS, type CommandFields, isCommand, isDoorCommand, isEventName } from './vocabulary.ts';
 
 interface CompiledCommand {
   command: string;
@@ -16,6 +16,7 @@ interface CompiledCommand {
 /** The events of clients, as the commands that they are. */
 export interface CompiledCommands {
   names: readonly string[];
+  eventNames: readonly string[];
   sendsByHttpToo: boolean;
   hear: (event: string, args: readonly unknown[]) => Heard | undefined;
 }
@@ -72,9 +73,9 @@ function compileCommand(event: string, rule: CommandRule, success: JsonValue | u
   };
 }
 
-/** The fields of a command and those of its answer. */
+/** The fields of a command and those of its answer. A client may have sent what is nested too deep to be told. */
 function told(payload: unknown, answer: object): object {
-  return isFields(payload) ? { ...payload, ...answer } : answer;
+  return isFields(payload) && isJson(payload) ? { ...payload, ...answer } : answer;
 }
 
 /** Whether the command may come by HTTP as well, and the two are one message. */
@@ -89,6 +90,7 @@ export function compileCommands(file: DialectFile, compiler: Compiler): Compiled
   }
   return {
     names: [...commands.keys()],
+    eventNames: [...commands].filter(([, { command }]) => !isDoorCommand(command)).map(([event]) => event),
     sendsByHttpToo: Object.entries(file.commands ?? {}).some(([event, rule]) => isSentByHttpToo(rule, event)),
     hear(event, args) {
       const rule = commands.get(event);

@@ -35,6 +35,7 @@ export function compileDialect(file: DialectFile, faults: Faults): Compiled {
     groups: file.groups ?? 'token',
     tellsViewersApart,
     commandNames: commands.names,
+    eventNames: commands.eventNames,
     saysStatus,
     hear: commands.hear,
     say,

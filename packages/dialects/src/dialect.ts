@@ -48,6 +48,8 @@ export interface Dialect {
   readonly tellsViewersApart: boolean;
   /** Names of the events that its clients send. */
   readonly commandNames: readonly string[];
+  /** Those of them that clients of Socket.IO may send: all but `auth` and `ping` of the raw WebSocket. */
+  readonly eventNames: readonly string[];
   /** Whether it has a name for `message-status`, which is made for such dialects alone. */
   readonly saysStatus: boolean;
   /** Returns `undefined` for an event that it does not know. */

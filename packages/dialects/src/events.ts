@@ -3,7 +3,7 @@ import type { Faults, Template } from './compiling.ts';
 import type { Saying, Viewing } from './dialect.ts';
 import type { DialectFile, EventRule } from './file-schema.ts';
 import { type CompiledSaying, compileSaying } from './sayings.ts';
-import { FRAMES } from './vocabulary.ts';
+import { isDoorFrame } from './vocabulary.ts';
 
 /** Stands for all events that a file does not name. */
 export const ANY = '*';
@@ -80,7 +80,7 @@ export function compileEvents(file: DialectFile, compiler: Compiler): CompiledEv
       const known = event === ANY ? undefined : events.get(event);
       const rules = known ?? events.get(ANY);
       // The raw door's own frames are left out only by their names: nobody who leaves other events out means those.
-      if (!rules || (!known && rules.length === 0 && FRAMES.includes(event))) return undefined;
+      if (!rules || (!known && rules.length === 0 && isDoorFrame(event))) return undefined;
       const sayings: Saying[] = [];
       for (const rule of rules) {
         const saying = isMeant(rule, payload, viewing) ? sayRule(rule, payload) : undefined;

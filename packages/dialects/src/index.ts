@@ -10,4 +10,13 @@ export {
   loadDialectFile,
   nativeDialect,
 } from './load.ts';
-export { COMMANDS, type CommandName, EVENTS, HTTP_COMMANDS, type HttpCommandName } from './vocabulary.ts';
+export {
+  COMMANDS,
+  type CommandName,
+  type DoorCommand,
+  type DoorFrame,
+  EVENTS,
+  HTTP_COMMANDS,
+  type HttpCommandName,
+  isDoorCommand,
+} from './vocabulary.ts';

@@ -51,8 +51,21 @@ export const HTTP_COMMANDS = {
 
 export type HttpCommandName = keyof typeof HTTP_COMMANDS;
 
+/** Commands that the raw WebSocket door carries out itself. Over Socket.IO there are none of these names. */
+export const DOOR_COMMANDS = ['auth', 'ping'] as const satisfies readonly CommandName[];
+export type DoorCommand = (typeof DOOR_COMMANDS)[number];
+
+export function isDoorCommand(name: string): name is DoorCommand {
+  return (DOOR_COMMANDS as readonly string[]).includes(name);
+}
+
 /** Frames of the raw WebSocket door itself, to which a dialect may give names too. */
-export const FRAMES: readonly string[] = ['auth-success', 'auth-error', 'ack', 'pong'];
+export const DOOR_FRAMES = ['auth-success', 'auth-error', 'ack', 'pong'] as const;
+export type DoorFrame = (typeof DOOR_FRAMES)[number];
+
+export function isDoorFrame(name: string): name is DoorFrame {
+  return (DOOR_FRAMES as readonly string[]).includes(name);
+}
 
 /**
  * The events that Groupcast itself says, to which a dialect gives names. Publishers may send events of other names. `message-status` is said
@@ -81,7 +94,7 @@ export const EVENTS: readonly string[] = [
   'member-added',
   'member-removed',
   'event-omitted',
-  ...FRAMES,
+  ...DOOR_FRAMES,
 ];
 
 /** Names that a client of Socket.IO keeps for itself. */

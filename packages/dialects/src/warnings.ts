@@ -16,8 +16,8 @@ const TOLD_BY: Partial<Readonly<Record<CommandName, readonly string[]>>> = {
   'mark-delivered': ['receipt', 'message-status'],
   'mark-read': ['receipt', 'read-cursor', 'message-status'],
 };
-/** Commands after which a connection has a group on screen. */
-const OPENERS: ReadonlySet<string> = new Set(['open-group', 'view-group']);
+/** The one command after which a connection counts as viewing. `view-group` only says to others what is on screen. */
+const OPENER: CommandName = 'open-group';
 
 function rulesOf(file: DialectFile, native: string): readonly EventRule[] {
   const { events = {} } = file;
@@ -41,7 +41,7 @@ function warnOfEvents(own: DialectFile, file: DialectFile, warnings: Faults): vo
       );
     }
   }
-  const opens = Object.entries(file.commands ?? {}).some(([event, { command = event }]) => OPENERS.has(command));
+  const opens = Object.entries(file.commands ?? {}).some(([event, { command = event }]) => command === OPENER);
   for (const [name, rules] of Object.entries(own.events ?? {})) {
     if (!opens && listOf<EventRule>(rules).some(({ to }) => to === 'viewing')) {
       warnings.add(`events.${name}`, 'is for connections that have the group on screen, and no command opens one');

@@ -413,6 +413,11 @@ describe('a warning is named with its path', () => {
       ['events.e: is for connections that have the group on screen, and no command opens one'],
     ],
     [
+      'those who view, and a command that only says what is on screen',
+      { extends: 'native', commands: { 'view-group': {} }, events: { e: { to: 'viewing' } } },
+      ['events.e: is for connections that have the group on screen, and no command opens one'],
+    ],
+    [
       'those who view, and one that does',
       { commands: { open: { command: 'open-group', with: { groupId: '$' } } }, events: { e: { to: 'viewing' } } },
       [],

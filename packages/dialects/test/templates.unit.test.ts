@@ -194,6 +194,14 @@ describe('acknowledgements and refusals', () => {
     expect(dialect.hear('toString', [])).toBeUndefined();
   });
 
+  test('say again what a client has sent, unless it is nested deeper than can be told', () => {
+    const dialect = dialectOf({ commands: { leave: { command: 'leave-group', answer: { event: 'left' } } } });
+    const told = (more: unknown) => dialect.hear('leave', [{ groupId: '7', more }])?.answers({ groupId: '7' });
+    const nested = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
+    expect(told(nested(60))).toEqual([{ name: 'left', payload: { groupId: '7', more: nested(60) } }]);
+    expect(told(nested(5_000))).toEqual([{ name: 'left', payload: { groupId: '7' } }]);
+  });
+
   test('are made by templates, those of one command before those of all', () => {
     const dialect = dialectOf({
       acknowledgement: { success: { status: 'ok' }, failure: '$.error.message' },

@@ -158,7 +158,7 @@ export async function createHttpApp(options: {
       const body = toErrorBody(unroutable(error, request, options.onUnroutable));
       const answer = reply as FastifyReply;
       if (body.retryAfterMs !== undefined) answer.header('retry-after', Math.ceil(body.retryAfterMs / 1000));
-      void answer.status(ERROR_CODES[body.code].status).send(bodyOf(request, body));
+      void sendJson(answer.status(ERROR_CODES[body.code].status), bodyOf(request, body));
     },
     forceCloseConnections: 'idle',
   });
@@ -191,19 +191,24 @@ export async function createHttpApp(options: {
       request.log.error({ err: error, method: request.method, route: request.routeOptions.url }, 'request failed');
     const body: ErrorBody = toErrorBody(known ?? error);
     if (body.retryAfterMs !== undefined) reply.header('retry-after', Math.ceil(body.retryAfterMs / 1000));
-    return reply.status(known?.status ?? 500).send(bodyOf(request, body));
+    return sendJson(reply.status(known?.status ?? 500), bodyOf(request, body));
   });
   app.setNotFoundHandler(async (request, reply) => {
     const path = pathOf(request);
     const elsewhere = hintOfPort(path, options.port);
     const why = `there is no ${request.method} ${path}${elsewhere ? ` here: ${elsewhere}` : ''}`;
     const error = new GroupcastError('NOT_FOUND', `unable to serve the request; ${why}`);
-    return reply.status(404).send(bodyOf(request, error.toBody()));
+    return sendJson(reply.status(404), bodyOf(request, error.toBody()));
   });
 
   await options.before?.(app);
   if (options.openapi) await registerOpenApi(app, options.openapi);
   return app;
+}
+
+/** Answers JSON, whatever it is: Fastify sends a text as it is, as plain text. */
+export function sendJson(reply: FastifyReply, body: unknown): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(JSON.stringify(body));
 }
 
 /** The token of `Authorization: Bearer …`. */

@@ -24,6 +24,7 @@ export {
   type HttpApp,
   type HttpScope,
   plainScope,
+  sendJson,
   zodScope,
 } from './http.ts';
 export { createBoundedServer } from './http-server.ts';

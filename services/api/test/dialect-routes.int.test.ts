@@ -9,6 +9,7 @@ import {
   type ServiceProcess,
   startRelayProcess,
   TEST_SECRETS,
+  tokenFor,
 } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import { pino } from 'pino';
@@ -163,6 +164,34 @@ describe('a mapped route', () => {
     );
     const metrics = await (await fetch(`${api.internalUrl}/metrics`)).text();
     expect(metrics).toMatch(/method="POST",route="\/api\/v1\/chats\/:conversationId\/messages",status="201"/);
+  });
+});
+
+describe('answers that are bare texts', () => {
+  let api: ApiUnderTest;
+  beforeAll(async () => {
+    const routes = [
+      { ...ROUTE, answer: '$.message.content' },
+      { ...ROUTE, method: 'PUT', answer: '$.message.nothing' },
+    ];
+    api = await startApiUnderTest({ API_DIALECTS: fileOf('texts', routes, { httpError: '$.code' }) });
+  });
+  afterAll(async () => api.close());
+
+  test('are JSON as all others, of what was carried out and of what was refused', async () => {
+    expect((await api.request('ann', 'POST', '/api/messaging/groups', { id: 't1', name: 'x' })).status).toBe(201);
+    const token = await tokenFor('ann');
+    const ask = async (method: string, path: string, body: string) => {
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      const answer = await fetch(`${api.url}${path}`, { method, headers, body });
+      return [answer.status, answer.headers.get('content-type'), await answer.text()];
+    };
+    const json = 'application/json; charset=utf-8';
+    expect(await ask('POST', '/chats/t1', '{"text":"say \\"hi\\""}')).toEqual([200, json, '"say \\"hi\\""']);
+    expect(await ask('PUT', '/chats/t1', '{"text":"x"}')).toEqual([200, json, 'null']);
+    expect(await ask('POST', '/chats/t1', '{')).toEqual([400, json, '"INVALID_PAYLOAD"']);
+    expect(await ask('DELETE', '/chats/t1', '{}')).toEqual([404, json, '"NOT_FOUND"']);
+    expect(await ask('POST', '/chats/%zz', '{}')).toEqual([400, json, '"INVALID_PAYLOAD"']);
   });
 });
 

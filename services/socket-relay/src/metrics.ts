@@ -106,7 +106,7 @@ function fanOutMetrics(registers: Registry[]): Pick<RelayMetrics, 'watchWrites' 
     },
     unsaid: new Counter({
       name: 'groupcast_relay_events_unsaid_total',
-      help: 'Events of groups that members were not told, because their dialect has no name for them',
+      help: 'Events that connections were not told, because their dialect has no name for them: of groups, and of users',
       labelNames: ['dialect'],
       registers,
     }),

@@ -552,4 +552,37 @@ describe.each([
     expect(answer.error.message).toContain('this connection speaks "native", and "underscore-events"');
     expect(JSON.stringify(alice.heard)).toContain('perhaps \\"join_conversation\\" is meant');
   });
+
+  test('of two dialects in a URL the door and the session speak the same, the last', async () => {
+    const both = await openRawClient(`${setUp.relays[0]?.url}/ws?dialect=native&dialect=aurora`);
+    onTestFinished(() => both.close());
+    both.send({ type: 'auth', token: await tokenFor('alice', []) });
+    both.send({ type: 'join_conversation', conversationId: groupId });
+    await both.frame('joined_conversation');
+    expect(both.frames.map(({ type }) => type)).toEqual(['auth_success', 'joined_conversation']);
+  });
+
+  test('auth and ping are told apart from unknown events over Socket.IO, and not advised', async () => {
+    const auth = { token: await tokenFor('alice', []) };
+    const refusalOf = async ({ socket }: Page, event: string): Promise<string> => {
+      const answer = (await socket.emitWithAck(event, {})) as { error: { code: string; message: string } };
+      expect(answer.error.code).toBe('UNKNOWN_EVENT');
+      return answer.error.message;
+    };
+    const native = await open('native', { auth });
+    for (const event of ['ping', 'auth']) {
+      expect(await refusalOf(native, event)).toBe(
+        `unable to accept "${event}"; it is for the raw WebSocket, over Socket.IO there is no such event`,
+      );
+    }
+    for (const event of ['pings', 'auths', 'Ping']) {
+      expect(await refusalOf(native, event)).not.toMatch(/perhaps "(?:ping|auth)"/);
+    }
+    expect(await refusalOf(native, 'join_group')).toContain('perhaps "join-group" is meant');
+    const frames = await openRawClient(`${setUp.relays[0]?.url}/ws?dialect=native`);
+    onTestFinished(() => frames.close());
+    frames.send({ type: 'auth', ...auth });
+    frames.send({ type: 'pings', id: 1 });
+    expect(JSON.stringify(await frames.frame('ack'))).toContain('perhaps \\"ping\\" is meant');
+  });
 });

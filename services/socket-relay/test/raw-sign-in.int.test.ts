@@ -151,6 +151,42 @@ describe('a raw connection with AUTH_BY=back-end', () => {
     expect(few.frames[0]).toMatchObject({ type: 'auth-success' });
   });
 
+  test('a page’s own first frame, while its cookie is being checked, takes no room from what follows it (G76)', async () => {
+    const leave = (id: number, length = 3_000) => ({
+      type: 'leave-group',
+      id,
+      groupId: '9',
+      more: 'x'.repeat(length),
+    });
+    const auth = { type: 'auth', more: 'x'.repeat(16_000) };
+    /** A page that has sent frames while its cookie is being checked. */
+    async function sendEarly(session: string, first: object, count: number): Promise<RawClient> {
+      stub.mode = 'hang';
+      const raw = await open(relay, { cookie: `session=${session}`, origin: APP });
+      raw.send(first);
+      for (let id = 1; id <= count; id += 1) raw.send(leave(id));
+      return raw;
+    }
+    const bounded = await sendEarly('s1', auth, 6);
+    expect(await bounded.frame('auth-error')).toMatchObject({ code: 'PAYLOAD_TOO_LARGE' });
+    const accepted = await sendEarly('s1', auth, 5);
+    await until('two questions', () => stub.connects.length === 2);
+    stub.release();
+    await accepted.frame('ack', ({ id }) => id === 5);
+    expect(accepted.frames.filter(({ type }) => type === 'auth-success')).toHaveLength(2);
+    const refused = await sendEarly('stale', { ...auth, token: 'theirs' }, 5);
+    await until('the question about the cookie', () => stub.connects.length === 3);
+    stub.release();
+    stub.mode = 'hang';
+    await until('the question about the frame', () => stub.connects.length === 4);
+    refused.send(leave(6, 500));
+    refused.send({ type: 'ping' });
+    await refused.frame('pong');
+    stub.release();
+    await refused.frame('ack', ({ id }) => id === 6);
+    expect(refused.frames.flatMap(({ type, id }) => (type === 'ack' ? [id] : []))).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
   test('a back end that is down is told as an error that passes, and closed with 1013', async () => {
     stub.mode = 'fail';
     const raw = await open(relay);

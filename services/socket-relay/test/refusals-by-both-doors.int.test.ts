@@ -130,6 +130,8 @@ describe.each(DOORS)('by $name the relay refuses, each with its code', ({ connec
     expect(await bob.ask('api-made-up', {})).toBe('FORBIDDEN_EVENT');
     expect(await bob.ask('toString', {})).toBe('UNKNOWN_EVENT');
     expect(await bob.ask('constructor', {})).toBe('UNKNOWN_EVENT');
+    // The raw door has a word of its own for a renewal.
+    expect(await bob.ask('@refresh-token', { token: await tokenFor('bob') })).toBe('UNKNOWN_EVENT');
     expect(await bob.ask('join-group')).toBe('INVALID_PAYLOAD');
     // Without an acknowledgement there is nothing to answer, and nothing breaks.
     bob.send('join-group', { groupId: {} });

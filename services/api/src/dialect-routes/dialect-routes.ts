@@ -1,5 +1,5 @@
 import type { Dialect, HttpCommandName, HttpRoute } from '@groupcast/dialects';
-import type { HttpScope } from '@groupcast/service-kit';
+import { type HttpScope, sendJson } from '@groupcast/service-kit';
 import { type Message, parsePayload } from '@groupcast/shared';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
@@ -97,7 +97,7 @@ export function dialectRoutes(scope: HttpScope, deps: DialectRouteDeps, dialects
           const { mapped } = request;
           if (!mapped) throw new Error('a mapped route runs without its input');
           const result = await mapped(deps, callerOf(request).userId);
-          return reply.status(route.status).send(route.answer(result));
+          return sendJson(reply.status(route.status), route.answer(result));
         },
       });
     }

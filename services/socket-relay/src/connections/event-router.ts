@@ -1,10 +1,11 @@
-import { builtInWith, type Dialect, type Heard } from '@groupcast/dialects';
+import { builtInWith, type Dialect, type Heard, isDoorCommand } from '@groupcast/dialects';
 import type { Logger } from '@groupcast/service-kit';
 import { type ErrorBody, GroupcastError, nearestEvent, nearestText, toErrorBody } from '@groupcast/shared';
 import { isRaw, REFUSED, RENEW } from '../engine/raw-frames.ts';
 import type { RelaySocket } from '../sessions/session.ts';
 import { emitSaid } from '../sessions/tell.ts';
 import { dialectOf } from '../sessions/voices.ts';
+import { onlyOfRawDoor } from './raw-voice.ts';
 
 /**
  * The answer to an event. A function is called in the turn in which the acknowledgement leaves, for answers that must not be overtaken by a
@@ -73,7 +74,9 @@ export function createEventRouter<S extends RelaySocket>(options: {
       if (handler) return { heard, handler };
     }
     const handler = options.otherwise?.(event);
-    if (!handler) throw unknownEvent(event, dialect?.commandNames ?? Object.keys(handlers), dialect);
+    if (!handler && heard && isDoorCommand(heard.command)) throw onlyOfRawDoor(event);
+    const names = isRaw(socket.conn) ? dialect?.commandNames : dialect?.eventNames;
+    if (!handler) throw unknownEvent(event, names ?? Object.keys(handlers), dialect);
     return { heard: asItIs(event, args), handler };
   }
 

@@ -1,4 +1,4 @@
-import { groupRoom, leaveGroupSchema, parsePayload } from '@groupcast/shared';
+import { GroupcastError, groupRoom, isJson, leaveGroupSchema, parsePayload } from '@groupcast/shared';
 import type { Sender } from '../fan-out/sender.ts';
 import type { GroupEntry } from '../membership/group-entry.ts';
 import type { UserSocket } from '../sessions/session.ts';
@@ -41,6 +41,13 @@ export function createOpenedGroups(deps: {
       set(socket, groupId, false);
       return { groupId };
     },
-    acknowledge: () => ({}),
+    acknowledge: (_socket, payload) => {
+      // It may be told again, as the answer.
+      if (payload === undefined || isJson(payload)) return {};
+      throw new GroupcastError(
+        'INVALID_PAYLOAD',
+        'unable to acknowledge; the payload must be JSON of 64 levels at most',
+      );
+    },
   };
 }

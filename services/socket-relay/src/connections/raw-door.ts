@@ -70,7 +70,7 @@ export function openRawDoor(
     io,
     http,
     voiceOf = () => PLAIN_VOICE,
-  }: { io: RelayServer; http: Server; voiceOf?: (request: IncomingMessage) => RawVoice },
+  }: { io: RelayServer; http: Server; voiceOf?: (request: Request) => RawVoice },
   { path, tokenPlaces, origins, authBy }: RawDoorOptions,
 ): void {
   /** The requests that came through the door, with the token among their subprotocols. */

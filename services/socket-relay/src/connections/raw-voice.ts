@@ -1,17 +1,26 @@
 import type { IncomingMessage } from 'node:http';
-import { type Dialect, nativeDialect } from '@groupcast/dialects';
+import { type Dialect, isDoorCommand, nativeDialect } from '@groupcast/dialects';
+import { GroupcastError } from '@groupcast/shared';
 import type { DialectConfig } from '../dialect-config.ts';
 import type { RawVoice } from '../engine/raw-frames.ts';
 import { chooseDialect } from './choose-dialect.ts';
 
-/** Commands that the door itself carries out. */
-const OWN_COMMANDS: ReadonlySet<string> = new Set(['auth', 'ping']);
+/** A request that Engine.IO has prepared. */
+export interface AskingRequest extends Pick<IncomingMessage, 'headers'> {
+  _query: Readonly<Record<string, string>>;
+}
+
+/** The door carries out `auth` and `ping` itself, and there is nothing of the kind elsewhere. */
+export function onlyOfRawDoor(event: string): GroupcastError {
+  const why = 'it is for the raw WebSocket, over Socket.IO there is no such event';
+  return new GroupcastError('UNKNOWN_EVENT', `unable to accept "${event.slice(0, 64)}"; ${why}`);
+}
 
 function voiceIn(dialect: Dialect): RawVoice {
   return {
     incoming(type, fields) {
       const heard = dialect.hear(type, [fields]);
-      if (!heard || !OWN_COMMANDS.has(heard.command)) return { type, fields };
+      if (!heard || !isDoorCommand(heard.command)) return { type, fields };
       return { type: heard.command, fields: (heard.payload ?? {}) as Readonly<Record<string, unknown>> };
     },
     outgoing(name, payload) {
@@ -23,13 +32,12 @@ function voiceIn(dialect: Dialect): RawVoice {
 
 /**
  * How the raw door names its own frames: by the dialect of the connection. One that asks for a dialect that is not allowed is refused by the
- * check-in, in the native one.
+ * check-in, in the native one. Both read the query as Engine.IO has parsed it.
  */
-export function createRawVoices(dialects: DialectConfig): (request: IncomingMessage) => RawVoice {
-  return (request) => {
-    const query = Object.fromEntries(new URLSearchParams((request.url ?? '').split('?')[1] ?? ''));
+export function createRawVoices(dialects: DialectConfig): (request: AskingRequest) => RawVoice {
+  return ({ _query: query, headers }) => {
     try {
-      return voiceIn(chooseDialect(dialects, { query, headers: request.headers }) ?? nativeDialect());
+      return voiceIn(chooseDialect(dialects, { query, headers }) ?? nativeDialect());
     } catch {
       return voiceIn(nativeDialect());
     }

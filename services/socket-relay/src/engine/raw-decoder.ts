@@ -41,7 +41,10 @@ export class RawDecoder extends BoundedDecoder implements RawInbound {
   private phase: 'waiting' | 'implied' | 'connecting' | 'in' = 'waiting';
   private frames = 0;
   private kept: string[] | undefined;
+  /** Characters of what is kept, without those of its first `auth`. */
   private keptLength = 0;
+  /** Characters of the first `auth` that is kept while what came with the upgrade is being checked. */
+  private keptAuthLength = 0;
   /** Its first `auth` may still come, and renews what came with the upgrade. */
   private mayRenew = false;
 
@@ -53,7 +56,7 @@ export class RawDecoder extends BoundedDecoder implements RawInbound {
   }
 
   get keptBytes(): number {
-    return this.keptLength;
+    return this.keptLength + this.keptAuthLength;
   }
 
   override add(data: unknown): void {
@@ -78,6 +81,8 @@ export class RawDecoder extends BoundedDecoder implements RawInbound {
     const frames = this.kept ?? [];
     const index = frames.findIndex((text) => this.read(text)?.type === AUTH);
     const [auth] = index < 0 ? [] : frames.splice(index, 1);
+    this.keptAuthLength = 0;
+    unfinished.hold(this.transport, this.keptBytes);
     // Socket.IO forgets the refused socket in this turn.
     if (auth !== undefined) process.nextTick(() => this.authenticate(this.read(auth)));
     return true;
@@ -119,22 +124,24 @@ export class RawDecoder extends BoundedDecoder implements RawInbound {
   }
 
   private keep(text: string, { type }: RawFrame): void {
-    const isFirstAuth = type === AUTH && this.phase === 'implied';
-    const room = isFirstAuth ? this.bounds.limits.unauthenticatedLength : KEPT_LENGTH;
-    if (this.keptLength + text.length > room) {
+    // Its own length is bounded as that of every `auth`, and takes no room from what follows.
+    const isFirstAuth = type === AUTH && this.phase === 'implied' && this.keptAuthLength === 0;
+    if (!isFirstAuth && this.keptLength + text.length > KEPT_LENGTH) {
       this.refuse(tooLarge(`before a connection has authenticated, ${KEPT_LENGTH} characters of it may wait`));
       return;
     }
     this.kept ??= [];
     this.kept.push(text);
-    this.keptLength += text.length;
-    unfinished.hold(this.transport, this.keptLength);
+    if (isFirstAuth) this.keptAuthLength = text.length;
+    else this.keptLength += text.length;
+    unfinished.hold(this.transport, this.keptBytes);
   }
 
   private addKept(): void {
     const frames = this.kept ?? [];
     this.kept = undefined;
     this.keptLength = 0;
+    this.keptAuthLength = 0;
     for (const text of frames) if (this.state !== 'refused') this.addInside(text);
   }
 

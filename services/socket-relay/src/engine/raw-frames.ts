@@ -1,10 +1,10 @@
+import { randomUUID } from 'node:crypto';
+import type { DoorCommand, DoorFrame } from '@groupcast/dialects';
 import { isPacketValid, type Packet, PacketType } from 'socket.io-parser';
 
 /** The door's own frames: every other type is the name of an event. */
-export const AUTH = 'auth';
-export const PING = 'ping';
-export const OWN_FRAMES = ['auth-success', 'auth-error', 'ack', 'pong'] as const;
-export type OwnFrame = (typeof OWN_FRAMES)[number];
+export const AUTH = 'auth' satisfies DoorCommand;
+export const PING = 'ping' satisfies DoorCommand;
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -13,7 +13,7 @@ export interface RawVoice {
   /** Type and fields of a client's frame, in the relay's vocabulary if it is one for the door. */
   incoming(type: string, fields: Fields): { type: string; fields: Fields };
   /** The frames that stand for one of the door's own, as types and payloads. */
-  outgoing(name: OwnFrame, payload: Fields): readonly (readonly [string, unknown])[];
+  outgoing(name: DoorFrame, payload: Fields): readonly (readonly [string, unknown])[];
 }
 
 export const PLAIN_VOICE: RawVoice = {
@@ -23,8 +23,8 @@ export const PLAIN_VOICE: RawVoice = {
 
 /** The event that says why a command without a number was refused. */
 export const REFUSED = 'error';
-/** The event by which the door brings the token of a second `auth`; no client of a dialect can mean it. */
-export const RENEW = '@refresh-token';
+/** The event by which the door brings the token of a second `auth`. No client knows its name, so none can send it. */
+export const RENEW = `@refresh-token ${randomUUID()}`;
 
 /** Longest type of a frame, in UTF-16 code units. */
 const MAX_TYPE_LENGTH = 128;

@@ -1,7 +1,8 @@
+import type { DoorFrame } from '@groupcast/dialects';
 import type { ErrorBody, SessionEnding } from '@groupcast/shared';
 import type { Socket as EngineSocket, Transport } from 'engine.io';
 import { closeReason } from './close-reason.ts';
-import { OWN_ID, type OwnFrame, PLAIN_VOICE, type RawVoice, rawText } from './raw-frames.ts';
+import { OWN_ID, PLAIN_VOICE, type RawVoice, rawText } from './raw-frames.ts';
 import { readSentPacket, type SentPacket } from './raw-packets.ts';
 import { textFrame } from './text-frames.ts';
 import { WebSocketTransport } from './web-socket-transport.ts';
@@ -95,7 +96,7 @@ export class RawTransport extends WebSocketTransport {
   }
 
   /** Writes one of the door's own frames behind what `conn` has written. */
-  say(conn: Pick<EngineSocket, 'write'>, name: OwnFrame, payload: Readonly<Record<string, unknown>>): void {
+  say(conn: Pick<EngineSocket, 'write'>, name: DoorFrame, payload: Readonly<Record<string, unknown>>): void {
     const options = { wsPreEncodedFrame: [this.ownFrame(name, payload)] };
     // The packet consists of nothing but its frame.
     conn.write('', options as object);
@@ -106,7 +107,7 @@ export class RawTransport extends WebSocketTransport {
   }
 
   /** The frames of one of the door's own, in the words of its voice. */
-  private ownFrame(name: OwnFrame, payload: Readonly<Record<string, unknown>>): Buffer {
+  private ownFrame(name: DoorFrame, payload: Readonly<Record<string, unknown>>): Buffer {
     const frames = this.voice.outgoing(name, payload).map(([type, fields]) => textFrame(rawText(type, fields)));
     return Buffer.concat(frames);
   }
