@@ -50,7 +50,7 @@ function sentByRelay(): string[] {
         // An emitter's event for its own listeners is no event on the wire.
         const target = node.expression.expression.getText();
         const name = textOf(node.arguments[0]);
-        if (name !== undefined && !/^(?:this|http|server)$/.test(target)) names.add(name);
+        if (name !== undefined && !/^(?:this|http|server)$|\.adapter$/.test(target)) names.add(name);
       }
       if (isCallExpression(node) && isIdentifier(node.expression) && node.expression.text.startsWith('tell')) {
         const name = textOf(node.arguments[1]);

@@ -55,11 +55,8 @@ export class AudienceSet {
   /** All audiences; a turn may have had thousands. */
   private collect(): Set<Audience> {
     const audiences = new Set<Audience>();
-    let set: AudienceSet | undefined = this;
-    while (set) {
-      if (set.audience) audiences.add(set.audience);
-      set = set.smaller;
-    }
+    if (this.audience) audiences.add(this.audience);
+    for (let set = this.smaller; set; set = set.smaller) if (set.audience) audiences.add(set.audience);
     return audiences;
   }
 }
