@@ -287,7 +287,8 @@ describe('a relay whose lease has ended', () => {
     api.release();
     await until('her to be told again', () => atAlice.at(-1) === 'live true', 20_000);
     await first.broadcaster.broadcastMessage(positioned(3));
-    await until('what is live', () => atAlice.at(-1) === 'message 3');
+    // On a busy machine a lease may end again meanwhile, and the event come before the next word that it is live.
+    await until('what is live', () => atAlice.includes('message 3'));
   });
 
   test('… and where the API cannot say, the connection comes anew', async () => {
