@@ -45,7 +45,8 @@ function kind(name: string, label: string, dialect: ServerKind['dialect']): Serv
 
 const KINDS = [
   kind('native', 'native', 'groupcast'),
-  kind('one', 'one dialect (underscore-events)', 'oneDialect'),
+  kind('one', 'one dialect, names as long as ours', 'renaming'),
+  kind('longer', 'one dialect, longer names (underscore-events)', 'oneDialect'),
   kind('four', 'four dialects in one group', 'fourDialects'),
   kind('raw', 'raw WebSocket', 'rawDoor'),
 ] as const;

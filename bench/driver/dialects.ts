@@ -70,6 +70,7 @@ function speaking(names: readonly string[]): Dialect {
   };
 }
 const oneDialect = speaking(['underscore-events']);
+const renaming = speaking(['renaming']);
 const fourDialects = speaking(['native', 'group-array', 'underscore-events', 'renaming']);
 
 /** Where the name of an event begins in a frame of the raw door: `{"type":"`. */
@@ -113,6 +114,7 @@ const plain: Dialect = {
 export const DIALECTS = {
   groupcast,
   oneDialect,
+  renaming,
   fourDialects,
   rawDoor,
   stock,

@@ -128,7 +128,7 @@ describe('a relay whose lease has ended', () => {
     expect(await metricsOf(cut)).toContain('groupcast_relay_live 1');
     expect(atBob).toEqual(['message 1', 'live false', 'message 2', 'message 3', 'message 4', 'live true']);
     await cut.broadcaster.broadcastMessage(positioned(5));
-    await until('what is live', () => atBob.at(-1) === 'message 5');
+    await until('what is live', () => atBob.includes('message 5'));
     // An event after it on the same connection has not been overtaken.
     expect(await ask(alice, 'get-presence', { groupId: 'g' })).toBe('NOT_A_MEMBER');
     expect(atAlice).toHaveLength(4);
@@ -163,7 +163,7 @@ describe('a relay whose lease has ended', () => {
     expect(await head).toMatchObject({ groupId: 'g', epoch: EPOCH, seq: 20 });
     await until('her to be told again', () => atAlice.at(-1) === 'live true', 20_000);
     await first.broadcaster.broadcastMessage(positioned(21));
-    await until('what is live', () => atAlice.at(-1) === 'message 21');
+    await until('what is live', () => atAlice.includes('message 21'));
     expect(atAlice).toEqual(['message 1', 'live false', 'live true', 'message 21']);
   });
 
@@ -241,7 +241,7 @@ describe('a relay whose lease has ended', () => {
     proxy.thaw();
     await until('bob to be told', () => atBob.at(-1) === 'live true', 20_000);
     await cut.broadcaster.broadcastMessage(positioned(2));
-    await until('the event', () => atBob.at(-1) === 'message 2');
+    await until('the event', () => atBob.includes('message 2'));
     await ask(carol, 'leave-group', { groupId: 'g' });
     await ask(sockets[0] as Socket, 'leave-group', { groupId: 'g' });
     expect(atAlice).toEqual(['live false', 'left-groups', 'live true']);
