@@ -180,6 +180,8 @@ test('aurora: a call is offered, taken and hung up, and a page that lost its con
     ),
   );
   if (!eve || !gil) throw new Error('there are two windows');
+  // Nothing is kept of a call: he has to have joined when it comes, which his page shows nowhere.
+  await until('him to have joined', async () => (await usersInGroup()).includes('gil'));
   const before = await messages(eve).allTextContents();
   const call = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
   await call(eve, 'Call').click();
@@ -192,25 +194,30 @@ test('aurora: a call is offered, taken and hung up, and a page that lost its con
 
   const joins: string[] = [];
   eve.on('console', (line) => joins.push(line.text()));
-  await startBroadcast('/v1/disconnect', { userIds: ['eve'], code: 'SERVER_DRAINING', next: 'reconnect' });
+  await askRelay('/v1/disconnect', { userIds: ['eve'], code: 'SERVER_DRAINING', next: 'reconnect' });
   await until('the page to join again', () => joins.includes(`Joined conversation: ${GROUP.id}`));
   await say(gil, 'Are you back?');
   await expectMessages(eve, [...before, 'Are you back?']);
 });
 
-/** A call of the relay's broadcast API, as a back end makes it. */
-async function startBroadcast(path: string, body: object): Promise<void> {
+/** A call of the relay's broadcast API, as a back end makes it; a question without a `body`. */
+async function askRelay(path: string, body?: object): Promise<unknown> {
   const { signServiceToken } = await import('@groupcast/tokens');
   const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
   const response = await fetch(`${system.relayInternalUrl}${path}`, {
-    method: 'POST',
     headers: {
       authorization: `Bearer ${await signServiceToken({ secret, scopes: ['broadcast'], subject: 'test' })}`,
-      'content-type': 'application/json',
+      ...(body ? { 'content-type': 'application/json' } : {}),
     },
-    body: JSON.stringify(body),
+    ...(body ? { method: 'POST', body: JSON.stringify(body) } : {}),
   });
   expect(response.status).toBe(200);
+  return response.json();
+}
+
+async function usersInGroup(): Promise<string[]> {
+  const { users } = (await askRelay(`/v1/groups/${GROUP.id}/presence`)) as { users: { userId: string }[] };
+  return users.map(({ userId }) => userId);
 }
 
 /** A program in Python, with the secrets and addresses of the system. */
