@@ -45,6 +45,7 @@ function kind(name: string, label: string, dialect: ServerKind['dialect']): Serv
 
 const KINDS = [
   kind('native', 'native', 'groupcast'),
+  kind('again', 'native, in another process', 'groupcast'),
   kind('one', 'one dialect, names as long as ours', 'renaming'),
   kind('longer', 'one dialect, longer names (underscore-events)', 'oneDialect'),
   kind('four', 'four dialects in one group', 'fourDialects'),

@@ -18,7 +18,7 @@ import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.t
 
 const EPOCH = '1-a';
 /** Short enough for a longer outage to be over soon, and long enough for a busy machine to end none. */
-const LEASE_MS = 2_000;
+const LEASE_MS = 4_000;
 /** The lease of a relay that is to keep it. */
 const LONG_LEASE_MS = 60_000;
 
@@ -127,7 +127,7 @@ describe('a relay whose lease has ended', () => {
     expect(atAlice).toEqual(['message 1', 'live false', 'left-groups', 'live true']);
     expect(await metricsOf(cut)).toContain('groupcast_relay_live 1');
     expect(atBob).toEqual(['message 1', 'live false', 'message 2', 'message 3', 'message 4', 'live true']);
-    await cut.broadcaster.broadcastMessage(positioned(5));
+    await until('a broadcast', async () => cut.broadcaster.broadcastMessage(positioned(5)));
     await until('what is live', () => atBob.includes('message 5'));
     // An event after it on the same connection has not been overtaken.
     expect(await ask(alice, 'get-presence', { groupId: 'g' })).toBe('NOT_A_MEMBER');
