@@ -265,6 +265,11 @@ describe('bounds of the proxy', () => {
   beforeAll(async () => {
     stub = await startStub((asked, response) => answer(asked, response));
     stub.server.on('upgrade', (asked: IncomingMessage, wire: Wire) => {
+      // The API connects to its relay itself as well, now and then.
+      if (asked.headers['x-forwarded-for'] === undefined) {
+        wire.destroy();
+        return;
+      }
       requests.push(asked);
       wires.push(wire.on('error', () => undefined));
       wire.write(SWITCH);
