@@ -31,6 +31,8 @@ export interface ApiStub {
   /** The answer to cursors. */
   cursorsAnswer: CursorsAnswer;
   mode: 'answer' | 'fail' | 'hang';
+  /** Questions about history wait for `release`. */
+  holdsHistory: boolean;
   /** Answers an event: a status, and a body, which is sent as JSON unless it is a text. */
   answerEvent: (event: ClientEvent) => { status?: number; body: unknown };
   /** The handshakes that it was asked about, and its answer. */
@@ -53,7 +55,9 @@ export async function startApiStub(): Promise<ApiStub> {
     expect([...scopes]).toEqual(['relay']);
     if (request.url === '/internal/history') {
       // It keeps no history: a client that asks reads the API.
-      response.writeHead(503).end();
+      const refuse = (): void => void response.writeHead(503).end();
+      if (stub.holdsHistory) held.push(refuse);
+      else refuse();
       return;
     }
     const text = Buffer.concat(chunks).toString();
@@ -121,8 +125,10 @@ export async function startApiStub(): Promise<ApiStub> {
     answerEvent: () => ({ body: { ok: true } }),
     cursorsAnswer: {},
     mode: 'answer',
+    holdsHistory: false,
     release() {
       stub.mode = 'answer';
+      stub.holdsHistory = false;
       for (const answer of held.splice(0)) answer();
     },
     async close() {

@@ -492,6 +492,38 @@ describe.each([
     await isIn(0);
   });
 
+  test('a conversation that is opened before its connection is live in it is live once that is answered', async () => {
+    const other = `${groupId}-away`;
+    setUp.api.members.add(`alice ${other}`);
+    setUp.api.holdsHistory = true;
+    // The back end is asked for missed events of one group, and none of them is live before it answers.
+    const auth = {
+      token: await tokenFor('alice', [groupId, other]),
+      positions: { [other]: { epoch: EPOCH, seq: 1 } },
+    };
+    const alice = await open('underscore-events', { auth });
+    await alice.socket.timeout(8_000).emitWithAck('join_conversation', groupId);
+    await say({ senderId: 'bob', content: 'x' });
+    await until('the message', () => names(alice).includes('message_received'));
+    setUp.api.release();
+  });
+
+  test('a connection that is left out of an event hears nothing in other words, on the stock path too', async () => {
+    const relay = await startRelayUnderTest({ FANOUT: 'stock', RELAY_DIALECT: 'conversation-colon' });
+    onTestFinished(async () => relay.close());
+    const heard: string[] = [];
+    const socket = relay.client({ token: await tokenFor('alice', ['g']) });
+    socket.onAny((event: string) => heard.push(event));
+    const members = async () => (await relay.broadcaster.getPresence({ groupId: 'g' })).numConnections;
+    await until('her to be in the group', async () => (await members()) === 1);
+    const broadcast = async (at: number, except: object) =>
+      relay.broadcaster.broadcastMessage({ groupId: 'g', id: `m${at}`, epoch: EPOCH, seq: at, message: {}, ...except });
+    await broadcast(1, { exceptSocketId: socket.id });
+    await broadcast(2, {});
+    await until('the second', () => heard.includes('message:new'));
+    expect(heard).toEqual(['message:new:g', 'message:new']);
+  });
+
   test('a user in more groups than fit is told which are left out, and so is one whose groups nobody knows', async () => {
     const { api } = setUp;
     const relay = await startRelayUnderTest({

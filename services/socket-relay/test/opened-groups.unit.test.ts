@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createOpenedGroups } from '../src/connections/opened-groups.ts';
 
-/** JSON of so many levels. */
+/** Makes JSON that is nested so deep. */
 const nested = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
 
 test('a payload that is only acknowledged is bounded as all that is told: an answer may repeat it', () => {

@@ -105,7 +105,7 @@ export async function groupIdsOf(q: Queryable, userId: string, most: MostIds): P
 
 /** Most ids of one user's groups, and most bytes of them: those of 100 users fit into what a relay reads of an answer. */
 const MOST_OF_USER = { ids: INTERNAL_LIMITS.groupsOfUser, bytes: 600_000 };
-/** Groups of a user that need no order: any connection may have so many. */
+/** Most groups of a user that are answered in any order, since a connection may be in all of them. */
 const FEW_GROUPS = 50;
 
 /** The groups of each user; of users who are in many, the most active first, and not more than an answer may have. */

@@ -5,8 +5,8 @@ import type { ApiMetrics } from '../metrics.ts';
 import type { RetentionStore } from './retention-store.ts';
 
 /**
- * Removes history that is older than it is kept, and what is kept of copies and has ended: hourly, in small steps, with pauses between them that are longer than the steps. Positions stay, and
- * members who ask for what is gone are told to reload. Several processes may do so at once; each step is under its group's lock.
+ * Removes history that is older than it is kept, and what is kept of copies and has ended: hourly, in small steps, with pauses between
+ * them that are longer than the steps. Positions stay, and members who ask for what is gone are told to reload. Several processes may do so at once; each step is under its group's lock.
  */
 export interface Retention {
   start(): void;

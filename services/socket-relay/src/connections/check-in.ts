@@ -12,6 +12,7 @@ import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { ConnectionIndex } from '../sessions/connection-index.ts';
 import type { RelaySocket } from '../sessions/session.ts';
 import { GROUPS_PER_UNIT, type UserBudgets } from '../sessions/user-budgets.ts';
+import { joinsByItself } from '../sessions/voices.ts';
 import type { Authenticator } from './authenticate.ts';
 import { closeForNowLater } from './come-back-later.ts';
 import type { ConnectionIntake } from './intake.ts';
@@ -78,7 +79,7 @@ export function createCheckIn(deps: CheckInDeps): (socket: RelaySocket, next: (e
     const positions = deps.authenticator.positions(socket);
     const { claims, userId, dialect } = session;
     // A token may name more groups than fit: the first ones are the most active.
-    const named = dialect?.groups === 'none' ? [] : claims.groups.slice(0, limits.groups);
+    const named = joinsByItself(socket) ? claims.groups.slice(0, limits.groups) : [];
     const units = Math.floor((named.length + positions.size) / GROUPS_PER_UNIT);
     if (units > 0) await waitForWork(userId, units);
     const decision = await deps.membership.decideClaims(claims, named);

@@ -4,7 +4,9 @@ import type { Sender } from '../fan-out/sender.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
 import { senderOf } from '../sessions/message-sender.ts';
 import type { RelayServer } from '../sessions/session.ts';
-import type { MessageOf } from '../transient/messages.ts';
+import { MAX_USERS, type MessageOf } from '../transient/messages.ts';
+
+type CursorsOf = MessageOf<'receipt'>['users'][string];
 
 /** Events before a position among which its message is looked for: others may lie between. */
 const LOOK_BACK = 50;
@@ -19,13 +21,15 @@ export function createMessageStatus(deps: {
   io: RelayServer;
   sender: Sender;
   groupLog: Pick<GroupLog, 'read'>;
+  /** False while this relay may show nothing. */
+  isTrusted: () => boolean;
   log: Logger;
 }): ShowStatus {
-  const { sender, groupLog, log } = deps;
+  const { sender, groupLog, isTrusted, log } = deps;
   const { adapter } = deps.io.of('/');
 
-  /** Receipts of each group that are being shown, the last one at the end: they are shown in their order. */
-  const showing = new Map<string, Promise<void>>();
+  /** Receipts of the groups of which others are being shown: they are shown after those, merged, however long the log takes. */
+  const waiting = new Map<string, Map<string, CursorsOf>>();
 
   async function messagesUpTo(groupId: string, seq: number): Promise<GroupEvent[]> {
     const { events } = await groupLog.read(groupId, Math.max(0, seq - LOOK_BACK), LOOK_BACK);
@@ -38,7 +42,7 @@ export function createMessageStatus(deps: {
       userId,
       messagesAt,
     }: { groupId: string; userId: string; messagesAt: (seq: number) => Promise<GroupEvent[]> },
-    { received, read }: MessageOf<'receipt'>['users'][string],
+    { received, read }: CursorsOf,
   ): Promise<void> {
     // A member has received everything that it has read.
     const isNews = received !== undefined && received > (read ?? -1);
@@ -49,14 +53,15 @@ export function createMessageStatus(deps: {
     for (const [status, seq] of steps) {
       if (seq === undefined) continue;
       const message = (await messagesAt(seq)).findLast((event) => senderOf(event) !== userId);
-      if (!message) continue;
+      // Somebody may have been removed without this relay's knowledge while it read.
+      if (!message || !isTrusted()) continue;
       const own = [...(adapter.rooms.get(userRoom(userId)) ?? [])];
       const payload = { groupId, messageId: message.id, status, userId };
       sender.send(groupRoom(groupId), { name: 'message-status', payload }, { socketIds: own, instead: undefined });
     }
   }
 
-  async function showAll(groupId: string, users: MessageOf<'receipt'>['users']): Promise<void> {
+  async function showAll(groupId: string, users: Iterable<readonly [string, CursorsOf]>): Promise<void> {
     // Most of them are equally far.
     const pages = new Map<number, Promise<GroupEvent[]>>();
     const messagesAt = async (seq: number): Promise<GroupEvent[]> => {
@@ -64,19 +69,31 @@ export function createMessageStatus(deps: {
       pages.set(seq, page);
       return page;
     };
-    for (const [userId, cursors] of Object.entries(users)) await show({ groupId, userId, messagesAt }, cursors);
+    for (const [userId, cursors] of users) await show({ groupId, userId, messagesAt }, cursors);
+  }
+
+  async function showUntilNoneWaits(groupId: string, users: Iterable<readonly [string, CursorsOf]>): Promise<void> {
+    await showAll(groupId, users);
+    for (let next = waiting.get(groupId); next && next.size > 0; next = waiting.get(groupId)) {
+      waiting.set(groupId, new Map());
+      await showAll(groupId, next);
+    }
+    waiting.delete(groupId);
   }
 
   return (groupId, users) => {
     if (!sender.dialectsIn(groupRoom(groupId)).some(({ saysStatus }) => saysStatus)) return;
-    const before = showing.get(groupId);
-    const now = (async () => {
-      await before;
-      await showAll(groupId, users);
-    })().catch((error: unknown) => log.debug({ err: error, groupId }, 'unable to look up the message of a receipt'));
-    showing.set(groupId, now);
-    void now.finally(() => {
-      if (showing.get(groupId) === now) showing.delete(groupId);
+    const before = waiting.get(groupId);
+    if (before) {
+      for (const [userId, cursors] of Object.entries(users)) {
+        if (before.has(userId) || before.size < MAX_USERS) before.set(userId, { ...before.get(userId), ...cursors });
+      }
+      return;
+    }
+    waiting.set(groupId, new Map());
+    showUntilNoneWaits(groupId, Object.entries(users)).catch((error: unknown) => {
+      waiting.delete(groupId);
+      log.debug({ err: error, groupId }, 'unable to look up the message of a receipt');
     });
   };
 }

@@ -9,8 +9,8 @@ import type { Audience } from './audience.ts';
  */
 export interface Signals {
   /**
-   * Returns how many connections it has reached. Throws `INVALID_PAYLOAD` for a large group, `PAYLOAD_TOO_LARGE`, and `BROKER_UNAVAILABLE` while the relay is cut off. The sender
-   * has to be a member.
+   * Returns how many connections it has reached. Throws `INVALID_PAYLOAD` for a large group, `PAYLOAD_TOO_LARGE`, and `BROKER_UNAVAILABLE`
+   * while the relay is cut off. The sender has to be a member.
    */
   send(toUserId: string | undefined, signal: Signal, exceptSocketId: string): Promise<number>;
 }

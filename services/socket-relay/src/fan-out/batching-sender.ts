@@ -33,8 +33,8 @@ interface Sweep {
 }
 
 /**
- * One encode and one frame per event and dialect, and one write per connection and turn of the event loop, however many events came for it and
- * from however many groups.
+ * One encode and one frame per event and dialect, and one write per connection and turn of the event loop, however many events came for
+ * it and from however many groups.
  *
  *     send(room, event) ──▶ turn: who gets what ──turn ends──▶ divide ──▶ pending, per connection ──▶ sweep: flush
  *

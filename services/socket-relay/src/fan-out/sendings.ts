@@ -34,10 +34,9 @@ export function createSendings(writers: Writers, encoded: Record<string, number>
     return dialect.say(name, payload, viewing);
   }
 
-  /** The writers of the connections of the part that are left out. */
-  function exceptedOf({ audience }: Part, { socketIds }: Exceptions): ConnectionWriter[] {
-    const found = socketIds.map((id) => writers.of(id));
-    return found.filter((writer) => writer !== undefined && audience.includes(writer)) as ConnectionWriter[];
+  /** The writers of the connections that are left out; some may be of another part. */
+  function exceptedOf({ socketIds }: Exceptions): ConnectionWriter[] {
+    return socketIds.map((id) => writers.of(id)).filter((writer) => writer !== undefined);
   }
 
   /** The writers of the connections on which the message was sent. */
@@ -63,14 +62,17 @@ export function createSendings(writers: Writers, encoded: Record<string, number>
   return (part, event, exceptions) => {
     const sayings = say(event, part);
     if (!sayings) return undefined;
-    const excepted = exceptions ? exceptedOf(part, exceptions) : NOBODY;
+    const excepted = exceptions ? exceptedOf(exceptions) : NOBODY;
     const sendings = sayings.map((saying) => {
       const left = saying.exceptSender ? [...excepted, ...sendersOf({ ...event.payload })] : excepted;
       return sendTo(part, { saying, audience: part.audience, left });
     });
     if (!exceptions?.instead || excepted.length === 0) return sendings;
-    for (const saying of say(exceptions.instead, part) ?? []) {
-      sendings.push(sendTo(part, { saying, audience: excepted, left: NOBODY }));
+    // Of a large room most may be left out: they are looked up, and not looked for.
+    const left = new Set(excepted);
+    const audience = part.audience.filter((writer) => left.has(writer));
+    for (const saying of audience.length > 0 ? (say(exceptions.instead, part) ?? []) : []) {
+      sendings.push(sendTo(part, { saying, audience, left: NOBODY }));
     }
     return sendings;
   };
