@@ -17,6 +17,7 @@ export * from './payloads/monitor.ts';
 export * from './payloads/presence.ts';
 export * from './payloads/recovery.ts';
 export * from './payloads/session.ts';
+export * from './payloads/trace.ts';
 export * from './position-schemas.ts';
 export * from './positions.ts';
 export * from './relay-address.ts';

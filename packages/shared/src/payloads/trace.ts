@@ -1,0 +1,185 @@
+import { z } from 'zod';
+import { boundedArray } from '../bounds.ts';
+import { idSchema, userIdSchema } from '../ids.ts';
+import { epochSchema, seqSchema } from '../position-schemas.ts';
+import type { Position } from '../positions.ts';
+
+/** Bounds of traces and of questions about deliveries. Times are in milliseconds. */
+export const TRACE_LIMITS = {
+  /** Users that one trace asks about by name. */
+  userIds: 1_000,
+  /** Recipients on one page. */
+  page: 500,
+  /** Users that a publisher expects. */
+  expectedUserIds: 10_000,
+  minWithinMs: 1,
+  defaultWithinMs: 2_000,
+  maxWithinMs: 30_000,
+} as const;
+
+/** The hops of a message, in order. Nothing of a later hop is true before the one before it is. */
+export const HOPS = [
+  'saved',
+  'claimed',
+  'relay-accepted',
+  'published',
+  'node-received',
+  'written',
+  'client-received',
+  'client-applied',
+] as const;
+export type Hop = (typeof HOPS)[number];
+
+/**
+ * How far a message is for one user, the furthest that is known. `proven`: the client's engine has read it, which its answer to a later ping
+ * says. `received` and `applied` are the user's own cursors.
+ */
+export const RECIPIENT_STATES = [
+  'applied',
+  'received',
+  'proven',
+  'written',
+  'pending',
+  'slow-consumer',
+  'connected-not-joined',
+  'undecided',
+  'offline',
+  'token-expired',
+  'refused',
+  'node-unreachable',
+] as const;
+export type RecipientState = (typeof RECIPIENT_STATES)[number];
+
+/** Reasons for which a user is not there. They are bounded, for metrics. */
+export const ABSENT_STATES = [
+  'slow-consumer',
+  'connected-not-joined',
+  'undecided',
+  'offline',
+  'token-expired',
+  'refused',
+  'node-unreachable',
+] as const satisfies readonly RecipientState[];
+export type AbsentState = (typeof ABSENT_STATES)[number];
+
+/** `at`: ISO 8601, of the server's clock. `code`: of a refusal. */
+export interface TraceRecipient {
+  userId: string;
+  state: RecipientState;
+  why: string;
+  fix?: string;
+  at?: string;
+  node?: string;
+  socketId?: string;
+  code?: string;
+}
+
+/** `ms`: since the hop before. `count`: connections or users that it is about. */
+export interface TraceHop {
+  hop: Hop;
+  ok: boolean;
+  at?: string;
+  ms?: number;
+  node?: string;
+  count?: number;
+  detail: string;
+}
+
+/** `hop` is the first one that the message did not pass; `client-received` or `client-applied` where it was delivered. */
+export interface TraceVerdict {
+  state: 'delivered' | 'partly' | 'stopped';
+  hop: Hop;
+  /** In upper case, for programs. */
+  code: string;
+  cause: string;
+  fix: string;
+}
+
+/** Users by state; states of which there is nobody are left out. */
+export type TraceSummary = Partial<Record<RecipientState, number>>;
+
+const messageOfGroup = {
+  groupId: idSchema,
+  id: idSchema.optional(),
+  epoch: epochSchema.optional(),
+  seq: z.coerce.number<number | string>().pipe(seqSchema).optional(),
+};
+const idOrSeq = {
+  check: (input: { id?: string | undefined; seq?: number | undefined }) =>
+    (input.id === undefined) !== (input.seq === undefined),
+  issue: { error: 'id or seq: one of them, and not both', path: ['seq'] },
+};
+
+/**
+ * `api-get-trace`, `GET /v1/traces`. Without `userIds` it is about the users whom the relays know: those in the group now, and those of whom
+ * they remember why they are not. `after`: the last user of the page before.
+ */
+export const traceQuerySchema = z
+  .object({
+    ...messageOfGroup,
+    userIds: boundedArray(userIdSchema, { max: TRACE_LIMITS.userIds }).optional(),
+    after: userIdSchema.optional(),
+    limit: z.coerce.number<number | string>().int().min(1).max(TRACE_LIMITS.page).default(100),
+  })
+  .refine(idOrSeq.check, idOrSeq.issue);
+export type TraceQueryInput = z.input<typeof traceQuerySchema>;
+export type TraceQuery = z.output<typeof traceQuerySchema>;
+
+/** What one relay knows of the message. `arrivedAt` is missing where it has not come there, or has left its memory. */
+export interface TraceNode {
+  node: string;
+  /** Local connections in the group. */
+  members: number;
+  arrivedAt?: string;
+}
+
+/** What the relays know of one event of a group. */
+export interface RelayTrace {
+  groupId: string;
+  /** Missing where neither log nor memory of a relay has the event. */
+  id?: string;
+  event?: string;
+  position: Position | null;
+  /** From `relay-accepted` on. */
+  hops: TraceHop[];
+  verdict: TraceVerdict;
+  nodes: TraceNode[];
+  /** Relays that are counted on and did not answer. */
+  unreachable: string[];
+  summary: TraceSummary;
+  recipients: TraceRecipient[];
+  /** There are more recipients: `after` of the next page. */
+  next?: string;
+}
+
+export const waitForSchema = z.enum(['written', 'proven']);
+export type WaitFor = z.output<typeof waitForSchema>;
+
+export const deliveryWish = {
+  expectedUserIds: boundedArray(userIdSchema, { max: TRACE_LIMITS.expectedUserIds }),
+  waitFor: waitForSchema,
+  withinMs: z.int().min(TRACE_LIMITS.minWithinMs).max(TRACE_LIMITS.maxWithinMs),
+};
+
+/** `api-await-delivery`, `POST /v1/deliveries`: asks about an event that has been broadcast, as a publisher may in the broadcast itself. */
+export const awaitDeliverySchema = z
+  .object({
+    ...messageOfGroup,
+    expectedUserIds: deliveryWish.expectedUserIds,
+    waitFor: deliveryWish.waitFor.default('proven'),
+    withinMs: deliveryWish.withinMs.default(TRACE_LIMITS.defaultWithinMs),
+  })
+  .refine(idOrSeq.check, idOrSeq.issue);
+export type AwaitDeliveryInput = z.input<typeof awaitDeliverySchema>;
+export type AwaitDelivery = z.output<typeof awaitDeliverySchema>;
+
+/**
+ * Whom an event has reached of those who were expected. Each is in one list: `written` is there only with `waitFor: "written"`, and has those
+ * who are not `proven`; `pending` are in the group, and it was not seen in time.
+ */
+export interface Delivery {
+  proven: string[];
+  written?: string[];
+  pending: string[];
+  absent: { userId: string; why: AbsentState; code?: string }[];
+}
