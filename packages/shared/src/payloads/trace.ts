@@ -125,7 +125,7 @@ export const traceQuerySchema = z
 export type TraceQueryInput = z.input<typeof traceQuerySchema>;
 export type TraceQuery = z.output<typeof traceQuerySchema>;
 
-/** What one relay knows of the message. `arrivedAt` is missing where it has not come there, or has left its memory. */
+/** One relay, and the message there. `arrivedAt` is missing where it has not come there, or has left its memory. */
 export interface TraceNode {
   node: string;
   /** Local connections in the group. */
@@ -133,7 +133,7 @@ export interface TraceNode {
   arrivedAt?: string;
 }
 
-/** What the relays know of one event of a group. */
+/** One event of a group, as far as the relays know it. */
 export interface RelayTrace {
   groupId: string;
   /** Missing where neither log nor memory of a relay has the event. */
@@ -174,7 +174,7 @@ export type AwaitDeliveryInput = z.input<typeof awaitDeliverySchema>;
 export type AwaitDelivery = z.output<typeof awaitDeliverySchema>;
 
 /**
- * Whom an event has reached of those who were expected. Each is in one list: `written` is there only with `waitFor: "written"`, and has those
+ * Those who were expected, by how far the event is for them. Each is in one list: `written` is there only with `waitFor: "written"`, and has those
  * who are not `proven`; `pending` are in the group, and it was not seen in time.
  */
 export interface Delivery {
