@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createHeartbeat, type Heartbeat } from '../src/engine/heartbeat.ts';
+import { NO_MARK } from '../src/sessions/marks.ts';
 import type { RelaySocket } from '../src/sessions/session.ts';
 
 const INTERVAL_MS = 10_000;
@@ -14,7 +15,7 @@ beforeEach(() => {
   vi.useFakeTimers();
   late = 0;
   startedAt = Date.now();
-  heartbeat = createHeartbeat({ intervalMs: INTERVAL_MS, timeoutMs: TIMEOUT_MS }, clock);
+  heartbeat = createHeartbeat({ intervalMs: INTERVAL_MS, timeoutMs: TIMEOUT_MS }, () => NO_MARK, clock);
 });
 afterEach(() => {
   heartbeat.stop();
@@ -34,8 +35,9 @@ function connection(): { socket: RelaySocket; pings: number[] } {
     hasRefreshedPingTimeout: false,
     sendPacket: () => void pings.push(clock()),
     resetPingTimeout: () => undefined,
+    once: () => undefined,
   };
-  return { socket: { conn, handshake: { issued: Date.now() } } as unknown as RelaySocket, pings };
+  return { socket: { conn, data: {}, handshake: { issued: Date.now() } } as unknown as RelaySocket, pings };
 }
 
 /** Turns the wheel for `ms`, with each of its timers late. */
