@@ -169,7 +169,7 @@ async function buildRelay(
   const authenticator = createAuthenticator({ users, services, removals, maxGroups, signIn, ...config });
   const expiry = createSessionExpiry();
   parts.push(() => expiry.stop());
-  const heartbeat = createHeartbeat(config.ping, sender.handedUpTo);
+  const heartbeat = createHeartbeat(config.ping, (socket) => sender.handedUpTo(socket));
   parts.push(() => heartbeat.stop());
 
   // Membership
@@ -206,8 +206,8 @@ async function buildRelay(
   const serviceState = keepServiceState({ io, monitor, metrics, log, leases, catchUp: async () => feed.settleAll() });
 
   // Events without a position, for members who are there now
-  const shown = { ...cluster, isTrusted, sender, presence, budgets };
-  const conversation = createConversation({ io, node, ...shown, monitor, metrics, log, config });
+  const shown = { ...cluster, io, node, isTrusted, sender, presence, budgets, metrics };
+  const conversation = createConversation({ ...shown, monitor, log, config });
   parts.push(() => conversation.stop());
 
   // The events that back ends and browsers may send
@@ -216,11 +216,8 @@ async function buildRelay(
   const throttle = createThrottle({ lagMs: sender.lagMs, maxLagMs: config.fanOutMaxLagMs, metrics, log });
   parts.push(() => throttle.stop());
   const history = createHistoryReader(groupLog);
-  const tracing = createTracing({
-    ...{ node, io, fanOut, deliveries, sender, heartbeat, groupLog, presence, connections, departures, metrics },
-    others: cluster.otherNodes,
-    hintAt: (groupId) => hintAtGroup(groupId, (other) => fanOut.memberCount(other)),
-  });
+  const hintAt = (groupId: string): string | undefined => hintAtGroup(groupId, (other) => fanOut.memberCount(other));
+  const tracing = createTracing({ ...shown, fanOut, deliveries, heartbeat, connections, departures, hintAt });
   const gateway = createGateway({
     groupLog,
     feed,

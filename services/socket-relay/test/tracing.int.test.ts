@@ -51,7 +51,7 @@ describe.each(['gathered', 'stock'])('one relay, fan-out %s', (FANOUT) => {
   }
 
   test.each([[['websocket']], [['polling']]])(
-    'what a stock client over %j has read is proven by its pong',
+    'events that a stock client over %j has read are proven by its pong',
     async (transports) => {
       const ana = await relay.member('ana', ['g'], { transports });
       const got = received(ana, 'new-message');
@@ -72,7 +72,7 @@ describe.each(['gathered', 'stock'])('one relay, fan-out %s', (FANOUT) => {
     },
   );
 
-  test('each of those who have not got it is named with why, and what to do', async () => {
+  test('each of those who have not got it is named with why, and what to do (G81)', async () => {
     const seconds = Math.floor(Date.now() / 1_000);
     await relay.member('ana', ['g']);
     await relay.member('outside', []);
@@ -133,7 +133,7 @@ describe.each(['gathered', 'stock'])('one relay, fan-out %s', (FANOUT) => {
     expect(verdict).toMatchObject({ state: 'stopped', code: 'NEAR_MISS', cause: expect.stringContaining('group "7"') });
   });
 
-  test('a publisher that expects users is told who has it and who is absent, and why', async () => {
+  test('a publisher that expects users is told who has it and who is absent, and why (G82)', async () => {
     await relay.member('ana', ['g']);
     await relay.member('bob', ['g']);
     await relay.member('outside', []);
@@ -169,7 +169,7 @@ describe.each(['gathered', 'stock'])('one relay, fan-out %s', (FANOUT) => {
     });
   });
 
-  test('items of a batch do not wait for those whom another one expects', async () => {
+  test('items of a batch do not wait for those whom another one expects (G82)', async () => {
     const frozen = await relay.member('frozen', ['g']);
     // Its engine answers no ping.
     frozen.io.engine.removeAllListeners('ping');
@@ -251,8 +251,9 @@ describe('a connection through a bad wire', () => {
     const { verdict } = await traceOf(relay, query);
     expect(verdict).toMatchObject({ state: 'stopped', hop: 'client-received', code: 'NOT_PROVEN' });
     proxy.passAnswers();
+    const back = received(socket, 'joined-groups');
     proxy.cut();
-    await until('it is back', () => socket.connected);
+    await back;
     expect((await recipientIn(relay, query, 'offline')).why).toContain('later');
   });
 });
@@ -309,7 +310,7 @@ describe('several relays on one Redis', () => {
     expect([rest.recipients.map(({ userId }) => userId), rest.next]).toEqual([['both'], undefined]);
   });
 
-  test('a relay that hears nothing any more is named, and so are the users that may be there', async () => {
+  test('a relay that hears nothing any more is named, and so are the users that may be there (G81)', async () => {
     const { hostname, port } = new URL(redis.url);
     const wire = await startTcpProxy(Number(port), hostname);
     const first = await start();

@@ -71,6 +71,12 @@ export function leastWanted(groups: ReadonlyMap<string, InGroup>, incoming: 'tok
   return incoming === 'added' ? last : undefined;
 }
 
+/** A group that the API had added is one that the user wants. */
+function noteUse(groups: Map<string, InGroup>, groupId: string): void {
+  const place = groups.get(groupId);
+  if (place?.admission === 'added') groups.set(groupId, becauseOf(place, 'api'));
+}
+
 /** Whether the user does not want to be counted among those who are there. */
 function isHidden({ data }: UserSocket): boolean {
   return data.session.claims.presence === false;
@@ -148,10 +154,7 @@ export function createGroupAdmission(deps: {
 
   function used(socket: UserSocket, groupIds: readonly string[]): void {
     const { groups } = socket.data.session;
-    for (const groupId of groupIds) {
-      const place = groups.get(groupId);
-      if (place?.admission === 'added') groups.set(groupId, becauseOf(place, 'api'));
-    }
+    for (const groupId of groupIds) noteUse(groups, groupId);
   }
 
   async function admitEach(socket: UserSocket, groupIds: readonly string[], failed: Failures): Promise<string[]> {

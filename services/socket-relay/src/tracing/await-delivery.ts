@@ -43,10 +43,10 @@ export function createDeliveryWaits(deps: {
   stateOf: StateOf;
   connections: Pick<ConnectionIndex, 'ofUser'>;
   heartbeat: Pick<Heartbeat, 'prove'>;
-  others: OtherNodes;
+  otherNodes: OtherNodes;
   metrics: Pick<RelayMetrics, 'absent'>;
 }): DeliveryWaits {
-  const { deliveries, nodeTraces, stateOf, connections, heartbeat, others } = deps;
+  const { deliveries, nodeTraces, stateOf, connections, heartbeat, otherNodes } = deps;
   let waits = 0;
 
   /** Resolves once the event has come to this node, if it does within the time. */
@@ -137,7 +137,7 @@ export function createDeliveryWaits(deps: {
     return { users: users.filter((each) => each !== undefined) };
   }
 
-  others.answer('delivery', waitHere);
+  otherNodes.answer('delivery', waitHere);
 
   function answerOf(
     userIds: readonly string[],
@@ -171,7 +171,7 @@ export function createDeliveryWaits(deps: {
       const question = { groupId, id, seq, epoch, userIds, waitFor, withinMs };
       const [here, { answers, missing }] = await Promise.all([
         waitHere(question),
-        askOthers(others, 'delivery', { payload: question, withinMs: withinMs + ANSWERS_LATE_MS }),
+        askOthers(otherNodes, 'delivery', { payload: question, withinMs: withinMs + ANSWERS_LATE_MS }),
       ]);
       const users = new Map<string, TraceRecipient>();
       for (const each of [here, ...answers].flatMap((answer) => answer.users)) {

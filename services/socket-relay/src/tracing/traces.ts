@@ -43,11 +43,11 @@ export function createTraces(deps: {
   groupLog: Pick<GroupLog, 'read' | 'head'>;
   nodeTraces: NodeTraces;
   acceptances: Acceptances;
-  others: OtherNodes;
+  otherNodes: OtherNodes;
   /** Names a group that may be meant, where nobody is in this one. */
   hintAt: (groupId: string) => string | undefined;
 }): Traces {
-  const { groupLog, nodeTraces, acceptances, others } = deps;
+  const { groupLog, nodeTraces, acceptances, otherNodes } = deps;
 
   /** Adds what only the node knows that took the event. */
   function here(question: Parameters<NodeTraces['trace']>[0]): NodeTrace {
@@ -57,7 +57,7 @@ export function createTraces(deps: {
     return accepted ? { ...own, accepted } : own;
   }
 
-  others.answer('trace', async (question) => here(question));
+  otherNodes.answer('trace', async (question) => here(question));
 
   async function findInLog({ groupId, id, seq, epoch }: TraceQuery): Promise<InLog> {
     try {
@@ -83,7 +83,7 @@ export function createTraces(deps: {
     for (let users = 0; users < MAX_USERS; users += PAGE) {
       const asked = { ...question, after };
       // oxlint-disable-next-line no-await-in-loop -- each page begins where the last one ended
-      const answered = await askOthers(others, 'trace', { payload: asked, withinMs: WITHIN_MS });
+      const answered = await askOthers(otherNodes, 'trace', { payload: asked, withinMs: WITHIN_MS });
       missing = answered.missing;
       broker = !answered.isAway;
       const pages = [here(asked), ...answered.answers];

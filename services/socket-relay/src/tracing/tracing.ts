@@ -33,7 +33,7 @@ export function createTracing(deps: {
   presence: Pick<Presence, 'usersHere'>;
   connections: ConnectionIndex;
   departures: Departures;
-  others: OtherNodes;
+  otherNodes: OtherNodes;
   metrics: RelayMetrics;
   hintAt: (groupId: string) => string | undefined;
 }): Tracing {

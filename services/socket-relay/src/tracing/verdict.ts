@@ -1,8 +1,15 @@
-import type { Hop, RecipientState, TraceRecipient, TraceSummary, TraceVerdict } from '@groupcast/shared';
+import type {
+  Hop,
+  RELAY_VERDICT_CODES,
+  RecipientState,
+  TraceRecipient,
+  TraceSummary,
+  TraceVerdict,
+} from '@groupcast/shared';
 
 interface Fault {
   hop: Hop;
-  code: string;
+  code: (typeof RELAY_VERDICT_CODES)[number];
   cause: string;
   fix: string;
 }
@@ -23,10 +30,6 @@ const OF_STATE: Readonly<
 };
 
 const REACHED: ReadonlySet<RecipientState> = new Set(['applied', 'received', 'proven']);
-
-export function hasReached(state: RecipientState): boolean {
-  return REACHED.has(state);
-}
 
 export function summaryOf(recipients: readonly Pick<TraceRecipient, 'state'>[]): TraceSummary {
   const summary: TraceSummary = {};
