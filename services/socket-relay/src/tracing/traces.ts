@@ -1,4 +1,5 @@
 import {
+  GroupcastError,
   type GroupEvent,
   type Position,
   type RelayTrace,
@@ -26,6 +27,8 @@ const WITHIN_MS = 1_500;
 /** Most users that are summed up, and most of one question to a node. */
 const MAX_USERS = 10_000;
 const PAGE = TRACE_LIMITS.userIds;
+/** Traces under way at the same time. */
+const MAX_AT_ONCE = 20;
 /** Events of the log among which one is looked for by its id, the newest. */
 const LOOK_BACK = 500;
 
@@ -50,8 +53,8 @@ export function createTraces(deps: {
   const { groupLog, nodeTraces, acceptances, otherNodes } = deps;
 
   /** Adds what only the node knows that took the event. */
-  function here(question: Parameters<NodeTraces['trace']>[0]): NodeTrace {
-    const own = nodeTraces.trace(question);
+  async function here(question: Parameters<NodeTraces['trace']>[0]): Promise<NodeTrace> {
+    const own = await nodeTraces.trace(question);
     const id = own.id ?? question.id;
     const accepted = id === undefined ? undefined : acceptances.of(question.groupId, id);
     return accepted ? { ...own, accepted } : own;
@@ -83,10 +86,13 @@ export function createTraces(deps: {
     for (let users = 0; users < MAX_USERS; users += PAGE) {
       const asked = { ...question, after };
       // oxlint-disable-next-line no-await-in-loop -- each page begins where the last one ended
-      const answered = await askOthers(otherNodes, 'trace', { payload: asked, withinMs: WITHIN_MS });
+      const [own, answered] = await Promise.all([
+        here(asked),
+        askOthers(otherNodes, 'trace', { payload: asked, withinMs: WITHIN_MS }),
+      ]);
       missing = answered.missing;
       broker = !answered.isAway;
-      const pages = [here(asked), ...answered.answers];
+      const pages = [own, ...answered.answers];
       for (const page of pages) {
         const known = nodes.get(page.node);
         nodes.set(page.node, known ? { ...page, recipients: [...known.recipients, ...page.recipients] } : page);
@@ -128,40 +134,38 @@ export function createTraces(deps: {
     };
   }
 
-  return {
-    async trace(query) {
-      const [inLog, { nodes, missing, broker }] = await Promise.all([findInLog(query), askAll(query)]);
-      const { head, found, isAway } = inLog;
-      const known = nodes.find(({ arrivedAt }) => arrivedAt !== undefined);
-      const position = found ? { epoch: found.epoch ?? '', seq: found.seq ?? 0 } : (known?.position ?? null);
-      const id = found?.id ?? known?.id ?? query.id;
-      const event = found?.event ?? known?.event;
-      const recipients = mergeUsers(nodes, { userIds: query.userIds, missing });
-      const subject = { position, isKnown: Boolean(found ?? known), head };
-      const hops = hopsOf(nodes, { ...subject, recipients, unreachable: missing });
-      const start = query.after === undefined ? 0 : recipients.findIndex(({ userId }) => userId > (query.after ?? ''));
-      const page = start < 0 ? [] : recipients.slice(start, start + query.limit);
-      const last = page.at(-1);
-      const isMore = last !== undefined && last.userId !== recipients.at(-1)?.userId;
-      return {
-        groupId: query.groupId,
-        ...(id === undefined ? {} : { id }),
-        ...(event === undefined ? {} : { event }),
-        position,
-        hops,
-        verdict: verdictOf(query.groupId, { ...subject, nodes, recipients, missing, isAway: isAway || !broker }),
-        nodes: nodes.map(({ node, members, arrivedAt }) => ({
-          node,
-          members,
-          ...(arrivedAt === undefined ? {} : { arrivedAt: iso(arrivedAt) }),
-        })),
-        unreachable: missing,
-        summary: summaryOf(recipients),
-        recipients: page,
-        ...(isMore ? { next: last.userId } : {}),
-      };
-    },
-  };
+  async function trace(query: TraceQuery): Promise<RelayTrace> {
+    const [inLog, { nodes, missing, broker }] = await Promise.all([findInLog(query), askAll(query)]);
+    const { head, found, isAway } = inLog;
+    const known = nodes.find(({ arrivedAt }) => arrivedAt !== undefined);
+    const position = found ? { epoch: found.epoch ?? '', seq: found.seq ?? 0 } : (known?.position ?? null);
+    const id = found?.id ?? known?.id ?? query.id;
+    const event = found?.event ?? known?.event;
+    const recipients = mergeUsers(nodes, { userIds: query.userIds, missing });
+    const subject = { position, isKnown: Boolean(found ?? known), head };
+    const hops = hopsOf(nodes, { ...subject, recipients, unreachable: missing });
+    const start = query.after === undefined ? 0 : recipients.findIndex(({ userId }) => userId > (query.after ?? ''));
+    const page = start < 0 ? [] : recipients.slice(start, start + query.limit);
+    const last = page.at(-1);
+    const isMore = last !== undefined && last.userId !== recipients.at(-1)?.userId;
+    return {
+      groupId: query.groupId,
+      ...(id === undefined ? {} : { id }),
+      ...(event === undefined ? {} : { event }),
+      position,
+      hops,
+      verdict: verdictOf(query.groupId, { ...subject, nodes, recipients, missing, isAway: isAway || !broker }),
+      nodes: nodes.map(({ node, members, arrivedAt }) => ({
+        node,
+        members,
+        ...(arrivedAt === undefined ? {} : { arrivedAt: iso(arrivedAt) }),
+      })),
+      unreachable: missing,
+      summary: summaryOf(recipients),
+      recipients: page,
+      ...(isMore ? { next: last.userId } : {}),
+    };
+  }
 
   function verdictOf(
     groupId: string,
@@ -235,6 +239,23 @@ export function createTraces(deps: {
     const times = count === 1 ? 'a connection' : `${count} connections`;
     return { ...verdict, code, cause: `${verdict.cause}; ${times} of unknown users were refused lately: ${message}` };
   }
+
+  let under = 0;
+  return {
+    async trace(query) {
+      if (under >= MAX_AT_ONCE) {
+        throw new GroupcastError('RATE_LIMITED', 'unable to trace; many traces are under way', {
+          retryAfterMs: WITHIN_MS,
+        });
+      }
+      under += 1;
+      try {
+        return await trace(query);
+      } finally {
+        under -= 1;
+      }
+    },
+  };
 }
 
 function newestOf(a: TraceRecipient, b: TraceRecipient): TraceRecipient {
