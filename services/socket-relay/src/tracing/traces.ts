@@ -7,15 +7,15 @@ import {
   type TraceHop,
   type TraceQuery,
   type TraceRecipient,
-  type TraceVerdict,
 } from '@groupcast/shared';
 import type { GroupLog } from '../group-log/group-log.ts';
 import type { OtherNodes } from '../nodes/node-requests.ts';
 import type { NodeTrace } from '../wire-format.ts';
 import type { Acceptances } from './acceptances.ts';
 import { askOthers } from './all-nodes.ts';
+import { judgeTrace } from './judge-trace.ts';
 import { furthestOf, hasPassed, type NodeTraces } from './node-trace.ts';
-import { judgeRecipients, summaryOf } from './verdict.ts';
+import { summaryOf } from './verdict.ts';
 
 /** Says for one event at which hop it is, and for whom. */
 export interface Traces {
@@ -154,7 +154,14 @@ export function createTraces(deps: {
       ...(event === undefined ? {} : { event }),
       position,
       hops,
-      verdict: verdictOf(query.groupId, { ...subject, nodes, recipients, missing, isAway: isAway || !broker }),
+      verdict: judgeTrace(query.groupId, {
+        ...subject,
+        nodes,
+        recipients,
+        missing,
+        isAway: isAway || !broker,
+        hintAt: deps.hintAt,
+      }),
       nodes: nodes.map(({ node, members, arrivedAt }) => ({
         node,
         members,
@@ -165,79 +172,6 @@ export function createTraces(deps: {
       recipients: page,
       ...(isMore ? { next: last.userId } : {}),
     };
-  }
-
-  function verdictOf(
-    groupId: string,
-    known: {
-      position: Position | null;
-      isKnown: boolean;
-      head: Position | null;
-      nodes: readonly NodeTrace[];
-      recipients: readonly TraceRecipient[];
-      missing: readonly string[];
-      isAway: boolean;
-    },
-  ): TraceVerdict {
-    const { position, isKnown, head, nodes, recipients, missing, isAway } = known;
-    if (isAway) {
-      return {
-        state: 'stopped',
-        hop: 'published',
-        code: 'REDIS_UNREACHABLE',
-        cause: 'this relay cannot reach Redis, and so neither the log of the group nor the other relays',
-        fix: 'see whether Redis runs at REDIS_URL, and can be written to; nothing is lost: publishers send again',
-      };
-    }
-    if (!isKnown) {
-      const stands = head ? `the log of the group stands at ${head.seq}` : 'the log of the group is empty';
-      return {
-        state: 'stopped',
-        hop: 'relay-accepted',
-        code: 'NOT_ACCEPTED',
-        cause: `no relay knows the event; ${stands}`,
-        fix: 'look at the publisher: its broadcast was not answered with ok. After a restart without Redis a relay knows nothing of before',
-      };
-    }
-    const behind = nodes.find(
-      ({ members, arrivedAt, cursor }) =>
-        members > 0 && arrivedAt === undefined && position !== null && !hasPassed(cursor, position),
-    );
-    if (behind) {
-      return {
-        state: recipients.some(({ state }) => state === 'proven') ? 'partly' : 'stopped',
-        hop: 'node-received',
-        code: 'NODE_BEHIND',
-        cause: `the event has not come to relay ${behind.node}, which has ${behind.members} members of the group and stands at ${behind.cursor?.seq ?? 'nothing'}`,
-        fix: 'see whether that relay reaches Redis (its /readyz says so); it reads what it missed from the log by itself',
-      };
-    }
-    if (missing.length > 0 && !recipients.some(({ state }) => state === 'node-unreachable')) {
-      const judged = judgeRecipients(recipients);
-      if (judged.state === 'delivered')
-        return { ...judged, cause: `${judged.cause}; relay ${missing.join(', ')} did not answer` };
-      return judged;
-    }
-    if (recipients.length === 0) {
-      const hint = deps.hintAt(groupId);
-      return {
-        state: 'stopped',
-        hop: 'written',
-        code: hint === undefined ? 'NO_RECIPIENTS' : 'NEAR_MISS',
-        cause: `nobody is in group ${groupId}${hint === undefined ? '' : `; ${hint}`}`,
-        fix: 'compare the id of the group that is published to with the one that pages join, letter by letter',
-      };
-    }
-    return withRefusals(judgeRecipients(recipients), nodes);
-  }
-
-  /** Where somebody is offline, says which connections were refused lately: nobody knows whose they were. */
-  function withRefusals(verdict: TraceVerdict, nodes: readonly NodeTrace[]): TraceVerdict {
-    const [newest] = nodes.flatMap(({ refused }) => refused).toSorted((a, b) => b.at - a.at);
-    if (verdict.code !== 'OFFLINE' || !newest) return verdict;
-    const { code, message, count } = newest;
-    const times = count === 1 ? 'a connection' : `${count} connections`;
-    return { ...verdict, code, cause: `${verdict.cause}; ${times} of unknown users were refused lately: ${message}` };
   }
 
   let under = 0;
