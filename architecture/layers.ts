@@ -93,6 +93,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'drain',
     'connections',
     'broadcast',
+    'canary',
     'cluster',
     'conversation',
     'membership',

@@ -79,6 +79,7 @@ const DECISIONS: Readonly<Record<string, string>> = {
   REDIS_PREFIX: 'sane: a deployment that meets another one under it does not start',
   RELAY_EMITTER: 'off',
   NODE_LEASE_SECONDS: 'sane: a bound',
+  RELAY_CANARY_SECONDS: 'sane: on',
   JWT_SECRET: 'required by both',
   JWT_SECRET_PREVIOUS: 'off',
   JWT_JWKS_URL: 'off',

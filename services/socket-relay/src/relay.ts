@@ -13,6 +13,7 @@ import {
 } from '@groupcast/service-kit';
 import { createGateway } from './broadcast/gateway.ts';
 import { createThrottle } from './broadcast/throttle.ts';
+import { createCanary } from './canary/canary.ts';
 import type { Cluster } from './cluster/cluster.ts';
 import { openCluster } from './cluster/open-cluster.ts';
 import type { RelayConfig } from './config.ts';
@@ -128,7 +129,16 @@ async function buildRelay(
   const { slowConsumers, sender, fanOut } = openWayOut(config, { io, monitor, notices, metrics, log }, parts);
 
   // The other relays
-  const cluster = await openCluster({ config, node, primary: worker?.primary, fanOut, monitor, metrics, log });
+  const cluster = await openCluster({
+    config,
+    node,
+    machine: worker?.machine ?? node,
+    primary: worker?.primary,
+    fanOut,
+    monitor,
+    metrics,
+    log,
+  });
   const { groupLog, feed, leases } = cluster;
   stops.push(() => cluster.stop());
   stops.push(async () => groupLog.close());
@@ -139,10 +149,26 @@ async function buildRelay(
   const presence = createPresence({ io, store: cluster.presence, log });
   stops.push(async () => leave(presence, cluster));
   const { api, fill, lastSeen } = openUpstream(config, { io, groupLog, monitor, metrics, log }, parts);
+  const canary = createCanary(
+    {
+      node,
+      groupLog,
+      feed,
+      fanOut,
+      leases,
+      isJoined: () => cluster.failing().length === 0,
+      isDraining: () => drain.active,
+      metrics,
+      log,
+    },
+    config.canary,
+  );
+  parts.push(() => canary.stop());
   const readiness = createReadiness({
     isDraining: () => drain.active,
     failingCluster: () => cluster.failing(),
     isBackEndFailing: () => api?.isFailing() === true,
+    canary: canary.verdict,
   });
   stops.push(() => readiness.stop());
 
@@ -291,6 +317,7 @@ async function buildRelay(
 
   // Removals wait for every relay that has a lease: earlier removals have been read by now, and later ones are answered.
   await leases.start();
+  canary.start();
   const ports = await openPorts(publicServer, internal, { config, listening });
   if (worker) log.info({ node }, 'a worker is ready');
   else announceListening(config, ports, log);

@@ -117,6 +117,7 @@ describe.each([
     const renew = createRedisLeases(
       redisCommands,
       createRedisDeployment({ redis: redisCommands, names: redisNames, node: 'one', secrets }),
+      'one',
     );
     await renew('one', 10_000, false);
     expect(await renew('one', 10_000, false)).toMatchObject({ nodes: ['one'], wasKnown: true });
@@ -135,7 +136,7 @@ describe.each([
         node,
         secrets: { secret, previousSecret },
       });
-      const renew = createRedisLeases(redisCommands, deployment);
+      const renew = createRedisLeases(redisCommands, deployment, node);
       return { enter: async () => deployment.enter(10_000), renew: async (ms = 10_000) => renew(node, ms, false) };
     };
     const [old, changing, other] = [open('old', 'a'), open('changing', 'b', 'a'), open('other', 'c')];

@@ -17,6 +17,10 @@ const LEASES: Cluster['leases'] = {
   onChange() {
     // The lease never changes.
   },
+  showCanary() {
+    // There is nobody to compare with.
+  },
+  othersCanary: () => undefined,
 };
 
 /** The cluster of one relay: everything is in this process, and there is nobody to wait for. */

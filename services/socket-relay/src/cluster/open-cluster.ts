@@ -14,6 +14,8 @@ import { openRedisBroker } from './redis-broker.ts';
 export interface OpenClusterDeps {
   config: RelayConfig;
   node: string;
+  /** The same for all workers of one machine. */
+  machine: string;
   /** The primary process, of a relay that is one of several workers. */
   primary: Endpoint | undefined;
   fanOut: FanOut;
@@ -27,10 +29,10 @@ export interface OpenClusterDeps {
  * place that asks. Throws when Redis cannot be reached, and `ConfigurationError` when relays of another deployment are there.
  */
 export async function openCluster(deps: OpenClusterDeps): Promise<Cluster> {
-  const { config, node, primary, fanOut, metrics, log } = deps;
+  const { config, node, machine, primary, fanOut, metrics, log } = deps;
   if (config.redis) {
     const target = config.redis;
-    const broker = await openRedisBroker({ target, node, config, metrics, seen: fanOut.cursor, log });
+    const broker = await openRedisBroker({ target, node, machine, config, metrics, seen: fanOut.cursor, log });
     return joinOver(broker, deps);
   }
   if (primary) {

@@ -1,5 +1,7 @@
 import cluster from 'node:cluster';
 import type { Socket } from 'node:net';
+import { hostname } from 'node:os';
+import { basename } from 'node:path';
 import { ConfigurationError, createLogger, outliveTerminal, StartFailure } from '@groupcast/service-kit';
 import { readRelayConfig } from '../config.ts';
 import { createEndpoint, type Port } from '../ipc/endpoint.ts';
@@ -49,6 +51,8 @@ export async function runWorker(context: string): Promise<void> {
   const othersDrained = new Promise<void>((resolve) => primary.answer('all-drained', resolve));
   const starting = startRelay(config, log, {
     number: worker,
+    // The folder is the primary's own, and two machines may have one of the same name.
+    machine: `${hostname()}-${basename(folder)}`,
     primary,
     async allDrained() {
       primary.tell('drained');
