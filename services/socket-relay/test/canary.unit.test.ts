@@ -1,3 +1,4 @@
+import { parseId } from '@groupcast/shared';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { canaryGroup, createCanary } from '../src/canary/canary.ts';
@@ -5,7 +6,6 @@ import { judgeCanary } from '../src/canary/judge-canary.ts';
 import type { OutgoingEvent } from '../src/fan-out/fan-out.ts';
 import { createReadiness } from '../src/internal-http/readiness.ts';
 import { createRelayMetrics } from '../src/metrics.ts';
-import { parseId } from '@groupcast/shared';
 
 describe('the verdict on canaries', () => {
   test.each([
