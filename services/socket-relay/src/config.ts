@@ -12,8 +12,10 @@ import {
   readRelayWsPath,
   readTokenConfig,
   readTokenPlaces,
+  readTracingConfig,
   type TokenConfig,
   type TokenPlace,
+  type TracingConfig,
 } from '@groupcast/service-kit';
 import { isPublishableEvent } from '@groupcast/shared';
 import { type DialectConfig, readDialects } from './dialect-config.ts';
@@ -25,6 +27,7 @@ export interface RelayConfig {
   /** Settings that are allowed and risky, for the log at start. */
   warnings: readonly string[];
   logLevel: string;
+  tracing: TracingConfig;
   /** The address of the public port. `localhost`: loopback, in both families. */
   host: string;
   port: number;
@@ -162,6 +165,7 @@ export function readRelayConfig(
     production: env.production,
     warnings: env.warnings,
     logLevel: env.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
+    tracing: readTracingConfig(env),
     host: readHost(env, 'RELAY_HOST'),
     port: env.port('RELAY_PORT', 3001, 'PORT'),
     wsPath: readRelayWsPath(env),

@@ -39,6 +39,7 @@ import { createBatchingSender } from './fan-out/batching-sender.ts';
 import type { FanOut } from './fan-out/fan-out.ts';
 import { createLocalFanOut } from './fan-out/local-fan-out.ts';
 import { createStockSender, type Sender } from './fan-out/sender.ts';
+import { traceFanOut } from './fan-out/traced-fan-out.ts';
 import { watchUnsaid } from './fan-out/unsaid-events.ts';
 import { startGroupHeads } from './feed/group-heads.ts';
 import { createHistoryReader } from './group-log/history.ts';
@@ -336,7 +337,9 @@ function openWayOut(
   watchUnsaid(io, deps);
   const sender =
     config.fanOut === 'stock' ? createStockSender(io) : createBatchingSender(io, { ...deps, slowConsumers });
-  return { slowConsumers, sender, fanOut: createLocalFanOut(io, sender, config.dialects.usual?.noun) };
+  const fanOut = createLocalFanOut(io, sender, config.dialects.usual?.noun);
+  const isTraced = config.tracing.otlpUrl !== undefined;
+  return { slowConsumers, sender, fanOut: isTraced ? traceFanOut(fanOut) : fanOut };
 }
 
 /** Leaves the other relays, and waits for them no longer than a moment. */

@@ -44,7 +44,11 @@ export const broadcastSchema = z
       .optional(),
     exceptUserId: userIdSchema.optional(),
     expectedUserIds: userIds.optional().describe(NOT_READ),
-    traceparent: z.string().max(128).optional().describe(NOT_READ),
+    traceparent: z
+      .string()
+      .max(128)
+      .optional()
+      .describe('W3C Trace Context: the span that this broadcast belongs to. One that is malformed is ignored'),
   })
   .refine((input) => positionTogether.check(input), positionTogether.issue);
 

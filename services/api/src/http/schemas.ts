@@ -125,7 +125,10 @@ export const sendMessageBody = z.object({
   attachments: attachments.optional(),
   custom: custom.optional(),
 });
-export const idempotencyHeaders = z.object({ 'idempotency-key': clientMessageId.optional() });
+export const sendMessageHeaders = z.object({
+  'idempotency-key': clientMessageId.optional(),
+  traceparent: z.string().optional().describe('W3C Trace Context; one that is malformed is ignored'),
+});
 export const editMessageBody = z
   .object({ content: content.optional(), custom: custom.nullable().optional() })
   .refine((body) => body.content !== undefined || body.custom !== undefined, {

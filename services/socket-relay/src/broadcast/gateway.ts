@@ -1,13 +1,16 @@
-import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { beginHop, type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import {
   type BroadcastCommand,
   type BroadcastResult,
   type BroadcastWarning,
   GroupcastError,
+  type JsonObject,
   parseId,
+  parseTraceparent,
   type RelayCommand,
   relationOf,
   toWire,
+  withTraceparent,
 } from '@groupcast/shared';
 import type { Relays } from '../cluster/relays.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
@@ -131,8 +134,30 @@ export function createGateway(deps: GatewayDeps): Gateway {
     });
   }
 
+  /** Carries it out as a step of its trace, if it has one. Members are told of that step. */
   async function broadcast(command: BroadcastCommand, arrival: Arrival): Promise<BroadcastResult> {
-    const { groupId, event, message, position, exceptSocketId, exceptUserId } = command;
+    if (command.traceparent === undefined) return carryOut(command, arrival, command.message);
+    const given = parseTraceparent(command.traceparent);
+    const attributes = { 'groupcast.group.id': command.groupId, 'groupcast.event': command.event };
+    const hop = beginHop('groupcast.accept', given, attributes);
+    try {
+      const message = withTraceparent(command.message, hop?.traceparent ?? given);
+      const { id, duplicate, recipients, ...result } = await carryOut(command, arrival, message);
+      hop?.end({
+        'groupcast.message.id': id,
+        'groupcast.duplicate': duplicate,
+        'groupcast.connections': recipients.connections,
+      });
+      return { id, duplicate, recipients, ...result };
+    } catch (error) {
+      hop?.end({}, error);
+      throw error;
+    }
+  }
+
+  /** `message`: the command's own, or the same with its span, for which it needs no room. */
+  async function carryOut(command: BroadcastCommand, arrival: Arrival, message: JsonObject): Promise<BroadcastResult> {
+    const { groupId, event, position, exceptSocketId, exceptUserId } = command;
     const id = chooseId(command);
     const admitted = throttle.admit(arrival, measure(command));
     if (admitted) await admitted;
@@ -148,7 +173,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       ...(exceptSocketId === undefined ? {} : { exceptSocketId }),
     };
     const outcome = await groupLog.append(input).catch((error: unknown) => {
-      deliverWithoutLog(command, id, error);
+      deliverWithoutLog({ ...command, message }, id, error);
       throw error;
     });
     metrics.broadcasts.inc({ outcome: outcome.outcome });

@@ -34,7 +34,12 @@ export function createReadiness(deps: {
       const draining = deps.isDraining() ? ['draining'] : [];
       const canary = deps.canary();
       return {
-        failing: [...draining, ...deps.failingCluster(), ...(late ? ['event-loop'] : []), ...(canary === 'fails-alone' ? ['canary'] : [])],
+        failing: [
+          ...draining,
+          ...deps.failingCluster(),
+          ...(late ? ['event-loop'] : []),
+          ...(canary === 'fails-alone' ? ['canary'] : []),
+        ],
         degraded: [
           ...(deps.isBackEndFailing() ? ['back-end'] : []),
           ...(canary === 'fails-everywhere' ? ['canary'] : []),
