@@ -64,6 +64,7 @@ const DECISIONS: Readonly<Record<string, string>> = {
   API_URL: 'required by relay',
   DEMO: 'off',
   LOG_LEVEL: 'sane: info',
+  OTEL_EXPORTER_OTLP_ENDPOINT: 'off, and warned with plain http',
   SHUTDOWN_DRAIN_SECONDS: 'sane: what Docker allows',
   DATABASE_URL: 'required by api',
   ICE_STUN_URLS: 'off',

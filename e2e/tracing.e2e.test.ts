@@ -120,7 +120,7 @@ describe('a system whose spans go to a collector', () => {
     const answer = await call('POST', `/api/messaging/groups/${groupId}/messages`, { content }, headers);
     expect(answer.status).toBe(201);
   }
-  /** What both members were told of the message with this content. */
+  /** Both members' events of the message with this content. */
   async function toldOf(content: string): Promise<Told[]> {
     return until(content, () => {
       const both = [find(told.socket, content), find(told.raw, content)].filter((each) => each !== undefined);
@@ -159,7 +159,7 @@ describe('a system whose spans go to a collector', () => {
     await post(`ignored ${digit}`, traceparent);
     const message = await until('the message', () => find(told.socket, `ignored ${digit}`));
     expect(message).not.toHaveProperty('traceparent');
-    // What comes after it has been exported.
+    // A later message has been exported, so the earlier one would have been.
     const after = traceOf(`${Number(digit) + 4}`);
     await post('after it', parentOf(after));
     await chainOf(after, ['groupcast.fan-out']);

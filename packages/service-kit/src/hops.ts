@@ -34,8 +34,8 @@ export function beginHop(name: HopName, traceparent: string | undefined, attribu
     end(more = {}, error) {
       span.setAttributes(more);
       if (error !== undefined) {
-        const message = error instanceof Error ? error.message : String(error);
-        span.setStatus({ code: SpanStatusCode.ERROR, message });
+        const message = error instanceof Error ? { message: error.message } : {};
+        span.setStatus({ code: SpanStatusCode.ERROR, ...message });
       }
       span.end();
     },

@@ -132,8 +132,8 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
         const spans = [undefined, undefined, span('a'), undefined, span('b')];
         const traced = createOutboxStore(db, { owner: 'traced', leaseMs: LEASE_MS, isTraced: true });
         const claimed = await until('the group', async () => {
-          const claim = await traced.claim(groupId, 10);
-          return claim.kind === 'claimed' ? claim : undefined;
+          const answer = await traced.claim(groupId, 10);
+          return answer.kind === 'claimed' ? answer : undefined;
         });
         const read = await traced.read(claimed.lease, 10);
         const found = [claimed.events, read].map((events) => events.map(({ traceparent }) => traceparent));

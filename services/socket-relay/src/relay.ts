@@ -13,7 +13,7 @@ import {
 } from '@groupcast/service-kit';
 import { createGateway } from './broadcast/gateway.ts';
 import { createThrottle } from './broadcast/throttle.ts';
-import { createCanary } from './canary/canary.ts';
+import { type Canary, createCanary } from './canary/canary.ts';
 import type { Cluster } from './cluster/cluster.ts';
 import { openCluster } from './cluster/open-cluster.ts';
 import type { RelayConfig } from './config.ts';
@@ -45,7 +45,7 @@ import { startGroupHeads } from './feed/group-heads.ts';
 import { createHistoryReader } from './group-log/history.ts';
 import { createInternalApp } from './internal-http/internal-app.ts';
 import { healthOfAll, healthOfOne } from './internal-http/machine-health.ts';
-import { createReadiness } from './internal-http/readiness.ts';
+import { createReadiness, type Readiness } from './internal-http/readiness.ts';
 import type { WorkerContext } from './ipc/worker-context.ts';
 import { createMembership } from './membership/authorisation.ts';
 import { createMembershipConfirmation } from './membership/confirm-memberships.ts';
@@ -130,16 +130,7 @@ async function buildRelay(
   const { slowConsumers, sender, fanOut } = openWayOut(config, { io, monitor, notices, metrics, log }, parts);
 
   // The other relays
-  const cluster = await openCluster({
-    config,
-    node,
-    machine: worker?.machine ?? node,
-    primary: worker?.primary,
-    fanOut,
-    monitor,
-    metrics,
-    log,
-  });
+  const cluster = await openCluster({ config, node, worker, fanOut, monitor, metrics, log });
   const { groupLog, feed, leases } = cluster;
   stops.push(() => cluster.stop());
   stops.push(async () => groupLog.close());
@@ -150,27 +141,7 @@ async function buildRelay(
   const presence = createPresence({ io, store: cluster.presence, log });
   stops.push(async () => leave(presence, cluster));
   const { api, fill, lastSeen } = openUpstream(config, { io, groupLog, monitor, metrics, log }, parts);
-  const canary = createCanary(
-    {
-      node,
-      groupLog,
-      feed,
-      fanOut,
-      leases,
-      isJoined: () => cluster.failing().length === 0,
-      isDraining: () => drain.active,
-      metrics,
-      log,
-    },
-    config.canary,
-  );
-  parts.push(() => canary.stop());
-  const readiness = createReadiness({
-    isDraining: () => drain.active,
-    failingCluster: () => cluster.failing(),
-    isBackEndFailing: () => api?.isFailing() === true,
-    canary: canary.verdict,
-  });
+  const { canary, readiness } = openReadiness(config, { node, cluster, fanOut, drain, api, metrics, log }, parts);
   stops.push(() => readiness.stop());
 
   // The way in: removals, tokens and their ends
@@ -323,6 +294,32 @@ async function buildRelay(
   if (worker) log.info({ node }, 'a worker is ready');
   else announceListening(config, ports, log);
   return { ...ports, close: async () => stops.stop() };
+}
+
+/** Knows whether this relay should be given work. */
+function openReadiness(
+  config: RelayConfig,
+  deps: {
+    node: string;
+    cluster: Cluster;
+    fanOut: FanOut;
+    drain: Drain;
+    api: { isFailing(): boolean } | undefined;
+    metrics: RelayMetrics;
+    log: Logger;
+  },
+  parts: StopStack,
+): { canary: Canary; readiness: Readiness } {
+  const { cluster, drain, api } = deps;
+  const canary = createCanary(deps, config.canary);
+  parts.push(() => canary.stop());
+  const readiness = createReadiness({
+    isDraining: () => drain.active,
+    failingCluster: () => cluster.failing(),
+    isBackEndFailing: () => api?.isFailing() === true,
+    canary: () => canary.verdict(),
+  });
+  return { canary, readiness };
 }
 
 /** How events leave this relay. */

@@ -30,7 +30,7 @@ describe('a node that sends itself canaries', () => {
   let receive: ((event: OutgoingEvent) => void) | undefined;
   let comesThrough = true;
   let isJoined = true;
-  let isDraining = false;
+  const drain = { active: false };
   let othersAt: number | undefined;
   let shown: () => number | undefined = () => undefined;
   let canary: ReturnType<typeof createCanary>;
@@ -38,24 +38,26 @@ describe('a node that sends itself canaries', () => {
   beforeEach(() => {
     vi.useFakeTimers();
     lines.length = 0;
-    [comesThrough, isJoined, isDraining, othersAt] = [true, true, false, undefined];
+    [comesThrough, isJoined, drain.active, othersAt] = [true, true, false, undefined];
     metrics.registry.resetMetrics();
     canary = createCanary(
       {
         node: 'n',
-        groupLog: { append: async () => ({ outcome: 'appended', position: { epoch: '1-a', seq: 1 } }) },
-        feed: {
-          comesBack: false,
-          open: async () => undefined,
-          receive(_groupId, event) {
-            if (comesThrough) receive?.(event);
-            return 0;
+        cluster: {
+          groupLog: { append: async () => ({ outcome: 'appended', position: { epoch: '1-a', seq: 1 } }) },
+          feed: {
+            comesBack: false,
+            open: async () => undefined,
+            receive(_groupId, event) {
+              if (comesThrough) receive?.(event);
+              return 0;
+            },
           },
+          leases: { othersCanary: () => othersAt, showCanary: (passedAt) => (shown = passedAt) },
+          failing: () => (isJoined ? [] : ['redis']),
         },
         fanOut: { addReceiver: (_groupId, receiver) => (receive = receiver) },
-        leases: { othersCanary: () => othersAt, showCanary: (passedAt) => (shown = passedAt) },
-        isJoined: () => isJoined,
-        isDraining: () => isDraining,
+        drain,
         metrics,
         log: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
       },
@@ -128,7 +130,7 @@ describe('a node that sends itself canaries', () => {
 
   test('shows others none while it drains: they are not to count on it', async () => {
     await vi.advanceTimersByTimeAsync(10);
-    isDraining = true;
+    drain.active = true;
     expect(shown()).toBeUndefined();
   });
 });

@@ -17,6 +17,8 @@ import { isStorable, isStorableJson } from '../db/storable.ts';
 const STORABLE = { error: 'must be well-formed text without NUL' };
 
 const MAX_MEMBERS_PER_REQUEST = 1_000;
+/** Most bytes of all headers of a request, as Node.js takes them. */
+const MAX_HEADERS = 16_384;
 const MAX_SEQ = Number.MAX_SAFE_INTEGER;
 
 /** A number in a query string: digits only, so that an empty value is no zero. */
@@ -127,7 +129,8 @@ export const sendMessageBody = z.object({
 });
 export const sendMessageHeaders = z.object({
   'idempotency-key': clientMessageId.optional(),
-  traceparent: z.string().optional().describe('W3C Trace Context; one that is malformed is ignored'),
+  // No longer header comes in, so that none is refused.
+  traceparent: z.string().max(MAX_HEADERS).optional().describe('W3C Trace Context; one that is malformed is ignored'),
 });
 export const editMessageBody = z
   .object({ content: content.optional(), custom: custom.nullable().optional() })

@@ -1,4 +1,4 @@
-import { beginHop, type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import {
   type BroadcastCommand,
   type BroadcastResult,
@@ -6,11 +6,9 @@ import {
   GroupcastError,
   type JsonObject,
   parseId,
-  parseTraceparent,
   type RelayCommand,
   relationOf,
   toWire,
-  withTraceparent,
 } from '@groupcast/shared';
 import type { Relays } from '../cluster/relays.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
@@ -23,6 +21,7 @@ import { createBatchBroadcast } from './batch.ts';
 import { broadcastLine } from './broadcast-line.ts';
 import { hintAtGroup } from './near-misses.ts';
 import type { Arrival, Throttle } from './throttle.ts';
+import { traceBroadcasts } from './traced-command.ts';
 
 /** Carries out the commands of trusted back ends, whether they come over a socket or over HTTP. */
 export interface Gateway {
@@ -134,27 +133,6 @@ export function createGateway(deps: GatewayDeps): Gateway {
     });
   }
 
-  /** Carries it out as a step of its trace, if it has one. Members are told of that step. */
-  async function broadcast(command: BroadcastCommand, arrival: Arrival): Promise<BroadcastResult> {
-    if (command.traceparent === undefined) return carryOut(command, arrival, command.message);
-    const given = parseTraceparent(command.traceparent);
-    const attributes = { 'groupcast.group.id': command.groupId, 'groupcast.event': command.event };
-    const hop = beginHop('groupcast.accept', given, attributes);
-    try {
-      const message = withTraceparent(command.message, hop?.traceparent ?? given);
-      const { id, duplicate, recipients, ...result } = await carryOut(command, arrival, message);
-      hop?.end({
-        'groupcast.message.id': id,
-        'groupcast.duplicate': duplicate,
-        'groupcast.connections': recipients.connections,
-      });
-      return { id, duplicate, recipients, ...result };
-    } catch (error) {
-      hop?.end({}, error);
-      throw error;
-    }
-  }
-
   /** `message`: the command's own, or the same with its span, for which it needs no room. */
   async function carryOut(command: BroadcastCommand, arrival: Arrival, message: JsonObject): Promise<BroadcastResult> {
     const { groupId, event, position, exceptSocketId, exceptUserId } = command;
@@ -225,6 +203,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     fanOut.deliver(groupId, { event, id, payload: toWire(groupId, id, position, message), position }, except);
   }
 
+  const broadcast = traceBroadcasts(carryOut);
   const batch = createBatchBroadcast({ broadcast, metrics, log });
 
   return {

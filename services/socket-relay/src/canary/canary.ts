@@ -44,20 +44,23 @@ const LOST = {
 export function createCanary(
   deps: {
     node: string;
-    groupLog: Pick<GroupLog, 'append'>;
-    feed: Pick<GroupFeed, 'open' | 'receive' | 'comesBack'>;
+    cluster: {
+      groupLog: Pick<GroupLog, 'append'>;
+      feed: Pick<GroupFeed, 'open' | 'receive' | 'comesBack'>;
+      leases: Pick<NodeLeases, 'showCanary' | 'othersCanary'>;
+      /** Names what fails while this node is cut off from the others. No canary can pass then. */
+      failing(): string[];
+    };
     fanOut: Pick<FanOut, 'addReceiver'>;
-    leases: Pick<NodeLeases, 'showCanary' | 'othersCanary'>;
-    /** False while this node is cut off from the others, which is said elsewhere, and no canary can pass. */
-    isJoined: () => boolean;
-    /** Whether this node is emptied, so that others should not count on it. */
-    isDraining: () => boolean;
+    /** While this node is emptied, others should not count on it. */
+    drain: { readonly active: boolean };
     metrics: Pick<RelayMetrics, 'canarySeconds' | 'canaryFailures'>;
     log: Logger;
   },
   { intervalMs, deadlineMs }: CanaryOptions,
 ): Canary {
-  const { groupLog, feed, fanOut, leases, isJoined, metrics, log } = deps;
+  const { cluster, fanOut, drain, metrics, log } = deps;
+  const { groupLog, feed, leases } = cluster;
   const groupId = canaryGroup(deps.node);
   const warn = warnOnceEvery(60_000);
   /** Those on their way, by id. */
@@ -66,6 +69,8 @@ export function createCanary(
   let failed: number[] = [];
   let passedAt: number | undefined;
   let timer: NodeJS.Timeout | undefined;
+
+  const isJoined = (): boolean => cluster.failing().length === 0;
 
   function take(id: string): number | undefined {
     const canary = sent.get(id);
@@ -119,7 +124,7 @@ export function createCanary(
     start() {
       if (intervalMs === 0) return;
       fanOut.addReceiver(groupId, ({ id }) => pass(id));
-      leases.showCanary(() => (deps.isDraining() ? undefined : passedAt));
+      leases.showCanary(() => (drain.active ? undefined : passedAt));
       void send();
       timer = setInterval(() => void send(), intervalMs).unref();
     },
