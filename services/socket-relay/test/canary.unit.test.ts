@@ -107,6 +107,21 @@ describe('a node that sends itself canaries', () => {
     expect(canary.verdict()).toBe('passes');
   });
 
+  test('is ready when two that have failed were not in a row: one that was sent between them has come back', async () => {
+    const sendAll = async (...pass: boolean[]) => {
+      for (const passes of pass) {
+        comesThrough = passes;
+        await vi.advanceTimersByTimeAsync(1_000);
+      }
+    };
+    // The second one fails after the third has come back, and counts for itself.
+    await sendAll(false, false, true, false, false);
+    await vi.advanceTimersByTimeAsync(1_050);
+    expect([await failures(), canary.verdict()]).toEqual([3, 'passes']);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([await failures(), canary.verdict()]).toEqual([4, 'fails-everywhere']);
+  });
+
   test('says so at error, once a minute, and once that it is over', async () => {
     await loseTwo();
     await vi.advanceTimersByTimeAsync(50_000);

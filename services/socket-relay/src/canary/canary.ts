@@ -95,9 +95,11 @@ export function createCanary(
 
   function fail(id: string, error?: unknown): void {
     const at = take(id);
-    // While this node is cut off from the others, that is what `/readyz` names. A later canary may have come back meanwhile.
-    if (at === undefined || !isJoined() || (passedAt !== undefined && at < passedAt)) return;
+    // While this node is cut off from the others, that is what `/readyz` names.
+    if (at === undefined || !isJoined()) return;
     metrics.canaryFailures.inc();
+    // A later one has come back meanwhile.
+    if (passedAt !== undefined && at < passedAt) return;
     failed = [...failed, at].slice(-FAILURES);
     const state = verdict();
     if (state === 'passes') log.debug({ err: error, groupId }, 'a canary has not come back');
