@@ -65,7 +65,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
       'nearest-name.ts',
       'positions.ts',
     ],
-    ['relay-address.ts', 'rooms.ts', 'token-claims.ts'],
+    ['relay-address.ts', 'rooms.ts', 'token-claims.ts', 'traceparent.ts'],
   ],
   'services/api': [
     'main.ts',
@@ -94,6 +94,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'connections',
     'broadcast',
     'tracing',
+    'canary',
     'cluster',
     'conversation',
     'membership',

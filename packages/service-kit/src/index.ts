@@ -16,6 +16,7 @@ export { type ConnectionBudget, connectionBudget, MAX_CONNECTIONS } from './desc
 export type { Diversion } from './diversion.ts';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
 export { createFairQueue, type FairQueue, type Ticket } from './fair-queue.ts';
+export { beginHop, type Hop, type HopName } from './hops.ts';
 export { createHostGate, readHostNames } from './host-gate.ts';
 export { hostOfHeader, isHostTrusted, isLoopbackName } from './host-names.ts';
 export {
@@ -42,8 +43,9 @@ export {
 export { corsOptions, isHostOfOrigins, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { readLittle, readLittleOf, readMuch } from './read-size.ts';
 export { readRelayWsPath } from './relay-paths.ts';
-export { type Closable, loadDotEnv, runService, StartFailure } from './run-service.ts';
+export { type Closable, loadDotEnv, runService } from './run-service.ts';
 export { hintOfPort, type ServicePort } from './service-ports.ts';
+export { StartFailure } from './start-failure.ts';
 export { createStopStack, type StopStack } from './stop-stack.ts';
 export { outliveTerminal } from './terminal.ts';
 export { type RelaySecrets, readRelaySecrets, readTokenConfig, type TokenConfig } from './token-config.ts';
@@ -56,6 +58,7 @@ export {
   type TokenPlace,
   tokenMissing,
 } from './token-places.ts';
+export { readTracingConfig, startTraced, type TracingConfig } from './tracing.ts';
 export { BARE_PERCENT, hasSplitCredentials, SPLIT_CREDENTIALS } from './url-credentials.ts';
 export { type Warn, warnOnceEvery } from './warn-once-every.ts';
 export { TimedOut, within } from './within.ts';

@@ -3,7 +3,9 @@ import closeWithGrace from 'close-with-grace';
 import { dotEnvFile } from './data-dir.ts';
 import { ConfigurationError } from './environment.ts';
 import { createLogger, type Logger } from './logger.ts';
+import { StartFailure } from './start-failure.ts';
 import { outliveTerminal } from './terminal.ts';
+import { startTraced, type TracingConfig } from './tracing.ts';
 
 export interface Closable {
   /** Stops in reverse order of start. Resolves when nothing is left running. */
@@ -26,11 +28,6 @@ export function loadDotEnv(): void {
   if (existsSync(file)) process.loadEnvFile(file);
 }
 
-/** Says in one line why a service cannot start, and what to do. It is shown without a stack. */
-export class StartFailure extends Error {
-  override readonly name = 'StartFailure';
-}
-
 function startProblem(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   if (error instanceof StartFailure) return error.message;
@@ -49,7 +46,13 @@ function startProblem(error: unknown): string | undefined {
  * 1. SIGHUP does not count as a second one: a terminal that is closed sends it, and so may the shell that ran in it.
  */
 export async function runService<
-  Config extends { logLevel: string; production: boolean; drainMs: number; warnings: readonly string[] },
+  Config extends {
+    logLevel: string;
+    production: boolean;
+    drainMs: number;
+    warnings: readonly string[];
+    tracing: TracingConfig;
+  },
 >(service: {
   name: string;
   readConfig: (source: NodeJS.ProcessEnv) => Config;
@@ -85,7 +88,7 @@ export async function runService<
   process.on('SIGHUP', () => {
     if (!stopping) close();
   });
-  started = service.start(config, log);
+  started = startTraced(config.tracing, { service: service.name, log }, async () => service.start(config, log));
   try {
     await started;
     // `npm start` waits for this.

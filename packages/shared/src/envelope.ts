@@ -1,5 +1,11 @@
 import type { JsonObject } from './json.ts';
 import type { Position } from './positions.ts';
+import { TRACEPARENT } from './traceparent.ts';
+
+/** Returns a publisher's fields with the span that the event comes from, if there is one. It is a field beside theirs, and wins over one. */
+export function withTraceparent(message: JsonObject, traceparent: string | undefined): JsonObject {
+  return traceparent === undefined ? message : { ...message, [TRACEPARENT]: traceparent };
+}
 
 /** Answers the flat payload of a group's event on the socket: the publisher's fields, and the envelope over them. */
 export function toWire(

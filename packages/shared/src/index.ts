@@ -24,3 +24,4 @@ export * from './relay-address.ts';
 export * from './relay-command.ts';
 export * from './rooms.ts';
 export * from './token-claims.ts';
+export * from './traceparent.ts';

@@ -7,6 +7,8 @@ export interface TcpProxy {
   swallowAnswers(): void;
   /** The server's bytes arrive again from now on; swallowed ones do not. */
   passAnswers(): void;
+  /** From now on pieces of the server's bytes that contain `text` do not arrive. An empty text ends that. */
+  keepBack(text: string): void;
   /** From now on new connections lead to another port; those that are open stay where they are. */
   leadTo(port: number): void;
   /** The cable is out: nothing arrives on either side, not even an end, on old connections or new ones. */
@@ -23,6 +25,7 @@ export interface TcpProxy {
 export async function startTcpProxy(port: number, host = '127.0.0.1'): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   let swallowing = false;
+  let keptBack = '';
   let frozen = false;
   let target = port;
 
@@ -30,7 +33,8 @@ export async function startTcpProxy(port: number, host = '127.0.0.1'): Promise<T
     const upstream = connect(target, '127.0.0.1');
     client.on('data', (bytes) => upstream.write(bytes));
     upstream.on('data', (bytes) => {
-      if (!swallowing) client.write(bytes);
+      const isKept = keptBack !== '' && bytes.includes(keptBack);
+      if (!swallowing && !isKept) client.write(bytes);
     });
     for (const [socket, other] of [
       [client, upstream],
@@ -60,6 +64,9 @@ export async function startTcpProxy(port: number, host = '127.0.0.1'): Promise<T
     },
     passAnswers() {
       swallowing = false;
+    },
+    keepBack(text) {
+      keptBack = text;
     },
     leadTo(other) {
       target = other;

@@ -90,7 +90,8 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   await bringUpToDate(opened, log);
 
   const name = `${hostname()}-${process.pid}`;
-  const store = createOutboxStore(db, { owner: `${name}-${randomUUID().slice(0, 8)}`, leaseMs: LEASE_MS });
+  const isTraced = config.tracing.otlpUrl !== undefined;
+  const store = createOutboxStore(db, { owner: `${name}-${randomUUID().slice(0, 8)}`, leaseMs: LEASE_MS, isTraced });
   if (db.kind === 'embedded') await store.clearLeases();
   const metrics = createApiMetrics(
     () => store.backlog(),

@@ -13,9 +13,11 @@ import {
   readRelayWsPath,
   readTokenConfig,
   readTokenPlaces,
+  readTracingConfig,
   resolveDataDir,
   type TokenConfig,
   type TokenPlace,
+  type TracingConfig,
 } from '@groupcast/service-kit';
 import { problemOfPostgresUrl } from './db/postgres-url.ts';
 import { readApiDialects } from './dialects.ts';
@@ -36,6 +38,7 @@ export interface ApiConfig {
   /** Settings that are allowed and risky, for the log at start. */
   warnings: readonly string[];
   logLevel: string;
+  tracing: TracingConfig;
   /** The address on which the port listens; `localhost` stands for loopback in both families. */
   host: string;
   port: number;
@@ -144,6 +147,7 @@ export function readApiConfig(
     production: env.production,
     warnings: env.warnings,
     logLevel: env.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
+    tracing: readTracingConfig(env),
     host,
     port: env.port('API_PORT', 3000, 'PORT'),
     internalPort: env.port('API_INTERNAL_PORT', 3003),

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +17,7 @@ import type { GroupDeps } from '../src/groups/group-changes.ts';
 import { createGroup, deleteGroup } from '../src/groups/group-service.ts';
 import { addMembers, removeMember } from '../src/groups/member-service.ts';
 import { listMessages, type MessageDeps, sendMessage } from '../src/messages/message-service.ts';
+import { saveMessages } from '../src/messages/message-store.ts';
 import { createApiMetrics } from '../src/metrics.ts';
 import { createDispatcher, type Dispatcher } from '../src/outbox/dispatcher.ts';
 import { createOutboxStore, type Lease, type OutboxStore } from '../src/outbox/outbox-store.ts';
@@ -98,6 +100,54 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       );
       return rows[0];
     };
+
+    test.each([
+      ['', false],
+      [', also where it may be a copy', true],
+    ])(
+      'a message that is traced keeps its span through the outbox, for an hour, and others write nothing%s',
+      async (_, pairsCopies) => {
+        const span = (digit: string) => `00-${'1'.repeat(32)}-${digit.repeat(16)}-01`;
+        const save = async (...traceparents: (string | undefined)[]) => {
+          const messages = traceparents.map((traceparent) => {
+            const id = randomUUID();
+            return {
+              id,
+              groupId,
+              senderId: 'alice',
+              content: id,
+              clientMessageId: id,
+              way: 'http' as const,
+              traceparent,
+            };
+          });
+          return saveMessages(db, messages, { waits: true, pairsCopies });
+        };
+        const kept = async () =>
+          (await db.query('select traceparent from traceparents where group_id = $1 order by seq', [groupId])).rows;
+        await dispatcher.stop();
+        await save(undefined, undefined);
+        expect(await kept()).toEqual([]);
+        await save(span('a'), undefined, span('b'));
+        const spans = [undefined, undefined, span('a'), undefined, span('b')];
+        const traced = createOutboxStore(db, { owner: 'traced', leaseMs: LEASE_MS, isTraced: true });
+        const claimed = await until('the group', async () => {
+          const answer = await traced.claim(groupId, 10);
+          return answer.kind === 'claimed' ? answer : undefined;
+        });
+        const read = await traced.read(claimed.lease, 10);
+        const found = [claimed.events, read].map((events) => events.map(({ traceparent }) => traceparent));
+        expect(found.map((each) => each.slice(-5))).toEqual([spans, spans]);
+        expect((await store.read(claimed.lease, 10)).map(({ traceparent }) => traceparent)).not.toContain(span('a'));
+
+        await db.query(`update traceparents set created_at = now() - interval '61 minutes' where group_id = $1`, [
+          groupId,
+        ]);
+        await save(span('c'));
+        expect(await kept()).toEqual([{ traceparent: span('c') }]);
+        dispatcher = start('another');
+      },
+    );
 
     test('a sender’s profile for which an event has no room is left out, and comes with the next one', async () => {
       await db.query(
@@ -554,6 +604,7 @@ describe('on PostgreSQL', () => {
       '0009_profiles.sql',
       '0010_message_kind_and_custom.sql',
       '0011_message_copies.sql',
+      '0013_traceparents.sql',
     ]);
     await databases[0]?.query(`update schema_migrations set sha256 = 'other'`);
     await expect(migrate(databases[0] as Database)).rejects.toThrow(/has changed since it was applied/);

@@ -12,8 +12,10 @@ import {
   readRelayWsPath,
   readTokenConfig,
   readTokenPlaces,
+  readTracingConfig,
   type TokenConfig,
   type TokenPlace,
+  type TracingConfig,
 } from '@groupcast/service-kit';
 import { isPublishableEvent } from '@groupcast/shared';
 import { type DialectConfig, readDialects } from './dialect-config.ts';
@@ -25,6 +27,7 @@ export interface RelayConfig {
   /** Settings that are allowed and risky, for the log at start. */
   warnings: readonly string[];
   logLevel: string;
+  tracing: TracingConfig;
   /** The address of the public port. `localhost`: loopback, in both families. */
   host: string;
   port: number;
@@ -55,6 +58,8 @@ export interface RelayConfig {
   redisPrefix: string;
   /** Whether programs that emit through Redis reach groups and users. */
   emitter: boolean;
+  /** How often the relay sends itself an event, in milliseconds (0: never), and how long that may take. */
+  canary: { intervalMs: number; deadlineMs: number };
   /** How long other relays count on this one after they last heard of it. */
   leaseMs: number;
   history: { size: number; bytes: number; ttlMs: number; totalBytes: number };
@@ -132,6 +137,15 @@ function readEmitter(env: Environment): boolean {
   return isOn;
 }
 
+/** How long a canary may take at least, in milliseconds. */
+const CANARY_DEADLINE_MS = 10_000;
+
+/** The deadline is two intervals at least, so that the canaries of other relays are newer than those that have failed here. */
+function readCanary(env: Environment): RelayConfig['canary'] {
+  const intervalMs = env.integer('RELAY_CANARY_SECONDS', 5, { min: 0, max: 60 }) * 1_000;
+  return { intervalMs, deadlineMs: Math.max(CANARY_DEADLINE_MS, 2 * intervalMs) };
+}
+
 /** More than any machine has cores. */
 const MAX_WORKERS = 256;
 
@@ -151,6 +165,7 @@ export function readRelayConfig(
     production: env.production,
     warnings: env.warnings,
     logLevel: env.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
+    tracing: readTracingConfig(env),
     host: readHost(env, 'RELAY_HOST'),
     port: env.port('RELAY_PORT', 3001, 'PORT'),
     wsPath: readRelayWsPath(env),
@@ -168,6 +183,7 @@ export function readRelayConfig(
     redis: readRedis(env),
     redisPrefix: readRedisPrefix(env),
     emitter: readEmitter(env),
+    canary: readCanary(env),
     leaseMs: env.integer('NODE_LEASE_SECONDS', 15, { min: 3, max: 600 }) * 1_000,
     history: {
       size: env.integer('HISTORY_SIZE', 1_000, { min: 1, max: 1_000_000 }),

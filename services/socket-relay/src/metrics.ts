@@ -44,6 +44,9 @@ export interface RelayMetrics {
   filled: Counter;
   /** Messages of other relays that were not understood. */
   malformed: Counter;
+  /** How long the last canary that came back was on its way. */
+  canarySeconds: Gauge;
+  canaryFailures: Counter;
   slowConsumers: Counter<'reason'>;
   slowConsumerBacklog: Histogram;
   /** Calls to the back end. */
@@ -110,6 +113,24 @@ function fanOutMetrics(registers: Registry[]): Pick<RelayMetrics, 'watchWrites' 
       name: 'groupcast_relay_events_unsaid_total',
       help: 'Events that connections were not told, because their dialect has no name for them: of groups, and of users',
       labelNames: ['dialect'],
+      registers,
+    }),
+  };
+}
+
+/** Metrics of the events that a relay sends itself. */
+function canaryMetrics(registers: Registry[]): Pick<RelayMetrics, 'canarySeconds' | 'canaryFailures'> {
+  return {
+    canarySeconds: new Gauge({
+      name: 'groupcast_relay_canary_seconds',
+      help: 'Round trip of the last canary that came back; 0 before the first, and where RELAY_CANARY_SECONDS is 0',
+      registers,
+      // Of several workers the slowest counts.
+      aggregator: 'max',
+    }),
+    canaryFailures: new Counter({
+      name: 'groupcast_relay_canary_failures_total',
+      help: 'Canaries that could not be sent, or were not back in time',
       registers,
     }),
   };
@@ -205,6 +226,7 @@ export function createRelayMetrics(): RelayMetrics {
     },
     ...backEndMetrics(registers),
     ...fanOutMetrics(registers),
+    ...canaryMetrics(registers),
     connections: new Gauge({
       name: 'groupcast_relay_connections',
       help: 'Open Socket.IO connections by type',

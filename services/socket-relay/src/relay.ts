@@ -14,6 +14,7 @@ import {
 import { createGateway } from './broadcast/gateway.ts';
 import { hintAtGroup } from './broadcast/near-misses.ts';
 import { createThrottle } from './broadcast/throttle.ts';
+import { type Canary, createCanary } from './canary/canary.ts';
 import type { Cluster } from './cluster/cluster.ts';
 import { openCluster } from './cluster/open-cluster.ts';
 import type { RelayConfig } from './config.ts';
@@ -40,12 +41,13 @@ import { createDeliveries, type Deliveries } from './fan-out/deliveries.ts';
 import type { FanOut } from './fan-out/fan-out.ts';
 import { createLocalFanOut } from './fan-out/local-fan-out.ts';
 import { createStockSender, type Sender } from './fan-out/sender.ts';
+import { traceFanOut } from './fan-out/traced-fan-out.ts';
 import { watchUnsaid } from './fan-out/unsaid-events.ts';
 import { startGroupHeads } from './feed/group-heads.ts';
 import { createHistoryReader } from './group-log/history.ts';
 import { createInternalApp } from './internal-http/internal-app.ts';
 import { healthOfAll, healthOfOne } from './internal-http/machine-health.ts';
-import { createReadiness } from './internal-http/readiness.ts';
+import { createReadiness, type Readiness } from './internal-http/readiness.ts';
 import type { WorkerContext } from './ipc/worker-context.ts';
 import { createMembership } from './membership/authorisation.ts';
 import { createMembershipConfirmation } from './membership/confirm-memberships.ts';
@@ -135,7 +137,7 @@ async function buildRelay(
   const { slowConsumers, sender, fanOut, deliveries } = wayOut;
 
   // The other relays
-  const cluster = await openCluster({ config, node, primary: worker?.primary, fanOut, monitor, metrics, log });
+  const cluster = await openCluster({ config, node, worker, fanOut, monitor, metrics, log });
   const { groupLog, feed, leases } = cluster;
   stops.push(() => cluster.stop());
   stops.push(async () => groupLog.close());
@@ -146,11 +148,7 @@ async function buildRelay(
   const presence = createPresence({ io, store: cluster.presence, log });
   stops.push(async () => leave(presence, cluster));
   const { api, fill, lastSeen } = openUpstream(config, { io, groupLog, monitor, metrics, log }, parts);
-  const readiness = createReadiness({
-    isDraining: () => drain.active,
-    failingCluster: () => cluster.failing(),
-    isBackEndFailing: () => api?.isFailing() === true,
-  });
+  const { canary, readiness } = openReadiness(config, { node, cluster, fanOut, drain, api, metrics, log }, parts);
   stops.push(() => readiness.stop());
 
   // The way in: removals, tokens and their ends
@@ -293,10 +291,37 @@ async function buildRelay(
 
   // Removals wait for every relay that has a lease: earlier removals have been read by now, and later ones are answered.
   await leases.start();
+  canary.start();
   const ports = await openPorts(publicServer, internal, { config, listening });
   if (worker) log.info({ node }, 'a worker is ready');
   else announceListening(config, ports, log);
   return { ...ports, close: async () => stops.stop() };
+}
+
+/** Knows whether this relay should be given work. */
+function openReadiness(
+  config: RelayConfig,
+  deps: {
+    node: string;
+    cluster: Cluster;
+    fanOut: FanOut;
+    drain: Drain;
+    api: { isFailing(): boolean } | undefined;
+    metrics: RelayMetrics;
+    log: Logger;
+  },
+  parts: StopStack,
+): { canary: Canary; readiness: Readiness } {
+  const { cluster, drain, api } = deps;
+  const canary = createCanary(deps, config.canary);
+  parts.push(() => canary.stop());
+  const readiness = createReadiness({
+    isDraining: () => drain.active,
+    failingCluster: () => cluster.failing(),
+    isBackEndFailing: () => api?.isFailing() === true,
+    canary: () => canary.verdict(),
+  });
+  return { canary, readiness };
 }
 
 /** How events leave this relay. */
@@ -316,7 +341,8 @@ function openWayOut(
       ? createStockSender(io, marks)
       : createBatchingSender(io, { ...deps, slowConsumers, marks });
   const fanOut = createLocalFanOut(io, { sender, deliveries, marks }, config.dialects.usual?.noun);
-  return { slowConsumers, sender, fanOut, deliveries };
+  const isTraced = config.tracing.otlpUrl !== undefined;
+  return { slowConsumers, sender, fanOut: isTraced ? traceFanOut(fanOut) : fanOut, deliveries };
 }
 
 /** Remembers also which connections were refused before it was known whose they are: one of them may be missed by somebody. */

@@ -84,6 +84,13 @@ describe('several relays on one Redis', () => {
       await until('every event', () => events.length >= 60);
       expect(seqs(events)).toEqual(numbers(1, 60));
     }
+    // It comes with the span that its publisher names, also to members at other relays.
+    const traceparent = `00-${'1'.repeat(32)}-${'2'.repeat(16)}-01`;
+    await all[0].broadcaster.broadcastMessage({ groupId, message: { content: 'traced' }, traceparent });
+    for (const events of seen) {
+      await until('the traced one', () => events.some((event) => event['traceparent'] === traceparent));
+      events.splice(60);
+    }
     // The same again, at another relay, goes to nobody.
     expect(await all[1].broadcaster.broadcastMessage(positioned(groupId, 60))).toMatchObject({ duplicate: true });
     await all[2].broadcaster.broadcastMessage(positioned(groupId, 61));

@@ -52,6 +52,16 @@ export function describeGroupLog(backend: string, { create, outlive, ttlMs = 60_
     });
 
     describe('for publishers that send no position', () => {
+      test('keeps of brief events the last one alone', async () => {
+        const brief = async (id: string) =>
+          log.append({ groupId: 'g', id, event: 'canary', message: {}, isBrief: true });
+        const outcomes = [await brief('a'), await brief('b'), await brief('c')];
+        const epoch = (await log.head('g'))?.epoch ?? '';
+        expect(outcomes).toMatchObject([1, 2, 3].map((seq) => ({ outcome: 'appended', position: { epoch, seq } })));
+        const { floor, events } = await log.read('g', 0, 10);
+        expect([floor, seqs(events)]).toEqual([2, [3]]);
+      });
+
       test('numbers events 1, 2, 3 in one epoch', async () => {
         const outcomes = [await append('a'), await append('b'), await append('c')];
         const epoch = (await log.head('g'))?.epoch ?? '';

@@ -34,6 +34,7 @@ function createLaggingNode() {
     isWatched: () => true,
     nounOf: () => 'group',
     onDelivered: () => undefined,
+    addReceiver: () => undefined,
     onIdle: () => undefined,
   };
   const groupLog: typeof log = {

@@ -117,11 +117,41 @@ describe.each([
     const renew = createRedisLeases(
       redisCommands,
       createRedisDeployment({ redis: redisCommands, names: redisNames, node: 'one', secrets }),
+      'one',
     );
     await renew('one', 10_000, false);
     expect(await renew('one', 10_000, false)).toMatchObject({ nodes: ['one'], wasKnown: true });
     await connections.commands.del('gc:{relays}:leases');
     expect(await renew('one', 10_000, false)).toMatchObject({ nodes: ['one'], wasKnown: false });
+  });
+
+  test('the newest canary counts of another machine, of nodes that have a lease', async () => {
+    const { commands: redisCommands } = connections;
+    await redisCommands.del('gc:{relays}:leases');
+    const secrets = { secret: 'a secret', previousSecret: undefined };
+    const renewOn = (machine: string, node: string) => {
+      const deployment = createRedisDeployment({ redis: redisCommands, names: redisNames, node, secrets });
+      const renew = createRedisLeases(redisCommands, deployment, machine);
+      return async (canaryAgeMs?: number, ms = 10_000) => (await renew(node, ms, false, canaryAgeMs)).canaryAgeMs;
+    };
+    const [first, worker] = [renewOn('m1', 'first'), renewOn('m1', 'worker')];
+    const [other, third] = [renewOn('m2', 'other'), renewOn('m3', 'third')];
+    expect([await first(0), await worker(0), await first(0)]).toEqual([undefined, undefined, undefined]);
+    const seen = await other(20_000);
+    expect([seen, (seen ?? -1) >= 0, (seen ?? 20_000) < 20_000]).toEqual([seen, true, true]);
+    expect(await first(0)).toBeGreaterThanOrEqual(20_000);
+    await third(5_000);
+    const newest = (await worker()) ?? 0;
+    expect([newest >= 5_000, newest < 20_000]).toEqual([true, true]);
+    // It fails now, or it has gone.
+    await third();
+    expect(await first(0)).toBeGreaterThanOrEqual(20_000);
+    await other(20_000, 0);
+    expect(await first(0)).toBeUndefined();
+    // A relay of an earlier version has a lease, and says nothing of canaries.
+    await other(20_000);
+    await redisCommands.del('gc:{relays}:leases');
+    expect(await first(0)).toBeUndefined();
   });
 
   test('marks of deployments are written again, and a renewal finds those of strangers', async () => {
@@ -135,7 +165,7 @@ describe.each([
         node,
         secrets: { secret, previousSecret },
       });
-      const renew = createRedisLeases(redisCommands, deployment);
+      const renew = createRedisLeases(redisCommands, deployment, node);
       return { enter: async () => deployment.enter(10_000), renew: async (ms = 10_000) => renew(node, ms, false) };
     };
     const [old, changing, other] = [open('old', 'a'), open('changing', 'b', 'a'), open('other', 'c')];

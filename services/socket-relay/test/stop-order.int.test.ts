@@ -37,6 +37,7 @@ function startWorker(): { worker: WorkerContext; steps: string[]; log: pino.Logg
   const primary = endpointOn(port2);
   const worker: WorkerContext = {
     number: 1,
+    machine: 'machine',
     primary: {
       ...primary,
       async ask<T>(method: string, ...args: unknown[]): Promise<T> {

@@ -325,7 +325,11 @@ describe.each([
   test('the internal port speaks for all workers', async () => {
     const members = await onEveryWorker(async () => member(alice));
     expect(await readiness()).toEqual({ status: 'ready' });
-    const text = await (await fetch(`${relay.internalUrl}/metrics`)).text();
+    const metrics = async () => (await fetch(`${relay.internalUrl}/metrics`)).text();
+    // Each worker sends itself canaries.
+    await until('a canary', async () => !/^groupcast_relay_canary_seconds 0$/m.test(await metrics()));
+    expect(await metrics()).toMatch(/^groupcast_relay_canary_failures_total 0$/m);
+    const text = await metrics();
     const users = Number(/^groupcast_relay_connections\{type="user"\} (\d+)$/m.exec(text)?.[1]);
     expect(users).toBeGreaterThanOrEqual(members.length);
     const options = { secret: TEST_SECRETS.RELAY_SERVICE_SECRET, subject: 'test' };

@@ -70,7 +70,7 @@ function parseSender(value: unknown, userId: string): Sender {
 export function parseMessage(value: unknown): Message | undefined {
   const parsed = parseEvent(value, 'new-message');
   if (!parsed) return undefined;
-  const { event: _, sender, kind, custom, ...message } = parsed;
+  const { event: _, sender, kind, custom, traceparent, ...message } = parsed;
   const { senderId, content, createdAt } = message;
   if (typeof senderId !== 'string' || typeof content !== 'string' || typeof createdAt !== 'string') return undefined;
   return {
@@ -78,6 +78,7 @@ export function parseMessage(value: unknown): Message | undefined {
     sender: parseSender(sender, senderId),
     kind: typeof kind === 'string' ? kind : 'text',
     ...(fieldsOf(custom) ? { custom: custom as JsonObject } : {}),
+    ...(typeof traceparent === 'string' ? { traceparent } : {}),
   };
 }
 

@@ -27,9 +27,6 @@ const positionTogether = {
   issue: { error: 'epoch and seq come together or not at all', path: ['seq'] },
 };
 
-/** The description of a field that is named in the reference, and not built. */
-const NOT_READ = 'Taken, and read by nobody yet';
-
 /** `api-broadcast-message`. `message` is passed through; the envelope wins over its own fields. */
 export const broadcastSchema = z
   .object({
@@ -47,7 +44,11 @@ export const broadcastSchema = z
     expectedUserIds: deliveryWish.expectedUserIds.optional(),
     waitFor: deliveryWish.waitFor.optional(),
     withinMs: deliveryWish.withinMs.optional(),
-    traceparent: z.string().max(128).optional().describe(NOT_READ),
+    traceparent: z
+      .string()
+      .max(128)
+      .optional()
+      .describe('W3C Trace Context: the span that this broadcast belongs to. One that is malformed is ignored'),
   })
   .refine((input) => positionTogether.check(input), positionTogether.issue)
   .refine(

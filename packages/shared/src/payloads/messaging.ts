@@ -29,6 +29,8 @@ export interface Message {
   /** The application's own fields, at most `MAX_CUSTOM_BYTES` of UTF-8 JSON. */
   custom?: JsonObject;
   updatedAt?: string;
+  /** Of a live message that is traced (W3C Trace Context): the span that it comes from. */
+  traceparent?: string;
 }
 
 export interface GroupMember {

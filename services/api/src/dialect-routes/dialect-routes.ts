@@ -5,7 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { callerOf } from '../http/authenticate.ts';
 import { yieldTurn } from '../http/request-turns.ts';
-import { groupParams, idempotencyHeaders, listMessagesQuery, sendMessageBody } from '../http/schemas.ts';
+import { groupParams, listMessagesQuery, sendMessageBody, sendMessageHeaders } from '../http/schemas.ts';
 import { listMessages, type MessageDeps, sendMessage } from '../messages/message-service.ts';
 import type { OnlineUsers } from './online-users.ts';
 
@@ -42,12 +42,12 @@ function textsOf(input: unknown): unknown {
 const COMMANDS: Readonly<Record<HttpCommandName, Command>> = {
   'send-message': (input, request) => {
     const { clientMessageId: own, ...fields } = parsePayload(sendInput, input, 'the message');
-    const { 'idempotency-key': key } = parsePayload(idempotencyHeaders, request.headers, 'the request');
+    const { 'idempotency-key': key, traceparent } = parsePayload(sendMessageHeaders, request.headers, 'the request');
     const clientMessageId = own ?? key;
     return async ({ messages }, userId) => {
       // Messages are saved together, as many as wait.
       yieldTurn(request);
-      const message = await sendMessage(messages, { ...fields, clientMessageId, userId, way: 'http' });
+      const message = await sendMessage(messages, { ...fields, clientMessageId, traceparent, userId, way: 'http' });
       // A user who sends is there.
       const [shown] = showOnline([message], () => true);
       return { message: shown };

@@ -19,6 +19,8 @@ export interface NewEvent {
 /** One event as it is stored. */
 export interface StoredEvent extends NewEvent {
   seq: number;
+  /** The span in which it was saved, where that is traced. */
+  traceparent?: string | undefined;
 }
 
 /** The fields of a message beside its position, with its sender's profile, as far as there is one. */

@@ -17,6 +17,8 @@ import { isStorable, isStorableJson } from '../db/storable.ts';
 const STORABLE = { error: 'must be well-formed text without NUL' };
 
 const MAX_MEMBERS_PER_REQUEST = 1_000;
+/** Most bytes of all headers of a request, as Node.js takes them. */
+const MAX_HEADERS = 16_384;
 const MAX_SEQ = Number.MAX_SAFE_INTEGER;
 
 /** A number in a query string: digits only, so that an empty value is no zero. */
@@ -125,7 +127,11 @@ export const sendMessageBody = z.object({
   attachments: attachments.optional(),
   custom: custom.optional(),
 });
-export const idempotencyHeaders = z.object({ 'idempotency-key': clientMessageId.optional() });
+export const sendMessageHeaders = z.object({
+  'idempotency-key': clientMessageId.optional(),
+  // No longer header comes in, so that none is refused.
+  traceparent: z.string().max(MAX_HEADERS).optional().describe('W3C Trace Context; one that is malformed is ignored'),
+});
 export const editMessageBody = z
   .object({ content: content.optional(), custom: custom.nullable().optional() })
   .refine((body) => body.content !== undefined || body.custom !== undefined, {

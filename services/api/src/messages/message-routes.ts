@@ -5,11 +5,11 @@ import { yieldTurn } from '../http/request-turns.ts';
 import {
   editMessageBody,
   groupParams,
-  idempotencyHeaders,
   listEventsQuery,
   listMessagesQuery,
   messageParams,
   sendMessageBody,
+  sendMessageHeaders,
 } from '../http/schemas.ts';
 import {
   deleteMessage,
@@ -30,7 +30,7 @@ export function messageRoutes(scope: HttpScope, deps: MessageDeps): void {
         summary: 'Save a message; it will be relayed',
         params: groupParams,
         body: sendMessageBody,
-        headers: idempotencyHeaders,
+        headers: sendMessageHeaders,
         response: {
           201: messageAnswer.describe('The message is saved; for a repeated `clientMessageId`, the first one'),
         },
@@ -44,6 +44,7 @@ export function messageRoutes(scope: HttpScope, deps: MessageDeps): void {
       const message = await sendMessage(deps, {
         ...request.body,
         clientMessageId,
+        traceparent: request.headers.traceparent,
         groupId: request.params.groupId,
         userId: callerOf(request).userId,
         way: 'http',

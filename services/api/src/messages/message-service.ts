@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { beginHop } from '@groupcast/service-kit';
 import {
   GroupcastError,
   type GroupEvent,
   type JsonObject,
   type Message,
   type Position,
+  parseTraceparent,
   relationOf,
 } from '@groupcast/shared';
 import { assertCustomFits } from '../db/custom.ts';
@@ -23,12 +25,13 @@ import {
   findSeqOf,
   lockMessage,
   type MessageRow,
+  type NewMessage,
   readPage,
   toMessage,
   updateMessage,
   type Way,
 } from './message-store.ts';
-import type { SaveQueue } from './save-queue.ts';
+import type { Saved, SaveQueue } from './save-queue.ts';
 
 export interface MessageDeps {
   db: Database;
@@ -57,6 +60,25 @@ export interface NewContent {
   attachments?: JsonObject[] | undefined;
   custom?: JsonObject | undefined;
   way?: Way | undefined;
+  /** The `traceparent` of the request, as it came. */
+  traceparent?: string | undefined;
+}
+
+/** Saves the message as a step of its trace, if it has one. */
+async function saveAsHop(saves: SaveQueue, message: NewMessage): Promise<{ saved: Saved; traceparent?: string }> {
+  const { id, groupId } = message;
+  const attributes = { 'groupcast.group.id': groupId, 'groupcast.message.id': id };
+  const hop = beginHop('groupcast.save', parseTraceparent(message.traceparent), attributes);
+  if (!hop) return { saved: await saves.save({ ...message, traceparent: undefined }) };
+  const { traceparent } = hop;
+  try {
+    const saved = await saves.save({ ...message, traceparent });
+    hop.end({ 'groupcast.outcome': saved.kind, ...(saved.kind === 'absent' ? {} : { 'groupcast.seq': saved.seq }) });
+    return { saved, traceparent };
+  } catch (error) {
+    hop.end({}, error);
+    throw error;
+  }
 }
 
 /**
@@ -64,7 +86,17 @@ export interface NewContent {
  * `clientMessageId` of the same sender in the same group resolves to the first message, and so does a copy by the other way.
  */
 export async function sendMessage(deps: MessageDeps, input: Author & NewContent): Promise<Message> {
-  const { groupId, userId: senderId, content, clientMessageId, kind, attachments, custom, way } = input;
+  const {
+    groupId,
+    userId: senderId,
+    content,
+    clientMessageId,
+    kind,
+    attachments,
+    custom,
+    way,
+    traceparent: given,
+  } = input;
   if (kind === SYSTEM_KIND)
     throw new GroupcastError(
       'FORBIDDEN',
@@ -75,12 +107,13 @@ export async function sendMessage(deps: MessageDeps, input: Author & NewContent)
   // The database says when it was saved, by a time of the same length. The sender's profile is left out where it does not fit.
   deps.events.assertRelayable(messagePayload({ ...fields, createdAt: new Date(0) }));
   const id = makeMessageId();
-  const saved = await deps.saves.save({ id, groupId, ...fields, way });
+  const message = { id, groupId, ...fields, way, traceparent: given };
+  const { saved, traceparent } = await saveAsHop(deps.saves, message);
   switch (saved.kind) {
     case 'saved': {
       const { epoch, seq, createdAt, sender } = saved;
       const payload = messagePayload({ ...fields, ...sender, createdAt });
-      deps.dispatcher.wake(groupId, { seq, id, type: 'new-message', payload });
+      deps.dispatcher.wake(groupId, { seq, id, type: 'new-message', payload, traceparent });
       return { id, groupId, epoch, seq, ...payload };
     }
     case 'known': {

@@ -3,6 +3,7 @@ import type { Queryable } from '../db/database.ts';
 import { readPageWithin, type Sized } from '../db/page-budget.ts';
 import { type SenderRow, senderOf } from '../events/sender.ts';
 import { messagePayload } from '../events/stored-event.ts';
+import { savedWithSpans } from '../events/traceparent-store.ts';
 
 export interface MessageRow extends SenderRow, Record<string, unknown> {
   id: string;
@@ -35,6 +36,8 @@ export interface NewMessage {
   custom?: JsonObject | undefined;
   /** The way by which it came, of a client that sends by both: the same message by the other way is no second one. */
   way?: Way | undefined;
+  /** The span in which it is saved, where that is traced. */
+  traceparent?: string | undefined;
 }
 
 export type Way = 'socket' | 'http';
@@ -114,15 +117,18 @@ export async function saveMessages(
   ];
   // Copies have a way, and a repeated one of them has a client id.
   const mayBeCopies = messages.some(({ way, clientMessageId }) => (way ?? clientMessageId) !== undefined);
-  const { rows } =
+  const ofCopies = [messages.map(({ way }) => way ?? null), COPIES_WITHIN, REPEATED_WITHIN];
+  const [call, params] =
     options.pairsCopies && mayBeCopies
-      ? await q.query<SavedRow>('select * from save_copies($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)', [
-          ...fields,
-          messages.map(({ way }) => way ?? null),
-          COPIES_WITHIN,
-          REPEATED_WITHIN,
-        ])
-      : await q.query<SavedRow>('select * from save_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)', fields);
+      ? ['select * from save_copies($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)', [...fields, ...ofCopies]]
+      : ['select * from save_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)', fields];
+  const isTraced = messages.some(({ traceparent }) => traceparent !== undefined);
+  const { rows } = isTraced
+    ? await q.query<SavedRow>(savedWithSpans(call, '$2', `$${params.length + 1}`), [
+        ...params,
+        messages.map(({ traceparent }) => traceparent ?? null),
+      ])
+    : await q.query<SavedRow>(call, params);
   const byPlace = new Map(rows.map((row) => [row.place, row]));
   return messages.map((_, index) => toOutcome(byPlace.get(index + 1)));
 }

@@ -1,6 +1,7 @@
 import type { Database } from '../db/database.ts';
 import { headOf, historyRows } from '../events/history-rows.ts';
 import { type HistoryRow, type NewEvent, type StoredEvent, toStoredEvent } from '../events/stored-event.ts';
+import { addSpans } from '../events/traceparent-store.ts';
 import type { Backlog } from '../metrics.ts';
 
 /** The right to dispatch one group's events, until it runs out or another process has claimed the group. */
@@ -73,14 +74,21 @@ interface ClaimedRow extends Record<string, unknown> {
 /** Longer than any delay between two attempts, in milliseconds. */
 const MAX_RETRY_MS = 60_000;
 
-export function createOutboxStore(db: Database, options: { owner: string; leaseMs: number }): OutboxStore {
-  const { owner, leaseMs } = options;
+/** `isTraced`: events come with the spans in which they were saved. */
+export function createOutboxStore(
+  db: Database,
+  options: { owner: string; leaseMs: number; isTraced?: boolean },
+): OutboxStore {
+  const { owner, leaseMs, isTraced = false } = options;
   const until = `now() + interval '${leaseMs} milliseconds'`;
   // The database's clock may be set back: what lies further ahead than anything is ever put was put before that, and holds no longer.
   const isFree = `(o.lease_until is null or o.lease_until < now() or o.lease_until > now() + interval '${2 * leaseMs} milliseconds')`;
   const isDue = `(o.retry_at is null or o.retry_at <= now() or o.retry_at > now() + interval '${MAX_RETRY_MS} milliseconds')`;
   const changed = async (text: string, params: readonly unknown[]): Promise<boolean> =>
     (await db.query(`${text} returning 1`, params)).rows.length > 0;
+
+  const withSpans = async (groupId: string, events: StoredEvent[]): Promise<StoredEvent[]> =>
+    isTraced ? addSpans(db, groupId, events) : events;
 
   return {
     async findBacklog(limit) {
@@ -109,7 +117,8 @@ export function createOutboxStore(db: Database, options: { owner: string; leaseM
       if (first) {
         const { token, epoch, dispatched_seq: dispatchedSeq } = first;
         const events = rows.filter(({ seq }) => seq !== null).map((row) => toStoredEvent(row as unknown as HistoryRow));
-        return { kind: 'claimed', lease: { groupId, token, epoch, dispatchedSeq }, events };
+        const lease = { groupId, token, epoch, dispatchedSeq };
+        return { kind: 'claimed', lease, events: await withSpans(groupId, events) };
       }
       const held = await db.query(
         `select 1 from outbox o where o.group_id = $1 and not ${isFree} and o.lease_owner <> $2`,
@@ -129,7 +138,7 @@ export function createOutboxStore(db: Database, options: { owner: string; leaseM
         dispatchedSeq,
         limit,
       ]);
-      return rows.map(toStoredEvent);
+      return withSpans(groupId, rows.map(toStoredEvent));
     },
     async settle(leases) {
       const { rows } = await db.query<{ group_id: string; state: Settled }>(

@@ -1,4 +1,5 @@
 import { type BatchItemResult, type Broadcaster, GroupcastError } from '@groupcast/broadcaster';
+import { beginHop, type Hop } from '@groupcast/service-kit';
 import { BROADCAST_LIMITS, type BroadcastInput, type JsonObject, type Position } from '@groupcast/shared';
 import type { MembershipEffect, StoredEvent } from '../events/stored-event.ts';
 import type { Lease } from './outbox-store.ts';
@@ -35,8 +36,39 @@ const MAX_ALONE = 10_000;
 /** Codes with which the removal of everybody fails on a relay of an earlier version, or where another relay behind it is one. */
 const UNKNOWN_TO_RELAY: ReadonlySet<string> = new Set(['INVALID_PAYLOAD', 'BROKER_UNAVAILABLE']);
 
-function toBroadcast({ groupId, epoch }: Lease, { seq, id, type, payload }: StoredEvent): BroadcastInput {
-  return { groupId, id, event: type, epoch, seq, message: payload };
+function toBroadcast(
+  { groupId, epoch }: Lease,
+  { seq, id, type, payload }: StoredEvent,
+  hop: Hop | undefined,
+): BroadcastInput {
+  const { traceparent } = hop ?? {};
+  return { groupId, id, event: type, epoch, seq, message: payload, ...(traceparent ? { traceparent } : {}) };
+}
+
+/** Sends events as steps of their traces, those that have one. */
+async function sendAsHops(
+  lease: Lease,
+  run: readonly StoredEvent[],
+  send: (inputs: BroadcastInput[]) => Promise<BatchItemResult[]>,
+): Promise<BatchItemResult[]> {
+  const hops = run.map(({ id, seq, traceparent }) =>
+    beginHop('groupcast.dispatch', traceparent, {
+      'groupcast.group.id': lease.groupId,
+      'groupcast.message.id': id,
+      'groupcast.seq': seq,
+    }),
+  );
+  try {
+    const results = await send(run.map((event, index) => toBroadcast(lease, event, hops[index])));
+    for (const [index, hop] of hops.entries()) {
+      const result = results[index];
+      hop?.end({}, result?.ok ? undefined : toError(result));
+    }
+    return results;
+  } catch (error) {
+    for (const hop of hops) hop?.end({}, error);
+    throw error;
+  }
 }
 
 /** Bytes of an event beside its payload. */
@@ -157,8 +189,7 @@ export function createRelayClient(
       // Added users see their own arrival; removed ones see their own removal, which is the last event they receive.
       await follow((members) => broadcaster.addMembers(members), { groupId, epoch, seq: current }, effect?.add);
       ofEvent = true;
-      const inputs = run.map((event) => toBroadcast(lease, event));
-      const results = await broadcast(groupId, { inputs, bytes });
+      const results = await sendAsHops(lease, run, async (inputs) => broadcast(groupId, { inputs, bytes }));
       for (const [index, event] of run.entries()) {
         current = event.seq;
         const result = results[index];

@@ -4,6 +4,7 @@ import {
   type BroadcastResult,
   type BroadcastWarning,
   GroupcastError,
+  type JsonObject,
   parseId,
   type RelayCommand,
   relationOf,
@@ -23,6 +24,7 @@ import { createBatchBroadcast } from './batch.ts';
 import { broadcastLine } from './broadcast-line.ts';
 import { hintAtGroup } from './near-misses.ts';
 import type { Arrival, Throttle } from './throttle.ts';
+import { traceBroadcasts } from './traced-command.ts';
 
 /** Carries out the commands of trusted back ends, whether they come over a socket or over HTTP. */
 export interface Gateway {
@@ -136,8 +138,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
     });
   }
 
-  async function broadcast(command: BroadcastCommand, arrival: Arrival): Promise<BroadcastResult> {
-    const { groupId, event, message, position, exceptSocketId, exceptUserId } = command;
+  /** `message`: the command's own, or the same with its span, for which it needs no room. */
+  async function carryOut(command: BroadcastCommand, arrival: Arrival, message: JsonObject): Promise<BroadcastResult> {
+    const { groupId, event, position, exceptSocketId, exceptUserId } = command;
     const id = chooseId(command);
     const admitted = throttle.admit(arrival, measure(command));
     if (admitted) await admitted;
@@ -153,7 +156,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       ...(exceptSocketId === undefined ? {} : { exceptSocketId }),
     };
     const outcome = await groupLog.append(input).catch((error: unknown) => {
-      deliverWithoutLog(command, id, error);
+      deliverWithoutLog({ ...command, message }, id, error);
       throw error;
     });
     metrics.broadcasts.inc({ outcome: outcome.outcome });
@@ -216,6 +219,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     return { ...result, delivery };
   }
 
+  const broadcast = traceBroadcasts(carryOut);
   const batch = createBatchBroadcast({ broadcast, awaitDelivery, metrics, log });
 
   return {

@@ -17,6 +17,10 @@ const LEASES: Cluster['leases'] = {
   onChange() {
     // The lease never changes.
   },
+  showCanary() {
+    // There is nobody to compare with.
+  },
+  othersCanary: () => undefined,
 };
 
 const NOBODY: Cluster['otherNodes'] = {

@@ -16,7 +16,7 @@ import type { Relays } from './relays.ts';
 export interface Cluster {
   readonly groupLog: GroupLog;
   readonly groupLogKind: 'redis' | 'memory';
-  readonly leases: Pick<NodeLeases, 'start' | 'held' | 'beforeTrust' | 'onChange'>;
+  readonly leases: Pick<NodeLeases, 'start' | 'held' | 'beforeTrust' | 'onChange' | 'showCanary' | 'othersCanary'>;
   readonly feed: GroupFeed;
   readonly presence: PresenceStore;
   /** Takes transient messages to other nodes; `undefined` where there are none. */

@@ -1,7 +1,7 @@
 import type { Logger } from '@groupcast/service-kit';
 import type { RelayConfig } from '../config.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
-import type { Endpoint } from '../ipc/endpoint.ts';
+import type { WorkerContext } from '../ipc/worker-context.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { createAlone } from './alone.ts';
@@ -14,8 +14,8 @@ import { openRedisBroker } from './redis-broker.ts';
 export interface OpenClusterDeps {
   config: RelayConfig;
   node: string;
-  /** The primary process, of a relay that is one of several workers. */
-  primary: Endpoint | undefined;
+  /** Of a relay that is one of several workers. */
+  worker: WorkerContext | undefined;
   fanOut: FanOut;
   monitor: MonitorFeed;
   metrics: RelayMetrics;
@@ -27,14 +27,22 @@ export interface OpenClusterDeps {
  * place that asks. Throws when Redis cannot be reached, and `ConfigurationError` when relays of another deployment are there.
  */
 export async function openCluster(deps: OpenClusterDeps): Promise<Cluster> {
-  const { config, node, primary, fanOut, metrics, log } = deps;
+  const { config, node, worker, fanOut, metrics, log } = deps;
   if (config.redis) {
     const target = config.redis;
-    const broker = await openRedisBroker({ target, node, config, metrics, seen: fanOut.cursor, log });
+    const broker = await openRedisBroker({
+      target,
+      node,
+      machine: worker?.machine ?? node,
+      config,
+      metrics,
+      seen: fanOut.cursor,
+      log,
+    });
     return joinOver(broker, deps);
   }
-  if (primary) {
-    return joinOver(openBusBroker({ primary, node, metrics, log }), deps);
+  if (worker) {
+    return joinOver(openBusBroker({ primary: worker.primary, node, metrics, log }), deps);
   }
   return createAlone({ fanOut }, { history: config.history });
 }

@@ -74,6 +74,8 @@ async function open(
 export async function openRedisBroker(deps: {
   target: RedisTarget;
   node: string;
+  /** The same for all workers of one machine. */
+  machine: string;
   config: RelayConfig;
   metrics: RelayMetrics;
   seen: (groupId: string) => Position | null;
@@ -91,7 +93,7 @@ export async function openRedisBroker(deps: {
   }
   await warnOfEviction(commands, log);
   const warn = warnOnceEvery(60_000);
-  const renewLease = createRedisLeases(commands, deployment);
+  const renewLease = createRedisLeases(commands, deployment, deps.machine);
   const channels = createShardChannels({ redis, node, metrics, log });
   const own = log.child({ carries: 'transient events' });
   // The same server, or the cluster that it has turned out to be part of.

@@ -39,6 +39,8 @@ export interface FanOut {
   isWatched(groupId: string): boolean;
   /** Calls `listener` with each event that was handed to local members. There is one listener. */
   onDelivered(listener: (groupId: string, event: OutgoingEvent) => void): void;
+  /** Calls `receiver` with each event of a group that has no members: it stands where their sockets would be. */
+  addReceiver(groupId: string, receiver: (event: OutgoingEvent) => void): void;
   /** Calls `listener` with each group that is not watched any more. */
   onIdle(listener: (groupId: string) => void): void;
   /** Returns the groups whose cursor moved, and whose last move is at least `quietMs` ago; each once per quiet spell. */

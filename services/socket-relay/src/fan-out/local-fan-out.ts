@@ -27,6 +27,7 @@ export function createLocalFanOut(
   /** Cursors by group. Only groups with local members, or with members on their way in, have one. */
   const cursors = new Map<string, GroupCursor>();
   let onDelivered: (groupId: string, event: OutgoingEvent) => void = () => undefined;
+  const receivers = new Map<string, (event: OutgoingEvent) => void>();
   const groupIds = new Map<string, string>();
   const idleListeners: ((groupId: string) => void)[] = [];
   adapter.on('delete-room', (room: string) => {
@@ -78,7 +79,11 @@ export function createLocalFanOut(
   function deliver(groupId: string, event: OutgoingEvent, except: DeliveryExceptions = {}): number {
     const name = groupRoom(groupId);
     const room = adapter.rooms.get(name);
-    if (!advance(groupId, event.position) || !room) return 0;
+    if (!advance(groupId, event.position)) return 0;
+    if (!room) {
+      receivers.get(groupId)?.(event);
+      return 0;
+    }
     const excepted = exceptedMembers(room, except);
     const { event: eventName, payload, position, id } = event;
     const instead = position && { name: 'group-head', payload: { groupId, ...position, skipId: id } };
@@ -135,6 +140,7 @@ export function createLocalFanOut(
     onDelivered(listener) {
       onDelivered = listener;
     },
+    addReceiver: (groupId, receiver) => void receivers.set(groupId, receiver),
     isWatched: (groupId) => cursors.has(groupId),
     onIdle(listener) {
       idleListeners.push(listener);

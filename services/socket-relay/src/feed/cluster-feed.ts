@@ -201,6 +201,7 @@ export function createClusterFeed(deps: ClusterFeedDeps): GroupFeed {
   });
 
   return {
+    comesBack: true,
     receive,
     async open(groupIds) {
       await Promise.all(groupIds.map(listen));

@@ -2,6 +2,8 @@ import type { DeliveryExceptions, OutgoingEvent } from '../fan-out/fan-out.ts';
 
 /** Brings events to this node, from a publisher that it serves or from another node, and hands them to the members in order. */
 export interface GroupFeed {
+  /** Whether an event that the log has accepted also comes to this node by the way on which it comes to others. */
+  readonly comesBack: boolean;
   /** Takes an event that the log has accepted. Returns how many local connections it is for. */
   receive(groupId: string, event: OutgoingEvent, except?: DeliveryExceptions): number;
   /** From here on, every event of these groups comes to this node. Rejects with `BROKER_UNAVAILABLE`. */

@@ -4,6 +4,7 @@ import type { GroupFeed } from './feed.ts';
 /** The feed of a relay with a log of its own: accepted events are in order, and there is no other node. */
 export function createLocalFeed(fanOut: FanOut): GroupFeed {
   return {
+    comesBack: false,
     receive: (groupId, event, except) => fanOut.deliver(groupId, event, except),
     async open() {
       // Everything happens on this node.

@@ -12,6 +12,8 @@ export interface LogInput {
   exceptUserId?: string;
   /** Live delivery leaves this connection out, on whichever node it is. */
   exceptSocketId?: string;
+  /** The log keeps no event of the group but this one, and the group itself no longer than its events. */
+  isBrief?: true;
 }
 
 /**

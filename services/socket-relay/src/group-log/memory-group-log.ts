@@ -34,7 +34,7 @@ interface GroupState {
   seqById: Map<string, number> | undefined;
   bytes: number;
   touchedAt: number;
-  /** Its last event said that the group is over: no event follows, and its position is kept no longer than its events. */
+  /** Its last event said that the group is over, or was brief: its position is kept no longer than its events. */
   isOver: boolean;
 }
 
@@ -199,13 +199,14 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
     totalBytes += entry.bytes;
     totalEvents += 1;
     state.touchedAt = now();
-    state.isOver = input.event === 'group-deleted';
+    state.isOver = input.event === 'group-deleted' || input.isBrief === true;
     admit(input.groupId, state);
     empty.delete(input.groupId);
     holding.delete(input.groupId);
     holding.set(input.groupId, state);
     if (input.event === 'message-deleted') erase(state, input.message['messageId']);
-    while (state.entries.length - state.start > options.size || state.bytes > options.bytes) dropOldest(state);
+    const size = input.isBrief ? 1 : options.size;
+    while (state.entries.length - state.start > size || state.bytes > options.bytes) dropOldest(state);
     if (state.entries.length === 0) sort(input.groupId, state);
     enforceTotal();
     return { outcome: 'appended', position };

@@ -37,6 +37,8 @@ const BACKFILL = loadScript(...CHANGE, 'group-log-backfill');
 const STATE_TTL_SECONDS = 30 * 24 * 3_600;
 /** Groups of which the last number that this node was given is remembered, at about 150 bytes each. */
 const REMEMBERED_GROUPS = 10_000;
+/** How long an event is kept that is to be kept briefly, in milliseconds. */
+const BRIEF_TTL_MS = 60_000;
 const ENVELOPE: ReadonlySet<string> = new Set(['event', 'id', 'groupId', 'epoch', 'seq']);
 
 /** Returns the event as JSON in two parts, between which its position goes. */
@@ -98,7 +100,9 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
     async append(input): Promise<AppendOutcome> {
       const { groupId, id, position, exceptUserId = '', exceptSocketId = '' } = input;
       const candidate = makeEpoch(Math.floor(Date.now() / 1_000), crypto.randomUUID().replaceAll('-', '').slice(0, 12));
-      const [size, bytes, ttl] = limits;
+      const [size, bytes, ttl] = input.isBrief ? [1, limits[1], Math.min(limits[2], BRIEF_TTL_MS)] : limits;
+      // A group that is over gets no more events.
+      const isOver = input.isBrief || input.event === 'group-deleted';
       const seen = position ? null : highestSeen(groupId);
       const answer = await ask(
         `broadcast to group "${groupId}"`,
@@ -115,8 +119,7 @@ export function createRedisGroupLog(options: RedisGroupLogOptions): GroupLog {
             size,
             bytes,
             ttl,
-            // A group that is over gets no more events.
-            input.event === 'group-deleted' ? Math.ceil(ttl / 1_000) : stateTtl,
+            isOver ? Math.ceil(ttl / 1_000) : stateTtl,
             about(input.event, input.message['messageId']),
             seen?.epoch ?? '',
             seen?.seq ?? 0,

@@ -23,11 +23,13 @@ import {
   type RelayCommandKind,
   removeMembersSchema,
   storedCursorsSchema,
+  TRACEPARENT,
   traceQuerySchema,
 } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import { z } from 'zod';
 import type { Gateway } from '../broadcast/gateway.ts';
+import { executeTraced } from '../broadcast/traced-command.ts';
 import { drainRoutes } from '../drain/drain-routes.ts';
 import type { MachineDrain } from '../drain/machine-drain.ts';
 import type { HistoryReader } from '../group-log/history.ts';
@@ -143,7 +145,8 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
       const schema = { body, summary, response: successOf(COMMAND_ANSWERS[kind]) };
       const config = { refusals: COMMAND_REFUSALS[kind] };
       scope.post(COMMAND_ENDPOINTS[kind].path, { schema, config }, async (request) => {
-        const answer = await gateway.execute(parseRelayCommand(kind, request.body));
+        const command = parseRelayCommand(kind, request.body);
+        const answer = await executeTraced(gateway, command, request.headers[TRACEPARENT]);
         return { ok: true, ...answer };
       });
     }

@@ -1,4 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { CanaryVerdict } from '../canary/judge-canary.ts';
 
 export interface HealthReport {
   /** The parts without which it should be given no work; none: ready. */
@@ -22,6 +23,7 @@ export function createReadiness(deps: {
   failingCluster: () => string[];
   /** Whether the back end has not answered lately. */
   isBackEndFailing: () => boolean;
+  canary: () => CanaryVerdict;
 }): Readiness {
   const delay = monitorEventLoopDelay({ resolution: 20 });
   delay.enable();
@@ -30,9 +32,18 @@ export function createReadiness(deps: {
       const late = delay.percentile(99) / 1e6 > MAX_EVENT_LOOP_DELAY_MS;
       delay.reset();
       const draining = deps.isDraining() ? ['draining'] : [];
+      const canary = deps.canary();
       return {
-        failing: [...draining, ...deps.failingCluster(), ...(late ? ['event-loop'] : [])],
-        degraded: deps.isBackEndFailing() ? ['back-end'] : [],
+        failing: [
+          ...draining,
+          ...deps.failingCluster(),
+          ...(late ? ['event-loop'] : []),
+          ...(canary === 'fails-alone' ? ['canary'] : []),
+        ],
+        degraded: [
+          ...(deps.isBackEndFailing() ? ['back-end'] : []),
+          ...(canary === 'fails-everywhere' ? ['canary'] : []),
+        ],
       };
     },
     stop: () => void delay.disable(),

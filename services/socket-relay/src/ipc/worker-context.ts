@@ -7,6 +7,8 @@ import type { SessionRouter } from './session-router.ts';
 export interface WorkerContext {
   /** 1 … `RELAY_WORKERS`. A worker that replaces another takes its number. */
   number: number;
+  /** The name of the workers of this machine together. */
+  machine: string;
   /** Leads to the primary process. */
   primary: Endpoint;
   createRouter(http: Server, limit: ConnectionLimit): SessionRouter;

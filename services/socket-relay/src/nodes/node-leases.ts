@@ -14,6 +14,10 @@ export interface NodeLeases {
   strangers: () => readonly string[];
   /** Whether some node has a monitor connected, as of the last renewal. */
   monitored: () => boolean;
+  /** Tells the others, with every renewal, when the last canary of this node that came back was sent, in milliseconds of the monotonic clock. */
+  showCanary(passedAt: () => number | undefined): void;
+  /** Returns when the newest canary of another machine that has come back was sent, on the same clock and as of the last renewal. */
+  othersCanary: () => number | undefined;
   /** Adds work that has to be done whenever there is a lease, before this node is to be trusted. It may be tried more than once. */
   beforeTrust(work: () => Promise<void>): void;
   /** Calls `listener` when the lease is lost, and when there is one again. */
@@ -26,13 +30,23 @@ export interface NodeLeases {
 
 /**
  * Renews the lease of a node, or gives it back with 0 ms. Returns the nodes that have a lease, how many of these have a monitor, whether
- * this node's lease was still known, and the nodes of another deployment, if any. Rejects if there is no answer.
+ * this node's lease was still known, and the nodes of another deployment, if any. Rejects if there is no answer. `canaryAgeMs`: how long ago
+ * the last canary that came back was sent, of this node, and in the answer the newest one of other machines.
  */
 export type RenewLease = (
   node: string,
   ms: number,
   hasMonitors: boolean,
-) => Promise<{ nodes: string[]; monitors: number; wasKnown: boolean; strangers?: readonly string[] }>;
+  canaryAgeMs?: number,
+) => Promise<RenewedLease>;
+
+export interface RenewedLease {
+  nodes: string[];
+  monitors: number;
+  wasKnown: boolean;
+  strangers?: readonly string[];
+  canaryAgeMs?: number | undefined;
+}
 
 export interface NodeLeaseOptions {
   renewLease: RenewLease;
@@ -64,6 +78,8 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
   const work: (() => Promise<void>)[] = [];
   /** When each node was last seen with a lease, for a list that has lost its memory. */
   const seen = new Map<string, number>();
+  let canaryPassedAt: () => number | undefined = () => undefined;
+  let othersCanaryAt: number | undefined;
   let forgetfulUntil = Number.NEGATIVE_INFINITY;
 
   const isWithin = (): boolean => performance.now() - renewedAt < leaseMs * SAFETY;
@@ -99,12 +115,15 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
 
   async function renew(ms: number): Promise<string[]> {
     const startedAt = performance.now();
-    const answer = await options.renewLease(node, ms, ms > 0 && options.hasMonitors());
+    const passedAt = canaryPassedAt();
+    const ageMs = passedAt === undefined ? undefined : Math.max(0, Math.round(startedAt - passedAt));
+    const answer = await options.renewLease(node, ms, ms > 0 && options.hasMonitors(), ageMs);
     if (ms === 0) return answer.nodes;
     lapse();
     const nodes = withForgotten(answer.nodes, answer.wasKnown);
     monitors = answer.monitors;
     strangers = answer.strangers ?? [];
+    othersCanaryAt = answer.canaryAgeMs === undefined ? undefined : startedAt - answer.canaryAgeMs;
     renewedAt = Math.max(renewedAt, startedAt);
     clearTimeout(end);
     end = setTimeout(lapse, Math.max(0, renewedAt + leaseMs * SAFETY - performance.now()) + 1);
@@ -158,6 +177,10 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
     },
     strangers: () => strangers,
     monitored: () => monitors > 0,
+    showCanary(passedAt) {
+      canaryPassedAt = passedAt;
+    },
+    othersCanary: () => othersCanaryAt,
     beforeTrust: (step) => void work.push(step),
     onChange: (listener) => void listeners.push(listener),
     onNodes: (listener) => void nodeListeners.push(listener),

@@ -5,11 +5,22 @@ import type { RedisDeployment } from './redis-deployment.ts';
 
 const RENEW = loadScript('deployment-strangers', 'lease-renew');
 
-export function createRedisLeases(redis: RedisClient, deployment: RedisDeployment): RenewLease {
-  return async (node, ms, hasMonitors) => {
+/** `machine`: the same for the workers of one machine, which are ready or unready together. */
+export function createRedisLeases(redis: RedisClient, deployment: RedisDeployment, machine: string): RenewLease {
+  return async (node, ms, hasMonitors, canaryAgeMs) => {
     const flag = hasMonitors ? '1' : '';
-    const answer = await redis.eval(RENEW, 3, ...deployment.keys, node, ms, flag, deployment.mark);
-    const [monitors, known, strangers, nodes] = answer as [number, number, string[], string[]];
-    return { nodes, monitors, wasKnown: known === 1, strangers };
+    const answer = await redis.eval(
+      RENEW,
+      4,
+      ...deployment.keys,
+      node,
+      ms,
+      flag,
+      deployment.mark,
+      canaryAgeMs ?? '',
+      machine,
+    );
+    const [monitors, known, strangers, nodes, ageMs] = answer as [number, number, string[], string[], number];
+    return { nodes, monitors, wasKnown: known === 1, strangers, canaryAgeMs: ageMs < 0 ? undefined : ageMs };
   };
 }

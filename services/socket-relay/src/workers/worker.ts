@@ -1,9 +1,12 @@
 import cluster from 'node:cluster';
 import type { Socket } from 'node:net';
-import { ConfigurationError, createLogger, outliveTerminal, StartFailure } from '@groupcast/service-kit';
+import { hostname } from 'node:os';
+import { basename } from 'node:path';
+import { ConfigurationError, createLogger, outliveTerminal, StartFailure, startTraced } from '@groupcast/service-kit';
 import { readRelayConfig } from '../config.ts';
 import { createEndpoint, type Port } from '../ipc/endpoint.ts';
 import { createSessionRouter, type HandedOver, type SessionRouter } from '../ipc/session-router.ts';
+import type { WorkerContext } from '../ipc/worker-context.ts';
 import { startRelay } from '../relay.ts';
 
 /** The variable in which the primary gives a worker its number and folder, as JSON. */
@@ -27,8 +30,8 @@ const toPrimary: Port = {
 };
 
 /** Runs a worker: it says when it is ready or why it cannot be, stops when it is told to, and ends with its primary. */
-export async function runWorker(context: string): Promise<void> {
-  const { worker, folder } = JSON.parse(context) as { worker: number; folder: string };
+export async function runWorker(given: string): Promise<void> {
+  const { worker, folder } = JSON.parse(given) as { worker: number; folder: string };
   const config = readRelayConfig(process.env);
   const log = createLogger({ name: 'socket-relay', level: config.logLevel, production: config.production }).child({
     worker,
@@ -47,8 +50,10 @@ export async function runWorker(context: string): Promise<void> {
   });
 
   const othersDrained = new Promise<void>((resolve) => primary.answer('all-drained', resolve));
-  const starting = startRelay(config, log, {
+  const context: WorkerContext = {
     number: worker,
+    // The folder is the primary's own, and two machines may have one of the same name.
+    machine: `${hostname()}-${basename(folder)}`,
     primary,
     async allDrained() {
       primary.tell('drained');
@@ -70,7 +75,10 @@ export async function runWorker(context: string): Promise<void> {
       });
       return router;
     },
-  });
+  };
+  const starting = startTraced(config.tracing, { service: 'socket-relay', log }, async () =>
+    startRelay(config, log, context),
+  );
 
   let stopping: Promise<void> | undefined;
   function stop(): void {
