@@ -44,6 +44,12 @@ const ALLOWED: Readonly<Record<string, [reads: number, what: string]>> = {
   'services/socket-relay/src/sessions/session-expiry.ts': [2, 'compared with exp; shows it'],
   'services/socket-relay/src/group-log/memory-group-log.ts': [1, 'generations of epochs, which rise across restarts'],
   'services/socket-relay/src/group-log/redis-group-log.ts': [1, 'generations of epochs, which rise across restarts'],
+  'services/socket-relay/src/fan-out/deliveries.ts': [1, 'shows when an event came here'],
+  'services/socket-relay/src/sessions/departures.ts': [1, 'shows when somebody went'],
+  'services/socket-relay/src/tracing/acceptances.ts': [1, 'shows when an event was taken'],
+  'services/socket-relay/src/tracing/connection-state.ts': [1, 'compared with when an event came here'],
+  'services/socket-relay/src/tracing/node-trace.ts': [2, 'shows it'],
+  'services/socket-relay/src/tracing/traces.ts': [1, 'shows it'],
   'services/socket-relay/src/monitor/monitor-feed.ts': [2, 'shows when something happened'],
 };
 

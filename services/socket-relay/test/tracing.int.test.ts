@@ -13,6 +13,7 @@ import {
 import { signServiceToken } from '@groupcast/tokens';
 import { io, type Socket } from 'socket.io-client';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type ApiStub, startApiStub } from './api-stub.ts';
 import { ask, type RelayUnderTest, refusal, startRelayUnderTest } from './relay-harness.ts';
 
 const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
@@ -209,6 +210,41 @@ describe.each(['gathered', 'stock'])('one relay, fan-out %s', (FANOUT) => {
       }),
     );
     expect(answers).toEqual([401, 403]);
+  });
+});
+
+describe('the received cursor of a member', () => {
+  let api: ApiStub;
+  let relay: RelayUnderTest;
+  beforeEach(async () => {
+    api = await startApiStub();
+    for (const userId of ['stock', 'own', 'late']) api.members.add(`${userId} g`);
+    relay = await startRelayUnderTest(
+      { API_URL: api.url, API_INTERNAL_URL: api.url },
+      { ping: { intervalMs: 400, timeoutMs: 20_000 } },
+    );
+  });
+  afterEach(async () => {
+    await relay.close();
+    await api.close();
+  });
+
+  test('is what its pong has proven, for a stock client; one that reports by itself is not spoken for (G83)', async () => {
+    await relay.member('stock', ['g']);
+    const own = await relay.member('own', ['g']);
+    await ask(own, 'update-cursors', { cursors: { g: { received: 0 } } });
+    for (const seq of [1, 2]) {
+      await relay.broadcaster.broadcastMessage({ groupId: 'g', message: { id: `m${seq}` }, epoch: '1-a', seq });
+    }
+    await relay.member('late', ['g']);
+    await until('the cursor', () => api.cursors.some(({ userId, received: at }) => userId === 'stock' && at === 2));
+    await relay.broadcaster.broadcastMessage({ groupId: 'g', message: { id: 'm3' }, epoch: '1-a', seq: 3 });
+    await until('the next', () => api.cursors.some(({ userId, received: at }) => userId === 'late' && at === 3));
+    const told = (id: string): unknown[] =>
+      api.cursors.filter(({ userId }) => userId === id).map((each) => each.received);
+    // It came after the first two.
+    expect(told('late')).toEqual([3]);
+    expect(told('own')).toEqual([0]);
   });
 });
 
