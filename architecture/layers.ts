@@ -36,9 +36,9 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
   'packages/client': [
     'react',
     'index.ts',
-    'call',
+    ['call', 'doctor'],
     'client.ts',
-    ['handles.ts', 'recovery.ts', 'signals.ts'],
+    ['door.ts', 'handles.ts', 'recovery.ts', 'signals.ts'],
     'types.ts',
     'connection',
     ['conversation', 'delivery.ts'],
