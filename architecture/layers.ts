@@ -18,7 +18,7 @@ export const PACKAGES: Layers = [
 export const LAYERS: Readonly<Record<string, Layers>> = {
   'apps/demo': [
     'main.tsx',
-    'app.tsx',
+    ['app.tsx', 'doctor.ts'],
     'components',
     ['browser-notifications.ts', 'call-texts.ts', 'links.ts', 'media.ts', 'open-group.ts', 'session.ts', 'times.ts'],
     'login.ts',

@@ -124,7 +124,7 @@ export function createRecorder({ log, token, at }: RecorderDeps): Recorder {
         const groupId = parseId(item);
         if (groupId) groupOf(groupId, { state: 'undecided' });
       }
-      add('event', event, { bytes });
+      add('head', event, { bytes });
     },
     resumed: ({ groups: answers }, event) => resumed(event, answers),
     'left-groups'({ groups: left, reason }, event, bytes) {
