@@ -141,7 +141,7 @@ test('a page with a doctor is told what it missed, and its report has no word of
 test('a page whose token runs out, and one whose origin is refused, are told so (G88)', async () => {
   const now = Math.floor(Date.now() / 1_000);
   const token = await tokenWith({ sub: 'alice', groups: ['7'], iat: now, exp: now + 3 });
-  const [short, refused] = [await openPage(open.url, token), await openPage(closed.url, token)];
+  const [short, refused] = [await openPage(open.url, token), await openPage(closed.url, await tokenFor('alice'))];
   await says(
     refused,
     `Origin refused: the relay answers, but not to http://127.0.0.1:${(pages.address() as AddressInfo).port}.`,

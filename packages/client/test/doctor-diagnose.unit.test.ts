@@ -98,6 +98,15 @@ test.each<[code: string, cause: string, changes: Changes]>([
     { connection: down('UNREACHABLE', 'xhr poll error'), probe: { reachable: true, readable: false } },
   ],
   [
+    'ORIGIN_REFUSED',
+    'Origin refused: the relay answers, but not to https://app.test.',
+    {
+      connection: down('UNREACHABLE'),
+      token: { leftMs: -1_000 },
+      probe: { reachable: true, readable: false },
+    },
+  ],
+  [
     'RELAY_UNREACHABLE',
     'Nothing answers at https://relay.test/socket.io/.',
     { connection: down('UNREACHABLE'), probe: { reachable: false, readable: false } },

@@ -44,7 +44,7 @@ function unconnected({ connection, client, page, probe, relay, token }: DoctorRe
   const told = message ? ` (${message})` : '';
   const fix = FIXES[code];
   if (!page.online) return fault('OFFLINE', 'The browser has no network.');
-  if (code === 'TOKEN_EXPIRED' || (token.leftMs ?? 0) < 0) return expired(token);
+  if (code === 'TOKEN_EXPIRED') return expired(token);
   if (message === 'Invalid namespace') {
     return fault('WRONG_NAMESPACE', 'There is no such namespace.', 'Connect to the origin, without a path.');
   }
@@ -58,6 +58,7 @@ function unconnected({ connection, client, page, probe, relay, token }: DoctorRe
   if (probe && !probe.reachable) {
     return fault('RELAY_UNREACHABLE', `Nothing answers at ${relay.url}.`, 'Start the relay, or correct the URL.');
   }
+  if ((token.leftMs ?? 0) < 0) return expired(token);
   if (state === 'idle' || client?.state === 'idle') {
     return fault('NOT_STARTED', `Not connected yet${told}.`, 'Call connect().');
   }

@@ -127,7 +127,7 @@ export function openPanel({ report, onClose }: { report: () => DoctorReport; onC
     details.replaceChildren(
       table([], facts(now)),
       table(['Group', 'State', 'Head', 'Last seen', 'Behind'], groups.map(groupRow)),
-      table(['UTC', '', 'Event', 'Group', 'Seq', 'Bytes'], events.map(eventRow)),
+      table(['UTC', 'Way', 'Event', 'Group', 'Seq', 'Bytes'], events.map(eventRow)),
     );
   }
 
