@@ -132,6 +132,7 @@ test('a page with a doctor is told what it missed, and its report has no word of
   await publish(3);
   await window.evaluate(() => page.socket.connect());
   await says(window, /Group 7 is 3 messages behind: head 5, last seen 2\./);
+  if (process.env['SCREENSHOT']) await window.screenshot({ path: 'docs/screens/doctor-behind.png' });
   const report = await copyReport(window);
   expect(report.groups).toMatchObject([{ groupId: '7', behind: 3, events: 2 }]);
   expect(report.events.filter(({ event }) => event === 'new-message')).toHaveLength(2);

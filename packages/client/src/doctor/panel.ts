@@ -58,7 +58,7 @@ const groupRow = ({ groupId, state, head, seen, behind }: DoctorGroup): Row => [
 const eventRow = ({ at, direction, kind, event, times, groupId, position, bytes, code }: DoctorEvent): Row => [
   at.slice(11, 23),
   direction === 'in' ? '↓' : '↑',
-  `${event}${times ? ` ×${times}` : ''}${code ? ` ${code}!` : kind === 'event' ? '' : ` (${kind})`}`,
+  `${event}${times ? ` ×${times}` : ''}${code ? ` ${code}!` : kind === 'event' || kind === 'head' ? '' : ` (${kind})`}`,
   groupId,
   seqOf(position),
   bytes,
