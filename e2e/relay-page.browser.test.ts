@@ -82,15 +82,15 @@ test('a browser that opens the relay’s address sees whether it can connect fro
   ]);
   // Its own WebSocket, by the raw door.
   const token = await tokenFor('alice', ['1']);
-  const join = { type: 'join-group', id: 1, groupId: '1' };
-  expect(await sayTo(open, ['groupcast', `groupcast.bearer.${token}`], join)).toEqual({
+  const joining = { type: 'join-group', id: 1, groupId: '1' };
+  expect(await sayTo(open, ['groupcast', `groupcast.bearer.${token}`], joining)).toEqual({
     frames: ['auth-success', 'joined-groups', 'ack'],
     protocol: 'groupcast',
     code: 1000,
   });
   const refused = { frames: ['auth-error'], protocol: '', code: 1008 };
   expect(await sayTo(open, [], { type: 'auth', token: 'x' })).toEqual(refused);
-  expect(await sayTo(open, [], join)).toEqual(refused);
+  expect(await sayTo(open, [], joining)).toEqual(refused);
 });
 
 declare const page: DoctorPage;

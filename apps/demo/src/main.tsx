@@ -9,7 +9,7 @@ if (!root) throw new Error('unable to start; the page has no #root');
 
 const session = createSession();
 // The doctor comes before the client, or it would not hear the relay's greeting.
-void callDoctor(session).finally(session.start);
+void callDoctor(session).finally(() => void session.start());
 createRoot(root).render(
   <StrictMode>
     <App session={session} />

@@ -180,15 +180,15 @@ describe('a report', () => {
       object: fc.dictionary(fc.oneof(secret, fc.constantFrom(...FIELDS)), tie('any'), { maxKeys: 8 }),
     }));
     const names = [...CONTROL, 'new-message', 'constructor', '__proto__', 'toString', 'an own one'];
-    const fields = value['object'] as fc.Arbitrary<object>;
+    const objects = value['object'] as fc.Arbitrary<object>;
     const event = fc
-      .tuple(fields, fc.integer({ min: 1, max: 50 }))
+      .tuple(objects, fc.integer({ min: 1, max: 50 }))
       .map(([more, seq]) => ({ ...more, event: 'new-message', id: `m${seq}`, groupId: '7', ...at(seq) }));
     const answer = fc
-      .tuple(fields, fc.array(event, { maxLength: 3 }))
+      .tuple(objects, fc.array(event, { maxLength: 3 }))
       .map(([more, events]) => ({ ...more, ok: true, error: undefined, position: at(50), recovered: true, events }));
-    const answers = fc.tuple(fields, answer).map(([more, one]) => ({ ...more, groupId: '7', groups: { 7: one } }));
-    const payload = fc.oneof(fields, event, answer, answers);
+    const answers = fc.tuple(objects, answer).map(([more, one]) => ({ ...more, groupId: '7', groups: { 7: one } }));
+    const payload = fc.oneof(objects, event, answer, answers);
     const step = fc.record({
       direction: fc.constantFrom('in' as const, 'out' as const),
       name: fc.constantFrom(...names),

@@ -100,11 +100,9 @@ describe('a stock socket', () => {
     await says(doctor, 'WELL');
     socket.disconnect();
     await says(doctor, 'CLOSED_BY_PAGE');
-    expect(doctor.report().connection.changes.map(({ to }) => to)).toEqual([
-      ...['connecting', 'connected', 'lost'],
-      ...['connecting', 'connected', 'lost'],
-      ...['connecting', 'connected', 'lost'],
-    ]);
+    expect(doctor.report().connection.changes.map(({ to }) => to)).toEqual(
+      Array.from({ length: 3 }, () => ['connecting', 'connected', 'lost']).flat(),
+    );
   });
 
   test('that is not in a group any more after a reconnect is told', async () => {

@@ -30,7 +30,7 @@ const eventOf = ({ event, id, groupId, position }: Placed): GroupEvent => ({
 interface Played {
   accepted: Position[];
   duplicates: Position[];
-  /** What the page got, in its order. */
+  /** Events that the page got, in its order. */
   page: { position: Position; place: number }[];
 }
 

@@ -9,7 +9,7 @@ export interface ConnectionLog {
   change: (to: DoctorChange['to'], about?: { code?: unknown; message?: unknown; transport?: unknown }) => void;
   heard: () => void;
   readonly state: Connection['state'];
-  /** What was said on the connection that is open now. */
+  /** The relay's words on the connection that is open now. */
   told: Pick<Connection, 'greeted' | 'late' | 'live' | 'reason' | 'ending'>;
   maxSilentMs: number;
   describe: () => Connection;

@@ -7,8 +7,8 @@ const fault = (code: string, cause: string, fix = ''): DoctorVerdict => ({ ok: f
 /** A duration in its largest whole unit: `3 min`. */
 export function inWords(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1_000));
-  const [unit, name] = seconds < 60 ? [1, 's'] : seconds < 3_600 ? [60, 'min'] : [3_600, 'h'];
-  return `${Math.floor(seconds / Number(unit))} ${name}`;
+  if (seconds < 60) return `${seconds} s`;
+  return seconds < 3_600 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3_600)} h`;
 }
 
 const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
@@ -17,7 +17,7 @@ const RENEW = 'Fetch a new token before it expires; emit refresh-token with it, 
 const ADD_MEMBER = 'Add the user to the group in your back end; compare the id with the relay’s log.';
 const ORIGIN = 'Add it to SOCKET_CORS_ORIGIN of the relay.';
 
-/** What to do about a refusal, by its code. */
+/** Sentences on what to do about a refusal, by its code. */
 const FIXES: Readonly<Record<string, string>> = {
   TOKEN_MISSING: 'Connect with auth: { token }.',
   TOKEN_INVALID: 'Compare its key, issuer and audience with JWT_SECRET, JWT_ISSUER and JWT_AUDIENCE of the relay.',
@@ -75,7 +75,7 @@ function unconnected({ connection, client, page, probe, relay, token }: DoctorRe
   );
 }
 
-/** What a connection lacks as a whole. */
+/** Faults of a connection as a whole. */
 function unwell({ connection, token }: DoctorReport): Finding {
   const { ending, silentMs, maxSilentMs, live } = connection;
   if ((silentMs ?? 0) > maxSilentMs + 5_000) {

@@ -4,7 +4,7 @@ import { DOOR, type Door } from '../door.ts';
 import type { GroupcastClient } from '../types.ts';
 import { createConnectionLog } from './connection-log.ts';
 import { MAX } from './limits.ts';
-import type { Panel } from './panel.ts';
+import type * as PanelModule from './panel.ts';
 import { probeRelay } from './probe.ts';
 import { createRecorder } from './recorder.ts';
 import { createTokenLife } from './token-life.ts';
@@ -35,7 +35,7 @@ const now = (): number => Date.now();
 const asDate = (ms: number): string => new Date(ms).toISOString();
 
 /** Sentences and panel are as large as everything else, and come when they are wanted. */
-const loadPanel = async (): Promise<typeof import('./panel.ts')> => import('./panel.ts');
+const loadPanel = async (): Promise<typeof PanelModule> => import('./panel.ts');
 
 /**
  * Watches a stock `io()` socket, or a client of `createClient`. The page's own code sees no difference. Attach it before the connection
@@ -48,7 +48,7 @@ export function attachDoctor(target: SocketLike | GroupcastClient, { probe = tru
   const token = createTokenLife(now, asDate);
   const recorder = createRecorder({ log, token, at });
   const stops: (() => void)[] = [];
-  let panel: Panel | undefined;
+  let panel: PanelModule.Panel | undefined;
   let wanted = false;
   let watched: WatchedSocket | undefined;
   let probed: DoctorReport['probe'];
@@ -57,7 +57,7 @@ export function attachDoctor(target: SocketLike | GroupcastClient, { probe = tru
   const door = (target as { [DOOR]?: Door })[DOOR];
   const client = door ? (target as GroupcastClient) : undefined;
 
-  async function onUnreachable(): Promise<void> {
+  async function askRelay(): Promise<void> {
     const url = watched?.url();
     if (!probe || !url || performance.now() - probedAt < PROBE_EVERY_MS) return;
     probedAt = performance.now();
@@ -67,7 +67,7 @@ export function attachDoctor(target: SocketLike | GroupcastClient, { probe = tru
 
   function watch(socket: SocketLike): void {
     watched?.stop();
-    watched = watchSocket(socket, { log, recorder, token, onChange, onUnreachable });
+    watched = watchSocket(socket, { log, recorder, token, onChange, onUnreachable: () => void askRelay() });
   }
 
   if (client && door) {
@@ -92,7 +92,7 @@ export function attachDoctor(target: SocketLike | GroupcastClient, { probe = tru
       source: client ? 'client' : 'socket',
       page: {
         origin: cut(globalThis.location?.origin, MAX.urlLength) ?? '',
-        online: globalThis.navigator?.onLine !== false,
+        online: globalThis.navigator?.onLine ?? true,
         visible: globalThis.document?.visibilityState !== 'hidden',
       },
       relay: {

@@ -133,12 +133,14 @@ export function openPanel({ report, onClose }: { report: () => DoctorReport; onC
 
   let soon: ReturnType<typeof setTimeout> | undefined;
   const tick = setInterval(show, TICK_MS);
-  copy.onclick = async () => say(copied, await copyText(JSON.stringify(report(), null, 2), verdict));
-  panel.onkeydown = (event) => {
+  copy.addEventListener('click', () => {
+    void copyText(JSON.stringify(report(), null, 2), verdict).then((text) => say(copied, text));
+  });
+  panel.addEventListener('keydown', (event) => {
     // The page's own keys are not meant here.
     event.stopPropagation();
     if (event.key === 'Escape') onClose();
-  };
+  });
   document.body.append(host);
   show();
   panel.focus();
