@@ -1,5 +1,5 @@
 import type { DoctorChange, DoctorReport } from '@groupcast/shared';
-import { MAX } from './limits.ts';
+import { MAX_CHANGES, MESSAGE_LENGTH, NAME_LENGTH } from './limits.ts';
 import { codeOf, cut } from './words.ts';
 
 type Connection = DoctorReport['connection'];
@@ -40,11 +40,11 @@ export function createConnectionLog(elapsed: () => number, at: () => string): Co
         at: at(),
         to,
         code: code === undefined ? undefined : codeOf(code),
-        message: cut(message, MAX.messageLength),
-        transport: cut(transport, MAX.nameLength),
+        message: cut(message, MESSAGE_LENGTH),
+        transport: cut(transport, NAME_LENGTH),
       };
       changes.push(change);
-      if (changes.length > MAX.changes) changes.shift();
+      if (changes.length > MAX_CHANGES) changes.shift();
       const next = STATE_AFTER[to];
       if (!next) return;
       state = next;

@@ -3,7 +3,7 @@ import { idOf } from '../base/parse.ts';
 import { DOOR, type Door } from '../door.ts';
 import type { GroupcastClient } from '../types.ts';
 import { createConnectionLog } from './connection-log.ts';
-import { MAX } from './limits.ts';
+import { MESSAGE_LENGTH, URL_LENGTH } from './limits.ts';
 import type * as PanelModule from './panel.ts';
 import { probeRelay } from './probe.ts';
 import { createRecorder } from './recorder.ts';
@@ -91,12 +91,12 @@ export function attachDoctor(target: SocketLike | GroupcastClient, { probe = tru
       since,
       source: client ? 'client' : 'socket',
       page: {
-        origin: cut(globalThis.location?.origin, MAX.urlLength) ?? '',
+        origin: cut(globalThis.location?.origin, URL_LENGTH) ?? '',
         online: globalThis.navigator?.onLine ?? true,
         visible: globalThis.document?.visibilityState !== 'hidden',
       },
       relay: {
-        url: cut(watched?.url(), MAX.urlLength) ?? '',
+        url: cut(watched?.url(), URL_LENGTH) ?? '',
         transport: watched?.transport() ?? null,
         mayUpgrade: watched?.mayUpgrade() ?? true,
       },
@@ -104,7 +104,7 @@ export function attachDoctor(target: SocketLike | GroupcastClient, { probe = tru
       token: token.describe(),
       ...recorder.describe(door?.positionOf),
       probe: log.state === 'connected' ? undefined : probed,
-      client: state && { state, code: reason?.code, message: cut(reason?.message, MAX.messageLength) },
+      client: state && { state, code: reason?.code, message: cut(reason?.message, MESSAGE_LENGTH) },
     };
     // A copy, as a program reads it: later changes are none of it.
     return JSON.parse(JSON.stringify(made));

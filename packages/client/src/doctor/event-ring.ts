@@ -1,5 +1,5 @@
 import type { DoctorEvent, Position } from '@groupcast/shared';
-import { MAX } from './limits.ts';
+import { MAX_EVENTS } from './limits.ts';
 
 export interface EventRing {
   add: (event: DoctorEvent) => void;
@@ -28,7 +28,7 @@ export function createEventRing(onForgotten: (event: DoctorEvent) => void): Even
         return;
       }
       events.push(event);
-      if (events.length <= MAX.events) return;
+      if (events.length <= MAX_EVENTS) return;
       leftOut += 1;
       onForgotten(events.shift() as DoctorEvent);
     },

@@ -20,7 +20,6 @@ export interface Frame {
 }
 
 const HEADER = /^([0-6])(?:\d+-)?(?:(\/[^,]*),)?(\d+)?/;
-const encoder = new TextEncoder();
 
 /** Reads a packet of the default parser; another parser's, or the attachment of a binary event, is none. */
 export function parseFrame(text: unknown): Frame | undefined {
@@ -33,7 +32,7 @@ export function parseFrame(text: unknown): Frame | undefined {
       namespace: namespace.split('?')[0] as string,
       ack: ack === undefined ? undefined : Number(ack),
       data: rest === '' ? undefined : JSON.parse(rest),
-      bytes: encoder.encode(text as string).length,
+      bytes: new Blob([text as string]).size,
     };
   } catch {
     return undefined;

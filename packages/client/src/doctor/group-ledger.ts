@@ -1,6 +1,6 @@
 import type { DoctorGroup, Position } from '@groupcast/shared';
 import { isAfter, relationOf } from '@groupcast/shared/positions';
-import { MAX } from './limits.ts';
+import { MAX_MISSING } from './limits.ts';
 
 /** How one group stands: where it is, what the page got of it, and what is missing in between. */
 export interface GroupLedger {
@@ -52,7 +52,7 @@ export function take(group: GroupLedger, position: Position): boolean {
   if (relation === 'newer') restart(group, before);
   else if (relation === 'ahead') {
     group.missing.push([(top as Position).seq + 1, before.seq]);
-    if (group.missing.length > MAX.missing) group.missing.shift();
+    if (group.missing.length > MAX_MISSING) group.missing.shift();
   }
   group.top = position;
   stand(group, position);
@@ -69,7 +69,7 @@ function fill(group: GroupLedger, seq: number): boolean {
     [seq + 1, run[1]],
   ];
   group.missing.splice(index, 1, ...rest.filter(([first, last]) => first <= last));
-  group.missing.length = Math.min(group.missing.length, MAX.missing);
+  group.missing.length = Math.min(group.missing.length, MAX_MISSING);
   return true;
 }
 

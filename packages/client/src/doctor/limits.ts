@@ -1,13 +1,10 @@
-import type { DOCTOR_LIMITS } from '@groupcast/shared';
+// The same as in the schema of reports, `DOCTOR_LIMITS`, which would bring a schema library to the page. A test holds the two to each other.
 
-/** The same as in the schema of reports, which would bring a schema library to the page. */
-export const MAX: typeof DOCTOR_LIMITS = {
-  events: 200,
-  changes: 50,
-  groups: 500,
-  missing: 50,
-  nameLength: 64,
-  codeLength: 64,
-  messageLength: 200,
-  urlLength: 300,
-};
+export const MAX_EVENTS = 200;
+export const MAX_CHANGES = 50;
+export const MAX_GROUPS = 500;
+export const MAX_MISSING = 50;
+export const NAME_LENGTH = 64;
+export const CODE_LENGTH = 64;
+export const MESSAGE_LENGTH = 200;
+export const URL_LENGTH = 300;

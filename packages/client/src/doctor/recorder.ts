@@ -5,7 +5,7 @@ import type { ConnectionLog } from './connection-log.ts';
 import { createEventRing } from './event-ring.ts';
 import { type Frame, PACKET } from './frames.ts';
 import { describe, type GroupLedger, newLedger, reach, stand, take } from './group-ledger.ts';
-import { MAX } from './limits.ts';
+import { MAX_GROUPS, NAME_LENGTH } from './limits.ts';
 import type { TokenLife } from './token-life.ts';
 import { codeOf, cut } from './words.ts';
 
@@ -46,7 +46,7 @@ export function createRecorder({ log, token, at }: RecorderDeps): Recorder {
   /** The ledger of a group; one beyond the limit is kept by nobody. */
   function groupOf(groupId: string, changes: Partial<GroupLedger> = {}): GroupLedger {
     const group = groups.get(groupId) ?? newLedger();
-    if (groups.size < MAX.groups) groups.set(groupId, group);
+    if (groups.size < MAX_GROUPS) groups.set(groupId, group);
     else if (!groups.has(groupId) && leftOut.size < MAX_COUNTED) leftOut.add(groupId);
     return Object.assign(group, changes);
   }
@@ -83,7 +83,7 @@ export function createRecorder({ log, token, at }: RecorderDeps): Recorder {
     const position = parsePosition(said);
     const group = groupOf(groupId, { state: 'joined', code: undefined });
     if (position && recovered === true) {
-      for (const item of listOf(events)) groupEvent('recovered', cut(fieldsOf(item)?.['event'], MAX.nameLength), item);
+      for (const item of listOf(events)) groupEvent('recovered', cut(fieldsOf(item)?.['event'], NAME_LENGTH), item);
       reach(group, position);
       add('page', event, { groupId, position });
     } else {
@@ -156,7 +156,7 @@ export function createRecorder({ log, token, at }: RecorderDeps): Recorder {
 
   function cameIn({ data, bytes }: Frame): void {
     const [name, payload] = listOf(data);
-    const event = cut(name, MAX.nameLength) ?? '';
+    const event = cut(name, NAME_LENGTH) ?? '';
     const word = Object.hasOwn(words, event) ? words[event] : undefined;
     if (word) word(fieldsOf(payload) ?? {}, event, bytes);
     else groupEvent('event', event, payload, bytes);
@@ -164,7 +164,7 @@ export function createRecorder({ log, token, at }: RecorderDeps): Recorder {
 
   function wentOut({ data, ack, bytes }: Frame): void {
     const [name, payload] = listOf(data);
-    const event = cut(name, MAX.nameLength) ?? '';
+    const event = cut(name, NAME_LENGTH) ?? '';
     const groupId = parseId(fieldsOf(payload)?.['groupId']);
     if (ack !== undefined && asked.size < MAX_COUNTED) asked.set(ack, { event, groupId });
     if (event === 'refresh-token') token.sent(fieldsOf(payload)?.['token']);
@@ -211,7 +211,7 @@ export function createRecorder({ log, token, at }: RecorderDeps): Recorder {
     shown({ groupId, id, event, epoch, seq }) {
       const position = { epoch, seq };
       const shown = ring.shown(groupId, position);
-      if (shown) positioned('api', event.slice(0, MAX.nameLength), { groupId, id, position, shown });
+      if (shown) positioned('api', event.slice(0, NAME_LENGTH), { groupId, id, position, shown });
     },
     reach: (groupId, position) => reach(groupOf(groupId), position),
     describe: (reached) => ({

@@ -1,8 +1,8 @@
-import { MAX } from './limits.ts';
+import { CODE_LENGTH } from './limits.ts';
 
 /** A code as the servers write it, or none: it must not be a text of somebody's. */
 export function codeOf(value: unknown): string {
-  return typeof value === 'string' && value.length <= MAX.codeLength && /^[A-Z][A-Z0-9_]*$/.test(value)
+  return typeof value === 'string' && value.length <= CODE_LENGTH && /^[A-Z][A-Z0-9_]*$/.test(value)
     ? value
     : 'UNKNOWN';
 }
