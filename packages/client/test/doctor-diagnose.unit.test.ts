@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { DoctorGroup, DoctorReport } from '@groupcast/shared';
 import { expect, test } from 'vitest';
 import { diagnose } from '../src/doctor/diagnose.ts';
@@ -202,4 +203,14 @@ test.each<[code: string, cause: string, changes: Changes]>([
   expect(verdict).toMatchObject({ code: generic, cause, ok: code === 'WELL' || code === 'GREETING' });
   const needsNone = ['WELL', 'GREETING', 'OFFLINE'].includes(code);
   expect(verdict.fix === '').toBe(needsNone);
+});
+
+test('the verdicts are those of the reference', () => {
+  const source = readFileSync(new URL('../src/doctor/diagnose.ts', import.meta.url), 'utf8');
+  const page = readFileSync(new URL('../../../docs/reference/doctor-report.md', import.meta.url), 'utf8');
+  const codes = Array.from(source.matchAll(/fault\(\s*'([A-Z_]+)'/g), ([, code]) => code);
+  const listed = page
+    .split('\n')
+    .flatMap((line) => (line.startsWith('| `') ? [...line.matchAll(/`([A-Z_]{4,})`/g)] : []));
+  expect(new Set(listed.map(([, code]) => code))).toEqual(new Set([...codes, 'CLOSED_BY_RELAY']));
 });
