@@ -207,7 +207,7 @@ test.each<[code: string, cause: string, changes: Changes]>([
 
 test('the verdicts are those of the reference', () => {
   const source = readFileSync(new URL('../src/doctor/diagnose.ts', import.meta.url), 'utf8');
-  const page = readFileSync(new URL('../../../docs/reference/doctor-report.md', import.meta.url), 'utf8');
+  const page = readFileSync(new URL('../../../docs/doctor-report.md', import.meta.url), 'utf8');
   const codes = Array.from(source.matchAll(/fault\(\s*'([A-Z_]+)'/g), ([, code]) => code);
   const listed = page
     .split('\n')
