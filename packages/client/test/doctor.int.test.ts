@@ -1,12 +1,18 @@
+import { createRequire } from 'node:module';
 import { createClient } from '@groupcast/client';
 import { attachDoctor, type Doctor } from '@groupcast/client/doctor';
 import { diagnose } from '@groupcast/client/doctor/diagnose';
 import { doctorReportSchema } from '@groupcast/shared';
 import { until } from '@groupcast/testing';
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
+import { io as io44 } from 'socket.io-client-4.4';
+import { io as io47 } from 'socket.io-client-4.7';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { memoryLogger } from './manual-clock.ts';
 import { type ScriptedServer, startScriptedServer } from './scripted-server.ts';
+
+// Its typings do not load as a module.
+const { io: io40 } = createRequire(import.meta.url)('socket.io-client-4.0') as { io: typeof io };
 
 let server: ScriptedServer;
 beforeEach(async () => {
@@ -22,8 +28,13 @@ const says = async (doctor: Doctor, code: string): Promise<void> => {
 };
 
 describe('a stock socket', () => {
-  function connect(options: Partial<ManagerOptions & SocketOptions> = {}): { socket: Socket; doctor: Doctor } {
-    const socket = io(server.url, { forceNew: true, reconnectionDelay: 20, auth: { token: 'opaque' }, ...options });
+  type Connect = (url: string, options: Partial<ManagerOptions & SocketOptions>) => Socket;
+
+  function connect(
+    options: Partial<ManagerOptions & SocketOptions> = {},
+    open: Connect = io,
+  ): { socket: Socket; doctor: Doctor } {
+    const socket = open(server.url, { forceNew: true, reconnectionDelay: 20, auth: { token: 'opaque' }, ...options });
     const doctor = attachDoctor(socket, { probe: false });
     onTestFinished(() => {
       doctor.detach();
@@ -32,8 +43,18 @@ describe('a stock socket', () => {
     return { socket, doctor };
   }
 
-  test.each(['websocket', 'polling'])('is well, behind, and well again, by %s', async (transport) => {
-    const { doctor } = connect({ transports: [transport] });
+  const VERSIONS: [string, Connect][] = [
+    ['4.0', io40],
+    ['4.4', io44 as unknown as Connect],
+    ['4.7', io47 as unknown as Connect],
+    ['4.8', io],
+  ];
+  const CASES = VERSIONS.flatMap(([version, open]) =>
+    ['websocket', 'polling'].map((transport) => [version, transport, open] as const),
+  );
+
+  test.each(CASES)('of version %s is well, behind, and well again, by %s', async (_, transport, open) => {
+    const { doctor } = connect({ transports: [transport] }, open);
     await says(doctor, 'WELL');
     server.publish('g', { lost: true });
     server.publish('g');
