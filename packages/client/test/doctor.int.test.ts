@@ -188,6 +188,30 @@ describe('a client', () => {
     await says(doctor, 'CLOSED_BY_PAGE');
   });
 
+  test('that was told by the API to step over an event is not behind', async () => {
+    server.script.recovers = false;
+    const client = createClient({
+      apiUrl: server.url,
+      getToken: () => 'user token',
+      autoConnect: true,
+      logger: memoryLogger(),
+      async fetch(...request) {
+        const response = await fetch(...request);
+        const body = (await response.json()) as { events?: { seq: number }[] };
+        const events = body.events?.filter(({ seq }) => seq !== 4);
+        return Response.json({ ...body, ...(events ? { events } : {}) }, response);
+      },
+    });
+    onTestFinished(() => client.close());
+    const doctor = attachDoctor(client);
+    await says(doctor, 'WELL');
+    server.publish('g', { lost: true });
+    server.publish('g');
+    await until('the last event', () => doctor.report().events.some(({ shown }) => shown === 1));
+    await says(doctor, 'WELL');
+    expect(doctor.report().groups).toMatchObject([{ events: 1, missing: [], behind: 0 }]);
+  });
+
   test('that gets no token says why', async () => {
     const client = createClient({
       apiUrl: server.url,
