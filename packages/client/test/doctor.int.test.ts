@@ -11,8 +11,9 @@ import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'v
 import { memoryLogger } from './manual-clock.ts';
 import { type ScriptedServer, startScriptedServer } from './scripted-server.ts';
 
+const require = createRequire(import.meta.url);
 // Its typings do not load as a module.
-const { io: io40 } = createRequire(import.meta.url)('socket.io-client-4.0') as { io: typeof io };
+const { io: io40 } = require('socket.io-client-4.0') as { io: typeof io };
 
 let server: ScriptedServer;
 beforeEach(async () => {
