@@ -18,7 +18,7 @@ export const PACKAGES: Layers = [
 export const LAYERS: Readonly<Record<string, Layers>> = {
   'apps/demo': [
     'main.tsx',
-    'app.tsx',
+    ['app.tsx', 'doctor.ts'],
     'components',
     ['browser-notifications.ts', 'call-texts.ts', 'links.ts', 'media.ts', 'open-group.ts', 'session.ts', 'times.ts'],
     'login.ts',
@@ -28,7 +28,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
   'packages/cli': [
     'main.ts',
     'commands',
-    ['broadcast-test', 'monitor'],
+    ['broadcast-test', 'monitor', 'replay'],
     ['latency.ts', 'progress-bar.ts', 'refusals.ts', 'user-tokens.ts', 'arguments.ts'],
     ['duration.ts', 'settings.ts', 'terminal.ts'],
     'command.ts',
@@ -36,9 +36,9 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
   'packages/client': [
     'react',
     'index.ts',
-    'call',
+    ['call', 'doctor'],
     'client.ts',
-    ['handles.ts', 'recovery.ts', 'signals.ts'],
+    ['door.ts', 'handles.ts', 'recovery.ts', 'signals.ts'],
     'types.ts',
     'connection',
     ['conversation', 'delivery.ts'],

@@ -328,6 +328,27 @@ test('by keyboard, the composer is a few stops away, however many groups and lin
   expect(await focused()).toBe('https://example.com/38');
 });
 
+test('with ?groupcast-doctor the doctor looks at the demo’s client; without, nothing of it is loaded', async () => {
+  await groupWith('Doctor', 2);
+  const isDoctor = (url: string) => /doctor|panel/.test(new URL(url).pathname);
+  const scriptsOf = (page: Page) =>
+    page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => name));
+  const bob = await logIn('bob');
+  expect((await scriptsOf(bob)).filter(isDoctor)).toEqual([]);
+
+  const alice = await browser.open(`${system.apiUrl}/?user=alice&groupcast-doctor`);
+  await connected(alice);
+  const panel = alice.getByRole('dialog', { name: 'Groupcast doctor' });
+  await panel.getByRole('status').filter({ hasText: 'All well: connected, in' }).waitFor();
+  await panel.getByText('SDK connected').waitFor();
+  expect((await scriptsOf(alice)).filter(isDoctor)).not.toEqual([]);
+  await panel.press('Escape');
+  await panel.waitFor({ state: 'detached' });
+  await openGroup(alice, 'Doctor');
+  await expectMessages(alice, numbered('Doctor', 1, 2));
+  expect(browser.complaints).toEqual([]);
+});
+
 test('groups that cannot be loaded are not said to be loading', async () => {
   const page = await browser.open(system.apiUrl);
   const error = { code: 'INTERNAL', message: 'told to fail', retryable: false };

@@ -3,10 +3,11 @@ import { ConfigurationError, loadDotEnv } from '@groupcast/service-kit';
 import { type Command, type CommandContext, CommandFailure, EXIT, UsageError } from './command.ts';
 import { dialect } from './commands/dialect.ts';
 import { monitorSocket } from './commands/monitor-socket.ts';
+import { replay } from './commands/replay.ts';
 import { testBroadcast } from './commands/test-broadcast.ts';
 import { token } from './commands/token.ts';
 
-const COMMANDS: readonly Command[] = [monitorSocket, testBroadcast, token, dialect];
+const COMMANDS: readonly Command[] = [monitorSocket, testBroadcast, token, dialect, replay];
 
 const HELP = `Usage: groupcast <command> [options]
 

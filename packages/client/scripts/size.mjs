@@ -8,6 +8,8 @@ import { build } from 'vite';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'groupcast-size-'));
+/** Most that the doctor may weigh, in bytes, once when it is attached and once more when its panel is opened. */
+const DOCTOR_GZIP = 6_000;
 const socketIo = fileURLToPath(import.meta.resolve('socket.io-client')).replace('esm-debug', 'esm');
 
 async function measure(name, code) {
@@ -25,7 +27,13 @@ async function measure(name, code) {
       modulePreload: false,
       rollupOptions: { input: entry, preserveEntrySignatures: 'strict', output: { entryFileNames: 'page.js' } },
     },
-    resolve: { alias: { '@groupcast/client': join(root, 'dist/index.js'), 'socket.io-client': socketIo } },
+    resolve: {
+      alias: {
+        '@groupcast/client/doctor': join(root, 'dist/doctor/index.js'),
+        '@groupcast/client': join(root, 'dist/index.js'),
+        'socket.io-client': socketIo,
+      },
+    },
   });
   const text = readFileSync(join(outDir, 'page.js'), 'utf8');
   if (/\bzod\b/i.test(text)) throw new Error('a schema library got into the bundle');
@@ -42,7 +50,17 @@ try {
   const client = await measure('client', "export { createClient, ClientError } from '@groupcast/client';");
   console.log(row('socket.io-client', stock));
   console.log(row('@groupcast/client', client));
+  const doctor = await measure('doctor', "export { attachDoctor } from '@groupcast/client/doctor';");
+  const panel = await measure(
+    'panel',
+    `export { openPanel } from ${JSON.stringify(join(root, 'dist/doctor/panel.js'))};`,
+  );
   console.log(row('added', { minified: client.minified - stock.minified, gzip: client.gzip - stock.gzip }));
+  console.log(row('…/doctor, attached', doctor));
+  console.log(row('…/doctor, opened', panel));
+  for (const { gzip } of [doctor, panel]) {
+    if (gzip > DOCTOR_GZIP) throw new Error(`the doctor is larger than ${DOCTOR_GZIP} bytes: ${gzip}`);
+  }
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -11,6 +11,7 @@ import { createPolling } from './connection/polling.ts';
 import type { Ask } from './conversation/ask.ts';
 import { createConversation } from './conversation/conversation.ts';
 import { createDelivery } from './delivery.ts';
+import { DOOR, openDoor } from './door.ts';
 import {
   consoleLogger,
   defaultEventTarget,
@@ -174,6 +175,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
   status.subscribe(() => {
     if (status.getSnapshot().state === 'ended') polling.stop();
   });
+  const { io: openSocket, door } = openDoor(options.io ?? io, delivery.positionOf);
   let firstList: Promise<unknown> | undefined;
   let downAt: Moment | undefined;
   const connection = createConnection(
@@ -182,7 +184,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
       status,
       handshake: recovery.handshake,
       ready: async () => (firstList ??= groups.refresh()),
-      io: options.io ?? io,
+      io: openSocket,
       onOpen() {
         polling.stop();
         recovery.opened();
@@ -231,7 +233,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
       if (!closed) connect();
     });
   }
-  return {
+  const client: GroupcastClient = {
     get userId() {
       return me();
     },
@@ -246,4 +248,5 @@ export function createClient(options: ClientOptions): GroupcastClient {
     connect,
     close,
   };
+  return Object.defineProperty(client, DOOR, { value: door });
 }

@@ -10,6 +10,7 @@ export * from './nearest-name.ts';
 export * from './payloads/broadcast.ts';
 export * from './payloads/client-events.ts';
 export * from './payloads/conversation.ts';
+export * from './payloads/doctor-report.ts';
 export * from './payloads/internal.ts';
 export * from './payloads/messaging.ts';
 export * from './payloads/messaging-schemas.ts';
