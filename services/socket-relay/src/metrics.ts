@@ -1,4 +1,5 @@
 import type { ConnectionLimit } from '@groupcast/service-kit';
+import { ABSENT_STATES, type AbsentState } from '@groupcast/shared';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 export interface RelayMetrics {
@@ -44,10 +45,62 @@ export interface RelayMetrics {
   malformed: Counter;
   slowConsumers: Counter<'reason'>;
   slowConsumerBacklog: Histogram;
+  /** Seconds from one hop to the next, on this process's own clock. */
+  hopLag: HopLag;
+  /** Groups that connections came back to with a position, by what they were answered. */
+  resumes: Counter<'outcome'>;
+  /** Connections that ended, by the code that they were told, or else by Socket.IO's reason. */
+  disconnects: Counter<'type' | 'reason'>;
+  /** Users who were expected and were not there. */
+  absent: { inc(labels: { why: AbsentState }, value?: number): void };
   /** Calls to the back end. */
   backEndCalls: Counter<'call' | 'outcome'>;
   /** Reports the state of each call's circuit. */
   watchBackEnd(states: () => Readonly<Record<string, 'closed' | 'half-open' | 'open'>>): void;
+}
+
+/** The hops whose time the relay measures: `written` since the event came to this relay, `proven` since it was written. */
+export interface HopLag {
+  observe(labels: { hop: 'written' | 'proven' }, seconds: number): void;
+}
+
+/** Bounds of hop lags, in seconds: from what is usual to what an alert is for. */
+const LAG_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** Metrics of how far messages come, and of those who are not there for them. */
+function deliveryMetrics(
+  registers: Registry[],
+): Pick<RelayMetrics, 'hopLag' | 'resumes' | 'disconnects' | 'absent'> {
+  const absent = new Counter({
+    name: 'groupcast_relay_absent_total',
+    help: 'Users who were expected to receive an event and were not there, by why',
+    labelNames: ['why'],
+    registers,
+  });
+  // An alert about a rise needs a value to rise from.
+  for (const why of ABSENT_STATES) absent.inc({ why }, 0);
+  return {
+    absent,
+    hopLag: new Histogram({
+      name: 'groupcast_relay_delivery_lag_seconds',
+      help: 'Time to a hop from the one before it: written, since the event came to this relay, once per turn of the event loop; proven, since it was written',
+      labelNames: ['hop'],
+      buckets: LAG_BUCKETS,
+      registers,
+    }),
+    resumes: new Counter({
+      name: 'groupcast_relay_resumes_total',
+      help: 'Groups that connections came back to with a position, by what they were answered: recovered, more (they ask again), not-recovered (they read the API)',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    disconnects: new Counter({
+      name: 'groupcast_relay_disconnects_total',
+      help: 'Connections that ended, by type, and by the code that they were told or else the reason that Socket.IO has',
+      labelNames: ['type', 'reason'],
+      registers,
+    }),
+  };
 }
 
 const CIRCUIT_VALUES = { closed: 0, 'half-open': 1, open: 2 } as const;
@@ -203,6 +256,7 @@ export function createRelayMetrics(): RelayMetrics {
     },
     ...backEndMetrics(registers),
     ...fanOutMetrics(registers),
+    ...deliveryMetrics(registers),
     connections: new Gauge({
       name: 'groupcast_relay_connections',
       help: 'Open Socket.IO connections by type',

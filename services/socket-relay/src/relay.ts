@@ -164,7 +164,7 @@ async function buildRelay(
 
   // Membership
   const membership = createMembership({ api, apiUrl: config.apiUrl, removals, isTrusted, notices, log });
-  const recovery = createRecovery({ groupLog, feed, fanOut, fill, isTrusted, log });
+  const recovery = createRecovery({ groupLog, feed, fanOut, fill, isTrusted, metrics, log });
   const returns = createReturns({ node, drain, requests: cluster.otherMachines });
   const entry = createGroupEntry({
     membership,

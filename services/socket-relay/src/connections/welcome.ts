@@ -167,7 +167,9 @@ export function welcomeConnections(deps: WelcomeDeps): void {
   }
 
   function sayGoodbye(socket: RelaySocket, reason: DisconnectReason): void {
-    metrics.connections.dec({ type: roleOf(socket) });
+    const type = roleOf(socket);
+    metrics.connections.dec({ type });
+    metrics.disconnects.inc({ type, reason: socket.data.endedBy ?? reason });
     deps.expiry.forget(socket);
     deps.slowConsumers.forget(socket);
     if (isUserSocket(socket)) {

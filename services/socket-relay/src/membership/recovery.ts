@@ -10,6 +10,7 @@ import {
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { GroupFeed } from '../feed/feed.ts';
 import type { GroupLog, LogPage } from '../group-log/group-log.ts';
+import type { RelayMetrics } from '../metrics.ts';
 import type { HistoryFill } from '../upstream/history-fill.ts';
 
 /** Most events and bytes of one answer, over all its groups. */
@@ -46,6 +47,11 @@ interface Progress {
   result: RecoveryResult;
 }
 
+function outcomeOf({ more, recovered }: RecoveryResult): string {
+  if (!recovered) return 'not-recovered';
+  return more ? 'more' : 'recovered';
+}
+
 export function createRecovery(deps: {
   groupLog: GroupLog;
   feed: GroupFeed;
@@ -53,6 +59,7 @@ export function createRecovery(deps: {
   fill: HistoryFill | undefined;
   /** False while somebody may be removed without this relay's knowledge: then nobody is given an event. */
   isTrusted: () => boolean;
+  metrics: Pick<RelayMetrics, 'resumes'>;
   log: Logger;
 }): Recovery {
   const { groupLog, feed, fanOut, fill, log } = deps;
@@ -191,6 +198,7 @@ export function createRecovery(deps: {
             if (!result.more) fanOut.enter(socketId, groupId, result.position);
             if (item.isEmpty) feed.beginsEmpty(groupId);
             answers.set(groupId, result);
+            if (item.entry.since) deps.metrics.resumes.inc({ outcome: outcomeOf(result) });
           }
           release();
           return answers;

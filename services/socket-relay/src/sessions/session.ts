@@ -49,6 +49,8 @@ export type Session = UserSession | ServiceSession;
 
 export interface SocketData {
   session: Session;
+  /** The code with which the relay ends the session, once it does. */
+  endedBy?: string;
   /** The decision of the handshake about the token's groups. It is used once, when the connection is welcomed. */
   decision?:
     | undefined
