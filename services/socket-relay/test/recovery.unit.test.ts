@@ -59,6 +59,7 @@ function createLaggingNode() {
       await localFeed.settle(groupId);
     },
   };
+  const metrics = createRelayMetrics();
   return {
     entered,
     loseLease() {
@@ -76,9 +77,14 @@ function createLaggingNode() {
       fanOut,
       fill: undefined,
       isTrusted: () => trusted,
-      metrics: createRelayMetrics(),
+      metrics,
       log: pino({ level: 'silent' }),
     }),
+    /** Answers that were counted, by their outcome. */
+    async resumes(): Promise<Record<string, number>> {
+      const { values } = await metrics.resumes.get();
+      return Object.fromEntries(values.map(({ labels, value }) => [labels.outcome, value]));
+    },
     async append(seq: number) {
       await log.append({ groupId: 'g', id: `m${seq}`, event: 'e', message: {}, position: at(seq) });
     },
@@ -190,6 +196,24 @@ describe('a member goes live exactly where its answer ends', () => {
     node.loseLease();
     const answer = prepared.commit('socket', () => true).get('g');
     expect(answer).toEqual({ recovered: false, position: at(2), events: [], more: false });
+  });
+
+  test('those who come back with a position are counted by what they are answered, and those without are not', async () => {
+    const node = createLaggingNode();
+    const answer = async (since: Position | undefined): Promise<void> => {
+      const prepared = await node.recovery.recover('alice', [{ groupId: 'g', since }]);
+      prepared.commit('socket', () => true);
+    };
+    for (const seq of [1, 2]) await node.append(seq);
+    node.deliver(2);
+    await answer(at(1));
+    await answer(undefined);
+    await answer({ epoch: '0-z', seq: 1 });
+    const prepared = await node.recovery.recover('alice', [{ groupId: 'g', since: at(1) }]);
+    await node.append(3);
+    node.deliver(3);
+    prepared.commit('socket', () => true);
+    expect(await node.resumes()).toEqual({ recovered: 1, 'not-recovered': 1, more: 1 });
   });
 
   test('a group that was taken away meanwhile is not entered', async () => {

@@ -328,6 +328,7 @@ describe.each([
     const text = await (await fetch(`${relay.internalUrl}/metrics`)).text();
     const users = Number(/^groupcast_relay_connections\{type="user"\} (\d+)$/m.exec(text)?.[1]);
     expect(users).toBeGreaterThanOrEqual(members.length);
+    expect(text).toMatch(/^groupcast_relay_absent_total\{why="offline"\} 0$/m);
     const options = { secret: TEST_SECRETS.RELAY_SERVICE_SECRET, subject: 'test' };
     const token = await signServiceToken({ ...options, scopes: ['broadcast'] });
     const seen = members.map(shown);
