@@ -47,6 +47,8 @@ export interface RelayMetrics {
   slowConsumerBacklog: Histogram;
   /** Seconds from one hop to the next, on this process's own clock. */
   hopLag: HopLag;
+  /** How many observations of a hop were at most so many seconds, by the bounds of `hopLag`. */
+  lagBuckets(hop: Hop): Promise<{ le: number; count: number }[]>;
   /** Groups that connections came back to with a position, by what they were answered. */
   resumes: Counter<'outcome'>;
   /** Connections that ended, by the code that they were told, or else by Socket.IO's reason. */
@@ -59,9 +61,11 @@ export interface RelayMetrics {
   watchBackEnd(states: () => Readonly<Record<string, 'closed' | 'half-open' | 'open'>>): void;
 }
 
+type Hop = 'written' | 'proven';
+
 /** The hops whose time the relay measures: `written` since the event came to this relay, `proven` since it was written. */
 export interface HopLag {
-  observe(labels: { hop: 'written' | 'proven' }, seconds: number): void;
+  observe(labels: { hop: Hop }, seconds: number): void;
 }
 
 /** Bounds of hop lags, in seconds: from what is usual to what an alert is for. */
@@ -70,7 +74,7 @@ const LAG_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
 /** Metrics of how far messages come, and of those who are not there for them. */
 function deliveryMetrics(
   registers: Registry[],
-): Pick<RelayMetrics, 'hopLag' | 'resumes' | 'disconnects' | 'absent'> {
+): Pick<RelayMetrics, 'hopLag' | 'lagBuckets' | 'resumes' | 'disconnects' | 'absent'> {
   const absent = new Counter({
     name: 'groupcast_relay_absent_total',
     help: 'Users who were expected to receive an event and were not there, by why',
@@ -79,15 +83,25 @@ function deliveryMetrics(
   });
   // An alert about a rise needs a value to rise from.
   for (const why of ABSENT_STATES) absent.inc({ why }, 0);
+  const hopLag = new Histogram({
+    name: 'groupcast_relay_delivery_lag_seconds',
+    help: 'Time to a hop from the one before it: written, since the event came to this relay, once per turn of the event loop; proven, since it was written',
+    labelNames: ['hop'],
+    buckets: LAG_BUCKETS,
+    registers,
+  });
   return {
     absent,
-    hopLag: new Histogram({
-      name: 'groupcast_relay_delivery_lag_seconds',
-      help: 'Time to a hop from the one before it: written, since the event came to this relay, once per turn of the event loop; proven, since it was written',
-      labelNames: ['hop'],
-      buckets: LAG_BUCKETS,
-      registers,
-    }),
+    hopLag,
+    async lagBuckets(hop) {
+      const { values } = await hopLag.get();
+      return values
+        .filter(({ labels, metricName }) => labels.hop === hop && metricName?.endsWith('_bucket'))
+        .map(({ labels, value }) => {
+          const { le } = labels as { le?: string | number };
+          return { le: le === '+Inf' ? Infinity : Number(le), count: value };
+        });
+    },
     resumes: new Counter({
       name: 'groupcast_relay_resumes_total',
       help: 'Groups that connections came back to with a position, by what they were answered: recovered, more (they ask again), not-recovered (they read the API)',

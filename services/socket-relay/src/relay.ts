@@ -44,6 +44,7 @@ import { createHistoryReader } from './group-log/history.ts';
 import { createInternalApp } from './internal-http/internal-app.ts';
 import { healthOfAll, healthOfOne } from './internal-http/machine-health.ts';
 import { createReadiness } from './internal-http/readiness.ts';
+import type { Endpoint } from './ipc/endpoint.ts';
 import type { WorkerContext } from './ipc/worker-context.ts';
 import { createMembership } from './membership/authorisation.ts';
 import { createMembershipConfirmation } from './membership/confirm-memberships.ts';
@@ -55,6 +56,10 @@ import { createUndecidedClaims } from './membership/undecided-claims.ts';
 import { createRelayMetrics, type RelayMetrics } from './metrics.ts';
 import { createMonitorFeed, type MonitorFeed } from './monitor/monitor-feed.ts';
 import { createNotices, type Notices } from './monitor/notices.ts';
+import { createAllNodes } from './monitor-page/all-nodes.ts';
+import { createNodeState } from './monitor-page/node-state.ts';
+import { createPageSessions, pageSessionsOfAll } from './monitor-page/page-sessions.ts';
+import { streamMonitorEvents } from './monitor-page/watch-nodes.ts';
 import { createPresence, type Presence } from './presence/presence.ts';
 import { announceListening, createPublicServer, type PublicServer } from './public-server.ts';
 import { createConnectionIndex } from './sessions/connection-index.ts';
@@ -271,7 +276,9 @@ async function buildRelay(
 
   // The internal port
   const { primary } = worker ?? {};
+  const page = openMonitorPage({ io, node, cluster, metrics, monitor, report: readiness.report, primary, log }, parts);
   const internal = await createInternalApp({
+    page,
     ...config,
     gateway,
     history,
@@ -295,6 +302,26 @@ async function buildRelay(
   if (worker) log.info({ node }, 'a worker is ready');
   else announceListening(config, ports, log);
   return { ...ports, close: async () => stops.stop() };
+}
+
+/** The page for operators: what it shows, and to whom. */
+function openMonitorPage(
+  deps: Parameters<typeof createNodeState>[0] & {
+    cluster: Cluster;
+    monitor: MonitorFeed;
+    primary: Endpoint | undefined;
+    log: Logger;
+  },
+  parts: StopStack,
+): Parameters<typeof createInternalApp>[0]['page'] {
+  const { node, cluster, monitor, primary, log } = deps;
+  const own = createNodeState(deps);
+  parts.push(() => own.stop());
+  const sessions = primary ? pageSessionsOfAll(primary) : createPageSessions();
+  const nodes = createAllNodes({ node, own, monitor, others: cluster.otherNodes });
+  const streams = streamMonitorEvents({ monitor, nodes, sessions, openLink: cluster.openMonitorLink, log });
+  parts.push(() => streams.stop());
+  return { sessions, nodes, streams, readTrace: undefined };
 }
 
 /** How events leave this relay. */

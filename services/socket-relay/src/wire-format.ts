@@ -1,4 +1,11 @@
-import type { JsonObject, MonitorEvent, MonitorSnapshot, RelayCommand } from '@groupcast/shared';
+import type {
+  JsonObject,
+  MonitorConnection,
+  MonitorEvent,
+  MonitorNode,
+  MonitorSnapshot,
+  RelayCommand,
+} from '@groupcast/shared';
 
 /*
  * The messages between relays, whatever carries them: channels of Redis, or the bus of the workers of one machine. Relays of two
@@ -61,6 +68,9 @@ export interface NodeQuestions {
   /** The sender has a lease. Nobody replies. */
   'has-lease': { payload: { node: string }; answer: object };
   'monitor-snapshot': { payload: object; answer: MonitorSnapshot };
+  /** Asks how the node is, with its last `samples` samples. */
+  'monitor-node': { payload: { samples: number }; answer: MonitorNode };
+  'monitor-user': { payload: { userId: string }; answer: { node: string; connections: MonitorConnection[] } };
   /** Is answered once the node has carried out the change of members with this id. */
   reached: { payload: { id: string }; answer: { connections: number } };
   /**

@@ -30,6 +30,7 @@ export function createAlone(deps: { fanOut: FanOut }, options: { history: Memory
     carrier: undefined,
     patternChannels: undefined,
     otherMachines: undefined,
+    otherNodes: undefined,
     followChanges: async ({ changes }) => createSingleRelay(changes),
     openMonitorLink: async () => [],
     failing: () => [],

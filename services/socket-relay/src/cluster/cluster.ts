@@ -25,6 +25,8 @@ export interface Cluster {
   readonly patternChannels: PatternChannels | undefined;
   /** Asks the relays of other machines; `undefined` where there can be none. */
   readonly otherMachines: Pick<NodeRequests, 'answer' | 'survey'> | undefined;
+  /** Asks the other relays about themselves, those of this machine included; `undefined` where there can be none. */
+  readonly otherNodes: OtherNodes | undefined;
   /** Reads the changes of members that are remembered, follows them from there, and answers with all relays as one. */
   followChanges(options: FollowChangesOptions): Promise<Relays>;
   /** Returns the connections of other relays for the monitors of this one, and shows their events from now on. */
@@ -35,6 +37,11 @@ export interface Cluster {
   leave(): Promise<void>;
   /** Comes last: open questions to the broker fail. */
   stop(): void;
+}
+
+export interface OtherNodes extends Pick<NodeRequests, 'answer' | 'survey'> {
+  /** Returns the other relays that are counted on. */
+  names(): Promise<string[]>;
 }
 
 export interface FollowChangesOptions {

@@ -92,6 +92,11 @@ export async function joinCluster(deps: {
     patternChannels: broker.patternChannels,
     // The workers of one machine drain together, so there is no other relay to come back to.
     otherMachines: broker.name === 'redis' ? requests : undefined,
+    otherNodes: {
+      answer: requests.answer,
+      survey: requests.survey,
+      names: async () => (await leases.nodes()).filter((other) => other !== node),
+    },
     async followChanges({ changes, onBirth }) {
       const changeLog = await broker.startChangeLog({
         onBirth,

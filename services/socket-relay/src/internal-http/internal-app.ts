@@ -30,6 +30,7 @@ import { drainRoutes } from '../drain/drain-routes.ts';
 import type { MachineDrain } from '../drain/machine-drain.ts';
 import type { HistoryReader } from '../group-log/history.ts';
 import type { RelayMetrics } from '../metrics.ts';
+import { type MonitorPageDeps, monitorPageRoutes } from '../monitor-page/page-routes.ts';
 import type { Presence } from '../presence/presence.ts';
 import {
   COMMAND_ANSWERS,
@@ -78,6 +79,7 @@ export interface InternalAppDeps {
   maxPayloadBytes: number;
   drain: MachineDrain;
   health: MachineHealth;
+  page: Omit<MonitorPageDeps, 'node' | 'services' | 'metrics' | 'log'>;
   log: Logger;
 }
 
@@ -119,6 +121,8 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     reply.type(metrics.registry.contentType);
     return deps.health.metricsText();
   });
+
+  await monitorPageRoutes(app, { ...deps.page, ...deps });
 
   await zodScope(app, (scope) => {
     // `parseRelayCommand` parses, for HTTP and sockets alike. Here the schemas only describe.
