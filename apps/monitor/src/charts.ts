@@ -75,7 +75,7 @@ function createChart({ title, text, lines }: Chart): { element: HTMLElement; sho
       height: HEIGHT,
       legend: { show: false },
       cursor: { y: false, points: { size: 6 } },
-      padding: [8, 8, 0, 0],
+      padding: [8, 18, 0, 0],
       scales: {
         x: { time: true, range: (_plot, _min, max) => [max - SHOWN_MS / 1_000, max] },
         y: { range: (_plot, _min, max) => [0, Math.max(1, max * 1.15)] },

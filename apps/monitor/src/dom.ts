@@ -29,7 +29,7 @@ export function section(title: string, ...children: Child[]): HTMLElement {
 
 /** A table that scrolls by itself where it is too wide, by keyboard too. */
 export function scrolling(label: string, table: HTMLElement): HTMLElement {
-  return make('div', { class: 'scroll', role: 'region', 'aria-label': label, tabindex: '0' }, table);
+  return make('div', { class: 'scroll', role: 'group', 'aria-label': label, tabindex: '0' }, table);
 }
 
 export function numberText(value: number): string {
@@ -47,6 +47,7 @@ export function durationText(seconds: number): string {
 
 export function lagText(ms: number | null | undefined): string {
   if (ms === null || ms === undefined) return '–';
+  if (ms === 0) return '0 ms';
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }

@@ -59,10 +59,10 @@ export function startPage(root: HTMLElement, { subject, endsInMs }: { subject: s
       {},
       figures.element,
       make('div', { class: 'charts' }, ...charts.elements),
+      make('div', { class: 'pair' }, ...(warnings ? [warnings] : []), groups.element),
+      nodes.element,
       make('div', { class: 'wide', id: 'search' }, search.element),
-      ...(warnings ? [make('div', { class: 'wide' }, warnings)] : []),
-      make('div', { class: 'tables' }, nodes.element, groups.element),
-      ...(log ? [make('div', { class: 'wide' }, log)] : []),
+      ...(log ? [log] : []),
     ),
   );
 

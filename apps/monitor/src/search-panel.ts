@@ -18,13 +18,13 @@ function toneOf(state: string): string {
 /** One step for each hop, in order, with the time since the one before it. */
 function hopsOf(hops: readonly TraceHop[]): HTMLElement {
   const steps = hops.map(({ hop, ok, ms, count, detail, node }) => {
-    const took = ms === undefined ? [] : [make('span', { class: 'took' }, `+${lagText(ms)}`)];
-    const many = count === undefined ? [] : [make('span', { class: 'count' }, numberText(count))];
+    const facts = [...(ms === undefined ? [] : [`+${lagText(ms)}`]), ...(count === undefined ? [] : [`${numberText(count)}×`])];
     return make(
       'li',
       { class: ok ? 'hop good' : 'hop bad' },
       make('span', { class: 'dot', 'aria-hidden': 'true' }, ok ? '✓' : '✗'),
-      make('span', { class: 'name' }, make('b', {}, hop), ...many, ...took),
+      make('b', {}, hop),
+      make('span', { class: 'facts' }, facts.join(' · ') || ' '),
       make('span', { class: 'detail' }, node === undefined ? detail : `${detail} (${node})`),
     );
   });
