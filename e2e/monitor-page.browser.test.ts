@@ -55,7 +55,10 @@ async function logIn(options: BrowserContextOptions = {}, before?: (page: Page) 
 }
 
 const figure = async (page: Page, label: string): Promise<string | null> =>
-  page.locator('.figures > div', { has: page.getByText(label, { exact: true }) }).locator('dd').textContent();
+  page
+    .locator('.figures > div', { has: page.getByText(label, { exact: true }) })
+    .locator('dd')
+    .textContent();
 const events = (page: Page) => page.getByRole('list', { name: 'Live events' }).getByRole('listitem');
 const warnings = (page: Page) => page.getByRole('list', { name: 'Warnings' }).getByRole('listitem');
 
@@ -160,7 +163,9 @@ test('a search draws the hops of a message and says where a user is, by keyboard
     'aliceprovenHer client answered a ping that was sent after it.relay-a',
     'bobslow-consumerHe does not read. Wait, or look at his network.',
   ]);
-  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  const overflow = await page.evaluate(
+    () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  );
   expect(overflow).toBeLessThanOrEqual(0);
   expect(await accessibilityProblems(page)).toEqual([]);
 
@@ -211,7 +216,8 @@ test('a page of another site gets nothing, in a browser that is logged in (G89)'
 function samplesOf(scale: number, connections: number): MonitorSample[] {
   const now = Math.floor(Date.now() / SAMPLE_MS) * SAMPLE_MS;
   return Array.from({ length: 180 }, (_, index) => {
-    const wave = 1 + 0.35 * Math.sin(index / 14) + 0.12 * Math.sin(index * 1.7) + (index > 120 && index < 128 ? 1.4 : 0);
+    const wave =
+      1 + 0.35 * Math.sin(index / 14) + 0.12 * Math.sin(index * 1.7) + (index > 120 && index < 128 ? 1.4 : 0);
     return {
       at: now - (179 - index) * SAMPLE_MS,
       connections: Math.round(connections * (0.9 + index / 1_790)),
@@ -226,7 +232,15 @@ function samplesOf(scale: number, connections: number): MonitorSample[] {
 function dressed(state: MonitorState): MonitorState {
   const nodes: MonitorNode[] = state.nodes.flatMap((node) => {
     const like = (name: string, scale: number, connections: number, more: Partial<MonitorNode>): MonitorNode => {
-      return { ...node, node: name, connections, groups: Math.round(connections / 9), uptimeSeconds: 93_000, samples: samplesOf(scale, connections), ...more };
+      return {
+        ...node,
+        node: name,
+        connections,
+        groups: Math.round(connections / 9),
+        uptimeSeconds: 93_000,
+        samples: samplesOf(scale, connections),
+        ...more,
+      };
     };
     return [
       like('relay-a-1017-5f2c9e', 1, 4_180, {}),
@@ -235,7 +249,12 @@ function dressed(state: MonitorState): MonitorState {
     ];
   });
   const groups = ['all-hands', 'team-7', 'support', 'incident-204', 'release', 'lunch'].map((groupId, index) => {
-    return { groupId, connections: Math.round(2_400 / (index + 1)), events: 96 - 13 * index, deliveries: Math.round(91_000 / (index + 1) ** 1.7) };
+    return {
+      groupId,
+      connections: Math.round(2_400 / (index + 1)),
+      events: 96 - 13 * index,
+      deliveries: Math.round(91_000 / (index + 1) ** 1.7),
+    };
   });
   return { ...state, node: 'relay-a-1017-5f2c9e', nodes, groups, silent: ['relay-d-1020-0b93aa'] };
 }
@@ -254,7 +273,9 @@ test.runIf(process.env['SCREENSHOT'])('pictures for the documentation', async ()
         await route.fulfill({ json: dressed((await answer.json()) as MonitorState) });
       });
     });
-    const users = await Promise.all(['alice', 'bob', 'carol', 'dave'].map(async (user) => connect(user, ['team-7', 'support'])));
+    const users = await Promise.all(
+      ['alice', 'bob', 'carol', 'dave'].map(async (user) => connect(user, ['team-7', 'support'])),
+    );
     for (const id of ['m-1', 'm-2', 'm-3']) await broadcaster.broadcastMessage({ groupId: 'team-7', id, message: {} });
     await broadcaster.broadcastMessage({ groupId: `incident-${name}`, message: {} });
     users[1]?.close();

@@ -12,7 +12,10 @@ const every = <T extends string>(values: Readonly<Record<T, true>>): string[] =>
 const CODES = 'codes of [errors](errors.md)';
 const DIALECTS = 'dialects that this deployment serves, and `native`';
 const PORTS = ['public', 'internal'];
-const TCP = { port: PORTS, reason: every<CloseReason>({ 'made-room': true, 'slow-reader': true, 'half-closed': true }) };
+const TCP = {
+  port: PORTS,
+  reason: every<CloseReason>({ 'made-room': true, 'slow-reader': true, 'half-closed': true }),
+};
 const INTERNAL = { code: ['HOST_FORBIDDEN', 'ORIGIN_FORBIDDEN', 'SERVICE_TOKEN_INVALID'] };
 
 /** Which values each label of each metric has. Every label has few: none comes from outside. */

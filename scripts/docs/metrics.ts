@@ -47,7 +47,10 @@ export function metrics(): { relay: Metric[]; api: Metric[] } {
 /** A list of what each label of a metric may be. Throws where that is not written down, or no longer fits. */
 function labelsOf({ name, labels }: Metric): string[] {
   const known = METRIC_LABELS[name] ?? {};
-  const faults = [...labels.filter((label) => !known[label]), ...Object.keys(known).filter((label) => !labels.includes(label))];
+  const faults = [
+    ...labels.filter((label) => !known[label]),
+    ...Object.keys(known).filter((label) => !labels.includes(label)),
+  ];
   if (faults.length > 0) throw new Error(`metric-labels.ts: ${name} and its labels differ in ${faults.join(', ')}`);
   const items = Object.entries(known).map(([label, values]) => {
     const shown = typeof values === 'string' ? values : values.map((value) => `\`${value}\``).join(', ');

@@ -115,7 +115,10 @@ export function createEventsPanel(): EventsPanel {
     }
     list.replaceChildren(...rows);
     const more = skipped > 0 ? `; ${numberText(skipped)} came too fast to be shown` : '';
-    setText(note, events.length === 0 ? 'Nothing has happened yet.' : `${rows.length} of ${events.length} events${more}`);
+    setText(
+      note,
+      events.length === 0 ? 'Nothing has happened yet.' : `${rows.length} of ${events.length} events${more}`,
+    );
   }
   /** One drawing for everything that comes before the next frame. */
   function drawSoon(): void {
@@ -130,7 +133,8 @@ export function createEventsPanel(): EventsPanel {
     known.add(name);
     warnings.push(warning);
     warnings.sort((a, b) => a.at - b.at);
-    for (const gone of warnings.splice(0, Math.max(0, warnings.length - MAX_WARNINGS))) known.delete(JSON.stringify(gone));
+    for (const gone of warnings.splice(0, Math.max(0, warnings.length - MAX_WARNINGS)))
+      known.delete(JSON.stringify(gone));
     pinned.replaceChildren(...warnings.toReversed().map(rowOf));
     noWarnings.hidden = true;
   }

@@ -32,9 +32,22 @@ function createFigures(labels: readonly string[]): Figures {
 function createHeader(subject: string): { element: HTMLElement; live: HTMLElement; left: HTMLElement } {
   const live = make('span', { class: 'live', role: 'status' }, 'connecting');
   const left = make('span', { class: 'left' });
-  const out = make('form', { method: 'post', action: '/monitor/logout' }, make('button', { type: 'submit' }, 'Log out'));
+  const out = make(
+    'form',
+    { method: 'post', action: '/monitor/logout' },
+    make('button', { type: 'submit' }, 'Log out'),
+  );
   const who = make('span', { class: 'who', title: 'The subject of the token' }, subject);
-  const element = make('header', {}, make('h1', {}, 'Groupcast monitor'), live, make('span', { class: 'gap' }), who, left, out);
+  const element = make(
+    'header',
+    {},
+    make('h1', {}, 'Groupcast monitor'),
+    live,
+    make('span', { class: 'gap' }),
+    who,
+    left,
+    out,
+  );
   return { element, live, left };
 }
 

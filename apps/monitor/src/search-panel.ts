@@ -18,7 +18,10 @@ function toneOf(state: string): string {
 /** One step for each hop, in order, with the time since the one before it. */
 function hopsOf(hops: readonly TraceHop[]): HTMLElement {
   const steps = hops.map(({ hop, ok, ms, count, detail, node }) => {
-    const facts = [...(ms === undefined ? [] : [`+${lagText(ms)}`]), ...(count === undefined ? [] : [`${numberText(count)}×`])];
+    const facts = [
+      ...(ms === undefined ? [] : [`+${lagText(ms)}`]),
+      ...(count === undefined ? [] : [`${numberText(count)}×`]),
+    ];
     return make(
       'li',
       { class: ok ? 'hop good' : 'hop bad' },
@@ -141,10 +144,13 @@ export function createSearchPanel(): SearchPanel {
         ...(userId ? { userIds: userId } : {}),
         ...(after === undefined ? {} : { after }),
       };
-      const parts = id ? traceOf(await readTrace(query), (next) => void find(next)) : userOf(await readUser(userId ?? ''));
+      const parts = id
+        ? traceOf(await readTrace(query), (next) => void find(next))
+        : userOf(await readUser(userId ?? ''));
       if (own === asked) result.replaceChildren(...parts);
     } catch (error) {
-      if (own === asked) problem(error instanceof Refused ? `${error.code}: ${error.message}` : 'The relay does not answer.');
+      if (own === asked)
+        problem(error instanceof Refused ? `${error.code}: ${error.message}` : 'The relay does not answer.');
     } finally {
       if (own === asked) result.removeAttribute('aria-busy');
     }

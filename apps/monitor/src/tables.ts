@@ -93,7 +93,8 @@ export function createGroupTable(onChoose: (groupId: string) => void): Table<rea
       // A button that has the focus keeps it while nothing has changed.
       if (text === shown) return;
       shown = text;
-      const focused = document.activeElement?.closest('tbody') === body ? document.activeElement?.textContent : undefined;
+      const focused =
+        document.activeElement?.closest('tbody') === body ? document.activeElement?.textContent : undefined;
       const rows = groups.map(({ groupId, connections, events, deliveries }) => {
         const button = make('button', { type: 'button', class: 'link', title: 'show its events' }, groupId);
         button.addEventListener('click', () => onChoose(groupId));

@@ -20,6 +20,7 @@ const ALLOWED: Readonly<Record<string, [reads: number, what: string]>> = {
   'bench/driver/messages.ts': [1, 'a fixed createdAt'],
   'bench/interest.ts': [1, 'a fixed createdAt'],
   'packages/cli/src/broadcast-test/via-relay.ts': [1, 'iat of tokens that it signs'],
+  'packages/cli/src/commands/monitor-socket.ts': [1, 'shows when warnings were counted'],
   'packages/cli/src/monitor/format.ts': [1, 'shows when something happened'],
   'packages/client/src/environment.ts': [
     2,
@@ -46,6 +47,11 @@ const ALLOWED: Readonly<Record<string, [reads: number, what: string]>> = {
   'services/socket-relay/src/group-log/memory-group-log.ts': [1, 'generations of epochs, which rise across restarts'],
   'services/socket-relay/src/group-log/redis-group-log.ts': [1, 'generations of epochs, which rise across restarts'],
   'services/socket-relay/src/monitor/monitor-feed.ts': [2, 'shows when something happened'],
+  'services/socket-relay/src/monitor-page/node-state.ts': [3, 'shows when it was; samples end together on all nodes'],
+  'services/socket-relay/src/monitor-page/page-routes.ts': [1, 'compared with exp'],
+  'apps/monitor/src/charts.ts': [1, 'shows when it was'],
+  'apps/monitor/src/dom.ts': [1, 'shows when something happened'],
+  'apps/monitor/src/events-panel.ts': [1, 'shows when something happened'],
 };
 
 function sources(folder: string): string[] {

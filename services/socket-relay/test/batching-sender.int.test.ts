@@ -306,7 +306,10 @@ test('how long the writes of a turn took is observed once, however many members 
   let clock = 0;
   const slow: Make = (io) => createBatchingSender(io, deps, () => (clock += 1));
   const observe = vi.spyOn(deps.metrics.hopLag, 'observe');
-  const { sender, clients } = await startBench(slow, Array.from({ length: 5 }, () => ['websocket' as const]));
+  const { sender, clients } = await startBench(
+    slow,
+    Array.from({ length: 5 }, () => ['websocket' as const]),
+  );
   for (const { here } of clients) void here.join('a');
   for (let n = 1; n <= 3; n += 1) sender.send('a', { name: 'event', payload: { n } });
   await until('the events are everywhere', () => clients.every(({ got }) => got.length === 3));

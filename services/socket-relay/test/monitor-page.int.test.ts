@@ -1,13 +1,7 @@
 import { once } from 'node:events';
 import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import {
-  AUDIENCE,
-  type MonitorEvent,
-  type MonitorState,
-  type MonitorUser,
-  type ServiceScope,
-} from '@groupcast/shared';
+import { AUDIENCE, type MonitorEvent, type MonitorState, type MonitorUser, type ServiceScope } from '@groupcast/shared';
 import { TEST_SECRETS, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';

@@ -23,10 +23,7 @@ import {
 
 const BASE = '/api/messaging/groups/:groupId';
 
-export function messageRoutes(
-  scope: HttpScope,
-  deps: MessageDeps & { metrics: Pick<ApiMetrics, 'caughtUp'> },
-): void {
+export function messageRoutes(scope: HttpScope, deps: MessageDeps & { metrics: Pick<ApiMetrics, 'caughtUp'> }): void {
   scope.post(
     `${BASE}/messages`,
     {

@@ -80,10 +80,13 @@ export function createNodeState(
 
   /** Intervals end at the same moments on every node, as far as their clocks agree, so that their samples can be added up. */
   function sampleAtNextBound(): void {
-    timer = setTimeout(() => {
-      void sample();
-      sampleAtNextBound();
-    }, sampleMs - (Date.now() % sampleMs));
+    timer = setTimeout(
+      () => {
+        void sample();
+        sampleAtNextBound();
+      },
+      sampleMs - (Date.now() % sampleMs),
+    );
     timer.unref();
   }
   sampleAtNextBound();

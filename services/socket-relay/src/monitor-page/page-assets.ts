@@ -19,7 +19,9 @@ export interface Asset {
 /** Returns the files of the page by name, as they were when the process began; none where the page is not built. */
 export function readPageAssets(folder = BUILT): ReadonlyMap<string, Asset> {
   try {
-    return new Map(Object.entries(TYPES).map(([name, type]) => [name, { type, body: readFileSync(join(folder, name)) }]));
+    return new Map(
+      Object.entries(TYPES).map(([name, type]) => [name, { type, body: readFileSync(join(folder, name)) }]),
+    );
   } catch {
     return new Map();
   }
