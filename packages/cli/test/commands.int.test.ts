@@ -273,6 +273,44 @@ describe('groupcast monitor-socket', () => {
     expect(await monitor.exited()).toBe(0);
   });
 
+  it('shows warnings of before, and with --only-warnings and --kind nothing else', async () => {
+    await broadcast('nobody-yet');
+    const [some, none] = [['--only-warnings'], ['--kind', 'left,joined']].map((args) => startMonitor(args, system.env));
+    await some?.wrote('snapshot');
+    await none?.wrote('snapshot');
+    // The warning of before it came, counted and told.
+    expect(some?.stdout()).toMatch(/warnings +count=\d+ NO_RECIPIENTS=\d+[\s\S]* warning +NO_RECIPIENTS group=nobody-yet/);
+    const socket = io(system.relayUrl, { forceNew: true, auth: { token: await tokenFor('carol', ['7']) } });
+    onTestFinished(() => void socket.close());
+    await received(socket, 'joined-groups');
+    await broadcast('7');
+    await broadcast('nobody-now');
+    await some?.wrote('group=nobody-now');
+    await until('the join', () => none?.stdout().includes('user=carol group=7'));
+    expect(some?.stdout()).not.toMatch(/ connected |group=7/);
+    expect(none?.stdout()).not.toMatch(/ connected | broadcast | warning /);
+  });
+
+  it.each([
+    [['--kind', 'nothing'], '--kind must be connected or disconnected or'],
+    [['--trace', 'm1'], '--trace needs --group'],
+    [['--trace', 'a b', '--group', '1'], '--trace must be the id of a message'],
+  ])('refuses %j', async (args, words) => {
+    const { code, stderr } = await runCli(['monitor-socket', ...args], system.env);
+    expect(code).toBe(2);
+    expect(stderr).toContain(words);
+  });
+
+  it('says with --trace that nobody answers, and ends', async () => {
+    const url = `http://127.0.0.1:${await freePort()}`;
+    const { code, stderr } = await runCli(
+      ['monitor-socket', '--trace', 'm1', '--group', '1', '--url', url],
+      system.env,
+    );
+    expect(code).toBe(1);
+    expect(stderr).toContain(`no relay answers at ${url}`);
+  });
+
   it('says that a group has no prefix, where one is watched by the name of its room', async () => {
     const monitor = startMonitor(['--group', 'group-1'], system.env);
     await monitor.wrote('snapshot');
