@@ -12,6 +12,7 @@ const every = <T extends string>(values: Readonly<Record<T, true>>): string[] =>
 const CODES = 'codes of [errors](errors.md)';
 const DIALECTS = 'dialects that this deployment serves, and `native`';
 const PORTS = ['public', 'internal'];
+const PARTS = ['draining', 'redis', 'workers', 'deployment', 'event-loop', 'back-end', 'canary'];
 const TCP = {
   port: PORTS,
   reason: every<CloseReason>({ 'made-room': true, 'slow-reader': true, 'half-closed': true }),
@@ -41,6 +42,7 @@ export const METRIC_LABELS: Readonly<Record<string, Readonly<Record<string, Labe
   groupcast_relay_fan_out_writes_total: { path: ['direct', 'queued', 'stock', 'gone'] },
   groupcast_relay_group_log: { of: ['groups', 'events', 'bytes'] },
   groupcast_relay_internal_requests_refused_total: INTERNAL,
+  groupcast_relay_parts_failing: { part: PARTS, makes: ['unready', 'degraded'] },
   groupcast_relay_resumes_total: { outcome: ['recovered', 'more', 'not-recovered'] },
   groupcast_relay_send_backlog: { of: ['connections', 'bytes'] },
   groupcast_relay_slow_consumers_total: { reason: ['stalled', 'over-limit'] },

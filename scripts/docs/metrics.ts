@@ -39,6 +39,7 @@ export function metrics(): { relay: Metric[]; api: Metric[] } {
   relay.watchThrottle({ waiting: () => 0, lagMs: () => 0 });
   relay.watchSendBacklog(() => ({ connections: 0, bytes: 0 }));
   relay.watchBackEnd(() => ({}));
+  relay.watchReadiness(() => ({ failing: [], degraded: [] }));
   const api = createApiMetrics(async () => ({ events: 0, groups: 0, oldestSeconds: 0 }));
   api.watchKeys(() => 0);
   return { relay: registered(relay.registry), api: registered(api.registry) };

@@ -45,6 +45,8 @@ export interface RelayMetrics {
   malformed: Counter;
   slowConsumers: Counter<'reason'>;
   slowConsumerBacklog: Histogram;
+  /** Reports the parts for which `/readyz` says that this process is unready, or degraded. */
+  watchReadiness(report: () => { failing: readonly string[]; degraded: readonly string[] }): void;
   /** Seconds from one hop to the next, on this process's own clock. */
   hopLag: HopLag;
   /** How many observations of a hop were at most so many seconds, by the bounds of `hopLag`. */
@@ -271,6 +273,21 @@ export function createRelayMetrics(): RelayMetrics {
     ...backEndMetrics(registers),
     ...fanOutMetrics(registers),
     ...deliveryMetrics(registers),
+    watchReadiness(report) {
+      const parts = new Gauge({
+        name: 'groupcast_relay_parts_failing',
+        help: 'Parts that fail, each 1, and whether /readyz is unready for it or degraded; none while the relay is ready',
+        labelNames: ['part', 'makes'],
+        registers,
+        aggregator: 'max',
+        collect() {
+          parts.reset();
+          const { failing, degraded } = report();
+          for (const part of failing) parts.set({ part, makes: 'unready' }, 1);
+          for (const part of degraded) parts.set({ part, makes: 'degraded' }, 1);
+        },
+      });
+    },
     connections: new Gauge({
       name: 'groupcast_relay_connections',
       help: 'Open Socket.IO connections by type',

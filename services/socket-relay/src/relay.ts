@@ -150,6 +150,7 @@ async function buildRelay(
     isBackEndFailing: () => api?.isFailing() === true,
   });
   stops.push(() => readiness.stop());
+  metrics.watchReadiness(readiness.report);
 
   // The way in: removals, tokens and their ends
   const removals = createRemovals({
