@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 import { type Broadcaster, createBroadcaster } from '@groupcast/broadcaster';
-import type { GroupEvent, MonitorEvent, MonitorSnapshot } from '@groupcast/shared';
+import type { GroupEvent, MonitorEvent, MonitorSnapshot, MonitorState } from '@groupcast/shared';
 import {
   freePort,
   type RedisServer,
@@ -319,6 +319,28 @@ describe.each([
         (await member(alice)).close();
         return view?.nodes.size === WORKERS;
       });
+    }
+  });
+
+  test('a login of the monitor page holds at every worker, and shows all of them', async () => {
+    const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
+    const token = await signServiceToken({ secret, scopes: ['monitor'], subject: 'operator' });
+    const page = `${relay.internalUrl}/monitor`;
+    const login = await fetch(page, { method: 'POST', body: new URLSearchParams({ token }), redirect: 'manual' });
+    const cookie = login.headers.get('set-cookie')?.split(';', 1)[0] ?? '';
+    const answering = new Set<string>();
+    await until('every worker to answer', async () => {
+      const answer = await fetch(`${page}/state`, { headers: { cookie, connection: 'close' } });
+      expect(answer.status).toBe(200);
+      const state = (await answer.json()) as MonitorState;
+      answering.add(state.node);
+      expect([state.nodes.length, state.silent]).toEqual([WORKERS, []]);
+      return answering.size === WORKERS;
+    });
+    await fetch(`${page}/logout`, { method: 'POST', headers: { cookie }, redirect: 'manual' });
+    for (const _each of answering) {
+      const answer = await fetch(`${page}/state`, { headers: { cookie, connection: 'close' } });
+      expect(answer.status).toBe(401);
     }
   });
 
