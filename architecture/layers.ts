@@ -16,7 +16,6 @@ export const PACKAGES: Layers = [
  * folder. Where a new one does not fit, move the imported part further down, or let the composition root hand it in.
  */
 export const LAYERS: Readonly<Record<string, Layers>> = {
-  'apps/monitor': ['main.ts', 'page.ts', ['charts.ts', 'events-panel.ts', 'search-panel.ts', 'tables.ts'], 'dom.ts'],
   'apps/demo': [
     'main.tsx',
     'app.tsx',

@@ -7,12 +7,11 @@ export default defineConfig({
     target: 'es2022',
     // The styles use `light-dark()`, which Vite would rewrite for older browsers.
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
-    cssCodeSplit: false,
     modulePreload: false,
     assetsInlineLimit: 0,
     rolldownOptions: {
-      input: 'src/main.ts',
-      output: { entryFileNames: 'monitor.js', assetFileNames: 'monitor[extname]', codeSplitting: false },
+      input: ['src/main.ts', 'src/styles.css'],
+      output: { entryFileNames: 'monitor.js', assetFileNames: 'monitor[extname]' },
     },
   },
 });

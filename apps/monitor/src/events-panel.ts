@@ -9,12 +9,12 @@ const KINDS = ['all', 'warning', 'refused', 'broadcast', 'connected', 'disconnec
 
 export interface EventsPanel {
   elements: HTMLElement[];
-  add(event: MonitorEvent): void;
+  add: (event: MonitorEvent) => void;
   /** Warnings from before the page was opened. */
   remember(warnings: readonly MonitorWarning[]): void;
   /** Events that came too fast to be shown. */
-  skip(count: number): void;
-  filterGroup(groupId: string): void;
+  skip: (count: number) => void;
+  filterGroup: (groupId: string) => void;
   /** Warnings that are known. */
   readonly warnings: number;
 }
@@ -168,7 +168,7 @@ export function createEventsPanel(): EventsPanel {
       if (event.kind === 'warning') pin(event);
       drawSoon();
     },
-    remember: (earlier) => void earlier.forEach(pin),
+    remember: (earlier) => earlier.forEach(pin),
     skip(count) {
       skipped += count;
       drawSoon();

@@ -1,5 +1,3 @@
-import 'uplot/dist/uPlot.min.css';
-import './styles.css';
 import { startPage } from './page.ts';
 
 const root = document.getElementById('root');

@@ -150,7 +150,6 @@ async function buildRelay(
     isBackEndFailing: () => api?.isFailing() === true,
   });
   stops.push(() => readiness.stop());
-  metrics.watchReadiness(readiness.report);
 
   // The way in: removals, tokens and their ends
   const removals = createRemovals({
@@ -305,7 +304,7 @@ async function buildRelay(
   return { ...ports, close: async () => stops.stop() };
 }
 
-/** The page for operators: what it shows, and to whom. */
+/** The page for operators, and the metric of this relay's health: where it is shown, and to whom. */
 function openMonitorPage(
   deps: Parameters<typeof createNodeState>[0] & {
     cluster: Cluster;
@@ -316,11 +315,18 @@ function openMonitorPage(
   parts: StopStack,
 ): Parameters<typeof createInternalApp>[0]['page'] {
   const { node, cluster, monitor, primary, log } = deps;
+  deps.metrics.watchReadiness(deps.report);
   const own = createNodeState(deps);
   parts.push(() => own.stop());
   const sessions = primary ? pageSessionsOfAll(primary) : createPageSessions();
   const nodes = createAllNodes({ node, own, monitor, others: cluster.otherNodes });
-  const streams = streamMonitorEvents({ monitor, nodes, sessions, openLink: cluster.openMonitorLink, log });
+  const streams = streamMonitorEvents({
+    monitor,
+    nodes,
+    sessions,
+    openLink: async () => cluster.openMonitorLink(),
+    log,
+  });
   parts.push(() => streams.stop());
   return { sessions, nodes, streams, readTrace: undefined };
 }

@@ -58,7 +58,7 @@ export interface MonitorNode {
   services: number;
   /** Groups that have a connection here. */
   groups: number;
-  /** What its `/readyz` says. */
+  /** Parts that fail, as its `/readyz` names them. */
   failing: string[];
   degraded: string[];
   /** Oldest first. */

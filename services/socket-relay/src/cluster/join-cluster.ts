@@ -93,8 +93,8 @@ export async function joinCluster(deps: {
     // The workers of one machine drain together, so there is no other relay to come back to.
     otherMachines: broker.name === 'redis' ? requests : undefined,
     otherNodes: {
-      answer: requests.answer,
-      survey: requests.survey,
+      answer: (kind, handler) => requests.answer(kind, handler),
+      survey: async (kind, payload) => requests.survey(kind, payload),
       names: async () => (await leases.nodes()).filter((other) => other !== node),
     },
     async followChanges({ changes, onBirth }) {

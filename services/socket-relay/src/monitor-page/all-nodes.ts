@@ -14,7 +14,7 @@ export interface AllNodes {
   state(samples: number): Promise<MonitorState>;
   user(userId: string): Promise<MonitorUser>;
   /** Notes an event for the groups of the last minute. */
-  note(event: MonitorEvent): void;
+  note: (event: MonitorEvent) => void;
 }
 
 function addUp(nodes: readonly MonitorNode[]): Map<string, number> {

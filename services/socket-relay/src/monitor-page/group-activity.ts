@@ -11,9 +11,9 @@ interface Activity {
   deliveries: number;
 }
 
-/** What happened in groups in the last minute, as far as somebody was watching. */
+/** Counts events of groups in the last minute, as far as somebody was watching. */
 export interface GroupActivity {
-  note(event: MonitorEvent): void;
+  note: (event: MonitorEvent) => void;
   lastMinute(): Map<string, Activity>;
 }
 

@@ -33,7 +33,7 @@ export function createNodeState(
     node: string;
     metrics: RelayMetrics;
     monitor: Pick<MonitorFeed, 'warnings'>;
-    /** What `/readyz` says of this process. */
+    /** Returns the parts of this process that fail, as `/readyz` names them. */
     report: () => { failing: string[]; degraded: string[] };
   },
   { sampleMs = SAMPLE_MS }: { sampleMs?: number } = {},

@@ -11,10 +11,10 @@ export interface PageSession {
 /** The logins of the page. A browser knows the id of its own. */
 export interface PageSessions {
   /** Returns the id of a new session. */
-  open(session: PageSession): Promise<string>;
+  open: (session: PageSession) => Promise<string>;
   /** Returns `undefined` for one that has ended, or never was. */
-  find(id: string): Promise<PageSession | undefined>;
-  end(id: string): Promise<void>;
+  find: (id: string) => Promise<PageSession | undefined>;
+  end: (id: string) => Promise<void>;
 }
 
 /** Most logins at a time: one more ends the oldest. */

@@ -82,10 +82,10 @@ export function createMonitorFeed(node: string): MonitorFeed {
     warnings: () => [...kept],
     connectionsOf(userId) {
       const ids = namespace?.adapter.rooms.get(userRoom(userId)) ?? [];
-      return [...ids].flatMap((id) => describe(namespace?.sockets.get(id) as RelaySocket | undefined));
+      return [...ids].flatMap((id) => describe(namespace?.sockets.get(id)));
     },
     snapshot() {
-      const connections = [...(namespace?.sockets.values() ?? [])].flatMap((socket) => describe(socket as RelaySocket));
+      const connections = [...(namespace?.sockets.values() ?? [])].flatMap((socket) => describe(socket));
       return { node, at: Date.now(), connections, warnings: [...kept] };
     },
   };
