@@ -94,6 +94,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'drain',
     'connections',
     'broadcast',
+    'tracing',
     'cluster',
     'conversation',
     'membership',

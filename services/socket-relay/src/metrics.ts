@@ -55,7 +55,7 @@ export interface RelayMetrics {
   resumes: Counter<'outcome'>;
   /** Connections that ended, by the code that they were told, or else by Socket.IO's reason. */
   disconnects: Counter<'type' | 'reason'>;
-  /** Users who were expected and were not there. */
+  /** Users that publishers expected, and who were not there. */
   absent: { inc(labels: { why: AbsentState }, value?: number): void };
   /** Calls to the back end. */
   backEndCalls: Counter<'call' | 'outcome'>;
@@ -65,7 +65,7 @@ export interface RelayMetrics {
 
 type Hop = 'written' | 'proven';
 
-/** The hops whose time the relay measures: `written` since the event came to this relay, `proven` since it was written. */
+/** The hops whose time the relay measures: `written` since the event came to this relay, `proven` since the client was asked, behind what was written. */
 export interface HopLag {
   observe(labels: { hop: Hop }, seconds: number): void;
 }
@@ -79,7 +79,7 @@ function deliveryMetrics(
 ): Pick<RelayMetrics, 'hopLag' | 'lagBuckets' | 'resumes' | 'disconnects' | 'absent'> {
   const absent = new Counter({
     name: 'groupcast_relay_absent_total',
-    help: 'Users who were expected to receive an event and were not there, by why',
+    help: 'Users that a publisher expected with expectedUserIds and who were not there, by why',
     labelNames: ['why'],
     registers,
   });
@@ -87,7 +87,7 @@ function deliveryMetrics(
   for (const why of ABSENT_STATES) absent.inc({ why }, 0);
   const hopLag = new Histogram({
     name: 'groupcast_relay_delivery_lag_seconds',
-    help: 'Time to a hop from the one before it: written, since the event came to this relay, once per turn of the event loop; proven, since it was written',
+    help: 'Time to a hop from the one before it: written, since the event came to this relay, once per turn of the event loop; proven, of a client that is asked for it at once, as a publisher that waits for it does, since it was asked behind the event',
     labelNames: ['hop'],
     buckets: LAG_BUCKETS,
     registers,

@@ -136,9 +136,8 @@ describe('the state of all nodes', () => {
       'monitor-user': [{ node: 'a', connections: [] }],
     };
     const others = {
-      names: async () => ['a', 'c'],
       answer: () => undefined,
-      survey: async (kind: string) => answers[kind] as never[],
+      poll: async (kind: string) => ({ answers: answers[kind] as never[], missing: ['c'] }),
     };
     const nodes = createAllNodes({ node: 'b', own, monitor, others });
     const state = await nodes.state(1);
@@ -153,7 +152,7 @@ describe('the state of all nodes', () => {
 
   test('is that of this node while the others cannot be asked', async () => {
     const away = async () => Promise.reject(new Error('no redis'));
-    const others = { names: away, answer: () => undefined, survey: away };
+    const others = { answer: () => undefined, poll: away };
     const state = await createAllNodes({ node: 'b', own, monitor, others }).state(1);
     expect([state.nodes.map((each) => each.node), state.silent]).toEqual([['b'], []]);
   });

@@ -75,6 +75,7 @@ function createLaggingNode() {
       groupLog,
       feed,
       fanOut,
+      deliveries: { recovered: () => undefined },
       fill: undefined,
       isTrusted: () => trusted,
       metrics,

@@ -90,13 +90,9 @@ export async function joinCluster(deps: {
     presence,
     carrier,
     patternChannels: broker.patternChannels,
+    otherNodes: requests,
     // The workers of one machine drain together, so there is no other relay to come back to.
     otherMachines: broker.name === 'redis' ? requests : undefined,
-    otherNodes: {
-      answer: (kind, handler) => requests.answer(kind, handler),
-      survey: async (kind, payload) => requests.survey(kind, payload),
-      names: async () => (await leases.nodes()).filter((other) => other !== node),
-    },
     async followChanges({ changes, onBirth }) {
       const changeLog = await broker.startChangeLog({
         onBirth,

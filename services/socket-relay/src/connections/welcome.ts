@@ -170,12 +170,19 @@ export function welcomeConnections(deps: WelcomeDeps): void {
   function sayGoodbye(socket: RelaySocket, reason: DisconnectReason): void {
     const type = roleOf(socket);
     metrics.connections.dec({ type });
-    metrics.disconnects.inc({ type, reason: socket.data.endedBy ?? reason });
+    metrics.disconnects.inc({ type, reason: socket.data.ended ?? reason });
     deps.expiry.forget(socket);
     deps.slowConsumers.forget(socket);
     if (isUserSocket(socket)) {
       const { userId } = socket.data.session;
       monitor.publish({ kind: 'disconnected', socketId: socket.id, userId, reason });
+      const { ended: code, session } = socket.data;
+      deps.departures.left(userId, {
+        code,
+        reason,
+        socketId: socket.id,
+        groups: session.kind === 'user' ? session.groups.keys() : [],
+      });
       deps.entry.gone(socket);
       deps.lastSeen?.seen(socket);
     }

@@ -1,11 +1,14 @@
 import type { MonitorEvent, MonitorGroup, MonitorNode, MonitorState, MonitorUser } from '@groupcast/shared';
-import type { OtherNodes } from '../cluster/cluster.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import type { OtherNodes } from '../nodes/node-requests.ts';
+import { askOthers } from '../tracing/all-nodes.ts';
 import { createGroupActivity } from './group-activity.ts';
 import { type NodeState, SAMPLE_MS } from './node-state.ts';
 
 /** Groups that the page shows. */
 const SHOWN_GROUPS = 20;
+/** How long other nodes may take to answer, in milliseconds. */
+const ANSWER_MS = 2_000;
 /** How long one answer serves everybody who asks, in milliseconds. */
 const STATE_MS = 1_000;
 
@@ -29,26 +32,13 @@ export function createAllNodes(deps: {
   node: string;
   own: NodeState;
   monitor: Pick<MonitorFeed, 'connectionsOf'>;
-  others: OtherNodes | undefined;
+  others: OtherNodes;
 }): AllNodes {
   const { node, own, monitor, others } = deps;
   const activity = createGroupActivity();
   const cached = new Map<number, { at: number; state: Promise<MonitorState> }>();
-  others?.answer('monitor-node', async ({ samples }) => own.describe(samples));
-  others?.answer('monitor-user', async ({ userId }) => ({ node, connections: monitor.connectionsOf(userId) }));
-
-  /** Asks all other nodes. Those that do not answer are named, and so is nobody where their names cannot be known. */
-  async function survey<T extends { node: string }>(
-    ask: (nodes: OtherNodes) => Promise<T[]>,
-  ): Promise<{ answers: T[]; silent: string[] }> {
-    if (!others) return { answers: [], silent: [] };
-    const [names, answers] = await Promise.all([
-      others.names().catch((): string[] => []),
-      ask(others).catch((): T[] => []),
-    ]);
-    const answered = new Set(answers.map((answer) => answer.node));
-    return { answers, silent: names.filter((name) => !answered.has(name)) };
-  }
+  others.answer('monitor-node', async ({ samples }) => own.describe(samples));
+  others.answer('monitor-user', async ({ userId }) => ({ node, connections: monitor.connectionsOf(userId) }));
 
   function groupsOf(nodes: readonly MonitorNode[]): MonitorGroup[] {
     const sizes = addUp(nodes);
@@ -65,12 +55,13 @@ export function createAllNodes(deps: {
   }
 
   async function readState(samples: number): Promise<MonitorState> {
-    const [mine, { answers, silent }] = await Promise.all([
+    const asked = { payload: { samples }, withinMs: ANSWER_MS };
+    const [mine, { answers, missing }] = await Promise.all([
       own.describe(samples),
-      survey(async (nodes) => nodes.survey('monitor-node', { samples })),
+      askOthers(others, 'monitor-node', asked),
     ]);
     const nodes = [mine, ...answers].toSorted((a, b) => (a.node < b.node ? -1 : 1));
-    return { at: mine.at, node, nodes, silent, groups: groupsOf(nodes), sampleMs: SAMPLE_MS };
+    return { at: mine.at, node, nodes, silent: missing, groups: groupsOf(nodes), sampleMs: SAMPLE_MS };
   }
 
   return {
@@ -84,8 +75,9 @@ export function createAllNodes(deps: {
       return state;
     },
     async user(userId) {
-      const { answers, silent } = await survey(async (nodes) => nodes.survey('monitor-user', { userId }));
-      return { userId, nodes: [{ node, connections: monitor.connectionsOf(userId) }, ...answers], silent };
+      const asked = { payload: { userId }, withinMs: ANSWER_MS };
+      const { answers, missing } = await askOthers(others, 'monitor-user', asked);
+      return { userId, nodes: [{ node, connections: monitor.connectionsOf(userId) }, ...answers], silent: missing };
     },
     note: activity.note,
   };

@@ -1,17 +1,10 @@
 import { type HttpApp, type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import {
-  GroupcastError,
-  parsePayload,
-  type RelayTrace,
-  type TraceQuery,
-  toErrorBody,
-  traceQuerySchema,
-  userIdSchema,
-} from '@groupcast/shared';
+import { GroupcastError, parsePayload, toErrorBody, traceQuerySchema, userIdSchema } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { RelayMetrics } from '../metrics.ts';
+import type { Traces } from '../tracing/traces.ts';
 import type { AllNodes } from './all-nodes.ts';
 import type { EventStreams } from './event-streams.ts';
 import { createLoginAttempts } from './login-attempts.ts';
@@ -33,8 +26,7 @@ export interface MonitorPageDeps {
   sessions: PageSessions;
   nodes: AllNodes;
   streams: EventStreams;
-  /** How far a message is. Without it the page says that it cannot tell. */
-  readTrace: ((query: TraceQuery) => Promise<RelayTrace>) | undefined;
+  traces: Pick<Traces, 'trace'>;
   metrics: Pick<RelayMetrics, 'eventsRefused'>;
   log: Logger;
   assets?: ReadonlyMap<string, Asset>;
@@ -42,7 +34,6 @@ export interface MonitorPageDeps {
 
 const stateQuery = z.object({ samples: z.coerce.number<string>().int().min(0).max(MAX_SAMPLES).default(0) });
 const userQuery = z.object({ userId: userIdSchema });
-const oneOrMore = (value: unknown): unknown => (typeof value === 'string' ? [value] : value);
 
 /** The id in the cookie of the page. */
 function sessionIdOf({ headers: { cookie = '' } }: FastifyRequest): string | undefined {
@@ -148,11 +139,10 @@ export async function monitorPageRoutes(app: HttpApp, deps: MonitorPageDeps): Pr
     });
     scope.get(`${PATH}/trace`, hidden, async (request) => {
       await required(request);
-      const asked = { ...(request.query as Record<string, unknown>) };
-      if (asked['userIds'] !== undefined) asked['userIds'] = oneOrMore(asked['userIds']);
-      const query = parsePayload(traceQuerySchema, asked, 'the request');
-      if (!deps.readTrace) throw new GroupcastError('NOT_FOUND', 'unable to trace the message; this relay cannot');
-      return deps.readTrace(query);
+      const { userIds: named, ...asked } = request.query as Record<string, unknown>;
+      const userIds = named === undefined ? {} : { userIds: [named].flat() };
+      const query = parsePayload(traceQuerySchema, { ...asked, ...userIds }, 'the request');
+      return deps.traces.trace(query);
     });
     scope.get(`${PATH}/events`, hidden, async (request, reply) => {
       const session = await required(request);

@@ -9,7 +9,7 @@ interface ReasonedTransport {
 
 /** Tells the client why the session ends, in the words of its dialect and, where its transport has one, in the reason of the close. */
 export function tellEnding(socket: RelaySocket, ending: SessionEnding): void {
-  socket.data.endedBy = ending.code;
+  socket.data.ended = ending.code;
   (socket.conn.transport as ReasonedTransport).noteEnding?.(ending);
   tell(socket, 'session-ending', ending);
 }
