@@ -107,7 +107,12 @@ test('an operator logs in and sees nodes, groups, warnings and events as they ha
   expect(page.url()).toBe(`${relay.internalUrl}/monitor`);
   await expect.poll(async () => figure(page, 'Connections')).toBe('1');
   const bob = await connect('bob', ['team-7', 'team-8']);
-  await broadcaster.broadcastMessage({ groupId: 'team-7', message: { text: 'nothing of this is shown' } });
+  const { id } = await broadcaster.broadcastMessage({
+    groupId: 'team-7',
+    message: { text: 'nothing of this is shown' },
+    expectedUserIds: ['alice', 'bob'],
+    waitFor: 'proven',
+  });
   await broadcaster.broadcastMessage({ groupId: 'team-nobody', message: {} });
   await expect.poll(async () => warnings(page).allTextContents()).toHaveLength(1);
   expect(await warnings(page).first().textContent()).toMatch(/NO_RECIPIENTS: nobody has joined the group/);
@@ -117,6 +122,16 @@ test('an operator logs in and sees nodes, groups, warnings and events as they ha
   await expect.poll(async () => groups.getByRole('row').nth(1).textContent()).toBe('team-7212');
   // A chart has the sample of the first interval that has ended.
   await expect.poll(async () => page.locator('.legend b').nth(1).textContent()).toMatch(/^[12]$/);
+
+  // How far the message is, by the relay's own trace.
+  const find = page.getByRole('search', { name: 'Find' });
+  await find.getByRole('searchbox', { name: 'Message id' }).fill(id);
+  await find.getByRole('searchbox', { name: 'Group' }).fill('team-7');
+  await find.getByRole('button', { name: 'Find' }).click();
+  await page.getByText('delivered', { exact: true }).waitFor();
+  expect(await page.getByRole('list', { name: 'Hops' }).textContent()).toMatch(/✓relay-accepted.*✓written/);
+  const recipients = page.getByRole('group', { name: 'Recipients' }).getByRole('row');
+  expect(await recipients.locator('.state').allTextContents()).toEqual(['proven', 'proven']);
 
   // Filters: by group, of which a button of the table is one, by user, by kind, by text.
   await groups.getByRole('button', { name: 'team-8' }).click();

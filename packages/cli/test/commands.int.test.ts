@@ -304,6 +304,35 @@ describe('groupcast monitor-socket', () => {
     expect(stderr).toContain(words);
   });
 
+  it('asks with --trace how far a message is, and its exit code says so', async () => {
+    const relay = await startRelayProcess();
+    onTestFinished(() => relay.stop());
+    const env = { ...system.env, RELAY_URL: relay.url };
+    const auth = { token: await tokenFor('alice', ['traced']) };
+    const socket = io(relay.url, { forceNew: true, transports: ['websocket'], auth });
+    onTestFinished(() => void socket.close());
+    await received(socket, 'joined-groups');
+    const token = (await runCli(['token', '--service', '--scope', 'broadcast'], env)).stdout.trim();
+    const publish = async (groupId: string): Promise<Response> =>
+      fetch(`${relay.internalUrl}/v1/broadcast`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ groupId, id: 'm1', message: {}, expectedUserIds: ['alice'], waitFor: 'proven' }),
+      });
+    for (const groupId of ['traced', 'empty']) expect((await publish(groupId)).status).toBe(200);
+    const [here, nowhere] = await Promise.all(
+      ['traced', 'empty'].map(async (group) => runCli(['monitor-socket', '--trace', 'm1', '--group', group], env)),
+    );
+    expect(here).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/✓ relay-accepted[\s\S]*\ndelivered at client/),
+    });
+    expect(nowhere).toMatchObject({ code: 4, stdout: expect.stringMatching(/\nstopped at .*\ncause {2}.*\nfix {4}/) });
+    const args = ['monitor-socket', '--trace', 'm1', '--group', 'traced', '--user', 'bob', '--json'];
+    const { stdout } = await runCli(args, env);
+    expect(JSON.parse(stdout)).toMatchObject({ id: 'm1', recipients: [{ userId: 'bob', state: 'offline' }] });
+  });
+
   it('says with --trace that nobody answers, and ends', async () => {
     const url = `http://127.0.0.1:${await freePort()}`;
     const { code, stderr } = await runCli(

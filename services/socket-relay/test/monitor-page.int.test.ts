@@ -1,7 +1,14 @@
 import { once } from 'node:events';
 import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { AUDIENCE, type MonitorEvent, type MonitorState, type MonitorUser, type ServiceScope } from '@groupcast/shared';
+import {
+  AUDIENCE,
+  type MonitorEvent,
+  type MonitorState,
+  type MonitorUser,
+  type RelayTrace,
+  type ServiceScope,
+} from '@groupcast/shared';
 import { TEST_SECRETS, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -172,9 +179,29 @@ describe('the monitor page', () => {
         connections: [{ socketId: alice.id, userId: 'alice', transport: 'websocket', groups: ['page-1'] }],
       },
     ]);
+    const trace = (await read<RelayTrace>(`/trace?groupId=page-1&id=${id}`, cookie)) as RelayTrace;
+    expect(trace.hops.find(({ hop }) => hop === 'written')).toMatchObject({ ok: true });
+    expect(trace.recipients).toMatchObject([{ userId: 'alice', node: state.node, socketId: alice.id }]);
+    const other = (await read<RelayTrace>(`/trace?groupId=page-1&id=${id}&userIds=carol`, cookie)) as RelayTrace;
+    expect(other.recipients).toMatchObject([{ userId: 'carol', state: 'offline' }]);
     expect(await read('/user?userId=', cookie)).toEqual([400, 'INVALID_PAYLOAD']);
     expect(await read('/state?samples=9999', cookie)).toEqual([400, 'INVALID_PAYLOAD']);
     expect(await read('/trace?groupId=page-1', cookie)).toEqual([400, 'INVALID_PAYLOAD']);
+  });
+
+  test('a proof that somebody waits for is counted with its time', async () => {
+    await relay.member('prover', ['page-2']);
+    const { delivery } = await relay.broadcaster.broadcastMessage({
+      groupId: 'page-2',
+      message: {},
+      expectedUserIds: ['prover', 'absent'],
+      waitFor: 'proven',
+    });
+    expect(delivery).toMatchObject({ proven: ['prover'], absent: [{ userId: 'absent', why: 'offline' }] });
+    const text = await (await fetch(`${relay.internalUrl}/metrics`)).text();
+    expect(text).toMatch(/groupcast_relay_delivery_lag_seconds_count\{hop="proven"\} 1/);
+    expect(text).toMatch(/groupcast_relay_delivery_lag_seconds_count\{hop="written"\} [1-9]/);
+    expect(text).toMatch(/groupcast_relay_absent_total\{why="offline"\} 1/);
   });
 
   // The last one: this address may try no token for a while after it.
