@@ -91,7 +91,8 @@ function createChart({ title, text, lines }: Chart): { element: HTMLElement; sho
           stroke: colorOf(color),
           width: 1.75,
           ...(lines.length === 1 && index === 0 ? { fill: colorOf(`${color}-soft`) } : {}),
-          points: { show: false },
+          // They are drawn where there are few, such as the first sample of a relay.
+          points: { size: 4 },
           spanGaps: false,
         })),
       ],
