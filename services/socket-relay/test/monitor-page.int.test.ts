@@ -137,7 +137,7 @@ describe('the monitor page', () => {
     expect(reader.heard.at(-1)).toEqual({ name: 'ended', data: { message: 'logged out' } });
     expect(await read('/state', cookie)).toEqual([401, 'SERVICE_TOKEN_INVALID']);
 
-    const short = await logIn(await serviceToken('monitor', 2));
+    const short = await logIn(await serviceToken('monitor', 4));
     expect(short).toMatch(/^groupcast-monitor=./);
     const cut = watch(short);
     await until('the end of the token', () => cut.hasEnded());
