@@ -5,7 +5,7 @@ import type { Layers } from './import-graph.ts';
  * services share nothing but the packages below them.
  */
 export const PACKAGES: Layers = [
-  ['apps/demo', 'packages/cli', 'packages/testing', 'services/api', 'services/socket-relay'],
+  ['apps/demo', 'apps/monitor', 'packages/cli', 'packages/testing', 'services/api', 'services/socket-relay'],
   ['packages/broadcaster', 'packages/client', 'packages/dialects', 'packages/service-kit'],
   'packages/tokens',
   'packages/shared',
@@ -90,6 +90,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'relay.ts',
     'public-server.ts',
     'internal-http',
+    'monitor-page',
     'drain',
     'connections',
     'broadcast',

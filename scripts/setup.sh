@@ -19,6 +19,16 @@ if [[ ${1:-all} == all ]]; then
   [[ -x /usr/sbin/ip || -x /sbin/ip ]] || command -v ip >/dev/null || packages+=(iproute2)
 fi
 
+# promtool checks the alert rules. Debian has it with Prometheus, whose 96 MB are not needed, and unpacking it needs no root.
+install_promtool() {
+  local folder
+  folder=$(mktemp -d)
+  trap 'rm -rf "$folder"' RETURN
+  (cd "$folder" && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } 2>/dev/null) || return
+  mkdir -p .cache
+  dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb | tar -x -C .cache --strip-components=3 ./usr/bin/promtool
+}
+
 if ((${#packages[@]})); then
   if ! command -v apt-get >/dev/null; then
     echo "setup: missing for the tests: ${packages[*]}; install them with this system's package manager" >&2
@@ -41,6 +51,11 @@ if ((${#packages[@]})); then
     echo 'create_main_cluster = false' >>/etc/postgresql-common/createcluster.conf
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+fi
+
+if [[ ${1:-all} == all ]] && ! command -v promtool >/dev/null && [[ ! -x .cache/promtool ]]; then
+  echo "setup: unpacking promtool" >&2
+  install_promtool || echo "setup: promtool is missing: the test of alert rules will say so" >&2
 fi
 
 # npm writes node_modules/.package-lock.json last, so it is newer than the lock only after a complete install.

@@ -169,6 +169,15 @@ const connection = {
 };
 const seen = { at: z.number().describe('Milliseconds since the Unix epoch'), node: z.string() };
 const member = { socketId: z.string(), userId: z.string(), groupId };
+const monitorWarning = z.object({
+  ...seen,
+  kind: z.literal('warning'),
+  code: z.string(),
+  message: z.string(),
+  groupId: groupId.exactOptional(),
+  socketId: z.string().exactOptional(),
+  userId: z.string().exactOptional(),
+});
 const monitorEvent = z.discriminatedUnion('kind', [
   z.object({ ...seen, kind: z.literal('connected'), ...connection }),
   z.object({
@@ -191,15 +200,7 @@ const monitorEvent = z.discriminatedUnion('kind', [
     connections: z.int(),
     duplicate: z.boolean(),
   }),
-  z.object({
-    ...seen,
-    kind: z.literal('warning'),
-    code: z.string(),
-    message: z.string(),
-    groupId: groupId.exactOptional(),
-    socketId: z.string().exactOptional(),
-    userId: z.string().exactOptional(),
-  }),
+  monitorWarning,
 ]);
 
 export const RELAY_EVENTS = {
@@ -295,7 +296,12 @@ export const RELAY_EVENTS = {
   'monitor-snapshot': {
     summary: 'every connection, once',
     payload: describing<MonitorSnapshot>()(
-      z.object({ node: z.string(), at: z.number(), connections: z.array(z.object(connection)) }),
+      z.object({
+        node: z.string(),
+        at: z.number(),
+        connections: z.array(z.object(connection)),
+        warnings: z.array(monitorWarning).exactOptional(),
+      }),
     ),
   },
   'monitor-event': {

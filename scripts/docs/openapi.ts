@@ -31,6 +31,7 @@ export async function relayOpenApi(): Promise<OpenApi> {
     maxPayloadBytes: 65_536,
     drain: unasked<InternalAppDeps['drain']>(),
     health: unasked(),
+    page: { sessions: unasked(), nodes: unasked(), streams: unasked(), assets: new Map() },
     log: createLogger({ name: 'documents', level: 'silent', production: true }),
   });
   const document = (await openApiOf(app)) as unknown as OpenApi;

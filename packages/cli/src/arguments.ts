@@ -96,6 +96,12 @@ export function groupIdOption(option: string, given: string): string {
   throw wrong(option, 'a group id (1-128 characters of A-Z a-z 0-9 _ . : ~ -)', given);
 }
 
+export function messageIdOption(option: string, given: string): string {
+  const id = parseId(given);
+  if (id !== undefined) return id;
+  throw wrong(option, 'the id of a message (1-128 characters of A-Z a-z 0-9 _ . : ~ -)', given);
+}
+
 export function userIdOption(option: string, given: string): string {
   const id = parseUserId(given);
   if (id !== undefined) return id;

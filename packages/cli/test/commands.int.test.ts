@@ -273,6 +273,76 @@ describe('groupcast monitor-socket', () => {
     expect(await monitor.exited()).toBe(0);
   });
 
+  it('shows warnings of before, and with --only-warnings and --kind nothing else', async () => {
+    await broadcast('nobody-yet');
+    const [some, none] = [['--only-warnings'], ['--kind', 'left,disconnected']].map((args) =>
+      startMonitor(args, system.env),
+    );
+    await some?.wrote('snapshot');
+    await none?.wrote('snapshot');
+    expect(some?.stdout()).toMatch(
+      /warnings +count=\d+ NO_RECIPIENTS=\d+[\s\S]* warning +NO_RECIPIENTS group=nobody-yet/,
+    );
+    const socket = io(system.relayUrl, { forceNew: true, auth: { token: await tokenFor('carol') } });
+    await received(socket, 'joined-groups');
+    socket.close();
+    await broadcast('nobody-now');
+    await some?.wrote('group=nobody-now');
+    await none?.wrote('user=carol');
+    expect(some?.stdout()).not.toMatch(/carol/);
+    expect(none?.stdout()).toMatch(/ disconnected +user=carol/);
+    expect(none?.stdout()).not.toMatch(/ connected | broadcast | warning /);
+  });
+
+  it.each([
+    [['--kind', 'nothing'], '--kind must be connected or disconnected or'],
+    [['--trace', 'm1'], '--trace needs --group'],
+    [['--trace', 'a b', '--group', '1'], '--trace must be the id of a message'],
+  ])('refuses %j', async (args, words) => {
+    const { code, stderr } = await runCli(['monitor-socket', ...args], system.env);
+    expect(code).toBe(2);
+    expect(stderr).toContain(words);
+  });
+
+  it('asks with --trace how far a message is, and its exit code says so', async () => {
+    const relay = await startRelayProcess();
+    onTestFinished(() => relay.stop());
+    const env = { ...system.env, RELAY_URL: relay.url };
+    const auth = { token: await tokenFor('alice', ['traced']) };
+    const socket = io(relay.url, { forceNew: true, transports: ['websocket'], auth });
+    onTestFinished(() => void socket.close());
+    await received(socket, 'joined-groups');
+    const token = (await runCli(['token', '--service', '--scope', 'broadcast'], env)).stdout.trim();
+    const publish = async (groupId: string): Promise<Response> =>
+      fetch(`${relay.internalUrl}/v1/broadcast`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ groupId, id: 'm1', message: {}, expectedUserIds: ['alice'], waitFor: 'proven' }),
+      });
+    for (const groupId of ['traced', 'empty']) expect((await publish(groupId)).status).toBe(200);
+    const [here, nowhere] = await Promise.all(
+      ['traced', 'empty'].map(async (group) => runCli(['monitor-socket', '--trace', 'm1', '--group', group], env)),
+    );
+    expect(here).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/✓ relay-accepted[\s\S]*\ndelivered at client/),
+    });
+    expect(nowhere).toMatchObject({ code: 4, stdout: expect.stringMatching(/\nstopped at .*\ncause {2}.*\nfix {4}/) });
+    const args = ['monitor-socket', '--trace', 'm1', '--group', 'traced', '--user', 'bob', '--json'];
+    const { stdout } = await runCli(args, env);
+    expect(JSON.parse(stdout)).toMatchObject({ id: 'm1', recipients: [{ userId: 'bob', state: 'offline' }] });
+  });
+
+  it('says with --trace that nobody answers, and ends', async () => {
+    const url = `http://127.0.0.1:${await freePort()}`;
+    const { code, stderr } = await runCli(
+      ['monitor-socket', '--trace', 'm1', '--group', '1', '--url', url],
+      system.env,
+    );
+    expect(code).toBe(1);
+    expect(stderr).toContain(`no relay answers at ${url}`);
+  });
+
   it('says that a group has no prefix, where one is watched by the name of its room', async () => {
     const monitor = startMonitor(['--group', 'group-1'], system.env);
     await monitor.wrote('snapshot');

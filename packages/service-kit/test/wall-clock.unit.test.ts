@@ -20,6 +20,7 @@ const ALLOWED: Readonly<Record<string, [reads: number, what: string]>> = {
   'bench/driver/messages.ts': [1, 'a fixed createdAt'],
   'bench/interest.ts': [1, 'a fixed createdAt'],
   'packages/cli/src/broadcast-test/via-relay.ts': [1, 'iat of tokens that it signs'],
+  'packages/cli/src/commands/monitor-socket.ts': [1, 'shows when warnings were counted'],
   'packages/cli/src/monitor/format.ts': [1, 'shows when something happened'],
   'packages/client/src/doctor/doctor.ts': [2, 'shows when something happened; compared with exp of a token'],
   'packages/client/src/environment.ts': [
@@ -37,6 +38,7 @@ const ALLOWED: Readonly<Record<string, [reads: number, what: string]>> = {
   'services/api/src/db/time-key.ts': [1, 'a cursor’s date'],
   'services/api/src/relay-facing/ice-routes.ts': [1, 'the end of TURN credentials'],
   'services/api/src/relay-facing/realtime-routes.ts': [1, 'iat of connection tokens'],
+  'services/api/src/outbox/group-dispatch.ts': [2, 'compared with createdAt'],
   'services/api/src/messages/message-service.ts': [2, 'createdAt and updatedAt'],
   'services/socket-relay/src/connections/back-end-sign-in.ts': [1, 'when the back end was asked, in place of an iat'],
   'services/socket-relay/src/cluster/local-bus/bus-changes.ts': [1, 'the second of a removal, compared with iat'],
@@ -52,6 +54,11 @@ const ALLOWED: Readonly<Record<string, [reads: number, what: string]>> = {
   'services/socket-relay/src/tracing/node-trace.ts': [2, 'shows it'],
   'services/socket-relay/src/tracing/traces.ts': [1, 'shows it'],
   'services/socket-relay/src/monitor/monitor-feed.ts': [2, 'shows when something happened'],
+  'services/socket-relay/src/monitor-page/node-state.ts': [3, 'shows when it was; samples end together on all nodes'],
+  'services/socket-relay/src/monitor-page/page-routes.ts': [1, 'compared with exp'],
+  'apps/monitor/src/charts.ts': [1, 'shows when it was'],
+  'apps/monitor/src/dom.ts': [1, 'shows when something happened'],
+  'apps/monitor/src/events-panel.ts': [1, 'shows when something happened'],
 };
 
 function sources(folder: string): string[] {

@@ -142,7 +142,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
     groupListRoutes(scope, db);
     groupRoutes(scope, groupDeps);
     invitationRoutes(scope, groupDeps);
-    messageRoutes(scope, messages);
+    messageRoutes(scope, { ...messages, metrics });
     cursorRoutes(scope, { db, liveReads: deps.liveReads });
     userRoutes(scope, { db, relay: deps.relay });
   });
@@ -165,6 +165,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
     app,
     {
       db,
+      metrics,
       services: deps.serviceTokens,
       clientEvents,
       relayTurns: deps.relayTurns,

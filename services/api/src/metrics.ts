@@ -3,6 +3,10 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 
 export interface ApiMetrics {
   registry: Registry;
+  /** Seconds from the commit of a message, by the database's clock, until the relay has accepted it, by this process's. */
+  outboxLag: Histogram;
+  /** Events that had not come live to those who asked for them: `client` by catching up over HTTP, `relay` to fill its log. */
+  caughtUp: Counter<'by'>;
   dispatched: Counter;
   dispatchFailures: Counter<'code'>;
   epochsOpened: Counter;
@@ -38,6 +42,24 @@ export interface Backlog {
 
 /** How long a scrape waits for the database, in milliseconds. */
 const BACKLOG_MS = 2_000;
+
+/** Metrics of the way from the database to the relay, and around it. */
+function deliveryMetrics(registers: Registry[]): Pick<ApiMetrics, 'outboxLag' | 'caughtUp'> {
+  return {
+    outboxLag: new Histogram({
+      name: 'groupcast_api_outbox_lag_seconds',
+      help: 'Time from saving a message until the relay has accepted it, where it is sent for the first time',
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
+      registers,
+    }),
+    caughtUp: new Counter({
+      name: 'groupcast_api_caught_up_events_total',
+      help: 'Events that were asked for because they had not come live, by who asked: a client after a position, or a relay to fill its log',
+      labelNames: ['by'],
+      registers,
+    }),
+  };
+}
 
 /** `readBacklog` is asked on every scrape; while the database cannot answer, the gauges keep their last value. */
 export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount: () => number = () => 0): ApiMetrics {
@@ -99,6 +121,7 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
   });
   return {
     registry,
+    ...deliveryMetrics(registers),
     connectionsRefused: new Counter({
       name: 'groupcast_api_tcp_connections_refused_total',
       help: 'Connections closed at once because there was no place for them, by port',

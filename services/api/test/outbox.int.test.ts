@@ -243,6 +243,11 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       away = false;
       await idle();
       expect(relay.calls.slice(2)).toEqual(['new-message 2', 'new-message 3', 'new-message 4']);
+      // How late they were is known of each of them.
+      const { values } = await metrics.outboxLag.get();
+      const of = (part: string) => values.find(({ metricName }) => metricName?.endsWith(part))?.value;
+      expect(of('_count')).toBe(3);
+      expect(of('_sum')).toBeGreaterThan(0);
     });
 
     test.each([1, 2])('a relay that says when it will take %i events is asked again then', async (count) => {
@@ -266,6 +271,8 @@ function describeOutbox(backend: string, open: () => Promise<Database>): void {
       await idle();
       const after = await position();
       expect(generationOf(after?.epoch ?? '')).toBe(2);
+      // Events that go out again say nothing of how late new ones are.
+      expect(await metrics.registry.metrics()).toContain('groupcast_api_outbox_lag_seconds_count 0');
       expect(relay.heads.get(groupId)).toEqual({ epoch: after?.epoch, seq: message.seq });
       await say('and on');
       await idle();

@@ -1,4 +1,5 @@
 import type { ConnectionLimit } from '@groupcast/service-kit';
+import { ABSENT_STATES, type AbsentState } from '@groupcast/shared';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 export interface RelayMetrics {
@@ -36,8 +37,6 @@ export interface RelayMetrics {
   /** Transient events of groups (ADR 14), and `dropped` ones that could not be sent to other relays. */
   transientEvents: Counter<'event' | 'way'>;
   withoutRecipients: Counter;
-  /** Users that publishers expected, and who were not there. */
-  absent: Counter<'why'>;
   /** 1 while members are delivered to, 0 while this relay cannot reach the others. */
   live: Gauge;
   /** Events that this node read from the shared log because they had not come by themselves. */
@@ -49,10 +48,78 @@ export interface RelayMetrics {
   canaryFailures: Counter;
   slowConsumers: Counter<'reason'>;
   slowConsumerBacklog: Histogram;
+  /** Reports the parts for which `/readyz` says that this process is unready, or degraded. */
+  watchReadiness(report: () => { failing: readonly string[]; degraded: readonly string[] }): void;
+  /** Seconds from one hop to the next, on this process's own clock. */
+  hopLag: HopLag;
+  /** How many observations of a hop were at most so many seconds, by the bounds of `hopLag`. */
+  lagBuckets(hop: Hop): Promise<{ le: number; count: number }[]>;
+  /** Groups that connections came back to with a position, by what they were answered. */
+  resumes: Counter<'outcome'>;
+  /** Connections that ended, by the code that they were told, or else by Socket.IO's reason. */
+  disconnects: Counter<'type' | 'reason'>;
+  /** Users that publishers expected, and who were not there. */
+  absent: { inc(labels: { why: AbsentState }, value?: number): void };
   /** Calls to the back end. */
   backEndCalls: Counter<'call' | 'outcome'>;
   /** Reports the state of each call's circuit. */
   watchBackEnd(states: () => Readonly<Record<string, 'closed' | 'half-open' | 'open'>>): void;
+}
+
+type Hop = 'written' | 'proven';
+
+/** The hops whose time the relay measures: `written` since the event came to this relay, `proven` since the client was asked, behind what was written. */
+export interface HopLag {
+  observe(labels: { hop: Hop }, seconds: number): void;
+}
+
+/** Bounds of hop lags, in seconds: from what is usual to what an alert is for. */
+const LAG_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** Metrics of how far messages come, and of those who are not there for them. */
+function deliveryMetrics(
+  registers: Registry[],
+): Pick<RelayMetrics, 'hopLag' | 'lagBuckets' | 'resumes' | 'disconnects' | 'absent'> {
+  const absent = new Counter({
+    name: 'groupcast_relay_absent_total',
+    help: 'Users that a publisher expected with expectedUserIds and who were not there, by why',
+    labelNames: ['why'],
+    registers,
+  });
+  // An alert about a rise needs a value to rise from.
+  for (const why of ABSENT_STATES) absent.inc({ why }, 0);
+  const hopLag = new Histogram({
+    name: 'groupcast_relay_delivery_lag_seconds',
+    help: 'Time to a hop from the one before it: written, since the event came to this relay, once per turn of the event loop; proven, of a client that is asked for it at once, as a publisher that waits for it does, since it was asked behind the event',
+    labelNames: ['hop'],
+    buckets: LAG_BUCKETS,
+    registers,
+  });
+  return {
+    absent,
+    hopLag,
+    async lagBuckets(hop) {
+      const { values } = await hopLag.get();
+      return values
+        .filter(({ labels, metricName }) => labels.hop === hop && metricName?.endsWith('_bucket'))
+        .map(({ labels, value }) => {
+          const { le } = labels as { le?: string | number };
+          return { le: le === '+Inf' ? Infinity : Number(le), count: value };
+        });
+    },
+    resumes: new Counter({
+      name: 'groupcast_relay_resumes_total',
+      help: 'Groups that connections came back to with a position, by what they were answered: recovered, more (they ask again), not-recovered (they read the API)',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    disconnects: new Counter({
+      name: 'groupcast_relay_disconnects_total',
+      help: 'Connections that ended, by type, and by the code that they were told or else the reason that Socket.IO has',
+      labelNames: ['type', 'reason'],
+      registers,
+    }),
+  };
 }
 
 const CIRCUIT_VALUES = { closed: 0, 'half-open': 1, open: 2 } as const;
@@ -227,6 +294,22 @@ export function createRelayMetrics(): RelayMetrics {
     ...backEndMetrics(registers),
     ...fanOutMetrics(registers),
     ...canaryMetrics(registers),
+    ...deliveryMetrics(registers),
+    watchReadiness(report) {
+      const parts = new Gauge({
+        name: 'groupcast_relay_parts_failing',
+        help: 'Parts that fail, each 1, and whether /readyz is unready for it or degraded; none while the relay is ready',
+        labelNames: ['part', 'makes'],
+        registers,
+        aggregator: 'max',
+        collect() {
+          parts.reset();
+          const { failing, degraded } = report();
+          for (const part of failing) parts.set({ part, makes: 'unready' }, 1);
+          for (const part of degraded) parts.set({ part, makes: 'degraded' }, 1);
+        },
+      });
+    },
     connections: new Gauge({
       name: 'groupcast_relay_connections',
       help: 'Open Socket.IO connections by type',
@@ -303,12 +386,6 @@ export function createRelayMetrics(): RelayMetrics {
     withoutRecipients: new Counter({
       name: 'groupcast_relay_broadcasts_without_recipients_total',
       help: 'Broadcasts that no connection was there to receive',
-      registers,
-    }),
-    absent: new Counter({
-      name: 'groupcast_relay_absent_total',
-      help: 'Users that a publisher expected with expectedUserIds and who were not there, by why: slow-consumer, connected-not-joined, undecided, offline, token-expired, refused, node-unreachable',
-      labelNames: ['why'],
       registers,
     }),
     slowConsumers: new Counter({

@@ -48,6 +48,7 @@ import { createHistoryReader } from './group-log/history.ts';
 import { createInternalApp } from './internal-http/internal-app.ts';
 import { healthOfAll, healthOfOne } from './internal-http/machine-health.ts';
 import { createReadiness, type Readiness } from './internal-http/readiness.ts';
+import type { Endpoint } from './ipc/endpoint.ts';
 import type { WorkerContext } from './ipc/worker-context.ts';
 import { createMembership } from './membership/authorisation.ts';
 import { createMembershipConfirmation } from './membership/confirm-memberships.ts';
@@ -59,6 +60,10 @@ import { createUndecidedClaims } from './membership/undecided-claims.ts';
 import { createRelayMetrics, type RelayMetrics } from './metrics.ts';
 import { createMonitorFeed, type MonitorFeed } from './monitor/monitor-feed.ts';
 import { createNotices, type Notices } from './monitor/notices.ts';
+import { createAllNodes } from './monitor-page/all-nodes.ts';
+import { createNodeState } from './monitor-page/node-state.ts';
+import { createPageSessions, pageSessionsOfAll } from './monitor-page/page-sessions.ts';
+import { streamMonitorEvents } from './monitor-page/watch-nodes.ts';
 import { createPresence, type Presence } from './presence/presence.ts';
 import { announceListening, createPublicServer, type PublicServer } from './public-server.ts';
 import { createConnectionIndex } from './sessions/connection-index.ts';
@@ -169,7 +174,7 @@ async function buildRelay(
 
   // Membership
   const membership = createMembership({ api, apiUrl: config.apiUrl, removals, isTrusted, notices, log });
-  const recovery = createRecovery({ groupLog, feed, fanOut, deliveries, fill, isTrusted, log });
+  const recovery = createRecovery({ groupLog, feed, fanOut, deliveries, fill, isTrusted, metrics, log });
   const returns = createReturns({ node, drain, requests: cluster.otherMachines });
   const entry = createGroupEntry({
     membership,
@@ -231,7 +236,7 @@ async function buildRelay(
   });
   const cursors = api && createCursorForwarder({ api, onStored: conversation.receipts.stored, log });
   parts.push(async () => cursors?.stop());
-  if (cursors) parts.push(startProofs({ io, sender, fanOut, deliveries, heartbeat, cursors }));
+  if (cursors) parts.push(startProofs({ io, sender, fanOut, deliveries, heartbeat, cursors, metrics }));
   const wayIn = { authenticator, membership, removals, expiry, undecided, entry, budgets };
   const handlers = createUserHandlers({
     ...wayIn,
@@ -270,7 +275,9 @@ async function buildRelay(
 
   // The internal port
   const { primary } = worker ?? {};
+  const page = openMonitorPage({ io, node, cluster, metrics, monitor, report: readiness.report, primary, log }, parts);
   const internal = await createInternalApp({
+    page,
     ...config,
     gateway,
     history,
@@ -322,6 +329,33 @@ function openReadiness(
     canary: () => canary.verdict(),
   });
   return { canary, readiness };
+}
+
+/** The page for operators, and the metric of this relay's health: where it is shown, and to whom. */
+function openMonitorPage(
+  deps: Parameters<typeof createNodeState>[0] & {
+    cluster: Cluster;
+    monitor: MonitorFeed;
+    primary: Endpoint | undefined;
+    log: Logger;
+  },
+  parts: StopStack,
+): Parameters<typeof createInternalApp>[0]['page'] {
+  const { node, cluster, monitor, primary, log } = deps;
+  deps.metrics.watchReadiness(deps.report);
+  const own = createNodeState(deps);
+  parts.push(() => own.stop());
+  const sessions = primary ? pageSessionsOfAll(primary) : createPageSessions();
+  const nodes = createAllNodes({ node, own, monitor, others: cluster.otherNodes });
+  const streams = streamMonitorEvents({
+    monitor,
+    nodes,
+    sessions,
+    openLink: async () => cluster.openMonitorLink(),
+    log,
+  });
+  parts.push(() => streams.stop());
+  return { sessions, nodes, streams };
 }
 
 /** How events leave this relay. */

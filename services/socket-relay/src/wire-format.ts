@@ -1,6 +1,8 @@
 import type {
   JsonObject,
+  MonitorConnection,
   MonitorEvent,
+  MonitorNode,
   MonitorSnapshot,
   Position,
   RelayCommand,
@@ -111,6 +113,9 @@ export interface NodeQuestions {
   /** The sender has a lease. Nobody replies. */
   'has-lease': { payload: { node: string }; answer: object };
   'monitor-snapshot': { payload: object; answer: MonitorSnapshot };
+  /** Asks how the node is, with its last `samples` samples. */
+  'monitor-node': { payload: { samples: number }; answer: MonitorNode };
+  'monitor-user': { payload: { userId: string }; answer: { node: string; connections: MonitorConnection[] } };
   /** Is answered once the node has carried out the change of members with this id. */
   reached: { payload: { id: string }; answer: { connections: number } };
   /**

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { pino } from 'pino';
 import { Server, type ServerOptions } from 'socket.io';
 import { io as connect, type Socket } from 'socket.io-client';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { RoomAdapter } from '../src/engine/room-adapter.ts';
 import { useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
 import { createBatchingSender } from '../src/fan-out/batching-sender.ts';
@@ -301,6 +301,25 @@ test('a WebSocket that keeps up is written to directly, and a polling connection
   await until('the events are everywhere', () => clients.every(({ got }) => got.length === 3));
   expect(await writesOf(deps)).toEqual({ direct: 2, queued: 0, stock: 1, gone: 0 });
   expect(idle).toEqual([clients[0]?.here, clients[2]?.here]);
+});
+
+test('how long the writes of a turn took is observed once, however many members and events there are', async () => {
+  const deps = makeDeps();
+  let clock = 0;
+  const slow: Make = (io) => createBatchingSender(io, deps, () => (clock += 1));
+  const observe = vi.spyOn(deps.metrics.hopLag, 'observe');
+  const { sender, clients } = await startBench(
+    slow,
+    Array.from({ length: 5 }, () => ['websocket' as const]),
+  );
+  for (const { here } of clients) void here.join('a');
+  for (let n = 1; n <= 3; n += 1) sender.send('a', { name: 'event', payload: { n } });
+  await until('the events are everywhere', () => clients.every(({ got }) => got.length === 3));
+  expect(observe).toHaveBeenCalledExactlyOnceWith({ hop: 'written' }, expect.any(Number));
+  // By a clock that goes on by a millisecond with each look at it.
+  const [[, seconds] = []] = observe.mock.calls;
+  expect(seconds).toBeGreaterThan(0);
+  expect(seconds).toBeLessThan(0.1);
 });
 
 describe('the events of one turn for a WebSocket that is busy', () => {

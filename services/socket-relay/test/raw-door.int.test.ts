@@ -1,5 +1,6 @@
-import { isErrorCode } from '@groupcast/shared';
-import { received, tokenFor, tokenWith, until } from '@groupcast/testing';
+import { AUDIENCE, isErrorCode, type MonitorSnapshot } from '@groupcast/shared';
+import { received, TEST_SECRETS, tokenFor, tokenWith, until } from '@groupcast/testing';
+import { signServiceToken } from '@groupcast/tokens';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openRawClient, type RawClient, rawMember } from './raw-client.ts';
@@ -58,6 +59,20 @@ describe('the raw door', () => {
     await relay.broadcaster.broadcastMessage({ groupId: '1', message: { text: 'plain' } });
     expect(await raw.frame('new-message', ({ text }) => text === 'plain')).toMatchObject({ groupId: '1' });
     expect(raw.frames.filter(({ type }) => type === 'ack')).toHaveLength(2);
+  });
+
+  test('a monitor sees that it is a raw one', async () => {
+    const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
+    const token = await signServiceToken({ secret, scopes: ['monitor'], subject: 'test', audience: AUDIENCE.relay });
+    await member('carol');
+    const monitor = relay.client({ token, type: 'monitor' });
+    const events: { kind: string; userId?: string; transport?: string }[] = [];
+    monitor.on('monitor-event', (event: (typeof events)[number]) => events.push(event));
+    const { connections } = await received<MonitorSnapshot>(monitor, 'monitor-snapshot');
+    expect(connections.find(({ userId }) => userId === 'carol')?.transport).toBe('raw');
+    await member('dave');
+    await until('the event', () => events.some(({ userId }) => userId === 'dave'));
+    expect(events.find(({ kind, userId }) => kind === 'connected' && userId === 'dave')?.transport).toBe('raw');
   });
 
   test('its log says on which port it runs, and the URL for WebSockets', () => {

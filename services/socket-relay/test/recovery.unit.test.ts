@@ -6,6 +6,7 @@ import type { GroupFeed } from '../src/feed/feed.ts';
 import { createLocalFeed } from '../src/feed/local-feed.ts';
 import { createMemoryGroupLog } from '../src/group-log/memory-group-log.ts';
 import { createRecovery } from '../src/membership/recovery.ts';
+import { createRelayMetrics } from '../src/metrics.ts';
 
 const at = (seq: number): Position => ({ epoch: '1-a', seq });
 
@@ -59,6 +60,7 @@ function createLaggingNode() {
       await localFeed.settle(groupId);
     },
   };
+  const metrics = createRelayMetrics();
   return {
     entered,
     loseLease() {
@@ -77,8 +79,14 @@ function createLaggingNode() {
       deliveries: { recovered: () => undefined },
       fill: undefined,
       isTrusted: () => trusted,
+      metrics,
       log: pino({ level: 'silent' }),
     }),
+    /** Answers that were counted, by their outcome. */
+    async resumes(): Promise<Record<string, number>> {
+      const { values } = await metrics.resumes.get();
+      return Object.fromEntries(values.map(({ labels, value }) => [labels.outcome, value]));
+    },
     async append(seq: number) {
       await log.append({ groupId: 'g', id: `m${seq}`, event: 'e', message: {}, position: at(seq) });
     },
@@ -190,6 +198,24 @@ describe('a member goes live exactly where its answer ends', () => {
     node.loseLease();
     const answer = prepared.commit('socket', () => true).get('g');
     expect(answer).toEqual({ recovered: false, position: at(2), events: [], more: false });
+  });
+
+  test('those who come back with a position are counted by what they are answered, and those without are not', async () => {
+    const node = createLaggingNode();
+    const answer = async (since: Position | undefined): Promise<void> => {
+      const prepared = await node.recovery.recover('alice', [{ groupId: 'g', since }]);
+      prepared.commit('socket', () => true);
+    };
+    for (const seq of [1, 2]) await node.append(seq);
+    node.deliver(2);
+    await answer(at(1));
+    await answer(undefined);
+    await answer({ epoch: '0-z', seq: 1 });
+    const prepared = await node.recovery.recover('alice', [{ groupId: 'g', since: at(1) }]);
+    await node.append(3);
+    node.deliver(3);
+    prepared.commit('socket', () => true);
+    expect(await node.resumes()).toEqual({ recovered: 1, 'not-recovered': 1, more: 1 });
   });
 
   test('a group that was taken away meanwhile is not entered', async () => {

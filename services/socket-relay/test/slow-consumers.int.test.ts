@@ -121,6 +121,7 @@ describe('slow consumers', () => {
 
     // It is gone whether it reads or not.
     await until('29 connections', async () => (await metric('groupcast_relay_connections{type="user"}')) === 29);
+    expect(await metric('groupcast_relay_disconnects_total{type="user",reason="SLOW_CONSUMER"}')).toBe(1);
     // The operating system gives the bytes that were on their way; then the connection ends, and the client comes back.
     expect(stalled.shown).toEqual([1]);
     wire.resume();

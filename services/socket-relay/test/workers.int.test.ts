@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 import { type Broadcaster, createBroadcaster } from '@groupcast/broadcaster';
-import type { GroupEvent, MonitorEvent, MonitorSnapshot } from '@groupcast/shared';
+import type { GroupEvent, MonitorEvent, MonitorSnapshot, MonitorState } from '@groupcast/shared';
 import {
   freePort,
   type RedisServer,
@@ -322,6 +322,28 @@ describe.each([
     }
   });
 
+  test('a login of the monitor page holds at every worker, and shows all of them', async () => {
+    const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
+    const token = await signServiceToken({ secret, scopes: ['monitor'], subject: 'operator' });
+    const page = `${relay.internalUrl}/monitor`;
+    const login = await fetch(page, { method: 'POST', body: new URLSearchParams({ token }), redirect: 'manual' });
+    const cookie = login.headers.get('set-cookie')?.split(';', 1)[0] ?? '';
+    const answering = new Set<string>();
+    await until('every worker to answer', async () => {
+      const answer = await fetch(`${page}/state`, { headers: { cookie, connection: 'close' } });
+      expect(answer.status).toBe(200);
+      const state = (await answer.json()) as MonitorState;
+      answering.add(state.node);
+      expect([state.nodes.length, state.silent]).toEqual([WORKERS, []]);
+      return answering.size === WORKERS;
+    });
+    await fetch(`${page}/logout`, { method: 'POST', headers: { cookie }, redirect: 'manual' });
+    for (const _each of answering) {
+      const answer = await fetch(`${page}/state`, { headers: { cookie, connection: 'close' } });
+      expect(answer.status).toBe(401);
+    }
+  });
+
   test('the internal port speaks for all workers', async () => {
     const members = await onEveryWorker(async () => member(alice));
     expect(await readiness()).toEqual({ status: 'ready' });
@@ -332,6 +354,7 @@ describe.each([
     const text = await metrics();
     const users = Number(/^groupcast_relay_connections\{type="user"\} (\d+)$/m.exec(text)?.[1]);
     expect(users).toBeGreaterThanOrEqual(members.length);
+    expect(text).toMatch(/^groupcast_relay_absent_total\{why="offline"\} 0$/m);
     const options = { secret: TEST_SECRETS.RELAY_SERVICE_SECRET, subject: 'test' };
     const token = await signServiceToken({ ...options, scopes: ['broadcast'] });
     const seen = members.map(shown);

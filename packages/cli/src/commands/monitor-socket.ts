@@ -1,23 +1,42 @@
-import { idInRoomName } from '@groupcast/shared';
+import { idInRoomName, type MonitorEvent, type RelayTrace } from '@groupcast/shared';
 import { signServiceToken } from '@groupcast/tokens';
-import { groupIdOption, readOptions, urlOption, userIdOption } from '../arguments.ts';
-import { type Command, type CommandContext, EXIT } from '../command.ts';
+import {
+  choiceOption,
+  type GivenOptions,
+  groupIdOption,
+  messageIdOption,
+  readOptions,
+  urlOption,
+  userIdOption,
+} from '../arguments.ts';
+import { type Command, type CommandContext, CommandFailure, EXIT, UsageError, type Variables } from '../command.ts';
 import { createConnectionTable } from '../monitor/connection-table.ts';
 import { createFormatter } from '../monitor/format.ts';
-import { type WatchState, watchRelay } from '../monitor/watch-relay.ts';
+import { traceLines } from '../monitor/trace-lines.ts';
+import { createWarnings, isWarning } from '../monitor/warnings.ts';
+import { type Watch, type WatchState, watchRelay } from '../monitor/watch-relay.ts';
 import { fixFor } from '../refusals.ts';
 import { readServiceSettings } from '../settings.ts';
 import { createPaint } from '../terminal.ts';
 
-const USAGE = `Usage: groupcast monitor-socket [--group ID] [--user ID] [--json] [--url URL]
+const USAGE = `Usage: groupcast monitor-socket [--group ID] [--user ID] [--kind KIND,…]
+                                [--only-warnings] [--json] [--url URL]
+       groupcast monitor-socket --trace ID --group ID [--user ID] [--json]
 
-Shows what the relay does, live: who is connected, then every connection, join,
-broadcast and warning, one line each. A broadcast that reached nobody stands out.
+Shows what the relay does, live: the last warnings, who is connected, then every
+connection, join, broadcast and warning, one line each. A broadcast that reached
+nobody stands out; once a minute the warnings of that minute are counted.
 Reconnects by itself. Ctrl-C ends it.
 
   --group ID   only this group, and the connections in it
   --user ID    only this user, and broadcasts to the groups they are connected to
                (refusals and general warnings name no user or group: always shown)
+  --kind LIST  only these kinds: connected, disconnected, refused, joined, left,
+               broadcast, warning
+  --only-warnings
+               only warnings, refusals, and broadcasts that reached nobody
+  --trace ID   asks how far this message of the group is, and for whom, and ends:
+               0 delivered, 3 delivered to some, 4 stopped
   --json       one JSON object per line on stdout: the relay's events as they are
                ({kind, at, node, …}), and {kind: "snapshot", at, node, connections}
   --url URL    the relay, default RELAY_URL, else this machine at RELAY_PORT, else
@@ -27,7 +46,62 @@ Signs its own token with RELAY_SERVICE_SECRET, or with the generated secret in D
 Its own connection (connecting, connected, refused …) is told on stderr.
 `;
 
-const OPTIONS = { group: 'string', user: 'string', json: 'boolean', url: 'string' } as const;
+const OPTIONS = {
+  group: 'string',
+  user: 'string',
+  kind: 'string',
+  'only-warnings': 'boolean',
+  trace: 'string',
+  json: 'boolean',
+  url: 'string',
+} as const;
+
+const KINDS = ['connected', 'disconnected', 'refused', 'joined', 'left', 'broadcast', 'warning'] as const;
+type Kind = (typeof KINDS)[number];
+/** How often the warnings are counted, in milliseconds. */
+const SUMMARY_MS = 60_000;
+const EXIT_OF: Readonly<Record<RelayTrace['verdict']['state'], number>> = { delivered: EXIT.ok, partly: 3, stopped: 4 };
+
+interface Given {
+  groupId: string | undefined;
+  userId: string | undefined;
+  kinds: ReadonlySet<Kind>;
+  onlyWarnings: boolean;
+  /** Id of the message to be traced. */
+  traced: string | undefined;
+  json: boolean;
+}
+
+function readGiven(given: GivenOptions<typeof OPTIONS>): Given {
+  const kinds = (given.kind ?? KINDS.join(','))
+    .split(',')
+    .map((kind) => choiceOption('kind', kind.trim(), 'warning', KINDS));
+  const groupId = given.group === undefined ? undefined : groupIdOption('group', given.group);
+  const traced = given.trace === undefined ? undefined : messageIdOption('trace', given.trace);
+  if (traced !== undefined && groupId === undefined) {
+    throw new UsageError('--trace needs --group: the id of a message is unique in its group only');
+  }
+  return {
+    groupId,
+    userId: given.user === undefined ? undefined : userIdOption('user', given.user),
+    kinds: new Set(kinds),
+    onlyWarnings: given['only-warnings'] === true,
+    traced,
+    json: given.json === true,
+  };
+}
+
+interface MonitorContext extends CommandContext {
+  getToken: () => Promise<string>;
+}
+
+/** Earlier warnings that are shown at the start; all of them are counted. */
+const SHOWN_WARNINGS = 5;
+
+function refusalText({ code, message }: Extract<WatchState, { name: 'refused' }>, env: Variables): string {
+  const fix = fixFor(code, 'service', env);
+  return `${code}: ${message}${fix ? `; ${fix}` : ''}`;
+}
 
 /** Says on stderr how the monitor's own connection stands, and what to do about it. */
 function tellStates(url: string, { env, stderr }: CommandContext): (state: WatchState) => void {
@@ -57,55 +131,123 @@ function tellStates(url: string, { env, stderr }: CommandContext): (state: Watch
   };
 }
 
+/** Asks once the monitor is connected. Rejects with a sentence that says why there is no answer. */
+async function askOnce(
+  url: string,
+  { groupId = '', traced = '', userId }: Given,
+  context: MonitorContext,
+): Promise<RelayTrace> {
+  const query = { groupId, id: traced, ...(userId === undefined ? {} : { userIds: [userId] }) };
+  let watch: Watch | undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      watch = watchRelay({
+        url,
+        getToken: context.getToken,
+        onSnapshot: () => resolve(),
+        onEvent: () => undefined,
+        onState(state) {
+          const away = 'start it with npm start, or check RELAY_URL and RELAY_PORT';
+          if (state.name === 'refused') reject(new CommandFailure(refusalText(state, context.env)));
+          else if (state.name === 'unreachable')
+            reject(new CommandFailure(`no relay answers at ${url} (${state.reason}); ${away}`));
+        },
+      });
+      context.stopped.addEventListener('abort', () => reject(new CommandFailure('stopped')), { once: true });
+    });
+    const answer = await watch?.trace(query).catch(() => undefined);
+    if (!answer) throw new CommandFailure(`the relay at ${url} has not answered in time`);
+    if (answer.ok) return answer;
+    const { code, message } = answer.error;
+    const why = code === 'UNKNOWN_EVENT' ? '; it is of an earlier version, which knows no traces' : '';
+    throw new CommandFailure(`${code}: ${message}${why}`);
+  } finally {
+    watch?.close();
+  }
+}
+
+/** Prints how far one message is. Resolves with the exit code. */
+async function traceOnce(url: string, given: Given, context: MonitorContext): Promise<number> {
+  const { stdout, env } = context;
+  const trace = await askOnce(url, given, context);
+  const lines = given.json ? [JSON.stringify(trace)] : traceLines(trace, createPaint(stdout, env));
+  stdout.write(`${lines.join('\n')}\n`);
+  return EXIT_OF[trace.verdict.state] ?? EXIT.failed;
+}
+
+/** Shows everything that the options let through, until it is stopped. */
+async function watchLive(url: string, given: Given, context: MonitorContext): Promise<number> {
+  const { stdout, stopped, env } = context;
+  const { json, kinds, onlyWarnings } = given;
+  const print = (line: string): unknown => stdout.write(`${line}\n`);
+  const format = createFormatter(createPaint(stdout, env));
+  const table = createConnectionTable(given);
+  const warnings = createWarnings();
+  const filtered = given.groupId !== undefined || given.userId !== undefined;
+  const tell = tellStates(url, context);
+  const isShown = (event: MonitorEvent): boolean =>
+    kinds.has(event.kind) && (!onlyWarnings || isWarning(event)) && table.shows(event);
+  function printCounts(at: number): void {
+    const counts = warnings.takeCounts();
+    if (counts.size > 0 && !json) print(format.warnings(at, counts));
+  }
+
+  const watch = watchRelay({
+    url,
+    getToken: context.getToken,
+    onState(state) {
+      if (state.name === 'disconnected') table.clear();
+      tell(state);
+    },
+    onSnapshot(snapshot) {
+      table.replaceNode(snapshot);
+      const shown = table.select(snapshot);
+      const earlier = warnings.takeNew((snapshot.warnings ?? []).filter(isShown));
+      if (json) {
+        print(JSON.stringify({ kind: 'snapshot', ...snapshot, connections: shown, warnings: earlier }));
+        return;
+      }
+      printCounts(snapshot.at);
+      for (const warning of earlier.slice(-SHOWN_WARNINGS)) print(format.event(warning, table.size));
+      const lines = format.snapshot(snapshot, shown, filtered);
+      for (const line of onlyWarnings ? lines.slice(0, 1) : lines) print(line);
+    },
+    onEvent(event) {
+      table.apply(event);
+      if (!isShown(event)) return;
+      if (event.kind === 'warning') warnings.takeNew([event]);
+      print(json ? JSON.stringify(event) : format.event(event, table.size));
+    },
+  });
+  const summing = setInterval(() => printCounts(Date.now()), SUMMARY_MS);
+  await new Promise<void>((resolve) => {
+    if (stopped.aborted) resolve();
+    else stopped.addEventListener('abort', () => resolve(), { once: true });
+  });
+  clearInterval(summing);
+  watch.close();
+  return EXIT.ok;
+}
+
 export const monitorSocket: Command = {
   name: 'monitor-socket',
   summary: 'show every connection, join, broadcast and warning, live',
   usage: USAGE,
   async run(args, context) {
-    const given = readOptions(args, OPTIONS);
-    const filter = {
-      groupId: given.group === undefined ? undefined : groupIdOption('group', given.group),
-      userId: given.user === undefined ? undefined : userIdOption('user', given.user),
-    };
-    const urlGiven = urlOption('url', given.url);
+    const options = readOptions(args, OPTIONS);
+    const given = readGiven(options);
+    const urlGiven = urlOption('url', options.url);
     const { urls, relaySecrets } = readServiceSettings(context.env);
     const url = urlGiven ?? urls.relay;
-    const { stdout, stopped } = context;
-    const print = (line: string): unknown => stdout.write(`${line}\n`);
-    const format = createFormatter(createPaint(stdout, context.env));
-    const table = createConnectionTable(filter);
-    const filtered = filter.groupId !== undefined || filter.userId !== undefined;
-    const tell = tellStates(url, context);
-    const meant = filter.groupId === undefined ? undefined : idInRoomName(filter.groupId);
+    const meant = given.groupId === undefined ? undefined : idInRoomName(given.groupId);
     if (meant !== undefined) {
       context.stderr.write(
-        `a group is named by its id alone; is "${meant}" meant, and not "${filter.groupId}"? Only the latter is shown\n`,
+        `a group is named by its id alone; is "${meant}" meant, and not "${given.groupId}"? Only the latter is shown\n`,
       );
     }
-
-    const watch = watchRelay({
-      url,
-      getToken: () => signServiceToken({ secret: relaySecrets.secret, scopes: ['monitor'], subject: 'monitor-socket' }),
-      onState(state) {
-        if (state.name === 'disconnected') table.clear();
-        tell(state);
-      },
-      onSnapshot(snapshot) {
-        table.replaceNode(snapshot);
-        const shown = table.select(snapshot);
-        if (given.json) print(JSON.stringify({ kind: 'snapshot', ...snapshot, connections: shown }));
-        else for (const line of format.snapshot(snapshot, shown, filtered)) print(line);
-      },
-      onEvent(event) {
-        table.apply(event);
-        if (table.shows(event)) print(given.json ? JSON.stringify(event) : format.event(event, table.size));
-      },
-    });
-    await new Promise<void>((resolve) => {
-      if (stopped.aborted) resolve();
-      else stopped.addEventListener('abort', () => resolve(), { once: true });
-    });
-    watch.close();
-    return EXIT.ok;
+    const getToken = async (): Promise<string> =>
+      signServiceToken({ secret: relaySecrets.secret, scopes: ['monitor'], subject: 'monitor-socket' });
+    const work = given.traced === undefined ? watchLive : traceOnce;
+    return work(url, given, { ...context, getToken });
   },
 };

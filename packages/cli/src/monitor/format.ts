@@ -1,5 +1,6 @@
 import type { MonitorEvent, MonitorSnapshot, Position } from '@groupcast/shared';
 import { type Paint, printable, type Style } from '../terminal.ts';
+import type { WarningCounts } from './warnings.ts';
 
 const KIND_STYLES: Readonly<Record<MonitorEvent['kind'], Style | Style[]>> = {
   connected: 'green',
@@ -36,6 +37,8 @@ function spell(position: Position | null): string {
 export function createFormatter(paint: Paint): {
   event(event: MonitorEvent, connectionCount: number): string;
   snapshot(snapshot: MonitorSnapshot, shown: MonitorSnapshot['connections'], filtered: boolean): string[];
+  /** How many warnings there were of each code, the most frequent first. */
+  warnings(at: number, counts: WarningCounts): string;
 } {
   const field = (name: string, value: string | number): string => {
     const text = printable(String(value));
@@ -89,6 +92,11 @@ export function createFormatter(paint: Paint): {
   }
 
   return {
+    warnings(at, counts) {
+      const codes = [...counts].toSorted(([, a], [, b]) => b - a).map(([code, count]) => field(code, count));
+      const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+      return line(at, 'warnings', ['bold', 'yellow'], field('count', total), ...codes);
+    },
     event: (event, connectionCount) =>
       line(event.at, printable(event.kind), KIND_STYLES[event.kind] ?? 'dim', ...details(event, connectionCount)),
     snapshot({ at, node, connections }, shown, filtered) {

@@ -5,7 +5,9 @@ import {
   type MonitorEvent,
   type MonitorSnapshot,
   type RelayEvents,
+  type RelayTrace,
   relayAddress,
+  type TraceQueryInput,
 } from '@groupcast/shared';
 import { io, type Socket } from 'socket.io-client';
 import { type ConnectProblem, readCloseReason, readConnectError } from '../refusals.ts';
@@ -20,6 +22,19 @@ export type WatchState =
   /** Nobody answered, or not a relay. */
   | { name: 'unreachable'; reason: string };
 
+/** The events that a monitor may send. */
+interface MonitorQuestions extends Pick<ClientEvents, 'refresh-token'> {
+  'api-get-trace': (input: TraceQueryInput, ack: (answer: Answer<RelayTrace>) => void) => void;
+}
+
+export interface Watch {
+  /** Asks how far a message is. Rejects if there is no answer in time. */
+  trace(query: TraceQueryInput): Promise<Answer<RelayTrace>>;
+  close(): void;
+}
+
+/** Longer than the relay waits for other relays, in milliseconds. */
+const TRACE_MS = 10_000;
 const RECONNECT_MIN_MS = 250;
 const RECONNECT_MAX_MS = 3_000;
 /** A state that only repeats itself is told again this often. */
@@ -35,7 +50,7 @@ export function watchRelay(options: {
   onState: (state: WatchState) => void;
   onSnapshot: (snapshot: MonitorSnapshot) => void;
   onEvent: (event: MonitorEvent) => void;
-}): { close(): void } {
+}): Watch {
   const { getToken, onState } = options;
   const { origin, path } = relayAddress(options.url);
   let closed = false;
@@ -51,7 +66,7 @@ export function watchRelay(options: {
     lastState = text;
   }
 
-  const socket: Socket<RelayEvents, Pick<ClientEvents, 'refresh-token'>> = io(origin, {
+  const socket: Socket<RelayEvents, MonitorQuestions> = io(origin, {
     path,
     transports: ['websocket'],
     forceNew: true,
@@ -106,6 +121,7 @@ export function watchRelay(options: {
   tell({ name: 'connecting' });
 
   return {
+    trace: async (query) => socket.timeout(TRACE_MS).emitWithAck('api-get-trace', query),
     close() {
       closed = true;
       clearTimeout(retryTimer);

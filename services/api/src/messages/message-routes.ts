@@ -11,6 +11,7 @@ import {
   sendMessageBody,
   sendMessageHeaders,
 } from '../http/schemas.ts';
+import type { ApiMetrics } from '../metrics.ts';
 import {
   deleteMessage,
   editMessage,
@@ -22,7 +23,7 @@ import {
 
 const BASE = '/api/messaging/groups/:groupId';
 
-export function messageRoutes(scope: HttpScope, deps: MessageDeps): void {
+export function messageRoutes(scope: HttpScope, deps: MessageDeps & { metrics: Pick<ApiMetrics, 'caughtUp'> }): void {
   scope.post(
     `${BASE}/messages`,
     {
@@ -76,7 +77,11 @@ export function messageRoutes(scope: HttpScope, deps: MessageDeps): void {
       },
       config: { refusals: ['NOT_FOUND'] },
     },
-    async (request) => listEvents(deps, { ...request.query, ...request.params, userId: callerOf(request).userId }),
+    async (request) => {
+      const page = await listEvents(deps, { ...request.query, ...request.params, userId: callerOf(request).userId });
+      deps.metrics.caughtUp.inc({ by: 'client' }, page.events.length);
+      return page;
+    },
   );
   scope.patch(
     `${BASE}/messages/:messageId`,

@@ -108,6 +108,16 @@ export function createGroupDispatch(
     }
   }
 
+  /** Only messages say when they were saved. */
+  function noteLag(events: readonly StoredEvent[], acceptedSeq: number): void {
+    const now = Date.now();
+    for (const { seq, type, payload } of events) {
+      const { createdAt } = payload;
+      if (seq > acceptedSeq || type !== 'new-message' || typeof createdAt !== 'string') continue;
+      metrics.outboxLag.observe(Math.max(0, now - Date.parse(createdAt)) / 1_000);
+    }
+  }
+
   /**
    * Moves the cursor. It is written now and then by itself, but at once where callers may wait for it in other processes: those who have changed
    * who is in the group. False: the lease is lost.
@@ -115,12 +125,14 @@ export function createGroupDispatch(
   async function settle(
     held: HeldGroup,
     events: readonly StoredEvent[],
-    { acceptedSeq }: SendOutcome,
+    { acceptedSeq, duplicateHead }: SendOutcome,
+    isRepeated: boolean,
   ): Promise<boolean> {
     const { lease } = held;
     const progressed = acceptedSeq - lease.dispatchedSeq;
     if (progressed <= 0) return !held.isLost;
     metrics.dispatched.inc(progressed);
+    if (!isRepeated && !duplicateHead) noteLag(events, acceptedSeq);
     lease.dispatchedSeq = acceptedSeq;
     const isAwaited = events.some(({ seq, effect }) => effect !== undefined && seq <= acceptedSeq);
     if (held.isLost || (isAwaited && !(await groups.write(held)))) return false;
@@ -159,7 +171,7 @@ export function createGroupDispatch(
       if (performance.now() > held.goodUntil && !(await groups.renew(held))) return DONE;
       const sending = relay.send(lease, events, held.goodUntil);
       const outcome = await within(stepMs * SEND_STEPS, sending, 'the relay to answer');
-      if (!(await checkDuplicates(lease, outcome)) || !(await settle(held, events, outcome))) return DONE;
+      if (!(await checkDuplicates(lease, outcome)) || !(await settle(held, events, outcome, remedies > 0))) return DONE;
       if (outcome.failure) {
         remedies += 1;
         if (remedies > MAX_REMEDIES || !(await recover(held, outcome.failure)))

@@ -85,7 +85,13 @@ export async function createInternalApp(
   });
   await internalRoutes(
     app,
-    { db: deps.db, services: deps.serviceTokens, clientEvents: deps.clientEvents, relayTurns: deps.relayTurns },
+    {
+      db: deps.db,
+      metrics,
+      services: deps.serviceTokens,
+      clientEvents: deps.clientEvents,
+      relayTurns: deps.relayTurns,
+    },
     { isHidden: false, portRefusals: INTERNAL_PORT_REFUSALS, eventBytes: deps.eventBytes },
   );
   return app;

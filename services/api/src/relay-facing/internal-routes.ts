@@ -18,6 +18,7 @@ import { membershipsOf } from '../groups/member-store.ts';
 import { clientEventAnswer, cursorsAnswer, historyAnswer, membershipsAnswer, seenAnswer } from '../http/answers.ts';
 import { tokenRefusalLog } from '../http/authenticate.ts';
 import { RELAY_REFUSALS } from '../http/refusals.ts';
+import type { ApiMetrics } from '../metrics.ts';
 import { storeSeen } from '../users/user-store.ts';
 import type { ClientEventDoor } from './client-events.ts';
 
@@ -26,6 +27,7 @@ const BODY_LIMIT_BYTES = 4 * 1_024 * 1_024;
 
 export interface InternalRouteDeps {
   db: Database;
+  metrics: Pick<ApiMetrics, 'caughtUp'>;
   services: ServiceTokenVerifier;
   clientEvents: ClientEventDoor;
   /** Makes requests of relays wait for their turn. */
@@ -94,7 +96,7 @@ function eventRoute(scope: HttpScope, clientEvents: ClientEventDoor, { eventByte
   );
 }
 
-function questionRoutes(scope: HttpScope, deps: { db: Database }): void {
+function questionRoutes(scope: HttpScope, deps: Pick<InternalRouteDeps, 'db' | 'metrics'>): void {
   scope.post(
     '/internal/memberships',
     {
@@ -126,7 +128,11 @@ function questionRoutes(scope: HttpScope, deps: { db: Database }): void {
         response: { 200: historyAnswer.describe('Events of each group, oldest first, ending at its position') },
       },
     },
-    async (request) => ({ groups: await readAccepted(deps.db, request.body.groups, request.body.limit) }),
+    async (request) => {
+      const groups = await readAccepted(deps.db, request.body.groups, request.body.limit);
+      for (const { events } of groups) deps.metrics.caughtUp.inc({ by: 'relay' }, events.length);
+      return { groups };
+    },
   );
   scope.post(
     '/internal/cursors',

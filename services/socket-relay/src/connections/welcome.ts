@@ -12,6 +12,7 @@ import { createRateLimit } from '../sessions/rate-limit.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../sessions/session.ts';
 import { endSession } from '../sessions/session-ending.ts';
 import type { SessionExpiry } from '../sessions/session-expiry.ts';
+import { transportName } from '../sessions/transport.ts';
 import { dialectOf, joinsByItself } from '../sessions/voices.ts';
 import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
 import type { LastSeen } from '../upstream/last-seen.ts';
@@ -139,7 +140,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       kind: 'connected',
       socketId: socket.id,
       userId,
-      transport: socket.conn.transport.name,
+      transport: transportName(socket.conn),
       groups: [...admitted, ...known],
     });
     deps.entry.grant(socket, admitted, 'token');
@@ -167,7 +168,9 @@ export function welcomeConnections(deps: WelcomeDeps): void {
   }
 
   function sayGoodbye(socket: RelaySocket, reason: DisconnectReason): void {
-    metrics.connections.dec({ type: roleOf(socket) });
+    const type = roleOf(socket);
+    metrics.connections.dec({ type });
+    metrics.disconnects.inc({ type, reason: socket.data.ended ?? reason });
     deps.expiry.forget(socket);
     deps.slowConsumers.forget(socket);
     if (isUserSocket(socket)) {

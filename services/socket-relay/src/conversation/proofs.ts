@@ -3,6 +3,7 @@ import type { Heartbeat } from '../engine/heartbeat.ts';
 import type { Deliveries } from '../fan-out/deliveries.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { Sender } from '../fan-out/sender.ts';
+import type { RelayMetrics } from '../metrics.ts';
 import { isUserSocket, type RelayServer, type UserSocket } from '../sessions/session.ts';
 import type { CursorForwarder } from '../upstream/cursor-forwarder.ts';
 
@@ -23,6 +24,7 @@ export function startProofs(deps: {
   deliveries: Pick<Deliveries, 'lastUpTo'>;
   heartbeat: Pick<Heartbeat, 'prove' | 'onProven'>;
   cursors: Pick<CursorForwarder, 'report'>;
+  metrics: Pick<RelayMetrics, 'hopLag'>;
 }): () => void {
   const { heartbeat, deliveries, cursors } = deps;
   const { adapter, sockets } = deps.io.of('/');
@@ -42,7 +44,9 @@ export function startProofs(deps: {
 
   function askAll(): void {
     timer = undefined;
-    for (const socket of waiting) if (socket.connected) heartbeat.prove(socket, () => undefined);
+    const askedAt = performance.now();
+    const proven = (): void => deps.metrics.hopLag.observe({ hop: 'proven' }, (performance.now() - askedAt) / 1_000);
+    for (const socket of waiting) if (socket.connected) heartbeat.prove(socket, proven);
     waiting.clear();
   }
 

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { DoorCommand, DoorFrame } from '@groupcast/dialects';
 import { isPacketValid, type Packet, PacketType } from 'socket.io-parser';
 
+export { isRaw } from '../sessions/transport.ts';
+
 /** The door's own frames: every other type is the name of an event. */
 export const AUTH = 'auth' satisfies DoorCommand;
 export const PING = 'ping' satisfies DoorCommand;
@@ -83,9 +85,4 @@ export function rawText(name: string, payload: unknown): string {
   if (text === undefined) return `{"type":${type}}`;
   if (!text.startsWith('{') || Object.hasOwn(payload as object, 'type')) return `{"type":${type},"payload":${text}}`;
   return text === '{}' ? `{"type":${type}}` : `{"type":${type},${text.slice(1)}`;
-}
-
-/** Whether a connection came through the raw door. */
-export function isRaw({ transport }: { transport: unknown }): boolean {
-  return (transport as { isRaw?: boolean }).isRaw === true;
 }

@@ -163,6 +163,17 @@ export function createBatchingSender(
     return oldest ? time - oldest.since : 0;
   }
 
+  /** Lets go of sweeps that are done. One observation stands for those that end together, that of the one that took longest. */
+  function endSweeps(): void {
+    let since: number | undefined;
+    sweeps = sweeps.filter((sweep) => {
+      if (sweep.next < sweep.writers.length) return true;
+      since ??= sweep.since;
+      return false;
+    });
+    if (since !== undefined) deps.metrics.hopLag.observe({ hop: 'written' }, (now() - since) / 1_000);
+  }
+
   function sliceAfter(isNews: boolean, time: number): number {
     if (lagAt(time) >= GATHERING_MS) return SLICE_MS;
     return isNews ? FIRST_SLICE_MS : Math.min(SLICE_MS, 2 * sliceMs);
@@ -183,7 +194,7 @@ export function createBatchingSender(
         writes += step(sweep);
         at += 1;
       } else {
-        sweeps = sweeps.filter(({ writers: all, next }) => next < all.length);
+        endSweeps();
         at = 0;
       }
     } while (sweeps.length > 0 && (writes < STEP || now() < until));

@@ -34,6 +34,7 @@ import { drainRoutes } from '../drain/drain-routes.ts';
 import type { MachineDrain } from '../drain/machine-drain.ts';
 import type { HistoryReader } from '../group-log/history.ts';
 import type { RelayMetrics } from '../metrics.ts';
+import { type MonitorPageDeps, monitorPageRoutes } from '../monitor-page/page-routes.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { DeliveryWaits } from '../tracing/await-delivery.ts';
 import type { Traces } from '../tracing/traces.ts';
@@ -88,6 +89,7 @@ export interface InternalAppDeps {
   maxPayloadBytes: number;
   drain: MachineDrain;
   health: MachineHealth;
+  page: Omit<MonitorPageDeps, 'node' | 'services' | 'traces' | 'metrics' | 'log'>;
   log: Logger;
 }
 
@@ -129,6 +131,8 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     reply.type(metrics.registry.contentType);
     return deps.health.metricsText();
   });
+
+  await monitorPageRoutes(app, { ...deps.page, ...deps });
 
   await zodScope(app, (scope) => {
     // `parseRelayCommand` parses, for HTTP and sockets alike. Here the schemas only describe.

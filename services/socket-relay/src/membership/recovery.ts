@@ -11,6 +11,7 @@ import type { Deliveries } from '../fan-out/deliveries.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { GroupFeed } from '../feed/feed.ts';
 import type { GroupLog, LogPage } from '../group-log/group-log.ts';
+import type { RelayMetrics } from '../metrics.ts';
 import type { HistoryFill } from '../upstream/history-fill.ts';
 
 /** Most events and bytes of one answer, over all its groups. */
@@ -47,6 +48,11 @@ interface Progress {
   result: RecoveryResult;
 }
 
+function outcomeOf({ more, recovered }: RecoveryResult): string {
+  if (!recovered) return 'not-recovered';
+  return more ? 'more' : 'recovered';
+}
+
 export function createRecovery(deps: {
   groupLog: GroupLog;
   feed: GroupFeed;
@@ -55,6 +61,7 @@ export function createRecovery(deps: {
   fill: HistoryFill | undefined;
   /** False while somebody may be removed without this relay's knowledge: then nobody is given an event. */
   isTrusted: () => boolean;
+  metrics: Pick<RelayMetrics, 'resumes'>;
   log: Logger;
 }): Recovery {
   const { groupLog, feed, fanOut, fill, log } = deps;
@@ -197,6 +204,7 @@ export function createRecovery(deps: {
             }
             if (item.isEmpty) feed.beginsEmpty(groupId);
             answers.set(groupId, result);
+            if (item.entry.since) deps.metrics.resumes.inc({ outcome: outcomeOf(result) });
           }
           release();
           return answers;

@@ -1,7 +1,18 @@
-import { MONITOR_ROOM, type MonitorEvent, type MonitorSnapshot } from '@groupcast/shared';
-import { isUserSocket, type RelayServer } from '../sessions/session.ts';
+import {
+  MONITOR_ROOM,
+  type MonitorConnection,
+  type MonitorEvent,
+  type MonitorSnapshot,
+  type MonitorWarning,
+  userRoom,
+} from '@groupcast/shared';
+import { isUserSocket, type RelayServer, type RelaySocket } from '../sessions/session.ts';
+import { transportName } from '../sessions/transport.ts';
 
 type WithoutOrigin<T> = T extends unknown ? Omit<T, 'at' | 'node'> : never;
+
+/** Warnings that are kept for those who look later. */
+const MAX_WARNINGS = 50;
 
 /** Shows monitors what happens on this node. It costs nothing while nobody watches, and nobody can before `attach`. */
 export interface MonitorFeed {
@@ -9,7 +20,13 @@ export interface MonitorFeed {
   attach(io: RelayServer): void;
   publish(event: WithoutOrigin<MonitorEvent>): void;
   snapshot(): MonitorSnapshot;
-  /** Whether a monitor is connected to this node. */
+  /** The last warnings of this node, oldest first. */
+  warnings(): MonitorWarning[];
+  /** The connections of a user on this node. */
+  connectionsOf(userId: string): MonitorConnection[];
+  /** Calls `listener` with every event of every node, until the returned function is called. */
+  listen(listener: (event: MonitorEvent) => void): () => void;
+  /** Whether somebody watches on this node. */
   isWatched: () => boolean;
   /** Shows an event of another node. */
   show(event: MonitorEvent): void;
@@ -17,10 +34,24 @@ export interface MonitorFeed {
   forwardTo: (other: { wanted: () => boolean; send: (event: MonitorEvent) => void }) => void;
 }
 
+function describe(socket: RelaySocket | undefined): MonitorConnection[] {
+  if (!socket || !isUserSocket(socket)) return [];
+  const { userId, groups } = socket.data.session;
+  return [{ socketId: socket.id, userId, transport: transportName(socket.conn), groups: [...groups.keys()] }];
+}
+
 export function createMonitorFeed(node: string): MonitorFeed {
   let namespace: ReturnType<RelayServer['of']> | undefined;
   let others: Parameters<MonitorFeed['forwardTo']>[0] | undefined;
-  const isWatched = (): boolean => namespace?.adapter.rooms.has(MONITOR_ROOM) === true;
+  const listeners = new Set<(event: MonitorEvent) => void>();
+  const kept: MonitorWarning[] = [];
+  const hasMonitors = (): boolean => namespace?.adapter.rooms.has(MONITOR_ROOM) === true;
+  const isWatched = (): boolean => listeners.size > 0 || hasMonitors();
+
+  function deliver(event: MonitorEvent): void {
+    if (hasMonitors()) namespace?.to(MONITOR_ROOM).emit('monitor-event', event);
+    for (const listener of listeners) listener(event);
+  }
 
   return {
     attach(io) {
@@ -29,30 +60,33 @@ export function createMonitorFeed(node: string): MonitorFeed {
     isWatched,
     publish(event) {
       const forward = others?.wanted() === true;
-      if (!forward && !isWatched()) return;
+      if (event.kind !== 'warning' && !forward && !isWatched()) return;
       const shown: MonitorEvent = { ...event, at: Date.now(), node };
-      if (isWatched()) namespace?.to(MONITOR_ROOM).emit('monitor-event', shown);
+      if (shown.kind === 'warning') {
+        kept.push(shown);
+        if (kept.length > MAX_WARNINGS) kept.shift();
+      }
+      deliver(shown);
       if (forward) others?.send(shown);
     },
     show(event) {
-      if (event.node !== node && isWatched()) namespace?.to(MONITOR_ROOM).emit('monitor-event', event);
+      if (event.node !== node) deliver(event);
+    },
+    listen(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
     },
     forwardTo(other) {
       others = other;
     },
+    warnings: () => [...kept],
+    connectionsOf(userId) {
+      const ids = namespace?.adapter.rooms.get(userRoom(userId)) ?? [];
+      return [...ids].flatMap((id) => describe(namespace?.sockets.get(id)));
+    },
     snapshot() {
-      const connections: MonitorSnapshot['connections'] = [];
-      for (const socket of namespace?.sockets.values() ?? []) {
-        if (!isUserSocket(socket)) continue;
-        const { userId, groups } = socket.data.session;
-        connections.push({
-          socketId: socket.id,
-          userId,
-          transport: socket.conn.transport.name,
-          groups: [...groups.keys()],
-        });
-      }
-      return { node, at: Date.now(), connections };
+      const connections = [...(namespace?.sockets.values() ?? [])].flatMap((socket) => describe(socket));
+      return { node, at: Date.now(), connections, warnings: [...kept] };
     },
   };
 }

@@ -9,6 +9,7 @@ interface ReasonedTransport {
 
 /** Tells the client why the session ends, in the words of its dialect and, where its transport has one, in the reason of the close. */
 export function tellEnding(socket: RelaySocket, ending: SessionEnding): void {
+  socket.data.ended = ending.code;
   (socket.conn.transport as ReasonedTransport).noteEnding?.(ending);
   tell(socket, 'session-ending', ending);
 }
@@ -19,7 +20,6 @@ export function tellEnding(socket: RelaySocket, ending: SessionEnding): void {
  */
 export function endSession(socket: RelaySocket, ending: SessionEnding): void {
   tellEnding(socket, ending);
-  socket.data.ended = ending.code;
   if (ending.next === 'stop') socket.disconnect(true);
   else socket.conn.close();
 }

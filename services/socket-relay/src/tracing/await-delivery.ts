@@ -44,7 +44,7 @@ export function createDeliveryWaits(deps: {
   connections: Pick<ConnectionIndex, 'ofUser'>;
   heartbeat: Pick<Heartbeat, 'prove'>;
   otherNodes: OtherNodes;
-  metrics: Pick<RelayMetrics, 'absent'>;
+  metrics: Pick<RelayMetrics, 'absent' | 'hopLag'>;
 }): DeliveryWaits {
   const { deliveries, nodeTraces, stateOf, connections, heartbeat, otherNodes } = deps;
   let waits = 0;
@@ -105,8 +105,14 @@ export function createDeliveryWaits(deps: {
     // The next turn: what was handed over in this one has been written by then.
     const timer = setInterval(lookAtAll, LOOK_MS);
     if (waitFor === 'proven') {
+      const askedAt = performance.now();
       for (const [userId, sockets] of open) {
-        for (const socket of sockets) heartbeat.prove(socket, () => look(userId, socket, subject));
+        for (const socket of sockets) {
+          heartbeat.prove(socket, () => {
+            deps.metrics.hopLag.observe({ hop: 'proven' }, (performance.now() - askedAt) / 1_000);
+            look(userId, socket, subject);
+          });
+        }
       }
     } else setImmediate(lookAtAll);
     await Promise.race([finished, deadline]);

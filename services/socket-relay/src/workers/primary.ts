@@ -11,6 +11,7 @@ import { createMemoryGroupLog } from '../group-log/memory-group-log.ts';
 import { createEndpoint, type Endpoint, type Port } from '../ipc/endpoint.ts';
 import { stopReading } from '../ipc/session-router.ts';
 import { createRelayMetrics } from '../metrics.ts';
+import { createPageSessions, servePageSessions } from '../monitor-page/page-sessions.ts';
 import { announceListening } from '../public-server.ts';
 import type { Relay } from '../relay.ts';
 import { createMachineView } from './machine-view.ts';
@@ -86,6 +87,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
   const attempts = new Map<number, number>();
   const metrics = createRelayMetrics();
   const bus = config.redis ? undefined : openBus();
+  const pageSessions = createPageSessions();
   let stopping = false;
 
   function openBus(): Bus {
@@ -140,6 +142,7 @@ export async function startWorkers(config: RelayConfig, log: Logger): Promise<Re
     endpoint.answer('machine-drain-begin', async (ms?: number) => drain.ask('drain-begin', ms ?? config.drainMs));
     endpoint.answer('machine-drain-undo', async () => drain.ask('drain-undo'));
     endpoint.answer('machine-drain-recovered', async () => drain.recovered());
+    servePageSessions(endpoint, pageSessions);
     const leave = bus?.serve(endpoint);
     const end = (reason: string | number): void => {
       if (slots.get(number) !== slot) return;
