@@ -103,8 +103,8 @@ export function createCage(patient: Patient, { useUsers }: { useUsers: boolean }
   async function join(client: Client, userId: string, publisher: Client): Promise<void> {
     if (await client.heard(groupId, JOIN_MS)) return;
     // A relay that has just started asks the API about every claim, and the API does not know this group.
-    await command(publisher, 'api-add-members', { groupId, userIds: [userId] }, timeoutMs).catch((error: Error) => {
-      throw new NotJoined(error.message);
+    await command(publisher, 'api-add-members', { groupId, userIds: [userId] }, timeoutMs).catch((error: NotTaken) => {
+      throw error.code === 'BROKER_UNAVAILABLE' ? error : new NotJoined(error.message);
     });
   }
 

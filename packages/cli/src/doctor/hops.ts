@@ -120,11 +120,14 @@ export interface Finding {
 
 /** The one fault that explains the others: the first one in the order of causes. */
 export function faultOf(findings: readonly Finding[]): Fault | undefined {
-  const faults = findings.flatMap(({ hop, outcome }): Fault[] => {
-    if (outcome.state !== 'failed') return [];
-    const { code, cause, fix, blames = hop } = outcome;
-    return [{ hop: blames, code, cause, fix }];
-  });
+  const faultsOf = (isBlame: boolean): Fault[] =>
+    findings.flatMap(({ hop, outcome }) => {
+      if (outcome.state !== 'failed' || (outcome.blames !== undefined) !== isBlame) return [];
+      const { code, cause, fix, blames = hop } = outcome;
+      return [{ hop: blames, code, cause, fix }];
+    });
+  // A hop knows its own fault better than another one that only blames it.
+  const faults = [...faultsOf(false), ...faultsOf(true)];
   const rank = ({ hop, code }: Fault): number => CAUSES.indexOf(hop) + (RISKS.has(code) ? CAUSES.length : 0);
   return faults.toSorted((a, b) => rank(a) - rank(b))[0];
 }

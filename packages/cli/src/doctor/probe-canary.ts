@@ -6,6 +6,35 @@ import type { Probe } from './walk-state.ts';
 const SWALLOWED =
   'look at what is between client and relay (proxy, firewall, VPN, a full buffer): bytes go in and do not come out';
 
+/** The node that a relay waited for in vain, as it says itself. */
+const SILENT_NODE = /unable to reach every relay; (\S+) did not answer/;
+
+function judgeRefusal({ code, message }: NotTaken, url: string): Outcome {
+  const [, node] = SILENT_NODE.exec(message) ?? [];
+  if (node !== undefined) {
+    return failed(
+      'NODE_SILENT',
+      `the relay ${node} does not answer the one at ${url}`,
+      'look at that process: it may be stopped (SIGCONT) or cut off from Redis (network, rights of its user); restart it',
+      { blames: 'nodes' },
+    );
+  }
+  if (code === undefined)
+    return failed('CONNECTION_STALLS', `the relay does not acknowledge the canary (${message})`, SWALLOWED);
+  return code === 'BROKER_UNAVAILABLE'
+    ? failed(
+        'REDIS_UNREACHABLE',
+        `the relay at ${url} cannot use Redis (${message})`,
+        'look at Redis, and at REDIS_URL of the relay',
+        { blames: 'redis' },
+      )
+    : failed(
+        'BROADCAST_REFUSED',
+        `the relay refuses the canary: ${code}: ${message}`,
+        'see the code in docs/reference/errors.md',
+      );
+}
+
 /** Says what is wrong where a client, or the back end's connection, could not do its part. */
 export function judgeTrouble(error: unknown, who: string, url: string): Outcome {
   if (error instanceof NotJoined) {
@@ -15,23 +44,7 @@ export function judgeTrouble(error: unknown, who: string, url: string): Outcome 
       'the relay cannot ask its API, or has lost Redis; see docs/runbook.md#relay-degraded',
     );
   }
-  if (error instanceof NotTaken) {
-    if (error.code === 'BROKER_UNAVAILABLE') {
-      return failed(
-        'REDIS_UNREACHABLE',
-        `the relay cannot use Redis (${error.message})`,
-        'look at Redis, and at REDIS_URL of the relay',
-        { blames: 'redis' },
-      );
-    }
-    return error.code === undefined
-      ? failed('CONNECTION_STALLS', `the relay does not acknowledge the canary (${error.message})`, SWALLOWED)
-      : failed(
-          'BROADCAST_REFUSED',
-          `the relay refuses the canary: ${error.code}: ${error.message}`,
-          'see the code in docs/reference/errors.md',
-        );
-  }
+  if (error instanceof NotTaken) return judgeRefusal(error, url);
   if (!(error instanceof NoConnection)) throw error;
   if (error.isSilent)
     return failed(

@@ -33,10 +33,17 @@ async function openNode(url: string, cage: Cage): Promise<Node | Outcome> {
 }
 
 /** Pairs of relays, the first one of which was given a canary that a client of the second one did not get. */
-async function missesOf(nodes: readonly Node[], cage: Cage, ms: number): Promise<[from: string, to: string][]> {
+async function missesOf(
+  nodes: readonly Node[],
+  cage: Cage,
+  ms: number,
+): Promise<[from: string, to: string][] | Outcome> {
   const misses: [string, string][] = [];
   for (const from of nodes) {
-    const id = await cage.release(from.publisher);
+    const id = await cage
+      .release(from.publisher)
+      .catch((error: unknown) => judgeTrouble(error, 'a back end', from.url));
+    if (typeof id !== 'string') return id;
     const deaf = await deafTo(
       id,
       nodes.map(({ listener }) => listener),
@@ -80,6 +87,7 @@ export const probeNodes: Probe = async (walk) => {
     const bad = opened.find((each): each is Outcome => !('url' in each));
     if (bad) return bad;
     const misses = await missesOf(nodes, cage, patient.timeoutMs);
+    if (!Array.isArray(misses)) return misses;
     return misses.length > 0
       ? judge(misses, walk)
       : ok(`${nodes.length} relays, and a client of each got what any was given`);
