@@ -59,6 +59,14 @@ function unready(failing: readonly string[], url: string): Outcome | undefined {
       { blames: 'redis' },
     );
   }
+  if (failing.includes('deployment')) {
+    return failed(
+      'FOREIGN_DEPLOYMENT',
+      `relays of another deployment use the Redis and the prefix of the one at ${url}`,
+      'give one deployment a REDIS_PREFIX of its own',
+      { blames: 'redis' },
+    );
+  }
   if (failing.includes('draining'))
     return failed(
       'RELAY_DRAINING',
