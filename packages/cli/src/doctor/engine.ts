@@ -1,7 +1,7 @@
 import { relayAddress } from '@groupcast/shared';
 import { ask, NoReply, type Reply, refusalIn, tryToAsk } from './ask.ts';
 
-/** What answers at an address where a relay should be. */
+/** The answer at an address where a relay should be. */
 export type EngineAnswer =
   | { kind: 'engine'; sid: string; cookie: string | undefined; reply: Reply }
   | { kind: 'refused'; code: string; message: string; reply: Reply }

@@ -94,7 +94,7 @@ export interface Fault {
   fix: string;
 }
 
-/** What a probe found. `blames`: the hop at which the cause is, where that is another one. */
+/** The finding of a probe. `blames`: the hop at which the cause is, where that is another one. */
 export type Outcome =
   | { state: 'ok'; detail: string }
   | { state: 'failed'; detail: string; code: FaultCode; cause: string; fix: string; blames?: Hop }

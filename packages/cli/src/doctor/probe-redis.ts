@@ -24,7 +24,10 @@ async function strangersIn(asker: RedisAsker, { redisPrefix, relaySecrets }: Pat
   if (!relaySecrets) return [];
   const own = new Set(fingerprintsOf(relaySecrets));
   const key = `${redisPrefix}:{relays}:deployments`;
-  const marks = await asker.ask('ZRANGEBYSCORE', key, String(Date.now()), '+inf').catch((error: unknown) => {
+  // By the clock of Redis, as the relays write them.
+  const time = await asker.ask('TIME');
+  const now = Array.isArray(time) ? Number(time[0]) * 1_000 : 0;
+  const marks = await asker.ask('ZRANGEBYSCORE', key, String(now), '+inf').catch((error: unknown) => {
     if (error instanceof RedisRefusal) return [];
     throw error;
   });

@@ -1,1 +1,1 @@
-export { addressOf, parseRedisUrl, type RedisAddress, type RedisTarget } from '@groupcast/service-kit';
+export { addressOf, parseRedisUrl, type RedisTarget } from '@groupcast/service-kit';
