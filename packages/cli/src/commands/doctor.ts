@@ -18,10 +18,11 @@ environment. From outside it needs URLs and RELAY_SERVICE_SECRET or a service to
   --relay-url URL      default RELAY_URL, else this machine at RELAY_PORT, else
                        http://localhost:3001
   --public-url URL     where browsers find the relay, such as the balancer; default
-                       RELAY_PUBLIC_URL, else the relay's
+                       RELAY_PUBLIC_URL, else what the API tells browsers
   --relay URL          the public URL of a further relay; may be given several times
-  --node URL           the internal URL of a relay (port 3002); may be given several
-                       times, the first one for --relay-url
+  --node URL           the internal URL of a relay; may be given several times, the first
+                       one for --relay-url; default RELAY_INTERNAL_URL, else this
+                       machine at RELAY_INTERNAL_PORT
   --origin URL         the origin of your pages; default the first of SOCKET_CORS_ORIGIN
   --group ID           whether anybody is in this group, or in one spelled nearly so
   --service-token TOKEN|@FILE   instead of the secret; scopes broadcast and monitor for

@@ -5,8 +5,12 @@ import { type Client, connect, NoConnection, type Transport } from './sockets.ts
 
 /** The users of the canary: they are the same in every walk, so that an API that notes whom it has seen notes two. */
 export const CANARY_USERS = ['groupcast-doctor-1', 'groupcast-doctor-2'] as const;
+/** The text of a canary. It takes more than one packet on any wire: small ones may get through where larger ones do not. */
+const CONTENT = 'canary '.repeat(300);
 /** Longest wait until the relay has put a client into the group that its token names, in milliseconds. Then a back end puts it there. */
 const JOIN_MS = 400;
+/** Longest wait for the word that a back end's addition has reached the client, in milliseconds. */
+const ADDED_MS = 1_500;
 /** How long a connection has to show that it lives, in milliseconds, once a canary was lost. */
 const SIGN_OF_LIFE_MS = 1_500;
 
@@ -54,15 +58,34 @@ export async function command(publisher: Client, event: string, payload: unknown
   throw new NotTaken(ack.error?.message ?? `${event} was refused`, ack.error?.code);
 }
 
-/** Where a token has to be put so that the relay looks at it. */
-function credentials(token: string, places: readonly TokenPlace[]): { auth: object; headers: Record<string, string> } {
+/**
+ * Puts a user into the group and waits until the client is told so: what is said before is not for it. A relay that has just started asks
+ * the API about every claim of a token, and the API does not know this group; then a back end puts the user there. A dialect may have no
+ * word for being told, so nobody waits for ever. Throws `NotTaken` and `NotJoined`.
+ */
+export async function join(
+  client: { heard(text: string, ms: number): Promise<unknown> },
+  userId: string,
+  { groupId, publisher, timeoutMs }: { groupId: string; publisher: Client; timeoutMs: number },
+): Promise<void> {
+  if (await client.heard(groupId, JOIN_MS)) return;
+  await command(publisher, 'api-add-members', { groupId, userIds: [userId] }, timeoutMs).catch((error: NotTaken) => {
+    throw error.code === 'BROKER_UNAVAILABLE' ? error : new NotJoined(error.message);
+  });
+  await client.heard(groupId, ADDED_MS);
+}
+
+/** The token in each place in which the relay looks for one. */
+export function credentials(
+  token: string,
+  places: readonly TokenPlace[],
+): { auth: Record<string, string>; headers: Record<string, string> } {
   const headers: Record<string, string> = {};
   for (const place of places) {
     if (place.kind === 'header') headers['authorization'] = `Bearer ${token}`;
     if (place.kind === 'cookie') headers['cookie'] = `${place.name}=${token}`;
   }
-  const inAuth = places.length === 0 || places.some(({ kind }) => kind === 'auth');
-  return { auth: inAuth ? { token } : {}, headers };
+  return { auth: places.some(({ kind }) => kind === 'auth') ? { token } : {}, headers };
 }
 
 /** The group of one walk, which nobody else is in. */
@@ -100,14 +123,6 @@ export function createCage(patient: Patient, { useUsers }: { useUsers: boolean }
     throw problem;
   }
 
-  async function join(client: Client, userId: string, publisher: Client): Promise<void> {
-    if (await client.heard(groupId, JOIN_MS)) return;
-    // A relay that has just started asks the API about every claim, and the API does not know this group.
-    await command(publisher, 'api-add-members', { groupId, userIds: [userId] }, timeoutMs).catch((error: NotTaken) => {
-      throw error.code === 'BROKER_UNAVAILABLE' ? error : new NotJoined(error.message);
-    });
-  }
-
   return {
     groupId,
     publisher: async (url) => asService(url, 'api', ['websocket', 'polling']),
@@ -128,9 +143,9 @@ export function createCage(patient: Patient, { useUsers }: { useUsers: boolean }
       }
       const userId = CANARY_USERS[n];
       const { auth, headers } = credentials(await users.sign(userId, [groupId]), users.places);
-      const client = await connect({ url, transport, auth: { ...auth }, headers }, timeoutMs);
+      const client = await connect({ url, transport, auth, headers }, timeoutMs);
       try {
-        await join(client, userId, publisher);
+        await join(client, userId, { groupId, publisher, timeoutMs });
       } catch (error) {
         client.close();
         throw error;
@@ -148,8 +163,14 @@ export function createCage(patient: Patient, { useUsers }: { useUsers: boolean }
     },
     async release(publisher) {
       const id = `canary-${randomUUID()}`;
-      const message = { id, clientMessageId: id, senderId: 'groupcast-doctor', content: 'canary' };
-      await command(publisher, 'api-broadcast-message', { groupId, id, message }, timeoutMs);
+      const send = async (content: string): Promise<unknown> => {
+        const message = { id, clientMessageId: id, senderId: 'groupcast-doctor', content };
+        return command(publisher, 'api-broadcast-message', { groupId, id, message }, timeoutMs);
+      };
+      await send(CONTENT).catch(async (error: NotTaken) => {
+        if (error.code !== 'PAYLOAD_TOO_LARGE') throw error;
+        await send('canary');
+      });
       return id;
     },
   };

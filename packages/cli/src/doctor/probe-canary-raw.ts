@@ -1,4 +1,4 @@
-import { CANARY_USERS, command } from './canary.ts';
+import { CANARY_USERS, join } from './canary.ts';
 import { failed, ok, skipped } from './hops.ts';
 import { judgeTrouble } from './probe-canary.ts';
 import { openRawSocket } from './raw-socket.ts';
@@ -23,7 +23,7 @@ export const probeCanaryRaw: Probe = async ({ cage, relayAnswers, relayTakesUser
     socket.send({ type: 'auth', token: await users.sign(userId, [cage.groupId]) });
     const welcome = await socket.heard('socketId', timeoutMs);
     if (welcome === undefined) throw new NoConnection(`no answer to auth within ${timeoutMs} ms`, { isSilent: true });
-    await command(publisher, 'api-add-members', { groupId: cage.groupId, userIds: [userId] }, timeoutMs);
+    await join(socket, userId, { groupId: cage.groupId, publisher, timeoutMs });
     const start = performance.now();
     const id = await cage.release(publisher);
     if ((await socket.heard(id, timeoutMs)) === undefined) {

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { NoReply, refusalIn, tryToAsk } from './ask.ts';
-import { CANARY_USERS, createCage } from './canary.ts';
+import { CANARY_USERS, createCage, credentials } from './canary.ts';
+import { closeSession, openSession } from './engine.ts';
 import { failed, type Outcome, ok, skipped } from './hops.ts';
 import { connect, NoConnection } from './sockets.ts';
 import type { Probe, Walk } from './walk-state.ts';
@@ -33,6 +34,7 @@ async function byRelay(
     } catch (error) {
       if (!(error instanceof NoConnection)) throw error;
       const { code, message, fault } = error;
+      if (code === 'TOKEN_MISSING') return unknown('the relay looks for tokens elsewhere (AUTH_TOKEN_FROM)');
       if (code !== undefined) return { took: false, code, message, fault };
       why = message;
     }
@@ -52,6 +54,7 @@ async function byApi(
   const reply = await tryToAsk(`${api.url}${path}`, { method, headers, timeoutMs });
   if (reply instanceof NoReply) return unknown(`the API could not be asked (${reply.message})`);
   const refusal = refusalIn(reply);
+  if (refusal?.code === 'TOKEN_MISSING') return unknown('the API looks for tokens elsewhere (AUTH_TOKEN_FROM)');
   if (reply.status === 401 || reply.status === 403) {
     return {
       took: false,
@@ -120,12 +123,28 @@ async function probeService(walk: Walk): Promise<Outcome | string> {
   return takers.length > 0 ? `${takers.join(' and ')} take the service token` : 'no service token could be tried';
 }
 
+/**
+ * The API tells browsers where the relay is, and that is the way that they take. Where it leads nowhere from this machine, which need not be
+ * where browsers are, the walk goes on by the address that is known here.
+ */
+async function followTheApi(walk: Walk, relayUrl: string): Promise<void> {
+  const { publicUrl, timeoutMs } = walk.patient;
+  if (publicUrl !== undefined || relayUrl === walk.publicUrl || !URL.canParse(relayUrl)) return;
+  const answer = await openSession(relayUrl, { timeoutMs });
+  if (answer.kind !== 'engine') return;
+  await closeSession(relayUrl, answer, timeoutMs);
+  walk.publicUrl = relayUrl;
+}
+
 /** The secret of the API's connection tokens is the relay's as well, or its users stay outside. */
 async function probeConnectionToken(walk: Walk, userToken: string): Promise<Outcome | undefined> {
   const answer = await byApi('POST', '/api/realtime/token', userToken, walk);
-  const { token } = (answer.json ?? {}) as { token?: unknown };
-  if (typeof token !== 'string' || !walk.relayAnswers) return undefined;
-  const verdict = await byRelay({ token }, walk);
+  const { token, relayUrl } = (answer.json ?? {}) as { token?: unknown; relayUrl?: unknown };
+  if (typeof relayUrl === 'string') await followTheApi(walk, relayUrl);
+  const { users } = walk.patient;
+  if (typeof token !== 'string' || !walk.relayAnswers || !users) return undefined;
+  const { auth, headers } = credentials(token, users.places);
+  const verdict = await byRelay(auth, walk, headers);
   if (verdict.took !== false) return undefined;
   return isOfClock(verdict)
     ? mismatch('CONNECTION_TOKEN_SECRET', { relay: verdict, api: TOOK }, 'the token')
@@ -140,8 +159,8 @@ async function probeUsers(walk: Walk): Promise<Outcome | string> {
   const { users } = walk.patient;
   if (!users) return 'no token of a user can be made here (JWT_SECRET is not known), so none was tried';
   const token = await users.sign(CANARY_USERS[0], []);
-  const headers = users.places.some(({ kind }) => kind === 'header') ? { authorization: `Bearer ${token}` } : {};
-  const relay = walk.relayAnswers ? await byRelay({ token }, walk, headers) : unknown('the relay does not answer');
+  const { auth, headers } = credentials(token, users.places);
+  const relay = walk.relayAnswers ? await byRelay(auth, walk, headers) : unknown('the relay does not answer');
   const api: Verdict =
     users.kind === 'user' ? await byApi('GET', '/api/users/me', token, walk) : unknown('it takes no connection token');
   walk.relayTakesUsers = relay.took === 'unknown' ? undefined : relay.took;
