@@ -291,6 +291,16 @@ const ADDRESSES: readonly PlantedFault[] = [
     doctor: { hop: 'api', code: 'API_UNREACHABLE', cause: /ECONNREFUSED/ },
   },
   {
+    name: 'the API cannot start, because its database is away',
+    plant: async () => ({
+      env: {
+        API_URL: `http://127.0.0.1:${await freePort()}`,
+        DATABASE_URL: `postgres://postgres@127.0.0.1:${await freePort()}/groupcast`,
+      },
+    }),
+    doctor: { hop: 'database', code: 'DATABASE_UNREACHABLE', cause: /ECONNREFUSED/ },
+  },
+  {
     name: 'the API knows another address of the relay',
     async plant({ apiWire, one, env }) {
       apiWire.leadTo(await freePort());
@@ -491,6 +501,17 @@ const BETWEEN: readonly PlantedFault[] = [
       return { env: { RELAY_PUBLIC_URL: hole.url }, lift: hole.close };
     },
     doctor: { hop: 'canary-websocket', code: 'CONNECTION_STALLS', cause: /answers nothing any more|came back/ },
+  },
+  {
+    name: 'a relay is of another version',
+    async plant({ one }) {
+      const older = createHttpServer((_asked, answer) => {
+        answer.end(JSON.stringify({ ok: true, status: 'ready', node: 'older', version: '0.0.9', groupLog: 'redis' }));
+      });
+      const { port, close } = await listening(older);
+      return { where: { nodes: [one.internalUrl, `http://127.0.0.1:${port}`] }, lift: close };
+    },
+    doctor: { hop: 'versions', code: 'VERSIONS_DIFFER', cause: /older 0\.0\.9/ },
   },
   {
     name: 'the origin of the pages is not allowed',

@@ -21,7 +21,7 @@ import {
 import { AUDIENCE, type ServiceScope } from '@groupcast/shared';
 import { signConnectionToken, signServiceToken } from '@groupcast/tokens';
 import type { Variables } from '../command.ts';
-import { secretSource } from '../settings.ts';
+import { readUrl, secretSource } from '../settings.ts';
 import { signConfiguredUserToken } from '../user-tokens.ts';
 
 /** The part of the command line that says where things are. */
@@ -80,11 +80,12 @@ export interface UserTokens {
 
 const TOKEN_SECONDS = 300;
 
-/** The URL of a service: the one that was given, else that of its port on this machine. */
-function readUrl(env: Environment, service: 'API' | 'RELAY', fallbackPort: number, alias?: string): string {
-  const given = env.serviceUrl(`${service}_URL`);
-  const port = env.port(`${service}_PORT`, fallbackPort, alias) || fallbackPort;
-  return given ?? urlOfHost(readHost(env, `${service}_HOST`), port);
+/** The services read these even where a URL says where they are. */
+function readPorts(env: Environment): void {
+  env.port('API_PORT', 3_000, 'PORT');
+  env.port('RELAY_PORT', 3_001);
+  env.port('API_INTERNAL_PORT', 3_003);
+  env.port('RELAY_INTERNAL_PORT', 3_002);
 }
 
 function readApi(env: Environment, { apiUrl, relayUrl }: Whereabouts): Patient['api'] {
@@ -156,6 +157,7 @@ function userSecretOf(env: Environment, source: Variables, hasServiceSecret: boo
 /** Reads the environment as `npm start` and the services do. Throws `ConfigurationError` naming every variable that is wrong. */
 export function readPatient(source: Variables, where: Whereabouts, timeoutMs: number): Patient {
   const env = readEnvironment(source);
+  readPorts(env);
   const origins = readOrigins(env);
   const given = readGiven(where.serviceTokens, (text) => env.problem(text));
   const hasGiven = given.size > 0;

@@ -108,9 +108,11 @@ export const probeRedis: Probe = async (walk) => {
         'redis-cli config set maxmemory-policy noeviction, and in redis.conf',
       );
     }
-    return ok(
-      `Redis ${first && 'version' in first ? first.version : ''}, writable, noeviction, ${askers.length === 1 ? 'one server' : `${askers.length} servers`}`,
-    );
+    const { version } = first && 'version' in first ? first : { version: '' };
+    const servers = askers.length === 1 ? 'one server' : `${askers.length} servers`;
+    const inMemory = [...walk.infos.values()].some(({ groupLog }) => groupLog === 'memory');
+    const unused = inMemory ? '; a relay that was asked uses none: its REDIS_URL is not set' : '';
+    return ok(`Redis ${version}, writable, noeviction, ${servers}${unused}`);
   } catch (error) {
     const where = askers[0]?.address ?? 'REDIS_URL';
     if (error instanceof RedisRefusal) return refused(where, error);

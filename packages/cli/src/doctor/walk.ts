@@ -54,7 +54,8 @@ async function readConfiguration(read: () => Patient): Promise<{ patient?: Patie
     return { patient, outcome: ok(`it can be read${also}`) };
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
-    const problems = error.problems.join('; ');
+    // A variable that is read for two purposes is wrong once.
+    const problems = [...new Set(error.problems)].join('; ');
     return {
       outcome: failed(
         'CONFIGURATION_INVALID',
