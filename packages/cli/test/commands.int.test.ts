@@ -128,7 +128,7 @@ describe('groupcast doctor', () => {
     expect(report.hops.map(({ hop }) => hop)).toEqual(expect.arrayContaining(HOPS_OF_ALL));
     expect(report.hops.filter(({ ok }) => !ok)).toEqual([]);
     expect(detailOf(report, 'secrets')).toBe(
-      'relay and API take the service token; relay and API take tokens of users',
+      'the service token is accepted by relay and API; tokens of users by relay and API',
     );
     expect(detailOf(report, 'canary-polling')).toMatch(/^2 users got it after/);
   });
@@ -155,7 +155,7 @@ describe('groupcast doctor', () => {
     const urls = ['--api-url', system.apiUrl, '--relay-url', system.relayUrl];
     const report = await walk([...urls, '--service-token', relay, '--service-token', api], {});
     expect(report).toMatchObject({ code: 0, ok: true });
-    expect(detailOf(report, 'secrets')).toContain('relay and API take the service token');
+    expect(detailOf(report, 'secrets')).toContain('the service token is accepted by relay and API');
     expect(detailOf(report, 'database')).toBe('embedded, writable, migrations up to date');
   });
 

@@ -120,7 +120,9 @@ async function probeService(walk: Walk): Promise<Outcome | string> {
   const wrong = mismatch('RELAY_SERVICE_SECRET', { relay, api }, patient.secretSource);
   if (wrong) return wrong;
   const takers = [relay.took === true ? 'relay' : '', api.took === true ? 'API' : ''].filter(Boolean);
-  return takers.length > 0 ? `${takers.join(' and ')} take the service token` : 'no service token could be tried';
+  return takers.length > 0
+    ? `the service token is accepted by ${takers.join(' and ')}`
+    : 'no service token could be tried';
 }
 
 /**
@@ -172,7 +174,7 @@ async function probeUsers(walk: Walk): Promise<Outcome | string> {
   const further = users.kind === 'user' && api.took === true ? await probeConnectionToken(walk, token) : undefined;
   if (further) return further;
   const takers = [relay.took === true ? 'relay' : '', api.took === true ? 'API' : ''].filter(Boolean);
-  return takers.length > 0 ? `${takers.join(' and ')} take tokens of users` : 'no token of a user could be tried';
+  return takers.length > 0 ? `tokens of users by ${takers.join(' and ')}` : 'no token of a user could be tried';
 }
 
 /** Whether the API has its relay: both take our token, so no secret is in the way, and the API knows another address. */
