@@ -3,7 +3,8 @@ import { HOP_NAMES } from '../packages/cli/src/doctor/hops.ts';
 import type { Whereabouts } from '../packages/cli/src/doctor/patient.ts';
 import { formatWalk } from '../packages/cli/src/doctor/report.ts';
 import { type WalkReport, walkHops } from '../packages/cli/src/doctor/walk.ts';
-import { PLANTED_FAULTS, type Stage, setStage } from './planted-faults.ts';
+import { type Stage, setStage } from './planted/stage.ts';
+import { PLANTED_FAULTS } from './planted-faults.ts';
 
 /** For each step of a walk, in milliseconds. */
 const TIMEOUT_MS = 5_000;
