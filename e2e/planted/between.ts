@@ -67,7 +67,13 @@ export const BETWEEN: readonly PlantedFault[] = [
     name: 'the id of the group is spelled in another way',
     async plant({ one }) {
       const auth = { token: await tokenFor('somebody', ['42']) };
-      const socket = io(one.url, { forceNew: true, transports: ['websocket'], auth, autoConnect: false });
+      const socket = io(one.url, {
+        forceNew: true,
+        transports: ['websocket'],
+        auth,
+        query: { dialect: 'native' },
+        autoConnect: false,
+      });
       const joined = received(socket, 'joined-groups');
       socket.connect();
       await joined;

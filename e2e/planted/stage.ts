@@ -37,6 +37,8 @@ export interface Stage {
   stop(): Promise<void>;
 }
 
+/** The usual vocabulary of clients at the first relay, which says less than the native one. */
+const DIALECT = { RELAY_DIALECT: 'underscore-message' };
 export const OTHER_SECRETS = {
   JWT_SECRET: 'user-tokens-of-somebody-else-0123456789abcdef',
   RELAY_SERVICE_SECRET: 'service-tokens-of-somebody-else-0123456789',
@@ -64,7 +66,13 @@ export async function setStage(): Promise<Stage> {
       API_PORT: String(apiPort),
       RELAY_URL: `http://127.0.0.1:${apiWire.port}`,
     }),
-    startRelayProcess({ ...ofApi, REDIS_URL: redis.url, RELAY_PORT: String(onePort), RELAY_WS_PATH: '/ws' }),
+    startRelayProcess({
+      ...ofApi,
+      REDIS_URL: redis.url,
+      RELAY_PORT: String(onePort),
+      RELAY_WS_PATH: '/ws',
+      ...DIALECT,
+    }),
     startRelayProcess({ ...ofApi, REDIS_URL: twosRedis }),
     startRelayProcess(),
     startRelayProcess(OTHER_SECRETS),

@@ -60,8 +60,7 @@ export async function command(publisher: Client, event: string, payload: unknown
 
 /**
  * Puts a user into the group and waits until the client is told so: what is said before is not for it. A relay that has just started asks
- * the API about every claim of a token, and the API does not know this group; then a back end puts the user there. A dialect may have no
- * word for being told, so nobody waits for ever. Throws `NotTaken` and `NotJoined`.
+ * the API about every claim of a token, and the API does not know this group; then a back end puts the user there. Throws `NotTaken` and `NotJoined`.
  */
 export async function join(
   client: { heard(text: string, ms: number): Promise<unknown> },

@@ -18,7 +18,7 @@ export const probeCanaryRaw: Probe = async ({ cage, relayAnswers, relayTakesUser
     const publisher = await cage.publisher(relayUrl);
     open.push(publisher);
     const [userId] = CANARY_USERS;
-    const socket = await openRawSocket(url, timeoutMs);
+    const socket = await openRawSocket(`${url}?dialect=native`, timeoutMs);
     open.push(socket);
     socket.send({ type: 'auth', token: await users.sign(userId, [cage.groupId]) });
     const welcome = await socket.heard('socketId', timeoutMs);

@@ -21,7 +21,7 @@ export class NoConnection extends Error {
   }
 }
 
-/** A connection to a relay, of a user, a back end or a monitor, which speaks whatever vocabulary the relay chooses for it. */
+/** A connection to a relay, of a user, a back end or a monitor. It speaks the native vocabulary, whichever is usual there. */
 export interface Client {
   /** Resolves once an event has come whose payload contains `text`; `undefined` after `ms` without one. */
   heard(text: string, ms: number): Promise<{ event: string } | undefined>;
@@ -103,6 +103,8 @@ export async function connect({ url, transport, auth, headers = {} }: Address, m
     autoConnect: false,
     timeout: ms,
     auth,
+    // Every relay has it, and a dialect may have no word for the canary.
+    query: { dialect: 'native' },
     extraHeaders: { 'user-agent': 'groupcast-doctor', ...headers },
   });
   const client = clientOf(socket);
