@@ -203,6 +203,8 @@ describe('npm start', () => {
     expect(all.output()).not.toContain('API_URL is not set');
     const metrics = await fetch(`http://127.0.0.1:${env['API_INTERNAL_PORT']}/metrics`);
     expect([metrics.status, (await fetch(`${url}/metrics`)).status]).toEqual([200, 404]);
+    const doctor = run('scripts/doctor.js', env);
+    expect([await doctor.exited(), doctor.output()]).toEqual([0, expect.stringContaining('all is well')]);
     all.signal('SIGINT');
     expect(await all.exited()).toBe(0);
     expect(all.output().match(/"msg":"stopped"/g)).toHaveLength(2);

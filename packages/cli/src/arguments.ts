@@ -3,9 +3,10 @@ import { parseId, parseUserId } from '@groupcast/shared';
 import { UsageError } from './command.ts';
 import { formatDuration, parseDuration } from './duration.ts';
 
-type OptionTypes = Readonly<Record<string, 'string' | 'boolean'>>;
+/** `strings`: the option may be given several times. */
+type OptionTypes = Readonly<Record<string, 'string' | 'strings' | 'boolean'>>;
 export type GivenOptions<T extends OptionTypes> = {
-  [Name in keyof T]?: (T[Name] extends 'string' ? string : boolean) | undefined;
+  [Name in keyof T]?: (T[Name] extends 'string' ? string : T[Name] extends 'strings' ? string[] : boolean) | undefined;
 };
 
 /** Reads `--name value`, `--name=value` and flags; an unknown one or a stray word is a `UsageError`. */
@@ -27,7 +28,9 @@ function parse<T extends OptionTypes>(
   allowPositionals: boolean,
 ): { options: GivenOptions<T>; words: string[] } {
   const options: NonNullable<ParseArgsConfig['options']> = {};
-  for (const [name, type] of Object.entries(types)) options[name] = { type };
+  for (const [name, type] of Object.entries(types)) {
+    options[name] = type === 'strings' ? { type: 'string', multiple: true } : { type };
+  }
   try {
     const { values, positionals } = parseArgs({ args, options, strict: true, allowPositionals });
     return { options: values as GivenOptions<T>, words: positionals };

@@ -2,12 +2,13 @@
 import { ConfigurationError, loadDotEnv } from '@groupcast/service-kit';
 import { type Command, type CommandContext, CommandFailure, EXIT, UsageError } from './command.ts';
 import { dialect } from './commands/dialect.ts';
+import { doctor } from './commands/doctor.ts';
 import { monitorSocket } from './commands/monitor-socket.ts';
 import { replay } from './commands/replay.ts';
 import { testBroadcast } from './commands/test-broadcast.ts';
 import { token } from './commands/token.ts';
 
-const COMMANDS: readonly Command[] = [monitorSocket, testBroadcast, token, dialect, replay];
+const COMMANDS: readonly Command[] = [doctor, monitorSocket, testBroadcast, token, dialect, replay];
 
 const HELP = `Usage: groupcast <command> [options]
 
@@ -18,7 +19,8 @@ In the repository they run as \`npm run <command> -- [options]\`.
 \`groupcast <command> --help\` shows the options of one command.
 Variables come from the environment and from .env, as for the services.
 
-Exit codes: 0 all well, 1 it failed, 2 wrong usage, 78 wrong configuration.
+Exit codes: 0 all well, 1 it failed, 2 wrong usage, 78 wrong configuration;
+those of doctor are in its help.
 `;
 
 function findCommand(name: string): Command {

@@ -24,7 +24,7 @@ export interface Settings {
 }
 
 /** The URL that was given, else that of the port where the service listens on this machine. */
-function readUrl(env: Environment, service: 'API' | 'RELAY', defaultPort: number, alias?: string): string {
+export function readUrl(env: Environment, service: 'API' | 'RELAY', defaultPort: number, alias?: string): string {
   const given = env.serviceUrl(`${service}_URL`);
   if (given !== undefined) return given;
   // A port that is free at the start of a service is known to nobody else.

@@ -66,7 +66,7 @@ describe('groupcast', () => {
   it('shows its help, and that of every command', async () => {
     const overall = await runCli(['--help']);
     expect(overall).toMatchObject({ code: 0, stderr: '' });
-    for (const name of ['monitor-socket', 'test-broadcast', 'token', 'dialect']) {
+    for (const name of ['doctor', 'monitor-socket', 'test-broadcast', 'token', 'dialect']) {
       expect(overall.stdout).toContain(name);
       const help = await runCli([name, '--help']);
       expect(help).toMatchObject({ code: 0, stderr: '' });
@@ -76,7 +76,7 @@ describe('groupcast', () => {
 
   it.each([
     [[], 'Usage: groupcast <command>'],
-    [['monitor'], 'unknown command "monitor"; there are monitor-socket, test-broadcast, token, dialect'],
+    [['monitor'], 'unknown command "monitor"; there are doctor, monitor-socket, test-broadcast, token, dialect'],
     [['token', '--usr', 'alice'], "unknown option '--usr'"],
     [['test-broadcast', '--rate', 'fast'], '--rate must be a whole number from 1 to 5000, got "fast"'],
   ])('exits 2 on wrong usage: %j', async (args, message) => {
@@ -89,6 +89,99 @@ describe('groupcast', () => {
     const result = await runCli(['test-broadcast'], { NODE_ENV: 'production', RELAY_URL: 'localhost' });
     expect(result.code).toBe(78);
     for (const name of ['RELAY_URL', 'JWT_SECRET', 'RELAY_SERVICE_SECRET']) expect(result.stderr).toContain(name);
+  });
+});
+
+describe('groupcast doctor', () => {
+  interface Walk {
+    ok: boolean;
+    hops: { hop: string; ok: boolean; ms: number; detail: string }[];
+    skipped: { hop: string; why: string }[];
+    fault?: { hop: string; code: string; cause: string; fix: string };
+  }
+  const HOPS_OF_ALL = [
+    'configuration',
+    'api',
+    'database',
+    'secrets',
+    'clock',
+    'relay',
+    'canary-websocket',
+    'canary-polling',
+  ];
+
+  async function walk(
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+  ): Promise<Walk & { code: unknown }> {
+    const { code, stdout, stderr } = await runCli(['doctor', '--json', ...args], env);
+    expect(stderr).toBe('');
+    expect(stdout).toMatch(/^[^\n]+\n$/);
+    return { code, ...(JSON.parse(stdout) as Walk) };
+  }
+  const detailOf = ({ hops }: Walk, name: string): string => hops.find(({ hop }) => hop === name)?.detail ?? '';
+
+  it('says that all is well inside, as one object on stdout, and exits 0', async () => {
+    const report = await walk([], system.env);
+    expect(report).toMatchObject({ code: 0, ok: true });
+    expect(report).not.toHaveProperty('fault');
+    expect(report.hops.map(({ hop }) => hop)).toEqual(expect.arrayContaining(HOPS_OF_ALL));
+    expect(report.hops.filter(({ ok }) => !ok)).toEqual([]);
+    expect(detailOf(report, 'secrets')).toBe(
+      'the service token is accepted by relay and API; tokens of users by relay and API',
+    );
+    expect(detailOf(report, 'canary-polling')).toMatch(/^2 users got it after/);
+  });
+
+  it('walks from outside with URLs and the secret of services alone: its clients are monitors', async () => {
+    const { RELAY_SERVICE_SECRET } = TEST_SECRETS;
+    const elsewhere = mkdtempSync(join(tmpdir(), 'groupcast-outside-'));
+    onTestFinished(() => rmSync(elsewhere, { recursive: true }));
+    const urls = ['--api-url', system.apiUrl, '--relay-url', system.relayUrl];
+    const report = await walk(urls, { RELAY_SERVICE_SECRET, DATA_DIR: elsewhere });
+    expect(report).toMatchObject({ code: 0, ok: true });
+    expect(report.hops.map(({ hop }) => hop)).toEqual(expect.arrayContaining(HOPS_OF_ALL));
+    expect(detailOf(report, 'secrets')).toContain('no token of a user can be made here');
+    for (const hop of ['canary-websocket', 'canary-polling']) expect(detailOf(report, hop)).toMatch(/^2 monitors/);
+  });
+
+  it('walks from outside with URLs and tokens, and no secret at all', async () => {
+    const token = async (...args: string[]): Promise<string> =>
+      (await runCli(['token', '--service', ...args], system.env)).stdout.trim();
+    const [relay, api] = await Promise.all([
+      token('--scope', 'broadcast,monitor'),
+      token('--scope', 'relay', '--audience', 'api'),
+    ]);
+    const urls = ['--api-url', system.apiUrl, '--relay-url', system.relayUrl];
+    const report = await walk([...urls, '--service-token', relay, '--service-token', api], {});
+    expect(report).toMatchObject({ code: 0, ok: true });
+    expect(detailOf(report, 'secrets')).toContain('the service token is accepted by relay and API');
+    expect(detailOf(report, 'database')).toBe('embedded, writable, migrations up to date');
+  });
+
+  it('prints a line a hop, then one fault and one fix, and exits with the number of the hop', async () => {
+    const env = { ...system.env, RELAY_SERVICE_SECRET: WRONG_SECRET };
+    const { code, stdout } = await runCli(['doctor'], env);
+    expect(code).toBe(13);
+    expect(stdout).toMatch(/^✓ configuration .*\n✓ api /);
+    expect(stdout).toContain('✗ secrets');
+    expect(stdout).toMatch(
+      /\n\nfault at secrets: SECRET_MISMATCH\n {2}cause: RELAY_SERVICE_SECRET here differs .*\n {2}fix: .*\n$/,
+    );
+    expect(stdout).not.toContain(WRONG_SECRET);
+    expect(await walk([], { ...system.env, RELAY_PORT: 'x' })).toMatchObject({
+      code: 78,
+      ok: false,
+      fault: { hop: 'configuration', cause: expect.stringContaining('RELAY_PORT') },
+    });
+  });
+
+  it('walks again and again with --watch, until it is stopped', async () => {
+    const cli = startCli(['doctor', '--json', '--watch', '1s'], system.env);
+    onTestFinished(() => cli.stop());
+    await until('two walks', () => cli.stdout().split('\n').length > 2);
+    cli.signal('SIGTERM');
+    expect([0, 130]).toContain(await cli.exited());
   });
 });
 

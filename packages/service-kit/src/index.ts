@@ -12,6 +12,7 @@ export {
   resolveDataDir,
   useDevelopmentSecrets,
 } from './data-dir.ts';
+export { fingerprintsOf } from './deployment-fingerprints.ts';
 export { type ConnectionBudget, connectionBudget, MAX_CONNECTIONS } from './descriptors.ts';
 export type { Diversion } from './diversion.ts';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
@@ -42,6 +43,15 @@ export {
 } from './openapi.ts';
 export { corsOptions, isHostOfOrigins, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { readLittle, readLittleOf, readMuch } from './read-size.ts';
+export {
+  addressOf,
+  DEFAULT_REDIS_PREFIX,
+  parseRedisUrl,
+  type RedisAddress,
+  type RedisTarget,
+  readRedisPrefix,
+  readRedisUrl,
+} from './redis-target.ts';
 export { readRelayWsPath } from './relay-paths.ts';
 export { type Closable, loadDotEnv, runService } from './run-service.ts';
 export { hintOfPort, type ServicePort } from './service-ports.ts';

@@ -9,6 +9,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const FIRST = [
   'e2e/conversation.browser.test.ts',
   'e2e/faults.e2e.test.ts',
+  'e2e/doctor.e2e.test.ts',
   'services/socket-relay/test/descriptors.int.test.ts',
   'services/socket-relay/test/workers.int.test.ts',
   'services/socket-relay/test/presence.int.test.ts',

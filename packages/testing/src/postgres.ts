@@ -13,6 +13,8 @@ export interface PostgresServer {
   version: string;
   /** The process id of the postmaster. */
   readonly pid: number;
+  /** Asks the server something, in the database `postgres`. */
+  query(text: string): Promise<pg.QueryResult>;
   /** Makes a new empty database of this server. */
   createDatabase(): Promise<string>;
   /** Connections end, and new ones are refused, until `startServer`. */
@@ -104,6 +106,7 @@ export async function startPostgres(): Promise<PostgresServer> {
     get pid() {
       return server.child.pid ?? 0;
     },
+    query,
     async createDatabase() {
       databases += 1;
       const name = `test_${databases}`;

@@ -13,7 +13,6 @@ import type { UserTokenVerifier } from '@groupcast/tokens';
 import { type ApiConfig, pairsCopies } from './config.ts';
 import { cursorRoutes } from './cursors/cursor-routes.ts';
 import type { LiveReads } from './cursors/live-reads.ts';
-import type { WatchedDatabase } from './db/watched-database.ts';
 import { demoPage } from './demo/demo-page.ts';
 import { demoRoutes } from './demo/demo-routes.ts';
 import { dialectRoutes } from './dialect-routes/dialect-routes.ts';
@@ -32,7 +31,6 @@ import { sendSecurityHeaders } from './http/security-headers.ts';
 import { messageRoutes } from './messages/message-routes.ts';
 import type { SaveQueue } from './messages/save-queue.ts';
 import { timeRequests } from './metrics.ts';
-import type { RelayPort } from './outbox/relay-connection.ts';
 import { type ClientEventDoor, createClientEventDoor } from './relay-facing/client-events.ts';
 import { iceRoutes } from './relay-facing/ice-routes.ts';
 import type { InternalAppDeps } from './relay-facing/internal-app.ts';
@@ -51,10 +49,8 @@ const MAX_EVENT_LOOP_DELAY_MS = 1_000;
 
 export interface ApiAppDeps extends InternalAppDeps {
   config: ApiConfig;
-  db: WatchedDatabase;
   groups: GroupDeps;
   saves: SaveQueue;
-  relay: RelayPort;
   liveReads: Pick<LiveReads, 'add'>;
   users: UserStore;
   userTokens: UserTokenVerifier;
@@ -166,6 +162,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
     {
       db,
       metrics,
+      relay: deps.relay,
       services: deps.serviceTokens,
       clientEvents,
       relayTurns: deps.relayTurns,

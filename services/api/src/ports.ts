@@ -99,6 +99,7 @@ export async function createPorts(
   const shared = {
     config,
     db,
+    relay,
     serviceTokens: createServiceTokenVerifier({
       ...config.relaySecrets,
       clockSkewSeconds: config.tokens.clockSkewSeconds,
@@ -121,7 +122,6 @@ export async function createPorts(
     ...shared,
     groups,
     saves,
-    relay,
     liveReads,
     users: createUserStore(db),
     userTokens: createUserTokens(deps),

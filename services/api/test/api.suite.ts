@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { Group, GroupEvent, GroupMember, GroupSummary, Message, Position } from '@groupcast/shared';
 import {
   connectAs,
@@ -734,6 +735,23 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         });
         const { events } = (await api.request<{ events: GroupEvent[] }>('picky', 'GET', `${GROUPS}/${id}/events`)).body;
         expect(events.at(-1)).toMatchObject({ event: 'new-message', sender: { custom: nested(49) } });
+      });
+
+      test('see no state of the hops behind the API, which relays and operators are told', async () => {
+        const headers = { authorization: `Bearer ${await relayToken()}` };
+        const kind = (
+          await api.request<{ database: { kind: string } }>(null, 'GET', '/internal/health', undefined, headers)
+        ).body.database.kind;
+        expect(['embedded', 'postgres']).toContain(kind);
+        await until('the API to be connected to the relay', async () => {
+          const { body } = await api.request(null, 'GET', '/internal/health', undefined, headers);
+          return isDeepStrictEqual(body, {
+            database: { kind, state: 'writable', missingMigrations: [], isPooled: false },
+            relay: { connected: true },
+          });
+        });
+        const refused = await api.request('alice', 'GET', '/internal/health');
+        expect([refused.status, codeOf(refused)]).toEqual([401, 'SERVICE_TOKEN_INVALID']);
       });
 
       test('were last seen when a relay has said so, to those who share a group with them', async () => {

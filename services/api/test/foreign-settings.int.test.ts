@@ -12,7 +12,7 @@ import pg from 'pg';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Database } from '../src/db/database.ts';
-import { migrate } from '../src/db/migrate.ts';
+import { migrate, missingMigrations } from '../src/db/migrate.ts';
 import { openPostgresDatabase, type PostgresOptions } from '../src/db/postgres-database.ts';
 import { createGroup } from '../src/groups/group-service.ts';
 import { listMessages, sendMessage } from '../src/messages/message-service.ts';
@@ -67,6 +67,15 @@ async function createRoom(db: Database) {
 }
 
 describe.each(WAYS)('PostgreSQL, asked %s', (way) => {
+  test('knows whether a pooler is in between, and which migrations it lacks', async () => {
+    const db = open(way, await postgres.createDatabase());
+    await migrate(db);
+    expect(await db.isPooled?.()).toBe(poolers.has(way));
+    expect(await missingMigrations(db)).toEqual([]);
+    await db.query("delete from schema_migrations where name like '0011%'");
+    expect(await missingMigrations(db)).toEqual([expect.stringMatching(/^0011/)]);
+  });
+
   test.each([
     ['default_transaction_isolation', 'repeatable read'],
     ['default_transaction_isolation', 'serializable'],

@@ -4,11 +4,14 @@ import {
   LOG_LEVELS,
   MAX_CONNECTIONS,
   type Origins,
+  type RedisTarget,
   type RelaySecrets,
   readEnvironment,
   readHost,
   readHostNames,
   readOrigins,
+  readRedisPrefix,
+  readRedisUrl,
   readRelayWsPath,
   readTokenConfig,
   readTokenPlaces,
@@ -19,8 +22,6 @@ import {
 } from '@groupcast/service-kit';
 import { isPublishableEvent } from '@groupcast/shared';
 import { type DialectConfig, readDialects } from './dialect-config.ts';
-import { DEFAULT_REDIS_PREFIX, REDIS_PREFIX } from './redis/names.ts';
-import { parseRedisUrl, type RedisTarget } from './redis/target.ts';
 
 export interface RelayConfig {
   production: boolean;
@@ -117,19 +118,6 @@ function readForwardEvents(env: Environment): string[] {
   return [...new Set(names)];
 }
 
-function readRedis(env: Environment): RedisTarget | undefined {
-  const text = env.text('REDIS_URL');
-  return text === undefined ? undefined : parseRedisUrl(text, (problem) => env.problem(`REDIS_URL ${problem}`));
-}
-
-function readRedisPrefix(env: Environment): string {
-  const prefix = env.text('REDIS_PREFIX') ?? DEFAULT_REDIS_PREFIX;
-  if (!REDIS_PREFIX.test(prefix)) {
-    env.problem(`REDIS_PREFIX must be 1 to 64 letters, digits, "_", ".", ":" or "-", got "${prefix}"`);
-  }
-  return prefix;
-}
-
 function readEmitter(env: Environment): boolean {
   const isOn = env.flag('RELAY_EMITTER') ?? false;
   if (isOn && env.text('REDIS_URL') === undefined)
@@ -180,7 +168,7 @@ export function readRelayConfig(
     forwardEvents: readForwardEvents(env),
     dialects: readDialects(env),
     origins,
-    redis: readRedis(env),
+    redis: readRedisUrl(env),
     redisPrefix: readRedisPrefix(env),
     emitter: readEmitter(env),
     canary: readCanary(env),

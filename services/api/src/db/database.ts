@@ -41,6 +41,8 @@ export interface Database extends Queryable {
   listen(channel: string, onNotify: (payload: string) => void, onReset: () => void): Promise<Listening>;
   /** Sends a notification for each payload, in one transaction, which does not wait for the disk. */
   notify(channel: string, payloads: readonly string[]): Promise<void>;
+  /** Whether a pooler is between this process and PostgreSQL. The embedded database has none. */
+  isPooled?: () => Promise<boolean>;
   /** Statements sent so far, transactions' own included, `begin` and `commit` not. */
   queryCount(): number;
   close(): Promise<void>;

@@ -21,6 +21,19 @@ const PAUSE_MS = 1_000;
 /** SQLSTATE `lock_not_available`. */
 const IS_LOCKED = '55P03';
 
+function migrationFiles(): string[] {
+  return readdirSync(FOLDER)
+    .filter((file) => file.endsWith('.sql'))
+    .toSorted();
+}
+
+/** Answers the migrations that this version has and the database has not seen: somebody has restored an older one, say. */
+export async function missingMigrations(db: Queryable): Promise<string[]> {
+  const { rows } = await db.query<{ name: string }>('select name from schema_migrations');
+  const applied = new Set(rows.map(({ name }) => name));
+  return migrationFiles().filter((name) => !applied.has(name));
+}
+
 /** The first line of a file whose only statement does a part of its work, and is repeated until it changes nothing. */
 const REPEATED = /^-- repeat\n/;
 
@@ -57,9 +70,7 @@ export async function migrate(
     await tx.query(`create table if not exists schema_migrations (
       name text primary key, sha256 text not null, applied_at timestamptz not null default now())`);
   }, PATIENCE);
-  for (const name of readdirSync(FOLDER)
-    .filter((file) => file.endsWith('.sql'))
-    .toSorted()) {
+  for (const name of migrationFiles()) {
     const sql = readFileSync(join(FOLDER, name), 'utf8');
     const sha256 = createHash('sha256').update(sql).digest('hex');
     /** Answers the rows that were changed by a part, and 0 where the file is done. */

@@ -99,6 +99,7 @@ export function openPostgresDatabase(url: string, log: Logger, options: Postgres
       queries += 1;
       return toResult<R>(await run(text, params));
     },
+    isPooled: async () => pool.lend(async ({ session }) => session.isPooled),
     queryCount: () => queries,
     async script(sql) {
       await translated(pool.lend(async (connection) => connection.ask({ text: sql })));

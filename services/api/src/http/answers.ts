@@ -123,6 +123,18 @@ export const receiptsAnswer = z.object({
   }),
 });
 export const seenAnswer = z.object({});
+export const healthAnswer = z.object({
+  database: z.object({
+    kind: z.enum(['embedded', 'postgres']),
+    state: z.enum(['writable', 'read-only', 'out-of-order', 'unreachable']),
+    missingMigrations: z
+      .array(z.string())
+      .exactOptional()
+      .meta({ description: 'Files that this API has and the database has not seen; none: it is up to date' }),
+    isPooled: z.boolean().exactOptional().meta({ description: 'Whether a pooler is in between' }),
+  }),
+  relay: z.object({ connected: z.boolean() }),
+});
 export const clientEventAnswer = clientEventAnswerSchema;
 
 export const liveAnswer = z.object({ status: z.literal('live') });

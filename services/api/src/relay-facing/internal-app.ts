@@ -11,10 +11,11 @@ import {
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import { z } from 'zod';
 import type { ApiConfig } from '../config.ts';
-import type { Database } from '../db/database.ts';
+import type { WatchedDatabase } from '../db/watched-database.ts';
 import type { Probes } from '../http/health-routes.ts';
 import { INTERNAL_PORT_REFUSALS } from '../http/refusals.ts';
 import { type ApiMetrics, timeRequests } from '../metrics.ts';
+import type { RelayPort } from '../outbox/relay-connection.ts';
 import type { ClientEventDoor } from './client-events.ts';
 import { internalRoutes } from './internal-routes.ts';
 
@@ -24,7 +25,9 @@ const BODY_LIMIT_BYTES = 65_536;
 /** The parts that both ports are built of. */
 export interface InternalAppDeps {
   config: Pick<ApiConfig, 'internalHost' | 'internalNames'>;
-  db: Database;
+  db: WatchedDatabase;
+  /** The connection to the relay. */
+  relay: RelayPort;
   serviceTokens: ServiceTokenVerifier;
   metrics: ApiMetrics;
   connections: ConnectionLimit;
@@ -88,6 +91,7 @@ export async function createInternalApp(
     {
       db: deps.db,
       metrics,
+      relay: deps.relay,
       services: deps.serviceTokens,
       clientEvents: deps.clientEvents,
       relayTurns: deps.relayTurns,

@@ -12,6 +12,7 @@ import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
 import { reportCursors } from '../cursors/cursor-service.ts';
 import type { Database } from '../db/database.ts';
+import type { WatchedDatabase } from '../db/watched-database.ts';
 import { readAccepted } from '../events/history-store.ts';
 import { groupsOfUsers } from '../groups/group-store.ts';
 import { membershipsOf } from '../groups/member-store.ts';
@@ -19,15 +20,18 @@ import { clientEventAnswer, cursorsAnswer, historyAnswer, membershipsAnswer, see
 import { tokenRefusalLog } from '../http/authenticate.ts';
 import { RELAY_REFUSALS } from '../http/refusals.ts';
 import type { ApiMetrics } from '../metrics.ts';
+import type { RelayPort } from '../outbox/relay-connection.ts';
 import { storeSeen } from '../users/user-store.ts';
 import type { ClientEventDoor } from './client-events.ts';
+import { healthRoute } from './health.ts';
 
 /** Largest body, in bytes: 100 users with their groups, or 1,000 cursors, with ids of any length. */
 const BODY_LIMIT_BYTES = 4 * 1_024 * 1_024;
 
 export interface InternalRouteDeps {
-  db: Database;
+  db: WatchedDatabase;
   metrics: Pick<ApiMetrics, 'caughtUp'>;
+  relay: Pick<RelayPort, 'connected'>;
   services: ServiceTokenVerifier;
   clientEvents: ClientEventDoor;
   /** Makes requests of relays wait for their turn. */
@@ -55,6 +59,11 @@ export async function internalRoutes(
     forRelaysOnly(scope, deps, options);
     questionRoutes(scope, deps);
     deps.relayTurns(scope);
+  });
+  // It says what is wrong while questions wait.
+  await zodScope(app, (scope) => {
+    forRelaysOnly(scope, deps, options);
+    healthRoute(scope, deps);
   });
   // A user's events wait for the user's other requests, and no relay's questions wait for them.
   await zodScope(app, (scope) => {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import {
   bearerToken,
   type ConnectionLimit,
@@ -65,8 +66,14 @@ const COMMANDS: Readonly<Record<RelayCommandKind, { body: z.ZodType; summary: st
   'disconnect-users': { body: disconnectSchema, summary: 'End the sessions of users, and revoke older tokens' },
 };
 
+/** The version of this package, from `src` and from `dist`. */
+const { version: VERSION } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
 const infoSchema = z.object({
   node: z.string(),
+  version: z.string(),
   uptimeSeconds: z.int(),
   connections: z.int(),
   groupLog: z.enum(['memory', 'redis']),
@@ -202,6 +209,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     scope.get('/v1/info', { schema: infoRoute }, async () => ({
       ok: true,
       node: deps.node,
+      version: VERSION,
       uptimeSeconds: Math.floor((performance.now() - startedAt) / 1_000),
       connections: deps.connectionCount(),
       groupLog: deps.groupLogKind,

@@ -1,5 +1,4 @@
-import { createHmac } from 'node:crypto';
-import { ConfigurationError, type RelaySecrets } from '@groupcast/service-kit';
+import { ConfigurationError, fingerprintsOf, type RelaySecrets } from '@groupcast/service-kit';
 import type { RedisClient } from '../redis/clients.ts';
 import { loadScript } from '../redis/lua.ts';
 import type { RedisNames } from '../redis/names.ts';
@@ -21,17 +20,6 @@ export interface RedisDeployment {
    * `ConfigurationError`. A relay of an earlier version keeps no fingerprint, and counts as one of this deployment.
    */
   enter(ms: number): Promise<void>;
-}
-
-const FINGERPRINT_CHARACTERS = 16;
-
-/** Fingerprints of the secret and of the previous one: a relay that knows both belongs to relays that know either. */
-function fingerprintsOf({ secret, previousSecret }: RelaySecrets): string[] {
-  return [secret, previousSecret]
-    .filter((each) => each !== undefined)
-    .map((each) =>
-      createHmac('sha256', each).update('groupcast deployment').digest('hex').slice(0, FINGERPRINT_CHARACTERS),
-    );
 }
 
 const ENTER = loadScript('deployment-strangers', 'deployment-enter');

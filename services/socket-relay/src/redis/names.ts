@@ -1,3 +1,4 @@
+import { DEFAULT_REDIS_PREFIX } from '@groupcast/service-kit';
 import { groupChannel } from '../wire-format.ts';
 
 /** The names of one deployment's keys and channels, in a Redis that others may use as well. */
@@ -10,10 +11,6 @@ export interface RedisNames {
   /** Prefix of the keys of a group. */
   groupKey: (groupId: string) => string;
 }
-
-export const DEFAULT_REDIS_PREFIX = 'gc';
-/** Braces would decide the slot, and an `@` begins the number of a database. */
-export const REDIS_PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
 
 /** Database 0 has no number in its channels: relays of an earlier version listen to these. */
 export function createRedisNames(prefix: string = DEFAULT_REDIS_PREFIX, database = 0): RedisNames {

@@ -1,0 +1,58 @@
+import { idInRoomName, parseId, plainIdOf } from '@groupcast/shared';
+import { command } from './canary.ts';
+import { failed, ok, skipped } from './hops.ts';
+import { judgeTrouble } from './probe-canary.ts';
+import type { Client } from './sockets.ts';
+import type { Probe } from './walk-state.ts';
+
+const PREFIXES = ['group', 'room', 'conversation', 'chat', 'channel'];
+const SEPARATORS = ['-', ':', '_'];
+
+/** Other spellings of the same group that people use. */
+export function nearMissesOf(groupId: string): string[] {
+  const plain = plainIdOf(groupId);
+  const spellings = [
+    plain,
+    idInRoomName(groupId) ?? plain,
+    groupId.toLowerCase(),
+    groupId.toUpperCase(),
+    groupId.replace(/^0+(?=.)/, ''),
+    ...PREFIXES.flatMap((prefix) => SEPARATORS.map((separator) => `${prefix}${separator}${plain}`)),
+  ];
+  return [...new Set(spellings)].filter((each) => each !== groupId && parseId(each) !== undefined);
+}
+
+async function usersIn(publisher: Client, groupId: string, ms: number): Promise<number> {
+  const { numUsers } = await command(publisher, 'api-get-presence', { groupId }, ms);
+  return typeof numUsers === 'number' ? numUsers : 0;
+}
+
+/** Whether anybody is in the group that was named, and whether another spelling of it was meant. */
+export const probeGroup: Probe = async ({ cage, patient: { groupId, relayUrl, timeoutMs } }) => {
+  if (groupId === undefined) return skipped('no group was named by --group');
+  if (!cage) return skipped('the relay takes no service token that is known here');
+  let publisher: Client | undefined;
+  try {
+    publisher = await cage.publisher(relayUrl);
+    const users = await usersIn(publisher, groupId, timeoutMs);
+    if (users > 0) return ok(`${users} users are in group "${groupId}"`);
+    for (const near of nearMissesOf(groupId)) {
+      const there = await usersIn(publisher, near, timeoutMs);
+      if (there === 0) continue;
+      return failed(
+        'NEAR_MISS',
+        `nobody is in group "${groupId}", and ${there} users are in "${near}"`,
+        `publish to "${near}", or have clients join "${groupId}": an id is used as it is, everywhere`,
+      );
+    }
+    return failed(
+      'NOBODY_IN_GROUP',
+      `nobody is in group "${groupId}"`,
+      'look whether clients are connected and have joined it: npm run monitor-socket -- --group ID',
+    );
+  } catch (error) {
+    return judgeTrouble(error, 'a back end', relayUrl);
+  } finally {
+    publisher?.close();
+  }
+};
