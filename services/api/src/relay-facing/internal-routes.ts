@@ -11,7 +11,6 @@ import {
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyRequest } from 'fastify';
 import { reportCursors } from '../cursors/cursor-service.ts';
-import type { Database } from '../db/database.ts';
 import type { WatchedDatabase } from '../db/watched-database.ts';
 import { readAccepted } from '../events/history-store.ts';
 import { groupsOfUsers } from '../groups/group-store.ts';
