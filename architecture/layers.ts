@@ -72,7 +72,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     ['api.ts', 'openapi.ts'],
     'ports.ts',
     'app.ts',
-    ['demo', 'dialect-routes', 'group-list', 'relay-facing', 'relay-proxy'],
+    ['demo', 'dialect-routes', 'group-list', 'relay-facing', 'relay-proxy', 'tracing'],
     ['cursors', 'messages', 'retention'],
     'groups',
     'users',

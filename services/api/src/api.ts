@@ -90,7 +90,8 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   await bringUpToDate(opened, log);
 
   const name = `${hostname()}-${process.pid}`;
-  const store = createOutboxStore(db, { owner: `${name}-${randomUUID().slice(0, 8)}`, leaseMs: LEASE_MS });
+  const owner = `${name}-${randomUUID().slice(0, 8)}`;
+  const store = createOutboxStore(db, { owner, leaseMs: LEASE_MS });
   if (db.kind === 'embedded') await store.clearLeases();
   const metrics = createApiMetrics(
     () => store.backlog(),
@@ -140,6 +141,7 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
     saves: createSaveQueue({ db }, { pairsCopies: pairsCopies(config) }),
     relay: relay.broadcaster,
     liveReads,
+    own: { owner, sentSeq: (groupId) => dispatcher.sentSeq(groupId), relayState: () => relay.state() },
     metrics,
     isDraining: () => stops.isStopping,
     log,

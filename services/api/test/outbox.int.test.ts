@@ -554,6 +554,7 @@ describe('on PostgreSQL', () => {
       '0009_profiles.sql',
       '0010_message_kind_and_custom.sql',
       '0011_message_copies.sql',
+      '0012_tracing.sql',
     ]);
     await databases[0]?.query(`update schema_migrations set sha256 = 'other'`);
     await expect(migrate(databases[0] as Database)).rejects.toThrow(/has changed since it was applied/);

@@ -43,6 +43,8 @@ export interface Dispatcher {
   release(): void;
   /** Resolves true once the relay has accepted the group's events up to `seq`, false after `timeoutMs`. */
   whenDispatched(groupId: string, seq: number, timeoutMs: number): Promise<boolean>;
+  /** The group's last event that the relay has accepted, where this process holds the group; the database knows it a second late. */
+  sentSeq(groupId: string): number | undefined;
   /** Starts no new work, and resolves when what is under way is settled. */
   stop(): Promise<void>;
 }
@@ -241,6 +243,7 @@ export function createDispatcher(deps: DispatcherDeps, options: DispatcherOption
       if (groupId !== undefined && !relay.connected) wakeUps?.send(groupId);
     },
     release: () => held.releaseQuiet(),
+    sentSeq: (groupId) => held.sentSeq(groupId),
     // The database has the cursor of a group that is held here a second late.
     whenDispatched: async (groupId, seq, timeoutMs) =>
       (held.sentSeq(groupId) ?? -1) >= seq || waiters.whenDispatched(groupId, seq, timeoutMs),
