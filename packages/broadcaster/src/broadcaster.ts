@@ -134,7 +134,8 @@ export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
     },
     async awaitDelivery(input) {
       const { withinMs = TRACE_LIMITS.defaultWithinMs } = input;
-      return connection.call<Delivery>('api-await-delivery', input, timeoutMs + withinMs);
+      const answer = await connection.call<{ delivery: Delivery }>('api-await-delivery', input, timeoutMs + withinMs);
+      return answer.delivery;
     },
     async close() {
       connection.close();

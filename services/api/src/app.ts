@@ -153,10 +153,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
     userRoutes(scope, { db, relay: deps.relay });
   });
   await zodScope(app, (scope) => {
-    scope.addHook(
-      'onRequest',
-      requireUserOrService({ requireUser: onRequest, services: deps.serviceTokens, budgets }),
-    );
+    scope.addHook('onRequest', requireUserOrService({ requireUser: onRequest, services: deps.serviceTokens, budgets }));
     turns.take(scope, keyOf, (key) => budgets.noteRefusal('queue', { caller: key }));
     scope.addHook('preHandler', async (request) => {
       if (request.user) await deps.users.remember(request.user);

@@ -1,6 +1,9 @@
 import type { Hop, RecipientState } from '@groupcast/shared';
 
-/** Codes of verdicts, each with the hop that it is about, a cause and a fix in words that any user may read. Relays add codes of their own. */
+/**
+ * Codes of verdicts, each with the hop that it is about, a cause and a fix in words that any user may read. Relays add codes of their own, and have
+ * the same ones for recipients.
+ */
 export const TRACE_CODES = {
   DELIVERED: { hop: 'client-received', cause: 'every recipient has it', fix: 'nothing is to be done' },
   NO_RECIPIENTS: {
@@ -53,12 +56,18 @@ export const TRACE_CODES = {
     cause: 'the relay has accepted it, and not brought it to the members yet',
     fix: 'ask again in a second; if it lasts, ask with a service token, which is shown more',
   },
+  NOT_REMEMBERED: {
+    hop: 'published',
+    cause:
+      'the relay has accepted it, and remembers it no more: its log has the newest events, and without Redis none from before a restart',
+    fix: 'nothing is to be done: clients that lack it read it from the API when they catch up',
+  },
   NOT_PROVEN: {
     hop: 'client-received',
     cause: 'it was written to connections that have not shown yet that they have read it',
     fix: 'ask again after a beat; if it lasts, the client or the network between is frozen',
   },
-  PENDING: {
+  NOT_WRITTEN: {
     hop: 'written',
     cause: 'it has not been written to connections that are there',
     fix: 'ask again in a second',
@@ -78,7 +87,7 @@ export const TRACE_CODES = {
     cause: 'the relay does not know yet whether recipients are members: it cannot ask the API',
     fix: 'check API_URL of the relay, and that the API answers',
   },
-  RECIPIENTS_OFFLINE: {
+  OFFLINE: {
     hop: 'written',
     cause: 'recipients have no connection',
     fix: 'they get it when they come back; ABSENT_WEBHOOK_URL tells your own service at once',
@@ -88,7 +97,7 @@ export const TRACE_CODES = {
     cause: 'the tokens of recipients have expired, and were not renewed',
     fix: 'let the client answer session-ending with refresh-token, or reconnect with a new token',
   },
-  CONNECTION_REFUSED: {
+  REFUSED: {
     hop: 'written',
     cause: 'the relay has refused the connections of recipients',
     fix: 'see the code of each recipient',
@@ -108,12 +117,12 @@ export const DELIVERED_STATES: ReadonlySet<RecipientState> = new Set(['applied',
 /** The code of a recipient who does not have it. */
 export const CODE_OF_STATE = {
   written: 'NOT_PROVEN',
-  pending: 'PENDING',
+  pending: 'NOT_WRITTEN',
   'slow-consumer': 'SLOW_CONSUMER',
   'connected-not-joined': 'NOT_JOINED',
   undecided: 'UNDECIDED',
-  offline: 'RECIPIENTS_OFFLINE',
+  offline: 'OFFLINE',
   'token-expired': 'TOKEN_EXPIRED',
-  refused: 'CONNECTION_REFUSED',
+  refused: 'REFUSED',
   'node-unreachable': 'NODE_UNREACHABLE',
 } as const satisfies Partial<Record<RecipientState, TraceCode>>;

@@ -89,7 +89,8 @@ async function readAudience(
   const found = await readRecipients(db, message, { after: '', limit: MAX_SUMMED + 1 });
   const summed = found.slice(0, MAX_SUMMED);
   const count = found.length > MAX_SUMMED ? await countRecipients(db, message) : found.length;
-  const rows = after === '' ? found.slice(0, limit + 1) : await readRecipients(db, message, { after, limit: limit + 1 });
+  const rows =
+    after === '' ? found.slice(0, limit + 1) : await readRecipients(db, message, { after, limit: limit + 1 });
   const page = rows.slice(0, limit);
   return { summed, page, next: rows.length > limit ? page.at(-1)?.userId : undefined, count };
 }
@@ -145,16 +146,17 @@ export async function traceMessage(deps: TraceDeps, input: TraceInput): Promise<
   const facts: Facts = { answer, stop };
   const show = await viewOf(relay, message.groupId, role, facts);
 
-  const counted = { summary: summaryOf(summed.map(show)), total: summed.length };
+  const recipients = summed.map(show);
+  const shown = { recipients, summary: summaryOf(recipients) };
   const view = { isOperator: role === 'operator' };
   const isMissing = userId !== undefined && count === 0;
   return {
     messageId,
     groupId: message.groupId,
     seq: message.seq,
-    verdict: isMissing ? notARecipient() : judge(facts, counted, view),
-    hops: hopsOf(message, facts, counted, view),
-    summary: counted.summary,
+    verdict: isMissing ? notARecipient() : judge(facts, shown, view),
+    hops: hopsOf(message, facts, shown, view),
+    summary: shown.summary,
     ...(count > summed.length ? { summaryOf: summed.length } : {}),
     recipientCount: count,
     recipients: page.map(show),

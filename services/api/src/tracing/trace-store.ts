@@ -104,11 +104,7 @@ export async function readRecipients(
   return rows.map(toRecipient);
 }
 
-export async function findRecipients(
-  q: Queryable,
-  message: Message,
-  userIds: readonly string[],
-): Promise<Recipient[]> {
+export async function findRecipients(q: Queryable, message: Message, userIds: readonly string[]): Promise<Recipient[]> {
   const { rows } = await q.query<RecipientRow>(`${RECIPIENTS} and user_id = any($5::text[]) order by user_id`, [
     ...ofMessage(message),
     [...userIds],

@@ -3,6 +3,7 @@ import {
   RECIPIENT_STATES,
   type RelayTrace,
   type TraceHop,
+  type TraceRecipient,
   type TraceSummary,
   type TraceVerdict,
 } from '@groupcast/shared';
@@ -19,17 +20,15 @@ const OF_NOBODY: ReadonlySet<Hop> = new Set(['relay-accepted', 'published']);
 const hasPassed = (trace: RelayTrace, hop: Hop): boolean => trace.hops.some((each) => each.hop === hop && each.ok);
 
 /** The reason why the message has not left the outbox; undefined where it has. */
-export function stopBeforeRelay(
-  message: TracedMessage,
-  own: OwnOutbox,
-  answer: Facts['answer'],
-): Stop | undefined {
+export function stopBeforeRelay(message: TracedMessage, own: OwnOutbox, answer: Facts['answer']): Stop | undefined {
   if (message.omittedCode !== undefined) return { code: 'EVENT_OMITTED', detail: message.omittedCode };
   const isAccepted = answer.kind === 'answered' && hasPassed(answer.trace, 'relay-accepted');
   return isAccepted || isDispatched(message, own) ? undefined : stopInOutbox(message, own);
 }
 
-export function countIn(summary: TraceSummary, states: (state: keyof TraceSummary) => boolean): number {
+const of = (count: number, total: number): string => `${count} of ${total}`;
+
+function countIn(summary: TraceSummary, states: (state: keyof TraceSummary) => boolean): number {
   return RECIPIENT_STATES.reduce((total, state) => total + (states(state) ? (summary[state] ?? 0) : 0), 0);
 }
 
@@ -42,6 +41,8 @@ interface View {
   isOperator: boolean;
 }
 
+const ACCEPTED: TraceHop = { hop: 'relay-accepted', ok: true, detail: 'the relay has accepted it' };
+
 function hopsOfRelay(message: TracedMessage, { answer, stop }: Facts, { isOperator }: View): TraceHop[] {
   if (stop) {
     const { hop } = TRACE_CODES[stop.code];
@@ -49,8 +50,12 @@ function hopsOfRelay(message: TracedMessage, { answer, stop }: Facts, { isOperat
     return [{ hop: 'relay-accepted', ok: false, detail: causeOf(stop, isOperator) }];
   }
   if (answer.kind === 'silent') {
-    const accepted = { hop: 'relay-accepted', ok: true, detail: 'the relay has accepted it' } as const;
-    return [accepted, { hop: 'published', ok: false, detail: `it is not known: ${causeOf(answer.stop, isOperator)}` }];
+    return [ACCEPTED, { hop: 'published', ok: false, detail: `it is not known: ${causeOf(answer.stop, isOperator)}` }];
+  }
+  if (!hasPassed(answer.trace, 'relay-accepted')) {
+    const said = answer.trace.hops.find(({ hop }) => hop === 'relay-accepted')?.detail;
+    const detail = said !== undefined && isOperator ? `no relay remembers it: ${said}` : 'no relay remembers it';
+    return [ACCEPTED, { hop: 'published', ok: false, detail }];
   }
   const hops = answer.trace.hops.filter(({ hop }) => !OF_CLIENTS.has(hop));
   const savedAt = message.createdAt.toISOString();
@@ -65,14 +70,19 @@ function hopsOfRelay(message: TracedMessage, { answer, stop }: Facts, { isOperat
     });
 }
 
+/** The recipients who are summed up, as the caller may see them. */
+export interface Shown {
+  recipients: readonly TraceRecipient[];
+  summary: TraceSummary;
+}
+
+const haveIt = ({ summary }: Shown): number => countIn(summary, (state) => DELIVERED_STATES.has(state));
+
 /** The hops of a message, as far as it came: the one that it did not pass is the last of them, or one at which it is for some. */
-export function hopsOf(
-  message: TracedMessage,
-  facts: Facts,
-  { summary, total }: { summary: TraceSummary; total: number },
-  view: View,
-): TraceHop[] {
+export function hopsOf(message: TracedMessage, facts: Facts, shown: Shown, view: View): TraceHop[] {
   const { stop } = facts;
+  const { summary } = shown;
+  const total = shown.recipients.length;
   const at = message.createdAt.toISOString();
   const isClaimed = !stop || TRACE_CODES[stop.code].hop !== 'claimed';
   const hops: TraceHop[] = [
@@ -80,19 +90,22 @@ export function hopsOf(
     {
       hop: 'claimed',
       ok: isClaimed,
-      detail: stop && !isClaimed ? causeOf(stop, view.isOperator) : 'a dispatcher has brought it to the relay’s door',
+      detail: stop && !isClaimed ? causeOf(stop, view.isOperator) : 'a dispatcher has taken it out of the outbox',
     },
     ...hopsOfRelay(message, facts, view),
   ];
-  const have = countIn(summary, (state) => DELIVERED_STATES.has(state));
-  if (total === 0 || (have === 0 && hops.some(({ ok }) => !ok))) return hops;
+  const have = haveIt(shown);
+  const written = have + (summary.written ?? 0);
+  const hopOfAll = (hop: Hop, count: number, detail: string): TraceHop => ({ hop, ok: count === total, count, detail });
+  const relayed = hops.map((hop) =>
+    // The relays were not asked about those whose cursors say that they have it.
+    hop.hop === 'written' ? { ...hop, ...hopOfAll('written', written, `to ${of(written, total)} recipients`) } : hop,
+  );
+  if (total === 0 || (have === 0 && relayed.some(({ ok }) => !ok))) return relayed;
+  relayed.push(hopOfAll('client-received', have, `${of(have, total)} have it`));
+  if (have === 0) return relayed;
   const applied = summary.applied ?? 0;
-  hops.push({ hop: 'client-received', ok: have === total, count: have, detail: `${have} of ${total} have it` });
-  if (have === 0) return hops;
-  return [
-    ...hops,
-    { hop: 'client-applied', ok: applied === total, count: applied, detail: `${applied} of ${total} have said so` },
-  ];
+  return [...relayed, hopOfAll('client-applied', applied, `${of(applied, total)} have said so`)];
 }
 
 /** The state of most recipients who do not have it. */
@@ -103,42 +116,64 @@ function mostCommon(summary: TraceSummary): keyof typeof CODE_OF_STATE {
 
 function verdictOf(state: TraceVerdict['state'], stop: Stop, { isOperator }: View, hop?: Hop): TraceVerdict {
   const { code } = stop;
-  return { state, hop: hop ?? TRACE_CODES[code].hop, code, cause: causeOf(stop, isOperator), fix: fixOf(stop, isOperator) };
+  return {
+    state,
+    hop: hop ?? TRACE_CODES[code].hop,
+    code,
+    cause: causeOf(stop, isOperator),
+    fix: fixOf(stop, isOperator),
+  };
 }
 
-const of = (count: number, total: number): string => `${count} of ${total}`;
-
-function verdictOfMissing(summary: TraceSummary, total: number, have: number, view: View): TraceVerdict {
+/**
+ * The verdict where it is for some recipients, or for each of them, that they do not have it: by the state of most of them, with one as an example.
+ */
+function verdictOfMissing(
+  { recipients, summary }: Shown,
+  have: number,
+  view: View,
+  byRelays: TraceVerdict | undefined,
+): TraceVerdict {
+  const total = recipients.length;
   const state = mostCommon(summary);
   const code: TraceCode = CODE_OF_STATE[state];
+  const example = recipients.find((each) => each.state === state);
   const verdict = verdictOf(have > 0 ? 'partly' : 'stopped', { code }, view);
-  return { ...verdict, cause: `${of(total - have, total)} do not have it, and of most of them: ${verdict.cause}` };
+  const many = total - have === 1 ? 'one recipient does not have it' : `${of(total - have, total)} do not have it`;
+  const found = {
+    ...verdict,
+    cause: `${many}: ${verdict.cause} (${example?.userId}: ${example?.why})`,
+    fix: example?.fix ?? verdict.fix,
+  };
+  // Relays know of connections that they have refused, and not whose they were.
+  const isRefusal = byRelays?.hop === 'written' && byRelays.state !== 'delivered' && !(byRelays.code in TRACE_CODES);
+  if (code !== 'OFFLINE' || !isRefusal || !view.isOperator) return found;
+  const { code: refusal, cause, fix } = byRelays;
+  return { ...found, code: refusal, cause, fix };
 }
 
 /** The verdict about all recipients. A hop that stops everybody comes before the states of each. */
-export function judge(
-  { answer, stop }: Facts,
-  { summary, total }: { summary: TraceSummary; total: number },
-  view: View,
-): TraceVerdict {
-  const have = countIn(summary, (state) => DELIVERED_STATES.has(state));
+export function judge({ answer, stop }: Facts, shown: Shown, view: View): TraceVerdict {
+  const { summary } = shown;
+  const total = shown.recipients.length;
+  const have = haveIt(shown);
+  const state = have > 0 ? 'partly' : 'stopped';
   if (total > 0 && have === total) {
     const hop = summary.applied === total ? 'client-applied' : 'client-received';
     return verdictOf('delivered', { code: 'DELIVERED' }, view, hop);
   }
-  if (stop) return verdictOf(have > 0 ? 'partly' : 'stopped', stop, view);
-  if (answer.kind === 'silent') {
-    // It has accepted the message before.
-    if (total > 0) return verdictOf(have > 0 ? 'partly' : 'stopped', answer.stop, view, 'published');
-  } else {
-    const failed = answer.trace.hops.find(({ hop, ok }) => !ok && OF_NOBODY.has(hop));
-    const byNode = answer.trace.hops.find(({ hop, ok }) => !ok && hop === 'node-received');
-    const { verdict } = answer.trace;
-    if ((failed || byNode) && have === 0 && view.isOperator && verdict.state === 'stopped') return verdict;
-    if (failed && have === 0) return verdictOf('stopped', { code: 'NOT_PUBLISHED' }, view);
-  }
+  if (stop) return verdictOf(state, stop, view);
   if (total === 0) return verdictOf('delivered', { code: 'NO_RECIPIENTS' }, view);
-  return verdictOfMissing(summary, total, have, view);
+  // The relay has accepted it before.
+  if (answer.kind === 'silent') return verdictOf(state, answer.stop, view, 'published');
+  const { hops, verdict } = answer.trace;
+  if (!hasPassed(answer.trace, 'relay-accepted')) return verdictOf(state, { code: 'NOT_REMEMBERED' }, view);
+  const isHeldUp = (hop: Hop): boolean => hops.some((each) => each.hop === hop && !each.ok);
+  if (have === 0 && (isHeldUp('published') || isHeldUp('node-received'))) {
+    if (view.isOperator && verdict.state === 'stopped') return verdict;
+    if (isHeldUp('published')) return verdictOf('stopped', { code: 'NOT_PUBLISHED' }, view);
+  }
+  return verdictOfMissing(shown, have, view, verdict);
 }
 
 export function notARecipient(): TraceVerdict {
