@@ -28,7 +28,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
   'packages/cli': [
     'main.ts',
     'commands',
-    ['broadcast-test', 'monitor'],
+    ['broadcast-test', 'monitor', 'trace'],
     ['latency.ts', 'progress-bar.ts', 'refusals.ts', 'user-tokens.ts', 'arguments.ts'],
     ['duration.ts', 'settings.ts', 'terminal.ts'],
     'command.ts',

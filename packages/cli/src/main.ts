@@ -5,8 +5,9 @@ import { dialect } from './commands/dialect.ts';
 import { monitorSocket } from './commands/monitor-socket.ts';
 import { testBroadcast } from './commands/test-broadcast.ts';
 import { token } from './commands/token.ts';
+import { trace } from './commands/trace.ts';
 
-const COMMANDS: readonly Command[] = [monitorSocket, testBroadcast, token, dialect];
+const COMMANDS: readonly Command[] = [monitorSocket, testBroadcast, token, dialect, trace];
 
 const HELP = `Usage: groupcast <command> [options]
 

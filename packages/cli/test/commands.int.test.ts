@@ -66,7 +66,7 @@ describe('groupcast', () => {
   it('shows its help, and that of every command', async () => {
     const overall = await runCli(['--help']);
     expect(overall).toMatchObject({ code: 0, stderr: '' });
-    for (const name of ['monitor-socket', 'test-broadcast', 'token', 'dialect']) {
+    for (const name of ['monitor-socket', 'test-broadcast', 'token', 'dialect', 'trace']) {
       expect(overall.stdout).toContain(name);
       const help = await runCli([name, '--help']);
       expect(help).toMatchObject({ code: 0, stderr: '' });
@@ -76,7 +76,7 @@ describe('groupcast', () => {
 
   it.each([
     [[], 'Usage: groupcast <command>'],
-    [['monitor'], 'unknown command "monitor"; there are monitor-socket, test-broadcast, token, dialect'],
+    [['monitor'], 'unknown command "monitor"; there are monitor-socket, test-broadcast, token, dialect, trace'],
     [['token', '--usr', 'alice'], "unknown option '--usr'"],
     [['test-broadcast', '--rate', 'fast'], '--rate must be a whole number from 1 to 5000, got "fast"'],
   ])('exits 2 on wrong usage: %j', async (args, message) => {
