@@ -72,7 +72,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     ['api.ts', 'openapi.ts'],
     'ports.ts',
     'app.ts',
-    ['demo', 'dialect-routes', 'group-list', 'relay-facing', 'relay-proxy', 'tracing'],
+    ['absences', 'demo', 'dialect-routes', 'group-list', 'relay-facing', 'relay-proxy', 'tracing'],
     ['cursors', 'messages', 'retention'],
     'groups',
     'users',
@@ -82,7 +82,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'events',
     'config.ts',
     'db',
-    ['dialects.ts', 'ice-config.ts', 'limits.ts'],
+    ['absence-config.ts', 'dialects.ts', 'ice-config.ts', 'limits.ts'],
   ],
   'services/socket-relay': [
     'main.ts',

@@ -11,6 +11,7 @@ import {
   urlOfHost,
 } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
+import { type AbsenceDeps, type Absences, forgetAbsences, startAbsences } from './absences/absences.ts';
 import { type ApiConfig, pairsCopies } from './config.ts';
 import { createLiveReads } from './cursors/live-reads.ts';
 import type { Database } from './db/database.ts';
@@ -82,6 +83,12 @@ async function listen(app: HttpApp, at: { host: string; port: number }, stops: S
   return listening.port;
 }
 
+async function openAbsences(deps: AbsenceDeps, { absences }: ApiConfig): Promise<Absences | undefined> {
+  if (absences) return startAbsences(deps, absences);
+  await forgetAbsences(deps);
+  return undefined;
+}
+
 /** Builds the API, brings its database up to date and opens its two ports, and pushes how each part is stopped. */
 async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<Omit<Api, 'close'>> {
   const opened = await openDatabase(config, log);
@@ -104,6 +111,8 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
     { relayUrl, serviceSecret: config.relaySecrets.secret, name: `api-${name}`, timeoutMs: RELAY_TIMEOUT_MS },
   );
   stops.push(async () => relay.broadcaster.close());
+  const absences = await openAbsences({ db, relay: relay.broadcaster, metrics, log, owner }, config);
+  stops.push(async () => absences?.stop());
   const dispatcher = createDispatcher(
     {
       store,
@@ -111,11 +120,15 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
       wakeUps: createWakeUps({ db, log }),
       metrics,
       log,
+      onAccepted: absences?.accepted,
     },
     { leaseMs: LEASE_MS, pollMs: POLL_MS, writeMs: WRITE_MS, concurrency: CONCURRENT_GROUPS },
   );
   stops.push(async () => dispatcher.stop());
-  relay.onConnected(() => dispatcher.wake());
+  relay.onConnected(() => {
+    dispatcher.wake();
+    absences?.wake();
+  });
   relay.onDisconnected(() => dispatcher.release());
   await dispatcher.start();
 

@@ -54,6 +54,8 @@ export interface DispatcherDeps {
   relay: RelayClient;
   /** The dispatchers of other processes; without it this one is alone on its database. */
   wakeUps?: WakeUps;
+  /** The relay has accepted the group's events up to `seq`, as far as this process knows. */
+  onAccepted?: ((groupId: string, seq: number) => void) | undefined;
   metrics: ApiMetrics;
   log: Logger;
 }
@@ -128,7 +130,10 @@ export function createDispatcher(deps: DispatcherDeps, options: DispatcherOption
       relay,
       metrics,
       log,
-      onSettled: (groupId, seq) => waiters.settled(groupId, seq),
+      onSettled(groupId, seq) {
+        waiters.settled(groupId, seq);
+        deps.onAccepted?.(groupId, seq);
+      },
       isWanted: (groupId) => queue.delete(groupId),
       isStopping: () => isStopping,
     },

@@ -1,8 +1,8 @@
 import { RECIPIENT_STATES, type RecipientState, type TraceRecipient, type TraceSummary } from '@groupcast/shared';
+import type { Recipient } from '../cursors/recipient-store.ts';
 import { causeOf, fixOf, type Stop } from './outbox-hop.ts';
 import type { RelayAnswer } from './relay-question.ts';
 import { DELIVERED_STATES } from './trace-codes.ts';
-import type { Recipient } from './trace-store.ts';
 
 /** The facts of which the state of each recipient follows. */
 export interface Facts {

@@ -5,20 +5,14 @@ import {
   type TraceSummary,
   type TraceVerdict,
 } from '@groupcast/shared';
+import { countRecipients, findRecipients, type Recipient, readRecipients } from '../cursors/recipient-store.ts';
 import type { Database } from '../db/database.ts';
 import { isMember } from '../groups/member-store.ts';
 import type { RelayPort } from '../outbox/relay-connection.ts';
 import type { OwnOutbox } from './outbox-hop.ts';
 import { type Facts, shownToSelf, shownToSender, stateOf, summaryOf } from './recipients.ts';
 import { askRelay } from './relay-question.ts';
-import {
-  countRecipients,
-  findRecipients,
-  findTraced,
-  type Recipient,
-  readRecipients,
-  type TracedMessage,
-} from './trace-store.ts';
+import { findTraced, type TracedMessage } from './trace-store.ts';
 import { hopsOf, judge, notARecipient, stopBeforeRelay } from './verdict.ts';
 
 /** Most recipients of one message who are summed up. */
