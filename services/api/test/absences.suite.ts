@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
-import { type AwaitDeliveryInput, type Delivery, GroupcastError } from '@groupcast/shared';
+import { type AwaitDeliveryInput, type Delivery, GroupcastError, type Message } from '@groupcast/shared';
 import { until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -24,10 +24,13 @@ import { createRelayStub } from './relay-stub.ts';
 const log = pino({ level: 'silent' });
 const SECRET = Buffer.from('a key of thirty-two bytes, really');
 const WORDS = 'nobody but members reads this';
-const TIMES = { lookMs: 20, pollMs: 10, firstPauseMs: 20 };
+const TIMES = { lookMs: 20, pollMs: 10, firstPauseMs: 20, lateMs: 200 };
+/** It looks into its queue when there is something new, so that every step of it does something. */
+const ON_DEMAND = { ...TIMES, lookMs: 60_000, pollMs: 60_000 };
 
 interface Hook {
   headers: IncomingHttpHeaders;
+  url: string | undefined;
   text: string;
   body: { type: string; data: { messageId: string; seq: number; senderId: string; absent: object[] } };
 }
@@ -42,7 +45,7 @@ async function startReceiver() {
       text += chunk.toString();
     });
     request.on('end', () => {
-      hooks.push({ headers: request.headers, text, body: JSON.parse(text) as Hook['body'] });
+      hooks.push({ headers: request.headers, url: request.url, text, body: JSON.parse(text) as Hook['body'] });
       answer(response, hooks.length);
     });
   });
@@ -102,16 +105,21 @@ export function describeAbsences(backend: string, open: () => Promise<Database>)
       await forgetAbsences({ db, log, owner: 'none' });
     });
 
-    /** A process with its own outbox, and absences. */
-    async function start(owner = 'one', own = db, broadcaster = relay.broadcaster) {
-      const metrics = createApiMetrics(async () => ({ groups: 0, events: 0, oldestSeconds: 0 }));
+    const metricsOf = () => createApiMetrics(async () => ({ groups: 0, events: 0, oldestSeconds: 0 }));
+    /** A process that has absences alone. */
+    async function watch(
+      owner: string,
+      { own = db, broadcaster = relay.broadcaster, times = TIMES, metrics = metricsOf() } = {},
+    ): Promise<Absences> {
       const config = { url: receiver.url, secret: SECRET, afterMs: 50 };
-      const absences: Absences = await startAbsences(
-        { db: own, relay: broadcaster, metrics, log, owner },
-        config,
-        TIMES,
-      );
+      const absences = await startAbsences({ db: own, relay: broadcaster, metrics, log, owner }, config, times);
       running.push(absences);
+      return absences;
+    }
+    /** A process with its own outbox, and absences. */
+    async function start(owner = 'one', { own = db, broadcaster = relay.broadcaster, times = TIMES } = {}) {
+      const metrics = metricsOf();
+      const absences = await watch(owner, { own, broadcaster, times, metrics });
       const dispatcher = createDispatcher(
         {
           store: createOutboxStore(own, { owner, leaseMs: 400 }),
@@ -215,7 +223,7 @@ export function describeAbsences(backend: string, open: () => Promise<Database>)
       receiver.answerWith((response, count) => {
         if (count === 1) response.writeHead(503).end('not now');
         else if (count === 2) response.destroy();
-        else if (count === 3) response.writeHead(307, { location: receiver.url }).end();
+        else if (count === 3) response.writeHead(307, { location: `${receiver.url}&elsewhere` }).end();
         else response.writeHead(200).end();
       });
       const message = await say(deps, groupId);
@@ -225,6 +233,7 @@ export function describeAbsences(backend: string, open: () => Promise<Database>)
         new Set([`absent_${message.id}`]),
       );
       expect(new Set(receiver.hooks.map(({ text }) => text)).size).toBe(1);
+      expect(receiver.hooks.map(({ url }) => url)).toEqual(Array.from({ length: 4 }, () => '/absent?token=1'));
     });
 
     test('an answer without an end is not read to it', async () => {
@@ -297,6 +306,32 @@ export function describeAbsences(backend: string, open: () => Promise<Database>)
       expect(asked.map(({ groupId: group, seq }) => [group, seq])).toEqual([[groupId, after.seq]]);
     });
 
+    test.each(['before', 'after'])(
+      'a question that a process has not got answered when it dies is asked by one that was started %s (G86)',
+      async (when) => {
+        const { deps } = await start();
+        const groupId = await newGroup(deps);
+        // It finds nothing when it starts, and has to look again.
+        if (when === 'before') await watch('two');
+        let questions = 0;
+        delivery = async () => {
+          questions += 1;
+          if (questions === 1) return new Promise(() => undefined);
+          return { proven: [], pending: [], absent: [{ userId: 'bob', why: 'offline' }] };
+        };
+        const { seq, id } = await say(deps, groupId);
+        await until('it to be asked', () => questions === 1);
+        // The group is given back: nothing of it is left to send.
+        await until('a quiet outbox', async () => (await db.query('select 1 from backlog')).rows.length === 0);
+        if (when === 'after') {
+          await Promise.all(running.splice(0).map(async (each) => each.stop()));
+          await watch('two', { times: ON_DEMAND });
+        }
+        await settled(groupId, seq);
+        expect([questions, receiver.hooks.map(({ body }) => body.data.messageId)]).toEqual([2, [id]]);
+      },
+    );
+
     test('whichever step a process dies at, each absence is told of (G86)', async () => {
       const absent: Delivery['absent'] = [{ userId: 'bob', why: 'offline' }];
       delivery = async () => ({ proven: [], pending: [], absent });
@@ -308,9 +343,13 @@ export function describeAbsences(backend: string, open: () => Promise<Database>)
         while (running.length > 0) await running.pop()?.stop();
         receiver.reset();
         const faulty = createFaultyProcess(at, 'dies');
-        const messages = [];
+        const messages: Message[] = [];
         try {
-          const { deps } = await start(`dies-${at}`, faulty.database(db), faulty.relay(relay.broadcaster));
+          const { deps } = await start(`dies-${at}`, {
+            own: faulty.database(db),
+            broadcaster: faulty.relay(relay.broadcaster),
+            times: ON_DEMAND,
+          });
           for (let n = 0; n < 2; n += 1) messages.push(await say(deps, groupId));
           const last = messages.at(-1)?.seq ?? 0;
           if (at === Number.POSITIVE_INFINITY) await settled(groupId, last);

@@ -29,8 +29,6 @@ const GROUPS_OF_A_POLL = 1_000;
 const RETRY_MS = 2_000;
 /** Longest that stopping waits for answers, in milliseconds. */
 const STOP_MS = 1_000;
-/** How much longer than a question a group is left to the process that asks about it, in milliseconds. */
-const LATE_MS = 10_000;
 /** How old a message may become before nobody is told any more, in milliseconds. */
 export const GIVEN_UP_AFTER_MS = 86_400_000;
 
@@ -44,10 +42,10 @@ export function createAbsenceQuestions(
     /** There are new webhooks in the queue. */
     onQueued: () => void;
   },
-  options: { afterMs: number; pollMs: number; since: Date },
+  options: { afterMs: number; pollMs: number; lateMs: number; since: Date },
 ): AbsenceQuestions {
   const { store, db, relay, metrics, log } = deps;
-  const { afterMs, pollMs, since } = options;
+  const { afterMs, pollMs, lateMs, since } = options;
   const warn = warnOnceEvery(60_000);
   /** How far the relay has accepted the events of groups that wait. */
   const waiting = new Map<string, number>();
@@ -199,7 +197,7 @@ export function createAbsenceQuestions(
     async start() {
       await look(0);
       // A process that asks about a group does so soon after it has fallen quiet: what is left later is of one that has gone.
-      poll = setInterval(() => void look(afterMs + LATE_MS), pollMs);
+      poll = setInterval(() => void look(afterMs + lateMs), pollMs);
     },
     wake: pump,
     async stop() {

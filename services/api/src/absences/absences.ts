@@ -42,6 +42,8 @@ const TIMES = {
   pollMs: 1_000,
   /** Pause after the first attempt that failed, in milliseconds; it doubles. */
   firstPauseMs: 5_000,
+  /** How much longer than a question a group is left to the process that asks about it, in milliseconds. */
+  lateMs: 10_000,
 };
 
 export async function startAbsences(
@@ -52,11 +54,11 @@ export async function startAbsences(
   const { db, relay, metrics, log } = deps;
   const store = createAbsenceStore(db, deps);
   const since = await store.begin();
-  const { lookMs, pollMs, firstPauseMs } = times;
+  const { lookMs, pollMs, firstPauseMs, lateMs } = times;
   const sender = createAbsenceSender({ store, metrics, log }, { url, secret, pollMs, firstPauseMs });
   const questions: AbsenceQuestions = createAbsenceQuestions(
     { store, db, relay, metrics, log, onQueued: () => sender.wake() },
-    { afterMs, pollMs: lookMs, since },
+    { afterMs, pollMs: lookMs, lateMs, since },
   );
   await questions.start();
   sender.start();
