@@ -131,7 +131,8 @@ export function createAbsenceQuestions(
   async function work(groupId: string): Promise<void> {
     let upTo = waiting.get(groupId);
     try {
-      for (; upTo !== undefined && !isStopping; upTo = waiting.get(groupId)) {
+      for (; upTo !== undefined; upTo = waiting.get(groupId)) {
+        if (isStopping) return;
         waiting.delete(groupId);
         // oxlint-disable-next-line no-await-in-loop -- one part after the other, in order
         if (await settlePart(groupId, upTo)) note(groupId, upTo);

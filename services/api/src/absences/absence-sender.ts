@@ -108,7 +108,7 @@ export function createAbsenceSender(
     await store.postpone(id, Math.round(pause * (0.5 + Math.random() / 2)));
   }
 
-  /** What fails in the database is left to the next attempt, a minute later. */
+  /** A webhook that the database could not settle is left to the next attempt, a minute later. */
   function noteFailure(error: unknown): void {
     warn('database', (suppressed) =>
       log.warn({ ...describeFailure(error), suppressed }, 'unable to work on the queue of webhooks; trying again'),
@@ -130,7 +130,8 @@ export function createAbsenceSender(
     if (isTaking) return;
     isTaking = true;
     try {
-      while (isWanted && !isStopping && active.size < AT_ONCE) {
+      while (isWanted && active.size < AT_ONCE) {
+        if (isStopping) return;
         isWanted = false;
         // oxlint-disable-next-line no-await-in-loop -- one at a time is what bounds them
         const taken = await store.take(AT_ONCE - active.size);

@@ -1,8 +1,8 @@
 import { createHmac } from 'node:crypto';
 
 /**
- * The headers of a webhook by the Standard Webhooks specification: whoever knows the secret can tell that it is ours, that nobody has changed it,
- * and, by its id, whether it came before. `seconds`: when it is sent, since 1970.
+ * The headers of a webhook by the Standard Webhooks specification: a receiver that knows the secret can tell that it is ours, that nobody has changed
+ * it and, by its id, that it came before. `seconds`: when it is sent, since 1970.
  */
 export function signedHeaders(
   { id, seconds, body }: { id: string; seconds: number; body: string },

@@ -10,7 +10,7 @@ const ASK_MS = 3_000;
 const USERS_AT_ONCE = 500;
 const QUESTIONS_AT_ONCE = 4;
 
-/** What the relays know of a message, and of users. */
+/** The state of a message, and of users, as the relays know it. */
 export type RelayAnswer =
   | {
       kind: 'answered';
