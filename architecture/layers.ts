@@ -93,6 +93,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'drain',
     'connections',
     'broadcast',
+    'tracing',
     'cluster',
     'conversation',
     'membership',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  awaitDeliverySchema,
   broadcastSchema,
   type ClientEvents,
   deleteMessageSchema,
@@ -38,6 +39,7 @@ import {
   signalSchema,
   storedCursorsSchema,
   type Typing,
+  traceQuerySchema,
   typingSchema,
   updateCursorsSchema,
   viewGroupSchema,
@@ -46,6 +48,7 @@ import {
 import {
   batchResultSchema,
   broadcastResultSchema,
+  deliveryResultSchema,
   describing,
   disconnectResultSchema,
   doneSchema,
@@ -55,6 +58,7 @@ import {
   historyResultSchema,
   notifyResultSchema,
   presenceResultSchema,
+  relayTraceSchema,
 } from '../../services/socket-relay/src/internal-http/answers.ts';
 
 /** One event as the documents show it. `answer` is what the acknowledgement has beside `ok: true`. */
@@ -140,6 +144,16 @@ export const SERVICE_EVENTS = {
   'api-update-cursors': { summary: 'show how far members are', payload: storedCursorsSchema, answer: doneSchema },
   'api-get-history': { summary: 'read the log', payload: historySchema, answer: historyResultSchema },
   'api-get-presence': { summary: 'ask who is there', payload: getPresenceSchema, answer: groupPresenceSchema },
+  'api-get-trace': {
+    summary: 'ask where an event is, for monitors too',
+    payload: traceQuerySchema,
+    answer: relayTraceSchema,
+  },
+  'api-await-delivery': {
+    summary: 'ask whom an event has reached',
+    payload: awaitDeliverySchema,
+    answer: deliveryResultSchema,
+  },
   'refresh-token': { summary: 'replace the token', payload: refreshTokenSchema, answer: renewed },
 } as const satisfies Record<keyof ServiceEvents, EventDescription>;
 

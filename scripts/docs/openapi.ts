@@ -18,6 +18,8 @@ export async function relayOpenApi(): Promise<OpenApi> {
     gateway: unasked(),
     history: unasked(),
     presence: unasked(),
+    traces: unasked(),
+    deliveryWaits: unasked(),
     services: unasked(),
     metrics: createRelayMetrics(),
     connections: unasked(),

@@ -34,6 +34,7 @@ import type { MonitorEvent, MonitorSnapshot } from './payloads/monitor.ts';
 import type { PresenceResult, PresencesResult } from './payloads/presence.ts';
 import type { GroupHead, GroupPosition, JoinGroupResult, ResumeResult } from './payloads/recovery.ts';
 import type { LeftReason, ServiceState, SessionEnding } from './payloads/session.ts';
+import type { AwaitDeliveryInput, Delivery, RelayTrace, TraceQueryInput } from './payloads/trace.ts';
 
 type Ack<T> = (answer: Answer<T>) => void;
 
@@ -70,6 +71,8 @@ export interface ServiceEvents {
   'api-update-cursors': (input: StoredCursorsInput, ack?: Ack<object>) => void;
   'api-get-history': (input: HistoryInput, ack?: Ack<HistoryResult>) => void;
   'api-get-presence': (input: GetPresenceInput, ack?: Ack<PresenceResult & { groupId: string }>) => void;
+  'api-get-trace': (input: TraceQueryInput, ack?: Ack<RelayTrace>) => void;
+  'api-await-delivery': (input: AwaitDeliveryInput, ack?: Ack<{ delivery: Delivery }>) => void;
   'api-disconnect-users': (input: DisconnectInput, ack?: Ack<{ connections: number }>) => void;
   'refresh-token': ClientEvents['refresh-token'];
 }

@@ -1,6 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { ERROR_CODES, type ErrorCode, GroupcastError, isErrorCode, toErrorBody } from '../src/index.ts';
+import {
+  API_VERDICT_CODES,
+  ERROR_CODES,
+  type ErrorCode,
+  GroupcastError,
+  isErrorCode,
+  RELAY_VERDICT_CODES,
+  toErrorBody,
+} from '../src/index.ts';
 
 const REFERENCE = new URL('../../../docs/reference/', import.meta.url);
 const page = (name: string): string => readFileSync(new URL(name, REFERENCE), 'utf8');
@@ -23,7 +31,12 @@ describe('error codes and the reference', () => {
       .join('\n');
     // The same spelling: variables, all of them on one page, and warnings about what succeeded.
     const warnings = ['NO_RECIPIENTS', 'UNDECIDED_MEMBERS', 'NO_GROUPS', 'INVALID_GROUP'];
-    const others = new Set([...names(configuration).filter((name) => !isErrorCode(name)), ...warnings]);
+    const others = new Set([
+      ...names(configuration).filter((name) => !isErrorCode(name)),
+      ...warnings,
+      ...RELAY_VERDICT_CODES,
+      ...API_VERDICT_CODES,
+    ]);
     const shown = names(rest).filter((name) => !others.has(name));
     expect(shown.length).toBeGreaterThan(known.length);
     expect(shown.filter((code) => !isErrorCode(code))).toEqual([]);

@@ -37,6 +37,23 @@ export function refusalOf(error: unknown): TokenRefusal | undefined {
   return cause instanceof TokenRefusal ? cause : undefined;
 }
 
+/** The cause of a refusal of a token that was right, and is not valid any more: it still says whose it was. */
+export class TokenOver extends Error {
+  override readonly name = 'TokenOver';
+  readonly userId: string;
+
+  constructor(userId: string) {
+    super('the token is not valid any more');
+    this.userId = userId;
+  }
+}
+
+/** The user whose token was right, and is not valid any more; nothing for any other error. */
+export function ownerOfOldToken(error: unknown): string | undefined {
+  const { cause } = (error ?? {}) as { cause?: unknown };
+  return cause instanceof TokenOver ? cause.userId : undefined;
+}
+
 /** The configuration that a token is checked against, so that a refusal can name it. */
 export interface CheckedWith {
   /** The variable that holds the key. */

@@ -21,7 +21,7 @@ import {
   KeySetUnreadable,
   KeyUnusable,
 } from './key-set.ts';
-import { type CheckedWith, explainRefusal, TokenRefusal, withoutScheme } from './token-refusal.ts';
+import { type CheckedWith, explainRefusal, TokenOver, TokenRefusal, withoutScheme } from './token-refusal.ts';
 import { otherUserClaim } from './user-claim.ts';
 import { checkTimes, verifyWithJwks } from './verify-jwt.ts';
 
@@ -269,7 +269,11 @@ export function createUserTokenVerifier(options: UserTokenOptions): UserTokenVer
       } catch (error) {
         throw error instanceof TokenRefusal ? invalid(error, false) : error;
       }
-      if (expired) throw new GroupcastError('TOKEN_EXPIRED', 'unable to accept the token; token expired, log in again');
+      if (expired) {
+        throw new GroupcastError('TOKEN_EXPIRED', 'unable to accept the token; token expired, log in again', {
+          cause: new TokenOver(claims.userId),
+        });
+      }
       return claims;
     },
   };

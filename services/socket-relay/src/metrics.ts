@@ -36,6 +36,8 @@ export interface RelayMetrics {
   /** Transient events of groups (ADR 14), and `dropped` ones that could not be sent to other relays. */
   transientEvents: Counter<'event' | 'way'>;
   withoutRecipients: Counter;
+  /** Users that publishers expected, and who were not there. */
+  absent: Counter<'why'>;
   /** 1 while members are delivered to, 0 while this relay cannot reach the others. */
   live: Gauge;
   /** Events that this node read from the shared log because they had not come by themselves. */
@@ -279,6 +281,12 @@ export function createRelayMetrics(): RelayMetrics {
     withoutRecipients: new Counter({
       name: 'groupcast_relay_broadcasts_without_recipients_total',
       help: 'Broadcasts that no connection was there to receive',
+      registers,
+    }),
+    absent: new Counter({
+      name: 'groupcast_relay_absent_total',
+      help: 'Users that a publisher expected with expectedUserIds and who were not there, by why: slow-consumer, connected-not-joined, undecided, offline, token-expired, refused, node-unreachable',
+      labelNames: ['why'],
       registers,
     }),
     slowConsumers: new Counter({

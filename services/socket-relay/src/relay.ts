@@ -12,6 +12,7 @@ import {
   within,
 } from '@groupcast/service-kit';
 import { createGateway } from './broadcast/gateway.ts';
+import { hintAtGroup } from './broadcast/near-misses.ts';
 import { createThrottle } from './broadcast/throttle.ts';
 import type { Cluster } from './cluster/cluster.ts';
 import { openCluster } from './cluster/open-cluster.ts';
@@ -35,6 +36,7 @@ import { refuseWhileDraining } from './drain/refuse-while-draining.ts';
 import { createReturns } from './drain/returned-users.ts';
 import { createHeartbeat } from './engine/heartbeat.ts';
 import { createBatchingSender } from './fan-out/batching-sender.ts';
+import { createDeliveries, type Deliveries } from './fan-out/deliveries.ts';
 import type { FanOut } from './fan-out/fan-out.ts';
 import { createLocalFanOut } from './fan-out/local-fan-out.ts';
 import { createStockSender, type Sender } from './fan-out/sender.ts';
@@ -58,10 +60,13 @@ import { createNotices, type Notices } from './monitor/notices.ts';
 import { createPresence, type Presence } from './presence/presence.ts';
 import { announceListening, createPublicServer, type PublicServer } from './public-server.ts';
 import { createConnectionIndex } from './sessions/connection-index.ts';
+import { createDepartures, type Departures } from './sessions/departures.ts';
+import { createMarks } from './sessions/marks.ts';
 import type { RelayServer } from './sessions/session.ts';
 import { createSessionExpiry } from './sessions/session-expiry.ts';
 import { createUserBudgets } from './sessions/user-budgets.ts';
 import { createSlowConsumers, type SlowConsumers } from './slow-consumers/slow-consumers.ts';
+import { createTracing } from './tracing/tracing.ts';
 import { createCursorForwarder } from './upstream/cursor-forwarder.ts';
 import { openUpstream } from './upstream/upstream.ts';
 
@@ -109,7 +114,8 @@ async function buildRelay(
   const metrics = createRelayMetrics();
   metrics.live.set(1);
   const monitor = createMonitorFeed(node);
-  const notices = createNotices({ log, publish: (event) => monitor.publish(event) });
+  const departures = createDepartures();
+  const notices = rememberRefusals(createNotices({ log, publish: (event) => monitor.publish(event) }), departures);
 
   // The public port
   const budgets = createUserBudgets(eventsPerSecond);
@@ -125,7 +131,11 @@ async function buildRelay(
   refuseWhileDraining(io, { drain, metrics });
 
   // The way out
-  const { slowConsumers, sender, fanOut } = openWayOut(config, { io, monitor, notices, metrics, log }, parts);
+  const { slowConsumers, sender, fanOut, deliveries } = openWayOut(
+    config,
+    { io, monitor, notices, metrics, log },
+    parts,
+  );
 
   // The other relays
   const cluster = await openCluster({ config, node, primary: worker?.primary, fanOut, monitor, metrics, log });
@@ -159,12 +169,12 @@ async function buildRelay(
   const authenticator = createAuthenticator({ users, services, removals, maxGroups, signIn, ...config });
   const expiry = createSessionExpiry();
   parts.push(() => expiry.stop());
-  const heartbeat = createHeartbeat(config.ping);
+  const heartbeat = createHeartbeat(config.ping, (socket) => sender.handedUpTo(socket));
   parts.push(() => heartbeat.stop());
 
   // Membership
   const membership = createMembership({ api, apiUrl: config.apiUrl, removals, isTrusted, notices, log });
-  const recovery = createRecovery({ groupLog, feed, fanOut, fill, isTrusted, log });
+  const recovery = createRecovery({ groupLog, feed, fanOut, deliveries, fill, isTrusted, log });
   const returns = createReturns({ node, drain, requests: cluster.otherMachines });
   const entry = createGroupEntry({
     membership,
@@ -172,6 +182,7 @@ async function buildRelay(
     recovery,
     monitor,
     presence,
+    departures,
     log,
     onRecovered: returns.recovered,
     logLevel: config.production ? 'debug' : 'info',
@@ -195,9 +206,8 @@ async function buildRelay(
   const serviceState = keepServiceState({ io, monitor, metrics, log, leases, catchUp: async () => feed.settleAll() });
 
   // Events without a position, for members who are there now
-  const reach = { carrier: cluster.carrier, patternChannels: cluster.patternChannels, isTrusted };
-  const shown = { ...reach, sender, groupLog, presence, budgets };
-  const conversation = createConversation({ io, node, ...shown, monitor, metrics, log, config });
+  const shown = { ...cluster, io, node, isTrusted, sender, presence, budgets, metrics };
+  const conversation = createConversation({ ...shown, monitor, log, config });
   parts.push(() => conversation.stop());
 
   // The events that back ends and browsers may send
@@ -205,6 +215,9 @@ async function buildRelay(
   parts.push(() => heads.stop());
   const throttle = createThrottle({ lagMs: sender.lagMs, maxLagMs: config.fanOutMaxLagMs, metrics, log });
   parts.push(() => throttle.stop());
+  const history = createHistoryReader(groupLog);
+  const hintAt = (groupId: string): string | undefined => hintAtGroup(groupId, (other) => fanOut.memberCount(other));
+  const tracing = createTracing({ ...shown, fanOut, deliveries, heartbeat, connections, departures, hintAt });
   const gateway = createGateway({
     groupLog,
     feed,
@@ -213,25 +226,20 @@ async function buildRelay(
     showCursors: conversation.showCursors,
     undecided,
     throttle,
+    ...tracing,
     monitor,
     metrics,
     log,
     maxPayloadBytes: config.maxPayloadBytes,
     broadcastLogLevel: config.production ? 'debug' : 'info',
   });
-  const history = createHistoryReader(groupLog);
   const cursors = api && createCursorForwarder({ api, onStored: conversation.receipts.stored, log });
   parts.push(async () => cursors?.stop());
-  if (cursors) parts.push(startProofs({ io, sender, fanOut, heartbeat, cursors }));
+  if (cursors) parts.push(startProofs({ io, sender, fanOut, deliveries, heartbeat, cursors }));
+  const wayIn = { authenticator, membership, removals, expiry, undecided, entry, budgets };
   const handlers = createUserHandlers({
-    entry,
-    membership,
-    removals,
-    authenticator,
-    expiry,
-    undecided,
+    ...wayIn,
     presence,
-    budgets,
     maxGroups,
     cursors,
     api,
@@ -243,21 +251,16 @@ async function buildRelay(
   });
   welcomeConnections({
     io,
-    authenticator,
-    membership,
-    removals,
-    expiry,
+    ...wayIn,
     slowConsumers,
     heartbeat,
     intake,
-    budgets,
-    undecided,
-    entry,
     handlers,
     lastSeen,
     forwarding: createForwarding({ api, metrics }, config.forwardEvents),
-    services: createServiceHandlers({ gateway, history, presence, authenticator, expiry }),
+    services: createServiceHandlers({ gateway, history, presence, ...tracing, authenticator, expiry }),
     connections,
+    departures,
     monitor,
     metrics,
     log,
@@ -276,6 +279,7 @@ async function buildRelay(
     gateway,
     history,
     presence,
+    ...tracing,
     services,
     metrics,
     connections: limits.internal,
@@ -302,14 +306,28 @@ function openWayOut(
   config: RelayConfig,
   deps: { io: RelayServer; monitor: MonitorFeed; notices: Notices; metrics: RelayMetrics; log: Logger },
   parts: StopStack,
-): { slowConsumers: SlowConsumers; sender: Sender; fanOut: FanOut } {
+): { slowConsumers: SlowConsumers; sender: Sender; fanOut: FanOut; deliveries: Deliveries } {
   const slowConsumers = createSlowConsumers({ ...deps, maxBufferedBytes: config.maxBufferedBytes });
   parts.push(() => slowConsumers.stop());
   const { io } = deps;
   watchUnsaid(io, deps);
+  const marks = createMarks();
+  const deliveries = createDeliveries(marks);
   const sender =
-    config.fanOut === 'stock' ? createStockSender(io) : createBatchingSender(io, { ...deps, slowConsumers });
-  return { slowConsumers, sender, fanOut: createLocalFanOut(io, sender, config.dialects.usual?.noun) };
+    config.fanOut === 'stock'
+      ? createStockSender(io, marks)
+      : createBatchingSender(io, { ...deps, slowConsumers, marks });
+  const fanOut = createLocalFanOut(io, { sender, deliveries, marks }, config.dialects.usual?.noun);
+  return { slowConsumers, sender, fanOut, deliveries };
+}
+
+/** Remembers also which connections were refused before it was known whose they are: one of them may be missed by somebody. */
+function rememberRefusals(notices: Notices, departures: Departures): Notices {
+  return (notice) => {
+    const { code, message, address } = notice;
+    if (address !== undefined) departures.refusedUnknown({ code, message });
+    notices(notice);
+  };
 }
 
 /** Leaves the other relays, and waits for them no longer than a moment. */

@@ -1,4 +1,12 @@
-import type { JsonObject, MonitorEvent, MonitorSnapshot, RelayCommand } from '@groupcast/shared';
+import type {
+  JsonObject,
+  MonitorEvent,
+  MonitorSnapshot,
+  Position,
+  RelayCommand,
+  TraceRecipient,
+  WaitFor,
+} from '@groupcast/shared';
 
 /*
  * The messages between relays, whatever carries them: channels of Redis, or the bus of the workers of one machine. Relays of two
@@ -56,6 +64,48 @@ export interface PresenceMessage {
 
 export type NotifyCommand = Extract<RelayCommand, { kind: 'notify' }>;
 
+/** One event of a group, by its id or its position. */
+export interface EventQuestion {
+  groupId: string;
+  id?: string | undefined;
+  epoch?: string | undefined;
+  seq?: number | undefined;
+}
+
+/** Asks how far an event is for users of the group: those that are named, or those that the node knows. `after`: the last user of the page before. */
+export interface NodeTraceQuestion extends EventQuestion {
+  userIds?: readonly string[] | undefined;
+  after?: string | undefined;
+  limit: number;
+}
+
+/** Times are milliseconds since the Unix epoch, of the node's clock. */
+export interface NodeTrace {
+  node: string;
+  /** Local connections in the group. */
+  members: number;
+  /** Where the group stands on this node. */
+  cursor: Position | null;
+  /** When this node took it from its publisher, and for how many nodes. */
+  accepted?: { at: number; nodes: number };
+  arrivedAt?: number;
+  id?: string;
+  event?: string;
+  position?: Position | null;
+  /** Connections that were refused lately, before it was known whose they were. */
+  refused: readonly { code: string; message: string; count: number; at: number }[];
+  recipients: TraceRecipient[];
+  /** There are more users. */
+  more: boolean;
+}
+
+/** Asks to be told once an event has reached those of the users who are connected to the node, or `withinMs` later. */
+export interface NodeDeliveryQuestion extends EventQuestion {
+  userIds: readonly string[];
+  waitFor: WaitFor;
+  withinMs: number;
+}
+
 /** The questions that relays ask each other, by kind. */
 export interface NodeQuestions {
   /** The sender has a lease. Nobody replies. */
@@ -70,6 +120,8 @@ export interface NodeQuestions {
    */
   'reached-everyone': { payload: { id: string }; answer: { connections: number } };
   notify: { payload: NotifyCommand; answer: { connections: number } };
+  trace: { payload: NodeTraceQuestion; answer: NodeTrace };
+  delivery: { payload: NodeDeliveryQuestion; answer: { users: TraceRecipient[] } };
   /**
    * Asks which users of the drained `node` have come back, and with how many connections. `withinMs` is how long ago the drain began, since
    * the clocks of two machines differ.

@@ -18,6 +18,7 @@ function startBatch(items: readonly object[]) {
       await new Promise<void>((resolve) => ends.set(id, resolve));
       return { id, groupId } as BroadcastResult;
     },
+    awaitDelivery: async (_command, result) => result,
     metrics: createRelayMetrics(),
     log,
   });

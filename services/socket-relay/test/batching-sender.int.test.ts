@@ -12,6 +12,7 @@ import { createBatchingSender } from '../src/fan-out/batching-sender.ts';
 import { createStockSender, type Sender } from '../src/fan-out/sender.ts';
 import { createRelayMetrics, type RelayMetrics } from '../src/metrics.ts';
 import type { MonitorFeed } from '../src/monitor/monitor-feed.ts';
+import { createMarks } from '../src/sessions/marks.ts';
 import type { RelayServer, RelaySocket, Session } from '../src/sessions/session.ts';
 import { createSlowConsumers } from '../src/slow-consumers/slow-consumers.ts';
 
@@ -24,10 +25,11 @@ const makeDeps = (): Parameters<typeof createBatchingSender>[1] => ({
   slowConsumers: { wroteDirectly: () => undefined },
   metrics: createRelayMetrics(),
   notices: () => undefined,
+  marks: createMarks(),
   log: pino({ level: 'silent' }),
 });
 const SENDERS: Readonly<Record<'stock' | 'gathered', Make>> = {
-  stock: createStockSender,
+  stock: (io) => createStockSender(io, createMarks()),
   gathered: (io) => createBatchingSender(io, makeDeps()),
 };
 
@@ -461,7 +463,7 @@ describe.each(Object.keys(SENDERS))('%s: one that does not read', (kind) => {
           slowConsumers.watch(socket);
         });
         return kind === 'stock'
-          ? createStockSender(io)
+          ? createStockSender(io, createMarks())
           : createBatchingSender(io, { ...makeDeps(), slowConsumers, metrics });
       },
       [['websocket']],

@@ -4,11 +4,12 @@ import { signServiceToken } from '@groupcast/tokens';
 import type { Socket } from 'socket.io-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { leastWanted } from '../src/membership/group-admission.ts';
-import type { Admission } from '../src/sessions/session.ts';
+import { type Admission, admittedBy, type InGroup } from '../src/sessions/in-group.ts';
 import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 describe('the group that makes room', () => {
-  const groups = (...entries: [string, Admission][]): Map<string, Admission> => new Map(entries);
+  const groups = (...entries: [string, Admission][]): Map<string, InGroup> =>
+    new Map(entries.map(([groupId, admission]) => [groupId, admittedBy(admission)]));
 
   test('is the one that was put upon the connection longest ago, then the last one of its token, never one it asked for', () => {
     const all = groups(['t1', 'token'], ['a1', 'added'], ['j1', 'api'], ['a2', 'added'], ['t2', 'token']);

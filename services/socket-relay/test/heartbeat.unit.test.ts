@@ -1,6 +1,7 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createHeartbeat, type Heartbeat } from '../src/engine/heartbeat.ts';
-import type { RelaySocket } from '../src/sessions/session.ts';
+import { type Mark, NO_MARK } from '../src/sessions/marks.ts';
+import type { RelaySocket, UserSocket } from '../src/sessions/session.ts';
 
 const INTERVAL_MS = 10_000;
 const TIMEOUT_MS = 5_000;
@@ -14,7 +15,7 @@ beforeEach(() => {
   vi.useFakeTimers();
   late = 0;
   startedAt = Date.now();
-  heartbeat = createHeartbeat({ intervalMs: INTERVAL_MS, timeoutMs: TIMEOUT_MS }, clock);
+  heartbeat = createHeartbeat({ intervalMs: INTERVAL_MS, timeoutMs: TIMEOUT_MS }, () => NO_MARK, clock);
 });
 afterEach(() => {
   heartbeat.stop();
@@ -34,8 +35,9 @@ function connection(): { socket: RelaySocket; pings: number[] } {
     hasRefreshedPingTimeout: false,
     sendPacket: () => void pings.push(clock()),
     resetPingTimeout: () => undefined,
+    once: () => undefined,
   };
-  return { socket: { conn, handshake: { issued: Date.now() } } as unknown as RelaySocket, pings };
+  return { socket: { conn, data: {}, handshake: { issued: Date.now() } } as unknown as RelaySocket, pings };
 }
 
 /** Turns the wheel for `ms`, with each of its timers late. */
@@ -74,4 +76,105 @@ test('one whose handshake took half of the time it waits is pinged at once', () 
   late += 100;
   for (const { socket } of [quick, slow]) heartbeat.watch(socket);
   expect([quick.pings, slow.pings]).toEqual([[], [TIMEOUT_MS / 2]]);
+});
+
+describe('the proof by a ping', () => {
+  /** A user's connection whose answers the test gives, and the number of what was written to it. */
+  function user(transport = 'websocket') {
+    const listeners = new Map<string, (() => void)[]>();
+    const state = { written: 0 };
+    const conn = {
+      ...(connection().socket.conn as object),
+      transport: { name: transport, writable: false },
+      upgrading: false,
+      pingTimeoutTimer: null as unknown,
+      sendPacket: () => undefined,
+      resetPingTimeout() {
+        conn.pingTimeoutTimer = {};
+      },
+      once: (event: string, listener: () => void) =>
+        void listeners.set(event, [...(listeners.get(event) ?? []), listener]),
+    };
+    const emit = (event: string): void => {
+      const once = listeners.get(event) ?? [];
+      listeners.delete(event);
+      for (const listener of once) listener();
+    };
+    const session = { kind: 'user', pinged: NO_MARK, proven: NO_MARK };
+    const socket = { conn, data: { session } } as unknown as UserSocket;
+    return {
+      socket,
+      state,
+      answer() {
+        conn.pingTimeoutTimer = null;
+        emit('heartbeat');
+      },
+      upgrade() {
+        conn.pingTimeoutTimer = null;
+        emit('upgrade');
+      },
+    };
+  }
+  let peer: ReturnType<typeof user>;
+  function begin(transport?: string): void {
+    heartbeat.stop();
+    peer = user(transport);
+    const { state } = peer;
+    const handedUpTo = (): Mark => ({ upTo: state.written, at: clock() });
+    heartbeat = createHeartbeat({ intervalMs: INTERVAL_MS, timeoutMs: TIMEOUT_MS }, handedUpTo, clock);
+    heartbeat.watch(peer.socket);
+  }
+  const proven = (): number => heartbeat.provenOf(peer.socket).upTo;
+
+  test('covers everything that was written before it, once it is answered', () => {
+    begin();
+    const seen: [number, number][] = [];
+    heartbeat.onProven((_, before, now) => seen.push([before.upTo, now.upTo]));
+    peer.state.written = 3;
+    turn(INTERVAL_MS, 0);
+    peer.state.written = 5;
+    expect(proven()).toBe(0);
+    peer.answer();
+    expect(proven()).toBe(3);
+    turn(INTERVAL_MS / 10, 0);
+    expect(seen).toEqual([[0, 3]]);
+    turn(INTERVAL_MS, 0);
+    expect(proven()).toBe(3);
+    peer.answer();
+    expect(proven()).toBe(5);
+  });
+
+  test('is known at once to those who ask, however many they are, and the answer to an earlier ping is not theirs', () => {
+    begin();
+    peer.state.written = 1;
+    turn(INTERVAL_MS, 0);
+    const done: string[] = [];
+    peer.state.written = 2;
+    heartbeat.prove(peer.socket, () => done.push('first'));
+    heartbeat.prove(peer.socket, () => done.push('second'));
+    peer.answer();
+    expect([done, proven()]).toEqual([[], 1]);
+    peer.state.written = 3;
+    peer.answer();
+    expect([done, proven()]).toEqual([['first', 'second'], 2]);
+  });
+
+  test('is nothing where a transport was replaced while it was under way, until the answers are certain again', () => {
+    begin('polling');
+    peer.state.written = 1;
+    turn(INTERVAL_MS, 0);
+    // Engine.IO forgets the ping, and its answer comes later.
+    peer.upgrade();
+    const done: string[] = [];
+    peer.state.written = 2;
+    heartbeat.prove(peer.socket, () => done.push('asked'));
+    turn(INTERVAL_MS, 0);
+    peer.answer();
+    expect([proven(), done]).toEqual([0, []]);
+    for (let beats = 0; beats < 2; beats += 1) {
+      turn(INTERVAL_MS, 0);
+      peer.answer();
+    }
+    expect(proven()).toBe(2);
+  });
 });

@@ -9,6 +9,7 @@ import { WebSocket } from 'ws';
 import { createHeartbeat } from '../src/engine/heartbeat.ts';
 import { letGoOfHandshake } from '../src/engine/idle-cost.ts';
 import { useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
+import { NO_MARK } from '../src/sessions/marks.ts';
 import type { RelayServer, RelaySocket } from '../src/sessions/session.ts';
 import { createSendBacklog } from '../src/slow-consumers/send-backlog.ts';
 import { startRelayUnderTest } from './relay-harness.ts';
@@ -164,7 +165,7 @@ test('a listener from outside keeps hearing its connection', async () => {
 
 describe('the common heartbeat', () => {
   async function beating(transports: string[]): Promise<{ here: RelaySocket; there: Socket }> {
-    const heartbeat = createHeartbeat({ intervalMs: 300, timeoutMs: 700 });
+    const heartbeat = createHeartbeat({ intervalMs: 300, timeoutMs: 700 }, () => NO_MARK);
     closing.push(() => heartbeat.stop());
     return pair(transports, (socket) => heartbeat.watch(socket));
   }
@@ -179,7 +180,7 @@ describe('the common heartbeat', () => {
   });
 
   test('finds a peer that does not answer, though the time for it is longer than the interval', async () => {
-    const heartbeat = createHeartbeat({ intervalMs: 300, timeoutMs: 700 });
+    const heartbeat = createHeartbeat({ intervalMs: 300, timeoutMs: 700 }, () => NO_MARK);
     closing.push(() => heartbeat.stop());
     const reasons: string[] = [];
     const url = await startServer((socket) => {

@@ -5,6 +5,7 @@ import { Server } from 'socket.io';
 import { expect, test } from 'vitest';
 import { createMessageStatus } from '../src/conversation/message-status.ts';
 import type { LogPage } from '../src/group-log/group-log.ts';
+import { NO_MARK } from '../src/sessions/marks.ts';
 
 function start() {
   const { dialect } = loadDialect('underscore-message');
@@ -19,6 +20,7 @@ function start() {
       dialectsIn: () => [dialect],
       forget: () => undefined,
       lagMs: () => 0,
+      handedUpTo: () => NO_MARK,
       send(_room, { payload }) {
         const { userId, status, messageId } = payload as Record<'userId' | 'status' | 'messageId', string>;
         said.push([userId, status, messageId]);

@@ -73,6 +73,7 @@ function createLaggingNode() {
       groupLog,
       feed,
       fanOut,
+      deliveries: { recovered: () => undefined },
       fill: undefined,
       isTrusted: () => trusted,
       log: pino({ level: 'silent' }),

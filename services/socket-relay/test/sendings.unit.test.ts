@@ -22,7 +22,7 @@ class CountedAudience extends Array<ConnectionWriter> {
 test('those who are left out of an event are not looked for in the room, however many they are', () => {
   const writers = Array.from({ length: 1_000 }, (_, n) => ({ socket: { id: `s${n}`, data: {} } }) as ConnectionWriter);
   const byId = new Map(writers.map((writer) => [writer.socket.id, writer]));
-  const sendings = createSendings({ of: (id) => byId.get(id), inRoom: () => [] }, {});
+  const sendings = createSendings({ of: (id) => byId.get(id), inRoom: () => [] }, {}, { last: 0 });
   const audience = new CountedAudience(...writers);
   const part = { voice: { dialect: nativeDialect(), viewing: 'not-viewing' as const }, isRaw: false, audience };
   const socketIds = [...byId.keys()].slice(1);

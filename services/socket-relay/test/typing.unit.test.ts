@@ -6,6 +6,7 @@ import { createTypingReceivers } from '../src/conversation/typing-receivers.ts';
 import { createTypingSources } from '../src/conversation/typing-sources.ts';
 import type { Sender } from '../src/fan-out/sender.ts';
 import { createRelayMetrics } from '../src/metrics.ts';
+import { NO_MARK } from '../src/sessions/marks.ts';
 import type { RelayServer } from '../src/sessions/session.ts';
 import { createTransient } from '../src/transient/transient.ts';
 
@@ -222,6 +223,7 @@ describe('a node whose members type', () => {
       dialectsIn: () => [],
       forget: () => undefined,
       lagMs: () => lagMs,
+      handedUpTo: () => NO_MARK,
     };
     const metrics = createRelayMetrics();
     const log = pino({ level: 'silent' });
@@ -294,7 +296,13 @@ describe('a group in which hundreds type', () => {
       return walk();
     };
     let sent = 0;
-    const sender = { send: () => void (sent += 1), dialectsIn: () => [], forget: () => undefined, lagMs: () => 0 };
+    const sender = {
+      send: () => void (sent += 1),
+      dialectsIn: () => [],
+      forget: () => undefined,
+      lagMs: () => 0,
+      handedUpTo: () => NO_MARK,
+    };
     const metrics = { transientEvents: { inc: () => undefined } } as never;
     const transient = createTransient({
       io,

@@ -8,6 +8,7 @@ import { epochSchema, seqSchema } from '../position-schemas.ts';
 import type { Position } from '../positions.ts';
 import { cursorsAnswerSchema } from './internal.ts';
 import type { GroupEvent } from './messaging.ts';
+import { type Delivery, deliveryWish } from './trace.ts';
 
 /** Bounds of the internal broadcast API. Sizes are bytes of UTF-8 JSON. */
 export const BROADCAST_LIMITS = { batchItems: 1_000, batchBytes: 900_000, userIds: 1_000, cursors: 1_000 } as const;
@@ -26,7 +27,7 @@ const positionTogether = {
   issue: { error: 'epoch and seq come together or not at all', path: ['seq'] },
 };
 
-/** The description of fields that are named in the reference, and not built. */
+/** The description of a field that is named in the reference, and not built. */
 const NOT_READ = 'Taken, and read by nobody yet';
 
 /** `api-broadcast-message`. `message` is passed through; the envelope wins over its own fields. */
@@ -43,10 +44,17 @@ export const broadcastSchema = z
       .regex(/^[\w-]{1,64}$/)
       .optional(),
     exceptUserId: userIdSchema.optional(),
-    expectedUserIds: userIds.optional().describe(NOT_READ),
+    expectedUserIds: deliveryWish.expectedUserIds.optional(),
+    waitFor: deliveryWish.waitFor.optional(),
+    withinMs: deliveryWish.withinMs.optional(),
     traceparent: z.string().max(128).optional().describe(NOT_READ),
   })
-  .refine((input) => positionTogether.check(input), positionTogether.issue);
+  .refine((input) => positionTogether.check(input), positionTogether.issue)
+  .refine(
+    ({ expectedUserIds, waitFor, withinMs }) =>
+      expectedUserIds !== undefined || (waitFor === undefined && withinMs === undefined),
+    { error: 'say whom you wait for: waitFor and withinMs come with expectedUserIds', path: ['expectedUserIds'] },
+  );
 
 /** `api-broadcast-batch`. Items are parsed one by one, so that a bad one fails alone. */
 export const batchSchema = z.object({
@@ -126,6 +134,8 @@ export interface BroadcastResult {
   warnings: BroadcastWarning[];
   /** Names, for people, the group that may have been meant; only with `NO_RECIPIENTS`. */
   hint?: string;
+  /** Only for a publisher that asked with `expectedUserIds`. */
+  delivery?: Delivery;
 }
 
 /** Every acknowledgement: the result with `ok: true`, or an error. */

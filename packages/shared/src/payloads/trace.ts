@@ -85,6 +85,39 @@ export interface TraceHop {
   detail: string;
 }
 
+/** The codes of a verdict; the API knows further ones. */
+export const RELAY_VERDICT_CODES = [
+  'DELIVERED',
+  'NOT_ACCEPTED',
+  'REDIS_UNREACHABLE',
+  'NODE_BEHIND',
+  'NODE_UNREACHABLE',
+  'NO_RECIPIENTS',
+  'NEAR_MISS',
+  'NOT_WRITTEN',
+  'NOT_PROVEN',
+  'SLOW_CONSUMER',
+  'NOT_JOINED',
+  'UNDECIDED',
+  'OFFLINE',
+  'TOKEN_EXPIRED',
+  'REFUSED',
+] as const;
+
+/** Codes of an API's verdicts, beside those of relays. */
+export const API_VERDICT_CODES = [
+  'NOT_A_RECIPIENT',
+  'DATABASE_READ_ONLY',
+  'LEASED_ELSEWHERE',
+  'NOT_CLAIMED',
+  'RELAY_REFUSED',
+  'RELAY_UNREACHABLE',
+  'ATTEMPT_FAILED',
+  'EVENT_OMITTED',
+  'NOT_PUBLISHED',
+  'NOT_REMEMBERED',
+] as const;
+
 /** `hop` is the first one that the message did not pass; `client-received` or `client-applied` where it was delivered. */
 export interface TraceVerdict {
   state: 'delivered' | 'partly' | 'stopped';

@@ -1,4 +1,10 @@
-import type { Hop, RecipientState } from '@groupcast/shared';
+import type { API_VERDICT_CODES, Hop, RELAY_VERDICT_CODES, RecipientState } from '@groupcast/shared';
+
+interface Words {
+  hop: Hop;
+  cause: string;
+  fix: string;
+}
 
 /**
  * Codes of verdicts, each with the hop that it is about, a cause and a fix in words that any user may read. Relays add codes of their own, and have
@@ -107,7 +113,8 @@ export const TRACE_CODES = {
     cause: 'a relay that may have recipients does not answer the others',
     fix: 'restart that relay, or check its connection to Redis',
   },
-} as const satisfies Record<string, { hop: Hop; cause: string; fix: string }>;
+} as const satisfies Record<(typeof API_VERDICT_CODES)[number], Words> &
+  Partial<Record<(typeof RELAY_VERDICT_CODES)[number], Words>>;
 
 export type TraceCode = keyof typeof TRACE_CODES;
 

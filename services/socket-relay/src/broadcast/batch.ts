@@ -28,10 +28,12 @@ function sizeOf(items: readonly unknown[]): number {
  */
 export function createBatchBroadcast(deps: {
   broadcast: (command: BroadcastCommand, arrival: Arrival) => Promise<BroadcastResult>;
+  /** Waits for those whom the publisher expects, if it does. */
+  awaitDelivery: (command: BroadcastCommand, result: BroadcastResult) => Promise<BroadcastResult>;
   metrics: RelayMetrics;
   log: Logger;
 }): (items: readonly unknown[], arrival: Arrival) => Promise<BatchResult> {
-  const { broadcast, metrics, log } = deps;
+  const { broadcast, awaitDelivery, metrics, log } = deps;
 
   function refuse(error: unknown, groupId?: string): Answer<BroadcastResult> & { ok: false } {
     const body = toErrorBody(error);
@@ -48,6 +50,8 @@ export function createBatchBroadcast(deps: {
       );
     }
     const results: Answer<BroadcastResult>[] = [];
+    /** No item waits for those whom another one is expected to reach. */
+    const deliveries: Promise<void>[] = [];
     const groups = new Map<string, { place: number; command: BroadcastCommand }[]>();
     for (const [place, item] of items.entries()) {
       try {
@@ -69,7 +73,14 @@ export function createBatchBroadcast(deps: {
               cause: blocked,
             });
           // oxlint-disable-next-line no-await-in-loop -- the items of a group are in order
-          results[place] = { ok: true, ...(await broadcast(command, arrival)) };
+          const result = await broadcast(command, arrival);
+          results[place] = { ok: true, ...result };
+          if (command.expectedUserIds) {
+            const waited = awaitDelivery(command, result).then(
+              (whole) => void (results[place] = { ok: true, ...whole }),
+            );
+            deliveries.push(waited);
+          }
         } catch (error) {
           const answer = refuse(error, groupId);
           results[place] = answer;
@@ -82,6 +93,7 @@ export function createBatchBroadcast(deps: {
     }
 
     await Promise.all([...groups].map(async ([groupId, line]) => carryOut(groupId, line)));
+    await Promise.all(deliveries);
     return { results };
   };
 }

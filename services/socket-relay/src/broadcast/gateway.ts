@@ -7,6 +7,7 @@ import {
   parseId,
   type RelayCommand,
   relationOf,
+  TRACE_LIMITS,
   toWire,
 } from '@groupcast/shared';
 import type { Relays } from '../cluster/relays.ts';
@@ -16,6 +17,8 @@ import type { AppendOutcome, GroupLog, LogInput } from '../group-log/group-log.t
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { cutOff } from '../nodes/broker-errors.ts';
+import type { Acceptances } from '../tracing/acceptances.ts';
+import type { DeliveryWaits } from '../tracing/await-delivery.ts';
 import { createBatchBroadcast } from './batch.ts';
 import { broadcastLine } from './broadcast-line.ts';
 import { hintAtGroup } from './near-misses.ts';
@@ -39,6 +42,8 @@ export interface GatewayDeps {
   /** Knows whether a connection would be in a group if the API confirmed it. */
   undecided: { isWaiting(groupId: string): boolean };
   throttle: Throttle;
+  acceptances: Acceptances;
+  deliveryWaits: DeliveryWaits;
   monitor: MonitorFeed;
   metrics: RelayMetrics;
   log: Logger;
@@ -166,6 +171,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
         );
     const heard = outcome.outcome === 'appended' || outcome.outcome === 'unpositioned' ? outcome.nodes : undefined;
     const nodes = heard ?? (fanOut.memberCount(groupId) > 0 ? 1 : 0);
+    if (!duplicate) deps.acceptances.note(groupId, id, nodes);
     const isUnheard = count === 0 && nodes === 0 && !duplicate;
     if (isUnheard) warnings.push('NO_RECIPIENTS');
     if (!duplicate && undecided.isWaiting(groupId)) warnings.push('UNDECIDED_MEMBERS');
@@ -200,14 +206,24 @@ export function createGateway(deps: GatewayDeps): Gateway {
     fanOut.deliver(groupId, { event, id, payload: toWire(groupId, id, position, message), position }, except);
   }
 
-  const batch = createBatchBroadcast({ broadcast, metrics, log });
+  async function awaitDelivery(
+    { expectedUserIds, waitFor = 'proven', withinMs = TRACE_LIMITS.defaultWithinMs }: BroadcastCommand,
+    result: BroadcastResult,
+  ): Promise<BroadcastResult> {
+    if (!expectedUserIds) return result;
+    const { groupId, id } = result;
+    const delivery = await deps.deliveryWaits.await({ groupId, id, expectedUserIds, waitFor, withinMs });
+    return { ...result, delivery };
+  }
+
+  const batch = createBatchBroadcast({ broadcast, awaitDelivery, metrics, log });
 
   return {
     arrive: throttle.arrive,
     async execute(command, arrival = throttle.arrive()) {
       switch (command.kind) {
         case 'broadcast':
-          return broadcast(command, arrival);
+          return awaitDelivery(command, await broadcast(command, arrival));
         case 'batch':
           return batch(command.items, arrival);
         case 'notify':

@@ -19,6 +19,13 @@ const LEASES: Cluster['leases'] = {
   },
 };
 
+const NOBODY: Cluster['otherNodes'] = {
+  answer() {
+    // Nobody asks.
+  },
+  poll: async () => ({ answers: [], missing: [] }),
+};
+
 /** The cluster of one relay: everything is in this process, and there is nobody to wait for. */
 export function createAlone(deps: { fanOut: FanOut }, options: { history: MemoryGroupLogOptions }): Cluster {
   return {
@@ -29,6 +36,7 @@ export function createAlone(deps: { fanOut: FanOut }, options: { history: Memory
     presence: createMemoryPresenceStore(),
     carrier: undefined,
     patternChannels: undefined,
+    otherNodes: NOBODY,
     otherMachines: undefined,
     followChanges: async ({ changes }) => createSingleRelay(changes),
     openMonitorLink: async () => [],

@@ -3,7 +3,7 @@ import type { GroupFeed } from '../feed/feed.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
 import type { MemberChanges } from '../membership/member-changes.ts';
 import type { NodeLeases } from '../nodes/node-leases.ts';
-import type { NodeRequests } from '../nodes/node-requests.ts';
+import type { NodeRequests, OtherNodes } from '../nodes/node-requests.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
 import type { PatternChannels } from '../redis/pattern-channels.ts';
 import type { Carrier } from '../transient/carrier.ts';
@@ -23,6 +23,8 @@ export interface Cluster {
   readonly carrier: Carrier | undefined;
   /** Channels of programs that know nothing of the relay; only Redis has them. */
   readonly patternChannels: PatternChannels | undefined;
+  /** Asks every other relay that shares groups with this one, and answers it. */
+  readonly otherNodes: OtherNodes;
   /** Asks the relays of other machines; `undefined` where there can be none. */
   readonly otherMachines: Pick<NodeRequests, 'answer' | 'survey'> | undefined;
   /** Reads the changes of members that are remembered, follows them from there, and answers with all relays as one. */

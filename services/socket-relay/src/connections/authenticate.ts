@@ -10,10 +10,11 @@ import {
   type ServiceScope,
   type UserClaims,
 } from '@groupcast/shared';
-import type { ServiceTokenVerifier, UserTokenVerifier } from '@groupcast/tokens';
+import { type ServiceTokenVerifier, TokenOver, type UserTokenVerifier } from '@groupcast/tokens';
 import type { DialectConfig } from '../dialect-config.ts';
 import type { Removals } from '../membership/removals.ts';
 import { setOfUndecided } from '../membership/undecided-claims.ts';
+import { NO_MARK } from '../sessions/marks.ts';
 import type { RelaySocket, ServiceSession, Session } from '../sessions/session.ts';
 import type { BackEndSignIn } from './back-end-sign-in.ts';
 import { chooseDialect } from './choose-dialect.ts';
@@ -105,9 +106,15 @@ export function createAuthenticator(options: {
 
   /** Checks against this relay's clock and against revocations, which verifiers and back ends do not know. */
   function assertLive(claims: UserClaims): UserClaims {
-    if (hasEnded(claims)) throw new GroupcastError('TOKEN_EXPIRED', `unable to accept the token; ${EXPIRED}`);
+    if (hasEnded(claims)) {
+      throw new GroupcastError('TOKEN_EXPIRED', `unable to accept the token; ${EXPIRED}`, {
+        cause: new TokenOver(claims.userId),
+      });
+    }
     if (options.removals.isRevoked(claims.userId, claims.issuedAt)) {
-      throw new GroupcastError('TOKEN_REVOKED', 'unable to accept the token; it was revoked, log in again');
+      throw new GroupcastError('TOKEN_REVOKED', 'unable to accept the token; it was revoked, log in again', {
+        cause: new TokenOver(claims.userId),
+      });
     }
     return claims;
   }
@@ -138,6 +145,8 @@ export function createAuthenticator(options: {
         userId: claims.userId,
         claims,
         groups: new Map(),
+        pinged: NO_MARK,
+        proven: NO_MARK,
         joining: undefined,
         undecided: setOfUndecided([]),
         ...(dialect ? { dialect } : {}),

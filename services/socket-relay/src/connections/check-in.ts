@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, toErrorBody } from '@groupcast/shared';
-import { refusalOf } from '@groupcast/tokens';
+import { ownerOfOldToken, refusalOf } from '@groupcast/tokens';
 import type { ExtendedError } from 'socket.io';
 import type { Heartbeat } from '../engine/heartbeat.ts';
 import { holdTurn } from '../engine/web-socket-transport.ts';
@@ -10,7 +10,8 @@ import { setOfUndecided } from '../membership/undecided-claims.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { ConnectionIndex } from '../sessions/connection-index.ts';
-import type { RelaySocket } from '../sessions/session.ts';
+import type { Departures } from '../sessions/departures.ts';
+import type { RelaySocket, SocketData } from '../sessions/session.ts';
 import { GROUPS_PER_UNIT, type UserBudgets } from '../sessions/user-budgets.ts';
 import { joinsByItself } from '../sessions/voices.ts';
 import type { Authenticator } from './authenticate.ts';
@@ -26,6 +27,8 @@ export interface CheckInDeps {
   intake: ConnectionIntake;
   budgets: UserBudgets;
   monitor: MonitorFeed;
+  /** Remembers who was refused, and why. */
+  departures: Departures;
   metrics: RelayMetrics;
   log: Logger;
   /** False while this relay is cut off from the others, who have stopped counting on it. */
@@ -39,6 +42,12 @@ const TOO_MANY_RETRY_MS = 2_000;
 
 /** Longest a handshake may wait for its user's budget, in milliseconds. A client gives up after 20 s. */
 const MAX_WORK_WAIT_MS = 3_000;
+
+/** Tells whose connection was refused, where its token still says so. */
+function ownerOf(socket: RelaySocket, error: unknown): string | undefined {
+  const { session }: Partial<SocketData> = socket.data;
+  return session?.kind === 'user' ? session.userId : ownerOfOldToken(error);
+}
 
 /**
  * The middleware of Socket.IO that every connection passes: who it is, and which of its token's groups it may be in. A connection that is
@@ -107,6 +116,9 @@ export function createCheckIn(deps: CheckInDeps): (socket: RelaySocket, next: (e
         if (!(error instanceof GroupcastError)) log.error({ err: error }, 'handshake failed');
         const body = toErrorBody(error);
         metrics.refused.inc({ code: body.code });
+        const userId = ownerOf(socket, error);
+        if (userId === undefined) deps.departures.refusedUnknown(body);
+        else deps.departures.refused(userId, body);
         monitor.publish({ kind: 'refused', code: body.code, message: body.message });
         const refusal = refusalOf(error);
         warn(`${body.code} ${refusal?.fault ?? ''}`, (suppressed) => {

@@ -1,4 +1,5 @@
 import {
+  awaitDeliverySchema,
   COMMAND_ENDPOINTS,
   GroupcastError,
   getPresenceSchema,
@@ -7,12 +8,15 @@ import {
   parseRelayCommand,
   type RelayCommandKind,
   refreshTokenSchema,
+  traceQuerySchema,
 } from '@groupcast/shared';
 import type { Gateway } from '../broadcast/gateway.ts';
 import type { HistoryReader } from '../group-log/history.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { RelaySocket, ServiceSession } from '../sessions/session.ts';
 import type { SessionExpiry } from '../sessions/session-expiry.ts';
+import type { DeliveryWaits } from '../tracing/await-delivery.ts';
+import type { Traces } from '../tracing/traces.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { EventHandler } from './event-router.ts';
 
@@ -25,6 +29,8 @@ export function createServiceHandlers(deps: {
   gateway: Gateway;
   history: HistoryReader;
   presence: Presence;
+  traces: Traces;
+  deliveryWaits: DeliveryWaits;
   authenticator: Authenticator;
   expiry: SessionExpiry;
 }): ServiceHandlers {
@@ -69,7 +75,13 @@ export function createServiceHandlers(deps: {
       return result;
     };
   }
-  const monitor: Record<string, EventHandler<RelaySocket>> = { 'refresh-token': refresh };
+  const trace: EventHandler<RelaySocket> = async (_socket, payload) =>
+    deps.traces.trace(parsePayload(traceQuerySchema, payload, 'api-get-trace'));
+  api['api-get-trace'] = trace;
+  api['api-await-delivery'] = async (_socket, payload) => ({
+    delivery: await deps.deliveryWaits.await(parsePayload(awaitDeliverySchema, payload, 'api-await-delivery')),
+  });
+  const monitor: Record<string, EventHandler<RelaySocket>> = { 'refresh-token': refresh, 'api-get-trace': trace };
 
   return {
     handlersFor: (socket) => ((socket.data.session as ServiceSession).role === 'api' ? api : monitor),

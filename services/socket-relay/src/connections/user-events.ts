@@ -77,6 +77,7 @@ export function createUserHandlers(deps: UserHandlerDeps): UserHandlers {
     const reads = Object.values(reported).filter(({ read }) => read !== undefined).length;
     budgetOf(socket).chargeWork(groupIds.length / GROUPS_PER_UNIT + reads / READS_PER_UNIT);
     for (const [groupId, cursors] of Object.entries(reported)) {
+      if (cursors.received !== undefined) socket.data.session.reportsCursors = true;
       deps.cursors.report(userId, groupId, cursors);
       if (cursors.read !== undefined) deps.readCursors.moved(groupId, userId, cursors.read, socket.id);
     }
@@ -151,7 +152,9 @@ export function createUserHandlers(deps: UserHandlerDeps): UserHandlers {
       entry.renew(socket, claims);
       if (socket.connected) deps.expiry.watch(socket);
       const named = new Set(claims.groups);
-      const dropped = [...session.groups].filter(([groupId, why]) => why === 'token' && !named.has(groupId));
+      const dropped = [...session.groups].filter(
+        ([groupId, { admission }]) => admission === 'token' && !named.has(groupId),
+      );
       entry.expel(
         socket,
         dropped.map(([groupId]) => groupId),

@@ -173,6 +173,13 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     if (isUserSocket(socket)) {
       const { userId } = socket.data.session;
       monitor.publish({ kind: 'disconnected', socketId: socket.id, userId, reason });
+      const { ended: code, session } = socket.data;
+      deps.departures.left(userId, {
+        code,
+        reason,
+        socketId: socket.id,
+        groups: session.kind === 'user' ? session.groups.keys() : [],
+      });
       deps.entry.gone(socket);
       deps.lastSeen?.seen(socket);
     }

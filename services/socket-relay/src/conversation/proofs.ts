@@ -1,5 +1,6 @@
 import { groupRoom } from '@groupcast/shared';
 import type { Heartbeat } from '../engine/heartbeat.ts';
+import type { Deliveries } from '../fan-out/deliveries.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { Sender } from '../fan-out/sender.ts';
 import { isUserSocket, type RelayServer, type UserSocket } from '../sessions/session.ts';
@@ -11,49 +12,38 @@ const GATHER_MS = 250;
 const MAX_CONNECTIONS = 200;
 
 /**
- * Finds out how far the clients of dialects with a name for `message-status` have read, who say nothing about it themselves: a client
- * answers a ping after it has read all that was written before. That is what their engines have read, not what they have shown. A group
- * without such clients costs a look at its dialects per message. Returns a function that ends it.
+ * Tells the back end how far the clients have read that say nothing about it themselves: that is how far their engines have, not what they
+ * have shown. It is known with each beat; clients of dialects with a name for `message-status` are asked at once. A group without such
+ * clients costs a look at its dialects per message. Returns a function that ends it.
  */
 export function startProofs(deps: {
   io: RelayServer;
   sender: Pick<Sender, 'dialectsIn'>;
   fanOut: Pick<FanOut, 'onDelivered'>;
-  heartbeat: Pick<Heartbeat, 'prove'>;
+  deliveries: Pick<Deliveries, 'lastUpTo'>;
+  heartbeat: Pick<Heartbeat, 'prove' | 'onProven'>;
   cursors: Pick<CursorForwarder, 'report'>;
 }): () => void {
+  const { heartbeat, deliveries, cursors } = deps;
   const { adapter, sockets } = deps.io.of('/');
-  /** The position up to which each connection was written, by group. */
-  let waiting = new Map<UserSocket, Map<string, number>>();
-  /** Connections that are being asked. What comes for them meanwhile waits for their answer. */
-  const asked = new WeakSet<UserSocket>();
+  /** Connections that were written to, and are to be asked. */
+  const waiting = new Set<UserSocket>();
   let timer: NodeJS.Timeout | undefined;
 
-  function ask(socket: UserSocket, written: ReadonlyMap<string, number>): void {
-    asked.add(socket);
-    deps.heartbeat.prove(socket, () => {
-      asked.delete(socket);
-      const { userId, groups } = socket.data.session;
-      for (const [groupId, seq] of written) {
-        if (groups.has(groupId)) deps.cursors.report(userId, groupId, { received: seq });
-      }
-      if (waiting.has(socket)) askSoon();
-    });
-  }
+  heartbeat.onProven((socket, before, proven) => {
+    const { userId, groups, reportsCursors } = socket.data.session;
+    if (reportsCursors || !socket.connected) return;
+    for (const [groupId, { since }] of groups) {
+      const last = deliveries.lastUpTo(groupId, proven.upTo);
+      if (!last?.position || last.number <= before.upTo || last.number <= since) continue;
+      cursors.report(userId, groupId, { received: last.position.seq });
+    }
+  });
 
   function askAll(): void {
     timer = undefined;
-    const all = waiting;
-    waiting = new Map();
-    for (const [socket, written] of all) {
-      if (!socket.connected) continue;
-      if (asked.has(socket)) waiting.set(socket, written);
-      else ask(socket, written);
-    }
-  }
-
-  function askSoon(): void {
-    timer ??= setTimeout(askAll, GATHER_MS).unref();
+    for (const socket of waiting) if (socket.connected) heartbeat.prove(socket, () => undefined);
+    waiting.clear();
   }
 
   deps.fanOut.onDelivered((groupId, { event, position }) => {
@@ -64,10 +54,9 @@ export function startProofs(deps: {
     if (!deps.sender.dialectsIn(room).some(({ saysStatus }) => saysStatus)) return;
     for (const id of members) {
       const socket = sockets.get(id);
-      if (!socket || !isUserSocket(socket) || !socket.data.session.dialect?.saysStatus) continue;
-      waiting.set(socket, (waiting.get(socket) ?? new Map<string, number>()).set(groupId, position.seq));
+      if (socket && isUserSocket(socket) && socket.data.session.dialect?.saysStatus) waiting.add(socket);
     }
-    askSoon();
+    timer ??= setTimeout(askAll, GATHER_MS).unref();
   });
 
   return () => {

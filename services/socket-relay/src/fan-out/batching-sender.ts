@@ -2,6 +2,7 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { groupOfRoom } from '@groupcast/shared';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
+import type { Marks } from '../sessions/marks.ts';
 import type { RelayServer } from '../sessions/session.ts';
 import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
 import { ConnectionWriter, type FlushPath } from './connection-writer.ts';
@@ -49,6 +50,7 @@ export function createBatchingSender(
     slowConsumers: Pick<SlowConsumers, 'wroteDirectly'>;
     metrics: RelayMetrics;
     notices: Notices;
+    marks: Marks;
     log: Logger;
   },
   now: () => number = () => performance.now(),
@@ -66,7 +68,7 @@ export function createBatchingSender(
   const flushed: Record<FlushPath, number> = { direct: 0, queued: 0, stock: 0, gone: 0 };
   const encoded: Record<string, number> = {};
   const tellUnsaid = createUnsaidEvents(deps);
-  const sendingsTo = createSendings({ of: writerOf, inRoom: writersIn }, encoded);
+  const sendingsTo = createSendings({ of: writerOf, inRoom: writersIn }, encoded, deps.marks);
   deps.metrics.watchWrites(() => flushed);
   deps.metrics.watchEncodings(() => encoded);
 
@@ -208,5 +210,9 @@ export function createBatchingSender(
     dialectsIn: (room) => partsOf(room).map(({ voice }) => voice.dialect),
     forget: (room) => void rooms.delete(room),
     lagMs: () => lagAt(now()),
+    handedUpTo({ id }) {
+      const first = writers.get(id)?.pending?.events[0] ?? turn[0]?.event;
+      return first ? deps.marks.until(first.before) : deps.marks.now();
+    },
   };
 }

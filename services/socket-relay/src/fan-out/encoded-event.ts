@@ -10,6 +10,8 @@ const MESSAGE = '4';
 export interface EncodedEvent extends WireEvent {
   /** Socket.IO packets: one, and one more per binary attachment. */
   packets: unknown[];
+  /** The number of the last delivery before it. */
+  before: number;
   /** The WebSocket frame of the Engine.IO packet, or of the raw door; an event with attachments has none. */
   frame: Buffer | undefined;
   /** The options that Socket.IO's adapter hands to an engine with the packets. */
@@ -18,8 +20,8 @@ export interface EncodedEvent extends WireEvent {
 
 const encoder = new Encoder();
 
-/** `isRaw`: for connections of the raw door, which have frames of their own. */
-export function encodeEvent({ name, payload }: WireEvent, isRaw = false): EncodedEvent {
+/** `isRaw`: for connections of the raw door, which have frames of their own. `before`: the number of the last delivery. */
+export function encodeEvent({ name, payload }: WireEvent, isRaw = false, before = 0): EncodedEvent {
   const packets: unknown[] = encoder.encode({ type: PacketType.EVENT, nsp: '/', data: [name, payload] });
   const [text] = packets;
   const isText = packets.length === 1 && typeof text === 'string';
@@ -27,6 +29,7 @@ export function encodeEvent({ name, payload }: WireEvent, isRaw = false): Encode
   return {
     name,
     payload,
+    before,
     packets,
     frame,
     engineOptions: { preEncoded: true, ...(frame ? { wsPreEncodedFrame: [frame] } : {}) },

@@ -1,5 +1,8 @@
 import { groupRoom, notifiedRoom, type Position, relationOf, userRoom } from '@groupcast/shared';
+import { liveSince } from '../sessions/in-group.ts';
+import type { Marks } from '../sessions/marks.ts';
 import { isUserSocket, type RelayServer } from '../sessions/session.ts';
+import type { Deliveries } from './deliveries.ts';
 import type { DeliveryExceptions, FanOut, OutgoingEvent } from './fan-out.ts';
 import { createNotifications } from './notifications.ts';
 import type { Sender } from './sender.ts';
@@ -15,7 +18,7 @@ interface GroupCursor {
 /** Keeps the cursor of each group, and finds its members in Socket.IO's own rooms. */
 export function createLocalFanOut(
   io: RelayServer,
-  sender: Sender,
+  { sender, deliveries, marks }: { sender: Sender; deliveries: Deliveries; marks: Marks },
   usualNoun = 'group',
   now: () => number = () => performance.now(),
 ): FanOut {
@@ -81,6 +84,8 @@ export function createLocalFanOut(
     const instead = position && { name: 'group-head', payload: { groupId, ...position, skipId: id } };
     const exceptions = excepted.length > 0 ? { socketIds: excepted, instead: instead ?? undefined } : undefined;
     sender.send(name, { name: eventName, payload }, exceptions);
+    // Its number comes after what was handed over before, which is all that is known to be written.
+    deliveries.record(groupId, event, except);
     notify(groupId, event, except);
     onDelivered(groupId, event);
     return room.size - excepted.length;
@@ -109,6 +114,8 @@ export function createLocalFanOut(
       // In memory the adapter joins at once; a promise would come only from an adapter that asks others.
       void socket.join(name);
       const session = isUserSocket(socket) ? socket.data.session : undefined;
+      const place = session?.groups.get(groupId);
+      if (place) session?.groups.set(groupId, liveSince(place, marks.last));
       if (session?.notifies && session.viewing !== groupId) void socket.join(notifiedRoom(groupId));
       const cursor = cursorOf(groupId);
       cursor.position ??= position;

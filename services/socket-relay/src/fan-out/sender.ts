@@ -1,5 +1,6 @@
 import type { Dialect } from '@groupcast/dialects';
-import type { RelayServer } from '../sessions/session.ts';
+import type { Mark, Marks } from '../sessions/marks.ts';
+import type { RelayServer, RelaySocket } from '../sessions/session.ts';
 import { tellAny } from '../sessions/tell.ts';
 import { dialectOf } from '../sessions/voices.ts';
 
@@ -32,10 +33,12 @@ export interface Sender {
    * however many wait.
    */
   lagMs: () => number;
+  /** Returns a mark for the deliveries that have left for the connection's engine or wire. It may be a turn behind, and never ahead. */
+  handedUpTo(socket: RelaySocket): Mark;
 }
 
 /** Sends through Socket.IO's own adapter: one encode per event, one write per member and event. */
-export function createStockSender(io: RelayServer): Sender {
+export function createStockSender(io: RelayServer, marks: Marks): Sender {
   const { sockets, adapter } = io.of('/');
   return {
     send(room, { name, payload }, exceptions) {
@@ -60,5 +63,6 @@ export function createStockSender(io: RelayServer): Sender {
     forget: () => undefined,
     // Every event is written at once.
     lagMs: () => 0,
+    handedUpTo: () => marks.now(),
   };
 }

@@ -1,5 +1,6 @@
 import type { Saying } from '@groupcast/dialects';
 import { userRoom } from '@groupcast/shared';
+import type { Marks } from '../sessions/marks.ts';
 import { hasSent, senderOf } from '../sessions/message-sender.ts';
 import { isFor } from '../sessions/voices.ts';
 import type { ConnectionWriter } from './connection-writer.ts';
@@ -24,10 +25,14 @@ export type MakeSendings = (
 ) => Sending<ConnectionWriter>[] | undefined;
 
 /** Counts each encoding in `encoded`, by dialect. */
-export function createSendings(writers: Writers, encoded: Record<string, number>): MakeSendings {
+export function createSendings(
+  writers: Writers,
+  encoded: Record<string, number>,
+  marks: Pick<Marks, 'last'>,
+): MakeSendings {
   function encode({ name, payload }: Saying, { voice: { dialect }, isRaw }: Part): EncodedEvent {
     encoded[dialect.name] = (encoded[dialect.name] ?? 0) + 1;
-    return encodeEvent({ name, payload: payload as object }, isRaw);
+    return encodeEvent({ name, payload: payload as object }, isRaw, marks.last);
   }
 
   function say({ name, payload }: WireEvent, { voice: { dialect, viewing } }: Part): readonly Saying[] | undefined {

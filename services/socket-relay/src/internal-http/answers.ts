@@ -1,14 +1,19 @@
 import { errorAnswerSchema } from '@groupcast/service-kit';
 import {
+  ABSENT_STATES,
   type BatchResult,
   type BroadcastResult,
+  type Delivery,
   type ErrorCode,
   epochSchema,
   type GroupEvent,
   type HistoryResult,
+  HOPS,
   type PresenceResult,
   positionSchema,
+  RECIPIENT_STATES,
   type RelayCommandKind,
+  type RelayTrace,
 } from '@groupcast/shared';
 import { z } from 'zod';
 
@@ -31,6 +36,16 @@ export const groupEventSchema = z.looseObject({
   seq: z.int().min(1),
 }) as unknown as z.ZodType<GroupEvent>;
 
+const deliverySchema = describing<Delivery>()(
+  z.object({
+    proven: z.array(z.string()).describe('Their clients have read it'),
+    written: z.array(z.string()).exactOptional().describe('With waitFor: "written"; those who are not proven'),
+    pending: z.array(z.string()).describe('They are in the group, and it was not seen in time'),
+    absent: z.array(z.object({ userId: z.string(), why: z.enum(ABSENT_STATES), code: z.string().exactOptional() })),
+  }),
+);
+export const deliveryResultSchema = z.object({ delivery: deliverySchema });
+
 const broadcastResult = z.object({
   id: z.string(),
   groupId: z.string(),
@@ -42,6 +57,7 @@ const broadcastResult = z.object({
     nodes: z.int().describe('Relays that listen to the group'),
   }),
   warnings: z.array(z.enum(['NO_RECIPIENTS', 'UNPOSITIONED', 'UNDECIDED_MEMBERS'])),
+  delivery: deliverySchema.exactOptional().describe('With expectedUserIds: whom it has reached'),
   hint: z.string().exactOptional().describe('With NO_RECIPIENTS: which group may be meant, for people'),
 });
 export const broadcastResultSchema = describing<BroadcastResult>()(broadcastResult);
@@ -71,6 +87,49 @@ const presenceResult = z.object({
 export const presenceResultSchema = describing<PresenceResult>()(presenceResult);
 export const groupPresenceSchema = presenceResult.extend({ groupId: z.string() });
 export const doneSchema = z.object({});
+
+export const relayTraceSchema = describing<RelayTrace>()(
+  z.object({
+    groupId: z.string(),
+    id: z.string().exactOptional(),
+    event: z.string().exactOptional(),
+    position: positionSchema.nullable(),
+    hops: z.array(
+      z.object({
+        hop: z.enum(HOPS),
+        ok: z.boolean(),
+        at: z.string().exactOptional().describe('ISO 8601, of the server that saw it'),
+        ms: z.number().exactOptional().describe('Milliseconds since the hop before'),
+        node: z.string().exactOptional(),
+        count: z.int().exactOptional(),
+        detail: z.string(),
+      }),
+    ),
+    verdict: z.object({
+      state: z.enum(['delivered', 'partly', 'stopped']),
+      hop: z.enum(HOPS),
+      code: z.string(),
+      cause: z.string(),
+      fix: z.string(),
+    }),
+    nodes: z.array(z.object({ node: z.string(), members: z.int(), arrivedAt: z.string().exactOptional() })),
+    unreachable: z.array(z.string()).describe('Relays that are counted on and did not answer'),
+    summary: z.partialRecord(z.enum(RECIPIENT_STATES), z.int()).describe('Users by state'),
+    recipients: z.array(
+      z.object({
+        userId: z.string(),
+        state: z.enum(RECIPIENT_STATES),
+        why: z.string(),
+        fix: z.string().exactOptional(),
+        at: z.string().exactOptional(),
+        node: z.string().exactOptional(),
+        socketId: z.string().exactOptional(),
+        code: z.string().exactOptional(),
+      }),
+    ),
+    next: z.string().exactOptional().describe('after of the next page'),
+  }),
+);
 
 /** The answer of each command, over HTTP and on the socket; `ok: true` stands beside it. */
 export const COMMAND_ANSWERS = {

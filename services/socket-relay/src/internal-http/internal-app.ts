@@ -9,6 +9,7 @@ import {
   zodScope,
 } from '@groupcast/service-kit';
 import {
+  awaitDeliverySchema,
   batchSchema,
   broadcastSchema,
   COMMAND_ENDPOINTS,
@@ -22,6 +23,7 @@ import {
   type RelayCommandKind,
   removeMembersSchema,
   storedCursorsSchema,
+  traceQuerySchema,
 } from '@groupcast/shared';
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import { z } from 'zod';
@@ -31,12 +33,16 @@ import type { MachineDrain } from '../drain/machine-drain.ts';
 import type { HistoryReader } from '../group-log/history.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Presence } from '../presence/presence.ts';
+import type { DeliveryWaits } from '../tracing/await-delivery.ts';
+import type { Traces } from '../tracing/traces.ts';
 import {
   COMMAND_ANSWERS,
   COMMAND_REFUSALS,
   COMMON_REFUSALS,
+  deliveryResultSchema,
   groupPresenceSchema,
   historyResultSchema,
+  relayTraceSchema,
   successOf,
 } from './answers.ts';
 import type { MachineHealth } from './machine-health.ts';
@@ -67,6 +73,8 @@ export interface InternalAppDeps {
   gateway: Gateway;
   history: HistoryReader;
   presence: Presence;
+  traces: Traces;
+  deliveryWaits: DeliveryWaits;
   services: ServiceTokenVerifier;
   metrics: RelayMetrics;
   connections: ConnectionLimit;
@@ -169,6 +177,20 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
         return { ok: true, groupId, ...(await deps.presence.get(groupId)) };
       },
     );
+    scope.post(
+      '/v1/deliveries',
+      {
+        schema: {
+          body: awaitDeliverySchema,
+          summary: 'Whom an event has reached, once it has, or some time later',
+          response: successOf(deliveryResultSchema),
+        },
+      },
+      async (request) => {
+        const question = parsePayload(awaitDeliverySchema, request.body, 'the request');
+        return { ok: true, delivery: await deps.deliveryWaits.await(question) };
+      },
+    );
     const infoRoute = { summary: 'This relay', response: successOf(infoSchema) };
     scope.get('/v1/info', { schema: infoRoute }, async () => ({
       ok: true,
@@ -177,6 +199,26 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
       connections: deps.connectionCount(),
       groupLog: deps.groupLogKind,
     }));
+  });
+  await zodScope(app, (scope) => {
+    scope.setValidatorCompiler(() => (value: unknown) => ({ value }));
+    scope.addHook('onRequest', async (request) => {
+      await services.verify(bearerToken(request), 'monitor');
+    });
+    describeRefusals(scope, COMMON_REFUSALS, { security: [{ bearer: [] }] });
+    const route = { querystring: traceQuerySchema, response: successOf(relayTraceSchema) };
+    scope.get(
+      '/v1/traces',
+      { schema: { ...route, summary: 'Where one event is, hop by hop, and for whom' } },
+      async (request) => {
+        const { userIds: named, ...query } = request.query as Record<string, unknown>;
+        const userIds = named === undefined ? {} : { userIds: [named].flat() };
+        return {
+          ok: true,
+          ...(await deps.traces.trace(parsePayload(traceQuerySchema, { ...query, ...userIds }, 'the request'))),
+        };
+      },
+    );
   });
   await zodScope(app, (scope) => {
     describeRefusals(scope, [...COMMON_REFUSALS, 'CONFLICT'], { security: [{ bearer: [] }] });

@@ -2,7 +2,7 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError, plainIdOf, type UserClaims } from '@groupcast/shared';
 import type { Notices } from '../monitor/notices.ts';
 import { cutOff } from '../nodes/broker-errors.ts';
-import type { Admission } from '../sessions/session.ts';
+import type { Admission } from '../sessions/in-group.ts';
 import type { ApiClient } from '../upstream/api-client.ts';
 import type { Removals } from './removals.ts';
 

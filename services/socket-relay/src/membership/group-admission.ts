@@ -11,7 +11,9 @@ import {
 } from '@groupcast/shared';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { Presence } from '../presence/presence.ts';
-import type { Admission, Joining, UserSession, UserSocket } from '../sessions/session.ts';
+import type { Departures } from '../sessions/departures.ts';
+import { type Admission, admittedBy, becauseOf, type InGroup } from '../sessions/in-group.ts';
+import type { Joining, UserSession, UserSocket } from '../sessions/session.ts';
 import { tell } from '../sessions/tell.ts';
 import { dialectOf } from '../sessions/voices.ts';
 import { type Membership, notAMember } from './authorisation.ts';
@@ -60,13 +62,19 @@ function leftMeanwhile(groupId: string): GroupcastError {
  * is none, the last one that the token names, because a token names the most active first; but only for another group of the token. Groups
  * that the client has asked for stay.
  */
-export function leastWanted(groups: ReadonlyMap<string, Admission>, incoming: 'token' | 'added'): string | undefined {
+export function leastWanted(groups: ReadonlyMap<string, InGroup>, incoming: 'token' | 'added'): string | undefined {
   let last: string | undefined;
-  for (const [groupId, admission] of groups) {
+  for (const [groupId, { admission }] of groups) {
     if (admission === 'added') return groupId;
     if (admission === 'token') last = groupId;
   }
   return incoming === 'added' ? last : undefined;
+}
+
+/** A group that the API had added is one that the user wants. */
+function noteUse(groups: Map<string, InGroup>, groupId: string): void {
+  const place = groups.get(groupId);
+  if (place?.admission === 'added') groups.set(groupId, becauseOf(place, 'api'));
 }
 
 /** Whether the user does not want to be counted among those who are there. */
@@ -79,6 +87,8 @@ export function createGroupAdmission(deps: {
   removals: Removals;
   monitor: MonitorFeed;
   presence: Presence;
+  /** Remembers who was not let into a group, and why. */
+  departures: Pick<Departures, 'keptOut'>;
   log: Logger;
   maxGroups: number;
   logLevel: 'debug' | 'info';
@@ -99,7 +109,7 @@ export function createGroupAdmission(deps: {
 
   function enter(socket: UserSocket, groupId: string, admission: Admission): void {
     const { groups, undecided, userId } = socket.data.session;
-    groups.set(groupId, admission);
+    groups.set(groupId, admittedBy(admission));
     undecided.delete(groupId);
     monitor.publish({ kind: 'joined', socketId: socket.id, userId, groupId });
     presence.joined(groupId, userId, isHidden(socket));
@@ -135,6 +145,7 @@ export function createGroupAdmission(deps: {
     const { userId } = socket.data.session;
     tell(socket, 'left-groups', { groups: [...groupIds], reason: 'group-limit' });
     const message = `a connection is in ${deps.maxGroups} groups, and gets no others live`;
+    for (const left of groupIds) deps.departures.keptOut(userId, left, { code: 'GROUP_LIMIT', message });
     monitor.publish({ kind: 'warning', code: 'GROUP_LIMIT', message, groupId, socketId: socket.id, userId });
     warn(userId, (suppressed) => {
       deps.log.warn({ code: 'GROUP_LIMIT', userId, socketId: socket.id, groups: groupIds.length, suppressed }, message);
@@ -143,7 +154,7 @@ export function createGroupAdmission(deps: {
 
   function used(socket: UserSocket, groupIds: readonly string[]): void {
     const { groups } = socket.data.session;
-    for (const groupId of groupIds) if (groups.get(groupId) === 'added') groups.set(groupId, 'api');
+    for (const groupId of groupIds) noteUse(groups, groupId);
   }
 
   async function admitEach(socket: UserSocket, groupIds: readonly string[], failed: Failures): Promise<string[]> {

@@ -3,11 +3,13 @@ import type { GroupPosition, Position, RecoveryResult, ResumeResult } from '@gro
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { cutOff } from '../nodes/broker-errors.ts';
 import type { Presence } from '../presence/presence.ts';
+import type { Departures } from '../sessions/departures.ts';
 import type { UserSocket } from '../sessions/session.ts';
 import { tell } from '../sessions/tell.ts';
 import { EVENTS_PER_UNIT, type UserBudgets } from '../sessions/user-budgets.ts';
 import { type Membership, notAMember } from './authorisation.ts';
 import { createGroupAdmission, type Failures, type GroupAdmission } from './group-admission.ts';
+import { rememberingKeptOut } from './kept-out.ts';
 import type { PreparedRecovery, Recovery } from './recovery.ts';
 import type { Removals } from './removals.ts';
 
@@ -38,6 +40,7 @@ export function createGroupEntry(deps: {
   recovery: Recovery;
   monitor: MonitorFeed;
   presence: Presence;
+  departures: Pick<Departures, 'keptOut'>;
   log: Logger;
   /** The connection came with positions, and every group was recovered. */
   onRecovered: (userId: string) => void;
@@ -48,7 +51,8 @@ export function createGroupEntry(deps: {
   logLevel: 'debug' | 'info';
 }): GroupEntry {
   const { recovery } = deps;
-  const admission = createGroupAdmission(deps);
+  const made = createGroupAdmission(deps);
+  const admission = { ...made, ...rememberingKeptOut(made, deps.departures) };
 
   async function prepare(
     socket: UserSocket,

@@ -7,6 +7,7 @@ import {
   type RecoveryResult,
   relationOf,
 } from '@groupcast/shared';
+import type { Deliveries } from '../fan-out/deliveries.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { GroupFeed } from '../feed/feed.ts';
 import type { GroupLog, LogPage } from '../group-log/group-log.ts';
@@ -50,6 +51,7 @@ export function createRecovery(deps: {
   groupLog: GroupLog;
   feed: GroupFeed;
   fanOut: FanOut;
+  deliveries: Pick<Deliveries, 'recovered'>;
   fill: HistoryFill | undefined;
   /** False while somebody may be removed without this relay's knowledge: then nobody is given an event. */
   isTrusted: () => boolean;
@@ -189,6 +191,10 @@ export function createRecovery(deps: {
               result = result.recovered ? { ...result, more: true } : { ...result, position: fanOut.cursor(groupId) };
             }
             if (!result.more) fanOut.enter(socketId, groupId, result.position);
+            if (result.events.length > 0) {
+              const upTo = result.position?.seq ?? 0;
+              deps.deliveries.recovered(socketId, groupId, { after: item.entry.since?.seq ?? 0, upTo });
+            }
             if (item.isEmpty) feed.beginsEmpty(groupId);
             answers.set(groupId, result);
           }

@@ -23,6 +23,12 @@ export interface NodeRequests {
   ask<K extends NodeQuestion>(kind: K, payload: NodeQuestions[K]['payload']): Promise<NodeQuestions[K]['answer'][]>;
   /** Returns the answers that come in time. It is for questions where a missing answer does no harm. */
   survey<K extends NodeQuestion>(kind: K, payload: NodeQuestions[K]['payload']): Promise<NodeQuestions[K]['answer'][]>;
+  /** Returns the answers that come within the time, in milliseconds, and the nodes with a lease that have not answered, or could not. */
+  poll<K extends NodeQuestion>(
+    kind: K,
+    payload: NodeQuestions[K]['payload'],
+    withinMs: number,
+  ): Promise<{ answers: NodeQuestions[K]['answer'][]; missing: string[] }>;
   /** Tells the nodes that listen, and waits for no answer. */
   tell<K extends NodeQuestion>(kind: K, payload: NodeQuestions[K]['payload']): Promise<void>;
   /** Answers `kind` on this node. */
@@ -32,6 +38,9 @@ export interface NodeRequests {
   ): void;
   stop(): void;
 }
+
+/** The relays that share this one's groups: other machines, and other workers of this one. */
+export type OtherNodes = Pick<NodeRequests, 'answer' | 'poll'>;
 
 /** How long a node may take to answer, in milliseconds. */
 const TIMEOUT_MS = 2_000;
@@ -83,34 +92,34 @@ export async function startNodeRequests(deps: {
   async function askAll<K extends NodeQuestion>(
     kind: K,
     payload: NodeQuestions[K]['payload'],
-    needsAll: boolean,
-  ): Promise<NodeQuestions[K]['answer'][]> {
+    { withinMs = TIMEOUT_MS, onError }: { withinMs?: number; onError: 'reject' | 'step over' },
+  ): Promise<{ answers: NodeQuestions[K]['answer'][]; missing: string[] }> {
     const others = new Set((await leases.nodes()).filter((other) => other !== node));
-    if (others.size === 0) return [];
+    if (others.size === 0) return { answers: [], missing: [] };
     lastId += 1;
     const id = lastId;
     const answers: NodeQuestions[K]['answer'][] = [];
+    const failed: string[] = [];
     let timer: NodeJS.Timeout | undefined;
     try {
       await new Promise<void>((resolve, reject) => {
-        timer = setTimeout(() => {
-          const missing = [...others].join(', ');
-          if (needsAll) reject(brokerUnavailable(`reach every relay; ${missing} did not answer`, undefined));
-          else resolve();
-        }, TIMEOUT_MS);
+        timer = setTimeout(resolve, withinMs);
         open.set(id, ({ from, answer, error }) => {
-          if (error !== undefined) {
+          if (error !== undefined && onError === 'reject') {
             reject(brokerUnavailable(`carry it out on relay ${from}: ${error}`, undefined));
             return;
           }
-          if (others.delete(from) && answer) answers.push(answer);
+          if (others.delete(from)) {
+            if (answer && error === undefined) answers.push(answer);
+            else failed.push(from);
+          }
           if (others.size === 0) resolve();
         });
         channels
           .publish(REQUEST_CHANNEL, encode(kind, id, payload))
           .catch((cause: unknown) => reject(brokerUnavailable('ask the other relays', cause)));
       });
-      return answers;
+      return { answers, missing: [...others, ...failed] };
     } finally {
       clearTimeout(timer);
       open.delete(id);
@@ -118,8 +127,15 @@ export async function startNodeRequests(deps: {
   }
 
   return {
-    ask: async (kind, payload) => askAll(kind, payload, true),
-    survey: async (kind, payload) => askAll(kind, payload, false),
+    async ask(kind, payload) {
+      const { answers, missing } = await askAll(kind, payload, { onError: 'reject' });
+      if (missing.length > 0) {
+        throw brokerUnavailable(`reach every relay; ${missing.join(', ')} did not answer`, undefined);
+      }
+      return answers;
+    },
+    survey: async (kind, payload) => (await askAll(kind, payload, { onError: 'reject' })).answers,
+    poll: async (kind, payload, withinMs) => askAll(kind, payload, { withinMs, onError: 'step over' }),
     async tell(kind, payload) {
       // No request has this id, so nobody hears the replies.
       await channels.publish(REQUEST_CHANNEL, encode(kind, 0, payload));

@@ -19,6 +19,7 @@ export function tellEnding(socket: RelaySocket, ending: SessionEnding): void {
  */
 export function endSession(socket: RelaySocket, ending: SessionEnding): void {
   tellEnding(socket, ending);
+  socket.data.ended = ending.code;
   if (ending.next === 'stop') socket.disconnect(true);
   else socket.conn.close();
 }

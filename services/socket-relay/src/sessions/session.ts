@@ -1,13 +1,9 @@
 import type { Dialect } from '@groupcast/dialects';
 import type { ClientEvents, Position, RelayEvents, ServiceClaims, ServiceEvents, UserClaims } from '@groupcast/shared';
 import type { Server, Socket } from 'socket.io';
+import type { InGroup } from './in-group.ts';
+import type { Mark } from './marks.ts';
 import type { RateLimit } from './rate-limit.ts';
-
-/**
- * Why a connection is in a group: its token names the group, the API allowed it when the client asked to join, or the API has added the
- * member, which nobody on this connection has asked for.
- */
-export type Admission = 'token' | 'api' | 'added';
 
 /** A join under way. */
 export interface Joining {
@@ -20,7 +16,10 @@ export interface UserSession {
   userId: string;
   claims: UserClaims;
   /** The groups that this connection is in, and why. */
-  groups: Map<string, Admission>;
+  groups: Map<string, InGroup>;
+  /** Written before the last ping, which may not be answered yet; and before the last ping that was. */
+  pinged: Mark;
+  proven: Mark;
   /** Joins under way, so that a leave that comes meanwhile takes them back. */
   joining: Map<string, Set<Joining>> | undefined;
   /** Groups of its token that the API could not be asked about yet. */
@@ -35,6 +34,8 @@ export interface UserSession {
   opened?: Set<string>;
   /** The group that it has on screen. */
   viewing?: string;
+  /** Its client says by itself what it has received. */
+  reportsCursors?: true;
   /** Limits its events; made when it sends the first one. */
   rate?: RateLimit;
 }
@@ -49,6 +50,8 @@ export type Session = UserSession | ServiceSession;
 
 export interface SocketData {
   session: Session;
+  /** Why this relay has ended the session. */
+  ended?: string;
   /** The decision of the handshake about the token's groups. It is used once, when the connection is welcomed. */
   decision?:
     | undefined

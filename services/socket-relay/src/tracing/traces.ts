@@ -1,0 +1,320 @@
+import {
+  type GroupEvent,
+  type Position,
+  type RelayTrace,
+  TRACE_LIMITS,
+  type TraceHop,
+  type TraceQuery,
+  type TraceRecipient,
+  type TraceVerdict,
+} from '@groupcast/shared';
+import type { GroupLog } from '../group-log/group-log.ts';
+import type { OtherNodes } from '../nodes/node-requests.ts';
+import type { NodeTrace } from '../wire-format.ts';
+import type { Acceptances } from './acceptances.ts';
+import { askOthers } from './all-nodes.ts';
+import { furthestOf, hasPassed, type NodeTraces } from './node-trace.ts';
+import { judgeRecipients, summaryOf } from './verdict.ts';
+
+/** Says for one event at which hop it is, and for whom. */
+export interface Traces {
+  trace(query: TraceQuery): Promise<RelayTrace>;
+}
+
+/** How long the other nodes may take, in milliseconds. */
+const WITHIN_MS = 1_500;
+/** Most users that are summed up, and most of one question to a node. */
+const MAX_USERS = 10_000;
+const PAGE = TRACE_LIMITS.userIds;
+/** Events of the log among which one is looked for by its id, the newest. */
+const LOOK_BACK = 500;
+
+const iso = (at: number): string => new Date(at).toISOString();
+
+/** One event in the log of its group. `undefined`: the log does not have it, or cannot be read. */
+interface InLog {
+  head: Position | null;
+  found: GroupEvent | undefined;
+  isAway: boolean;
+}
+
+export function createTraces(deps: {
+  node: string;
+  groupLog: Pick<GroupLog, 'read' | 'head'>;
+  nodeTraces: NodeTraces;
+  acceptances: Acceptances;
+  otherNodes: OtherNodes;
+  /** Names a group that may be meant, where nobody is in this one. */
+  hintAt: (groupId: string) => string | undefined;
+}): Traces {
+  const { groupLog, nodeTraces, acceptances, otherNodes } = deps;
+
+  /** Adds what only the node knows that took the event. */
+  function here(question: Parameters<NodeTraces['trace']>[0]): NodeTrace {
+    const own = nodeTraces.trace(question);
+    const id = own.id ?? question.id;
+    const accepted = id === undefined ? undefined : acceptances.of(question.groupId, id);
+    return accepted ? { ...own, accepted } : own;
+  }
+
+  otherNodes.answer('trace', async (question) => here(question));
+
+  async function findInLog({ groupId, id, seq, epoch }: TraceQuery): Promise<InLog> {
+    try {
+      const head = await groupLog.head(groupId);
+      if (!head || (epoch !== undefined && head.epoch !== epoch)) return { head, found: undefined, isAway: false };
+      const since = seq === undefined ? Math.max(0, head.seq - LOOK_BACK) : seq - 1;
+      const { events } = await groupLog.read(groupId, since, seq === undefined ? LOOK_BACK : 1);
+      const found = events.find((event) => (seq === undefined ? event.id === id : event.seq === seq));
+      return { head, found, isAway: false };
+    } catch {
+      return { head: null, found: undefined, isAway: true };
+    }
+  }
+
+  /** Asks all nodes for everybody, page by page. */
+  async function askAll(query: TraceQuery): Promise<{ nodes: NodeTrace[]; missing: string[]; broker: boolean }> {
+    const { groupId, id, seq, epoch, userIds } = query;
+    const question = { groupId, id, seq, epoch, userIds, limit: PAGE };
+    const nodes = new Map<string, NodeTrace>();
+    let missing: string[] = [];
+    let broker = true;
+    let after: string | undefined;
+    for (let users = 0; users < MAX_USERS; users += PAGE) {
+      const asked = { ...question, after };
+      // oxlint-disable-next-line no-await-in-loop -- each page begins where the last one ended
+      const answered = await askOthers(otherNodes, 'trace', { payload: asked, withinMs: WITHIN_MS });
+      missing = answered.missing;
+      broker = !answered.isAway;
+      const pages = [here(asked), ...answered.answers];
+      for (const page of pages) {
+        const known = nodes.get(page.node);
+        nodes.set(page.node, known ? { ...page, recipients: [...known.recipients, ...page.recipients] } : page);
+      }
+      // Nodes have different users: the next page begins where the first of them had to stop.
+      const ends = pages.filter(({ more }) => more).map(({ recipients }) => recipients.at(-1)?.userId);
+      const [first] = ends.filter((end) => end !== undefined).toSorted();
+      if (first === undefined) break;
+      after = first;
+    }
+    return { nodes: [...nodes.values()], missing, broker };
+  }
+
+  function mergeUsers(
+    nodes: readonly NodeTrace[],
+    { userIds, missing }: { userIds: readonly string[] | undefined; missing: readonly string[] },
+  ): TraceRecipient[] {
+    const users = new Map<string, TraceRecipient>();
+    for (const { recipients } of nodes) {
+      for (const each of recipients) {
+        const known = users.get(each.userId);
+        users.set(each.userId, known ? newestOf(known, each) : each);
+      }
+    }
+    for (const userId of userIds ?? []) {
+      if (!users.has(userId)) users.set(userId, nowhere(userId, missing));
+    }
+    return [...users.values()].toSorted((a, b) => (a.userId < b.userId ? -1 : 1));
+  }
+
+  function nowhere(userId: string, missing: readonly string[]): TraceRecipient {
+    if (missing.length === 0) return { userId, state: 'offline', why: 'it is connected to no relay' };
+    return {
+      userId,
+      state: 'node-unreachable',
+      why: `it is connected to none of the relays that answered; ${missing.join(', ')} did not`,
+      fix: 'see whether that relay runs (npm run doctor); it is counted on until its lease has ended',
+      ...(missing[0] === undefined ? {} : { node: missing[0] }),
+    };
+  }
+
+  return {
+    async trace(query) {
+      const [inLog, { nodes, missing, broker }] = await Promise.all([findInLog(query), askAll(query)]);
+      const { head, found, isAway } = inLog;
+      const known = nodes.find(({ arrivedAt }) => arrivedAt !== undefined);
+      const position = found ? { epoch: found.epoch ?? '', seq: found.seq ?? 0 } : (known?.position ?? null);
+      const id = found?.id ?? known?.id ?? query.id;
+      const event = found?.event ?? known?.event;
+      const recipients = mergeUsers(nodes, { userIds: query.userIds, missing });
+      const subject = { position, isKnown: Boolean(found ?? known), head };
+      const hops = hopsOf(nodes, { ...subject, recipients, unreachable: missing });
+      const start = query.after === undefined ? 0 : recipients.findIndex(({ userId }) => userId > (query.after ?? ''));
+      const page = start < 0 ? [] : recipients.slice(start, start + query.limit);
+      const last = page.at(-1);
+      const isMore = last !== undefined && last.userId !== recipients.at(-1)?.userId;
+      return {
+        groupId: query.groupId,
+        ...(id === undefined ? {} : { id }),
+        ...(event === undefined ? {} : { event }),
+        position,
+        hops,
+        verdict: verdictOf(query.groupId, { ...subject, nodes, recipients, missing, isAway: isAway || !broker }),
+        nodes: nodes.map(({ node, members, arrivedAt }) => ({
+          node,
+          members,
+          ...(arrivedAt === undefined ? {} : { arrivedAt: iso(arrivedAt) }),
+        })),
+        unreachable: missing,
+        summary: summaryOf(recipients),
+        recipients: page,
+        ...(isMore ? { next: last.userId } : {}),
+      };
+    },
+  };
+
+  function verdictOf(
+    groupId: string,
+    known: {
+      position: Position | null;
+      isKnown: boolean;
+      head: Position | null;
+      nodes: readonly NodeTrace[];
+      recipients: readonly TraceRecipient[];
+      missing: readonly string[];
+      isAway: boolean;
+    },
+  ): TraceVerdict {
+    const { position, isKnown, head, nodes, recipients, missing, isAway } = known;
+    if (isAway) {
+      return {
+        state: 'stopped',
+        hop: 'published',
+        code: 'REDIS_UNREACHABLE',
+        cause: 'this relay cannot reach Redis, and so neither the log of the group nor the other relays',
+        fix: 'see whether Redis runs at REDIS_URL, and can be written to; nothing is lost: publishers send again',
+      };
+    }
+    if (!isKnown) {
+      const stands = head ? `the log of the group stands at ${head.seq}` : 'the log of the group is empty';
+      return {
+        state: 'stopped',
+        hop: 'relay-accepted',
+        code: 'NOT_ACCEPTED',
+        cause: `no relay knows the event; ${stands}`,
+        fix: 'look at the publisher: its broadcast was not answered with ok. After a restart without Redis a relay knows nothing of before',
+      };
+    }
+    const behind = nodes.find(
+      ({ members, arrivedAt, cursor }) =>
+        members > 0 && arrivedAt === undefined && position !== null && !hasPassed(cursor, position),
+    );
+    if (behind) {
+      return {
+        state: recipients.some(({ state }) => state === 'proven') ? 'partly' : 'stopped',
+        hop: 'node-received',
+        code: 'NODE_BEHIND',
+        cause: `the event has not come to relay ${behind.node}, which has ${behind.members} members of the group and stands at ${behind.cursor?.seq ?? 'nothing'}`,
+        fix: 'see whether that relay reaches Redis (its /readyz says so); it reads what it missed from the log by itself',
+      };
+    }
+    if (missing.length > 0 && !recipients.some(({ state }) => state === 'node-unreachable')) {
+      const judged = judgeRecipients(recipients);
+      if (judged.state === 'delivered')
+        return { ...judged, cause: `${judged.cause}; relay ${missing.join(', ')} did not answer` };
+      return judged;
+    }
+    if (recipients.length === 0) {
+      const hint = deps.hintAt(groupId);
+      return {
+        state: 'stopped',
+        hop: 'written',
+        code: hint === undefined ? 'NO_RECIPIENTS' : 'NEAR_MISS',
+        cause: `nobody is in group ${groupId}${hint === undefined ? '' : `; ${hint}`}`,
+        fix: 'compare the id of the group that is published to with the one that pages join, letter by letter',
+      };
+    }
+    return withRefusals(judgeRecipients(recipients), nodes);
+  }
+
+  /** Where somebody is offline, says which connections were refused lately: nobody knows whose they were. */
+  function withRefusals(verdict: TraceVerdict, nodes: readonly NodeTrace[]): TraceVerdict {
+    const [newest] = nodes.flatMap(({ refused }) => refused).toSorted((a, b) => b.at - a.at);
+    if (verdict.code !== 'OFFLINE' || !newest) return verdict;
+    const { code, message, count } = newest;
+    const times = count === 1 ? 'a connection' : `${count} connections`;
+    return { ...verdict, code, cause: `${verdict.cause}; ${times} of unknown users were refused lately: ${message}` };
+  }
+}
+
+function newestOf(a: TraceRecipient, b: TraceRecipient): TraceRecipient {
+  const isGone = (state: TraceRecipient['state']): boolean =>
+    state === 'offline' || state === 'token-expired' || state === 'refused' || state === 'slow-consumer';
+  // The last that was heard of somebody who is nowhere counts.
+  if (isGone(a.state) && isGone(b.state)) return (a.at ?? '') >= (b.at ?? '') ? a : b;
+  return furthestOf(a, b);
+}
+
+function hopsOf(
+  nodes: readonly NodeTrace[],
+  {
+    isKnown,
+    position,
+    head,
+    recipients,
+    unreachable,
+  }: {
+    isKnown: boolean;
+    position: Position | null;
+    head: Position | null;
+    recipients: readonly TraceRecipient[];
+    unreachable: readonly string[];
+  },
+): TraceHop[] {
+  if (!isKnown) {
+    const detail = head ? `the log stands at ${head.seq}` : 'no relay knows the event';
+    return [{ hop: 'relay-accepted', ok: false, detail }];
+  }
+  const accepting = nodes.find(({ accepted }) => accepted);
+  const arrivals = nodes.filter(({ arrivedAt }) => arrivedAt !== undefined);
+  const acceptedAt = accepting?.accepted?.at;
+  const since = (at: number, from: number | undefined): { ms?: number } =>
+    from === undefined ? {} : { ms: Math.max(0, at - from) };
+  const hops: TraceHop[] = [
+    {
+      hop: 'relay-accepted',
+      ok: true,
+      ...(acceptedAt === undefined ? {} : { at: iso(acceptedAt) }),
+      ...(accepting ? { node: accepting.node } : {}),
+      detail: position ? `in the log of the group at ${position.seq}` : 'an event without a position',
+    },
+  ];
+  const listening = accepting?.accepted?.nodes;
+  hops.push({
+    hop: 'published',
+    ok: true,
+    ...(listening === undefined ? {} : { count: listening }),
+    detail:
+      listening === undefined ? 'to the relays that listen to the group' : `${listening} relays listen to the group`,
+  });
+  for (const { node, members, arrivedAt, cursor } of nodes) {
+    if (arrivedAt === undefined && members === 0) continue;
+    const hasGone = arrivedAt === undefined && position !== null && hasPassed(cursor, position);
+    hops.push({
+      hop: 'node-received',
+      ok: arrivedAt !== undefined || hasGone,
+      ...(arrivedAt === undefined ? {} : { at: iso(arrivedAt), ...since(arrivedAt, acceptedAt) }),
+      node,
+      count: members,
+      detail:
+        arrivedAt === undefined && !hasGone ? `stands at ${cursor?.seq ?? 'nothing'}` : `${members} connections there`,
+    });
+  }
+  for (const node of unreachable) hops.push({ hop: 'node-received', ok: false, node, detail: 'does not answer' });
+  const writtenTo = recipients.filter(({ state }) => state === 'written' || state === 'proven').length;
+  const proven = recipients.filter(({ state }) => state === 'proven').length;
+  const { length } = recipients;
+  hops.push({
+    hop: 'written',
+    ok: arrivals.length > 0 && writtenTo === length,
+    count: writtenTo,
+    detail: `to ${writtenTo} of ${length} users`,
+  });
+  hops.push({
+    hop: 'client-received',
+    ok: length > 0 && proven === length,
+    count: proven,
+    detail: `proven for ${proven} of ${length} users`,
+  });
+  return hops;
+}

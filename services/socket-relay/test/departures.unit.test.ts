@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest';
+import { createDepartures } from '../src/sessions/departures.ts';
+
+const gone = { code: undefined, reason: 'transport close', socketId: 's', groups: ['g'] };
+
+test.each([
+  [undefined, 'ping timeout', 'offline'],
+  ['TOKEN_EXPIRED', 'server namespace disconnect', 'token-expired'],
+  ['SLOW_CONSUMER', 'forced close', 'slow-consumer'],
+  ['SERVER_DRAINING', 'forced close', 'offline'],
+  ['TOKEN_REVOKED', 'server namespace disconnect', 'refused'],
+  ['ACCOUNT_LOCKED', 'server namespace disconnect', 'refused'],
+])('a session that was ended with %s (%s) leaves its user %s', (code, reason, state) => {
+  const departures = createDepartures();
+  departures.left('u', { ...gone, code, reason });
+  expect(departures.of('u')).toMatchObject({ state, socketId: 's', why: expect.stringMatching(/\w+ \w+/) });
+  expect(departures.fromGroup('g')).toEqual(['u']);
+});
+
+test('a refusal after that is the last that is known, and the groups stay known', () => {
+  const departures = createDepartures(() => 7);
+  departures.left('u', gone);
+  departures.refused('u', { code: 'TOO_MANY_CONNECTIONS', message: 'too many' });
+  expect(departures.of('u')).toEqual({
+    at: 7,
+    state: 'refused',
+    code: 'TOO_MANY_CONNECTIONS',
+    why: 'its connection was refused: too many',
+    groups: ['g'],
+  });
+});
+
+test('of the many who have gone only the last are remembered, with the first of their groups', () => {
+  const departures = createDepartures();
+  for (let n = 0; n <= 10_000; n += 1) departures.left(`u${n}`, { ...gone, groups: n === 10_000 ? many() : [] });
+  expect([departures.of('u0'), departures.of('u1')?.state]).toEqual([undefined, 'offline']);
+  expect(departures.of('u10000')?.groups).toHaveLength(50);
+
+  function* many(): Generator<string> {
+    for (let n = 0; ; n += 1) yield `g${n}`;
+  }
+});
+
+test('refusals of unknown users are counted by code, and are old after ten minutes', () => {
+  let now = 0;
+  const departures = createDepartures(() => now);
+  departures.refusedUnknown({ code: 'ORIGIN_FORBIDDEN', message: () => 'the origin "https://a" is not allowed' });
+  departures.refusedUnknown({ code: 'ORIGIN_FORBIDDEN', message: 'the origin "https://b" is not allowed' });
+  departures.refusedUnknown({ code: 'UNSUPPORTED_PROTOCOL', message: 'too old' });
+  expect(departures.unknown()).toEqual([
+    { code: 'UNSUPPORTED_PROTOCOL', message: 'too old', count: 1, at: 0 },
+    { code: 'ORIGIN_FORBIDDEN', message: 'the origin "https://b" is not allowed', count: 2, at: 0 },
+  ]);
+  now = 600_000;
+  expect(departures.unknown()).toEqual([]);
+});
