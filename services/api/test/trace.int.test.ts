@@ -86,7 +86,8 @@ describe('a message that does not leave the outbox', () => {
     expect(verdict).toMatchObject({ state: 'stopped', hop });
     expect(hops.at(-1)).toMatchObject({ hop, ok: false });
     expect(summary).toEqual({ pending: 1 });
-    expect(recipients).toMatchObject([{ userId: 'bob', state: 'pending', why: verdict.cause }]);
+    expect(recipients).toMatchObject([{ userId: 'bob', state: 'pending', fix: verdict.fix }]);
+    expect(verdict.cause).toContain(recipients[0]?.why);
   }
 
   test('an attempt that failed is named with its code, how often, and when the next one is', async () => {

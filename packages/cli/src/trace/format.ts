@@ -1,4 +1,4 @@
-import type { RecipientState, RelayTrace, TraceHop, TraceRecipient } from '@groupcast/shared';
+import type { RecipientState, RelayTrace, TraceRecipient } from '@groupcast/shared';
 import { type Paint, printable, type Style } from '../terminal.ts';
 
 /** One message on its way, as the API or a relay answers it. */
@@ -27,20 +27,23 @@ const widest = (texts: readonly string[]): number => Math.max(0, ...texts.map(({
 /** The time of day of an ISO text, as the server's clock has it. */
 const timeOf = (at: string | undefined): string => (at === undefined ? '' : printable(at.slice(11, 24)));
 
-function hopLines(hops: readonly TraceHop[], paint: Paint): string[] {
+function hopLines({ hops, verdict }: Trace, paint: Paint): string[] {
   const times = hops.map(({ at }) => timeOf(at));
   const elapsed = hops.map(({ ms }) => (ms === undefined ? '' : `+${Math.round(ms * 10) / 10} ms`));
   const [nameWidth, timeWidth, elapsedWidth] = [widest(hops.map(({ hop }) => hop)), widest(times), widest(elapsed)];
+  // Not every client says what is on its screen.
+  const isDelivered = verdict.state === 'delivered';
+  const [mark, style]: [string, Style | Style[]] = isDelivered ? ['–', 'dim'] : ['✗', ['bold', 'red']];
   return hops.map(({ hop, ok, node, detail }, index) => {
     const columns = [
-      ok ? paint('green', '✓') : paint(['bold', 'red'], '✗'),
-      paint(ok ? 'bold' : ['bold', 'red'], printable(hop).padEnd(nameWidth)),
-      paint('dim', (times[index] ?? '').padEnd(timeWidth)),
-      paint('dim', (elapsed[index] ?? '').padStart(elapsedWidth)),
+      ok ? paint('green', '✓') : paint(style, mark),
+      paint(ok ? 'bold' : style, printable(hop).padEnd(nameWidth)),
+      ...(timeWidth > 0 ? [paint('dim', (times[index] ?? '').padEnd(timeWidth))] : []),
+      ...(elapsedWidth > 0 ? [paint('dim', (elapsed[index] ?? '').padStart(elapsedWidth))] : []),
       printable(detail),
-      node === undefined ? '' : paint('dim', `(${printable(node)})`),
+      ...(node === undefined ? [] : [paint('dim', `(${printable(node)})`)]),
     ];
-    return `  ${columns.filter((column) => column !== '').join('  ')}`.trimEnd();
+    return `  ${columns.join('  ')}`.trimEnd();
   });
 }
 
@@ -65,14 +68,14 @@ function summaryLine(summary: Trace['summary']): string {
 
 /** The lines for people: `title`, the hops, those who do not have it, the summary and, at the end, what is wrong and what to do. */
 export function formatTrace(title: string, trace: Trace, missing: readonly TraceRecipient[], paint: Paint): string[] {
-  const { hops, verdict, summary, unreachable } = trace;
+  const { verdict, summary, unreachable } = trace;
   const count = Math.max(missing.length, missingIn(summary));
   const head = paint(['bold', VERDICT_STYLES[verdict.state]], verdict.state);
   const where = verdict.state === 'delivered' ? '' : ` at ${printable(verdict.hop)}`;
   return [
     paint('bold', printable(title)),
     '',
-    ...hopLines(hops, paint),
+    ...hopLines(trace, paint),
     ...(unreachable.length > 0 ? ['', paint('red', `no answer from ${unreachable.map(printable).join(', ')}`)] : []),
     ...(count > 0 ? ['', ...recipientLines(missing, count, paint)] : []),
     '',

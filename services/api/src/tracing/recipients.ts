@@ -22,7 +22,7 @@ const isFurther = (one: RecipientState, other: RecipientState): boolean =>
 function ofRelay(userId: string, { answer, stop }: Facts): TraceRecipient {
   const known = answer.kind === 'answered' ? answer.users.get(userId) : undefined;
   if (known && DELIVERED_STATES.has(known.state)) return known;
-  if (stop) return { userId, state: 'pending', why: causeOf(stop, true), fix: fixOf(stop, true) };
+  if (stop) return { userId, state: 'pending', why: causeOf(stop, false), fix: fixOf(stop, true) };
   if (known) return known;
   if (answer.kind === 'silent') {
     const why = `it is not known: ${causeOf(answer.stop, true)}`;

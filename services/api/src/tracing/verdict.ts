@@ -78,6 +78,11 @@ export interface Shown {
 
 const haveIt = ({ summary }: Shown): number => countIn(summary, (state) => DELIVERED_STATES.has(state));
 
+function detailOfClaim(stop: Stop | undefined, isClaimed: boolean, { isOperator }: View): string {
+  if (!stop || stop.code === 'EVENT_OMITTED') return 'a dispatcher has taken it out of the outbox';
+  return isClaimed ? 'it is in the outbox, and nobody holds it back' : causeOf(stop, isOperator);
+}
+
 /** The hops of a message, as far as it came: the one that it did not pass is the last of them, or one at which it is for some. */
 export function hopsOf(message: TracedMessage, facts: Facts, shown: Shown, view: View): TraceHop[] {
   const { stop } = facts;
@@ -90,7 +95,7 @@ export function hopsOf(message: TracedMessage, facts: Facts, shown: Shown, view:
     {
       hop: 'claimed',
       ok: isClaimed,
-      detail: stop && !isClaimed ? causeOf(stop, view.isOperator) : 'a dispatcher has taken it out of the outbox',
+      detail: detailOfClaim(stop, isClaimed, view),
     },
     ...hopsOfRelay(message, facts, view),
   ];
@@ -139,10 +144,13 @@ function verdictOfMissing(
   const code: TraceCode = CODE_OF_STATE[state];
   const example = recipients.find((each) => each.state === state);
   const verdict = verdictOf(have > 0 ? 'partly' : 'stopped', { code }, view);
-  const many = total - have === 1 ? 'one recipient does not have it' : `${of(total - have, total)} do not have it`;
+  const { userId = '', why = verdict.cause } = example ?? {};
+  const isOne = total - have === 1;
   const found = {
     ...verdict,
-    cause: `${many}: ${verdict.cause} (${example?.userId}: ${example?.why})`,
+    cause: isOne
+      ? `"${userId}" does not have it: ${why}`
+      : `${of(total - have, total)} do not have it: ${verdict.cause} (such as "${userId}": ${why})`,
     fix: example?.fix ?? verdict.fix,
   };
   // Relays know of connections that they have refused, and not whose they were.
