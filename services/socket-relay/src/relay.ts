@@ -131,11 +131,8 @@ async function buildRelay(
   refuseWhileDraining(io, { drain, metrics });
 
   // The way out
-  const { slowConsumers, sender, fanOut, deliveries } = openWayOut(
-    config,
-    { io, monitor, notices, metrics, log },
-    parts,
-  );
+  const wayOut = openWayOut(config, { io, monitor, notices, metrics, log }, parts);
+  const { slowConsumers, sender, fanOut, deliveries } = wayOut;
 
   // The other relays
   const cluster = await openCluster({ config, node, primary: worker?.primary, fanOut, monitor, metrics, log });
@@ -217,7 +214,8 @@ async function buildRelay(
   parts.push(() => throttle.stop());
   const history = createHistoryReader(groupLog);
   const hintAt = (groupId: string): string | undefined => hintAtGroup(groupId, (other) => fanOut.memberCount(other));
-  const tracing = createTracing({ ...shown, fanOut, deliveries, heartbeat, connections, departures, hintAt });
+  const connected = { heartbeat, undecided, connections, departures };
+  const tracing = createTracing({ ...shown, ...wayOut, ...connected, hintAt });
   const gateway = createGateway({
     groupLog,
     feed,

@@ -205,7 +205,7 @@ export async function createInternalApp(deps: InternalAppDeps): Promise<HttpApp>
     scope.addHook('onRequest', async (request) => {
       await services.verify(bearerToken(request), 'monitor');
     });
-    describeRefusals(scope, COMMON_REFUSALS, { security: [{ bearer: [] }] });
+    describeRefusals(scope, [...COMMON_REFUSALS, 'RATE_LIMITED'], { security: [{ bearer: [] }] });
     const route = { querystring: traceQuerySchema, response: successOf(relayTraceSchema) };
     scope.get(
       '/v1/traces',

@@ -16,6 +16,8 @@ export interface UndecidedClaims {
   add(socket: UserSocket): void;
   /** Whether a connection on this relay would be in the group if the API confirmed it. */
   isWaiting(groupId: string): boolean;
+  /** Returns the users on this relay who wait for the group. It looks at all that wait. */
+  usersOf(groupId: string): string[];
   stop(): void;
 }
 
@@ -116,6 +118,11 @@ export function createUndecidedClaims(deps: {
       schedule();
     },
     isWaiting: (groupId) => counts.has(groupId),
+    usersOf(groupId) {
+      if (!counts.has(groupId)) return [];
+      const sockets = [...waiting].filter(([, groupIds]) => groupIds.includes(groupId));
+      return sockets.map(([socket]) => socket.data.session.userId);
+    },
     stop() {
       clearTimeout(timer);
       waiting.clear();

@@ -6,8 +6,10 @@ import {
   type TraceRecipient,
   userRoom,
 } from '@groupcast/shared';
+import type { Heartbeat } from '../engine/heartbeat.ts';
 import { type Deliveries, type Delivery, type EventName, eventNameOf } from '../fan-out/deliveries.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
+import type { UndecidedClaims } from '../membership/undecided-claims.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { ConnectionIndex } from '../sessions/connection-index.ts';
 import type { Departures } from '../sessions/departures.ts';
@@ -32,9 +34,13 @@ export function furthestOf<T extends { state: RecipientState }>(a: T, b: T): T {
   return FURTHEST.indexOf(b.state) < FURTHEST.indexOf(a.state) ? b : a;
 }
 
+/** How long clients may take to answer a ping that a trace sends, in milliseconds. */
+const ASK_MS = 750;
+
 /** Says how far an event is on this node, for its users. */
 export interface NodeTraces {
-  trace(question: NodeTraceQuestion): NodeTrace;
+  /** Pings the clients that the event was written to, and does not wait for the next beat. */
+  trace(question: NodeTraceQuestion): Promise<NodeTrace>;
   /** Returns the state of one user, if it has connections here, or if it is known why it has none. */
   stateOf(userId: string, subject: Subject): TraceRecipient | undefined;
   subjectOf(groupId: string, name: EventName): Subject;
@@ -48,9 +54,11 @@ export function createNodeTraces(deps: {
   presence: Pick<Presence, 'usersHere'>;
   connections: Pick<ConnectionIndex, 'ofUser'>;
   departures: Departures;
+  undecided: Pick<UndecidedClaims, 'usersOf'>;
+  heartbeat: Pick<Heartbeat, 'prove'>;
   stateOf: StateOf;
 }): NodeTraces {
-  const { node, fanOut, deliveries, presence, connections, departures } = deps;
+  const { node, fanOut, deliveries, presence, connections, departures, undecided, heartbeat } = deps;
   const { adapter } = deps.io.of('/');
 
   function whyMissing(groupId: string, seq: number | undefined): string {
@@ -121,17 +129,33 @@ export function createNodeTraces(deps: {
     }
   }
 
+  /** Resolves once all clients that the event was written to have answered a ping, or a moment later. */
+  async function ask(userIds: readonly string[], subject: Subject): Promise<void> {
+    const sockets = userIds.flatMap((userId) => connections.ofUser(userId));
+    const unproven = sockets.filter((socket) => deps.stateOf(socket, subject).state === 'written');
+    if (unproven.length === 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ASK_MS);
+    });
+    const answers = unproven.map(async (socket) => new Promise<void>((done) => heartbeat.prove(socket, done)));
+    await Promise.race([Promise.all(answers), late]);
+    clearTimeout(timer);
+  }
+
   return {
     stateOf,
     subjectOf,
-    trace({ groupId, userIds, after, limit, ...event }) {
+    async trace({ groupId, userIds, after, limit, ...event }) {
       const subject = subjectOf(groupId, eventNameOf(event));
       const { delivery } = subject;
       const here = presence.usersHere(groupId);
-      const known = userIds ?? [...new Set([...here, ...departures.fromGroup(groupId)])].toSorted();
+      const known =
+        userIds ?? [...new Set([...here, ...undecided.usersOf(groupId), ...departures.fromGroup(groupId)])].toSorted();
       const rest = after === undefined ? known : known.filter((userId) => userId > after);
       const asked = rest.filter((userId) => !delivery || !isExcepted(delivery, userId));
       const page = asked.slice(0, limit);
+      await ask(page, subject);
       const cursor = fanOut.cursor(groupId);
       return {
         node,

@@ -1,4 +1,5 @@
 import {
+  GroupcastError,
   type GroupEvent,
   type Position,
   type RelayTrace,
@@ -6,15 +7,15 @@ import {
   type TraceHop,
   type TraceQuery,
   type TraceRecipient,
-  type TraceVerdict,
 } from '@groupcast/shared';
 import type { GroupLog } from '../group-log/group-log.ts';
 import type { OtherNodes } from '../nodes/node-requests.ts';
 import type { NodeTrace } from '../wire-format.ts';
 import type { Acceptances } from './acceptances.ts';
 import { askOthers } from './all-nodes.ts';
+import { judgeTrace } from './judge-trace.ts';
 import { furthestOf, hasPassed, type NodeTraces } from './node-trace.ts';
-import { judgeRecipients, summaryOf } from './verdict.ts';
+import { summaryOf } from './verdict.ts';
 
 /** Says for one event at which hop it is, and for whom. */
 export interface Traces {
@@ -26,6 +27,8 @@ const WITHIN_MS = 1_500;
 /** Most users that are summed up, and most of one question to a node. */
 const MAX_USERS = 10_000;
 const PAGE = TRACE_LIMITS.userIds;
+/** Traces under way at the same time. */
+const MAX_AT_ONCE = 20;
 /** Events of the log among which one is looked for by its id, the newest. */
 const LOOK_BACK = 500;
 
@@ -50,8 +53,8 @@ export function createTraces(deps: {
   const { groupLog, nodeTraces, acceptances, otherNodes } = deps;
 
   /** Adds what only the node knows that took the event. */
-  function here(question: Parameters<NodeTraces['trace']>[0]): NodeTrace {
-    const own = nodeTraces.trace(question);
+  async function here(question: Parameters<NodeTraces['trace']>[0]): Promise<NodeTrace> {
+    const own = await nodeTraces.trace(question);
     const id = own.id ?? question.id;
     const accepted = id === undefined ? undefined : acceptances.of(question.groupId, id);
     return accepted ? { ...own, accepted } : own;
@@ -83,10 +86,13 @@ export function createTraces(deps: {
     for (let users = 0; users < MAX_USERS; users += PAGE) {
       const asked = { ...question, after };
       // oxlint-disable-next-line no-await-in-loop -- each page begins where the last one ended
-      const answered = await askOthers(otherNodes, 'trace', { payload: asked, withinMs: WITHIN_MS });
+      const [own, answered] = await Promise.all([
+        here(asked),
+        askOthers(otherNodes, 'trace', { payload: asked, withinMs: WITHIN_MS }),
+      ]);
       missing = answered.missing;
       broker = !answered.isAway;
-      const pages = [here(asked), ...answered.answers];
+      const pages = [own, ...answered.answers];
       for (const page of pages) {
         const known = nodes.get(page.node);
         nodes.set(page.node, known ? { ...page, recipients: [...known.recipients, ...page.recipients] } : page);
@@ -128,113 +134,62 @@ export function createTraces(deps: {
     };
   }
 
+  async function trace(query: TraceQuery): Promise<RelayTrace> {
+    const [inLog, { nodes, missing, broker }] = await Promise.all([findInLog(query), askAll(query)]);
+    const { head, found, isAway } = inLog;
+    const known = nodes.find(({ arrivedAt }) => arrivedAt !== undefined);
+    const position = found ? { epoch: found.epoch ?? '', seq: found.seq ?? 0 } : (known?.position ?? null);
+    const id = found?.id ?? known?.id ?? query.id;
+    const event = found?.event ?? known?.event;
+    const recipients = mergeUsers(nodes, { userIds: query.userIds, missing });
+    const subject = { position, isKnown: Boolean(found ?? known), head };
+    const hops = hopsOf(nodes, { ...subject, recipients, unreachable: missing });
+    const start = query.after === undefined ? 0 : recipients.findIndex(({ userId }) => userId > (query.after ?? ''));
+    const page = start < 0 ? [] : recipients.slice(start, start + query.limit);
+    const last = page.at(-1);
+    const isMore = last !== undefined && last.userId !== recipients.at(-1)?.userId;
+    return {
+      groupId: query.groupId,
+      ...(id === undefined ? {} : { id }),
+      ...(event === undefined ? {} : { event }),
+      position,
+      hops,
+      verdict: judgeTrace(query.groupId, {
+        ...subject,
+        nodes,
+        recipients,
+        missing,
+        isAway: isAway || !broker,
+        hintAt: deps.hintAt,
+      }),
+      nodes: nodes.map(({ node, members, arrivedAt }) => ({
+        node,
+        members,
+        ...(arrivedAt === undefined ? {} : { arrivedAt: iso(arrivedAt) }),
+      })),
+      unreachable: missing,
+      summary: summaryOf(recipients),
+      recipients: page,
+      ...(isMore ? { next: last.userId } : {}),
+    };
+  }
+
+  let under = 0;
   return {
     async trace(query) {
-      const [inLog, { nodes, missing, broker }] = await Promise.all([findInLog(query), askAll(query)]);
-      const { head, found, isAway } = inLog;
-      const known = nodes.find(({ arrivedAt }) => arrivedAt !== undefined);
-      const position = found ? { epoch: found.epoch ?? '', seq: found.seq ?? 0 } : (known?.position ?? null);
-      const id = found?.id ?? known?.id ?? query.id;
-      const event = found?.event ?? known?.event;
-      const recipients = mergeUsers(nodes, { userIds: query.userIds, missing });
-      const subject = { position, isKnown: Boolean(found ?? known), head };
-      const hops = hopsOf(nodes, { ...subject, recipients, unreachable: missing });
-      const start = query.after === undefined ? 0 : recipients.findIndex(({ userId }) => userId > (query.after ?? ''));
-      const page = start < 0 ? [] : recipients.slice(start, start + query.limit);
-      const last = page.at(-1);
-      const isMore = last !== undefined && last.userId !== recipients.at(-1)?.userId;
-      return {
-        groupId: query.groupId,
-        ...(id === undefined ? {} : { id }),
-        ...(event === undefined ? {} : { event }),
-        position,
-        hops,
-        verdict: verdictOf(query.groupId, { ...subject, nodes, recipients, missing, isAway: isAway || !broker }),
-        nodes: nodes.map(({ node, members, arrivedAt }) => ({
-          node,
-          members,
-          ...(arrivedAt === undefined ? {} : { arrivedAt: iso(arrivedAt) }),
-        })),
-        unreachable: missing,
-        summary: summaryOf(recipients),
-        recipients: page,
-        ...(isMore ? { next: last.userId } : {}),
-      };
+      if (under >= MAX_AT_ONCE) {
+        throw new GroupcastError('RATE_LIMITED', 'unable to trace; many traces are under way', {
+          retryAfterMs: WITHIN_MS,
+        });
+      }
+      under += 1;
+      try {
+        return await trace(query);
+      } finally {
+        under -= 1;
+      }
     },
   };
-
-  function verdictOf(
-    groupId: string,
-    known: {
-      position: Position | null;
-      isKnown: boolean;
-      head: Position | null;
-      nodes: readonly NodeTrace[];
-      recipients: readonly TraceRecipient[];
-      missing: readonly string[];
-      isAway: boolean;
-    },
-  ): TraceVerdict {
-    const { position, isKnown, head, nodes, recipients, missing, isAway } = known;
-    if (isAway) {
-      return {
-        state: 'stopped',
-        hop: 'published',
-        code: 'REDIS_UNREACHABLE',
-        cause: 'this relay cannot reach Redis, and so neither the log of the group nor the other relays',
-        fix: 'see whether Redis runs at REDIS_URL, and can be written to; nothing is lost: publishers send again',
-      };
-    }
-    if (!isKnown) {
-      const stands = head ? `the log of the group stands at ${head.seq}` : 'the log of the group is empty';
-      return {
-        state: 'stopped',
-        hop: 'relay-accepted',
-        code: 'NOT_ACCEPTED',
-        cause: `no relay knows the event; ${stands}`,
-        fix: 'look at the publisher: its broadcast was not answered with ok. After a restart without Redis a relay knows nothing of before',
-      };
-    }
-    const behind = nodes.find(
-      ({ members, arrivedAt, cursor }) =>
-        members > 0 && arrivedAt === undefined && position !== null && !hasPassed(cursor, position),
-    );
-    if (behind) {
-      return {
-        state: recipients.some(({ state }) => state === 'proven') ? 'partly' : 'stopped',
-        hop: 'node-received',
-        code: 'NODE_BEHIND',
-        cause: `the event has not come to relay ${behind.node}, which has ${behind.members} members of the group and stands at ${behind.cursor?.seq ?? 'nothing'}`,
-        fix: 'see whether that relay reaches Redis (its /readyz says so); it reads what it missed from the log by itself',
-      };
-    }
-    if (missing.length > 0 && !recipients.some(({ state }) => state === 'node-unreachable')) {
-      const judged = judgeRecipients(recipients);
-      if (judged.state === 'delivered')
-        return { ...judged, cause: `${judged.cause}; relay ${missing.join(', ')} did not answer` };
-      return judged;
-    }
-    if (recipients.length === 0) {
-      const hint = deps.hintAt(groupId);
-      return {
-        state: 'stopped',
-        hop: 'written',
-        code: hint === undefined ? 'NO_RECIPIENTS' : 'NEAR_MISS',
-        cause: `nobody is in group ${groupId}${hint === undefined ? '' : `; ${hint}`}`,
-        fix: 'compare the id of the group that is published to with the one that pages join, letter by letter',
-      };
-    }
-    return withRefusals(judgeRecipients(recipients), nodes);
-  }
-
-  /** Where somebody is offline, says which connections were refused lately: nobody knows whose they were. */
-  function withRefusals(verdict: TraceVerdict, nodes: readonly NodeTrace[]): TraceVerdict {
-    const [newest] = nodes.flatMap(({ refused }) => refused).toSorted((a, b) => b.at - a.at);
-    if (verdict.code !== 'OFFLINE' || !newest) return verdict;
-    const { code, message, count } = newest;
-    const times = count === 1 ? 'a connection' : `${count} connections`;
-    return { ...verdict, code, cause: `${verdict.cause}; ${times} of unknown users were refused lately: ${message}` };
-  }
 }
 
 function newestOf(a: TraceRecipient, b: TraceRecipient): TraceRecipient {

@@ -3,6 +3,7 @@ import type { Deliveries } from '../fan-out/deliveries.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { Sender } from '../fan-out/sender.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
+import type { UndecidedClaims } from '../membership/undecided-claims.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { OtherNodes } from '../nodes/node-requests.ts';
 import type { Presence } from '../presence/presence.ts';
@@ -33,6 +34,7 @@ export function createTracing(deps: {
   presence: Pick<Presence, 'usersHere'>;
   connections: ConnectionIndex;
   departures: Departures;
+  undecided: UndecidedClaims;
   otherNodes: OtherNodes;
   metrics: RelayMetrics;
   hintAt: (groupId: string) => string | undefined;

@@ -1,0 +1,80 @@
+import type { Position, TraceRecipient, TraceVerdict } from '@groupcast/shared';
+import type { NodeTrace } from '../wire-format.ts';
+import { hasPassed } from './node-trace.ts';
+import { judgeRecipients } from './verdict.ts';
+
+/** Everything that a verdict depends on. */
+export interface Known {
+  position: Position | null;
+  isKnown: boolean;
+  head: Position | null;
+  nodes: readonly NodeTrace[];
+  recipients: readonly TraceRecipient[];
+  missing: readonly string[];
+  isAway: boolean;
+  /** Names a group that may be meant, where nobody is in this one. */
+  hintAt: (groupId: string) => string | undefined;
+}
+
+/** Names the first hop that the event did not pass, and what to do. */
+export function judgeTrace(groupId: string, known: Known): TraceVerdict {
+  const { position, isKnown, head, nodes, recipients, missing, isAway } = known;
+  if (isAway) {
+    return {
+      state: 'stopped',
+      hop: 'published',
+      code: 'REDIS_UNREACHABLE',
+      cause: 'this relay cannot reach Redis, and so neither the log of the group nor the other relays',
+      fix: 'see whether Redis runs at REDIS_URL, and can be written to; nothing is lost: publishers send again',
+    };
+  }
+  if (!isKnown) {
+    const stands = head ? `the log of the group stands at ${head.seq}` : 'the log of the group is empty';
+    return {
+      state: 'stopped',
+      hop: 'relay-accepted',
+      code: 'NOT_ACCEPTED',
+      cause: `no relay knows the event; ${stands}`,
+      fix: 'look at the publisher: its broadcast was not answered with ok. After a restart without Redis a relay knows nothing of before',
+    };
+  }
+  const behind = nodes.find(
+    ({ members, arrivedAt, cursor }) =>
+      members > 0 && arrivedAt === undefined && position !== null && !hasPassed(cursor, position),
+  );
+  if (behind) {
+    return {
+      state: recipients.some(({ state }) => state === 'proven') ? 'partly' : 'stopped',
+      hop: 'node-received',
+      code: 'NODE_BEHIND',
+      cause: `the event has not come to relay ${behind.node}, which has ${behind.members} members of the group and stands at ${behind.cursor?.seq ?? 'nothing'}`,
+      fix: 'see whether that relay reaches Redis (its /readyz says so); it reads what it missed from the log by itself',
+    };
+  }
+  if (missing.length > 0 && !recipients.some(({ state }) => state === 'node-unreachable')) {
+    const judged = judgeRecipients(recipients);
+    if (judged.state === 'delivered')
+      return { ...judged, cause: `${judged.cause}; relay ${missing.join(', ')} did not answer` };
+    return judged;
+  }
+  if (recipients.length === 0) {
+    const hint = known.hintAt(groupId);
+    return {
+      state: 'stopped',
+      hop: 'written',
+      code: hint === undefined ? 'NO_RECIPIENTS' : 'NEAR_MISS',
+      cause: `nobody is in group ${groupId}${hint === undefined ? '' : `; ${hint}`}`,
+      fix: 'compare the id of the group that is published to with the one that pages join, letter by letter',
+    };
+  }
+  return withRefusals(judgeRecipients(recipients), nodes);
+}
+
+/** Where somebody is offline, says which connections were refused lately: nobody knows whose they were. */
+function withRefusals(verdict: TraceVerdict, nodes: readonly NodeTrace[]): TraceVerdict {
+  const [newest] = nodes.flatMap(({ refused }) => refused).toSorted((a, b) => b.at - a.at);
+  if (verdict.code !== 'OFFLINE' || !newest) return verdict;
+  const { code, message, count } = newest;
+  const times = count === 1 ? 'a connection' : `${count} connections`;
+  return { ...verdict, code, cause: `${verdict.cause}; ${times} of unknown users were refused lately: ${message}` };
+}
