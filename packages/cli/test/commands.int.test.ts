@@ -273,14 +273,18 @@ describe('groupcast trace', () => {
     const { message } = (await post('/traced/messages', { content: 'a word' })) as { message: { id: string } };
     const traced = await until('it to be relayed', async () => {
       const found = await runCli(['trace', message.id], system.env);
-      return found.stdout.includes('OFFLINE') ? found : undefined;
+      return found.stdout.includes('✗  written') ? found : undefined;
     });
     expect({ code: traced.code, stderr: traced.stderr }).toEqual({ code: 4, stderr: '' });
     expect(traced.stdout).toMatch(/✓ {2}relay-accepted .*\n[^]*✗ {2}written .*\n[^]* {2}nobody-there {2}offline {2}/);
     const relay = ['--relay', system.relayInternalUrl, '--group', 'traced', '--id', message.id];
     const byRelay = await runCli(['trace', ...relay, '--user', 'nobody-there', '--json'], system.env);
     expect(byRelay.code).toBe(4);
-    expect(JSON.parse(byRelay.stdout)).toMatchObject({ verdict: { state: 'stopped', hop: 'written', code: 'OFFLINE' } });
+    // Its code may be that of connections that were refused before, by other tests: nobody knows whose they were.
+    expect(JSON.parse(byRelay.stdout)).toMatchObject({
+      verdict: { state: 'stopped', hop: 'written' },
+      summary: { offline: 1 },
+    });
     const refused = await runCli(['trace', message.id], { ...system.env, RELAY_SERVICE_SECRET: WRONG_SECRET });
     expect(refused.code).toBe(1);
     expect(refused.stderr).toContain('SERVICE_TOKEN_INVALID');

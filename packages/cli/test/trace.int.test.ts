@@ -122,7 +122,9 @@ fix    they get it when they come back
     expect(code).toBe(expected);
     expect(JSON.parse(out)).toMatchObject({ verdict: { state }, recipients: STOPPED.recipients });
     // A hop that not all have passed is no fault where all have it.
-    expect((await run('m-1', '--api', url)).out).toMatch(state === 'delivered' ? / {2}– {2}written/ : / {2}✗ {2}written/);
+    expect((await run('m-1', '--api', url)).out).toMatch(
+      state === 'delivered' ? / {2}– {2}written/ : / {2}✗ {2}written/,
+    );
   });
 
   test('asks a relay for an event of a back end that is not ours', async () => {
