@@ -1,5 +1,6 @@
 import { TEST_SECRETS } from '@groupcast/testing';
 import { expect, test } from 'vitest';
+import { inPackets } from '../src/absences/absence-questions.ts';
 import { readApiConfig } from '../src/config.ts';
 
 const KEY = Buffer.alloc(32, 7);
@@ -26,4 +27,13 @@ test.each([
   [{ ABSENT_AFTER_MS: '30001' }, /ABSENT_AFTER_MS/],
 ])('refuses %j', (change, message) => {
   expect(() => read({ ...SET, ...change })).toThrow(message);
+});
+
+test('a question about the largest group, with the longest ids, is divided into packets that a relay takes', () => {
+  const userIds = Array.from({ length: 10_000 }, (_, index) => `"${String(index).padStart(254, '\\')}`);
+  const packets = inPackets(userIds);
+  expect(packets.flat()).toEqual(userIds);
+  expect(packets.length).toBeGreaterThan(1);
+  for (const packet of packets) expect(JSON.stringify(packet).length).toBeLessThan(500_000);
+  expect(inPackets(['bob', 'carol'])).toEqual([['bob', 'carol']]);
 });

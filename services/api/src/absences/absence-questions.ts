@@ -32,6 +32,25 @@ const STOP_MS = 1_000;
 /** How old a message may become before nobody is told any more, in milliseconds. */
 export const GIVEN_UP_AFTER_MS = 86_400_000;
 
+/** Most bytes of the users of one question. A packet above the relay's limit would end the connection by which messages go. */
+const PACKET_BYTES = 400_000;
+
+/** Divides users, whose ids are ASCII, so that each part fits into a packet. */
+export function inPackets(userIds: readonly string[]): string[][] {
+  const packets: string[][] = [];
+  let room = 0;
+  for (const userId of userIds) {
+    const bytes = JSON.stringify(userId).length + 1;
+    if (bytes > room) {
+      packets.push([]);
+      room = PACKET_BYTES;
+    }
+    packets.at(-1)?.push(userId);
+    room -= bytes;
+  }
+  return packets;
+}
+
 export function createAbsenceQuestions(
   deps: {
     store: AbsenceStore;
@@ -75,18 +94,16 @@ export function createAbsenceQuestions(
     const expectedUserIds = recipients.filter(({ known }) => known === undefined).map(({ userId }) => userId);
     if (expectedUserIds.length === 0) return [];
     const withinMs = Math.round(Math.min(afterMs, Math.max(TRACE_LIMITS.minWithinMs, afterMs - ageMs)));
-    const { pending, absent } = await relay.awaitDelivery({
-      groupId,
-      epoch,
-      seq,
-      expectedUserIds,
-      waitFor: 'proven',
-      withinMs,
-    });
-    const found = [
+    const position = { groupId, epoch, seq };
+    const answers = await Promise.all(
+      inPackets(expectedUserIds).map(async (userIds) =>
+        relay.awaitDelivery({ ...position, expectedUserIds: userIds, waitFor: 'proven', withinMs }),
+      ),
+    );
+    const found = answers.flatMap(({ pending, absent }) => [
       ...absent.map(({ userId, why }): Absent => ({ userId, why })),
       ...pending.map((userId): Absent => ({ userId, why: 'pending' })),
-    ];
+    ]);
     if (found.length === 0) return [];
     // Meanwhile some may have read it over HTTP, or left the group.
     const still = await findRecipients(
