@@ -28,7 +28,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
   'packages/cli': [
     'main.ts',
     'commands',
-    ['broadcast-test', 'doctor', 'monitor', 'replay'],
+    ['broadcast-test', 'doctor', 'monitor', 'replay', 'trace'],
     ['latency.ts', 'progress-bar.ts', 'refusals.ts', 'user-tokens.ts', 'arguments.ts'],
     ['duration.ts', 'settings.ts', 'terminal.ts'],
     'command.ts',
@@ -72,7 +72,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     ['api.ts', 'openapi.ts'],
     'ports.ts',
     'app.ts',
-    ['demo', 'dialect-routes', 'group-list', 'relay-facing', 'relay-proxy'],
+    ['absences', 'demo', 'dialect-routes', 'group-list', 'relay-facing', 'relay-proxy', 'tracing'],
     ['cursors', 'messages', 'retention'],
     'groups',
     'users',
@@ -82,7 +82,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'events',
     'config.ts',
     'db',
-    ['dialects.ts', 'ice-config.ts', 'limits.ts'],
+    ['absence-config.ts', 'dialects.ts', 'ice-config.ts', 'limits.ts'],
   ],
   'services/socket-relay': [
     'main.ts',

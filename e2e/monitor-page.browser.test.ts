@@ -84,6 +84,7 @@ const TRACE: RelayTrace = {
   },
   nodes: [{ node: 'relay-a', members: 2, arrivedAt: '2026-01-01T10:00:00.001Z' }],
   unreachable: [],
+  refusals: [],
   summary: { proven: 1, 'slow-consumer': 1 },
   recipients: [
     { userId: 'alice', state: 'proven', why: 'Her client answered a ping that was sent after it.', node: 'relay-a' },

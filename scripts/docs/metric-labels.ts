@@ -54,6 +54,7 @@ export const METRIC_LABELS: Readonly<Record<string, Readonly<Record<string, Labe
     way: ['sent', 'received', 'refused', 'dropped'],
   },
   groupcast_relay_unauthenticated_cut_total: { reason: ['deadline', 'polling-sessions', 'pending-bytes'] },
+  groupcast_api_absence_webhooks_total: { outcome: ['sent', 'failed', 'given_up'] },
   groupcast_api_caught_up_events_total: { by: ['client', 'relay'] },
   groupcast_api_dispatch_failures_total: { code: CODES },
   groupcast_api_groups_limited_total: {

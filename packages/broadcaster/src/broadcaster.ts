@@ -1,15 +1,20 @@
-import type {
-  Answer,
-  BatchResult,
-  BroadcastInput,
-  BroadcastResult,
-  DisconnectInput,
-  GetPresenceInput,
-  MembersInput,
-  NotifyInput,
-  PresenceResult,
-  RemoveMembersInput,
-  StoredCursorsInput,
+import {
+  type Answer,
+  type AwaitDeliveryInput,
+  type BatchResult,
+  type BroadcastInput,
+  type BroadcastResult,
+  type Delivery,
+  type DisconnectInput,
+  type GetPresenceInput,
+  type MembersInput,
+  type NotifyInput,
+  type PresenceResult,
+  type RelayTrace,
+  type RemoveMembersInput,
+  type StoredCursorsInput,
+  TRACE_LIMITS,
+  type TraceQueryInput,
 } from '@groupcast/shared';
 import { signServiceToken } from '@groupcast/tokens';
 import { type ConnectionState, createRelayConnection } from './relay-connection.ts';
@@ -62,6 +67,10 @@ export interface Broadcaster {
   disconnectUsers(input: DisconnectInput): Promise<{ connections: number }>;
   /** Resolves to the users who have connections in the group, but those who hide it. */
   getPresence(input: GetPresenceInput): Promise<PresenceResult & { groupId: string }>;
+  /** Resolves to where one event is, as far as the relays know it: its hops, and how far it is for users. */
+  getTrace(input: TraceQueryInput): Promise<RelayTrace>;
+  /** Resolves once the event has reached everybody who is expected, or after `withinMs`, to those whom it has reached and the others. */
+  awaitDelivery(input: AwaitDeliveryInput): Promise<Delivery>;
   /** Rejects what is still waiting, and closes the connection. */
   close(): Promise<void>;
 }
@@ -76,7 +85,7 @@ function withId(input: BroadcastInput): BroadcastInput {
 }
 
 export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
-  const { serviceSecret, tokenProvider, name = 'broadcaster' } = options;
+  const { serviceSecret, tokenProvider, name = 'broadcaster', timeoutMs = 10_000 } = options;
   if (!serviceSecret && !tokenProvider) throw new TypeError('createBroadcaster needs serviceSecret or tokenProvider');
   const getToken =
     tokenProvider ?? (() => signServiceToken({ secret: serviceSecret ?? '', scopes: ['broadcast'], subject: name }));
@@ -86,7 +95,7 @@ export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
     getToken,
     // A secret makes the same token again; a provider may have returned one that has expired since.
     maxRefusals: tokenProvider ? 2 : 1,
-    timeoutMs: options.timeoutMs ?? 10_000,
+    timeoutMs,
     maxPending: options.maxPending ?? 10_000,
     onStateChange: options.onStateChange ?? (() => undefined),
   });
@@ -119,6 +128,14 @@ export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
     },
     async getPresence(input) {
       return connection.call<PresenceResult & { groupId: string }>('api-get-presence', input);
+    },
+    async getTrace(input) {
+      return connection.call<RelayTrace>('api-get-trace', input);
+    },
+    async awaitDelivery(input) {
+      const { withinMs = TRACE_LIMITS.defaultWithinMs } = input;
+      const answer = await connection.call<{ delivery: Delivery }>('api-await-delivery', input, timeoutMs + withinMs);
+      return answer.delivery;
     },
     async close() {
       connection.close();

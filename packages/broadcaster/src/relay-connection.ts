@@ -20,7 +20,8 @@ export type ConnectionState =
 
 export interface RelayConnection {
   readonly connected: boolean;
-  call<T>(event: string, payload: unknown): Promise<T>;
+  /** `timeoutMs`: where the call may take longer than others, or shorter. */
+  call<T>(event: string, payload: unknown, timeoutMs?: number): Promise<T>;
   close(): void;
 }
 
@@ -203,7 +204,7 @@ export function createRelayConnection(options: {
     get connected() {
       return socket.connected;
     },
-    async call<T>(event: string, payload: unknown): Promise<T> {
+    async call<T>(event: string, payload: unknown, timeoutMs = options.timeoutMs): Promise<T> {
       if (closed)
         throw new GroupcastError('RELAY_UNAVAILABLE', `unable to send ${event}; the broadcaster is closed`, {
           retryable: false,
@@ -218,9 +219,9 @@ export function createRelayConnection(options: {
       return new Promise<T>((resolve, reject) => {
         const timer = setTimeout(() => {
           const why = socket.connected ? `the relay at ${options.url} did not answer` : lastProblem;
-          const late = `unable to send ${event}; ${why} within ${options.timeoutMs} ms`;
+          const late = `unable to send ${event}; ${why} within ${timeoutMs} ms`;
           call.fail(new GroupcastError('RELAY_UNAVAILABLE', late));
-        }, options.timeoutMs);
+        }, timeoutMs);
         const finish = (): boolean => {
           clearTimeout(timer);
           return pending.delete(call);

@@ -7,8 +7,9 @@ import { monitorSocket } from './commands/monitor-socket.ts';
 import { replay } from './commands/replay.ts';
 import { testBroadcast } from './commands/test-broadcast.ts';
 import { token } from './commands/token.ts';
+import { trace } from './commands/trace.ts';
 
-const COMMANDS: readonly Command[] = [doctor, monitorSocket, testBroadcast, token, dialect, replay];
+const COMMANDS: readonly Command[] = [doctor, trace, monitorSocket, testBroadcast, token, dialect, replay];
 
 const HELP = `Usage: groupcast <command> [options]
 

@@ -66,7 +66,7 @@ describe('groupcast', () => {
   it('shows its help, and that of every command', async () => {
     const overall = await runCli(['--help']);
     expect(overall).toMatchObject({ code: 0, stderr: '' });
-    for (const name of ['doctor', 'monitor-socket', 'test-broadcast', 'token', 'dialect']) {
+    for (const name of ['doctor', 'trace', 'monitor-socket', 'test-broadcast', 'token', 'dialect', 'replay']) {
       expect(overall.stdout).toContain(name);
       const help = await runCli([name, '--help']);
       expect(help).toMatchObject({ code: 0, stderr: '' });
@@ -76,7 +76,10 @@ describe('groupcast', () => {
 
   it.each([
     [[], 'Usage: groupcast <command>'],
-    [['monitor'], 'unknown command "monitor"; there are doctor, monitor-socket, test-broadcast, token, dialect'],
+    [
+      ['monitor'],
+      'unknown command "monitor"; there are doctor, trace, monitor-socket, test-broadcast, token, dialect, replay',
+    ],
     [['token', '--usr', 'alice'], "unknown option '--usr'"],
     [['test-broadcast', '--rate', 'fast'], '--rate must be a whole number from 1 to 5000, got "fast"'],
   ])('exits 2 on wrong usage: %j', async (args, message) => {
@@ -286,6 +289,7 @@ describe('groupcast test-broadcast', () => {
     ['test-socket-broadcast', 'test-broadcast'],
     ['test-broadcast', 'test-broadcast'],
     ['monitor-socket', 'monitor-socket'],
+    ['trace', 'trace'],
   ])('is what scripts/%s.js runs, or its neighbour: %s', async (name, command) => {
     const script = startNode([fileURLToPath(new URL(`../../../scripts/${name}.js`, import.meta.url)), '--help'], {});
     expect(await script.exited()).toBe(0);
@@ -351,6 +355,36 @@ describe('groupcast test-broadcast', () => {
     expect(result.stderr).toContain(`${code}: `);
     expect(result.stderr).toContain(`${variable} of this environment`);
     expect(result.stderr).not.toContain(WRONG_SECRET);
+  });
+});
+
+describe('groupcast trace', () => {
+  it('says where a message is, by the API and by the relay, and ends with a code of its own', async () => {
+    const headers = { authorization: `Bearer ${await tokenFor('tracer')}`, 'content-type': 'application/json' };
+    const post = async (path: string, body: object): Promise<unknown> => {
+      const url = `${system.apiUrl}/api/messaging/groups${path}`;
+      return (await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })).json();
+    };
+    await post('', { id: 'traced', memberIds: ['nobody-there'] });
+    const { message } = (await post('/traced/messages', { content: 'a word' })) as { message: { id: string } };
+    const traced = await until('it to be relayed', async () => {
+      const found = await runCli(['trace', message.id], system.env);
+      return found.stdout.includes('✗  written') ? found : undefined;
+    });
+    expect({ code: traced.code, stderr: traced.stderr }).toEqual({ code: 4, stderr: '' });
+    expect(traced.stdout).toMatch(/✓ {2}relay-accepted .*\n[^]*✗ {2}written .*\n[^]* {2}nobody-there {2}offline {2}/);
+    const relay = ['--relay', system.relayInternalUrl, '--group', 'traced', '--id', message.id];
+    const byRelay = await runCli(['trace', ...relay, '--user', 'nobody-there', '--json'], system.env);
+    expect(byRelay.code).toBe(4);
+    // Its code may be that of connections that were refused before, by other tests: nobody knows whose they were.
+    expect(JSON.parse(byRelay.stdout)).toMatchObject({
+      verdict: { state: 'stopped', hop: 'written' },
+      summary: { offline: 1 },
+    });
+    const refused = await runCli(['trace', message.id], { ...system.env, RELAY_SERVICE_SECRET: WRONG_SECRET });
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('SERVICE_TOKEN_INVALID');
+    expect(refused.stderr).toContain('give it the RELAY_SERVICE_SECRET of the API');
   });
 });
 

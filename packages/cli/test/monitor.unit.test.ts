@@ -185,6 +185,7 @@ describe('a trace', () => {
     verdict: { state: 'partly', hop: 'client-received', code: 'SLOW_CONSUMER', cause: 'bob is slow.', fix: 'Wait.' },
     nodes: [],
     unreachable: ['n2'],
+    refusals: [],
     summary: { proven: 1, 'slow-consumer': 1 },
     recipients: [
       { userId: 'alice', state: 'proven', why: 'proof' },

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import {
+  API_VERDICT_CODES,
   ERROR_CODES,
   type ErrorCode,
   GroupcastError,
@@ -38,6 +39,7 @@ describe('error codes and the reference', () => {
       ...warnings,
       ...ofDoctor,
       ...RELAY_VERDICT_CODES,
+      ...API_VERDICT_CODES,
     ]);
     const shown = names(rest).filter((name) => !others.has(name));
     expect(shown.length).toBeGreaterThan(known.length);

@@ -11,6 +11,7 @@ import {
   urlOfHost,
 } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
+import { type AbsenceDeps, type Absences, forgetAbsences, startAbsences } from './absences/absences.ts';
 import { type ApiConfig, pairsCopies } from './config.ts';
 import { createLiveReads } from './cursors/live-reads.ts';
 import type { Database } from './db/database.ts';
@@ -24,10 +25,10 @@ import { createEventWriter } from './events/event-store.ts';
 import { createGroupLimits } from './groups/group-limits.ts';
 import { createSaveQueue } from './messages/save-queue.ts';
 import { createApiMetrics } from './metrics.ts';
-import { createDispatcher } from './outbox/dispatcher.ts';
-import { createOutboxStore } from './outbox/outbox-store.ts';
+import { createDispatcher, type Dispatcher } from './outbox/dispatcher.ts';
+import { createOutboxStore, type OutboxStore } from './outbox/outbox-store.ts';
 import { createRelayClient } from './outbox/relay-client.ts';
-import { connectToRelay } from './outbox/relay-connection.ts';
+import { connectToRelay, type RelayConnection } from './outbox/relay-connection.ts';
 import { createWakeUps } from './outbox/wake-up.ts';
 import { createPorts } from './ports.ts';
 import { createRetention } from './retention/retention.ts';
@@ -82,6 +83,51 @@ async function listen(app: HttpApp, at: { host: string; port: number }, stops: S
   return listening.port;
 }
 
+async function openAbsences(deps: AbsenceDeps, { absences }: ApiConfig): Promise<Absences | undefined> {
+  if (absences) return startAbsences(deps, absences);
+  await forgetAbsences(deps);
+  return undefined;
+}
+
+/** Connects to the relay, and starts what brings events to it, and what asks who has not got them. */
+async function openOutbox(
+  config: ApiConfig,
+  parts: Omit<AbsenceDeps, 'relay'> & { store: OutboxStore; name: string },
+  stops: StopStack,
+): Promise<{ relay: RelayConnection; dispatcher: Dispatcher }> {
+  const { db, store, metrics, log, owner, name } = parts;
+  const { relayUrl } = config;
+  const relay = connectToRelay(
+    { log },
+    { relayUrl, serviceSecret: config.relaySecrets.secret, name: `api-${name}`, timeoutMs: RELAY_TIMEOUT_MS },
+  );
+  stops.push(async () => relay.broadcaster.close());
+  const absences = await openAbsences({ db, relay: relay.broadcaster, metrics, log, owner }, config);
+  stops.push(async () => absences?.stop());
+  const dispatcher = createDispatcher(
+    {
+      store,
+      relay: createRelayClient(relay.broadcaster, { maxPayloadBytes: config.maxPayloadBytes }),
+      wakeUps: createWakeUps({ db, log }),
+      metrics,
+      log,
+      onAccepted: absences && ((groupId, seq) => absences.accepted(groupId, seq)),
+    },
+    { leaseMs: LEASE_MS, pollMs: POLL_MS, writeMs: WRITE_MS, concurrency: CONCURRENT_GROUPS },
+  );
+  stops.push(async () => dispatcher.stop());
+  const wake = (): void => {
+    dispatcher.wake();
+    absences?.wake();
+  };
+  relay.onConnected(wake);
+  relay.onDisconnected(() => dispatcher.release());
+  await dispatcher.start();
+  // It may have connected while the database was asked.
+  if (relay.broadcaster.connected) wake();
+  return { relay, dispatcher };
+}
+
 /** Builds the API, brings its database up to date and opens its two ports, and pushes how each part is stopped. */
 async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<Omit<Api, 'close'>> {
   const opened = await openDatabase(config, log);
@@ -91,33 +137,15 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
 
   const name = `${hostname()}-${process.pid}`;
   const isTraced = config.tracing.otlpUrl !== undefined;
-  const store = createOutboxStore(db, { owner: `${name}-${randomUUID().slice(0, 8)}`, leaseMs: LEASE_MS, isTraced });
+  const owner = `${name}-${randomUUID().slice(0, 8)}`;
+  const store = createOutboxStore(db, { owner, leaseMs: LEASE_MS, isTraced });
   if (db.kind === 'embedded') await store.clearLeases();
   const metrics = createApiMetrics(
     () => store.backlog(),
     () => db.queryCount(),
   );
 
-  const { relayUrl } = config;
-  const relay = connectToRelay(
-    { log },
-    { relayUrl, serviceSecret: config.relaySecrets.secret, name: `api-${name}`, timeoutMs: RELAY_TIMEOUT_MS },
-  );
-  stops.push(async () => relay.broadcaster.close());
-  const dispatcher = createDispatcher(
-    {
-      store,
-      relay: createRelayClient(relay.broadcaster, { maxPayloadBytes: config.maxPayloadBytes }),
-      wakeUps: createWakeUps({ db, log }),
-      metrics,
-      log,
-    },
-    { leaseMs: LEASE_MS, pollMs: POLL_MS, writeMs: WRITE_MS, concurrency: CONCURRENT_GROUPS },
-  );
-  stops.push(async () => dispatcher.stop());
-  relay.onConnected(() => dispatcher.wake());
-  relay.onDisconnected(() => dispatcher.release());
-  await dispatcher.start();
+  const { relay, dispatcher } = await openOutbox(config, { db, store, metrics, log, owner, name }, stops);
 
   const groups = {
     db,
@@ -141,6 +169,7 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
     saves: createSaveQueue({ db }, { pairsCopies: pairsCopies(config) }),
     relay: relay.broadcaster,
     liveReads,
+    own: { owner, sentSeq: (groupId) => dispatcher.sentSeq(groupId), relayState: () => relay.state() },
     metrics,
     isDraining: () => stops.isStopping,
     log,
@@ -154,7 +183,7 @@ async function start(config: ApiConfig, log: Logger, stops: StopStack): Promise<
   const port = await listen(app, { host, port: config.port }, stops);
   const internalPort = await listen(internal, { host: internalHost, port: config.internalPort }, stops);
   const urls = { url: urlOfHost(host, port), internalUrl: urlOfHost(internalHost, internalPort) };
-  log.info({ ...urls, host, database: db.kind, relayUrl }, 'listening');
+  log.info({ ...urls, host, database: db.kind, relayUrl: config.relayUrl }, 'listening');
   return { port, internalPort };
 }
 

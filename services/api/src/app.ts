@@ -38,6 +38,9 @@ import { internalRoutes } from './relay-facing/internal-routes.ts';
 import { realtimeRoutes } from './relay-facing/realtime-routes.ts';
 import { relaySources } from './relay-facing/relay-sources.ts';
 import type { RelayProxy } from './relay-proxy/relay-proxy.ts';
+import type { OwnOutbox } from './tracing/outbox-hop.ts';
+import { keyOf, requireUserOrService } from './tracing/trace-caller.ts';
+import { traceRoutes } from './tracing/trace-routes.ts';
 import { userRoutes } from './users/user-routes.ts';
 import type { UserStore } from './users/user-store.ts';
 
@@ -52,6 +55,8 @@ export interface ApiAppDeps extends InternalAppDeps {
   groups: GroupDeps;
   saves: SaveQueue;
   liveReads: Pick<LiveReads, 'add'>;
+  /** The outbox as this process knows it. */
+  own: OwnOutbox;
   users: UserStore;
   userTokens: UserTokenVerifier;
   /** Answers what is for the relay, with `API_RELAY_PROXY`. */
@@ -108,6 +113,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
   const turns = createRequestTurns({ database: db.kind, server: app.server, isPressed }, config.limits);
   app.decorateRequest('hold', null);
   app.decorateRequest('user', null);
+  app.decorateRequest('service', null);
   timeRequests(app, metrics);
   deps.probes(app, { isHidden: true, portRefusals: [] });
   const groupDeps = deps.groups;
@@ -141,6 +147,18 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
     messageRoutes(scope, { ...messages, metrics });
     cursorRoutes(scope, { db, liveReads: deps.liveReads });
     userRoutes(scope, { db, relay: deps.relay });
+  });
+  await zodScope(app, (scope) => {
+    scope.addHook('onRequest', requireUserOrService({ requireUser: onRequest, services: deps.serviceTokens, budgets }));
+    turns.take(scope, keyOf, (key) => budgets.noteRefusal('queue', { caller: key }));
+    scope.addHook('preHandler', async (request) => {
+      if (request.user) await deps.users.remember(request.user);
+    });
+    scope.addHook('onRoute', (route) => {
+      route.config = { ...route.config, limitedBy: 'user' };
+    });
+    describeRefusals(scope, USER_REFUSALS, { security: [{ bearer: [] }] });
+    traceRoutes(scope, { db, relay: deps.relay, own: deps.own });
   });
   if (config.dialects.length > 0) {
     await plainScope(app, (scope) => {

@@ -19,6 +19,7 @@ import {
   type TokenPlace,
   type TracingConfig,
 } from '@groupcast/service-kit';
+import { type AbsenceConfig, readAbsenceConfig } from './absence-config.ts';
 import { problemOfPostgresUrl } from './db/postgres-url.ts';
 import { readApiDialects } from './dialects.ts';
 import { type IceConfig, readIceConfig } from './ice-config.ts';
@@ -83,6 +84,8 @@ export interface ApiConfig {
   retentionDays: number | undefined;
   /** The servers for calls. */
   ice: IceConfig;
+  /** The webhook that is told who has not got a message; undefined: none is. */
+  absences: AbsenceConfig | undefined;
   drainMs: number;
 }
 
@@ -173,6 +176,7 @@ export function readApiConfig(
     groupInvites: env.oneOf('GROUP_INVITES', 'open', INVITE_POLICIES),
     retentionDays: env.integer('RETENTION_DAYS', 0, { min: 0, max: 36_500 }) || undefined,
     ice: readIceConfig(env),
+    absences: readAbsenceConfig(env),
     drainMs: env.integer('SHUTDOWN_DRAIN_SECONDS', 8, { min: 0, max: 3_600 }) * 1_000,
   };
   env.assertValid();

@@ -15,6 +15,8 @@ export interface ApiMetrics {
   historyRemoved: Counter;
   /** Reads over HTTP that were not shown live. */
   readsDropped: Counter<'reason'>;
+  /** Webhooks that tell who has not got a message. */
+  absenceWebhooks: Counter<'outcome'>;
   requestsLimited: Counter<'by'>;
   groupsLimited: Counter<'bound'>;
   requests: Histogram<'method' | 'route' | 'status'>;
@@ -191,6 +193,12 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
       name: 'groupcast_api_reads_dropped_total',
       help: 'Reads over HTTP that members were not shown live, by reason: no relay, or too many at once',
       labelNames: ['reason'],
+      registers,
+    }),
+    absenceWebhooks: new Counter({
+      name: 'groupcast_api_absence_webhooks_total',
+      help: 'Webhooks that tell who has not got a message (ABSENT_WEBHOOK_URL), by outcome of an attempt: sent, failed, given_up',
+      labelNames: ['outcome'],
       registers,
     }),
     requestsLimited: new Counter({

@@ -34,6 +34,8 @@ const NO_RELAY: RelayPort = {
   disconnectUsers: noDatabase,
   updateCursors: noDatabase,
   getPresence: noDatabase,
+  getTrace: noDatabase,
+  awaitDelivery: noDatabase,
 };
 
 /** The paths of the internal port, each saying where it is served. */
@@ -63,6 +65,7 @@ export async function createPortsWithoutDatabase(
     saves: createSaveQueue({ db: NO_DATABASE }),
     relay: NO_RELAY,
     liveReads: { add: () => undefined },
+    own: { owner: '', sentSeq: () => undefined, relayState: () => ({ name: 'closed' }) },
     metrics,
     isDraining: () => false,
     log,

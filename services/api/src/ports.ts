@@ -21,6 +21,7 @@ import type { ApiMetrics } from './metrics.ts';
 import type { RelayPort } from './outbox/relay-connection.ts';
 import { createInternalApp } from './relay-facing/internal-app.ts';
 import { createRelayProxy, type RelayProxy } from './relay-proxy/relay-proxy.ts';
+import type { OwnOutbox } from './tracing/outbox-hop.ts';
 import { createUserStore } from './users/user-store.ts';
 
 /** Files that the embedded database has open, about ninety, and those that it may want more. */
@@ -36,6 +37,8 @@ export interface PortDeps {
   saves: SaveQueue;
   relay: RelayPort;
   liveReads: Pick<LiveReads, 'add'>;
+  /** The outbox as this process knows it. */
+  own: OwnOutbox;
   metrics: ApiMetrics;
   isDraining: () => boolean;
   log: Logger;
@@ -94,7 +97,7 @@ function createLimits({ config, db, metrics, log }: PortDeps): Limits {
 export async function createPorts(
   deps: PortDeps,
 ): Promise<{ app: HttpApp; internal: HttpApp; relayProxy: RelayProxy | undefined }> {
-  const { config, db, groups, saves, relay, liveReads, metrics, isDraining, log } = deps;
+  const { config, db, groups, saves, relay, liveReads, own, metrics, isDraining, log } = deps;
   const limits = createLimits(deps);
   const shared = {
     config,
@@ -123,6 +126,7 @@ export async function createPorts(
     groups,
     saves,
     liveReads,
+    own,
     users: createUserStore(db),
     userTokens: createUserTokens(deps),
     connections: limits.public,

@@ -611,6 +611,7 @@ describe('on PostgreSQL', () => {
       '0009_profiles.sql',
       '0010_message_kind_and_custom.sql',
       '0011_message_copies.sql',
+      '0012_tracing.sql',
       '0013_traceparents.sql',
     ]);
     await databases[0]?.query(`update schema_migrations set sha256 = 'other'`);

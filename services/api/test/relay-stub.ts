@@ -73,6 +73,12 @@ export function createRelayStub() {
     disconnectUsers: async () => ({ connections: 0 }),
     updateCursors: async () => undefined,
     getPresence: async ({ groupId }) => ({ groupId: String(groupId), users: [], numUsers: 0, numConnections: 0 }),
+    getTrace: async () => {
+      throw new GroupcastError('UNKNOWN_EVENT', 'unable to accept api-get-trace');
+    },
+    awaitDelivery: async () => {
+      throw new GroupcastError('UNKNOWN_EVENT', 'unable to accept api-await-delivery');
+    },
     close: async () => undefined,
   };
   return {

@@ -104,6 +104,20 @@ export const RELAY_VERDICT_CODES = [
   'REFUSED',
 ] as const;
 
+/** Codes of an API's verdicts, beside those of relays. */
+export const API_VERDICT_CODES = [
+  'NOT_A_RECIPIENT',
+  'DATABASE_READ_ONLY',
+  'LEASED_ELSEWHERE',
+  'NOT_CLAIMED',
+  'RELAY_REFUSED',
+  'RELAY_UNREACHABLE',
+  'ATTEMPT_FAILED',
+  'EVENT_OMITTED',
+  'NOT_PUBLISHED',
+  'NOT_REMEMBERED',
+] as const;
+
 /** `hop` is the first one that the message did not pass; `client-received` or `client-applied` where it was delivered. */
 export interface TraceVerdict {
   state: 'delivered' | 'partly' | 'stopped';
@@ -152,6 +166,27 @@ export interface TraceNode {
   arrivedAt?: string;
 }
 
+/** Connections that were refused before it was known whose they were, by code. `at`: ISO 8601, of the last one. */
+export interface UnknownRefusals {
+  code: string;
+  message: string;
+  count: number;
+  at: string;
+}
+
+/** Where somebody is offline, says which connections were refused lately: one of them may be theirs, and nobody can know. */
+export function withRefusals(verdict: TraceVerdict, refusals: readonly UnknownRefusals[]): TraceVerdict {
+  const [newest] = refusals;
+  if (verdict.code !== 'OFFLINE' || !newest) return verdict;
+  const { code, message, count } = newest;
+  const times = count === 1 ? 'a connection was' : `${count} connections were`;
+  return {
+    ...verdict,
+    cause: `${verdict.cause}; lately ${times} refused, nobody knows whose (${code}): ${message}`,
+    fix: `${verdict.fix}; if one of the refused connections was theirs, see ${code} in docs/reference/errors.md`,
+  };
+}
+
 /** One event of a group, as far as the relays know it. */
 export interface RelayTrace {
   groupId: string;
@@ -165,6 +200,8 @@ export interface RelayTrace {
   nodes: TraceNode[];
   /** Relays that are counted on and did not answer. */
   unreachable: string[];
+  /** The newest first, of the last ten minutes. */
+  refusals: UnknownRefusals[];
   summary: TraceSummary;
   recipients: TraceRecipient[];
   /** There are more recipients: `after` of the next page. */

@@ -5,8 +5,10 @@ import {
   groupPositionSchema,
   groupSchema,
   groupSummarySchema,
+  HOPS,
   messageSchema,
   ownUserSchema,
+  RECIPIENT_STATES,
   userSchema,
 } from '@groupcast/shared';
 import { z } from 'zod';
@@ -121,6 +123,50 @@ export const receiptsAnswer = z.object({
   counts: counts.nullable().exactOptional().meta({
     description: 'In larger groups: how many others have received and read the own newest message; null without one',
   }),
+});
+const hop = z.enum(HOPS);
+const recipientState = z.enum(RECIPIENT_STATES);
+const moment = z.string().meta({ format: 'date-time' }).exactOptional();
+const users = z.int().min(0);
+export const traceAnswer = z.object({
+  messageId: z.string(),
+  groupId,
+  seq: z.int().min(1),
+  verdict: z.object({
+    state: z.enum(['delivered', 'partly', 'stopped']),
+    hop: hop.meta({ description: 'The first one that it did not pass for everybody' }),
+    code: z.string().meta({ description: 'For programs; docs/reference/commands.md lists them' }),
+    cause: z.string(),
+    fix: z.string(),
+  }),
+  hops: z.array(
+    z.object({
+      hop,
+      ok: z.boolean(),
+      at: moment,
+      ms: z.number().min(0).exactOptional().meta({ description: 'Since the hop before' }),
+      node: z.string().exactOptional(),
+      count: z.int().min(0).exactOptional().meta({ description: 'Connections or users that it is about' }),
+      detail: z.string(),
+    }),
+  ),
+  summary: z.partialRecord(recipientState, users).meta({ description: 'Recipients by state' }),
+  summaryOf: users.exactOptional().meta({ description: 'How many recipients are summed up, where there are more' }),
+  recipientCount: users,
+  recipients: z.array(
+    z.object({
+      userId,
+      state: recipientState,
+      why: z.string(),
+      fix: z.string().exactOptional(),
+      at: moment,
+      node: z.string().exactOptional(),
+      socketId: z.string().exactOptional(),
+      code: z.string().exactOptional(),
+    }),
+  ),
+  unreachable: z.array(z.string()).meta({ description: 'Relays that are counted on and did not answer' }),
+  next: z.string().exactOptional().meta({ description: '`after` of the next page of recipients' }),
 });
 export const seenAnswer = z.object({});
 export const healthAnswer = z.object({

@@ -9,6 +9,7 @@ import {
   MAX_CUSTOM_BYTES,
   messageKindSchema,
   parseUserId,
+  TRACE_LIMITS,
   userIdSchema,
 } from '@groupcast/shared';
 import { z } from 'zod';
@@ -146,6 +147,12 @@ export const listEventsQuery = z.object({
   after: queryInteger(0, MAX_SEQ).default(0),
   epoch: z.string().min(1).max(100).optional(),
   limit: queryInteger(1, 500).default(200),
+});
+export const traceParams = z.object({ messageId: idSchema });
+export const traceQuery = z.object({
+  userId: userIdSchema.optional(),
+  after: userIdSchema.optional(),
+  limit: queryInteger(1, TRACE_LIMITS.page).default(100),
 });
 export const markReadBody = z.object({ seq: z.int().nonnegative() });
 

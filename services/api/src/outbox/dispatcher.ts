@@ -43,6 +43,8 @@ export interface Dispatcher {
   release(): void;
   /** Resolves true once the relay has accepted the group's events up to `seq`, false after `timeoutMs`. */
   whenDispatched(groupId: string, seq: number, timeoutMs: number): Promise<boolean>;
+  /** The group's last event that the relay has accepted, where this process holds the group; the database knows it a second late. */
+  sentSeq(groupId: string): number | undefined;
   /** Starts no new work, and resolves when what is under way is settled. */
   stop(): Promise<void>;
 }
@@ -52,6 +54,8 @@ export interface DispatcherDeps {
   relay: RelayClient;
   /** The dispatchers of other processes; without it this one is alone on its database. */
   wakeUps?: WakeUps;
+  /** The relay has accepted the group's events up to `seq`, as far as this process knows. */
+  onAccepted?: ((groupId: string, seq: number) => void) | undefined;
   metrics: ApiMetrics;
   log: Logger;
 }
@@ -126,7 +130,10 @@ export function createDispatcher(deps: DispatcherDeps, options: DispatcherOption
       relay,
       metrics,
       log,
-      onSettled: (groupId, seq) => waiters.settled(groupId, seq),
+      onSettled(groupId, seq) {
+        waiters.settled(groupId, seq);
+        deps.onAccepted?.(groupId, seq);
+      },
       isWanted: (groupId) => queue.delete(groupId),
       isStopping: () => isStopping,
     },
@@ -241,6 +248,7 @@ export function createDispatcher(deps: DispatcherDeps, options: DispatcherOption
       if (groupId !== undefined && !relay.connected) wakeUps?.send(groupId);
     },
     release: () => held.releaseQuiet(),
+    sentSeq: (groupId) => held.sentSeq(groupId),
     // The database has the cursor of a group that is held here a second late.
     whenDispatched: async (groupId, seq, timeoutMs) =>
       (held.sentSeq(groupId) ?? -1) >= seq || waiters.whenDispatched(groupId, seq, timeoutMs),

@@ -154,7 +154,7 @@ export function createGroupDispatch(
     // A cursor that is on its way to the database would take the lease again, and the group would wait for it to run out.
     await held.settling;
     groups.drop(held);
-    await store.postpone(lease, delayMs);
+    await store.postpone(lease, delayMs, code);
     return { kind: 'later', delayMs };
   }
 

@@ -42,8 +42,8 @@ export interface OutboxStore {
    * one step, so that no event slips in between.
    */
   settle(leases: readonly { lease: Lease; closes: boolean }[]): Promise<Settled[]>;
-  /** Gives the group back, to be tried again after `delayMs` by whichever process. */
-  postpone(lease: Lease, delayMs: number): Promise<void>;
+  /** Gives the group back, to be tried again after `delayMs` by whichever process. `failedCode` says because of which failure. */
+  postpone(lease: Lease, delayMs: number, failedCode?: string): Promise<void>;
   /** Moves the cursor back to where the relay's log stands. */
   rewind(lease: Lease, dispatchedSeq: number): Promise<boolean>;
   /** Gives the group a new epoch, and with it every event it ever had. */
@@ -152,12 +152,12 @@ export function createOutboxStore(
       );
       return leases.map((_, index) => rows[index]?.state ?? 'lost');
     },
-    async postpone({ groupId, token, dispatchedSeq }, delayMs) {
+    async postpone({ groupId, token, dispatchedSeq }, delayMs, failedCode) {
       await db.query(
         `update outbox set dispatched_seq = $4, lease_until = null, attempts = attempts + 1,
-           retry_at = now() + $3 * interval '1 millisecond'
+           failed_code = $5, retry_at = now() + $3 * interval '1 millisecond'
          where group_id = $1 and lease_token = $2`,
-        [groupId, token, delayMs, dispatchedSeq],
+        [groupId, token, delayMs, dispatchedSeq, failedCode ?? null],
       );
     },
     async rewind({ groupId, token }, dispatchedSeq) {

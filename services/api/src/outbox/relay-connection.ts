@@ -1,13 +1,18 @@
-import { type Broadcaster, createBroadcaster } from '@groupcast/broadcaster';
+import { type Broadcaster, type ConnectionState, createBroadcaster } from '@groupcast/broadcaster';
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { GroupcastError } from '@groupcast/shared';
 
 /** The calls that routes make, beside what the dispatcher sends: nothing that they tell has to arrive. */
-export type RelayPort = Pick<Broadcaster, 'connected' | 'disconnectUsers' | 'updateCursors' | 'getPresence'>;
+export type RelayPort = Pick<
+  Broadcaster,
+  'connected' | 'disconnectUsers' | 'updateCursors' | 'getPresence' | 'getTrace' | 'awaitDelivery'
+>;
 
 /** The API's connection to the relay. */
 export interface RelayConnection {
   broadcaster: Broadcaster;
+  /** How the connection stands. */
+  state(): ConnectionState;
   /** Calls `listener` whenever the connection has come up. */
   onConnected(listener: () => void): void;
   /** Calls `listener` whenever the connection is lost. */
@@ -15,7 +20,7 @@ export interface RelayConnection {
 }
 
 /** The advice for an operator, by the relay's reason for refusing the API's service token. */
-function adviceFor({ code, details }: GroupcastError): string {
+export function adviceFor({ code, details }: GroupcastError): string {
   const fault = details?.['fault'];
   if (fault === 'iat' || fault === 'nbf' || fault === 'exp') return 'compare the clocks of the two machines';
   if (code !== 'SERVICE_TOKEN_INVALID') return 'see its reason';
@@ -31,10 +36,12 @@ export function connectToRelay(
   const warn = warnOnceEvery(60_000);
   const connected = new Set<() => void>();
   const disconnected = new Set<() => void>();
+  let current: ConnectionState = { name: 'connecting' };
   const broadcaster = createBroadcaster({
     ...rest,
     url: relayUrl,
     onStateChange(state) {
+      current = state;
       if (state.name === 'connected') {
         log.info({ relayUrl }, 'connected to the relay');
         for (const listener of connected) listener();
@@ -60,6 +67,7 @@ export function connectToRelay(
   });
   return {
     broadcaster,
+    state: () => current,
     onConnected(listener) {
       connected.add(listener);
     },

@@ -114,6 +114,9 @@ export const relayTraceSchema = describing<RelayTrace>()(
     }),
     nodes: z.array(z.object({ node: z.string(), members: z.int(), arrivedAt: z.string().exactOptional() })),
     unreachable: z.array(z.string()).describe('Relays that are counted on and did not answer'),
+    refusals: z
+      .array(z.object({ code: z.string(), message: z.string(), count: z.int(), at: z.string() }))
+      .describe('Connections that were refused in the last ten minutes, before it was known whose they were'),
     summary: z.partialRecord(z.enum(RECIPIENT_STATES), z.int()).describe('Users by state'),
     recipients: z.array(
       z.object({

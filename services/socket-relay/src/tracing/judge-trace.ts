@@ -1,4 +1,10 @@
-import type { Position, TraceRecipient, TraceVerdict } from '@groupcast/shared';
+import {
+  type Position,
+  type TraceRecipient,
+  type TraceVerdict,
+  type UnknownRefusals,
+  withRefusals,
+} from '@groupcast/shared';
 import type { NodeTrace } from '../wire-format.ts';
 import { hasPassed } from './node-trace.ts';
 import { judgeRecipients } from './verdict.ts';
@@ -11,6 +17,7 @@ export interface Known {
   nodes: readonly NodeTrace[];
   recipients: readonly TraceRecipient[];
   missing: readonly string[];
+  refusals: readonly UnknownRefusals[];
   isAway: boolean;
   /** Names a group that may be meant, where nobody is in this one. */
   hintAt: (groupId: string) => string | undefined;
@@ -18,7 +25,7 @@ export interface Known {
 
 /** Names the first hop that the event did not pass, and what to do. */
 export function judgeTrace(groupId: string, known: Known): TraceVerdict {
-  const { position, isKnown, head, nodes, recipients, missing, isAway } = known;
+  const { position, isKnown, head, nodes, recipients, missing, refusals, isAway } = known;
   if (isAway) {
     return {
       state: 'stopped',
@@ -67,14 +74,5 @@ export function judgeTrace(groupId: string, known: Known): TraceVerdict {
       fix: 'compare the id of the group that is published to with the one that pages join, letter by letter',
     };
   }
-  return withRefusals(judgeRecipients(recipients), nodes);
-}
-
-/** Where somebody is offline, says which connections were refused lately: nobody knows whose they were. */
-function withRefusals(verdict: TraceVerdict, nodes: readonly NodeTrace[]): TraceVerdict {
-  const [newest] = nodes.flatMap(({ refused }) => refused).toSorted((a, b) => b.at - a.at);
-  if (verdict.code !== 'OFFLINE' || !newest) return verdict;
-  const { code, message, count } = newest;
-  const times = count === 1 ? 'a connection' : `${count} connections`;
-  return { ...verdict, code, cause: `${verdict.cause}; ${times} of unknown users were refused lately: ${message}` };
+  return withRefusals(judgeRecipients(recipients), refusals);
 }

@@ -7,6 +7,7 @@ import {
   type TraceHop,
   type TraceQuery,
   type TraceRecipient,
+  type UnknownRefusals,
 } from '@groupcast/shared';
 import type { GroupLog } from '../group-log/group-log.ts';
 import type { OtherNodes } from '../nodes/node-requests.ts';
@@ -143,6 +144,7 @@ export function createTraces(deps: {
     const event = found?.event ?? known?.event;
     const recipients = mergeUsers(nodes, { userIds: query.userIds, missing });
     const subject = { position, isKnown: Boolean(found ?? known), head };
+    const refusals = refusalsOf(nodes);
     const hops = hopsOf(nodes, { ...subject, recipients, unreachable: missing });
     const start = query.after === undefined ? 0 : recipients.findIndex(({ userId }) => userId > (query.after ?? ''));
     const page = start < 0 ? [] : recipients.slice(start, start + query.limit);
@@ -159,6 +161,7 @@ export function createTraces(deps: {
         nodes,
         recipients,
         missing,
+        refusals,
         isAway: isAway || !broker,
         hintAt: deps.hintAt,
       }),
@@ -168,6 +171,7 @@ export function createTraces(deps: {
         ...(arrivedAt === undefined ? {} : { arrivedAt: iso(arrivedAt) }),
       })),
       unreachable: missing,
+      refusals,
       summary: summaryOf(recipients),
       recipients: page,
       ...(isMore ? { next: last.userId } : {}),
@@ -190,6 +194,22 @@ export function createTraces(deps: {
       }
     },
   };
+}
+
+/** The refusals of all nodes as one, the newest first. */
+function refusalsOf(nodes: readonly NodeTrace[]): UnknownRefusals[] {
+  const codes = new Map<string, NodeTrace['refused'][number]>();
+  for (const { code, message, count, at } of nodes.flatMap(({ refused }) => refused)) {
+    const known = codes.get(code);
+    const isNewer = !known || at > known.at;
+    codes.set(code, {
+      code,
+      message: isNewer ? message : known.message,
+      count: count + (known?.count ?? 0),
+      at: Math.max(at, known?.at ?? 0),
+    });
+  }
+  return [...codes.values()].toSorted((a, b) => b.at - a.at).map((each) => ({ ...each, at: iso(each.at) }));
 }
 
 function newestOf(a: TraceRecipient, b: TraceRecipient): TraceRecipient {
