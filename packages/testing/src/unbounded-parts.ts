@@ -48,6 +48,9 @@ function childrenOf(schema: z.ZodType): [string, z.ZodType][] {
         ['{key}', definition['keyType'] as z.ZodType],
         ['{value}', definition['valueType'] as z.ZodType],
       ];
+    case 'tuple':
+      if (definition['rest']) throw new Error('a tuple with a rest has no bound');
+      return (definition['items'] as z.ZodType[]).map((item, index) => [`[${index}]`, item]);
     case 'union':
       return (definition['options'] as z.ZodType[]).map((option, index) => [`|${index}`, option]);
     case 'pipe':

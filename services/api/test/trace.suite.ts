@@ -1,4 +1,4 @@
-import type { Group, Message, RelayTrace, TraceHop, TraceRecipient } from '@groupcast/shared';
+import type { Group, Message, RelayTrace, TraceHop, TraceRecipient, UnknownRefusals } from '@groupcast/shared';
 import { TEST_SECRETS, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -27,7 +27,11 @@ const PASSED = [
 function answerOf(
   { groupId, userIds }: { groupId: string; userIds: string[] },
   states: Readonly<Record<string, Partial<TraceRecipient>>>,
-  { hops = PASSED, refusals = [] }: { hops?: TraceHop[]; refusals?: UnknownRefusals[] } = {},
+  {
+    hops = PASSED,
+    refusals = [],
+    code = 'OFFLINE',
+  }: { hops?: TraceHop[]; refusals?: UnknownRefusals[]; code?: string } = {},
 ): object {
   const recipients = userIds.flatMap((userId) => {
     const known = states[userId];
@@ -36,7 +40,7 @@ function answerOf(
   const verdict = {
     state: 'stopped',
     hop: 'written',
-    code: 'OFFLINE',
+    code,
     cause: 'cause of relay-7',
     fix: 'fix',
   } as const;
