@@ -1,9 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { AUDIENCE, type TraceVerdict } from '@groupcast/shared';
+import { TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
+import { signServiceToken } from '@groupcast/tokens';
+import { io, type Socket } from 'socket.io-client';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { HOP_NAMES } from '../packages/cli/src/doctor/hops.ts';
 import type { Whereabouts } from '../packages/cli/src/doctor/patient.ts';
 import { formatWalk } from '../packages/cli/src/doctor/report.ts';
 import { type WalkReport, walkHops } from '../packages/cli/src/doctor/walk.ts';
 import { type Stage, setStage } from './planted/stage.ts';
+import { type Scene, TRACED_FAULTS } from './planted/traced.ts';
 import { PLANTED_FAULTS } from './planted-faults.ts';
 
 /** For each step of a walk, in milliseconds. */
@@ -72,6 +77,93 @@ describe('of a planted fault the doctor names the hop and the cause, and nothing
       expect(report.fault?.fix).not.toBe('');
     } finally {
       await lift?.();
+    }
+  });
+});
+
+describe('of a message that does not arrive the trace names the hop and the cause (G84)', () => {
+  const pages: Socket[] = [];
+  const traced: string[] = [];
+  afterEach(() => {
+    for (const page of pages.splice(0)) page.close();
+  });
+  afterAll(() => {
+    console.info(['fault → hop, code: cause', ...traced].join('\n'));
+  });
+
+  async function call(userId: string, path: string, body: object): Promise<Record<string, { id: string }>> {
+    const response = await fetch(`${stage.api.url}/api/messaging/groups${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${await tokenFor(userId)}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
+    return (await response.json()) as Record<string, { id: string }>;
+  }
+
+  let scenes = 0;
+  async function setScene(): Promise<Scene> {
+    scenes += 1;
+    const userId = `bob-${scenes}`;
+    const groupId = (await call('ana', '', { memberIds: [userId] }))['group']?.id ?? '';
+    const page: Scene['page'] = async (url, options = {}) => {
+      const auth = { token: await tokenFor(userId, [groupId]) };
+      const socket = io(url, { forceNew: true, transports: ['websocket'], auth, ...options });
+      pages.push(socket);
+      // Whether it gets in or not.
+      await new Promise<void>((resolve) => {
+        for (const event of ['connect', 'connect_error'] as const) socket.once(event, () => resolve());
+      });
+      return socket;
+    };
+    return {
+      stage,
+      groupId,
+      userId,
+      page,
+      async joinedPage(url, options) {
+        const socket = await page(url, options);
+        await until('the page to join', async () => {
+          const answer = (await socket.emitWithAck('join-group', { groupId })) as { ok: boolean };
+          return answer.ok;
+        });
+        return socket;
+      },
+      async say(content = 'hello') {
+        return (await call('ana', `/${groupId}/messages`, { content }))['message']?.id ?? '';
+      },
+    };
+  }
+
+  async function traceOf(messageId: string): Promise<{ verdict: TraceVerdict }> {
+    const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
+    const token = await signServiceToken({ secret, audience: AUDIENCE.api, subject: 'ops', scopes: ['monitor'] });
+    const path = `/api/messaging/messages/${messageId}/trace`;
+    const response = await fetch(`${stage.api.url}${path}`, { headers: { authorization: `Bearer ${token}` } });
+    return (await response.json()) as { verdict: TraceVerdict };
+  }
+
+  test.each(TRACED_FAULTS)('$name', { timeout: 90_000 }, async ({ name, plant, trace }) => {
+    const { messageId, lift } = await plant(await setScene());
+    let last: TraceVerdict | undefined;
+    try {
+      await until(`the trace to say ${trace.code}`, async () => {
+        last = (await traceOf(messageId)).verdict;
+        return last.hop === trace.hop && last.code === trace.code && trace.cause.test(last.cause);
+      });
+      expect(last?.fix).not.toBe('');
+    } finally {
+      traced.push(`${name} → ${last?.hop}, ${last?.code}: ${last?.cause}`);
+      await lift?.();
+      // The next one begins where nothing is wrong.
+      await until(
+        'the message to be accepted',
+        async () => {
+          const { verdict } = await traceOf(messageId);
+          return !['saved', 'claimed', 'relay-accepted'].includes(verdict.hop);
+        },
+        60_000,
+      );
     }
   });
 });

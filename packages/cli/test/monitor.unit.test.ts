@@ -1,8 +1,7 @@
-import type { MonitorEvent, MonitorSnapshot, MonitorWarning, RelayTrace } from '@groupcast/shared';
+import type { MonitorEvent, MonitorSnapshot, MonitorWarning } from '@groupcast/shared';
 import { describe, expect, it } from 'vitest';
 import { createConnectionTable } from '../src/monitor/connection-table.ts';
 import { createFormatter } from '../src/monitor/format.ts';
-import { traceLines } from '../src/monitor/trace-lines.ts';
 import { createWarnings, isWarning } from '../src/monitor/warnings.ts';
 import { createPaint } from '../src/terminal.ts';
 
@@ -169,48 +168,6 @@ describe('warnings', () => {
     expect(isWarning(broadcast('g1', 1))).toBe(false);
     expect(isWarning({ ...broadcast('g1', 0), duplicate: true } as MonitorEvent)).toBe(false);
     expect(isWarning(connected('a', 'alice', []))).toBe(false);
-  });
-});
-
-describe('a trace', () => {
-  const trace: RelayTrace = {
-    groupId: 'g1',
-    id: 'm1',
-    position: { epoch: '1-a', seq: 7 },
-    hops: [
-      { hop: 'relay-accepted', ok: true, detail: 'the log took it', node: 'n1' },
-      { hop: 'written', ok: true, ms: 1.26, detail: 'to 2 connections' },
-      { hop: 'client-received', ok: false, detail: 'one has it\u001b[2J' },
-    ],
-    verdict: { state: 'partly', hop: 'client-received', code: 'SLOW_CONSUMER', cause: 'bob is slow.', fix: 'Wait.' },
-    nodes: [],
-    unreachable: ['n2'],
-    refusals: [],
-    summary: { proven: 1, 'slow-consumer': 1 },
-    recipients: [
-      { userId: 'alice', state: 'proven', why: 'proof' },
-      { userId: 'bob', state: 'slow-consumer', why: 'He does not read.' },
-    ],
-  };
-
-  it('is its hops, those who do not have it, nodes without an answer, cause and fix', () => {
-    expect(traceLines(trace, (_style, text) => text)).toEqual([
-      '  ✓ relay-accepted              the log took it (n1)',
-      '  ✓ written            +1.3 ms  to 2 connections',
-      '  ✗ client-received             one has it\uFFFD[2J',
-      '  slow-consumer bob: He does not read.',
-      '  no answer from n2',
-      'partly at client-received SLOW_CONSUMER  proven 1, slow-consumer 1',
-      'cause  bob is slow.',
-      'fix    Wait.',
-    ]);
-  });
-
-  it('lists a limited number of recipients', () => {
-    const recipients = Array.from({ length: 25 }, (_, n) => ({ userId: `u${n}`, state: 'offline' as const, why: 'w' }));
-    const lines = traceLines({ ...trace, recipients }, (_style, text) => text);
-    expect(lines.filter((line) => line.includes('offline'))).toHaveLength(20);
-    expect(lines).toContain('  and 5 more');
   });
 });
 

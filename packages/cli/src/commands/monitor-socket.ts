@@ -12,12 +12,12 @@ import {
 import { type Command, type CommandContext, CommandFailure, EXIT, UsageError, type Variables } from '../command.ts';
 import { createConnectionTable } from '../monitor/connection-table.ts';
 import { createFormatter } from '../monitor/format.ts';
-import { traceLines } from '../monitor/trace-lines.ts';
 import { createWarnings, isWarning } from '../monitor/warnings.ts';
 import { type Watch, type WatchState, watchRelay } from '../monitor/watch-relay.ts';
 import { fixFor } from '../refusals.ts';
 import { readServiceSettings } from '../settings.ts';
 import { createPaint } from '../terminal.ts';
+import { formatTrace, hasIt } from '../trace/format.ts';
 
 const USAGE = `Usage: groupcast monitor-socket [--group ID] [--user ID] [--kind KIND,…]
                                 [--only-warnings] [--json] [--url URL]
@@ -170,7 +170,9 @@ async function askOnce(
 async function traceOnce(url: string, given: Given, context: MonitorContext): Promise<number> {
   const { stdout, env } = context;
   const trace = await askOnce(url, given, context);
-  const lines = given.json ? [JSON.stringify(trace)] : traceLines(trace, createPaint(stdout, env));
+  const missing = trace.recipients.filter((recipient) => !hasIt(recipient));
+  const title = `event ${trace.id ?? given.traced} of group ${trace.groupId}`;
+  const lines = given.json ? [JSON.stringify(trace)] : formatTrace(title, trace, missing, createPaint(stdout, env));
   stdout.write(`${lines.join('\n')}\n`);
   return EXIT_OF[trace.verdict.state] ?? EXIT.failed;
 }
