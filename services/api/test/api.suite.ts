@@ -1303,8 +1303,8 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         await api.request('alice', 'GET', `${GROUPS}/${id}/events?after=1`);
         const metrics = await (await fetch(`${api.internalUrl}/metrics`)).text();
         expect(metrics).toMatch(/groupcast_api_outbox_lag_seconds_count [1-9]/);
-        expect(metrics).toMatch(/groupcast_api_caught_up_events_total\{by="client"\} [5-9]/);
-        expect(metrics).toMatch(/groupcast_api_caught_up_events_total\{by="relay"\} [3-9]/);
+        expect(metrics).toMatch(/groupcast_api_caught_up_events_total\{by="client"\} (?:[5-9]|\d{2,})/);
+        expect(metrics).toMatch(/groupcast_api_caught_up_events_total\{by="relay"\} (?:[3-9]|\d{2,})/);
       });
 
       test('says how many members a group has whose cursors it is told, and tells senders numbers in large ones', async () => {
