@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createHeartbeat, type Heartbeat } from '../src/engine/heartbeat.ts';
-import { type Mark, NO_MARK } from '../src/sessions/marks.ts';
+import { createMarks, type Mark, type Marks, NO_MARK } from '../src/sessions/marks.ts';
 import type { RelaySocket, UserSocket } from '../src/sessions/session.ts';
 
 const INTERVAL_MS = 10_000;
@@ -116,11 +116,11 @@ describe('the proof by a ping', () => {
     };
   }
   let peer: ReturnType<typeof user>;
-  function begin(transport?: string): void {
+  function begin(transport?: string, marks?: Marks): void {
     heartbeat.stop();
     peer = user(transport);
     const { state } = peer;
-    const handedUpTo = (): Mark => ({ upTo: state.written, at: clock() });
+    const handedUpTo = (): Mark => marks?.until(state.written) ?? { upTo: state.written, at: clock() };
     heartbeat = createHeartbeat({ intervalMs: INTERVAL_MS, timeoutMs: TIMEOUT_MS }, handedUpTo, clock);
     heartbeat.watch(peer.socket);
   }
@@ -176,5 +176,17 @@ describe('the proof by a ping', () => {
       peer.answer();
     }
     expect(proven()).toBe(2);
+  });
+
+  test('is nothing there either if nothing was written before the ping', () => {
+    begin('polling', createMarks(clock));
+    heartbeat.prove(peer.socket, () => undefined);
+    peer.upgrade();
+    peer.state.written = 1;
+    heartbeat.prove(peer.socket, () => undefined);
+    turn(INTERVAL_MS, 0);
+    // The answer to the ping that was forgotten.
+    peer.answer();
+    expect(proven()).toBe(0);
   });
 });

@@ -76,6 +76,8 @@ export function createHeartbeat(
    * its answer looks like one to the next ping.
    */
   const doubtful = new WeakMap<EngineInternals, number>();
+  /** Connections on polling that were pinged, as long as it is not known that they have answered. */
+  const pingedOnPolling = new WeakSet<EngineInternals>();
   let onProven: (socket: UserSocket, before: Mark, proven: Mark) => void = () => undefined;
   /** Slots that have been due since the start. */
   let turned = 0;
@@ -88,6 +90,7 @@ export function createHeartbeat(
     const engine = engineOf(socket);
     const session = userSessionOf(socket);
     if (!session || engine.pingTimeoutTimer || doubtful.has(engine)) return;
+    pingedOnPolling.delete(engine);
     const { proven: before, pinged } = session;
     if (before === pinged) return;
     session.proven = pinged;
@@ -101,11 +104,16 @@ export function createHeartbeat(
     if (session) session.pinged = handedUpTo(socket);
   }
 
+  function noteOnPolling(engine: EngineInternals): void {
+    if (engine.transport.name === 'polling') pingedOnPolling.add(engine);
+  }
+
   function ping(socket: RelaySocket): void {
     const engine = engineOf(socket);
     // It has not answered the last ping yet, and its time for that runs.
     if (engine.pingTimeoutTimer) return;
     note(socket);
+    noteOnPolling(engine);
     engine.hasRefreshedPingTimeout = false;
     const wire = isRaw(engine) ? undefined : wireBehind(engine);
     if (wire?.writable && wire.writableLength === 0) wire.write(PING);
@@ -116,6 +124,7 @@ export function createHeartbeat(
   function ask(socket: RelaySocket): void {
     const engine = engineOf(socket);
     settle(socket);
+    noteOnPolling(engine);
     engine.hasRefreshedPingTimeout = false;
     // Through the engine, which writes what waits for the connection first.
     engine.sendPacket('ping');
@@ -157,12 +166,13 @@ export function createHeartbeat(
     if (!isUnderWay) ask(socket);
   }
 
-  /** The connection has got another transport. */
+  /** The connection has got another transport. A mark does not say whether it was pinged: moments close to each other are one. */
   function upgraded(socket: RelaySocket): void {
+    const engine = engineOf(socket);
     const session = userSessionOf(socket);
-    if (!session || session.pinged === session.proven) return;
+    if (!session || !pingedOnPolling.has(engine)) return;
     session.pinged = session.proven;
-    doubtful.set(engineOf(socket), 0);
+    doubtful.set(engine, 0);
   }
 
   function countPing(engine: EngineInternals): void {
