@@ -10,12 +10,50 @@ export interface HealthReport {
 
 /** Knows whether this process should be given work. */
 export interface Readiness {
+  /** Changes nothing: probes, scrapes and the monitor page ask as often as they like, and all hear the same. */
   report: () => HealthReport;
   stop(): void;
 }
 
 /** Longest delay of the event loop, in milliseconds. Above it the process answers too late to be useful. */
 const MAX_EVENT_LOOP_DELAY_MS = 1_000;
+/** One turn this long is too late by itself, however many short ones there were beside it. */
+const MAX_TURN_MS = 5_000;
+/** Delays count for once to twice as long, in milliseconds: what lies between two probes. */
+const WINDOW_MS = 5_000;
+
+/** Delays of the event loop since the last reset, in nanoseconds. */
+interface Delays {
+  percentile(percentile: number): number;
+  readonly max: number;
+  reset(): void;
+  disable?(): unknown;
+}
+
+function watchDelays(): Delays {
+  const delays = monitorEventLoopDelay({ resolution: 20 });
+  delays.enable();
+  return delays;
+}
+
+/** Knows whether the event loop was late within the last one or two windows. Two histograms begin anew in turn, and the older one is read. */
+function createLateness(watch: () => Delays): { isLate: () => boolean; stop(): void } {
+  let older = watch();
+  let younger = watch();
+  // A stall that ends with this tick is in both, or comes into both.
+  const timer = setInterval(() => {
+    older.reset();
+    [older, younger] = [younger, older];
+  }, WINDOW_MS).unref();
+  return {
+    isLate: () => older.percentile(99) / 1e6 > MAX_EVENT_LOOP_DELAY_MS || older.max / 1e6 > MAX_TURN_MS,
+    stop() {
+      clearInterval(timer);
+      older.disable?.();
+      younger.disable?.();
+    },
+  };
+}
 
 export function createReadiness(deps: {
   isDraining: () => boolean;
@@ -24,20 +62,18 @@ export function createReadiness(deps: {
   /** Whether the back end has not answered lately. */
   isBackEndFailing: () => boolean;
   canary: () => CanaryVerdict;
+  watchDelays?: () => Delays;
 }): Readiness {
-  const delay = monitorEventLoopDelay({ resolution: 20 });
-  delay.enable();
+  const lateness = createLateness(deps.watchDelays ?? watchDelays);
   return {
     report() {
-      const late = delay.percentile(99) / 1e6 > MAX_EVENT_LOOP_DELAY_MS;
-      delay.reset();
       const draining = deps.isDraining() ? ['draining'] : [];
       const canary = deps.canary();
       return {
         failing: [
           ...draining,
           ...deps.failingCluster(),
-          ...(late ? ['event-loop'] : []),
+          ...(lateness.isLate() ? ['event-loop'] : []),
           ...(canary === 'fails-alone' ? ['canary'] : []),
         ],
         degraded: [
@@ -46,6 +82,6 @@ export function createReadiness(deps: {
         ],
       };
     },
-    stop: () => void delay.disable(),
+    stop: lateness.stop,
   };
 }
