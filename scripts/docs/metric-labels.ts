@@ -1,6 +1,7 @@
 import type { CloseReason } from '@groupcast/service-kit';
 import { ABSENT_STATES } from '@groupcast/shared';
 import type { GroupBound } from '../../services/api/src/groups/group-limits.ts';
+import { SOCKET_IO_REASONS } from '../../services/socket-relay/src/connections/disconnect-reasons.ts';
 import { CALLS } from '../../services/socket-relay/src/upstream/calls.ts';
 
 /** The values of a label: all of them, or a sentence that says where they are bounded. */
@@ -9,6 +10,7 @@ export type LabelValues = readonly string[] | string;
 /** Every value of a union. A new one does not compile until it is listed. */
 const every = <T extends string>(values: Readonly<Record<T, true>>): string[] => Object.keys(values);
 
+const inCode = (values: readonly string[]): string => values.map((value) => `\`${value}\``).join(', ');
 const CODES = 'codes of [errors](errors.md)';
 const DIALECTS = 'dialects that this deployment serves, and `native`';
 const PORTS = ['public', 'internal'];
@@ -34,7 +36,7 @@ export const METRIC_LABELS: Readonly<Record<string, Readonly<Record<string, Labe
   groupcast_relay_delivery_lag_seconds: { hop: ['written', 'proven'] },
   groupcast_relay_disconnects_total: {
     type: ['user', 'api', 'monitor'],
-    reason: `${CODES} that end sessions, and Socket.IO's reasons, such as \`transport close\` and \`ping timeout\``,
+    reason: `${CODES} that end sessions, Socket.IO's reasons (${inCode(SOCKET_IO_REASONS)}), and \`other\` for a back end's own codes`,
   },
   groupcast_relay_events_refused_total: { code: `${CODES}, and \`OTHER\` for a back end's own` },
   groupcast_relay_events_unsaid_total: { dialect: DIALECTS },

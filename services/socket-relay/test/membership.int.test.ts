@@ -299,6 +299,24 @@ describe('membership', () => {
     await relay.member('alice');
   });
 
+  test('codes of a back end’s own count as one among the disconnects, and those of the relay by name', async () => {
+    const codes = ['BANNED', 'PAID_TOO_LATE', 'TOKEN_REVOKED', 'CONSTRUCTOR'];
+    for (const [n, code] of codes.entries()) {
+      const closed = received(await relay.member(`u${n}`), 'disconnect');
+      await relay.broadcaster.disconnectUsers({ userIds: [`u${n}`], code });
+      await closed;
+    }
+    (await relay.member('leaves')).disconnect();
+    const counted = async (): Promise<Record<string, string>> => {
+      const text = await (await fetch(`${relay.internalUrl}/metrics`)).text();
+      const lines = text.matchAll(/^groupcast_relay_disconnects_total\{type="user",reason="(.*)"\} (\d+)$/gm);
+      return Object.fromEntries([...lines].map(([, reason, count]) => [reason, count]));
+    };
+    const all = { other: '3', TOKEN_REVOKED: '1', 'client namespace disconnect': '1' };
+    await until('all of them', async () => Object.values(await counted()).reduce((a, b) => a + Number(b), 0) === 5);
+    expect(await counted()).toEqual(all);
+  });
+
   test('a token without an iat brings back nobody who was removed or whose tokens were revoked, with an API or without', async () => {
     const alone = await startRelayUnderTest();
     try {

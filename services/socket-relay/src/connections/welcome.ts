@@ -17,6 +17,7 @@ import { dialectOf, joinsByItself } from '../sessions/voices.ts';
 import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
 import type { LastSeen } from '../upstream/last-seen.ts';
 import { type CheckInDeps, createCheckIn } from './check-in.ts';
+import { countedReason } from './disconnect-reasons.ts';
 import { createEventRouter, type EventHandler } from './event-router.ts';
 import type { ServiceHandlers } from './service-events.ts';
 import type { ServiceState } from './service-state.ts';
@@ -170,7 +171,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
   function sayGoodbye(socket: RelaySocket, reason: DisconnectReason): void {
     const type = roleOf(socket);
     metrics.connections.dec({ type });
-    metrics.disconnects.inc({ type, reason: socket.data.ended ?? reason });
+    metrics.disconnects.inc({ type, reason: countedReason(socket.data.ended, reason) });
     deps.expiry.forget(socket);
     deps.slowConsumers.forget(socket);
     if (isUserSocket(socket)) {
