@@ -29,7 +29,7 @@ export interface BroadcasterOptions {
   tokenProvider?: (() => Promise<string> | string) | undefined;
   /** How this back end is called in the relay's logs. Default `broadcaster`. */
   name?: string | undefined;
-  /** How long one call may take, reconnecting included, in milliseconds. Default 10,000. */
+  /** How long one call may take, reconnecting included, in milliseconds. Default 10,000. `withinMs` of those who are expected comes on top. */
   timeoutMs?: number | undefined;
   /** Most calls waiting for an acknowledgement; further ones are rejected at once. Default 10,000. */
   maxPending?: number | undefined;
@@ -84,6 +84,13 @@ function withId(input: BroadcastInput): BroadcastInput {
   return typeof own === 'string' || typeof own === 'number' ? { ...input, id: own } : input;
 }
 
+/** How long the relay may wait for those who are expected before it answers, in milliseconds. A time that it refuses is none. */
+function deliveryMs(input: Pick<BroadcastInput, 'expectedUserIds' | 'withinMs'> | undefined): number {
+  if (!input?.expectedUserIds) return 0;
+  const { withinMs = TRACE_LIMITS.defaultWithinMs } = input;
+  return withinMs >= TRACE_LIMITS.minWithinMs && withinMs <= TRACE_LIMITS.maxWithinMs ? withinMs : 0;
+}
+
 export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
   const { serviceSecret, tokenProvider, name = 'broadcaster', timeoutMs = 10_000 } = options;
   if (!serviceSecret && !tokenProvider) throw new TypeError('createBroadcaster needs serviceSecret or tokenProvider');
@@ -105,10 +112,12 @@ export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
       return connection.connected;
     },
     async broadcastMessage(input) {
-      return connection.call<BroadcastResult>('api-broadcast-message', withId(input));
+      return connection.call<BroadcastResult>('api-broadcast-message', withId(input), timeoutMs + deliveryMs(input));
     },
     async broadcastBatch(items) {
-      const { results } = await connection.call<BatchResult>('api-broadcast-batch', { items: items.map(withId) });
+      const payload = { items: items.map(withId) };
+      const longestMs = items.reduce((longest, item) => Math.max(longest, deliveryMs(item)), 0);
+      const { results } = await connection.call<BatchResult>('api-broadcast-batch', payload, timeoutMs + longestMs);
       return results;
     },
     async notifyUsers(input) {
@@ -133,9 +142,9 @@ export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
       return connection.call<RelayTrace>('api-get-trace', input);
     },
     async awaitDelivery(input) {
-      const { withinMs = TRACE_LIMITS.defaultWithinMs } = input;
-      const answer = await connection.call<{ delivery: Delivery }>('api-await-delivery', input, timeoutMs + withinMs);
-      return answer.delivery;
+      const longestMs = timeoutMs + deliveryMs(input);
+      const { delivery } = await connection.call<{ delivery: Delivery }>('api-await-delivery', input, longestMs);
+      return delivery;
     },
     async close() {
       connection.close();

@@ -120,6 +120,34 @@ describe('a broadcast', () => {
   });
 });
 
+describe('a broadcast that expects users', () => {
+  test('has their time on top of its own, alone and in a batch', async () => {
+    const groupId = newGroup();
+    const [broadcaster, bob] = [open({ timeoutMs: 1_000 }), await listen('bob', groupId)];
+    const { ws } = bob.socket.io.engine.transport as unknown as { ws: { pause(): void } };
+    ws.pause();
+    const expecting = (withinMs: number) => ({ groupId, message: {}, expectedUserIds: ['bob'], withinMs });
+    const delivery = { proven: [], pending: ['bob'], absent: [] };
+    const [alone, batch] = await Promise.all([
+      broadcaster.broadcastMessage({ ...expecting(2_000), waitFor: 'proven' }),
+      broadcaster.broadcastBatch([expecting(1), expecting(2_000), { groupId, message: {} }]),
+    ]);
+    expect(alone).toMatchObject({ delivery });
+    expect(batch).toMatchObject([{ ok: true, delivery }, { ok: true, delivery }, { ok: true }]);
+  });
+
+  test('is refused by the relay where the time is none', async () => {
+    const [broadcaster, groupId] = [open(), newGroup()];
+    for (const withinMs of [Number.NaN, -1, 1e12, 'soon' as unknown as number]) {
+      const input = { groupId, expectedUserIds: ['bob'], withinMs };
+      expect(await failure(broadcaster.broadcastMessage({ ...input, message: {} }))).toMatchObject({
+        code: 'INVALID_PAYLOAD',
+      });
+      expect(await failure(broadcaster.awaitDelivery({ ...input, seq: 1 }))).toMatchObject({ code: 'INVALID_PAYLOAD' });
+    }
+  });
+});
+
 describe('the other calls', () => {
   test('a batch answers every item in order, and a bad one fails alone', async () => {
     const groupId = newGroup();
