@@ -109,17 +109,20 @@ export function describeAbsences(backend: string, open: () => Promise<Database>)
     /** A process that has absences alone. */
     async function watch(
       owner: string,
-      { own = db, broadcaster = relay.broadcaster, times = TIMES, metrics = metricsOf() } = {},
+      { own = db, broadcaster = relay.broadcaster, times = TIMES, metrics = metricsOf(), afterMs = 50 } = {},
     ): Promise<Absences> {
-      const config = { url: receiver.url, secret: SECRET, afterMs: 50 };
+      const config = { url: receiver.url, secret: SECRET, afterMs };
       const absences = await startAbsences({ db: own, relay: broadcaster, metrics, log, owner }, config, times);
       running.push(absences);
       return absences;
     }
     /** A process with its own outbox, and absences. */
-    async function start(owner = 'one', { own = db, broadcaster = relay.broadcaster, times = TIMES } = {}) {
+    async function start(
+      owner = 'one',
+      { own = db, broadcaster = relay.broadcaster, times = TIMES, afterMs = 50 } = {},
+    ) {
       const metrics = metricsOf();
-      const absences = await watch(owner, { own, broadcaster, times, metrics });
+      const absences = await watch(owner, { own, broadcaster, times, metrics, afterMs });
       const dispatcher = createDispatcher(
         {
           store: createOutboxStore(own, { owner, leaseMs: 400 }),
@@ -214,6 +217,24 @@ export function describeAbsences(backend: string, open: () => Promise<Database>)
       await settled(groupId, gone.seq);
       expect(asked).toHaveLength(1);
       expect(receiver.hooks).toEqual([]);
+    });
+
+    test.each([
+      { afterMs: 50, least: 50 },
+      { afterMs: 20_000, least: 2_000 },
+    ])('a message that waited in the outbox gets $least ms of $afterMs once it is out', async ({ afterMs, least }) => {
+      await db.query(`insert into absences_since (since) values (now() - interval '1 day')`);
+      const { deps } = await start('one', { afterMs });
+      const groupId = await newGroup(deps);
+      await db.query(`update group_members set joined_at = now() - interval '2 hours' where group_id = $1`, [groupId]);
+      relay.failWhen(() => new GroupcastError('RELAY_UNAVAILABLE', 'away'));
+      const late = await say(deps, groupId);
+      await db.query(`update messages set created_at = now() - interval '1 hour' where id = $1`, [late.id]);
+      relay.failWhen(undefined);
+      await settled(groupId, late.seq);
+      // There may be groups of other tests, which began within the day too.
+      const ofGroup = asked.filter((question) => question.groupId === groupId);
+      expect(ofGroup.map(({ seq, withinMs }) => [seq, withinMs])).toEqual([[late.seq, least]]);
     });
 
     test('a receiver that fails is asked again, with the same id, until it accepts (G86)', async () => {

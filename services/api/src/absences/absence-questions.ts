@@ -29,6 +29,8 @@ const GROUPS_OF_A_POLL = 1_000;
 const RETRY_MS = 2_000;
 /** Longest that stopping waits for answers, in milliseconds. */
 const STOP_MS = 1_000;
+/** Least that those who are there have to prove it, in milliseconds: a message that waited in the outbox has only now come to them. */
+const LEAST_MS = 2_000;
 /** How old a message may become before nobody is told any more, in milliseconds. */
 export const GIVEN_UP_AFTER_MS = 86_400_000;
 
@@ -93,7 +95,7 @@ export function createAbsenceQuestions(
     const recipients = await readRecipients(db, message, { after: '', limit: TRACE_LIMITS.expectedUserIds });
     const expectedUserIds = recipients.filter(({ known }) => known === undefined).map(({ userId }) => userId);
     if (expectedUserIds.length === 0) return [];
-    const withinMs = Math.round(Math.min(afterMs, Math.max(TRACE_LIMITS.minWithinMs, afterMs - ageMs)));
+    const withinMs = Math.round(Math.min(afterMs, Math.max(LEAST_MS, afterMs - ageMs)));
     const position = { groupId, epoch, seq };
     const answers = await Promise.all(
       inPackets(expectedUserIds).map(async (userIds) =>
