@@ -347,11 +347,12 @@ export function describeTraces(backend: string, database: () => Promise<Record<s
       expect((await traceAs('alice', message)).verdict.cause).not.toContain('ORIGIN_FORBIDDEN');
     });
 
-    test('an event that the relays remember no more was accepted all the same', async () => {
+    test.each([
+      ['nobody knows any more whether it was', [hop('relay-accepted', false)], 'NOT_ACCEPTED'],
+      ['its position says that it was', [hop('relay-accepted'), hop('published', false)], 'NOT_REMEMBERED'],
+    ])('an event that the relays remember no more was accepted all the same, where %s', async (_, said, code) => {
       const message = await say(['bob']);
-      relay.on('api-get-trace', (query) =>
-        answerOf(query, { bob: { state: 'offline' } }, { hops: [hop('relay-accepted', false)] }),
-      );
+      relay.on('api-get-trace', (query) => answerOf(query, { bob: { state: 'offline' } }, { hops: said, code }));
       await until(
         'the cursor of the outbox',
         async () => (await traceAsService(message)).verdict.code === 'NOT_REMEMBERED',
@@ -363,6 +364,10 @@ export function describeTraces(backend: string, database: () => Promise<Record<s
         ['relay-accepted', true],
         ['published', false],
       ]);
+      for (const trace of [await traceAsService(message), await traceAs('alice', message)]) {
+        expect(trace.verdict).toMatchObject({ hop: 'published', code: 'NOT_REMEMBERED' });
+        expect(trace.verdict.cause).not.toBe('cause of relay-7');
+      }
     });
   });
 }

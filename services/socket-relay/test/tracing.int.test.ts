@@ -213,6 +213,58 @@ describe.each(['gathered', 'stock'])('one relay, fan-out %s', (FANOUT) => {
   });
 });
 
+describe('an event that left every memory but the log', () => {
+  let relay: RelayUnderTest;
+  let redis: RedisServer;
+  beforeAll(async () => {
+    redis = await startRedis();
+  });
+  afterAll(async () => redis.stop());
+  afterEach(async () => relay.close());
+
+  /** A relay that knows nothing but what the log kept of these events. */
+  async function restartAfter(events: number, env: Readonly<Record<string, string>>): Promise<void> {
+    const first = await startRelayUnderTest(env);
+    const items = Array.from({ length: events }, (_, n) => ({
+      groupId: 'long',
+      message: { id: `m${n + 1}` },
+      epoch: '1-a',
+      seq: n + 1,
+    }));
+    for (let at = 0; at < events; at += 100) await first.broadcaster.broadcastBatch(items.slice(at, at + 100));
+    await first.close();
+    relay = await startRelayUnderTest(env);
+  }
+
+  test('is found by its id, however many came after it, and one that never was is not accepted', async () => {
+    await restartAfter(2_500, { REDIS_URL: redis.url, REDIS_PREFIX: 'long', HISTORY_SIZE: '5000' });
+    for (const id of ['m1', 'm1000', 'm1501', 'm2500']) {
+      const { verdict, position } = await traceOf(relay, { groupId: 'long', id });
+      expect([verdict.code, position?.seq]).toEqual(['NO_RECIPIENTS', Number(id.slice(1))]);
+    }
+    const { verdict } = await traceOf(relay, { groupId: 'long', id: 'never' });
+    expect(verdict).toMatchObject({ hop: 'relay-accepted', code: 'NOT_ACCEPTED' });
+  });
+
+  test('and has left the log too is remembered no more, and was accepted where its position says so', async () => {
+    await restartAfter(30, { REDIS_URL: redis.url, REDIS_PREFIX: 'short', HISTORY_SIZE: '10' });
+    const bySeq = await traceOf(relay, { groupId: 'long', seq: '3' });
+    expect(bySeq.verdict).toMatchObject({ state: 'stopped', hop: 'published', code: 'NOT_REMEMBERED' });
+    expect(bySeq.verdict.cause).toContain('it was accepted, and no relay remembers it any more');
+    expect(bySeq.hops.map(({ hop, ok }) => [hop, ok])).toEqual([
+      ['relay-accepted', true],
+      ['published', false],
+    ]);
+    const byId = await traceOf(relay, { groupId: 'long', id: 'm3' });
+    expect(byId.verdict).toMatchObject({ state: 'stopped', hop: 'relay-accepted', code: 'NOT_REMEMBERED' });
+    expect(byId.hops.map(({ hop, ok }) => [hop, ok])).toEqual([['relay-accepted', false]]);
+    for (const query of [{ seq: '31' }, { seq: '3', epoch: '2-b' }]) {
+      const { verdict } = await traceOf(relay, { groupId: 'long', ...query });
+      expect(verdict).toMatchObject({ hop: 'relay-accepted', code: 'NOT_ACCEPTED' });
+    }
+  });
+});
+
 describe('the received cursor of a member', () => {
   let api: ApiStub;
   let relay: RelayUnderTest;

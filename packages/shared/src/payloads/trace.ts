@@ -89,6 +89,7 @@ export interface TraceHop {
 export const RELAY_VERDICT_CODES = [
   'DELIVERED',
   'NOT_ACCEPTED',
+  'NOT_REMEMBERED',
   'REDIS_UNREACHABLE',
   'NODE_BEHIND',
   'NODE_UNREACHABLE',
@@ -115,7 +116,6 @@ export const API_VERDICT_CODES = [
   'ATTEMPT_FAILED',
   'EVENT_OMITTED',
   'NOT_PUBLISHED',
-  'NOT_REMEMBERED',
 ] as const;
 
 /** `hop` is the first one that the message did not pass; `client-received` or `client-applied` where it was delivered. */

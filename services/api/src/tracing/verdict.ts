@@ -173,7 +173,8 @@ export function judge({ answer, stop }: Facts, shown: Shown, view: View): TraceV
   // The relay has accepted it before.
   if (answer.kind === 'silent') return verdictOf(state, answer.stop, view, 'published');
   const { hops, verdict } = answer.trace;
-  if (!hasPassed(answer.trace, 'relay-accepted')) return verdictOf(state, { code: 'NOT_REMEMBERED' }, view);
+  const isForgotten = verdict.code === 'NOT_REMEMBERED' || !hasPassed(answer.trace, 'relay-accepted');
+  if (isForgotten) return verdictOf(state, { code: 'NOT_REMEMBERED' }, view);
   const isHeldUp = (hop: Hop): boolean => hops.some((each) => each.hop === hop && !each.ok);
   if (have === 0 && (isHeldUp('published') || isHeldUp('node-received'))) {
     if (view.isOperator && verdict.state === 'stopped') return verdict;

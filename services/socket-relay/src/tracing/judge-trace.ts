@@ -9,10 +9,14 @@ import type { NodeTrace } from '../wire-format.ts';
 import { hasPassed } from './node-trace.ts';
 import { judgeRecipients } from './verdict.ts';
 
+/** An event is not in the log, which has gone past it: it was `accepted`, as its position says, or nothing says whether it was. */
+export type Forgotten = 'accepted' | 'perhaps';
+
 /** Everything that a verdict depends on. */
 export interface Known {
   position: Position | null;
   isKnown: boolean;
+  forgotten: Forgotten | undefined;
   head: Position | null;
   nodes: readonly NodeTrace[];
   recipients: readonly TraceRecipient[];
@@ -25,7 +29,7 @@ export interface Known {
 
 /** Names the first hop that the event did not pass, and what to do. */
 export function judgeTrace(groupId: string, known: Known): TraceVerdict {
-  const { position, isKnown, head, nodes, recipients, missing, refusals, isAway } = known;
+  const { position, isKnown, forgotten, head, nodes, recipients, missing, refusals, isAway } = known;
   if (isAway) {
     return {
       state: 'stopped',
@@ -37,6 +41,7 @@ export function judgeTrace(groupId: string, known: Known): TraceVerdict {
   }
   if (!isKnown) {
     const stands = head ? `the log of the group stands at ${head.seq}` : 'the log of the group is empty';
+    if (forgotten) return judgeForgotten(forgotten, stands);
     return {
       state: 'stopped',
       hop: 'relay-accepted',
@@ -75,4 +80,23 @@ export function judgeTrace(groupId: string, known: Known): TraceVerdict {
     };
   }
   return withRefusals(judgeRecipients(recipients), refusals);
+}
+
+function judgeForgotten(forgotten: Forgotten, stands: string): TraceVerdict {
+  if (forgotten === 'accepted') {
+    return {
+      state: 'stopped',
+      hop: 'published',
+      code: 'NOT_REMEMBERED',
+      cause: `it was accepted, and no relay remembers it any more; ${stands}`,
+      fix: 'nothing is to be done: clients that lack it read it from the back end. HISTORY_SIZE says how far logs go',
+    };
+  }
+  return {
+    state: 'stopped',
+    hop: 'relay-accepted',
+    code: 'NOT_REMEMBERED',
+    cause: `no relay remembers the event; ${stands}, and no longer has its oldest events, of which it may be one`,
+    fix: 'ask with its seq, which tells whether it was accepted; if it was sent just now, look at the answer that its publisher got',
+  };
 }

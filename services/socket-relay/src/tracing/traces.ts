@@ -14,7 +14,7 @@ import type { OtherNodes } from '../nodes/node-requests.ts';
 import type { NodeTrace } from '../wire-format.ts';
 import type { Acceptances } from './acceptances.ts';
 import { askOthers } from './all-nodes.ts';
-import { judgeTrace } from './judge-trace.ts';
+import { type Forgotten, judgeTrace } from './judge-trace.ts';
 import { furthestOf, hasPassed, type NodeTraces } from './node-trace.ts';
 import { summaryOf } from './verdict.ts';
 
@@ -30,8 +30,8 @@ const MAX_USERS = 10_000;
 const PAGE = TRACE_LIMITS.userIds;
 /** Traces under way at the same time. */
 const MAX_AT_ONCE = 20;
-/** Events of the log among which one is looked for by its id, the newest. */
-const LOOK_BACK = 500;
+/** Pages of the log in which an event is looked for by its id, the newest first, and events of one. */
+const LOOK_BACK = { pages: 10, events: 1_000 };
 
 const iso = (at: number): string => new Date(at).toISOString();
 
@@ -39,6 +39,7 @@ const iso = (at: number): string => new Date(at).toISOString();
 interface InLog {
   head: Position | null;
   found: GroupEvent | undefined;
+  forgotten: Forgotten | undefined;
   isAway: boolean;
 }
 
@@ -63,16 +64,37 @@ export function createTraces(deps: {
 
   otherNodes.answer('trace', async (question) => here(question));
 
+  async function findAt(groupId: string, seq: number, head: Position): Promise<Pick<InLog, 'found' | 'forgotten'>> {
+    const { events } = await groupLog.read(groupId, seq - 1, 1);
+    const found = events.find((event) => event.seq === seq);
+    // A log has no holes: each event up to its head was accepted.
+    return { found, forgotten: found || seq > head.seq ? undefined : 'accepted' };
+  }
+
+  /** Looks through what the log has, newest first, since most traces are about what was said just now. */
+  async function findById(groupId: string, id: string, head: Position): Promise<Pick<InLog, 'found' | 'forgotten'>> {
+    let since = head.seq;
+    let oldest = 0;
+    for (let pages = 0; pages < LOOK_BACK.pages && since > oldest; pages += 1) {
+      since = Math.max(0, since - LOOK_BACK.events);
+      // oxlint-disable-next-line no-await-in-loop -- one page at a time, and most often one
+      const { events, floor } = await groupLog.read(groupId, since, LOOK_BACK.events);
+      const found = events.find((event) => event.id === id);
+      if (found) return { found, forgotten: undefined };
+      oldest = floor;
+    }
+    return { found: undefined, forgotten: Math.max(since, oldest) > 0 ? 'perhaps' : undefined };
+  }
+
   async function findInLog({ groupId, id, seq, epoch }: TraceQuery): Promise<InLog> {
     try {
       const head = await groupLog.head(groupId);
-      if (!head || (epoch !== undefined && head.epoch !== epoch)) return { head, found: undefined, isAway: false };
-      const since = seq === undefined ? Math.max(0, head.seq - LOOK_BACK) : seq - 1;
-      const { events } = await groupLog.read(groupId, since, seq === undefined ? LOOK_BACK : 1);
-      const found = events.find((event) => (seq === undefined ? event.id === id : event.seq === seq));
-      return { head, found, isAway: false };
+      const nothing = { head, found: undefined, forgotten: undefined, isAway: false };
+      if (!head || (epoch !== undefined && head.epoch !== epoch)) return nothing;
+      const inLog = seq === undefined ? await findById(groupId, id ?? '', head) : await findAt(groupId, seq, head);
+      return { ...nothing, ...inLog };
     } catch {
-      return { head: null, found: undefined, isAway: true };
+      return { head: null, found: undefined, forgotten: undefined, isAway: true };
     }
   }
 
@@ -137,13 +159,13 @@ export function createTraces(deps: {
 
   async function trace(query: TraceQuery): Promise<RelayTrace> {
     const [inLog, { nodes, missing, broker }] = await Promise.all([findInLog(query), askAll(query)]);
-    const { head, found, isAway } = inLog;
+    const { head, found, forgotten, isAway } = inLog;
     const known = nodes.find(({ arrivedAt }) => arrivedAt !== undefined);
     const position = found ? { epoch: found.epoch ?? '', seq: found.seq ?? 0 } : (known?.position ?? null);
     const id = found?.id ?? known?.id ?? query.id;
     const event = found?.event ?? known?.event;
     const recipients = mergeUsers(nodes, { userIds: query.userIds, missing });
-    const subject = { position, isKnown: Boolean(found ?? known), head };
+    const subject = { position, isKnown: Boolean(found ?? known), forgotten, head };
     const refusals = refusalsOf(nodes);
     const hops = hopsOf(nodes, { ...subject, recipients, unreachable: missing });
     const start = query.after === undefined ? 0 : recipients.findIndex(({ userId }) => userId > (query.after ?? ''));
@@ -220,26 +242,34 @@ function newestOf(a: TraceRecipient, b: TraceRecipient): TraceRecipient {
   return furthestOf(a, b);
 }
 
+function hopsOfUnknown(head: Position | null, forgotten: Forgotten | undefined): TraceHop[] {
+  const detail = head ? `the log stands at ${head.seq}` : 'no relay knows the event';
+  if (forgotten !== 'accepted') return [{ hop: 'relay-accepted', ok: false, detail }];
+  return [
+    { hop: 'relay-accepted', ok: true, detail },
+    { hop: 'published', ok: false, detail: 'no relay remembers it any more' },
+  ];
+}
+
 function hopsOf(
   nodes: readonly NodeTrace[],
   {
     isKnown,
+    forgotten,
     position,
     head,
     recipients,
     unreachable,
   }: {
     isKnown: boolean;
+    forgotten: Forgotten | undefined;
     position: Position | null;
     head: Position | null;
     recipients: readonly TraceRecipient[];
     unreachable: readonly string[];
   },
 ): TraceHop[] {
-  if (!isKnown) {
-    const detail = head ? `the log stands at ${head.seq}` : 'no relay knows the event';
-    return [{ hop: 'relay-accepted', ok: false, detail }];
-  }
+  if (!isKnown) return hopsOfUnknown(head, forgotten);
   const accepting = nodes.find(({ accepted }) => accepted);
   const arrivals = nodes.filter(({ arrivedAt }) => arrivedAt !== undefined);
   const acceptedAt = accepting?.accepted?.at;
