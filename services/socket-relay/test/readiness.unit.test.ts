@@ -47,7 +47,7 @@ describe('the event loop in readiness', () => {
     expect(failing()).toEqual([]);
   });
 
-  test('a stall of seconds fails, whoever asked before it and after it, and is over after two windows', async () => {
+  test('a stall of seconds fails for all who ask, also before and after others, and is over after two windows', async () => {
     await run(2 * WINDOW_MS + 3_000);
     failing();
     turn(6_000);

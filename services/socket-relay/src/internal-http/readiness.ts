@@ -82,6 +82,6 @@ export function createReadiness(deps: {
         ],
       };
     },
-    stop: lateness.stop,
+    stop: () => lateness.stop(),
   };
 }
