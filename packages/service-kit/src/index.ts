@@ -36,11 +36,11 @@ export { createLogger, LOG_LEVELS, type Logger } from './logger.ts';
 export {
   describeRefusals,
   errorAnswerSchema,
-  type OpenApiOptions,
   openApiOf,
   refusalsOf,
   writeAsIs,
 } from './openapi.ts';
+export type { OpenApiOptions } from './openapi-app.ts';
 export { corsOptions, isHostOfOrigins, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { readLittle, readLittleOf, readMuch } from './read-size.ts';
 export {
