@@ -1,4 +1,3 @@
-import type {} from '@fastify/swagger';
 import { ERROR_CODES, type ErrorBody, type ErrorCode } from '@groupcast/shared';
 import type { FastifyInstance, FastifySerializerCompiler, RouteOptions } from 'fastify';
 import type { OpenAPIV3 } from 'openapi-types';
