@@ -32,9 +32,6 @@ export interface CommandContext {
 }
 
 export interface Command {
-  name: string;
-  /** One line of the overall help. */
-  summary: string;
   /** The output of `--help`. */
   usage: string;
   /** Resolves with the exit code. Throws `UsageError`, `CommandFailure` or `ConfigurationError` for people to read. */

@@ -1,15 +1,50 @@
 #!/usr/bin/env node
 import { ConfigurationError, loadDotEnv } from '@groupcast/service-kit';
 import { type Command, type CommandContext, CommandFailure, EXIT, UsageError } from './command.ts';
-import { dialect } from './commands/dialect.ts';
-import { doctor } from './commands/doctor.ts';
-import { monitorSocket } from './commands/monitor-socket.ts';
-import { replay } from './commands/replay.ts';
-import { testBroadcast } from './commands/test-broadcast.ts';
-import { token } from './commands/token.ts';
-import { trace } from './commands/trace.ts';
 
-const COMMANDS: readonly Command[] = [doctor, trace, monitorSocket, testBroadcast, token, dialect, replay];
+/** The commands. Each is loaded when it is asked for: they have little in common, and some bring a client of the relay. */
+const COMMANDS: readonly {
+  name: string;
+  /** One line of the overall help. */
+  summary: string;
+  load: () => Promise<Command>;
+}[] = [
+  {
+    name: 'doctor',
+    summary: 'walk the hops with a canary, and name the one that fails',
+    load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  {
+    name: 'trace',
+    summary: 'say where one message is, for whom, and why',
+    load: async () => (await import('./commands/trace.ts')).trace,
+  },
+  {
+    name: 'monitor-socket',
+    summary: 'show every connection, join, broadcast and warning, live',
+    load: async () => (await import('./commands/monitor-socket.ts')).monitorSocket,
+  },
+  {
+    name: 'test-broadcast',
+    summary: 'send messages to real receivers; latencies, lost, duplicated, out of order',
+    load: async () => (await import('./commands/test-broadcast.ts')).testBroadcast,
+  },
+  {
+    name: 'token',
+    summary: 'print a user token or a service token',
+    load: async () => (await import('./commands/token.ts')).token,
+  },
+  {
+    name: 'dialect',
+    summary: 'check a vocabulary of a front end; show those that come with Groupcast',
+    load: async () => (await import('./commands/dialect.ts')).dialect,
+  },
+  {
+    name: 'replay',
+    summary: 'play what a page has seen (a report of its doctor) through the client’s inbox',
+    load: async () => (await import('./commands/replay.ts')).replay,
+  },
+];
 
 const HELP = `Usage: groupcast <command> [options]
 
@@ -24,9 +59,9 @@ Exit codes: 0 all well, 1 it failed, 2 wrong usage, 78 wrong configuration;
 those of doctor are in its help.
 `;
 
-function findCommand(name: string): Command {
+async function loadCommand(name: string): Promise<Command> {
   const command = COMMANDS.find((candidate) => candidate.name === name);
-  if (command) return command;
+  if (command) return command.load();
   const names = COMMANDS.map((candidate) => candidate.name).join(', ');
   throw new UsageError(`unknown command "${name}"; there are ${names} (see --help)`);
 }
@@ -41,7 +76,7 @@ async function run(args: string[], context: CommandContext): Promise<number> {
     context.stdout.write(HELP);
     return EXIT.ok;
   }
-  const command = findCommand(name);
+  const command = await loadCommand(name);
   if (rest.includes('--help') || rest.includes('-h')) {
     context.stdout.write(command.usage);
     return EXIT.ok;

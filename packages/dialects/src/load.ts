@@ -59,16 +59,19 @@ function refusal(...faults: string[]): LoadedDialect {
 const files = new Map<string, DialectFile>();
 const builtIn = new Map<string, Dialect>();
 
-/** Reads the files that come with Groupcast, once. A fault in one of them is one of ours. */
+/** Reads a file that comes with Groupcast. A fault in it is one of ours. */
+function readOne(name: string): Dialect {
+  const read = readFile(new URL(`${name}.json`, FILES));
+  const { dialect, file, faults } = 'fault' in read ? { faults: [read.fault] } : checkDialect(read.value, files);
+  if (!dialect || !file) throw new Error(`the dialect ${name} has faults: ${faults.join('; ')}`);
+  files.set(name, file);
+  builtIn.set(name, dialect);
+  return dialect;
+}
+
+/** Reads the files that come with Groupcast, each once. */
 function readBuiltIn(): ReadonlyMap<string, Dialect> {
-  if (builtIn.size > 0) return builtIn;
-  for (const name of BUILT_IN) {
-    const read = readFile(new URL(`${name}.json`, FILES));
-    const { dialect, file, faults } = 'fault' in read ? { faults: [read.fault] } : checkDialect(read.value, files);
-    if (!dialect || !file) throw new Error(`the dialect ${name} has faults: ${faults.join('; ')}`);
-    files.set(name, file);
-    builtIn.set(name, dialect);
-  }
+  if (builtIn.size < BUILT_IN.length) for (const name of BUILT_IN) if (!builtIn.has(name)) readOne(name);
   return builtIn;
 }
 
@@ -77,11 +80,9 @@ export function builtInWith(event: string): string[] {
   return [...readBuiltIn().values()].filter(({ commandNames }) => commandNames.includes(event)).map(({ name }) => name);
 }
 
-/** The vocabulary of Groupcast's own clients. */
+/** The vocabulary of Groupcast's own clients. It alone is read where no other one is in use. */
 export function nativeDialect(): Dialect {
-  const native = readBuiltIn().get('native');
-  if (!native) throw new Error('the native dialect is missing');
-  return native;
+  return builtIn.get('native') ?? readOne('native');
 }
 
 /** The file of a dialect that comes with Groupcast, as it is written. */

@@ -27,7 +27,8 @@ import type { ConnectionLimit } from './connection-limit.ts';
 import { type Diversion, divertUpgrades } from './diversion.ts';
 import { createBoundedServer } from './http-server.ts';
 import type { Logger } from './logger.ts';
-import { type OpenApiOptions, registerOpenApi, writeAsIs } from './openapi.ts';
+import { registerOpenApi, writeAsIs } from './openapi.ts';
+import type { OpenApiOptions } from './openapi-app.ts';
 import { hintOfPort, type ServicePort } from './service-ports.ts';
 import { bearerOf } from './token-places.ts';
 

@@ -15,6 +15,7 @@ export {
 export { fingerprintsOf } from './deployment-fingerprints.ts';
 export { type ConnectionBudget, connectionBudget, MAX_CONNECTIONS } from './descriptors.ts';
 export type { Diversion } from './diversion.ts';
+export { loadDotEnv } from './dot-env.ts';
 export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
 export { createFairQueue, type FairQueue, type Ticket } from './fair-queue.ts';
 export { beginHop, type Hop, type HopName } from './hops.ts';
@@ -36,11 +37,11 @@ export { createLogger, LOG_LEVELS, type Logger } from './logger.ts';
 export {
   describeRefusals,
   errorAnswerSchema,
-  type OpenApiOptions,
   openApiOf,
   refusalsOf,
   writeAsIs,
 } from './openapi.ts';
+export type { OpenApiOptions } from './openapi-app.ts';
 export { corsOptions, isHostOfOrigins, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
 export { readLittle, readLittleOf, readMuch } from './read-size.ts';
 export {
@@ -53,7 +54,7 @@ export {
   readRedisUrl,
 } from './redis-target.ts';
 export { readRelayWsPath } from './relay-paths.ts';
-export { type Closable, loadDotEnv, runService } from './run-service.ts';
+export { type Closable, runService } from './run-service.ts';
 export { hintOfPort, type ServicePort } from './service-ports.ts';
 export { StartFailure } from './start-failure.ts';
 export { createStopStack, type StopStack } from './stop-stack.ts';

@@ -1,23 +1,17 @@
-import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import { ERROR_CODES, type ErrorBody, type ErrorCode } from '@groupcast/shared';
-import type { FastifyInstance, FastifySerializerCompiler } from 'fastify';
-import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import type { FastifyInstance, FastifySerializerCompiler, RouteOptions } from 'fastify';
 import type { OpenAPIV3 } from 'openapi-types';
 import { z } from 'zod';
-
-/** How a service describes itself in its OpenAPI document. */
-export interface OpenApiOptions {
-  title: string;
-  description: string;
-  /** False where the document is for `openApiOf` alone, and no page is served at `/docs`. */
-  page?: boolean;
-}
+import type { OpenApiOptions } from './openapi-app.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** Codes with which a route answers beside its success. `describeRefusals` makes schemas of them. */
     refusals?: readonly ErrorCode[];
+  }
+  interface FastifyInstance {
+    /** Resolves with the app that has this one's OpenAPI document, and its page. */
+    describe(): Promise<FastifyInstance>;
   }
 }
 
@@ -66,48 +60,34 @@ export function describeRefusals(
 /** Response schemas describe, and change nothing: an answer is written as the handler returns it, with no field left out. */
 export const writeAsIs: FastifySerializerCompiler<unknown> = () => (data) => JSON.stringify(data);
 
-const REFERENCE = '#/components/schemas/';
-
-/** The names of all schemas that `value` refers to, at any depth. */
-function referencesIn(value: unknown): string[] {
-  if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value).flatMap(([key, inner]: [string, unknown]) =>
-    key === '$ref' && typeof inner === 'string' && inner.startsWith(REFERENCE)
-      ? [inner.slice(REFERENCE.length)]
-      : referencesIn(inner),
-  );
-}
-
-/** Leaves out the schemas that have a name and that this document does not refer to: another service has them. */
-function keepReferred(document: OpenAPIV3.Document): OpenAPIV3.Document {
-  const schemas = document.components?.schemas ?? {};
-  const kept = new Set<string>();
-  const open = referencesIn(document.paths);
-  for (let name = open.pop(); name !== undefined; name = open.pop()) {
-    if (kept.has(name)) continue;
-    kept.add(name);
-    open.push(...referencesIn(schemas[name]));
-  }
-  const referred = Object.fromEntries(Object.entries(schemas).filter(([name]) => kept.has(name)));
-  return { ...document, components: { ...document.components, schemas: referred } };
-}
-
-/** Registers the document. It has to come before the routes, which are collected as they are added. */
+/**
+ * Serves the document as a page at `/docs`. It has to come before the routes, which are noted as they are added. Describing them takes as long
+ * as a start, so that is done, and loaded, when it is asked for.
+ */
 export async function registerOpenApi(app: FastifyInstance, options: OpenApiOptions): Promise<void> {
-  const { title, description, page = true } = options;
-  await app.register(swagger, {
-    openapi: {
-      info: { title, description, version: '0.1.0' },
-      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
-    },
-    transform: jsonSchemaTransform,
-    transformObject: (document) => keepReferred(jsonSchemaTransformObject(document) as OpenAPIV3.Document),
+  const routes: RouteOptions[] = [];
+  let describing: Promise<FastifyInstance> | undefined;
+  const describe = async (): Promise<FastifyInstance> => {
+    describing ??= import('./openapi-app.ts').then(async ({ createOpenApiApp }) => createOpenApiApp(routes, options));
+    return describing;
+  };
+  app.addHook('onRoute', (route) => void routes.push(route));
+  app.decorate('describe', describe);
+  if (options.page === false) return;
+  await app.register(async (scope) => {
+    for (const url of ['/docs', '/docs/*']) {
+      scope.get(url, { schema: { hide: true } }, async ({ method, raw, headers }, reply) => {
+        const docs = await describe();
+        const answer = await docs.inject({ method: method as 'GET' | 'HEAD', url: raw.url ?? url, headers });
+        if (answer.statusCode === 404) return reply.callNotFound();
+        return reply.status(answer.statusCode).headers(answer.headers).send(answer.rawPayload);
+      });
+    }
   });
-  if (page) await app.register(swaggerUi, { routePrefix: '/docs' });
 }
 
 /** The OpenAPI document of an app. It may be read before the app listens. */
 export async function openApiOf(app: FastifyInstance): Promise<OpenAPIV3.Document> {
   await app.ready();
-  return app.swagger() as OpenAPIV3.Document;
+  return (await app.describe()).swagger() as OpenAPIV3.Document;
 }

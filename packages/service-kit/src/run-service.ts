@@ -1,6 +1,5 @@
-import { existsSync } from 'node:fs';
 import closeWithGrace from 'close-with-grace';
-import { dotEnvFile } from './data-dir.ts';
+import { loadDotEnv } from './dot-env.ts';
 import { ConfigurationError } from './environment.ts';
 import { createLogger, type Logger } from './logger.ts';
 import { StartFailure } from './start-failure.ts';
@@ -21,12 +20,6 @@ const STOP_MARGIN_MS = 7_000;
  * failed, which fails again, for ever. V8 has a handler of its own for SIGSEGV that WebAssembly (the embedded database) needs.
  */
 const FAULTS = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV'] as const;
-
-/** Reads `.env` at the repo root where there is one; variables that are set already win. */
-export function loadDotEnv(): void {
-  const file = dotEnvFile();
-  if (existsSync(file)) process.loadEnvFile(file);
-}
 
 function startProblem(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;

@@ -56,7 +56,7 @@ const ALLOWED: Readonly<Record<string, [reads: number, what: string]>> = {
   'services/socket-relay/src/sessions/departures.ts': [1, 'shows when somebody went'],
   'services/socket-relay/src/tracing/acceptances.ts': [1, 'shows when an event was taken'],
   'services/socket-relay/src/tracing/connection-state.ts': [1, 'compared with when an event came here'],
-  'services/socket-relay/src/tracing/node-trace.ts': [2, 'shows it'],
+  'services/socket-relay/src/tracing/node-trace.ts': [1, 'shows it'],
   'services/socket-relay/src/tracing/traces.ts': [1, 'shows it'],
   'services/socket-relay/src/monitor/monitor-feed.ts': [2, 'shows when something happened'],
   'services/socket-relay/src/monitor-page/node-state.ts': [3, 'shows when it was; samples end together on all nodes'],

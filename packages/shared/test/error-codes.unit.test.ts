@@ -6,6 +6,7 @@ import {
   type ErrorCode,
   GroupcastError,
   isErrorCode,
+  RECIPIENT_CODES,
   RELAY_VERDICT_CODES,
   toErrorBody,
 } from '../src/index.ts';
@@ -39,6 +40,7 @@ describe('error codes and the reference', () => {
       ...warnings,
       ...ofDoctor,
       ...RELAY_VERDICT_CODES,
+      ...RECIPIENT_CODES,
       ...API_VERDICT_CODES,
     ]);
     const shown = names(rest).filter((name) => !others.has(name));

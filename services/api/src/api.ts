@@ -16,9 +16,7 @@ import { type ApiConfig, pairsCopies } from './config.ts';
 import { createLiveReads } from './cursors/live-reads.ts';
 import type { Database } from './db/database.ts';
 import { reasonOf, rootCodeOf } from './db/database-errors.ts';
-import { openEmbeddedDatabase } from './db/embedded-database.ts';
 import { migrate } from './db/migrate.ts';
-import { openPostgresDatabase } from './db/postgres-database.ts';
 import { watchDatabase } from './db/watched-database.ts';
 import { openLobby } from './demo/demo-routes.ts';
 import { createEventWriter } from './events/event-store.ts';
@@ -60,7 +58,12 @@ function explain(error: unknown): never {
 }
 
 async function openDatabase(config: ApiConfig, log: Logger): Promise<Database> {
-  if (!config.databaseUrl) return openEmbeddedDatabase(config.dataDir, log);
+  // Each is loaded by a process that uses it.
+  if (!config.databaseUrl) {
+    const { openEmbeddedDatabase } = await import('./db/embedded-database.ts');
+    return openEmbeddedDatabase(config.dataDir, log);
+  }
+  const { openPostgresDatabase } = await import('./db/postgres-database.ts');
   return openPostgresDatabase(config.databaseUrl, log, {
     listenUrl: config.databaseListenUrl,
     preparedStatements: config.preparedStatements,

@@ -13,7 +13,6 @@ import type { UserTokenVerifier } from '@groupcast/tokens';
 import { type ApiConfig, pairsCopies } from './config.ts';
 import { cursorRoutes } from './cursors/cursor-routes.ts';
 import type { LiveReads } from './cursors/live-reads.ts';
-import { demoPage } from './demo/demo-page.ts';
 import { demoRoutes } from './demo/demo-routes.ts';
 import { dialectRoutes } from './dialect-routes/dialect-routes.ts';
 import { createErrorAnswers } from './dialect-routes/error-answers.ts';
@@ -198,6 +197,7 @@ export async function createApiApp(deps: ApiAppDeps): Promise<{ app: HttpApp; cl
       describeRefusals(scope, DEMO_REFUSALS);
       demoRoutes(scope, { ...groupDeps, tokens: config.tokens, origins: config.origins });
     });
+    const { demoPage } = await import('./demo/demo-page.ts');
     await demoPage(app, log);
   }
   return { app, clientEvents };

@@ -6,6 +6,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -36,12 +37,18 @@ test('a folder with anything in it is left alone', () => {
 });
 
 test.each([
-  ['is no archive', 'no archive'],
-  ['is cut off', ''],
-])('a template that %s leaves the folder empty, and says why', (_name, content) => {
-  const template = join(folder, '..', 'template.tgz');
-  const whole = readFileSync(new URL('../dist/empty-database.tgz', import.meta.url));
-  writeFileSync(template, content === '' ? whole.subarray(0, whole.length / 2) : content);
+  ['is no folder', (template: string) => writeFileSync(template, 'no folder')],
+  [
+    'cannot be read to its end',
+    (template: string) => {
+      mkdirSync(join(template, 'base'), { recursive: true });
+      writeFileSync(join(template, 'PG_VERSION'), '17\n');
+      symlinkSync('nowhere', join(template, 'base', '1'));
+    },
+  ],
+])('a template that %s leaves the folder empty, and says why', (_name, make) => {
+  const template = join(folder, '..', 'template');
+  make(template);
   expect(createEmptyDatabase(folder, template)).toBeInstanceOf(Error);
   expect(readdirSync(folder)).toEqual([]);
   expect(existsSync(`${folder}.new`)).toBe(false);

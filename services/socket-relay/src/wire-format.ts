@@ -81,6 +81,11 @@ export interface NodeTraceQuestion extends EventQuestion {
   limit: number;
 }
 
+/** `isGone`: the user has no connection to the node, which remembers why. */
+export interface NodeRecipient extends TraceRecipient {
+  isGone?: true;
+}
+
 /** Times are milliseconds since the Unix epoch, of the node's clock. */
 export interface NodeTrace {
   node: string;
@@ -96,7 +101,7 @@ export interface NodeTrace {
   position?: Position | null;
   /** Connections that were refused lately, before it was known whose they were. */
   refused: readonly { code: string; message: string; count: number; at: number }[];
-  recipients: TraceRecipient[];
+  recipients: NodeRecipient[];
   /** There are more users. */
   more: boolean;
 }
@@ -126,7 +131,7 @@ export interface NodeQuestions {
   'reached-everyone': { payload: { id: string }; answer: { connections: number } };
   notify: { payload: NotifyCommand; answer: { connections: number } };
   trace: { payload: NodeTraceQuestion; answer: NodeTrace };
-  delivery: { payload: NodeDeliveryQuestion; answer: { users: TraceRecipient[] } };
+  delivery: { payload: NodeDeliveryQuestion; answer: { users: NodeRecipient[] } };
   /**
    * Asks which users of the drained `node` have come back, and with how many connections. `withinMs` is how long ago the drain began, since
    * the clocks of two machines differ.

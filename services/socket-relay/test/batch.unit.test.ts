@@ -22,7 +22,7 @@ function startBatch(items: readonly object[]) {
     metrics: createRelayMetrics(),
     log,
   });
-  return { begun, end: (id: string) => ends.get(id)?.(), done: batch(items, { at: 0, isIn: false }) };
+  return { begun, end: (id: string) => ends.get(id)?.(), done: batch(items, { at: 0, isIn: false }, () => undefined) };
 }
 
 test('a group of a batch whose log is slow holds up no other group, and its own items wait for each other', async () => {

@@ -368,7 +368,7 @@ test('a direct write does not overtake what the engine has queued since the last
   const [member] = clients;
   if (!member) throw new Error('no client');
   const emit = (n: number): unknown => member.here.emit('event' as never, { n } as never);
-  const send = (n: number): void => sender.send('a', { name: 'event', payload: { n } });
+  const send = (n: number): void => void sender.send('a', { name: 'event', payload: { n } });
   void member.here.join('a');
   send(1);
   await until('the first event', () => member.got.length === 1);

@@ -35,9 +35,16 @@ test('the last event up to a number is the one before it in the same group', () 
   say('a', 1);
   say('b', 1);
   say('a', 2);
-  expect(deliveries.lastUpTo('a', 2)?.position?.seq).toBe(1);
-  expect(deliveries.lastUpTo('a', 3)?.position?.seq).toBe(2);
-  expect(deliveries.lastUpTo('b', 1)).toBeUndefined();
+  expect(deliveries.lastPositioned('a', 2)?.position?.seq).toBe(1);
+  expect(deliveries.lastPositioned('a', 3)?.position?.seq).toBe(2);
+  expect(deliveries.lastPositioned('b', 1)).toBeUndefined();
+});
+
+test('an event without a position does not hide the one before it', () => {
+  const { deliveries, say } = start(10);
+  say('a', 1);
+  deliveries.record('a', { event: 'typed', id: 'x', payload: {}, position: null }, {});
+  expect(deliveries.lastPositioned('a', 2)?.position?.seq).toBe(1);
 });
 
 test('only the newest are remembered, whatever the groups, and none holds those before it', () => {
@@ -53,17 +60,25 @@ test('only the newest are remembered, whatever the groups, and none holds those 
     6,
   ]);
   let chain = 0;
-  for (let each = deliveries.lastUpTo('busy', 6); each; each = each.before) chain += 1;
+  for (let each = deliveries.lastPositioned('busy', 6); each; each = each.before) chain += 1;
   expect(chain).toBeLessThanOrEqual(4);
 });
 
 test('a connection that recovers has a number from which on it was sent what it had missed', () => {
   const { deliveries, say, marks } = start(10);
   say('a', 1);
-  deliveries.recovered('s', 'a', { after: 3, upTo: 7 });
-  expect([3, 4, 7, 8].map((seq) => deliveries.recoveredAt('s', 'a', seq))).toEqual([undefined, 2, 2, undefined]);
-  expect(deliveries.recoveredAt('other', 'a', 5)).toBeUndefined();
-  expect(marks.last).toBe(2);
+  deliveries.recovered('s', 'a', { epoch: EPOCH, after: 3, upTo: 7 });
+  const at = (seq: number, epoch = EPOCH): number | undefined => deliveries.recoveredAt('s', 'a', { epoch, seq });
+  expect([at(3), at(4), at(7), at(8)]).toEqual([undefined, 2, 2, undefined]);
+  // The numbers of another epoch are other events.
+  expect(at(5, '2-b')).toBeUndefined();
+  expect(deliveries.recoveredAt('other', 'a', { epoch: EPOCH, seq: 5 })).toBeUndefined();
+  // The next page of what it had missed.
+  deliveries.recovered('s', 'a', { epoch: EPOCH, after: 7, upTo: 9 });
+  expect([at(4), at(9)]).toEqual([3, 3]);
+  expect(marks.last).toBe(3);
+  deliveries.forget('s');
+  expect(at(4)).toBeUndefined();
 });
 
 test('those who are live since the same number share one object, however many they are', () => {

@@ -1,7 +1,15 @@
 import { expect, test } from 'vitest';
 import { createDepartures } from '../src/sessions/departures.ts';
+import { admittedBy, type InGroup } from '../src/sessions/in-group.ts';
 
-const gone = { code: undefined, reason: 'transport close', socketId: 's', groups: ['g'] };
+const place = admittedBy('token');
+const gone = {
+  code: undefined,
+  reason: 'transport close',
+  socketId: 's',
+  groups: new Map([['g', place]]),
+  provenUpTo: 3,
+};
 
 test.each([
   [undefined, 'ping timeout', 'offline'],
@@ -26,18 +34,20 @@ test('a refusal after that is the last that is known, and the groups stay known'
     state: 'refused',
     code: 'TOO_MANY_CONNECTIONS',
     why: 'its connection was refused: too many',
-    groups: ['g'],
+    groups: new Map([['g', place.since]]),
+    provenUpTo: 3,
   });
 });
 
 test('of the many who have gone only the last are remembered, with the first of their groups', () => {
   const departures = createDepartures();
-  for (let n = 0; n <= 10_000; n += 1) departures.left(`u${n}`, { ...gone, groups: n === 10_000 ? many() : [] });
+  for (let n = 0; n <= 10_000; n += 1)
+    departures.left(`u${n}`, { ...gone, groups: n === 10_000 ? many() : new Map<string, InGroup>() });
   expect([departures.of('u0'), departures.of('u1')?.state]).toEqual([undefined, 'offline']);
-  expect(departures.of('u10000')?.groups).toHaveLength(50);
+  expect(departures.of('u10000')?.groups.size).toBe(50);
 
-  function* many(): Generator<string> {
-    for (let n = 0; ; n += 1) yield `g${n}`;
+  function* many(): Generator<readonly [string, InGroup], never> {
+    for (let n = 0; ; n += 1) yield [`g${n}`, place];
   }
 });
 
@@ -53,4 +63,12 @@ test('refusals of unknown users are counted by code, and are old after ten minut
   ]);
   now = 600_000;
   expect(departures.unknown()).toEqual([]);
+});
+
+test('one who was kept out and is let in later is not kept out any more', () => {
+  const departures = createDepartures();
+  departures.keptOut('u', 'g', { code: 'API_UNAVAILABLE', message: 'the API does not answer' });
+  expect(departures.keptOutOf('u', 'g')?.code).toBe('API_UNAVAILABLE');
+  departures.letIn('u', 'g');
+  expect(departures.keptOutOf('u', 'g')).toBeUndefined();
 });

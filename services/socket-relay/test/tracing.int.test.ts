@@ -201,6 +201,99 @@ describe.each(['gathered', 'stock'])('one relay, fan-out %s', (FANOUT) => {
     });
   });
 
+  test('one who was left out is not called reached, nor offline', async () => {
+    const ana = await relay.member('ana', ['g']);
+    const { delivery } = await relay.broadcaster.broadcastMessage({
+      groupId: 'g',
+      message: { id: 'm1' },
+      exceptUserId: 'ana',
+      expectedUserIds: ['ana'],
+    });
+    expect(delivery).toEqual({
+      proven: [],
+      pending: [],
+      absent: [{ userId: 'ana', why: 'refused', code: 'EXCEPTED' }],
+    });
+    const { recipients } = await traceOf(relay, { groupId: 'g', id: 'm1', userIds: 'ana' });
+    expect(recipients).toMatchObject([{ userId: 'ana', state: 'refused', code: 'EXCEPTED', socketId: ana.id }]);
+    const other = await relay.broadcaster.broadcastMessage({
+      groupId: 'g',
+      message: { id: 'm2' },
+      exceptSocketId: ana.id ?? '',
+      expectedUserIds: ['ana'],
+    });
+    expect(other.delivery?.proven).toEqual([]);
+  });
+
+  test('nobody waits for an event that comes to nobody', async () => {
+    await relay.member('outside', []);
+    const asked = relay.broadcaster.broadcastMessage({
+      groupId: 'empty',
+      message: {},
+      expectedUserIds: ['outside', 'nobody'],
+      withinMs: 30_000,
+    });
+    expect((await asked).delivery?.absent).toHaveLength(2);
+  });
+
+  test('one who has read it and goes while others are waited for has read it', async () => {
+    const frozen = await relay.member('frozen', ['g']);
+    frozen.io.engine.removeAllListeners('ping');
+    frozen.io.engine.transport.removeAllListeners('packet');
+    const ana = await relay.member('ana', ['g']);
+    // It has answered the ping behind it, and goes.
+    ana.io.engine.once('ping', () => setTimeout(() => ana.close(), 100));
+    const { delivery } = await relay.broadcaster.broadcastMessage({
+      groupId: 'g',
+      message: { id: 'm1' },
+      expectedUserIds: ['ana', 'frozen'],
+      withinMs: 1_500,
+    });
+    expect(ana.connected).toBe(false);
+    expect(delivery).toEqual({ proven: ['ana'], pending: ['frozen'], absent: [] });
+    await recipientIn(relay, { groupId: 'g', id: 'm1', userIds: 'ana' }, 'proven');
+    // Nor does a page that is loaded anew forget it.
+    await relay.member('ana', ['g']);
+    await recipientIn(relay, { groupId: 'g', id: 'm1', userIds: 'ana' }, 'proven');
+  });
+
+  test('a broadcast does not wait for those whom a batch before it expects', async () => {
+    const frozen = await relay.member('frozen', ['g']);
+    frozen.io.engine.removeAllListeners('ping');
+    frozen.io.engine.transport.removeAllListeners('packet');
+    const order: string[] = [];
+    const batch = relay.broadcaster
+      .broadcastBatch([{ groupId: 'g', message: {}, expectedUserIds: ['frozen'], withinMs: 2_000 }])
+      .then(() => order.push('batch'));
+    await relay.broadcaster.broadcastMessage({ groupId: 'other', message: {} });
+    order.push('broadcast');
+    await batch;
+    expect(order).toEqual(['broadcast', 'batch']);
+  });
+
+  test('one who came into a group that had nobody has come later', async () => {
+    await say('m1');
+    await relay.member('late', ['g']);
+    for (const name of [{ seq: '1' }, { id: 'm1' }] as Record<string, string>[]) {
+      const { recipients } = await traceOf(relay, { groupId: 'g', userIds: 'late', ...name });
+      expect(recipients).toMatchObject([{ state: 'offline', why: expect.stringContaining('came later') }]);
+    }
+  });
+
+  test('events of another epoch are not those that a connection has recovered', async () => {
+    for (const seq of [1, 2, 3]) await say(`m${seq}`);
+    const back = relay.client({ token: await tokenFor('back', ['g']), positions: { g: { epoch: '1-a', seq: 1 } } });
+    await received(back, 'resumed');
+    await recipientIn(relay, { groupId: 'g', seq: '3', userIds: 'back' }, 'proven');
+    back.io.engine.removeAllListeners('ping');
+    back.io.engine.transport.removeAllListeners('packet');
+    for (const seq of [1, 2, 3]) {
+      await relay.broadcaster.broadcastMessage({ groupId: 'g', message: { id: `n${seq}` }, epoch: '2-b', seq });
+    }
+    const { recipients } = await traceOf(relay, { groupId: 'g', id: 'n2', userIds: 'back' });
+    expect(recipients).toMatchObject([{ state: 'written' }]);
+  });
+
   test('a trace is for monitors', async () => {
     const token = await signServiceToken({ secret, subject: 'b', scopes: ['broadcast'] });
     const answers = await Promise.all(
@@ -398,6 +491,19 @@ describe('several relays on one Redis', () => {
     expect([rest.recipients.map(({ userId }) => userId), rest.next]).toEqual([['both'], undefined]);
   });
 
+  test('a relay without members of the group holds up no answer', async () => {
+    const [first, second] = [await start(), await start()];
+    await first.member('ana', ['c4']);
+    const asked = (await start()).broadcaster.broadcastMessage({
+      groupId: 'c4',
+      message: { id: 'm1' },
+      expectedUserIds: ['ana'],
+      withinMs: 30_000,
+    });
+    expect((await asked).delivery).toEqual({ proven: ['ana'], pending: [], absent: [] });
+    expect(second.logged.length).toBeGreaterThan(0);
+  });
+
   test('a relay that hears nothing any more is named, and so are the users that may be there (G81)', async () => {
     const { hostname, port } = new URL(redis.url);
     const wire = await startTcpProxy(Number(port), hostname);
@@ -418,6 +524,35 @@ describe('several relays on one Redis', () => {
       wire.thaw();
       await wire.close();
     }
+  });
+
+  test('nothing is called delivered while a relay that may have members does not answer (G81)', async () => {
+    const wire = await startTcpProxy(redis.port);
+    const [first, second] = [await start(), await start(`redis://127.0.0.1:${wire.port}`)];
+    try {
+      await first.member('ana', ['c5']);
+      await second.member('bob', ['c5']);
+      await first.broadcaster.broadcastMessage({ groupId: 'c5', message: { id: 'm1' }, epoch: '1-a', seq: 1 });
+      await recipientIn(first, { groupId: 'c5', seq: '1', userIds: 'ana' }, 'proven');
+      wire.freeze();
+      const { verdict } = await traceOf(first, { groupId: 'c5', seq: '1' });
+      expect(verdict).toMatchObject({ state: 'partly', code: 'NODE_UNREACHABLE' });
+    } finally {
+      wire.thaw();
+      await wire.close();
+    }
+  });
+
+  test('of two relays that remember why somebody is not there the last one counts, and one that has somebody most', async () => {
+    const [first, second] = [await start(), await start()];
+    const seconds = Math.floor(Date.now() / 1_000);
+    const claims = { sub: 'bob', groups: ['c6'], iat: seconds - 600, exp: seconds - 300 };
+    expect(await refusal(first.client({ token: await tokenWith(claims) }))).toBe('TOKEN_EXPIRED');
+    await recipientIn(first, { groupId: 'c6', seq: '1', userIds: 'bob' }, 'token-expired');
+    (await second.member('bob', ['c6'])).close();
+    await recipientIn(first, { groupId: 'c6', seq: '1', userIds: 'bob' }, 'offline');
+    await second.member('bob', []);
+    await recipientIn(first, { groupId: 'c6', seq: '1', userIds: 'bob' }, 'connected-not-joined');
   });
 
   test('a relay without Redis says so', async () => {

@@ -75,8 +75,6 @@ const list: Action = (words, { json }, { stdout }) => {
 const ACTIONS: Readonly<Record<string, Action>> = { check, show, list };
 
 export const dialect: Command = {
-  name: 'dialect',
-  summary: 'check a vocabulary of a front end; show those that come with Groupcast',
   usage: USAGE,
   async run(args, context) {
     const { words, options } = readWords(args, OPTIONS);

@@ -67,8 +67,6 @@ function readWatch(words: readonly string[], isGiven: boolean | undefined): numb
 }
 
 export const doctor: Command = {
-  name: 'doctor',
-  summary: 'walk the hops with a canary, and name the one that fails',
   usage: USAGE,
   async run(args, { env, stdout, stderr, stopped }) {
     const { options: given, words } = readWords(args, OPTIONS);

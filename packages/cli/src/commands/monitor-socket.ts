@@ -232,8 +232,6 @@ async function watchLive(url: string, given: Given, context: MonitorContext): Pr
 }
 
 export const monitorSocket: Command = {
-  name: 'monitor-socket',
-  summary: 'show every connection, join, broadcast and warning, live',
   usage: USAGE,
   async run(args, context) {
     const options = readOptions(args, OPTIONS);

@@ -61,8 +61,6 @@ function heading({ at, page, source, events, eventsLeftOut }: DoctorReport): str
 }
 
 export const replay: Command = {
-  name: 'replay',
-  summary: 'play what a page has seen (a report of its doctor) through the client’s inbox',
   usage: USAGE,
   async run(args, { env, stdout }) {
     const { words, options } = readWords(args, OPTIONS);

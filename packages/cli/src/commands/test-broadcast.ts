@@ -49,8 +49,6 @@ secrets in DATA_DIR, as the services do.
 `;
 
 export const testBroadcast: Command = {
-  name: 'test-broadcast',
-  summary: 'send messages to real receivers; latencies, lost, duplicated, out of order',
   usage: USAGE,
   async run(args, { env, stdout, stderr, stopped }) {
     const options = readTestOptions(args);

@@ -109,8 +109,6 @@ async function serviceToken(given: Given, env: Variables): Promise<{ token: stri
 }
 
 export const token: Command = {
-  name: 'token',
-  summary: 'print a user token or a service token',
   usage: USAGE,
   async run(args, { env, stdout }) {
     const given = readOptions(args, OPTIONS);

@@ -149,8 +149,6 @@ async function ask(
 }
 
 export const trace: Command = {
-  name: 'trace',
-  summary: 'say where one message is, for whom, and why',
   usage: USAGE,
   async run(args, { env, stdout }) {
     const { options, words } = readWords(args, OPTIONS);

@@ -85,6 +85,9 @@ export interface TraceHop {
   detail: string;
 }
 
+/** Codes of recipients who are `refused` an event on purpose, beside the error codes with which connections and joins are. */
+export const RECIPIENT_CODES = ['EXCEPTED', 'UNSAID_EVENT'] as const;
+
 /** The codes of a verdict; the API knows further ones. */
 export const RELAY_VERDICT_CODES = [
   'DELIVERED',

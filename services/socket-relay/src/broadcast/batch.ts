@@ -25,6 +25,7 @@ function sizeOf(items: readonly unknown[]): number {
 /**
  * Carries out many broadcasts as one command: those of one group in order, and groups beside each other, so that none waits for another one's
  * log. A bad item fails alone; after a retryable failure the later items of its group fail too, and wait for the next try.
+ * `onLogged` is called once nothing of the batch will come into a log any more; those whom a publisher expects are waited for after that.
  */
 export function createBatchBroadcast(deps: {
   broadcast: (command: BroadcastCommand, arrival: Arrival) => Promise<BroadcastResult>;
@@ -32,7 +33,7 @@ export function createBatchBroadcast(deps: {
   awaitDelivery: (command: BroadcastCommand, result: BroadcastResult) => Promise<BroadcastResult>;
   metrics: RelayMetrics;
   log: Logger;
-}): (items: readonly unknown[], arrival: Arrival) => Promise<BatchResult> {
+}): (items: readonly unknown[], arrival: Arrival, onLogged: () => void) => Promise<BatchResult> {
   const { broadcast, awaitDelivery, metrics, log } = deps;
 
   function refuse(error: unknown, groupId?: string): Answer<BroadcastResult> & { ok: false } {
@@ -42,7 +43,7 @@ export function createBatchBroadcast(deps: {
     return { ok: false, error: body };
   }
 
-  return async (items, arrival) => {
+  return async (items, arrival, onLogged) => {
     if (sizeOf(items) > BROADCAST_LIMITS.batchBytes) {
       throw new GroupcastError(
         'PAYLOAD_TOO_LARGE',
@@ -76,10 +77,13 @@ export function createBatchBroadcast(deps: {
           const result = await broadcast(command, arrival);
           results[place] = { ok: true, ...result };
           if (command.expectedUserIds) {
-            const waited = awaitDelivery(command, result).then(
-              (whole) => void (results[place] = { ok: true, ...whole }),
+            deliveries.push(
+              awaitDelivery(command, result).then(
+                (whole) => void (results[place] = { ok: true, ...whole }),
+                // The item was broadcast all the same.
+                (error: unknown) => log.error({ err: error, groupId }, 'unable to tell whom a broadcast has reached'),
+              ),
             );
-            deliveries.push(waited);
           }
         } catch (error) {
           const answer = refuse(error, groupId);
@@ -93,6 +97,7 @@ export function createBatchBroadcast(deps: {
     }
 
     await Promise.all([...groups].map(async ([groupId, line]) => carryOut(groupId, line)));
+    onLogged();
     await Promise.all(deliveries);
     return { results };
   };

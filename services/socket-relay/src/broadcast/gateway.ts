@@ -28,8 +28,11 @@ import { traceBroadcasts } from './traced-command.ts';
 
 /** Carries out the commands of trusted back ends, whether they come over a socket or over HTTP. */
 export interface Gateway {
-  /** Resolves with the answer's fields beside `ok: true`; throws a `GroupcastError` otherwise. */
-  execute(command: RelayCommand, arrival?: Arrival): Promise<object>;
+  /**
+   * Resolves with the answer's fields beside `ok: true`; throws a `GroupcastError` otherwise. `onLogged` is called once nothing of a batch
+   * will come into a log any more.
+   */
+  execute(command: RelayCommand, arrival?: Arrival, onLogged?: () => void): Promise<object>;
   /** Notes the arrival of a command that is executed later. */
   arrive: () => Arrival;
 }
@@ -224,12 +227,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
 
   return {
     arrive: throttle.arrive,
-    async execute(command, arrival = throttle.arrive()) {
+    async execute(command, arrival = throttle.arrive(), onLogged = () => undefined) {
       switch (command.kind) {
         case 'broadcast':
           return awaitDelivery(command, await broadcast(command, arrival));
         case 'batch':
-          return batch(command.items, arrival);
+          return batch(command.items, arrival, onLogged);
         case 'notify':
           return { recipients: await relays.notify(command) };
         case 'add-members':

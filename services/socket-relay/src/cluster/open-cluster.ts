@@ -9,7 +9,6 @@ import type { Broker } from './broker.ts';
 import type { Cluster } from './cluster.ts';
 import { joinCluster } from './join-cluster.ts';
 import { openBusBroker } from './local-bus/bus-broker.ts';
-import { openRedisBroker } from './redis-broker.ts';
 
 export interface OpenClusterDeps {
   config: RelayConfig;
@@ -30,6 +29,8 @@ export async function openCluster(deps: OpenClusterDeps): Promise<Cluster> {
   const { config, node, worker, fanOut, metrics, log } = deps;
   if (config.redis) {
     const target = config.redis;
+    // A relay without Redis starts without its client.
+    const { openRedisBroker } = await import('./redis-broker.ts');
     const broker = await openRedisBroker({
       target,
       node,

@@ -64,14 +64,14 @@ export function createServiceHandlers(deps: {
       // Commands about users do not wait until members have the events of their groups.
       const before = isBroadcast ? batches.get(socket) : undefined;
       const arrival = deps.gateway.arrive();
-      const result = before
-        ? before.then(async () => deps.gateway.execute(command, arrival))
-        : deps.gateway.execute(command, arrival);
-      if (kind === 'batch')
-        batches.set(
-          socket,
-          result.catch(() => undefined),
-        );
+      let onLogged = (): void => undefined;
+      const logged = new Promise<void>((resolve) => {
+        onLogged = resolve;
+      });
+      const execute = async (): Promise<object> => deps.gateway.execute(command, arrival, onLogged);
+      const result = before ? before.then(execute) : execute();
+      // Broadcasts after a batch do not wait for those whom its items are expected to reach.
+      if (kind === 'batch') batches.set(socket, Promise.race([logged, result.then(onLogged, onLogged)]));
       return result;
     };
   }

@@ -178,12 +178,8 @@ export function welcomeConnections(deps: WelcomeDeps): void {
       const { userId } = socket.data.session;
       monitor.publish({ kind: 'disconnected', socketId: socket.id, userId, reason });
       const { ended: code, session } = socket.data;
-      deps.departures.left(userId, {
-        code,
-        reason,
-        socketId: socket.id,
-        groups: session.kind === 'user' ? session.groups.keys() : [],
-      });
+      const { upTo: provenUpTo } = deps.heartbeat.provenOf(socket);
+      deps.departures.left(userId, { code, reason, socketId: socket.id, groups: session.groups, provenUpTo });
       deps.entry.gone(socket);
       deps.lastSeen?.seen(socket);
     }

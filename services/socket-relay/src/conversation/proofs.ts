@@ -21,7 +21,7 @@ export function startProofs(deps: {
   io: RelayServer;
   sender: Pick<Sender, 'dialectsIn'>;
   fanOut: Pick<FanOut, 'onDelivered'>;
-  deliveries: Pick<Deliveries, 'lastUpTo'>;
+  deliveries: Pick<Deliveries, 'lastPositioned'>;
   heartbeat: Pick<Heartbeat, 'prove' | 'onProven'>;
   cursors: Pick<CursorForwarder, 'report'>;
   metrics: Pick<RelayMetrics, 'hopLag'>;
@@ -36,7 +36,7 @@ export function startProofs(deps: {
     const { userId, groups, reportsCursors } = socket.data.session;
     if (reportsCursors || !socket.connected) return;
     for (const [groupId, { since }] of groups) {
-      const last = deliveries.lastUpTo(groupId, proven.upTo);
+      const last = deliveries.lastPositioned(groupId, proven.upTo);
       if (!last?.position || last.number <= before.upTo || last.number <= since) continue;
       cursors.report(userId, groupId, { received: last.position.seq });
     }

@@ -18,8 +18,8 @@ interface EngineInternals extends Engine {
 const SLOTS = 100;
 /** How long after its pings the answers of a slot are looked at, in slots: a hundredth of the interval each. */
 const LOOK_AFTER_SLOTS = 4;
-/** Pings of the wheel after which an answer is certainly to the ping before it, where a transport was replaced while one was under way. */
-const CERTAIN_AFTER_PINGS = 2;
+/** Beats after which an answer is certainly to the last ping, where a transport was replaced while one was under way. */
+const CERTAIN_AFTER_BEATS = 2;
 
 /** A ping of Engine.IO in a WebSocket frame: an idle relay does little else than write this. */
 const PING = Buffer.from([0x81, 1, 0x32]);
@@ -53,10 +53,19 @@ function userSessionOf({ data }: RelaySocket): UserSession | undefined {
   return session?.kind === 'user' ? session : undefined;
 }
 
+interface Doubt {
+  /** Pings of the wheel since: after a beat without others all answers have come. */
+  beats: number;
+  /** The mark of the ping before the last one. */
+  before: Mark;
+}
+
 /** Those who wait for an answer to the ping that is under way, and for one to the ping after it. */
 interface Asking {
   now: (() => void)[];
   next: (() => void)[];
+  /** Set where an answer was doubtful, and was asked for once more. */
+  isSecond?: true;
 }
 
 export function createHeartbeat(
@@ -72,10 +81,10 @@ export function createHeartbeat(
   const expected = new WeakMap<RelaySocket, number>();
   const asking = new WeakMap<EngineInternals, Asking>();
   /**
-   * Connections whose transport was replaced while a ping may have been under way, with the pings since. Engine.IO forgets that ping then, and
-   * its answer looks like one to the next ping.
+   * Connections whose transport was replaced while a ping may have been under way. Engine.IO forgets that ping then, and its answer looks like
+   * one to the next ping, and so on: an answer certainly proves no more than the ping before the last one.
    */
-  const doubtful = new WeakMap<EngineInternals, number>();
+  const doubtful = new WeakMap<EngineInternals, Doubt>();
   /** Connections on polling that were pinged, as long as it is not known that they have answered. */
   const pingedOnPolling = new WeakSet<EngineInternals>();
   let onProven: (socket: UserSocket, before: Mark, proven: Mark) => void = () => undefined;
@@ -85,23 +94,32 @@ export function createHeartbeat(
 
   const engineOf = ({ conn }: RelaySocket): EngineInternals => conn as unknown as EngineInternals;
 
+  /** Returns the mark that the answer to the last ping proves; nothing while there is none, or the connection is closed. */
+  function provenNow(engine: EngineInternals, session: UserSession): Mark | undefined {
+    // A closed engine has forgotten whether a ping was under way.
+    if (engine.pingTimeoutTimer || engine.readyState !== 'open') return undefined;
+    return doubtful.get(engine)?.before ?? session.pinged;
+  }
+
   /** Notes what the answer to the last ping has proven, once it is there. */
   function settle(socket: RelaySocket): void {
     const engine = engineOf(socket);
     const session = userSessionOf(socket);
-    if (!session || engine.pingTimeoutTimer || doubtful.has(engine)) return;
+    const mark = session && provenNow(engine, session);
+    if (!session || !mark) return;
     pingedOnPolling.delete(engine);
-    const { proven: before, pinged } = session;
-    if (before === pinged) return;
-    session.proven = pinged;
-    if (pinged.upTo > before.upTo) onProven(socket as UserSocket, before, pinged);
+    const { proven: before } = session;
+    if (before === mark) return;
+    session.proven = mark;
+    if (mark.upTo > before.upTo) onProven(socket as UserSocket, before, mark);
   }
 
-  /** Is called before a ping. */
-  function note(socket: RelaySocket): void {
-    settle(socket);
-    const session = userSessionOf(socket);
-    if (session) session.pinged = handedUpTo(socket);
+  /** A ping is written behind everything that `mark` covers. */
+  function pinged(engine: EngineInternals, session: UserSession | undefined, mark: Mark): void {
+    if (!session) return;
+    const doubt = doubtful.get(engine);
+    if (doubt) doubt.before = session.pinged;
+    session.pinged = mark;
   }
 
   function noteOnPolling(engine: EngineInternals): void {
@@ -112,7 +130,8 @@ export function createHeartbeat(
     const engine = engineOf(socket);
     // It has not answered the last ping yet, and its time for that runs.
     if (engine.pingTimeoutTimer) return;
-    note(socket);
+    settle(socket);
+    pinged(engine, userSessionOf(socket), handedUpTo(socket));
     noteOnPolling(engine);
     engine.hasRefreshedPingTimeout = false;
     const wire = isRaw(engine) ? undefined : wireBehind(engine);
@@ -128,58 +147,59 @@ export function createHeartbeat(
     engine.hasRefreshedPingTimeout = false;
     // Through the engine, which writes what waits for the connection first.
     engine.sendPacket('ping');
-    const session = userSessionOf(socket);
-    if (session) session.pinged = handedUpTo(socket);
+    pinged(engine, userSessionOf(socket), handedUpTo(socket));
     engine.resetPingTimeout?.();
   }
 
+  /** Calls those who wait, after one more answer where this one was doubtful. */
   function onAnswer(socket: RelaySocket, engine: EngineInternals): void {
     settle(socket);
     const asked = asking.get(engine);
     if (!asked) return;
-    if (asked.next.length === 0 || engine.readyState !== 'open') asking.delete(engine);
-    else {
-      asking.set(engine, { now: asked.next, next: [] });
-      engine.once('heartbeat', () => onAnswer(socket, engine));
-      ask(socket);
-    }
-    for (const done of asked.now) done();
+    asking.delete(engine);
+    if (engine.readyState !== 'open') return;
+    const isCertain = asked.isSecond || asked.now.length === 0 || !doubtful.has(engine);
+    if (!isCertain) askFor(socket, { ...asked, isSecond: true });
+    else if (asked.next.length > 0) askFor(socket, { now: asked.next, next: [] });
+    if (isCertain) for (const done of asked.now) done();
+  }
+
+  /** Notes who waits, and pings unless that has to wait. */
+  function askFor(socket: RelaySocket, asked: Asking, isPingUnderWay = false): void {
+    const engine = engineOf(socket);
+    asking.set(engine, asked);
+    engine.once('heartbeat', () => onAnswer(socket, engine));
+    if (!isPingUnderWay) ask(socket);
   }
 
   function prove(socket: RelaySocket, done: () => void): void {
     const engine = engineOf(socket);
-    if (engine.protocol !== 4 || engine.readyState !== 'open' || !engine.resetPingTimeout || doubtful.has(engine))
-      return;
+    if (engine.protocol !== 4 || engine.readyState !== 'open' || !engine.resetPingTimeout) return;
     const asked = asking.get(engine);
-    if (asked) {
-      // The answer to an earlier ping says nothing about what was written after it.
-      asked.next.push(done);
-      return;
-    }
-    if (engine.upgrading) {
-      engine.once('upgrade', () => prove(socket, done));
-      return;
-    }
-    const isUnderWay = Boolean(engine.pingTimeoutTimer);
-    asking.set(engine, isUnderWay ? { now: [], next: [done] } : { now: [done], next: [] });
-    engine.once('heartbeat', () => onAnswer(socket, engine));
-    if (!isUnderWay) ask(socket);
+    // The answer to an earlier ping says nothing about what was written after it.
+    if (asked) asked.next.push(done);
+    // A ping may be lost in an upgrade: it is asked after that, or with the next beat if the upgrade fails.
+    else if (engine.pingTimeoutTimer || engine.upgrading) askFor(socket, { now: [], next: [done] }, true);
+    else askFor(socket, { now: [done], next: [] });
   }
 
   /** The connection has got another transport. A mark does not say whether it was pinged: moments close to each other are one. */
   function upgraded(socket: RelaySocket): void {
     const engine = engineOf(socket);
     const session = userSessionOf(socket);
-    if (!session || !pingedOnPolling.has(engine)) return;
-    session.pinged = session.proven;
-    doubtful.set(engine, 0);
+    if (session && pingedOnPolling.has(engine)) {
+      doubtful.set(engine, { beats: 0, before: session.proven });
+      session.pinged = session.proven;
+    }
+    // Those who wait are asked now: the ping that they waited for was forgotten, or was not sent yet.
+    if (asking.has(engine)) ping(socket);
   }
 
-  function countPing(engine: EngineInternals): void {
-    const pings = doubtful.get(engine);
-    if (pings === undefined) return;
-    if (pings >= CERTAIN_AFTER_PINGS) doubtful.delete(engine);
-    else doubtful.set(engine, pings + 1);
+  function countBeat(engine: EngineInternals): void {
+    const doubt = doubtful.get(engine);
+    if (!doubt) return;
+    if (doubt.beats >= CERTAIN_AFTER_BEATS) doubtful.delete(engine);
+    else doubt.beats += 1;
   }
 
   function pingAll(slot: Set<RelaySocket> | undefined): void {
@@ -187,7 +207,7 @@ export function createHeartbeat(
       const engine = engineOf(socket);
       if (engine.readyState === 'closed') slot?.delete(socket);
       else {
-        if (!engine.pingTimeoutTimer) countPing(engine);
+        if (!engine.pingTimeoutTimer) countBeat(engine);
         ping(socket);
       }
     }
@@ -228,8 +248,8 @@ export function createHeartbeat(
     prove,
     provenOf(socket) {
       const engine = engineOf(socket);
-      const { pinged, proven } = socket.data.session;
-      return engine.pingTimeoutTimer || doubtful.has(engine) ? proven : pinged;
+      const { session } = socket.data;
+      return provenNow(engine, session) ?? session.proven;
     },
     unansweredMs(socket) {
       return engineOf(socket).pingTimeoutTimer ? now() - socket.data.session.pinged.at : 0;

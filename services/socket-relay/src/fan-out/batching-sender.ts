@@ -4,6 +4,7 @@ import type { RelayMetrics } from '../metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
 import type { Marks } from '../sessions/marks.ts';
 import type { RelayServer } from '../sessions/session.ts';
+import type { Voice } from '../sessions/voices.ts';
 import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
 import { ConnectionWriter, type FlushPath } from './connection-writer.ts';
 import { divide, type Sending } from './divide.ts';
@@ -208,15 +209,18 @@ export function createBatchingSender(
   return {
     send(room, event, exceptions) {
       const parts = partsOf(room);
-      if (parts.length === 0) return;
+      if (parts.length === 0) return undefined;
       const unsaid: Part[] = [];
+      let wordless: Set<Voice> | undefined;
       for (const part of parts) {
         const sendings = sendingsTo(part, event, exceptions);
         if (sendings) turn.push(...sendings);
         else unsaid.push(part);
+        if (!sendings || sendings.length === 0) wordless = (wordless ?? new Set<Voice>()).add(part.voice);
       }
       if (unsaid.length > 0) tellUnsaid(room, event.name, unsaid, unsaid.length === parts.length);
       sweepSoon();
+      return wordless;
     },
     dialectsIn: (room) => partsOf(room).map(({ voice }) => voice.dialect),
     forget: (room) => void rooms.delete(room),

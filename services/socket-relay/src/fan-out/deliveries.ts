@@ -1,6 +1,12 @@
 import type { Position } from '@groupcast/shared';
 import type { Marks } from '../sessions/marks.ts';
+import type { Voice } from '../sessions/voices.ts';
 import type { DeliveryExceptions, OutgoingEvent } from './fan-out.ts';
+
+/** Connections that were not sent the event. `wordless`: those for whose voice it is nothing. */
+export interface LeftOut extends DeliveryExceptions {
+  wordless?: ReadonlySet<Voice>;
+}
 
 /** One event that this node has handed to its members. */
 export interface Delivery {
@@ -11,7 +17,7 @@ export interface Delivery {
   readonly position: Position | null;
   /** Milliseconds since the Unix epoch. */
   readonly at: number;
-  readonly except: DeliveryExceptions;
+  readonly except: LeftOut;
   /** The delivery before it in its group, while the node remembers that one. */
   before: Delivery | undefined;
 }
@@ -28,8 +34,14 @@ export function eventNameOf(given: {
   return id === undefined ? { seq, epoch } : { id };
 }
 
+export function isNamed({ id, position }: Delivery, name: EventName): boolean {
+  if ('id' in name) return id === name.id;
+  return position?.seq === name.seq && (name.epoch === undefined || position.epoch === name.epoch);
+}
+
 /** Events that a connection was sent when it came, because it had missed them. */
 interface Recovered {
+  epoch: string;
   after: number;
   upTo: number;
   /** Everything before this number is older. */
@@ -41,22 +53,26 @@ interface Recovered {
  * each connection (`Mark`) say how far every one of them is.
  */
 export interface Deliveries {
-  record(groupId: string, event: OutgoingEvent, except: DeliveryExceptions): void;
+  record(groupId: string, event: OutgoingEvent, except: LeftOut): void;
   find(groupId: string, name: EventName): Delivery | undefined;
-  /** Returns the last event of the group among the first `upTo` deliveries. */
-  lastUpTo(groupId: string, upTo: number): Delivery | undefined;
+  /** Whether every delivery since the start is remembered. */
+  isWhole: () => boolean;
+  /** Returns the last event of the group with a position, among the first `upTo` deliveries. */
+  lastPositioned(groupId: string, upTo: number): Delivery | undefined;
   /** A connection that goes live now is sent the events of the group after `after`, up to `upTo`. */
-  recovered(socketId: string, groupId: string, seqs: { after: number; upTo: number }): void;
+  recovered(socketId: string, groupId: string, seqs: { epoch: string; after: number; upTo: number }): void;
   /** Returns the number from which on a connection has been sent this event, if it was one of those that it had missed. */
-  recoveredAt(socketId: string, groupId: string, seq: number): number | undefined;
+  recoveredAt(socketId: string, groupId: string, position: Position): number | undefined;
+  /** The connection is gone. */
+  forget(socketId: string): void;
   /** Calls `listener` with each delivery of the group, until the result is called. */
   watch(groupId: string, listener: (delivery: Delivery) => void): () => void;
 }
 
 /** Deliveries that are remembered: about 5 MB, and at a thousand a second half a minute, which is longer than a beat. */
 const MAX_DELIVERIES = 32_768;
-/** Connections of which it is remembered that they were sent what they had missed, the newest ones. */
-const MAX_RECOVERED = 10_000;
+/** Groups of connections of which it is remembered that they were sent what they had missed. No others are while there are so many. */
+const MAX_RECOVERED = 50_000;
 
 export function createDeliveries(
   marks: Marks,
@@ -66,6 +82,7 @@ export function createDeliveries(
   let next = 0;
   const lastOf = new Map<string, Delivery>();
   const recoveries = new Map<string, Map<string, Recovered>>();
+  let recoveredGroups = 0;
   const watchers = new Map<string, Set<(delivery: Delivery) => void>>();
 
   function forget(delivery: Delivery | undefined): void {
@@ -103,23 +120,26 @@ export function createDeliveries(
       lastOf.set(groupId, delivery);
       for (const listener of watchers.get(groupId) ?? []) listener(delivery);
     },
-    find(groupId, name) {
-      if ('id' in name) return find(groupId, ({ id }) => id === name.id);
-      const { seq, epoch } = name;
-      return find(groupId, ({ position: at }) => at?.seq === seq && (epoch === undefined || at.epoch === epoch));
-    },
-    lastUpTo: (groupId, upTo) => find(groupId, ({ number }) => number <= upTo),
-    recovered(socketId, groupId, { after, upTo }) {
+    find: (groupId, name) => find(groupId, (delivery) => isNamed(delivery, name)),
+    isWhole: () => ring.length < max,
+    lastPositioned: (groupId, upTo) => find(groupId, ({ number, position }) => number <= upTo && position !== null),
+    recovered(socketId, groupId, { epoch, after, upTo }) {
       const groups = recoveries.get(socketId) ?? new Map<string, Recovered>();
-      recoveries.delete(socketId);
-      recoveries.set(socketId, groups.set(groupId, { after, upTo, number: marks.next() }));
-      if (recoveries.size <= MAX_RECOVERED) return;
-      const [first] = recoveries.keys();
-      if (first !== undefined) recoveries.delete(first);
+      const known = groups.get(groupId);
+      if (!known && recoveredGroups >= MAX_RECOVERED) return;
+      if (!known) recoveredGroups += 1;
+      // The next page of what it had missed.
+      const from = known?.epoch === epoch && known.upTo === after ? known.after : after;
+      recoveries.set(socketId, groups.set(groupId, { epoch, after: from, upTo, number: marks.next() }));
     },
-    recoveredAt(socketId, groupId, seq) {
+    recoveredAt(socketId, groupId, { epoch, seq }) {
       const known = recoveries.get(socketId)?.get(groupId);
-      return known && seq > known.after && seq <= known.upTo ? known.number : undefined;
+      const isOfIt = known?.epoch === epoch && seq > known.after && seq <= known.upTo;
+      return isOfIt ? known.number : undefined;
+    },
+    forget(socketId) {
+      recoveredGroups -= recoveries.get(socketId)?.size ?? 0;
+      recoveries.delete(socketId);
     },
     watch(groupId, listener) {
       const listeners = watchers.get(groupId) ?? new Set();

@@ -30,6 +30,10 @@ export function createLocalFanOut(
   const receivers = new Map<string, (event: OutgoingEvent) => void>();
   const groupIds = new Map<string, string>();
   const idleListeners: ((groupId: string) => void)[] = [];
+  adapter.on('leave-room', (room: string, id: string) => {
+    // Everybody is in a room of their own, until they disconnect.
+    if (room === id) deliveries.forget(id);
+  });
   adapter.on('delete-room', (room: string) => {
     const groupId = groupIds.get(room);
     if (groupId === undefined) return;
@@ -88,9 +92,9 @@ export function createLocalFanOut(
     const { event: eventName, payload, position, id } = event;
     const instead = position && { name: 'group-head', payload: { groupId, ...position, skipId: id } };
     const exceptions = excepted.length > 0 ? { socketIds: excepted, instead: instead ?? undefined } : undefined;
-    sender.send(name, { name: eventName, payload }, exceptions);
+    const wordless = sender.send(name, { name: eventName, payload }, exceptions);
     // Its number comes after what was handed over before, which is all that is known to be written.
-    deliveries.record(groupId, event, except);
+    deliveries.record(groupId, event, { ...except, ...(wordless ? { wordless } : {}) });
     notify(groupId, event, except);
     onDelivered(groupId, event);
     return room.size - excepted.length;

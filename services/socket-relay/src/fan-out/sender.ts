@@ -2,7 +2,7 @@ import type { Dialect } from '@groupcast/dialects';
 import type { Mark, Marks } from '../sessions/marks.ts';
 import type { RelayServer, RelaySocket } from '../sessions/session.ts';
 import { tellAny } from '../sessions/tell.ts';
-import { dialectOf } from '../sessions/voices.ts';
+import { dialectOf, type Voice } from '../sessions/voices.ts';
 
 /** An event as members get it. */
 export interface WireEvent {
@@ -21,9 +21,10 @@ export interface Exceptions {
 export interface Sender {
   /**
    * Sends to every connection that is in the room at this moment, not to those that come later in the turn. Every connection gets its
-   * events in the order of the calls, and before anything else that is emitted to it after them.
+   * events in the order of the calls, and before anything else that is emitted to it after them. Returns the voices in which there was
+   * nothing to say, if there are any.
    */
-  send(room: string, event: WireEvent, exceptions?: Exceptions): void;
+  send(room: string, event: WireEvent, exceptions?: Exceptions): ReadonlySet<Voice> | undefined;
   /** The dialects that the connections of the room speak. */
   dialectsIn(room: string): readonly Dialect[];
   /** Connections of the room are told its events in another way from now on. */
@@ -50,6 +51,7 @@ export function createStockSender(io: RelayServer, marks: Marks): Sender {
         const socket = sockets.get(id);
         if (socket && instead) tellAny(socket, instead.name, instead.payload);
       }
+      return undefined;
     },
     dialectsIn(room) {
       const dialects = new Set<Dialect>();

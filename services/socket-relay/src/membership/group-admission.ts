@@ -88,7 +88,7 @@ export function createGroupAdmission(deps: {
   monitor: MonitorFeed;
   presence: Presence;
   /** Remembers who was not let into a group, and why. */
-  departures: Pick<Departures, 'keptOut'>;
+  departures: Pick<Departures, 'keptOut' | 'letIn'>;
   log: Logger;
   maxGroups: number;
   logLevel: 'debug' | 'info';
@@ -111,6 +111,7 @@ export function createGroupAdmission(deps: {
     const { groups, undecided, userId } = socket.data.session;
     groups.set(groupId, admittedBy(admission));
     undecided.delete(groupId);
+    deps.departures.letIn(userId, groupId);
     monitor.publish({ kind: 'joined', socketId: socket.id, userId, groupId });
     presence.joined(groupId, userId, isHidden(socket));
   }

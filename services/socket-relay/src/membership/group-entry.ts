@@ -40,7 +40,7 @@ export function createGroupEntry(deps: {
   recovery: Recovery;
   monitor: MonitorFeed;
   presence: Presence;
-  departures: Pick<Departures, 'keptOut'>;
+  departures: Pick<Departures, 'keptOut' | 'letIn'>;
   log: Logger;
   /** The connection came with positions, and every group was recovered. */
   onRecovered: (userId: string) => void;

@@ -199,8 +199,8 @@ export function createRecovery(deps: {
             }
             if (!result.more) fanOut.enter(socketId, groupId, result.position);
             if (result.events.length > 0) {
-              const upTo = result.position?.seq ?? 0;
-              deps.deliveries.recovered(socketId, groupId, { after: item.entry.since?.seq ?? 0, upTo });
+              const { epoch = '', seq: upTo = 0 } = result.position ?? {};
+              deps.deliveries.recovered(socketId, groupId, { epoch, after: item.entry.since?.seq ?? 0, upTo });
             }
             if (item.isEmpty) feed.beginsEmpty(groupId);
             answers.set(groupId, result);

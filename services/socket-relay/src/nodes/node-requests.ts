@@ -58,7 +58,13 @@ export async function startNodeRequests(deps: {
 
   async function serve({ from, id, kind, payload }: RequestMessage): Promise<void> {
     const handler = handlers.get(kind);
-    if (from === node || !handler) return;
+    // Nobody waits for a reply to the id 0.
+    if (from === node || (!handler && id === 0)) return;
+    if (!handler) {
+      const error = `it does not know the question "${kind}"; it is of another version`;
+      await channels.publish(replyChannel(from), encodeMessage({ type: 'reply', from: node, id, error }));
+      return;
+    }
     const outcome = await handler(payload as never).then(
       (answer) => ({ answer }),
       (error: unknown) => ({ error: error instanceof Error ? error.message : String(error) }),

@@ -1,4 +1,5 @@
 import type { AbsentState } from '@groupcast/shared';
+import type { InGroup } from './in-group.ts';
 
 /** The last that is known of a user who is not here, or not in a group. `at`: milliseconds since the Unix epoch. */
 export interface Departure {
@@ -7,8 +8,10 @@ export interface Departure {
   code?: string;
   why: string;
   socketId?: string;
-  /** Some of the groups that it was in. */
-  groups: readonly string[];
+  /** Some of the groups that it was in, and since which delivery. */
+  groups: ReadonlyMap<string, number>;
+  /** The number of the last delivery that its client had read. */
+  provenUpTo: number;
 }
 
 /** Connections that were refused before it was known whose they were. */
@@ -24,13 +27,21 @@ export interface Departures {
   /** A connection of the user is gone. `code`: why this relay ended it; `reason`: of Socket.IO. */
   left(
     userId: string,
-    gone: { code: string | undefined; reason: string; socketId: string; groups: Iterable<string> },
+    gone: {
+      code: string | undefined;
+      reason: string;
+      socketId: string;
+      groups: Iterable<readonly [groupId: string, place: InGroup]>;
+      provenUpTo: number;
+    },
   ): void;
   /** A connection of the user was refused, or one of a user who has a token that is not valid any more. */
   refused(userId: string, refusal: { code: string; message: string }): void;
   refusedUnknown(refusal: { code: string; message: string | (() => string) }): void;
   /** The user was not let into the group. */
   keptOut(userId: string, groupId: string, refusal: { code: string; message: string }): void;
+  /** The user is in the group. */
+  letIn(userId: string, groupId: string): void;
   of(userId: string): Departure | undefined;
   keptOutOf(userId: string, groupId: string): { code: string; message: string; at: number } | undefined;
   /** Users who were in the group when they went, as far as is known. */
@@ -72,11 +83,11 @@ function whyEnded(code: string): string {
   }
 }
 
-function firstOf(groups: Iterable<string>): string[] {
-  const first: string[] = [];
-  for (const groupId of groups) {
-    if (first.length === MAX_GROUPS) break;
-    first.push(groupId);
+function firstOf(groups: Iterable<readonly [string, InGroup]>): Map<string, number> {
+  const first = new Map<string, number>();
+  for (const [groupId, { since }] of groups) {
+    if (first.size === MAX_GROUPS) break;
+    first.set(groupId, since);
   }
   return first;
 }
@@ -97,7 +108,7 @@ export function createDepartures(now: () => number = Date.now): Departures {
   const pairOf = (userId: string, groupId: string): string => `${groupId}\n${userId}`;
 
   return {
-    left(userId, { code, reason, socketId, groups }) {
+    left(userId, { code, reason, socketId, groups, provenUpTo }) {
       const isRefusal = code !== undefined && !STATES[code] && code !== 'SERVER_DRAINING';
       const departure: Departure = {
         at: now(),
@@ -106,13 +117,19 @@ export function createDepartures(now: () => number = Date.now): Departures {
         why: code === undefined ? (OF_REASON[reason] ?? `its connection ended: ${reason}`) : whyEnded(code),
         socketId,
         groups: firstOf(groups),
+        provenUpTo,
       };
       put(users, userId, departure, MAX_USERS);
     },
     refused(userId, { code, message }) {
-      const groups = users.get(userId)?.groups ?? [];
+      const { groups = new Map<string, number>(), provenUpTo = 0 } = users.get(userId) ?? {};
       const state = STATES[code] ?? 'refused';
-      put(users, userId, { at: now(), state, code, why: `its connection was refused: ${message}`, groups }, MAX_USERS);
+      put(
+        users,
+        userId,
+        { at: now(), state, code, why: `its connection was refused: ${message}`, groups, provenUpTo },
+        MAX_USERS,
+      );
     },
     refusedUnknown({ code, message }) {
       const known = unknown.get(code);
@@ -122,10 +139,11 @@ export function createDepartures(now: () => number = Date.now): Departures {
     keptOut(userId, groupId, { code, message }) {
       put(keptOut, pairOf(userId, groupId), { code, message, at: now() }, MAX_KEPT_OUT);
     },
+    letIn: (userId, groupId) => void keptOut.delete(pairOf(userId, groupId)),
     of: (userId) => users.get(userId),
     keptOutOf: (userId, groupId) => keptOut.get(pairOf(userId, groupId)),
     fromGroup(groupId) {
-      return [...users].filter(([, { groups }]) => groups.includes(groupId)).map(([userId]) => userId);
+      return [...users].filter(([, { groups }]) => groups.has(groupId)).map(([userId]) => userId);
     },
     unknown() {
       const recent = [...unknown.values()].filter(({ at }) => now() - at < RECENT_MS);

@@ -7,12 +7,12 @@ import {
   type WaitFor,
 } from '@groupcast/shared';
 import type { Heartbeat } from '../engine/heartbeat.ts';
-import { type Deliveries, eventNameOf } from '../fan-out/deliveries.ts';
+import { type Deliveries, eventNameOf, isNamed } from '../fan-out/deliveries.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { OtherNodes } from '../nodes/node-requests.ts';
 import type { ConnectionIndex } from '../sessions/connection-index.ts';
 import type { UserSocket } from '../sessions/session.ts';
-import type { EventQuestion, NodeDeliveryQuestion } from '../wire-format.ts';
+import type { NodeDeliveryQuestion, NodeRecipient } from '../wire-format.ts';
 import { askOthers } from './all-nodes.ts';
 import type { StateOf, Subject } from './connection-state.ts';
 import { furthestOf, type NodeTraces } from './node-trace.ts';
@@ -25,10 +25,11 @@ export interface DeliveryWaits {
 
 /** How much longer than asked the answers of other nodes may take, in milliseconds. */
 const ANSWERS_LATE_MS = 500;
-/** How often connections are looked at that the event has not been written to yet, in milliseconds. */
-const LOOK_MS = 20;
-/** Questions that are waited for at the same time on a node. More are answered at once, with what is known. */
+/** How often it is looked whether connections have gone, or have been written to where that is asked for, in milliseconds. */
+const LOOK_MS = 100;
+/** Questions, and connections of theirs, that are waited for at the same time on a node. More are answered at once, with what is known. */
 const MAX_AT_ONCE = 1_000;
+const MAX_CONNECTIONS = 100_000;
 
 const HAS: Readonly<Record<WaitFor, ReadonlySet<RecipientState>>> = {
   proven: new Set(['proven']),
@@ -36,6 +37,12 @@ const HAS: Readonly<Record<WaitFor, ReadonlySet<RecipientState>>> = {
 };
 /** Those who are in the group, and may have the event in a moment. */
 const ON_THE_WAY: ReadonlySet<RecipientState> = new Set(['written', 'pending', 'slow-consumer']);
+
+/** The time that a question has. */
+interface Deadline {
+  isOver: boolean;
+  over: Promise<void>;
+}
 
 export function createDeliveryWaits(deps: {
   deliveries: Deliveries;
@@ -47,103 +54,140 @@ export function createDeliveryWaits(deps: {
   metrics: Pick<RelayMetrics, 'absent' | 'hopLag'>;
 }): DeliveryWaits {
   const { deliveries, nodeTraces, stateOf, connections, heartbeat, otherNodes } = deps;
-  let waits = 0;
+  let questions = 0;
+  let waiting = 0;
 
-  /** Resolves once the event has come to this node, if it does within the time. */
-  async function arrival(question: EventQuestion, deadline: Promise<void>): Promise<void> {
+  /** Resolves once the event has come to this node, if it does within the time. Without anybody here who would get it, it never comes. */
+  async function arrival({ userIds, ...question }: NodeDeliveryQuestion, deadline: Deadline): Promise<void> {
     const { groupId } = question;
+    const { delivery, missing } = nodeTraces.subjectOf(question);
+    const isHere = (userId: string): boolean =>
+      connections.ofUser(userId).some(({ data }) => data.session.groups.has(groupId));
+    if (delivery || missing?.hasPassed || !userIds.some(isHere)) return;
     const name = eventNameOf(question);
-    if (deliveries.find(groupId, name)) return;
     let stop = (): void => undefined;
     const arrived = new Promise<void>((resolve) => {
-      stop = deliveries.watch(groupId, () => {
-        if (deliveries.find(groupId, name)) resolve();
+      stop = deliveries.watch(groupId, (each) => {
+        if (isNamed(each, name)) resolve();
       });
     });
-    await Promise.race([arrived, deadline]);
+    await Promise.race([arrived, deadline.over]);
     stop();
   }
 
-  /** Resolves once the event has got as far as asked for each user that is in the group on this node. */
-  async function reached(
-    { userIds, waitFor, ...question }: NodeDeliveryQuestion,
-    deadline: Promise<void>,
-    isOver: () => boolean,
-  ): Promise<void> {
-    const subject = nodeTraces.subjectOf(question.groupId, eventNameOf(question));
-    /** The connections of each user on which the event may still arrive. */
+  /** The connections of each user on which the event may still arrive; users who have it go into `got`. */
+  function openOf(
+    { userIds, waitFor }: NodeDeliveryQuestion,
+    subject: Subject,
+    got: Map<string, NodeRecipient>,
+  ): Map<string, Set<UserSocket>> {
     const open = new Map<string, Set<UserSocket>>();
     for (const userId of userIds) {
-      const sockets = connections.ofUser(userId);
-      const states = sockets.map((socket) => ({ socket, ...stateOf(socket, subject) }));
-      if (states.some(({ state }) => HAS[waitFor].has(state))) continue;
+      const states = connections.ofUser(userId).map((socket) => ({ socket, ...stateOf(socket, subject) }));
+      const has = states.find(({ state }) => HAS[waitFor].has(state));
       const onTheWay = states.filter(({ state }) => ON_THE_WAY.has(state)).map(({ socket }) => socket);
-      if (onTheWay.length > 0) open.set(userId, new Set(onTheWay));
+      if (has) got.set(userId, { userId, state: has.state, why: has.why });
+      else if (onTheWay.length > 0) open.set(userId, new Set(onTheWay));
     }
-    if (open.size === 0) return;
+    return open;
+  }
+
+  /** Resolves once the event has got as far as asked for each user that is in the group on this node, with those. */
+  async function reached(question: NodeDeliveryQuestion, deadline: Deadline): Promise<Map<string, NodeRecipient>> {
+    const { waitFor } = question;
+    const subject = nodeTraces.subjectOf(question);
+    const got = new Map<string, NodeRecipient>();
+    const open = openOf(question, subject, got);
+    let sockets = 0;
+    for (const each of open.values()) sockets += each.size;
+    if (sockets === 0 || waiting + sockets > MAX_CONNECTIONS) return got;
+    /** Connections that have answered, and to which the event was not written before. */
+    const again = new Map<UserSocket, string>();
     let finish = (): void => undefined;
     const finished = new Promise<void>((resolve) => {
       finish = resolve;
     });
 
-    function look(userId: string, socket: UserSocket, current: Subject): void {
-      const sockets = open.get(userId);
-      const { state } = stateOf(socket, current);
-      if (!sockets || isOver()) return;
-      if (HAS[waitFor].has(state)) open.delete(userId);
-      else if (!socket.connected || !ON_THE_WAY.has(state)) {
-        sockets.delete(socket);
-        if (sockets.size === 0) open.delete(userId);
-      }
+    function look(userId: string, socket: UserSocket): void {
+      const those = open.get(userId);
+      if (!those || deadline.isOver) return;
+      const { state, why } = stateOf(socket, subject);
+      if (HAS[waitFor].has(state)) {
+        // It stays read if the page is left a moment later.
+        got.set(userId, { userId, state, why });
+        open.delete(userId);
+      } else if (!socket.connected || !ON_THE_WAY.has(state)) {
+        those.delete(socket);
+        if (those.size === 0) open.delete(userId);
+      } else if (waitFor === 'proven') again.set(socket, userId);
       if (open.size === 0) finish();
     }
 
-    function lookAtAll(): void {
-      for (const [userId, sockets] of open) for (const socket of sockets) look(userId, socket, subject);
+    function prove(userId: string, socket: UserSocket): void {
+      const askedAt = performance.now();
+      heartbeat.prove(socket, () => {
+        deps.metrics.hopLag.observe({ hop: 'proven' }, (performance.now() - askedAt) / 1_000);
+        look(userId, socket);
+      });
     }
 
-    // The next turn: what was handed over in this one has been written by then.
-    const timer = setInterval(lookAtAll, LOOK_MS);
-    if (waitFor === 'proven') {
-      const askedAt = performance.now();
-      for (const [userId, sockets] of open) {
-        for (const socket of sockets) {
-          heartbeat.prove(socket, () => {
-            deps.metrics.hopLag.observe({ hop: 'proven' }, (performance.now() - askedAt) / 1_000);
-            look(userId, socket, subject);
-          });
-        }
+    function lookAround(): void {
+      for (const [socket, userId] of again) prove(userId, socket);
+      again.clear();
+      for (const [userId, those] of open) {
+        for (const socket of those) if (waitFor === 'written' || !socket.connected) look(userId, socket);
       }
-    } else setImmediate(lookAtAll);
-    await Promise.race([finished, deadline]);
+    }
+
+    waiting += sockets;
+    const timer = setInterval(lookAround, LOOK_MS);
+    // The next turn: what was handed over in this one has been written by then.
+    if (waitFor === 'written') setImmediate(lookAround);
+    else for (const [userId, those] of open) for (const socket of those) prove(userId, socket);
+    await Promise.race([finished, deadline.over]);
     clearInterval(timer);
+    waiting -= sockets;
+    return got;
   }
 
-  async function waitHere(question: NodeDeliveryQuestion): Promise<{ users: TraceRecipient[] }> {
-    if (waits < MAX_AT_ONCE) {
-      waits += 1;
-      let isOver = false;
-      let timer: NodeJS.Timeout | undefined;
-      const deadline = new Promise<void>((resolve) => {
+  async function waitThrough(question: NodeDeliveryQuestion): Promise<Map<string, NodeRecipient>> {
+    if (questions >= MAX_AT_ONCE) return new Map();
+    questions += 1;
+    let timer: NodeJS.Timeout | undefined;
+    const deadline: Deadline = {
+      isOver: false,
+      over: new Promise<void>((resolve) => {
         timer = setTimeout(() => {
-          isOver = true;
+          deadline.isOver = true;
           resolve();
         }, question.withinMs);
-      });
-      try {
-        await arrival(question, deadline);
-        if (!isOver) await reached(question, deadline, () => isOver);
-      } finally {
-        clearTimeout(timer);
-        waits -= 1;
-      }
+      }),
+    };
+    try {
+      await arrival(question, deadline);
+      return await reached(question, deadline);
+    } finally {
+      clearTimeout(timer);
+      questions -= 1;
     }
-    const subject = nodeTraces.subjectOf(question.groupId, eventNameOf(question));
-    const users = question.userIds.map((userId) => nodeTraces.stateOf(userId, subject));
-    return { users: users.filter((each) => each !== undefined) };
   }
 
-  otherNodes.answer('delivery', waitHere);
+  async function answerHere(question: NodeDeliveryQuestion): Promise<{ users: NodeRecipient[] }> {
+    const got = await waitThrough(question);
+    const subject = nodeTraces.subjectOf(question);
+    const users = question.userIds.flatMap((userId): NodeRecipient[] => {
+      const known = got.get(userId) ?? nodeTraces.stateOf(userId, subject);
+      if (!known) return [];
+      // The answer of a node is one message: it has no more than is told on.
+      const { state, code, at, isGone } = known;
+      return [
+        { userId, state, why: '', ...(code ? { code } : {}), ...(isGone ? { isGone, ...(at ? { at } : {}) } : {}) },
+      ];
+    });
+    return { users };
+  }
+
+  otherNodes.answer('delivery', answerHere);
 
   function answerOf(
     userIds: readonly string[],
@@ -176,10 +220,10 @@ export function createDeliveryWaits(deps: {
       const userIds = [...new Set(expectedUserIds)];
       const question = { groupId, id, seq, epoch, userIds, waitFor, withinMs };
       const [here, { answers, missing }] = await Promise.all([
-        waitHere(question),
+        answerHere(question),
         askOthers(otherNodes, 'delivery', { payload: question, withinMs: withinMs + ANSWERS_LATE_MS }),
       ]);
-      const users = new Map<string, TraceRecipient>();
+      const users = new Map<string, NodeRecipient>();
       for (const each of [here, ...answers].flatMap((answer) => answer.users)) {
         const known = users.get(each.userId);
         users.set(each.userId, known ? furthestOf(known, each) : each);

@@ -1,25 +1,51 @@
-import type { RecipientState } from '@groupcast/shared';
+import type { Position, RecipientState } from '@groupcast/shared';
 import type { Heartbeat } from '../engine/heartbeat.ts';
 import { type Engine, unsentOn } from '../engine/wire.ts';
 import type { Deliveries, Delivery } from '../fan-out/deliveries.ts';
 import type { Sender } from '../fan-out/sender.ts';
 import type { UserSocket } from '../sessions/session.ts';
+import { dialectOf, voiceOf } from '../sessions/voices.ts';
 
 /** How far an event is for one connection. `at`: milliseconds since the Unix epoch. */
 export interface ConnectionState {
   state: RecipientState;
   why: string;
   fix?: string;
+  code?: string;
   at?: number;
 }
 
 /** The event in question, as far as this node knows it: `delivery` is missing where it has not come here, or is forgotten. */
 export interface Subject {
   groupId: string;
-  seq: number | undefined;
+  position: Position | undefined;
   delivery: Delivery | undefined;
-  /** Tells, for people, why there is no delivery. */
-  missing: string;
+  /**
+   * Set where there is no delivery: whether the event has gone by here, whether that was before those who are here now came, and why it is not
+   * known, for people.
+   */
+  missing: { isBefore: boolean; hasPassed: boolean; why: string } | undefined;
+}
+
+const CAME_LATER: ConnectionState = {
+  state: 'offline',
+  why: 'it was not in the group when the event was sent, and came later; a page reads what was said before over HTTP',
+  fix: 'let the page fetch the messages of the conversation when it connects',
+};
+
+/** Where an event is not for a connection, says why. */
+function leftOutOf(socket: UserSocket, { groupId, event, except }: Delivery): ConnectionState | undefined {
+  const { exceptSocketId, exceptUserId, wordless } = except;
+  if (exceptSocketId === socket.id || exceptUserId === socket.data.session.userId) {
+    return { state: 'refused', code: 'EXCEPTED', why: 'the publisher has left it out of this event' };
+  }
+  if (!wordless?.has(voiceOf(socket, groupId))) return undefined;
+  return {
+    state: 'refused',
+    code: 'UNSAID_EVENT',
+    why: `its dialect, "${dialectOf(socket).name}", has no word for "${event}"`,
+    fix: 'give the event a name in the dialect (docs/dialects.md), if this page is to hear of it',
+  };
 }
 
 /** How long bytes may wait for a connection that reads, in milliseconds. */
@@ -96,20 +122,15 @@ export function createStateOf(deps: {
     return { state: 'written', why: 'it was written to the connection, which has not answered a ping since', ...when };
   }
 
-  return (socket, { groupId, seq, delivery, missing }) => {
+  return (socket, { groupId, position, delivery, missing }) => {
     const place = socket.data.session.groups.get(groupId);
     if (!place) return notIn(socket, groupId);
-    const recovered = seq === undefined ? undefined : deliveries.recoveredAt(socket.id, groupId, seq);
+    const leftOut = delivery && leftOutOf(socket, delivery);
+    if (leftOut) return leftOut;
+    if (delivery && delivery.number > place.since) return byNumber(socket, delivery.number, delivery.at);
+    const recovered = position && deliveries.recoveredAt(socket.id, groupId, position);
     if (recovered !== undefined) return byNumber(socket, recovered, undefined);
     if (!Number.isFinite(place.since)) return { state: 'pending', why: 'it is being brought into the group' };
-    if (!delivery) return { state: 'pending', why: missing };
-    if (delivery.number <= place.since) {
-      return {
-        state: 'offline',
-        why: 'it was not in the group when the event was sent, and came later; a page reads what was said before over HTTP',
-        fix: 'let the page fetch the messages of the conversation when it connects',
-      };
-    }
-    return byNumber(socket, delivery.number, delivery.at);
+    return delivery || missing?.isBefore ? CAME_LATER : { state: 'pending', why: missing?.why ?? '' };
   };
 }

@@ -22,6 +22,8 @@ export interface Known {
   recipients: readonly TraceRecipient[];
   missing: readonly string[];
   refusals: readonly UnknownRefusals[];
+  /** The users were named, and those who are nowhere are among the recipients. */
+  isNamed: boolean;
   isAway: boolean;
   /** Names a group that may be meant, where nobody is in this one. */
   hintAt: (groupId: string) => string | undefined;
@@ -29,7 +31,7 @@ export interface Known {
 
 /** Names the first hop that the event did not pass, and what to do. */
 export function judgeTrace(groupId: string, known: Known): TraceVerdict {
-  const { position, isKnown, forgotten, head, nodes, recipients, missing, refusals, isAway } = known;
+  const { position, isKnown, forgotten, head, nodes, recipients, missing, refusals, isNamed, isAway } = known;
   if (isAway) {
     return {
       state: 'stopped',
@@ -63,11 +65,15 @@ export function judgeTrace(groupId: string, known: Known): TraceVerdict {
       fix: 'see whether that relay reaches Redis (its /readyz says so); it reads what it missed from the log by itself',
     };
   }
-  if (missing.length > 0 && !recipients.some(({ state }) => state === 'node-unreachable')) {
-    const judged = judgeRecipients(recipients);
-    if (judged.state === 'delivered')
-      return { ...judged, cause: `${judged.cause}; relay ${missing.join(', ')} did not answer` };
-    return judged;
+  if (missing.length > 0 && !isNamed) {
+    // Nobody knows who is there.
+    return {
+      state: recipients.some(({ state }) => state === 'proven') ? 'partly' : 'stopped',
+      hop: 'node-received',
+      code: 'NODE_UNREACHABLE',
+      cause: `relay ${missing.join(', ')} does not answer, and may have members of the group`,
+      fix: 'see whether that relay runs (npm run doctor); it is counted on until its lease has ended',
+    };
   }
   if (recipients.length === 0) {
     const hint = known.hintAt(groupId);

@@ -1,21 +1,16 @@
-import {
-  groupRoom,
-  type Position,
-  type RecipientState,
-  relationOf,
-  type TraceRecipient,
-  userRoom,
-} from '@groupcast/shared';
+import { groupRoom, type Position, type RecipientState, relationOf } from '@groupcast/shared';
 import type { Heartbeat } from '../engine/heartbeat.ts';
-import { type Deliveries, type Delivery, type EventName, eventNameOf } from '../fan-out/deliveries.ts';
+import { type Deliveries, eventNameOf } from '../fan-out/deliveries.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { UndecidedClaims } from '../membership/undecided-claims.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { ConnectionIndex } from '../sessions/connection-index.ts';
 import type { Departures } from '../sessions/departures.ts';
 import type { RelayServer } from '../sessions/session.ts';
-import type { NodeTrace, NodeTraceQuestion } from '../wire-format.ts';
+import type { EventQuestion, NodeRecipient, NodeTrace, NodeTraceQuestion } from '../wire-format.ts';
 import type { StateOf, Subject } from './connection-state.ts';
+
+const iso = (at: number): string => new Date(at).toISOString();
 
 /** From the furthest to the least. */
 const FURTHEST: readonly RecipientState[] = [
@@ -30,7 +25,10 @@ const FURTHEST: readonly RecipientState[] = [
   'offline',
 ];
 
-export function furthestOf<T extends { state: RecipientState }>(a: T, b: T): T {
+/** Chooses between two things that are known of a user: one that is here counts before one that is gone, and of those the newest. */
+export function furthestOf(a: NodeRecipient, b: NodeRecipient): NodeRecipient {
+  if (a.isGone !== b.isGone) return a.isGone ? b : a;
+  if (a.isGone) return (a.at ?? '') >= (b.at ?? '') ? a : b;
   return FURTHEST.indexOf(b.state) < FURTHEST.indexOf(a.state) ? b : a;
 }
 
@@ -42,8 +40,8 @@ export interface NodeTraces {
   /** Pings the clients that the event was written to, and does not wait for the next beat. */
   trace(question: NodeTraceQuestion): Promise<NodeTrace>;
   /** Returns the state of one user, if it has connections here, or if it is known why it has none. */
-  stateOf(userId: string, subject: Subject): TraceRecipient | undefined;
-  subjectOf(groupId: string, name: EventName): Subject;
+  stateOf(userId: string, subject: Subject): NodeRecipient | undefined;
+  subjectOf(question: EventQuestion): Subject;
 }
 
 export function createNodeTraces(deps: {
@@ -61,59 +59,62 @@ export function createNodeTraces(deps: {
   const { node, fanOut, deliveries, presence, connections, departures, undecided, heartbeat } = deps;
   const { adapter } = deps.io.of('/');
 
-  function whyMissing(groupId: string, seq: number | undefined): string {
+  /** Says why this node does not have the event, by where the group stands here. */
+  function missingHere(groupId: string, position: Position | undefined): Subject['missing'] {
     const cursor: Position | null = fanOut.cursor(groupId);
-    if (!cursor) return `the event has not come to relay ${node}, to which this user is connected`;
-    const isPast = seq !== undefined && cursor.seq >= seq;
-    return isPast
-      ? `the event came to relay ${node} too long ago for its memory`
-      : `the event has not come to relay ${node}, to which this user is connected; the group stands at ${cursor.seq} there`;
-  }
-
-  function subjectOf(groupId: string, name: EventName): Subject {
-    const delivery = deliveries.find(groupId, name);
-    const seq = delivery?.position?.seq ?? ('seq' in name ? name.seq : undefined);
-    return { groupId, seq, delivery, missing: delivery ? '' : whyMissing(groupId, seq) };
-  }
-
-  function isExcepted({ except }: Delivery, userId: string): boolean {
-    if (except.exceptUserId === userId) return true;
-    const own = adapter.rooms.get(userRoom(userId));
-    return except.exceptSocketId !== undefined && own?.has(except.exceptSocketId) === true && own.size === 1;
-  }
-
-  function stateOf(userId: string, subject: Subject): TraceRecipient | undefined {
-    const { groupId } = subject;
-    const states = connections.ofUser(userId).map((socket) => {
-      const { at, ...state } = deps.stateOf(socket, subject);
-      return {
-        userId,
-        ...state,
-        ...(at === undefined ? {} : { at: new Date(at).toISOString() }),
-        node,
-        socketId: socket.id,
-      };
-    });
-    const [first, ...others] = states;
-    if (first) {
-      const best = others.reduce(furthestOf, first);
-      const kept = best.state === 'connected-not-joined' ? departures.keptOutOf(userId, groupId) : undefined;
-      if (!kept) return best;
-      const { code, message } = kept;
-      const why = `it is connected, and was not let into the group: ${message}`;
-      return {
-        ...best,
-        state: 'refused',
-        code,
-        why,
-        fix: 'see whether the API counts the user among the members of the group',
-      };
+    if (cursor && position && hasPassed(cursor, position)) {
+      // A node hands nothing over, and numbers nothing, as long as nobody is in the group.
+      const why = `it came later, or relay ${node} handed the event over too long ago for its memory`;
+      return { hasPassed: true, isBefore: deliveries.isWhole(), why };
     }
+    const stands = cursor ? `; the group stands at ${cursor.seq} there` : '';
+    const why = `the event has not come to relay ${node}, to which this user is connected${stands}`;
+    return { hasPassed: false, isBefore: false, why };
+  }
+
+  function subjectOf(question: EventQuestion): Subject {
+    const { groupId, seq } = question;
+    const delivery = deliveries.find(groupId, eventNameOf(question));
+    const epoch = question.epoch ?? fanOut.cursor(groupId)?.epoch;
+    const asked = seq === undefined || epoch === undefined ? undefined : { epoch, seq };
+    const position = delivery?.position ?? asked;
+    return { groupId, position, delivery, missing: delivery ? undefined : missingHere(groupId, position) };
+  }
+
+  /** The state of a user who had read the event before its connection went; a page that was loaded anew has a new one. */
+  function readBefore(userId: string, { groupId, delivery }: Subject): NodeRecipient | undefined {
+    const gone = departures.of(userId);
+    const since = gone?.groups.get(groupId);
+    if (!gone || !delivery || since === undefined || delivery.number <= since) return undefined;
+    if (delivery.number > gone.provenUpTo || delivery.except.exceptUserId === userId) return undefined;
+    const why = 'its client had answered a ping that was written behind the event, before that connection went';
+    return { userId, state: 'proven', why, at: iso(delivery.at), node };
+  }
+
+  function stateOf(userId: string, subject: Subject): NodeRecipient | undefined {
+    const states = connections.ofUser(userId).map((socket): NodeRecipient => {
+      const { at, ...state } = deps.stateOf(socket, subject);
+      return { userId, ...state, ...(at === undefined ? {} : { at: iso(at) }), node, socketId: socket.id };
+    });
+    const before = readBefore(userId, subject);
+    const [first, ...others] = before ? [before, ...states] : states;
+    if (!first) return lastOf(userId);
+    const best = others.reduce(furthestOf, first);
+    const kept = best.state === 'connected-not-joined' ? departures.keptOutOf(userId, subject.groupId) : undefined;
+    if (!kept) return best;
+    const { code, message } = kept;
+    const why = `it is connected, and was not let into the group: ${message}`;
+    const fix = 'see whether the API counts the user among the members of the group';
+    return { ...best, state: 'refused', code, why, fix };
+  }
+
+  /** The last that is known of a user without a connection here. */
+  function lastOf(userId: string): NodeRecipient | undefined {
     const gone = departures.of(userId);
     if (!gone) return undefined;
     const { at, state, why, code, socketId } = gone;
     const named = { ...(code === undefined ? {} : { code }), ...(socketId === undefined ? {} : { socketId }) };
-    return { userId, state, why, at: new Date(at).toISOString(), node, ...named, ...fixFor(state) };
+    return { userId, state, why, at: iso(at), node, ...named, ...fixFor(state), isGone: true };
   }
 
   function fixFor(state: RecipientState): { fix?: string } {
@@ -146,14 +147,17 @@ export function createNodeTraces(deps: {
   return {
     stateOf,
     subjectOf,
-    async trace({ groupId, userIds, after, limit, ...event }) {
-      const subject = subjectOf(groupId, eventNameOf(event));
+    async trace({ userIds, after, limit, ...event }) {
+      const { groupId } = event;
+      const subject = subjectOf(event);
       const { delivery } = subject;
       const here = presence.usersHere(groupId);
       const known =
-        userIds ?? [...new Set([...here, ...undecided.usersOf(groupId), ...departures.fromGroup(groupId)])].toSorted();
-      const rest = after === undefined ? known : known.filter((userId) => userId > after);
-      const asked = rest.filter((userId) => !delivery || !isExcepted(delivery, userId));
+        userIds ??
+        [...new Set([...here, ...undecided.usersOf(groupId), ...departures.fromGroup(groupId)])]
+          .filter((userId) => delivery?.except.exceptUserId !== userId)
+          .toSorted();
+      const asked = after === undefined ? known : known.filter((userId) => userId > after);
       const page = asked.slice(0, limit);
       await ask(page, subject);
       const cursor = fanOut.cursor(groupId);

@@ -11,7 +11,7 @@ import {
 } from '@groupcast/shared';
 import type { GroupLog } from '../group-log/group-log.ts';
 import type { OtherNodes } from '../nodes/node-requests.ts';
-import type { NodeTrace } from '../wire-format.ts';
+import type { NodeRecipient, NodeTrace } from '../wire-format.ts';
 import type { Acceptances } from './acceptances.ts';
 import { askOthers } from './all-nodes.ts';
 import { type Forgotten, judgeTrace } from './judge-trace.ts';
@@ -29,7 +29,7 @@ const WITHIN_MS = 1_500;
 const MAX_USERS = 10_000;
 const PAGE = TRACE_LIMITS.userIds;
 /** Traces under way at the same time. */
-const MAX_AT_ONCE = 20;
+const MAX_AT_ONCE = 50;
 /** Pages of the log in which an event is looked for by its id, the newest first, and events of one. */
 const LOOK_BACK = { pages: 10, events: 1_000 };
 
@@ -103,7 +103,7 @@ export function createTraces(deps: {
     const { groupId, id, seq, epoch, userIds } = query;
     const question = { groupId, id, seq, epoch, userIds, limit: PAGE };
     const nodes = new Map<string, NodeTrace>();
-    let missing: string[] = [];
+    const missing = new Set<string>();
     let broker = true;
     let after: string | undefined;
     for (let users = 0; users < MAX_USERS; users += PAGE) {
@@ -113,7 +113,7 @@ export function createTraces(deps: {
         here(asked),
         askOthers(otherNodes, 'trace', { payload: asked, withinMs: WITHIN_MS }),
       ]);
-      missing = answered.missing;
+      for (const node of answered.missing) missing.add(node);
       broker = !answered.isAway;
       const pages = [own, ...answered.answers];
       for (const page of pages) {
@@ -126,24 +126,25 @@ export function createTraces(deps: {
       if (first === undefined) break;
       after = first;
     }
-    return { nodes: [...nodes.values()], missing, broker };
+    return { nodes: [...nodes.values()], missing: [...missing], broker };
   }
 
   function mergeUsers(
     nodes: readonly NodeTrace[],
     { userIds, missing }: { userIds: readonly string[] | undefined; missing: readonly string[] },
   ): TraceRecipient[] {
-    const users = new Map<string, TraceRecipient>();
+    const users = new Map<string, NodeRecipient>();
     for (const { recipients } of nodes) {
       for (const each of recipients) {
         const known = users.get(each.userId);
-        users.set(each.userId, known ? newestOf(known, each) : each);
+        users.set(each.userId, known ? furthestOf(known, each) : each);
       }
     }
     for (const userId of userIds ?? []) {
       if (!users.has(userId)) users.set(userId, nowhere(userId, missing));
     }
-    return [...users.values()].toSorted((a, b) => (a.userId < b.userId ? -1 : 1));
+    const recipients = [...users.values()].map(({ isGone: _isGone, ...recipient }) => recipient);
+    return recipients.toSorted((a, b) => (a.userId < b.userId ? -1 : 1));
   }
 
   function nowhere(userId: string, missing: readonly string[]): TraceRecipient {
@@ -158,8 +159,9 @@ export function createTraces(deps: {
   }
 
   async function trace(query: TraceQuery): Promise<RelayTrace> {
-    const [inLog, { nodes, missing, broker }] = await Promise.all([findInLog(query), askAll(query)]);
-    const { head, found, forgotten, isAway } = inLog;
+    const { head, found, forgotten, isAway } = await findInLog(query);
+    // A node that was handed nothing knows by the position alone whether it has gone by.
+    const { nodes, missing, broker } = await askAll({ ...query, seq: query.seq ?? found?.seq ?? undefined });
     const known = nodes.find(({ arrivedAt }) => arrivedAt !== undefined);
     const position = found ? { epoch: found.epoch ?? '', seq: found.seq ?? 0 } : (known?.position ?? null);
     const id = found?.id ?? known?.id ?? query.id;
@@ -184,6 +186,7 @@ export function createTraces(deps: {
         recipients,
         missing,
         refusals,
+        isNamed: query.userIds !== undefined,
         isAway: isAway || !broker,
         hintAt: deps.hintAt,
       }),
@@ -232,14 +235,6 @@ function refusalsOf(nodes: readonly NodeTrace[]): UnknownRefusals[] {
     });
   }
   return [...codes.values()].toSorted((a, b) => b.at - a.at).map((each) => ({ ...each, at: iso(each.at) }));
-}
-
-function newestOf(a: TraceRecipient, b: TraceRecipient): TraceRecipient {
-  const isGone = (state: TraceRecipient['state']): boolean =>
-    state === 'offline' || state === 'token-expired' || state === 'refused' || state === 'slow-consumer';
-  // The last that was heard of somebody who is nowhere counts.
-  if (isGone(a.state) && isGone(b.state)) return (a.at ?? '') >= (b.at ?? '') ? a : b;
-  return furthestOf(a, b);
 }
 
 function hopsOfUnknown(head: Position | null, forgotten: Forgotten | undefined): TraceHop[] {
