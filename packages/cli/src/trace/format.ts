@@ -35,9 +35,11 @@ function hopLines({ hops, verdict }: Trace, paint: Paint): string[] {
   const isDelivered = verdict.state === 'delivered';
   const [mark, style]: [string, Style | Style[]] = isDelivered ? ['–', 'dim'] : ['✗', ['bold', 'red']];
   return hops.map(({ hop, ok, node, detail }, index) => {
+    // Stock clients say nothing about what they have shown.
+    const [sign, how]: [string, Style | Style[]] = hop === 'client-applied' ? ['–', 'dim'] : [mark, style];
     const columns = [
-      ok ? paint('green', '✓') : paint(style, mark),
-      paint(ok ? 'bold' : style, printable(hop).padEnd(nameWidth)),
+      ok ? paint('green', '✓') : paint(how, sign),
+      paint(ok ? 'bold' : how, printable(hop).padEnd(nameWidth)),
       ...(timeWidth > 0 ? [paint('dim', (times[index] ?? '').padEnd(timeWidth))] : []),
       ...(elapsedWidth > 0 ? [paint('dim', (elapsed[index] ?? '').padStart(elapsedWidth))] : []),
       printable(detail),

@@ -186,7 +186,7 @@ export function withRefusals(verdict: TraceVerdict, refusals: readonly UnknownRe
   return {
     ...verdict,
     cause: `${verdict.cause}; lately ${times} refused, nobody knows whose (${code}): ${message}`,
-    fix: `${verdict.fix}; if one of the refused connections was theirs, see ${code} in docs/reference/errors.md`,
+    fix: `if one of the refused connections was theirs, see ${code} in docs/reference/errors.md; otherwise ${verdict.fix}`,
   };
 }
 

@@ -85,7 +85,12 @@ export function judgeTrace(groupId: string, known: Known): TraceVerdict {
       fix: 'compare the id of the group that is published to with the one that pages join, letter by letter',
     };
   }
-  return withRefusals(judgeRecipients(recipients), refusals);
+  const judged = judgeRecipients(recipients);
+  if (judged.state === 'delivered' && !isNamed) {
+    const cause = `everybody who is in the group has it (${recipients.length})`;
+    return { ...judged, cause, fix: 'ask about somebody else who should have it by name' };
+  }
+  return withRefusals(judged, refusals);
 }
 
 function judgeForgotten(forgotten: Forgotten, stands: string): TraceVerdict {

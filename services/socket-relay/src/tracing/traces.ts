@@ -131,7 +131,7 @@ export function createTraces(deps: {
 
   function mergeUsers(
     nodes: readonly NodeTrace[],
-    { userIds, missing }: { userIds: readonly string[] | undefined; missing: readonly string[] },
+    { userIds, unasked }: { userIds: readonly string[] | undefined; unasked: Unasked },
   ): TraceRecipient[] {
     const users = new Map<string, NodeRecipient>();
     for (const { recipients } of nodes) {
@@ -141,21 +141,10 @@ export function createTraces(deps: {
       }
     }
     for (const userId of userIds ?? []) {
-      if (!users.has(userId)) users.set(userId, nowhere(userId, missing));
+      if (!users.has(userId)) users.set(userId, nowhere(userId, unasked));
     }
     const recipients = [...users.values()].map(({ isGone: _isGone, ...recipient }) => recipient);
     return recipients.toSorted((a, b) => (a.userId < b.userId ? -1 : 1));
-  }
-
-  function nowhere(userId: string, missing: readonly string[]): TraceRecipient {
-    if (missing.length === 0) return { userId, state: 'offline', why: 'it is connected to no relay' };
-    return {
-      userId,
-      state: 'node-unreachable',
-      why: `it is connected to none of the relays that answered; ${missing.join(', ')} did not`,
-      fix: 'see whether that relay runs (npm run doctor); it is counted on until its lease has ended',
-      ...(missing[0] === undefined ? {} : { node: missing[0] }),
-    };
   }
 
   async function trace(query: TraceQuery): Promise<RelayTrace> {
@@ -166,10 +155,11 @@ export function createTraces(deps: {
     const position = found ? { epoch: found.epoch ?? '', seq: found.seq ?? 0 } : (known?.position ?? null);
     const id = found?.id ?? known?.id ?? query.id;
     const event = found?.event ?? known?.event;
-    const recipients = mergeUsers(nodes, { userIds: query.userIds, missing });
+    const unasked = { missing, isAway: !broker, lost: lostOf(nodes, missing) };
+    const recipients = mergeUsers(nodes, { userIds: query.userIds, unasked });
     const subject = { position, isKnown: Boolean(found ?? known), forgotten, head };
     const refusals = refusalsOf(nodes);
-    const hops = hopsOf(nodes, { ...subject, recipients, unreachable: missing });
+    const hops = hopsOf(nodes, { ...subject, recipients, unasked });
     const start = query.after === undefined ? 0 : recipients.findIndex(({ userId }) => userId > (query.after ?? ''));
     const page = start < 0 ? [] : recipients.slice(start, start + query.limit);
     const last = page.at(-1);
@@ -246,6 +236,54 @@ function hopsOfUnknown(head: Position | null, forgotten: Forgotten | undefined):
   ];
 }
 
+/** The relays that could not be asked. `lost`: how many had the event, and are counted on no more. */
+interface Unasked {
+  missing: readonly string[];
+  isAway: boolean;
+  lost: number;
+}
+
+function lostOf(nodes: readonly NodeTrace[], missing: readonly string[]): number {
+  const listened = nodes.find(({ accepted }) => accepted)?.accepted?.nodes ?? 0;
+  // One that answers may have listened and had nobody.
+  return Math.max(0, listened - nodes.length - missing.length);
+}
+
+/** A user of whom no relay that answered knows anything. */
+function nowhere(userId: string, { missing, isAway, lost }: Unasked): TraceRecipient {
+  if (isAway) {
+    return {
+      userId,
+      state: 'node-unreachable',
+      why: 'the other relays could not be asked: this one cannot reach Redis',
+      fix: 'see whether Redis runs, and can be written to (npm run doctor, with REDIS_URL)',
+    };
+  }
+  if (missing.length > 0) {
+    return {
+      userId,
+      state: 'node-unreachable',
+      why: `it is connected to none of the relays that answered; ${missing.join(', ')} did not`,
+      fix: 'see whether that relay runs (npm run doctor, with every relay named); it is counted on until its lease has ended',
+      ...(missing[0] === undefined ? {} : { node: missing[0] }),
+    };
+  }
+  if (lost === 0) return { userId, state: 'offline', why: 'it is connected to no relay' };
+  const those = lost === 1 ? 'a relay that had the event is' : `${lost} relays that had the event are`;
+  return {
+    userId,
+    state: 'offline',
+    why: `it is connected to no relay that answers; ${those} counted on no more: stopped, or frozen`,
+    fix: 'see whether every relay runs (npm run doctor, with every relay named); it gets the event when it comes back',
+  };
+}
+
+function publishedTo(listening: number | undefined, isAway: boolean): string {
+  if (isAway) return 'this relay cannot reach the others at present (Redis)';
+  if (listening === undefined) return 'to the relays that listen to the group';
+  return listening === 1 ? 'one relay listens to the group' : `${listening} relays listen to the group`;
+}
+
 function hopsOf(
   nodes: readonly NodeTrace[],
   {
@@ -254,14 +292,14 @@ function hopsOf(
     position,
     head,
     recipients,
-    unreachable,
+    unasked,
   }: {
     isKnown: boolean;
     forgotten: Forgotten | undefined;
     position: Position | null;
     head: Position | null;
     recipients: readonly TraceRecipient[];
-    unreachable: readonly string[];
+    unasked: Unasked;
   },
 ): TraceHop[] {
   if (!isKnown) return hopsOfUnknown(head, forgotten);
@@ -282,10 +320,9 @@ function hopsOf(
   const listening = accepting?.accepted?.nodes;
   hops.push({
     hop: 'published',
-    ok: true,
+    ok: !unasked.isAway,
     ...(listening === undefined ? {} : { count: listening }),
-    detail:
-      listening === undefined ? 'to the relays that listen to the group' : `${listening} relays listen to the group`,
+    detail: publishedTo(listening, unasked.isAway),
   });
   for (const { node, members, arrivedAt, cursor } of nodes) {
     if (arrivedAt === undefined && members === 0) continue;
@@ -297,10 +334,14 @@ function hopsOf(
       node,
       count: members,
       detail:
-        arrivedAt === undefined && !hasGone ? `stands at ${cursor?.seq ?? 'nothing'}` : `${members} connections there`,
+        arrivedAt === undefined && !hasGone
+          ? `stands at ${cursor?.seq ?? 'nothing'}`
+          : members === 1
+            ? 'one connection there'
+            : `${members} connections there`,
     });
   }
-  for (const node of unreachable) hops.push({ hop: 'node-received', ok: false, node, detail: 'does not answer' });
+  for (const node of unasked.missing) hops.push({ hop: 'node-received', ok: false, node, detail: 'does not answer' });
   const writtenTo = recipients.filter(({ state }) => state === 'written' || state === 'proven').length;
   const proven = recipients.filter(({ state }) => state === 'proven').length;
   const { length } = recipients;

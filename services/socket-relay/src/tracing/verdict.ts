@@ -57,6 +57,7 @@ export function judgeRecipients(recipients: readonly TraceRecipient[]): TraceVer
     state: reached > 0 ? 'partly' : 'stopped',
     ...of,
     cause: `${many}: ${example?.why}`,
-    fix: example?.fix ?? 'nothing on the server: it gets the message when it comes back',
+    fix:
+      example?.fix ?? 'it gets the event when it comes back; if the page is open: npm run monitor-socket -- --user ID',
   };
 }
