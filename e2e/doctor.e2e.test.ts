@@ -147,10 +147,14 @@ describe('of a message that does not arrive the trace names the hop and the caus
     const { messageId, lift } = await plant(await setScene());
     let last: TraceVerdict | undefined;
     try {
-      await until(`the trace to say ${trace.code}`, async () => {
-        last = (await traceOf(messageId)).verdict;
-        return last.hop === trace.hop && last.code === trace.code && trace.cause.test(last.cause);
-      });
+      await until(
+        `the trace to say ${trace.code}`,
+        async () => {
+          last = (await traceOf(messageId)).verdict;
+          return last.hop === trace.hop && last.code === trace.code && trace.cause.test(last.cause);
+        },
+        40_000,
+      );
       expect(last?.fix).not.toBe('');
     } finally {
       traced.push(`${name} → ${last?.hop}, ${last?.code}: ${last?.cause}`);

@@ -271,9 +271,12 @@ const READERS: readonly TracedFault[] = [
   {
     name: 'the page reads too slowly',
     async plant({ stage, say, joinedPage }) {
-      const socket = await joinedPage(stage.two.url);
+      // It would come back after it was cut.
+      const socket = await joinedPage(stage.two.url, { reconnection: false });
       wireOf(socket).pause();
-      for (let sent = 0; sent < 500; sent += 1) await say(LARGE);
+      for (let sent = 0; sent < 500; sent += 20) {
+        await Promise.all(Array.from({ length: 20 }, async () => say(LARGE)));
+      }
       return { messageId: await say() };
     },
     trace: { hop: 'written', code: 'SLOW_CONSUMER', cause: /does not read|did not read/ },

@@ -466,7 +466,7 @@ describe('groupcast monitor-socket', () => {
     );
     expect(here).toMatchObject({
       code: 0,
-      stdout: expect.stringMatching(/✓ relay-accepted[\s\S]*\ndelivered at client/),
+      stdout: expect.stringMatching(/✓ {2}relay-accepted[\s\S]*\ndelivered DELIVERED/),
     });
     expect(nowhere).toMatchObject({ code: 4, stdout: expect.stringMatching(/\nstopped at .*\ncause {2}.*\nfix {4}/) });
     const args = ['monitor-socket', '--trace', 'm1', '--group', 'traced', '--user', 'bob', '--json'];
