@@ -179,6 +179,15 @@ describe('groupcast doctor', () => {
     });
   });
 
+  it('ends by itself once its verdict is out, with the connections to a frozen relay', async () => {
+    const frozen = await startRelayProcess();
+    onTestFinished(() => frozen.stop());
+    frozen.signal('SIGSTOP');
+    onTestFinished(() => frozen.signal('SIGCONT'));
+    const report = await walk(['--timeout', '500ms', '--relay', frozen.url], system.env);
+    expect(report).toMatchObject({ code: 22, fault: { hop: 'nodes', code: 'NODE_SILENT' } });
+  });
+
   it('walks again and again with --watch, until it is stopped', async () => {
     const cli = startCli(['doctor', '--json', '--watch', '1s'], system.env);
     onTestFinished(() => cli.stop());
