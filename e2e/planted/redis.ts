@@ -1,5 +1,14 @@
-import { freePort, startRelayProcess } from '@groupcast/testing';
-import { ALL_RIGHTS, OTHER_SECRETS, type PlantedFault, relaysTogether, setRedisUser } from './stage.ts';
+import { freePort, startRelayProcess, until } from '@groupcast/testing';
+import { ALL_RIGHTS, OTHER_SECRETS, type PlantedFault, relaysTogether, type Stage, setRedisUser } from './stage.ts';
+
+async function killRedis(stage: Stage): Promise<() => Promise<void>> {
+  await stage.redis.kill();
+  return async () => {
+    await stage.redis.restart();
+    setRedisUser(stage.redis, ...ALL_RIGHTS);
+    await relaysTogether(stage);
+  };
+}
 
 /** Redis, and what relays share in it. */
 export const REDIS: readonly PlantedFault[] = [
@@ -54,15 +63,22 @@ export const REDIS: readonly PlantedFault[] = [
   {
     name: 'Redis is down',
     async plant(stage) {
-      await stage.redis.kill();
-      return {
-        async lift() {
-          await stage.redis.restart();
-          setRedisUser(stage.redis, ...ALL_RIGHTS);
-          await relaysTogether(stage);
-        },
-      };
+      return { lift: await killRedis(stage) };
     },
     doctor: { hop: 'redis', code: 'REDIS_UNREACHABLE', cause: /ECONNREFUSED/ },
+  },
+  {
+    name: 'Redis is down, and no REDIS_URL',
+    async plant(stage) {
+      const lift = await killRedis(stage);
+      await until('the relay to say so', async () => !(await fetch(`${stage.one.internalUrl}/readyz`)).ok);
+      return { env: { REDIS_URL: '' }, lift };
+    },
+    doctor: {
+      hop: 'redis',
+      code: 'REDIS_UNREACHABLE',
+      cause: /the relay at .* cannot use Redis \(failing: redis\)/,
+      fix: /^start Redis; to see why, run this with REDIS_URL of the relays$/,
+    },
   },
 ];

@@ -110,7 +110,13 @@ export interface PlantedFault {
   }>;
   /** Set where silence is the fault, which is waited for again and again. */
   isSilent?: true;
-  doctor: { hop: Hop; code: FaultCode; cause: RegExp };
+  doctor: {
+    hop: Hop;
+    code: FaultCode;
+    cause: RegExp;
+    fix?: RegExp /** Hops that cannot be tested then. */;
+    skips?: readonly Hop[];
+  };
 }
 
 export const serviceToken = async (scope: 'broadcast' | 'admin'): Promise<string> =>

@@ -101,6 +101,9 @@ function report(error: unknown, commandName: string | undefined): number {
   return EXIT.failed;
 }
 
+/** How long the connections of a command that is done may end by themselves, in milliseconds. */
+const LINGER_MS = 2_000;
+
 /** The first signal lets the command clean up, the second one does not wait for it. */
 function listenForStop(): AbortSignal {
   const stop = new AbortController();
@@ -126,3 +129,5 @@ try {
 } catch (error) {
   process.exitCode = report(error, args[0]);
 }
+// A peer that is frozen ends no connection, and a command that is done waits for none.
+setTimeout(() => process.exit(), LINGER_MS).unref();

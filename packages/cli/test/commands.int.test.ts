@@ -192,6 +192,18 @@ describe('groupcast doctor', () => {
     });
   });
 
+  it('ends by itself once its verdict is out, with the connections to a frozen relay', async () => {
+    const frozen = await startRelayProcess();
+    onTestFinished(() => frozen.stop());
+    frozen.signal('SIGSTOP');
+    onTestFinished(() => frozen.signal('SIGCONT'));
+    const report = await walk(['--timeout', '500ms', '--relay', frozen.url], system.env);
+    expect(report).toMatchObject({ code: 22, fault: { hop: 'nodes', code: 'NODE_SILENT' } });
+    const alone = await walk(['--timeout', '500ms', '--relay-url', frozen.url], system.env);
+    expect(alone).toMatchObject({ code: 15, fault: { hop: 'relay', code: 'RELAY_SILENT' } });
+    expect(alone.skipped).toContainEqual({ hop: 'canary-websocket', why: 'not looked at: see relay' });
+  });
+
   it('walks again and again with --watch, until it is stopped', async () => {
     const cli = startCli(['doctor', '--json', '--watch', '1s'], system.env);
     onTestFinished(() => cli.stop());

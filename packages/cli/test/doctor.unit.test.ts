@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { CAUSES, FAULT_CODES, type FaultCode, failed, faultOf, HOP_NAMES, HOPS, ok } from '../src/doctor/hops.ts';
 import { nearMissesOf } from '../src/doctor/probe-group.ts';
 import { RedisRefusal, readReply } from '../src/doctor/redis-asker.ts';
-import { jsonReport } from '../src/doctor/report.ts';
+import { formatWalk, jsonReport } from '../src/doctor/report.ts';
 
 const reference = readFileSync(fileURLToPath(new URL('../../../docs/reference/commands.md', import.meta.url)), 'utf8');
 
@@ -74,6 +74,14 @@ test('a hop that was skipped is told as skipped, and not as well', () => {
     hops: [{ hop: 'api', ok: true, ms: 3, detail: 'fine' }],
     skipped: [{ hop: 'redis', why: 'no REDIS_URL here' }],
   });
+});
+
+test('all is well for what was looked at', () => {
+  const findings = [{ hop: 'api', ms: 3, outcome: ok('fine') }] as const;
+  const told = (relays: number, nodes: number) =>
+    formatWalk({ findings, fault: undefined, relays, nodes }, (_style, text) => text);
+  expect(told(1, 0)).toMatch(/\n\nall is well, for what was looked at: 1 relay\n$/);
+  expect(told(2, 1)).toMatch(/\n\nall is well, for what was looked at: 2 relays, 1 internal port\n$/);
 });
 
 test.each([

@@ -3,13 +3,14 @@ import { failed, ok, skipped } from './hops.ts';
 import { judgeTrouble } from './probe-canary.ts';
 import { openRawSocket } from './raw-socket.ts';
 import { NoConnection } from './sockets.ts';
-import type { Probe } from './walk-state.ts';
+import { type Probe, whyNoCage } from './walk-state.ts';
 
 /** The canary through the raw door, where RELAY_WS_PATH opens it. */
-export const probeCanaryRaw: Probe = async ({ cage, relayAnswers, relayTakesUsers, publicUrl, patient }) => {
+export const probeCanaryRaw: Probe = async (walk) => {
+  const { cage, relayTakesUsers, publicUrl, patient } = walk;
   const { wsPath, users, timeoutMs, relayUrl } = patient;
   if (wsPath === undefined) return skipped('RELAY_WS_PATH is not set: there is no raw door');
-  if (!relayAnswers || !cage) return skipped('the relay does not answer, or takes no service token that is known here');
+  if (!cage) return skipped(whyNoCage(walk));
   if (!users || relayTakesUsers !== true)
     return skipped('the door is for users, and no token of a user can be made here');
   const url = `${publicUrl}${wsPath}`;

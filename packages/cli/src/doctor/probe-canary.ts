@@ -1,7 +1,7 @@
 import { type Cage, type Listener, NotJoined, NotTaken } from './canary.ts';
 import { failed, type Outcome, ok, skipped } from './hops.ts';
 import { type Client, NoConnection, type Transport } from './sockets.ts';
-import type { Probe } from './walk-state.ts';
+import { type Probe, whyNoCage, whyPutOff } from './walk-state.ts';
 
 const SWALLOWED =
   'look at what is between client and relay (proxy, firewall, VPN, a full buffer): bytes go in and do not come out';
@@ -87,9 +87,16 @@ async function follow(cage: Cage, publisher: Client, listeners: readonly Listene
 
 /** A back end says something to a group, and two clients of this transport hear it. */
 export function canaryBy(transport: Transport): Probe {
-  return async ({ cage, relayAnswers, publicUrl, patient: { relayUrl, timeoutMs } }) => {
-    if (!relayAnswers) return skipped('the relay does not answer');
-    if (!cage) return skipped('the relay takes no service token that is known here');
+  return async (walk) => {
+    const { cage, publicUrl, patient } = walk;
+    const { relayUrl, timeoutMs } = patient;
+    if (!cage) {
+      const why = whyNoCage(walk);
+      // Redis has a hop of its own, where that is told.
+      return walk.relayPutsOff === undefined || walk.relayPutsOff === 'BROKER_UNAVAILABLE'
+        ? skipped(why)
+        : failed('CONNECTION_REFUSED', whyPutOff(walk.relayPutsOff), 'see the code in docs/reference/errors.md');
+    }
     const open: { close(): void }[] = [];
     try {
       const publisher = await cage.publisher(relayUrl);

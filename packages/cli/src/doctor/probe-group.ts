@@ -3,7 +3,7 @@ import { command } from './canary.ts';
 import { failed, ok, skipped } from './hops.ts';
 import { judgeTrouble } from './probe-canary.ts';
 import type { Client } from './sockets.ts';
-import type { Probe } from './walk-state.ts';
+import { type Probe, whyNoCage } from './walk-state.ts';
 
 const PREFIXES = ['group', 'room', 'conversation', 'chat', 'channel'];
 const SEPARATORS = ['-', ':', '_'];
@@ -28,9 +28,11 @@ async function usersIn(publisher: Client, groupId: string, ms: number): Promise<
 }
 
 /** Whether anybody is in the group that was named, and whether another spelling of it was meant. */
-export const probeGroup: Probe = async ({ cage, patient: { groupId, relayUrl, timeoutMs } }) => {
+export const probeGroup: Probe = async (walk) => {
+  const { cage, patient } = walk;
+  const { groupId, relayUrl, timeoutMs } = patient;
   if (groupId === undefined) return skipped('no group was named by --group');
-  if (!cage) return skipped('the relay takes no service token that is known here');
+  if (!cage) return skipped(whyNoCage(walk));
   let publisher: Client | undefined;
   try {
     publisher = await cage.publisher(relayUrl);

@@ -2,7 +2,7 @@ import { type Cage, type Listener } from './canary.ts';
 import { failed, type Outcome, ok, skipped } from './hops.ts';
 import { deafTo, judgeTrouble } from './probe-canary.ts';
 import { type Client, NoConnection } from './sockets.ts';
-import type { Probe, Walk } from './walk-state.ts';
+import { type Probe, type Walk, whyNoCage } from './walk-state.ts';
 
 interface Node {
   url: string;
@@ -79,8 +79,8 @@ function judge(misses: readonly (readonly [string, string])[], { infos, patient 
 export const probeNodes: Probe = async (walk) => {
   const { cage, patient } = walk;
   const urls = [...new Set([patient.relayUrl, ...patient.relays])];
-  if (urls.length < 2) return skipped('one relay is known here; name each of several by --relay URL');
-  if (!cage) return skipped('the relay takes no service token that is known here');
+  if (urls.length < 2) return skipped('not looked at: name the others with --relay and --node');
+  if (!cage) return skipped(whyNoCage(walk));
   const opened = await Promise.all(urls.map(async (url) => openNode(url, cage)));
   const nodes = opened.filter((each): each is Node => 'url' in each);
   try {

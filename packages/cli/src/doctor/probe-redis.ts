@@ -82,10 +82,24 @@ async function examine(asker: RedisAsker, walk: Walk): Promise<{ version: string
   return { version, policy: fieldOf(String(await asker.ask('INFO', 'memory')), 'maxmemory_policy') ?? 'unknown' };
 }
 
+/** The relay's own word that it cannot use Redis. Why it cannot is seen from here only with the REDIS_URL of the relays. */
+export function unusable({ redis, relayUrl }: Patient, said: string, url = relayUrl): Outcome {
+  return failed(
+    'REDIS_UNREACHABLE',
+    `the relay at ${url} cannot use Redis (${said})`,
+    redis
+      ? 'look at Redis, and at REDIS_URL of the relay; its log has the reason'
+      : 'start Redis; to see why, run this with REDIS_URL of the relays',
+    { blames: 'redis' },
+  );
+}
+
 /** Redis by this environment's REDIS_URL. Without one it is looked at through the relay alone. */
 export const probeRedis: Probe = async (walk) => {
   const { redis, timeoutMs } = walk.patient;
+  const isOutOfUse = walk.relayPutsOff === 'BROKER_UNAVAILABLE';
   if (!redis) {
+    if (isOutOfUse) return unusable(walk.patient, 'BROKER_UNAVAILABLE');
     const kinds = new Set([...walk.infos.values()].map(({ groupLog }) => groupLog));
     return skipped(
       kinds.has('redis') ? 'the relay uses Redis, and this environment has no REDIS_URL' : 'no REDIS_URL here',
@@ -108,6 +122,7 @@ export const probeRedis: Probe = async (walk) => {
         'redis-cli config set maxmemory-policy noeviction, and in redis.conf',
       );
     }
+    if (isOutOfUse) return unusable(walk.patient, 'BROKER_UNAVAILABLE');
     const { version } = first && 'version' in first ? first : { version: '' };
     const servers = askers.length === 1 ? 'one server' : `${askers.length} servers`;
     const inMemory = [...walk.infos.values()].some(({ groupLog }) => groupLog === 'memory');

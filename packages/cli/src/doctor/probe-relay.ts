@@ -2,6 +2,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { NoReply, type Question, type Reply, tryToAsk } from './ask.ts';
 import { closeSession, type EngineAnswer, openSession } from './engine.ts';
 import { failed, type Outcome, ok } from './hops.ts';
+import type { Patient } from './patient.ts';
+import { unusable } from './probe-redis.ts';
 import type { Probe, Walk } from './walk-state.ts';
 
 const RESTART = 'look at the process: it may be stopped (SIGCONT), or busy; restart it. Look at what is in between';
@@ -49,16 +51,9 @@ async function visit(url: string, timeoutMs: number): Promise<EngineAnswer> {
   return answer;
 }
 
-function unready(failing: readonly string[], url: string): Outcome | undefined {
+function unready(failing: readonly string[], url: string, patient: Patient): Outcome | undefined {
   if (failing.length === 0) return undefined;
-  if (failing.includes('redis')) {
-    return failed(
-      'REDIS_UNREACHABLE',
-      `the relay at ${url} cannot use Redis (failing: ${failing.join(', ')})`,
-      'look at Redis, and at REDIS_URL of the relay; its log has the reason',
-      { blames: 'redis' },
-    );
-  }
+  if (failing.includes('redis')) return unusable(patient, `failing: ${failing.join(', ')}`, url);
   if (failing.includes('deployment')) {
     return failed(
       'FOREIGN_DEPLOYMENT',
@@ -120,7 +115,7 @@ async function probeInside(
   const { failing = [], degraded = [] } = (reply.json ?? {}) as Ready;
   const fails = Array.isArray(failing) ? failing.map(String) : [];
   const also = Array.isArray(degraded) ? degraded.map(String) : [];
-  const bad = unready(fails, url);
+  const bad = unready(fails, url, walk.patient);
   if (bad) return bad;
   if (also.includes('back-end')) {
     return failed(

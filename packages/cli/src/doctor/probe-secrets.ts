@@ -1,10 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { ERROR_CODES, isErrorCode } from '@groupcast/shared';
 import { NoReply, refusalIn, tryToAsk } from './ask.ts';
 import { CANARY_USERS, createCage, credentials } from './canary.ts';
 import { closeSession, openSession } from './engine.ts';
 import { failed, type Outcome, ok, skipped } from './hops.ts';
 import { connect, NoConnection } from './sockets.ts';
-import type { Probe, Walk } from './walk-state.ts';
+import { type Probe, type Walk, whyPutOff } from './walk-state.ts';
 
 /** How one side took a token. `unknown`: it could not be asked. */
 type Verdict =
@@ -35,6 +36,11 @@ async function byRelay(
       if (!(error instanceof NoConnection)) throw error;
       const { code, message, fault } = error;
       if (code === 'TOKEN_MISSING') return unknown('the relay looks for tokens elsewhere (AUTH_TOKEN_FROM)');
+      // It refuses everybody, or this one for now: the token was not looked at, or was not the reason.
+      if (isErrorCode(code) && ERROR_CODES[code].retryable) {
+        walk.relayPutsOff = code;
+        return unknown(whyPutOff(code));
+      }
       if (code !== undefined) return { took: false, code, message, fault };
       why = message;
     }
@@ -203,6 +209,7 @@ export const probeSecrets: Probe = async (walk) => {
   if (typeof service !== 'string') return service;
   const users = await probeUsers(walk);
   if (typeof users !== 'string') return users;
+  if (walk.relayPutsOff !== undefined) return skipped(`not tested: ${whyPutOff(walk.relayPutsOff)}`);
   const apart = await probeConnection(walk);
   if (apart) return apart;
   // Only now is it known whose tokens the canaries can have.

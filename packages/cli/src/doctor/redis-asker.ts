@@ -135,7 +135,12 @@ async function masterOf(target: RedisTarget & { kind: 'sentinel' }, ms: number):
 export async function openRedis(target: RedisTarget, ms: number): Promise<RedisAsker[]> {
   if (target.kind === 'sentinel') {
     const asker = askRedis(await masterOf(target, ms), { secure: false, ms });
-    if (target.password !== undefined) await asker.ask('AUTH', target.password);
+    try {
+      if (target.password !== undefined) await asker.ask('AUTH', target.password);
+    } catch (error) {
+      asker.close();
+      throw error;
+    }
     return [asker];
   }
   const urls = target.kind === 'cluster' ? target.urls : [target.url];

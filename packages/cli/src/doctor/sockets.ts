@@ -2,6 +2,7 @@ import { relayAddress } from '@groupcast/shared';
 import { io, type Socket } from 'socket.io-client';
 import { printable } from '../terminal.ts';
 import { reasonOf } from './ask.ts';
+import { createWires, type Wires } from './wires.ts';
 
 export type Transport = 'websocket' | 'polling';
 
@@ -59,8 +60,10 @@ function readError({ message, data, description, context }: ConnectError): NoCon
 
 /** Most events that are kept: a connection hears what is said in its own group only. */
 const MAX_EVENTS = 1_000;
+/** How long a connection has to say goodbye, in milliseconds, before it is cut. */
+const GOODBYE_MS = 500;
 
-function clientOf(socket: Socket): Client {
+function clientOf(socket: Socket, wires: Wires): Client {
   const events: { event: string; text: string }[] = [];
   const listeners = new Set<() => void>();
   socket.onAny((event: string, ...payload: unknown[]) => {
@@ -88,13 +91,17 @@ function clientOf(socket: Socket): Client {
     async call(event, payload, ms) {
       return socket.timeout(ms).emitWithAck(event, payload);
     },
-    close: () => void socket.close(),
+    close() {
+      socket.close();
+      setTimeout(() => wires.cut(), GOODBYE_MS).unref();
+    },
   };
 }
 
 /** Connects once. Throws `NoConnection` where it fails, or takes longer than `ms`. */
 export async function connect({ url, transport, auth, headers = {} }: Address, ms: number): Promise<Client> {
   const { origin, path } = relayAddress(url);
+  const wires = createWires(origin);
   const socket = io(origin, {
     path,
     transports: [transport],
@@ -102,16 +109,19 @@ export async function connect({ url, transport, auth, headers = {} }: Address, m
     reconnection: false,
     autoConnect: false,
     timeout: ms,
+    // Node takes an agent here; the types are those of browsers.
+    agent: wires.agent as unknown as boolean,
     auth,
     // Every relay has it, and a dialect may have no word for the canary.
     query: { dialect: 'native' },
     extraHeaders: { 'user-agent': 'groupcast-doctor', ...headers },
   });
-  const client = clientOf(socket);
+  const client = clientOf(socket, wires);
   return new Promise((resolve, reject) => {
     const fail = (error: NoConnection): void => {
       clearTimeout(timer);
       socket.close();
+      wires.cut();
       reject(error);
     };
     const timer = setTimeout(() => fail(new NoConnection(`no answer within ${ms} ms`, { isSilent: true })), ms);

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '@groupcast/shared';
 import type { Reply } from './ask.ts';
 import type { Cage } from './canary.ts';
 import type { Outcome } from './hops.ts';
@@ -24,6 +25,8 @@ export interface Walk {
   relayTakesService: boolean | undefined;
   /** Whether the relay takes the tokens of users that this machine signs, where it was asked. */
   relayTakesUsers: boolean | undefined;
+  /** The code with which the relay puts everybody off for now, such as BROKER_UNAVAILABLE: that says nothing about a token. */
+  relayPutsOff: ErrorCode | undefined;
   /** The canaries' group, once clients may be connected. */
   cage: Cage | undefined;
 }
@@ -42,6 +45,19 @@ export function startWalk(patient: Patient): Walk {
     infos: new Map(),
     relayTakesService: undefined,
     relayTakesUsers: undefined,
+    relayPutsOff: undefined,
     cage: undefined,
   };
+}
+
+/** Says why the relay takes nobody now. */
+export const whyPutOff = (code: ErrorCode): string =>
+  code === 'BROKER_UNAVAILABLE' ? 'the relay cannot use Redis' : `the relay takes nobody for now (${code})`;
+
+/** Says why there are no canaries. */
+export function whyNoCage({ relayAnswers, relayPutsOff, relayTakesService }: Walk): string {
+  if (!relayAnswers) return 'not looked at: see relay';
+  if (relayPutsOff !== undefined) return `not looked at: ${whyPutOff(relayPutsOff)}`;
+  if (relayTakesService) return 'not looked at: see secrets';
+  return 'the relay takes no service token that is known here';
 }

@@ -38,6 +38,9 @@ const PROBES: Readonly<Record<Exclude<Hop, 'configuration'>, Probe>> = {
 export interface WalkReport {
   findings: readonly Finding[];
   fault: Fault | undefined;
+  /** How many relays were looked at by their public addresses, and how many by their internal ports. */
+  relays: number;
+  nodes: number;
 }
 
 async function timed(hop: Hop, probe: () => Promise<Outcome>): Promise<Finding> {
@@ -99,5 +102,6 @@ export async function walkHops(
     );
   }
   const shown = withBlame(findings).toSorted((a, b) => HOP_NAMES.indexOf(a.hop) - HOP_NAMES.indexOf(b.hop));
-  return { findings: shown, fault: faultOf(findings) };
+  const relays = new Set(patient && [patient.relayUrl, ...patient.relays]).size;
+  return { findings: shown, fault: faultOf(findings), relays, nodes: walk?.infos.size ?? 0 };
 }
