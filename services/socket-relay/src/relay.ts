@@ -59,7 +59,7 @@ import { createRemovals } from './membership/removals.ts';
 import { createUndecidedClaims } from './membership/undecided-claims.ts';
 import { createRelayMetrics, type RelayMetrics } from './metrics.ts';
 import { createMonitorFeed, type MonitorFeed } from './monitor/monitor-feed.ts';
-import { createNotices, type Notices } from './monitor/notices.ts';
+import { createNotices, type Notices, rememberRefusals } from './monitor/notices.ts';
 import { createAllNodes } from './monitor-page/all-nodes.ts';
 import { createNodeState } from './monitor-page/node-state.ts';
 import { createPageSessions, pageSessionsOfAll } from './monitor-page/page-sessions.ts';
@@ -67,7 +67,7 @@ import { streamMonitorEvents } from './monitor-page/watch-nodes.ts';
 import { createPresence, type Presence } from './presence/presence.ts';
 import { announceListening, createPublicServer, type PublicServer } from './public-server.ts';
 import { createConnectionIndex } from './sessions/connection-index.ts';
-import { createDepartures, type Departures } from './sessions/departures.ts';
+import { createDepartures } from './sessions/departures.ts';
 import { createMarks } from './sessions/marks.ts';
 import type { RelayServer } from './sessions/session.ts';
 import { createSessionExpiry } from './sessions/session-expiry.ts';
@@ -377,15 +377,6 @@ function openWayOut(
   const fanOut = createLocalFanOut(io, { sender, deliveries, marks }, config.dialects.usual?.noun);
   const isTraced = config.tracing.otlpUrl !== undefined;
   return { slowConsumers, sender, fanOut: isTraced ? traceFanOut(fanOut) : fanOut, deliveries };
-}
-
-/** Remembers also which connections were refused before it was known whose they are: one of them may be missed by somebody. */
-function rememberRefusals(notices: Notices, departures: Departures): Notices {
-  return (notice) => {
-    const { code, message, address } = notice;
-    if (address !== undefined) departures.refusedUnknown({ code, message });
-    notices(notice);
-  };
 }
 
 /** Leaves the other relays, and waits for them no longer than a moment. */

@@ -5,6 +5,7 @@ import { createGroupActivity } from '../src/monitor-page/group-activity.ts';
 import { bucketsSince, quantileMs } from '../src/monitor-page/lag-quantiles.ts';
 import { createLoginAttempts } from '../src/monitor-page/login-attempts.ts';
 import { createPageSessions } from '../src/monitor-page/page-sessions.ts';
+import { brokerUnavailable } from '../src/nodes/broker-errors.ts';
 
 function createClock() {
   let at = 1_000;
@@ -151,7 +152,7 @@ describe('the state of all nodes', () => {
   });
 
   test('is that of this node while the others cannot be asked', async () => {
-    const away = async () => Promise.reject(new Error('no redis'));
+    const away = async () => Promise.reject(brokerUnavailable('ask the other relays', new Error('no redis')));
     const others = { answer: () => undefined, poll: away };
     const state = await createAllNodes({ node: 'b', own, monitor, others }).state(1);
     expect([state.nodes.map((each) => each.node), state.silent]).toEqual([['b'], []]);

@@ -241,15 +241,15 @@ describe.each(['gathered', 'stock'])('one relay, fan-out %s', (FANOUT) => {
     frozen.io.engine.removeAllListeners('ping');
     frozen.io.engine.transport.removeAllListeners('packet');
     const ana = await relay.member('ana', ['g']);
-    // It has answered the ping behind it, and goes.
-    ana.io.engine.once('ping', () => setTimeout(() => ana.close(), 100));
-    const { delivery } = await relay.broadcaster.broadcastMessage({
+    const asked = relay.broadcaster.broadcastMessage({
       groupId: 'g',
       message: { id: 'm1' },
       expectedUserIds: ['ana', 'frozen'],
-      withinMs: 1_500,
+      withinMs: 3_000,
     });
-    expect(ana.connected).toBe(false);
+    await recipientIn(relay, { groupId: 'g', id: 'm1', userIds: 'ana' }, 'proven');
+    ana.close();
+    const { delivery } = await asked;
     expect(delivery).toEqual({ proven: ['ana'], pending: ['frozen'], absent: [] });
     await recipientIn(relay, { groupId: 'g', id: 'm1', userIds: 'ana' }, 'proven');
     // Nor does a page that is loaded anew forget it.
@@ -492,7 +492,8 @@ describe('several relays on one Redis', () => {
   });
 
   test('a relay without members of the group holds up no answer', async () => {
-    const [first, second] = [await start(), await start()];
+    const first = await start();
+    await start();
     await first.member('ana', ['c4']);
     const asked = (await start()).broadcaster.broadcastMessage({
       groupId: 'c4',
@@ -501,7 +502,6 @@ describe('several relays on one Redis', () => {
       withinMs: 30_000,
     });
     expect((await asked).delivery).toEqual({ proven: ['ana'], pending: [], absent: [] });
-    expect(second.logged.length).toBeGreaterThan(0);
   });
 
   test('a relay that hears nothing any more is named, and so are the users that may be there (G81)', async () => {

@@ -1,4 +1,4 @@
-import type { RecipientState, RelayTrace, TraceRecipient } from '@groupcast/shared';
+import { hasReached, type RecipientState, type RelayTrace, type TraceRecipient } from '@groupcast/shared';
 import { type Paint, printable, type Style } from '../terminal.ts';
 
 /** One message on its way, as the API or a relay answers it. */
@@ -7,19 +7,18 @@ export type Trace = Pick<RelayTrace, 'hops' | 'verdict' | 'summary' | 'recipient
 /** Most recipients that are listed. */
 export const SHOWN_RECIPIENTS = 20;
 
-const DELIVERED: ReadonlySet<RecipientState> = new Set(['applied', 'received', 'proven']);
 const VERDICT_STYLES: Readonly<Record<Trace['verdict']['state'], Style>> = {
   delivered: 'green',
   partly: 'yellow',
   stopped: 'red',
 };
 
-export const hasIt = ({ state }: Pick<TraceRecipient, 'state'>): boolean => DELIVERED.has(state);
+export const hasIt = ({ state }: Pick<TraceRecipient, 'state'>): boolean => hasReached(state);
 
 /** Recipients who do not have it. */
 export function missingIn(summary: Trace['summary']): number {
   const states = Object.entries(summary) as [RecipientState, number][];
-  return states.reduce((total, [state, users]) => total + (DELIVERED.has(state) ? 0 : users), 0);
+  return states.reduce((total, [state, users]) => total + (hasReached(state) ? 0 : users), 0);
 }
 
 const widest = (texts: readonly string[]): number => Math.max(0, ...texts.map(({ length }) => length));

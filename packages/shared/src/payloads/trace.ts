@@ -30,26 +30,6 @@ export const HOPS = [
 ] as const;
 export type Hop = (typeof HOPS)[number];
 
-/**
- * How far a message is for one user, the furthest that is known. `proven`: the client's engine has read it, which its answer to a later ping
- * says. `received` and `applied` are the user's own cursors.
- */
-export const RECIPIENT_STATES = [
-  'applied',
-  'received',
-  'proven',
-  'written',
-  'pending',
-  'slow-consumer',
-  'connected-not-joined',
-  'undecided',
-  'offline',
-  'token-expired',
-  'refused',
-  'node-unreachable',
-] as const;
-export type RecipientState = (typeof RECIPIENT_STATES)[number];
-
 /** Reasons for which a user is not there. They are bounded, for metrics. */
 export const ABSENT_STATES = [
   'slow-consumer',
@@ -59,8 +39,25 @@ export const ABSENT_STATES = [
   'token-expired',
   'refused',
   'node-unreachable',
-] as const satisfies readonly RecipientState[];
+] as const;
 export type AbsentState = (typeof ABSENT_STATES)[number];
+
+/** The states of users who have the message. */
+const REACHED_STATES = ['applied', 'received', 'proven'] as const;
+
+/**
+ * How far a message is for one user, the furthest that is known. `proven`: the client's engine has read it, which its answer to a later ping
+ * says. `received` and `applied` are the user's own cursors.
+ */
+export const RECIPIENT_STATES = [...REACHED_STATES, 'written', 'pending', ...ABSENT_STATES] as const;
+export type RecipientState = (typeof RECIPIENT_STATES)[number];
+
+const reached: ReadonlySet<RecipientState> = new Set(REACHED_STATES);
+
+/** Whether a user in this state has the message. */
+export function hasReached(state: RecipientState): boolean {
+  return reached.has(state);
+}
 
 /** `at`: ISO 8601, of the server's clock. `code`: of a refusal. */
 export interface TraceRecipient {

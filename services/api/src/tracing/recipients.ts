@@ -1,8 +1,13 @@
-import { RECIPIENT_STATES, type RecipientState, type TraceRecipient, type TraceSummary } from '@groupcast/shared';
+import {
+  hasReached,
+  RECIPIENT_STATES,
+  type RecipientState,
+  type TraceRecipient,
+  type TraceSummary,
+} from '@groupcast/shared';
 import type { Recipient } from '../cursors/recipient-store.ts';
 import { causeOf, fixOf, type Stop } from './outbox-hop.ts';
 import type { RelayAnswer } from './relay-question.ts';
-import { DELIVERED_STATES } from './trace-codes.ts';
 
 /** The facts of which the state of each recipient follows. */
 export interface Facts {
@@ -21,7 +26,7 @@ const isFurther = (one: RecipientState, other: RecipientState): boolean =>
 
 function ofRelay(userId: string, { answer, stop }: Facts): TraceRecipient {
   const known = answer.kind === 'answered' ? answer.users.get(userId) : undefined;
-  if (known && DELIVERED_STATES.has(known.state)) return known;
+  if (known && hasReached(known.state)) return known;
   if (stop) return { userId, state: 'pending', why: causeOf(stop, false), fix: fixOf(stop, true) };
   if (known) return known;
   if (answer.kind === 'silent') {
@@ -39,7 +44,7 @@ export function stateOf({ userId, known }: Recipient, facts: Facts): TraceRecipi
   const ofRelays = ofRelay(userId, facts);
   if (known === undefined || isFurther(ofRelays.state, known)) return ofRelays;
   const { at, node, socketId } = ofRelays;
-  const seen = DELIVERED_STATES.has(ofRelays.state);
+  const seen = hasReached(ofRelays.state);
   return {
     userId,
     state: known,
@@ -79,7 +84,7 @@ export function shownToSender(
 ): TraceRecipient {
   const { userId, state } = recipient;
   const plain = (shown: RecipientState): TraceRecipient => ({ userId, state: shown, why: PLAIN[shown] ?? '' });
-  if (DELIVERED_STATES.has(state)) return { ...withoutPlace(recipient), ...plain(state) };
+  if (hasReached(state)) return { ...withoutPlace(recipient), ...plain(state) };
   if (stop) return { userId, state: 'pending', why: causeOf(stop, false), fix: fixOf(stop, false) };
   if (answer.kind === 'silent') return plain('node-unreachable');
   if (!present) return plain('pending');
@@ -88,7 +93,7 @@ export function shownToSender(
 
 /** The recipient as they see themselves. */
 export function shownToSelf(recipient: TraceRecipient, { answer, stop }: Facts): TraceRecipient {
-  if (DELIVERED_STATES.has(recipient.state)) return withoutPlace(recipient);
+  if (hasReached(recipient.state)) return withoutPlace(recipient);
   const { userId } = recipient;
   if (stop) return { userId, state: 'pending', why: causeOf(stop, false), fix: fixOf(stop, false) };
   if (answer.kind === 'silent') return { userId, state: 'node-unreachable', why: PLAIN['node-unreachable'] ?? '' };

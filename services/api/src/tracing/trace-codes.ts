@@ -118,9 +118,6 @@ export const TRACE_CODES = {
 
 export type TraceCode = keyof typeof TRACE_CODES;
 
-/** States in which a recipient has the message. */
-export const DELIVERED_STATES: ReadonlySet<RecipientState> = new Set(['applied', 'received', 'proven']);
-
 /** The code of a recipient who does not have it. */
 export const CODE_OF_STATE = {
   written: 'NOT_PROVEN',

@@ -1,5 +1,6 @@
 import {
   type Hop,
+  hasReached,
   RECIPIENT_STATES,
   type RelayTrace,
   type TraceHop,
@@ -11,7 +12,7 @@ import {
 } from '@groupcast/shared';
 import { causeOf, fixOf, isDispatched, type OwnOutbox, type Stop, stopInOutbox } from './outbox-hop.ts';
 import type { Facts } from './recipients.ts';
-import { CODE_OF_STATE, DELIVERED_STATES, TRACE_CODES, type TraceCode } from './trace-codes.ts';
+import { CODE_OF_STATE, TRACE_CODES, type TraceCode } from './trace-codes.ts';
 import type { TracedMessage } from './trace-store.ts';
 
 /** The hops of which the API knows by the cursors of recipients; those between come from the relays. */
@@ -78,7 +79,7 @@ export interface Shown {
   summary: TraceSummary;
 }
 
-const haveIt = ({ summary }: Shown): number => countIn(summary, (state) => DELIVERED_STATES.has(state));
+const haveIt = ({ summary }: Shown): number => countIn(summary, hasReached);
 
 function detailOfClaim(stop: Stop | undefined, isClaimed: boolean, { isOperator }: View): string {
   if (!stop || stop.code === 'EVENT_OMITTED') return 'a dispatcher has taken it out of the outbox';

@@ -1,4 +1,5 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import type { Departures } from '../sessions/departures.ts';
 import type { MonitorFeed } from './monitor-feed.ts';
 
 /** A mistake of somebody outside, who could put it right if they were told. */
@@ -66,5 +67,14 @@ export function createNotices(
       if (isOfConnection) deps.publish({ kind: 'warning', code, message, ...who });
       else deps.publish({ kind: 'refused', code, message });
     });
+  };
+}
+
+/** Remembers also which connections were refused before it was known whose they are: one of them may be missed by somebody. */
+export function rememberRefusals(notices: Notices, departures: Pick<Departures, 'refusedUnknown'>): Notices {
+  return (notice) => {
+    const { code, message, address } = notice;
+    if (address !== undefined) departures.refusedUnknown({ code, message });
+    notices(notice);
   };
 }

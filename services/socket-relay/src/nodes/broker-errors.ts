@@ -12,3 +12,8 @@ export function brokerUnavailable(what: string, cause: unknown, details?: Record
     ...(details ? { details } : {}),
   });
 }
+
+/** Whether it is the broker that could not be reached, and nothing else. */
+export function isBrokerAway(error: unknown): boolean {
+  return error instanceof GroupcastError && error.code === 'BROKER_UNAVAILABLE';
+}

@@ -100,7 +100,10 @@ export async function startNodeRequests(deps: {
     payload: NodeQuestions[K]['payload'],
     { withinMs = TIMEOUT_MS, onError }: { withinMs?: number; onError: 'reject' | 'step over' },
   ): Promise<{ answers: NodeQuestions[K]['answer'][]; missing: string[] }> {
-    const others = new Set((await leases.nodes()).filter((other) => other !== node));
+    const all = await leases.nodes().catch((cause: unknown) => {
+      throw brokerUnavailable('ask the other relays', cause);
+    });
+    const others = new Set(all.filter((other) => other !== node));
     if (others.size === 0) return { answers: [], missing: [] };
     lastId += 1;
     const id = lastId;

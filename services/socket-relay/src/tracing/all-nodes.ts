@@ -1,3 +1,4 @@
+import { isBrokerAway } from '../nodes/broker-errors.ts';
 import type { OtherNodes } from '../nodes/node-requests.ts';
 import type { NodeQuestion, NodeQuestions } from '../wire-format.ts';
 
@@ -16,7 +17,8 @@ export async function askOthers<K extends NodeQuestion>(
 ): Promise<Answers<K>> {
   try {
     return { ...(await others.poll(kind, payload, withinMs)), isAway: false };
-  } catch {
+  } catch (error) {
+    if (!isBrokerAway(error)) throw error;
     return { answers: [], missing: [], isAway: true };
   }
 }

@@ -32,6 +32,8 @@ export function furthestOf(a: NodeRecipient, b: NodeRecipient): NodeRecipient {
   return FURTHEST.indexOf(b.state) < FURTHEST.indexOf(a.state) ? b : a;
 }
 
+/** Kinds of refusals that are told of, the newest. */
+const MAX_REFUSALS = 5;
 /** How long clients may take to answer a ping that a trace sends, in milliseconds. */
 const ASK_MS = 750;
 
@@ -168,7 +170,7 @@ export function createNodeTraces(deps: {
         ...(delivery
           ? { arrivedAt: delivery.at, id: delivery.id, event: delivery.event, position: delivery.position }
           : {}),
-        refused: departures.unknown().slice(0, 5),
+        refused: departures.unknown().slice(0, MAX_REFUSALS),
         recipients: page.map((userId) => stateOf(userId, subject)).filter((each) => each !== undefined),
         more: asked.length > page.length,
       };

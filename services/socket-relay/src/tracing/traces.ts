@@ -10,6 +10,7 @@ import {
   type UnknownRefusals,
 } from '@groupcast/shared';
 import type { GroupLog } from '../group-log/group-log.ts';
+import { isBrokerAway } from '../nodes/broker-errors.ts';
 import type { OtherNodes } from '../nodes/node-requests.ts';
 import type { NodeRecipient, NodeTrace } from '../wire-format.ts';
 import type { Acceptances } from './acceptances.ts';
@@ -93,7 +94,8 @@ export function createTraces(deps: {
       if (!head || (epoch !== undefined && head.epoch !== epoch)) return nothing;
       const inLog = seq === undefined ? await findById(groupId, id ?? '', head) : await findAt(groupId, seq, head);
       return { ...nothing, ...inLog };
-    } catch {
+    } catch (error) {
+      if (!isBrokerAway(error)) throw error;
       return { head: null, found: undefined, forgotten: undefined, isAway: true };
     }
   }

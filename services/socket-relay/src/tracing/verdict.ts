@@ -1,10 +1,11 @@
-import type {
-  Hop,
-  RELAY_VERDICT_CODES,
-  RecipientState,
-  TraceRecipient,
-  TraceSummary,
-  TraceVerdict,
+import {
+  type Hop,
+  hasReached,
+  type RELAY_VERDICT_CODES,
+  type RecipientState,
+  type TraceRecipient,
+  type TraceSummary,
+  type TraceVerdict,
 } from '@groupcast/shared';
 
 interface Fault {
@@ -29,8 +30,6 @@ const OF_STATE: Readonly<
   'node-unreachable': { hop: 'node-received', code: 'NODE_UNREACHABLE' },
 };
 
-const REACHED: ReadonlySet<RecipientState> = new Set(['applied', 'received', 'proven']);
-
 export function summaryOf(recipients: readonly Pick<TraceRecipient, 'state'>[]): TraceSummary {
   const summary: TraceSummary = {};
   for (const { state } of recipients) summary[state] = (summary[state] ?? 0) + 1;
@@ -39,7 +38,7 @@ export function summaryOf(recipients: readonly Pick<TraceRecipient, 'state'>[]):
 
 /** Chooses the state in which most of those are whom the event has not reached, and says what holds it up there. */
 export function judgeRecipients(recipients: readonly TraceRecipient[]): TraceVerdict {
-  const missing = recipients.filter(({ state }) => !REACHED.has(state));
+  const missing = recipients.filter(({ state }) => !hasReached(state));
   const reached = recipients.length - missing.length;
   if (missing.length === 0) {
     const cause = `all ${recipients.length} have it`;
