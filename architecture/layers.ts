@@ -89,6 +89,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'workers',
     'relay.ts',
     'public-server.ts',
+    'public-http',
     'internal-http',
     'monitor-page',
     'drain',

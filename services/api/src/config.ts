@@ -64,6 +64,8 @@ export interface ApiConfig {
   relayPublicUrl: string | undefined;
   /** Whether the public port serves the relay's paths as well. */
   relayProxy: boolean;
+  /** Whether these are those of the broadcast API too. */
+  publicBroadcastApi: boolean;
   /** The dialects whose routes the public port serves. */
   dialects: readonly Dialect[];
   /** The path of the relay's raw door, which is one of them. */
@@ -164,6 +166,7 @@ export function readApiConfig(
     relayUrl,
     relayPublicUrl: relayPublicUrl ?? (relayProxy ? undefined : relayUrl),
     relayProxy,
+    publicBroadcastApi: env.flag('PUBLIC_BROADCAST_API') ?? false,
     dialects: readApiDialects(env, relayWsPath),
     relayWsPath,
     origins,

@@ -38,6 +38,8 @@ export interface RelayConfig {
   internalHost: string;
   /** Names beside addresses under which the internal port answers without a token; see `createHostGate`. */
   internalNames: readonly string[];
+  /** Whether the public port serves the broadcast API too, and how many requests a minute of one back end. */
+  publicApi: { isOn: boolean; requestsPerMinute: number };
   /** Number of processes that share the two ports. With 1 there is no other process. */
   workers: number;
   tokens: TokenConfig;
@@ -160,6 +162,10 @@ export function readRelayConfig(
     internalPort: env.port('RELAY_INTERNAL_PORT', 3002),
     internalHost: readHost(env, 'RELAY_INTERNAL_HOST', '127.0.0.1'),
     internalNames: readHostNames(env, 'RELAY_INTERNAL_NAMES'),
+    publicApi: {
+      isOn: env.flag('PUBLIC_BROADCAST_API') ?? false,
+      requestsPerMinute: env.integer('PUBLIC_BROADCAST_RATE_LIMIT_PER_MINUTE', 6_000, { min: 1, max: 1_000_000 }),
+    },
     workers: readWorkers(env),
     ...readTokenConfig(env, { usersHaveTokens: authBy === 'token' }),
     tokenPlaces: readTokenPlaces(env, { service: 'relay', origins }),
