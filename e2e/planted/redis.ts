@@ -42,7 +42,7 @@ export const REDIS: readonly PlantedFault[] = [
         'the relay to refuse clients',
         async () => {
           const refused = await connect({ url: stage.one.url, transport: 'websocket', auth }, 5_000).then(
-            (client) => void client.close(),
+            (client) => client.close(),
             (error: unknown) => error,
           );
           return refused instanceof NoConnection && refused.code === 'BROKER_UNAVAILABLE';
