@@ -5,17 +5,8 @@ import { dirname, join, relative } from 'node:path';
 import { build } from 'esbuild';
 
 const OUT = 'dist';
-/** Node loads these from `node_modules`: they have files of their own (pages, WebAssembly), or are optional. */
-const EXTERNAL = [
-  '@electric-sql/pglite',
-  '@fastify/swagger-ui',
-  '@opentelemetry/exporter-trace-otlp-http',
-  '@opentelemetry/resources',
-  '@opentelemetry/sdk-trace-node',
-  'bufferutil',
-  'pg-native',
-  'utf-8-validate',
-];
+/** Node loads these from `node_modules`: PGlite has WebAssembly of its own, the others are optional and native. */
+const EXTERNAL = ['@electric-sql/pglite', 'bufferutil', 'pg-native', 'utf-8-validate'];
 /** Packages in CommonJS call `require` for the modules of Node, and name their files by `__dirname`. */
 const BANNER = `import { createRequire as bundleRequire } from 'node:module';
 import { fileURLToPath as pathOfUrl } from 'node:url';

@@ -1,3 +1,7 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import fastify, { type FastifyInstance, type RouteOptions } from 'fastify';
@@ -12,6 +16,8 @@ export interface OpenApiOptions {
   page?: boolean;
 }
 
+/** The files of the page, as the build has copied them. A process that runs from the sources finds those of the package. */
+const PAGE = fileURLToPath(new URL('../dist/docs-page', import.meta.url));
 const REFERENCE = '#/components/schemas/';
 
 /** The names of all schemas that `value` refers to, at any depth. */
@@ -42,6 +48,12 @@ const unserved = async (): Promise<never> => {
   throw new Error('the routes of this app are there to be described');
 };
 
+async function servePage(app: FastifyInstance): Promise<void> {
+  if (!existsSync(PAGE)) return void (await app.register(swaggerUi, { routePrefix: '/docs' }));
+  const logo = { type: 'image/svg+xml', content: await readFile(join(PAGE, 'logo.svg')) };
+  await app.register(swaggerUi, { routePrefix: '/docs', baseDir: PAGE, logo });
+}
+
 /** An app that describes `routes` of another one, and serves nothing but the document and its page, at `/docs`. It never listens. */
 export async function createOpenApiApp(
   routes: readonly RouteOptions[],
@@ -63,7 +75,7 @@ export async function createOpenApiApp(
     const isShown = method !== 'HEAD' && !schema.hide;
     if (isShown) app.route({ method, url, schema, config, exposeHeadRoute: false, handler: unserved });
   }
-  if (page) await app.register(swaggerUi, { routePrefix: '/docs' });
+  if (page) await servePage(app);
   await app.ready();
   return app;
 }
