@@ -16,7 +16,13 @@ export { fingerprintsOf } from './deployment-fingerprints.ts';
 export { type ConnectionBudget, connectionBudget, MAX_CONNECTIONS } from './descriptors.ts';
 export type { Diversion } from './diversion.ts';
 export { loadDotEnv } from './dot-env.ts';
-export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
+export {
+  ConfigurationError,
+  type ConfigurationProblem,
+  type ConfigurationProblemCode,
+  type Environment,
+  readEnvironment,
+} from './environment.ts';
 export { createFairQueue, type FairQueue, type Ticket } from './fair-queue.ts';
 export { beginHop, type Hop, type HopName } from './hops.ts';
 export { createHostGate, readHostNames } from './host-gate.ts';

@@ -19,9 +19,9 @@ import { readServiceSettings } from '../settings.ts';
 import { createPaint } from '../terminal.ts';
 import { formatTrace, hasIt } from '../trace/format.ts';
 
-const USAGE = `Usage: groupcast monitor-socket [--group ID] [--user ID] [--kind KIND,…]
+const USAGE = `Usage: groupcast monitor [--group ID] [--user ID] [--kind KIND,…]
                                 [--only-warnings] [--json] [--url URL]
-       groupcast monitor-socket --trace ID --group ID [--user ID] [--json]
+       groupcast monitor --trace ID --group ID [--user ID] [--json]
 
 Shows what the relay does, live: the last warnings, who is connected, then every
 connection, join, broadcast and warning, one line each. A broadcast that reached
