@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { ConfigurationError, loadDotEnv } from '@groupcast/service-kit';
 import { nearestText } from '@groupcast/shared';
 import { type Command, type CommandContext, CommandFailure, EXIT, UsageError } from './command.ts';
-import { PROGRAMS } from './programs/programs.ts';
+import { PROGRAMS, type Program } from './programs/programs.ts';
+import { stopWithNpx } from './programs/stop-with-npx.ts';
 
 /** The commands. Each is loaded when it is asked for: they have little in common, and some bring a client of the relay. */
 const COMMANDS: readonly {
@@ -149,13 +150,19 @@ async function runCommand(args: string[]): Promise<void> {
   process.exitCode = await run(args, { env, stdout, stderr, stopped: listenForStop() });
 }
 
+async function runProgram(program: Program): Promise<void> {
+  const parent = process.ppid;
+  await program.run(process.env);
+  stopWithNpx(process.env, parent);
+}
+
 const args = process.argv.slice(2);
 const program = PROGRAMS.find(({ name }) => name === args[0]);
 // A program that was asked for its help, or that was given a word it does not take, does not begin.
 const [word] = args.slice(1);
 try {
   loadDotEnv();
-  if (program && word === undefined) await program.run(process.env);
+  if (program && word === undefined) await runProgram(program);
   else if (program && (args.includes('--help') || args.includes('-h'))) process.stdout.write(program.usage);
   else if (program) throw new UsageError(`${program.name} takes no options, got "${word}"; its settings are variables`);
   else await runCommand(args);
