@@ -13,7 +13,7 @@ const SEPARATOR = 'node_modules/';
 const nameOf = (path: string): string => path.slice(path.lastIndexOf(SEPARATOR) + SEPARATOR.length);
 const installed = Object.entries(packages).filter(([path, { link }]) => path.includes(SEPARATOR) && !link);
 
-/** What builds, tests and shows pages. What they bring themselves, such as native binaries, comes and goes with them. */
+/** Programs that build and test. Their own packages, such as native binaries, come and go with them. */
 const TOOLS = [
   '@biomejs/biome',
   'esbuild',

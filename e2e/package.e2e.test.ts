@@ -85,7 +85,7 @@ test('groupcast from its tarball, without any other package, has its commands an
   await relay.wrote('"msg":"listening"');
   relay.signal('SIGTERM');
   expect(await relay.exited()).toBe(0);
-  // What it keeps is in the folder where it was started.
+  // Its data is in the folder where it was started.
   expect(readdirSync(join(home, '.groupcast'))).toEqual(['secrets.json']);
 });
 

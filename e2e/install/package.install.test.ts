@@ -53,8 +53,8 @@ async function install(name: string, ...options: string[]): Promise<Folder> {
   const ports = await Promise.all(PORTS.map(async (port) => [port, String(await freePort())] as const));
   // npm finds its configuration and its cache by HOME.
   const env = { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...Object.fromEntries(ports) };
-  const install = ['install', tarball, '--no-audit', '--no-fund', ...options];
-  const [seconds] = await timed(run('npm', install, { cwd: path, env }));
+  const words = ['install', tarball, '--no-audit', '--no-fund', ...options];
+  const [seconds] = await timed(run('npm', words, { cwd: path, env }));
   const size = megabytes(join(path, 'node_modules')).toFixed(0);
   console.log(
     `npm install ${options.join(' ')} groupcast-*.tgz: ${seconds} s, ${size} MB in node_modules, tarball ${megabytes(tarball).toFixed(1)} MB`,
@@ -99,7 +99,7 @@ test('an empty folder, npm install of the tarball, npx groupcast start: two wind
   );
   pages.push(`http://localhost:${folder.env['RELAY_INTERNAL_PORT']}/monitor`);
   for (const page of pages) expect([page, (await fetch(page)).status]).toEqual([page, 200]);
-  // What it keeps is in the folder.
+  // Its data is in the folder.
   expect(readdirSync(join(folder.path, '.groupcast')).toSorted()).toEqual([
     'database',
     'database.lock',

@@ -45,7 +45,7 @@ for (const program of PROGRAMS) {
   cpSync(join(ROOT, program, 'dist'), join(DIST, program, 'dist'), {
     recursive: true,
     // Declarations, and the empty database, which comes as one file.
-    filter: (path) => basename(path) === 'dist' || /\.js$/.test(path),
+    filter: (path) => basename(path) === 'dist' || path.endsWith('.js'),
   });
   write(`${program}/package.json`, `${JSON.stringify({ version, private: true, type: 'module' }, null, 2)}\n`);
 }

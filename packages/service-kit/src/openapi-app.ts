@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
+import swaggerUi, { type FastifySwaggerUiOptions } from '@fastify/swagger-ui';
 import fastify, { type FastifyInstance, type RouteOptions } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { OpenAPIV3 } from 'openapi-types';
@@ -48,10 +48,9 @@ const unserved = async (): Promise<never> => {
   throw new Error('the routes of this app are there to be described');
 };
 
-async function servePage(app: FastifyInstance): Promise<void> {
-  if (!existsSync(PAGE)) return void (await app.register(swaggerUi, { routePrefix: '/docs' }));
-  const logo = { type: 'image/svg+xml', content: await readFile(join(PAGE, 'logo.svg')) };
-  await app.register(swaggerUi, { routePrefix: '/docs', baseDir: PAGE, logo });
+async function pageFiles(): Promise<FastifySwaggerUiOptions> {
+  if (!existsSync(PAGE)) return {};
+  return { baseDir: PAGE, logo: { type: 'image/svg+xml', content: await readFile(join(PAGE, 'logo.svg')) } };
 }
 
 /** An app that describes `routes` of another one, and serves nothing but the document and its page, at `/docs`. It never listens. */
@@ -75,7 +74,7 @@ export async function createOpenApiApp(
     const isShown = method !== 'HEAD' && !schema.hide;
     if (isShown) app.route({ method, url, schema, config, exposeHeadRoute: false, handler: unserved });
   }
-  if (page) await servePage(app);
+  if (page) await app.register(swaggerUi, { routePrefix: '/docs', ...(await pageFiles()) });
   await app.ready();
   return app;
 }

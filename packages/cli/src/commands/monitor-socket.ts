@@ -20,7 +20,7 @@ import { createPaint } from '../terminal.ts';
 import { formatTrace, hasIt } from '../trace/format.ts';
 
 const USAGE = `Usage: groupcast monitor [--group ID] [--user ID] [--kind KIND,…]
-                                [--only-warnings] [--json] [--url URL]
+                         [--only-warnings] [--json] [--url URL]
        groupcast monitor --trace ID --group ID [--user ID] [--json]
 
 Shows what the relay does, live: the last warnings, who is connected, then every

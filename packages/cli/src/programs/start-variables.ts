@@ -2,7 +2,7 @@ import { withDemo, withOneUrl, withoutPort, withUrls } from '../../../../scripts
 import type { Variables } from '../command.ts';
 import type { ServiceName } from './places.ts';
 
-/** What `groupcast start` adds to its environment for each of the services. */
+/** The environment of each service under `groupcast start`: its own, and where the services find each other. */
 export function startVariables(given: Variables): Readonly<Record<ServiceName, Variables>> {
   const env = withUrls(withDemo(withOneUrl(given)));
   return { api: env, relay: withoutPort(env) };
