@@ -422,14 +422,14 @@ describe('groupcast test-broadcast', () => {
     const api = await runCli(['test-broadcast', '--api-url', url], system.env);
     expect(api.code).toBe(1);
     expect(api.stderr).toBe(
-      `groupcast: unable to reach the API at ${url} (ECONNREFUSED); start it with npm start, or check API_URL, API_PORT or --api-url. A relay alone is tested with --via relay\n`,
+      `groupcast: unable to reach the API at ${url} (ECONNREFUSED); start it with npx groupcast start, or check API_URL, API_PORT or --api-url. A relay alone is tested with --via relay\n`,
     );
     for (const via of ['api', 'relay']) {
       for (const transport of ['websocket', 'polling']) {
         const args = ['test-broadcast', '--via', via, '--relay-url', url, '--transport', transport];
         const relay = await runCli(args, system.env);
         expect(relay.code).toBe(1);
-        expect(relay.stderr).toContain(`unable to reach the relay at ${url} (ECONNREFUSED); start it with npm start`);
+        expect(relay.stderr).toContain(`unable to reach the relay at ${url} (ECONNREFUSED); start it with npx groupcast start`);
       }
     }
     expect(await groupsOfFirstReceiver()).toEqual([]);
