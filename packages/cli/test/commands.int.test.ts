@@ -429,7 +429,9 @@ describe('groupcast test-broadcast', () => {
         const args = ['test-broadcast', '--via', via, '--relay-url', url, '--transport', transport];
         const relay = await runCli(args, system.env);
         expect(relay.code).toBe(1);
-        expect(relay.stderr).toContain(`unable to reach the relay at ${url} (ECONNREFUSED); start it with npx groupcast start`);
+        expect(relay.stderr).toContain(
+          `unable to reach the relay at ${url} (ECONNREFUSED); start it with npx groupcast start`,
+        );
       }
     }
     expect(await groupsOfFirstReceiver()).toEqual([]);

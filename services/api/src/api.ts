@@ -59,7 +59,8 @@ function explain(error: unknown): never {
 
 /** The embedded database is an optional package, because PostgreSQL's users have no need of its 27 MB. */
 function explainMissing(error: unknown): never {
-  if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code !== 'ERR_MODULE_NOT_FOUND' || !message.includes('@electric-sql/pglite')) throw error;
   const fix = 'npm install @electric-sql/pglite, or set DATABASE_URL';
   throw new StartFailure(`unable to open the embedded database; its package is not installed: ${fix}`, {
     cause: error,
