@@ -1,12 +1,14 @@
 import { isLoopbackName } from './host-names.ts';
 
 /** Kinds of problems, for programs. */
-export type ConfigurationProblemCode =
-  | 'SECRET_REUSED'
-  | 'SECRET_WEAK'
-  | 'VARIABLES_CONFLICT'
-  | 'VARIABLE_INVALID'
-  | 'VARIABLE_MISSING';
+export const CONFIGURATION_PROBLEM_CODES = [
+  'VARIABLE_MISSING',
+  'VARIABLE_INVALID',
+  'VARIABLES_CONFLICT',
+  'SECRET_WEAK',
+  'SECRET_REUSED',
+] as const;
+type ConfigurationProblemCode = (typeof CONFIGURATION_PROBLEM_CODES)[number];
 
 /** One problem. Its text begins with the variable, and shows no secret. */
 export interface ConfigurationProblem {

@@ -17,9 +17,8 @@ export { type ConnectionBudget, connectionBudget, MAX_CONNECTIONS } from './desc
 export type { Diversion } from './diversion.ts';
 export { loadDotEnv } from './dot-env.ts';
 export {
+  CONFIGURATION_PROBLEM_CODES,
   ConfigurationError,
-  type ConfigurationProblem,
-  type ConfigurationProblemCode,
   type Environment,
   readEnvironment,
 } from './environment.ts';
