@@ -255,6 +255,26 @@ describe('groupcast doctor', () => {
     });
   });
 
+  it('ends with the trace of one message, by the API or, beside a back end of your own, by the relay', async () => {
+    expect(await walk(['--message', 'no-such-message'], system.env)).toMatchObject({
+      code: 26,
+      fault: { hop: 'message', code: 'MESSAGE_NOT_FOUND' },
+    });
+    const own = { ...system.env, API_URL: '' };
+    expect(await walk(['--message', 'm1', '--user', 'alice', '--group', 'g'], own)).toMatchObject({
+      code: 25,
+      fault: { hop: 'group-id', code: 'NOBODY_IN_GROUP' },
+      hops: expect.arrayContaining([
+        expect.objectContaining({ hop: 'message', detail: expect.stringMatching(/^it stopped at relay-accepted: /) }),
+      ]),
+    });
+    expect((await walk(['--message', 'm1'], own)).skipped).toContainEqual({
+      hop: 'message',
+      why: 'without our API --message needs --group as well',
+    });
+    expect((await runCli(['doctor', '--user', 'alice'], own)).code).toBe(2);
+  });
+
   it('ends by itself once its verdict is out, with the connections to a frozen relay', async () => {
     const frozen = await startRelayProcess();
     onTestFinished(() => frozen.stop());

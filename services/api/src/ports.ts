@@ -99,6 +99,7 @@ export async function createPorts(
 ): Promise<{ app: HttpApp; internal: HttpApp; relayProxy: RelayProxy | undefined }> {
   const { config, db, groups, saves, relay, liveReads, own, metrics, isDraining, log } = deps;
   const limits = createLimits(deps);
+  metrics.watchRelay(() => relay.connected);
   const shared = {
     config,
     db,
@@ -109,7 +110,7 @@ export async function createPorts(
       audience: AUDIENCE.api,
     }),
     metrics,
-    probes: createProbes({ db, isDraining }),
+    probes: createProbes({ db, isDraining, isRelayed: () => relay.connected }),
     relayTurns: createRelayTurns(),
     log,
   };

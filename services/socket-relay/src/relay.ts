@@ -12,7 +12,6 @@ import {
   within,
 } from '@groupcast/service-kit';
 import { createGateway } from './broadcast/gateway.ts';
-import { hintAtGroup } from './broadcast/near-misses.ts';
 import { createThrottle } from './broadcast/throttle.ts';
 import { type Canary, createCanary } from './canary/canary.ts';
 import type { Cluster } from './cluster/cluster.ts';
@@ -54,6 +53,7 @@ import { createMembership } from './membership/authorisation.ts';
 import { createMembershipConfirmation } from './membership/confirm-memberships.ts';
 import { createGroupEntry } from './membership/group-entry.ts';
 import { createMemberChanges } from './membership/member-changes.ts';
+import { hintAtGroup } from './membership/near-misses.ts';
 import { createRecovery } from './membership/recovery.ts';
 import { createRemovals } from './membership/removals.ts';
 import { createUndecidedClaims } from './membership/undecided-claims.ts';
