@@ -28,7 +28,8 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
   'packages/cli': [
     'main.ts',
     'commands',
-    ['broadcast-test', 'doctor', 'monitor', 'replay', 'trace'],
+    ['broadcast-test', 'configuration', 'doctor', 'monitor', 'replay', 'trace'],
+    'programs',
     ['latency.ts', 'progress-bar.ts', 'refusals.ts', 'user-tokens.ts', 'arguments.ts'],
     ['duration.ts', 'settings.ts', 'terminal.ts'],
     'command.ts',

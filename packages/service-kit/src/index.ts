@@ -16,7 +16,12 @@ export { fingerprintsOf } from './deployment-fingerprints.ts';
 export { type ConnectionBudget, connectionBudget, MAX_CONNECTIONS } from './descriptors.ts';
 export { type Diversion, ignoreUpgrades } from './diversion.ts';
 export { loadDotEnv } from './dot-env.ts';
-export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
+export {
+  CONFIGURATION_PROBLEM_CODES,
+  ConfigurationError,
+  type Environment,
+  readEnvironment,
+} from './environment.ts';
 export { createFairQueue, type FairQueue, type Ticket } from './fair-queue.ts';
 export { beginHop, type Hop, type HopName } from './hops.ts';
 export { createHostGate, readHostNames } from './host-gate.ts';
