@@ -20,7 +20,7 @@ export const probeApi: Probe = async (walk) => {
       : failed(
           'API_UNREACHABLE',
           `nothing answers at ${url} (${reply.message})`,
-          'start the API (npm start), or correct API_URL, API_PORT or --api-url',
+          'start the API (npx groupcast start), or correct API_URL, API_PORT or --api-url',
         );
   }
   if (reply.aheadMs !== undefined) walk.clocks.set('the API', reply.aheadMs);
