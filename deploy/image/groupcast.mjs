@@ -3,7 +3,12 @@
 import { readFileSync } from 'node:fs';
 
 const SERVICES = {
-  relay: { program: 'services/socket-relay/dist/main.js', host: 'RELAY_INTERNAL_HOST', port: 'RELAY_INTERNAL_PORT', usual: 3002 },
+  relay: {
+    program: 'services/socket-relay/dist/main.js',
+    host: 'RELAY_INTERNAL_HOST',
+    port: 'RELAY_INTERNAL_PORT',
+    usual: 3002,
+  },
   api: { program: 'services/api/dist/main.js', host: 'API_INTERNAL_HOST', port: 'API_INTERNAL_PORT', usual: 3003 },
 };
 /** The command's own deadline, below the one of `HEALTHCHECK`, so that the reason is said. */
@@ -43,7 +48,9 @@ if (command === 'health') {
 } else {
   const program = SERVICES[command]?.program ?? 'packages/cli/dist/main.js';
   if (command === undefined || command === '--help') {
-    console.log('In this image: groupcast relay | api | health [relay|api]. Both services are configured by variables of the environment.\n');
+    console.log(
+      'In this image: groupcast relay | api | health [relay|api]. Both services are configured by variables of the environment.\n',
+    );
   }
   await import(new URL(`../../${program}`, import.meta.url).href);
 }

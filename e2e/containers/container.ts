@@ -46,7 +46,9 @@ function mountScript(image: Image, options: ContainerOptions): string {
     `mount -t proc proc ${join(root, 'proc')}`,
     ...Object.entries(options.volumes ?? {}).map(([inside, folder]) => `mount --bind ${folder} ${join(root, inside)}`),
     `cd ${root}`,
-    `exec chroot ${root} ${asUser(image, options.env, [...image.entrypoint, ...options.command]).map(quoted).join(' ')}`,
+    `exec chroot ${root} ${asUser(image, options.env, [...image.entrypoint, ...options.command])
+      .map(quoted)
+      .join(' ')}`,
   ].join('\n');
 }
 
@@ -62,18 +64,34 @@ export async function startContainer(image: Image, options: ContainerOptions): P
     if (pid === undefined) throw new Error(`the container has ended:\n${outside.output()}`);
     return pid;
   };
+  const { stop: stopOutside } = outside;
   const servicePid = (): number => childOf(initPid()) ?? 0;
   const container: Container = Object.assign(outside, {
     startSeconds: Number.NaN,
-    residentMegabytes: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${servicePid()}/status`, 'utf8'))?.[1]) / 1_024,
+    residentMegabytes: () =>
+      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${servicePid()}/status`, 'utf8'))?.[1]) / 1_024,
     exec: (words: readonly string[]) =>
-      manage('nsenter', [`--target=${initPid()}`, '--mount', '--pid', '--root', '--wd', ...asUser(image, options.env, words)], {
-        env: { PATH: image.env['PATH'] ?? '' },
-      }),
+      manage(
+        'nsenter',
+        [`--target=${initPid()}`, '--mount', '--pid', '--root', '--wd', ...asUser(image, options.env, words)],
+        {
+          env: { PATH: image.env['PATH'] ?? '' },
+        },
+      ),
+    /** A process that has given up its rights is not told when its parent dies, and the namespace ends with its process 1. */
+    stop: async () => {
+      const pid = outside.child.exitCode === null ? childOf(outside.child.pid ?? 0) : undefined;
+      if (pid !== undefined) process.kill(pid, 'SIGKILL');
+      await (pid === undefined ? stopOutside() : outside.exited());
+    },
     signalInit: (signal: NodeJS.Signals) => void process.kill(initPid(), signal),
     signalService: (signal: NodeJS.Signals) => void process.kill(servicePid(), signal),
   });
-  await until('the container to listen, or to end', () => outside.output().includes('"listening"') || outside.child.exitCode !== null, 120_000);
+  await until(
+    'the container to listen, or to end',
+    () => outside.output().includes('"listening"') || outside.child.exitCode !== null,
+    120_000,
+  );
   container.startSeconds = (performance.now() - startedAt) / 1_000;
   return container;
 }

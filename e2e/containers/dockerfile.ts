@@ -66,11 +66,17 @@ export function wordsOf(stage: Stage, name: string): readonly string[] {
 
 /** `NAME=value` pairs of ENV, ARG and LABEL. */
 export function pairsOf(text: string): [string, string][] {
-  return Array.from(text.matchAll(/([\w.-]+)=(?:"([^"]*)"|(\S+))/g), ([, key = '', quoted, bare]) => [key, quoted ?? bare ?? '']);
+  return Array.from(text.matchAll(/([\w.-]+)=(?:"([^"]*)"|(\S+))/g), ([, key = '', quoted, bare]) => [
+    key,
+    quoted ?? bare ?? '',
+  ]);
 }
 
 /** A `.dockerignore`: says of a path whether it is left out of the context. The last pattern that fits decides. */
-export function readDockerignore(text: string): { leavesOut: (path: string) => boolean; mayHold: (folder: string) => boolean } {
+export function readDockerignore(text: string): {
+  leavesOut: (path: string) => boolean;
+  mayHold: (folder: string) => boolean;
+} {
   const rules = text
     .split('\n')
     .map((line) => line.trim())
@@ -80,7 +86,9 @@ export function readDockerignore(text: string): { leavesOut: (path: string) => b
       const pattern = isException ? line.slice(1) : line;
       const body = pattern
         .split('/')
-        .map((part) => (part === '**' ? '**' : part.replace(/[.+^${}()|[\]\\]/g, String.raw`\$&`).replaceAll('*', '[^/]*')))
+        .map((part) =>
+          part === '**' ? '**' : part.replace(/[.+^${}()|[\]\\]/g, String.raw`\$&`).replaceAll('*', '[^/]*'),
+        )
         .join('/')
         .replaceAll('**/', '(?:.*/)?');
       return { isException, pattern, fits: new RegExp(`^${body}(?:/.*)?$`) };

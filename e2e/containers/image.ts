@@ -1,5 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pairsOf, parseDockerfile, readDockerignore, type Stage, type Step, wordsOf } from './dockerfile.ts';
@@ -14,6 +24,8 @@ export interface Image {
   entrypoint: readonly string[];
   healthcheck: readonly string[];
   labels: Readonly<Record<string, string>>;
+  /** Removes the files of every stage. */
+  remove: () => void;
 }
 
 /** Folders of the base image that this machine's stand in for: with the Node and the Debian that are installed here, and nothing else. */
@@ -22,7 +34,11 @@ const DEVICES = ['null', 'zero', 'full', 'random', 'urandom'];
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export function mustRun(file: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): string {
-  const { status, stdout, stderr, error } = spawnSync(file, args, { encoding: 'utf8', env: { PATH, ...env }, maxBuffer: 1 << 26 });
+  const { status, stdout, stderr, error } = spawnSync(file, args, {
+    encoding: 'utf8',
+    env: { PATH, ...env },
+    maxBuffer: 1 << 26,
+  });
   if (status === 0) return stdout;
   throw new Error(`${file} ${args.join(' ')} ended with ${status}:\n${stdout}${stderr}`, { cause: error });
 }
@@ -33,12 +49,20 @@ export function mustRun(file: string, args: readonly string[], env: Readonly<Rec
  */
 function bareRoot(folder: string): string {
   const root = join(folder, 'root');
-  for (const name of [...BASE_FOLDERS, 'proc', 'dev', 'tmp', 'root', 'run']) mkdirSync(join(root, name), { recursive: true });
+  for (const name of [...BASE_FOLDERS, 'proc', 'dev', 'tmp', 'root', 'run'])
+    mkdirSync(join(root, name), { recursive: true });
   for (const name of BASE_FOLDERS) {
     const [upper, work] = [join(folder, `${name}.upper`), join(folder, `${name}.work`)];
     mkdirSync(upper);
     mkdirSync(work);
-    mustRun('mount', ['-t', 'overlay', 'overlay', '-o', `lowerdir=/${name},upperdir=${upper},workdir=${work}`, join(root, name)]);
+    mustRun('mount', [
+      '-t',
+      'overlay',
+      'overlay',
+      '-o',
+      `lowerdir=/${name},upperdir=${upper},workdir=${work}`,
+      join(root, name),
+    ]);
   }
   for (const name of ['bin', 'sbin', 'lib', 'lib64']) symlinkSync(`usr/${name}`, join(root, name));
   mustRun('mount', ['-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', join(root, 'dev')]);
@@ -75,12 +99,24 @@ class StageReplay {
   user = { uid: 0, gid: 0 };
   readonly labels: Record<string, string> = {};
   readonly #context: string;
+  readonly #folder: string;
   readonly #earlier: ReadonlyMap<string, StageReplay>;
 
   constructor(context: string, earlier: ReadonlyMap<string, StageReplay>) {
     this.#context = context;
     this.#earlier = earlier;
-    this.root = bareRoot(mkdtempSync(join(tmpdir(), 'groupcast-image-')));
+    this.#folder = mkdtempSync(join(tmpdir(), 'groupcast-image-'));
+    this.root = bareRoot(this.#folder);
+  }
+
+  remove(): void {
+    // The mounts below it, last ones first. `rmSync` would follow a bind mount, and must find none.
+    const mounts = readFileSync('/proc/self/mounts', 'utf8')
+      .split('\n')
+      .map((line) => line.split(' ')[1] ?? '')
+      .filter((at) => at.startsWith(`${this.#folder}/`));
+    for (const at of mounts.toReversed()) mustRun('umount', [at]);
+    rmSync(this.#folder, { recursive: true, force: true });
   }
 
   #filled(text: string): string {
@@ -99,11 +135,27 @@ class StageReplay {
       mkdirSync(into);
       mustRun('mount', ['--bind', cache, into]);
     }
-    const env = { ...this.arguments, ...this.env, HOME: '/root', npm_config_cache: '/var/cache/npm', npm_config_prefer_offline: 'true' };
+    const env = {
+      ...this.arguments,
+      ...this.env,
+      HOME: '/root',
+      npm_config_cache: '/var/cache/npm',
+      npm_config_prefer_offline: 'true',
+    };
     const certificates = process.env['NODE_EXTRA_CA_CERTS'];
     mustRun(
       'unshare',
-      ['--pid', '--fork', '--kill-child', `--mount-proc=${join(this.root, 'proc')}`, 'chroot', this.root, '/bin/sh', '-c', `cd ${this.workdir} && ${command}`],
+      [
+        '--pid',
+        '--fork',
+        '--kill-child',
+        `--mount-proc=${join(this.root, 'proc')}`,
+        'chroot',
+        this.root,
+        '/bin/sh',
+        '-c',
+        `cd ${this.workdir} && ${command}`,
+      ],
       { ...env, ...(certificates === undefined ? {} : { NODE_EXTRA_CA_CERTS: certificates }) },
     );
   }
@@ -114,7 +166,8 @@ class StageReplay {
     const target = this.#inRoot(to);
     const stage = flags['from'] === undefined ? undefined : this.#earlier.get(flags['from']);
     if (flags['from'] === undefined) {
-      if (words.join(' ') !== '.') throw new Error(`unable to replay COPY ${text}; of the context only all of it is copied`);
+      if (words.join(' ') !== '.')
+        throw new Error(`unable to replay COPY ${text}; of the context only all of it is copied`);
       copyContext(this.#context, target);
       return;
     }
@@ -182,5 +235,8 @@ export function buildImage(dockerfile: string, context: string): Image {
     entrypoint: wordsOf(final, 'ENTRYPOINT'),
     healthcheck: wordsOf(final, 'HEALTHCHECK'),
     labels: last.labels,
+    remove: () => {
+      for (const stage of done.values()) stage.remove();
+    },
   };
 }
