@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chownSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -37,8 +37,7 @@ let redis: RedisServer;
 const running: ManagedProcess[] = [];
 
 beforeAll(async () => {
-  const namespaceOf = (pid: string): string => readlinkSync(`/proc/${pid}/ns/mnt`);
-  if (namespaceOf('self') === namespaceOf('1'))
+  if (process.env['OWN_MOUNTS'] !== '1')
     throw new Error('it mounts file systems, and needs a mount namespace of its own: npm run test:containers');
   image = buildImage(join(ROOT, 'deploy/Dockerfile'), ROOT);
   [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
@@ -173,8 +172,8 @@ describe('the image', () => {
           })
         ).status,
       ).toBe(201);
-      expect(await first).toMatchObject({ content: 'hello from a read-only file system', seq: 1 });
-      expect(await second).toMatchObject({ seq: 1 });
+      expect(await first).toMatchObject({ content: 'hello from a read-only file system', groupId });
+      expect(await second).toMatchObject({ groupId });
       expect((await fetch(`${url}/internal/health`)).status).toBe(404);
     } finally {
       bob.disconnect();
