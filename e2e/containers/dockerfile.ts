@@ -7,7 +7,7 @@ export interface Step {
 }
 
 export interface Stage {
-  /** What stands behind FROM: an image, or an earlier stage. */
+  /** The image that it begins with, or an earlier stage. */
   from: string;
   as: string | undefined;
   steps: readonly Step[];

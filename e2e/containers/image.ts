@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pairsOf, parseDockerfile, readDockerignore, type Stage, type Step, wordsOf } from './dockerfile.ts';
 
-/** What `docker build` would have made: the files of the last stage, and how they are run. */
+/** The files of the last stage, as `docker build` would have made them, and how they are run. */
 export interface Image {
   /** A folder that is the root of a file system. */
   root: string;

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { ObjectMeta } from 'kubernetes-types/meta/v1';
 import { parseAllDocuments } from 'yaml';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -10,7 +11,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export interface KubernetesObject {
   apiVersion: string;
   kind: string;
-  metadata: { name: string; labels: Record<string, string>; annotations?: Record<string, string> };
+  metadata: ObjectMeta & { name: string; labels: Record<string, string> };
   spec: Record<string, unknown>;
 }
 
@@ -37,8 +38,8 @@ export interface ServiceMonitor {
 };
 
 /**
- * What the types of Kubernetes say against the objects: fields that they do not have, values of another type, and what is missing. The
- * compiler's messages, none if all is well.
+ * Holds objects to the types of Kubernetes. Returns the compiler's messages about fields that they do not have, values of another type, and
+ * fields that are missing; none if all is well.
  */
 export function complaintsOf(files: Readonly<Record<string, readonly KubernetesObject[]>>): string {
   const folder = mkdtempSync(join(ROOT, '.cache', 'kubernetes-'));
