@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ObjectMeta } from 'kubernetes-types/meta/v1';
+import type { ObjectMeta } from 'kubernetes-types/meta/v1.js';
 import { parseAllDocuments } from 'yaml';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -28,7 +28,7 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 /** Custom resources, of which that package knows nothing: the fields of theirs that the chart sets. */
 const CUSTOM: Readonly<Record<string, string>> = {
-  ServiceMonitor: `import type { LabelSelector, ObjectMeta } from 'kubernetes-types/meta/v1';
+  ServiceMonitor: `import type { LabelSelector, ObjectMeta } from 'kubernetes-types/meta/v1.js';
 export interface ServiceMonitor {
   apiVersion: 'monitoring.coreos.com/v1';
   kind: 'ServiceMonitor';
