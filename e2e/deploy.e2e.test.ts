@@ -433,12 +433,14 @@ describe('deploy/chart', () => {
     expect((rendered['relay-alone'] ?? []).filter(({ metadata }) => metadata.name.includes('-api'))).toEqual([]);
   });
 
-  test('an ingress keeps a polling session at its relay', () => {
+  test('an ingress leads to the relay by its paths, and keeps a polling session there', () => {
     const [relay, api] = only(rendered['everything'] ?? [], 'Ingress').toSorted((a, b) =>
       b.metadata.name.localeCompare(a.metadata.name),
     );
     expect(relay?.metadata.annotations?.['nginx.ingress.kubernetes.io/upstream-hash-by']).toBe('$remote_addr');
     expect(JSON.stringify(relay?.spec)).toContain('"path":"/socket.io/"');
+    // The raw door's path, where it has one.
+    expect(JSON.stringify(relay?.spec)).toContain('"path":"/ws","pathType":"Exact"');
     expect(JSON.stringify(api?.spec)).toContain('"path":"/"');
   });
 });

@@ -43,6 +43,8 @@ beforeAll(async () => {
   [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
   const size = (path: string): string =>
     execFileSync('du', ['-sm', join(image.root, path)], { encoding: 'utf8' }).split('\t')[0] ?? '';
+  const os = /PRETTY_NAME="(.*)"/.exec(readFileSync('/etc/os-release', 'utf8'))?.[1];
+  console.log(`base: ${os}, Node ${process.version}, in place of the Dockerfile’s`);
   console.log(`image: /app ${size('app')} MB, of which node_modules ${size('app/node_modules')} MB`);
 });
 afterEach(async () => {
