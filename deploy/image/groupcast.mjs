@@ -1,15 +1,10 @@
 #!/usr/bin/env node
-// The command of the image: `relay` and `api` run a service, `health` asks one, and everything else is a command of Groupcast.
+// The command of the image: `groupcast`, and beside its commands `health`, which asks the service that runs here.
 import { readFileSync } from 'node:fs';
 
 const SERVICES = {
-  relay: {
-    program: 'services/socket-relay/dist/main.js',
-    host: 'RELAY_INTERNAL_HOST',
-    port: 'RELAY_INTERNAL_PORT',
-    usual: 3002,
-  },
-  api: { program: 'services/api/dist/main.js', host: 'API_INTERNAL_HOST', port: 'API_INTERNAL_PORT', usual: 3003 },
+  relay: { host: 'RELAY_INTERNAL_HOST', port: 'RELAY_INTERNAL_PORT', usual: 3002 },
+  api: { host: 'API_INTERNAL_HOST', port: 'API_INTERNAL_PORT', usual: 3003 },
 };
 /** The command's own deadline, below the one of `HEALTHCHECK`, so that the reason is said. */
 const DEADLINE_MS = 4_000;
@@ -43,14 +38,5 @@ async function health(name = serviceOfContainer()) {
 }
 
 const [command, ...rest] = process.argv.slice(2);
-if (command === 'health') {
-  process.exitCode = await health(...rest);
-} else {
-  const program = SERVICES[command]?.program ?? 'packages/cli/dist/main.js';
-  if (command === undefined || command === '--help') {
-    console.log(
-      'In this image: groupcast relay | api | health [relay|api]. Both services are configured by variables of the environment.\n',
-    );
-  }
-  await import(new URL(`../../${program}`, import.meta.url).href);
-}
+if (command === 'health') process.exitCode = await health(...rest);
+else await import('../../packages/groupcast/bin/groupcast.js');

@@ -26,7 +26,7 @@ export const probeApi: Probe = async (walk) => {
   if (reply.aheadMs !== undefined) walk.clocks.set('the API', reply.aheadMs);
   const { status, failing } = (reply.json ?? {}) as { status?: unknown; failing?: unknown };
   const fails = Array.isArray(failing) ? failing.map(String) : [];
-  const known = status === 'ready' || status === 'unready';
+  const known = status === 'ready' || status === 'degraded' || status === 'unready';
   if (!known && reply.status === 404) {
     const why = refusalIn(reply)?.message;
     if (why !== undefined && /it is served at|the relay speaks/.test(why)) {

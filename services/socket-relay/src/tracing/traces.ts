@@ -266,7 +266,7 @@ function nowhere(userId: string, { missing, isAway, lost }: Unasked): TraceRecip
       userId,
       state: 'node-unreachable',
       why: `it is connected to none of the relays that answered; ${missing.join(', ')} did not`,
-      fix: 'see whether that relay runs (npm run doctor, with every relay named); it is counted on until its lease has ended',
+      fix: 'see whether that relay runs (npm run doctor, with every relay named): if it is frozen, restart it',
       ...(missing[0] === undefined ? {} : { node: missing[0] }),
     };
   }
