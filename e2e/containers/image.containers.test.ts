@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -124,6 +124,14 @@ describe('the image', () => {
       'org.opencontainers.image.version': JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
         .version as string,
     });
+  });
+
+  test('has nothing in it that only builds and tests need', () => {
+    const folder = join(image.root, 'app/node_modules');
+    const tools = ['esbuild', 'playwright-core', 'react', 'tsx', 'typescript', 'vite', 'vitest'];
+    expect(tools.filter((name) => existsSync(join(folder, name)))).toEqual([]);
+    expect(existsSync(join(folder, '@electric-sql/pglite'))).toBe(true);
+    expect(existsSync(join(image.root, 'app/services/api/src'))).toBe(false);
   });
 
   test('API and two relays serve from it behind nginx: a message of the API reaches a Socket.IO client at the other relay', async () => {
