@@ -4,6 +4,7 @@ import { signServiceToken } from '@groupcast/tokens';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Relay } from '../../../services/socket-relay/src/relay.ts';
 import { type Broadcaster, type BroadcasterOptions, type ConnectionState, createBroadcaster } from '../src/index.ts';
+import { describeHttp } from './http.suite.ts';
 import { describePublisher, failure, NOWHERE, signedBy } from './publisher.suite.ts';
 import { type Listener, listenIn, startRelayHere } from './relay-under-test.ts';
 
@@ -45,6 +46,7 @@ function newGroup(): string {
 }
 
 describePublisher('over a socket', { open, listen, newGroup });
+describeHttp({ internalPort: () => relay.internalPort, listen, newGroup });
 
 describe('a broadcast', () => {
   test('of many at once keeps the order of the calls in every group', async () => {
