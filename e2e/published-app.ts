@@ -11,7 +11,8 @@ import { promisify } from 'node:util';
 
 export const run = promisify(execFile);
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
-export const PACKED = ['broadcaster', 'client', 'shared'];
+/** The packages that are published. */
+export const PACKED = ['broadcaster', 'client', 'shared', 'tokens'];
 
 export interface PublishedApp {
   folder: string;

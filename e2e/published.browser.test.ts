@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
-import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { checkPackage, createPackageFromTarballData, type Problem } from '@arethetypeswrong/core';
 import { startSystem, tokenFor } from '@groupcast/testing';
 import type { Page } from 'playwright-core';
 import { publint } from 'publint';
@@ -19,6 +19,9 @@ import {
 } from './chat-browser.ts';
 import { filesIn, installApp, PACKED, type PublishedApp, ROOT, run, serve, tarballOf } from './published-app.ts';
 
+/** jose is no CommonJS, and neither is what is made of it. */
+const ESM_ONLY = 'tokens';
+
 let app: string;
 let installed: PublishedApp['installed'];
 let remove: () => void;
@@ -31,7 +34,8 @@ afterAll(() => remove());
 test.each(PACKED)('@groupcast/%s has what was built and its sources, and no tests', (name) => {
   const folder = installed(`@groupcast/${name}`);
   const files = filesIn(folder);
-  const built = ['index.js', 'index.d.ts', 'cjs/index.js', 'cjs/index.d.ts', 'cjs/package.json'];
+  const commonjs = name === ESM_ONLY ? [] : ['cjs/index.js', 'cjs/index.d.ts', 'cjs/package.json'];
+  const built = ['index.js', 'index.d.ts', ...commonjs];
   const needed = ['LICENSE', 'README.md', 'package.json', 'src/index.ts', ...built.map((file) => `dist/${file}`)];
   expect(files).toEqual(expect.arrayContaining(needed));
   const allowed =
@@ -53,7 +57,9 @@ test.each(PACKED)('publint has no complaint about @groupcast/%s', async (name) =
 
 test.each(PACKED)('@groupcast/%s has the right types for every way to load it', async (name) => {
   const found = await checkPackage(createPackageFromTarballData(await tarballOf(name)));
-  expect(found).toMatchObject({ types: { kind: 'included' }, problems: [] });
+  if (!found.types) throw new Error(`@groupcast/${name} has no types`);
+  const isKnown = ({ kind }: Problem): boolean => name === ESM_ONLY && kind === 'CJSResolvesToESM';
+  expect(found.problems.filter((problem) => !isKnown(problem))).toEqual([]);
 });
 
 test('an error of one copy is known to the other: an application may load ES modules and CommonJS at once', async () => {

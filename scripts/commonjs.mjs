@@ -3,24 +3,16 @@
 //
 // The files stay separate, so that the entry points share their modules. They keep their names: `dist/cjs/package.json` says for Node and
 // for TypeScript that they are CommonJS, and every relative import in them holds as it stands.
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
+import { filesIn, removeStaleFiles } from './stale-files.mjs';
 
 const OUT = 'dist';
 const COMMONJS = join(OUT, 'cjs');
 
-const filesIn = (folder) =>
-  readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
-
 rmSync(COMMONJS, { recursive: true, force: true });
-// tsc leaves the files of sources that are gone, and npm would pack them.
-const sources = new Set(filesIn('src').map((file) => file.replace(/\.tsx?$/, '')));
-for (const file of filesIn(OUT)) {
-  if (!file.startsWith('.') && !sources.has(file.replace(/\.(?:d\.ts|js)(?:\.map)?$/, ''))) rmSync(join(OUT, file));
-}
+removeStaleFiles(OUT);
 
 const written = filesIn(OUT);
 await build({
