@@ -37,7 +37,7 @@ export async function command(
 export const node = async (folder: string, args: readonly string[], env?: Record<string, string>): Promise<string> =>
   command(folder, process.execPath, args, env);
 
-/** What a program that works writes last. */
+/** The last line of a program that works. */
 export const WORKS = 'groupcast works';
 
 export function expectWorks(output: string): void {

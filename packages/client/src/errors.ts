@@ -24,7 +24,7 @@ export class ClientError extends Error {
     Object.defineProperty(this.prototype, BRAND, { value: true });
   }
 
-  /** `instanceof` holds between the copies of this package that an application has loaded, as ES module and as CommonJS (docs/adr/0018). */
+  /** `instanceof` holds between the copies of this package that an application has loaded, as ES module and as CommonJS (docs/adr/0019). */
   static override [Symbol.hasInstance](value: unknown): boolean {
     if (this !== ClientError) return Function.prototype[Symbol.hasInstance].call(this, value);
     return typeof value === 'object' && value !== null && (value as { [BRAND]?: unknown })[BRAND] === true;

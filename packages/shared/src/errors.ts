@@ -73,7 +73,7 @@ export class GroupcastError extends Error {
 
   /**
    * An application may load this package twice, as an ES module and as CommonJS, or in two versions. `instanceof` holds between the copies
-   * all the same (docs/adr/0018).
+   * all the same (docs/adr/0019).
    */
   static override [Symbol.hasInstance](value: unknown): boolean {
     if (this !== GroupcastError) return Function.prototype[Symbol.hasInstance].call(this, value);
