@@ -51,8 +51,8 @@ test.each(PACKED)('@groupcast/%s has what was built and its sources, and no test
 });
 
 test.each(PACKED)('publint has no complaint about @groupcast/%s', async (name) => {
-  const { messages, pkg } = await publint({ pack: { tarball: (await tarballOf(name)).buffer }, strict: true });
-  expect(messages.map((message) => formatMessage(message, pkg))).toEqual([]);
+  const found = await publint({ pack: { tarball: (await tarballOf(name)).buffer }, strict: true });
+  expect(found.messages.map((message) => formatMessage(message, found.pkg))).toEqual([]);
 });
 
 test.each(PACKED)('@groupcast/%s has the right types for every way to load it', async (name) => {

@@ -35,9 +35,21 @@ function retryAfterOf({ headers }: HttpAnswer): { retryAfterMs?: number } {
   return /^\d{1,9}$/.test(seconds) ? { retryAfterMs: Math.min(Number(seconds) * 1_000, MAX_DELAY_MS) } : {};
 }
 
-function errorIn(body: unknown): ErrorBody | undefined {
-  const error: unknown = (body as { error?: unknown } | null | undefined)?.error;
-  return typeof (error as { code?: unknown } | null | undefined)?.code === 'string' ? (error as ErrorBody) : undefined;
+/** The error of an answer. Anybody may have answered, so that each field is what its type says, or is left out. */
+function errorIn(body: unknown): Partial<ErrorBody> | undefined {
+  const given = (body as { error?: unknown } | null | undefined)?.error as Record<string, unknown> | null | undefined;
+  if (typeof given?.['code'] !== 'string') return undefined;
+  const { code, message, retryable, retryAfterMs, details } = given;
+  return {
+    // A code that this version does not know is left to `fromBody`.
+    code: code as ErrorCode,
+    ...(typeof message === 'string' ? { message } : {}),
+    ...(typeof retryable === 'boolean' ? { retryable } : {}),
+    ...(typeof retryAfterMs === 'number' && retryAfterMs >= 0
+      ? { retryAfterMs: Math.min(retryAfterMs, MAX_DELAY_MS) }
+      : {}),
+    ...(typeof details === 'object' && details !== null ? { details: details as Record<string, unknown> } : {}),
+  };
 }
 
 function strange(call: RelayCall, url: string, answer: HttpAnswer): GroupcastError {

@@ -153,6 +153,20 @@ export function describeHttp({ internalPort, listen, newGroup }: HttpDeps): void
       ['a URL that is too long', 431, {}, '', { code: 'PAYLOAD_TOO_LARGE', retryable: false }],
       ['a code that is not known', 418, {}, '{"error":{"code":"TEAPOT","message":"short"}}', { code: 'INTERNAL' }],
       ['an error that is none', 500, {}, '{"error":null}', { code: 'RELAY_UNAVAILABLE' }],
+      [
+        'an error with other fields',
+        429,
+        {},
+        '{"error":{"code":"RATE_LIMITED","message":7,"retryable":"no","retryAfterMs":"1","details":3}}',
+        { code: 'RATE_LIMITED', retryable: true, retryAfterMs: undefined, details: undefined },
+      ],
+      [
+        'a delay of years',
+        429,
+        {},
+        '{"error":{"code":"RATE_LIMITED","retryAfterMs":1e15}}',
+        { retryAfterMs: 2147483647 },
+      ],
     ])('says so: %s', async (_, status, headers, body, expected) => {
       const { url } = await answering((response) => response.writeHead(status, headers).end(body));
       expect(await failure(broadcast({ url }))).toMatchObject(expected);
