@@ -1,6 +1,9 @@
 import { ADDRESSES } from './planted/addresses.ts';
-import { BETWEEN } from './planted/between.ts';
+import { ON_THE_WAY } from './planted/on-the-way.ts';
+import { READERS } from './planted/readers.ts';
+import { RECIPIENTS } from './planted/recipients.ts';
 import { REDIS } from './planted/redis.ts';
+import type { MessageFault } from './planted/scene.ts';
 import { SECRETS } from './planted/secrets.ts';
 import type { PlantedFault } from './planted/stage.ts';
 import { STATES } from './planted/states.ts';
@@ -10,4 +13,8 @@ import { STATES } from './planted/states.ts';
  * PostgreSQL, two relays with one Redis, and relays that are wrong by themselves.
  */
 
-export const PLANTED_FAULTS: readonly PlantedFault[] = [...ADDRESSES, ...SECRETS, ...BETWEEN, ...STATES, ...REDIS];
+/** Faults on the way of a message, which its trace and the doctor name. */
+export const MESSAGE_FAULTS: readonly MessageFault[] = [...ON_THE_WAY, ...RECIPIENTS, ...READERS];
+
+/** Further faults, of which the doctor alone can tell: nothing is saved, or nobody can be asked about it. */
+export const PLANTED_FAULTS: readonly PlantedFault[] = [...ADDRESSES, ...SECRETS, ...STATES, ...REDIS];

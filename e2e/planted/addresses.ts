@@ -10,11 +10,6 @@ export const ADDRESSES: readonly PlantedFault[] = [
     doctor: { hop: 'configuration', code: 'CONFIGURATION_INVALID', cause: /RELAY_PORT must be an integer/ },
   },
   {
-    name: 'the relay is down',
-    plant: async () => ({ env: { RELAY_URL: `http://127.0.0.1:${await freePort()}`, RELAY_INTERNAL_URL: '' } }),
-    doctor: { hop: 'relay', code: 'RELAY_UNREACHABLE', cause: /ECONNREFUSED/ },
-  },
-  {
     name: 'RELAY_URL leads to the internal port',
     plant: async ({ one }) => ({ env: { RELAY_URL: one.internalUrl } }),
     doctor: { hop: 'relay', code: 'WRONG_URL', cause: /the public port of the relay \(RELAY_PORT/ },

@@ -1,30 +1,9 @@
-import { freePort, startRelayProcess, until } from '@groupcast/testing';
-import { ALL_RIGHTS, OTHER_SECRETS, type PlantedFault, relaysTogether, type Stage, setRedisUser } from './stage.ts';
+import { tokenFor, until } from '@groupcast/testing';
+import { connect, NoConnection } from '../../packages/cli/src/doctor/sockets.ts';
+import { killRedis, type PlantedFault } from './stage.ts';
 
-async function killRedis(stage: Stage): Promise<() => Promise<void>> {
-  await stage.redis.kill();
-  return async () => {
-    await stage.redis.restart();
-    setRedisUser(stage.redis, ...ALL_RIGHTS);
-    await relaysTogether(stage);
-  };
-}
-
-/** Redis, and what relays share in it. */
+/** Redis. */
 export const REDIS: readonly PlantedFault[] = [
-  {
-    name: 'Redis is a replica',
-    async plant({ redis, ...stage }) {
-      redis.ask('replicaof', '127.0.0.1', '1');
-      return {
-        async lift() {
-          redis.ask('replicaof', 'no', 'one');
-          await relaysTogether(stage);
-        },
-      };
-    },
-    doctor: { hop: 'redis', code: 'REDIS_READ_ONLY', cause: /replica/ },
-  },
   {
     name: 'Redis evicts',
     async plant({ redis }) {
@@ -41,33 +20,6 @@ export const REDIS: readonly PlantedFault[] = [
     doctor: { hop: 'redis', code: 'REDIS_REFUSES', cause: /WRONGPASS/ },
   },
   {
-    name: 'relays of another deployment use the same prefix',
-    async plant({ redis }) {
-      const port = await freePort();
-      const env = { ...OTHER_SECRETS, REDIS_URL: redis.url };
-      const late = startRelayProcess({ ...env, RELAY_PORT: String(port) }).then(
-        () => 'started',
-        (error: unknown) => String(error),
-      );
-      if (!(await late).includes('another deployment')) throw new Error('the foreign relay has started');
-      return { env: { ...env, RELAY_URL: `http://127.0.0.1:${port}`, RELAY_INTERNAL_URL: '' } };
-    },
-    doctor: { hop: 'redis', code: 'FOREIGN_DEPLOYMENT', cause: /another deployment use REDIS_PREFIX "gc"/ },
-  },
-  {
-    name: 'two relays have no common Redis',
-    isSilent: true,
-    plant: async ({ lone }) => ({ where: { relays: [lone.url] } }),
-    doctor: { hop: 'redis', code: 'NODES_APART', cause: /does not reach the clients of the other/ },
-  },
-  {
-    name: 'Redis is down',
-    async plant(stage) {
-      return { lift: await killRedis(stage) };
-    },
-    doctor: { hop: 'redis', code: 'REDIS_UNREACHABLE', cause: /ECONNREFUSED/ },
-  },
-  {
     name: 'Redis is down, and no REDIS_URL',
     async plant(stage) {
       const lift = await killRedis(stage);
@@ -80,5 +32,25 @@ export const REDIS: readonly PlantedFault[] = [
       cause: /the relay at .* cannot use Redis \(failing: redis\)/,
       fix: /^start Redis; to see why, run this with REDIS_URL of the relays$/,
     },
+  },
+  {
+    name: 'Redis has been down for longer than a lease, and only the public ports are known',
+    async plant(stage) {
+      const lift = await killRedis(stage);
+      const auth = { token: await tokenFor('somebody') };
+      await until(
+        'the relay to refuse clients',
+        async () => {
+          const refused = await connect({ url: stage.one.url, transport: 'websocket', auth }, 5_000).then(
+            (client) => client.close(),
+            (error: unknown) => error,
+          );
+          return refused instanceof NoConnection && refused.code === 'BROKER_UNAVAILABLE';
+        },
+        30_000,
+      );
+      return { env: { REDIS_URL: '', RELAY_INTERNAL_URL: '' }, lift };
+    },
+    doctor: { hop: 'redis', code: 'REDIS_UNREACHABLE', cause: /BROKER_UNAVAILABLE|cannot use Redis/ },
   },
 ];

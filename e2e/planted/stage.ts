@@ -30,13 +30,19 @@ export interface Stage {
   strange: Relay;
   redis: RedisServer;
   postgres: PostgresServer;
+  /** Asks the database of the API. */
+  sql(text: string): Promise<unknown[]>;
   /** Between the API and its relay. */
   apiWire: TcpProxy;
+  /** Between the second relay and the API. */
+  backWire: TcpProxy;
   /** The environment in which a command finds all this, and nothing is wrong. */
   env: Readonly<Record<string, string>>;
   stop(): Promise<void>;
 }
 
+/** Short, so that what happens after a lease is not waited for. */
+const LEASE = { NODE_LEASE_SECONDS: '5' };
 /** The usual vocabulary of clients at the first relay, which says less than the native one. */
 const DIALECT = { RELAY_DIALECT: 'underscore-message' };
 export const OTHER_SECRETS = {
@@ -56,36 +62,38 @@ export async function setStage(): Promise<Stage> {
   const [redis, postgres] = await Promise.all([startRedis(), startPostgres()]);
   setRedisUser(redis, ...ALL_RIGHTS);
   const [apiPort, onePort] = [await freePort(), await freePort()];
-  const apiWire = await startTcpProxy(onePort);
+  const [apiWire, backWire] = [await startTcpProxy(onePort), await startTcpProxy(apiPort)];
   const apiUrl = `http://127.0.0.1:${apiPort}`;
-  const ofApi = { API_URL: apiUrl };
   const twosRedis = `redis://${REDIS_USER.name}:${REDIS_USER.password}@127.0.0.1:${redis.port}`;
+  const database = await postgres.createDatabase();
   const starting = [
     startApiProcess({
-      DATABASE_URL: await postgres.createDatabase(),
+      DATABASE_URL: database,
       API_PORT: String(apiPort),
       RELAY_URL: `http://127.0.0.1:${apiWire.port}`,
     }),
     startRelayProcess({
-      ...ofApi,
+      API_URL: apiUrl,
       REDIS_URL: redis.url,
       RELAY_PORT: String(onePort),
       RELAY_WS_PATH: '/ws',
       ...DIALECT,
+      ...LEASE,
     }),
-    startRelayProcess({ ...ofApi, REDIS_URL: twosRedis }),
+    startRelayProcess({ API_URL: `http://127.0.0.1:${backWire.port}`, REDIS_URL: twosRedis, ...LEASE }),
     startRelayProcess(),
     startRelayProcess(OTHER_SECRETS),
     startRelayProcess({ JWT_SECRET: OTHER_SECRETS.JWT_SECRET }),
   ] as const;
   const stopAll = async (): Promise<void> => {
     for (const each of await Promise.allSettled(starting)) if (each.status === 'fulfilled') await each.value.stop();
-    await Promise.all([apiWire.close(), redis.stop(), postgres.stop()]);
+    await Promise.all([apiWire.close(), backWire.close(), redis.stop(), postgres.stop()]);
   };
   const [api, one, two, lone, foreign, strange] = await Promise.all(starting).catch(async (error: unknown) => {
     await stopAll();
     throw error;
   });
+  const sql: Stage['sql'] = async (text) => (await postgres.query(text, database)).rows;
   const env = {
     ...TEST_SECRETS,
     API_URL: apiUrl,
@@ -96,7 +104,7 @@ export async function setStage(): Promise<Stage> {
   };
   await until('the API to reach the relay', () => api.output().includes('connected to the relay'));
   await relaysTogether({ one, two });
-  return { api, one, two, lone, foreign, strange, redis, postgres, apiWire, env, stop: stopAll };
+  return { api, one, two, lone, foreign, strange, redis, postgres, sql, apiWire, backWire, env, stop: stopAll };
 }
 
 /** A fault, and what has to be said about it. */
@@ -130,4 +138,24 @@ export async function relaysTogether({ one, two }: Pick<Stage, 'one' | 'two'>): 
     (await fetch(`${internalUrl}/v1/members/add`, { method: 'POST', headers, body })).ok &&
     (await fetch(`${internalUrl}/readyz`)).ok;
   await until('each relay to reach the other', async () => (await reachesAll(one)) && reachesAll(two), 30_000);
+}
+
+/** Resolves with how it is started again. */
+export async function killRedis(stage: Stage): Promise<() => Promise<void>> {
+  await stage.redis.kill();
+  return async () => {
+    await stage.redis.restart();
+    setRedisUser(stage.redis, ...ALL_RIGHTS);
+    await relaysTogether(stage);
+  };
+}
+
+/** Resolves once the database takes no writes, or takes them again. */
+export async function setReadOnly(postgres: PostgresServer, value: 'on' | 'off'): Promise<void> {
+  await postgres.query(`alter system set default_transaction_read_only = ${value}`);
+  await postgres.query('select pg_reload_conf()');
+  await until('PostgreSQL to know', async () => {
+    const { rows } = await postgres.query('show default_transaction_read_only');
+    return (rows[0] as { default_transaction_read_only: string }).default_transaction_read_only === value;
+  });
 }

@@ -1,7 +1,9 @@
+import { createServer } from 'node:http';
 import { until } from '@groupcast/testing';
-import { type PlantedFault, relaysTogether, serviceToken, setRedisUser } from './stage.ts';
+import { type PlantedFault, serviceToken } from './stage.ts';
+import { listening } from './wires.ts';
 
-/** Processes that run and do not work. */
+/** Processes that run and do not work, or not together. */
 export const STATES: readonly PlantedFault[] = [
   {
     name: 'the relay is frozen',
@@ -14,15 +16,6 @@ export const STATES: readonly PlantedFault[] = [
       };
     },
     doctor: { hop: 'relay', code: 'RELAY_SILENT', cause: /takes a connection and does not answer/ },
-  },
-  {
-    name: 'another relay is frozen',
-    isSilent: true,
-    async plant({ lone }) {
-      lone.signal('SIGSTOP');
-      return { where: { relays: [lone.url] }, lift: () => lone.signal('SIGCONT') };
-    },
-    doctor: { hop: 'nodes', code: 'NODE_SILENT', cause: /does not answer/ },
   },
   {
     name: 'the API is frozen',
@@ -48,22 +41,6 @@ export const STATES: readonly PlantedFault[] = [
     doctor: { hop: 'relay', code: 'RELAY_DRAINING', cause: /is stopping/ },
   },
   {
-    name: 'the database is read-only',
-    async plant({ postgres }) {
-      const set = async (value: 'on' | 'off'): Promise<void> => {
-        await postgres.query(`alter system set default_transaction_read_only = ${value}`);
-        await postgres.query('select pg_reload_conf()');
-        await until('PostgreSQL to know', async () => {
-          const { rows } = await postgres.query('show default_transaction_read_only');
-          return (rows[0] as { default_transaction_read_only: string }).default_transaction_read_only === value;
-        });
-      };
-      await set('on');
-      return { lift: async () => set('off') };
-    },
-    doctor: { hop: 'database', code: 'DATABASE_READ_ONLY', cause: /takes no writes/ },
-  },
-  {
     name: 'the database is down',
     async plant({ postgres, api }) {
       await postgres.stopServer();
@@ -77,17 +54,14 @@ export const STATES: readonly PlantedFault[] = [
     doctor: { hop: 'database', code: 'DATABASE_UNREACHABLE', cause: /does not reach its database/ },
   },
   {
-    name: 'a relay hears nothing from Redis',
-    async plant({ redis, two, ...stage }) {
-      setRedisUser(redis, 'resetchannels');
-      return {
-        where: { relays: [two.url] },
-        async lift() {
-          setRedisUser(redis, 'allchannels');
-          await relaysTogether({ two, ...stage });
-        },
-      };
+    name: 'a relay is of another version',
+    async plant({ one }) {
+      const older = createServer((_asked, answer) => {
+        answer.end(JSON.stringify({ ok: true, status: 'ready', node: 'older', version: '0.0.9', groupLog: 'redis' }));
+      });
+      const { port, close } = await listening(older);
+      return { where: { nodes: [one.internalUrl, `http://127.0.0.1:${port}`] }, lift: close };
     },
-    doctor: { hop: 'redis', code: 'REDIS_UNREACHABLE', cause: /the relay at .* cannot use Redis/ },
+    doctor: { hop: 'versions', code: 'VERSIONS_DIFFER', cause: /older 0\.0\.9/ },
   },
 ];

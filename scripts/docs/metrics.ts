@@ -42,6 +42,7 @@ export function metrics(): { relay: Metric[]; api: Metric[] } {
   relay.watchReadiness(() => ({ failing: [], degraded: [] }));
   const api = createApiMetrics(async () => ({ events: 0, groups: 0, oldestSeconds: 0 }));
   api.watchKeys(() => 0);
+  api.watchRelay(() => true);
   return { relay: registered(relay.registry), api: registered(api.registry) };
 }
 

@@ -16,7 +16,10 @@ const URL_RULE: UrlRule = {
 const MAX_TIMEOUT_MS = 2_147_483_647 - 30_000;
 
 export interface HttpBroadcasterOptions {
-  /** The relay's internal port, such as `http://localhost:3002`; behind a path of a larger site, with that path. */
+  /**
+   * The relay's internal port, such as `http://localhost:3002`, or its public URL where it serves the broadcast API there; behind a path of
+   * a larger site, with that path.
+   */
   url: string;
   /** `RELAY_SERVICE_SECRET`: a short service token is signed with it for each call. */
   serviceSecret?: string | undefined;

@@ -15,7 +15,7 @@ let listeners: Listener[] = [];
 let groups = 0;
 
 beforeAll(async () => {
-  relay = await startRelayHere();
+  relay = await startRelayHere({ PUBLIC_BROADCAST_API: '1' });
 });
 afterAll(async () => {
   await relay.close();
@@ -46,7 +46,7 @@ function newGroup(): string {
 }
 
 describePublisher('over a socket', { open, listen, newGroup });
-describeHttp({ internalPort: () => relay.internalPort, listen, newGroup });
+describeHttp({ port: () => relay.port, internalPort: () => relay.internalPort, listen, newGroup });
 
 describe('a broadcast', () => {
   test('of many at once keeps the order of the calls in every group', async () => {

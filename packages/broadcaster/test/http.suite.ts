@@ -25,11 +25,12 @@ const EDGE = {
 };
 
 export interface HttpDeps extends Omit<PublisherBackend, 'open'> {
+  port: () => number;
   internalPort: () => number;
 }
 
 /** The promises of a broadcaster over HTTP: those of every publisher, and its own. */
-export function describeHttp({ internalPort, listen, newGroup }: HttpDeps): void {
+export function describeHttp({ port, internalPort, listen, newGroup }: HttpDeps): void {
   const servers: Server[] = [];
   afterEach(() => {
     for (const server of servers.splice(0)) {
@@ -86,6 +87,17 @@ export function describeHttp({ internalPort, listen, newGroup }: HttpDeps): void
       const groupId = newGroup();
       expect((await open({ url: `${site.url}/` }).broadcastMessage({ groupId, message: {} })).position?.seq).toBe(1);
       await site.close();
+    });
+
+    test('takes the public port as well, where the relay serves the broadcast API there', async () => {
+      const groupId = newGroup();
+      await listen('alice', groupId);
+      const broadcaster = open({ url: `http://127.0.0.1:${port()}` });
+      const input = { groupId, message: {}, expectedUserIds: ['alice'], withinMs: 5_000 };
+      const answer = await broadcaster.broadcastMessage(input);
+      expect(answer).toMatchObject({ recipients: { connections: 1 }, delivery: { proven: ['alice'] } });
+      expect(await broadcaster.getTrace({ groupId, id: answer.id })).toMatchObject({ summary: { proven: 1 } });
+      expect(await broadcaster.getPresence({ groupId })).toMatchObject({ numUsers: 1 });
     });
 
     test('ends at its deadline, with `withinMs` on top, whether or not fetch knows of the signal', async () => {

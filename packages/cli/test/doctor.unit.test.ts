@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { CAUSES, FAULT_CODES, type FaultCode, failed, faultOf, HOP_NAMES, HOPS, ok } from '../src/doctor/hops.ts';
-import { nearMissesOf } from '../src/doctor/probe-group.ts';
 import { RedisRefusal, readReply } from '../src/doctor/redis-asker.ts';
 import { formatWalk, jsonReport } from '../src/doctor/report.ts';
 
@@ -82,17 +81,6 @@ test('all is well for what was looked at', () => {
     formatWalk({ findings, fault: undefined, relays, nodes }, (_style, text) => text);
   expect(told(1, 0)).toMatch(/\n\nall is well, for what was looked at: 1 relay\n$/);
   expect(told(2, 1)).toMatch(/\n\nall is well, for what was looked at: 2 relays, 1 internal port\n$/);
-});
-
-test.each([
-  ['group-1', '1'],
-  ['1', 'group-1'],
-  ['1', 'conversation:1'],
-  ['007', '7'],
-  ['Team', 'team'],
-])('a nearby spelling of %j is %j', (given, near) => {
-  expect(nearMissesOf(given)).toContain(near);
-  expect(nearMissesOf(given)).not.toContain(given);
 });
 
 test.each([

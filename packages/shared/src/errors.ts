@@ -12,6 +12,7 @@ export const ERROR_CODES = {
   FORBIDDEN_EVENT: { status: 403, retryable: false },
   NOT_A_MEMBER: { status: 403, retryable: false },
   UNSUPPORTED_PROTOCOL: { status: 400, retryable: false },
+  UNKNOWN_SESSION: { status: 400, retryable: true },
   UNKNOWN_EVENT: { status: 400, retryable: false },
   INVALID_PAYLOAD: { status: 400, retryable: false },
   REQUEST_TIMEOUT: { status: 408, retryable: true },

@@ -14,6 +14,25 @@ export function plainIdOf(id: string): string {
   return /^\d+$/.test(bare) ? bare.replace(/^0+(?=\d)/, '') : bare;
 }
 
+/** Prefixes that people put before the id of a group. */
+const KINDS = ['group', 'room', 'conversation', 'chat', 'channel'].flatMap((kind) => [
+  `${kind}-`,
+  `${kind}:`,
+  `${kind}_`,
+]);
+/** Zeros that a number may have been filled up with. */
+const ZEROS = ['0', '00'];
+
+/** Returns the other spellings of a group's id that people use, the likeliest first. */
+export function otherSpellingsOf(groupId: string): string[] {
+  const plain = plainIdOf(groupId);
+  const filled = /^\d+$/.test(plain) ? ZEROS.map((zeros) => `${zeros}${plain}`) : [];
+  const bare = [...new Set([idInRoomName(groupId) ?? groupId, plain, ...filled])];
+  const prefixed = [groupId, ...bare].flatMap((id) => KINDS.map((prefix) => `${prefix}${id}`));
+  const spellings = new Set([...bare, groupId.toLowerCase(), groupId.toUpperCase(), ...prefixed]);
+  return [...spellings].filter((id) => id !== groupId && parseId(id) !== undefined);
+}
+
 /** Names that people use for our fields, in lower case and without `_` and `-`. */
 const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
   groupId: ['group', 'room', 'roomid', 'conversation', 'conversationid', 'channel', 'channelid', 'chat', 'chatid'],

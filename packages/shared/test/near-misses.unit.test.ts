@@ -10,6 +10,7 @@ import {
   joinGroupSchema,
   membersSchema,
   notifySchema,
+  otherSpellingsOf,
   parsePayload,
   plainIdOf,
   refreshTokenSchema,
@@ -113,4 +114,17 @@ describe('an id in the name of a room', () => {
   ])('%s is none', (name) => {
     expect(idInRoomName(name)).toBeUndefined();
   });
+});
+
+test.each([
+  ['group-1', '1'],
+  ['1', 'group-1'],
+  ['1', 'conversation:1'],
+  ['007', '7'],
+  ['Team', 'team'],
+  ['17', '017'],
+  ['room-7', 'conversation:room-7'],
+])('a nearby spelling of %j is %j', (given, near) => {
+  expect(otherSpellingsOf(given)).toContain(near);
+  expect(otherSpellingsOf(given)).not.toContain(given);
 });

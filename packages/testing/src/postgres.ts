@@ -14,7 +14,8 @@ export interface PostgresServer {
   /** The process id of the postmaster. */
   readonly pid: number;
   /** Asks the server something, in the database `postgres`. */
-  query(text: string): Promise<pg.QueryResult>;
+  /** Asks the server's own database, or one that was created. */
+  query(text: string, url?: string): Promise<pg.QueryResult>;
   /** Makes a new empty database of this server. */
   createDatabase(): Promise<string>;
   /** Connections end, and new ones are refused, until `startServer`. */
@@ -77,8 +78,8 @@ export async function startPostgres(): Promise<PostgresServer> {
   let server = start();
   const urlOf = (database: string): string => `postgres://postgres@127.0.0.1:${port}/${database}`;
 
-  async function query(text: string): Promise<pg.QueryResult> {
-    const client = new pg.Client({ connectionString: urlOf('postgres') });
+  async function query(text: string, url = urlOf('postgres')): Promise<pg.QueryResult> {
+    const client = new pg.Client({ connectionString: url });
     await client.connect();
     try {
       return await client.query(text);

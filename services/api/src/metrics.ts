@@ -24,6 +24,7 @@ export interface ApiMetrics {
   connectionsClosed: Counter<'port' | 'reason'>;
   /** Reports how long the keys of the JWKS could not be read again. */
   watchKeys(staleSeconds: () => number): void;
+  watchRelay(isConnected: () => boolean): void;
   /** Reports how many connections a port has. */
   watchConnections(port: string, limit: ConnectionLimit): void;
   /** Clients of the relay that the API did not pass on to it. */
@@ -152,6 +153,16 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
       labelNames: ['code'],
       registers,
     }),
+    watchRelay(isConnected) {
+      const connected = new Gauge({
+        name: 'groupcast_api_relay_connected',
+        help: 'Whether this process is connected to its relay, and accepted there (1 or 0)',
+        registers,
+        collect() {
+          connected.set(isConnected() ? 1 : 0);
+        },
+      });
+    },
     watchKeys(staleSeconds) {
       const stale = new Gauge({
         name: 'groupcast_api_jwks_stale_seconds',

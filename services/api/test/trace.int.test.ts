@@ -130,6 +130,12 @@ describe('a message that does not leave the outbox', () => {
       cause: expect.stringContaining('SERVICE_TOKEN_INVALID'),
       fix: 'compare RELAY_SERVICE_SECRET on both sides',
     });
+    expect(await api.request(null, 'GET', '/readyz')).toEqual({
+      status: 200,
+      body: { status: 'degraded', degraded: ['relay'] },
+    });
+    const metrics = await (await fetch(`${api.internalUrl}/metrics`)).text();
+    expect(metrics).toMatch(/^groupcast_api_relay_connected 0$/m);
   });
 
   test('a relay that is away is said to be, by the address that was tried', async () => {

@@ -12,7 +12,6 @@ import {
   within,
 } from '@groupcast/service-kit';
 import { createGateway } from './broadcast/gateway.ts';
-import { hintAtGroup } from './broadcast/near-misses.ts';
 import { createThrottle } from './broadcast/throttle.ts';
 import { type Canary, createCanary } from './canary/canary.ts';
 import type { Cluster } from './cluster/cluster.ts';
@@ -54,6 +53,7 @@ import { createMembership } from './membership/authorisation.ts';
 import { createMembershipConfirmation } from './membership/confirm-memberships.ts';
 import { createGroupEntry } from './membership/group-entry.ts';
 import { createMemberChanges } from './membership/member-changes.ts';
+import { hintAtGroup } from './membership/near-misses.ts';
 import { createRecovery } from './membership/recovery.ts';
 import { createRemovals } from './membership/removals.ts';
 import { createUndecidedClaims } from './membership/undecided-claims.ts';
@@ -65,6 +65,8 @@ import { createNodeState } from './monitor-page/node-state.ts';
 import { createPageSessions, pageSessionsOfAll } from './monitor-page/page-sessions.ts';
 import { streamMonitorEvents } from './monitor-page/watch-nodes.ts';
 import { createPresence, type Presence } from './presence/presence.ts';
+import { createBriefReadiness } from './public-http/brief-readiness.ts';
+import { createPublicApi } from './public-http/public-api.ts';
 import { announceListening, createPublicServer, type PublicServer } from './public-server.ts';
 import { createConnectionIndex } from './sessions/connection-index.ts';
 import { createDepartures } from './sessions/departures.ts';
@@ -276,23 +278,24 @@ async function buildRelay(
   // The internal port
   const { primary } = worker ?? {};
   const page = openMonitorPage({ io, node, cluster, metrics, monitor, report: readiness.report, primary, log }, parts);
+  const health = primary ? healthOfAll(readiness, metrics.registry, primary) : healthOfOne(readiness, metrics.registry);
+  const forPublishers = { gateway, history, presence, ...tracing, services, metrics, log };
   const internal = await createInternalApp({
     page,
     ...config,
-    gateway,
-    history,
-    presence,
-    ...tracing,
-    services,
-    metrics,
+    ...forPublishers,
     connections: limits.internal,
     node,
     groupLogKind: cluster.groupLogKind,
     connectionCount: () => io.of('/').sockets.size,
     drain: primary ? drainOfAll(drain, returns, primary) : drainOfOne(drain, returns),
-    health: primary ? healthOfAll(readiness, metrics.registry, primary) : healthOfOne(readiness, metrics.registry),
-    log,
+    health,
   });
+  const broadcastApi = config.publicApi.isOn
+    ? await createPublicApi({ ...forPublishers, connections: limits.public, notices }, config)
+    : undefined;
+  stops.push(async () => broadcastApi?.close());
+  publicServer.answerWith({ readiness: createBriefReadiness(health), broadcastApi });
 
   const listening = stopPorts({ stops, parts }, { internal, publicServer, drain, worker });
 

@@ -106,6 +106,12 @@ describe('a client of another protocol is told so, in the answer, in the log and
     await said('UNSUPPORTED_PROTOCOL', /the headers Upgrade and Connection/);
   });
 
+  test('a request for a session of another relay, which a balancer that is not sticky sends here', async () => {
+    const answer = await fetch(`${relay.url}/socket.io/?EIO=4&transport=polling&sid=of-another-relay`);
+    expect(await answer.json()).toEqual({ code: 1, message: 'Session ID unknown' });
+    await said('UNKNOWN_SESSION', /Session ID unknown.*is not sticky/);
+  });
+
   test.each(['hello', '{"type":"join","group":1}'])('a plain WebSocket that says %s', async (text) => {
     const webSocket = new WebSocket(`${relay.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
     const closed = new Promise((resolve) => webSocket.once('close', resolve));

@@ -11,6 +11,7 @@ import {
   until,
 } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
+import { Redis } from 'ioredis';
 import { io, type Socket } from 'socket.io-client';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type ApiStub, startApiStub } from './api-stub.ts';
@@ -450,8 +451,9 @@ describe('several relays on one Redis', () => {
   });
   afterAll(async () => redis.stop());
 
-  async function start(url = redis.url): Promise<RelayUnderTest> {
-    const relay = await startRelayUnderTest({ REDIS_URL: url }, { ping: { intervalMs: 400, timeoutMs: 20_000 } });
+  async function start(url = redis.url, leaseMs = 15_000): Promise<RelayUnderTest> {
+    const ping = { intervalMs: 400, timeoutMs: 20_000 };
+    const relay = await startRelayUnderTest({ REDIS_URL: url }, { ping, leaseMs });
     relays.push(relay);
     return relay;
   }
@@ -522,6 +524,29 @@ describe('several relays on one Redis', () => {
       expect(trace.verdict).toMatchObject({ state: 'stopped', hop: 'node-received', code: 'NODE_UNREACHABLE' });
     } finally {
       wire.thaw();
+      await wire.close();
+    }
+  });
+
+  test('a relay that is frozen is named when its lease has ended too, and no more when it is gone (G81)', async () => {
+    const first = await start(redis.url, 1_000);
+    const wire = await startTcpProxy(redis.port);
+    const second = await start(`redis://127.0.0.1:${wire.port}`, 1_000);
+    const admin = new Redis(redis.url);
+    const question = { groupId: 'c7', seq: '1', userIds: 'bob' };
+    try {
+      await second.member('bob', ['c7']);
+      wire.freeze();
+      await until('its lease to end', async () => (await admin.zcard('gc:{relays}:lost')) > 0);
+      await first.broadcaster.broadcastMessage({ groupId: 'c7', message: { id: 'm1' }, epoch: '1-a', seq: 1 });
+      const trace = await traceOf(first, question);
+      expect(trace.verdict).toMatchObject({ hop: 'node-received', code: 'NODE_UNREACHABLE' });
+      expect(trace.recipients).toMatchObject([{ state: 'node-unreachable', node: trace.unreachable[0] }]);
+      await wire.close();
+      await until('Redis to see it go', async () => (await traceOf(first, question)).unreachable.length === 0);
+      expect((await traceOf(first, question)).verdict).toMatchObject({ hop: 'written', code: 'OFFLINE' });
+    } finally {
+      admin.disconnect();
       await wire.close();
     }
   });

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { durationOption, groupIdOption, readWords, urlOption } from '../arguments.ts';
+import { parseId } from '@groupcast/shared';
+import { durationOption, groupIdOption, readWords, urlOption, userIdOption } from '../arguments.ts';
 import { type Command, EXIT, UsageError } from '../command.ts';
 import { HOPS } from '../doctor/hops.ts';
 import type { Whereabouts } from '../doctor/patient.ts';
@@ -10,7 +11,7 @@ import { createPaint } from '../terminal.ts';
 const USAGE = `Usage: groupcast doctor [options]
 
 Walks the hops of a message, with a canary and real clients, and names the one that
-fails, with one fix. Without options it examines what npm start starts with the same
+fails, with one fix. Without options it examines what groupcast start starts with the same
 environment. From outside it needs URLs and RELAY_SERVICE_SECRET or a service token.
 
   --api-url URL        default API_URL, else this machine at API_PORT, else
@@ -25,6 +26,9 @@ environment. From outside it needs URLs and RELAY_SERVICE_SECRET or a service to
                        machine at RELAY_INTERNAL_PORT
   --origin URL         the origin of your pages; default the first of SOCKET_CORS_ORIGIN
   --group ID           whether anybody is in this group, or in one spelled nearly so
+  --message ID         where this message is, at the end of the walk; beside a back end of
+                       your own with --group
+  --user ID            … for this person
   --service-token TOKEN|@FILE   instead of the secret; scopes broadcast and monitor for
                        the relay, relay with --audience api for the API; may be given twice
   --timeout 5s         for each step
@@ -47,6 +51,8 @@ const OPTIONS = {
   node: 'strings',
   origin: 'string',
   group: 'string',
+  message: 'string',
+  user: 'string',
   'service-token': 'strings',
   timeout: 'string',
   watch: 'boolean',
@@ -58,6 +64,16 @@ const MAX_WATCH_MS = 3_600_000;
 
 const urlsOf = (option: string, given: readonly string[]): string[] =>
   given.flatMap((text) => text.split(',')).map((url) => urlOption(option, url.trim()) ?? '');
+
+function readMessage(id: string | undefined, userId: string | undefined): Whereabouts['message'] {
+  if (id === undefined) {
+    if (userId !== undefined) throw new UsageError('--user goes with --message');
+    return undefined;
+  }
+  const messageId = parseId(id);
+  if (messageId === undefined) throw new UsageError('a message id has 1-128 characters of A-Z a-z 0-9 _ . : ~ -');
+  return { id: messageId, userId: userId === undefined ? undefined : userIdOption('user', userId) };
+}
 
 /** `--watch` and `--watch 30s` are both fine: a word that follows it is its value. */
 function readWatch(words: readonly string[], isGiven: boolean | undefined): number | undefined {
@@ -80,6 +96,7 @@ export const doctor: Command = {
       nodes: urlsOf('node', given.node ?? []),
       origin: urlOption('origin', given.origin),
       groupId: given.group === undefined ? undefined : groupIdOption('group', given.group),
+      message: readMessage(given.message, given.user),
       serviceTokens: given['service-token'] ?? [],
     };
     const timeoutMs = durationOption('timeout', given.timeout, 5_000, { min: 100, max: MAX_TIMEOUT_MS });

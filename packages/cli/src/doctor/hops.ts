@@ -1,3 +1,5 @@
+import type { API_VERDICT_CODES, RELAY_VERDICT_CODES } from '@groupcast/shared';
+
 /** The hops of the walk, in the order in which they are shown, each with the exit code of a walk that ends there. */
 export const HOPS = {
   configuration: 78,
@@ -16,6 +18,7 @@ export const HOPS = {
   versions: 23,
   cors: 24,
   'group-id': 25,
+  message: 26,
 } as const;
 export type Hop = keyof typeof HOPS;
 export const HOP_NAMES = Object.keys(HOPS) as Hop[];
@@ -38,6 +41,7 @@ export const CAUSES: readonly Hop[] = [
   'cors',
   'versions',
   'group-id',
+  'message',
 ];
 
 /** The codes of faults, each with what it means. */
@@ -81,8 +85,11 @@ export const FAULT_CODES = {
   VERSIONS_DIFFER: 'relays are of different versions',
   NEAR_MISS: 'nobody is in the group of this id, and somebody is in one that is spelled nearly so',
   NOBODY_IN_GROUP: 'nobody is in the group',
+  MESSAGE_NOT_FOUND: 'there is no message of the id that was named',
+  TRACE_FAILED: 'it was not said where the message is',
 } as const;
-export type FaultCode = keyof typeof FAULT_CODES;
+/** Of a message that was named, the code is that of its trace. */
+export type FaultCode = keyof typeof FAULT_CODES | (typeof API_VERDICT_CODES | typeof RELAY_VERDICT_CODES)[number];
 
 /** Faults that may lead to others later, and explain nothing that fails now: they count where nothing else does. */
 const RISKS: ReadonlySet<FaultCode> = new Set(['REDIS_EVICTS', 'VERSIONS_DIFFER', 'INTERNAL_PORT_UNREACHABLE']);

@@ -35,6 +35,8 @@ export interface Whereabouts {
   nodes: readonly string[];
   origin?: string | undefined;
   groupId?: string | undefined;
+  /** The message that did not arrive, and for whom. */
+  message?: { id: string; userId?: string | undefined } | undefined;
   serviceTokens: readonly string[];
 }
 
@@ -50,6 +52,7 @@ export interface Patient {
   nodes: readonly { url: string; assumed: boolean }[];
   origin: string | undefined;
   groupId: string | undefined;
+  message: Whereabouts['message'];
   wsPath: string | undefined;
   databaseUrl: string | undefined;
   redis: RedisTarget | undefined;
@@ -174,6 +177,7 @@ export function readPatient(source: Variables, where: Whereabouts, timeoutMs: nu
     nodes: readNodes(env, where),
     origin: where.origin ?? firstOrigin,
     groupId: where.groupId,
+    message: where.message,
     wsPath: readRelayWsPath(env),
     databaseUrl: env.url('DATABASE_URL', ['postgres:', 'postgresql:']),
     redis: readRedisUrl(env),

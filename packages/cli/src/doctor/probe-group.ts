@@ -1,26 +1,9 @@
-import { idInRoomName, parseId, plainIdOf } from '@groupcast/shared';
+import { otherSpellingsOf } from '@groupcast/shared';
 import { command } from './canary.ts';
 import { failed, ok, skipped } from './hops.ts';
 import { judgeTrouble } from './probe-canary.ts';
 import type { Client } from './sockets.ts';
 import { type Probe, whyNoCage } from './walk-state.ts';
-
-const PREFIXES = ['group', 'room', 'conversation', 'chat', 'channel'];
-const SEPARATORS = ['-', ':', '_'];
-
-/** Other spellings of the same group that people use. */
-export function nearMissesOf(groupId: string): string[] {
-  const plain = plainIdOf(groupId);
-  const spellings = [
-    plain,
-    idInRoomName(groupId) ?? plain,
-    groupId.toLowerCase(),
-    groupId.toUpperCase(),
-    groupId.replace(/^0+(?=.)/, ''),
-    ...PREFIXES.flatMap((prefix) => SEPARATORS.map((separator) => `${prefix}${separator}${plain}`)),
-  ];
-  return [...new Set(spellings)].filter((each) => each !== groupId && parseId(each) !== undefined);
-}
 
 async function usersIn(publisher: Client, groupId: string, ms: number): Promise<number> {
   const { numUsers } = await command(publisher, 'api-get-presence', { groupId }, ms);
@@ -38,7 +21,7 @@ export const probeGroup: Probe = async (walk) => {
     publisher = await cage.publisher(relayUrl);
     const users = await usersIn(publisher, groupId, timeoutMs);
     if (users > 0) return ok(`${users} users are in group "${groupId}"`);
-    for (const near of nearMissesOf(groupId)) {
+    for (const near of otherSpellingsOf(groupId)) {
       const there = await usersIn(publisher, near, timeoutMs);
       if (there === 0) continue;
       return failed(
@@ -50,7 +33,7 @@ export const probeGroup: Probe = async (walk) => {
     return failed(
       'NOBODY_IN_GROUP',
       `nobody is in group "${groupId}"`,
-      'look whether clients are connected and have joined it: npm run monitor-socket -- --group ID',
+      'look whether clients are connected and have joined it: npx groupcast monitor --group ID',
     );
   } catch (error) {
     return judgeTrouble(error, 'a back end', relayUrl);

@@ -10,6 +10,7 @@ import { probeClock } from './probe-clock.ts';
 import { probeCors } from './probe-cors.ts';
 import { probeDatabase } from './probe-database.ts';
 import { probeGroup } from './probe-group.ts';
+import { probeMessage } from './probe-message.ts';
 import { probeNodes, probeVersions } from './probe-nodes.ts';
 import { probeRedis } from './probe-redis.ts';
 import { probeRelay } from './probe-relay.ts';
@@ -33,6 +34,7 @@ const PROBES: Readonly<Record<Exclude<Hop, 'configuration'>, Probe>> = {
   versions: probeVersions,
   cors: probeCors,
   'group-id': probeGroup,
+  message: probeMessage,
 };
 
 export interface WalkReport {

@@ -162,15 +162,22 @@ export interface UnknownRefusals {
   at: string;
 }
 
+/** Refusals that a verdict names beside the newest. */
+const MAX_OTHER_REFUSALS = 6;
+
 /** Where somebody is offline, says which connections were refused lately: one of them may be theirs, and nobody can know. */
 export function withRefusals(verdict: TraceVerdict, refusals: readonly UnknownRefusals[]): TraceVerdict {
-  const [newest] = refusals;
+  // Each client whose session has ended by a restart or a long sleep asks for it once more: others say more.
+  const isVague = ({ code }: UnknownRefusals): boolean => code === 'UNKNOWN_SESSION';
+  const [newest, ...others] = refusals.toSorted((a, b) => Number(isVague(a)) - Number(isVague(b)));
   if (verdict.code !== 'OFFLINE' || !newest) return verdict;
   const { code, message, count } = newest;
   const times = count === 1 ? 'a connection was' : `${count} connections were`;
+  const further = others.slice(0, MAX_OTHER_REFUSALS).map((each) => `${each.code} (${each.count})`);
+  const also = further.length > 0 ? `; and ${further.join(', ')}` : '';
   return {
     ...verdict,
-    cause: `${verdict.cause}; lately ${times} refused, nobody knows whose (${code}): ${message}`,
+    cause: `${verdict.cause}; lately ${times} refused, nobody knows whose (${code}): ${message}${also}`,
     fix: `if one of the refused connections was theirs, see ${code} in docs/reference/errors.md; otherwise ${verdict.fix}`,
   };
 }

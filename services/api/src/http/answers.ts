@@ -184,7 +184,10 @@ export const healthAnswer = z.object({
 export const clientEventAnswer = clientEventAnswerSchema;
 
 export const liveAnswer = z.object({ status: z.literal('live') });
-export const readyAnswer = z.object({ status: z.literal('ready') });
+export const readyAnswer = z.union([
+  z.object({ status: z.literal('ready') }),
+  z.object({ status: z.literal('degraded'), degraded: z.array(z.literal('relay')) }),
+]);
 export const unreadyAnswer = z.object({
   status: z.literal('unready'),
   failing: z.array(z.enum(['draining', 'database'])),

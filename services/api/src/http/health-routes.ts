@@ -9,7 +9,11 @@ const DATABASE_TIMEOUT_MS = 2_000;
 export type Probes = (app: HttpApp, options: { isHidden: boolean; portRefusals: readonly ErrorCode[] }) => void;
 
 /** However many callers ask, on whichever port, the database is checked once at a time. */
-export function createProbes(deps: { db: WatchedDatabase; isDraining: () => boolean }): Probes {
+export function createProbes(deps: {
+  db: WatchedDatabase;
+  isDraining: () => boolean;
+  isRelayed: () => boolean;
+}): Probes {
   let checking: Promise<boolean> | undefined;
 
   async function databaseAnswers(): Promise<boolean> {
@@ -38,7 +42,9 @@ export function createProbes(deps: { db: WatchedDatabase; isDraining: () => bool
     }));
     app.get('/readyz', probe('Whether it can do its work', ready), async (_request, reply) => {
       const failing = [...(deps.isDraining() ? ['draining'] : []), ...((await databaseAnswers()) ? [] : ['database'])];
-      return failing.length > 0 ? reply.status(503).send({ status: 'unready', failing }) : { status: 'ready' };
+      if (failing.length > 0) return reply.status(503).send({ status: 'unready', failing });
+      // Messages that are saved meanwhile are relayed later, so it is to be given work.
+      return deps.isRelayed() ? { status: 'ready' } : { status: 'degraded', degraded: ['relay'] };
     });
   };
 }

@@ -15,6 +15,7 @@ import type { Relays } from '../cluster/relays.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { GroupFeed } from '../feed/feed.ts';
 import type { AppendOutcome, GroupLog, LogInput } from '../group-log/group-log.ts';
+import { hintAtGroup } from '../membership/near-misses.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { cutOff } from '../nodes/broker-errors.ts';
@@ -22,7 +23,6 @@ import type { Acceptances } from '../tracing/acceptances.ts';
 import type { DeliveryWaits } from '../tracing/await-delivery.ts';
 import { createBatchBroadcast } from './batch.ts';
 import { broadcastLine } from './broadcast-line.ts';
-import { hintAtGroup } from './near-misses.ts';
 import type { Arrival, Throttle } from './throttle.ts';
 import { traceBroadcasts } from './traced-command.ts';
 

@@ -11,14 +11,28 @@ const PATH = '/socket.io/';
 const PROTOCOL = '4';
 /** Engine.IO's own code for the refusal, which clients of the old protocol may read. */
 const UNSUPPORTED_PROTOCOL_VERSION = 5;
+const UNKNOWN_SID = 1;
 const MAX_SHOWN = 64;
 
+/** The reason why Engine.IO refuses a request, in its own words. */
+interface EngineRefusal {
+  req: IncomingMessage;
+  code?: number;
+  context?: { name?: string };
+}
+
 interface Stranger {
-  code: 'UNSUPPORTED_PROTOCOL' | 'NOT_FOUND';
+  code: 'UNSUPPORTED_PROTOCOL' | 'NOT_FOUND' | 'UNKNOWN_SESSION';
   /** Tells it from others of its kind. */
   name: string;
   why: string;
 }
+
+const OF_ANOTHER_RELAY: Stranger = {
+  code: 'UNKNOWN_SESSION',
+  name: 'unknown session',
+  why: 'Session ID unknown: after a restart of the relay that is as it should be; if it lasts, the balancer in front is not sticky: let it send each client to one relay',
+};
 
 function partsOf({ url = '' }: IncomingMessage): { path: string; query: URLSearchParams } {
   const [path = '', query = ''] = url.split('?', 2);
@@ -115,7 +129,8 @@ export function createStrangers(
         if (explainToOldClient(request, response, error.message)) return;
         refuseRequest(request, response, error, { code: UNSUPPORTED_PROTOCOL_VERSION, message: error.message });
       });
-      io.engine.on('connection_error', ({ req, context }: { req: IncomingMessage; context?: { name?: string } }) => {
+      io.engine.on('connection_error', ({ req, code, context }: EngineRefusal) => {
+        if (code === UNKNOWN_SID) say(OF_ANOTHER_RELAY, req);
         if (context?.name !== 'TRANSPORT_HANDSHAKE_ERROR') return;
         const why =
           'a WebSocket came as a plain request: a proxy in front has to pass the headers Upgrade and Connection on';

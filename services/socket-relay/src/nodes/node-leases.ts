@@ -10,6 +10,8 @@ export interface NodeLeases {
   nodes(): Promise<string[]>;
   /** Another node says that it has a lease, before a renewal would show it. A node that is new is looked at: it may be a stranger. */
   noticed(other: string): void;
+  /** Nodes whose leases ended lately without being given back, as of the last renewal: they were killed, or are frozen or cut off. */
+  lost: () => readonly string[];
   /** Nodes of another deployment that use the same list, as of the last renewal. While they are there, this node is not to be trusted. */
   strangers: () => readonly string[];
   /** Whether some node has a monitor connected, as of the last renewal. */
@@ -45,6 +47,8 @@ export interface RenewedLease {
   monitors: number;
   wasKnown: boolean;
   strangers?: readonly string[];
+  /** Nodes whose leases ended without being given back, of the last ten minutes. */
+  lost?: readonly string[];
   canaryAgeMs?: number | undefined;
 }
 
@@ -74,6 +78,7 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
   let started = false;
   let stopped = false;
   let strangers: readonly string[] = [];
+  let lost: readonly string[] = [];
   let end: NodeJS.Timeout | undefined;
   const work: (() => Promise<void>)[] = [];
   /** When each node was last seen with a lease, for a list that has lost its memory. */
@@ -123,6 +128,7 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
     const nodes = withForgotten(answer.nodes, answer.wasKnown);
     monitors = answer.monitors;
     strangers = answer.strangers ?? [];
+    lost = answer.lost ?? [];
     othersCanaryAt = answer.canaryAgeMs === undefined ? undefined : startedAt - answer.canaryAgeMs;
     renewedAt = Math.max(renewedAt, startedAt);
     clearTimeout(end);
@@ -175,6 +181,7 @@ export function createNodeLeases(options: NodeLeaseOptions): NodeLeases {
       // A node without a lease of its own takes none here.
       if (isNew && started && !stopped) renew(leaseMs).catch(() => undefined);
     },
+    lost: () => lost,
     strangers: () => strangers,
     monitored: () => monitors > 0,
     showCanary(passedAt) {

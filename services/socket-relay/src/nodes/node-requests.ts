@@ -23,7 +23,10 @@ export interface NodeRequests {
   ask<K extends NodeQuestion>(kind: K, payload: NodeQuestions[K]['payload']): Promise<NodeQuestions[K]['answer'][]>;
   /** Returns the answers that come in time. It is for questions where a missing answer does no harm. */
   survey<K extends NodeQuestion>(kind: K, payload: NodeQuestions[K]['payload']): Promise<NodeQuestions[K]['answer'][]>;
-  /** Returns the answers that come within the time, in milliseconds, and the nodes with a lease that have not answered, or could not. */
+  /**
+   * Returns the answers that come within the time, in milliseconds. `missing` has the nodes with a lease that have not answered, or could not,
+   * and those whose lease has ended although the broker still counts them among its clients: they are frozen, or cut off from it.
+   */
   poll<K extends NodeQuestion>(
     kind: K,
     payload: NodeQuestions[K]['payload'],
@@ -48,7 +51,7 @@ const TIMEOUT_MS = 2_000;
 export async function startNodeRequests(deps: {
   node: string;
   channels: ShardChannels;
-  leases: NodeLeases;
+  leases: Pick<NodeLeases, 'nodes' | 'lost'>;
   log: Logger;
 }): Promise<NodeRequests> {
   const { node, channels, leases, log } = deps;
@@ -114,14 +117,11 @@ export async function startNodeRequests(deps: {
       await new Promise<void>((resolve, reject) => {
         timer = setTimeout(resolve, withinMs);
         open.set(id, ({ from, answer, error }) => {
-          if (error !== undefined && onError === 'reject') {
-            reject(brokerUnavailable(`carry it out on relay ${from}: ${error}`, undefined));
-            return;
-          }
-          if (others.delete(from)) {
-            if (answer && error === undefined) answers.push(answer);
-            else failed.push(from);
-          }
+          // A node that is starting up hears the question too, and has no lease: nothing depends on it yet.
+          if (!others.delete(from)) return;
+          if (answer && error === undefined) answers.push(answer);
+          else if (onError === 'step over') failed.push(from);
+          else reject(brokerUnavailable(`carry it out on relay ${from}: ${error}`, undefined));
           if (others.size === 0) resolve();
         });
         channels
@@ -135,6 +135,16 @@ export async function startNodeRequests(deps: {
     }
   }
 
+  /** Returns the nodes that are lost and still have their connection to the broker. */
+  async function findFrozen(): Promise<string[]> {
+    const nothing = encodeMessage({ type: 'reply', from: node, id: 0, answer: {} });
+    const lost = leases.lost().map(async (other) => {
+      const listening = await channels.publish(replyChannel(other), nothing).catch(() => 0);
+      return listening > 0 ? [other] : [];
+    });
+    return (await Promise.all(lost)).flat();
+  }
+
   return {
     async ask(kind, payload) {
       const { answers, missing } = await askAll(kind, payload, { onError: 'reject' });
@@ -144,7 +154,10 @@ export async function startNodeRequests(deps: {
       return answers;
     },
     survey: async (kind, payload) => (await askAll(kind, payload, { onError: 'reject' })).answers,
-    poll: async (kind, payload, withinMs) => askAll(kind, payload, { withinMs, onError: 'step over' }),
+    async poll(kind, payload, withinMs) {
+      const { answers, missing } = await askAll(kind, payload, { withinMs, onError: 'step over' });
+      return { answers, missing: [...missing, ...(await findFrozen())] };
+    },
     async tell(kind, payload) {
       // No request has this id, so nobody hears the replies.
       await channels.publish(REQUEST_CHANNEL, encode(kind, 0, payload));

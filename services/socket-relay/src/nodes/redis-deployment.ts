@@ -11,8 +11,8 @@ import { RELAYS } from '../wire-format.ts';
  * anybody start.
  */
 export interface RedisDeployment {
-  /** Keys of the leases: nodes, nodes with monitors, deployments of nodes, canaries of nodes. */
-  readonly keys: readonly [string, string, string, string];
+  /** Keys of the leases: nodes, nodes with monitors, deployments of nodes, canaries of nodes, nodes that are lost. */
+  readonly keys: readonly string[];
   /** The text that this relay keeps beside its lease: its node and its fingerprints. */
   readonly mark: string;
   /**
@@ -31,11 +31,11 @@ export function createRedisDeployment(deps: {
   secrets: RelaySecrets;
 }): RedisDeployment {
   const { redis, names, node, secrets } = deps;
-  const keys = ['leases', 'monitors', 'deployments', 'canaries'].map((name) => names.key(`${RELAYS}:${name}`));
+  const keys = ['leases', 'monitors', 'deployments', 'canaries', 'lost'].map((name) => names.key(`${RELAYS}:${name}`));
   const mark = `${node} ${fingerprintsOf(secrets).join(',')}`;
 
   return {
-    keys: keys as [string, string, string, string],
+    keys,
     mark,
     async enter(ms) {
       const strangers = (await redis.eval(ENTER, 1, keys[2] ?? '', mark, ms)) as string[];

@@ -11,7 +11,7 @@ export function createRedisLeases(redis: RedisClient, deployment: RedisDeploymen
     const flag = hasMonitors ? '1' : '';
     const answer = await redis.eval(
       RENEW,
-      4,
+      deployment.keys.length,
       ...deployment.keys,
       node,
       ms,
@@ -20,7 +20,14 @@ export function createRedisLeases(redis: RedisClient, deployment: RedisDeploymen
       canaryAgeMs ?? '',
       machine,
     );
-    const [monitors, known, strangers, nodes, ageMs] = answer as [number, number, string[], string[], number];
-    return { nodes, monitors, wasKnown: known === 1, strangers, canaryAgeMs: ageMs < 0 ? undefined : ageMs };
+    const [monitors, known, strangers, nodes, ageMs, lost] = answer as [
+      number,
+      number,
+      string[],
+      string[],
+      number,
+      string[],
+    ];
+    return { nodes, monitors, wasKnown: known === 1, strangers, canaryAgeMs: ageMs < 0 ? undefined : ageMs, lost };
   };
 }

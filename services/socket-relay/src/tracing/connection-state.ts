@@ -1,4 +1,4 @@
-import type { Position, RecipientState } from '@groupcast/shared';
+import { otherSpellingsOf, type Position, type RecipientState } from '@groupcast/shared';
 import type { Heartbeat } from '../engine/heartbeat.ts';
 import { type Engine, unsentOn } from '../engine/wire.ts';
 import type { Deliveries, Delivery } from '../fan-out/deliveries.ts';
@@ -78,6 +78,14 @@ export function createStateOf(deps: {
         state: 'undecided',
         why: 'it is connected, and its token names the group; the API could not be asked yet whether it is a member',
         fix: 'see whether the API answers at API_URL: the relay asks it again by itself',
+      };
+    }
+    const near = otherSpellingsOf(groupId).find((id) => session.groups.has(id));
+    if (near !== undefined) {
+      return {
+        state: 'connected-not-joined',
+        why: `it is connected, and not in this group: it is in "${near}", which is spelled nearly so`,
+        fix: `publish to "${near}", or let the page join "${groupId}": an id is used as it is, everywhere`,
       };
     }
     return {

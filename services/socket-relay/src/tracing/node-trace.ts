@@ -33,7 +33,7 @@ export function furthestOf(a: NodeRecipient, b: NodeRecipient): NodeRecipient {
 }
 
 /** Kinds of refusals that are told of, the newest. */
-const MAX_REFUSALS = 5;
+const MAX_REFUSALS = 8;
 /** How long clients may take to answer a ping that a trace sends, in milliseconds. */
 const ASK_MS = 750;
 
