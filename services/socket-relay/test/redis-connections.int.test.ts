@@ -269,8 +269,11 @@ describe('two deployments on one Redis', () => {
       const redis = await redisServer();
       const ours = await relayOn(redis.url, {}, { leaseMs });
       const alice = told(await ours.member('alice', ['g']));
-      redis.ask('flushall');
-      const theirs = await relayOn(redis.url, OTHERS, { leaseMs });
+      // The one that is there may renew its lease before the other one has looked.
+      const theirs = await until('the other one to start unseen', async () => {
+        redis.ask('flushall');
+        return relayOn(redis.url, OTHERS, { leaseMs });
+      });
       await until('her to be told', () => alice.at(-1) === 'live false');
       await until('both to say why', async () =>
         (await Promise.all([ours, theirs].map(failing))).every((parts) => parts.join() === 'deployment'),
