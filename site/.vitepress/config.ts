@@ -1,0 +1,35 @@
+import { readFileSync } from 'node:fs';
+import { defineConfig } from 'vitepress';
+import { slugOf } from '../../scripts/docs/pages.ts';
+import { documents } from '../src/documents.ts';
+import { promisesOf } from '../src/home.ts';
+import { repositoryUrl } from '../src/links.ts';
+import { navOf, sectionsOf, sidebarOf } from '../src/navigation.ts';
+
+// The working directory is the root of the repository; `site/main.ts` has written the pages.
+const sections = sectionsOf(documents());
+const { name, claim } = promisesOf(readFileSync('README.md', 'utf8'));
+const repository = repositoryUrl();
+
+export default defineConfig({
+  title: name,
+  description: claim,
+  lang: 'en',
+  // Where the site is not at the root of its host: SITE_BASE=/groupcast/ npm run site
+  base: process.env['SITE_BASE'] ?? '/',
+  srcDir: '../.cache/site',
+  srcExclude: ['public/**'],
+  outDir: 'dist',
+  cacheDir: '../.cache/vitepress',
+  metaChunk: true,
+  // Anchors are those that GitHub gives headings, so that one link is right in both places.
+  // No HTML and no guessed links either: `<id>` and `socket.io` are text there.
+  markdown: { html: false, linkify: false, anchor: { slugify: slugOf }, toc: { slugify: slugOf } },
+  themeConfig: {
+    nav: navOf(sections),
+    sidebar: sidebarOf(sections),
+    outline: [2, 3],
+    search: { provider: 'local' },
+    ...(repository === undefined ? {} : { socialLinks: [{ icon: 'github', link: repository }] }),
+  },
+});
