@@ -11,6 +11,12 @@ const sections = sectionsOf(documents());
 const { name, claim } = promisesOf(readFileSync('README.md', 'utf8'));
 const repository = repositoryUrl();
 
+/** Words of a text, those with `_` or `-` whole (`NO_RECIPIENTS`) and in parts. It runs in browsers, so it needs nothing around it. */
+function tokenize(text: string): string[] {
+  const words = text.split(/[^\p{L}\p{N}_-]+/u);
+  return words.flatMap((word) => (/[_-]/.test(word) ? [word, ...word.split(/[_-]+/)] : [word])).filter(Boolean);
+}
+
 export default defineConfig({
   title: name,
   description: claim,
@@ -22,6 +28,8 @@ export default defineConfig({
   outDir: 'dist',
   cacheDir: '../.cache/vitepress',
   metaChunk: true,
+  // The index of the search is one file, which is loaded when somebody searches.
+  vite: { build: { chunkSizeWarningLimit: 1000 } },
   // Anchors are those that GitHub gives headings, so that one link is right in both places.
   // No HTML and no guessed links either: `<id>` and `socket.io` are text there.
   markdown: { html: false, linkify: false, anchor: { slugify: slugOf }, toc: { slugify: slugOf } },
@@ -29,7 +37,7 @@ export default defineConfig({
     nav: navOf(sections),
     sidebar: sidebarOf(sections),
     outline: [2, 3],
-    search: { provider: 'local' },
+    search: { provider: 'local', options: { miniSearch: { options: { tokenize } } } },
     ...(repository === undefined ? {} : { socialLinks: [{ icon: 'github', link: repository }] }),
   },
 });

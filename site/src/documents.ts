@@ -20,11 +20,11 @@ const FOLDERS = [
   { folder: 'deploy', all: false },
 ] as const;
 const SKIPPED = new Set(['node_modules', 'dist', 'dist-types']);
-const AT_THE_ROOT = ['CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'];
-/** The page of the README at the root, too: the site begins with the index of `docs/`. */
+const AT_THE_ROOT = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'];
+/** The first page is the index of `docs/`. */
 export const HOME = 'index.md';
-/** `docs/security.md` is a page already. */
-const RENAMED: Readonly<Record<string, string>> = { 'SECURITY.md': 'reporting.md', 'README.md': HOME };
+/** Names that pages of `docs/` have already. */
+const RENAMED: Readonly<Record<string, string>> = { 'README.md': 'overview.md', 'SECURITY.md': 'reporting.md' };
 
 function markdownIn(folder: string, all: boolean): string[] {
   if (!existsSync(folder)) return [];

@@ -1,7 +1,11 @@
 /** The first page: the promises of the README at the root above the index of `docs/`. */
 
 /** Markdown as a front matter's text has it. */
-const plain = (text: string): string => text.replace(/\*\*|`/g, '').replace(/\s+/g, ' ').trim();
+const plain = (text: string): string =>
+  text
+    .replace(/\*\*|`/g, '')
+    .replace(/\s+/g, ' ')
+    .trim();
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
@@ -27,14 +31,16 @@ export function promisesOf(readme: string): Promises {
   return { name, claim: plain(claim), explanation: plain(explanation), features };
 }
 
-/** Front matter of the home layout. JSON is YAML too. */
+/** The first page: a front matter of the home layout (JSON is YAML too), with the picture of the index, above the rest of the index. */
 export function homeOf(promises: Promises, index: string): string {
   const { name, claim, explanation, features } = promises;
+  const [picture = '', alt = '', src = ''] = /!\[([^\]]*)\]\(([^)]+)\)\n*/.exec(index) ?? [];
   const actions = [
     { theme: 'brand', text: 'Start', link: '/start' },
     { theme: 'alt', text: 'Concepts', link: '/concepts' },
     { theme: 'alt', text: 'Comparison', link: '/comparison' },
   ];
-  const hero = { name, text: claim, tagline: explanation, actions };
-  return `---\nlayout: home\nhero: ${JSON.stringify(hero)}\nfeatures: ${JSON.stringify(features)}\n---\n\n${index}`;
+  const hero = { name, text: claim, tagline: explanation, image: { src, alt }, actions };
+  const text = index.replace(picture, '');
+  return `---\nlayout: home\nhero: ${JSON.stringify(hero)}\nfeatures: ${JSON.stringify(features)}\n---\n\n${text}`;
 }

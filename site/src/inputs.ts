@@ -23,7 +23,6 @@ export interface Inputs {
 export function inputs(): Inputs {
   const found = documents();
   const bySource = new Map(found.map(({ source, page }) => [source, page]));
-  bySource.set('README.md', HOME);
   const repository = repositoryUrl();
   const results = found.map((document) => ({ document, ...linked(document, bySource, repository) }));
   const pages = new Map(results.map(({ document, text }) => [document.page, text]));

@@ -22,7 +22,10 @@ export interface Linked {
 export function repositoryUrl(file = 'package.json'): string | undefined {
   const { repository } = JSON.parse(readFileSync(file, 'utf8')) as { repository?: string | { url?: string } };
   const url = typeof repository === 'string' ? repository : repository?.url;
-  return url?.replace(/^git\+/, '').replace(/\.git$/, '').replace(/^github:/, 'https://github.com/');
+  return url
+    ?.replace(/^git\+/, '')
+    .replace(/\.git$/, '')
+    .replace(/^github:/, 'https://github.com/');
 }
 
 /** Where an asset lies in the site: beside the pages of `docs/`. */

@@ -40,7 +40,9 @@ export function sectionsOf(documents: readonly Document[]): Section[] {
     const folder = `${posix.dirname(parent.source)}/`;
     const inFolder = documents.filter(({ source }) => source.startsWith(folder) && source !== parent.source);
     const ordered = [...linksOf(parent, bySource).filter((document) => inFolder.includes(document)), ...inFolder];
-    return ordered.filter((document) => !named.has(document)).flatMap((document) => entry(document, document.title, ''));
+    return ordered
+      .filter((document) => !named.has(document))
+      .flatMap((document) => entry(document, document.title, ''));
   }
 
   function entry(document: Document, title: string, description: string): Entry[] {
