@@ -19,7 +19,7 @@ const OUT = join(ROOT, '.cache/documented');
 /** File name endings, by language, so that tsc reads a block correctly. JavaScript is compiled as strictly: people paste it into TypeScript. */
 const ENDINGS: Readonly<Record<string, string>> = { js: 'ts', ts: 'ts', jsx: 'tsx', tsx: 'tsx' };
 /** Blocks of these languages are no programs, or not ours. */
-const OTHERS = ['', 'sh', 'json', 'nginx', 'yaml'];
+const OTHERS = ['', 'sh', 'python', 'json', 'nginx', 'yaml'];
 
 const nameOf = ({ document, line }: CodeBlock): string => `${document.replaceAll(/[/.]/g, '_')}_${line}`;
 
@@ -81,12 +81,15 @@ describe('code in the documents', () => {
     expect(await compile(react)).toBe('compiles');
   });
 
-  test('for a shell is understood by one', async () => {
-    const scripts = codeBlocks().filter(({ language }) => language === 'sh');
-    expect(scripts.length).toBeGreaterThan(3);
+  test.each([
+    { language: 'sh', atLeast: 10, command: 'bash', args: ['-n'] },
+    { language: 'python', atLeast: 1, command: 'python3', args: ['-m', 'py_compile'] },
+  ])('in $language is understood by $command', async ({ language, atLeast, command, args }) => {
+    const scripts = codeBlocks().filter((block) => block.language === language);
+    expect(scripts.length).toBeGreaterThanOrEqual(atLeast);
     for (const block of scripts) {
-      const file = write(`${nameOf(block)}.sh`, block.code);
-      const outcome = await run('bash', ['-n', file]).then(
+      const file = write(`${nameOf(block)}.${language}`, block.code);
+      const outcome = await run(command, [...args, file]).then(
         () => 'fine',
         ({ stderr }: { stderr: string }) => stderr,
       );
@@ -150,6 +153,34 @@ describe('code in the documents, beside a relay', () => {
     expect(JSON.parse(stdout)).toMatchObject({ recipients: { connections: 1 } });
     await until('the second message', () => shown.length === 2);
     expect(shown[1]).toMatchObject({ id: '7', content: 'hi' });
+  });
+
+  test('the guide for Python broadcasts to a browser, and the guide for plain HTML shows it', async () => {
+    const shown: { content?: string; id: string }[] = [];
+    const form: { onsubmit?: (event: { preventDefault: () => void }) => void } = {};
+    const values = {
+      // A group of its own: pages of other tests are open, and show what they get by the same name.
+      token: await tokenFor('dave', ['43']),
+      show: (message: { id: string }) => shown.push(message),
+      form,
+    };
+    const { socket } = await perform<{ socket: Socket }>(
+      codeBlock('docs/guides/plain-html.md', "socket.on('joined-groups'"),
+      values,
+      'socket',
+    );
+    members.push(socket);
+    await received(socket, 'joined-groups');
+    expect(form.onsubmit).toBeDefined();
+
+    const { code } = codeBlock('docs/guides/python.md', '/v1/broadcast');
+    const script = code
+      .replaceAll('http://127.0.0.1:3002', relay.internalUrl)
+      .replace('"groupId": 42', '"groupId": 43');
+    const { stdout } = await run('python3', ['-c', script], { env: { ...process.env, ...TEST_SECRETS } });
+    expect(stdout).toContain("'connections': 1");
+    await until('the message', () => shown.length === 1);
+    expect(shown[0]).toMatchObject({ id: '7', groupId: '43', content: 'hi' });
   });
 
   test('the page for a plain WebSocket shows a message, and what it missed is asked for', async () => {
