@@ -28,7 +28,8 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
   'packages/cli': [
     'main.ts',
     'commands',
-    ['broadcast-test', 'doctor', 'monitor', 'replay', 'trace'],
+    ['broadcast-test', 'configuration', 'doctor', 'monitor', 'replay', 'trace'],
+    'programs',
     ['latency.ts', 'progress-bar.ts', 'refusals.ts', 'user-tokens.ts', 'arguments.ts'],
     ['duration.ts', 'settings.ts', 'terminal.ts'],
     'command.ts',
@@ -89,6 +90,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'workers',
     'relay.ts',
     'public-server.ts',
+    'public-http',
     'internal-http',
     'monitor-page',
     'drain',

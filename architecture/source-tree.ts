@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Node, type SourceFile, SyntaxKind } from 'typescript/unstable/ast';
@@ -40,7 +40,9 @@ export interface FunctionInfo {
 /** The workspaces that have a `src`, from the root of the repository: `services/api`. */
 export function packages(): string[] {
   return ['apps', 'packages', 'services'].flatMap((folder) =>
-    readdirSync(join(ROOT, folder)).map((name) => `${folder}/${name}`),
+    readdirSync(join(ROOT, folder))
+      .filter((name) => existsSync(join(ROOT, folder, name, 'src')))
+      .map((name) => `${folder}/${name}`),
   );
 }
 

@@ -19,7 +19,7 @@ const OUT = join(ROOT, '.cache/documented');
 /** File name endings, by language, so that tsc reads a block correctly. JavaScript is compiled as strictly: people paste it into TypeScript. */
 const ENDINGS: Readonly<Record<string, string>> = { js: 'ts', ts: 'ts', jsx: 'tsx', tsx: 'tsx' };
 /** Blocks of these languages are no programs, or not ours. */
-const OTHERS = ['', 'sh', 'python', 'json', 'nginx', 'yaml'];
+const OTHERS = ['', 'sh', 'json', 'nginx', 'yaml', 'py', 'python'];
 
 const nameOf = ({ document, line }: CodeBlock): string => `${document.replaceAll(/[/.]/g, '_')}_${line}`;
 

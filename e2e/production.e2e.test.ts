@@ -55,6 +55,7 @@ const DECISIONS: Readonly<Record<string, string>> = {
   RELAY_INTERNAL_PORT: 'sane: a taken port ends the start',
   RELAY_INTERNAL_HOST: 'sane: loopback, the closest',
   RELAY_INTERNAL_NAMES: 'off',
+  PUBLIC_BROADCAST_API: 'off',
   RELAY_WORKERS: 'sane: one process',
   RELAY_URL: 'required by api',
   RELAY_PUBLIC_URL: 'required by api',

@@ -1,4 +1,13 @@
-import { type HeldConnections, holdConnections, type System, startSystem, tokenFor, until } from '@groupcast/testing';
+import {
+  type HeldConnections,
+  holdConnections,
+  type System,
+  startSystem,
+  TEST_SECRETS,
+  tokenFor,
+  until,
+} from '@groupcast/testing';
+import { signServiceToken } from '@groupcast/tokens';
 import { io, type Socket } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
@@ -7,7 +16,7 @@ let socket: Socket | undefined;
 const held: HeldConnections[] = [];
 beforeAll(async () => {
   // A poll with nothing to answer lasts longer than a request may take to arrive.
-  system = await startSystem({ PING_INTERVAL_MS: '120000', SHUTDOWN_DRAIN_SECONDS: '0' });
+  system = await startSystem({ PING_INTERVAL_MS: '120000', SHUTDOWN_DRAIN_SECONDS: '0', PUBLIC_BROADCAST_API: '1' });
 });
 afterAll(async () => {
   for (const each of held) each.close();
@@ -16,7 +25,11 @@ afterAll(async () => {
 });
 
 const portOf = (url: string): number => Number(new URL(url).port);
-const post = (path: string): string => `POST ${path} HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n`;
+const post = (path: string, token?: string): string =>
+  `POST ${path} HTTP/1.1\r\nhost: test\r\n${token ? `authorization: Bearer ${token}\r\n` : ''}content-type: application/json\r\ncontent-length: 100\r\n\r\n`;
+/** With one, the relay waits for the body of a broadcast. */
+const serviceToken = async (): Promise<string> =>
+  signServiceToken({ secret: TEST_SECRETS.RELAY_SERVICE_SECRET, scopes: ['broadcast'], subject: 'slow' });
 
 describe('a request that does not arrive', () => {
   test('ends after half a minute at every port, and no poll and no WebSocket does (G38)', {
@@ -46,10 +59,13 @@ describe('a request that does not arrive', () => {
       hold(system.relayInternalUrl, post('/v1/broadcast')),
       hold(system.apiInternalUrl, post('/internal/history')),
       hold(system.relayUrl, post('/')),
+      hold(system.relayUrl, post('/v1/broadcast', await serviceToken())),
       hold(system.relayUrl, post(`/socket.io/?EIO=4&transport=polling&sid=${await open()}`)),
     ]);
     await until('all of them to end', () => bodies.every((each) => each.open() === 0), 60_000);
     expect(bodies[0]?.answers()).toContain('REQUEST_TIMEOUT');
+    // A publisher's body was waited for.
+    expect(bodies[4]?.answers()).toContain('REQUEST_TIMEOUT');
     expect(poll.open()).toBe(1);
     expect(socket.connected).toBe(true);
   });

@@ -1,21 +1,16 @@
 // The last step of the build of a program, run in its folder: writes `src/main.ts` and all that it imports to `dist`, as few files. Most of
-// the time of a start goes into finding and compiling a thousand modules otherwise.
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+// the time of a start goes into finding and compiling a thousand modules otherwise. A service's `src/config.ts` can be imported from
+// there as well: `groupcast check-config` reads a configuration as the service does.
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const OUT = 'dist';
-/** Node loads these from `node_modules`: they have files of their own (pages, WebAssembly), or are optional. */
-const EXTERNAL = [
-  '@electric-sql/pglite',
-  '@fastify/swagger-ui',
-  '@opentelemetry/exporter-trace-otlp-http',
-  '@opentelemetry/resources',
-  '@opentelemetry/sdk-trace-node',
-  'bufferutil',
-  'pg-native',
-  'utf-8-validate',
-];
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const ENTRY = /^src\/(?:main|config)\.ts$/;
+/** Node loads these from `node_modules`: PGlite has WebAssembly of its own, the others are optional and native. */
+const EXTERNAL = ['@electric-sql/pglite', 'bufferutil', 'pg-native', 'utf-8-validate'];
 /** Packages in CommonJS call `require` for the modules of Node, and name their files by `__dirname`. */
 const BANNER = `import { createRequire as bundleRequire } from 'node:module';
 import { fileURLToPath as pathOfUrl } from 'node:url';
@@ -54,8 +49,8 @@ const englishAlone = {
 
 mkdirSync(OUT, { recursive: true });
 for (const name of readdirSync(OUT, { recursive: true })) if (/\.js(?:\.map)?$/.test(name)) rmSync(join(OUT, name));
-await build({
-  entryPoints: ['src/main.ts'],
+const { metafile } = await build({
+  entryPoints: ['src/main.ts', 'src/config.ts'].filter((path) => existsSync(path)),
   outdir: OUT,
   chunkNames: '[name]-[hash]',
   bundle: true,
@@ -68,5 +63,22 @@ await build({
   banner: { js: BANNER },
   legalComments: 'none',
   logLevel: 'warning',
+  metafile: true,
   plugins: [englishAlone, placesOfSources],
 });
+
+/** Files of `dist` that an entry point needs. What a module imports in a function that nobody calls is written too, and needed by none. */
+const needed = new Set(Object.keys(metafile.outputs).filter((path) => metafile.outputs[path].entryPoint?.match(ENTRY)));
+for (const path of needed)
+  for (const { path: to } of metafile.outputs[path].imports) if (metafile.outputs[to]) needed.add(to);
+for (const path of Object.keys(metafile.outputs)) if (!needed.has(path)) rmSync(path);
+
+/** The folders of the packages in the bundle, for their licences. */
+const packages = new Set();
+for (const path of needed) {
+  for (const input of Object.keys(metafile.outputs[path].inputs)) {
+    const [folder] = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input) ?? [];
+    if (folder) packages.add(relative(ROOT, folder));
+  }
+}
+writeFileSync(join(OUT, 'bundled-packages.json'), `${JSON.stringify([...packages].toSorted(), null, 2)}\n`);

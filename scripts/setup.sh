@@ -13,6 +13,8 @@ if [[ ${1:-all} == all ]]; then
   [[ -x /usr/sbin/nginx ]] || command -v nginx >/dev/null || packages+=(nginx-light)
   [[ -x /usr/sbin/haproxy ]] || command -v haproxy >/dev/null || packages+=(haproxy)
   [[ -x /usr/sbin/pgbouncer ]] || command -v pgbouncer >/dev/null || packages+=(pgbouncer)
+  # sdks/python listens by Socket.IO too. Debian's Python has it, and not another one that may come first in the PATH.
+  /usr/bin/python3 -c 'import socketio, websocket' 2>/dev/null || packages+=(python3-socketio python3-websocket)
   # Calls: a relay for media, and the tools for a network of the test's own.
   command -v turnserver >/dev/null || packages+=(coturn)
   [[ -x /usr/sbin/nft ]] || command -v nft >/dev/null || packages+=(nftables)

@@ -29,6 +29,11 @@ function compressed(): Plugin {
 export default defineConfig({
   base: './',
   // The styles use `light-dark()`, which Vite would rewrite for older browsers in a way that only follows the system.
-  build: { outDir: 'dist', target: 'es2022', cssTarget: ['chrome123', 'firefox120', 'safari17.5'] },
+  build: {
+    outDir: 'dist',
+    target: 'es2022',
+    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
+    license: { fileName: 'third-party.md' },
+  },
   plugins: [compressed()],
 });

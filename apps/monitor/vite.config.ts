@@ -9,6 +9,7 @@ export default defineConfig({
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
     modulePreload: false,
     assetsInlineLimit: 0,
+    license: { fileName: 'third-party.md' },
     rolldownOptions: {
       input: ['src/main.ts', 'src/styles.css'],
       output: { entryFileNames: 'monitor.js', assetFileNames: 'monitor[extname]' },

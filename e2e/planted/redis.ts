@@ -1,4 +1,5 @@
-import { until } from '@groupcast/testing';
+import { tokenFor, until } from '@groupcast/testing';
+import { connect, NoConnection } from '../../packages/cli/src/doctor/sockets.ts';
 import { killRedis, type PlantedFault } from './stage.ts';
 
 /** Redis. */
@@ -31,5 +32,25 @@ export const REDIS: readonly PlantedFault[] = [
       cause: /the relay at .* cannot use Redis \(failing: redis\)/,
       fix: /^start Redis; to see why, run this with REDIS_URL of the relays$/,
     },
+  },
+  {
+    name: 'Redis has been down for longer than a lease, and only the public ports are known',
+    async plant(stage) {
+      const lift = await killRedis(stage);
+      const auth = { token: await tokenFor('somebody') };
+      await until(
+        'the relay to refuse clients',
+        async () => {
+          const refused = await connect({ url: stage.one.url, transport: 'websocket', auth }, 5_000).then(
+            (client) => client.close(),
+            (error: unknown) => error,
+          );
+          return refused instanceof NoConnection && refused.code === 'BROKER_UNAVAILABLE';
+        },
+        30_000,
+      );
+      return { env: { REDIS_URL: '', RELAY_INTERNAL_URL: '' }, lift };
+    },
+    doctor: { hop: 'redis', code: 'REDIS_UNREACHABLE', cause: /BROKER_UNAVAILABLE|cannot use Redis/ },
   },
 ];

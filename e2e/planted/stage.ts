@@ -41,6 +41,8 @@ export interface Stage {
   stop(): Promise<void>;
 }
 
+/** Short, so that what happens after a lease is not waited for. */
+const LEASE = { NODE_LEASE_SECONDS: '5' };
 /** The usual vocabulary of clients at the first relay, which says less than the native one. */
 const DIALECT = { RELAY_DIALECT: 'underscore-message' };
 export const OTHER_SECRETS = {
@@ -76,8 +78,9 @@ export async function setStage(): Promise<Stage> {
       RELAY_PORT: String(onePort),
       RELAY_WS_PATH: '/ws',
       ...DIALECT,
+      ...LEASE,
     }),
-    startRelayProcess({ API_URL: `http://127.0.0.1:${backWire.port}`, REDIS_URL: twosRedis }),
+    startRelayProcess({ API_URL: `http://127.0.0.1:${backWire.port}`, REDIS_URL: twosRedis, ...LEASE }),
     startRelayProcess(),
     startRelayProcess(OTHER_SECRETS),
     startRelayProcess({ JWT_SECRET: OTHER_SECRETS.JWT_SECRET }),

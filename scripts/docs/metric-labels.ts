@@ -45,6 +45,7 @@ export const METRIC_LABELS: Readonly<Record<string, Readonly<Record<string, Labe
   groupcast_relay_group_log: { of: ['groups', 'events', 'bytes'] },
   groupcast_relay_internal_requests_refused_total: INTERNAL,
   groupcast_relay_parts_failing: { part: PARTS, makes: ['unready', 'degraded'] },
+  groupcast_relay_public_api_requests_refused_total: { code: CODES },
   groupcast_relay_resumes_total: { outcome: ['recovered', 'more', 'not-recovered'] },
   groupcast_relay_send_backlog: { of: ['connections', 'bytes'] },
   groupcast_relay_slow_consumers_total: { reason: ['stalled', 'over-limit'] },

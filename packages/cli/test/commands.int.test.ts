@@ -79,20 +79,25 @@ describe('groupcast', () => {
   it('shows its help, and that of every command', async () => {
     const overall = await runCli(['--help']);
     expect(overall).toMatchObject({ code: 0, stderr: '' });
-    for (const name of ['doctor', 'trace', 'monitor-socket', 'test-broadcast', 'token', 'dialect', 'replay']) {
+    const commands = ['doctor', 'trace', 'monitor', 'test-broadcast', 'token', 'dialect', 'replay', 'check-config'];
+    for (const name of [...commands, 'start', 'relay', 'api']) {
       expect(overall.stdout).toContain(name);
       const help = await runCli([name, '--help']);
       expect(help).toMatchObject({ code: 0, stderr: '' });
-      expect(help.stdout).toMatch(new RegExp(`^Usage: groupcast ${name} `));
+      expect(help.stdout).toMatch(new RegExp(`^Usage: groupcast ${name}[ \\n]`));
     }
+    expect((await runCli(['monitor-socket', '--help'])).stdout).toMatch(/^Usage: groupcast monitor /);
   });
 
   it.each([
     [[], 'Usage: groupcast <command>'],
+    [['monitr'], 'unknown command "monitr"; did you mean "monitor"?'],
     [
-      ['monitor'],
-      'unknown command "monitor"; there are doctor, trace, monitor-socket, test-broadcast, token, dialect, replay',
+      ['frobnicate'],
+      'unknown command "frobnicate"; there are start, relay, api, doctor, trace, monitor, test-broadcast',
     ],
+    [['relay', '--port', '3'], 'relay takes no options, got "--port"; its settings are variables'],
+    [['check-config', 'both'], 'check-config takes api, relay or start, got "both"'],
     [['token', '--usr', 'alice'], "unknown option '--usr'"],
     [['test-broadcast', '--rate', 'fast'], '--rate must be a whole number from 1 to 5000, got "fast"'],
   ])('exits 2 on wrong usage: %j', async (args, message) => {
@@ -105,6 +110,64 @@ describe('groupcast', () => {
     const result = await runCli(['test-broadcast'], { NODE_ENV: 'production', RELAY_URL: 'localhost' });
     expect(result.code).toBe(78);
     for (const name of ['RELAY_URL', 'JWT_SECRET', 'RELAY_SERVICE_SECRET']) expect(result.stderr).toContain(name);
+  });
+});
+
+describe('groupcast check-config', () => {
+  const SECRETS = {
+    short: 'hunter2',
+    reused: 'the-same-for-both-0123456789-abcdefghij',
+    webhook: 'whsec_that-is-no-base64-and-long-enough',
+  };
+  const WRONG = {
+    NODE_ENV: 'production',
+    JWT_SECRET: SECRETS.reused,
+    RELAY_SERVICE_SECRET: SECRETS.reused,
+    CONNECTION_TOKEN_SECRET: SECRETS.short,
+    DATABASE_URL: `mysql://root:${SECRETS.short}@localhost/db`,
+    REDIS_URL: `http://:${SECRETS.short}@localhost`,
+    ABSENT_WEBHOOK_URL: 'https://example.com',
+    ABSENT_WEBHOOK_SECRET: SECRETS.webhook,
+    RELAY_PORT: '30OO',
+    DEMO: '1',
+  };
+
+  it('names every problem of both services with its code, and no secret', async () => {
+    const { code, stdout, stderr } = await runCli(['check-config', '--json'], WRONG);
+    expect([code, stderr]).toEqual([1, '']);
+    const { ok, problems } = JSON.parse(stdout) as {
+      ok: boolean;
+      problems: { code: string; variable: string; services: string[] }[];
+    };
+    expect(ok).toBe(false);
+    const lines = problems.map(({ code: problem, variable, services }) => `${problem} ${variable} ${services.join()}`);
+    expect(lines.toSorted()).toEqual([
+      'SECRET_REUSED RELAY_SERVICE_SECRET api,relay',
+      'SECRET_WEAK CONNECTION_TOKEN_SECRET api,relay',
+      'VARIABLES_CONFLICT DEMO api',
+      'VARIABLE_INVALID ABSENT_WEBHOOK_SECRET api',
+      'VARIABLE_INVALID DATABASE_URL api',
+      'VARIABLE_INVALID REDIS_URL relay',
+      'VARIABLE_INVALID RELAY_PORT relay',
+      'VARIABLE_MISSING API_URL relay',
+      'VARIABLE_MISSING RELAY_PUBLIC_URL api',
+      'VARIABLE_MISSING RELAY_URL api',
+    ]);
+    for (const secret of Object.values(SECRETS)) expect(stdout).not.toContain(secret);
+  });
+
+  it('says all of it to people too, of one service alone, and exits 0 with the same warnings as a start', async () => {
+    const wrong = await runCli(['check-config', 'relay'], WRONG);
+    expect(wrong.code).toBe(1);
+    expect(wrong.stdout).toContain(
+      '✗ VARIABLE_INVALID  RELAY_PORT must be an integer from 0 to 65535, got "30OO" (relay)',
+    );
+    expect(wrong.stdout).toMatch(/\n5 problems in the configuration of relay\n$/);
+    const { DATABASE_URL: _, ...env } = system.env;
+    const right = await runCli(['check-config', 'api'], { ...env, DEMO: '1', API_HOST: '0.0.0.0' });
+    expect(right.code).toBe(0);
+    expect(right.stdout).toContain('! DEMO is 1 and API_HOST is 0.0.0.0: anybody who reaches this port logs in');
+    expect(right.stdout).toMatch(/\n✓ the configuration of api is valid, 1 warning\n$/);
   });
 });
 
@@ -334,7 +397,8 @@ describe('groupcast test-broadcast', () => {
   it.each([
     ['test-socket-broadcast', 'test-broadcast'],
     ['test-broadcast', 'test-broadcast'],
-    ['monitor-socket', 'monitor-socket'],
+    ['monitor-socket', 'monitor'],
+    ['check-config', 'check-config'],
     ['trace', 'trace'],
   ])('is what scripts/%s.js runs, or its neighbour: %s', async (name, command) => {
     const script = startNode([fileURLToPath(new URL(`../../../scripts/${name}.js`, import.meta.url)), '--help'], {});
@@ -378,14 +442,16 @@ describe('groupcast test-broadcast', () => {
     const api = await runCli(['test-broadcast', '--api-url', url], system.env);
     expect(api.code).toBe(1);
     expect(api.stderr).toBe(
-      `groupcast: unable to reach the API at ${url} (ECONNREFUSED); start it with npm start, or check API_URL, API_PORT or --api-url. A relay alone is tested with --via relay\n`,
+      `groupcast: unable to reach the API at ${url} (ECONNREFUSED); start it with npx groupcast start, or check API_URL, API_PORT or --api-url. A relay alone is tested with --via relay\n`,
     );
     for (const via of ['api', 'relay']) {
       for (const transport of ['websocket', 'polling']) {
         const args = ['test-broadcast', '--via', via, '--relay-url', url, '--transport', transport];
         const relay = await runCli(args, system.env);
         expect(relay.code).toBe(1);
-        expect(relay.stderr).toContain(`unable to reach the relay at ${url} (ECONNREFUSED); start it with npm start`);
+        expect(relay.stderr).toContain(
+          `unable to reach the relay at ${url} (ECONNREFUSED); start it with npx groupcast start`,
+        );
       }
     }
     expect(await groupsOfFirstReceiver()).toEqual([]);

@@ -10,26 +10,24 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The nearest folder above this file that holds the workspace, else the working directory. */
-function repoRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (folder !== dirname(folder)) {
-    if (existsSync(join(folder, 'turbo.json')) && existsSync(join(folder, 'package.json'))) return folder;
-    folder = dirname(folder);
-  }
-  return process.cwd();
+/** The place of the repository, seen from this file: from `src`, from `dist`, and from a bundle, which keeps the addresses of its sources. */
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+
+/** The folder that relative paths start at: the repository, or the working directory where this is an installed package. */
+function homeFolder(): string {
+  return existsSync(join(ROOT, 'turbo.json')) ? ROOT : process.cwd();
 }
 
-/** `DATA_DIR` as an absolute path: relative ones start at the repo root, wherever a process was started. */
+/** `DATA_DIR` as an absolute path. Within the repository a relative one starts at its root, wherever a process was started. */
 export function resolveDataDir(value: string | undefined): string {
-  return resolve(repoRoot(), value ?? '.groupcast');
+  return resolve(homeFolder(), value ?? '.groupcast');
 }
 
 export function dotEnvFile(): string {
-  return join(repoRoot(), '.env');
+  return join(homeFolder(), '.env');
 }
 
 export interface DevelopmentSecrets {

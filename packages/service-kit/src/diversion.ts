@@ -26,21 +26,29 @@ function withoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMessag
 }
 
 /**
- * Hands the upgrades of a bounded server to `diversion`, as far as it takes them. A server may ignore the wish for another protocol, and
- * Node's does while nobody listens for upgrades; Java's HTTP client has it in every request. So any other upgrade is read again, as the
- * plain request that it also is.
+ * Reads upgrades that are to be ignored again, as the plain requests that they also are: a server may ignore the wish for another protocol, and
+ * Node's does while nobody listens for upgrades. Java's HTTP client has it in every request.
  */
-export function divertUpgrades(server: Server, diversion: Diversion, connections: ConnectionLimit): void {
+export function ignoreUpgrades(
+  server: Server,
+  isIgnored: (request: IncomingMessage) => boolean,
+  connections: ConnectionLimit,
+): void {
   const emit = server.emit.bind(server) as (event: string, ...values: unknown[]) => boolean;
   server.emit = (event: string, ...values: unknown[]) => {
     if (event !== 'upgrade') return emit(event, ...values);
     const [request, socket, head] = values as [IncomingMessage, Socket, Buffer];
-    if (diversion.takes(request)) return emit(event, ...values);
+    if (!isIgnored(request)) return emit(event, ...values);
     // It keeps its place among the connections: it leaves it, and enters as a new one at once.
     connections.release(socket);
     socket.unshift(Buffer.concat([withoutUpgrade(request), head]));
     return emit('connection', socket);
   };
+}
+
+/** Hands the upgrades of a bounded server to `diversion`, as far as it takes them. Any other upgrade is ignored. */
+export function divertUpgrades(server: Server, diversion: Diversion, connections: ConnectionLimit): void {
+  ignoreUpgrades(server, (request) => !diversion.takes(request), connections);
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
     diversion.upgrade(request, socket, head),
   );

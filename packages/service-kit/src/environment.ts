@@ -1,13 +1,37 @@
 import { isLoopbackName } from './host-names.ts';
 
+/** Kinds of problems, for programs. */
+export const CONFIGURATION_PROBLEM_CODES = [
+  'VARIABLE_MISSING',
+  'VARIABLE_INVALID',
+  'VARIABLES_CONFLICT',
+  'SECRET_WEAK',
+  'SECRET_REUSED',
+] as const;
+type ConfigurationProblemCode = (typeof CONFIGURATION_PROBLEM_CODES)[number];
+
+/** One problem. Its text begins with the variable, and shows no secret. */
+export interface ConfigurationProblem {
+  code: ConfigurationProblemCode;
+  text: string;
+}
+
 /** Every variable that was wrong, in one message. A process that meets it exits 78 (EX_CONFIG). */
 export class ConfigurationError extends Error {
   override readonly name = 'ConfigurationError';
   readonly problems: readonly string[];
+  /** The same problems with their codes. */
+  readonly coded: readonly ConfigurationProblem[];
 
-  constructor(problems: readonly string[]) {
-    super(`invalid configuration: ${problems.join('; ')}`);
-    this.problems = problems;
+  constructor(problems: readonly (string | ConfigurationProblem)[]) {
+    const coded = problems.map(
+      (problem): ConfigurationProblem =>
+        typeof problem === 'string' ? { code: 'VARIABLE_INVALID', text: problem } : problem,
+    );
+    const texts = coded.map(({ text }) => text);
+    super(`invalid configuration: ${texts.join('; ')}`);
+    this.problems = texts;
+    this.coded = coded;
   }
 }
 
@@ -37,7 +61,8 @@ export interface Environment {
   secret(name: string): string | undefined;
   /** Reports every variable of `names` that is unset with `NODE_ENV=production`; an empty one counts as unset. */
   requireInProduction(...names: readonly string[]): void;
-  problem(text: string): void;
+  /** Reports a problem; its text begins with the variable. The code is `VARIABLE_INVALID` unless another one fits better. */
+  problem(text: string, code?: ConfigurationProblemCode): void;
   warning(text: string): void;
   assertValid(): void;
 }
@@ -60,13 +85,15 @@ function linkOf(name: string, raw: string): string {
 }
 
 export function readEnvironment(source: Readonly<Record<string, string | undefined>>): Environment {
-  const problems: string[] = [];
+  const problems: ConfigurationProblem[] = [];
+  const problem = (text: string, code: ConfigurationProblemCode = 'VARIABLE_INVALID'): void =>
+    void problems.push({ code, text });
   const warnings: string[] = [];
   const read = (name: string): string | undefined => source[name]?.trim() || undefined;
   const nodeEnv = read('NODE_ENV');
   const production = nodeEnv === 'production';
   if (!production && MEANT_AS_PRODUCTION.test(nodeEnv ?? '')) {
-    problems.push(`NODE_ENV must be spelled "production", got "${nodeEnv}"`);
+    problem(`NODE_ENV must be spelled "production", got "${nodeEnv}"`);
   }
 
   const env: Environment = {
@@ -81,7 +108,7 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
       if (raw === undefined) return fallback;
       const value = Number(raw);
       if (/^\d+$/.test(raw) && value >= min && value <= max) return value;
-      problems.push(`${name} must be an integer from ${min} to ${max}, got "${raw}"${linkOf(name, raw)}`);
+      problem(`${name} must be an integer from ${min} to ${max}, got "${raw}"${linkOf(name, raw)}`);
       return fallback;
     },
     port(name, fallback, alias) {
@@ -91,7 +118,10 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
       const port = env.integer(alias, fallback, range);
       const own = read(name);
       if (own !== undefined && own !== other) {
-        problems.push(`${name} and ${alias} must not differ, got "${own}" and "${other}": they name the same port`);
+        problem(
+          `${name} and ${alias} must not differ, got "${own}" and "${other}": they name the same port`,
+          'VARIABLES_CONFLICT',
+        );
       }
       return port;
     },
@@ -100,14 +130,14 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
       if (raw === undefined) return undefined;
       if (['1', 'true', 'yes', 'on'].includes(raw)) return true;
       if (['0', 'false', 'no', 'off'].includes(raw)) return false;
-      problems.push(`${name} must be 1 or 0, got "${raw}"`);
+      problem(`${name} must be 1 or 0, got "${raw}"`);
       return undefined;
     },
     oneOf(name, fallback, allowed) {
       const raw = read(name);
       const value = allowed.find((item) => item === raw);
       if (raw !== undefined && value === undefined) {
-        problems.push(`${name} must be one of ${allowed.join(', ')}, got "${raw}"`);
+        problem(`${name} must be one of ${allowed.join(', ')}, got "${raw}"`);
       }
       return value ?? fallback;
     },
@@ -126,36 +156,34 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
       }
       const schemes = protocols.map((protocol) => `${protocol}//`).join(' or ');
       // The value is not shown: database URLs carry passwords.
-      problems.push(`${name} must be a URL that starts with ${schemes}`);
+      problem(`${name} must be a URL that starts with ${schemes}`);
       return undefined;
     },
     serviceUrl(name, options) {
       const given = env.url(name, ['http:', 'https:'], options);
       if (given === undefined) return undefined;
       const { username, password, search, hash } = new URL(given);
-      if (username !== '' || password !== '') problems.push(`${name} must not hold a user name or password`);
-      if (search !== '' || hash !== '') problems.push(`${name} must end with its path, without a query and a fragment`);
+      if (username !== '' || password !== '') problem(`${name} must not hold a user name or password`);
+      if (search !== '' || hash !== '') problem(`${name} must end with its path, without a query and a fragment`);
       return given;
     },
     secret(name) {
       const value = source[name] || undefined;
       if (value === undefined || !production) return value;
       if (Buffer.byteLength(value) < MIN_SECRET_BYTES) {
-        problems.push(`${name} must be at least ${MIN_SECRET_BYTES} bytes with NODE_ENV=production`);
+        problem(`${name} must be at least ${MIN_SECRET_BYTES} bytes with NODE_ENV=production`, 'SECRET_WEAK');
       } else if (DEFAULT_SECRETS.test(value)) {
-        problems.push(`${name} must not be a known default with NODE_ENV=production`);
+        problem(`${name} must not be a known default with NODE_ENV=production`, 'SECRET_WEAK');
       }
       return value;
     },
     requireInProduction(...names) {
       if (!production) return;
       for (const name of names) {
-        if (read(name) === undefined) problems.push(`${name} must be set with NODE_ENV=production`);
+        if (read(name) === undefined) problem(`${name} must be set with NODE_ENV=production`, 'VARIABLE_MISSING');
       }
     },
-    problem(text) {
-      problems.push(text);
-    },
+    problem,
     warning(text) {
       warnings.push(text);
     },

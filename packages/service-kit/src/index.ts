@@ -14,17 +14,23 @@ export {
 } from './data-dir.ts';
 export { fingerprintsOf } from './deployment-fingerprints.ts';
 export { type ConnectionBudget, connectionBudget, MAX_CONNECTIONS } from './descriptors.ts';
-export type { Diversion } from './diversion.ts';
+export { type Diversion, ignoreUpgrades } from './diversion.ts';
 export { loadDotEnv } from './dot-env.ts';
-export { ConfigurationError, type Environment, readEnvironment } from './environment.ts';
+export {
+  CONFIGURATION_PROBLEM_CODES,
+  ConfigurationError,
+  type Environment,
+  readEnvironment,
+} from './environment.ts';
 export { createFairQueue, type FairQueue, type Ticket } from './fair-queue.ts';
 export { beginHop, type Hop, type HopName } from './hops.ts';
 export { createHostGate, readHostNames } from './host-gate.ts';
-export { hostOfHeader, isHostTrusted, isLoopbackName } from './host-names.ts';
+export { hostOfHeader, isFromForeignPage, isHostTrusted, isLoopbackName } from './host-names.ts';
 export {
   bearerToken,
   createHttpApp,
   type HttpApp,
+  type HttpRequest,
   type HttpScope,
   plainScope,
   sendJson,
@@ -43,6 +49,7 @@ export {
 } from './openapi.ts';
 export type { OpenApiOptions } from './openapi-app.ts';
 export { corsOptions, isHostOfOrigins, isOriginAllowed, type Origins, readOrigins } from './origins.ts';
+export { createRateLimiter, type RateLimiter } from './rate-limiter.ts';
 export { readLittle, readLittleOf, readMuch } from './read-size.ts';
 export {
   addressOf,

@@ -1,5 +1,9 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
+import swaggerUi, { type FastifySwaggerUiOptions } from '@fastify/swagger-ui';
 import fastify, { type FastifyInstance, type RouteOptions } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { OpenAPIV3 } from 'openapi-types';
@@ -12,6 +16,8 @@ export interface OpenApiOptions {
   page?: boolean;
 }
 
+/** The files of the page, as the build has copied them. A process that runs from the sources finds those of the package. */
+const PAGE = fileURLToPath(new URL('../dist/docs-page', import.meta.url));
 const REFERENCE = '#/components/schemas/';
 
 /** The names of all schemas that `value` refers to, at any depth. */
@@ -42,6 +48,11 @@ const unserved = async (): Promise<never> => {
   throw new Error('the routes of this app are there to be described');
 };
 
+async function pageFiles(): Promise<FastifySwaggerUiOptions> {
+  if (!existsSync(PAGE)) return {};
+  return { baseDir: PAGE, logo: { type: 'image/svg+xml', content: await readFile(join(PAGE, 'logo.svg')) } };
+}
+
 /** An app that describes `routes` of another one, and serves nothing but the document and its page, at `/docs`. It never listens. */
 export async function createOpenApiApp(
   routes: readonly RouteOptions[],
@@ -63,7 +74,7 @@ export async function createOpenApiApp(
     const isShown = method !== 'HEAD' && !schema.hide;
     if (isShown) app.route({ method, url, schema, config, exposeHeadRoute: false, handler: unserved });
   }
-  if (page) await app.register(swaggerUi, { routePrefix: '/docs' });
+  if (page) await app.register(swaggerUi, { routePrefix: '/docs', ...(await pageFiles()) });
   await app.ready();
   return app;
 }

@@ -7,11 +7,11 @@ const PATH = /^(?:\/[A-Za-z0-9._~-]+)+$/;
 export function readRelayWsPath(env: Environment): string | undefined {
   const path = env.text('RELAY_WS_PATH');
   if (path === undefined) return undefined;
-  const isTaken = path === '/livez' || path === SOCKET_IO || path.startsWith(`${SOCKET_IO}/`);
+  const isTaken = path === '/livez' || path === '/readyz' || path === SOCKET_IO || path.startsWith(`${SOCKET_IO}/`);
   const leaves = path.split('/').some((part) => part === '.' || part === '..');
   if (PATH.test(path) && path.length <= 128 && !isTaken && !leaves) return path;
   env.problem(
-    `RELAY_WS_PATH must be a path such as /ws (letters, digits, "-", "_", ".", "~"), and not /livez or below /socket.io/, got "${path}"`,
+    `RELAY_WS_PATH must be a path such as /ws (letters, digits, "-", "_", ".", "~"), and not /livez, /readyz or below /socket.io/, got "${path}"`,
   );
   return undefined;
 }

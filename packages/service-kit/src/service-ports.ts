@@ -15,7 +15,7 @@ const PATHS: Readonly<Record<string, readonly ServicePort[]>> = {
   'socket.io': ['relay'],
   v1: ['relay-internal'],
   metrics: ['relay-internal', 'api-internal'],
-  readyz: ['relay-internal', 'api', 'api-internal'],
+  readyz: ['relay-internal', 'relay', 'api', 'api-internal'],
   docs: ['relay-internal', 'api'],
 };
 

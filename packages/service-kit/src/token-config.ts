@@ -36,7 +36,7 @@ function orGenerated(
 ): string {
   if (value !== undefined) return value;
   if (env.production) {
-    env.problem(`${name} is missing`);
+    env.problem(`${name} is missing`, 'VARIABLE_MISSING');
     return '';
   }
   try {
@@ -75,7 +75,7 @@ export function readTokenConfig(
   const connectionSecret = env.secret('CONNECTION_TOKEN_SECRET');
   const previousConnectionSecret = env.secret('CONNECTION_TOKEN_SECRET_PREVIOUS');
   if (usersHaveTokens && jwksUrl && connectionSecret === undefined)
-    env.problem('CONNECTION_TOKEN_SECRET must be set with JWT_JWKS_URL');
+    env.problem('CONNECTION_TOKEN_SECRET must be set with JWT_JWKS_URL', 'VARIABLE_MISSING');
   const audience = env.text('JWT_AUDIENCE');
   if (audience !== undefined && Object.values(AUDIENCE).some((ours) => ours === audience)) {
     env.problem(`JWT_AUDIENCE must be none of ${Object.values(AUDIENCE).join(', ')}, got "${audience}"`);
@@ -86,7 +86,7 @@ export function readTokenConfig(
     );
   }
   const groupsClaim = env.text('JWT_GROUPS_CLAIM');
-  if (groupsClaim !== undefined && !jwksUrl) env.problem('JWT_GROUPS_CLAIM needs JWT_JWKS_URL');
+  if (groupsClaim !== undefined && !jwksUrl) env.problem('JWT_GROUPS_CLAIM needs JWT_JWKS_URL', 'VARIABLE_MISSING');
   const userClaim = env.text('JWT_USER_CLAIM') ?? DEFAULT_USER_CLAIM;
   if (!isClaimPath(userClaim)) {
     env.problem(`JWT_USER_CLAIM must be the name of a claim, or a path such as user.id, got "${userClaim}"`);
@@ -120,7 +120,8 @@ export function readTokenConfig(
   };
   for (const [serviceName, serviceValue] of Object.entries(serviceSide)) {
     for (const [userName, userValue] of Object.entries(userSide)) {
-      if (serviceValue && serviceValue === userValue) env.problem(`${serviceName} must differ from ${userName}`);
+      if (serviceValue && serviceValue === userValue)
+        env.problem(`${serviceName} must differ from ${userName}`, 'SECRET_REUSED');
     }
   }
   return { tokens, relaySecrets };

@@ -1,7 +1,6 @@
 import { DiagLogLevel, diag, trace } from '@opentelemetry/api';
 import type { Environment } from './environment.ts';
 import type { Logger } from './logger.ts';
-import { StartFailure } from './start-failure.ts';
 import { warnOnceEvery } from './warn-once-every.ts';
 import { within } from './within.ts';
 
@@ -13,31 +12,11 @@ export interface TracingConfig {
 
 /** How long the spans that have not been sent yet may take at the end, in milliseconds. */
 const FLUSH_MS = 2_000;
-const PACKAGES = ['exporter-trace-otlp-http', 'resources', 'sdk-trace-node'].map((name) => `@opentelemetry/${name}`);
 
 export function readTracingConfig(env: Environment): TracingConfig {
   return {
     otlpUrl: env.serviceUrl('OTEL_EXPORTER_OTLP_ENDPOINT', { carries: 'spans with ids of groups and messages' }),
   };
-}
-
-/** The packages are optional, and loaded by this function alone. */
-async function loadSdk() {
-  try {
-    const [exporter, resources, sdk] = await Promise.all([
-      import('@opentelemetry/exporter-trace-otlp-http'),
-      import('@opentelemetry/resources'),
-      import('@opentelemetry/sdk-trace-node'),
-    ]);
-    return { ...exporter, ...resources, ...sdk };
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    throw new StartFailure(
-      `unable to start; OTEL_EXPORTER_OTLP_ENDPOINT is set, and a package that sends spans is not installed: npm install ${PACKAGES.join(' ')}`,
-      { cause: error },
-    );
-  }
 }
 
 /** Sends the spans of this process to the collector from now on. Returns how that is stopped; the spans that wait are sent first. */
@@ -46,7 +25,8 @@ async function startTracing(
   { service, log }: { service: string; log: Logger },
 ): Promise<() => Promise<void>> {
   if (otlpUrl === undefined) return async () => undefined;
-  const sdk = await loadSdk();
+  // Loaded by a process that traces, and by no other one.
+  const sdk = await import('./tracing-sdk.ts');
   const warn = warnOnceEvery(60_000);
   const say = (reason: string): void =>
     warn('spans', (suppressed) => log.warn({ reason, suppressed, otlpUrl }, 'unable to send spans to the collector'));

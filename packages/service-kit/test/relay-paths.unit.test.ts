@@ -21,6 +21,7 @@ test.each([
   '/ws/',
   '//ws',
   '/livez',
+  '/readyz',
   '/socket.io',
   '/socket.io/ws',
   '/ws?x=1',

@@ -32,13 +32,15 @@ describe('error codes and the reference', () => {
       .join('\n');
     // The same spelling: variables, all of them on one page, and warnings about what succeeded.
     const warnings = ['NO_RECIPIENTS', 'UNDECIDED_MEMBERS', 'NO_GROUPS', 'INVALID_GROUP'];
-    // The doctor's faults, which a test of the command holds to it, are no codes of ours.
-    const faults = page('commands.md').split('\n### Faults\n')[1]?.split('\n## ')[0] ?? '';
-    const ofDoctor = Array.from(faults.matchAll(/^\| `([A-Z_]+)` \|/gm), (match) => match[1] ?? '');
+    // The faults of doctor and the problems of check-config, which tests of the commands hold to them, are no codes of ours.
+    const ofCommands = ['Faults', 'Problems of a configuration'].flatMap((heading) => {
+      const table = page('commands.md').split(`\n### ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
+      return Array.from(table.matchAll(/^\| `([A-Z_]+)` \|/gm), (match) => match[1] ?? '');
+    });
     const others = new Set([
       ...names(configuration).filter((name) => !isErrorCode(name)),
       ...warnings,
-      ...ofDoctor,
+      ...ofCommands,
       ...RELAY_VERDICT_CODES,
       ...RECIPIENT_CODES,
       ...API_VERDICT_CODES,

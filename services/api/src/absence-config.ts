@@ -28,13 +28,15 @@ export function readAbsenceConfig(env: Environment): AbsenceConfig | undefined {
   const bounds = { min: TRACE_LIMITS.minWithinMs, max: TRACE_LIMITS.maxWithinMs };
   const afterMs = env.integer('ABSENT_AFTER_MS', DEFAULT_AFTER_MS, bounds);
   if (env.text('ABSENT_WEBHOOK_URL') === undefined) {
-    if (text !== undefined) env.problem('ABSENT_WEBHOOK_SECRET must not be set without ABSENT_WEBHOOK_URL');
+    if (text !== undefined)
+      env.problem('ABSENT_WEBHOOK_SECRET must not be set without ABSENT_WEBHOOK_URL', 'VARIABLES_CONFLICT');
     return undefined;
   }
   const secret = text === undefined ? undefined : keyOf(text);
   if (secret === undefined) {
     const rule = `"${PREFIX}" and ${KEY_BYTES.min} to ${KEY_BYTES.max} bytes in base64`;
-    env.problem(`ABSENT_WEBHOOK_SECRET must be set with ABSENT_WEBHOOK_URL, and be ${rule}`);
+    const code = text === undefined ? 'VARIABLE_MISSING' : 'VARIABLE_INVALID';
+    env.problem(`ABSENT_WEBHOOK_SECRET must be set with ABSENT_WEBHOOK_URL, and be ${rule}`, code);
   }
   if (url !== undefined && new URL(url).username + new URL(url).password !== '') {
     env.problem('ABSENT_WEBHOOK_URL must not hold a user name or password: the signature says who sends');

@@ -57,10 +57,20 @@ function explain(error: unknown): never {
   throw new StartFailure(`unable to bring the database up to date; ${why}`, { cause: error });
 }
 
+/** The embedded database is an optional package, because PostgreSQL's users have no need of its 27 MB. */
+function explainMissing(error: unknown): never {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code !== 'ERR_MODULE_NOT_FOUND' || !message.includes('@electric-sql/pglite')) throw error;
+  const fix = 'npm install @electric-sql/pglite, or set DATABASE_URL';
+  throw new StartFailure(`unable to open the embedded database; its package is not installed: ${fix}`, {
+    cause: error,
+  });
+}
+
 async function openDatabase(config: ApiConfig, log: Logger): Promise<Database> {
   // Each is loaded by a process that uses it.
   if (!config.databaseUrl) {
-    const { openEmbeddedDatabase } = await import('./db/embedded-database.ts');
+    const { openEmbeddedDatabase } = await import('./db/embedded-database.ts').catch(explainMissing);
     return openEmbeddedDatabase(config.dataDir, log);
   }
   const { openPostgresDatabase } = await import('./db/postgres-database.ts');

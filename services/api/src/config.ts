@@ -64,6 +64,8 @@ export interface ApiConfig {
   relayPublicUrl: string | undefined;
   /** Whether the public port serves the relay's paths as well. */
   relayProxy: boolean;
+  /** Whether these are those of the broadcast API too. */
+  publicBroadcastApi: boolean;
   /** The dialects whose routes the public port serves. */
   dialects: readonly Dialect[];
   /** The path of the relay's raw door, which is one of them. */
@@ -111,14 +113,17 @@ function readDatabase(env: Environment): Pick<ApiConfig, 'databaseUrl' | 'databa
   const preparedStatements = env.flag('DATABASE_PREPARED_STATEMENTS');
   const embedded = env.flag('EMBEDDED_DATABASE');
   if (env.text('DATABASE_URL') !== undefined) {
-    if (embedded) env.problem('EMBEDDED_DATABASE must not be 1 with DATABASE_URL');
+    if (embedded) env.problem('EMBEDDED_DATABASE must not be 1 with DATABASE_URL', 'VARIABLES_CONFLICT');
   } else if (!(embedded ?? !env.production)) {
-    env.problem('DATABASE_URL must be set, or EMBEDDED_DATABASE=1 and DATA_DIR for the embedded database');
+    env.problem(
+      'DATABASE_URL must be set, or EMBEDDED_DATABASE=1 and DATA_DIR for the embedded database',
+      'VARIABLE_MISSING',
+    );
   } else {
     env.requireInProduction('DATA_DIR');
   }
   if (env.text('DATABASE_URL') === undefined && env.text('DATABASE_LISTEN_URL') !== undefined) {
-    env.problem('DATABASE_LISTEN_URL must not be set without DATABASE_URL');
+    env.problem('DATABASE_LISTEN_URL must not be set without DATABASE_URL', 'VARIABLES_CONFLICT');
   }
   return { databaseUrl, databaseListenUrl, preparedStatements };
 }
@@ -131,9 +136,9 @@ export function readApiConfig(
   const { tokens, relaySecrets } = readTokenConfig(env);
   const origins = readOrigins(env);
   const demo = env.flag('DEMO') ?? false;
-  if (demo && env.production) env.problem('DEMO must not be 1 with NODE_ENV=production');
+  if (demo && env.production) env.problem('DEMO must not be 1 with NODE_ENV=production', 'VARIABLES_CONFLICT');
   if (demo && tokens.jwksUrl)
-    env.problem('DEMO must not be 1 with JWT_JWKS_URL: the demo signs tokens with JWT_SECRET');
+    env.problem('DEMO must not be 1 with JWT_JWKS_URL: the demo signs tokens with JWT_SECRET', 'VARIABLES_CONFLICT');
   // Both defaults name a port of this machine, which in production may belong to another program.
   const relayProxy = env.flag('API_RELAY_PROXY') ?? false;
   env.requireInProduction('RELAY_URL', ...(relayProxy ? [] : ['RELAY_PUBLIC_URL']));
@@ -164,6 +169,7 @@ export function readApiConfig(
     relayUrl,
     relayPublicUrl: relayPublicUrl ?? (relayProxy ? undefined : relayUrl),
     relayProxy,
+    publicBroadcastApi: env.flag('PUBLIC_BROADCAST_API') ?? false,
     dialects: readApiDialects(env, relayWsPath),
     relayWsPath,
     origins,

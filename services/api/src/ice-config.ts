@@ -37,7 +37,9 @@ export function readIceConfig(env: Environment): IceConfig {
   const urls = readUrls(env, 'ICE_TURN_URLS');
   const secret = env.secret('ICE_TURN_SECRET');
   const ttlSeconds = env.integer('ICE_TURN_TTL_SECONDS', 3_600, { min: 60, max: 86_400 });
-  if (urls.length > 0 && secret === undefined) env.problem('ICE_TURN_SECRET must be set with ICE_TURN_URLS');
-  if (urls.length === 0 && secret !== undefined) env.problem('ICE_TURN_URLS must be set with ICE_TURN_SECRET');
+  if (urls.length > 0 && secret === undefined)
+    env.problem('ICE_TURN_SECRET must be set with ICE_TURN_URLS', 'VARIABLE_MISSING');
+  if (urls.length === 0 && secret !== undefined)
+    env.problem('ICE_TURN_URLS must be set with ICE_TURN_SECRET', 'VARIABLE_MISSING');
   return { stunUrls, turn: urls.length > 0 && secret !== undefined ? { urls, secret, ttlSeconds } : undefined };
 }

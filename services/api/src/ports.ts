@@ -29,6 +29,7 @@ const DATABASE_FILES = 256;
 
 /** Paths of the relay's public port that the API's serves with `API_RELAY_PROXY`, beside that of the raw door. */
 const RELAY_PATHS = ['/socket.io/'];
+const BROADCAST_API_PATH = '/v1/';
 
 export interface PortDeps {
   config: ApiConfig;
@@ -114,8 +115,12 @@ export async function createPorts(
     relayTurns: createRelayTurns(),
     log,
   };
-  const { relayUrl, relayWsPath, drainMs } = config;
-  const paths = relayWsPath === undefined ? RELAY_PATHS : [...RELAY_PATHS, relayWsPath];
+  const { relayUrl, relayWsPath, publicBroadcastApi, drainMs } = config;
+  const paths = [
+    ...RELAY_PATHS,
+    ...(relayWsPath === undefined ? [] : [relayWsPath]),
+    ...(publicBroadcastApi ? [BROADCAST_API_PATH] : []),
+  ];
   const relayProxy = config.relayProxy
     ? createRelayProxy(
         { metrics, log, settle: (socket) => limits.public.settle(socket) },

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -52,4 +53,35 @@ test.each([
   expect(createEmptyDatabase(folder, template)).toBeInstanceOf(Error);
   expect(readdirSync(folder)).toEqual([]);
   expect(existsSync(`${folder}.new`)).toBe(false);
+});
+
+const { packFolder } = (await import(new URL('../build/folder-archive.js', import.meta.url).href)) as {
+  packFolder: (folder: string) => Buffer;
+};
+
+/** A folder with a file, one without bytes, one that is no text, and an empty folder. */
+function someFolder(path: string): void {
+  mkdirSync(join(path, 'base', '1'), { recursive: true });
+  mkdirSync(join(path, 'pg_notify'));
+  writeFileSync(join(path, 'PG_VERSION'), '17\n');
+  writeFileSync(join(path, 'base', 'empty'), '');
+  writeFileSync(join(path, 'base', '1', 'rows'), Buffer.from([0, 255, 10, 200, 0]));
+}
+
+test('an archive, as the published package has it, holds the same files and empty folders', () => {
+  const [template, small] = [join(folder, '..', 'template'), join(folder, '..', 'small')];
+  someFolder(small);
+  writeFileSync(`${template}.gz`, packFolder(small));
+  expect(createEmptyDatabase(folder, template)).toBeUndefined();
+  // It prints what differs, and what only one of the two has.
+  expect(execFileSync('diff', ['--recursive', '--brief', small, folder], { encoding: 'utf8' })).toBe('');
+});
+
+test('an archive that is cut off leaves the folder empty, and says why', () => {
+  const [template, small] = [join(folder, '..', 'template'), join(folder, '..', 'small')];
+  someFolder(small);
+  const whole = packFolder(small);
+  writeFileSync(`${template}.gz`, whole.subarray(0, whole.length - 12));
+  expect(createEmptyDatabase(folder, template)).toBeInstanceOf(Error);
+  expect(readdirSync(folder)).toEqual([]);
 });

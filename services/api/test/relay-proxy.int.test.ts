@@ -8,9 +8,11 @@ import {
   received,
   type ServiceProcess,
   startRelayProcess,
+  TEST_SECRETS,
   tokenFor,
   until,
 } from '@groupcast/testing';
+import { signServiceToken } from '@groupcast/tokens';
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
@@ -44,7 +46,7 @@ describe('with a relay behind the API’s port', () => {
   let relay: ServiceProcess & { internalUrl: string };
   let relayPort: string;
   let api: ApiUnderTest;
-  const wsPath = { RELAY_WS_PATH: '/ws' };
+  const wsPath = { RELAY_WS_PATH: '/ws', PUBLIC_BROADCAST_API: '1' };
   const apiEnv = (): Record<string, string> => ({
     RELAY_URL: `http://127.0.0.1:${relayPort}`,
     API_RELAY_PROXY: '1',
@@ -90,6 +92,7 @@ describe('with a relay behind the API’s port', () => {
     ['no Socket.IO', {}, '/socket.io/', 'GET'],
     ['a path without its slash', {}, '/socket.io?EIO=4', 'GET'],
     ['the raw door without an upgrade', {}, '/ws?token=x', 'GET'],
+    ['a broadcast without a token', {}, '/v1/broadcast', 'POST'],
   ])('%s is answered as by the relay, with its headers (G75)', async (_, headers, path, method) => {
     const answers = await Promise.all(
       [relay.url, api.url].map(async (url) => {
@@ -101,6 +104,20 @@ describe('with a relay behind the API’s port', () => {
     );
     expect(answers[1]).toEqual(answers[0]);
     expect(answers[1]?.headers.map(([name]) => name)).not.toContain('x-frame-options');
+  });
+
+  test('a back end broadcasts through it, with PUBLIC_BROADCAST_API (G75)', async () => {
+    const member = await connect(api.url);
+    await received(member, 'joined-groups');
+    const heard = received(member, 'new-message');
+    const secret = TEST_SECRETS.RELAY_SERVICE_SECRET;
+    const token = await signServiceToken({ secret, scopes: ['broadcast'], subject: 'test' });
+    const message = { id: 'm1', text: 'x'.repeat(60_000) };
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const body = JSON.stringify({ groupId: 'g', message });
+    const answer = await fetch(`${api.url}/v1/broadcast`, { method: 'POST', headers, body });
+    expect(await answer.json()).toMatchObject({ ok: true, id: 'm1', recipients: { connections: 1 } });
+    expect(await heard).toMatchObject(message);
   });
 
   test('a plain WebSocket gets what the relay would give it (G75)', async () => {
@@ -295,6 +312,14 @@ describe('bounds of the proxy', () => {
     const wire = await until('the upgrade', () => (client.text().includes(' 101 ') ? wires[index] : undefined));
     return { client, wire };
   }
+
+  test('without PUBLIC_BROADCAST_API the broadcast API is not passed on, and the answer says where it is', async () => {
+    const refused = await fetch(`${api.url}/v1/broadcast`, { method: 'POST', body: '{}' });
+    const { error } = (await refused.json()) as { error: { code: string; message: string } };
+    expect([refused.status, error.code]).toEqual([404, 'NOT_FOUND']);
+    expect(error.message).toContain('RELAY_INTERNAL_PORT');
+    expect(requests).toEqual([]);
+  });
 
   test('a client that does not read leaves what is unread with the relay, and gets all of it when it reads', async () => {
     const total = 256 * 1024 * 1024;

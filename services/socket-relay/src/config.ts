@@ -38,6 +38,8 @@ export interface RelayConfig {
   internalHost: string;
   /** Names beside addresses under which the internal port answers without a token; see `createHostGate`. */
   internalNames: readonly string[];
+  /** Whether the public port serves the broadcast API too, and how many requests a minute of one back end. */
+  publicApi: { isOn: boolean; requestsPerMinute: number };
   /** Number of processes that share the two ports. With 1 there is no other process. */
   workers: number;
   tokens: TokenConfig;
@@ -98,9 +100,16 @@ function readApiUrl(env: Environment): string | undefined {
   const named = env.text('API_URL', { keepEmpty: true });
   const internal = env.serviceUrl('API_INTERNAL_URL', { carries });
   if (named === '' && env.text('API_INTERNAL_URL') !== undefined) {
-    env.problem('API_INTERNAL_URL must not be set where API_URL is empty, which says that there is no API');
+    env.problem(
+      'API_INTERNAL_URL must not be set where API_URL is empty, which says that there is no API',
+      'VARIABLES_CONFLICT',
+    );
   } else if (named === undefined && internal === undefined) {
-    if (env.production) env.problem('API_URL must be set with NODE_ENV=production, or be empty where there is no API');
+    if (env.production)
+      env.problem(
+        'API_URL must be set with NODE_ENV=production, or be empty where there is no API',
+        'VARIABLE_MISSING',
+      );
     else env.warning('API_URL is not set: this relay asks no API; set it, or leave it empty to say that there is none');
   }
   // Nothing is sent to `API_URL` if the other one is set.
@@ -160,6 +169,10 @@ export function readRelayConfig(
     internalPort: env.port('RELAY_INTERNAL_PORT', 3002),
     internalHost: readHost(env, 'RELAY_INTERNAL_HOST', '127.0.0.1'),
     internalNames: readHostNames(env, 'RELAY_INTERNAL_NAMES'),
+    publicApi: {
+      isOn: env.flag('PUBLIC_BROADCAST_API') ?? false,
+      requestsPerMinute: env.integer('PUBLIC_BROADCAST_RATE_LIMIT_PER_MINUTE', 6_000, { min: 1, max: 1_000_000 }),
+    },
     workers: readWorkers(env),
     ...readTokenConfig(env, { usersHaveTokens: authBy === 'token' }),
     tokenPlaces: readTokenPlaces(env, { service: 'relay', origins }),
@@ -196,10 +209,11 @@ export function readRelayConfig(
     drainMs: env.integer('SHUTDOWN_DRAIN_SECONDS', 8, { min: 0, max: 3_600 }) * 1_000,
   };
   if (config.forwardEvents.length > 0 && config.apiUrl === undefined) {
-    env.problem('FORWARD_EVENTS needs API_URL, where the events go');
+    env.problem('FORWARD_EVENTS needs API_URL, where the events go', 'VARIABLE_MISSING');
   }
   if (config.authBy === 'back-end') {
-    if (config.apiUrl === undefined) env.problem('AUTH_BY=back-end needs API_URL, the back end that says who connects');
+    if (config.apiUrl === undefined)
+      env.problem('AUTH_BY=back-end needs API_URL, the back end that says who connects', 'VARIABLE_MISSING');
     if (origins === '*') {
       env.warning(
         'AUTH_BY=back-end hands on no cookie where SOCKET_CORS_ORIGIN is *: the page of any site could act as its visitor',

@@ -28,6 +28,8 @@ export interface RelayMetrics {
   unauthenticatedCut: Counter<'reason'>;
   /** Requests that the internal port refused by their origin: a page's, or a proxy's without a token. */
   internalRefused: Counter<'code'>;
+  /** Requests to the broadcast API on the public port that were answered with an error. */
+  publicApiRefused: Counter<'code'>;
   eventsRefused: Counter<'code'>;
   broadcasts: Counter<'outcome'>;
   /** Broadcasts that waited for the fan-out, and those that were refused because of it. */
@@ -203,6 +205,10 @@ function canaryMetrics(registers: Registry[]): Pick<RelayMetrics, 'canarySeconds
   };
 }
 
+function countByCode(of: { name: string; help: string; registers: Registry[] }): Counter<'code'> {
+  return new Counter({ ...of, labelNames: ['code'] });
+}
+
 /** One registry per relay, so that two relays in one process do not count for each other. */
 export function createRelayMetrics(): RelayMetrics {
   let logStats: () => Readonly<Record<string, number>> | undefined = () => undefined;
@@ -316,10 +322,9 @@ export function createRelayMetrics(): RelayMetrics {
       labelNames: ['type'],
       registers,
     }),
-    refused: new Counter({
+    refused: countByCode({
       name: 'groupcast_relay_connections_refused_total',
       help: 'Connections refused by code',
-      labelNames: ['code'],
       registers,
     }),
     unauthenticatedCut: new Counter({
@@ -328,16 +333,19 @@ export function createRelayMetrics(): RelayMetrics {
       labelNames: ['reason'],
       registers,
     }),
-    internalRefused: new Counter({
+    internalRefused: countByCode({
       name: 'groupcast_relay_internal_requests_refused_total',
       help: 'Requests to the internal port refused for where they came from, by code',
-      labelNames: ['code'],
       registers,
     }),
-    eventsRefused: new Counter({
+    publicApiRefused: countByCode({
+      name: 'groupcast_relay_public_api_requests_refused_total',
+      help: 'Requests to the broadcast API on the public port answered with an error, by code',
+      registers,
+    }),
+    eventsRefused: countByCode({
       name: 'groupcast_relay_events_refused_total',
       help: 'Socket events and commands answered with an error, by code',
-      labelNames: ['code'],
       registers,
     }),
     broadcasts: new Counter({

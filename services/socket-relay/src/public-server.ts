@@ -3,6 +3,7 @@ import {
   corsOptions,
   createBoundedServer,
   hintOfPort,
+  ignoreUpgrades,
   type Listening,
   type Logger,
   listenOn,
@@ -26,6 +27,7 @@ import { makeSessionId } from './ipc/session-router.ts';
 import type { WorkerContext } from './ipc/worker-context.ts';
 import type { RelayMetrics } from './metrics.ts';
 import type { Notices } from './monitor/notices.ts';
+import { isApiPath, type PublicApi } from './public-http/public-api.ts';
 import type { RelayServer } from './sessions/session.ts';
 import { nameSessions } from './sessions/session-header.ts';
 
@@ -40,8 +42,17 @@ const PACKET_OVERHEAD_BYTES = 65_536;
 /** How long after the drain a wire may stay open, in milliseconds. Then it is cut: its peer has no session, or does not answer. */
 const CLOSE_ALL_AFTER_MS = 1_000;
 
+/** Answers of the public port that depend on parts which are built after it. */
+export interface PublicAnswers {
+  readiness: (response: ServerResponse) => Promise<void>;
+  /** Without it the broadcast API is on the internal port only. */
+  broadcastApi: Pick<PublicApi, 'answer'> | undefined;
+}
+
 export interface PublicServer {
   readonly io: RelayServer;
+  /** Has to be called before `listen`. */
+  answerWith(answers: PublicAnswers): void;
   /** Opens the port. Rejects if it is taken. */
   listen(): Promise<Listening>;
   /** Brings no more requests to other workers, and takes none from them; resolves within a moment. */
@@ -50,30 +61,41 @@ export interface PublicServer {
   close(): Promise<void>;
 }
 
-/** Answers requests to the public port that are not Socket.IO's. */
+/** Returns why there is nothing at a path. */
+function whyNothing(path: string, wsPath: string | undefined): string {
+  const raw =
+    wsPath === undefined ? 'WebSocket without it where RELAY_WS_PATH says' : `WebSocket without it at ${wsPath}`;
+  const elsewhere = hintOfPort(path, 'relay');
+  if (elsewhere === undefined) return `the relay speaks Socket.IO at /socket.io/, and ${raw}`;
+  return isApiPath(path) ? `${elsewhere}, and, for back ends, here with PUBLIC_BROADCAST_API=1` : elsewhere;
+}
+
+/** Answers requests to the public port that are not Socket.IO's. Returns false where there is nothing. */
 function answerPublic(
   request: IncomingMessage,
   response: ServerResponse,
-  { origins, wsPath }: { origins: Origins; wsPath: string | undefined },
-): void {
+  { origins, wsPath, answers }: { origins: Origins; wsPath: string | undefined; answers: PublicAnswers | undefined },
+): boolean {
   const path = request.url?.split('?')[0] ?? '';
-  if (request.method === 'GET' && path === '/') {
-    answerBanner(request, response, origins);
-    return;
-  }
-  if (request.method === 'GET' && path === '/livez') {
+  const isProbe = request.method === 'GET' || request.method === 'HEAD';
+  if (request.method === 'GET' && path === '/') answerBanner(request, response, origins);
+  else if (isProbe && path === '/livez') {
     response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' }).end('Groupcast relay is running\n');
-    return;
+  } else if (isProbe && path === '/readyz' && answers) void answers.readiness(response);
+  else if (path === wsPath) answerPlainRequest(path, response);
+  else if (answers?.broadcastApi && isApiPath(path)) answers.broadcastApi.answer(request, response);
+  else {
+    const error = new GroupcastError('NOT_FOUND', `unable to serve the request; ${whyNothing(path, wsPath)}`);
+    response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ error: error.toBody() }));
+    return false;
   }
-  if (path === wsPath) {
-    answerPlainRequest(path, response);
-    return;
-  }
-  const raw =
-    wsPath === undefined ? 'WebSocket without it where RELAY_WS_PATH says' : `WebSocket without it at ${wsPath}`;
-  const why = hintOfPort(path, 'relay') ?? `the relay speaks Socket.IO at /socket.io/, and ${raw}`;
-  const error = new GroupcastError('NOT_FOUND', `unable to serve the request; ${why}`);
-  response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ error: error.toBody() }));
+  return true;
+}
+
+function noteApiIsOff(notices: Notices): void {
+  const message =
+    'request to the broadcast API refused: the public port serves it only with PUBLIC_BROADCAST_API=1; the internal port always does';
+  notices({ topic: 'public-api', name: 'off', code: 'NOT_FOUND', message });
 }
 
 /** The public port: Socket.IO, behind the guards that keep strangers and foreign origins out. It listens once `listen` is called. */
@@ -88,11 +110,16 @@ export function createPublicServer(deps: {
   metrics: RelayMetrics;
 }): PublicServer {
   const { config, worker, intake, limits, strangers, notices, metrics } = deps;
+  let answers: PublicAnswers | undefined;
   const http = createBoundedServer({}, (request, response) => {
-    answerPublic(request, response, config);
-    if (response.statusCode === 404) strangers.note(request);
+    if (answerPublic(request, response, { ...config, answers })) return;
+    strangers.note(request);
+    if (isApiPath(request.url ?? '')) noteApiIsOff(notices);
   });
   readLittleOf(http);
+  // Java's HTTP client wishes for HTTP/2 in every request. To a path of the broadcast API that is a request like any other.
+  const isOfApi = ({ url = '' }: IncomingMessage): boolean => isApiPath(url) && url.split('?')[0] !== config.wsPath;
+  if (config.publicApi.isOn) ignoreUpgrades(http, isOfApi, limits.public);
   useWebSocketTransport();
   const io: RelayServer = new Server(http, {
     serveClient: false,
@@ -118,6 +145,9 @@ export function createPublicServer(deps: {
 
   return {
     io,
+    answerWith(given) {
+      answers = given;
+    },
     async listen() {
       const at = { host: config.host, port: config.port };
       return router ? router.listen(at) : listenOn(http, at);

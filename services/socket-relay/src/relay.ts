@@ -65,6 +65,8 @@ import { createNodeState } from './monitor-page/node-state.ts';
 import { createPageSessions, pageSessionsOfAll } from './monitor-page/page-sessions.ts';
 import { streamMonitorEvents } from './monitor-page/watch-nodes.ts';
 import { createPresence, type Presence } from './presence/presence.ts';
+import { createBriefReadiness } from './public-http/brief-readiness.ts';
+import { createPublicApi } from './public-http/public-api.ts';
 import { announceListening, createPublicServer, type PublicServer } from './public-server.ts';
 import { createConnectionIndex } from './sessions/connection-index.ts';
 import { createDepartures } from './sessions/departures.ts';
@@ -276,23 +278,24 @@ async function buildRelay(
   // The internal port
   const { primary } = worker ?? {};
   const page = openMonitorPage({ io, node, cluster, metrics, monitor, report: readiness.report, primary, log }, parts);
+  const health = primary ? healthOfAll(readiness, metrics.registry, primary) : healthOfOne(readiness, metrics.registry);
+  const forPublishers = { gateway, history, presence, ...tracing, services, metrics, log };
   const internal = await createInternalApp({
     page,
     ...config,
-    gateway,
-    history,
-    presence,
-    ...tracing,
-    services,
-    metrics,
+    ...forPublishers,
     connections: limits.internal,
     node,
     groupLogKind: cluster.groupLogKind,
     connectionCount: () => io.of('/').sockets.size,
     drain: primary ? drainOfAll(drain, returns, primary) : drainOfOne(drain, returns),
-    health: primary ? healthOfAll(readiness, metrics.registry, primary) : healthOfOne(readiness, metrics.registry),
-    log,
+    health,
   });
+  const broadcastApi = config.publicApi.isOn
+    ? await createPublicApi({ ...forPublishers, connections: limits.public, notices }, config)
+    : undefined;
+  stops.push(async () => broadcastApi?.close());
+  publicServer.answerWith({ readiness: createBriefReadiness(health), broadcastApi });
 
   const listening = stopPorts({ stops, parts }, { internal, publicServer, drain, worker });
 

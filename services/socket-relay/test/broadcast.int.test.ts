@@ -495,7 +495,6 @@ describe('health and metrics', () => {
     ['url', '/v1/broadcast', 'RELAY_INTERNAL_PORT'],
     ['url', '/v1/info', 'RELAY_INTERNAL_PORT'],
     ['url', '/metrics', 'RELAY_INTERNAL_PORT'],
-    ['url', '/readyz', 'RELAY_INTERNAL_PORT'],
     ['url', '/docs', 'RELAY_INTERNAL_PORT'],
     ['url', '/api/messaging/groups', 'API_PORT'],
     ['url', '/internal/memberships', 'API_INTERNAL_PORT'],

@@ -56,6 +56,7 @@ describe.each([
       NODE_LEASE_SECONDS: '5',
       SHUTDOWN_DRAIN_SECONDS: '0',
       RELAY_WS_PATH: '/ws',
+      PUBLIC_BROADCAST_API: '1',
       ...(redis ? { REDIS_URL: redis.url } : {}),
     });
   });
@@ -344,7 +345,7 @@ describe.each([
     }
   });
 
-  test('the internal port speaks for all workers', async () => {
+  test('the internal port, and the broadcast API on the public one, speak for all workers', async () => {
     const members = await onEveryWorker(async () => member(alice));
     expect(await readiness()).toEqual({ status: 'ready' });
     const metrics = async () => (await fetch(`${relay.internalUrl}/metrics`)).text();
@@ -358,8 +359,9 @@ describe.each([
     const options = { secret: TEST_SECRETS.RELAY_SERVICE_SECRET, subject: 'test' };
     const token = await signServiceToken({ ...options, scopes: ['broadcast'] });
     const seen = members.map(shown);
+    expect(await (await fetch(`${relay.url}/readyz`)).json()).toEqual({ status: 'ready' });
     for (const seq of numbers(1, 6)) {
-      const answer = await fetch(`${relay.internalUrl}/v1/broadcast`, {
+      const answer = await fetch(`${seq % 2 === 0 ? relay.internalUrl : relay.url}/v1/broadcast`, {
         method: 'POST',
         headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', connection: 'close' },
         body: JSON.stringify(positioned(seq)),

@@ -134,7 +134,8 @@ export function createReceivers(options: {
         if (code !== undefined) refuse(code, text);
         else if (connected === 0) {
           // Nobody has come through yet: the relay is not there. Later, a single failure is tried again.
-          const fix = 'start it with npm start, or check RELAY_URL, RELAY_PORT, RELAY_PUBLIC_URL or --relay-url';
+          const fix =
+            'start it with npx groupcast start, or check RELAY_URL, RELAY_PORT, RELAY_PUBLIC_URL or --relay-url';
           settle(new CommandFailure(`unable to reach the relay at ${relayUrl} (${text}); ${fix}`));
         }
       });

@@ -23,7 +23,7 @@ function explain(error: unknown, step: string, url: string, env: Variables): unk
   if (!(error instanceof RequestFailure)) return error;
   if (!error.answered) {
     return new CommandFailure(
-      `unable to reach the API at ${url} (${error.code}); start it with npm start, or check API_URL, API_PORT or --api-url. ${WITHOUT_API}`,
+      `unable to reach the API at ${url} (${error.code}); start it with npx groupcast start, or check API_URL, API_PORT or --api-url. ${WITHOUT_API}`,
     );
   }
   const fix = NOT_OURS.test(error.code) ? WITHOUT_API : fixFor(error.code, 'user', env);

@@ -11,7 +11,7 @@ import { createPaint } from '../terminal.ts';
 const USAGE = `Usage: groupcast doctor [options]
 
 Walks the hops of a message, with a canary and real clients, and names the one that
-fails, with one fix. Without options it examines what npm start starts with the same
+fails, with one fix. Without options it examines what groupcast start starts with the same
 environment. From outside it needs URLs and RELAY_SERVICE_SECRET or a service token.
 
   --api-url URL        default API_URL, else this machine at API_PORT, else

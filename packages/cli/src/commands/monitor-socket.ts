@@ -19,9 +19,9 @@ import { readServiceSettings } from '../settings.ts';
 import { createPaint } from '../terminal.ts';
 import { formatTrace, hasIt } from '../trace/format.ts';
 
-const USAGE = `Usage: groupcast monitor-socket [--group ID] [--user ID] [--kind KIND,…]
-                                [--only-warnings] [--json] [--url URL]
-       groupcast monitor-socket --trace ID --group ID [--user ID] [--json]
+const USAGE = `Usage: groupcast monitor [--group ID] [--user ID] [--kind KIND,…]
+                         [--only-warnings] [--json] [--url URL]
+       groupcast monitor --trace ID --group ID [--user ID] [--json]
 
 Shows what the relay does, live: the last warnings, who is connected, then every
 connection, join, broadcast and warning, one line each. A broadcast that reached
@@ -118,7 +118,7 @@ function tellStates(url: string, { env, stderr }: CommandContext): (state: Watch
       case 'unreachable':
         return say(
           paint(['bold', 'red'], 'unreachable'),
-          `no relay answers at ${url} (${state.reason}); start it with npm start, or check RELAY_URL and RELAY_PORT. Trying again`,
+          `no relay answers at ${url} (${state.reason}); start it with npx groupcast start, or check RELAY_URL and RELAY_PORT. Trying again`,
         );
       case 'refused': {
         const fix = fixFor(state.code, 'service', env);
@@ -147,7 +147,7 @@ async function askOnce(
         onSnapshot: () => resolve(),
         onEvent: () => undefined,
         onState(state) {
-          const away = 'start it with npm start, or check RELAY_URL and RELAY_PORT';
+          const away = 'start it with npx groupcast start, or check RELAY_URL and RELAY_PORT';
           if (state.name === 'refused') reject(new CommandFailure(refusalText(state, context.env)));
           else if (state.name === 'unreachable')
             reject(new CommandFailure(`no relay answers at ${url} (${state.reason}); ${away}`));

@@ -16,11 +16,11 @@ const USAGE = `Usage: groupcast token --user ID [--groups ID,ID] [--ttl 1h] [--n
        groupcast token --service --scope SCOPE[,SCOPE] [--audience relay|api] [--ttl 5m] [--json]
 
 Prints a token for development and tests, and nothing else on stdout
-(with npm: npm run -s token -- --user alice).
+(in a clone: npm run -s token -- --user alice).
 
 User tokens are signed with JWT_SECRET and carry JWT_ISSUER and JWT_AUDIENCE
 where these are set. Without JWT_SECRET the generated secret in DATA_DIR is used,
-the same that npm start uses.
+the same that groupcast start uses.
   --user ID        who the token is for (sub)
   --groups ID,ID   groups that the relay joins on connect
   --name NAME      the user's name

@@ -100,7 +100,7 @@ function explain(error: RequestFailure, { service, url }: Question, env: Variabl
     const variables =
       service === 'API' ? 'API_URL, API_PORT or --api' : '--relay (the internal port, RELAY_INTERNAL_PORT)';
     return new CommandFailure(
-      `unable to reach the ${service} at ${url} (${code}); start it with npm start, or check ${variables}`,
+      `unable to reach the ${service} at ${url} (${code}); start it with npx groupcast start, or check ${variables}`,
     );
   }
   const said = `the ${service} at ${url} answered ${code}: ${message}`;

@@ -1,9 +1,8 @@
-import { addressKey, type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import { addressKey, createRateLimiter, type Logger, type RateLimiter, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { FastifyRequest } from 'fastify';
 import type { ApiLimits } from '../limits.ts';
 import type { ApiMetrics } from '../metrics.ts';
-import { createRateLimiter, type RateLimiter } from './rate-limiter.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {

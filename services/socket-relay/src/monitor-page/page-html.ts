@@ -47,7 +47,7 @@ export function loginPage(problem?: string): string {
 <input id="token" name="token" type="password" autocomplete="off" spellcheck="false" required autofocus>
 <button type="submit">Log in</button>
 <p class="hint">Its scope is <code>monitor</code>. On this machine:<br>
-<code>npm run -s token -- --service --scope monitor</code></p>
+<code>npx groupcast token --service --scope monitor</code></p>
 </form></main></body></html>
 `;
 }

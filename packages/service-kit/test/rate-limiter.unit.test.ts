@@ -1,7 +1,7 @@
 import { addressKey } from '@groupcast/service-kit';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createRateLimiter } from '../src/http/rate-limiter.ts';
+import { createRateLimiter } from '../src/rate-limiter.ts';
 
 describe('a rate limiter', () => {
   test('spends a minute’s budget at once, says when there is more, and refills', () => {

@@ -1,0 +1,311 @@
+import base64
+import hashlib
+import hmac
+import json
+import os
+import threading
+import time
+import unittest
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest import mock
+
+from groupcast import Broadcaster, GroupcastError, sign_service_token, sign_user_token
+from groupcast import http as client
+
+OK = (200, {"ok": True, "id": "1", "results": [], "delivery": {}})
+
+
+class Relay:
+    """A server that answers as it is told, and keeps what it was asked."""
+
+    def __init__(self):
+        relay = self
+        self.answers, self.asked, self.connections = [], [], set()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def answer(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                relay.connections.add(self.client_address)
+                relay.asked.append((self.path, json.loads(body) if body else None, dict(self.headers)))
+                answer = relay.answers.pop(0) if relay.answers else OK
+                if callable(answer):
+                    return answer(self)
+                self.reply(*answer)
+
+            do_GET = do_POST = answer
+
+            def reply(self, status, body, headers=()):
+                data = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(status)
+                for name, value in headers:
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_arguments):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        # Clients that hang up are what is tested.
+        self.server.handle_error = lambda *_arguments: None
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def hang_up(handler):
+    handler.close_connection = True
+
+
+class ABroadcaster(unittest.TestCase):
+    def setUp(self):
+        self.relay = Relay()
+        self.addCleanup(self.relay.close)
+
+    def broadcaster(self, **options):
+        made = Broadcaster(self.relay.url, **{"service_secret": "s" * 32, "timeout_ms": 5_000, **options})
+        self.addCleanup(made.close)
+        return made
+
+    def refusal(self, call):
+        with self.assertRaises(GroupcastError) as raised:
+            call()
+        return raised.exception
+
+    def test_says_on_the_wire_what_the_javascript_one_says(self):
+        made = self.broadcaster()
+        made.broadcast_message("g", {"id": 7, "at": datetime(2026, 1, 2, tzinfo=timezone.utc)}, except_user_id="a")
+        made.broadcast("g", {"id": 7}, event="news", id="n1", epoch="1-a", seq=2)
+        made.broadcast_batch(
+            [{"group_id": 1, "message": {}}, {"group_id": 2, "message": {}, "expected_user_ids": ["a"]}]
+        )
+        made.notify(["a"], "news", {"x": 1})
+        made.add_members("g", ["a"], epoch="1-a", seq=3)
+        made.remove_members("g", everyone=True)
+        made.update_cursors([{"userId": "a", "groupId": "g", "read": 1}])
+        made.disconnect_users(["a"], "BYE", next="stop", revoke_before=5)
+        made.get_presence("a/b")
+        made.get_history("g", since=3)
+        made.await_delivery("g", ["a"], id="n1", within_ms=5)
+        asked = [(path, body) for path, body, _ in self.relay.asked]
+        self.assertEqual(
+            asked[0],
+            (
+                "/v1/broadcast",
+                {"groupId": "g", "message": {"id": 7, "at": "2026-01-02T00:00:00+00:00"}, "id": 7, "exceptUserId": "a"},
+            ),
+        )
+        self.assertEqual(
+            asked[1][1], {"groupId": "g", "message": {"id": 7}, "event": "news", "id": "n1", "epoch": "1-a", "seq": 2}
+        )
+        self.assertEqual(
+            [sorted(item) for item in asked[2][1]["items"]],
+            [["groupId", "id", "message"], ["expectedUserIds", "groupId", "id", "message"]],
+        )
+        self.assertEqual(
+            asked[3:],
+            [
+                ("/v1/notify", {"userIds": ["a"], "event": "news", "data": {"x": 1}}),
+                ("/v1/members/add", {"groupId": "g", "userIds": ["a"], "epoch": "1-a", "seq": 3}),
+                ("/v1/members/remove", {"groupId": "g", "everyone": True}),
+                ("/v1/cursors", {"cursors": [{"userId": "a", "groupId": "g", "read": 1}]}),
+                ("/v1/disconnect", {"userIds": ["a"], "code": "BYE", "next": "stop", "revokeBefore": 5}),
+                ("/v1/groups/a%2Fb/presence", None),
+                ("/v1/groups/g/history?since=3", None),
+                ("/v1/deliveries", {"groupId": "g", "id": "n1", "expectedUserIds": ["a"], "withinMs": 5}),
+            ],
+        )
+        self.assertEqual(len(self.relay.connections), 1)
+
+    def test_raises_the_code_of_the_relay_at_once(self):
+        body = {
+            "error": {
+                "code": "POSITION_GAP",
+                "message": "no",
+                "retryable": True,
+                "retryAfterMs": 50,
+                "details": {"head": 1},
+            }
+        }
+        self.relay.answers = [(409, body)]
+        error = self.refusal(lambda: self.broadcaster().broadcast("g", {}))
+        self.assertEqual(
+            (error.code, error.retryable, error.retry_after_ms, error.details), ("POSITION_GAP", True, 50, {"head": 1})
+        )
+        self.assertEqual(len(self.relay.asked), 1)
+
+    def test_repeats_a_call_whose_answer_was_lost_with_the_same_id_and_never_a_notification(self):
+        self.relay.answers = [hang_up, hang_up, OK]
+        made = self.broadcaster()
+        made.broadcast("g", {})
+        ids = {body["id"] for _, body, _ in self.relay.asked}
+        self.assertEqual((len(self.relay.asked), len(ids)), (3, 1))
+        self.relay.answers = [hang_up]
+        error = self.refusal(lambda: made.notify_users(["a"], "x", {}))
+        self.assertEqual((error.code, error.retryable, len(self.relay.asked)), ("RELAY_UNAVAILABLE", True, 4))
+
+    def test_a_connection_that_was_closed_while_it_was_idle_costs_no_notification(self):
+        self.relay.answers = [
+            (200, {"ok": True}, [("Connection", "close")]),
+            lambda handler: (handler.reply(*OK), hang_up(handler)),
+        ]
+        made = self.broadcaster()
+        made.notify_users(["a"], "x", {})
+        made.notify_users(["a"], "x", {})
+        while any(each.is_usable for each in made._http._idle):
+            time.sleep(0.001)
+        made.notify_users(["a"], "x", {})
+        self.assertEqual((len(self.relay.asked), len(self.relay.connections)), (3, 3))
+
+    def test_gives_up_at_its_deadline_however_slowly_the_answer_comes(self):
+        ended = threading.Event()
+        self.addCleanup(ended.set)
+
+        def drip(handler):
+            handler.send_response(200)
+            handler.send_header("Content-Length", "1000")
+            handler.end_headers()
+            while not ended.wait(0.02):
+                try:
+                    handler.wfile.write(b" ")
+                except OSError:
+                    return
+
+        def keep_silent(handler):
+            ended.wait(10)
+            handler.reply(*OK)
+
+        self.relay.answers = [OK, drip, OK, keep_silent]
+        # Each time over a connection that was opened for a call with more time.
+        made = self.broadcaster()
+        for _ in range(2):
+            made._timeout_ms = 30_000
+            made.broadcast("g", {})
+            made._timeout_ms = 100
+            error = self.refusal(lambda: made.notify_users(["a"], "x", {}))
+            self.assertEqual((error.code, error.retryable), ("RELAY_UNAVAILABLE", True))
+
+    def test_reads_no_endless_answer_and_no_answer_of_something_else(self):
+        with mock.patch.object(client, "MAX_ANSWER_BYTES", 100):
+            self.relay.answers = [(200, b" " * 101)]
+            self.assertIn("larger", self.refusal(lambda: self.broadcaster().notify_users(["a"], "x", {})).message)
+        self.relay.answers = [(502, b"<html>"), (200, b"[]"), (301, b"", [("Location", "http://127.0.0.1:9/")])]
+        made = self.broadcaster()
+        codes = [self.refusal(lambda: made.broadcast("g", {})) for _ in range(3)]
+        self.assertEqual(
+            [(each.code, each.retryable) for each in codes],
+            [("RELAY_UNAVAILABLE", True), ("INTERNAL", False), ("INTERNAL", False)],
+        )
+        self.relay.answers = [(400, {"error": {"code": 7, "retryable": "x"}})]
+        self.assertEqual(self.refusal(lambda: made.broadcast("g", {})).code, "INTERNAL")
+
+    def test_what_is_no_json_is_refused_here(self):
+        made = self.broadcaster()
+        loop = {}
+        loop["self"] = loop
+        for wrong in ({"x": float("nan")}, {"x": object()}, {"x": "\ud800"}, loop):
+            self.assertEqual(self.refusal(lambda: made.broadcast("g", wrong)).code, "INVALID_PAYLOAD")
+        self.assertEqual(self.relay.asked, [])
+
+    def test_threads_take_turns_at_its_connections_and_wait_no_longer_than_their_deadline(self):
+        made = self.broadcaster(max_connections=3)
+        failures = []
+
+        def work():
+            try:
+                for _ in range(20):
+                    made.broadcast("g", {})
+            except Exception as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        self.assertEqual((failures, len(self.relay.asked)), ([], 160))
+        self.assertLessEqual(len(self.relay.connections), 3)
+        holding, held = threading.Event(), threading.Event()
+        self.relay.answers = [lambda handler: (held.set(), holding.wait(5), handler.reply(*OK))]
+        one = self.broadcaster(max_connections=1, timeout_ms=3_000)
+        thread = threading.Thread(target=one.get_presence, args=("g",))
+        thread.start()
+        held.wait(5)
+        one._timeout_ms = 50
+        self.assertIn("in use", self.refusal(lambda: one.broadcast("g", {})).message)
+        holding.set()
+        thread.join()
+
+    @unittest.skipUnless(hasattr(os, "fork"), "there is no fork here")
+    def test_a_forked_process_opens_connections_of_its_own(self):
+        made = self.broadcaster()
+        made.broadcast("g", {})
+        process = os.fork()
+        if process == 0:
+            try:
+                made.broadcast("g", {"from": "child"})
+                os._exit(0)
+            except BaseException:
+                os._exit(1)
+        self.assertEqual(os.waitpid(process, 0)[1], 0)
+        made.broadcast("g", {})
+        self.assertEqual((len(self.relay.asked), len(self.relay.connections)), (3, 2))
+
+    def test_signs_a_token_and_uses_it_until_it_is_old(self):
+        made = self.broadcaster(name="shop")
+        for _ in range(2):
+            made.broadcast("g", {})
+        tokens = [headers["Authorization"] for _, _, headers in self.relay.asked]
+        self.assertEqual(tokens[0], tokens[1])
+        claims = json.loads(base64.urlsafe_b64decode(tokens[0].split(".")[1] + "=="))
+        self.assertEqual((claims["aud"], claims["scope"], claims["sub"]), ("groupcast-relay", "broadcast", "shop"))
+        with mock.patch("time.monotonic", lambda base=time.monotonic: base() + 250):
+            self.assertNotEqual(made._token[1], 0)
+            self.assertGreater(time.monotonic(), made._token[1])
+        provided = iter(["one", "two"])
+        asking = self.broadcaster(service_secret=None, token_provider=lambda: next(provided))
+        for _ in range(2):
+            asking.broadcast("g", {})
+        self.assertEqual(
+            [headers["Authorization"] for _, _, headers in self.relay.asked][2:], ["Bearer one", "Bearer two"]
+        )
+
+    def test_refuses_calls_once_it_is_closed_and_arguments_that_cannot_be_meant(self):
+        made = self.broadcaster()
+        made.close()
+        self.assertEqual(self.refusal(lambda: made.broadcast("g", {})).retryable, False)
+        with self.assertRaises(TypeError):
+            Broadcaster(self.relay.url)
+        with self.assertRaises(TypeError):
+            self.broadcaster().broadcast("g", {}, exceptUserId="a")
+        for url in ("localhost:3002", "ws://x", "http://a:b@x", "http://x/?y"):
+            with self.assertRaises(ValueError):
+                Broadcaster(url, service_secret="x")
+
+
+class Tokens(unittest.TestCase):
+    def test_are_compact_jwts_signed_with_hs256(self):
+        token = sign_user_token("secret", "alice", groups=["1"], ttl_seconds=60)
+        text, signature = token.rsplit(".", 1)
+        expected = hmac.new(b"secret", text.encode(), hashlib.sha256).digest()
+        self.assertEqual(base64.urlsafe_b64decode(signature + "="), expected)
+        self.assertNotIn("=", token)
+        claims = json.loads(base64.urlsafe_b64decode(text.split(".")[1] + "=="))
+        self.assertEqual((claims["sub"], claims["groups"], claims["exp"] - claims["iat"]), ("alice", ["1"], 60))
+        with self.assertRaises(ValueError):
+            sign_service_token("secret", ttl_seconds=601)
+        with self.assertRaises(ValueError):
+            sign_service_token("")
+
+
+if __name__ == "__main__":
+    unittest.main()
