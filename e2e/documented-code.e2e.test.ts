@@ -82,13 +82,13 @@ describe('code in the documents', () => {
   });
 
   test.each([
-    { language: 'sh', atLeast: 10, command: 'bash', args: ['-n'] },
-    { language: 'python', atLeast: 1, command: 'python3', args: ['-m', 'py_compile'] },
-  ])('in $language is understood by $command', async ({ language, atLeast, command, args }) => {
-    const scripts = codeBlocks().filter((block) => block.language === language);
+    { command: 'bash', args: ['-n'], languages: ['sh'], atLeast: 10 },
+    { command: 'python3', args: ['-m', 'py_compile'], languages: ['py', 'python'], atLeast: 2 },
+  ])('for $command is understood by it', async ({ command, args, languages, atLeast }) => {
+    const scripts = codeBlocks().filter((block) => languages.includes(block.language));
     expect(scripts.length).toBeGreaterThanOrEqual(atLeast);
     for (const block of scripts) {
-      const file = write(`${nameOf(block)}.${language}`, block.code);
+      const file = write(`${nameOf(block)}.${block.language}`, block.code);
       const outcome = await run(command, [...args, file]).then(
         () => 'fine',
         ({ stderr }: { stderr: string }) => stderr,
@@ -173,12 +173,14 @@ describe('code in the documents, beside a relay', () => {
     await received(socket, 'joined-groups');
     expect(form.onsubmit).toBeDefined();
 
-    const { code } = codeBlock('docs/guides/python.md', '/v1/broadcast');
+    const { code } = codeBlock('docs/guides/python.md', 'Broadcaster(');
     const script = code
       .replaceAll('http://127.0.0.1:3002', relay.internalUrl)
-      .replace('"groupId": 42', '"groupId": 43');
-    const { stdout } = await run('python3', ['-c', script], { env: { ...process.env, ...TEST_SECRETS } });
-    expect(stdout).toContain("'connections': 1");
+      .replace('broadcast(42', 'broadcast(43')
+      .replace('alice', 'dave');
+    const env = { ...process.env, ...TEST_SECRETS, PYTHONPATH: join(ROOT, 'sdks/python') };
+    const { stdout } = await run('python3', ['-c', script], { env });
+    expect(stdout).toMatch(/^1 .*'proven': \['dave'\]/);
     await until('the message', () => shown.length === 1);
     expect(shown[0]).toMatchObject({ id: '7', groupId: '43', content: 'hi' });
   });

@@ -26,7 +26,7 @@ describe('the pages of the site', () => {
     expect(documents.filter(({ title }) => title === '')).toEqual([]);
   });
 
-  test('are all in the sidebar, once', () => {
+  test('are all in the sidebar, once: docs/README.md names each, or the README of its folder', () => {
     const shown = sidebarOf(sections).flatMap(({ items }) => items.flatMap(linksOf));
     const expected = documents.filter(({ page }) => page !== HOME).map(addressOf);
     expect(shown.toSorted()).toEqual(expected.toSorted());
