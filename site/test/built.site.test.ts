@@ -40,6 +40,12 @@ describe('the built site', () => {
   });
 });
 
+/** Pictures that SCREENSHOT=1 renews, each with its page. */
+const SCREENS = [
+  { file: 'docs/screens/site.png', path: '/', colorScheme: 'light' },
+  { file: 'docs/screens/site-dark.png', path: '/reference/broadcast-api.html', colorScheme: 'dark' },
+] as const;
+
 describe('the site in a browser', () => {
   let browser: Browser;
   let site: Awaited<ReturnType<typeof serveFiles>>;
@@ -51,6 +57,20 @@ describe('the site in a browser', () => {
   afterAll(async () => {
     await browser.close();
     site.close();
+  });
+
+  test.each(SCREENS)('$path has its place for everything, light or dark, on a phone too', async (screen) => {
+    const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, colorScheme: screen.colorScheme });
+    await page.goto(`${site.url}${screen.path}`);
+    await page.getByRole('link', { name: 'Reference', exact: true }).first().waitFor();
+    expect(await page.evaluate(() => document.documentElement.classList.contains('dark'))).toBe(
+      screen.colorScheme === 'dark',
+    );
+    if (process.env['SCREENSHOT'] === '1') await page.screenshot({ path: screen.file });
+    for (const width of [1280, 390]) {
+      await page.setViewportSize({ width, height: 844 });
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+    }
   });
 
   test('asks no other host for anything, and its search finds a code of the reference', async () => {
