@@ -51,7 +51,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'environment.ts',
   ],
   'packages/shared': [
-    'index.ts',
+    ['index.ts', 'publisher.ts'],
     ['events.ts', 'relay-command.ts'],
     'envelope.ts',
     'payloads',
@@ -66,7 +66,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
       'nearest-name.ts',
       'positions.ts',
     ],
-    ['relay-address.ts', 'rooms.ts', 'token-claims.ts', 'traceparent.ts'],
+    ['command-endpoints.ts', 'relay-address.ts', 'rooms.ts', 'token-claims.ts', 'trace-limits.ts', 'traceparent.ts'],
   ],
   'services/api': [
     'main.ts',

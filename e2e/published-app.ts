@@ -11,7 +11,8 @@ import { promisify } from 'node:util';
 
 export const run = promisify(execFile);
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
-export const PACKED = ['client', 'shared'];
+/** The packages that are published. */
+export const PACKED = ['broadcaster', 'client', 'shared', 'tokens'];
 
 export interface PublishedApp {
   folder: string;
@@ -33,6 +34,10 @@ function dependenciesOf(folder: string): string[] {
   return Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies });
 }
 
+/** The tarball of a package, in a folder of tarballs. */
+const tarballIn = (folder: string, name: string): string =>
+  join(folder, readdirSync(folder).find((file) => file.startsWith(`groupcast-${name}-`)) ?? 'none');
+
 let packing: Promise<string> | undefined;
 
 /** A folder with the tarballs, made once in a process. */
@@ -47,6 +52,11 @@ async function pack(): Promise<string> {
   return packing;
 }
 
+/** The tarball of a package, as `npm pack` makes it. */
+export async function tarballOf(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(readFileSync(tarballIn(await pack(), name)));
+}
+
 /** The work of `npm install`, with this repository's `node_modules` for a registry. A package that is not declared is not there. */
 export async function installApp(react: '18' | '19' = '19'): Promise<PublishedApp> {
   const folder = mkdtempSync(join(tmpdir(), 'groupcast-published-'));
@@ -57,8 +67,7 @@ export async function installApp(react: '18' | '19' = '19'): Promise<PublishedAp
   for (const name of PACKED) {
     const target = installed(`@groupcast/${name}`);
     mkdirSync(target, { recursive: true });
-    const tarball = readdirSync(tarballs).find((file) => file.startsWith(`groupcast-${name}-`)) ?? 'none';
-    await run('tar', ['-xzf', join(tarballs, tarball), '-C', target, '--strip-components=1']);
+    await run('tar', ['-xzf', tarballIn(tarballs, name), '-C', target, '--strip-components=1']);
     declared.push(...dependenciesOf(target));
   }
   for (const name of new Set(declared)) {

@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { checkPackage, createPackageFromTarballData, type Problem } from '@arethetypeswrong/core';
 import { startSystem, tokenFor } from '@groupcast/testing';
 import type { Page } from 'playwright-core';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
 import { build, type Rollup } from 'vite';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import {
@@ -14,7 +17,10 @@ import {
   say,
   startChatBrowser,
 } from './chat-browser.ts';
-import { filesIn, installApp, PACKED, type PublishedApp, ROOT, run, serve } from './published-app.ts';
+import { filesIn, installApp, PACKED, type PublishedApp, ROOT, run, serve, tarballOf } from './published-app.ts';
+
+/** jose is no CommonJS, and neither is what is made of it. */
+const ESM_ONLY = 'tokens';
 
 let app: string;
 let installed: PublishedApp['installed'];
@@ -25,22 +31,65 @@ beforeAll(async () => {
 });
 afterAll(() => remove());
 
-test.each(PACKED)('@groupcast/%s has what was built and what is to be read, and no sources or tests', (name) => {
+test.each(PACKED)('@groupcast/%s has what was built and its sources, and no tests', (name) => {
   const folder = installed(`@groupcast/${name}`);
   const files = filesIn(folder);
-  const needed = ['LICENSE', 'README.md', 'package.json', 'dist/index.js', 'dist/index.d.ts'];
+  const commonjs = name === ESM_ONLY ? [] : ['cjs/index.js', 'cjs/index.d.ts', 'cjs/package.json'];
+  const built = ['index.js', 'index.d.ts', ...commonjs];
+  const needed = ['LICENSE', 'README.md', 'package.json', 'src/index.ts', ...built.map((file) => `dist/${file}`)];
   expect(files).toEqual(expect.arrayContaining(needed));
-  const allowed = /^(?:dist\/(?:[\w-]+\/)*[\w-]+\.(?:js|js\.map|d\.ts)|README\.md|LICENSE|package\.json)$/;
+  const allowed =
+    /^(?:dist\/(?:[\w-]+\/)*[\w-]+\.(?:js|d\.ts)(?:\.map)?|src\/(?:[\w-]+\/)*[\w-]+\.tsx?|dist\/cjs\/package\.json|README\.md|LICENSE|package\.json)$/;
   expect(files.filter((file) => !allowed.test(file))).toEqual([]);
-  // A debugger finds the source that a map names.
-  for (const map of files.filter((file) => file.endsWith('.map'))) {
-    expect(JSON.parse(readFileSync(join(folder, map), 'utf8'))).toHaveProperty('sourcesContent');
-  }
+  // A debugger, and an editor that looks for a definition, find the source that a map names.
+  const maps = files.filter((file) => file.endsWith('.map'));
+  const missing = maps.flatMap((map) => {
+    const { sources } = JSON.parse(readFileSync(join(folder, map), 'utf8')) as { sources: string[] };
+    return sources.filter((source) => !files.includes(join(dirname(map), source)));
+  });
+  expect([maps.length > 4, missing]).toEqual([true, []]);
+});
+
+test.each(PACKED)('publint has no complaint about @groupcast/%s', async (name) => {
+  const found = await publint({ pack: { tarball: (await tarballOf(name)).buffer }, strict: true });
+  expect(found.messages.map((message) => formatMessage(message, found.pkg))).toEqual([]);
+});
+
+test.each(PACKED)('@groupcast/%s has the right types for every way to load it', async (name) => {
+  const found = await checkPackage(createPackageFromTarballData(await tarballOf(name)));
+  if (!found.types) throw new Error(`@groupcast/${name} has no types`);
+  const isKnown = ({ kind }: Problem): boolean => name === ESM_ONLY && kind === 'CJSResolvesToESM';
+  expect(found.problems.filter((problem) => !isKnown(problem))).toEqual([]);
+});
+
+test('an error of one copy is known to the other: an application may load ES modules and CommonJS at once', async () => {
+  const script = `
+    import { createRequire } from 'node:module';
+    import * as esm from '@groupcast/broadcaster';
+    import * as http from '@groupcast/broadcaster/http';
+    import { ClientError } from '@groupcast/client';
+    import { toErrorBody } from '@groupcast/shared';
+    const load = createRequire(import.meta.url);
+    const [cjs, client] = [load('@groupcast/broadcaster'), load('@groupcast/client')];
+    const [one, two] = [new esm.GroupcastError('NOT_FOUND', 'x'), new cjs.GroupcastError('NOT_FOUND', 'x')];
+    const other = new client.ClientError('CLOSED', 'x');
+    class Own extends esm.GroupcastError {}
+    console.log(JSON.stringify([
+      esm.GroupcastError !== cjs.GroupcastError && esm.GroupcastError === http.GroupcastError,
+      one instanceof cjs.GroupcastError, two instanceof esm.GroupcastError, toErrorBody(two).code,
+      ClientError !== client.ClientError && other instanceof ClientError,
+      new Own('NOT_FOUND', 'x') instanceof Own, new Own('NOT_FOUND', 'x') instanceof cjs.GroupcastError,
+      one instanceof Own, other instanceof esm.GroupcastError, new Error('x') instanceof esm.GroupcastError,
+      [null, undefined, 'x', {}].some((value) => value instanceof esm.GroupcastError || value instanceof ClientError),
+    ]));`;
+  const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', script], { cwd: app });
+  const known = [true, true, true, 'NOT_FOUND', true, true, true];
+  expect(JSON.parse(stdout)).toEqual([...known, false, false, false, false]);
 });
 
 test('@groupcast/client loads nothing but what it names: of @groupcast/shared only types, and what needs no schemas', () => {
   const folder = installed('@groupcast/client');
-  const code = filesIn(folder).filter((file) => file.endsWith('.js'));
+  const code = filesIn(folder).filter((file) => file.endsWith('.js') && !file.startsWith('dist/cjs/'));
   const imported = code.flatMap((file) =>
     Array.from(
       readFileSync(join(folder, file), 'utf8').matchAll(/\b(?:from|import)\s*\(?\s*['"]([^.'"][^'"]*)['"]/g),

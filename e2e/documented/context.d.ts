@@ -21,6 +21,8 @@ declare global {
   function render(messages: readonly ViewMessage[]): void;
   function show(message: { id: string; groupId: string; epoch: string; seq: number }): void;
 
+  function readAnnouncement(request: Request): Promise<{ groupId: string; text: string; memberIds: string[] }>;
+
   interface Contexts {
     express: {
       post: (

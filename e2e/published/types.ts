@@ -1,5 +1,7 @@
 // Compiled, never run. A declaration that a compiler cannot find becomes `any` without a word, and then every use of it
 // compiles: so every exported type is searched for it.
+import type * as broadcaster from '@groupcast/broadcaster';
+import type * as http from '@groupcast/broadcaster/http';
 import type * as core from '@groupcast/client';
 import { createClient, type GroupEvent } from '@groupcast/client';
 import type * as call from '@groupcast/client/call';
@@ -56,6 +58,11 @@ export type Checked = [
   None<AnyIn<typeof call, 'call'>>,
   None<AnyIn<call.Call, 'Call'>>,
   None<AnyIn<call.CallClient, 'CallClient'>>,
+  None<AnyIn<typeof broadcaster, 'broadcaster'>>,
+  None<AnyIn<broadcaster.Broadcaster, 'Broadcaster'>>,
+  None<AnyIn<broadcaster.BroadcasterOptions, 'BroadcasterOptions'>>,
+  None<AnyIn<typeof http, 'http'>>,
+  None<AnyIn<http.HttpBroadcasterOptions, 'HttpBroadcasterOptions'>>,
 ];
 
 /** The search finds every hidden `any`, and nothing else. */

@@ -1,8 +1,8 @@
-export { type ErrorCode, GroupcastError } from '@groupcast/shared';
+export { type ErrorCode, GroupcastError } from '@groupcast/shared/publisher';
 export {
-  type BatchItemResult,
   type Broadcaster,
   type BroadcasterOptions,
   createBroadcaster,
 } from './broadcaster.ts';
+export type { BatchItemResult, Publisher } from './publisher.ts';
 export type { ConnectionState } from './relay-connection.ts';

@@ -1,12 +1,8 @@
-import {
-  type Answer,
-  type ErrorBody,
-  GroupcastError,
-  isErrorCode,
-  relayAddress,
-  type SessionEnding,
-} from '@groupcast/shared';
+import type { Answer, SessionEnding } from '@groupcast/shared';
+import { type ErrorBody, GroupcastError, relayAddress } from '@groupcast/shared/publisher';
 import { io } from 'socket.io-client';
+import type { RelayCall, Transport } from './publisher.ts';
+import { fromBody, isClosed, isNoJson, refusedBackEnd, tooManyWaiting, wasClosed } from './relay-error.ts';
 
 /**
  * `connecting`: there is no connection yet. `connected`: calls are sent at once. `disconnected`: the connection was lost and is tried again;
@@ -18,15 +14,12 @@ export type ConnectionState =
   | { name: 'refused'; error: GroupcastError }
   | { name: 'unreachable'; error: Error };
 
-export interface RelayConnection {
+export interface RelayConnection extends Transport {
   readonly connected: boolean;
-  /** `timeoutMs`: where the call may take longer than others, or shorter. */
-  call<T>(event: string, payload: unknown, timeoutMs?: number): Promise<T>;
-  close(): void;
 }
 
 interface PendingCall {
-  event: string;
+  event: RelayCall;
   payload: unknown;
   settle: (answer: unknown) => void;
   fail: (error: GroupcastError) => void;
@@ -38,16 +31,6 @@ const CONNECT_TIMEOUT_MS = 3_000;
 const RECONNECT_MAX_MS = 2_000;
 /** WebSocket's close code for a message that is larger than the other side takes. */
 const MESSAGE_TOO_BIG = 1009;
-
-/** The relay's error as ours; a code that this version does not know becomes `INTERNAL`, and keeps its text. */
-function fromBody(body: Partial<ErrorBody> | undefined): GroupcastError {
-  const code = isErrorCode(body?.code) ? body.code : 'INTERNAL';
-  return new GroupcastError(code, body?.message ?? 'unable to read the answer of the relay', {
-    ...(body?.retryable === undefined ? {} : { retryable: body.retryable }),
-    ...(body?.retryAfterMs === undefined ? {} : { retryAfterMs: body.retryAfterMs }),
-    ...(body?.details === undefined ? {} : { details: body.details }),
-  });
-}
 
 /** The WebSocket close code behind a disconnect. */
 function closeCodeOf(details: unknown): unknown {
@@ -71,7 +54,6 @@ export function createRelayConnection(options: {
   getToken: () => Promise<string> | string;
   /** Refusals in a row after which calls fail with the relay's error. */
   maxRefusals: number;
-  timeoutMs: number;
   maxPending: number;
   onStateChange: (state: ConnectionState) => void;
 }): RelayConnection {
@@ -116,7 +98,7 @@ export function createRelayConnection(options: {
       socket.emit(call.event, call.payload, call.settle);
     } catch (cause) {
       // A payload that contains itself, for example: it will never be sent, and must not keep the others back.
-      call.fail(new GroupcastError('INVALID_PAYLOAD', `unable to send ${call.event}; it is no plain JSON`, { cause }));
+      call.fail(isNoJson(call.event, cause));
     }
   }
 
@@ -154,21 +136,13 @@ export function createRelayConnection(options: {
     options.onStateChange({ name: 'unreachable', error: new Error(problem, { cause }) });
   }
 
-  function toFailure(event: string, refusal: GroupcastError): GroupcastError {
-    const why = `the relay at ${options.url} refuses this back end: ${refusal.message}`;
-    return new GroupcastError(refusal.code, `unable to send ${event}; ${why}`, {
-      retryable: refusal.retryable,
-      cause: refusal,
-    });
-  }
-
   /** Errors that waiting cannot repair fail the calls at once, under their own code. */
   function refuse(refusal: GroupcastError): void {
     refusals += 1;
     lastProblem = `the relay at ${options.url} refuses this back end: ${refusal.message}`;
     if (!refusal.retryable && refusals >= options.maxRefusals) {
       lastRefusal = refusal;
-      for (const call of pending) call.fail(toFailure(call.event, refusal));
+      for (const call of pending) call.fail(refusedBackEnd(call.event, options.url, refusal));
     }
     options.onStateChange({ name: 'refused', error: refusal });
   }
@@ -204,18 +178,10 @@ export function createRelayConnection(options: {
     get connected() {
       return socket.connected;
     },
-    async call<T>(event: string, payload: unknown, timeoutMs = options.timeoutMs): Promise<T> {
-      if (closed)
-        throw new GroupcastError('RELAY_UNAVAILABLE', `unable to send ${event}; the broadcaster is closed`, {
-          retryable: false,
-        });
-      if (lastRefusal) throw toFailure(event, lastRefusal);
-      if (pending.size >= options.maxPending) {
-        throw new GroupcastError(
-          'RELAY_UNAVAILABLE',
-          `unable to send ${event}; ${pending.size} calls are already waiting`,
-        );
-      }
+    async call<T>(event: RelayCall, payload: unknown, timeoutMs: number): Promise<T> {
+      if (closed) throw isClosed(event);
+      if (lastRefusal) throw refusedBackEnd(event, options.url, lastRefusal);
+      if (pending.size >= options.maxPending) throw tooManyWaiting(event, pending.size);
       return new Promise<T>((resolve, reject) => {
         const timer = setTimeout(() => {
           const why = socket.connected ? `the relay at ${options.url} did not answer` : lastProblem;
@@ -251,11 +217,7 @@ export function createRelayConnection(options: {
       closed = true;
       clearTimeout(retryTimer);
       socket.close();
-      for (const call of pending) {
-        call.fail(
-          new GroupcastError('RELAY_UNAVAILABLE', `unable to finish ${call.event}; the broadcaster was closed`),
-        );
-      }
+      for (const call of pending) call.fail(wasClosed(call.event));
       options.onStateChange({ name: 'closed' });
     },
   };

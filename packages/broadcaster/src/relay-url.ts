@@ -1,10 +1,13 @@
-const PROTOCOLS: ReadonlySet<string> = new Set(['http:', 'https:', 'ws:', 'wss:']);
+/** How a broadcaster reaches the relay: the words for its refusal of a wrong URL, and the protocols that it speaks. */
+export interface UrlRule {
+  wants: string;
+  protocols: readonly string[];
+}
 
 /** The URL of a relay, for which a path prefix is all that may follow the host. Throws a `TypeError` that says what is wrong. */
-export function readRelayUrl(given: unknown): string {
+export function readRelayUrl(given: unknown, { wants, protocols }: UrlRule): string {
   const url = typeof given === 'string' && URL.canParse(given) ? new URL(given) : undefined;
-  const wants = `createBroadcaster needs url, the relay's public URL such as http://localhost:3001`;
-  if (!url || !PROTOCOLS.has(url.protocol) || url.hostname === '') {
+  if (!url || !protocols.includes(url.protocol) || url.hostname === '') {
     // Even a text that is not a URL may contain a password.
     const shown =
       typeof given === 'string' ? `"${given.replace(/^.*@/, '…@').replace(/[?#].*$/, '…')}"` : String(given);

@@ -8,6 +8,9 @@ import { MAX_DELAY_MS } from './environment.ts';
  */
 export type ClientErrorCode = ErrorCode | 'UNREACHABLE' | 'CLOSED' | 'TOKEN_UNAVAILABLE';
 
+/** Marks the errors of every copy of this package. */
+const BRAND = Symbol.for('groupcast.ClientError');
+
 /** The error of every rejection. `code` is for programs and `message` for people; `cause` is the original error. */
 export class ClientError extends Error {
   override readonly name = 'ClientError';
@@ -16,6 +19,16 @@ export class ClientError extends Error {
   readonly retryable: boolean;
   /** Shortest delay after which trying again may succeed, in milliseconds. */
   readonly retryAfterMs: number | undefined;
+
+  static {
+    Object.defineProperty(this.prototype, BRAND, { value: true });
+  }
+
+  /** `instanceof` holds between the copies of this package that an application has loaded, as ES module and as CommonJS (docs/adr/0019). */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (this !== ClientError) return Function.prototype[Symbol.hasInstance].call(this, value);
+    return typeof value === 'object' && value !== null && (value as { [BRAND]?: unknown })[BRAND] === true;
+  }
 
   constructor(
     code: ClientErrorCode,

@@ -57,6 +57,9 @@ export interface ErrorOptions {
   retryable?: boolean;
 }
 
+/** Marks the errors of every copy of this package. */
+const BRAND = Symbol.for('groupcast.GroupcastError');
+
 /** The error of every expected failure. Messages follow one grammar: `unable to <do something>; <reason>`. */
 export class GroupcastError extends Error {
   override readonly name: string = 'GroupcastError';
@@ -64,6 +67,19 @@ export class GroupcastError extends Error {
   readonly retryable: boolean;
   readonly retryAfterMs: number | undefined;
   readonly details: Record<string, unknown> | undefined;
+
+  static {
+    Object.defineProperty(this.prototype, BRAND, { value: true });
+  }
+
+  /**
+   * An application may load this package twice, as an ES module and as CommonJS, or in two versions. `instanceof` holds between the copies
+   * all the same (docs/adr/0019).
+   */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (this !== GroupcastError) return Function.prototype[Symbol.hasInstance].call(this, value);
+    return typeof value === 'object' && value !== null && (value as { [BRAND]?: unknown })[BRAND] === true;
+  }
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });

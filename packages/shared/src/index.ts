@@ -1,4 +1,5 @@
 export * from './bounds.ts';
+export * from './command-endpoints.ts';
 export * from './envelope.ts';
 export * from './errors.ts';
 export * from './event-names.ts';
@@ -25,4 +26,5 @@ export * from './relay-address.ts';
 export * from './relay-command.ts';
 export * from './rooms.ts';
 export * from './token-claims.ts';
+export * from './trace-limits.ts';
 export * from './traceparent.ts';

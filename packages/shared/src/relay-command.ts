@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { boundIssues } from './bounds.ts';
+import { COMMAND_ENDPOINTS } from './command-endpoints.ts';
 import { GroupcastError } from './errors.ts';
 import { explainIssue } from './near-misses.ts';
 import {
@@ -39,17 +40,6 @@ export type MemberChange = Extract<
 
 /** The commands with an event and a path of their own; `remove-everyone` comes as a `remove-members`. */
 export type RelayCommandKind = Exclude<RelayCommand['kind'], 'remove-everyone'>;
-
-/** The socket event and the HTTP path of each command. */
-export const COMMAND_ENDPOINTS: Readonly<Record<RelayCommandKind, { event: string; path: string }>> = {
-  broadcast: { event: 'api-broadcast-message', path: '/v1/broadcast' },
-  batch: { event: 'api-broadcast-batch', path: '/v1/batch' },
-  notify: { event: 'api-notify-users', path: '/v1/notify' },
-  'add-members': { event: 'api-add-members', path: '/v1/members/add' },
-  'remove-members': { event: 'api-remove-members', path: '/v1/members/remove' },
-  'update-cursors': { event: 'api-update-cursors', path: '/v1/cursors' },
-  'disconnect-users': { event: 'api-disconnect-users', path: '/v1/disconnect' },
-};
 
 /** Parses `input`, or throws `INVALID_PAYLOAD` naming the first wrong fields. */
 export function parsePayload<S extends z.ZodType>(schema: S, input: unknown, what: string): z.output<S> {

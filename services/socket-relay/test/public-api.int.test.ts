@@ -274,7 +274,7 @@ describe('without PUBLIC_BROADCAST_API', () => {
     );
     expect(off.logged.filter(({ msg }) => msg.includes('PUBLIC_BROADCAST_API=1'))).toHaveLength(1);
     // The probes of a host with one port are there all the same, and say nothing of what is inside.
-    expect(await ask(`${off.url}/readyz`)).toEqual([200, { status: 'ready' }]);
+    expect(await ask(`${off.url}/readyz`)).toEqual([200, { status: 'ready', service: 'socket-relay' }]);
     expect((await fetch(`${off.url}/livez`, { method: 'HEAD' })).status).toBe(200);
     await off.close();
   });
@@ -300,18 +300,18 @@ describe('readiness on the public port', () => {
       await Promise.all([answer(it), answer(it), answer(it)]);
       return said.slice(0, 2);
     };
-    expect(await ask3()).toEqual([200, { status: 'ready' }]);
+    expect(await ask3()).toEqual([200, { status: 'ready', service: 'socket-relay' }]);
     failing.push('redis');
     now = 499;
-    expect([await ask3(), asked]).toEqual([[200, { status: 'ready' }], 1]);
+    expect([await ask3(), asked]).toEqual([[200, { status: 'ready', service: 'socket-relay' }], 1]);
     now = 500;
-    expect([await ask3(), asked]).toEqual([[503, { status: 'unready' }], 2]);
+    expect([await ask3(), asked]).toEqual([[503, { status: 'unready', service: 'socket-relay' }], 2]);
   });
 
   test('is not there while the workers of the machine cannot be asked', async () => {
     const { it, said } = response();
     await createBriefReadiness({ report: async () => Promise.reject(new Error('gone')) })(it);
-    expect(said).toEqual([503, { status: 'unready' }]);
+    expect(said).toEqual([503, { status: 'unready', service: 'socket-relay' }]);
   });
 });
 

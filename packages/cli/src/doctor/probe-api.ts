@@ -20,13 +20,20 @@ export const probeApi: Probe = async (walk) => {
       : failed(
           'API_UNREACHABLE',
           `nothing answers at ${url} (${reply.message})`,
-          'start the API (npm start), or correct API_URL, API_PORT or --api-url',
+          'start the API (npx groupcast start), or correct API_URL, API_PORT or --api-url',
         );
   }
   if (reply.aheadMs !== undefined) walk.clocks.set('the API', reply.aheadMs);
-  const { status, failing } = (reply.json ?? {}) as { status?: unknown; failing?: unknown };
+  const { status, failing, service } = (reply.json ?? {}) as { status?: unknown; failing?: unknown; service?: unknown };
   const fails = Array.isArray(failing) ? failing.map(String) : [];
   const known = status === 'ready' || status === 'degraded' || status === 'unready';
+  if (service === 'socket-relay') {
+    return failed(
+      'WRONG_URL',
+      `no API answers at ${url}: it is the public port of a relay`,
+      'set API_URL to the API, whose port is 3000 by default',
+    );
+  }
   if (!known && reply.status === 404) {
     const why = refusalIn(reply)?.message;
     if (why !== undefined && /it is served at|the relay speaks/.test(why)) {

@@ -3,19 +3,7 @@ import { boundedArray } from '../bounds.ts';
 import { idSchema, userIdSchema } from '../ids.ts';
 import { epochSchema, seqSchema } from '../position-schemas.ts';
 import type { Position } from '../positions.ts';
-
-/** Bounds of traces and of questions about deliveries. Times are in milliseconds. */
-export const TRACE_LIMITS = {
-  /** Users that one trace asks about by name. */
-  userIds: 1_000,
-  /** Recipients on one page. */
-  page: 500,
-  /** Users that a publisher expects. */
-  expectedUserIds: 10_000,
-  minWithinMs: 1,
-  defaultWithinMs: 2_000,
-  maxWithinMs: 30_000,
-} as const;
+import { TRACE_LIMITS } from '../trace-limits.ts';
 
 /** The hops of a message, in order. Nothing of a later hop is true before the one before it is. */
 export const HOPS = [

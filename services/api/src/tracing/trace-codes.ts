@@ -45,7 +45,7 @@ export const TRACE_CODES = {
   ATTEMPT_FAILED: {
     hop: 'relay-accepted',
     cause: 'the relay did not take it, and it is tried again',
-    fix: 'the code says why: RELAY_UNAVAILABLE, the relay does not answer (npm run doctor); BROKER_UNAVAILABLE, it cannot reach Redis',
+    fix: 'the code says why: RELAY_UNAVAILABLE, the relay does not answer (npx groupcast doctor); BROKER_UNAVAILABLE, it cannot reach Redis',
   },
   NOT_CLAIMED: {
     hop: 'claimed',
@@ -96,7 +96,7 @@ export const TRACE_CODES = {
   OFFLINE: {
     hop: 'written',
     cause: 'recipients have no connection',
-    fix: 'they get it when they come back (ABSENT_WEBHOOK_URL tells your service at once); if the page is open: npm run monitor-socket -- --user ID',
+    fix: 'they get it when they come back (ABSENT_WEBHOOK_URL tells your service at once); if the page is open: npx groupcast monitor --user ID',
   },
   TOKEN_EXPIRED: {
     hop: 'written',

@@ -6,7 +6,8 @@ const REMEMBERED_MS = 500;
 
 /**
  * Answers whether this machine should be given work, for hosts with one port, and not what fails: everybody may ask there, and somebody who
- * attacks would read off it how far they are. The internal port names the parts.
+ * attacks would read off it how far they are. The internal port names the parts. It says whose answer it is: at an address that should be the
+ * API's it would look like that of the API.
  */
 export function createBriefReadiness(
   health: Pick<MachineHealth, 'report'>,
@@ -23,6 +24,6 @@ export function createBriefReadiness(
     }
     const isReady = await asked.isReady;
     response.writeHead(isReady ? 200 : 503, { 'content-type': 'application/json', 'cache-control': 'no-store' });
-    response.end(JSON.stringify({ status: isReady ? 'ready' : 'unready' }));
+    response.end(JSON.stringify({ status: isReady ? 'ready' : 'unready', service: 'socket-relay' }));
   };
 }

@@ -72,7 +72,7 @@ export function judgeTrace(groupId: string, known: Known): TraceVerdict {
       hop: 'node-received',
       code: 'NODE_UNREACHABLE',
       cause: `relay ${missing.join(', ')} does not answer, and may have members of the group`,
-      fix: 'see whether that relay runs (npm run doctor, with every relay named): if it is frozen, restart it',
+      fix: 'see whether that relay runs (npx groupcast doctor, with every relay named): if it is frozen, restart it',
     };
   }
   if (recipients.length === 0) {

@@ -258,7 +258,7 @@ function nowhere(userId: string, { missing, isAway, lost }: Unasked): TraceRecip
       userId,
       state: 'node-unreachable',
       why: 'the other relays could not be asked: this one cannot reach Redis',
-      fix: 'see whether Redis runs, and can be written to (npm run doctor, with REDIS_URL)',
+      fix: 'see whether Redis runs, and can be written to (npx groupcast doctor, with REDIS_URL)',
     };
   }
   if (missing.length > 0) {
@@ -266,7 +266,7 @@ function nowhere(userId: string, { missing, isAway, lost }: Unasked): TraceRecip
       userId,
       state: 'node-unreachable',
       why: `it is connected to none of the relays that answered; ${missing.join(', ')} did not`,
-      fix: 'see whether that relay runs (npm run doctor, with every relay named): if it is frozen, restart it',
+      fix: 'see whether that relay runs (npx groupcast doctor, with every relay named): if it is frozen, restart it',
       ...(missing[0] === undefined ? {} : { node: missing[0] }),
     };
   }
@@ -276,7 +276,7 @@ function nowhere(userId: string, { missing, isAway, lost }: Unasked): TraceRecip
     userId,
     state: 'offline',
     why: `it is connected to no relay that answers; ${those} counted on no more: stopped, or frozen`,
-    fix: 'see whether every relay runs (npm run doctor, with every relay named); it gets the event when it comes back',
+    fix: 'see whether every relay runs (npx groupcast doctor, with every relay named); it gets the event when it comes back',
   };
 }
 

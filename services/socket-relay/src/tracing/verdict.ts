@@ -56,7 +56,6 @@ export function judgeRecipients(recipients: readonly TraceRecipient[]): TraceVer
     state: reached > 0 ? 'partly' : 'stopped',
     ...of,
     cause: `${many}: ${example?.why}`,
-    fix:
-      example?.fix ?? 'it gets the event when it comes back; if the page is open: npm run monitor-socket -- --user ID',
+    fix: example?.fix ?? 'it gets the event when it comes back; if the page is open: npx groupcast monitor --user ID',
   };
 }

@@ -3,7 +3,8 @@ import { refusal, SESSION_MESSAGES } from '../../../server/answers';
 import { relay } from '../../../server/relay';
 import { readSession } from '../../../server/session';
 
-// The broadcaster keeps a socket to the relay: it needs Node, and a server that stays, not an edge or a function that ends.
+// The broadcaster keeps a socket to the relay: it needs Node, and a server that stays. On an edge, or in a function that ends, take
+// createHttpBroadcaster from @groupcast/broadcaster/http.
 export const runtime = 'nodejs';
 
 const MAX_TEXT = 500;
