@@ -35,6 +35,7 @@ export default defineConfig({
             '{apps,packages,services}/*/test/**/*.unit.test.ts',
             'bench/test/*.unit.test.ts',
             'architecture/*.unit.test.ts',
+            'site/test/*.unit.test.ts',
           ],
         },
       },

@@ -81,12 +81,15 @@ describe('code in the documents', () => {
     expect(await compile(react)).toBe('compiles');
   });
 
-  test('for a shell is understood by one', async () => {
-    const scripts = codeBlocks().filter(({ language }) => language === 'sh');
-    expect(scripts.length).toBeGreaterThan(3);
+  test.each([
+    { command: 'bash', args: ['-n'], languages: ['sh'], atLeast: 10 },
+    { command: 'python3', args: ['-m', 'py_compile'], languages: ['py', 'python'], atLeast: 2 },
+  ])('for $command is understood by it', async ({ command, args, languages, atLeast }) => {
+    const scripts = codeBlocks().filter((block) => languages.includes(block.language));
+    expect(scripts.length).toBeGreaterThanOrEqual(atLeast);
     for (const block of scripts) {
-      const file = write(`${nameOf(block)}.sh`, block.code);
-      const outcome = await run('bash', ['-n', file]).then(
+      const file = write(`${nameOf(block)}.${block.language}`, block.code);
+      const outcome = await run(command, [...args, file]).then(
         () => 'fine',
         ({ stderr }: { stderr: string }) => stderr,
       );
@@ -150,6 +153,36 @@ describe('code in the documents, beside a relay', () => {
     expect(JSON.parse(stdout)).toMatchObject({ recipients: { connections: 1 } });
     await until('the second message', () => shown.length === 2);
     expect(shown[1]).toMatchObject({ id: '7', content: 'hi' });
+  });
+
+  test('the guide for Python broadcasts to a browser, and the guide for plain HTML shows it', async () => {
+    const shown: { content?: string; id: string }[] = [];
+    const form: { onsubmit?: (event: { preventDefault: () => void }) => void } = {};
+    const values = {
+      // A group of its own: pages of other tests are open, and show what they get by the same name.
+      token: await tokenFor('dave', ['43']),
+      show: (message: { id: string }) => shown.push(message),
+      form,
+    };
+    const { socket } = await perform<{ socket: Socket }>(
+      codeBlock('docs/guides/plain-html.md', "socket.on('joined-groups'"),
+      values,
+      'socket',
+    );
+    members.push(socket);
+    await received(socket, 'joined-groups');
+    expect(form.onsubmit).toBeDefined();
+
+    const { code } = codeBlock('docs/guides/python.md', 'Broadcaster(');
+    const script = code
+      .replaceAll('http://127.0.0.1:3002', relay.internalUrl)
+      .replace('broadcast(42', 'broadcast(43')
+      .replace('alice', 'dave');
+    const env = { ...process.env, ...TEST_SECRETS, PYTHONPATH: join(ROOT, 'sdks/python') };
+    const { stdout } = await run('python3', ['-c', script], { env });
+    expect(stdout).toMatch(/^1 .*'proven': \['dave'\]/);
+    await until('the message', () => shown.length === 1);
+    expect(shown[0]).toMatchObject({ id: '7', groupId: '43', content: 'hi' });
   });
 
   test('the page for a plain WebSocket shows a message, and what it missed is asked for', async () => {

@@ -19,7 +19,16 @@ export function documents(): string[] {
   const packages = ['packages', 'services', 'apps'].flatMap((folder) =>
     readdirSync(folder).flatMap((name) => inFolder(`${folder}/${name}`)),
   );
-  const rest = ['docs', 'docs/adr', 'docs/moving', 'docs/reference', 'deploy', 'attack', 'bench'].flatMap(inFolder);
+  const rest = [
+    'docs',
+    'docs/adr',
+    'docs/guides',
+    'docs/moving',
+    'docs/reference',
+    'deploy',
+    'attack',
+    'bench',
+  ].flatMap(inFolder);
   return [...inFolder('.').map((file) => file.slice(2)), ...rest, ...packages];
 }
 
