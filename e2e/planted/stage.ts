@@ -41,8 +41,10 @@ export interface Stage {
   stop(): Promise<void>;
 }
 
-/** A short lease, so that what happens after it is not waited for, and much patience with pages that do not read. */
-const TIMES = { NODE_LEASE_SECONDS: '5', PING_TIMEOUT_MS: '60000' };
+/** Short, so that what happens after a lease is not waited for. */
+const LEASE = { NODE_LEASE_SECONDS: '5' };
+/** The second relay is patient with pages that do not read. */
+const PATIENT = { PING_TIMEOUT_MS: '60000' };
 /** The usual vocabulary of clients at the first relay, which says less than the native one. */
 const DIALECT = { RELAY_DIALECT: 'underscore-message' };
 export const OTHER_SECRETS = {
@@ -78,9 +80,9 @@ export async function setStage(): Promise<Stage> {
       RELAY_PORT: String(onePort),
       RELAY_WS_PATH: '/ws',
       ...DIALECT,
-      ...TIMES,
+      ...LEASE,
     }),
-    startRelayProcess({ API_URL: `http://127.0.0.1:${backWire.port}`, REDIS_URL: twosRedis, ...TIMES }),
+    startRelayProcess({ API_URL: `http://127.0.0.1:${backWire.port}`, REDIS_URL: twosRedis, ...LEASE, ...PATIENT }),
     startRelayProcess(),
     startRelayProcess(OTHER_SECRETS),
     startRelayProcess({ JWT_SECRET: OTHER_SECRETS.JWT_SECRET }),
