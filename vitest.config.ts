@@ -10,7 +10,7 @@ const conditions = ['@groupcast/source', 'node'];
 const shared = { environment: 'node', setupFiles: ['packages/testing/src/no-leaks.ts'] };
 
 /** More than there are cores: much of their time these tests wait for a process, a time-out, a lease. */
-const WORKERS = 5;
+const WORKERS = 6;
 
 export default defineConfig({
   test: {

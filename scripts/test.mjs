@@ -1,5 +1,5 @@
 // `npm test`: everything a reviewer wants to know, in order, ending with the line `N passed, N failed`.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -7,25 +7,32 @@ process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 const RESULTS = '.cache/vitest.json';
 rmSync(RESULTS, { force: true });
 
+/** One after the other; those of one line together. */
 const steps = [
-  ['set-up', 'bash', ['scripts/setup.sh', 'all']],
-  ['build', 'npm', ['run', '--silent', 'build']],
-  ['types', 'npm', ['run', '--silent', 'typecheck']],
-  ['lint, format, unused code', 'npm', ['run', '--silent', 'lint']],
-  ['tests', 'npx', ['vitest', 'run']],
+  [['set-up', 'bash', ['scripts/setup.sh', 'all']]],
+  [['build', 'npm', ['run', '--silent', 'build']]],
+  [
+    ['types', 'npm', ['run', '--silent', 'typecheck']],
+    ['lint, format, unused code', 'npm', ['run', '--silent', 'lint']],
+  ],
+  [['tests', 'npx', ['vitest', 'run']]],
 ];
-let failed = false;
-for (const [name, command, args] of steps) {
+
+async function isWell([name, command, args]) {
   const startedAt = performance.now();
   console.log(`::: ${name}`);
-  const { status } = spawnSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'] });
-  console.log(
-    `::: ${name}: ${status === 0 ? 'ok' : 'FAILED'} in ${((performance.now() - startedAt) / 1000).toFixed(1)} s\n`,
-  );
-  if (status !== 0) {
-    failed = true;
-    break;
-  }
+  const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+  const status = await new Promise((resolve) => child.once('error', () => resolve(1)).once('exit', resolve));
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  console.log(`::: ${name}: ${status === 0 ? 'ok' : 'FAILED'} in ${seconds} s\n`);
+  return status === 0;
+}
+
+let failed = false;
+for (const together of steps) {
+  const wells = await Promise.all(together.map(isWell));
+  failed = wells.includes(false);
+  if (failed) break;
 }
 
 if (existsSync(RESULTS)) {
