@@ -268,9 +268,9 @@ describe('groupcast doctor', () => {
         expect.objectContaining({ hop: 'message', detail: expect.stringMatching(/^it stopped at relay-accepted: /) }),
       ]),
     });
-    expect((await walk(['--message', 'm1'], own)).skipped).toContainEqual({
-      hop: 'message',
-      why: 'without our API --message needs --group as well',
+    expect(await walk(['--message', 'm1'], own)).toMatchObject({
+      code: 26,
+      fault: { code: 'TRACE_FAILED', cause: 'without our API --message needs --group as well' },
     });
     expect((await runCli(['doctor', '--user', 'alice'], own)).code).toBe(2);
   });

@@ -5,6 +5,8 @@ import type { ConnectionLimit } from './connection-limit.ts';
 /** Requests of a port that something else answers than its routes: they come to no hook, and count as no request of a user. */
 export interface Diversion {
   takes(request: IncomingMessage): boolean;
+  /** Whether an upgrade that it takes is one, and not a request whose client wishes for another protocol each time. */
+  takesUpgrade?(request: IncomingMessage): boolean;
   request(request: IncomingMessage, response: ServerResponse): void;
   /** Takes the socket over. `head`: bytes that came behind the request. */
   upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void;
@@ -48,7 +50,9 @@ export function ignoreUpgrades(
 
 /** Hands the upgrades of a bounded server to `diversion`, as far as it takes them. Any other upgrade is ignored. */
 export function divertUpgrades(server: Server, diversion: Diversion, connections: ConnectionLimit): void {
-  ignoreUpgrades(server, (request) => !diversion.takes(request), connections);
+  const isUpgrade = (request: IncomingMessage): boolean =>
+    diversion.takes(request) && (diversion.takesUpgrade?.(request) ?? true);
+  ignoreUpgrades(server, (request) => !isUpgrade(request), connections);
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
     diversion.upgrade(request, socket, head),
   );

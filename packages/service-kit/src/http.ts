@@ -195,16 +195,20 @@ export async function createHttpApp(options: {
     return sendJson(reply.status(known?.status ?? 500), bodyOf(request, body));
   });
   app.setNotFoundHandler(async (request, reply) => {
-    const path = pathOf(request);
-    const elsewhere = hintOfPort(path, options.port);
-    const why = `there is no ${request.method} ${path}${elsewhere ? ` here: ${elsewhere}` : ''}`;
-    const error = new GroupcastError('NOT_FOUND', `unable to serve the request; ${why}`);
-    return sendJson(reply.status(404), bodyOf(request, error.toBody()));
+    return sendJson(reply.status(404), bodyOf(request, nothingAt(request, options.port).toBody()));
   });
 
   await options.before?.(app);
   if (options.openapi) await registerOpenApi(app, options.openapi);
   return app;
+}
+
+/** Says that there is nothing, and where it is if another port has it. */
+export function nothingAt(request: FastifyRequest, port: Parameters<typeof hintOfPort>[1]): GroupcastError {
+  const path = pathOf(request);
+  const elsewhere = hintOfPort(path, port);
+  const why = `there is no ${request.method} ${path}${elsewhere ? ` here: ${elsewhere}` : ''}`;
+  return new GroupcastError('NOT_FOUND', `unable to serve the request; ${why}`);
 }
 
 /** Answers JSON, whatever it is: Fastify sends a text as it is, as plain text. */

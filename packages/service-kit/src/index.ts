@@ -32,6 +32,7 @@ export {
   type HttpApp,
   type HttpRequest,
   type HttpScope,
+  nothingAt,
   plainScope,
   sendJson,
   zodScope,

@@ -8,7 +8,7 @@ function read(path: string | undefined): string | undefined {
   return found;
 }
 
-test.each([[undefined], ['/ws'], ['/realtime/ws.v1'], ['/livez/ws'], ['/socket.iox']])(
+test.each([[undefined], ['/ws'], ['/realtime/ws.v1'], ['/livez/ws'], ['/socket.iox'], ['/v1x']])(
   'a path of the raw door: %s',
   (path) => {
     expect(read(path)).toBe(path);
@@ -24,6 +24,8 @@ test.each([
   '/readyz',
   '/socket.io',
   '/socket.io/ws',
+  '/v1',
+  '/v1/broadcast',
   '/ws?x=1',
   '/ws#x',
   '/a/../livez',

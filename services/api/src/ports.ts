@@ -124,7 +124,7 @@ export async function createPorts(
   const relayProxy = config.relayProxy
     ? createRelayProxy(
         { metrics, log, settle: (socket) => limits.public.settle(socket) },
-        { relayUrl, paths, max: limits.proxied, drainMs },
+        { relayUrl, paths, plainPaths: [BROADCAST_API_PATH], max: limits.proxied, drainMs },
       )
     : undefined;
   const { app, clientEvents } = await createApiApp({

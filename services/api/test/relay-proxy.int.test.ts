@@ -118,6 +118,15 @@ describe('with a relay behind the API’s port', () => {
     const answer = await fetch(`${api.url}/v1/broadcast`, { method: 'POST', headers, body });
     expect(await answer.json()).toMatchObject({ ok: true, id: 'm1', recipients: { connections: 1 } });
     expect(await heard).toMatchObject(message);
+    // Java's HTTP client wishes for HTTP/2 in every request.
+    const raw = openRaw(api.port);
+    const wish = 'connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAAB';
+    const named = `host: x\r\nauthorization: Bearer ${token}\r\ncontent-type: application/json`;
+    raw.socket.write(
+      `POST /v1/broadcast HTTP/1.1\r\n${wish}\r\n${named}\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+    );
+    await until('an answer', () => raw.text().includes('"ok":true'));
+    raw.socket.destroy();
   });
 
   test('a plain WebSocket gets what the relay would give it (G75)', async () => {

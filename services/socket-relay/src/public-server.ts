@@ -119,7 +119,9 @@ export function createPublicServer(deps: {
   readLittleOf(http);
   // Java's HTTP client wishes for HTTP/2 in every request. To a path of the broadcast API that is a request like any other.
   const isOfApi = ({ url = '' }: IncomingMessage): boolean => isApiPath(url) && url.split('?')[0] !== config.wsPath;
-  if (config.publicApi.isOn) ignoreUpgrades(http, isOfApi, limits.public);
+  const isPlain = config.publicApi.isOn ? isOfApi : undefined;
+  // With workers the router's server has the connections of clients, and this one has siblings, which are trusted.
+  if (isPlain && !worker) ignoreUpgrades(http, isPlain, limits.public);
   useWebSocketTransport();
   const io: RelayServer = new Server(http, {
     serveClient: false,
@@ -137,7 +139,7 @@ export function createPublicServer(deps: {
   // It comes after Engine.IO, which takes all listeners of its server away and hands them the requests that are not its own.
   if (!worker) limits.public.guard(http);
   settleConnections(io, limits.public);
-  const router = worker?.createRouter(http, limits.public);
+  const router = worker?.createRouter(http, limits.public, isPlain);
   nameSessions(io, worker && (() => makeSessionId(worker.number)));
   intake.attach(io);
   const { wsPath: path } = config;

@@ -230,6 +230,18 @@ describe('the public port', () => {
     expect(stranger.text()).toMatch(/^HTTP\/1\.1 401 [\s\S]*connection: close[\s\S]*SERVICE_TOKEN_INVALID/);
   });
 
+  test('has nothing at a path without a route, before a byte of the body, and counts who asks as a stranger', async () => {
+    const stranger = openRaw(relay.port);
+    stranger.socket.write(
+      'POST /v1/nope HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n{bad',
+    );
+    await until('the refusal', () => stranger.isClosed());
+    expect(stranger.text()).toMatch(/^HTTP\/1\.1 404 [\s\S]*connection: close[\s\S]*NOT_FOUND/);
+    expect(await (await fetch(`${relay.internalUrl}/metrics`)).text()).toMatch(
+      /public_api_requests_refused_total\{code="NOT_FOUND"\} [1-9]/,
+    );
+  });
+
   test('keeps the connection of a publisher from one request to the next, and of a refused one that has come whole', async () => {
     const connection = openRaw(relay.port);
     const token = await tokenOf();

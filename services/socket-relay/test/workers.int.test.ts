@@ -3,6 +3,7 @@ import { type Broadcaster, createBroadcaster } from '@groupcast/broadcaster';
 import type { GroupEvent, MonitorEvent, MonitorSnapshot, MonitorState } from '@groupcast/shared';
 import {
   freePort,
+  openRaw,
   type RedisServer,
   received,
   type ServiceProcess,
@@ -580,4 +581,29 @@ describe('workers and their primary', () => {
     expect(pids.size).toBe(1);
     await relay.stop();
   });
+});
+
+test('strangers who wish for another protocol at the broadcast API make room for others', async () => {
+  const env = { RELAY_WORKERS: '2', PUBLIC_BROADCAST_API: '1', MAX_CONNECTIONS: '40' };
+  const relay = await startRelayProcess(env);
+  const head = 'GET /v1/groups/1/presence HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: x\r\n\r\n';
+  const strangers = Array.from({ length: 100 }, () => openRaw(relay.port));
+  try {
+    for (const { socket } of strangers) socket.write(head);
+    await until('each to be answered, or let go', () =>
+      strangers.every(({ text, isClosed }) => text() !== '' || isClosed()),
+    );
+    // Any worker may take a connection.
+    const asked = async (): Promise<boolean> =>
+      fetch(`${relay.url}/livez`, { headers: { connection: 'close' } }).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+    await until('others to be let in', async () =>
+      (await Promise.all(Array.from({ length: 6 }, asked))).every(Boolean),
+    );
+  } finally {
+    for (const { socket } of strangers) socket.destroy();
+    await relay.stop();
+  }
 });

@@ -39,10 +39,18 @@ export const probeMessage: Probe = async (walk) => {
   const { message, timeoutMs } = walk.patient;
   if (!message) return skipped('no message was named by --message');
   const question = questionOf(walk, message);
-  if (typeof question === 'string') return skipped(question);
+  // It was asked for by name: that nobody can say is no good news.
+  if (typeof question === 'string')
+    return failed('TRACE_FAILED', question, 'see the other hops, and docs/reference/commands.md#doctor');
   const { service, audience, url } = question;
   const token = await walk.patient.serviceToken(audience, ['monitor']);
-  if (token === undefined) return skipped(`no service token for the ${service} is known here`);
+  if (token === undefined) {
+    return failed(
+      'TRACE_FAILED',
+      `no service token for the ${service} is known here`,
+      'give --service-token, with the scope monitor, or RELAY_SERVICE_SECRET',
+    );
+  }
   const reply = await tryToAsk(url, { headers: { authorization: `Bearer ${token}` }, timeoutMs });
   if (reply instanceof NoReply) {
     return failed(

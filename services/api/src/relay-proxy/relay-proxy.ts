@@ -84,10 +84,17 @@ function passAnswer(answer: IncomingMessage, response: ServerResponse): void {
 
 export function createRelayProxy(
   deps: { metrics: ApiMetrics; log: Logger; settle: (socket: Socket) => void },
-  options: { relayUrl: string; paths: readonly string[]; max: number; drainMs: number },
+  options: {
+    relayUrl: string;
+    paths: readonly string[];
+    /** Those of them at which nobody changes to another protocol. */
+    plainPaths: readonly string[];
+    max: number;
+    drainMs: number;
+  },
 ): RelayProxy {
   const { metrics, log, settle } = deps;
-  const { relayUrl, paths, max, drainMs } = options;
+  const { relayUrl, paths, plainPaths, max, drainMs } = options;
   const target = createTarget(relayUrl);
   const warn = warnOnceEvery(60_000);
   /** Requests and WebSockets that are passed on at this moment. */
@@ -184,6 +191,10 @@ export function createRelayProxy(
     takes({ url = '' }) {
       const path = url.split('?', 1)[0] ?? '';
       return paths.some((parent) => isBelow(path, parent)) && !MAY_LEAVE.test(path);
+    },
+    takesUpgrade({ url = '' }) {
+      const path = url.split('?', 1)[0] ?? '';
+      return !plainPaths.some((parent) => isBelow(path, parent));
     },
     request(request, response) {
       const within = request.method === 'GET' ? POLL_WITHIN_MS : ANSWER_WITHIN_MS;

@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream';
 import {
   type ConnectionLimit,
   createBoundedServer,
+  ignoreUpgrades,
   type Listening,
   type Logger,
   listenOn,
@@ -94,17 +95,20 @@ export function createSessionRouter(deps: {
   http: Server;
   /** The connections that this process may have. Forwarding a request takes one, here and at its worker. */
   limit: ConnectionLimit;
+  /** Upgrades that are read as plain requests. */
+  isPlain?: ((request: IncomingMessage) => boolean) | undefined;
   worker: number;
   folder: string;
   handOver: (handed: HandedOver, socket: Socket, failed: () => void) => void;
   log: Logger;
 }): SessionRouter {
-  const { http, limit, worker, folder, log } = deps;
+  const { http, limit, isPlain, worker, folder, log } = deps;
   const pathOf = (index: number): string => join(folder, `${index}.sock`);
   const agent = new Agent({ keepAlive: true });
   const front = createBoundedServer({});
   limit.guard(front);
   readLittleOf(front);
+  if (isPlain) ignoreUpgrades(front, isPlain, limit);
   /** Node counts a socket that was handed over as open for ever, so `close` cannot go by its count. */
   const open = new Set<Duplex>();
   let onEmpty: () => void = () => undefined;
@@ -121,6 +125,8 @@ export function createSessionRouter(deps: {
     if (!limit.sockets.has(socket) && limit.admit(socket)) limit.settle(socket);
   });
   front.on('connection', (socket) => {
+    // An upgrade that is ignored makes it enter once more.
+    if (open.has(socket)) return;
     open.add(socket);
     socket.once('close', () => forget(socket));
   });

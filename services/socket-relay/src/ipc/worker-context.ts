@@ -1,4 +1,4 @@
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { ConnectionLimit } from '@groupcast/service-kit';
 import type { Endpoint } from './endpoint.ts';
 import type { SessionRouter } from './session-router.ts';
@@ -11,7 +11,7 @@ export interface WorkerContext {
   machine: string;
   /** Leads to the primary process. */
   primary: Endpoint;
-  createRouter(http: Server, limit: ConnectionLimit): SessionRouter;
+  createRouter(http: Server, limit: ConnectionLimit, isPlain?: (request: IncomingMessage) => boolean): SessionRouter;
   /**
    * Says that this worker, which is stopping, has no connections any more. Resolves when the workers that stop with it have none either:
    * until then a request for one of their sessions may come to this worker.

@@ -6,6 +6,7 @@ import {
   type HttpRequest,
   isFromForeignPage,
   type Logger,
+  nothingAt,
   readMuch,
 } from '@groupcast/service-kit';
 import { type ErrorCode, GroupcastError, type ServiceScope } from '@groupcast/shared';
@@ -39,7 +40,7 @@ export function isApiPath(path: string): boolean {
  * public port hold for its requests: for their head, for how long they may take to arrive, for their pieces. Before the token has been
  * verified no byte of a body is kept, and a refused request whose body has not come yet ends its connection.
  *
- * Pages are refused, whatever token they have: one in a page would be everybody's.
+ * Pages of other origins are refused, whatever token they have: one in a page would be everybody's.
  */
 export async function createPublicApi(
   deps: Omit<BroadcastRoutesDeps, 'authorise'> & {
@@ -95,6 +96,12 @@ export async function createPublicApi(
     connections: deps.connections,
     bodyLimitBytes: bodyLimitOf(options.maxPayloadBytes),
     async before(root) {
+      // Otherwise the body would be read before anybody says that there is nothing.
+      root.addHook('onRequest', async (request) => {
+        if (!request.is404) return;
+        budgets.countStranger(addressOf(request));
+        throw nothingAt(request, 'relay');
+      });
       root.addHook('onError', async (request, _reply, error) => note(request, error));
       root.addHook('onSend', async (request, reply) => {
         if (reply.statusCode >= 400 && !request.raw.complete) reply.header('connection', 'close');

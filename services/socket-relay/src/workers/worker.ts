@@ -59,10 +59,11 @@ export async function runWorker(given: string): Promise<void> {
       primary.tell('drained');
       await othersDrained;
     },
-    createRouter(http, limit) {
+    createRouter(http, limit, isPlain) {
       router = createSessionRouter({
         http,
         limit,
+        isPlain,
         worker,
         folder,
         log,
