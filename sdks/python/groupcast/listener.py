@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from .errors import GroupcastError
 from .http import HttpClient, Lost, Unsent
 from .positions import Event, GroupQueue, Position, read_position
+from .tokens import read_token
 from .transports import Answered, Ended, Frame, RawTransport, Said, SocketIoTransport, Transport
 from .websocket import WebSocketError
 
@@ -166,11 +167,12 @@ class Listener:
 
     def _connected(self, session: "_Session") -> Iterator[Event]:
         try:
-            session.token = self._get_token()
+            given = self._get_token()
         except Exception as error:
-            # It may have asked a back end that is away for a moment.
-            log.warning("there is no token (%s)", error)
+            # It may have asked a back end that is away for a moment. Its text may have anything in it.
+            log.warning("there is no token (%s)", type(error).__name__)
             raise WebSocketError("there is no token") from error
+        session.token = read_token(given, "TOKEN_INVALID")
         auth: Dict[str, Any] = {"token": session.token, "positions": session.positions()}
         transport: Transport = (
             RawTransport(self._url, self._path, auth, self._ssl)
@@ -207,9 +209,9 @@ class Listener:
 
     def _renewed(self) -> Optional[str]:
         try:
-            return self._get_token()
+            return read_token(self._get_token(), "TOKEN_INVALID")
         except Exception as error:
-            log.warning("there is no new token (%s): the session ends with the old one", error)
+            log.warning("there is no new token (%s): the session ends with the old one", type(error).__name__)
             return None
 
     def _fill(self, group: str, queue: GroupQueue, position: Position, token: str) -> List[Event]:

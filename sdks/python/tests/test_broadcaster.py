@@ -279,6 +279,31 @@ class ABroadcaster(unittest.TestCase):
             [headers["Authorization"] for _, _, headers in self.relay.asked][2:], ["Bearer one", "Bearer two"]
         )
 
+    def test_no_error_has_the_token_or_the_secret_in_it(self):
+        for wrong in ("sec\nret", "sec\u2028ret", "sec ret", "sec\tret", "sécret", "sec\udcffret", "", " \n", b"secret", None):
+            made = self.broadcaster(service_secret=None, token_provider=lambda: wrong)
+            error = self.refusal(lambda: made.broadcast("g", {}))
+            self.assertEqual((error.code, error.retryable), ("SERVICE_TOKEN_INVALID", False), repr(wrong))
+            self.assertEqual((error.__cause__, error.__context__), (None, None))
+            self.assertNotRegex(str(error), "sec|ret$")
+        self.assertEqual(self.relay.asked, [])
+        # Files end with a newline.
+        self.broadcaster(service_secret=None, token_provider=lambda: " a.b.c\r\n").broadcast("g", {})
+        self.assertEqual(self.relay.asked[0][2]["Authorization"], "Bearer a.b.c")
+        with self.assertRaises(ValueError) as raised:
+            self.broadcaster(service_secret="sec\udcffret")
+        self.assertEqual((type(raised.exception), raised.exception.__context__), (ValueError, None))
+
+    def test_a_provider_that_fails_is_an_error_with_the_name_of_its_own_and_none_of_its_text(self):
+        def fail():
+            raise KeyError("secret")
+
+        made = self.broadcaster(service_secret=None, token_provider=fail)
+        error = self.refusal(lambda: made.broadcast("g", {}))
+        self.assertEqual((error.retryable, error.__cause__, error.__context__), (True, None, None))
+        self.assertIn("KeyError", str(error))
+        self.assertNotIn("secret", str(error))
+
     def test_refuses_calls_once_it_is_closed_and_arguments_that_cannot_be_meant(self):
         made = self.broadcaster()
         made.close()
