@@ -11,6 +11,8 @@ import time
 from typing import Any, List, Mapping, NamedTuple, Optional
 from urllib.parse import urlsplit
 
+from .dial import open_socket
+
 #: Largest answer that is read, in bytes.
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
@@ -91,14 +93,8 @@ class _Connection:
         return self._wire is not None and self._http.sock is not None and not self._wire.has_ended()
 
     def open(self, deadline: float) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise Unsent("timed out")
         try:
-            wire = socket.create_connection((self._host, self._port), left)
-            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._context:
-                wire = self._context.wrap_socket(wire, server_hostname=self._host)
+            wire = open_socket(self._host, self._port, deadline, self._context)
         except OSError as error:
             raise Unsent(str(error) or type(error).__name__) from error
         self._wire = _TimedSocket(wire)

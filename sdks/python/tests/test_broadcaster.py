@@ -3,6 +3,7 @@ import hashlib
 import hmac
 import json
 import os
+import socket
 import threading
 import time
 import unittest
@@ -12,6 +13,7 @@ from unittest import mock
 
 from groupcast import Broadcaster, GroupcastError, sign_service_token, sign_user_token
 from groupcast import http as client
+from groupcast.websocket import WebSocket, WebSocketError
 
 OK = (200, {"ok": True, "id": "1", "results": [], "delivery": {}})
 
@@ -193,6 +195,53 @@ class ABroadcaster(unittest.TestCase):
             made._timeout_ms = 100
             error = self.refusal(lambda: made.notify_users(["a"], "x", {}))
             self.assertEqual((error.code, error.retryable), ("RELAY_UNAVAILABLE", True))
+
+    def test_all_addresses_of_a_name_have_no_more_time_than_the_call(self):
+        listening = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.addCleanup(listening.close)
+        address = listening.getsockname()
+        for _ in range(4):
+            # More connections than it takes: those that come now are not answered.
+            filling = socket.socket()
+            filling.setblocking(False)
+            filling.connect_ex(address)
+            self.addCleanup(filling.close)
+        silent = (socket.AF_INET, socket.SOCK_STREAM, 6, "", address)
+        good = (socket.AF_INET, socket.SOCK_STREAM, 6, "", self.relay.server.server_address)
+        made = self.broadcaster(timeout_ms=300)
+        with mock.patch("socket.getaddrinfo", return_value=[silent] * 8):
+            begin = time.monotonic()
+            error = self.refusal(lambda: made.broadcast("g", {}))
+            self.assertLess(time.monotonic() - begin, 1.0)
+            self.assertEqual((error.code, error.retryable), ("RELAY_UNAVAILABLE", True))
+            begin = time.monotonic()
+            with self.assertRaises(WebSocketError):
+                WebSocket("ws://relay/ws", timeout=0.3)
+            self.assertLess(time.monotonic() - begin, 1.0)
+        # One address that is silent leaves time for the next one.
+        made._timeout_ms = 2_000
+        with mock.patch("socket.getaddrinfo", return_value=[silent, good]):
+            made.broadcast("g", {})
+
+    def test_a_handshake_has_what_is_left_of_the_time(self):
+        """A server that takes the connection, and says nothing to TLS."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+        port = listening.getsockname()[1]
+
+        def slow(*arguments, **options):
+            time.sleep(0.5)
+            return found(*arguments, **options)
+
+        found = socket.getaddrinfo
+        for call in (
+            lambda: Broadcaster(f"https://127.0.0.1:{port}", service_secret="s", timeout_ms=900).broadcast("g", {}),
+            lambda: WebSocket(f"wss://127.0.0.1:{port}/ws", timeout=0.9),
+        ):
+            begin = time.monotonic()
+            with mock.patch("socket.getaddrinfo", slow), self.assertRaises((GroupcastError, WebSocketError)):
+                call()
+            self.assertLess(time.monotonic() - begin, 1.2)
 
     def test_reads_no_endless_answer_and_no_answer_of_something_else(self):
         with mock.patch.object(client, "MAX_ANSWER_BYTES", 100):
