@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 from urllib.parse import quote, urlencode
 
 from .errors import GroupcastError
-from .http import Answer, HttpClient, Lost, Unsent
+from .http import Answer, HttpClient, Lost, TooLarge, Unsent
 from .tokens import read_secret, read_token, sign_service_token
 
 Json = Dict[str, Any]
@@ -278,6 +278,10 @@ class Broadcaster:
             try:
                 answer = self._http.ask(method, path, body=body, headers=headers, deadline=deadline)
                 return self._read(answer, path)
+            except TooLarge as error:
+                raise GroupcastError(
+                    "PAYLOAD_TOO_LARGE", f"unable to read the answer to {path}; {error}"
+                ) from error
             except (Unsent, Lost) as error:
                 may_repeat = is_repeatable or isinstance(error, Unsent)
                 wait = pause * (0.5 + random.random() / 2)

@@ -25,6 +25,10 @@ class Lost(Exception):
     """The request has left, and no whole answer has come: nobody here knows whether it was carried out."""
 
 
+class TooLarge(Lost):
+    """The request was answered, and would be answered like that again."""
+
+
 class Answer(NamedTuple):
     status: int
     body: bytes
@@ -112,7 +116,7 @@ class _Connection:
             with self._http.getresponse() as response:
                 content = response.read(MAX_ANSWER_BYTES + 1)
                 if len(content) > MAX_ANSWER_BYTES:
-                    raise Lost(f"its answer is larger than {MAX_ANSWER_BYTES} bytes")
+                    raise TooLarge(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
                 return Answer(response.status, content, response.getheader("Retry-After"))
         except (OSError, http.client.HTTPException) as error:
             raise Lost(str(error) or type(error).__name__) from error

@@ -257,6 +257,12 @@ class ABroadcaster(unittest.TestCase):
         self.relay.answers = [(400, {"error": {"code": 7, "retryable": "x"}})]
         self.assertEqual(self.refusal(lambda: made.broadcast("g", {})).code, "INTERNAL")
 
+    def test_an_answer_that_is_too_large_is_asked_for_once(self):
+        with mock.patch.object(client, "MAX_ANSWER_BYTES", 100):
+            self.relay.answers = [(200, b" " * 101)] * 9
+            error = self.refusal(lambda: self.broadcaster(timeout_ms=1_000).broadcast("g", {}))
+        self.assertEqual((error.code, error.retryable, len(self.relay.asked)), ("PAYLOAD_TOO_LARGE", False, 1))
+
     def test_what_is_no_json_is_refused_here(self):
         made = self.broadcaster()
         loop = {}
