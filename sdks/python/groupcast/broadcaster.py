@@ -258,7 +258,9 @@ class Broadcaster:
         except Exception as error:
             # Its text may have anything in it, and an error that is raised here would bring it along as its context.
             why = type(error).__name__
-        raise GroupcastError("RELAY_UNAVAILABLE", f"there is no service token; its provider raised {why}", retryable=True)
+        raise GroupcastError(
+            "RELAY_UNAVAILABLE", f"there is no service token; its provider raised {why}", retryable=True
+        )
 
     def _post(self, path: str, body: Mapping[str, Any], *, more_ms: int = 0, is_repeatable: bool = True) -> Json:
         return self._call("POST", path, _encode(body, path), more_ms=more_ms, is_repeatable=is_repeatable)
@@ -279,9 +281,7 @@ class Broadcaster:
                 answer = self._http.ask(method, path, body=body, headers=headers, deadline=deadline)
                 return self._read(answer, path)
             except TooLarge as error:
-                raise GroupcastError(
-                    "PAYLOAD_TOO_LARGE", f"unable to read the answer to {path}; {error}"
-                ) from error
+                raise GroupcastError("PAYLOAD_TOO_LARGE", f"unable to read the answer to {path}; {error}") from error
             except (Unsent, Lost) as error:
                 may_repeat = is_repeatable or isinstance(error, Unsent)
                 wait = pause * (0.5 + random.random() / 2)

@@ -65,14 +65,16 @@ class WebSocket:
             self._wire = open_socket(parts.hostname, parts.port or (443 if secure else 80), deadline, context)
         except OSError as error:
             raise WebSocketError(f"unable to connect to {parts.netloc}; {error}") from error
+        self._selector = selectors.DefaultSelector()
         try:
             self._wire.settimeout(max(0.001, deadline - time.monotonic()))
-            self._selector = selectors.DefaultSelector()
             self._selector.register(self._wire, selectors.EVENT_READ)
             self._open(parts.netloc, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
-        except OSError as error:
-            self._wire.close()
-            raise error if isinstance(error, WebSocketError) else WebSocketError(f"no WebSocket: {error}") from error
+        except BaseException as error:
+            self.release()
+            if isinstance(error, OSError) and not isinstance(error, WebSocketError):
+                raise WebSocketError(f"no WebSocket: {error}") from error
+            raise
         self._deadline = None
 
     def _open(self, host: str, path: str) -> None:
