@@ -177,8 +177,8 @@ class HttpClient:
             # The connections belong to the process that has forked, and its threads may have held the lock.
             forked = self._idle
             self._begin()
-            for connection in forked:
-                connection.close()
+            for each in forked:
+                each.close()
         places = self._places
         if not places.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise Unsent(f"all {self._max} connections are in use")

@@ -14,7 +14,7 @@ from .errors import GroupcastError
 from .http import HttpClient, Lost, Unsent
 from .positions import Event, GroupQueue, Position, read_position
 from .tokens import read_token
-from .transports import Answered, Ended, Frame, RawTransport, Said, SocketIoTransport, Transport
+from .transports import Answered, Ended, Frame, RawTransport, Said, SocketIoTransport, Transport, socketio_options
 from .websocket import WebSocketError
 
 log = logging.getLogger("groupcast")
@@ -64,7 +64,7 @@ class Listener:
     ``positions`` are those of an earlier listener: it goes on where that one was.
 
     ``transport="raw"`` takes the relay's plain WebSocket at ``path`` (``RELAY_WS_PATH``), ``transport="socketio"``
-    needs ``python-socketio``.
+    needs ``python-socketio``. One that is too old to take ``ssl_context`` is a ``ValueError``.
 
     Events come once and in order, also across disconnects and restarts of the relay. What its log has no longer is read
     from the Groupcast API at ``api_url``; without one ``on_gap`` is called, and a warning is logged, before the group
@@ -93,6 +93,9 @@ class Listener:
             raise ValueError('transport is "raw" or "socketio"')
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise ValueError("the url begins with http:// or https:// and a host")
+        if transport == "socketio":
+            # Where it cannot be used, this says so now.
+            socketio_options(ssl_context)
         self._url, self._path, self._transport_name, self._ssl = url, path, transport, ssl_context
         self._has_provider = token_provider is not None
         self._get_token = token_provider if token_provider is not None else lambda: token or ""
