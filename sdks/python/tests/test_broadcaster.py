@@ -214,14 +214,14 @@ class ABroadcaster(unittest.TestCase):
         with mock.patch("socket.getaddrinfo", return_value=[silent] * 8):
             begin = time.monotonic()
             error = self.refusal(lambda: made.broadcast("g", {}))
-            self.assertLess(time.monotonic() - begin, 1.0)
+            self.assertLess(time.monotonic() - begin, 1.5)
             self.assertEqual((error.code, error.retryable), ("RELAY_UNAVAILABLE", True))
             begin = time.monotonic()
             with self.assertRaises(WebSocketError):
                 WebSocket("ws://relay/ws", timeout=0.3)
-            self.assertLess(time.monotonic() - begin, 1.0)
+            self.assertLess(time.monotonic() - begin, 1.5)
         # One address that is silent leaves time for the next one.
-        made._timeout_ms = 2_000
+        made._timeout_ms = 1_000
         with mock.patch("socket.getaddrinfo", return_value=[silent, good]):
             made.broadcast("g", {})
 
@@ -232,18 +232,18 @@ class ABroadcaster(unittest.TestCase):
         port = listening.getsockname()[1]
 
         def slow(*arguments, **options):
-            time.sleep(0.5)
+            time.sleep(0.8)
             return found(*arguments, **options)
 
         found = socket.getaddrinfo
         for call in (
-            lambda: Broadcaster(f"https://127.0.0.1:{port}", service_secret="s", timeout_ms=900).broadcast("g", {}),
-            lambda: WebSocket(f"wss://127.0.0.1:{port}/ws", timeout=0.9),
+            lambda: Broadcaster(f"https://127.0.0.1:{port}", service_secret="s", timeout_ms=1_000).broadcast("g", {}),
+            lambda: WebSocket(f"wss://127.0.0.1:{port}/ws", timeout=1.0),
         ):
             begin = time.monotonic()
             with mock.patch("socket.getaddrinfo", slow), self.assertRaises((GroupcastError, WebSocketError)):
                 call()
-            self.assertLess(time.monotonic() - begin, 1.2)
+            self.assertLess(time.monotonic() - begin, 1.7)
 
     def test_reads_no_endless_answer_and_no_answer_of_something_else(self):
         with mock.patch.object(client, "MAX_ANSWER_BYTES", 100):
