@@ -10,8 +10,8 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 from urllib.parse import quote, urlencode
 
 from .errors import GroupcastError
-from .http import Answer, HttpClient, Lost, Unsent
-from .tokens import sign_service_token
+from .http import Answer, HttpClient, Lost, TooLarge, Unsent
+from .tokens import read_secret, read_token, sign_service_token
 
 Json = Dict[str, Any]
 Id = Union[str, int]
@@ -116,6 +116,7 @@ class Broadcaster:
     ) -> None:
         if not service_secret and token_provider is None:
             raise TypeError("Broadcaster needs service_secret or token_provider")
+        read_secret(service_secret or "")
         self._http = HttpClient(url, max_connections=max_connections, ssl_context=ssl_context)
         self._url, self._name, self._timeout_ms = url.rstrip("/"), name, timeout_ms
         self._secret, self._provider = service_secret or "", token_provider
@@ -241,7 +242,7 @@ class Broadcaster:
 
     def _bearer(self) -> str:
         if self._provider is not None:
-            return self._provider()
+            return read_token(self._provided(self._provider), "SERVICE_TOKEN_INVALID")
         token, renewed_at = self._token
         now = time.monotonic()
         if now >= renewed_at:
@@ -249,6 +250,17 @@ class Broadcaster:
             # Threads that come at once sign one each, and the last one stays.
             self._token = (token, now + _TOKEN_SECONDS - _TOKEN_RENEWED_SECONDS)
         return token
+
+    @staticmethod
+    def _provided(provider: Callable[[], str]) -> str:
+        try:
+            return provider()
+        except Exception as error:
+            # Its text may have anything in it, and an error that is raised here would bring it along as its context.
+            why = type(error).__name__
+        raise GroupcastError(
+            "RELAY_UNAVAILABLE", f"there is no service token; its provider raised {why}", retryable=True
+        )
 
     def _post(self, path: str, body: Mapping[str, Any], *, more_ms: int = 0, is_repeatable: bool = True) -> Json:
         return self._call("POST", path, _encode(body, path), more_ms=more_ms, is_repeatable=is_repeatable)
@@ -268,6 +280,8 @@ class Broadcaster:
             try:
                 answer = self._http.ask(method, path, body=body, headers=headers, deadline=deadline)
                 return self._read(answer, path)
+            except TooLarge as error:
+                raise GroupcastError("PAYLOAD_TOO_LARGE", f"unable to read the answer to {path}; {error}") from error
             except (Unsent, Lost) as error:
                 may_repeat = is_repeatable or isinstance(error, Unsent)
                 wait = pause * (0.5 + random.random() / 2)

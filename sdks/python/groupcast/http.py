@@ -11,6 +11,8 @@ import time
 from typing import Any, List, Mapping, NamedTuple, Optional
 from urllib.parse import urlsplit
 
+from .dial import open_socket
+
 #: Largest answer that is read, in bytes.
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
@@ -21,6 +23,10 @@ class Unsent(Exception):
 
 class Lost(Exception):
     """The request has left, and no whole answer has come: nobody here knows whether it was carried out."""
+
+
+class TooLarge(Lost):
+    """The request was answered, and would be answered like that again."""
 
 
 class Answer(NamedTuple):
@@ -91,14 +97,8 @@ class _Connection:
         return self._wire is not None and self._http.sock is not None and not self._wire.has_ended()
 
     def open(self, deadline: float) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise Unsent("timed out")
         try:
-            wire = socket.create_connection((self._host, self._port), left)
-            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._context:
-                wire = self._context.wrap_socket(wire, server_hostname=self._host)
+            wire = open_socket(self._host, self._port, deadline, self._context)
         except OSError as error:
             raise Unsent(str(error) or type(error).__name__) from error
         self._wire = _TimedSocket(wire)
@@ -116,7 +116,7 @@ class _Connection:
             with self._http.getresponse() as response:
                 content = response.read(MAX_ANSWER_BYTES + 1)
                 if len(content) > MAX_ANSWER_BYTES:
-                    raise Lost(f"its answer is larger than {MAX_ANSWER_BYTES} bytes")
+                    raise TooLarge(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
                 return Answer(response.status, content, response.getheader("Retry-After"))
         except (OSError, http.client.HTTPException) as error:
             raise Lost(str(error) or type(error).__name__) from error
@@ -177,8 +177,8 @@ class HttpClient:
             # The connections belong to the process that has forked, and its threads may have held the lock.
             forked = self._idle
             self._begin()
-            for connection in forked:
-                connection.close()
+            for each in forked:
+                each.close()
         places = self._places
         if not places.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise Unsent(f"all {self._max} connections are in use")

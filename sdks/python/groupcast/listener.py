@@ -13,7 +13,8 @@ from urllib.parse import quote, urlencode, urlsplit
 from .errors import GroupcastError
 from .http import HttpClient, Lost, Unsent
 from .positions import Event, GroupQueue, Position, read_position
-from .transports import Answered, Ended, Frame, RawTransport, Said, SocketIoTransport, Transport
+from .tokens import read_token
+from .transports import Answered, Ended, Frame, RawTransport, Said, SocketIoTransport, Transport, socketio_options
 from .websocket import WebSocketError
 
 log = logging.getLogger("groupcast")
@@ -63,7 +64,7 @@ class Listener:
     ``positions`` are those of an earlier listener: it goes on where that one was.
 
     ``transport="raw"`` takes the relay's plain WebSocket at ``path`` (``RELAY_WS_PATH``), ``transport="socketio"``
-    needs ``python-socketio``.
+    needs ``python-socketio``. One that is too old to take ``ssl_context`` is a ``ValueError``.
 
     Events come once and in order, also across disconnects and restarts of the relay. What its log has no longer is read
     from the Groupcast API at ``api_url``; without one ``on_gap`` is called, and a warning is logged, before the group
@@ -92,6 +93,9 @@ class Listener:
             raise ValueError('transport is "raw" or "socketio"')
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise ValueError("the url begins with http:// or https:// and a host")
+        if transport == "socketio":
+            # Where it cannot be used, this says so now.
+            socketio_options(ssl_context)
         self._url, self._path, self._transport_name, self._ssl = url, path, transport, ssl_context
         self._has_provider = token_provider is not None
         self._get_token = token_provider if token_provider is not None else lambda: token or ""
@@ -166,11 +170,12 @@ class Listener:
 
     def _connected(self, session: "_Session") -> Iterator[Event]:
         try:
-            session.token = self._get_token()
+            given = self._get_token()
         except Exception as error:
-            # It may have asked a back end that is away for a moment.
-            log.warning("there is no token (%s)", error)
+            # It may have asked a back end that is away for a moment. Its text may have anything in it.
+            log.warning("there is no token (%s)", type(error).__name__)
             raise WebSocketError("there is no token") from error
+        session.token = read_token(given, "TOKEN_INVALID")
         auth: Dict[str, Any] = {"token": session.token, "positions": session.positions()}
         transport: Transport = (
             RawTransport(self._url, self._path, auth, self._ssl)
@@ -207,9 +212,9 @@ class Listener:
 
     def _renewed(self) -> Optional[str]:
         try:
-            return self._get_token()
+            return read_token(self._get_token(), "TOKEN_INVALID")
         except Exception as error:
-            log.warning("there is no new token (%s): the session ends with the old one", error)
+            log.warning("there is no new token (%s): the session ends with the old one", type(error).__name__)
             return None
 
     def _fill(self, group: str, queue: GroupQueue, position: Position, token: str) -> List[Event]:

@@ -4,11 +4,34 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import time
 from typing import Any, Dict, Iterable, Mapping, Optional
 
+from .errors import GroupcastError
+
 #: Longest life of a service token, in seconds. The relay refuses longer ones.
 MAX_SERVICE_SECONDS = 600
+
+
+#: What a header can carry. Every token has this form, and what has not would stand in the error of whoever sends it.
+_SENDABLE = re.compile(r"[\x21-\x7e]+")
+
+
+def read_token(given: object, code: str) -> str:
+    """The token without the whitespace around it. The error with this code says nothing of what is in it."""
+    token = given.strip() if isinstance(given, str) else ""
+    if _SENDABLE.fullmatch(token):
+        return token
+    raise GroupcastError(code, "unable to send the token; it is no text of visible ASCII characters")
+
+
+def read_secret(secret: str) -> bytes:
+    """Raise ``ValueError`` without the secret, which an error of the codec would have with it."""
+    data = secret.encode("utf-8", "replace")
+    if data.decode("utf-8") != secret:
+        raise ValueError("the secret is no text that UTF-8 has")
+    return data
 
 
 def _part(value: bytes) -> bytes:
@@ -24,7 +47,7 @@ def sign_token(claims: Mapping[str, Any], secret: str, *, ttl_seconds: int = 300
     text = b".".join(
         _part(json.dumps(each, separators=(",", ":")).encode()) for each in ({"alg": "HS256", "typ": "JWT"}, body)
     )
-    return (text + b"." + _part(hmac.new(secret.encode(), text, hashlib.sha256).digest())).decode()
+    return (text + b"." + _part(hmac.new(read_secret(secret), text, hashlib.sha256).digest())).decode()
 
 
 def sign_service_token(

@@ -1,10 +1,11 @@
 """The two ways to a relay: its plain WebSocket, by the standard library, and Socket.IO, by ``python-socketio``."""
 
+import inspect
 import json
 import queue
 import ssl
 import threading
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Union
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
 from .errors import GroupcastError
@@ -127,31 +128,51 @@ class RawTransport(Transport):
             self._put(Said(name, frame["payload"] if set(frame) == {"payload"} else frame))
 
 
+def _libraries() -> Tuple[Any, Any]:
+    try:
+        import engineio  # type: ignore[import]
+        import socketio  # type: ignore[import]
+    except ImportError as error:
+        raise ImportError('transport="socketio" needs python-socketio: pip install "groupcast[socketio]"') from error
+    return engineio, socketio
+
+
+def socketio_options(ssl_context: Optional[ssl.SSLContext]) -> Dict[str, Any]:
+    """The options of a client that trusts whom ``ssl_context`` trusts. Raise ``ValueError`` where the ``engineio`` that
+    is installed has none for it: it would trust others.
+    """
+    if ssl_context is None:
+        return {}
+    engineio, _ = _libraries()
+    # The class itself may hand its arguments on to one below.
+    classes = [each for each in engineio.Client.__mro__ if "__init__" in vars(each) and each is not object]
+    if not any("websocket_extra_options" in inspect.signature(each.__init__).parameters for each in classes):
+        raise ValueError(
+            'transport="socketio" takes no ssl_context with the python-engineio that is installed: use transport="raw", '
+            "or newer versions of python-socketio and python-engineio"
+        )
+    # websocket-client has no other place for a context, and would ignore it there.
+    return {"websocket_extra_options": {"sslopt": {"context": ssl_context}}}
+
+
 class SocketIoTransport(Transport):
     """Socket.IO, by a ``python-socketio`` client whose own reconnecting is off."""
 
     def __init__(self, url: str, auth: Mapping[str, Any], ssl_context: Optional[ssl.SSLContext]) -> None:
         super().__init__()
-        try:
-            import engineio  # type: ignore[import]
-            import socketio  # type: ignore[import]
-        except ImportError as error:
-            raise ImportError(
-                'transport="socketio" needs python-socketio: pip install "groupcast[socketio]"'
-            ) from error
+        engineio, socketio = _libraries()
 
-        class InOrder(engineio.Client):  # type: ignore[misc]
+        class InOrder(engineio.Client):  # type: ignore[name-defined,misc]
             """Handles messages one after the other: by itself it gives each a thread, and they overtake each other."""
 
             def _trigger_event(self, event: str, *args: Any, **kwargs: Any) -> Any:
                 return super()._trigger_event(event, *args, **{**kwargs, "run_async": False})
 
-        class Client(socketio.Client):  # type: ignore[misc]
+        class Client(socketio.Client):  # type: ignore[name-defined,misc]
             def _engineio_client_class(self) -> Any:
                 return InOrder
 
-        options: Dict[str, Any] = {} if ssl_context is None else {"websocket_extra_options": {"context": ssl_context}}
-        self._client = Client(reconnection=False, handle_sigint=False, **options)
+        self._client = Client(reconnection=False, handle_sigint=False, **socketio_options(ssl_context))
         refusals: "queue.Queue[Any]" = queue.Queue(10)
         self._client.on("*", lambda name, *args: self._put(Said(name, args[0] if args else {})))
         self._client.on("connect_error", lambda *args: refusals.put_nowait(args[0] if args else None))

@@ -12,6 +12,8 @@ import time
 from typing import List, Optional, Tuple
 from urllib.parse import urlsplit
 
+from .dial import open_socket
+
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #: Largest message that is read, in bytes, and largest head of the answer.
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
@@ -52,27 +54,27 @@ class WebSocket:
         if parts.scheme not in ("ws", "wss") or not parts.hostname:
             raise ValueError("the url of a WebSocket begins with ws:// or wss:// and a host")
         secure = parts.scheme == "wss"
-        self._deadline: Optional[float] = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout
+        self._deadline: Optional[float] = deadline
         self._lock = threading.Lock()
         self._max = max_message_bytes
         self._buffer = bytearray()
         self._close_sent = False
         try:
-            self._wire = socket.create_connection((parts.hostname, parts.port or (443 if secure else 80)), timeout)
+            context = (ssl_context or ssl.create_default_context()) if secure else None
+            self._wire = open_socket(parts.hostname, parts.port or (443 if secure else 80), deadline, context)
         except OSError as error:
             raise WebSocketError(f"unable to connect to {parts.netloc}; {error}") from error
+        self._selector = selectors.DefaultSelector()
         try:
-            self._wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if secure:
-                context = ssl_context or ssl.create_default_context()
-                self._wire = context.wrap_socket(self._wire, server_hostname=parts.hostname)
-            self._wire.settimeout(_SEND_SECONDS)
-            self._selector = selectors.DefaultSelector()
+            self._wire.settimeout(max(0.001, deadline - time.monotonic()))
             self._selector.register(self._wire, selectors.EVENT_READ)
             self._open(parts.netloc, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
-        except OSError as error:
-            self._wire.close()
-            raise error if isinstance(error, WebSocketError) else WebSocketError(f"no WebSocket: {error}") from error
+        except BaseException as error:
+            self.release()
+            if isinstance(error, OSError) and not isinstance(error, WebSocketError):
+                raise WebSocketError(f"no WebSocket: {error}") from error
+            raise
         self._deadline = None
 
     def _open(self, host: str, path: str) -> None:

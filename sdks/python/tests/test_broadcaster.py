@@ -3,6 +3,7 @@ import hashlib
 import hmac
 import json
 import os
+import socket
 import threading
 import time
 import unittest
@@ -12,6 +13,7 @@ from unittest import mock
 
 from groupcast import Broadcaster, GroupcastError, sign_service_token, sign_user_token
 from groupcast import http as client
+from groupcast.websocket import WebSocket, WebSocketError
 
 OK = (200, {"ok": True, "id": "1", "results": [], "delivery": {}})
 
@@ -19,7 +21,7 @@ OK = (200, {"ok": True, "id": "1", "results": [], "delivery": {}})
 class Relay:
     """A server that answers as it is told, and keeps what it was asked."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
         relay = self
         self.answers, self.asked, self.connections = [], [], set()
 
@@ -52,10 +54,12 @@ class Relay:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         # Clients that hang up are what is tested.
         self.server.handle_error = lambda *_arguments: None
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.server.server_address[1]}"
 
     def close(self):
         self.server.shutdown()
@@ -194,6 +198,53 @@ class ABroadcaster(unittest.TestCase):
             error = self.refusal(lambda: made.notify_users(["a"], "x", {}))
             self.assertEqual((error.code, error.retryable), ("RELAY_UNAVAILABLE", True))
 
+    def test_all_addresses_of_a_name_have_no_more_time_than_the_call(self):
+        listening = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.addCleanup(listening.close)
+        address = listening.getsockname()
+        for _ in range(4):
+            # More connections than it takes: those that come now are not answered.
+            filling = socket.socket()
+            filling.setblocking(False)
+            filling.connect_ex(address)
+            self.addCleanup(filling.close)
+        silent = (socket.AF_INET, socket.SOCK_STREAM, 6, "", address)
+        good = (socket.AF_INET, socket.SOCK_STREAM, 6, "", self.relay.server.server_address)
+        made = self.broadcaster(timeout_ms=300)
+        with mock.patch("socket.getaddrinfo", return_value=[silent] * 8):
+            begin = time.monotonic()
+            error = self.refusal(lambda: made.broadcast("g", {}))
+            self.assertLess(time.monotonic() - begin, 1.5)
+            self.assertEqual((error.code, error.retryable), ("RELAY_UNAVAILABLE", True))
+            begin = time.monotonic()
+            with self.assertRaises(WebSocketError):
+                WebSocket("ws://relay/ws", timeout=0.3)
+            self.assertLess(time.monotonic() - begin, 1.5)
+        # One address that is silent leaves time for the next one.
+        made._timeout_ms = 1_000
+        with mock.patch("socket.getaddrinfo", return_value=[silent, good]):
+            made.broadcast("g", {})
+
+    def test_a_handshake_has_what_is_left_of_the_time(self):
+        """A server that takes the connection, and says nothing to TLS."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+        port = listening.getsockname()[1]
+
+        def slow(*arguments, **options):
+            time.sleep(0.8)
+            return found(*arguments, **options)
+
+        found = socket.getaddrinfo
+        for call in (
+            lambda: Broadcaster(f"https://127.0.0.1:{port}", service_secret="s", timeout_ms=1_000).broadcast("g", {}),
+            lambda: WebSocket(f"wss://127.0.0.1:{port}/ws", timeout=1.0),
+        ):
+            begin = time.monotonic()
+            with mock.patch("socket.getaddrinfo", slow), self.assertRaises((GroupcastError, WebSocketError)):
+                call()
+            self.assertLess(time.monotonic() - begin, 1.7)
+
     def test_reads_no_endless_answer_and_no_answer_of_something_else(self):
         with mock.patch.object(client, "MAX_ANSWER_BYTES", 100):
             self.relay.answers = [(200, b" " * 101)]
@@ -207,6 +258,12 @@ class ABroadcaster(unittest.TestCase):
         )
         self.relay.answers = [(400, {"error": {"code": 7, "retryable": "x"}})]
         self.assertEqual(self.refusal(lambda: made.broadcast("g", {})).code, "INTERNAL")
+
+    def test_an_answer_that_is_too_large_is_asked_for_once(self):
+        with mock.patch.object(client, "MAX_ANSWER_BYTES", 100):
+            self.relay.answers = [(200, b" " * 101)] * 9
+            error = self.refusal(lambda: self.broadcaster(timeout_ms=1_000).broadcast("g", {}))
+        self.assertEqual((error.code, error.retryable, len(self.relay.asked)), ("PAYLOAD_TOO_LARGE", False, 1))
 
     def test_what_is_no_json_is_refused_here(self):
         made = self.broadcaster()
@@ -278,6 +335,32 @@ class ABroadcaster(unittest.TestCase):
         self.assertEqual(
             [headers["Authorization"] for _, _, headers in self.relay.asked][2:], ["Bearer one", "Bearer two"]
         )
+
+    def test_no_error_has_the_token_or_the_secret_in_it(self):
+        inside = [f"sec{each}ret" for each in ("\n", "\u2028", " ", "\t", "é", "\udcff")]
+        for wrong in (*inside, "", " \n", b"secret", None):
+            made = self.broadcaster(service_secret=None, token_provider=lambda: wrong)
+            error = self.refusal(lambda: made.broadcast("g", {}))
+            self.assertEqual((error.code, error.retryable), ("SERVICE_TOKEN_INVALID", False), repr(wrong))
+            self.assertEqual((error.__cause__, error.__context__), (None, None))
+            self.assertNotRegex(str(error), "sec|ret$")
+        self.assertEqual(self.relay.asked, [])
+        # Files end with a newline.
+        self.broadcaster(service_secret=None, token_provider=lambda: " a.b.c\r\n").broadcast("g", {})
+        self.assertEqual(self.relay.asked[0][2]["Authorization"], "Bearer a.b.c")
+        with self.assertRaises(ValueError) as raised:
+            self.broadcaster(service_secret="sec\udcffret")
+        self.assertEqual((type(raised.exception), raised.exception.__context__), (ValueError, None))
+
+    def test_a_provider_that_fails_is_an_error_with_the_name_of_its_own_and_none_of_its_text(self):
+        def fail():
+            raise KeyError("secret")
+
+        made = self.broadcaster(service_secret=None, token_provider=fail)
+        error = self.refusal(lambda: made.broadcast("g", {}))
+        self.assertEqual((error.retryable, error.__cause__, error.__context__), (True, None, None))
+        self.assertIn("KeyError", str(error))
+        self.assertNotIn("secret", str(error))
 
     def test_refuses_calls_once_it_is_closed_and_arguments_that_cannot_be_meant(self):
         made = self.broadcaster()

@@ -232,6 +232,29 @@ class AListener(unittest.TestCase):
             listener._fill("g", queue, Position("2-b", 9), "token")
         self.assertEqual(queue.cursor, Position("2-b", 2))
 
+    def test_says_no_token_and_nothing_that_a_provider_has_said(self):
+        for wrong in ("sec\nret", "sec\u2028ret", "", b"secret"):
+            with self.assertRaises(GroupcastError) as raised:
+                list(Listener("http://127.0.0.1:9", token=wrong))
+            error = raised.exception
+            self.assertEqual((error.code, error.retryable), ("TOKEN_INVALID", False))
+            self.assertEqual((error.__cause__, error.__context__), (None, None))
+            self.assertNotIn("sec", str(error))
+
+        def fail():
+            asked.append(1)
+            if len(asked) > 1:
+                listener.close()
+            raise KeyError("secret")
+
+        asked = []
+        listener = Listener("http://127.0.0.1:9", token_provider=fail)
+        with self.assertLogs("groupcast", "INFO") as logged:
+            self.assertEqual(list(listener), [])
+            self.assertIsNone(listener._renewed())
+        self.assertIn("KeyError", logged.output[0])
+        self.assertNotIn("secret", "".join(logged.output))
+
     def test_ends_when_it_is_closed(self):
         listener = Listener("http://127.0.0.1:9", token="a")
         listener.close()

@@ -1,10 +1,12 @@
 import base64
 import hashlib
 import json
+import selectors
 import socket
 import struct
 import threading
 import unittest
+from unittest import mock
 
 from groupcast.transports import RawTransport, Said, _of_close
 from groupcast.websocket import WebSocket, WebSocketError, _masked
@@ -22,16 +24,21 @@ def frame(opcode, data, last=True):
 class Server:
     """Takes one connection, says what it is told, and keeps what it hears."""
 
-    def __init__(self, say=b"", status=b"101 Switching Protocols", accept=None):
+    def __init__(self, say=b"", status=b"101 Switching Protocols", accept=None, tls=None):
         self.listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"ws://127.0.0.1:{self.listening.getsockname()[1]}/ws"
+        self.url = f"{'wss' if tls else 'ws'}://127.0.0.1:{self.listening.getsockname()[1]}/ws"
         self.heard = bytearray()
-        self._say, self._status, self._accept = say, status, accept
+        self._say, self._status, self._accept, self._tls = say, status, accept, tls
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def _run(self):
         wire, _ = self.listening.accept()
+        if self._tls:
+            try:
+                wire = self._tls.wrap_socket(wire, server_side=True)
+            except OSError:
+                return wire.close()
         with wire:
             head = b""
             while b"\r\n\r\n" not in head:
@@ -143,6 +150,19 @@ class AWebSocket(unittest.TestCase):
             self.open(accept=b"x")
         with self.assertRaises(ValueError):
             WebSocket("http://localhost")
+
+    def test_keeps_no_descriptor_where_the_upgrade_fails(self):
+        made = []
+
+        class Selector(selectors.DefaultSelector):
+            def __init__(self):
+                super().__init__()
+                made.append(self)
+
+        for options in ({"status": b"426 Upgrade Required"}, {"accept": b"x"}):
+            with mock.patch("selectors.DefaultSelector", Selector), self.assertRaises(WebSocketError):
+                self.open(**options)
+        self.assertEqual([each.get_map() for each in made], [None, None])
 
     def test_the_listener_says_auth_first_and_gets_events_in_order(self):
         said = b"".join(frame(1, json.dumps({"type": "new-message", "n": n}).encode()) for n in range(3))
