@@ -10,7 +10,7 @@ import { parse } from 'yaml';
 import { anchorOf } from '../scripts/docs/pages.ts';
 import { readApiConfig } from '../services/api/src/config.ts';
 import { readRelayConfig } from '../services/socket-relay/src/config.ts';
-import { CASES, headerOf, readRendered } from './containers/chart.ts';
+import { CASES, exampleValues, headerOf, readRendered } from './containers/chart.ts';
 import { COMPOSE_FILE, type ComposeService, interpolated, readCompose, readEnvFile } from './containers/compose.ts';
 import { parseDockerfile, readDockerignore, wordsOf } from './containers/dockerfile.ts';
 import { complaintsOf, type KubernetesObject, objectsOf } from './containers/kubernetes.ts';
@@ -365,6 +365,50 @@ describe('deploy/chart', () => {
     expect(Object.keys(defaults).filter((key) => !known.includes(key))).toEqual([]);
   });
 
+  test('no variable that it sets can be given once more', () => {
+    const validate = new Ajv({ strict: false }).compile(schema);
+    const optional = defaults['secret']?.['optionalKeys'] as string[];
+    const own = names.flatMap((name) => {
+      const values = CASES[name] as Record<string, { env?: Variables }>;
+      return only(rendered[name] ?? [], 'Deployment').flatMap((deployment) => {
+        const container = containerOf(deployment);
+        const given = [...Object.keys(values[container.name]?.env ?? {}), ...optional];
+        return container.env.filter((variable) => !given.includes(variable.name)).map((variable) => variable.name);
+      });
+    });
+    expect(own).toEqual(expect.arrayContaining(['TRUST_PROXY', 'API_URL', 'REDIS_URL', 'API_INTERNAL_URL']));
+    const variants = [...new Set(own)].flatMap((name) => [
+      { relay: { env: { [name]: '1' } } },
+      { api: { env: { [name]: '1' } } },
+      { secret: { optionalKeys: [...optional, name] } },
+    ]);
+    expect(variants.filter((values) => validate(values)).map((values) => JSON.stringify(values))).toEqual([]);
+    // There it sets none.
+    expect(validate({ api: { enabled: false }, relay: { env: { API_INTERNAL_URL: 'https://x.example.com' } } })).toBe(
+      true,
+    );
+    expect(validate({ api: { env: { TRUST_PROXY: '1' } } })).toBe(false);
+    expect(validate({ api: { trustProxy: 2 } })).toBe(true);
+  });
+
+  test('the example of docs/deploying.md keeps to the schema, and lets Prometheus through to what it scrapes', () => {
+    const example = parse(exampleValues()) as Record<string, Record<string, unknown>>;
+    const validate = new Ajv({ strict: false }).compile(schema);
+    expect([validate(example), validate.errors]).toEqual([true, null]);
+    expect(example['serviceMonitor']?.['enabled']).toBe(true);
+    expect(example['networkPolicy']?.['internalFrom']).toHaveLength(1);
+  });
+
+  test.each(deployments)(
+    '%s: a relay that shares nothing with the next one stops before that one starts',
+    (_name, deployment) => {
+      const redis = containerOf(deployment).env.find(({ name }) => name === 'REDIS_URL');
+      const alone = redis?.valueFrom?.secretKeyRef.optional === true;
+      const rolling = { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } };
+      expect(deployment.spec['strategy']).toEqual(alone ? { type: 'Recreate' } : rolling);
+    },
+  );
+
   test('its version is the repository’s', () => {
     expect(parse(read('deploy/chart/Chart.yaml'))).toMatchObject({
       version: PACKAGE.version,
@@ -461,8 +505,9 @@ describe('deploy/chart', () => {
         );
       } else if (object.kind === 'Ingress') {
         const backend = JSON.stringify(object.spec);
-        expect(backend).toContain(`"service":{"name":"${of}","port":{"name":"public"}}`);
-        expect(only(objects, 'Service').map(({ metadata }) => metadata.name)).toContain(of);
+        const service = of.replace(/-broadcast$/, '');
+        expect(backend).toContain(`"service":{"name":"${service}","port":{"name":"public"}}`);
+        expect(only(objects, 'Service').map(({ metadata }) => metadata.name)).toContain(service);
       } else {
         expect(found(spec.podSelector?.matchLabels ?? spec.selector?.matchLabels ?? {})).toEqual([of]);
       }
@@ -491,14 +536,20 @@ describe('deploy/chart', () => {
   });
 
   test('an ingress leads to the relay by its paths, and keeps a polling session there', () => {
-    const [relay, api] = only(rendered['everything'] ?? [], 'Ingress').toSorted((a, b) =>
-      b.metadata.name.localeCompare(a.metadata.name),
+    const ingresses = only(rendered['everything'] ?? [], 'Ingress');
+    const [api, relay, backEnds] = ['api', 'relay', 'relay-broadcast'].map((name) =>
+      ingresses.find(({ metadata }) => metadata.name === `chat-groupcast-${name}`),
     );
     expect(relay?.metadata.annotations?.['nginx.ingress.kubernetes.io/upstream-hash-by']).toBe('$remote_addr');
     expect(JSON.stringify(relay?.spec)).toContain('"path":"/socket.io/"');
     // The raw door's path, where it has one.
     expect(JSON.stringify(relay?.spec)).toContain('"path":"/ws","pathType":"Exact"');
     expect(JSON.stringify(api?.spec)).toContain('"path":"/"');
+    // The broadcast API, where it is on: hashed as the others that lead to this Service, but nothing is asked twice.
+    expect(JSON.stringify(backEnds?.spec)).toContain('"path":"/v1/","pathType":"Prefix"');
+    expect(backEnds?.metadata.annotations?.['nginx.ingress.kubernetes.io/upstream-hash-by']).toBe('$remote_addr');
+    expect(backEnds?.metadata.annotations).not.toHaveProperty(['nginx.ingress.kubernetes.io/proxy-next-upstream']);
+    expect(JSON.stringify(rendered['relay-alone'])).not.toContain('"/v1/"');
   });
 });
 
