@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import type { BroadcastInput } from '@groupcast/shared';
 import { received, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
@@ -316,6 +317,21 @@ export function describePublisher(way: string, { open, listen, newGroup }: Publi
         expect(error.message).toMatch(/^unable to send api-[a-z-]+; the relay at http:\S+ refuses this back end: /);
         expect(error.message).toContain('unable to accept the service token');
       }
+    });
+
+    test.each(['S3CRET\nS3CRET', 'S3CRET\0', 'S3CRET S3CRET', 'S3CRET\u20ac', ''])(
+      'refuses characters that no token has, and the error does not show the token: %j',
+      async (token) => {
+        const error = await failure(open({ tokenProvider: () => token }).broadcastMessage({ groupId: 1, message: {} }));
+        expect(error).toMatchObject({ code: 'SERVICE_TOKEN_INVALID', retryable: false });
+        expect(inspect(error, { depth: 9, showHidden: true })).not.toContain('S3CRET');
+      },
+    );
+
+    test('takes one with a newline at its end, as it is read from a file', async () => {
+      const tokenProvider = async (): Promise<string> => `${await signedBy(SECRET, 'broadcast')()}\r\n`;
+      const groupId = newGroup();
+      expect((await open({ tokenProvider }).broadcastMessage({ groupId, message: {} })).groupId).toBe(groupId);
     });
 
     test('has not refused one that cannot be had: calls say why they failed', async () => {
