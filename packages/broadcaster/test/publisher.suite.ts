@@ -201,11 +201,21 @@ export function describePublisher(way: string, { open, listen, newGroup }: Publi
       expect(trace.recipients.map(({ userId }) => userId)).toEqual(['frank', 'grace']);
     });
 
-    test.each(['', '.', '..', 'a/b', 'not an id', {}, null, undefined])(
+    test.each(['', '.', '..', 'a/b', 'not an id', '\ud800', {}, null, undefined])(
       'getPresence of a group that is none is INVALID_PAYLOAD: %j',
       async (groupId) => {
         const input = { groupId: groupId as string };
         expect(await failure(open().getPresence(input))).toMatchObject({ code: 'INVALID_PAYLOAD', retryable: false });
+      },
+    );
+
+    test.each([undefined, null, {}, 'items'])(
+      'broadcastBatch of anything but a list is INVALID_PAYLOAD: %j',
+      async (items) => {
+        expect(await failure(open().broadcastBatch(items as never))).toMatchObject({
+          code: 'INVALID_PAYLOAD',
+          retryable: false,
+        });
       },
     );
 
