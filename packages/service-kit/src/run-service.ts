@@ -52,8 +52,9 @@ export async function runService<
   start: (config: Config, log: Logger) => Promise<Closable>;
 }): Promise<void> {
   let config: Config;
+  let dotEnv: string | undefined;
   try {
-    loadDotEnv();
+    dotEnv = loadDotEnv();
     config = service.readConfig(process.env);
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
@@ -62,6 +63,7 @@ export async function runService<
     return;
   }
   const log = createLogger({ name: service.name, level: config.logLevel, production: config.production });
+  if (dotEnv !== undefined) log.info({ file: dotEnv }, 'variables of this file are used');
   for (const warning of config.warnings) log.warn(warning);
   outliveTerminal();
 
