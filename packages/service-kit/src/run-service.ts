@@ -1,3 +1,4 @@
+import cluster from 'node:cluster';
 import closeWithGrace from 'close-with-grace';
 import { loadDotEnv } from './dot-env.ts';
 import { ConfigurationError } from './environment.ts';
@@ -31,6 +32,17 @@ function startProblem(error: unknown): string | undefined {
   if (code === 'EADDRNOTAVAIL' && (syscall === 'listen' || syscall === 'bind'))
     return `unable to listen; this machine has no address ${address}`;
   return undefined;
+}
+
+/**
+ * `groupcast start` that is killed tells its services nothing, but their channel to it closes. A worker of a cluster has a primary, which
+ * it watches itself.
+ */
+function stopWithParent(): void {
+  if (!process.channel || cluster.isWorker) return;
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  // The channel keeps no process alive that has nothing else to do.
+  process.channel.unref();
 }
 
 /**
@@ -83,6 +95,7 @@ export async function runService<
   process.on('SIGHUP', () => {
     if (!stopping) close();
   });
+  stopWithParent();
   started = startTraced(config.tracing, { service: service.name, log }, async () => service.start(config, log));
   try {
     await started;
