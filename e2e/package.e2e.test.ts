@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -77,6 +77,17 @@ test('the tarball of groupcast has every file that its programs read when they r
   }
 });
 
+test('groupcast is not packed before it is built', () => {
+  const folder = join(home, 'unbuilt');
+  cpSync(join(ROOT, 'packages/groupcast'), folder, {
+    recursive: true,
+    filter: (path) => path !== join(ROOT, 'packages/groupcast/dist'),
+  });
+  const { status, stderr } = spawnSync('npm', ['pack', '--offline', '--silent'], { cwd: folder, encoding: 'utf8' });
+  expect([status, stderr]).toEqual([1, 'unable to pack groupcast; dist is not complete: run npm run build first\n']);
+  expect(readdirSync(folder).filter((name) => name.endsWith('.tgz'))).toEqual([]);
+});
+
 test('groupcast from its tarball, without any other package, has its commands and runs a relay', async () => {
   expect(await outputOf('--help')).toContain('check-config');
   expect(await outputOf('--version')).toBe(`${MANIFEST.version}\n`);
@@ -86,7 +97,8 @@ test('groupcast from its tarball, without any other package, has its commands an
   relay.signal('SIGTERM');
   expect(await relay.exited()).toBe(0);
   // Its data is in the folder where it was started.
-  expect(readdirSync(join(home, '.groupcast'))).toEqual(['secrets.json']);
+  expect(readdirSync(join(home, '.groupcast'))).toEqual(['.gitignore', 'secrets.json']);
+  expect(readFileSync(join(home, '.groupcast/.gitignore'), 'utf8')).toBe('*\n');
 });
 
 test.each(['start', 'relay'])(
