@@ -18,7 +18,7 @@ export async function refuseForeignDatabase(tx: Queryable): Promise<void> {
   const { rows: tables } = await tx.query<{ name: string; schema: string; columns: string[] }>(TABLES);
   const isOurs = ({ name, columns }: (typeof tables)[number]): boolean =>
     name === 'schema_migrations' && OURS.every((column) => columns.includes(column));
-  const [foreign] = tables.filter((table) => !isOurs(table));
+  const foreign = tables.find((table) => !isOurs(table));
   if (foreign === undefined) return;
   if (tables.some(isOurs) && (await tx.query('select name from schema_migrations limit 1')).count > 0) return;
   throw new ConfigurationError([
