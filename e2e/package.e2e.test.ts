@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,9 +25,9 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
-function run(args: readonly string[], env: Readonly<Record<string, string>> = {}): ManagedProcess {
+function run(args: readonly string[], env: Readonly<Record<string, string>> = {}, cwd = home): ManagedProcess {
   return manage(process.execPath, [unpacked(MANIFEST.bin.groupcast), ...args], {
-    cwd: home,
+    cwd,
     env: { PATH: process.env['PATH'] ?? '', ...env },
   });
 }
@@ -77,6 +77,17 @@ test('the tarball of groupcast has every file that its programs read when they r
   }
 });
 
+test('groupcast is not packed before it is built', () => {
+  const folder = join(home, 'unbuilt');
+  cpSync(join(ROOT, 'packages/groupcast'), folder, {
+    recursive: true,
+    filter: (path) => path !== join(ROOT, 'packages/groupcast/dist'),
+  });
+  const { status, stderr } = spawnSync('npm', ['pack', '--offline', '--silent'], { cwd: folder, encoding: 'utf8' });
+  expect([status, stderr]).toEqual([1, 'unable to pack groupcast; dist is not complete: run npm run build first\n']);
+  expect(readdirSync(folder).filter((name) => name.endsWith('.tgz'))).toEqual([]);
+});
+
 test('groupcast from its tarball, without any other package, has its commands and runs a relay', async () => {
   expect(await outputOf('--help')).toContain('check-config');
   expect(await outputOf('--version')).toBe(`${MANIFEST.version}\n`);
@@ -86,8 +97,32 @@ test('groupcast from its tarball, without any other package, has its commands an
   relay.signal('SIGTERM');
   expect(await relay.exited()).toBe(0);
   // Its data is in the folder where it was started.
-  expect(readdirSync(join(home, '.groupcast'))).toEqual(['secrets.json']);
+  expect(readdirSync(join(home, '.groupcast'))).toEqual(['.gitignore', 'secrets.json']);
+  expect(readFileSync(join(home, '.groupcast/.gitignore'), 'utf8')).toBe('*\n');
 });
+
+test.each(['start', 'relay'])(
+  'groupcast %s logs the path of the .env that it has read, and which database it uses',
+  async (program) => {
+    const folder = mkdtempSync(join(home, 'shop-'));
+    writeFileSync(join(folder, '.env'), 'DATABASE_URL=postgres://shop:hunter2@127.0.0.1:2/shop_production\nAPI_URL=\n');
+    const ports = { RELAY_PORT: '0', RELAY_INTERNAL_PORT: '0', API_PORT: '0', API_INTERNAL_PORT: '0' };
+    const started = run([program], { ...ports, SHUTDOWN_DRAIN_SECONDS: '0' }, folder);
+    try {
+      await started.wrote(`"file":"${join(folder, '.env')}","msg":"variables of this file are used"`);
+      if (program === 'start') {
+        await started.wrote('"host":"127.0.0.1","port":2,"database":"shop_production","msg":"using this database"');
+        expect(await started.exited()).toBe(1);
+      } else {
+        await started.wrote('"msg":"listening"');
+        expect(started.output().split('\n')[0]).toContain('.env');
+      }
+      expect(started.output()).not.toMatch(/hunter2|shop:/);
+    } finally {
+      await started.stop();
+    }
+  },
+);
 
 test('groupcast api without the package of the embedded database ends, and names the two ways out', async () => {
   const api = run(['api'], { API_PORT: '0', API_INTERNAL_PORT: '0' });

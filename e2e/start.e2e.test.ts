@@ -210,6 +210,28 @@ describe('npm start', () => {
     expect(all.output().match(/"msg":"stopped"/g)).toHaveLength(2);
   });
 
+  test('leaves neither running when it is killed', async () => {
+    const env = await ports();
+    const all = run('scripts/start.mjs', env);
+    await all.wrote('Groupcast is ready');
+    const pids = new Set(Array.from(all.output().matchAll(/"pid":(\d+)/g), ([, pid]) => Number(pid)));
+    const isRunning = (pid: number): boolean => {
+      try {
+        return process.kill(pid, 0);
+      } catch {
+        return false;
+      }
+    };
+    try {
+      expect(pids.size).toBe(2);
+      all.signal('SIGKILL');
+      await until('both to end', () => ![...pids].some(isRunning));
+      expect(all.output().match(/"msg":"stopped"/g)).toHaveLength(2);
+    } finally {
+      for (const pid of pids) if (isRunning(pid)) process.kill(pid, 'SIGKILL');
+    }
+  });
+
   test('gives the port that a host names to the API, and the relay keeps its own', async () => {
     const { API_PORT = '', ...env } = await ports();
     const all = run('scripts/start.mjs', { ...env, PORT: API_PORT });

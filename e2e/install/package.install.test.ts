@@ -101,6 +101,7 @@ test('an empty folder, npm install of the tarball, npx groupcast start: two wind
   for (const page of pages) expect([page, (await fetch(page)).status]).toEqual([page, 200]);
   // Its data is in the folder.
   expect(readdirSync(join(folder.path, '.groupcast')).toSorted()).toEqual([
+    '.gitignore',
     'database',
     'database.lock',
     'secrets.json',

@@ -20,10 +20,14 @@ const POSTS: ReadonlyMap<string, string> = new Map([
 function presencePath(call: RelayCall, payload: unknown): string {
   const groupId: unknown = (payload as { groupId?: unknown } | null | undefined)?.groupId;
   const segment = typeof groupId === 'string' || typeof groupId === 'number' ? String(groupId) : '';
-  if (NO_SEGMENTS.has(segment)) {
-    throw new GroupcastError('INVALID_PAYLOAD', `unable to send ${call}; groupId is no id of a group`);
+  const refusal = new GroupcastError('INVALID_PAYLOAD', `unable to send ${call}; groupId is no id of a group`);
+  if (NO_SEGMENTS.has(segment)) throw refusal;
+  try {
+    return `/v1/groups/${encodeURIComponent(segment)}/presence`;
+  } catch {
+    // Half of a character: a URL cannot contain it.
+    throw refusal;
   }
-  return `/v1/groups/${encodeURIComponent(segment)}/presence`;
 }
 
 /** An object is no value of a query; its JSON is refused by the relay as one. */

@@ -2,7 +2,7 @@ import { GroupcastError } from '@groupcast/shared/publisher';
 import { type HttpAnswer, readAnswer } from './http-answer.ts';
 import { requestOf } from './http-request.ts';
 import type { RelayCall, Transport } from './publisher.ts';
-import { isClosed, tooManyWaiting, wasClosed } from './relay-error.ts';
+import { isClosed, isNoToken, tooManyWaiting, wasClosed } from './relay-error.ts';
 
 /** The part of `fetch` that is used. */
 export type Fetch = (
@@ -27,13 +27,20 @@ function causeOf(error: unknown): string {
   return cause?.code ?? (cause?.message || message || String(error));
 }
 
+/** The characters of a token. Where `fetch` is given others in a header, its error shows the header. */
+const TOKEN = /^[\x21-\x7e]+$/;
+
 async function tokenFor(call: RelayCall, getToken: (call: RelayCall) => Promise<string> | string): Promise<string> {
+  let token: unknown;
   try {
-    return await getToken(call);
+    token = await getToken(call);
   } catch (cause) {
     const why = `there is no service token (${cause instanceof Error ? cause.message : String(cause)})`;
     throw new GroupcastError('RELAY_UNAVAILABLE', `unable to send ${call}; ${why}`, { cause });
   }
+  const trimmed = typeof token === 'string' ? token.trim() : '';
+  if (!TOKEN.test(trimmed)) throw isNoToken(call);
+  return trimmed;
 }
 
 /** Rejects with the reason of the signal as soon as it aborts, also where `work` does not notice. */

@@ -15,7 +15,7 @@ import type {
   StoredCursorsInput,
   TraceQueryInput,
 } from '@groupcast/shared';
-import { TRACE_LIMITS } from '@groupcast/shared/publisher';
+import { GroupcastError, TRACE_LIMITS } from '@groupcast/shared/publisher';
 
 export type BatchItemResult = Answer<BroadcastResult>;
 
@@ -89,6 +89,9 @@ export function createPublisher(transport: Transport, { timeoutMs }: { timeoutMs
       return transport.call<BroadcastResult>('api-broadcast-message', withId(input), timeoutMs + deliveryMs(input));
     },
     async broadcastBatch(items) {
+      if (!Array.isArray(items)) {
+        throw new GroupcastError('INVALID_PAYLOAD', 'unable to send api-broadcast-batch; items must be a list');
+      }
       const payload = { items: items.map(withId) };
       const longestMs = items.reduce((longest, item) => Math.max(longest, deliveryMs(item)), 0);
       const { results } = await transport.call<BatchResult>('api-broadcast-batch', payload, timeoutMs + longestMs);

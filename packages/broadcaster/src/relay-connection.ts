@@ -38,6 +38,9 @@ function closeCodeOf(details: unknown): unknown {
   return context?.code;
 }
 
+/** A token that is read from a file may end with a newline. */
+const trimmed = (token: unknown): unknown => (typeof token === 'string' ? token.trim() : token);
+
 type ConnectError = Error & { data?: Partial<ErrorBody>; description?: { error?: NodeJS.ErrnoException } };
 
 /** The reason why no relay could be reached: the system's code, or what answered instead. Socket.IO's own text is "websocket error". */
@@ -82,7 +85,7 @@ export function createRelayConnection(options: {
         .then(
           (token) => {
             tokenProblem = undefined;
-            give({ token, type: 'api' });
+            give({ token: trimmed(token), type: 'api' });
           },
           // Without a token the relay refuses, and the next attempt asks again.
           (error: unknown) => {
@@ -161,7 +164,7 @@ export function createRelayConnection(options: {
     Promise.resolve()
       .then(options.getToken)
       .then(
-        (token) => socket.emit('refresh-token', { token }),
+        (token) => socket.emit('refresh-token', { token: trimmed(token) }),
         // The relay closes the connection at expiry, and the reconnect asks for a token again.
         () => undefined,
       );

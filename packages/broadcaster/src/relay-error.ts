@@ -33,6 +33,12 @@ export function wasClosed(call: string): GroupcastError {
   return new GroupcastError('RELAY_UNAVAILABLE', `unable to finish ${call}; the broadcaster was closed`);
 }
 
+/** Neither its text nor a cause shows the token. */
+export function isNoToken(call: string): GroupcastError {
+  const why = 'the service token is empty, or has characters that no token has: check the tokenProvider';
+  return new GroupcastError('SERVICE_TOKEN_INVALID', `unable to send ${call}; ${why}`);
+}
+
 export function isNoJson(call: string, cause: unknown): GroupcastError {
   return new GroupcastError('INVALID_PAYLOAD', `unable to send ${call}; it is no plain JSON`, { cause });
 }

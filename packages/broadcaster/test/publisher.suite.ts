@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import type { BroadcastInput } from '@groupcast/shared';
 import { received, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
@@ -200,11 +201,21 @@ export function describePublisher(way: string, { open, listen, newGroup }: Publi
       expect(trace.recipients.map(({ userId }) => userId)).toEqual(['frank', 'grace']);
     });
 
-    test.each(['', '.', '..', 'a/b', 'not an id', {}, null, undefined])(
+    test.each(['', '.', '..', 'a/b', 'not an id', '\ud800', {}, null, undefined])(
       'getPresence of a group that is none is INVALID_PAYLOAD: %j',
       async (groupId) => {
         const input = { groupId: groupId as string };
         expect(await failure(open().getPresence(input))).toMatchObject({ code: 'INVALID_PAYLOAD', retryable: false });
+      },
+    );
+
+    test.each([undefined, null, {}, 'items'])(
+      'broadcastBatch of anything but a list is INVALID_PAYLOAD: %j',
+      async (items) => {
+        expect(await failure(open().broadcastBatch(items as never))).toMatchObject({
+          code: 'INVALID_PAYLOAD',
+          retryable: false,
+        });
       },
     );
 
@@ -316,6 +327,21 @@ export function describePublisher(way: string, { open, listen, newGroup }: Publi
         expect(error.message).toMatch(/^unable to send api-[a-z-]+; the relay at http:\S+ refuses this back end: /);
         expect(error.message).toContain('unable to accept the service token');
       }
+    });
+
+    test.each(['S3CRET\nS3CRET', 'S3CRET\0', 'S3CRET S3CRET', 'S3CRET\u20ac', ''])(
+      'refuses characters that no token has, and the error does not show the token: %j',
+      async (token) => {
+        const error = await failure(open({ tokenProvider: () => token }).broadcastMessage({ groupId: 1, message: {} }));
+        expect(error).toMatchObject({ code: 'SERVICE_TOKEN_INVALID', retryable: false });
+        expect(inspect(error, { depth: 9, showHidden: true })).not.toContain('S3CRET');
+      },
+    );
+
+    test('takes one with a newline at its end, as it is read from a file', async () => {
+      const tokenProvider = async (): Promise<string> => `${await signedBy(SECRET, 'broadcast')()}\r\n`;
+      const groupId = newGroup();
+      expect((await open({ tokenProvider }).broadcastMessage({ groupId, message: {} })).groupId).toBe(groupId);
     });
 
     test('has not refused one that cannot be had: calls say why they failed', async () => {

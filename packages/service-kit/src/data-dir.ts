@@ -36,7 +36,7 @@ export interface DevelopmentSecrets {
 }
 
 /** Everything that the services put into `DATA_DIR`. */
-const OUR_FILES = /^(?:secrets\.json|\.secrets-.*|database|database\.lock)$/;
+const OUR_FILES = /^(?:\.gitignore|secrets\.json|\.secrets-.*|database|database\.lock)$/;
 const OTHERS = 0o077;
 const STICKY = 0o1000;
 
@@ -73,12 +73,22 @@ function isOnlyOurs(folder: string): boolean {
   }
 }
 
+/** The folder is often made within another application's repository, and has secrets. */
+function leaveOutOfGit(dataDir: string): void {
+  try {
+    writeFileSync(join(dataDir, '.gitignore'), '*\n', { flag: 'wx', mode: 0o600 });
+  } catch {
+    // A full disk: what needs the folder says so.
+  }
+}
+
 /**
  * The same for `DATA_DIR` itself, if nothing is in it but what the services put there. Somebody may have pointed `DATA_DIR` at a
  * folder that others need, such as `/tmp`: that one stays as it is, and what the services keep in it is closed by itself.
  */
 export function makeDataDirPrivate(dataDir: string): void {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const isNew = mkdirSync(dataDir, { recursive: true, mode: 0o700 }) !== undefined;
+  if (isNew) leaveOutOfGit(dataDir);
   if (isOnlyOurs(dataDir)) tighten(dataDir, 0o700);
 }
 

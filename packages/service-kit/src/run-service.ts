@@ -1,3 +1,4 @@
+import cluster from 'node:cluster';
 import closeWithGrace from 'close-with-grace';
 import { loadDotEnv } from './dot-env.ts';
 import { ConfigurationError } from './environment.ts';
@@ -34,6 +35,17 @@ function startProblem(error: unknown): string | undefined {
 }
 
 /**
+ * `groupcast start` that is killed tells its services nothing, but their channel to it closes. A worker of a cluster has a primary, which
+ * it watches itself.
+ */
+function stopWithParent(): void {
+  if (!process.channel || cluster.isWorker) return;
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  // The channel keeps no process alive that has nothing else to do.
+  process.channel.unref();
+}
+
+/**
  * Runs a service from its start to its exit. Configuration errors exit 78, also those that only the start finds; a taken port or another
  * `StartFailure` exits 1 with one line; SIGTERM, SIGINT and SIGHUP stop it in order and exit 0; a second signal or a stop that hangs exits
  * 1. SIGHUP does not count as a second one: a terminal that is closed sends it, and so may the shell that ran in it.
@@ -52,8 +64,9 @@ export async function runService<
   start: (config: Config, log: Logger) => Promise<Closable>;
 }): Promise<void> {
   let config: Config;
+  let dotEnv: string | undefined;
   try {
-    loadDotEnv();
+    dotEnv = loadDotEnv();
     config = service.readConfig(process.env);
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
@@ -62,6 +75,7 @@ export async function runService<
     return;
   }
   const log = createLogger({ name: service.name, level: config.logLevel, production: config.production });
+  if (dotEnv !== undefined) log.info({ file: dotEnv }, 'variables of this file are used');
   for (const warning of config.warnings) log.warn(warning);
   outliveTerminal();
 
@@ -81,6 +95,7 @@ export async function runService<
   process.on('SIGHUP', () => {
     if (!stopping) close();
   });
+  stopWithParent();
   started = startTraced(config.tracing, { service: service.name, log }, async () => service.start(config, log));
   try {
     await started;

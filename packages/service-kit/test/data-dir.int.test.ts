@@ -117,6 +117,15 @@ describe('files in DATA_DIR are private to their owner:', () => {
     ]);
   });
 
+  test('git leaves out a folder that was made, and nothing is added to one that was there', () => {
+    useDevelopmentSecrets(dataDir);
+    makeDataDirPrivate(dataDir);
+    expect(readFileSync(join(dataDir, '.gitignore'), 'utf8')).toBe('*\n');
+    mkdirSync(join(folder, 'theirs'));
+    useDevelopmentSecrets(join(folder, 'theirs'));
+    expect(readdirSync(join(folder, 'theirs'))).toEqual(['secrets.json']);
+  });
+
   test('a file that an earlier version left open is closed', () => {
     mkdirSync(join(dataDir, 'database'), { recursive: true });
     chmodSync(dataDir, 0o777);

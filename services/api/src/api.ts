@@ -74,6 +74,8 @@ async function openDatabase(config: ApiConfig, log: Logger): Promise<Database> {
     return openEmbeddedDatabase(config.dataDir, log);
   }
   const { openPostgresDatabase } = await import('./db/postgres-database.ts');
+  const { placeOfDatabase } = await import('./db/postgres-connection.ts');
+  log.info(placeOfDatabase(config.databaseUrl), 'using this database');
   return openPostgresDatabase(config.databaseUrl, log, {
     listenUrl: config.databaseListenUrl,
     preparedStatements: config.preparedStatements,

@@ -5,6 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Database, Queryable } from './database.ts';
 import { rootCodeOf } from './database-errors.ts';
+import { refuseForeignDatabase } from './foreign-database.ts';
 
 const FOLDER = fileURLToPath(new URL('../../migrations', import.meta.url));
 /** The key of the advisory lock: any number that no other program uses. */
@@ -57,7 +58,8 @@ async function patiently<T>(db: Database, onLocked: () => void, work: (tx: Query
 /**
  * Brings the database to the newest version: numbered `.sql` files, each in a transaction of its own, once. A file that is repeated takes a
  * transaction for each part, so that a process that is killed in between has lost none of them, and the next one goes on. Processes that
- * start together wait for one another. Throws when a file that was applied has changed since, and where a table stays locked for ten minutes.
+ * start together wait for one another. Throws when a file that was applied has changed since, and where a table stays locked for ten minutes, and
+ * `ConfigurationError` before it changes anything in a database of another application.
  */
 export async function migrate(
   db: Database,
@@ -67,6 +69,7 @@ export async function migrate(
   const applied: string[] = [];
   await db.transaction(async (tx) => {
     await tx.query('select pg_advisory_xact_lock($1)', [LOCK_ID]);
+    if (db.kind === 'postgres') await refuseForeignDatabase(tx);
     await tx.query(`create table if not exists schema_migrations (
       name text primary key, sha256 text not null, applied_at timestamptz not null default now())`);
   }, PATIENCE);

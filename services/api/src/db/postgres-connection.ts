@@ -51,6 +51,12 @@ export function connectionConfig(url: string, { connectMs }: PostgresTimes): Con
   return { readSettings: createSettingsReader(url), connectionTimeoutMillis: connectMs, types };
 }
 
+/** The place of the database of a URL, for the log: neither user nor password, and the driver's defaults where the URL names none. */
+export function placeOfDatabase(url: string): { host: string; port: number; database: string | undefined } {
+  const { host, port, database } = new pg.Client(createSettingsReader(url)());
+  return { host, port, database };
+}
+
 /** A connection on which every wait has a deadline. Its times are those of `performance.now()`. */
 export class PostgresConnection extends pg.Client {
   readonly openedAt: number = performance.now();
