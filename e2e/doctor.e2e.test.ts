@@ -15,6 +15,8 @@ import { MESSAGE_FAULTS, PLANTED_FAULTS } from './planted-faults.ts';
 const TIMEOUT_MS = 5_000;
 /** The same where silence is the fault: each step waits for as long. */
 const SILENCE_MS = 1_500;
+/** The longest pause between two traces, in milliseconds: one costs the API and every relay some work. */
+const TRACE_STEP_MS = 250;
 const NOWHERE: Whereabouts = { relays: [], nodes: [], serviceTokens: [] };
 
 let stage: Stage;
@@ -161,11 +163,12 @@ describe('of a message that does not arrive the trace and the doctor name the ho
       await until(
         `the trace to say ${trace.code}`,
         async () => {
-          if (trace.heals) messageId = await scene.say();
+          if (trace.heals && traced?.state === 'delivered') messageId = await scene.say();
           traced = (await traceOf(messageId)).verdict;
           return isNamed(traced);
         },
         40_000,
+        TRACE_STEP_MS,
       ).catch((error: unknown) => {
         throw new Error(`${String(error)}; it says ${saidBy(traced)}`);
       });
@@ -186,6 +189,7 @@ describe('of a message that does not arrive the trace and the doctor name the ho
           return !['saved', 'claimed', 'relay-accepted'].includes(verdict.hop);
         },
         60_000,
+        TRACE_STEP_MS,
       );
     }
   });

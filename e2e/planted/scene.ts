@@ -23,7 +23,7 @@ export interface MessageFault {
     hop: string;
     code: string;
     cause: RegExp;
-    /** Set where the relays find the way by themselves after a moment: each look is at a new message. */
+    /** Set where the relays find the way by themselves after a moment: once it has come, a new message is looked at. */
     heals?: true;
   };
   isSilent?: true;

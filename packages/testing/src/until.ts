@@ -3,16 +3,19 @@ interface Emitter {
   off(event: string, listener: (payload: unknown) => void): unknown;
 }
 
-const STEP_MS = 10;
+/** The first pause, and the longest one: a condition that takes long is most often asked of a process, which has better things to do. */
+const STEP_MS = { first: 10, longest: 40, growth: 1.2 } as const;
 
 /** Resolves with the first truthy value of `condition`, asked again and again; throws after `timeoutMs`, naming `what`. */
 export async function until<T>(
   what: string,
   condition: () => T | Promise<T>,
   timeoutMs = 15_000,
+  longestStepMs: number = STEP_MS.longest,
 ): Promise<NonNullable<T>> {
   const deadline = performance.now() + timeoutMs;
   let last: unknown;
+  let stepMs: number = STEP_MS.first;
   for (;;) {
     try {
       const value = await condition();
@@ -22,7 +25,9 @@ export async function until<T>(
       last = error;
     }
     if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for ${what}`, { cause: last });
-    await new Promise((resolve) => setTimeout(resolve, STEP_MS));
+    const pauseMs = stepMs;
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    stepMs = Math.min(stepMs * STEP_MS.growth, longestStepMs);
   }
 }
 
