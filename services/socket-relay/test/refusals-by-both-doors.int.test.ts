@@ -166,10 +166,12 @@ describe.each(DOORS)('by $name the relay refuses, each with its code', ({ connec
 
   test('a token that is revoked while its user is connected', async () => {
     const eve = await member('eve');
+    // A token of a later second would be a new one.
+    const token = await tokenFor('eve');
     await relay.broadcaster.disconnectUsers({ userIds: ['eve'], code: 'BANNED', revokeBefore: now() + 1 });
     expect(await eve.ending()).toMatchObject({ code: 'BANNED', next: 'stop' });
     await eve.closed();
-    const again = await connect(relay, { token: await tokenFor('eve') });
+    const again = await connect(relay, { token });
     expect((await again.refusal()).code).toBe('TOKEN_REVOKED');
   });
 
