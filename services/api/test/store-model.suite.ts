@@ -155,10 +155,10 @@ export function describeStore(backend: string, open: () => Promise<Database[]>):
       switch (op.kind) {
         case 'edit':
         case 'delete':
-          if (message && message.senderId !== userId && !message.isDeleted) return code === 'FORBIDDEN';
-          return (
-            code === 'NOT_FOUND' && (!message || message.isDeleted || others.some(({ kind }) => kind === 'delete'))
-          );
+          // Its sender may have deleted it first.
+          if (code === 'NOT_FOUND')
+            return !message || message.isDeleted || others.some(({ kind }) => kind === 'delete');
+          return code === 'FORBIDDEN' && message !== undefined && message.senderId !== userId && !message.isDeleted;
         case 'add':
           return code === 'FORBIDDEN' && member.role !== 'owner';
         case 'remove':
