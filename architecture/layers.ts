@@ -89,6 +89,7 @@ export const LAYERS: Readonly<Record<string, Layers>> = {
     'main.ts',
     'workers',
     'relay.ts',
+    'ports.ts',
     'public-server.ts',
     'public-http',
     'internal-http',

@@ -120,7 +120,7 @@ function startNginx(port: number, relays: readonly string[], api: string): Manag
 }
 
 describe('the image', () => {
-  test('runs as a user who is not root, and says what it is', () => {
+  test('does not run as root, and has labels that name it', () => {
     expect(image.user).toEqual({ uid: 65_534, gid: 65_534 });
     expect(image.labels).toMatchObject({
       'org.opencontainers.image.version': JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))

@@ -16,7 +16,7 @@ const BYTES_OF_A_HANDSHAKE = 900;
 /** Where something was written, and is not read. */
 export const READERS: readonly MessageFault[] = [
   {
-    name: 'the wire to the page swallows everything after so many bytes',
+    name: 'the wire to the page lets a first few bytes through, and nothing after them',
     isSilent: true,
     async plant({ stage, say, joinedPage }) {
       const hole = await startBlackHole(stage.two.port, BYTES_OF_A_HANDSHAKE + 100);

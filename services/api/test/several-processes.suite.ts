@@ -218,9 +218,9 @@ export function describeSeveralProcesses(createDatabase: () => Promise<string>):
       let isOver = false;
       const killing = (async () => {
         for (let kills = 0; !isOver || kills < 5; kills += 1) {
-          // oxlint-disable-next-line no-await-in-loop -- one after the other
+          // One goes after the other.
           await kill();
-          // oxlint-disable-next-line no-await-in-loop -- long enough for some work in between
+          // There is time for some work in between.
           await new Promise((resolve) => setTimeout(resolve, 60));
         }
       })();

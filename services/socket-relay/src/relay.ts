@@ -1,16 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import {
-  type Closable,
-  createStopStack,
-  type HttpApp,
-  type Listening,
-  type Logger,
-  listenOn,
-  type StopStack,
-  TimedOut,
-  within,
-} from '@groupcast/service-kit';
+import { type Closable, createStopStack, type Logger, type StopStack, TimedOut, within } from '@groupcast/service-kit';
 import { createGateway } from './broadcast/gateway.ts';
 import { createThrottle } from './broadcast/throttle.ts';
 import { type Canary, createCanary } from './canary/canary.ts';
@@ -64,10 +54,11 @@ import { createAllNodes } from './monitor-page/all-nodes.ts';
 import { createNodeState } from './monitor-page/node-state.ts';
 import { createPageSessions, pageSessionsOfAll } from './monitor-page/page-sessions.ts';
 import { streamMonitorEvents } from './monitor-page/watch-nodes.ts';
+import { openPorts, type Started, stopPorts } from './ports.ts';
 import { createPresence, type Presence } from './presence/presence.ts';
 import { createBriefReadiness } from './public-http/brief-readiness.ts';
 import { createPublicApi } from './public-http/public-api.ts';
-import { announceListening, createPublicServer, type PublicServer } from './public-server.ts';
+import { announceListening, createPublicServer } from './public-server.ts';
 import { createConnectionIndex } from './sessions/connection-index.ts';
 import { createDepartures } from './sessions/departures.ts';
 import { createMarks } from './sessions/marks.ts';
@@ -85,14 +76,6 @@ const LEAVE_WITHIN_MS = 1_000;
 export interface Relay extends Closable {
   port: number;
   internalPort: number;
-}
-
-/** The parts of a relay that have been started. */
-interface Started {
-  /** In order: the cluster, the servers, the ports, the connections. The last is stopped first. */
-  stops: StopStack;
-  /** Parts that work for connections. They are stopped when the connections are gone, and before the ports are closed. */
-  parts: StopStack;
 }
 
 /**
@@ -389,38 +372,4 @@ async function leave(presence: Presence, cluster: Cluster): Promise<void> {
   } catch (error) {
     if (!(error instanceof TimedOut)) throw error;
   }
-}
-
-/** Parts stop in this order, from the last line to the first. Polling clients need the port until they are told to go. */
-function stopPorts(
-  { stops, parts }: Started,
-  built: { internal: HttpApp; publicServer: PublicServer; drain: Drain; worker: WorkerContext | undefined },
-): Listening[] {
-  const { internal, publicServer, drain, worker } = built;
-  const listening: Listening[] = [];
-  stops.push(async () => internal.close());
-  stops.push(async () => publicServer.close());
-  stops.push(async () => publicServer.closeRouter());
-  stops.push(() => {
-    for (const each of listening) each.close();
-  });
-  stops.push(async () => parts.stop());
-  stops.push(async () => worker?.allDrained());
-  stops.push(async () => drain.finish());
-  return listening;
-}
-
-/** Opens both ports. The first one is in `listening` even if the second one is taken. */
-async function openPorts(
-  publicServer: PublicServer,
-  internal: HttpApp,
-  { config, listening }: { config: RelayConfig; listening: Listening[] },
-): Promise<{ port: number; internalPort: number }> {
-  const opened = await publicServer.listen();
-  listening.push(opened);
-  await internal.ready();
-  const at = { host: config.internalHost, port: config.internalPort };
-  const openedInternal = await listenOn(internal.server, at, async (where) => internal.listen(where));
-  listening.push(openedInternal);
-  return { port: opened.port, internalPort: openedInternal.port };
 }

@@ -272,7 +272,7 @@ describe.each(['gathered', 'stock'])('one relay, fan-out %s', (FANOUT) => {
     expect(order).toEqual(['broadcast', 'batch']);
   });
 
-  test('one who came into a group that had nobody has come later', async () => {
+  test('a user who comes into an empty group after an event has not got it', async () => {
     await say('m1');
     await relay.member('late', ['g']);
     for (const name of [{ seq: '1' }, { id: 'm1' }] as Record<string, string>[]) {

@@ -1,6 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseId } from '@groupcast/shared';
-import { durationOption, groupIdOption, readWords, urlOption, userIdOption } from '../arguments.ts';
+import { durationOption, groupIdOption, messageIdOption, readWords, urlOption, userIdOption } from '../arguments.ts';
 import { type Command, EXIT, UsageError } from '../command.ts';
 import { HOPS } from '../doctor/hops.ts';
 import type { Whereabouts } from '../doctor/patient.ts';
@@ -70,9 +69,10 @@ function readMessage(id: string | undefined, userId: string | undefined): Wherea
     if (userId !== undefined) throw new UsageError('--user goes with --message');
     return undefined;
   }
-  const messageId = parseId(id);
-  if (messageId === undefined) throw new UsageError('a message id has 1-128 characters of A-Z a-z 0-9 _ . : ~ -');
-  return { id: messageId, userId: userId === undefined ? undefined : userIdOption('user', userId) };
+  return {
+    id: messageIdOption('message', id),
+    userId: userId === undefined ? undefined : userIdOption('user', userId),
+  };
 }
 
 /** `--watch` and `--watch 30s` are both fine: a word that follows it is its value. */

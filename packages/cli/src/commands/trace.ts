@@ -137,7 +137,7 @@ async function ask(
     const missing = trace.recipients.filter((recipient) => !hasIt(recipient));
     let { next } = trace;
     for (let page = 1; next !== undefined && page < pages && missing.length < SHOWN_RECIPIENTS; page += 1) {
-      // oxlint-disable-next-line no-await-in-loop -- each page says where the next one begins
+      // Each page says where the next one begins.
       const further = await read(next);
       missing.push(...further.recipients.filter((recipient) => !hasIt(recipient)));
       ({ next } = further);

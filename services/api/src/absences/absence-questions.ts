@@ -153,7 +153,7 @@ export function createAbsenceQuestions(
       for (; upTo !== undefined; upTo = waiting.get(groupId)) {
         if (isStopping) return;
         waiting.delete(groupId);
-        // oxlint-disable-next-line no-await-in-loop -- one part after the other, in order
+        // One part goes after the other, in order.
         if (await settlePart(groupId, upTo)) note(groupId, upTo);
       }
     } catch (error) {

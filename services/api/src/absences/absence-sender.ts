@@ -133,7 +133,7 @@ export function createAbsenceSender(
       while (isWanted && active.size < AT_ONCE) {
         if (isStopping) return;
         isWanted = false;
-        // oxlint-disable-next-line no-await-in-loop -- one at a time is what bounds them
+        // One at a time is what bounds them.
         const taken = await store.take(AT_ONCE - active.size);
         for (const webhook of taken) begin(webhook);
       }

@@ -110,7 +110,7 @@ export function createAbsenceStore(db: Database, { owner }: { owner: string }): 
       const { rows } = await db.query<{ since: Date }>('select since from absences_since order by since limit 1');
       const since = rows[0]?.since ?? new Date();
       for (;;) {
-        // oxlint-disable-next-line no-await-in-loop -- a part at a time, so that nobody waits for all of them
+        // It goes part by part, so that nobody waits for all of them.
         const { count } = await db.query(
           `update outbox set notified_seq = dispatched_seq where group_id in (
              select group_id from outbox where notified_seq is null and active_at < $1 limit ${BEGUN_AT_ONCE})`,

@@ -110,7 +110,7 @@ export function createHeldGroups(
     const work = store.settle(asked).then(async (states) => {
       const isToGo = (held: HeldGroup, index: number): boolean =>
         apply(held, states[index] ?? 'lost', asked[index]?.lease.dispatchedSeq ?? 0, askedAt);
-      // oxlint-disable-next-line no-await-in-loop -- hardly any of them is given back
+      // Hardly any of them is given back.
       for (const held of chunk.filter(isToGo)) await giveBack(held);
     });
     const settled = work.catch(() => undefined);
@@ -138,7 +138,7 @@ export function createHeldGroups(
       const chunk = due.slice(from, from + SETTLED_AT_ONCE).filter(isFree);
       if (chunk.length === 0) continue;
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one statement at a time: they are the least urgent ones
+        // One statement goes after the other: they are the least urgent ones.
         await settle(chunk, quietBefore);
       } catch (error) {
         // A lease that cannot be renewed runs out by itself; what is being worked on finds that out.
@@ -165,7 +165,7 @@ export function createHeldGroups(
           held.quietSince = undefined;
           return held;
         }
-        // oxlint-disable-next-line no-await-in-loop -- until it is not being given back any more
+        // It waits until it is not being given back any more.
         await held.settling;
       }
       return undefined;
@@ -190,7 +190,7 @@ export function createHeldGroups(
     },
     async write(held) {
       // Of two that are open at once, the earlier cursor could be written last.
-      // oxlint-disable-next-line no-await-in-loop -- until it is not being settled any more
+      // It waits until it is not being settled any more.
       while (held.settling) await held.settling;
       if (!held.isLost) await settle([held], Number.NEGATIVE_INFINITY);
       return !held.isLost;

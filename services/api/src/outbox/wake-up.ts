@@ -29,7 +29,7 @@ export function createWakeUps({ db, log }: { db: Database; log: Logger }): WakeU
     while (waiting.size > 0) {
       const groupIds = [...waiting];
       waiting.clear();
-      // oxlint-disable-next-line no-await-in-loop -- one after the other is what bounds them
+      // One after the other is what bounds them.
       await db.notify(CHANNEL, groupIds).catch((error: unknown) => {
         warn('notify', (suppressed) =>
           log.warn(

@@ -66,7 +66,7 @@ export async function askRelay(
   const worker = async (): Promise<void> => {
     for (let next = rest.shift(); next && !isPart; next = rest.shift()) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- a few at a time: large groups take several
+        // A few are asked at a time: large groups take several.
         note(await ask(next));
       } catch {
         isPart = true;

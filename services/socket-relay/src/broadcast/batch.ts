@@ -73,7 +73,7 @@ export function createBatchBroadcast(deps: {
             throw new GroupcastError(blocked.code, 'unable to broadcast; an earlier item of the group failed', {
               cause: blocked,
             });
-          // oxlint-disable-next-line no-await-in-loop -- the items of a group are in order
+          // The items of a group are in order.
           const result = await broadcast(command, arrival);
           results[place] = { ok: true, ...result };
           if (command.expectedUserIds) {

@@ -71,7 +71,7 @@ export interface Deliveries {
 
 /** Deliveries that are remembered: about 5 MB, and at a thousand a second half a minute, which is longer than a beat. */
 const MAX_DELIVERIES = 32_768;
-/** Groups of connections of which it is remembered that they were sent what they had missed. No others are while there are so many. */
+/** Most recoveries that are remembered, each of one connection in one group. Further ones are not, until some of these connections are gone. */
 const MAX_RECOVERED = 50_000;
 
 export function createDeliveries(

@@ -78,7 +78,7 @@ export function createTraces(deps: {
     let oldest = 0;
     for (let pages = 0; pages < LOOK_BACK.pages && since > oldest; pages += 1) {
       since = Math.max(0, since - LOOK_BACK.events);
-      // oxlint-disable-next-line no-await-in-loop -- one page at a time, and most often one
+      // There is most often one page.
       const { events, floor } = await groupLog.read(groupId, since, LOOK_BACK.events);
       const found = events.find((event) => event.id === id);
       if (found) return { found, forgotten: undefined };
@@ -110,7 +110,7 @@ export function createTraces(deps: {
     let after: string | undefined;
     for (let users = 0; users < MAX_USERS; users += PAGE) {
       const asked = { ...question, after };
-      // oxlint-disable-next-line no-await-in-loop -- each page begins where the last one ended
+      // Each page begins where the last one ended.
       const [own, answered] = await Promise.all([
         here(asked),
         askOthers(otherNodes, 'trace', { payload: asked, withinMs: WITHIN_MS }),
