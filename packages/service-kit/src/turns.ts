@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { GroupcastError } from '@groupcast/shared';
+import { LiveQueue } from './live-queue.ts';
 
 /** How long requests are begun in one turn of the event loop, in milliseconds. */
 const TURN_MS = 2;
@@ -25,9 +26,18 @@ function onError(): void {
   // 'close' follows. Without a listener for it, an error of an upgraded socket ends the process.
 }
 
-/** Work that waits from one address. Its kinds take turns; requests keep their order, and of the others the newest is first. */
+const isOver = ({ socket }: Waiting): boolean => socket.destroyed;
+
+/**
+ * Work that waits from one address. Its kinds take turns; requests keep their order, and of the others the newest is first. Who sends much and
+ * is cut, or leaves, holds up nobody with what they left.
+ */
 class WaitingOfAddress {
-  private readonly byKind: Record<Kind, Waiting[]> = { read: [], request: [], upgrade: [] };
+  private readonly byKind: Record<Kind, LiveQueue<Waiting>> = {
+    read: new LiveQueue(isOver),
+    request: new LiveQueue(isOver),
+    upgrade: new LiveQueue(isOver),
+  };
   private turn = 0;
 
   add(kind: Kind, waiting: Waiting): void {
@@ -39,7 +49,8 @@ class WaitingOfAddress {
     for (let tried = 0; tried < KINDS.length; tried += 1) {
       const kind = KINDS[this.turn % KINDS.length] ?? 'request';
       this.turn += 1;
-      const waiting = kind === 'request' ? this.byKind[kind].shift() : this.byKind[kind].pop();
+      const queue = this.byKind[kind];
+      const waiting = kind === 'request' ? queue.takeOldest() : queue.takeNewest();
       if (waiting) return waiting;
     }
     return undefined;

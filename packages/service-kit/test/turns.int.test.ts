@@ -53,6 +53,34 @@ function atOnce(sockets: readonly Socket[], write: (socket: Socket, index: numbe
   while (performance.now() < end);
 }
 
+test('those that were cut take no turn, while a crowd lets few requests begin', async () => {
+  const { server, begun } = await start();
+  let accepted = 0;
+  server.on('connection', () => {
+    accepted += 1;
+  });
+  const flood = await Promise.all(Array.from({ length: 40 }, async () => tcp(server, '127.0.0.1')));
+  const client = await tcp(server, '127.0.0.1');
+  let isOver = false;
+  const { port } = server.address() as AddressInfo;
+  function come(): void {
+    if (isOver) return;
+    const socket = connect({ port, host: '127.0.0.1' }).on('error', () => undefined);
+    socket.once('connect', () => socket.destroy()).once('close', come);
+  }
+  for (let crowd = 0; crowd < 100; crowd += 1) come();
+  await until('a crowd', () => accepted > 200);
+  for (const socket of flood) socket.write(`${HEAD}\r\n`.repeat(100));
+  await Promise.all(flood.map(async (socket) => new Promise((resolve) => socket.once('close', resolve))));
+  const before = accepted;
+  client.write(`${HEAD}\r\n`);
+  await new Promise((resolve) => client.once('data', resolve));
+  isOver = true;
+  // The flood left 32 requests on each of its connections, and one begins for every eight connections that come.
+  expect(begun.length).toBeLessThan(200);
+  expect(accepted - before).toBeLessThan(2_000);
+});
+
 describe.each([
   ['requests', `${HEAD}\r\n`],
   ['upgrades', UPGRADE],
