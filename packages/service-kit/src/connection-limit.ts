@@ -46,20 +46,34 @@ export interface ConnectionLimitOptions {
   /** How long an upgraded connection that we have ended may take to close. */
   closeTimeoutMs?: number;
   sweepMs?: number;
+  /** Most connections that have not sent the head of a request. The oldest makes room. */
+  maxSilent?: number;
 }
 
 const ANSWER_TIMEOUT_MS = 60_000;
 const CLOSE_TIMEOUT_MS = 10_000;
 const SWEEP_MS = 1_000;
+/**
+ * A client sends the head of its request within a millisecond or two of its connection, so there are few of these at any moment, also when
+ * all come back at once. Each one costs some 9 kB until its time is over, the parser of its first request among it.
+ */
+const MAX_SILENT = 1_024;
 /** Shortest time between two searches for a connection that may make room, since each looks at every connection. */
 const SEARCH_EVERY_MS = 100;
 const WARN_EVERY_MS = 60_000;
 
 export function createConnectionLimit(options: ConnectionLimitOptions): ConnectionLimit {
   const { max, port, log, onRefused, onClosed, onFull, isWaiting } = options;
-  const { answerTimeoutMs = ANSWER_TIMEOUT_MS, closeTimeoutMs = CLOSE_TIMEOUT_MS, sweepMs = SWEEP_MS } = options;
+  const {
+    answerTimeoutMs = ANSWER_TIMEOUT_MS,
+    closeTimeoutMs = CLOSE_TIMEOUT_MS,
+    sweepMs = SWEEP_MS,
+    maxSilent = MAX_SILENT,
+  } = options;
   const sockets = new Set<Socket>();
   const wires = new Map<Socket, Wire>();
+  /** Those in state `silent`, the oldest first. */
+  const silent = new Set<Socket>();
   const warn = warnOnceEvery(WARN_EVERY_MS, () => performance.now());
   /** Connections that may make room, the next one last. */
   let candidates: { socket: Socket; wire: Wire; since: number }[] = [];
@@ -68,6 +82,7 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
   function forget(socket: Socket): void {
     sockets.delete(socket);
     wires.delete(socket);
+    silent.delete(socket);
   }
   function onClose(this: Socket): void {
     forget(this);
@@ -103,12 +118,24 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
     return false;
   }
 
-  function full(): void {
-    const message = `the ${port} port has as many connections as it may have (${max}): those that are not used make room, others are refused`;
-    warn('full', (suppressed) => {
-      log.warn({ code: 'TOO_MANY_CONNECTIONS', port, max, suppressed }, message);
+  function tell(what: string, many: number, message: string): void {
+    warn(what, (suppressed) => {
+      log.warn({ code: 'TOO_MANY_CONNECTIONS', port, max: many, suppressed }, message);
       onFull?.(message);
     });
+  }
+
+  function full(): void {
+    const message = `the ${port} port has as many connections as it may have (${max}): those that are not used make room, others are refused`;
+    tell('full', max, message);
+  }
+
+  function boundSilent(): void {
+    if (silent.size < maxSilent) return;
+    const message = `the ${port} port has as many connections without a request as it may have (${maxSilent}): the oldest make room`;
+    tell('silent', maxSilent, message);
+    const [oldest] = silent;
+    if (oldest) end(oldest, 'made-room');
   }
 
   function makeRoom(): boolean {
@@ -120,6 +147,7 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
   }
 
   function enter(socket: Socket, state: Wire['state']): boolean {
+    if (state === 'silent') boundSilent();
     if (!makeRoom()) {
       socket.destroy();
       return false;
@@ -127,6 +155,7 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
     sockets.add(socket);
     socket.on('close', onClose);
     wires.set(socket, createWire(state, performance.now()));
+    if (state === 'silent') silent.add(socket);
     return true;
   }
 
@@ -158,12 +187,14 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
       server.on(REQUEST_ARRIVED, (request: IncomingMessage, response: ServerResponse) => {
         const wire = wires.get(request.socket);
         if (!wire) return;
+        silent.delete(request.socket);
         if (wire.state !== 'busy') Object.assign(wire, createWire('busy', performance.now()));
         Object.assign(wire, { requests: wire.requests + 1, request, response });
         response.once('close', answered);
       });
       server.on(UPGRADE_ARRIVED, (_request: IncomingMessage, socket: Socket) => {
         const wire = wires.get(socket);
+        silent.delete(socket);
         if (wire) Object.assign(wire, createWire('upgraded', performance.now()));
       });
       server.on('listening', () => {

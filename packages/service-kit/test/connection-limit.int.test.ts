@@ -66,6 +66,37 @@ async function letIn(): Promise<HeldConnections> {
   });
 }
 
+describe('a server that bears two connections without a request', () => {
+  test('closes the oldest for a third, also where half a head has come, and leaves those alone that had one (G37)', async () => {
+    await start((_request, response) => void response.end('served'), { max: 20, maxSilent: 2 });
+    const keptAlive = await letIn();
+    const upgrade = await hold(1, UPGRADE);
+    await until('its upgrade', () => upgraded.length === 1);
+    const first = await hold(1, 'GET / HT');
+    const second = await hold(1);
+    await until('both', () => limit.sockets.size === 4);
+    const third = await hold(1);
+    await until('the end of the first', () => first.open() === 0);
+    expect([keptAlive.open(), upgrade.open(), second.open(), third.open()]).toEqual([1, 1, 1, 1]);
+    expect(counts).toEqual({ 'made-room': 1, full: 1 });
+    expect(logged.filter((line) => line.includes('without a request'))).toHaveLength(1);
+    await letIn();
+    expect(second.open()).toBe(0);
+  });
+
+  test('counts one no more once it has closed', async () => {
+    await start((_request, response) => void response.end('served'), { max: 20, maxSilent: 2 });
+    const gone = await hold(2);
+    await until('both', () => limit.sockets.size === 2);
+    gone.close();
+    await until('their end', () => limit.sockets.size === 0);
+    const next = await hold(2);
+    await until('the next', () => limit.sockets.size === 2);
+    expect(next.open()).toBe(2);
+    expect(counts).toEqual({});
+  });
+});
+
 describe('a server with three places', () => {
   test('refuses a fourth connection while all three are served, and serves it when one has left (G37)', async () => {
     const waiting: ServerResponse[] = [];
