@@ -1,8 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Pieces of any size in which a body may come. */
+/** Pieces of any size in which a body of a known length may come. Each is a packet of its own on the network. */
 const FREE_PIECES = 256;
+/** The same of a body in chunks, of which one packet brings hundreds: they are objects of the C library, which keeps their memory. */
+const FREE_CHUNKS = 32;
 /** Bytes that a piece must have on average once there are more. */
 const MIN_PIECE_BYTES = 256;
 
@@ -30,13 +32,14 @@ export function cutTinyPieces(request: IncomingMessage, response: ServerResponse
   const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
   if (encoding === undefined && (length === undefined || Number(length) <= FREE_PIECES)) return;
   const { socket } = request;
+  const free = encoding === undefined ? FREE_PIECES : FREE_CHUNKS;
   let pieces = 0;
   let bytes = 0;
   const push = request.push.bind(request);
   request.push = (piece: Buffer | null, ...rest) => {
     pieces += 1;
     bytes += piece?.length ?? 0;
-    if (pieces <= FREE_PIECES || bytes >= pieces * MIN_PIECE_BYTES) return push(piece, ...rest);
+    if (pieces <= free || bytes >= pieces * MIN_PIECE_BYTES) return push(piece, ...rest);
     const { parser } = socket as ParsedSocket;
     if (parser) ignoreBody(parser);
     socket.destroy();
