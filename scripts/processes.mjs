@@ -3,6 +3,14 @@ import { spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 
+/**
+ * How the C library (glibc) keeps memory for Node: blocks of 2 kB and more come from the system and go back to it, the end of the heap goes
+ * back from 32 kB on, and freed blocks are joined at once. By its own defaults a process keeps, for as long as it lives, much of what a crowd
+ * of clients once needed, and each of V8's threads up to 2 MB (docs/adr/0011-bounds-before-trust.md). Other C libraries ignore the variable.
+ */
+export const MALLOC_TUNABLES =
+  'glibc.malloc.mmap_threshold=2000:glibc.malloc.mmap_max=20000:glibc.malloc.trim_threshold=32768:glibc.malloc.top_pad=4096:glibc.malloc.mxfast=0';
+
 /** Starts `commands` ({ name: [file, ...args] }); when one ends, the others are stopped and its exit code is ours. */
 export function runTogether(commands, { env = process.env, envOf = () => env, onMessage } = {}) {
   const running = new Map();
@@ -17,7 +25,7 @@ export function runTogether(commands, { env = process.env, envOf = () => env, on
   for (const [name, [file, ...args]] of Object.entries(commands)) {
     const child = spawn(file, args, {
       stdio: ['ignore', 'inherit', 'inherit', ...(onMessage ? ['ipc'] : [])],
-      env: envOf(name),
+      env: { GLIBC_TUNABLES: MALLOC_TUNABLES, ...envOf(name) },
       detached: true,
     });
     if (onMessage) child.on('message', onMessage);
