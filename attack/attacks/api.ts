@@ -1,8 +1,13 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { tokenFor } from '@groupcast/testing';
-import { codeIn, http, repeat } from '../weapons.ts';
+import { ATTACK_MS, codeIn, http, repeat } from '../weapons.ts';
 import { type Attack, attack, holdConnections } from './moves.ts';
 
 export const apiWithoutToken: Attack[] = [
+  attack('api', 'nothing', 'api-nobody', 'nobody attacks', async (_address, note) => {
+    await pause(ATTACK_MS);
+    note('nothing');
+  }),
   attack(
     'api',
     'nothing',

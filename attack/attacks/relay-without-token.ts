@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { openPolling, openTcp, openWebSocket, repeat } from '../weapons.ts';
+import { ATTACK_MS, openPolling, openTcp, openWebSocket, repeat } from '../weapons.ts';
 import {
   type Attack,
   attack,
@@ -17,6 +17,10 @@ import {
 } from './moves.ts';
 
 export const relayWithoutToken: Attack[] = [
+  attack('relay', 'nothing', 'nobody', 'nobody attacks', async (_address, note) => {
+    await pause(ATTACK_MS);
+    note('nothing');
+  }),
   attack(
     'relay',
     'nothing',
