@@ -1,5 +1,5 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import { GroupcastError, plainIdOf, type UserClaims } from '@groupcast/shared';
+import { ERROR_CODES, type ErrorBody, GroupcastError, plainIdOf, type UserClaims } from '@groupcast/shared';
 import type { Notices } from '../monitor/notices.ts';
 import { cutOff } from '../nodes/broker-errors.ts';
 import type { Admission } from '../sessions/in-group.ts';
@@ -42,6 +42,13 @@ export interface Membership {
   confirm(claims: UserClaims, groupIds: readonly string[]): Promise<Set<string>>;
 }
 
+const refusalOf = (groupId: string): string => `unable to join group "${groupId}"; you are not a member of it`;
+
+/** The body of `notAMember`, for answers about thousands of groups: an error costs more than all the rest, because it notes where it was made. */
+export function notAMemberBody(groupId: string): ErrorBody {
+  return { code: 'NOT_A_MEMBER', message: refusalOf(groupId), retryable: ERROR_CODES.NOT_A_MEMBER.retryable };
+}
+
 /** `own`: the groups that the connection has; one of them may be meant. They are no news to it. */
 export function notAMember(groupId: string, own: Iterable<string> = []): GroupcastError {
   const plain = plainIdOf(groupId);
@@ -54,7 +61,7 @@ export function notAMember(groupId: string, own: Iterable<string> = []): Groupca
     hint = `this connection is in group "${each}"`;
     break;
   }
-  const message = `unable to join group "${groupId}"; you are not a member of it`;
+  const message = refusalOf(groupId);
   if (hint === undefined) return new GroupcastError('NOT_A_MEMBER', message);
   return new GroupcastError('NOT_A_MEMBER', `${message}; ${hint}`, { details: { hint } });
 }

@@ -16,8 +16,9 @@ import { type Admission, admittedBy, becauseOf, type InGroup } from '../sessions
 import type { Joining, UserSession, UserSocket } from '../sessions/session.ts';
 import { tell } from '../sessions/tell.ts';
 import { dialectOf } from '../sessions/voices.ts';
-import { type Membership, notAMember } from './authorisation.ts';
+import { type Membership, notAMember, notAMemberBody } from './authorisation.ts';
 import type { Removals } from './removals.ts';
+import { createTurnQueue } from './turn-queue.ts';
 
 /** Knows which groups each connection is in, and takes it out of them again. A group that is admitted here is not yet live. */
 export interface GroupAdmission {
@@ -49,6 +50,9 @@ export interface GroupAdmission {
   /** Takes the connection out of the groups, and tells it why. */
   expel(socket: UserSocket, groupIds: readonly string[], reason: LeftReason): void;
 }
+
+/** Groups of one request that are admitted at once; those of a larger one wait for a turn of the event loop of their own. */
+const FEW_GROUPS = 100;
 
 /** Errors by group. It is a map, because a group may be called `constructor`. */
 export type Failures = Map<string, { error: ErrorBody }>;
@@ -95,6 +99,7 @@ export function createGroupAdmission(deps: {
 }): GroupAdmission {
   const { membership, removals, monitor, presence } = deps;
   const warn = warnOnceEvery(60_000);
+  const ownTurn = createTurnQueue();
 
   function admit(socket: UserSocket, groupIds: readonly string[], admission: Admission): string[] {
     const { groups } = socket.data.session;
@@ -165,10 +170,11 @@ export function createGroupAdmission(deps: {
     const joins = new Map(unknown.map((groupId) => [groupId, beginJoin(socket, groupId)]));
     try {
       const { admissions, removalVersion } = await membership.authorise(claims, unknown);
+      if (unknown.length > FEW_GROUPS) await ownTurn();
       for (const [groupId, join] of joins) {
         const admission = admissions.get(groupId);
         if (!admission || removals.removedSince(groupId, userId, removalVersion)) {
-          failed.set(groupId, { error: notAMember(groupId).toBody() });
+          failed.set(groupId, { error: notAMemberBody(groupId) });
         } else if (join.cancelled) {
           failed.set(groupId, { error: leftMeanwhile(groupId).toBody() });
         } else {

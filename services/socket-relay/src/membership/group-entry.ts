@@ -7,7 +7,7 @@ import type { Departures } from '../sessions/departures.ts';
 import type { UserSocket } from '../sessions/session.ts';
 import { tell } from '../sessions/tell.ts';
 import { EVENTS_PER_UNIT, type UserBudgets } from '../sessions/user-budgets.ts';
-import { type Membership, notAMember } from './authorisation.ts';
+import { type Membership, notAMember, notAMemberBody } from './authorisation.ts';
 import { createGroupAdmission, type Failures, type GroupAdmission } from './group-admission.ts';
 import { rememberingKeptOut } from './kept-out.ts';
 import type { PreparedRecovery, Recovery } from './recovery.ts';
@@ -147,7 +147,7 @@ export function createGroupEntry(deps: {
       return () => {
         const answers = commit(socket, prepared);
         for (const groupId of groupIds) {
-          if (!answers.has(groupId)) failed.set(groupId, { error: notAMember(groupId).toBody() });
+          if (!answers.has(groupId)) failed.set(groupId, { error: notAMemberBody(groupId) });
         }
         return { groups: Object.fromEntries<ResumeResult['groups'][string]>([...failed, ...answers]) };
       };
