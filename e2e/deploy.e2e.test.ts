@@ -584,7 +584,7 @@ describe('deploy/systemd', () => {
       expect(empty).toEqual(['JWT_SECRET', 'RELAY_SERVICE_SECRET']);
       const config = configOf(service, { ...env, ...SECRETS });
       expect(Number(valuesOf(text, 'TimeoutStopSec')[0])).toBeGreaterThan(config.drainMs / 1_000 + STOP_MARGIN);
-      expect(valuesOf(text, 'Environment')).toEqual(['NODE_ENV=production']);
+      expect(valuesOf(text, 'Environment')).toEqual(['NODE_ENV=production', `GLIBC_TUNABLES=${MALLOC_TUNABLES}`]);
       expect([valuesOf(text, 'KillSignal'), valuesOf(text, 'RestartPreventExitStatus')]).toEqual([['SIGTERM'], ['78']]);
     },
   );
