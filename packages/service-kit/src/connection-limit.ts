@@ -2,6 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { REQUEST_ARRIVED, UPGRADE_ARRIVED } from './bound-requests.ts';
 import type { Logger } from './logger.ts';
+import { createSilentConnections } from './silent-connections.ts';
 import { warnOnceEvery } from './warn-once-every.ts';
 import { createWire, isEndedByUs, isRead, rankOf, type Wire } from './wire.ts';
 
@@ -39,14 +40,14 @@ export interface ConnectionLimitOptions {
   onClosed?: (reason: CloseReason) => void;
   /** Whether a request that is being served has no user: its connection makes room like one that has not authenticated. */
   isWaiting?: (request: IncomingMessage) => boolean;
-  /** Called at most once a minute, with what the log says. */
+  /** Called with what the log says: that the port is full, or has too many without a request, at most once a minute each. */
   onFull?: (message: string) => void;
   /** How long an answer may take to be read, in milliseconds. */
   answerTimeoutMs?: number;
   /** How long an upgraded connection that we have ended may take to close. */
   closeTimeoutMs?: number;
   sweepMs?: number;
-  /** Most connections that have not sent the head of a request. The oldest makes room. */
+  /** Most connections that are read and have not sent the head of a request. The oldest makes room. */
   maxSilent?: number;
 }
 
@@ -54,8 +55,8 @@ const ANSWER_TIMEOUT_MS = 60_000;
 const CLOSE_TIMEOUT_MS = 10_000;
 const SWEEP_MS = 1_000;
 /**
- * A client sends the head of its request within a millisecond or two of its connection, so there are few of these at any moment, also when
- * all come back at once. Each one costs some 9 kB until its time is over, the parser of its first request among it.
+ * A client sends the head of its request within a millisecond or two of its connection, so few of those that are read have none. Each one
+ * costs some 9 kB until its time is over, the parser of its first request among it.
  */
 const MAX_SILENT = 1_024;
 /** Shortest time between two searches for a connection that may make room, since each looks at every connection. */
@@ -72,8 +73,11 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
   } = options;
   const sockets = new Set<Socket>();
   const wires = new Map<Socket, Wire>();
-  /** Those in state `silent`, the oldest first. */
-  const silent = new Set<Socket>();
+  const silent = createSilentConnections(maxSilent, (oldest) => {
+    const message = `the ${port} port has as many connections without a request as it may have (${maxSilent}): the oldest make room`;
+    tell('silent', maxSilent, message);
+    end(oldest, 'made-room');
+  });
   const warn = warnOnceEvery(WARN_EVERY_MS, () => performance.now());
   /** Connections that may make room, the next one last. */
   let candidates: { socket: Socket; wire: Wire; since: number }[] = [];
@@ -130,14 +134,6 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
     tell('full', max, message);
   }
 
-  function boundSilent(): void {
-    if (silent.size < maxSilent) return;
-    const message = `the ${port} port has as many connections without a request as it may have (${maxSilent}): the oldest make room`;
-    tell('silent', maxSilent, message);
-    const [oldest] = silent;
-    if (oldest) end(oldest, 'made-room');
-  }
-
   function makeRoom(): boolean {
     if (sockets.size < max) return true;
     full();
@@ -147,7 +143,6 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
   }
 
   function enter(socket: Socket, state: Wire['state']): boolean {
-    if (state === 'silent') boundSilent();
     if (!makeRoom()) {
       socket.destroy();
       return false;

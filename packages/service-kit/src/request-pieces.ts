@@ -37,8 +37,9 @@ export function cutTinyPieces(request: IncomingMessage, response: ServerResponse
   let bytes = 0;
   const push = request.push.bind(request);
   request.push = (piece: Buffer | null, ...rest) => {
+    if (piece === null) return push(piece, ...rest);
     pieces += 1;
-    bytes += piece?.length ?? 0;
+    bytes += piece.length;
     if (pieces <= free || bytes >= pieces * MIN_PIECE_BYTES) return push(piece, ...rest);
     const { parser } = socket as ParsedSocket;
     if (parser) ignoreBody(parser);

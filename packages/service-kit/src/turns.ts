@@ -29,8 +29,8 @@ function onError(): void {
 const isOver = ({ socket }: Waiting): boolean => socket.destroyed;
 
 /**
- * Work that waits from one address. Its kinds take turns; requests keep their order, and of the others the newest is first. Who sends much and
- * is cut, or leaves, holds up nobody with what they left.
+ * Work that waits from one address. Its kinds take turns; requests keep their order, and of the others the newest is first. A connection
+ * that is gone holds up nobody with what it left.
  */
 class WaitingOfAddress {
   private readonly byKind: Record<Kind, LiveQueue<Waiting>> = {

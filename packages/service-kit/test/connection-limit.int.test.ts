@@ -84,6 +84,13 @@ describe('a server that bears two connections without a request', () => {
     expect(second.open()).toBe(0);
   });
 
+  test('closes none of a crowd whose requests it has not read yet', async () => {
+    await start((_request, response) => void response.end('served'), { max: 1_000, maxSilent: 8 });
+    const crowd = await hold(400, GET);
+    await until('all answers', () => crowd.answers().split('served').length === 401 || crowd.open() < 400);
+    expect([crowd.open(), crowd.answers().split('served').length - 1, counts]).toEqual([400, 400, {}]);
+  });
+
   test('counts one no more once it has closed', async () => {
     await start((_request, response) => void response.end('served'), { max: 20, maxSilent: 2 });
     const gone = await hold(2);

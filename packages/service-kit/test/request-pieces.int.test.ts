@@ -72,6 +72,20 @@ describe('a body in chunks of one byte', () => {
   });
 });
 
+test.each([
+  ['in chunks', 32, head('/'), '1\r\na\r\n', '0\r\n\r\n'],
+  ['of a known length', 256, 'POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 511\r\n\r\n', 'a', 'a'.repeat(256)],
+])('a body %s may come in %i pieces of one byte', async (_what, free, begin, piece, end) => {
+  const { socket, text } = open();
+  socket.setNoDelay(true).write(begin);
+  for (let count = 1; count <= (end.startsWith('0') ? free : free - 1); count += 1) {
+    socket.write(piece);
+    await until('the piece', () => pieces >= count);
+  }
+  socket.write(end);
+  await until('the answer', () => text().endsWith('read'));
+});
+
 test('a body of some megabytes in the pieces of a network is read to its end', async () => {
   const { socket, text } = open();
   socket.write(head('/'));
