@@ -86,6 +86,30 @@ function isHidden({ data }: UserSocket): boolean {
   return data.session.claims.presence === false;
 }
 
+/** Begins a join that a leave can take back until `end` is called. */
+function beginJoin(socket: UserSocket, groupId: string): Joining & { end: () => void } {
+  const { session } = socket.data;
+  const joining = session.joining ?? new Map<string, Set<Joining>>();
+  session.joining = joining;
+  let onEnd = (): void => undefined;
+  const ended = new Promise<void>((resolve) => {
+    onEnd = resolve;
+  });
+  const join = {
+    cancelled: false,
+    ended,
+    end: () => {
+      onEnd();
+      const joins = joining.get(groupId);
+      joins?.delete(join);
+      if (joins?.size === 0) joining.delete(groupId);
+      if (joining.size === 0) session.joining = undefined;
+    },
+  };
+  joining.set(groupId, (joining.get(groupId) ?? new Set()).add(join));
+  return join;
+}
+
 export function createGroupAdmission(deps: {
   membership: Membership;
   removals: Removals;
@@ -170,7 +194,7 @@ export function createGroupAdmission(deps: {
     const joins = new Map(unknown.map((groupId) => [groupId, beginJoin(socket, groupId)]));
     try {
       const { admissions, removalVersion } = await membership.authorise(claims, unknown);
-      if (unknown.length > FEW_GROUPS) await ownTurn();
+      if (unknown.length > FEW_GROUPS) await ownTurn(unknown.length);
       for (const [groupId, join] of joins) {
         const admission = admissions.get(groupId);
         if (!admission || removals.removedSince(groupId, userId, removalVersion)) {
@@ -216,30 +240,6 @@ export function createGroupAdmission(deps: {
     } finally {
       join.end();
     }
-  }
-
-  /** Begins a join that a leave can take back until `end` is called. */
-  function beginJoin(socket: UserSocket, groupId: string): Joining & { end: () => void } {
-    const { session } = socket.data;
-    const joining = session.joining ?? new Map<string, Set<Joining>>();
-    session.joining = joining;
-    let onEnd = (): void => undefined;
-    const ended = new Promise<void>((resolve) => {
-      onEnd = resolve;
-    });
-    const join = {
-      cancelled: false,
-      ended,
-      end: () => {
-        onEnd();
-        const joins = joining.get(groupId);
-        joins?.delete(join);
-        if (joins?.size === 0) joining.delete(groupId);
-        if (joining.size === 0) session.joining = undefined;
-      },
-    };
-    joining.set(groupId, (joining.get(groupId) ?? new Set()).add(join));
-    return join;
   }
 
   function leave(socket: UserSocket, groupId: string, reason: string): void {
