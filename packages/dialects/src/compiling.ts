@@ -33,6 +33,13 @@ export interface Compiling {
 
 export type FieldsOf<Value> = Readonly<Record<string, Value>>;
 
+/** Sets a field of an object that is being made, also one that is called `__proto__`, which an assignment would not. */
+export function setField(made: Record<string, unknown>, name: string, value: unknown): void {
+  if (name === '__proto__')
+    Object.defineProperty(made, name, { value, enumerable: true, configurable: true, writable: true });
+  else made[name] = value;
+}
+
 export function isFields(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

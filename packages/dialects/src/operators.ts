@@ -1,5 +1,5 @@
 import type { JsonValue } from '@groupcast/shared';
-import { type Compiling, type FieldsOf, isFields, type Template } from './compiling.ts';
+import { type Compiling, type FieldsOf, isFields, setField, type Template } from './compiling.ts';
 import { compileText } from './references.ts';
 
 type Fields = FieldsOf<JsonValue>;
@@ -45,13 +45,12 @@ function toNumber(value: unknown): unknown {
 function compileMerge(fields: Fields, where: Compiling): Template {
   const those = listOf(fields, '$merge', where);
   return (context) => {
-    const merged: [string, unknown][] = [];
+    const merged: Record<string, unknown> = {};
     for (const each of those) {
       const value = each(context);
-      if (isFields(value)) for (const entry of Object.entries(value)) merged.push(entry);
+      if (isFields(value)) for (const name of Object.keys(value)) setField(merged, name, value[name]);
     }
-    // It defines fields, also one that is called `__proto__`, where an assignment would not.
-    return Object.fromEntries(merged);
+    return merged;
   };
 }
 
@@ -77,7 +76,10 @@ function compileOmit(fields: Fields, where: Compiling): Template {
   const names: ReadonlySet<string> = new Set($omit);
   return (context) => {
     const value = source(context);
-    return isFields(value) ? Object.fromEntries(Object.entries(value).filter(([name]) => !names.has(name))) : value;
+    if (!isFields(value)) return value;
+    const kept: Record<string, unknown> = {};
+    for (const name of Object.keys(value)) if (!names.has(name)) setField(kept, name, value[name]);
+    return kept;
   };
 }
 

@@ -1,5 +1,5 @@
 import { type JsonValue, nearestText } from '@groupcast/shared';
-import { type Compiling, type FieldsOf, isFields, type Template } from './compiling.ts';
+import { type Compiling, type FieldsOf, isFields, setField, type Template } from './compiling.ts';
 import { OPERATORS } from './operators.ts';
 import { compileReference } from './references.ts';
 
@@ -34,12 +34,12 @@ function compileFields(fields: FieldsOf<JsonValue>, where: Compiling): Template 
     ([name, value]) => [name, compile(value, { ...where, path: `${where.path}.${name}` })] as const,
   );
   return (context) => {
-    const made: [string, unknown][] = [];
+    const made: Record<string, unknown> = {};
     for (const [name, template] of compiled) {
       const value = template(context);
-      if (value !== undefined) made.push([name, value]);
+      if (value !== undefined) setField(made, name, value);
     }
-    return Object.fromEntries(made);
+    return made;
   };
 }
 
