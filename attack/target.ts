@@ -12,6 +12,7 @@ import {
 } from '@groupcast/testing';
 import { WebSocket } from 'ws';
 import { pidOf, rssBytes } from '../bench/processes.ts';
+import { MALLOC_TUNABLES } from '../scripts/processes.mjs';
 
 const HEAP_MB = 256;
 const MB = 1_048_576;
@@ -81,6 +82,8 @@ export async function startTarget(victim: 'relay' | 'api'): Promise<Target> {
   const node = {
     NODE_OPTIONS: `--max-old-space-size=${HEAP_MB} --inspect=127.0.0.1:0`,
     SHUTDOWN_DRAIN_SECONDS: '0',
+    // As `npm start`, the image and the systemd units run them.
+    GLIBC_TUNABLES: MALLOC_TUNABLES,
     DATA_DIR: dataDir,
   };
   const withApi = victim === 'api';

@@ -1,6 +1,5 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { MALLOC_TUNABLES } from '../../../scripts/processes.mjs';
 import { until } from './until.ts';
 
 export interface ManagedProcess {
@@ -69,13 +68,13 @@ export interface ProcessLimits {
   descriptors?: number;
 }
 
-/** A Node process with exactly these variables, besides PATH and how memory is kept where services run. */
+/** A Node process with exactly these variables, besides PATH. */
 export function startNode(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
   { descriptors }: ProcessLimits = {},
 ): ManagedProcess {
-  const options = { env: { PATH: process.env['PATH'] ?? '', GLIBC_TUNABLES: MALLOC_TUNABLES, ...env } };
+  const options = { env: { PATH: process.env['PATH'] ?? '', ...env } };
   if (descriptors === undefined) return manage(process.execPath, args, options);
   const limited = `ulimit -n ${descriptors} && exec "$0" "$@"`;
   return manage('/bin/sh', ['-c', limited, process.execPath, ...args], options);
