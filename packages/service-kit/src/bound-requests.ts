@@ -13,7 +13,8 @@ const MAX_PER_TURN = 32;
 type ParsedSocket = Socket & { parser?: { onIncoming?: () => number } | null };
 const NO_MORE_HTTP = 2;
 
-/** Events emitted with the arguments of `request` and `upgrade` as soon as one is read: the event itself may wait for its turn. */
+/** Events emitted with the arguments of `connection`, `request` and `upgrade` as soon as one is there: the event itself may wait for its turn. */
+export const CONNECTION_ARRIVED = 'connection-arrived';
 export const REQUEST_ARRIVED = 'request-arrived';
 export const UPGRADE_ARRIVED = 'upgrade-arrived';
 
@@ -47,6 +48,12 @@ export function boundRequests(server: Server): void {
 
   const emit = server.emit.bind(server) as (event: string, ...values: unknown[]) => boolean;
   server.emit = (event: string, ...values: unknown[]) => {
+    if (event === 'connection') {
+      const [socket] = values as [Socket];
+      emit(CONNECTION_ARRIVED, socket);
+      turns.connection(socket, () => void emit(event, socket));
+      return true;
+    }
     if (event === 'upgrade') {
       const [, socket, head] = values as [IncomingMessage, Socket, Buffer];
       emit(UPGRADE_ARRIVED, ...values);

@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { REQUEST_ARRIVED, UPGRADE_ARRIVED } from './bound-requests.ts';
+import { CONNECTION_ARRIVED, REQUEST_ARRIVED, UPGRADE_ARRIVED } from './bound-requests.ts';
 import type { Logger } from './logger.ts';
 import { createSilentConnections } from './silent-connections.ts';
 import { warnOnceEvery } from './warn-once-every.ts';
@@ -177,8 +177,7 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
     sockets,
     guard(server) {
       let sweeping: NodeJS.Timeout | undefined;
-      // Before Node's own listener, which gives it a parser.
-      server.prependListener('connection', (socket: Socket) => void enter(socket, 'silent'));
+      server.on(CONNECTION_ARRIVED, (socket: Socket) => void enter(socket, 'silent'));
       server.on(REQUEST_ARRIVED, (request: IncomingMessage, response: ServerResponse) => {
         const wire = wires.get(request.socket);
         if (!wire) return;

@@ -1,4 +1,5 @@
 export { addressKey } from './address-key.ts';
+export { CONNECTION_ARRIVED } from './bound-requests.ts';
 export {
   type CloseReason,
   type ConnectionLimit,

@@ -101,6 +101,8 @@ function refuseHead(socket: Socket): void {
  * another one opens a thousand connections is accepted among them, and does not wait behind their requests.
  */
 export interface Turns {
+  /** A connection is served at once, unless Node does not read it yet: then it costs no more than its socket until its turn comes. */
+  connection(socket: Socket, begin: () => void): void;
   request(request: IncomingMessage, begin: () => void): void;
   upgrade(socket: Socket, head: Buffer, begin: () => void): void;
 }
@@ -154,30 +156,40 @@ export function createTurns(server: Server): Turns {
     (server as Server & { pauseOnConnect?: boolean }).pauseOnConnect = isCrowded;
   }
 
+  function add(kind: Kind, entry: Waiting): void {
+    // Node listens for errors itself while it serves HTTP on a connection.
+    if (kind !== 'request') entry.socket.on('error', onError);
+    waiting.add(kind, entry);
+  }
   function take(kind: 'request' | 'upgrade', entry: Waiting): void {
     schedule();
     if (waiting.isEmpty && !isComing && spentMs < TURN_MS) {
       begin(entry);
       return;
     }
-    // Node listens for errors itself until a connection is upgraded.
-    if (kind === 'upgrade') entry.socket.on('error', onError);
-    waiting.add(kind, entry);
+    add(kind, entry);
   }
 
-  function readOn(socket: Socket): void {
-    socket.resume();
-    spentMs += READ_MS;
+  function readOn(socket: Socket, serve: () => void): void {
+    // The server that has closed knows of no connection that it does not serve, and would wait for this one.
+    if (!server.listening) socket.destroy();
+    else {
+      serve();
+      socket.resume();
+      spentMs += READ_MS;
+    }
   }
-
-  server.on('connection', (socket: Socket) => {
-    accepted += 1;
-    isComing = true;
-    schedule();
-    if (socket.isPaused()) waiting.add('read', { socket, begin: () => readOn(socket) });
-  });
 
   return {
+    connection(socket, serve) {
+      accepted += 1;
+      isComing = true;
+      schedule();
+      // It may have been refused.
+      if (socket.destroyed) return;
+      if (socket.isPaused()) add('read', { socket, begin: () => readOn(socket, serve) });
+      else serve();
+    },
     request: ({ socket }, work) => take('request', { socket, begin: work }),
     upgrade(socket, head, work) {
       if (head.length > MAX_HEAD_BYTES) refuseHead(socket);

@@ -2,6 +2,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { openServer, until } from '@groupcast/testing';
 import { afterEach, describe, expect, test } from 'vitest';
+import { CONNECTION_ARRIVED } from '../src/bound-requests.ts';
 import { createBoundedServer } from '../src/http-server.ts';
 
 const closing: (() => Promise<unknown> | void)[] = [];
@@ -56,7 +57,7 @@ function atOnce(sockets: readonly Socket[], write: (socket: Socket, index: numbe
 test('those that were cut take no turn, while a crowd lets few requests begin', async () => {
   const { server, begun } = await start();
   let accepted = 0;
-  server.on('connection', () => {
+  server.on(CONNECTION_ARRIVED, () => {
     accepted += 1;
   });
   // One after the other: of a crowd they would not be read before others that come later.
@@ -131,21 +132,54 @@ test('of one address, requests and upgrades take turns too', async () => {
   expect(firstHalf.filter((each) => each.includes('upgrade')).length).toBeGreaterThan(2);
 });
 
-test('everything that a crowd sends is read to its end', async () => {
-  const { server, begun } = await start();
-  let paused = 0;
-  server.on('connection', (socket: Socket) => {
-    if (socket.isPaused()) paused += 1;
+describe('a crowd whose connections are accepted before they are read', () => {
+  function come(server: Server, count: number, text: (index: number) => string): void {
+    const { port } = server.address() as AddressInfo;
+    for (let index = 0; index < count; index += 1) {
+      const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' }).on('error', () => undefined);
+      closing.push(() => void socket.destroy());
+      socket.write(text(index));
+    }
+  }
+  /** The connections that have arrived, and are not served yet. */
+  function watchUnserved(server: Server): Set<Socket> {
+    const unserved = new Set<Socket>();
+    server.on(CONNECTION_ARRIVED, (socket: Socket) => unserved.add(socket));
+    server.on('connection', (socket: Socket) => unserved.delete(socket));
+    return unserved;
+  }
+
+  test('is read to its end, each connection in its turn', async () => {
+    const { server, begun } = await start();
+    const unserved = watchUnserved(server);
+    let most = 0;
+    server.on('connection', () => {
+      most = Math.max(most, unserved.size);
+    });
+    come(server, 60, (index) => (index % 2 === 0 ? UPGRADE : `${HEAD}\r\n`));
+    await until('all of them', () => begun.length === 60, 30_000);
+    expect(most).toBeGreaterThan(5);
+    expect(unserved.size).toBe(0);
   });
-  const { port } = server.address() as AddressInfo;
-  const sockets = Array.from({ length: 60 }, (_, index) => {
-    const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' }).on('error', () => undefined);
-    closing.push(() => void socket.destroy());
-    socket.write(index % 2 === 0 ? UPGRADE : `${HEAD}\r\n`);
-    return socket;
+
+  test('holds up no server that closes', async () => {
+    const { server } = await start();
+    const unserved = watchUnserved(server);
+    let served = 0;
+    server.on('connection', () => {
+      served += 1;
+    });
+    come(server, 100, () => 'GET');
+    const servedBefore = await new Promise((resolve) => {
+      server.on(CONNECTION_ARRIVED, () => {
+        if (unserved.size > 5) resolve(served);
+      });
+    });
+    const closed = new Promise((resolve) => server.close(resolve));
+    server.closeAllConnections();
+    await closed;
+    expect(served).toBe(servedBefore);
   });
-  await until('all of them', () => begun.length === sockets.length, 30_000);
-  expect(paused).toBeGreaterThan(0);
 });
 
 test('of one address, requests keep their order, and the newest upgrade is first', async () => {

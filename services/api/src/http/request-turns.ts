@@ -1,5 +1,5 @@
 import type { Server } from 'node:http';
-import { createFairQueue, type FairQueue, type HttpScope, type Ticket } from '@groupcast/service-kit';
+import { CONNECTION_ARRIVED, createFairQueue, type FairQueue, type HttpScope, type Ticket } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Database } from '../db/database.ts';
@@ -101,7 +101,7 @@ function overloaded(): GroupcastError {
  */
 function watchArrivals(server: Server): () => boolean {
   let arrived = false;
-  server.on('connection', () => {
+  server.on(CONNECTION_ARRIVED, () => {
     arrived = true;
   });
   return () => {
