@@ -8,6 +8,10 @@ keepTemporaryFilesInMemory();
 // `import` and `module` must not be listed: `require('ws')` and `require('pg-pool')` would get their ESM entry.
 const conditions = ['@groupcast/source', 'node'];
 const shared = { environment: 'node', setupFiles: ['packages/testing/src/no-leaks.ts'] };
+/** Time to start processes, and for what a busy machine makes late. */
+const patient = { pool: 'forks', testTimeout: 30_000, hookTimeout: 60_000 } as const;
+/** They replace modules (`vi.mock`), which has to come before anything else loads them. */
+const REPLACING = ['services/socket-relay/test/{handshake-outcomes,idle-cost}.int.test.ts'];
 
 /** More than there are cores: much of their time these tests wait for a process, a time-out, a lease. */
 const WORKERS = 6;
@@ -16,6 +20,8 @@ export default defineConfig({
   test: {
     // One queue for all projects: no core waits for a project to end.
     maxWorkers: WORKERS,
+    // Files of one worker share what they import: loading it again for each of them takes more than half of their CPU time.
+    isolate: false,
     sequence: { sequencer: LongestFirst },
     // As patient as `until`: Vitest's own second is over before a busy machine has shown a message.
     expect: { poll: { timeout: 15_000 } },
@@ -28,8 +34,6 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'unit',
-          // Files of one worker share what they import: loading it again for each of them takes longer than the tests.
-          isolate: false,
           testTimeout: 30_000,
           include: [
             '{apps,packages,services}/*/test/**/*.unit.test.ts',
@@ -45,12 +49,17 @@ export default defineConfig({
         ssr: { resolve: { conditions } },
         test: {
           ...shared,
+          ...patient,
           name: 'integration',
           include: ['{packages,services}/*/test/**/*.int.test.ts', 'e2e/**/*.e2e.test.ts'],
-          pool: 'forks',
-          testTimeout: 30_000,
-          hookTimeout: 60_000,
+          exclude: REPLACING,
         },
+      },
+      {
+        extends: true,
+        resolve: { conditions },
+        ssr: { resolve: { conditions } },
+        test: { ...shared, ...patient, name: 'integration-replacing', include: REPLACING, isolate: true },
       },
       {
         extends: true,
@@ -58,29 +67,20 @@ export default defineConfig({
         ssr: { resolve: { conditions } },
         test: {
           ...shared,
-          // What clients see is the same without the relay's own fan-out.
+          ...patient,
           name: 'stock',
+          // What clients see is the same without the relay's own fan-out.
           include: [
             'services/socket-relay/test/{broadcast,membership,old-clients,recovery,slow-consumers}.int.test.ts',
           ],
           env: { FANOUT: 'stock' },
-          pool: 'forks',
-          testTimeout: 30_000,
-          hookTimeout: 60_000,
         },
       },
       {
         extends: true,
         resolve: { conditions },
         ssr: { resolve: { conditions } },
-        test: {
-          ...shared,
-          name: 'browser',
-          include: ['e2e/**/*.browser.test.ts'],
-          pool: 'forks',
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-        },
+        test: { ...shared, ...patient, name: 'browser', include: ['e2e/**/*.browser.test.ts'], testTimeout: 60_000 },
       },
     ],
   },

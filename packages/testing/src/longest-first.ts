@@ -41,7 +41,10 @@ const FIRST = [
   'services/socket-relay/test/redis-connections.int.test.ts',
 ];
 
-/** Only the order: each file runs as before, on its own. The files that are not named follow, as Vitest orders them. */
+/** A worker goes on with the next file of the queue where that is of the same project, and ends where it is not. */
+const PROJECTS = ['browser', 'stock', 'integration-replacing', 'integration', 'unit'];
+
+/** Only the order. The files that are not named follow by project, and in a project as Vitest orders them. */
 export class LongestFirst extends BaseSequencer {
   override async sort(specifications: TestSpecification[]): Promise<TestSpecification[]> {
     const gone = FIRST.filter((file) => !existsSync(join(this.ctx.config.root, file)));
@@ -53,6 +56,7 @@ export class LongestFirst extends BaseSequencer {
     };
     // oxlint-disable-next-line unicorn/no-array-sort -- not an array's method, but the sequencer's
     const ordered = await super.sort(specifications);
-    return ordered.toSorted((a, b) => place(a) - place(b));
+    const order = ({ project }: TestSpecification): number => PROJECTS.indexOf(project.name);
+    return ordered.toSorted((a, b) => place(a) - place(b) || order(a) - order(b));
   }
 }

@@ -122,7 +122,6 @@ export function createPublicServer(deps: {
   const isPlain = config.publicApi.isOn ? isOfApi : undefined;
   // With workers the router's server has the connections of clients, and this one has siblings, which are trusted.
   if (isPlain && !worker) ignoreUpgrades(http, isPlain, limits.public);
-  useWebSocketTransport();
   const io: RelayServer = new Server(http, {
     serveClient: false,
     parser: intake.parser,
@@ -134,6 +133,7 @@ export function createPublicServer(deps: {
     cors: corsOptions(config.origins),
     allowRequest: createOriginGate({ origins: config.origins, metrics, notices }),
   });
+  useWebSocketTransport(io.engine);
   answerUpgradesInOneWrite(io.engine);
   strangers.watch(io, http);
   // It comes after Engine.IO, which takes all listeners of its server away and hands them the requests that are not its own.

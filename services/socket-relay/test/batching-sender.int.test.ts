@@ -16,7 +16,6 @@ import { createMarks } from '../src/sessions/marks.ts';
 import type { RelayServer, RelaySocket, Session } from '../src/sessions/session.ts';
 import { createSlowConsumers } from '../src/slow-consumers/slow-consumers.ts';
 
-useWebSocketTransport();
 const ROOMS = ['a', 'b', 'c'] as const;
 const TRANSPORTS = [['websocket'], ['polling'], ['polling', 'websocket'], ['websocket']];
 
@@ -61,6 +60,7 @@ async function startBench(
 ): Promise<Bench> {
   const http = createServer();
   const io: RelayServer = new Server(http, { adapter: RoomAdapter, ...options });
+  useWebSocketTransport(io.engine);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
   const theirs: Socket[] = [];

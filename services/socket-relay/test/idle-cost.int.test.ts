@@ -15,7 +15,6 @@ import { createSendBacklog } from '../src/slow-consumers/send-backlog.ts';
 import { startRelayUnderTest } from './relay-harness.ts';
 
 vi.mock(import('../src/slow-consumers/send-backlog.ts'), { spy: true });
-useWebSocketTransport();
 const closing: (() => Promise<unknown> | void)[] = [];
 afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
@@ -24,6 +23,7 @@ afterEach(async () => {
 async function startServer(onConnection: (socket: RelaySocket) => void): Promise<string> {
   const http = createServer();
   const io: RelayServer = new Server(http, { pingInterval: 300, pingTimeout: 700 });
+  useWebSocketTransport(io.engine);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   closing.push(async () => io.close());
   io.on('connection', onConnection);

@@ -58,10 +58,10 @@ test('a body is read no further while there is no room, and to its end afterward
 });
 
 test('a session that is closing gives up its body too when others need the room', async () => {
-  useBoundedPolling();
   const http = createServer();
   const engine = new EngineServer();
   engine.attach(http);
+  useBoundedPolling(engine);
   const port = await listen(http);
   closing.push(() => void engine.close());
   const accepted = new Promise<EngineSocket>((resolve) => engine.once('connection', resolve));

@@ -44,8 +44,8 @@ async function startDoor(): Promise<string> {
     { budgets, metrics: createRelayMetrics(), notices, log: pino({ level: 'silent' }) },
     { maxGroups: 10, eventsPerSecond: 50 },
   );
-  useWebSocketTransport();
   const io: RelayServer = new Server(http, { parser: intake.parser });
+  useWebSocketTransport(io.engine);
   intake.attach(io);
   const options = {
     path: '/ws',

@@ -13,14 +13,14 @@ const closing: (() => Promise<unknown> | void)[] = [];
 afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
 });
-useBoundedPolling();
-useWebSocketTransport();
 
 /** An engine whose connections never authenticate, unless they are forgotten by hand. */
 async function start(limits: Partial<UnauthenticatedLimits>) {
   const http = createServer();
   const engine = new Server({ maxHttpBufferSize: 1_000_000 });
   engine.attach(http);
+  useBoundedPolling(engine);
+  useWebSocketTransport(engine);
   engine.on('connection', (conn) => {
     allowBytes(conn, 1_000_000, () => undefined);
     allowBody(conn, { bytes: 1_000_000, onTooLarge: () => undefined });

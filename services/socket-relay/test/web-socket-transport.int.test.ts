@@ -14,11 +14,9 @@ import {
   WebSocketTransport,
 } from '../src/engine/web-socket-transport.ts';
 
-const stock = transports.websocket;
 const closing: (() => Promise<unknown> | void)[] = [];
 afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
-  Object.assign(transports, { websocket: stock });
 });
 
 /** How many writes a TCP socket is given: Node's streams call one of the two for each. */
@@ -36,11 +34,18 @@ function countWrites(wire: NetSocket): () => number {
   return () => count;
 }
 
+interface Options {
+  perMessageDeflate?: { threshold: number };
+  maxHttpBufferSize?: number;
+  isStock?: boolean;
+}
+
 /** Both ends of an Engine.IO connection, and the events at each, in order. */
-async function open(options: { perMessageDeflate?: { threshold: number }; maxHttpBufferSize?: number } = {}) {
+async function open({ isStock = false, ...options }: Options = {}) {
   const http = createServer();
   const server = new Server({ maxHttpBufferSize: 1_000, ...options });
   server.attach(http);
+  if (!isStock) useWebSocketTransport(server);
   answerUpgradesInOneWrite(server);
   const accepted = new Promise<() => number>((resolve) =>
     http.once('connection', (wire: NetSocket) => resolve(countWrites(wire))),
@@ -68,12 +73,11 @@ async function open(options: { perMessageDeflate?: { threshold: number }; maxHtt
 }
 
 describe.each([['Engine.IO’s own transport'], ['the transport of the relay']])('%s', (which) => {
-  async function pair(options?: Parameters<typeof open>[0]): ReturnType<typeof open> {
-    if (which === 'the transport of the relay') useWebSocketTransport();
-    const both = await open(options);
-    expect((both.here as unknown as { transport: unknown }).transport instanceof WebSocketTransport).toBe(
-      which === 'the transport of the relay',
-    );
+  const isStock = which !== 'the transport of the relay';
+  async function pair(options?: Options): ReturnType<typeof open> {
+    const both = await open({ ...options, isStock });
+    const { transport } = both.here as unknown as { transport: unknown };
+    expect(transport instanceof WebSocketTransport).toBe(!isStock);
     return both;
   }
 
@@ -143,19 +147,23 @@ describe.each([['Engine.IO’s own transport'], ['the transport of the relay']])
   });
 });
 
-describe('writes of the relay’s transport', () => {
-  async function pair(options?: Parameters<typeof open>[0]): ReturnType<typeof open> {
-    useWebSocketTransport();
-    return open(options);
-  }
+test('a server that the same process has for itself keeps Engine.IO’s own transports', async () => {
+  const relays = await open();
+  const own = await open({ isStock: true });
+  const transportOf = ({ here }: typeof own): unknown => (here as unknown as { transport: unknown }).transport;
+  expect(transportOf(relays)).toBeInstanceOf(WebSocketTransport);
+  expect(transportOf(own)).toBeInstanceOf(transports.websocket);
+  expect(transportOf(own)).not.toBeInstanceOf(WebSocketTransport);
+});
 
+describe('writes of the relay’s transport', () => {
   test('the answer to an upgrade and the first packet are one', async () => {
-    const { writes } = await pair();
+    const { writes } = await open();
     expect(writes()).toBe(1);
   });
 
   test('everything sent while it was busy is one', async () => {
-    const { here, got, writes } = await pair();
+    const { here, got, writes } = await open();
     const before = writes();
     for (const text of ['one', 'two', 'three', 'four']) here.send(text);
     await until('all', () => got.length === 4);
@@ -166,7 +174,7 @@ describe('writes of the relay’s transport', () => {
   test.each([[undefined], [{ perMessageDeflate: { threshold: 1 } }]])(
     'a turn that is held is one, in its order (%j)',
     async (options) => {
-      const { here, got, writes } = await pair(options);
+      const { here, got, writes } = await open(options);
       const before = writes();
       holdTurn(here);
       here.send('one');
@@ -183,7 +191,7 @@ describe('writes of the relay’s transport', () => {
   );
 
   test('a turn that is held ends with what was sent before a close', async () => {
-    const { here, there, got } = await pair();
+    const { here, there, got } = await open();
     const closed = new Promise((resolve) => there.once('close', resolve));
     holdTurn(here);
     here.send('last');
@@ -193,7 +201,7 @@ describe('writes of the relay’s transport', () => {
   });
 
   test('a turn that is held survives a peer that goes meanwhile', async () => {
-    const { here, events } = await pair();
+    const { here, events } = await open();
     const { socket } = (here as unknown as { transport: { socket: { _socket: NetSocket } } }).transport;
     holdTurn(here);
     here.send('too late');
@@ -212,11 +220,11 @@ function frame(text: string): Buffer {
 }
 
 test('a client that sends much with the end of its upgrade holds no place among those that nobody knows', async () => {
-  useWebSocketTransport();
   const http = createServer();
   readLittleOf(http);
   const server = new Server({ maxHttpBufferSize: 100_000 });
   server.attach(http);
+  useWebSocketTransport(server);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   closing.push(async () => {
     server.close();

@@ -140,7 +140,6 @@ export function createConnectionIntake(
   const { parser, watch } = createPacketParser((conn) =>
     conn && isRaw(conn) ? new RawDecoder(conn, bounds) : new BoundedDecoder(conn, bounds),
   );
-  useBoundedPolling();
 
   return {
     parser,
@@ -148,6 +147,7 @@ export function createConnectionIntake(
       const engine = io.engine as EventEmitter;
       clients = (io.engine as unknown as { clients: Record<string, EngineSocket> }).clients;
       watch(engine);
+      useBoundedPolling(engine);
       engine.on('connection', (conn: EngineSocket) => {
         conn.on('close', onEarlyClose);
         const onTooLarge = (): void => refuse(conn, unauthenticatedTooLarge(limits), undefined);

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { transports } from 'engine.io';
+import { useOwnTransport } from './own-transport.ts';
 import { TOO_MANY_PACKETS } from './packet-decoder.ts';
 import { type BodyLimit, countBody, isBodyTooLarge } from './polling-body.ts';
 import type { Holder } from './unfinished.ts';
@@ -38,16 +39,13 @@ export function hasMorePacketsThan(payload: string, max: number): boolean {
   return false;
 }
 
-const bounded = Symbol('bounded');
-
 /**
  * Engine.IO's long polling, with payloads whose packets are counted before they are decoded. The decoder of the connection is told of a
  * payload with too many packets in place of its packets, and refuses it. JSONP, which no client of protocol 4 uses, is refused: a script
  * tag sends no `Origin`.
  */
-export function useBoundedPolling(): void {
-  const stock = transports.polling as unknown as MakePolling & { upgradesTo: string[]; [bounded]?: true };
-  if (stock[bounded]) return;
+export function useBoundedPolling(engine: unknown): void {
+  const stock = transports.polling as unknown as MakePolling;
   let prototype: PollingInternals | undefined;
 
   function prototypeOn(transport: PollingInternals): PollingInternals {
@@ -74,15 +72,14 @@ export function useBoundedPolling(): void {
     return child;
   }
 
-  function polling(request: Request): PollingInternals {
+  useOwnTransport(engine, 'polling', (request: Request) => {
     if (request._query['j'] !== undefined) throw new Error('JSONP is not supported');
     const transport = new stock(request);
     prototype ??= prototypeOn(transport);
     Object.setPrototypeOf(transport, prototype);
     transport.closeTimeout = CLOSE_TIMEOUT_MS;
     return transport;
-  }
-  Object.assign(transports, { polling: Object.assign(polling, { upgradesTo: stock.upgradesTo, [bounded]: true }) });
+  });
 }
 
 /** Sets the size that a payload may have until `allowPackets`: a larger one is refused unread. `onTooLarge` ends the connection. */

@@ -2,7 +2,8 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket as NetSocket } from 'node:net';
 import { readLittle, readMuch } from '@groupcast/service-kit';
-import { Transport, transports } from 'engine.io';
+import { Transport, type transports } from 'engine.io';
+import { useOwnTransport } from './own-transport.ts';
 import { framesOf } from './packet-frames.ts';
 import { type Holder, readingTurns, unfinished } from './unfinished.ts';
 import { dropUnread, pendingInMessages, REFUSED_GRACE_MS } from './wire.ts';
@@ -363,9 +364,8 @@ export function answerUpgradesInOneWrite(engine: EventEmitter): void {
   });
 }
 
-/** Applies to every Engine.IO server of this process. */
-export function useWebSocketTransport(): void {
-  Object.assign(transports, { websocket: WebSocketTransport });
+export function useWebSocketTransport(engine: unknown): void {
+  useOwnTransport(engine, 'websocket', (request: Request) => new WebSocketTransport(request));
 }
 
 /** Calls `WebSocketTransport.allowBytes`, and again once the connection has left polling for a WebSocket. */
