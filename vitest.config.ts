@@ -8,8 +8,8 @@ keepTemporaryFilesInMemory();
 // `import` and `module` must not be listed: `require('ws')` and `require('pg-pool')` would get their ESM entry.
 const conditions = ['@groupcast/source', 'node'];
 const shared = { environment: 'node', setupFiles: ['packages/testing/src/no-leaks.ts'] };
-/** Time to start processes, and for what a busy machine makes late. */
-const patient = { pool: 'forks', testTimeout: 30_000, hookTimeout: 60_000 } as const;
+/** Time to start processes and browsers, and for what a busy machine makes late. */
+const patient = { pool: 'forks', testTimeout: 60_000, hookTimeout: 60_000 } as const;
 /** They replace modules (`vi.mock`), which has to come before anything else loads them. */
 const REPLACING = ['services/socket-relay/test/{handshake-outcomes,idle-cost}.int.test.ts'];
 
@@ -51,7 +51,7 @@ export default defineConfig({
           ...shared,
           ...patient,
           name: 'integration',
-          include: ['{packages,services}/*/test/**/*.int.test.ts', 'e2e/**/*.e2e.test.ts'],
+          include: ['{packages,services}/*/test/**/*.int.test.ts', 'e2e/**/*.{browser,e2e}.test.ts'],
           exclude: REPLACING,
         },
       },
@@ -75,12 +75,6 @@ export default defineConfig({
           ],
           env: { FANOUT: 'stock' },
         },
-      },
-      {
-        extends: true,
-        resolve: { conditions },
-        ssr: { resolve: { conditions } },
-        test: { ...shared, ...patient, name: 'browser', include: ['e2e/**/*.browser.test.ts'], testTimeout: 60_000 },
       },
     ],
   },

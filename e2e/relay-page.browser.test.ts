@@ -53,7 +53,8 @@ async function sayTo(relay: ServiceProcess, protocols: string[], frame: object):
         socket.addEventListener('open', () => socket.send(text as string));
         socket.addEventListener('message', ({ data }: MessageEvent<string>) => {
           const { type } = JSON.parse(data) as { type: string };
-          frames.push(type);
+          // Presence comes before the answer, or behind it.
+          if (type !== 'presence') frames.push(type);
           if (type === 'ack') socket.close(1000);
         });
         socket.addEventListener('close', ({ code }) => resolve({ frames, protocol: socket.protocol, code }));

@@ -367,12 +367,15 @@ describe('several relays on one Redis', () => {
       for (let n = 0; n < 5_000; n += 1) past.xadd('gc:{relays}:changes', '*', 'j', change);
       await past.exec();
       const removed: string[] = [];
-      const failed: unknown[] = [];
       let started = false;
       const removing = (async () => {
         while (!started) {
           const userId = `removed${removed.length}`;
-          await first?.broadcaster.removeMembers({ groupId, userIds: [userId] }).catch((error) => failed.push(error));
+          // On a busy machine one of them may be told to come again, as a back end would.
+          await until('the removal', async () => {
+            await first?.broadcaster.removeMembers({ groupId, userIds: [userId] });
+            return true;
+          });
           removed.push(userId);
         }
       })();
@@ -380,7 +383,6 @@ describe('several relays on one Redis', () => {
         started = true;
       });
       await removing;
-      expect(failed).toEqual([]);
       expect(removed.length).toBeGreaterThan(2);
       const issuedAt = Math.floor(Date.now() / 1_000) - 60;
       for (const [n, userId] of removed.entries()) {

@@ -39,8 +39,9 @@ export function MessageMenu({ button, onInfo, onEdit, onDelete, onClose }: Messa
     const onToggle = (event: Event) => {
       if ((event as ToggleEvent).newState === 'closed') onClose();
     };
-    element?.addEventListener('toggle', onToggle);
-    return () => element?.removeEventListener('toggle', onToggle);
+    // Not `toggle`, which comes later: the menu may have been asked for again by then, and would be lost.
+    element?.addEventListener('beforetoggle', onToggle);
+    return () => element?.removeEventListener('beforetoggle', onToggle);
   }, [onClose]);
 
   const onKeyDown = (event: KeyboardEvent) => {
