@@ -1,5 +1,11 @@
 import type { Server } from 'node:http';
-import { CONNECTION_ARRIVED, createFairQueue, type FairQueue, type HttpScope, type Ticket } from '@groupcast/service-kit';
+import {
+  CONNECTION_ARRIVED,
+  createFairQueue,
+  type FairQueue,
+  type HttpScope,
+  type Ticket,
+} from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Database } from '../db/database.ts';
