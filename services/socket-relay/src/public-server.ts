@@ -22,7 +22,7 @@ import { createRawVoices } from './connections/raw-voice.ts';
 import { answerBanner } from './connections/relay-page.ts';
 import type { Strangers } from './connections/strangers.ts';
 import { RoomAdapter } from './engine/room-adapter.ts';
-import { answerUpgradesInOneWrite, useWebSocketTransport } from './engine/web-socket-transport.ts';
+import { answerUpgradesInOneWrite, attachWebSocketTransport } from './engine/web-socket-transport.ts';
 import { makeSessionId } from './ipc/session-router.ts';
 import type { WorkerContext } from './ipc/worker-context.ts';
 import type { RelayMetrics } from './metrics.ts';
@@ -133,7 +133,7 @@ export function createPublicServer(deps: {
     cors: corsOptions(config.origins),
     allowRequest: createOriginGate({ origins: config.origins, metrics, notices }),
   });
-  useWebSocketTransport(io.engine);
+  attachWebSocketTransport(io.engine);
   answerUpgradesInOneWrite(io.engine);
   strangers.watch(io, http);
   // It comes after Engine.IO, which takes all listeners of its server away and hands them the requests that are not its own.

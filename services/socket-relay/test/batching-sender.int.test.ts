@@ -7,7 +7,7 @@ import { Server, type ServerOptions } from 'socket.io';
 import { io as connect, type Socket } from 'socket.io-client';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { RoomAdapter } from '../src/engine/room-adapter.ts';
-import { useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
+import { attachWebSocketTransport } from '../src/engine/web-socket-transport.ts';
 import { createBatchingSender } from '../src/fan-out/batching-sender.ts';
 import { createStockSender, type Sender } from '../src/fan-out/sender.ts';
 import { createRelayMetrics, type RelayMetrics } from '../src/metrics.ts';
@@ -60,7 +60,7 @@ async function startBench(
 ): Promise<Bench> {
   const http = createServer();
   const io: RelayServer = new Server(http, { adapter: RoomAdapter, ...options });
-  useWebSocketTransport(io.engine);
+  attachWebSocketTransport(io.engine);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
   const theirs: Socket[] = [];

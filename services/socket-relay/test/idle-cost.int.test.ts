@@ -8,7 +8,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { createHeartbeat } from '../src/engine/heartbeat.ts';
 import { letGoOfHandshake } from '../src/engine/idle-cost.ts';
-import { useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
+import { attachWebSocketTransport } from '../src/engine/web-socket-transport.ts';
 import { NO_MARK } from '../src/sessions/marks.ts';
 import type { RelayServer, RelaySocket } from '../src/sessions/session.ts';
 import { createSendBacklog } from '../src/slow-consumers/send-backlog.ts';
@@ -23,7 +23,7 @@ afterEach(async () => {
 async function startServer(onConnection: (socket: RelaySocket) => void): Promise<string> {
   const http = createServer();
   const io: RelayServer = new Server(http, { pingInterval: 300, pingTimeout: 700 });
-  useWebSocketTransport(io.engine);
+  attachWebSocketTransport(io.engine);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   closing.push(async () => io.close());
   io.on('connection', onConnection);

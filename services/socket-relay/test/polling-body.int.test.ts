@@ -5,7 +5,7 @@ import { until } from '@groupcast/testing';
 import { Server as EngineServer, type Socket as EngineSocket } from 'engine.io';
 import { afterEach, expect, test } from 'vitest';
 import { countBody } from '../src/engine/polling-body.ts';
-import { allowBody, useBoundedPolling } from '../src/engine/polling-transport.ts';
+import { allowBody, attachBoundedPolling } from '../src/engine/polling-transport.ts';
 import { unfinished } from '../src/engine/unfinished.ts';
 
 const closing: (() => Promise<unknown> | void)[] = [];
@@ -61,7 +61,7 @@ test('a session that is closing gives up its body too when others need the room'
   const http = createServer();
   const engine = new EngineServer();
   engine.attach(http);
-  useBoundedPolling(engine);
+  attachBoundedPolling(engine);
   const port = await listen(http);
   closing.push(() => void engine.close());
   const accepted = new Promise<EngineSocket>((resolve) => engine.once('connection', resolve));

@@ -6,7 +6,7 @@ import { afterEach, expect, test } from 'vitest';
 import { createConnectionIntake } from '../src/connections/intake.ts';
 import { openRawDoor } from '../src/connections/raw-door.ts';
 import type { RawVoice } from '../src/engine/raw-frames.ts';
-import { useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
+import { attachWebSocketTransport } from '../src/engine/web-socket-transport.ts';
 import { createRelayMetrics } from '../src/metrics.ts';
 import type { RelayServer, Session } from '../src/sessions/session.ts';
 import { createUserBudgets } from '../src/sessions/user-budgets.ts';
@@ -45,7 +45,7 @@ async function startDoor(): Promise<string> {
     { maxGroups: 10, eventsPerSecond: 50 },
   );
   const io: RelayServer = new Server(http, { parser: intake.parser });
-  useWebSocketTransport(io.engine);
+  attachWebSocketTransport(io.engine);
   intake.attach(io);
   const options = {
     path: '/ws',

@@ -5,8 +5,8 @@ import { Server } from 'engine.io';
 import { pino } from 'pino';
 import { afterEach, expect, test } from 'vitest';
 import { createUnauthenticated, type UnauthenticatedLimits } from '../src/connections/unauthenticated.ts';
-import { allowBody, useBoundedPolling } from '../src/engine/polling-transport.ts';
-import { allowBytes, useWebSocketTransport } from '../src/engine/web-socket-transport.ts';
+import { allowBody, attachBoundedPolling } from '../src/engine/polling-transport.ts';
+import { allowBytes, attachWebSocketTransport } from '../src/engine/web-socket-transport.ts';
 import { createRelayMetrics } from '../src/metrics.ts';
 
 const closing: (() => Promise<unknown> | void)[] = [];
@@ -19,8 +19,8 @@ async function start(limits: Partial<UnauthenticatedLimits>) {
   const http = createServer();
   const engine = new Server({ maxHttpBufferSize: 1_000_000 });
   engine.attach(http);
-  useBoundedPolling(engine);
-  useWebSocketTransport(engine);
+  attachBoundedPolling(engine);
+  attachWebSocketTransport(engine);
   engine.on('connection', (conn) => {
     allowBytes(conn, 1_000_000, () => undefined);
     allowBody(conn, { bytes: 1_000_000, onTooLarge: () => undefined });

@@ -8,9 +8,9 @@ import { WebSocket } from 'ws';
 import { unfinished } from '../src/engine/unfinished.ts';
 import {
   answerUpgradesInOneWrite,
+  attachWebSocketTransport,
   holdTurn,
   settleTransport,
-  useWebSocketTransport,
   WebSocketTransport,
 } from '../src/engine/web-socket-transport.ts';
 
@@ -45,7 +45,7 @@ async function open({ isStock = false, ...options }: Options = {}) {
   const http = createServer();
   const server = new Server({ maxHttpBufferSize: 1_000, ...options });
   server.attach(http);
-  if (!isStock) useWebSocketTransport(server);
+  if (!isStock) attachWebSocketTransport(server);
   answerUpgradesInOneWrite(server);
   const accepted = new Promise<() => number>((resolve) =>
     http.once('connection', (wire: NetSocket) => resolve(countWrites(wire))),
@@ -224,7 +224,7 @@ test('a client that sends much with the end of its upgrade holds no place among 
   readLittleOf(http);
   const server = new Server({ maxHttpBufferSize: 100_000 });
   server.attach(http);
-  useWebSocketTransport(server);
+  attachWebSocketTransport(server);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   closing.push(async () => {
     server.close();

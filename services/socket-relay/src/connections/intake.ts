@@ -10,7 +10,7 @@ import {
   type PacketLimits,
   unauthenticatedTooLarge,
 } from '../engine/packet-decoder.ts';
-import { allowBody, allowPackets, useBoundedPolling } from '../engine/polling-transport.ts';
+import { allowBody, allowPackets, attachBoundedPolling } from '../engine/polling-transport.ts';
 import { RawDecoder } from '../engine/raw-decoder.ts';
 import { isRaw } from '../engine/raw-frames.ts';
 import { allowBytes, settleTransport } from '../engine/web-socket-transport.ts';
@@ -147,7 +147,7 @@ export function createConnectionIntake(
       const engine = io.engine as EventEmitter;
       clients = (io.engine as unknown as { clients: Record<string, EngineSocket> }).clients;
       watch(engine);
-      useBoundedPolling(engine);
+      attachBoundedPolling(engine);
       engine.on('connection', (conn: EngineSocket) => {
         conn.on('close', onEarlyClose);
         const onTooLarge = (): void => refuse(conn, unauthenticatedTooLarge(limits), undefined);

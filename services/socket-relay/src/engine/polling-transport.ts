@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { transports } from 'engine.io';
-import { useOwnTransport } from './own-transport.ts';
 import { TOO_MANY_PACKETS } from './packet-decoder.ts';
 import { type BodyLimit, countBody, isBodyTooLarge } from './polling-body.ts';
+import { replaceTransport } from './replace-transport.ts';
 import type { Holder } from './unfinished.ts';
 
 /** Most packets in one payload: a client that was slow for a moment sends some together. */
@@ -44,7 +44,7 @@ export function hasMorePacketsThan(payload: string, max: number): boolean {
  * payload with too many packets in place of its packets, and refuses it. JSONP, which no client of protocol 4 uses, is refused: a script
  * tag sends no `Origin`.
  */
-export function useBoundedPolling(engine: unknown): void {
+export function attachBoundedPolling(engine: unknown): void {
   const stock = transports.polling as unknown as MakePolling;
   let prototype: PollingInternals | undefined;
 
@@ -72,7 +72,7 @@ export function useBoundedPolling(engine: unknown): void {
     return child;
   }
 
-  useOwnTransport(engine, 'polling', (request: Request) => {
+  replaceTransport(engine, 'polling', (request: Request) => {
     if (request._query['j'] !== undefined) throw new Error('JSONP is not supported');
     const transport = new stock(request);
     prototype ??= prototypeOn(transport);

@@ -3,8 +3,8 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket as NetSocket } from 'node:net';
 import { readLittle, readMuch } from '@groupcast/service-kit';
 import { Transport, type transports } from 'engine.io';
-import { useOwnTransport } from './own-transport.ts';
 import { framesOf } from './packet-frames.ts';
+import { replaceTransport } from './replace-transport.ts';
 import { type Holder, readingTurns, unfinished } from './unfinished.ts';
 import { dropUnread, pendingInMessages, REFUSED_GRACE_MS } from './wire.ts';
 
@@ -364,8 +364,8 @@ export function answerUpgradesInOneWrite(engine: EventEmitter): void {
   });
 }
 
-export function useWebSocketTransport(engine: unknown): void {
-  useOwnTransport(engine, 'websocket', (request: Request) => new WebSocketTransport(request));
+export function attachWebSocketTransport(engine: unknown): void {
+  replaceTransport(engine, 'websocket', (request: Request) => new WebSocketTransport(request));
 }
 
 /** Calls `WebSocketTransport.allowBytes`, and again once the connection has left polling for a WebSocket. */

@@ -2,7 +2,7 @@
  * Makes the transports of this name for one Engine.IO server. Engine.IO has a table of them for all servers of the process, which stays as
  * it is: an application that has a relay in its process may have a Socket.IO server of its own.
  */
-export function useOwnTransport<R>(
+export function replaceTransport<R>(
   engine: unknown,
   name: 'polling' | 'websocket',
   make: (request: R) => unknown,
