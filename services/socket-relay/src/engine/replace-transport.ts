@@ -8,6 +8,6 @@ export function replaceTransport<R>(
   make: (request: R) => unknown,
 ): void {
   const server = engine as { createTransport(name: string, request: R): unknown };
-  const others = server.createTransport;
-  server.createTransport = (asked, request) => (asked === name ? make(request) : others.call(server, asked, request));
+  const stock = server.createTransport.bind(server);
+  server.createTransport = (asked, request) => (asked === name ? make(request) : stock(asked, request));
 }
