@@ -2,11 +2,13 @@ import { senderOf } from './sender.ts';
 
 /** Bytes of a message beside its content: ids, times, and the names of its fields. */
 const MESSAGE_BYTES = 200;
+/** SQL of the bytes that a row of `messages` has in a page, without its sender. */
+export const MESSAGE_SIZE = `octet_length(content) + coalesce(octet_length(attachments::text), 0) + coalesce(octet_length(custom::text), 0)
+      + ${MESSAGE_BYTES}`;
 
 const MESSAGE_ROWS = `select seq, id, null::text as type, null::jsonb as payload, null::jsonb as effect, sender_id,
     client_message_id, content, attachments, kind, custom, created_at, updated_at, deleted_at, omitted,
-    octet_length(content) + coalesce(octet_length(attachments::text), 0) + coalesce(octet_length(custom::text), 0)
-      + ${MESSAGE_BYTES} as own_bytes
+    ${MESSAGE_SIZE} as own_bytes
   from messages`;
 const EVENT_ROWS = `select seq, id, type, payload, effect, null::text as sender_id, null::text as client_message_id,
     null::text as content, null::jsonb as attachments, null::text as kind, null::jsonb as custom, created_at,
@@ -30,9 +32,9 @@ export function historyRows(where: string, limit: string, order: 'asc' | 'desc' 
 const newest = (column: 'seq' | 'created_at', table: 'messages' | 'events', groupId: string): string =>
   `(select ${column} from ${table} where group_id = ${groupId} order by seq desc limit 1)`;
 
-/** SQL of the newest position of a row `group` of `groups`. */
-export const headOf = (group: string): string =>
-  `greatest(${newest('seq', 'messages', `${group}.id`)}, ${newest('seq', 'events', `${group}.id`)}, ${group}.floor_seq)`;
+/** SQL of the newest position of a row `group` of `groups`. `newestMessage` is that of its newest message, for who has looked it up already. */
+export const headOf = (group: string, newestMessage = newest('seq', 'messages', `${group}.id`)): string =>
+  `greatest(${newestMessage}, ${newest('seq', 'events', `${group}.id`)}, ${group}.floor_seq)`;
 
 /**
  * SQL of the time at which something last happened in a row `group` of `groups`. Of a group that is not in `backlog` the outbox knows it, so that

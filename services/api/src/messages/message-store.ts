@@ -5,7 +5,7 @@ import { type SenderRow, senderOf } from '../events/sender.ts';
 import { messagePayload } from '../events/stored-event.ts';
 import { savedWithSpans } from '../events/traceparent-store.ts';
 
-export interface MessageRow extends SenderRow, Record<string, unknown> {
+export interface MessageFields {
   id: string;
   group_id: string;
   seq: number;
@@ -18,6 +18,7 @@ export interface MessageRow extends SenderRow, Record<string, unknown> {
   created_at: Date;
   updated_at: Date | null;
 }
+export interface MessageRow extends MessageFields, SenderRow, Record<string, unknown> {}
 
 /** Named, because a prepared statement fails where `*` becomes more while it is in use. */
 const COLUMNS =
