@@ -184,9 +184,15 @@ export function describeTraces(backend: string, database: () => Promise<Record<s
         recipientCount: 0,
         summary: {},
       });
-      for (const user of ['late', 'bob', 'alice', 'nobody']) {
+      for (const [user, why] of [
+        ['late', 'who became a member after it was saved'],
+        ['bob', 'who is no member of its group'],
+        ['alice', 'who has sent it'],
+        ['nobody', 'who is no member of its group'],
+      ]) {
         const { verdict, recipients } = await traceAsService(message, `?userId=${user}`);
         expect([verdict.state, verdict.code, recipients]).toEqual(['stopped', 'NOT_A_RECIPIENT', []]);
+        expect(verdict.cause).toBe(`the message is not for "${user}", ${why}`);
       }
     });
 

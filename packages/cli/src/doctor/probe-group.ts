@@ -33,7 +33,7 @@ export const probeGroup: Probe = async (walk) => {
     return failed(
       'NOBODY_IN_GROUP',
       `nobody is in group "${groupId}"`,
-      'look whether clients are connected and have joined it: npx groupcast monitor --group ID',
+      `look whether clients are connected and have joined it: npx groupcast monitor --group ${groupId}`,
     );
   } catch (error) {
     return judgeTrouble(error, 'a back end', relayUrl);

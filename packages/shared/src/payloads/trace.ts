@@ -165,6 +165,14 @@ export interface UnknownRefusals {
 /** Refusals that a verdict names beside the newest. */
 const MAX_OTHER_REFUSALS = 6;
 
+const SHELL_WORD = /^[\w@%+=:,./-]+$/;
+
+/** Names the user in the command of a fix, `--user ID`, as one word of a shell: the id of a user may have characters that mean something to it. */
+export function nameUserIn(fix: string, userId: string): string {
+  const word = SHELL_WORD.test(userId) ? userId : `'${userId.replaceAll("'", "'\\''")}'`;
+  return fix.replace('--user ID', () => `--user ${word}`);
+}
+
 /** Where somebody is offline, says which connections were refused lately: one of them may be theirs, and nobody can know. */
 export function withRefusals(verdict: TraceVerdict, refusals: readonly UnknownRefusals[]): TraceVerdict {
   // Each client whose session has ended by a restart or a long sleep asks for it once more: others say more.

@@ -13,7 +13,7 @@ import type { OwnOutbox } from './outbox-hop.ts';
 import { type Facts, shownToSelf, shownToSender, stateOf, summaryOf } from './recipients.ts';
 import { askRelay } from './relay-question.ts';
 import { findTraced, type TracedMessage } from './trace-store.ts';
-import { hopsOf, judge, notARecipient, stopBeforeRelay } from './verdict.ts';
+import { hopsOf, judge, type NoRecipient, notARecipient, stopBeforeRelay } from './verdict.ts';
 
 /** Most recipients of one message who are summed up. */
 const MAX_SUMMED = 10_000;
@@ -89,6 +89,11 @@ async function readAudience(
   return { summed, page, next: rows.length > limit ? page.at(-1)?.userId : undefined, count };
 }
 
+async function whyNotFor(db: Database, { senderId, groupId }: TracedMessage, userId: string): Promise<NoRecipient> {
+  if (userId === senderId) return 'its sender';
+  return (await isMember(db, groupId, userId)) ? 'a later member' : 'no member';
+}
+
 /** The users who are shown in the group; undefined where the relay does not say. */
 async function presentIn(relay: TraceDeps['relay'], groupId: string): Promise<ReadonlySet<string> | undefined> {
   try {
@@ -143,12 +148,12 @@ export async function traceMessage(deps: TraceDeps, input: TraceInput): Promise<
   const recipients = summed.map(show);
   const shown = { recipients, summary: summaryOf(recipients) };
   const view = { isOperator: role === 'operator' };
-  const isMissing = userId !== undefined && count === 0;
+  const whyNot = userId !== undefined && count === 0 ? await whyNotFor(db, message, userId) : undefined;
   return {
     messageId,
     groupId: message.groupId,
     seq: message.seq,
-    verdict: isMissing ? notARecipient() : judge(facts, shown, view),
+    verdict: userId !== undefined && whyNot ? notARecipient(userId, whyNot) : judge(facts, shown, view),
     hops: hopsOf(message, facts, shown, view),
     summary: shown.summary,
     ...(count > summed.length ? { summaryOf: summed.length } : {}),

@@ -1,6 +1,7 @@
 import {
   type Hop,
   hasReached,
+  nameUserIn,
   RECIPIENT_STATES,
   type RelayTrace,
   type TraceHop,
@@ -147,14 +148,14 @@ function verdictOfMissing(
   const code: TraceCode = CODE_OF_STATE[state];
   const example = recipients.find((each) => each.state === state);
   const verdict = verdictOf(have > 0 ? 'partly' : 'stopped', { code }, view);
-  const { userId = '', why = verdict.cause } = example ?? {};
+  const { userId = 'ID', why = verdict.cause } = example ?? {};
   const isOne = total - have === 1;
   const found = {
     ...verdict,
     cause: isOne
       ? `"${userId}" does not have it: ${why}`
       : `${of(total - have, total)} do not have it: ${verdict.cause} (such as "${userId}": ${why})`,
-    fix: example?.fix ?? verdict.fix,
+    fix: example?.fix ?? nameUserIn(verdict.fix, userId),
   };
   return view.isOperator ? withRefusals(found, refusals) : found;
 }
@@ -184,6 +185,23 @@ export function judge({ answer, stop }: Facts, shown: Shown, view: View): TraceV
   return verdictOfMissing(shown, have, view, answer.trace.refusals);
 }
 
-export function notARecipient(): TraceVerdict {
-  return verdictOf('stopped', { code: 'NOT_A_RECIPIENT' }, { isOperator: false });
+/** The reason why a message is not for a user. */
+export type NoRecipient = 'its sender' | 'no member' | 'a later member';
+
+const NOT_FOR: Readonly<Record<NoRecipient, { is: string; fix: string }>> = {
+  'its sender': { is: 'who has sent it', fix: 'ask for somebody else in the group, or for all of them' },
+  'no member': {
+    is: 'who is no member of its group',
+    fix: 'compare the id of the user letter by letter; if it is right, add the user to the group',
+  },
+  'a later member': {
+    is: 'who became a member after it was saved',
+    fix: 'nothing is to be done: the user reads it in the history of the group',
+  },
+};
+
+export function notARecipient(userId: string, reason: NoRecipient): TraceVerdict {
+  const { is, fix } = NOT_FOR[reason];
+  const verdict = verdictOf('stopped', { code: 'NOT_A_RECIPIENT' }, { isOperator: false });
+  return { ...verdict, cause: `the message is not for "${userId}", ${is}`, fix };
 }

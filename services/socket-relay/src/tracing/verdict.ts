@@ -1,6 +1,7 @@
 import {
   type Hop,
   hasReached,
+  nameUserIn,
   type RELAY_VERDICT_CODES,
   type RecipientState,
   type TraceRecipient,
@@ -14,6 +15,8 @@ interface Fault {
   cause: string;
   fix: string;
 }
+
+const OF_ABSENT = 'it gets the event when it comes back; if the page is open: npx groupcast monitor --user ID';
 
 /** The hop at which an event stands still for a user in this state, and what to call that. */
 const OF_STATE: Readonly<
@@ -56,6 +59,6 @@ export function judgeRecipients(recipients: readonly TraceRecipient[]): TraceVer
     state: reached > 0 ? 'partly' : 'stopped',
     ...of,
     cause: `${many}: ${example?.why}`,
-    fix: example?.fix ?? 'it gets the event when it comes back; if the page is open: npx groupcast monitor --user ID',
+    fix: example?.fix ?? nameUserIn(OF_ABSENT, example?.userId ?? 'ID'),
   };
 }
