@@ -7,7 +7,7 @@ import { activityOf, headOf, MESSAGE_SIZE } from '../events/history-rows.ts';
 import { type SenderRow, senderOf } from '../events/sender.ts';
 import type { GroupRow } from '../groups/group-store.ts';
 import type { PageCursor } from '../http/page-cursor.ts';
-import { type MessageFields, toMessage } from '../messages/message-store.ts';
+import { type MessageColumns, toMessage } from '../messages/message-store.ts';
 
 interface ListedFields extends GroupRow {
   unread_count: number;
@@ -24,7 +24,7 @@ export interface ListedGroup extends ListedFields {
 const LAST_COLUMNS = `message.id as last_id, message.seq as last_seq, sender_id as last_sender_id, content as last_content,
   attachments as last_attachments, client_message_id as last_client_message_id, message.kind as last_kind,
   message.custom as last_custom, message.created_at as last_created_at, updated_at as last_updated_at`;
-type LastColumns = { [Field in keyof Omit<MessageFields, 'group_id'> as `last_${Field}`]: MessageFields[Field] };
+type LastColumns = { [Field in keyof Omit<MessageColumns, 'group_id'> as `last_${Field}`]: MessageColumns[Field] };
 type ListedRow = ListedFields & Sized & SenderRow & (LastColumns | Record<keyof LastColumns, null>);
 
 interface Place extends Record<string, unknown> {
@@ -52,7 +52,7 @@ async function readOrder(q: Queryable, userId: string, after: PageCursor | undef
 function lastOf(row: ListedRow): Message | null {
   if (row.last_id === null) return null;
   const { sender_name, sender_picture, sender_custom, epoch } = row;
-  const fields: MessageFields = {
+  const fields: MessageColumns = {
     id: row.last_id,
     group_id: row.id,
     seq: row.last_seq,
@@ -94,11 +94,13 @@ export async function listGroups(
            cross join lateral (select * from groups where id = place.id limit 1) g
            cross join lateral (select ${readSeqOf('m')} as read_seq from (
              select * from group_members where group_id = place.id and user_id = $1 limit 1) m offset 0) own
-           left join lateral (select seq, ordinal from messages where group_id = g.id order by seq desc limit 1 offset 0) newest on true
+           left join lateral (select * from messages where group_id = g.id order by seq desc limit 1 offset 0) newest on true
            left join lateral (
              select ${LAST_COLUMNS}, ${MESSAGE_SIZE} as last_bytes, sender.* from (
-               select * from messages where group_id = g.id and deleted_at is null order by seq desc limit 1
-             ) message ${senderOf('message.sender_id')} offset 0) last on true
+               select newest.* where newest.deleted_at is null
+               union all (select * from messages where group_id = g.id and newest.deleted_at is not null and deleted_at is null
+                 order by seq desc limit 1)
+             ) message ${senderOf('message.sender_id')} where message.id is not null offset 0) last on true
            offset 0
          ) listed
        ) page where ahead <= $4 order by place`,

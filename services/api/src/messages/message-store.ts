@@ -5,7 +5,7 @@ import { type SenderRow, senderOf } from '../events/sender.ts';
 import { messagePayload } from '../events/stored-event.ts';
 import { savedWithSpans } from '../events/traceparent-store.ts';
 
-export interface MessageFields {
+export interface MessageColumns {
   id: string;
   group_id: string;
   seq: number;
@@ -18,7 +18,7 @@ export interface MessageFields {
   created_at: Date;
   updated_at: Date | null;
 }
-export interface MessageRow extends MessageFields, SenderRow, Record<string, unknown> {}
+export interface MessageRow extends MessageColumns, SenderRow, Record<string, unknown> {}
 
 /** Named, because a prepared statement fails where `*` becomes more while it is in use. */
 const COLUMNS =
