@@ -1,4 +1,4 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
 import { LongestFirst } from './packages/testing/src/longest-first.ts';
 import { keepTemporaryFilesInMemory } from './packages/testing/src/memory-folder.ts';
 
@@ -11,7 +11,7 @@ const shared = { environment: 'node', setupFiles: ['packages/testing/src/no-leak
 /** Time to start processes and browsers, and for what a busy machine makes late. */
 const patient = { pool: 'forks', testTimeout: 60_000, hookTimeout: 60_000 } as const;
 /** They replace modules (`vi.mock`), which has to come before anything else loads them. */
-const REPLACING = ['services/socket-relay/test/{handshake-outcomes,idle-cost}.int.test.ts'];
+const MOCKS = '**/*.mocks.int.test.ts';
 
 /** More than there are cores: much of their time these tests wait for a process, a time-out, a lease. */
 const WORKERS = 6;
@@ -52,14 +52,14 @@ export default defineConfig({
           ...patient,
           name: 'integration',
           include: ['{packages,services}/*/test/**/*.int.test.ts', 'e2e/**/*.{browser,e2e}.test.ts'],
-          exclude: REPLACING,
+          exclude: [...configDefaults.exclude, MOCKS],
         },
       },
       {
         extends: true,
         resolve: { conditions },
         ssr: { resolve: { conditions } },
-        test: { ...shared, ...patient, name: 'integration-replacing', include: REPLACING, isolate: true },
+        test: { ...shared, ...patient, name: 'integration-mocks', include: [MOCKS], isolate: true },
       },
       {
         extends: true,

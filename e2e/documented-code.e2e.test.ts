@@ -111,12 +111,13 @@ describe('code in the documents, beside a relay', () => {
     for (const close of closing) await close();
     for (const member of members) member.disconnect();
     vi.unstubAllEnvs();
+    vi.unstubAllGlobals();
     await relay.stop();
   });
 
   /** Runs the block with these values in place of its reader's; returns the values that it names in `exports`. */
   async function perform<T>(block: CodeBlock, values: object, exports: string): Promise<T> {
-    Object.assign(globalThis, values);
+    for (const [key, value] of Object.entries(values)) vi.stubGlobal(key, value);
     const code = block.code
       .replaceAll('http://localhost:3001', relay.url)
       .replaceAll('ws://localhost:3001', relay.url.replace('http', 'ws'));

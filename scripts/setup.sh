@@ -8,7 +8,10 @@ packages=()
 if [[ ${1:-all} == all ]]; then
   compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
   command -v redis-server >/dev/null || packages+=(redis-server)
-  command -v chromium >/dev/null || [[ -n ${CHROMIUM:-} ]] || packages+=(chromium)
+  if [[ -z ${CHROMIUM:-} ]]; then
+    command -v chromium >/dev/null || packages+=(chromium)
+    command -v chromium-headless-shell >/dev/null || packages+=(chromium-headless-shell)
+  fi
   # Debian keeps these outside the PATH of ordinary users.
   [[ -x /usr/sbin/nginx ]] || command -v nginx >/dev/null || packages+=(nginx-light)
   [[ -x /usr/sbin/haproxy ]] || command -v haproxy >/dev/null || packages+=(haproxy)

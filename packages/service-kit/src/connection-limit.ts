@@ -46,6 +46,8 @@ export interface ConnectionLimitOptions {
   answerTimeoutMs?: number;
   /** How long an upgraded connection that we have ended may take to close. */
   closeTimeoutMs?: number;
+  /** How long an accepted connection may wait until it is read, and its own time begins. */
+  readTimeoutMs?: number;
   sweepMs?: number;
   /** Most connections that are read and have not sent the head of a request. The oldest makes room. */
   maxSilent?: number;
@@ -53,6 +55,8 @@ export interface ConnectionLimitOptions {
 
 const ANSWER_TIMEOUT_MS = 60_000;
 const CLOSE_TIMEOUT_MS = 10_000;
+/** A client has given up by then, or would be served for nothing. */
+const READ_TIMEOUT_MS = 10_000;
 const SWEEP_MS = 1_000;
 /**
  * A client sends the head of its request within a millisecond or two of its connection, so few of those that are read have none. Each one
@@ -68,6 +72,7 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
   const {
     answerTimeoutMs = ANSWER_TIMEOUT_MS,
     closeTimeoutMs = CLOSE_TIMEOUT_MS,
+    readTimeoutMs = READ_TIMEOUT_MS,
     sweepMs = SWEEP_MS,
     maxSilent = MAX_SILENT,
   } = options;
@@ -167,6 +172,10 @@ export function createConnectionLimit(options: ConnectionLimitOptions): Connecti
     for (const [socket, wire] of wires) {
       if (wire.state === 'upgraded') {
         if (isEndedByUs(socket) && now - wire.since > closeTimeoutMs) end(socket, 'half-closed');
+      } else if (wire.state === 'silent' && socket.isPaused() && now - wire.since > readTimeoutMs) {
+        const message = `the ${port} port has more new connections than it can read within ${readTimeoutMs} ms: the oldest make room`;
+        tell('unread', max, message);
+        end(socket, 'made-room');
       } else if (!isRead(wire, socket, now, answerTimeoutMs)) end(socket, 'slow-reader');
     }
     candidates = [];

@@ -1,8 +1,9 @@
 import { type RequestListener, type Server, type ServerResponse } from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { type HeldConnections, holdConnections, until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { CONNECTION_ARRIVED } from '../src/bound-requests.ts';
 import { type ConnectionLimit, type ConnectionLimitOptions, createConnectionLimit } from '../src/connection-limit.ts';
 import { createBoundedServer } from '../src/http-server.ts';
 
@@ -89,6 +90,21 @@ describe('a server that bears two connections without a request', () => {
     const crowd = await hold(400, GET);
     await until('all answers', () => crowd.answers().split('served').length === 401 || crowd.open() < 400);
     expect([crowd.open(), crowd.answers().split('served').length - 1, counts]).toEqual([400, 400, {}]);
+  });
+
+  test('closes one of a crowd that it has not come to read in time, and says so', async () => {
+    await start((_request, response) => void response.end('served'), { max: 20, readTimeoutMs: 50 });
+    const read = await hold(1);
+    await until('it', () => limit.sockets.size === 1);
+    // A crowd that is as large as that lasts too long for a test: this one is accepted as one of its connections, and never has a turn.
+    const crowd = createServer({ pauseOnConnect: true }, (socket) => server.emit(CONNECTION_ARRIVED, socket));
+    await new Promise<void>((resolve) => crowd.listen(0, '127.0.0.1', resolve));
+    const unread = await holdConnections((crowd.address() as AddressInfo).port, 1, GET);
+    held.push(unread);
+    await until('the end of the other', () => unread.open() === 0);
+    expect([read.open(), counts]).toEqual([1, { 'made-room': 1, full: 1 }]);
+    expect(logged.filter((line) => line.includes('than it can read'))).toHaveLength(1);
+    await new Promise((resolve) => crowd.close(resolve));
   });
 
   test('counts one no more once it has closed', async () => {

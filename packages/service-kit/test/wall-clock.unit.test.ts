@@ -40,7 +40,6 @@ const ALLOWED: Readonly<Record<string, [reads: number, what: string]>> = {
   'services/api/src/absences/absence-store.ts': [1, 'a date from the database'],
   'services/api/src/tracing/verdict.ts': [2, 'how far apart two hops were'],
   'services/api/src/groups/group-store.ts': [1, 'createdAt'],
-  'services/api/src/group-list/group-list-store.ts': [2, 'dates from the database'],
   'services/api/src/db/time-key.ts': [1, 'a cursor’s date'],
   'services/api/src/relay-facing/ice-routes.ts': [1, 'the end of TURN credentials'],
   'services/api/src/relay-facing/realtime-routes.ts': [1, 'iat of connection tokens'],

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { nameUserIn, type TraceVerdict, withRefusals } from '../src/payloads/trace.ts';
+import { nameIn, type TraceVerdict, withRefusals } from '../src/payloads/trace.ts';
 
 const offline: TraceVerdict = { state: 'stopped', hop: 'written', code: 'OFFLINE', cause: 'it is away', fix: 'wait' };
 const refusal = (code: string, count: number) => ({ code, message: `why ${code}`, count, at: '2026-01-01T00:00:00Z' });
@@ -25,12 +25,17 @@ test('nothing is said of refusals where somebody is not offline, or there were n
 });
 
 test.each([
-  ['bob', 'bob'],
-  ['bob@example.com', 'bob@example.com'],
-  ['auth0|x', "'auth0|x'"],
-  ['$(id);`x`', "'$(id);`x`'"],
-  ["o'neil", "'o'\\''neil'"],
-  ['$&', "'$&'"],
-])('a command names the user %j as one word of a shell', (userId, word) => {
-  expect(nameUserIn('if it is open: monitor --user ID', userId)).toBe(`if it is open: monitor --user ${word}`);
+  ['bob', ' bob'],
+  ['bob@example.com', ' bob@example.com'],
+  ['auth0|x', " 'auth0|x'"],
+  ['$(id);`x`', " '$(id);`x`'"],
+  ["o'neil", " 'o'\\''neil'"],
+  ['$&', " '$&'"],
+  ['~', " '~'"],
+  ['-rf', '=-rf'],
+])('a command names %j as one word of a shell, and of its option', (id, word) => {
+  for (const option of ['user', 'group'] as const)
+    expect(nameIn(`if it is open: monitor --${option} ID`, option, id)).toBe(
+      `if it is open: monitor --${option}${word}`,
+    );
 });

@@ -42,7 +42,7 @@ const FIRST = [
 ];
 
 /** A worker goes on with the next file of the queue where that is of the same project, and ends where it is not. */
-const PROJECTS = ['stock', 'integration-replacing', 'integration', 'unit'];
+const PROJECTS = ['stock', 'integration-mocks', 'integration', 'unit'];
 
 /** Only the order. The files that are not named follow by project, and in a project as Vitest orders them. */
 export class LongestFirst extends BaseSequencer {

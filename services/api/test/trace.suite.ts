@@ -184,15 +184,16 @@ export function describeTraces(backend: string, database: () => Promise<Record<s
         recipientCount: 0,
         summary: {},
       });
-      for (const [user, why] of [
-        ['late', 'who became a member after it was saved'],
-        ['bob', 'who is no member of its group'],
-        ['alice', 'who has sent it'],
-        ['nobody', 'who is no member of its group'],
-      ]) {
+      for (const [user, why, fix] of [
+        ['late', 'who became a member after it was saved', 'nothing is to be done'],
+        ['bob', 'who is no member of its group', 'add the user to the group'],
+        ['alice', 'who has sent it', 'ask for somebody else'],
+        ['nobody', 'who is no member of its group', 'compare the id'],
+      ] as const) {
         const { verdict, recipients } = await traceAsService(message, `?userId=${user}`);
         expect([verdict.state, verdict.code, recipients]).toEqual(['stopped', 'NOT_A_RECIPIENT', []]);
         expect(verdict.cause).toBe(`the message is not for "${user}", ${why}`);
+        expect(verdict.fix).toContain(fix);
       }
     });
 

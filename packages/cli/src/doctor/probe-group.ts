@@ -1,4 +1,4 @@
-import { otherSpellingsOf } from '@groupcast/shared';
+import { nameIn, otherSpellingsOf } from '@groupcast/shared';
 import { command } from './canary.ts';
 import { failed, ok, skipped } from './hops.ts';
 import { judgeTrouble } from './probe-canary.ts';
@@ -33,7 +33,11 @@ export const probeGroup: Probe = async (walk) => {
     return failed(
       'NOBODY_IN_GROUP',
       `nobody is in group "${groupId}"`,
-      `look whether clients are connected and have joined it: npx groupcast monitor --group ${groupId}`,
+      nameIn(
+        'look whether clients are connected and have joined it: npx groupcast monitor --group ID',
+        'group',
+        groupId,
+      ),
     );
   } catch (error) {
     return judgeTrouble(error, 'a back end', relayUrl);

@@ -167,10 +167,13 @@ const MAX_OTHER_REFUSALS = 6;
 
 const SHELL_WORD = /^[\w@%+=:,./-]+$/;
 
-/** Names the user in the command of a fix, `--user ID`, as one word of a shell: the id of a user may have characters that mean something to it. */
-export function nameUserIn(fix: string, userId: string): string {
-  const word = SHELL_WORD.test(userId) ? userId : `'${userId.replaceAll("'", "'\\''")}'`;
-  return fix.replace('--user ID', () => `--user ${word}`);
+/**
+ * Names the user or the group in the command of a fix, `--user ID`, as one word of a shell: an id may have characters that mean something to
+ * it, and may begin as an option does.
+ */
+export function nameIn(fix: string, option: 'user' | 'group', id: string): string {
+  const word = SHELL_WORD.test(id) ? id : `'${id.replaceAll("'", "'\\''")}'`;
+  return fix.replace(`--${option} ID`, () => `--${option}${id.startsWith('-') ? '=' : ' '}${word}`);
 }
 
 /** Where somebody is offline, says which connections were refused lately: one of them may be theirs, and nobody can know. */

@@ -10,7 +10,7 @@ export const readSeqOf = (member: string): string =>
 /**
  * SQL of how many messages of the row `group` of `groups` lie above `readSeq`: the difference of two ordinals, less those that are deleted by
  * now. So it depends on the deletions among them, and not on how many there are. `readSeq` has to be a read cursor by `readSeqOf`, above which
- * none of the member's own messages lie. `newestOrdinal` is the ordinal of the group's newest message, for who has looked it up already.
+ * none of the member's own messages lie. `newestOrdinal` is the ordinal of the group's newest message, for a statement that has looked it up already.
  */
 export const unreadAbove = (
   group: string,

@@ -32,7 +32,7 @@ export function historyRows(where: string, limit: string, order: 'asc' | 'desc' 
 const newest = (column: 'seq' | 'created_at', table: 'messages' | 'events', groupId: string): string =>
   `(select ${column} from ${table} where group_id = ${groupId} order by seq desc limit 1)`;
 
-/** SQL of the newest position of a row `group` of `groups`. `newestMessage` is that of its newest message, for who has looked it up already. */
+/** SQL of the newest position of a row `group` of `groups`. `newestMessage` is that of its newest message, for a statement that has looked it up already. */
 export const headOf = (group: string, newestMessage = newest('seq', 'messages', `${group}.id`)): string =>
   `greatest(${newestMessage}, ${newest('seq', 'events', `${group}.id`)}, ${group}.floor_seq)`;
 

@@ -132,6 +132,7 @@ export async function traceMessage(deps: TraceDeps, input: TraceInput): Promise<
   }
   const userId = role === 'self' && viewer.kind === 'user' ? viewer.userId : input.userId;
   const { summed, page, next, count } = await readAudience(db, message, { ...input, userId });
+  const whyNot = userId !== undefined && count === 0 ? await whyNotFor(db, message, userId) : undefined;
   deps.onAsking?.();
 
   const unknown = new Set([...summed, ...page].filter(({ known }) => !known).map((recipient) => recipient.userId));
@@ -148,7 +149,6 @@ export async function traceMessage(deps: TraceDeps, input: TraceInput): Promise<
   const recipients = summed.map(show);
   const shown = { recipients, summary: summaryOf(recipients) };
   const view = { isOperator: role === 'operator' };
-  const whyNot = userId !== undefined && count === 0 ? await whyNotFor(db, message, userId) : undefined;
   return {
     messageId,
     groupId: message.groupId,

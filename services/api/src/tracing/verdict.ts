@@ -1,7 +1,7 @@
 import {
   type Hop,
   hasReached,
-  nameUserIn,
+  nameIn,
   RECIPIENT_STATES,
   type RelayTrace,
   type TraceHop,
@@ -148,14 +148,14 @@ function verdictOfMissing(
   const code: TraceCode = CODE_OF_STATE[state];
   const example = recipients.find((each) => each.state === state);
   const verdict = verdictOf(have > 0 ? 'partly' : 'stopped', { code }, view);
-  const { userId = 'ID', why = verdict.cause } = example ?? {};
+  const { userId = '', why = verdict.cause } = example ?? {};
   const isOne = total - have === 1;
   const found = {
     ...verdict,
     cause: isOne
       ? `"${userId}" does not have it: ${why}`
       : `${of(total - have, total)} do not have it: ${verdict.cause} (such as "${userId}": ${why})`,
-    fix: example?.fix ?? nameUserIn(verdict.fix, userId),
+    fix: example?.fix ?? nameIn(verdict.fix, 'user', userId),
   };
   return view.isOperator ? withRefusals(found, refusals) : found;
 }
@@ -196,7 +196,7 @@ const NOT_FOR: Readonly<Record<NoRecipient, { is: string; fix: string }>> = {
   },
   'a later member': {
     is: 'who became a member after it was saved',
-    fix: 'nothing is to be done: the user reads it in the history of the group',
+    fix: 'nothing is to be done: unless it was deleted, the user reads it in the history of the group',
   },
 };
 

@@ -75,7 +75,8 @@ export function createUnauthenticated(
   }
 
   unfinished.limit = limits.pendingBytes;
-  unfinished.onCut = () => note('pending-bytes', undefined);
+  const onCut = (): void => note('pending-bytes', undefined);
+  unfinished.onCut = onCut;
   // It runs always, because nothing says when a WebSocket begins to probe the upgrade of a session that has authenticated.
   const timer = setInterval(look, LOOK_MS);
   timer.unref();
@@ -104,6 +105,9 @@ export function createUnauthenticated(
     has: (conn) => connections.has(conn),
     stop() {
       clearInterval(timer);
+      // Another relay of this process may have set its own.
+      if (unfinished.onCut === onCut)
+        Object.assign(unfinished, { limit: Number.POSITIVE_INFINITY, onCut: () => undefined });
       connections.clear();
       polling.clear();
     },

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import {
+  CONNECTION_ARRIVED,
   type ConnectionLimit,
   createBoundedServer,
   ignoreUpgrades,
@@ -120,7 +121,7 @@ export function createSessionRouter(deps: {
     if (open.size === 0) onEmpty();
   }
 
-  http.prependListener('connection', (socket: Socket) => {
+  http.on(CONNECTION_ARRIVED, (socket: Socket) => {
     // The connection of a sibling speaks for many. One that was handed over is there already.
     if (!limit.sockets.has(socket) && limit.admit(socket)) limit.settle(socket);
   });

@@ -1,7 +1,7 @@
 import {
   type Hop,
   hasReached,
-  nameUserIn,
+  nameIn,
   type RELAY_VERDICT_CODES,
   type RecipientState,
   type TraceRecipient,
@@ -59,6 +59,6 @@ export function judgeRecipients(recipients: readonly TraceRecipient[]): TraceVer
     state: reached > 0 ? 'partly' : 'stopped',
     ...of,
     cause: `${many}: ${example?.why}`,
-    fix: example?.fix ?? nameUserIn(OF_ABSENT, example?.userId ?? 'ID'),
+    fix: example?.fix ?? nameIn(OF_ABSENT, 'user', example?.userId ?? ''),
   };
 }
