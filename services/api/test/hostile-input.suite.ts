@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
 
 const GROUPS = '/api/messaging/groups';
-const RUNS = 600;
+const RUNS = 300;
 
 /** Times that JavaScript reads and PostgreSQL does not, or reads otherwise, and the other way round. */
 const TIMES = [
