@@ -20,7 +20,7 @@ export default defineConfig({
   test: {
     // One queue for all projects: no core waits for a project to end.
     maxWorkers: WORKERS,
-    // Files of one worker share what they import: loading it again for each of them takes more than half of their CPU time.
+    // Files of one worker share what they import: loading it again for each of them took a fifth of the CPU time of all workers.
     isolate: false,
     sequence: { sequencer: LongestFirst },
     // As patient as `until`: Vitest's own second is over before a busy machine has shown a message.
