@@ -185,10 +185,10 @@ export function describeTraces(backend: string, database: () => Promise<Record<s
         summary: {},
       });
       for (const [user, why, fix] of [
-        ['late', 'who became a member after it was saved', 'nothing is to be done'],
-        ['bob', 'who is no member of its group', 'add the user to the group'],
-        ['alice', 'who has sent it', 'ask for somebody else'],
-        ['nobody', 'who is no member of its group', 'compare the id'],
+        ['late', 'who joined the group after it was saved', 'nothing needs to be done'],
+        ['bob', 'who is not a member of the group', 'add the user to the group'],
+        ['alice', 'who sent it', 'ask about another member'],
+        ['nobody', 'who is not a member of the group', 'check the id'],
       ] as const) {
         const { verdict, recipients } = await traceAsService(message, `?userId=${user}`);
         expect([verdict.state, verdict.code, recipients]).toEqual(['stopped', 'NOT_A_RECIPIENT', []]);

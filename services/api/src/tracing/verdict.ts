@@ -189,14 +189,14 @@ export function judge({ answer, stop }: Facts, shown: Shown, view: View): TraceV
 export type NoRecipient = 'its sender' | 'no member' | 'a later member';
 
 const NOT_FOR: Readonly<Record<NoRecipient, { is: string; fix: string }>> = {
-  'its sender': { is: 'who has sent it', fix: 'ask for somebody else in the group, or for all of them' },
+  'its sender': { is: 'who sent it', fix: 'ask about another member, or about all of them' },
   'no member': {
-    is: 'who is no member of its group',
-    fix: 'compare the id of the user letter by letter; if it is right, add the user to the group',
+    is: 'who is not a member of the group',
+    fix: 'check the id of the user; if it is right, add the user to the group',
   },
   'a later member': {
-    is: 'who became a member after it was saved',
-    fix: 'nothing is to be done: unless it was deleted, the user reads it in the history of the group',
+    is: 'who joined the group after it was saved',
+    fix: 'nothing needs to be done: the user finds it in the history of the group, unless it was deleted',
   },
 };
 
