@@ -5,6 +5,7 @@ import type { Socket as EngineSocket } from 'engine.io';
 import { ImpliedAuth } from '../engine/raw-decoder.ts';
 import { isRaw, PLAIN_VOICE, type RawVoice } from '../engine/raw-frames.ts';
 import { RawTransport } from '../engine/raw-transport.ts';
+import { replaceTransport } from '../engine/replace-transport.ts';
 import type { RelayServer } from '../sessions/session.ts';
 import { hasUnlistedToken } from './authenticate.ts';
 
@@ -16,9 +17,8 @@ const ENGINE_NAMES = ['EIO', 'transport', 'sid', 't', 'j', 'b64'];
 const ENGINE_PATH = '/socket.io/';
 
 type Request = ConstructorParameters<typeof RawTransport>[0];
-/** Methods and fields of Engine.IO that have no public name. */
+/** The part of Engine.IO's server that is used here; Socket.IO gives it no type. */
 interface Engine {
-  createTransport(name: string, request: Request): unknown;
   on(event: 'connection', listener: (conn: EngineSocket) => void): void;
 }
 
@@ -76,7 +76,6 @@ export function openRawDoor(
   /** The requests that came through the door, with the token among their subprotocols. */
   const requests = new WeakMap<IncomingMessage, { bearer: string | undefined }>();
   const engine = io.engine as unknown as Engine;
-  const makeTransport = engine.createTransport.bind(engine);
   const otherPlaces = tokenPlaces.filter(({ kind }) => kind !== 'auth');
 
   /** Whether the check-in finds credentials in the request itself, or a fault there. */
@@ -108,12 +107,12 @@ export function openRawDoor(
     requests.set(request, { bearer: takeBearer(request) });
     request.url = engineUrl(request.url ?? '');
   });
-  engine.createTransport = (name, request) => {
-    if (!requests.has(request)) return makeTransport(name, request);
+  replaceTransport(engine, 'websocket', (request: Request, makeAsBefore) => {
+    if (!requests.has(request)) return makeAsBefore();
     const transport = new RawTransport(request);
     transport.voice = voiceOf(request);
     return transport;
-  };
+  });
   engine.on('connection', (conn) => {
     if (!isRaw(conn)) return;
     const auth = impliedAuth(conn.request as unknown as Request);

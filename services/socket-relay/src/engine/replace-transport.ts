@@ -5,9 +5,12 @@
 export function replaceTransport<R>(
   engine: unknown,
   name: 'polling' | 'websocket',
-  make: (request: R) => unknown,
+  make: (request: R, makeAsBefore: () => unknown) => unknown,
 ): void {
   const server = engine as { createTransport(name: string, request: R): unknown };
-  const stock = server.createTransport.bind(server);
-  server.createTransport = (asked, request) => (asked === name ? make(request) : stock(asked, request));
+  const before = server.createTransport.bind(server);
+  server.createTransport = (asked, request) => {
+    const makeAsBefore = (): unknown => before(asked, request);
+    return asked === name ? make(request, makeAsBefore) : makeAsBefore();
+  };
 }
