@@ -613,6 +613,7 @@ describe('on PostgreSQL', () => {
       '0011_message_copies.sql',
       '0012_tracing.sql',
       '0013_traceparents.sql',
+      '0014_members_by_user.sql',
     ]);
     await databases[0]?.query(`update schema_migrations set sha256 = 'other'`);
     await expect(migrate(databases[0] as Database)).rejects.toThrow(/has changed since it was applied/);

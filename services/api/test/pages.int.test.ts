@@ -91,6 +91,17 @@ test('the list looks each last message up once, by a plan that is kept too', asy
   expect(perGroup).toBeLessThan(105);
 });
 
+test('each row of a page of the list costs as much in a thousand groups as in a hundred, by a plan that is kept too', async () => {
+  const perGroup = async (userId: string): Promise<number> => {
+    const [small, large] = [createGenericStepCounter(db), createGenericStepCounter(db)];
+    await listGroups(small.q, userId, undefined, 9);
+    await listGroups(large.q, userId, undefined, 89);
+    return (large.steps() - small.steps()) / 80;
+  };
+  expect(await perGroup('talker')).toBeGreaterThan(20);
+  expect(await perGroup('busy')).toBeLessThan(2 * (await perGroup('talker')));
+});
+
 test('where one member has written everything, nobody reads it for another’s last message', async () => {
   const { q, steps } = createGenericStepCounter(db);
   expect(await readUsersAs(q, 'busy', ['stranger'])).toEqual([]);
@@ -131,6 +142,23 @@ test('those who have read a message are counted by one look at each member, by a
   expect(await readOwnCounts(q, 'g1', 'm1')).toMatchObject({ read: 0 });
   expect(steps()).toBeGreaterThan(MEMBERS);
   expect(steps()).toBeLessThan(12 * MEMBERS);
+});
+
+test('a message is saved without a look at the other groups of its sender', async () => {
+  const read = async (tx: Queryable): Promise<number> => {
+    const { rows } = await tx.query<{ count: number }>(
+      `select (idx_tup_fetch + seq_tup_read)::int as count from pg_stat_xact_user_tables where relname = 'group_members'`,
+    );
+    return rows[0]?.count ?? 0;
+  };
+  const counted = await db.transaction(async (tx) => {
+    const before = await read(tx);
+    const message = { id: 'busy-one', groupId: 'g900', senderId: 'busy', content: 'x' };
+    expect((await saveMessages(tx, [message], { waits: true }))[0]).toMatchObject({ kind: 'saved' });
+    return (await read(tx)) - before;
+  });
+  expect(counted).toBeGreaterThan(0);
+  expect(counted).toBeLessThan(10);
 });
 
 test('a message is saved without a look at the others of its sender', async () => {
