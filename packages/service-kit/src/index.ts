@@ -23,6 +23,7 @@ export {
   type Environment,
   readEnvironment,
 } from './environment.ts';
+export { EVENT_LOOP_RESOLUTION_MS } from './event-loop.ts';
 export { createFairQueue, type FairQueue, type Ticket } from './fair-queue.ts';
 export { beginHop, type Hop, type HopName } from './hops.ts';
 export { createHostGate, readHostNames } from './host-gate.ts';

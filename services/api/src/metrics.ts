@@ -1,4 +1,4 @@
-import { type ConnectionLimit, type HttpApp, within } from '@groupcast/service-kit';
+import { type ConnectionLimit, EVENT_LOOP_RESOLUTION_MS, type HttpApp, within } from '@groupcast/service-kit';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 export interface ApiMetrics {
@@ -69,7 +69,7 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
   const registry = new Registry();
   const registers = [registry];
   const ports = new Map<string, ConnectionLimit>();
-  collectDefaultMetrics({ register: registry });
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: EVENT_LOOP_RESOLUTION_MS });
   const backlogEvents = new Gauge({
     name: 'groupcast_api_outbox_backlog_events',
     help: 'Events saved and not yet accepted by the relay',

@@ -1,4 +1,4 @@
-import type { ConnectionLimit } from '@groupcast/service-kit';
+import { type ConnectionLimit, EVENT_LOOP_RESOLUTION_MS } from '@groupcast/service-kit';
 import { ABSENT_STATES, type AbsentState } from '@groupcast/shared';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
@@ -215,7 +215,7 @@ export function createRelayMetrics(): RelayMetrics {
   const ports = new Map<string, ConnectionLimit>();
   const registry = new Registry();
   const registers = [registry];
-  collectDefaultMetrics({ register: registry });
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: EVENT_LOOP_RESOLUTION_MS });
   const logSize = new Gauge({
     name: 'groupcast_relay_group_log',
     help: 'What the group log holds: groups, events, bytes (estimate)',

@@ -12,9 +12,9 @@ describe('the event loop in readiness', () => {
   const turn = (ms: number): void => histograms.forEach((each) => each.record(ms * 1_000_000));
   /** Short turns for a while. */
   async function run(ms: number): Promise<void> {
-    for (let at = 0; at < ms; at += 20) {
-      turn(20);
-      await vi.advanceTimersByTimeAsync(20);
+    for (let at = 0; at < ms; at += 50) {
+      turn(50);
+      await vi.advanceTimersByTimeAsync(50);
     }
   }
   const failing = (): string[] => readiness.report().failing;

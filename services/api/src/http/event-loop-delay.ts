@@ -1,7 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import type { HttpApp } from '@groupcast/service-kit';
+import { EVENT_LOOP_RESOLUTION_MS, type HttpApp } from '@groupcast/service-kit';
 
-const RESOLUTION_MS = 10;
 const SAMPLE_MS = 1_000;
 
 /**
@@ -9,12 +8,12 @@ const SAMPLE_MS = 1_000;
  * in use takes a file descriptor, and throws when there is none. It ends with the app.
  */
 export function watchEventLoop(app: HttpApp, maxDelayMs: number): () => boolean {
-  const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  const histogram = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS });
   histogram.enable();
   let delayMs = 0;
   const sampling = setInterval(() => {
     // There is no measurement where the loop did not turn at all.
-    delayMs = Number.isNaN(histogram.mean) ? Infinity : histogram.mean / 1e6 - RESOLUTION_MS;
+    delayMs = Number.isNaN(histogram.mean) ? Infinity : histogram.mean / 1e6 - EVENT_LOOP_RESOLUTION_MS;
     histogram.reset();
   }, SAMPLE_MS).unref();
   app.addHook('onClose', async () => {

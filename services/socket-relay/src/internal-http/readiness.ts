@@ -1,4 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { EVENT_LOOP_RESOLUTION_MS } from '@groupcast/service-kit';
 import type { CanaryVerdict } from '../canary/judge-canary.ts';
 
 export interface HealthReport {
@@ -15,7 +16,7 @@ export interface Readiness {
   stop(): void;
 }
 
-/** Longest delay of the event loop, in milliseconds. Above it the process answers too late to be useful. */
+/** Longest delay of the event loop, in milliseconds. Above it, in one look of fifty, the process answers too late to be useful. */
 const MAX_EVENT_LOOP_DELAY_MS = 1_000;
 /** One turn this long is too late by itself, however many short ones there were beside it. */
 const MAX_TURN_MS = 5_000;
@@ -31,7 +32,7 @@ interface Delays {
 }
 
 function watchDelays(): Delays {
-  const delays = monitorEventLoopDelay({ resolution: 20 });
+  const delays = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS });
   delays.enable();
   return delays;
 }
@@ -46,7 +47,7 @@ function createLateness(watch: () => Delays): { isLate: () => boolean; stop(): v
     [older, younger] = [younger, older];
   }, WINDOW_MS).unref();
   return {
-    isLate: () => older.percentile(99) / 1e6 > MAX_EVENT_LOOP_DELAY_MS || older.max / 1e6 > MAX_TURN_MS,
+    isLate: () => older.percentile(98) / 1e6 > MAX_EVENT_LOOP_DELAY_MS || older.max / 1e6 > MAX_TURN_MS,
     stop() {
       clearInterval(timer);
       older.disable?.();
