@@ -59,6 +59,8 @@ export interface ScriptedServer {
     beforeAnswer: ((request: string) => Promise<void>) | undefined;
     /** A group comes with all of its members and without their number, as before members had pages. */
     hasMemberPages: boolean;
+    /** Unread messages of every group, by its list. */
+    unreadCount: number;
     /** Groups that the token does not name. */
     unnamed: Set<string>;
     /** How far members are, by user id, in every group. */
@@ -104,6 +106,7 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
     budget: Number.POSITIVE_INFINITY,
     beforeAnswer: undefined,
     hasMemberPages: true,
+    unreadCount: 0,
     unnamed: new Set(),
     cursors: new Map(),
     changeErrors: [],
@@ -128,7 +131,7 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
       kind: 'group',
       createdAt: '',
       memberCount: group.members.length,
-      unreadCount: 0,
+      unreadCount: script.unreadCount,
       lastMessage,
       position: headOf(group),
     };

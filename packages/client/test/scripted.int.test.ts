@@ -2,6 +2,7 @@ import { type ClientOptions, type Clock, createClient, type GroupcastClient, typ
 import { startTcpProxy, until } from '@groupcast/testing';
 import { io as socketIo } from 'socket.io-client';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { keepRead } from '../src/react/keep-read.ts';
 import { memoryLogger } from './manual-clock.ts';
 import { type ScriptedServer, startScriptedServer } from './scripted-server.ts';
 
@@ -371,6 +372,33 @@ describe('the client against servers that misbehave', () => {
     expect(server.heard.find(({ event }) => event === 'update-cursors')?.payload).toEqual({
       cursors: { g: { read: 3 } },
     });
+  });
+
+  test('a message that the list counts before it has come is marked as read once it has, by a window that shows the group', async () => {
+    start({ gapHoldMs: 60_000 });
+    await connected();
+    const event = server.publish('g', { lost: true });
+    server.script.unreadCount = 1;
+    expect(await client.groups.refresh()).toBe(true);
+    const page = Object.assign(new EventTarget(), { visibilityState: 'visible' as DocumentVisibilityState });
+    const stop = keepRead(client, 'g', page);
+    const unread = (): number | undefined => client.group('g').getSnapshot()?.unreadCount;
+    expect([seqs(), unread()]).toEqual([[], 1]);
+    server.deliver(event);
+    await showing(4);
+    expect(unread()).toBe(0);
+
+    page.visibilityState = 'hidden';
+    server.publish('g');
+    await showing(4, 5);
+    expect(unread()).toBe(1);
+    page.visibilityState = 'visible';
+    page.dispatchEvent(new Event('visibilitychange'));
+    expect(unread()).toBe(0);
+    stop();
+    server.publish('g');
+    await showing(4, 5, 6);
+    expect(unread()).toBe(1);
   });
 
   test('told that nobody could be asked about a group, it says so, and asks for it again later', async () => {

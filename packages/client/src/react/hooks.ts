@@ -21,6 +21,7 @@ import type {
   ViewMessage,
 } from '../index.ts';
 import { useIsHydrated } from './hydration.ts';
+import { keepRead } from './keep-read.ts';
 import { type MessagePage, type MessagePages } from './message-pages.ts';
 import { useGroupcastContext } from './provider.tsx';
 import { beforeHydration, groupcastKeys } from './query-keys.ts';
@@ -138,13 +139,8 @@ export function useGroupEvents(groupId: GroupId, listener: (event: GroupEvent) =
 export function useMarkRead(groupId: GroupId, isReading = true): void {
   const client = useGroupcast();
   const unread = useUnread(groupId);
-  useEffect(() => {
-    if (!isReading || unread === 0) return undefined;
-    const mark = (): void => {
-      if (document.visibilityState === 'visible') client.markRead(groupId);
-    };
-    mark();
-    document.addEventListener('visibilitychange', mark);
-    return () => document.removeEventListener('visibilitychange', mark);
-  }, [client, groupId, isReading, unread]);
+  useEffect(
+    () => (isReading && unread > 0 ? keepRead(client, groupId, document) : undefined),
+    [client, groupId, isReading, unread],
+  );
 }
