@@ -6,12 +6,12 @@ import { digits, table } from './markdown.ts';
 import type { MemoryOptions, MemorySample } from './memory.ts';
 import { ROUTE_MEMBERS, type RouteSample } from './route.ts';
 import { PEERS } from './servers/peers.ts';
-import { IN_MEMORY, type ServerKind, WITH_REDIS } from './servers/servers.ts';
+import { IN_MEMORY, type ServerKind, VERIFYING, WITH_REDIS } from './servers/servers.ts';
 import { median, type Spread } from './statistics.ts';
 import type { Results } from './suite.ts';
 import { comparisons, ratioOf } from './targets.ts';
 
-const LABELS = new Map([...IN_MEMORY, ...WITH_REDIS, ...PEERS].map(({ name, label }) => [name, label]));
+const LABELS = new Map([...IN_MEMORY, VERIFYING, ...WITH_REDIS, ...PEERS].map(({ name, label }) => [name, label]));
 
 export function describe({ cpu, cores, memoryGb, kernel, pinning, versions }: Machine): string {
   const names = Object.entries(versions).map(([name, version]) => `${name} ${version}`);

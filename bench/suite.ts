@@ -5,7 +5,7 @@ import { describeMachine, type Machine } from './machine.ts';
 import { type MemorySample, measureMemory } from './memory.ts';
 import { measureRoute, type RouteSample } from './route.ts';
 import { PEERS } from './servers/peers.ts';
-import { IN_MEMORY, type ServerKind, WITH_REDIS } from './servers/servers.ts';
+import { IN_MEMORY, type ServerKind, VERIFYING, WITH_REDIS } from './servers/servers.ts';
 import type { Scenario, Settings } from './settings.ts';
 
 export interface Results {
@@ -95,7 +95,9 @@ export const MEASURES: Readonly<Record<string, (suite: Suite) => Promise<void>>>
   },
   async connect(suite) {
     const { settings, results, progress } = suite;
-    results.connect.push(...(await measureConnect(chosen(suite, PRODUCTS), settings.connect, progress)));
+    results.connect.push(
+      ...(await measureConnect(chosen(suite, [...PRODUCTS, VERIFYING]), settings.connect, progress)),
+    );
   },
   async peers(suite) {
     const { settings, results, progress } = suite;

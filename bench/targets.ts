@@ -89,13 +89,16 @@ export function comparisons({ fanOut, latency, memory, connect }: Results): Comp
       bound: { atLeast: 1.4 },
       from: memory.filter(({ connections }) => connections === 10_000),
     }),
-    ...compare({
-      ...inMemory,
-      measure: 'CPU µs to connect, with a token',
-      of: ({ connectUs }) => connectUs,
-      bound: { atMost: 1 },
-      from: connect,
-    }),
+    ...['stock', 'stock-verifying'].flatMap((other) =>
+      compare({
+        groupcast: 'groupcast',
+        other,
+        measure: 'CPU µs to connect, with a token',
+        of: ({ connectUs }) => connectUs,
+        bound: { atMost: 1 },
+        from: connect,
+      }),
+    ),
     ...compare({
       ...inMemory,
       measure: 'publish to last of 1,000 members, 20 messages/s: p99 ms',

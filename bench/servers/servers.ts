@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { freePort, startNode, startRedis, startRelayProcess } from '@groupcast/testing';
+import { freePort, startNode, startRedis, startRelayProcess, TEST_SECRETS } from '@groupcast/testing';
 import type { DialectName } from '../driver/dialects.ts';
 import { pin } from '../pins.ts';
 import { pidOf } from '../processes.ts';
@@ -88,6 +88,14 @@ export const IN_MEMORY: readonly ServerKind[] = [
   { name: 'stock', label: 'Socket.IO', dialect: 'stock', start: async (env) => startScript('socket-io.mjs', [], env) },
   { name: 'ws', label: 'raw ws, prebuilt frame', dialect: 'plain', start: async () => startScript('plain-ws.mjs') },
 ];
+
+/** Socket.IO where it does for a connection what the relay does: for `connect` alone, a room costs it the same as without. */
+export const VERIFYING: ServerKind = {
+  name: 'stock-verifying',
+  label: 'Socket.IO that verifies the token',
+  dialect: 'groupcast',
+  start: async (env) => startScript('socket-io.mjs', [], { ...TEST_SECRETS, ...env }),
+};
 
 export const WITH_REDIS: readonly ServerKind[] = [
   {
