@@ -380,7 +380,8 @@ describe('the client against servers that misbehave', () => {
     const event = server.publish('g', { lost: true });
     server.script.unreadCount = 1;
     expect(await client.groups.refresh()).toBe(true);
-    const page = Object.assign(new EventTarget(), { visibilityState: 'visible' as DocumentVisibilityState });
+    const visibility: { visibilityState: DocumentVisibilityState } = { visibilityState: 'visible' };
+    const page = Object.assign(new EventTarget(), visibility);
     const stop = keepRead(client, 'g', page);
     const unread = (): number | undefined => client.group('g').getSnapshot()?.unreadCount;
     expect([seqs(), unread()]).toEqual([[], 1]);
