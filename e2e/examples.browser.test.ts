@@ -11,6 +11,8 @@ import {
   startNode,
   startRelayProcess,
   startSystem,
+  startTcpProxy,
+  type TcpProxy,
   TEST_SECRETS,
   tokenFor,
   until,
@@ -42,6 +44,8 @@ const SIZE = { width: 520, height: 560 };
 let system: System;
 let pages: ManagedProcess & { port: number };
 let browser: ChatBrowser;
+/** Between the pages and the relay, but for the front end that has one URL. */
+let wire: TcpProxy;
 
 beforeAll(async () => {
   const [apiPort, relayPort, pagesPort] = [await freePort(), await freePort(), await freePort()];
@@ -67,13 +71,14 @@ beforeAll(async () => {
     }),
     startChatBrowser(),
   ]);
+  wire = await startTcpProxy(relayPort);
   pages = Object.assign(
     startNode(['examples/serve.mjs'], {
       ...TEST_SECRETS,
       EXAMPLE_PORT: String(pagesPort),
       EXAMPLE_CHATS: JSON.stringify([GROUP]),
       API_PUBLIC_URL: system.apiUrl,
-      RELAY_PUBLIC_URL: system.relayUrl,
+      RELAY_PUBLIC_URL: Object.assign(new URL(system.relayUrl), { port: wire.port }).origin,
     }),
     { port: pagesPort },
   );
@@ -97,6 +102,7 @@ afterEach(async () => {
 afterAll(async () => {
   await browser?.close();
   await pages?.stop();
+  await wire?.close();
   await system?.stop();
 });
 
@@ -171,6 +177,32 @@ test('a message sent in any front end appears in all the others, once and in ord
   expect(median).toBeGreaterThan(0);
   expect(browser.complaints).toEqual([]);
   if (process.env['SCREENSHOT']) await saveScreenshot([...opened.slice(0, 5), demo]);
+});
+
+/** Waits until these are the last messages on screen. */
+async function expectLast(page: Page, texts: readonly string[]): Promise<void> {
+  await expect
+    .poll(async () => (await messages(page).allTextContents()).slice(-texts.length), { timeout: 15_000 })
+    .toEqual(texts);
+}
+
+test('messages that a front end was away for appear there by themselves, once and in order, where its page loads nothing again (G91)', async () => {
+  const away = await Promise.all(WINDOWS.slice(1, 4).map(openFrontEnd));
+  const [sender] = await Promise.all(WINDOWS.slice(0, 1).map(openFrontEnd));
+  if (!sender) throw new Error('there is no front end');
+  await say(sender, 'Before');
+  for (const page of away) {
+    await expectLast(page, ['Before']);
+    // From now on its API answers it nothing.
+    await page.route('**/api/**', (route) => route.abort());
+  }
+  wire.leadTo(1);
+  wire.cut();
+  await Promise.all(away.map((page) => page.getByRole('status').filter({ hasNotText: 'Connected' }).first().waitFor()));
+  for (const text of ['First', 'Second', 'Third']) await say(sender, text);
+  await expectLast(sender, ['Third']);
+  wire.leadTo(Number(new URL(system.relayUrl).port));
+  for (const page of away) await expectLast(page, ['Before', 'First', 'Second', 'Third']);
 });
 
 test('aurora: a call is offered, taken and hung up, and a page that lost its connection comes back and joins again', async () => {

@@ -33,6 +33,7 @@ export function compileDialect(file: DialectFile, faults: Faults): Compiled {
     name: file.name,
     noun: file.noun ?? 'group',
     groups: file.groups ?? 'token',
+    recovers: file.connectionStateRecovery ?? false,
     tellsViewersApart,
     commandNames: commands.names,
     eventNames: commands.eventNames,

@@ -44,6 +44,8 @@ export interface Dialect {
   /** The word of its people for a group, for the log. */
   readonly noun: string;
   readonly groups: 'token' | 'back-end' | 'none';
+  /** Whether its clients get back what they have missed, by Socket.IO's connection state recovery. Their events have one more argument. */
+  readonly recovers: boolean;
   /** Whether connections that have a group on screen are told otherwise than the rest. */
   readonly tellsViewersApart: boolean;
   /** Names of the events that its clients send. */

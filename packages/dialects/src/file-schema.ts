@@ -100,6 +100,11 @@ export const dialectFileSchema = z.strictObject({
    * asks.
    */
   groups: z.enum(['token', 'back-end', 'none']).optional(),
+  /**
+   * Whether clients get back what they have missed, by Socket.IO's connection state recovery: their listeners get one more argument, with which
+   * `socket.io-client` comes back by itself.
+   */
+  connectionStateRecovery: z.boolean().optional(),
   definitions: recordOf(template, MAX_DEFINITIONS).optional(),
   /** Events of clients, by their names. */
   commands: recordOf(commandRuleSchema, MAX_NAMES).optional(),

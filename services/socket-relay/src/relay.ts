@@ -9,6 +9,7 @@ import { openCluster } from './cluster/open-cluster.ts';
 import type { RelayConfig } from './config.ts';
 import { createAuthenticator } from './connections/authenticate.ts';
 import { createBackEndSignIn } from './connections/back-end-sign-in.ts';
+import { createComebacks } from './connections/comebacks.ts';
 import { createConnectionLimits } from './connections/connection-limits.ts';
 import { createForwarding } from './connections/forwarded-events.ts';
 import { createConnectionIntake } from './connections/intake.ts';
@@ -61,7 +62,8 @@ import { createPublicApi } from './public-http/public-api.ts';
 import { announceListening, createPublicServer } from './public-server.ts';
 import { createConnectionIndex } from './sessions/connection-index.ts';
 import { createDepartures } from './sessions/departures.ts';
-import { createMarks } from './sessions/marks.ts';
+import { createMarks, type Marks } from './sessions/marks.ts';
+import { createOffsets, type Offsets } from './sessions/offsets.ts';
 import type { RelayServer } from './sessions/session.ts';
 import { createSessionExpiry } from './sessions/session-expiry.ts';
 import { createUserBudgets } from './sessions/user-budgets.ts';
@@ -161,6 +163,7 @@ async function buildRelay(
   const membership = createMembership({ api, apiUrl: config.apiUrl, removals, isTrusted, notices, log });
   const recovery = createRecovery({ groupLog, feed, fanOut, deliveries, fill, isTrusted, metrics, log });
   const returns = createReturns({ node, drain, requests: cluster.otherMachines });
+  const comebacks = createComebacks(io, { ...wayOut, ...cluster, heartbeat, membership, recovery, maxGroups, log });
   const entry = createGroupEntry({
     membership,
     removals,
@@ -168,6 +171,7 @@ async function buildRelay(
     monitor,
     presence,
     departures,
+    ...wayOut,
     log,
     onRecovered: returns.recovered,
     logLevel: config.production ? 'debug' : 'info',
@@ -222,7 +226,7 @@ async function buildRelay(
   const cursors = api && createCursorForwarder({ api, onStored: conversation.receipts.stored, log });
   parts.push(async () => cursors?.stop());
   if (cursors) parts.push(startProofs({ io, sender, fanOut, deliveries, heartbeat, cursors, metrics }));
-  const wayIn = { authenticator, membership, removals, expiry, undecided, entry, budgets };
+  const wayIn = { authenticator, membership, removals, expiry, undecided, entry, budgets, comebacks };
   const handlers = createUserHandlers({
     ...wayIn,
     presence,
@@ -349,20 +353,38 @@ function openWayOut(
   config: RelayConfig,
   deps: { io: RelayServer; monitor: MonitorFeed; notices: Notices; metrics: RelayMetrics; log: Logger },
   parts: StopStack,
-): { slowConsumers: SlowConsumers; sender: Sender; fanOut: FanOut; deliveries: Deliveries } {
+): {
+  slowConsumers: SlowConsumers;
+  sender: Sender;
+  fanOut: FanOut;
+  deliveries: Deliveries;
+  marks: Marks;
+  offsets: Offsets;
+  hasOffsets: boolean;
+} {
   const slowConsumers = createSlowConsumers({ ...deps, maxBufferedBytes: config.maxBufferedBytes });
   parts.push(() => slowConsumers.stop());
   const { io } = deps;
   watchUnsaid(io, deps);
   const marks = createMarks();
+  const offsets = createOffsets();
   const deliveries = createDeliveries(marks);
   const sender =
     config.fanOut === 'stock'
       ? createStockSender(io, marks)
-      : createBatchingSender(io, { ...deps, slowConsumers, marks });
+      : createBatchingSender(io, { ...deps, slowConsumers, marks, offsets });
   const fanOut = createLocalFanOut(io, { sender, deliveries, marks }, config.dialects.usual?.noun);
   const isTraced = config.tracing.otlpUrl !== undefined;
-  return { slowConsumers, sender, fanOut: isTraced ? traceFanOut(fanOut) : fanOut, deliveries };
+  const hasOffsets = config.fanOut !== 'stock';
+  return {
+    slowConsumers,
+    sender,
+    fanOut: isTraced ? traceFanOut(fanOut) : fanOut,
+    deliveries,
+    marks,
+    offsets,
+    hasOffsets,
+  };
 }
 
 /** Leaves the other relays, and waits for them no longer than a moment. */

@@ -113,6 +113,18 @@ export interface NodeDeliveryQuestion extends EventQuestion {
   withinMs: number;
 }
 
+/** The session of a stock client whose connection has gone, or seems to be: what its page was in, and where its client stands there. */
+export interface LeftSession {
+  dialect: string;
+  /** Positions are `null` where the group had no events. */
+  groups: [groupId: string, position: Position | null][];
+  /** Groups that its token named, and that it was not in any more. */
+  unwanted: readonly string[];
+  opened: readonly string[];
+  viewing?: string;
+  socketIds: readonly string[];
+}
+
 /** The questions that relays ask each other, by kind. */
 export interface NodeQuestions {
   /** The sender has a lease. Nobody replies. */
@@ -132,6 +144,11 @@ export interface NodeQuestions {
   notify: { payload: NotifyCommand; answer: { connections: number } };
   trace: { payload: NodeTraceQuestion; answer: NodeTrace };
   delivery: { payload: NodeDeliveryQuestion; answer: { users: NodeRecipient[] } };
+  /** Asks for the session of a stock client that has come back elsewhere; `userId` is by its token. */
+  'left-session': {
+    payload: { userId: string; sessionId: string; offset?: string | undefined };
+    answer: { found?: LeftSession };
+  };
   /**
    * Asks which users of the drained `node` have come back, and with how many connections. `withinMs` is how long ago the drain began, since
    * the clocks of two machines differ.

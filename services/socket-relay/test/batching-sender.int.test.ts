@@ -13,6 +13,7 @@ import { createStockSender, type Sender } from '../src/fan-out/sender.ts';
 import { createRelayMetrics, type RelayMetrics } from '../src/metrics.ts';
 import type { MonitorFeed } from '../src/monitor/monitor-feed.ts';
 import { createMarks } from '../src/sessions/marks.ts';
+import { createOffsets } from '../src/sessions/offsets.ts';
 import type { RelayServer, RelaySocket, Session } from '../src/sessions/session.ts';
 import { createSlowConsumers } from '../src/slow-consumers/slow-consumers.ts';
 
@@ -25,6 +26,7 @@ const makeDeps = (): Parameters<typeof createBatchingSender>[1] => ({
   metrics: createRelayMetrics(),
   notices: () => undefined,
   marks: createMarks(),
+  offsets: createOffsets(),
   log: pino({ level: 'silent' }),
 });
 const SENDERS: Readonly<Record<'stock' | 'gathered', Make>> = {

@@ -2,6 +2,7 @@ import { nativeDialect } from '@groupcast/dialects';
 import { expect, test } from 'vitest';
 import type { ConnectionWriter } from '../src/fan-out/connection-writer.ts';
 import { createSendings } from '../src/fan-out/sendings.ts';
+import { createOffsets } from '../src/sessions/offsets.ts';
 
 /** An audience that counts how often somebody goes through it. */
 class CountedAudience extends Array<ConnectionWriter> {
@@ -22,7 +23,11 @@ class CountedAudience extends Array<ConnectionWriter> {
 test('those who are left out of an event are not looked for in the room, however many they are', () => {
   const writers = Array.from({ length: 1_000 }, (_, n) => ({ socket: { id: `s${n}`, data: {} } }) as ConnectionWriter);
   const byId = new Map(writers.map((writer) => [writer.socket.id, writer]));
-  const sendings = createSendings({ of: (id) => byId.get(id), inRoom: () => [] }, {}, { last: 0 });
+  const sendings = createSendings(
+    { of: (id) => byId.get(id), inRoom: () => [] },
+    {},
+    { marks: { last: 0 }, offsets: createOffsets() },
+  );
   const audience = new CountedAudience(...writers);
   const part = { voice: { dialect: nativeDialect(), viewing: 'not-viewing' as const }, isRaw: false, audience };
   const socketIds = [...byId.keys()].slice(1);

@@ -5,22 +5,25 @@ import { ownerOfOldToken, refusalOf } from '@groupcast/tokens';
 import type { ExtendedError } from 'socket.io';
 import type { Heartbeat } from '../engine/heartbeat.ts';
 import { holdTurn } from '../engine/web-socket-transport.ts';
-import type { Membership } from '../membership/authorisation.ts';
+import type { ClaimDecision, Membership } from '../membership/authorisation.ts';
 import { setOfUndecided } from '../membership/undecided-claims.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
+import type { PreparedComeback } from '../sessions/comeback.ts';
 import type { ConnectionIndex } from '../sessions/connection-index.ts';
 import type { Departures } from '../sessions/departures.ts';
-import type { RelaySocket, SocketData } from '../sessions/session.ts';
+import type { RelaySocket, SocketData, UserSocket } from '../sessions/session.ts';
 import { GROUPS_PER_UNIT, type UserBudgets } from '../sessions/user-budgets.ts';
 import { joinsByItself } from '../sessions/voices.ts';
 import type { Authenticator } from './authenticate.ts';
 import { closeForNowLater } from './come-back-later.ts';
+import type { Comebacks } from './comebacks.ts';
 import type { ConnectionIntake } from './intake.ts';
 import { createOneConnect } from './one-connect.ts';
 
 export interface CheckInDeps {
   authenticator: Authenticator;
+  comebacks: Comebacks;
   membership: Membership;
   connections: ConnectionIndex;
   heartbeat: Heartbeat;
@@ -96,7 +99,29 @@ export function createCheckIn(deps: CheckInDeps): (socket: RelaySocket, next: (e
     const known = dialect?.groups === 'back-end' && named.length === 0 ? await deps.membership.groupsOf(userId) : [];
     const more = Math.floor(Math.min(known?.length ?? 0, limits.groups) / GROUPS_PER_UNIT);
     if (more > 0) await waitForWork(userId, more);
-    socket.data.decision = { ...decision, known, positions };
+    const back = await comeBack(socket as UserSocket, { ...decision, known: known ?? [] });
+    socket.data.decision = { ...decision, known, positions, back };
+  }
+
+  /** Gives a stock client the session that it asks for, if everything that it has missed can be had, or a new one. */
+  async function comeBack(
+    socket: UserSocket,
+    decision: ClaimDecision & { known: readonly string[] },
+  ): Promise<PreparedComeback | undefined> {
+    const { comebacks } = deps;
+    if (!comebacks.isFor(socket)) return undefined;
+    const asked = await comebacks.find(socket);
+    const units = Math.floor((asked?.found.groups.length ?? 0) / GROUPS_PER_UNIT);
+    if (units > 0) await waitForWork(socket.data.session.userId, units);
+    const back = asked && (await comebacks.prepare(socket, asked, decision));
+    comebacks.sessions.name(socket, back?.sessionId);
+    return back;
+  }
+
+  /** Lets go of what was prepared for a connection that has gone meanwhile. */
+  function letGoOf({ data }: RelaySocket): void {
+    data.decision?.back?.commit('', () => false);
+    data.decision = undefined;
   }
 
   return (socket, next) => {
@@ -111,6 +136,8 @@ export function createCheckIn(deps: CheckInDeps): (socket: RelaySocket, next: (e
         // The answer and the groups, which follow mostly in the same turn, leave with one write.
         holdTurn(socket.conn);
         next();
+        // By then it is welcomed, if it is still there.
+        if (socket.data.decision?.back) setImmediate(letGoOf, socket);
       },
       (error: unknown) => {
         if (!(error instanceof GroupcastError)) log.error({ err: error }, 'handshake failed');

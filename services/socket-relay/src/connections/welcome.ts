@@ -22,6 +22,7 @@ import { createEventRouter, type EventHandler } from './event-router.ts';
 import type { ServiceHandlers } from './service-events.ts';
 import type { ServiceState } from './service-state.ts';
 import type { UserHandlers } from './user-events.ts';
+import { createWelcomeBack } from './welcome-back.ts';
 
 export interface WelcomeDeps extends CheckInDeps {
   io: RelayServer;
@@ -62,6 +63,7 @@ const JOINS_AND_LEAVES: ReadonlySet<string> = new Set(['join-group', 'open-group
 export function welcomeConnections(deps: WelcomeDeps): void {
   const { io, metrics, monitor, log, limits } = deps;
   io.use(createCheckIn(deps));
+  const welcomeBack = createWelcomeBack(deps);
 
   /** Reports the mistake of a programmer, or of the signer of tokens: the client may not have asked for an answer. */
   function noteRefusal(
@@ -124,16 +126,20 @@ export function welcomeConnections(deps: WelcomeDeps): void {
   function welcomeUser(socket: UserSocket): void {
     const { session, decision } = socket.data;
     const { userId } = session;
-    socket.data.decision = undefined;
     if (deps.removals.isRevoked(userId, session.claims.issuedAt)) {
       // The token was revoked while the handshake was under way.
       const message = 'the token was revoked, log in again';
       endSession(socket, { code: 'TOKEN_REVOKED', message, next: 'stop', retryAfterMs: 0 });
       return;
     }
+    socket.data.decision = undefined;
     void socket.join(userRoom(userId));
+    const back = decision?.back;
+    welcomeBack.keepWhenGone(socket);
+    if (back) welcomeBack.takeOver(socket, back);
+    const unwanted = new Set(back?.found.unwanted);
     const isStill = (groupId: string): boolean =>
-      !deps.removals.removedSince(groupId, userId, decision?.removalVersion ?? 0);
+      !unwanted.has(groupId) && !deps.removals.removedSince(groupId, userId, decision?.removalVersion ?? 0);
     const admitted = (decision?.admitted ?? []).filter(isStill);
     const ofBackEnd = (decision?.known ?? []).filter(isStill);
     const known = ofBackEnd.slice(0, limits.groups);
@@ -152,13 +158,17 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     // The first of those that were added makes room first.
     const added = deps.entry.grant(socket, [...known.toReversed(), ...additions], 'added');
     const live = [...new Set([...admitted, ...added])].filter((groupId) => session.groups.has(groupId));
+    if (back) welcomeBack.showAgain(socket, back);
     deps.undecided.add(socket);
     if (!deps.hasApi && session.claims.groups.length === 0) noteWithoutGroups(deps.notices, userId, socket.id);
     else if (decision && !decision.known) noteUnknownGroups(deps.notices, userId, socket.id);
     deps.lastSeen?.seen(socket);
     deps.serviceState.welcome(socket);
     routeUserEvents(socket);
-    deps.entry.announce(socket, live, decision?.positions).catch((error: unknown) => {
+    const announced = back
+      ? welcomeBack.announce(socket, live, back)
+      : deps.entry.announce(socket, live, decision?.positions);
+    announced.catch((error: unknown) => {
       log.error({ err: error, socketId: socket.id }, 'unable to announce the groups of a connection');
       socket.conn.close();
     });

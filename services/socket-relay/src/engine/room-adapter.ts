@@ -2,7 +2,7 @@ import { nativeDialect } from '@groupcast/dialects';
 import { Adapter, type BroadcastOptions } from 'socket.io-adapter';
 import { PacketType } from 'socket.io-parser';
 import type { RelayServer, RelaySocket } from '../sessions/session.ts';
-import { hears } from '../sessions/tell.ts';
+import { argumentsAfter, hears } from '../sessions/tell.ts';
 import { dialectOf, groupOf, type Voice, voiceOf } from '../sessions/voices.ts';
 
 interface EventPacket {
@@ -97,7 +97,9 @@ export class RoomAdapter extends Adapter {
         }
         // Without a room it would go to everybody.
         if (rooms.size === 0) continue;
-        super.broadcast({ ...packet, data: [saying.name, saying.payload] }, { ...options, rooms, except: new Set() });
+        const extra = dialect.recovers ? argumentsAfter(saying.payload) : [];
+        const data = [saying.name, saying.payload, ...extra];
+        super.broadcast({ ...packet, data }, { ...options, rooms, except: new Set() });
       }
     }
   }

@@ -3,6 +3,7 @@ import { groupOfRoom } from '@groupcast/shared';
 import type { RelayMetrics } from '../metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
 import type { Marks } from '../sessions/marks.ts';
+import type { Offsets } from '../sessions/offsets.ts';
 import type { RelayServer } from '../sessions/session.ts';
 import type { Voice } from '../sessions/voices.ts';
 import type { SlowConsumers } from '../slow-consumers/slow-consumers.ts';
@@ -52,6 +53,7 @@ export function createBatchingSender(
     metrics: RelayMetrics;
     notices: Notices;
     marks: Marks;
+    offsets: Offsets;
     log: Logger;
   },
   now: () => number = () => performance.now(),
@@ -69,7 +71,7 @@ export function createBatchingSender(
   const flushed: Record<FlushPath, number> = { direct: 0, queued: 0, stock: 0, gone: 0 };
   const encoded: Record<string, number> = {};
   const tellUnsaid = createUnsaidEvents(deps);
-  const sendingsTo = createSendings({ of: writerOf, inRoom: writersIn }, encoded, deps.marks);
+  const sendingsTo = createSendings({ of: writerOf, inRoom: writersIn }, encoded, deps);
   deps.metrics.watchWrites(() => flushed);
   deps.metrics.watchEncodings(() => encoded);
 

@@ -59,6 +59,11 @@ export interface Deliveries {
   isWhole: () => boolean;
   /** Returns the last event of the group with a position, among the first `upTo` deliveries. */
   lastPositioned(groupId: string, upTo: number): Delivery | undefined;
+  /**
+   * Where a connection stands in a group that was there from the delivery `since` to the delivery `left`, once its client has read all up to `read`.
+   * `unmoved`: nothing has come there in between; `unknown`: too much has, or an event without a position.
+   */
+  positionAt(groupId: string, numbers: { read: number; since: number; left: number }): Position | 'unmoved' | 'unknown';
   /** A connection that goes live now is sent the events of the group after `after`, up to `upTo`. */
   recovered(socketId: string, groupId: string, seqs: { epoch: string; after: number; upTo: number }): void;
   /** Returns the number from which on a connection has been sent this event, if it was one of those that it had missed. */
@@ -123,6 +128,18 @@ export function createDeliveries(
     find: (groupId, name) => find(groupId, (delivery) => isNamed(delivery, name)),
     isWhole: () => ring.length < max,
     lastPositioned: (groupId, upTo) => find(groupId, ({ number, position }) => number <= upTo && position !== null),
+    positionAt(groupId, { read: upTo, since, left }) {
+      const read = Math.max(upTo, since);
+      if (ring.length === max && read < oldest() - 1) return 'unknown';
+      let unread: Position | undefined;
+      for (let each = lastOf.get(groupId); each && each.number > since; each = each.before) {
+        if (each.number > read && !each.position) return 'unknown';
+        if (each.number <= read && each.position) return each.position;
+        // Without members here, what came after it had left was not noticed.
+        if (each.number > read && each.number <= left && each.position) unread = each.position;
+      }
+      return unread ? { epoch: unread.epoch, seq: unread.seq - 1 } : 'unmoved';
+    },
     recovered(socketId, groupId, { epoch, after, upTo }) {
       const groups = recoveries.get(socketId) ?? new Map<string, Recovered>();
       const known = groups.get(groupId);

@@ -20,9 +20,17 @@ export interface EncodedEvent extends WireEvent {
 
 const encoder = new Encoder();
 
-/** `isRaw`: for connections of the raw door, which have frames of their own. `before`: the number of the last delivery. */
-export function encodeEvent({ name, payload }: WireEvent, isRaw = false, before = 0): EncodedEvent {
-  const packets: unknown[] = encoder.encode({ type: PacketType.EVENT, nsp: '/', data: [name, payload] });
+/**
+ * `isRaw`: for connections of the raw door, which have frames of their own. `before`: the number of the last delivery. `extra`: further arguments of a
+ * Socket.IO event.
+ */
+export function encodeEvent(
+  { name, payload }: WireEvent,
+  isRaw = false,
+  before = 0,
+  extra: readonly unknown[] = [],
+): EncodedEvent {
+  const packets: unknown[] = encoder.encode({ type: PacketType.EVENT, nsp: '/', data: [name, payload, ...extra] });
   const [text] = packets;
   const isText = packets.length === 1 && typeof text === 'string';
   const frame = isText ? textFrame(isRaw ? rawText(name, payload) : MESSAGE + text) : undefined;

@@ -92,7 +92,7 @@ export function createLocalFanOut(
     const { event: eventName, payload, position, id } = event;
     const instead = position && { name: 'group-head', payload: { groupId, ...position, skipId: id } };
     const exceptions = excepted.length > 0 ? { socketIds: excepted, instead: instead ?? undefined } : undefined;
-    const wordless = sender.send(name, { name: eventName, payload }, exceptions);
+    const wordless = sender.send(name, { name: eventName, payload, number: marks.last + 1 }, exceptions);
     // Its number comes after what was handed over before, which is all that is known to be written.
     deliveries.record(groupId, event, { ...except, ...(wordless ? { wordless } : {}) });
     notify(groupId, event, except);

@@ -8,6 +8,8 @@ import { dialectOf, type Voice } from '../sessions/voices.ts';
 export interface WireEvent {
   name: string;
   payload: object;
+  /** Its number among the deliveries of this node, if it is one. */
+  number?: number;
 }
 
 export interface Exceptions {

@@ -2,6 +2,8 @@ import type { Saying } from '@groupcast/dialects';
 import { userRoom } from '@groupcast/shared';
 import type { Marks } from '../sessions/marks.ts';
 import { hasSent, senderOf } from '../sessions/message-sender.ts';
+import type { Offsets } from '../sessions/offsets.ts';
+import { argumentsAfter, offsetOf } from '../sessions/tell.ts';
 import { isFor } from '../sessions/voices.ts';
 import type { ConnectionWriter } from './connection-writer.ts';
 import type { Sending } from './divide.ts';
@@ -28,11 +30,12 @@ export type MakeSendings = (
 export function createSendings(
   writers: Writers,
   encoded: Record<string, number>,
-  marks: Pick<Marks, 'last'>,
+  { marks, offsets }: { marks: Pick<Marks, 'last'>; offsets: Pick<Offsets, 'at'> },
 ): MakeSendings {
-  function encode({ name, payload }: Saying, { voice: { dialect }, isRaw }: Part): EncodedEvent {
+  function encode({ name, payload }: Saying, { voice: { dialect }, isRaw }: Part, offset?: string): EncodedEvent {
     encoded[dialect.name] = (encoded[dialect.name] ?? 0) + 1;
-    return encodeEvent({ name, payload: payload as object }, isRaw, marks.last);
+    const extra = dialect.recovers && !isRaw ? argumentsAfter(payload, offset) : [];
+    return encodeEvent({ name, payload: payload as object }, isRaw, marks.last, extra);
   }
 
   function say({ name, payload }: WireEvent, { voice: { dialect, viewing } }: Part): readonly Saying[] | undefined {
@@ -57,20 +60,27 @@ export function createSendings(
       saying,
       audience,
       left,
-    }: { saying: Saying; audience: readonly ConnectionWriter[]; left: readonly ConnectionWriter[] },
+      offset,
+    }: {
+      saying: Saying;
+      audience: readonly ConnectionWriter[];
+      left: readonly ConnectionWriter[];
+      offset?: string | undefined;
+    },
   ): Sending<ConnectionWriter> {
     const told = saying.only ? audience.filter(({ socket }) => isFor(socket, saying)) : audience;
     const instead = left.length > 0 ? new Map(left.map((writer) => [writer, undefined] as const)) : undefined;
-    return { event: encode(saying, part), audience: told, instead };
+    return { event: encode(saying, part, offset), audience: told, instead };
   }
 
   return (part, event, exceptions) => {
     const sayings = say(event, part);
     if (!sayings) return undefined;
     const excepted = exceptions ? exceptedOf(exceptions) : NOBODY;
-    const sendings = sayings.map((saying) => {
+    const whole = event.number === undefined ? undefined : offsets.at(event.number);
+    const sendings = sayings.map((saying, index) => {
       const left = saying.exceptSender ? [...excepted, ...sendersOf({ ...event.payload })] : excepted;
-      return sendTo(part, { saying, audience: part.audience, left });
+      return sendTo(part, { saying, audience: part.audience, left, offset: whole && offsetOf(sayings, index, whole) });
     });
     if (!exceptions?.instead || excepted.length === 0) return sendings;
     // Of a large room most may be left out: they are looked up, and not looked for.

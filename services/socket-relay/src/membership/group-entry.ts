@@ -1,11 +1,15 @@
 import type { Logger } from '@groupcast/service-kit';
 import type { GroupPosition, Position, RecoveryResult, ResumeResult } from '@groupcast/shared';
+import type { Deliveries } from '../fan-out/deliveries.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { cutOff } from '../nodes/broker-errors.ts';
 import type { Presence } from '../presence/presence.ts';
+import type { Comeback, Missed, PreparedComeback } from '../sessions/comeback.ts';
 import type { Departures } from '../sessions/departures.ts';
+import type { Marks } from '../sessions/marks.ts';
+import type { Offsets } from '../sessions/offsets.ts';
 import type { UserSocket } from '../sessions/session.ts';
-import { tell } from '../sessions/tell.ts';
+import { tell, tellAny } from '../sessions/tell.ts';
 import { EVENTS_PER_UNIT, type UserBudgets } from '../sessions/user-budgets.ts';
 import { type Membership, notAMember, notAMemberBody } from './authorisation.ts';
 import { createGroupAdmission, type Failures, type GroupAdmission } from './group-admission.ts';
@@ -20,6 +24,11 @@ import type { Removals } from './removals.ts';
 export interface GroupEntry extends GroupAdmission {
   /** Makes admitted groups live and tells the connection: `joined-groups` and, for groups with a position, `resumed`. */
   announce(socket: UserSocket, groupIds: readonly string[], positions?: ReadonlyMap<string, Position>): Promise<void>;
+  /**
+   * Makes the groups of an earlier connection live, after the events that its client has missed there, each by itself and in the words of its
+   * dialect. Admit the groups, and call it in the turn in which the connection is welcomed.
+   */
+  comeBack(socket: UserSocket, back: PreparedComeback): Promise<void>;
   /** Tells the connection which groups of its token are still undecided, if that is news to it. */
   tellUndecided(socket: UserSocket): void;
   /**
@@ -34,6 +43,9 @@ export interface GroupEntry extends GroupAdmission {
   resume(socket: UserSocket, positions: ReadonlyMap<string, Position>): Promise<() => ResumeResult>;
 }
 
+/** Rounds after which a connection that comes back is closed: it has missed more than it should be given event by event. */
+const MAX_COMEBACK_ROUNDS = 10;
+
 export function createGroupEntry(deps: {
   membership: Membership;
   removals: Removals;
@@ -42,7 +54,11 @@ export function createGroupEntry(deps: {
   presence: Presence;
   departures: Pick<Departures, 'keptOut' | 'letIn'>;
   log: Logger;
-  /** The connection came with positions, and every group was recovered. */
+  /** Numbers what this node hands to its members. */
+  marks: Pick<Marks, 'last'>;
+  deliveries: Pick<Deliveries, 'find'>;
+  offsets: Pick<Offsets, 'amongMissed'>;
+  /** The connection has got everything that it had missed in its groups. */
   onRecovered: (userId: string) => void;
   isTrusted: () => boolean;
   budgets: UserBudgets;
@@ -122,9 +138,73 @@ export function createGroupEntry(deps: {
       tell(socket, 'resumed', { groups: Object.fromEntries<ResumeResult['groups'][string]>(resumed) });
   }
 
+  /** Tells a stock client the events that it has missed in these groups, and returns where it stands there before and after them. */
+  function tellMissed(
+    socket: UserSocket,
+    { missed, number, socketIds }: Comeback,
+    answers: ReadonlyMap<string, RecoveryResult>,
+    before: ReadonlyMap<string, Position | null>,
+  ): Missed[] {
+    const more: Missed[] = [];
+    let count = 0;
+    for (const [groupId, { events, position }] of answers) {
+      if (events.length === 0 || !position) continue;
+      const index = missed.length + more.length;
+      more.push({ groupId, before: before.get(groupId) ?? null, after: position });
+      count += events.length;
+      for (const event of events) {
+        const { event: name, epoch, seq, ...rest } = event;
+        const { exceptSocketId = '' } = deps.deliveries.find(groupId, { epoch, seq })?.except ?? {};
+        if (socketIds.includes(exceptSocketId)) continue;
+        tellAny(socket, name, { ...rest, epoch, seq }, deps.offsets.amongMissed(number, { index, seq }));
+      }
+    }
+    if (count > 0) deps.budgets.of(socket.data.session.userId).chargeWork(count / EVENTS_PER_UNIT);
+    return more;
+  }
+
+  async function comeBack(socket: UserSocket, back: PreparedComeback): Promise<void> {
+    const { session } = socket.data;
+    const { groups, socketIds } = back.found;
+    const entered = new Map<string, RecoveryResult>();
+    let before = new Map(groups);
+    let answers = back.commit(socket.id, (groupId) => socket.connected && session.groups.has(groupId));
+    // Behind the numbers of those that it is given again, which groups have that have just gone live.
+    const comeback: Comeback = { number: deps.marks.last, missed: [], state: 'open', socketIds };
+    session.comeback = comeback;
+    for (let round = 0; ; round += 1) {
+      // The client believes that it gets everything. Where it does not, it comes back once more, as a new one.
+      const isExact = [...answers.values()].every(({ recovered, position }) => recovered || position === null);
+      if (!isExact || round > MAX_COMEBACK_ROUNDS) {
+        socket.conn.close();
+        return;
+      }
+      comeback.missed = [...comeback.missed, ...tellMissed(socket, comeback, answers, before)];
+      for (const [groupId, answer] of answers) entered.set(groupId, answer);
+      const rest = [...answers].flatMap(([groupId, { more, position }]) =>
+        more && position ? [[groupId, position] as const] : [],
+      );
+      if (!socket.connected) return;
+      if (rest.length === 0) {
+        const isAtOnce = round === 0;
+        Object.assign(
+          comeback,
+          isAtOnce ? { state: 'at once' } : { state: 'in rounds', number: deps.marks.last, missed: [] },
+        );
+        break;
+      }
+      const positions = new Map(rest);
+      before = positions;
+      answers = commit(socket, await prepare(socket, [...positions.keys()], positions));
+    }
+    tellEntered(socket, entered, new Map(), true);
+    deps.onRecovered(session.userId);
+  }
+
   return {
     ...admission,
     announce,
+    comeBack,
     tellUndecided(socket) {
       const news = undecidedOf(socket);
       if (news.undecided) tell(socket, 'joined-groups', { groups: [], ...news });

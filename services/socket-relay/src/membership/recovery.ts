@@ -29,6 +29,8 @@ export interface Entry {
 }
 
 export interface PreparedRecovery {
+  /** Whether everything that was missed can be had: all of it after the positions, and in groups without one nothing. */
+  readonly isExact: boolean;
   commit(socketId: string, mayEnter: (groupId: string) => boolean): Map<string, RecoveryResult>;
 }
 
@@ -185,6 +187,7 @@ export function createRecovery(deps: {
       });
 
       return {
+        isExact: progress.every(({ entry, result }) => (entry.since ? result.recovered : result.position === null)),
         commit(socketId, mayEnter) {
           const answers = new Map<string, RecoveryResult>();
           for (const item of progress) {

@@ -15,12 +15,16 @@ export function senderOf({ senderId, sender }: Readonly<Record<string, unknown>>
 }
 
 /**
- * Whether the message was sent on this connection of its sender. Where that is not known, because it came over HTTP, all connections of the
+ * Whether the message was sent on this connection of its sender, or on an earlier one of the same page. Where that is not known, because it came over HTTP, all connections of the
  * sender count.
  */
 export function hasSent(socket: RelaySocket, message: Readonly<Record<string, unknown>>): boolean {
   if (!isUserSocket(socket) || socket.data.session.userId !== senderOf(message)) return false;
   const { clientMessageId } = message;
   const [, socketId] = (typeof clientMessageId === 'string' ? OF_SOCKET.exec(clientMessageId) : null) ?? [];
-  return socketId === undefined || socketId === socket.id;
+  return (
+    socketId === undefined ||
+    socketId === socket.id ||
+    socket.data.session.comeback?.socketIds.includes(socketId) === true
+  );
 }

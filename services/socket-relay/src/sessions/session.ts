@@ -1,6 +1,7 @@
 import type { Dialect } from '@groupcast/dialects';
 import type { ClientEvents, Position, RelayEvents, ServiceClaims, ServiceEvents, UserClaims } from '@groupcast/shared';
 import type { Server, Socket } from 'socket.io';
+import type { Comeback, PreparedComeback } from './comeback.ts';
 import type { InGroup } from './in-group.ts';
 import type { Mark } from './marks.ts';
 import type { RateLimit } from './rate-limit.ts';
@@ -36,6 +37,10 @@ export interface UserSession {
   viewing?: string;
   /** Its client says by itself what it has received. */
   reportsCursors?: true;
+  /** The offset with which a stock client came. It says so again as long as it has read nothing here. */
+  cameWith?: string;
+  /** How it came back, where a stock client did. */
+  comeback?: Comeback;
   /** Limits its events; made when it sends the first one. */
   rate?: RateLimit;
 }
@@ -61,6 +66,8 @@ export interface SocketData {
         known: readonly string[] | undefined;
         removalVersion: number;
         positions: ReadonlyMap<string, Position>;
+        /** The session to which a stock client comes back. */
+        back: PreparedComeback | undefined;
       };
 }
 

@@ -1,0 +1,146 @@
+import { type Logger, within } from '@groupcast/service-kit';
+import type { Position } from '@groupcast/shared';
+import type { GroupLog } from '../group-log/group-log.ts';
+import type { ClaimDecision, Membership } from '../membership/authorisation.ts';
+import type { Recovery } from '../membership/recovery.ts';
+import type { OtherNodes } from '../nodes/node-requests.ts';
+import type { PreparedComeback } from '../sessions/comeback.ts';
+import { isOffset, MAX_TEXT_LENGTH } from '../sessions/offsets.ts';
+import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../sessions/session.ts';
+import { isRaw } from '../sessions/transport.ts';
+import { dialectOf } from '../sessions/voices.ts';
+import type { LeftSession } from '../wire-format.ts';
+import { type AskedSession, createLeftSessions, type LeftSessions } from './left-sessions.ts';
+
+/** How long the other relays may take to say whether they have the session, in milliseconds: the client waits for its CONNECT. */
+const ASK_MS = 300;
+/** Most questions under way, one for each user: after the death of a relay all of its clients come at once, and nobody has their sessions. */
+const MAX_ASKING = 500;
+
+/** The session that was found for a stock client that comes back. */
+export interface FoundComeback {
+  sessionId: string;
+  found: LeftSession;
+}
+
+/**
+ * Lets stock clients go on where they were (Socket.IO's connection state recovery): with the id of their session and the last offset that they have
+ * read. A client is told that it has recovered only if it gets everything that it has missed; otherwise it has a new session, and nothing of the
+ * earlier one.
+ */
+export interface Comebacks {
+  readonly sessions: LeftSessions;
+  /** Whether the connection gets an id for its session. */
+  isFor(socket: RelaySocket): boolean;
+  /** Finds the session that the connection asks for in its handshake, here or at another relay. Never rejects. */
+  find(socket: UserSocket): Promise<FoundComeback | undefined>;
+  /**
+   * Prepares it, if the user may still be in all of its groups, and everything can be had. `known` are groups of the user that the back end has
+   * just named. Never rejects. Commit it, exactly once.
+   */
+  prepare(
+    socket: UserSocket,
+    asked: FoundComeback,
+    decision: ClaimDecision & { known: readonly string[] },
+  ): Promise<PreparedComeback | undefined>;
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value.length <= MAX_TEXT_LENGTH ? value : undefined;
+}
+
+export function createComebacks(
+  io: RelayServer,
+  deps: Parameters<typeof createLeftSessions>[1] & {
+    membership: Membership;
+    recovery: Recovery;
+    groupLog: Pick<GroupLog, 'read'>;
+    otherNodes: OtherNodes;
+    /** False where each event is sent by Socket.IO itself, without offsets. */
+    hasOffsets: boolean;
+    maxGroups: number;
+    log: Logger;
+  },
+): Comebacks {
+  const { membership, log } = deps;
+  const sessions = createLeftSessions(io, deps);
+  const asking = new Set<string>();
+  deps.otherNodes.answer('left-session', async (asked) => {
+    const found = sessions.handOver(asked);
+    return found ? { found } : {};
+  });
+
+  async function askOthers(asked: AskedSession): Promise<LeftSession | undefined> {
+    const { userId } = asked;
+    if (asking.size >= MAX_ASKING || asking.has(userId)) return undefined;
+    asking.add(userId);
+    try {
+      const answers = deps.otherNodes.poll('left-session', asked, ASK_MS);
+      return (await within(ASK_MS, answers, 'the other relays')).answers.find(({ found }) => found !== undefined)
+        ?.found;
+    } catch (error) {
+      log.debug({ err: error }, 'unable to ask the other relays for a session');
+      return undefined;
+    } finally {
+      asking.delete(userId);
+    }
+  }
+
+  /** The position to recover from. Of a group that had no events everything has been missed that is news since. */
+  async function sinceOf(groupId: string, position: Position | null): Promise<Position | undefined> {
+    if (position) return position;
+    const { head, newsAfter } = await deps.groupLog.read(groupId, 0, 0);
+    return head ? { epoch: head.epoch, seq: newsAfter } : undefined;
+  }
+
+  async function prepare(
+    socket: UserSocket,
+    { sessionId, found }: FoundComeback,
+    { admitted, undecided, removalVersion, known }: ClaimDecision & { known: readonly string[] },
+  ): Promise<PreparedComeback | undefined> {
+    const { claims, userId } = socket.data.session;
+    const groupIds = found.groups.map(([groupId]) => groupId);
+    const named = new Set([...admitted, ...known]);
+    if (new Set([...named, ...groupIds]).size > deps.maxGroups) return undefined;
+    if (groupIds.some((groupId) => undecided.includes(groupId))) return undefined;
+    const rest = groupIds.filter((groupId) => !named.has(groupId));
+    const authorised =
+      rest.length > 0 ? await membership.authorise(claims, rest) : { admissions: new Map(), removalVersion };
+    if (rest.some((groupId) => !authorised.admissions.has(groupId))) return undefined;
+    const entries = await Promise.all(
+      found.groups.map(async ([groupId, position]) => ({ groupId, since: await sinceOf(groupId, position) })),
+    );
+    const prepared = await deps.recovery.recover(userId, entries);
+    if (!prepared.isExact) {
+      prepared.commit('', () => false);
+      return undefined;
+    }
+    return { sessionId, found, ...authorised, commit: (...given) => prepared.commit(...given) };
+  }
+
+  return {
+    sessions,
+    isFor: (socket) => deps.hasOffsets && isUserSocket(socket) && dialectOf(socket).recovers && !isRaw(socket.conn),
+    async find(socket) {
+      const { pid, offset: rawOffset, positions } = socket.handshake.auth as Record<string, unknown>;
+      const [sessionId, offset] = [textOf(pid), textOf(rawOffset)];
+      // A text of the application's own may come again, and says nothing.
+      if (offset !== undefined && isOffset(offset)) socket.data.session.cameWith = offset;
+      const isWhole = rawOffset === undefined || offset !== undefined;
+      // A client with positions says by itself what it has.
+      if (sessionId === undefined || positions !== undefined || !isWhole) return undefined;
+      const { userId } = socket.data.session;
+      const asked = { userId, sessionId, ...(offset === undefined ? {} : { offset }) };
+      const found = sessions.find(asked) ?? (await askOthers(asked));
+      return found?.dialect === dialectOf(socket).name ? { sessionId, found } : undefined;
+    },
+    async prepare(socket, asked, decision) {
+      try {
+        return await prepare(socket, asked, decision);
+      } catch (error) {
+        log.debug({ err: error }, 'unable to prepare the session that a client has come back to');
+        return undefined;
+      }
+    },
+  };
+}
