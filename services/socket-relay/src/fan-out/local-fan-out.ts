@@ -15,6 +15,9 @@ interface GroupCursor {
   holds: number;
 }
 
+/** In the place of events that nobody here can be given. */
+const GAP: OutgoingEvent = { event: 'group-head', id: '', payload: {}, position: null };
+
 /** Keeps the cursor of each group, and finds its members in Socket.IO's own rooms. */
 export function createLocalFanOut(
   io: RelayServer,
@@ -139,7 +142,9 @@ export function createLocalFanOut(
       };
     },
     skipTo(groupId, position) {
-      advance(groupId, position);
+      const isGap = cursors.get(groupId)?.position && adapter.rooms.has(groupRoom(groupId));
+      // Somebody who was here cannot be said to have read what lies in it.
+      if (advance(groupId, position) && isGap) deliveries.record(groupId, GAP, {});
     },
     onDelivered(listener) {
       onDelivered = listener;
