@@ -74,9 +74,9 @@ test('thousands of publishes in flight wait for members who are behind, and ever
   const members = await openMembers('g');
   const last = BURST.items + 3_000;
   await Promise.all([burst('g'), publishAll('g', BURST.items + 1, last)]);
-  // Nobody was far behind when the last of them was taken.
+  // Everybody had more than the burst when the last of them was taken; how much more, the members' own reading decides.
   const fewest = Math.min(...members.map(({ got }) => got.length));
-  expect(fewest).toBeGreaterThan(last / 2);
+  expect(fewest).toBeGreaterThan(BURST.items);
   await until('everybody to have everything', () => members.every(({ got }) => got.length >= last), 20_000);
   const all = Array.from({ length: last }, (_, n) => n + 1);
   for (const { socket, got } of members) {

@@ -120,6 +120,12 @@ export function createGroupEntry(deps: {
     return { undecided: [...session.undecided] };
   }
 
+  function chargeFor(socket: UserSocket, answers: ReadonlyMap<string, RecoveryResult>): void {
+    let count = 0;
+    for (const { events } of answers.values()) count += events.length;
+    if (count > 0) deps.budgets.of(socket.data.session.userId).chargeWork(count / EVENTS_PER_UNIT);
+  }
+
   /** Emits `joined-groups`, the first time even if it is empty, and `resumed` for the groups that came with a position. */
   function tellEntered(
     socket: UserSocket,
@@ -130,9 +136,7 @@ export function createGroupEntry(deps: {
   ): void {
     const groups: GroupPosition[] = [...answers].map(([groupId, { position }]) => ({ groupId, position }));
     if (groups.length > 0 || first) tell(socket, 'joined-groups', { groups, ...undecidedOf(socket) });
-    let events = 0;
-    for (const answer of answers.values()) events += answer.events.length;
-    if (events > 0) deps.budgets.of(socket.data.session.userId).chargeWork(events / EVENTS_PER_UNIT);
+    chargeFor(socket, answers);
     const resumed = [...failed, ...[...answers].filter(([groupId]) => positions.has(groupId))];
     if (resumed.length > 0)
       tell(socket, 'resumed', { groups: Object.fromEntries<ResumeResult['groups'][string]>(resumed) });
@@ -146,12 +150,10 @@ export function createGroupEntry(deps: {
     before: ReadonlyMap<string, Position | null>,
   ): Missed[] {
     const more: Missed[] = [];
-    let count = 0;
     for (const [groupId, { events, position }] of answers) {
       if (events.length === 0 || !position) continue;
       const index = missed.length + more.length;
       more.push({ groupId, before: before.get(groupId) ?? null, after: position });
-      count += events.length;
       for (const event of events) {
         const { event: name, epoch, seq, ...rest } = event;
         const { exceptSocketId = '' } = deps.deliveries.find(groupId, { epoch, seq })?.except ?? {};
@@ -159,7 +161,7 @@ export function createGroupEntry(deps: {
         tellAny(socket, name, { ...rest, epoch, seq }, deps.offsets.amongMissed(number, { index, seq }));
       }
     }
-    if (count > 0) deps.budgets.of(socket.data.session.userId).chargeWork(count / EVENTS_PER_UNIT);
+    chargeFor(socket, answers);
     return more;
   }
 
@@ -169,7 +171,7 @@ export function createGroupEntry(deps: {
     const entered = new Map<string, RecoveryResult>();
     let before = new Map(groups);
     let answers = back.commit(socket.id, (groupId) => socket.connected && session.groups.has(groupId));
-    // Behind the numbers of those that it is given again, which groups have that have just gone live.
+    // Groups that have just gone live may have numbers of their own; this one is not below them.
     const comeback: Comeback = { number: deps.marks.last, missed: [], state: 'open', socketIds };
     session.comeback = comeback;
     for (let round = 0; ; round += 1) {
@@ -180,7 +182,7 @@ export function createGroupEntry(deps: {
         return;
       }
       comeback.missed = [...comeback.missed, ...tellMissed(socket, comeback, answers, before)];
-      for (const [groupId, answer] of answers) entered.set(groupId, answer);
+      for (const [groupId, answer] of answers) entered.set(groupId, { ...answer, events: [] });
       const rest = [...answers].flatMap(([groupId, { more, position }]) =>
         more && position ? [[groupId, position] as const] : [],
       );
