@@ -4,7 +4,7 @@ import type { Socket } from 'socket.io-client';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
-const MEMBERS = 150;
+const MEMBERS = 100;
 /** Size of a batch that takes more than one turn of the event loop to be written to all of them. */
 const BURST = { items: 500, bytes: 1_200 };
 const EPOCH = '1-test';
@@ -72,12 +72,12 @@ async function publishAll(groupId: string, first: number, last: number): Promise
 
 test('thousands of publishes in flight wait for members who are behind, and everybody gets all of them in order (G33)', async () => {
   const members = await openMembers('g');
-  const last = BURST.items + 3_000;
+  const last = BURST.items + 2_000;
   await Promise.all([burst('g'), publishAll('g', BURST.items + 1, last)]);
   // Everybody had more than the burst when the last of them was taken; how much more, the members' own reading decides.
   const fewest = Math.min(...members.map(({ got }) => got.length));
   expect(fewest).toBeGreaterThan(BURST.items);
-  await until('everybody to have everything', () => members.every(({ got }) => got.length >= last), 20_000);
+  await until('everybody to have everything', () => members.every(({ got }) => got.length >= last), 60_000);
   const all = Array.from({ length: last }, (_, n) => n + 1);
   for (const { socket, got } of members) {
     expect(got).toEqual(all);
