@@ -84,7 +84,7 @@ export async function dialects({ isQuick }: { isQuick: boolean }): Promise<void>
   const progress = (line: string): void => console.error(line);
   const samples: FanOutSample[][] = [];
   for (let round = 0; round < rounds; round += 1) {
-    // Whoever comes first in one round comes last in the next.
+    // The first in one round is the last in the next.
     const kinds = round % 2 === 0 ? KINDS : KINDS.toReversed();
     const options = { repetitions, sampleMs, warmUpMs: 1_500, second: false, progress };
     samples.push(await measureFanOut(kinds, { members: MEMBERS, loads: LOADS }, options));

@@ -32,7 +32,7 @@ export interface Comebacks {
   readonly sessions: LeftSessions;
   /** Whether the connection gets an id for its session. */
   isFor(socket: RelaySocket): boolean;
-  /** Finds the session that the connection asks for in its handshake, here or at another relay. Never rejects. */
+  /** Finds the session that the connection asks for in its handshake, here or at another relay, and notes the offset with which it came. Never rejects. */
   find(socket: UserSocket): Promise<FoundComeback | undefined>;
   /**
    * Prepares it, if the user may still be in all of its groups, and everything can be had. `known` are groups of the user that the back end has

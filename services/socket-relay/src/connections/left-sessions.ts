@@ -1,9 +1,9 @@
-import { performance } from 'node:perf_hooks';
 import type { Position } from '@groupcast/shared';
 import type { Heartbeat } from '../engine/heartbeat.ts';
 import type { Deliveries } from '../fan-out/deliveries.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { Comeback } from '../sessions/comeback.ts';
+import type { Marks } from '../sessions/marks.ts';
 import type { Offsets, ReadOffset } from '../sessions/offsets.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../sessions/session.ts';
 import { dialectOf } from '../sessions/voices.ts';
@@ -11,7 +11,7 @@ import type { LeftSession } from '../wire-format.ts';
 
 /** How long a session is kept after its connection has gone, in milliseconds: as long as stock Socket.IO keeps one. */
 export const SESSION_WINDOW_MS = 120_000;
-/** Most sessions that are kept, and most groups of them together. The oldest go first. */
+/** Most sessions that are kept, and most groups of them together, by all of their lists. The oldest go first. */
 const MAX_SESSIONS = 20_000;
 const MAX_GROUPS = 200_000;
 /** Most sessions of one user, so that nobody takes those of others away. */
@@ -74,6 +74,11 @@ export interface LeftSessions {
 const NO_POSITIONS: Read['positions'] = new Map();
 const sessionIdOf = (socket: RelaySocket): string | undefined => (socket as unknown as WithSessionId).pid;
 
+/** Returns how many groups are noted in the session, in all of its lists. */
+function entriesOf({ groups, unwanted, opened, comeback }: KeptSession): number {
+  return groups.size + unwanted.length + opened.length + (comeback?.missed.length ?? 0);
+}
+
 /** Where a client stands that has read a part of what it was given again. A group that was read in several rounds is there several times. */
 function positionsIn({ missed }: Comeback, { index: at, seq }: { index: number; seq: number }): Read['positions'] {
   const positions = new Map<string, Position | null>();
@@ -112,7 +117,7 @@ export function createLeftSessions(
   io: RelayServer,
   deps: {
     offsets: Offsets;
-    marks: { readonly last: number };
+    marks: Pick<Marks, 'last'>;
     deliveries: Pick<Deliveries, 'positionAt'>;
     fanOut: Pick<FanOut, 'cursor'>;
     heartbeat: Pick<Heartbeat, 'provenOf'>;
@@ -131,7 +136,7 @@ export function createLeftSessions(
     const session = left.get(sessionId);
     if (!session) return;
     left.delete(sessionId);
-    groupCount -= session.groups.size;
+    groupCount -= entriesOf(session);
     const own = ofUsers.get(session.userId);
     own?.delete(sessionId);
     if (own?.size === 0) ofUsers.delete(session.userId);
@@ -148,7 +153,7 @@ export function createLeftSessions(
 
   function keep(sessionId: string, session: KeptSession): void {
     left.set(sessionId, session);
-    groupCount += session.groups.size;
+    groupCount += entriesOf(session);
     const own = ofUsers.get(session.userId) ?? new Set();
     ofUsers.set(session.userId, own.add(sessionId));
     const [oldest] = own;

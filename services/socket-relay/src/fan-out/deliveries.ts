@@ -39,6 +39,11 @@ export function isNamed({ id, position }: Delivery, name: EventName): boolean {
   return position?.seq === name.seq && (name.epoch === undefined || position.epoch === name.epoch);
 }
 
+/** Positions of a group grow within an epoch. */
+function isBefore({ position }: Delivery, name: EventName): boolean {
+  return 'seq' in name && position !== null && position.epoch === name.epoch && position.seq < name.seq;
+}
+
 /** Events that a connection was sent when it came, because it had missed them. */
 interface Recovered {
   epoch: string;
@@ -107,6 +112,12 @@ export function createDeliveries(
     return undefined;
   }
 
+  /** Finds the event, or the last one before it: what this node has not delivered costs no walk through everything. */
+  function findNamed(groupId: string, name: EventName): Delivery | undefined {
+    const found = find(groupId, (delivery) => isNamed(delivery, name) || isBefore(delivery, name));
+    return found && isNamed(found, name) ? found : undefined;
+  }
+
   return {
     record(groupId, { event, id, position }, except) {
       const delivery: Delivery = {
@@ -125,7 +136,7 @@ export function createDeliveries(
       lastOf.set(groupId, delivery);
       for (const listener of watchers.get(groupId) ?? []) listener(delivery);
     },
-    find: (groupId, name) => find(groupId, (delivery) => isNamed(delivery, name)),
+    find: findNamed,
     isWhole: () => ring.length < max,
     lastPositioned: (groupId, upTo) => find(groupId, ({ number, position }) => number <= upTo && position !== null),
     positionAt(groupId, { read: upTo, since, left }) {

@@ -77,7 +77,8 @@ export function createSendings(
     const sayings = say(event, part);
     if (!sayings) return undefined;
     const excepted = exceptions ? exceptedOf(exceptions) : NOBODY;
-    const whole = event.number === undefined ? undefined : offsets.at(event.number);
+    const hasOffset = part.voice.dialect.recovers && event.number !== undefined;
+    const whole = hasOffset ? offsets.at(event.number ?? 0) : undefined;
     const sendings = sayings.map((saying, index) => {
       const left = saying.exceptSender ? [...excepted, ...sendersOf({ ...event.payload })] : excepted;
       return sendTo(part, { saying, audience: part.audience, left, offset: whole && offsetOf(sayings, index, whole) });
