@@ -104,3 +104,24 @@ test('marks of one moment are one object', () => {
   expect(marks.until(0).upTo).toBe(0);
   expect(second.upTo).toBe(1);
 });
+
+test('an event that was not delivered here is not looked for in all of its group, and one of an earlier epoch is found', () => {
+  const { deliveries, say } = start(2_000);
+  let looks = 0;
+  for (let seq = 1; seq <= 1_000; seq += 1) {
+    const position = {
+      epoch: EPOCH,
+      get seq() {
+        looks += 1;
+        return seq;
+      },
+    };
+    deliveries.record('a', { event: 'new-message', id: `a-${seq}`, payload: {}, position }, {});
+  }
+  expect(deliveries.find('a', { seq: 2_000, epoch: EPOCH })).toBeUndefined();
+  expect(looks).toBeLessThan(10);
+  say('b', 7);
+  const position = { epoch: '2-b', seq: 1 };
+  deliveries.record('b', { event: 'new-message', id: 'b-new', payload: {}, position }, {});
+  expect(deliveries.find('b', { seq: 7, epoch: EPOCH })?.id).toBe('b-7');
+});
