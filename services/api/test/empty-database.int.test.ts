@@ -13,7 +13,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { openEmbeddedDatabase } from '../src/db/embedded-database.ts';
 import { createEmptyDatabase } from '../src/db/empty-database.ts';
+import { migrate } from '../src/db/migrate.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -29,6 +31,19 @@ test('an empty folder gets the files of a database, whatever a process that was 
   expect(existsSync(`${folder}.new`)).toBe(false);
   expect(readFileSync(join(folder, 'PG_VERSION'), 'utf8')).toMatch(/^\d+\n$/);
   expect(statSync(folder).mode & 0o777).toBe(0o700);
+});
+
+test('a first start finds every migration applied, no database besides its own, and little to copy', async () => {
+  createEmptyDatabase(folder);
+  const bytes = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
+  expect(bytes).toBeLessThan(12_000_000);
+  const db = await openEmbeddedDatabase(join(folder, '..'));
+  expect(await migrate(db)).toEqual([]);
+  const { rows } = await db.query('select datname from pg_database');
+  expect(rows).toEqual([{ datname: 'postgres' }]);
+  await db.close();
 });
 
 test('a folder with anything in it is left alone', () => {

@@ -14,11 +14,13 @@ export const RELEASED = [
   '0003_invitations_and_limits.sql',
 ] as const;
 
-/** Brings an empty database to the released schema, as that version did. */
-export async function migrateToReleased(db: Database): Promise<void> {
+/** Brings a database without rows to the released schema, as that version did, or to that of an even older one. */
+export async function migrateToReleased(db: Database, migrations: readonly string[] = RELEASED): Promise<void> {
+  // The embedded one begins with the schema of this version.
+  if (db.kind === 'embedded') await db.script('drop schema public cascade; create schema public');
   await db.script(`create table schema_migrations (
     name text primary key, sha256 text not null, applied_at timestamptz not null default now())`);
-  for (const name of RELEASED) {
+  for (const name of migrations) {
     const sql = readFileSync(join(MIGRATIONS, name), 'utf8');
     await db.script(sql);
     const sha256 = createHash('sha256').update(sql).digest('hex');

@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Group, GroupEvent, GroupSummary } from '@groupcast/shared';
@@ -12,10 +11,10 @@ import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase } from '../src/db/postgres-database.ts';
 import { groupIdsOf } from '../src/groups/group-store.ts';
 import { type ApiUnderTest, startApiUnderTest } from './api-harness.ts';
+import { migrateToReleased, RELEASED } from './released-store.ts';
 
 const GROUPS = '/api/messaging/groups';
 const INVITATIONS = '/api/messaging/invitations';
-const MIGRATIONS = join(import.meta.dirname, '../migrations');
 
 type Created = { group: Group; invited?: string[]; error?: { code: string; details?: object; retryAfterMs?: number } };
 type Invitations = {
@@ -278,16 +277,7 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
         ? openPostgresDatabase(DATABASE_URL, pino({ level: 'silent' }))
         : await openEmbeddedDatabase(folder);
       try {
-        await db.script(
-          'create table schema_migrations (name text primary key, sha256 text not null, applied_at timestamptz not null default now())',
-        );
-        const before = readdirSync(MIGRATIONS).toSorted().slice(0, 2);
-        for (const name of before) {
-          const sql = readFileSync(join(MIGRATIONS, name), 'utf8');
-          await db.script(sql.replaceAll(/^--;;$/gm, ''));
-          const sha256 = createHash('sha256').update(sql).digest('hex');
-          await db.query('insert into schema_migrations (name, sha256) values ($1, $2)', [name, sha256]);
-        }
+        await migrateToReleased(db, RELEASED.slice(0, 2));
         await db.script(`insert into groups (id, kind, epoch, created_at) values ('old', 'group', '1-a', now() - interval '1 day');
           insert into group_members (group_id, user_id, role) values ('old', 'alice', 'owner'), ('old', 'bob', 'member')`);
         expect((await migrate(db)).length).toBeGreaterThan(0);

@@ -10,8 +10,8 @@ import { lockFolder } from './folder-lock.ts';
 type Driver = (text: string, params: unknown[]) => Promise<{ rows: unknown[]; affectedRows?: number }>;
 
 /**
- * Bytes that have to be free on the disk for a statement that writes: two files of PostgreSQL's log. Running out of space while it writes
- * that log ends PostgreSQL, and running out elsewhere only ends the statement.
+ * Bytes that have to be free on the disk for a statement that writes: two files of PostgreSQL's log, which are 16 MB in a folder that PostgreSQL
+ * has made by itself. Running out of space while it writes that log ends PostgreSQL, and running out elsewhere only ends the statement.
  */
 const RESERVE_BYTES = 32 * 1024 * 1024;
 /** Shortest time between two attempts to open the database again, in milliseconds. Each blocks the process for up to a second. */
