@@ -55,6 +55,7 @@ import { createAllNodes } from './monitor-page/all-nodes.ts';
 import { createNodeState } from './monitor-page/node-state.ts';
 import { createPageSessions, pageSessionsOfAll } from './monitor-page/page-sessions.ts';
 import { streamMonitorEvents } from './monitor-page/watch-nodes.ts';
+import type { SessionStore } from './nodes/session-store.ts';
 import { openPorts, type Started, stopPorts } from './ports.ts';
 import { createPresence, type Presence } from './presence/presence.ts';
 import { createBriefReadiness } from './public-http/brief-readiness.ts';
@@ -132,6 +133,7 @@ async function buildRelay(
   const cluster = await openCluster({ config, node, worker, fanOut, monitor, metrics, log });
   const { groupLog, feed, leases } = cluster;
   stops.push(() => cluster.stop());
+  const store = openSessionStore(cluster, wayOut, stops);
   stops.push(async () => groupLog.close());
   stops.push(() => feed.stop());
   /** Whether no other relay has stopped counting on this one: then it knows who may see which group. */
@@ -163,7 +165,8 @@ async function buildRelay(
   const membership = createMembership({ api, apiUrl: config.apiUrl, removals, isTrusted, notices, log });
   const recovery = createRecovery({ groupLog, feed, fanOut, deliveries, fill, isTrusted, metrics, log });
   const returns = createReturns({ node, drain, requests: cluster.otherMachines });
-  const comebacks = createComebacks(io, { ...wayOut, ...cluster, heartbeat, membership, recovery, maxGroups, log });
+  const forComebacks = { ...wayOut, ...cluster, store, heartbeat, membership, recovery, maxGroups, log };
+  const comebacks = createComebacks(io, forComebacks);
   const entry = createGroupEntry({
     membership,
     removals,
@@ -385,6 +388,21 @@ function openWayOut(
     offsets,
     hasOffsets,
   };
+}
+
+/** Keeps the sessions of stock clients where they outlive this relay, if anything does. */
+function openSessionStore(
+  cluster: Pick<Cluster, 'openSessionStore'>,
+  wayOut: { offsets: Offsets; marks: Marks; deliveries: Deliveries; hasOffsets: boolean },
+  stops: StopStack,
+): SessionStore | undefined {
+  const { offsets, marks, deliveries, hasOffsets } = wayOut;
+  const store = hasOffsets ? cluster.openSessionStore?.(offsets.prefix, () => marks.last) : undefined;
+  if (!store) return undefined;
+  stops.push(async () => store.stop());
+  deliveries.follow(({ groupId, number, position }) => store.delivered(groupId, number, position));
+  offsets.sayUnwritten(store.unwritten);
+  return store;
 }
 
 /** Leaves the other relays, and waits for them no longer than a moment. */

@@ -118,6 +118,8 @@ export interface LeftSession {
   dialect: string;
   /** Positions are `null` where the group had no events. */
   groups: [groupId: string, position: Position | null][];
+  /** Groups of which the position is only right if nothing has come since. */
+  atHead?: readonly string[];
   /** Groups that its token named, and that it was not in any more. */
   unwanted: readonly string[];
   opened: readonly string[];

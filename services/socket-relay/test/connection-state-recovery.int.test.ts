@@ -3,31 +3,13 @@ import { received, startRedis, startTcpProxy, tokenFor, until } from '@groupcast
 import { Redis } from 'ioredis';
 import { io, type Socket } from 'socket.io-client';
 import { afterEach, describe, expect, test } from 'vitest';
+import { FRESH, faultsOf } from './recovery-faults.ts';
 import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 /** More seeds find rarer cuts: `RECOVERY_WIRES=200`. */
 const SEEDS = Array.from({ length: Number(process.env['RECOVERY_WIRES'] ?? 1) }, (_, n) => n + 1);
 const MOST_MESSAGES = 400;
 const COMEBACKS = 6;
-
-/** Stands among the texts where a page had a new session: it may have missed something before, and can know that. */
-const FRESH = 'a new session';
-
-/** Messages that came twice or too early, or are missing although every connection in between was recovered. */
-function faultsOf(texts: readonly string[], groupId: string): string[] {
-  let last = 0;
-  let mayMiss = false;
-  const faults: string[] = [];
-  for (const text of texts) {
-    if (text === FRESH) mayMiss = true;
-    if (!text.startsWith(`${groupId}: `)) continue;
-    const number = Number(text.slice(groupId.length + 2));
-    if (mayMiss ? number <= last : number !== last + 1) faults.push(`${text} after ${last}`);
-    last = number;
-    mayMiss = false;
-  }
-  return faults;
-}
 
 /** A wire that breaks: each connection passes some of the relay's bytes, and then ends, or passes nothing more and does not end. */
 async function openBadWire(port: number, seed: number) {

@@ -40,6 +40,7 @@ export function createAlone(deps: { fanOut: FanOut }, options: { history: Memory
     presence: createMemoryPresenceStore(),
     carrier: undefined,
     patternChannels: undefined,
+    openSessionStore: undefined,
     otherNodes: NOBODY,
     otherMachines: undefined,
     followChanges: async ({ changes }) => createSingleRelay(changes),

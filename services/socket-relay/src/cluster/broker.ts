@@ -2,6 +2,7 @@ import type { GroupLog } from '../group-log/group-log.ts';
 import type { ChangeLog, ChangeLogOptions } from '../nodes/change-log.ts';
 import type { ShardChannels } from '../nodes/channels.ts';
 import type { NodeLeases, RenewLease } from '../nodes/node-leases.ts';
+import type { OpenSessionStore } from '../nodes/session-store.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
 import type { PatternChannels } from '../redis/pattern-channels.ts';
 
@@ -18,6 +19,8 @@ export interface Broker {
   readonly groupLog: GroupLog;
   readonly renewLease: RenewLease;
   openPresence(leases: NodeLeases): PresenceStore;
+  /** Keeps sessions that outlive their node; only Redis does. */
+  readonly openSessionStore: OpenSessionStore | undefined;
   /** Reads the remembered changes, and follows from there. */
   startChangeLog(options: ChangeLogOptions): Promise<ChangeLog>;
   isReady: () => boolean;

@@ -4,6 +4,7 @@ import type { GroupLog } from '../group-log/group-log.ts';
 import type { MemberChanges } from '../membership/member-changes.ts';
 import type { NodeLeases } from '../nodes/node-leases.ts';
 import type { NodeRequests, OtherNodes } from '../nodes/node-requests.ts';
+import type { OpenSessionStore } from '../nodes/session-store.ts';
 import type { PresenceStore } from '../presence/presence-store.ts';
 import type { PatternChannels } from '../redis/pattern-channels.ts';
 import type { Carrier } from '../transient/carrier.ts';
@@ -23,6 +24,8 @@ export interface Cluster {
   readonly carrier: Carrier | undefined;
   /** Channels of programs that know nothing of the relay; only Redis has them. */
   readonly patternChannels: PatternChannels | undefined;
+  /** Keeps sessions that outlive this relay; `undefined` where nothing does. */
+  readonly openSessionStore: OpenSessionStore | undefined;
   /** Asks every other relay that shares groups with this one, and answers it. */
   readonly otherNodes: OtherNodes;
   /** Asks the relays of other machines; `undefined` where there can be none. */

@@ -90,6 +90,7 @@ export async function joinCluster(deps: {
     presence,
     carrier,
     patternChannels: broker.patternChannels,
+    openSessionStore: broker.openSessionStore,
     otherNodes: requests,
     // The workers of one machine drain together, so there is no other relay to come back to.
     otherMachines: broker.name === 'redis' ? requests : undefined,

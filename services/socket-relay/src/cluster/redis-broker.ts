@@ -8,6 +8,7 @@ import { startRedisChangeLog } from '../nodes/redis-change-log.ts';
 import { createShardChannels } from '../nodes/redis-channels.ts';
 import { createRedisDeployment } from '../nodes/redis-deployment.ts';
 import { createRedisLeases } from '../nodes/redis-leases.ts';
+import { openRedisSessionStore } from '../nodes/redis-session-store.ts';
 import { createRedisPresenceStore } from '../presence/redis-presence-store.ts';
 import { connectChannels, connectRedis, type RedisConnections } from '../redis/connections.ts';
 import { warnOfEviction } from '../redis/memory.ts';
@@ -119,6 +120,7 @@ export async function openRedisBroker(deps: {
       }
       return answer;
     },
+    openSessionStore: openRedisSessionStore({ redis, log }),
     openPresence: (leases) => createRedisPresenceStore({ redis, node, leases, log }),
     startChangeLog: async (options) =>
       startRedisChangeLog({

@@ -2,7 +2,7 @@ import { type Logger, within } from '@groupcast/service-kit';
 import type { Position } from '@groupcast/shared';
 import type { GroupLog } from '../group-log/group-log.ts';
 import type { ClaimDecision, Membership } from '../membership/authorisation.ts';
-import type { Recovery } from '../membership/recovery.ts';
+import type { Entry, Recovery } from '../membership/recovery.ts';
 import type { OtherNodes } from '../nodes/node-requests.ts';
 import type { PreparedComeback } from '../sessions/comeback.ts';
 import { isOffset, MAX_TEXT_LENGTH } from '../sessions/offsets.ts';
@@ -11,6 +11,7 @@ import { isRaw } from '../sessions/transport.ts';
 import { dialectOf } from '../sessions/voices.ts';
 import type { LeftSession } from '../wire-format.ts';
 import { type AskedSession, createLeftSessions, type LeftSessions } from './left-sessions.ts';
+import { createSessionCopies, type SessionCopies } from './session-copies.ts';
 
 /** How long the other relays may take to say whether they have the session, in milliseconds: the client waits for its CONNECT. */
 const ASK_MS = 300;
@@ -30,6 +31,7 @@ export interface FoundComeback {
  */
 export interface Comebacks {
   readonly sessions: LeftSessions;
+  readonly copies: Pick<SessionCopies, 'keep'>;
   /** Whether the connection gets an id for its session. */
   isFor(socket: RelaySocket): boolean;
   /** Finds the session that the connection asks for in its handshake, here or at another relay, and notes the offset with which it came. Never rejects. */
@@ -51,19 +53,21 @@ function textOf(value: unknown): string | undefined {
 
 export function createComebacks(
   io: RelayServer,
-  deps: Parameters<typeof createLeftSessions>[1] & {
-    membership: Membership;
-    recovery: Recovery;
-    groupLog: Pick<GroupLog, 'read'>;
-    otherNodes: OtherNodes;
-    /** False where each event is sent by Socket.IO itself, without offsets. */
-    hasOffsets: boolean;
-    maxGroups: number;
-    log: Logger;
-  },
+  deps: Parameters<typeof createLeftSessions>[1] &
+    Parameters<typeof createSessionCopies>[0] & {
+      membership: Membership;
+      recovery: Recovery;
+      groupLog: Pick<GroupLog, 'head' | 'read'>;
+      otherNodes: OtherNodes;
+      /** False where each event is sent by Socket.IO itself, without offsets. */
+      hasOffsets: boolean;
+      maxGroups: number;
+      log: Logger;
+    },
 ): Comebacks {
   const { membership, log } = deps;
   const sessions = createLeftSessions(io, deps);
+  const copies = createSessionCopies(deps);
   const asking = new Set<string>();
   deps.otherNodes.answer('left-session', async (asked) => {
     const found = sessions.handOver(asked);
@@ -86,11 +90,17 @@ export function createComebacks(
     }
   }
 
-  /** The position to recover from. Of a group that had no events everything has been missed that is news since. */
-  async function sinceOf(groupId: string, position: Position | null): Promise<Position | undefined> {
-    if (position) return position;
+  /** A relay that is there knows its sessions better than what outlives it. */
+  async function findElsewhere(asked: AskedSession): Promise<LeftSession | undefined> {
+    const stored = copies.find(asked);
+    return (await askOthers(asked)) ?? stored;
+  }
+
+  /** Returns the position to recover from. Of a group that had no events everything has been missed that is news since. */
+  async function entryOf(groupId: string, position: Position | null, atHead: boolean): Promise<Entry> {
+    if (position) return { groupId, since: position, atHead };
     const { head, newsAfter } = await deps.groupLog.read(groupId, 0, 0);
-    return head ? { epoch: head.epoch, seq: newsAfter } : undefined;
+    return { groupId, since: head ? { epoch: head.epoch, seq: newsAfter } : undefined, atHead };
   }
 
   async function prepare(
@@ -108,7 +118,9 @@ export function createComebacks(
       rest.length > 0 ? await membership.authorise(claims, rest) : { admissions: new Map(), removalVersion };
     if (rest.some((groupId) => !authorised.admissions.has(groupId))) return undefined;
     const entries = await Promise.all(
-      found.groups.map(async ([groupId, position]) => ({ groupId, since: await sinceOf(groupId, position) })),
+      found.groups.map(async ([groupId, position]) =>
+        entryOf(groupId, position, found.atHead?.includes(groupId) ?? false),
+      ),
     );
     const prepared = await deps.recovery.recover(userId, entries);
     if (!prepared.isExact) {
@@ -120,6 +132,7 @@ export function createComebacks(
 
   return {
     sessions,
+    copies,
     isFor: (socket) => deps.hasOffsets && isUserSocket(socket) && dialectOf(socket).recovers && !isRaw(socket.conn),
     async find(socket) {
       const { pid, offset: rawOffset, positions } = socket.handshake.auth as Record<string, unknown>;
@@ -131,7 +144,7 @@ export function createComebacks(
       if (sessionId === undefined || positions !== undefined || !isWhole) return undefined;
       const { userId } = socket.data.session;
       const asked = { userId, sessionId, ...(offset === undefined ? {} : { offset }) };
-      const found = sessions.find(asked) ?? (await askOthers(asked));
+      const found = sessions.find(asked) ?? (await findElsewhere(asked));
       return found?.dialect === dialectOf(socket).name ? { sessionId, found } : undefined;
     },
     async prepare(socket, asked, decision) {

@@ -93,6 +93,7 @@ export function createConversationHandlers(deps: ConversationDeps): Readonly<Rec
       const { viewing, notifies } = session;
       if (groupId === null) delete session.viewing;
       else session.viewing = groupId;
+      session.copy?.changed();
       // A connection that is not notified is in none of these rooms.
       if (!notifies || viewing === groupId) return {};
       if (viewing !== undefined && session.groups.has(viewing)) await socket.join(notifiedRoom(viewing));

@@ -125,6 +125,8 @@ export function createEventRouter<S extends RelaySocket>(options: {
         tellRefused(refused, answer);
         return;
       }
+      const { session } = socket.data;
+      if (session.kind === 'user') session.copy?.write();
       acknowledge?.(heard.acknowledge(answer));
       for (const said of heard.answers(fields)) emitSaid(socket, said);
     }

@@ -2,10 +2,11 @@ import type { Position } from '@groupcast/shared';
 import type { Heartbeat } from '../engine/heartbeat.ts';
 import type { Deliveries } from '../fan-out/deliveries.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
-import type { Comeback } from '../sessions/comeback.ts';
 import type { Marks } from '../sessions/marks.ts';
-import type { Offsets, ReadOffset } from '../sessions/offsets.ts';
+import type { Offsets } from '../sessions/offsets.ts';
+import { readSoFar } from '../sessions/read-so-far.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../sessions/session.ts';
+import type { StoredPage } from '../sessions/stored-session.ts';
 import { dialectOf } from '../sessions/voices.ts';
 import type { LeftSession } from '../wire-format.ts';
 
@@ -25,22 +26,13 @@ interface LeftGroup {
   cursor: Position | null;
 }
 
-interface KeptSession extends Omit<LeftSession, 'groups'> {
-  userId: string;
+interface KeptSession extends StoredPage {
   /** When it went, and the last delivery before. */
   at: number;
   number: number;
   groups: ReadonlyMap<string, LeftGroup>;
-  cameWith: string | undefined;
   /** Its client has answered a ping that came after this delivery. */
   proven: number;
-  comeback: Comeback | undefined;
-}
-
-/** How far a client has read: a number for all groups, and positions of groups of which that says nothing. */
-interface Read {
-  number: number;
-  positions: ReadonlyMap<string, Position | null>;
 }
 
 export interface AskedSession {
@@ -71,46 +63,31 @@ export interface LeftSessions {
   handOver(asked: AskedSession): LeftSession | undefined;
 }
 
-const NO_POSITIONS: Read['positions'] = new Map();
-const sessionIdOf = (socket: RelaySocket): string | undefined => (socket as unknown as WithSessionId).pid;
+export const sessionIdOf = (socket: RelaySocket): string | undefined => (socket as unknown as WithSessionId).pid;
 
 /** Returns how many groups are noted in the session, in all of its lists. */
 function entriesOf({ groups, unwanted, opened, comeback }: KeptSession): number {
   return groups.size + unwanted.length + opened.length + (comeback?.missed.length ?? 0);
 }
 
-/** Where a client stands that has read a part of what it was given again. A group that was read in several rounds is there several times. */
-function positionsIn({ missed }: Comeback, { index: at, seq }: { index: number; seq: number }): Read['positions'] {
-  const positions = new Map<string, Position | null>();
-  for (const [index, { groupId, before, after }] of missed.entries()) {
-    if (index <= at) positions.set(groupId, index === at ? { ...after, seq } : after);
-    else if (!positions.has(groupId)) positions.set(groupId, before);
-  }
-  return positions;
+/** Returns the page of a connection: all of its session but the groups. */
+export function pageOf(socket: UserSocket): StoredPage {
+  const { userId, claims, groups, opened, viewing, comeback, cameWith } = socket.data.session;
+  return {
+    userId,
+    dialect: dialectOf(socket).name,
+    unwanted: claims.groups.filter((groupId) => !groups.has(groupId)),
+    opened: [...(opened ?? [])],
+    ...(viewing === undefined ? {} : { viewing }),
+    socketIds: [...(comeback?.socketIds ?? []), socket.id].slice(-MAX_SOCKET_IDS),
+    cameWith,
+    comeback: comeback && { ...comeback },
+  };
 }
 
-function readSinceComeback(
-  { comeback, proven }: { comeback: Comeback; proven: number },
-  read: ReadOffset | undefined,
-  isUnread: boolean,
-): Read | undefined {
-  const { number, state } = comeback;
-  if (state === 'open') return undefined;
-  if (read && !read.among && read.number > number)
-    return { number: Math.max(read.number, proven), positions: NO_POSITIONS };
-  // Live events went by between the rounds: what else was read is not one number.
-  if (state === 'in rounds') return undefined;
-  if (isUnread) return { number, positions: positionsIn(comeback, { index: -1, seq: 0 }) };
-  return read?.among && read.number === number ? { number, positions: positionsIn(comeback, read.among) } : undefined;
-}
-
-function readOf({ cameWith, comeback, proven }: KeptSession, offsets: Offsets, offset?: string): Read | undefined {
-  const read = offset === undefined ? undefined : offsets.read(offset);
-  const isUnread = offset === cameWith;
-  if (comeback) return readSinceComeback({ comeback, proven }, read, isUnread);
-  if (!isUnread && (!read || read.among)) return undefined;
-  // Its groups may have been silent for long, while others were not.
-  return { number: Math.max(isUnread ? 0 : (read?.number ?? 0), proven), positions: NO_POSITIONS };
+/** Returns the part of a page that the next connection needs. */
+export function leftPageOf({ dialect, unwanted, opened, viewing, socketIds }: StoredPage): Omit<LeftSession, 'groups'> {
+  return { dialect, unwanted, opened, socketIds, ...(viewing === undefined ? {} : { viewing }) };
 }
 
 export function createLeftSessions(
@@ -171,32 +148,20 @@ export function createLeftSessions(
   function retire(sessionId: string): UserSocket | undefined {
     const holder = holderOf(sessionId);
     if (holder) (holder as unknown as WithSessionId).pid = undefined;
+    holder?.data.session.copy?.detach();
     heirs.delete(sessionId);
     drop(sessionId);
     return holder;
   }
 
   function sessionOf(socket: UserSocket): KeptSession {
-    const { userId, claims, groups: places, opened, viewing, comeback, cameWith } = socket.data.session;
     const groups = new Map<string, LeftGroup>();
-    for (const [groupId, { since }] of places) {
+    for (const [groupId, { since }] of socket.data.session.groups) {
       // A join that has not been carried out has not been answered either: the page joins again.
       if (Number.isFinite(since)) groups.set(groupId, { since, cursor: fanOut.cursor(groupId) });
     }
-    return {
-      userId,
-      dialect: dialectOf(socket).name,
-      at: now(),
-      number: marks.last,
-      groups,
-      unwanted: claims.groups.filter((groupId) => !places.has(groupId)),
-      opened: [...(opened ?? [])],
-      ...(viewing === undefined ? {} : { viewing }),
-      socketIds: [...(comeback?.socketIds ?? []), socket.id].slice(-MAX_SOCKET_IDS),
-      cameWith,
-      proven: deps.heartbeat.provenOf(socket).upTo,
-      comeback: comeback && { ...comeback },
-    };
+    const proven = deps.heartbeat.provenOf(socket).upTo;
+    return { ...pageOf(socket), at: now(), number: marks.last, groups, proven };
   }
 
   function find({ userId, sessionId, offset }: AskedSession): LeftSession | undefined {
@@ -204,7 +169,7 @@ export function createLeftSessions(
     const holder = holderOf(sessionId);
     const session = holder ? sessionOf(holder) : left.get(sessionId);
     if (session?.userId !== userId) return undefined;
-    const read = readOf(session, offsets, offset);
+    const read = readSoFar(session, offset === undefined ? undefined : offsets.read(offset), offset);
     if (!read) return undefined;
     const groups: LeftSession['groups'] = [];
     for (const [groupId, { since, cursor }] of session.groups) {
@@ -217,8 +182,7 @@ export function createLeftSessions(
       if (position === 'unknown') return undefined;
       groups.push([groupId, position === 'unmoved' ? cursor : position]);
     }
-    const { dialect, unwanted, opened, viewing, socketIds } = session;
-    return { dialect, groups, unwanted, opened, socketIds, ...(viewing === undefined ? {} : { viewing }) };
+    return { ...leftPageOf(session), groups };
   }
 
   return {
@@ -237,6 +201,7 @@ export function createLeftSessions(
       if (sessionId === undefined) return;
       if (heirs.get(sessionId) === socket.id) heirs.delete(sessionId);
       drop(sessionId);
+      socket.data.session.copy?.gone(comesBack);
       if (comesBack) keep(sessionId, sessionOf(socket));
     },
     find,

@@ -20,6 +20,7 @@ export function createOpenedGroups(deps: {
     if (session.opened?.has(groupId) === isOpen || (!isOpen && !session.opened)) return;
     if (isOpen) session.opened = (session.opened ?? new Set()).add(groupId);
     else session.opened?.delete(groupId);
+    session.copy?.changed();
     if (dialectOf(socket).tellsViewersApart) deps.sender.forget(groupRoom(groupId));
   }
 

@@ -27,8 +27,8 @@ export interface WelcomeBack {
   showAgain(socket: UserSocket, back: PreparedComeback): void;
   /** Tells it what it has missed, and then of its other groups. */
   announce(socket: UserSocket, live: readonly string[], back: PreparedComeback): Promise<void>;
-  /** The session of this connection is kept when it goes. */
-  keepWhenGone(socket: UserSocket): void;
+  /** The session of this connection is kept when it goes, and outlives this relay. */
+  keepWhenGone(socket: UserSocket, back: PreparedComeback | undefined): void;
 }
 
 export function createWelcomeBack({
@@ -64,12 +64,16 @@ export function createWelcomeBack({
     },
     async announce(socket, live, back) {
       await entry.comeBack(socket, back);
+      // Not before: until then the copy of its earlier connection says where its client is.
+      if (socket.connected) comebacks.copies.keep(socket);
       const again = new Set(back.found.groups.map(([groupId]) => groupId));
       const others = live.filter((groupId) => !again.has(groupId));
       if (others.length > 0) await entry.announce(socket, others);
     },
-    keepWhenGone(socket) {
-      if (comebacks.isFor(socket)) socket.on('disconnecting', onDisconnecting);
+    keepWhenGone(socket, back) {
+      if (!comebacks.isFor(socket)) return;
+      socket.on('disconnecting', onDisconnecting);
+      if (!back) comebacks.copies.keep(socket);
     },
   };
 }

@@ -135,7 +135,7 @@ export function welcomeConnections(deps: WelcomeDeps): void {
     socket.data.decision = undefined;
     void socket.join(userRoom(userId));
     const back = decision?.back;
-    welcomeBack.keepWhenGone(socket);
+    welcomeBack.keepWhenGone(socket, back);
     if (back) welcomeBack.takeOver(socket, back);
     const unwanted = new Set(back?.found.unwanted);
     const isStill = (groupId: string): boolean =>

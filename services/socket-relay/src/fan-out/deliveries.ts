@@ -75,6 +75,8 @@ export interface Deliveries {
   recoveredAt(socketId: string, groupId: string, position: Position): number | undefined;
   /** The connection is gone. */
   forget(socketId: string): void;
+  /** Calls `listener` with each delivery from now on. */
+  follow(listener: (delivery: Delivery) => void): void;
   /** Calls `listener` with each delivery of the group, until the result is called. */
   watch(groupId: string, listener: (delivery: Delivery) => void): () => void;
 }
@@ -94,6 +96,7 @@ export function createDeliveries(
   const recoveries = new Map<string, Map<string, Recovered>>();
   let recoveredGroups = 0;
   const watchers = new Map<string, Set<(delivery: Delivery) => void>>();
+  const followers: ((delivery: Delivery) => void)[] = [];
 
   function forget(delivery: Delivery | undefined): void {
     if (!delivery) return;
@@ -134,6 +137,7 @@ export function createDeliveries(
       ring[next] = delivery;
       next = (next + 1) % max;
       lastOf.set(groupId, delivery);
+      for (const listener of followers) listener(delivery);
       for (const listener of watchers.get(groupId) ?? []) listener(delivery);
     },
     find: findNamed,
@@ -169,6 +173,7 @@ export function createDeliveries(
       recoveredGroups -= recoveries.get(socketId)?.size ?? 0;
       recoveries.delete(socketId);
     },
+    follow: (listener) => void followers.push(listener),
     watch(groupId, listener) {
       const listeners = watchers.get(groupId) ?? new Set();
       watchers.set(groupId, listeners.add(listener));

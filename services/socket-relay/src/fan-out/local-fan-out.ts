@@ -5,7 +5,7 @@ import { isUserSocket, type RelayServer } from '../sessions/session.ts';
 import type { Deliveries } from './deliveries.ts';
 import type { DeliveryExceptions, FanOut, OutgoingEvent } from './fan-out.ts';
 import { createNotifications } from './notifications.ts';
-import type { Sender } from './sender.ts';
+import type { Sender, WireEvent } from './sender.ts';
 
 interface GroupCursor {
   position: Position | null;
@@ -95,7 +95,8 @@ export function createLocalFanOut(
     const { event: eventName, payload, position, id } = event;
     const instead = position && { name: 'group-head', payload: { groupId, ...position, skipId: id } };
     const exceptions = excepted.length > 0 ? { socketIds: excepted, instead: instead ?? undefined } : undefined;
-    const wordless = sender.send(name, { name: eventName, payload, number: marks.last + 1 }, exceptions);
+    const sent: WireEvent = { name: eventName, payload, number: marks.last + 1, place: [groupId, position] };
+    const wordless = sender.send(name, sent, exceptions);
     // Its number comes after what was handed over before, which is all that is known to be written.
     deliveries.record(groupId, event, { ...except, ...(wordless ? { wordless } : {}) });
     notify(groupId, event, except);
@@ -132,6 +133,7 @@ export function createLocalFanOut(
       const cursor = cursorOf(groupId);
       cursor.position ??= position;
       groupIds.set(name, groupId);
+      session?.copy?.moved(groupId);
     },
     hold(groupId) {
       cursorOf(groupId).holds += 1;

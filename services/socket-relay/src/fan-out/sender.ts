@@ -1,5 +1,6 @@
 import type { Dialect } from '@groupcast/dialects';
 import type { Mark, Marks } from '../sessions/marks.ts';
+import type { GroupPlace } from '../sessions/offsets.ts';
 import type { RelayServer, RelaySocket } from '../sessions/session.ts';
 import { tellAny } from '../sessions/tell.ts';
 import { dialectOf, type Voice } from '../sessions/voices.ts';
@@ -8,8 +9,9 @@ import { dialectOf, type Voice } from '../sessions/voices.ts';
 export interface WireEvent {
   name: string;
   payload: object;
-  /** Its number among the deliveries of this node, if it is one. */
+  /** Its number among the deliveries of this node, if it is one, and its place in its group, if it has one. */
   number?: number;
+  place?: GroupPlace;
 }
 
 export interface Exceptions {

@@ -78,7 +78,7 @@ export function createSendings(
     if (!sayings) return undefined;
     const excepted = exceptions ? exceptedOf(exceptions) : NOBODY;
     const hasOffset = part.voice.dialect.recovers && event.number !== undefined;
-    const whole = hasOffset ? offsets.at(event.number ?? 0) : undefined;
+    const whole = hasOffset ? offsets.at(event.number ?? 0, event.place) : undefined;
     const sendings = sayings.map((saying, index) => {
       const left = saying.exceptSender ? [...excepted, ...sendersOf({ ...event.payload })] : excepted;
       return sendTo(part, { saying, audience: part.audience, left, offset: whole && offsetOf(sayings, index, whole) });

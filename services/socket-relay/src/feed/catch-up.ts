@@ -102,7 +102,12 @@ export function createCatchUp(deps: {
 
   /** The log does not reach back to where the node is: its members are told, and read the API. */
   function jump(groupId: string, head: Position): void {
-    log.warn({ groupId, ...head }, 'events of a group are not in the log any more; its members read them from the API');
+    // Without members here nobody has missed anything: one is on the way in.
+    if (fanOut.memberCount(groupId) > 0)
+      log.warn(
+        { groupId, ...head },
+        'events of a group are not in the log any more; its members read them from the API',
+      );
     fanOut.skipTo(groupId, head);
     fanOut.announceHead({ groupId, ...head });
   }

@@ -253,6 +253,7 @@ export function createGroupAdmission(deps: {
     if (notifies) void socket.leave(notifiedRoom(groupId));
     if (session.viewing === groupId) delete session.viewing;
     session.opened?.delete(groupId);
+    session.copy?.moved(groupId);
     presence.left(groupId, userId, isHidden(socket));
     monitor.publish({ kind: 'left', socketId: socket.id, userId, groupId, reason });
   }

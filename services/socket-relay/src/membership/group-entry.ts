@@ -135,6 +135,7 @@ export function createGroupEntry(deps: {
     failed: Failures = new Map(),
   ): void {
     const groups: GroupPosition[] = [...answers].map(([groupId, { position }]) => ({ groupId, position }));
+    socket.data.session.copy?.write();
     if (groups.length > 0 || first) tell(socket, 'joined-groups', { groups, ...undecidedOf(socket) });
     chargeFor(socket, answers);
     const resumed = [...failed, ...[...answers].filter(([groupId]) => positions.has(groupId))];

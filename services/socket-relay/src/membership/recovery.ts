@@ -26,10 +26,12 @@ const MAX_FILL_MS = 1_500;
 export interface Entry {
   groupId: string;
   since: Position | undefined;
+  /** The position is only right if nothing has come since. */
+  atHead?: boolean;
 }
 
 export interface PreparedRecovery {
-  /** Whether everything that was missed can be had: all of it after the positions, and in groups without one nothing. */
+  /** Whether everything that was missed can be had: all of it after the positions, and in groups without one, or at their head, nothing. */
   readonly isExact: boolean;
   commit(socketId: string, mayEnter: (groupId: string) => boolean): Map<string, RecoveryResult>;
 }
@@ -48,6 +50,11 @@ interface Progress {
   isEmpty?: boolean;
   entry: Entry;
   result: RecoveryResult;
+}
+
+function isExact({ entry: { since, atHead }, result: { recovered, position } }: Progress): boolean {
+  if (!since) return position === null;
+  return recovered && (!atHead || position?.seq === since.seq);
 }
 
 function outcomeOf({ more, recovered }: RecoveryResult): string {
@@ -187,7 +194,7 @@ export function createRecovery(deps: {
       });
 
       return {
-        isExact: progress.every(({ entry, result }) => (entry.since ? result.recovered : result.position === null)),
+        isExact: progress.every(isExact),
         commit(socketId, mayEnter) {
           const answers = new Map<string, RecoveryResult>();
           for (const item of progress) {

@@ -21,6 +21,8 @@ export interface ChannelConnections {
   isFull: () => boolean;
   /** The last reason that was heard for Redis being unusable. */
   trouble: () => string | undefined;
+  /** Writes the commands of this turn at once, before anything else leaves. */
+  sendNow(): void;
   close(): void;
 }
 
@@ -46,13 +48,16 @@ const REDIRECT_INTERVAL_MS = 250;
  * Gathers the commands of one turn into one write. Redis then reads them at once, and what it passes on to the other relays reaches them
  * together too: a burst costs each of their connections one write, and not one for every command.
  */
-function gatherWrites(client: Redis): void {
+function gatherWrites(client: Redis, gathering: Set<Redis['stream']>): void {
   const send = client.sendCommand.bind(client);
   client.sendCommand = (command, pipeline) => {
     const { stream } = client;
-    if (stream?.writableCorked === 0) {
+    if (stream && !gathering.has(stream)) {
+      gathering.add(stream);
       stream.cork();
-      setImmediate(() => stream.uncork());
+      setImmediate(() => {
+        if (gathering.delete(stream)) stream.uncork();
+      });
     }
     return send(command, pipeline);
   };
@@ -203,8 +208,9 @@ function connect<Name extends string>(
       }, retryDelay(0)).unref();
     });
   }
-  if (commands instanceof Cluster) commands.on('+node', gatherWrites);
-  else gatherWrites(commands);
+  const gathering = new Set<Redis['stream']>();
+  if (commands instanceof Cluster) commands.on('+node', (client: Redis) => gatherWrites(client, gathering));
+  else gatherWrites(commands, gathering);
   commands.on('ready', () => void prove());
   commands.on('close', () => lose('the connection was lost'));
   // The first attempt may fail; the client goes on by itself.
@@ -218,6 +224,10 @@ function connect<Name extends string>(
     isReady: () => ready,
     isFull: () => memory.isFull(),
     trouble: () => trouble,
+    sendNow() {
+      for (const stream of gathering) stream.uncork();
+      gathering.clear();
+    },
     close() {
       closed = true;
       clearInterval(probing);

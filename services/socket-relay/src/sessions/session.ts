@@ -5,6 +5,7 @@ import type { Comeback, PreparedComeback } from './comeback.ts';
 import type { InGroup } from './in-group.ts';
 import type { Mark } from './marks.ts';
 import type { RateLimit } from './rate-limit.ts';
+import type { SessionCopy } from './stored-session.ts';
 
 /** A join under way. */
 export interface Joining {
@@ -41,6 +42,8 @@ export interface UserSession {
   cameWith?: string;
   /** How it came back, where a stock client did. */
   comeback?: Comeback;
+  /** The copy of it that outlives this relay, where there is one. */
+  copy?: SessionCopy;
   /** Limits its events; made when it sends the first one. */
   rate?: RateLimit;
 }

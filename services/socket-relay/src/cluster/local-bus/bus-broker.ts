@@ -100,6 +100,8 @@ export function openBusBroker(deps: { primary: Endpoint; node: string; metrics: 
     channels,
     transientChannels: channels,
     patternChannels: undefined,
+    // The workers of a machine end together.
+    openSessionStore: undefined,
     groupLog: createBusGroupLog(deps.primary),
     renewLease: async (_node, ms, hasMonitors) => primary.ask('renew', ms, hasMonitors),
     openPresence: () => createBusPresenceStore(primary),

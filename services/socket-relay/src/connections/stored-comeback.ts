@@ -1,0 +1,92 @@
+import type { Position } from '@groupcast/shared';
+import type { LastDeliveries } from '../nodes/session-store.ts';
+import { epochTagOf, type ReadOffset, readOffset, tagOf } from '../sessions/offsets.ts';
+import { readSoFar } from '../sessions/read-so-far.ts';
+import type { StoredPlace, StoredSession } from '../sessions/stored-session.ts';
+import type { LeftSession } from '../wire-format.ts';
+import { type AskedSession, leftPageOf } from './left-sessions.ts';
+
+/** Where a client stands in a group. `atHead`: only if nothing has come there since. */
+interface Standing {
+  position: Position | null;
+  atHead?: boolean;
+}
+
+/** Epochs of groups, by their logs. */
+type Epochs = ReadonlyMap<string, string>;
+
+const NO_EPOCHS: Epochs = new Map();
+
+/** Finds where a client stands in a group that has read up to the delivery `read` of the node that is gone. Returns `undefined` if nobody knows. */
+function standingIn(
+  groupId: string,
+  { since, noted, position }: StoredPlace,
+  {
+    read,
+    offset,
+    last,
+    epochs,
+  }: { read: number; offset: ReadOffset | undefined; last: LastDeliveries; epochs: Epochs },
+): Standing | undefined {
+  // It has read nothing since it came into the group.
+  if (read <= since) return noted === since ? { position } : undefined;
+  const newest = last.of.get(groupId);
+  const tag = tagOf(groupId);
+  const said = offset?.places.find((place) => place.tag === tag);
+  if (said) {
+    const epoch = position?.epoch ?? newest?.position?.epoch ?? epochs.get(groupId);
+    if (epoch === undefined || epochTagOf(epoch) !== said.epochTag || noted > read) return undefined;
+    // The node may have delivered it before others came and went, and this client after them.
+    return { position: { epoch, seq: Math.max(said.seq, position?.seq ?? 0) } };
+  }
+  if (newest && newest.number > read) return undefined;
+  // The last deliveries before the node died are not written down.
+  const atHead = read > last.upTo && offset?.isComplete !== true;
+  if (newest?.position && newest.number > noted) return { position: newest.position, atHead };
+  return noted >= last.from && noted <= read ? { position, atHead } : undefined;
+}
+
+/** Whether two of the groups have the same tag, so that an offset may mean either. */
+function areConfused(groupIds: Iterable<string>, { places }: ReadOffset): boolean {
+  const tags = Array.from(groupIds, tagOf);
+  return places.some(({ tag }) => tags.indexOf(tag) !== tags.lastIndexOf(tag));
+}
+
+/** Finds the groups that an offset names, and whose epoch nothing says: they had their first event just before the node died. */
+export function withoutEpoch(
+  { places }: StoredSession,
+  last: LastDeliveries,
+  { offset: text }: AskedSession,
+): string[] {
+  const tags = new Set((text === undefined ? undefined : readOffset(text))?.places.map(({ tag }) => tag));
+  return [...places]
+    .filter(([groupId, { position }]) => !position && !last.of.get(groupId)?.position && tags.has(tagOf(groupId)))
+    .map(([groupId]) => groupId);
+}
+
+/** Finds what the page of a session had, and where its client stands, after the death of the node; `undefined` if that is not known exactly. */
+export function leftSessionOf(
+  { holder, page, places }: StoredSession,
+  last: LastDeliveries,
+  { userId, offset: text }: AskedSession,
+  epochs = NO_EPOCHS,
+): LeftSession | undefined {
+  if (page.userId !== userId) return undefined;
+  const said = text === undefined ? undefined : readOffset(text);
+  const offset = said?.prefix === holder ? said : undefined;
+  const read = readSoFar(page, offset, text);
+  if (!read || (offset && areConfused(places.keys(), offset))) return undefined;
+  const groups: LeftSession['groups'] = [];
+  const atHead: string[] = [];
+  for (const [groupId, place] of places) {
+    const known = place.since > (page.comeback?.number ?? 0) ? undefined : read.positions.get(groupId);
+    const standing: Standing | undefined =
+      known === undefined
+        ? standingIn(groupId, place, { read: read.number, offset, last, epochs })
+        : { position: known };
+    if (!standing) return undefined;
+    groups.push([groupId, standing.position]);
+    if (standing.atHead) atHead.push(groupId);
+  }
+  return { ...leftPageOf(page), groups, ...(atHead.length > 0 ? { atHead } : {}) };
+}

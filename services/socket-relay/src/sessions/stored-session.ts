@@ -1,0 +1,55 @@
+import type { Position } from '@groupcast/shared';
+import type { Comeback } from './comeback.ts';
+
+/** The page of a stock client: all of its session but the groups. */
+export interface StoredPage {
+  userId: string;
+  dialect: string;
+  /** Groups that its token names, and that it is not in any more. */
+  unwanted: readonly string[];
+  opened: readonly string[];
+  viewing?: string;
+  /** Its connections, this one last. */
+  socketIds: readonly string[];
+  cameWith?: string | undefined;
+  comeback?: Comeback | undefined;
+}
+
+/** A connection's place in a group: live since this delivery. The node stood at `position` in the group after the delivery `noted`. */
+export interface StoredPlace {
+  since: number;
+  noted: number;
+  position: Position | null;
+}
+
+/** A session as it outlives the process that has it. `holder`: the prefix of the offsets of that process. */
+export interface StoredSession {
+  holder: string;
+  page: StoredPage;
+  places: ReadonlyMap<string, StoredPlace>;
+}
+
+/** The session of a live connection, of which a copy is kept. */
+export interface SessionSource {
+  page(): StoredPage;
+  /** Whether the page says something about the group: its token names it. */
+  isOnPage(groupId: string): boolean;
+  /** The groups in which it is live. */
+  groupIds(): Iterable<string>;
+  /** Returns `undefined` for a group in which it is not live. */
+  place(groupId: string): StoredPlace | undefined;
+}
+
+/** The copy of one session. It is told what has changed, and reads it from the source when it is written. */
+export interface SessionCopy {
+  /** The connection has gone live in the group, or has left it. */
+  moved(groupId: string): void;
+  /** The page has changed. */
+  changed(): void;
+  /** Writes now what has not been written: call it before the client is told of a change. */
+  write(): void;
+  /** The connection has gone. `returns`: its client may come back to the session. */
+  gone(returns: boolean): void;
+  /** Another connection has the session from now on: this one writes nothing more. */
+  detach(): void;
+}

@@ -1,0 +1,258 @@
+import { once } from 'node:events';
+import { createBroadcaster } from '@groupcast/broadcaster';
+import {
+  received,
+  startBalancer,
+  startRedis,
+  startRelayProcess,
+  TEST_SECRETS,
+  tokenFor,
+  until,
+} from '@groupcast/testing';
+import { Redis } from 'ioredis';
+import { io, type Socket } from 'socket.io-client';
+import { afterEach, describe, expect, test } from 'vitest';
+import { FRESH, faultsOf } from './recovery-faults.ts';
+
+/** More rounds find rarer moments: `RELAY_DEATHS=100`. */
+const DEATHS = Number(process.env['RELAY_DEATHS'] ?? 3);
+const GROUPS = ['g', 'h', 'i'];
+
+type RelayProcess = Awaited<ReturnType<typeof startRelayProcess>>;
+
+interface Page {
+  socket: Socket;
+  texts: string[];
+  recovered: boolean[];
+  /** How often it was told its groups: live events come from then on. */
+  greetings: number;
+}
+
+describe('a stock client whose relay dies', () => {
+  const cleanUps: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp();
+  });
+
+  async function startRelay(redisUrl: string): Promise<RelayProcess> {
+    const relay = await startRelayProcess({
+      REDIS_URL: redisUrl,
+      RELAY_DIALECT: 'group-array',
+      NODE_LEASE_SECONDS: '3',
+      SHUTDOWN_DRAIN_SECONDS: '0',
+    });
+    cleanUps.push(async () => relay.stop());
+    return relay;
+  }
+  async function kill({ child }: RelayProcess): Promise<void> {
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  }
+  function broadcasterTo(relay: RelayProcess) {
+    const broadcaster = createBroadcaster({ url: relay.url, serviceSecret: TEST_SECRETS.RELAY_SERVICE_SECRET });
+    cleanUps.push(async () => broadcaster.close());
+    return broadcaster;
+  }
+  async function openPage(port: number, groups: readonly string[] = GROUPS): Promise<Page> {
+    const socket = io(`http://127.0.0.1:${port}`, {
+      forceNew: true,
+      transports: ['websocket'],
+      auth: { token: await tokenFor('alice', groups) },
+      reconnectionDelay: 20,
+      reconnectionDelayMax: 100,
+    });
+    cleanUps.push(() => void socket.close());
+    const page: Page = { socket, texts: [], recovered: [], greetings: 0 };
+    socket.on('joined-groups', () => (page.greetings += 1));
+    socket.on('connect', () => {
+      page.recovered.push(socket.recovered);
+      if (!socket.recovered) page.texts.push(FRESH);
+    });
+    socket.on('new-message', ({ groupId, text }: { groupId: string; text: string }) =>
+      page.texts.push(`${groupId}: ${text}`),
+    );
+    await received(socket, 'joined-groups');
+    return page;
+  }
+
+  /** Two relays on one Redis: pages go to the first while it is there, and `say` to the other. */
+  async function startTwo() {
+    const redis = await startRedis();
+    cleanUps.push(async () => redis.stop());
+    const [one, other] = [await startRelay(redis.url), await startRelay(redis.url)];
+    const balancer = await startBalancer(() => [one.port, other.port]);
+    cleanUps.push(async () => balancer.close());
+    const { broadcastMessage } = broadcasterTo(other);
+    const say = async (groupId: string, text: string): Promise<unknown> =>
+      broadcastMessage({ groupId, message: { text } });
+    return { redis, one, other, balancer, say };
+  }
+  const isBack = async (page: Page): Promise<unknown> =>
+    until('the page to be back', () => page.recovered.length === 2 && page.greetings >= 2);
+
+  test('goes on at another relay with everything that it has missed, once and in order (G92)', async () => {
+    const { one, balancer, say } = await startTwo();
+    const page = await openPage(balancer.port, [...GROUPS, 'quiet', 'empty']);
+    await say('quiet', '1');
+    for (const groupId of GROUPS) await say(groupId, '1');
+    await until('the first', () => page.texts.length === 5);
+    page.socket.io.reconnection(false);
+    await kill(one);
+    for (const groupId of GROUPS) for (const text of ['2', '3']) await say(groupId, text);
+    await say('empty', '1');
+    page.socket.io.reconnection(true);
+    page.socket.connect();
+    await isBack(page);
+    expect(page.recovered).toEqual([false, true]);
+    for (const groupId of GROUPS) await say(groupId, '4');
+    await until('the last', () => GROUPS.every((groupId) => page.texts.includes(`${groupId}: 4`)));
+    for (const groupId of GROUPS) {
+      const texts = page.texts.filter((text) => text.startsWith(`${groupId}:`));
+      expect(texts).toEqual(['1', '2', '3', '4'].map((text) => `${groupId}: ${text}`));
+    }
+    expect(page.texts.filter((text) => /^(?:quiet|empty)/.test(text))).toEqual(['quiet: 1', 'empty: 1']);
+  });
+
+  test('misses nothing and gets nothing twice where it is said to go on, whenever its relay dies (G92)', async () => {
+    const redis = await startRedis();
+    cleanUps.push(async () => redis.stop());
+    const publisher = await startRelay(redis.url);
+    let relays = [await startRelay(redis.url), await startRelay(redis.url)];
+    const balancer = await startBalancer(() => relays.map(({ port }) => port));
+    cleanUps.push(async () => balancer.close());
+    const pages = [await openPage(balancer.port), await openPage(balancer.port, ['g']), await openPage(balancer.port)];
+    const { broadcastMessage } = broadcasterTo(publisher);
+    let isOver = false;
+    let count = 0;
+    const publishing = (async () => {
+      while (!isOver) {
+        count += 1;
+        const text = String(count);
+        await Promise.all(GROUPS.map(async (groupId) => broadcastMessage({ groupId, message: { text } })));
+      }
+    })();
+    for (let death = 1; death <= DEATHS; death += 1) {
+      const [victim, ...rest] = relays;
+      const next = startRelay(redis.url);
+      const before = pages.map(({ texts }) => texts.length);
+      // Some messages later, at no moment in particular.
+      await until('messages', () => pages.every(({ texts }, n) => texts.length > (before[n] ?? 0) + death * 3));
+      if (victim) await kill(victim);
+      relays = [...rest, await next];
+      await until('everybody to be back', () =>
+        pages.every(({ socket, recovered }) => socket.connected && recovered.length > death),
+      );
+    }
+    isOver = true;
+    await publishing;
+    const last = String(count + 1);
+    await Promise.all(GROUPS.map(async (groupId) => broadcastMessage({ groupId, message: { text: last } })));
+    await until('the last', () => pages.every(({ texts }) => texts.includes(`g: ${last}`)), 20_000);
+    for (const { texts } of pages) for (const groupId of GROUPS) expect(faultsOf(texts, groupId)).toEqual([]);
+    // With one group a page always can, and with several nearly always.
+    expect(pages[1]?.recovered).toEqual([false, ...Array.from({ length: DEATHS }, () => true)]);
+  }, 300_000);
+
+  test('is in the groups that it had just joined, and in none that it had just left', async () => {
+    const { one, balancer, say } = await startTwo();
+    const page = await openPage(balancer.port, ['g', 'h', 'joined']);
+    const ask = async (event: string, groupId: string): Promise<void> => {
+      expect(await page.socket.timeout(5_000).emitWithAck(event, { groupId })).toMatchObject({ ok: true });
+    };
+    await ask('leave-group', 'joined');
+    await say('g', '1');
+    await until('the message', () => page.texts.includes('g: 1'));
+    await ask('leave-group', 'h');
+    await ask('join-group', 'joined');
+    await kill(one);
+    await isBack(page);
+    for (const groupId of ['h', 'joined', 'g']) await say(groupId, '2');
+    await until('the last', () => ['joined: 2', 'g: 2'].every((text) => page.texts.includes(text)));
+    expect(page.recovered).toEqual([false, true]);
+    expect(page.texts).not.toContain('h: 2');
+  });
+
+  test.each(['session', 'deliveries'])(
+    'gets nothing twice, and is not said to go on with less than everything, when Redis has lost what it kept (%s)',
+    async (kept) => {
+      const { redis, one, balancer, say } = await startTwo();
+      const connection = new Redis(redis.url);
+      cleanUps.push(() => connection.disconnect());
+      const page = await openPage(balancer.port);
+      for (const groupId of GROUPS) await say(groupId, '1');
+      await until('the first', () => page.texts.length === 4);
+      const keys = async (): Promise<string[]> => connection.keys(`*:${kept}:*`);
+      await until('what is kept', async () => (await keys()).length > 0);
+      await connection.del(...(await keys()));
+      await say('g', '2');
+      await until('the second', () => page.texts.includes('g: 2'));
+      await kill(one);
+      for (const groupId of GROUPS) await say(groupId, '3');
+      await isBack(page);
+      for (const groupId of GROUPS) await say(groupId, '4');
+      await until('the last', () => GROUPS.every((groupId) => page.texts.includes(`${groupId}: 4`)));
+      expect(page.recovered).toEqual([false, false]);
+      for (const groupId of GROUPS) {
+        const texts = page.texts.filter((text) => text.startsWith(`${groupId}: `));
+        expect(texts).toEqual([...new Set(texts)].toSorted());
+      }
+    },
+  );
+
+  test('goes on when the only relay is started again', async () => {
+    const redis = await startRedis();
+    cleanUps.push(async () => redis.stop());
+    let relay = await startRelay(redis.url);
+    const balancer = await startBalancer(() => [relay.port]);
+    cleanUps.push(async () => balancer.close());
+    const page = await openPage(balancer.port, ['g']);
+    const say = async (text: string): Promise<unknown> =>
+      broadcasterTo(relay).broadcastMessage({ groupId: 'g', message: { text } });
+    await say('1');
+    await until('the first', () => page.texts.includes('g: 1'));
+    const exited = once(relay.child, 'exit');
+    relay.signal('SIGTERM');
+    await exited;
+    relay = await startRelay(redis.url);
+    await isBack(page);
+    expect(relay.output()).not.toContain('not in the log any more');
+    await say('2');
+    await until('the next', () => page.texts.includes('g: 2'));
+    expect([page.recovered, page.texts]).toEqual([
+      [false, true],
+      [FRESH, 'g: 1', 'g: 2'],
+    ]);
+  });
+
+  test('goes on while its relay is frozen, which takes nothing back when it wakes up', async () => {
+    const { redis, one, other, say } = await startTwo();
+    let target = one.port;
+    const balancer = await startBalancer(() => [target]);
+    cleanUps.push(async () => balancer.close());
+    const page = await openPage(balancer.port, ['g']);
+    await say('g', '1');
+    await until('the first', () => page.texts.includes('g: 1'));
+    one.child.kill('SIGSTOP');
+    target = other.port;
+    page.socket.io.engine.close();
+    await isBack(page);
+    await say('g', '2');
+    await until('the next', () => page.texts.includes('g: 2'));
+    one.child.kill('SIGCONT');
+    await until('the relay to know', async () => {
+      const text = await (await fetch(`${one.internalUrl}/metrics`)).text();
+      return /^groupcast_relay_connections\{type="user"\} 0$/m.test(text);
+    });
+    await say('g', '3');
+    await until('the last', () => page.texts.includes('g: 3'));
+    expect([page.recovered, page.texts]).toEqual([
+      [false, true],
+      [FRESH, 'g: 1', 'g: 2', 'g: 3'],
+    ]);
+    const connection = new Redis(redis.url);
+    cleanUps.push(() => connection.disconnect());
+    const [key = ''] = await connection.keys('*:session:*');
+    expect(await connection.ttl(key)).toBeGreaterThan(200);
+  });
+});
