@@ -9,7 +9,7 @@ const WRITE_INTERVAL_MS = 5;
 const RETRY_MS = 1_000;
 const TTL_SECONDS = 600;
 const RENEW_MS = 200_000;
-/** Most groups that are kept; with more of them they are begun anew. About 5 MB of Redis. */
+/** Most groups that are kept; with more of them they are begun anew. About 7 MB of Redis. */
 const MAX_FIELDS = 50_000;
 const FIELDS_AT_ONCE = 1_000;
 const [FROM, UP_TO, GROUP] = ['from', 'upTo', 'g'];

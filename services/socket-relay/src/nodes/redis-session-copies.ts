@@ -10,7 +10,7 @@ const RENEW_MS = 200_000;
 /** Copies that are renewed at once. */
 const RENEWED_AT_ONCE = 500;
 const RETRY_MS = 1_000;
-/** Most copies of one node, and most groups of them together when they are begun: about 16 MB of Redis. */
+/** Most copies of one node, and most groups of them together when they are begun: about 30 MB of Redis. */
 const MAX_COPIES = 20_000;
 const MAX_GROUPS = 200_000;
 /** Before the id of a group, in the name of a field. */
