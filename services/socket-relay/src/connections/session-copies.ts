@@ -50,6 +50,7 @@ export function createSessionCopies(deps: {
       const copy = store.keep(sessionId, {
         page: () => pageOf(socket),
         isOnPage: (groupId) => session.claims.groups.includes(groupId),
+        size: () => session.groups.size,
         *groupIds() {
           for (const [groupId, { since }] of session.groups) if (Number.isFinite(since)) yield groupId;
         },

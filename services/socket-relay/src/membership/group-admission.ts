@@ -279,6 +279,7 @@ export function createGroupAdmission(deps: {
       if (isOther)
         for (const groupId of session.groups.keys()) presence.left(groupId, session.userId, isHidden(socket));
       session.claims = claims;
+      session.copy?.changed();
       if (isOther)
         for (const groupId of session.groups.keys()) presence.joined(groupId, session.userId, isHidden(socket));
     },

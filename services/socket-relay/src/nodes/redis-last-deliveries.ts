@@ -106,8 +106,13 @@ export function createLastDeliveries(
     );
   }
 
+  async function renew(): Promise<void> {
+    // Redis has forgotten them.
+    if ((await commands.expire(own, TTL_SECONDS)) === 0) plan();
+  }
   const renewing = setInterval(() => {
-    if (hasBegun && redis.isReady()) commands.expire(own, TTL_SECONDS).catch(() => undefined);
+    if (hasBegun && redis.isReady())
+      renew().catch((error: unknown) => log.debug({ err: error }, 'unable to renew the last deliveries'));
   }, RENEW_MS);
   renewing.unref();
 

@@ -10,7 +10,7 @@ const RENEW_MS = 200_000;
 /** Copies that are renewed at once. */
 const RENEWED_AT_ONCE = 500;
 const RETRY_MS = 1_000;
-/** Most copies of one node, and most groups of them together when they are begun: about 30 MB of Redis. */
+/** Most copies of one node, and most groups of them together: about 30 MB of Redis. */
 const MAX_COPIES = 20_000;
 const MAX_GROUPS = 200_000;
 /** Before the id of a group, in the name of a field. */
@@ -25,8 +25,13 @@ interface Copy {
   readonly groups: Set<string>;
   /** How long it stays: 0 removes it. */
   ttl: number;
-  /** Groups that were counted when it was begun. */
-  readonly counted: number;
+  /** Groups that count for it. */
+  counted: number;
+  /** Redis has had it. */
+  isClaimed: boolean;
+  /** Its connection has gone: its source says nothing any more. */
+  isGone: boolean;
+  /** It belongs to somebody else, or to nobody. */
   isDetached: boolean;
 }
 
@@ -63,7 +68,7 @@ export function createSessionCopies(deps: { redis: RedisConnections; holder: str
   const dirty = new Set<Copy>();
   let timer: NodeJS.Timeout | undefined;
   let isPlanned = false;
-  let writing: Promise<unknown> = Promise.resolve();
+  const writing = new Set<Promise<void>>();
 
   function forget(copy: Copy): void {
     if (copies.delete(copy)) groupCount -= copy.counted;
@@ -71,72 +76,89 @@ export function createSessionCopies(deps: { redis: RedisConnections; holder: str
 
   /** Writes all changes of a turn together. */
   function plan(copy: Copy): void {
-    if (copy.isDetached) return;
+    if (copy.isDetached || copy.isGone) return;
     dirty.add(copy);
     if (isPlanned) return;
     isPlanned = true;
     queueMicrotask(() => {
       isPlanned = false;
-      if (dirty.size > 0) writing = flush([...dirty]);
+      if (dirty.size > 0) flush([...dirty]);
     });
   }
 
-  function later(batch: Iterable<Copy>): void {
+  /** Writes these copies again in a moment. Nobody knows how much of them has been written. */
+  function again(batch: Iterable<Copy>): void {
     for (const copy of batch) {
-      if (copy.isDetached) continue;
-      // Nobody knows how much of it has been written.
+      if (copy.isDetached || (copy.isGone && dirty.size >= MAX_COPIES)) continue;
       copy.all = true;
+      if (copy.isGone) copy.ttl = 0;
       dirty.add(copy);
     }
     timer ??= setTimeout(() => {
       timer = undefined;
-      writing = flush([...dirty]);
+      flush([...dirty]);
     }, RETRY_MS).unref();
   }
 
-  function fieldsOf(copy: Copy): { set: [name: string, value: string][]; removed: string[] } {
-    const { source, all, page, groups } = copy;
-    const set: [string, string][] = all || page ? [['page', JSON.stringify(source.page())]] : [];
+  function tooMany(): void {
+    warn('many', (suppressed) =>
+      log.warn(
+        { copies: copies.size, groups: groupCount, suppressed },
+        'too many sessions of stock clients to keep all of them in redis; some would not outlive this relay',
+      ),
+    );
+  }
+
+  /** Takes the changes of the copy, as the arguments of the script. */
+  function take(copy: Copy): (string | number)[] {
+    const { source, all, page, groups, isClaimed } = copy;
+    groupCount += copies.has(copy) ? source.size() - copy.counted : 0;
+    copy.counted = source.size();
+    if (copies.has(copy) && groupCount > MAX_GROUPS) {
+      tooMany();
+      forget(copy);
+      Object.assign(copy, { ttl: 0, isDetached: true });
+    }
+    const set: [name: string, value: string][] = [];
     const removed: string[] = [];
-    for (const groupId of all ? source.groupIds() : groups) {
+    if (copy.ttl > 0 && (all || page)) set.push(['page', JSON.stringify(source.page())]);
+    for (const groupId of copy.ttl === 0 ? [] : all ? source.groupIds() : groups) {
       const place = source.place(groupId);
       if (place) set.push([GROUP + groupId, encodePlace(place)]);
       else removed.push(GROUP + groupId);
     }
-    return { set, removed };
+    Object.assign(copy, { all: false, page: false });
+    groups.clear();
+    const mode = !all ? 'change' : isClaimed ? 'whole' : 'claim';
+    return [mode, copy.ttl, set.length, ...set.flat(), ...removed];
   }
 
   async function write(copy: Copy): Promise<void> {
-    const { set, removed } = copy.ttl === 0 ? { set: [], removed: [] } : fieldsOf(copy);
-    const mode = copy.all && copy.ttl > 0 ? 'claim' : 'change';
-    Object.assign(copy, { all: false, page: false });
-    copy.groups.clear();
-    const key = keyOf(copy.sessionId);
-    const result = await scripts.groupcastSession(key, holder, mode, copy.ttl, set.length, ...set.flat(), ...removed);
+    const result = await scripts.groupcastSession(keyOf(copy.sessionId), holder, ...take(copy));
     if (result === 0) {
       forget(copy);
       copy.isDetached = true;
-    } else if (result === -1 && copies.has(copy)) later([copy]);
+    }
+    copy.isClaimed ||= result === 1;
+    if (result === -1 && copies.has(copy)) again([copy]);
   }
 
-  async function flush(batch: readonly Copy[]): Promise<void> {
+  function flush(batch: readonly Copy[]): void {
     for (const copy of batch) dirty.delete(copy);
     if (!redis.isReady()) {
-      later(batch);
+      again(batch);
       return;
     }
-    const failed: Copy[] = [];
-    await Promise.all(
-      batch.map(async (copy) =>
-        write(copy).catch((error: unknown) => {
-          failed.push(copy);
-          warn('write', (suppressed) =>
-            log.warn({ err: error, suppressed }, 'unable to keep sessions of stock clients in redis; will try again'),
-          );
-        }),
-      ),
-    );
-    if (failed.length > 0) later(failed);
+    for (const copy of batch) {
+      const written = write(copy).catch((error: unknown) => {
+        warn('write', (suppressed) =>
+          log.warn({ err: error, suppressed }, 'unable to keep sessions of stock clients in redis; will try again'),
+        );
+        again([copy]);
+      });
+      writing.add(written);
+      void written.finally(() => writing.delete(written));
+    }
   }
 
   async function renew(): Promise<void> {
@@ -148,7 +170,7 @@ export function createSessionCopies(deps: { redis: RedisConnections; holder: str
       );
       // Redis has forgotten these.
       const lost = some.filter((copy, index) => answers[index] === 0 && copies.has(copy));
-      if (lost.length > 0) later(lost);
+      if (lost.length > 0) again(lost);
     }
   }
   const renewing = setInterval(() => {
@@ -158,14 +180,8 @@ export function createSessionCopies(deps: { redis: RedisConnections; holder: str
 
   return {
     keep(sessionId, source) {
-      const counted = [...source.groupIds()].length;
-      if (copies.size >= MAX_COPIES || groupCount + counted > MAX_GROUPS) {
-        warn('many', (suppressed) =>
-          log.warn(
-            { copies: copies.size, groups: groupCount, suppressed },
-            'too many sessions of stock clients to keep all of them in redis; the others would not outlive this relay',
-          ),
-        );
+      if (copies.size >= MAX_COPIES || groupCount + source.size() > MAX_GROUPS) {
+        tooMany();
         return undefined;
       }
       const copy: Copy = {
@@ -175,11 +191,12 @@ export function createSessionCopies(deps: { redis: RedisConnections; holder: str
         page: false,
         groups: new Set(),
         ttl: TTL_SECONDS,
-        counted,
+        counted: 0,
+        isClaimed: false,
+        isGone: false,
         isDetached: false,
       };
       copies.add(copy);
-      groupCount += counted;
       plan(copy);
       return {
         moved(groupId) {
@@ -193,13 +210,16 @@ export function createSessionCopies(deps: { redis: RedisConnections; holder: str
         },
         write() {
           if (!dirty.has(copy)) return;
-          writing = Promise.all([writing, flush([copy])]);
+          flush([copy]);
           redis.sendNow();
         },
         gone(returns) {
+          if (copy.isDetached) return;
           forget(copy);
           copy.ttl = returns ? LEFT_TTL_SECONDS : 0;
-          plan(copy);
+          copy.isGone = true;
+          // As long as its source can be read.
+          flush([copy]);
         },
         detach() {
           forget(copy);
@@ -218,9 +238,8 @@ export function createSessionCopies(deps: { redis: RedisConnections; holder: str
     },
     async stop() {
       clearInterval(renewing);
-      clearTimeout(timer);
-      await writing;
-      if (redis.isReady()) await flush([...dirty]);
+      if (redis.isReady()) flush([...dirty]);
+      await Promise.all(writing);
       clearTimeout(timer);
     },
   };

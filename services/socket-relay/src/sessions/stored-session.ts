@@ -34,6 +34,8 @@ export interface SessionSource {
   page(): StoredPage;
   /** Whether the page says something about the group: its token names it. */
   isOnPage(groupId: string): boolean;
+  /** How many groups it has. */
+  size(): number;
   /** The groups in which it is live. */
   groupIds(): Iterable<string>;
   /** Returns `undefined` for a group in which it is not live. */
