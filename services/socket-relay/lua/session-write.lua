@@ -1,29 +1,24 @@
 -- Writes the copy of a session, for the process that has the session. A process that has lost it to another one writes nothing.
 --
 -- Input
---   KEYS[1]  the copy: a hash with `holder`, `page` and a field for each group
+--   KEYS[1]  the copy: a hash with `holder`, the number `n` of its last write, `page`, `comeback`, and a field for each group. A session that has
+--            ended has only the first two
 --   ARGV[1]  the process
 --   ARGV[2]  `claim`: the session is its own from now on, and the fields are all there are; `whole`: the fields are all there are; `change`: the
---            fields have changed
---   ARGV[3]  for how long the copy is kept, in seconds; 0 removes it
---   ARGV[4]  how many fields are set
---   ARGV[5]  and so on: names and values of the fields that are set, then names of those that are removed
--- Output: 1 if it was written, 0 if another process has the session, -1 if there is no copy to change.
+--            fields have changed since the write before
+--   ARGV[3]  the number of this write
+--   ARGV[4]  for how long the copy is kept, in seconds
+--   ARGV[5]  how many fields are set
+--   ARGV[6]  and so on: names and values of the fields that are set, then names of those that are removed
+-- Output: 1 if it was written, 0 if another process has the session, -1 if the write before is not there.
 
-local holder = redis.call('HGET', KEYS[1], 'holder')
-if holder and holder ~= ARGV[1] and ARGV[2] ~= 'claim' then return 0 end
-if ARGV[2] == 'change' then
-  if not holder then return -1 end
-else
-  redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'holder', ARGV[1])
-end
-if ARGV[3] == '0' then
-  redis.call('DEL', KEYS[1])
-  return 1
-end
-local last = 4 + 2 * tonumber(ARGV[4])
-for n = 5, last, 2 do redis.call('HSET', KEYS[1], ARGV[n], ARGV[n + 1]) end
+local kept = redis.call('HMGET', KEYS[1], 'holder', 'n')
+if kept[1] and kept[1] ~= ARGV[1] and ARGV[2] ~= 'claim' then return 0 end
+if ARGV[2] ~= 'change' then redis.call('DEL', KEYS[1])
+elseif tonumber(kept[2] or '') ~= ARGV[3] - 1 then return -1 end
+redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'n', ARGV[3])
+local last = 5 + 2 * tonumber(ARGV[5])
+for n = 6, last, 2 do redis.call('HSET', KEYS[1], ARGV[n], ARGV[n + 1]) end
 for n = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[n]) end
-redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1

@@ -397,7 +397,7 @@ function openSessionStore(
   stops: StopStack,
 ): SessionStore | undefined {
   const { offsets, marks, deliveries, hasOffsets } = wayOut;
-  const store = hasOffsets ? cluster.openSessionStore?.(offsets.prefix, () => marks.last) : undefined;
+  const store = hasOffsets ? cluster.openSessionStore?.(offsets, () => marks.last) : undefined;
   if (!store) return undefined;
   stops.push(async () => store.stop());
   deliveries.follow(({ groupId, number, position }) => store.delivered(groupId, number, position));

@@ -149,7 +149,8 @@ export interface NodeQuestions {
   /** Asks for the session of a stock client that has come back elsewhere; `userId` is by its token. */
   'left-session': {
     payload: { userId: string; sessionId: string; offset?: string | undefined };
-    answer: { found?: LeftSession };
+    /** `holder`: the prefix of the offsets of the relay that answers. */
+    answer: { found?: LeftSession; holder?: string };
   };
   /**
    * Asks which users of the drained `node` have come back, and with how many connections. `withinMs` is how long ago the drain began, since

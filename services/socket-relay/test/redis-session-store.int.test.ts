@@ -32,7 +32,8 @@ describe('sessions that are kept in Redis', () => {
   async function openStore(target: RedisTarget, holder: string) {
     const redis = await connect(target);
     const state = { number: 0 };
-    const store = openRedisSessionStore({ redis, log: pino({ level: 'silent' }) })(holder, () => state.number);
+    const offsets = { prefix: holder, key: `key of ${holder}` };
+    const store = openRedisSessionStore({ redis, log: pino({ level: 'silent' }) })(offsets, () => state.number);
     cleanUps.push(async () => store.stop());
     function deliver(groupId: string, seq: number): void {
       state.number += 1;
@@ -44,6 +45,7 @@ describe('sessions that are kept in Redis', () => {
   function sourceOf(groups: Map<string, number>, page: object = PAGE): SessionSource {
     return {
       page: () => ({ ...PAGE, ...page }),
+      comeback: () => undefined,
       isOnPage: () => false,
       size: () => groups.size,
       groupIds: () => groups.keys(),
@@ -54,7 +56,7 @@ describe('sessions that are kept in Redis', () => {
     };
   }
   const placesIn = async (store: SessionStore, id = 'session'): Promise<Record<string, number> | undefined> => {
-    const found = await store.find(id).catch(() => undefined);
+    const { kept: found } = (await store.find(id).catch(() => undefined)) ?? {};
     if (!found) return undefined;
     const places = [...found.session.places].map(([groupId, { position }]) => [groupId, position?.seq ?? 0] as const);
     return Object.fromEntries(places.toSorted());
@@ -85,12 +87,13 @@ describe('sessions that are kept in Redis', () => {
     copy?.moved('g');
     await becomes(other.store, { h: 2 });
     own.deliver('h', 3);
-    await until('the delivery', async () => (await other.store.find('session'))?.last.upTo === 1);
-    const found = await other.store.find('session');
+    await until('the delivery', async () => (await other.store.find('session'))?.kept?.last.upTo === 1);
+    const { kept: found } = (await other.store.find('session')) ?? {};
     expect(found?.session.page).toEqual(PAGE);
     expect([...(found?.last.of ?? [])]).toEqual([['h', { number: 1, position: { epoch: EPOCH, seq: 3 } }]]);
+    expect(found?.last.key).toBe('key of own....');
     // Of its own sessions a process knows more.
-    expect(await own.store.find('session')).toBeUndefined();
+    expect(await own.store.find('session')).toEqual({ holder: 'own....' });
   });
 
   test('are those of another process once that has claimed them, whatever the first one still does', async () => {
@@ -107,7 +110,7 @@ describe('sessions that are kept in Redis', () => {
     await becomes(reader.store, { g: 7 });
     groups.set('h', 2);
     old?.moved('h');
-    old?.gone(false);
+    old?.end();
     await first.store.stop();
     expect(await placesIn(reader.store)).toEqual({ g: 7 });
   });
@@ -132,16 +135,17 @@ describe('sessions that are kept in Redis', () => {
     await becomes(other.store, { g: 1, h: 2, i: 3 });
   });
 
-  test.each([
-    ['stay for two minutes when their clients may come back', true, 120],
-    ['end with them otherwise', false, -2],
-  ])('%s', async (_, returns, ttl) => {
+  test('stay for two minutes when their clients may come back, and say so when they have ended', async () => {
     const redis = await serve();
-    const own = await openStore(targetOf(redis), 'own....');
+    const [own, other] = [await openStore(targetOf(redis), 'own....'), await openStore(targetOf(redis), 'other..')];
     const copy = own.store.keep('session', sourceOf(new Map([['g', 1]])));
-    copy?.gone(returns);
-    await own.store.stop();
-    expect(Number(redis.ask('ttl', 'gc:session:{session}'))).toBe(ttl);
+    copy?.gone();
+    await becomes(other.store, { g: 1 });
+    expect(Number(redis.ask('ttl', 'gc:session:{session}'))).toBe(120);
+    copy?.end();
+    await until('the end', async () => (await other.store.find('session'))?.kept === undefined);
+    expect(await other.store.find('session')).toEqual({ holder: 'own....' });
+    expect(Number(redis.ask('ttl', 'gc:session:{session}'))).toBe(120);
   });
 
   test('are not written from a connection that went while Redis was away', async () => {
@@ -152,11 +156,11 @@ describe('sessions that are kept in Redis', () => {
     await becomes(other.store, { g: 1 });
     redis.pause();
     await until('the store to be away', () => !own.redis.isReady(), 20_000);
-    copy?.gone(true);
+    copy?.gone();
     // Its rooms are gone, and what the node knew of the group.
     groups.clear();
     redis.resume();
-    await until('the copy to be gone', () => redis.ask('exists', 'gc:session:{session}') === '0');
+    await until('the copy to have ended', () => redis.ask('hexists', 'gc:session:{session}', 'page') === '0');
   });
 
   test('a delivery is not said to be written before it is, and not after', async () => {

@@ -9,7 +9,7 @@ const PAGE: StoredPage = { userId: 'alice', dialect: 'group-array', unwanted: []
 
 /** A node that writes down now and then what it has delivered, and one client of it. */
 function createNode(below: (most: number) => number) {
-  const offsets = createOffsets('of-node');
+  const offsets = createOffsets('of-node', 'a-key-of-this-node-AAA');
   const heads = new Map<string, Position>();
   let number = 0;
   let dirty = new Map<string, LastDelivery>();
@@ -68,7 +68,7 @@ function createNode(below: (most: number) => number) {
         const own = sent.slice(index, Math.max(index, read)).filter((event) => event.groupId === groupId);
         truth.set(groupId, own.at(-1)?.position ?? position);
       }
-      const last = stored && { ...stored, upTo };
+      const last = stored && { ...stored, upTo, key: offsets.key };
       const offset = read === 0 ? undefined : sent[read - 1]?.offset;
       const session = { holder: offsets.prefix, page: PAGE, places };
       const asked = { userId: 'alice', sessionId: 'x', offset };

@@ -15,8 +15,9 @@ import { createSessionCopies, type SessionCopies } from './session-copies.ts';
 
 /** How long the other relays may take to say whether they have the session, in milliseconds: the client waits for its CONNECT. */
 const ASK_MS = 300;
-/** Most questions under way, one for each user: after the death of a relay all of its clients come at once, and nobody has their sessions. */
+/** Most questions under way, in all and of one user: after the death of a relay all of its clients come at once, and nobody has their sessions. */
 const MAX_ASKING = 500;
+const MAX_ASKING_OF_USER = 5;
 
 /** The session that was found for a stock client that comes back. */
 export interface FoundComeback {
@@ -68,32 +69,49 @@ export function createComebacks(
   const { membership, log } = deps;
   const sessions = createLeftSessions(io, deps);
   const copies = createSessionCopies(deps);
-  const asking = new Set<string>();
+  const own = deps.offsets.prefix;
+  /** Questions under way, by user. */
+  const asking = new Map<string, number>();
+  let questions = 0;
   deps.otherNodes.answer('left-session', async (asked) => {
     const found = sessions.handOver(asked);
-    return found ? { found } : {};
+    return found ? { found, holder: own } : {};
   });
 
-  async function askOthers(asked: AskedSession): Promise<LeftSession | undefined> {
+  /** Returns the answers of the relays that have the session, or had it and have not heard yet that another one has it. */
+  async function askOthers(asked: AskedSession): Promise<{ found: LeftSession; holder: string | undefined }[]> {
     const { userId } = asked;
-    if (asking.size >= MAX_ASKING || asking.has(userId)) return undefined;
-    asking.add(userId);
+    const ofUser = asking.get(userId) ?? 0;
+    if (questions >= MAX_ASKING || ofUser >= MAX_ASKING_OF_USER) return [];
+    asking.set(userId, ofUser + 1);
+    questions += 1;
     try {
-      const answers = deps.otherNodes.poll('left-session', asked, ASK_MS);
-      return (await within(ASK_MS, answers, 'the other relays')).answers.find(({ found }) => found !== undefined)
-        ?.found;
+      const polled = deps.otherNodes.poll('left-session', asked, ASK_MS);
+      // It ends by itself, with the answers that there are, unless Redis hangs.
+      const { answers } = await within(2 * ASK_MS, polled, 'the other relays');
+      return answers.flatMap(({ found, holder }) => (found ? [{ found, holder }] : []));
     } catch (error) {
       log.debug({ err: error }, 'unable to ask the other relays for a session');
-      return undefined;
+      return [];
     } finally {
-      asking.delete(userId);
+      questions -= 1;
+      const left = (asking.get(userId) ?? 1) - 1;
+      if (left > 0) asking.set(userId, left);
+      else asking.delete(userId);
     }
   }
 
-  /** A relay that is there knows its sessions better than what outlives it. */
-  async function findElsewhere(asked: AskedSession): Promise<LeftSession | undefined> {
-    const stored = copies.find(asked);
-    return (await askOthers(asked)) ?? stored;
+  /**
+   * Finds a session where it is: here, at another relay, which knows it better than its copy, or in its copy. The copy says who has it: a relay that
+   * had it before, and was asleep since, may not know that yet.
+   */
+  async function findSession(asked: AskedSession): Promise<LeftSession | undefined> {
+    const stored = await copies.find(asked);
+    const isHere = stored === undefined || stored.holder === own;
+    const here = isHere ? sessions.find(asked) : undefined;
+    if (here || stored?.holder === own) return here;
+    const answers = (await askOthers(asked)).filter(({ holder }) => !stored || !holder || holder === stored.holder);
+    return answers.length > 1 ? undefined : (answers[0]?.found ?? stored?.found);
   }
 
   /** Returns the position to recover from. Of a group that had no events everything has been missed that is news since. */
@@ -144,7 +162,7 @@ export function createComebacks(
       if (sessionId === undefined || positions !== undefined || !isWhole) return undefined;
       const { userId } = socket.data.session;
       const asked = { userId, sessionId, ...(offset === undefined ? {} : { offset }) };
-      const found = sessions.find(asked) ?? (await findElsewhere(asked));
+      const found = await findSession(asked);
       return found?.dialect === dialectOf(socket).name ? { sessionId, found } : undefined;
     },
     async prepare(socket, asked, decision) {

@@ -2,11 +2,12 @@ import type { Position } from '@groupcast/shared';
 import type { Heartbeat } from '../engine/heartbeat.ts';
 import type { Deliveries } from '../fan-out/deliveries.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
+import type { Comeback } from '../sessions/comeback.ts';
 import type { Marks } from '../sessions/marks.ts';
 import type { Offsets } from '../sessions/offsets.ts';
 import { readSoFar } from '../sessions/read-so-far.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../sessions/session.ts';
-import type { StoredPage } from '../sessions/stored-session.ts';
+import type { SessionCopy, StoredPage } from '../sessions/stored-session.ts';
 import { dialectOf } from '../sessions/voices.ts';
 import type { LeftSession } from '../wire-format.ts';
 
@@ -33,6 +34,9 @@ interface KeptSession extends StoredPage {
   groups: ReadonlyMap<string, LeftGroup>;
   /** Its client has answered a ping that came after this delivery. */
   proven: number;
+  comeback: Comeback | undefined;
+  /** The copy of it that outlives this relay. */
+  copy: SessionCopy | undefined;
 }
 
 export interface AskedSession {
@@ -81,7 +85,6 @@ export function pageOf(socket: UserSocket): StoredPage {
     ...(viewing === undefined ? {} : { viewing }),
     socketIds: [...(comeback?.socketIds ?? []), socket.id].slice(-MAX_SOCKET_IDS),
     cameWith,
-    comeback: comeback && { ...comeback },
   };
 }
 
@@ -124,6 +127,8 @@ export function createLeftSessions(
     // In the order in which they went.
     for (const [sessionId, { at }] of left) {
       if (at > oldest && left.size <= MAX_SESSIONS && groupCount <= MAX_GROUPS) return;
+      // In time it ends by itself.
+      if (at > oldest) left.get(sessionId)?.copy?.end();
       drop(sessionId);
     }
   }
@@ -134,7 +139,10 @@ export function createLeftSessions(
     const own = ofUsers.get(session.userId) ?? new Set();
     ofUsers.set(session.userId, own.add(sessionId));
     const [oldest] = own;
-    if (own.size > MAX_OF_USER && oldest !== undefined) drop(oldest);
+    if (own.size > MAX_OF_USER && oldest !== undefined) {
+      left.get(oldest)?.copy?.end();
+      drop(oldest);
+    }
     prune();
   }
 
@@ -148,7 +156,9 @@ export function createLeftSessions(
   function retire(sessionId: string): UserSocket | undefined {
     const holder = holderOf(sessionId);
     if (holder) (holder as unknown as WithSessionId).pid = undefined;
-    holder?.data.session.copy?.detach();
+    // The connection that has it from now on has another copy.
+    holder?.data.session.copy?.end();
+    left.get(sessionId)?.copy?.end();
     heirs.delete(sessionId);
     drop(sessionId);
     return holder;
@@ -161,7 +171,9 @@ export function createLeftSessions(
       if (Number.isFinite(since)) groups.set(groupId, { since, cursor: fanOut.cursor(groupId) });
     }
     const proven = deps.heartbeat.provenOf(socket).upTo;
-    return { ...pageOf(socket), at: now(), number: marks.last, groups, proven };
+    const { comeback, copy } = socket.data.session;
+    const came = comeback && { ...comeback };
+    return { ...pageOf(socket), at: now(), number: marks.last, groups, proven, comeback: came, copy };
   }
 
   function find({ userId, sessionId, offset }: AskedSession): LeftSession | undefined {
@@ -201,7 +213,9 @@ export function createLeftSessions(
       if (sessionId === undefined) return;
       if (heirs.get(sessionId) === socket.id) heirs.delete(sessionId);
       drop(sessionId);
-      socket.data.session.copy?.gone(comesBack);
+      const { copy } = socket.data.session;
+      if (comesBack) copy?.gone();
+      else copy?.end();
       if (comesBack) keep(sessionId, sessionOf(socket));
     },
     find,

@@ -10,14 +10,22 @@ import { leftSessionOf, withoutEpoch } from './stored-comeback.ts';
 
 /** How long the store may take to find a session, in milliseconds: the client waits for its CONNECT. */
 const FIND_MS = 500;
+/** Most searches under way. Further clients have new sessions. */
+const MAX_FINDING = 1_000;
 const SESSION_ID = /^[\w-]{7}\.[\w-]{20}$/;
+
+/** The process that has a session by its copy. `found`: where its client stands, if that is another process, and if it is known exactly. */
+export interface StoredAnswer {
+  holder: string;
+  found?: LeftSession | undefined;
+}
 
 /** Copies of sessions, which outlive the relay that has them. */
 export interface SessionCopies {
   /** Keeps a copy of the session of this connection, which may be that of an earlier one. */
   keep(socket: UserSocket): void;
-  /** Finds the session of a relay that does not answer any more. Never rejects. */
-  find(asked: AskedSession): Promise<LeftSession | undefined>;
+  /** Finds the copy of a session; `undefined` if there is none, or the store is away. Never rejects. */
+  find(asked: AskedSession): Promise<StoredAnswer | undefined>;
 }
 
 /** `store`: undefined where nothing outlives this relay. */
@@ -29,17 +37,18 @@ export function createSessionCopies(deps: {
   log: Logger;
 }): SessionCopies {
   const { store, marks, fanOut, groupLog, log } = deps;
+  let finding = 0;
 
-  async function findIn(from: SessionStore, asked: AskedSession): Promise<LeftSession | undefined> {
+  async function findIn(from: SessionStore, asked: AskedSession): Promise<StoredAnswer | undefined> {
     const found = await from.find(asked.sessionId);
-    if (!found) return undefined;
-    const { session, last } = found;
+    if (!found?.kept) return found;
+    const { session, last } = found.kept;
     const epochs = new Map<string, string>();
     for (const groupId of withoutEpoch(session, last, asked)) {
       const head = await groupLog.head(groupId);
       if (head) epochs.set(groupId, head.epoch);
     }
-    return leftSessionOf(session, last, asked, epochs);
+    return { holder: found.holder, found: leftSessionOf(session, last, asked, epochs) };
   }
 
   return {
@@ -49,6 +58,7 @@ export function createSessionCopies(deps: {
       if (!store || sessionId === undefined) return;
       const copy = store.keep(sessionId, {
         page: () => pageOf(socket),
+        comeback: () => session.comeback,
         isOnPage: (groupId) => session.claims.groups.includes(groupId),
         size: () => session.groups.size,
         *groupIds() {
@@ -62,12 +72,15 @@ export function createSessionCopies(deps: {
       if (copy) session.copy = copy;
     },
     async find(asked) {
-      if (!store || !SESSION_ID.test(asked.sessionId)) return undefined;
+      if (!store || !SESSION_ID.test(asked.sessionId) || finding >= MAX_FINDING) return undefined;
+      finding += 1;
       try {
         return await within(FIND_MS, findIn(store, asked), 'the session to be found');
       } catch (error) {
-        log.debug({ err: error }, 'unable to look for the session of another relay');
+        log.debug({ err: error }, 'unable to look for the copy of a session');
         return undefined;
+      } finally {
+        finding -= 1;
       }
     },
   };

@@ -172,7 +172,8 @@ export function createGroupAdmission(deps: {
   function tellLimit(socket: UserSocket, groupIds: readonly string[]): void {
     const [groupId] = groupIds;
     if (groupId === undefined) return;
-    const { userId } = socket.data.session;
+    const { userId, copy } = socket.data.session;
+    copy?.write();
     tell(socket, 'left-groups', { groups: [...groupIds], reason: 'group-limit' });
     const message = `a connection is in ${deps.maxGroups} groups, and gets no others live`;
     for (const left of groupIds) deps.departures.keptOut(userId, left, { code: 'GROUP_LIMIT', message });
@@ -286,7 +287,9 @@ export function createGroupAdmission(deps: {
     expel(socket, groupIds, reason) {
       const left = groupIds.filter((groupId) => socket.data.session.groups.has(groupId));
       for (const groupId of groupIds) leave(socket, groupId, reason);
-      if (left.length > 0) tell(socket, 'left-groups', { groups: left, reason });
+      if (left.length === 0) return;
+      socket.data.session.copy?.write();
+      tell(socket, 'left-groups', { groups: left, reason });
     },
   };
 }

@@ -1,6 +1,7 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { Position } from '@groupcast/shared';
 import type { RedisConnections } from '../redis/connections.ts';
+import { loadScript } from '../redis/lua.ts';
 import type { GroupPlace } from '../sessions/offsets.ts';
 import type { LastDeliveries, LastDelivery } from './session-store.ts';
 
@@ -11,8 +12,11 @@ const TTL_SECONDS = 600;
 const RENEW_MS = 200_000;
 /** Most groups that are kept; with more of them they are begun anew. About 7 MB of Redis. */
 const MAX_FIELDS = 50_000;
-const FIELDS_AT_ONCE = 1_000;
-const [FROM, UP_TO, GROUP] = ['from', 'upTo', 'g'];
+/** Groups that are written by one call of the script. */
+const FIELDS_AT_ONCE = 2_000;
+const [FROM, UP_TO, KEY, GROUP] = ['from', 'upTo', 'key', 'g'];
+/** In the place of groups that were too many to remember: nobody can say where the node stands there. */
+const SOME_GROUP: GroupPlace = ['', null];
 
 function encode({ number, position }: LastDelivery): string {
   return JSON.stringify(position ? [number, position.epoch, position.seq] : [number]);
@@ -23,9 +27,13 @@ function decode(text: string): LastDelivery {
   return { number, position: epoch === undefined || seq === undefined ? null : { epoch, seq } };
 }
 
+interface WithDeliveries {
+  groupcastDeliveries(key: string, ...args: (string | number)[]): Promise<unknown>;
+}
+
 /** One hash for each node, with the last delivery of each of its groups. */
 export interface RedisLastDeliveries {
-  /** Begins to keep them, if that has not begun. */
+  /** Begins to keep them, if that has not begun, and says how far the node is. */
   begin(): void;
   delivered(groupId: string, number: number, position: Position | null): void;
   /** The groups whose last deliveries have not been written, as far as it is known. */
@@ -34,12 +42,14 @@ export interface RedisLastDeliveries {
   stop(): Promise<void>;
 }
 
-export function createLastDeliveries(
-  deps: { redis: RedisConnections; holder: string; lastNumber: () => number; log: Logger },
+export function createRedisLastDeliveries(
+  deps: { redis: RedisConnections; holder: string; key: string; lastNumber: () => number; log: Logger },
   now: () => number = () => performance.now(),
 ): RedisLastDeliveries {
   const { redis, holder, lastNumber, log } = deps;
   const { commands, names } = redis;
+  commands.defineCommand('groupcastDeliveries', { numberOfKeys: 1, lua: loadScript('last-deliveries-write') });
+  const scripts = commands as unknown as WithDeliveries;
   const warn = warnOnceEvery(60_000);
   const keyOf = (of: string): string => names.key(`deliveries:{${of}}`);
   const own = keyOf(holder);
@@ -61,23 +71,24 @@ export function createLastDeliveries(
     timer = delayMs > 0 ? setTimeout(flush, delayMs).unref() : setImmediate(flush);
   }
 
-  async function write(batch: ReadonlyMap<string, LastDelivery>, last: number): Promise<void> {
+  /** Writes a batch that reaches up to `last`. */
+  async function write(batch: ReadonlyMap<string, LastDelivery>, last: number, wasLost: boolean): Promise<void> {
     if (!redis.isReady()) throw new Error('redis is away');
-    const pipeline = commands.pipeline();
-    const beginsAnew = isLost || written.size + batch.size > MAX_FIELDS;
-    if (beginsAnew) pipeline.unlink(own);
-    // A hash that Redis has lost, or that begins anew, does not know what was delivered before.
-    pipeline.hsetnx(own, FROM, isLost ? last : upTo);
+    const beginsAnew = wasLost || written.size + batch.size > MAX_FIELDS;
     const fields = [...batch].map(([groupId, delivery]) => [GROUP + groupId, encode(delivery)] as const);
-    for (let start = 0; start < fields.length; start += FIELDS_AT_ONCE)
-      pipeline.hset(own, ...fields.slice(start, start + FIELDS_AT_ONCE).flat());
-    pipeline.hset(own, UP_TO, last);
-    pipeline.expire(own, TTL_SECONDS);
-    const results = (await pipeline.exec()) ?? [];
-    const failed = results.find(([error]) => error);
-    if (failed) throw failed[0];
+    const writes: Promise<unknown>[] = [];
+    for (let start = 0; start === 0 || start < fields.length; start += FIELDS_AT_ONCE) {
+      const some = fields.slice(start, start + FIELDS_AT_ONCE);
+      const isFirst = start === 0;
+      const isLast = start + FIELDS_AT_ONCE >= fields.length;
+      // A hash that begins anew now lacks what was lost, and what the calls before this one have written.
+      const from = wasLost || !isFirst ? last : upTo;
+      const mode = isFirst && beginsAnew ? 'anew' : '';
+      const args = [upTo, mode, from, isLast ? last : upTo, deps.key, TTL_SECONDS, ...some.flat()];
+      writes.push(scripts.groupcastDeliveries(own, ...args));
+    }
+    await Promise.all(writes);
     if (beginsAnew) written.clear();
-    isLost = false;
     for (const [groupId, delivery] of batch) written.set(groupId, delivery);
     upTo = last;
   }
@@ -86,9 +97,11 @@ export function createLastDeliveries(
     timer = undefined;
     writtenAt = now();
     const batch = dirty;
+    const wasLost = isLost;
     dirty = new Map();
+    isLost = false;
     beingWritten = batch;
-    writing = write(batch, lastNumber()).then(
+    writing = write(batch, lastNumber(), wasLost).then(
       () => {
         writing = undefined;
         beingWritten = new Map();
@@ -101,6 +114,7 @@ export function createLastDeliveries(
         );
         dirty = new Map([...batch, ...dirty]);
         beingWritten = new Map();
+        isLost ||= wasLost;
         plan(RETRY_MS);
       },
     );
@@ -118,9 +132,9 @@ export function createLastDeliveries(
 
   return {
     begin() {
-      if (hasBegun) return;
+      if (!hasBegun) upTo = lastNumber();
+      else if (lastNumber() === upTo) return;
       hasBegun = true;
-      upTo = lastNumber();
       plan();
     },
     delivered(groupId, number, position) {
@@ -129,24 +143,25 @@ export function createLastDeliveries(
         dirty.clear();
         isLost = true;
       }
-      const before = position ? undefined : (dirty.get(groupId) ?? written.get(groupId));
+      const before = position ? undefined : (dirty.get(groupId) ?? beingWritten.get(groupId) ?? written.get(groupId));
       dirty.set(groupId, { number, position: position ?? before?.position ?? null });
       plan();
     },
     *unwritten() {
+      if (isLost) yield SOME_GROUP;
       for (const [groupId, { position }] of dirty) yield [groupId, position];
       for (const [groupId, { position }] of beingWritten) if (!dirty.has(groupId)) yield [groupId, position];
     },
     async read(of, groupIds) {
       const fields = groupIds.map((groupId) => GROUP + groupId);
-      const [from, last, ...texts] = await commands.hmget(keyOf(of), FROM, UP_TO, ...fields);
-      if (typeof from !== 'string' || typeof last !== 'string') return undefined;
+      const [from, last, key, ...texts] = await commands.hmget(keyOf(of), FROM, UP_TO, KEY, ...fields);
+      if (typeof from !== 'string' || typeof last !== 'string' || typeof key !== 'string') return undefined;
       const known = new Map<string, LastDelivery>();
       for (const [index, text] of texts.entries()) {
         const groupId = groupIds[index];
         if (groupId !== undefined && typeof text === 'string') known.set(groupId, decode(text));
       }
-      return { from: Number(from), upTo: Number(last), of: known };
+      return { from: Number(from), upTo: Number(last), key, of: known };
     },
     async stop() {
       clearInterval(renewing);
@@ -154,7 +169,8 @@ export function createLastDeliveries(
       clearImmediate(timer as NodeJS.Immediate);
       await writing;
       clearTimeout(timer as NodeJS.Timeout);
-      if (hasBegun && redis.isReady()) await write(dirty, lastNumber()).catch(() => undefined);
+      if (!hasBegun || !redis.isReady()) return;
+      await write(dirty, lastNumber(), isLost).catch(() => undefined);
     },
   };
 }

@@ -1,15 +1,17 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { RedisConnections } from '../redis/connections.ts';
 import { loadScript } from '../redis/lua.ts';
+import type { Comeback } from '../sessions/comeback.ts';
 import type { SessionCopy, SessionSource, StoredPage, StoredPlace, StoredSession } from '../sessions/stored-session.ts';
 
 /** How long a copy stays that nobody renews, and one whose connection has gone, in seconds; and how often copies are renewed, in milliseconds. */
 const TTL_SECONDS = 600;
 const LEFT_TTL_SECONDS = 120;
 const RENEW_MS = 200_000;
-/** Copies that are renewed at once. */
-const RENEWED_AT_ONCE = 500;
 const RETRY_MS = 1_000;
+/** Copies that are renewed, or written again, at once, and the pause after them, in milliseconds. */
+const AT_ONCE = 200;
+const PAUSE_MS = 50;
 /** Most copies of one node, and most groups of them together: about 30 MB of Redis. */
 const MAX_COPIES = 20_000;
 const MAX_GROUPS = 200_000;
@@ -23,16 +25,21 @@ interface Copy {
   all: boolean;
   page: boolean;
   readonly groups: Set<string>;
-  /** How long it stays: 0 removes it. */
-  ttl: number;
   /** Groups that count for it. */
   counted: number;
-  /** Redis has had it. */
-  isClaimed: boolean;
-  /** Its connection has gone: its source says nothing any more. */
-  isGone: boolean;
-  /** It belongs to somebody else, or to nobody. */
-  isDetached: boolean;
+  /** The number of the last write that was sent. */
+  writes: number;
+  /** `new`: the session is another process's, or nobody's, until it is claimed. `gone`: the source can be read no more. `over`: another process has it. */
+  state: 'new' | 'kept' | 'gone' | 'over';
+}
+
+type Mode = 'claim' | 'whole' | 'change';
+
+interface Writing {
+  mode: Mode;
+  ttl: number;
+  set?: readonly (readonly [name: string, value: string])[];
+  removed?: readonly string[];
 }
 
 interface WithSessions {
@@ -50,13 +57,18 @@ function decodePlace(text: string): StoredPlace {
 }
 
 /** Copies of the sessions of this node, one hash each. */
-export interface SessionCopies {
+export interface RedisSessionCopies {
   keep(sessionId: string, source: SessionSource): SessionCopy | undefined;
-  read(sessionId: string): Promise<StoredSession | undefined>;
+  /** Returns the process that has a session, and the session unless it has ended. */
+  read(sessionId: string): Promise<{ holder: string; session?: StoredSession } | undefined>;
   stop(): Promise<void>;
 }
 
-export function createSessionCopies(deps: { redis: RedisConnections; holder: string; log: Logger }): SessionCopies {
+export function createRedisSessionCopies(deps: {
+  redis: RedisConnections;
+  holder: string;
+  log: Logger;
+}): RedisSessionCopies {
   const { redis, holder, log } = deps;
   const { commands, names } = redis;
   commands.defineCommand('groupcastSession', { numberOfKeys: 1, lua: loadScript('session-write') });
@@ -64,40 +76,58 @@ export function createSessionCopies(deps: { redis: RedisConnections; holder: str
   const warn = warnOnceEvery(60_000);
   const keyOf = (sessionId: string): string => names.key(`session:{${sessionId}}`);
   const copies = new Set<Copy>();
+  /** The newest copy of each session: an earlier one of the same session writes nothing any more. */
+  const newest = new Map<string, Copy>();
   let groupCount = 0;
+  /** Copies with changes of this turn, and copies that are written again because a write has failed or was lost. */
   const dirty = new Set<Copy>();
+  const retries = new Set<Copy>();
   let timer: NodeJS.Timeout | undefined;
   let isPlanned = false;
-  const writing = new Set<Promise<void>>();
+  /** Some of what was written in this turn may not have left. */
+  let isGathering = false;
+  const sent = new Set<Promise<void>>();
 
   function forget(copy: Copy): void {
     if (copies.delete(copy)) groupCount -= copy.counted;
+    if (newest.get(copy.sessionId) === copy) newest.delete(copy.sessionId);
+    dirty.delete(copy);
+    retries.delete(copy);
   }
 
   /** Writes all changes of a turn together. */
   function plan(copy: Copy): void {
-    if (copy.isDetached || copy.isGone) return;
+    // All of it will be written.
+    if (retries.has(copy) || (copy.state !== 'new' && copy.state !== 'kept')) return;
     dirty.add(copy);
     if (isPlanned) return;
     isPlanned = true;
     queueMicrotask(() => {
       isPlanned = false;
-      if (dirty.size > 0) flush([...dirty]);
+      for (const each of [...dirty]) flush(each);
     });
   }
 
   /** Writes these copies again in a moment. Nobody knows how much of them has been written. */
-  function again(batch: Iterable<Copy>): void {
-    for (const copy of batch) {
-      if (copy.isDetached || (copy.isGone && dirty.size >= MAX_COPIES)) continue;
+  function again(some: Iterable<Copy>, delayMs = RETRY_MS): void {
+    for (const copy of some) {
+      if (copy.state === 'over' || (copy.state === 'gone' && retries.size >= MAX_COPIES)) continue;
       copy.all = true;
-      if (copy.isGone) copy.ttl = 0;
-      dirty.add(copy);
+      dirty.delete(copy);
+      retries.add(copy);
     }
-    timer ??= setTimeout(() => {
-      timer = undefined;
-      flush([...dirty]);
-    }, RETRY_MS).unref();
+    timer ??= setTimeout(retry, delayMs).unref();
+  }
+
+  function retry(): void {
+    timer = undefined;
+    if (redis.isReady()) {
+      for (const copy of [...retries].slice(0, AT_ONCE)) {
+        retries.delete(copy);
+        flush(copy);
+      }
+    }
+    if (retries.size > 0) again([], redis.isReady() ? PAUSE_MS : RETRY_MS);
   }
 
   function tooMany(): void {
@@ -109,94 +139,126 @@ export function createSessionCopies(deps: { redis: RedisConnections; holder: str
     );
   }
 
-  /** Takes the changes of the copy, as the arguments of the script. */
-  function take(copy: Copy): (string | number)[] {
-    const { source, all, page, groups, isClaimed } = copy;
-    groupCount += copies.has(copy) ? source.size() - copy.counted : 0;
-    copy.counted = source.size();
-    if (copies.has(copy) && groupCount > MAX_GROUPS) {
-      tooMany();
-      forget(copy);
-      Object.assign(copy, { ttl: 0, isDetached: true });
-    }
-    const set: [name: string, value: string][] = [];
+  /** Counts the groups of the copy as they are now. Returns false where they are too many. */
+  function count(copy: Copy): boolean {
+    if (!copies.has(copy)) return true;
+    const size = copy.source.size();
+    groupCount += size - copy.counted;
+    copy.counted = size;
+    return groupCount <= MAX_GROUPS;
+  }
+
+  /** Takes the changes of the copy. */
+  function take(copy: Copy): Writing {
+    const { source, all, page, groups, state } = copy;
+    const moved = all ? [...source.groupIds()] : [...groups];
+    Object.assign(copy, { all: false, page: false });
+    groups.clear();
+    const set: [string, string][] = [];
     const removed: string[] = [];
-    if (copy.ttl > 0 && (all || page)) set.push(['page', JSON.stringify(source.page())]);
-    for (const groupId of copy.ttl === 0 ? [] : all ? source.groupIds() : groups) {
+    if (all || page) set.push(['page', JSON.stringify(source.page())]);
+    // It is the same as long as the connection is there.
+    const comeback = all ? source.comeback() : undefined;
+    if (comeback) set.push(['comeback', JSON.stringify(comeback)]);
+    for (const groupId of moved) {
       const place = source.place(groupId);
       if (place) set.push([GROUP + groupId, encodePlace(place)]);
       else removed.push(GROUP + groupId);
     }
-    Object.assign(copy, { all: false, page: false });
-    groups.clear();
-    const mode = !all ? 'change' : isClaimed ? 'whole' : 'claim';
-    return [mode, copy.ttl, set.length, ...set.flat(), ...removed];
+    return { mode: !all ? 'change' : state === 'new' ? 'claim' : 'whole', ttl: TTL_SECONDS, set, removed };
   }
 
-  async function write(copy: Copy): Promise<void> {
-    const result = await scripts.groupcastSession(keyOf(copy.sessionId), holder, ...take(copy));
+  async function write(copy: Copy, { mode, ttl, set = [], removed = [] }: Writing): Promise<void> {
+    copy.writes += 1;
+    const args = [holder, mode, copy.writes, ttl, set.length, ...set.flat(), ...removed];
+    const result = await scripts.groupcastSession(keyOf(copy.sessionId), ...args);
+    if (result === 1 && copy.state === 'new') copy.state = 'kept';
     if (result === 0) {
       forget(copy);
-      copy.isDetached = true;
+      copy.state = 'over';
     }
-    copy.isClaimed ||= result === 1;
-    if (result === -1 && copies.has(copy)) again([copy]);
+    if (result === -1) again([copy]);
   }
 
-  function flush(batch: readonly Copy[]): void {
-    for (const copy of batch) dirty.delete(copy);
+  function send(copy: Copy, writing: Writing): void {
     if (!redis.isReady()) {
-      again(batch);
+      again([copy]);
       return;
     }
-    for (const copy of batch) {
-      const written = write(copy).catch((error: unknown) => {
-        warn('write', (suppressed) =>
-          log.warn({ err: error, suppressed }, 'unable to keep sessions of stock clients in redis; will try again'),
-        );
-        again([copy]);
-      });
-      writing.add(written);
-      void written.finally(() => writing.delete(written));
+    if (!isGathering) {
+      isGathering = true;
+      setImmediate(() => (isGathering = false));
     }
+    const done = write(copy, writing).catch((error: unknown) => {
+      warn('write', (suppressed) =>
+        log.warn({ err: error, suppressed }, 'unable to keep sessions of stock clients in redis; will try again'),
+      );
+      again([copy]);
+    });
+    sent.add(done);
+    void done.finally(() => sent.delete(done));
+  }
+
+  /** Writes that the session has ended, as long as it is this process's own. */
+  const ENDED: Writing = { mode: 'whole', ttl: LEFT_TTL_SECONDS };
+
+  function flush(copy: Copy): void {
+    dirty.delete(copy);
+    const { state, sessionId } = copy;
+    if (state === 'over' || (newest.get(sessionId) ?? copy) !== copy) return;
+    if (state === 'gone') send(copy, ENDED);
+    else if (count(copy)) send(copy, take(copy));
+    else {
+      tooMany();
+      end(copy);
+    }
+  }
+
+  function end(copy: Copy): void {
+    if (copy.state === 'over') return;
+    forget(copy);
+    // One that was never written may be the copy of another process still, which this one takes the place of.
+    send(copy, copy.state === 'new' ? { ...ENDED, mode: 'claim' } : ENDED);
+    copy.state = 'gone';
   }
 
   async function renew(): Promise<void> {
     const all = [...copies];
-    for (let start = 0; start < all.length && redis.isReady(); start += RENEWED_AT_ONCE) {
-      const some = all.slice(start, start + RENEWED_AT_ONCE);
+    for (let start = 0; start < all.length && redis.isReady(); start += AT_ONCE) {
+      const some = all.slice(start, start + AT_ONCE);
       const answers = await Promise.all(
         some.map(async ({ sessionId }) => commands.expire(keyOf(sessionId), TTL_SECONDS)),
       );
-      // Redis has forgotten these.
-      const lost = some.filter((copy, index) => answers[index] === 0 && copies.has(copy));
-      if (lost.length > 0) again(lost);
+      again(some.filter((copy, index) => answers[index] === 0 && copies.has(copy)));
     }
   }
   const renewing = setInterval(() => {
     renew().catch((error: unknown) => log.debug({ err: error }, 'unable to renew the copies of sessions'));
   }, RENEW_MS);
   renewing.unref();
+  // Another server may have taken over that has not got the last writes.
+  const onReady = (): void => again(copies);
+  commands.on('ready', onReady);
 
   return {
     keep(sessionId, source) {
-      if (copies.size >= MAX_COPIES || groupCount + source.size() > MAX_GROUPS) {
-        tooMany();
-        return undefined;
-      }
       const copy: Copy = {
         sessionId,
         source,
         all: true,
         page: false,
         groups: new Set(),
-        ttl: TTL_SECONDS,
         counted: 0,
-        isClaimed: false,
-        isGone: false,
-        isDetached: false,
+        writes: 0,
+        state: 'new',
       };
+      if (copies.size >= MAX_COPIES) {
+        tooMany();
+        end(copy);
+        return undefined;
+      }
       copies.add(copy);
+      newest.set(sessionId, copy);
       plan(copy);
       return {
         moved(groupId) {
@@ -209,37 +271,43 @@ export function createSessionCopies(deps: { redis: RedisConnections; holder: str
           plan(copy);
         },
         write() {
-          if (!dirty.has(copy)) return;
-          flush([copy]);
-          redis.sendNow();
+          if (dirty.has(copy)) flush(copy);
+          if (isGathering) redis.sendNow();
         },
-        gone(returns) {
-          if (copy.isDetached) return;
+        gone() {
+          if (copy.state === 'over' || copy.state === 'gone') return;
+          const isPending = retries.has(copy);
+          const pending = take(copy);
           forget(copy);
-          copy.ttl = returns ? LEFT_TTL_SECONDS : 0;
-          copy.isGone = true;
-          // As long as its source can be read.
-          flush([copy]);
+          // Its source can be read now, and not later. Where a write has failed, so that another one may too, it is not kept.
+          if (isPending) end(copy);
+          else send(copy, { ...pending, ttl: LEFT_TTL_SECONDS });
+          copy.state = 'gone';
         },
-        detach() {
-          forget(copy);
-          dirty.delete(copy);
-          copy.isDetached = true;
-        },
+        end: () => end(copy),
       };
     },
     async read(sessionId) {
-      const { holder: other, page, ...fields } = await commands.hgetall(keyOf(sessionId));
-      if (other === undefined || page === undefined) return undefined;
+      const { holder: other, page, comeback, ...fields } = await commands.hgetall(keyOf(sessionId));
+      if (other === undefined) return undefined;
+      if (page === undefined) return { holder: other };
       const places = Object.entries(fields)
         .filter(([name]) => name.startsWith(GROUP))
         .map(([name, text]) => [name.slice(GROUP.length), decodePlace(text)] as const);
-      return { holder: other, page: JSON.parse(page) as StoredPage, places: new Map(places) };
+      const came = comeback === undefined ? undefined : (JSON.parse(comeback) as Comeback);
+      const session = {
+        holder: other,
+        page: JSON.parse(page) as StoredPage,
+        comeback: came,
+        places: new Map(places),
+      };
+      return { holder: other, session };
     },
     async stop() {
       clearInterval(renewing);
-      if (redis.isReady()) flush([...dirty]);
-      await Promise.all(writing);
+      commands.off('ready', onReady);
+      for (const copy of [...dirty, ...retries]) if (redis.isReady()) flush(copy);
+      await Promise.all(sent);
       clearTimeout(timer);
     },
   };

@@ -1,14 +1,14 @@
 import type { Logger } from '@groupcast/service-kit';
 import type { RedisConnections } from '../redis/connections.ts';
-import { createLastDeliveries } from './redis-last-deliveries.ts';
-import { createSessionCopies } from './redis-session-copies.ts';
+import { createRedisLastDeliveries } from './redis-last-deliveries.ts';
+import { createRedisSessionCopies } from './redis-session-copies.ts';
 import type { OpenSessionStore } from './session-store.ts';
 
 /** Keeps sessions in Redis: a hash for each, and one for each node with its last deliveries. */
 export function openRedisSessionStore(deps: { redis: RedisConnections; log: Logger }): OpenSessionStore {
-  return (holder, lastNumber) => {
-    const copies = createSessionCopies({ ...deps, holder });
-    const deliveries = createLastDeliveries({ ...deps, holder, lastNumber });
+  return ({ prefix: holder, key }, lastNumber) => {
+    const copies = createRedisSessionCopies({ ...deps, holder });
+    const deliveries = createRedisLastDeliveries({ ...deps, holder, key, lastNumber });
     return {
       keep(sessionId, source) {
         deliveries.begin();
@@ -17,10 +17,11 @@ export function openRedisSessionStore(deps: { redis: RedisConnections; log: Logg
       delivered: deliveries.delivered,
       unwritten: deliveries.unwritten,
       async find(sessionId) {
-        const session = await copies.read(sessionId);
-        if (!session || session.holder === holder) return undefined;
+        const found = await copies.read(sessionId);
+        if (!found?.session || found.holder === holder) return found && { holder: found.holder };
+        const { session } = found;
         const last = await deliveries.read(session.holder, [...session.places.keys()]);
-        return last && { session, last };
+        return { holder: session.holder, ...(last ? { kept: { session, last } } : {}) };
       },
       async stop() {
         await Promise.all([copies.stop(), deliveries.stop()]);

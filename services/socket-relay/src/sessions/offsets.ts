@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { Position } from '@groupcast/shared';
 
 /** Longest offset or session id that a client may send, in characters. */
@@ -10,26 +10,27 @@ export interface AmongMissed {
   seq: number;
 }
 
-/** Where a node stood in a group when it made an offset. `tag` stands for the group, `epochTag` for its epoch. */
-export interface OffsetPlace {
-  tag: string;
-  epochTag: string;
-  seq: number;
-}
-
 /**
- * The deliveries of a node that a client has read: up to `number`, and, where `among` is set, a part of those that it was given again then. `places`
- * has the groups whose last deliveries nobody else knew then, all of them if it `isComplete`.
+ * The deliveries of a node that a client has read: up to `number`, and, where `among` is set, a part of those that it was given again then. `sealed`
+ * has more for who has the key, see `unseal`.
  */
 export interface ReadOffset {
   number: number;
   among?: AmongMissed;
-  places: readonly OffsetPlace[];
-  isComplete: boolean;
+  sealed?: string;
 }
 
 /** Where the node stands in a group. */
 export type GroupPlace = readonly [groupId: string, position: Position | null];
+
+/**
+ * Groups whose last deliveries were not written down when an offset was made, and where the node stood in them: all of them, if it `isComplete`. `tag`
+ * stands for a group, and `epochTag` for its epoch.
+ */
+export interface OffsetPlaces {
+  places: readonly { tag: number; epochTag: number; seq: number }[];
+  isComplete: boolean;
+}
 
 /**
  * The texts by which stock clients say what they have read: the last argument of an event, which `socket.io-client` sends back as `auth.offset`. A
@@ -38,6 +39,8 @@ export type GroupPlace = readonly [groupId: string, position: Position | null];
 export interface Offsets {
   /** The start of the ids of sessions and of all offsets of this process. */
   readonly prefix: string;
+  /** The key of what is sealed. */
+  readonly key: string;
   at(number: number, event?: GroupPlace): string;
   amongMissed(number: number, among: AmongMissed): string;
   /** Returns `undefined` for a text that this process has not made, or that says nothing. */
@@ -47,13 +50,15 @@ export interface Offsets {
 }
 
 const PREFIX = /^[\w-]{7}\./;
-const OFFSET =
-  /^([0-9a-z]{1,11})(?:-([0-9a-z]{1,4})-([0-9a-z]{1,11}))?((?:_[0-9a-z]{1,7}_[0-9a-z]{1,3}_[0-9a-z]{1,11})*)(!?)$/;
-const PLACE = /_([0-9a-z]+)_([0-9a-z]+)_([0-9a-z]+)/g;
+const OFFSET = /^([0-9a-z]{1,11})(?:-([0-9a-z]{1,4})-([0-9a-z]{1,11})|\.([\w-]{2,98}))?$/;
 const RADIX = 36;
-const EPOCH_TAGS = RADIX ** 3;
 /** Most groups of which an offset says where the node stands. */
 const MAX_PLACES = 5;
+/** A byte that says whether the places are all, and for each a tag, the tag of its epoch, and its `seq`. */
+const [COMPLETE, TAG_BYTES, EPOCH_BYTES, SEQ_BYTES] = [1, 4, 2, 6];
+const PLACE_BYTES = TAG_BYTES + EPOCH_BYTES + SEQ_BYTES;
+const CIPHER = 'aes-128-ctr';
+const KEY_BYTES = 16;
 
 /** Makes of an offset one that says nothing, for an event that is told in part. */
 export const ofPart = (offset: string): string => `${offset}~`;
@@ -63,59 +68,100 @@ export function isOffset(text: string): boolean {
   return readOffset(text.replace(/~$/, '')) !== undefined;
 }
 
-/** FNV-1a, 32 bits. */
-function hashOf(text: string): number {
+/** FNV-1a, 32 bits, of the key and a text. */
+function hashOf(key: string, text: string): number {
   let hash = 0x811c9dc5;
-  for (let index = 0; index < text.length; index += 1) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  for (const part of [key, text]) {
+    for (let index = 0; index < part.length; index += 1) hash = Math.imul(hash ^ part.charCodeAt(index), 0x01000193);
+  }
   return hash >>> 0;
 }
 
-/** Returns a short text that stands for a group. Two groups may have the same. */
-export const tagOf = (groupId: string): string => hashOf(groupId).toString(RADIX);
-export const epochTagOf = (epoch: string): string => (hashOf(epoch) % EPOCH_TAGS).toString(RADIX);
+/** Returns a number that stands for a group. Two groups may have the same. */
+export const tagOf = (groupId: string, key: string): number => hashOf(key, groupId);
+export const epochTagOf = (epoch: string, key: string): number =>
+  hashOf(key, epoch) >>> (8 * (TAG_BYTES - EPOCH_BYTES));
 
+/** Each number is sealed once: what is sealed with it is the same for all who hear the event. */
+function counterOf(number: number): Buffer {
+  const counter = Buffer.alloc(KEY_BYTES);
+  counter.writeUIntBE(number, 0, SEQ_BYTES);
+  return counter;
+}
+const keyOf = (key: string): Buffer => Buffer.from(key, 'base64url');
 const numberIn = (text: string): number => Number.parseInt(text, RADIX);
 
 /** Reads an offset of any process: its prefix, and what it says. */
 export function readOffset(text: string): (ReadOffset & { prefix: string }) | undefined {
   const [prefix] = PREFIX.exec(text) ?? [];
   if (prefix === undefined) return undefined;
-  const [, number = '', index, seqAmong, listed = '', end] = OFFSET.exec(text.slice(prefix.length)) ?? [];
+  const [, number = '', index, seq, sealed] = OFFSET.exec(text.slice(prefix.length)) ?? [];
   if (number === '') return undefined;
-  const places = Array.from(listed.matchAll(PLACE), ([, tag = '', epochTag = '', seq = '']) => {
-    return { tag, epochTag, seq: numberIn(seq) };
-  });
-  const read = { prefix, number: numberIn(number), places, isComplete: places.length > 0 && end === '' };
-  if (index === undefined || seqAmong === undefined) return read;
-  return { ...read, among: { index: numberIn(index), seq: numberIn(seqAmong) } };
+  const read = { prefix, number: numberIn(number) };
+  if (index !== undefined && seq !== undefined)
+    return { ...read, among: { index: numberIn(index), seq: numberIn(seq) } };
+  return sealed === undefined ? read : { ...read, sealed };
 }
 
-export function createOffsets(prefix = randomBytes(5).toString('base64url')): Offsets {
+/** Reads what an offset says besides its number, with the key of its process. */
+export function unseal({ number, sealed }: ReadOffset, key: string): OffsetPlaces | undefined {
+  if (sealed === undefined || number > 2 ** (8 * SEQ_BYTES)) return undefined;
+  const bytes = createDecipheriv(CIPHER, keyOf(key), counterOf(number)).update(Buffer.from(sealed, 'base64url'));
+  if (bytes.length % PLACE_BYTES !== 1) return undefined;
+  const places: { tag: number; epochTag: number; seq: number }[] = [];
+  for (let at = 1; at < bytes.length; at += PLACE_BYTES) {
+    places.push({
+      tag: bytes.readUIntBE(at, TAG_BYTES),
+      epochTag: bytes.readUIntBE(at + TAG_BYTES, EPOCH_BYTES),
+      seq: bytes.readUIntBE(at + TAG_BYTES + EPOCH_BYTES, SEQ_BYTES),
+    });
+  }
+  return { places, isComplete: bytes[0] === COMPLETE };
+}
+
+export function createOffsets(
+  prefix = randomBytes(5).toString('base64url'),
+  key = randomBytes(KEY_BYTES).toString('base64url'),
+): Offsets {
   const start = `${prefix}.`;
   const at = (number: number): string => start + number.toString(RADIX);
   let unwritten: (() => Iterable<GroupPlace>) | undefined;
 
-  function sayPlace(groupId: string, { epoch, seq }: Position): string {
-    return `_${tagOf(groupId)}_${epochTagOf(epoch)}_${seq.toString(RADIX)}`;
+  function seal(number: number, places: readonly (readonly [string, Position])[], isComplete: boolean): string {
+    const bytes = Buffer.alloc(1 + places.length * PLACE_BYTES);
+    bytes[0] = isComplete ? COMPLETE : 0;
+    for (const [index, [groupId, { epoch, seq }]] of places.entries()) {
+      const from = 1 + index * PLACE_BYTES;
+      bytes.writeUIntBE(tagOf(groupId, key), from, TAG_BYTES);
+      bytes.writeUIntBE(epochTagOf(epoch, key), from + TAG_BYTES, EPOCH_BYTES);
+      bytes.writeUIntBE(seq, from + TAG_BYTES + EPOCH_BYTES, SEQ_BYTES);
+    }
+    // Members of one group may not know who talks in others.
+    return createCipheriv(CIPHER, keyOf(key), counterOf(number)).update(bytes).toString('base64url');
   }
 
   /** Says where the node stands in the group of an event, and in others where nobody else knows that. */
-  function sayPlaces([groupId, position]: GroupPlace, others: Iterable<GroupPlace>): string {
-    let text = position ? sayPlace(groupId, position) : '';
-    let count = 1;
+  function sayPlaces(number: number, [groupId, position]: GroupPlace, others: Iterable<GroupPlace>): string {
+    const places: (readonly [string, Position])[] = position ? [[groupId, position]] : [];
+    let isComplete = position !== null;
     for (const [otherId, other] of others) {
       if (otherId === groupId) continue;
-      count += 1;
       // Of this one nobody can say it, or there are too many.
-      if (!other || count > MAX_PLACES) return `${text}!`;
-      text += sayPlace(otherId, other);
+      if (!other || places.length >= MAX_PLACES) {
+        isComplete = false;
+        break;
+      }
+      places.push([otherId, other]);
     }
-    return position ? text : `${text}!`;
+    return seal(number, places, isComplete);
   }
 
   return {
     prefix: start,
-    at: (number, event) => (event && unwritten ? at(number) + sayPlaces(event, unwritten()) : at(number)),
+    key,
+    at(number, event) {
+      return event && unwritten ? `${at(number)}.${sayPlaces(number, event, unwritten())}` : at(number);
+    },
     amongMissed: (number, { index, seq }) => `${at(number)}-${index.toString(RADIX)}-${seq.toString(RADIX)}`,
     read: (text) => (text.startsWith(start) ? readOffset(text) : undefined),
     sayUnwritten: (groups) => void (unwritten = groups),

@@ -12,7 +12,6 @@ export interface StoredPage {
   /** Its connections, this one last. */
   socketIds: readonly string[];
   cameWith?: string | undefined;
-  comeback?: Comeback | undefined;
 }
 
 /** A connection's place in a group: live since this delivery. The node stood at `position` in the group after the delivery `noted`. */
@@ -26,12 +25,15 @@ export interface StoredPlace {
 export interface StoredSession {
   holder: string;
   page: StoredPage;
+  comeback?: Comeback | undefined;
   places: ReadonlyMap<string, StoredPlace>;
 }
 
 /** The session of a live connection, of which a copy is kept. */
 export interface SessionSource {
   page(): StoredPage;
+  /** How it came back, which does not change any more. */
+  comeback(): Comeback | undefined;
   /** Whether the page says something about the group: its token names it. */
   isOnPage(groupId: string): boolean;
   /** How many groups it has. */
@@ -48,10 +50,10 @@ export interface SessionCopy {
   moved(groupId: string): void;
   /** The page has changed. */
   changed(): void;
-  /** Writes now what has not been written: call it before the client is told of a change. */
+  /** Sends now what has not left: call it before the client is told of a change. */
   write(): void;
-  /** The connection has gone. `returns`: its client may come back to the session. */
-  gone(returns: boolean): void;
-  /** Another connection has the session from now on: this one writes nothing more. */
-  detach(): void;
+  /** The connection is going, and still in its rooms. Its client may come back to the session. */
+  gone(): void;
+  /** The session is over, or another connection has it from now on. */
+  end(): void;
 }
