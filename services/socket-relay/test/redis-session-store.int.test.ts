@@ -1,4 +1,5 @@
 import { type RedisServer, startRedis, startRedisCluster, until } from '@groupcast/testing';
+import type { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
 import { openRedisSessionStore } from '../src/nodes/redis-session-store.ts';
@@ -146,6 +147,60 @@ describe('sessions that are kept in Redis', () => {
     await until('the end', async () => (await other.store.find('session'))?.kept === undefined);
     expect(await other.store.find('session')).toEqual({ holder: 'own....' });
     expect(Number(redis.ask('ttl', 'gc:session:{session}'))).toBe(120);
+  });
+
+  test('are written again, and last deliveries begin anew, when Redis has lost only the last writes', async () => {
+    const redis = await serve();
+    const [own, other] = [await openStore(targetOf(redis), 'own....'), await openStore(targetOf(redis), 'other..')];
+    const groups = new Map([['g', 1]]);
+    const copy = own.store.keep('session', sourceOf(groups));
+    own.deliver('g', 2);
+    await becomes(other.store, { g: 1 });
+    await until('it to be written', () => [...own.store.unwritten()].length === 0);
+    const keys = ['gc:session:{session}', 'gc:deliveries:{own....}'];
+    const before = await Promise.all(keys.map(async (key) => other.redis.commands.dumpBuffer(key)));
+    groups.set('h', 2);
+    copy?.moved('h');
+    own.deliver('h', 3);
+    await becomes(other.store, { g: 1, h: 2 });
+    await until('it to be written', () => [...own.store.unwritten()].length === 0);
+    // A replica that had not got them has taken over.
+    for (const [index, key] of keys.entries())
+      await other.redis.commands.restore(key, 0, before[index] ?? Buffer.alloc(0), 'REPLACE');
+    groups.set('i', 3);
+    copy?.moved('i');
+    own.deliver('i', 4);
+    await becomes(other.store, { g: 1, h: 2, i: 3 });
+    const { kept } = (await other.store.find('session')) ?? {};
+    expect(kept?.last).toMatchObject({ from: 2, upTo: 3 });
+    expect([...(kept?.last.of.keys() ?? [])]).toEqual(['i']);
+  });
+
+  test('have ended when they are too many', async () => {
+    const redis = await serve();
+    const [own, other] = [await openStore(targetOf(redis), 'own....'), await openStore(targetOf(redis), 'other..')];
+    other.store.keep('session', sourceOf(new Map([['g', 1]])));
+    await becomes(own.store, { g: 1 });
+    own.store.keep('session', { ...sourceOf(new Map([['g', 1]])), size: () => 200_001 });
+    await until('the end', async () => (await other.store.find('session'))?.holder === 'own....');
+    expect(await other.store.find('session')).toEqual({ holder: 'own....' });
+  });
+
+  test('are sent before the client is told, whenever in the turn they changed', async () => {
+    const redis = await serve();
+    const own = await openStore(targetOf(redis), 'own....');
+    const groups = new Map([['g', 1]]);
+    const copy = own.store.keep('session', sourceOf(groups));
+    await until('the copy', () => redis.ask('exists', 'gc:session:{session}') === '1');
+    const corked = (): number => (own.redis.commands as Redis).stream.writableCorked;
+    copy?.moved('g');
+    copy?.write();
+    expect(corked()).toBe(0);
+    copy?.moved('g');
+    await Promise.resolve();
+    expect(corked()).toBe(1);
+    copy?.write();
+    expect(corked()).toBe(0);
   });
 
   test('are not written from a connection that went while Redis was away', async () => {

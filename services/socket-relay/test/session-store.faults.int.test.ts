@@ -154,24 +154,46 @@ describe('a stock client whose relay dies', () => {
     expect(pages[1]?.recovered).toEqual([false, ...Array.from({ length: DEATHS }, () => true)]);
   }, 300_000);
 
-  test('is in the groups that it had just joined, and in none that it had just left', async () => {
+  test('goes on after it had come back to the same relay before, and as itself when it had read nothing since', async () => {
     const { one, balancer, say } = await startTwo();
-    const page = await openPage(balancer.port, ['g', 'h', 'joined']);
-    const ask = async (event: string, groupId: string): Promise<void> => {
-      expect(await page.socket.timeout(5_000).emitWithAck(event, { groupId })).toMatchObject({ ok: true });
-    };
-    await ask('leave-group', 'joined');
+    const page = await openPage(balancer.port, ['g', 'h']);
     await say('g', '1');
-    await until('the message', () => page.texts.includes('g: 1'));
-    await ask('leave-group', 'h');
-    await ask('join-group', 'joined');
-    await kill(one);
+    await until('the first', () => page.texts.includes('g: 1'));
+    page.socket.io.engine.close();
     await isBack(page);
-    for (const groupId of ['h', 'joined', 'g']) await say(groupId, '2');
-    await until('the last', () => ['joined: 2', 'g: 2'].every((text) => page.texts.includes(text)));
-    expect(page.recovered).toEqual([false, true]);
-    expect(page.texts).not.toContain('h: 2');
+    await kill(one);
+    await say('h', '1');
+    await until('the page to be back', () => page.recovered.length === 3);
+    await say('g', '2');
+    await until('the last', () => ['h: 1', 'g: 2'].every((text) => page.texts.includes(text)));
+    expect(page.recovered).toEqual([false, true, true]);
+    for (const groupId of ['g', 'h']) expect(faultsOf(page.texts, groupId)).toEqual([]);
   });
+
+  test.each(['join-group', 'leave-group'])(
+    'is in the groups that it had just joined, and in none that it had just left: after %s',
+    async (last) => {
+      const { one, balancer, say } = await startTwo();
+      const page = await openPage(balancer.port, ['g', 'h', 'joined']);
+      const ask = async (event: string, groupId: string): Promise<void> => {
+        expect(await page.socket.timeout(5_000).emitWithAck(event, { groupId })).toMatchObject({ ok: true });
+      };
+      await ask('leave-group', 'joined');
+      await say('g', '1');
+      await until('the message', () => page.texts.includes('g: 1'));
+      const asks = [
+        ['leave-group', 'h'],
+        ['join-group', 'joined'],
+      ] as const;
+      for (const [event, groupId] of last === 'join-group' ? asks : asks.toReversed()) await ask(event, groupId);
+      await kill(one);
+      await isBack(page);
+      for (const groupId of ['h', 'joined', 'g']) await say(groupId, '2');
+      await until('the last', () => ['joined: 2', 'g: 2'].every((text) => page.texts.includes(text)));
+      expect(page.recovered).toEqual([false, true]);
+      expect(page.texts).not.toContain('h: 2');
+    },
+  );
 
   test.each(['session', 'deliveries'])(
     'gets nothing twice, and is not said to go on with less than everything, when Redis has lost what it kept (%s)',
@@ -233,6 +255,9 @@ describe('a stock client whose relay dies', () => {
     const page = await openPage(balancer.port, ['g']);
     await say('g', '1');
     await until('the first', () => page.texts.includes('g: 1'));
+    const connection = new Redis(redis.url);
+    cleanUps.push(() => connection.disconnect());
+    const [before] = await connection.keys('*:deliveries:*');
     one.child.kill('SIGSTOP');
     target = other.port;
     page.socket.io.engine.close();
@@ -250,9 +275,9 @@ describe('a stock client whose relay dies', () => {
       [false, true],
       [FRESH, 'g: 1', 'g: 2', 'g: 3'],
     ]);
-    const connection = new Redis(redis.url);
-    cleanUps.push(() => connection.disconnect());
     const [key = ''] = await connection.keys('*:session:*');
-    expect(await connection.ttl(key)).toBeGreaterThan(200);
+    const { holder, page: kept } = await connection.hgetall(key);
+    expect(kept).toBeDefined();
+    expect(before).not.toContain(holder);
   });
 });

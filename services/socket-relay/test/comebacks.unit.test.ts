@@ -1,0 +1,68 @@
+import { pino } from 'pino';
+import { describe, expect, test } from 'vitest';
+import { createComebacks } from '../src/connections/comebacks.ts';
+import type { SessionStore } from '../src/nodes/session-store.ts';
+import { createOffsets } from '../src/sessions/offsets.ts';
+import type { RelayServer, UserSocket } from '../src/sessions/session.ts';
+import type { LeftSession } from '../src/wire-format.ts';
+
+const PAGE = { userId: 'alice', dialect: 'native', unwanted: [], opened: [], socketIds: [] };
+const SESSION_ID = 'relay-a.aaaaaaaaaaaaaaaaaaaa';
+type Answer = { found?: LeftSession; holder?: string };
+
+/** A session whose only group tells where it is from. */
+const sessionIn = (groupId: string): LeftSession => ({
+  dialect: 'native',
+  groups: [[groupId, null]],
+  unwanted: [],
+  opened: [],
+  socketIds: [],
+});
+
+/** Looks for Alice's session, by a copy of it that `copyOf` has, if anybody, and by the answers of other relays. */
+async function search(copyOf: string | undefined, answers: Answer[], isAway = false): Promise<string | undefined> {
+  const last = { from: 0, upTo: 0, key: 'key', of: new Map() };
+  const places = new Map([['copy', { since: 0, noted: 0, position: null }]]);
+  const kept = { session: { holder: String(copyOf), page: PAGE, places }, last };
+  const store = {
+    async find() {
+      if (isAway) throw new Error('redis is away');
+      return copyOf === undefined ? undefined : { holder: copyOf, kept };
+    },
+  } as Partial<SessionStore> as SessionStore;
+  const comebacks = createComebacks(
+    { of: () => ({ sockets: new Map() }) } as unknown as RelayServer,
+    {
+      offsets: createOffsets('ourself'),
+      store,
+      otherNodes: { answer: () => undefined, poll: async () => ({ answers, missing: [] }) },
+      log: pino({ level: 'silent' }),
+    } as unknown as Parameters<typeof createComebacks>[1],
+  );
+  const session = { kind: 'user', userId: 'alice' };
+  const socket = { data: { session }, handshake: { auth: { pid: SESSION_ID } } } as unknown as UserSocket;
+  return (await comebacks.find(socket))?.found.groups[0]?.[0];
+}
+
+describe('a session that a stock client comes back to', () => {
+  const [a, b] = [
+    { found: sessionIn('a'), holder: 'relay-a.' },
+    { found: sessionIn('b'), holder: 'relay-b.' },
+  ];
+  test.each<[string, string | undefined, string | undefined, Answer[]]>([
+    ['at the relay that has it', 'a', 'relay-a.', [{}, a]],
+    ['at the relay that has it, and not at one that had it before', 'b', 'relay-b.', [a, b]],
+    ['in its copy, where only a relay answers that had it before', 'copy', 'relay-b.', [a]],
+    ['in its copy, where nobody answers', 'copy', 'relay-b.', [{}]],
+    ['at a relay of the version before', 'a', 'relay-a.', [{ found: sessionIn('a') }]],
+    ['at the relay that answers, where there is no copy', 'a', undefined, [a]],
+    ['nowhere, where there is no copy and two relays have it', undefined, undefined, [a, b]],
+    ['nowhere, where this process has it by its copy and does not know it', undefined, 'ourself.', [a]],
+  ])('is found %s', async (_, found, copyOf, answers) => {
+    expect(await search(copyOf, answers)).toBe(found);
+  });
+
+  test('is found at the relay that answers while Redis is away', async () => {
+    expect(await search('relay-b.', [a], true)).toBe('a');
+  });
+});
