@@ -401,7 +401,7 @@ function openSessionStore(
   if (!store) return undefined;
   stops.push(async () => store.stop());
   deliveries.follow(({ groupId, number, position }) => store.delivered(groupId, number, position));
-  offsets.sayUnwritten(store.unwritten);
+  offsets.sayUnwritten(() => store.unwritten());
   return store;
 }
 

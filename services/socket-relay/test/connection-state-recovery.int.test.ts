@@ -3,7 +3,7 @@ import { received, startRedis, startTcpProxy, tokenFor, until } from '@groupcast
 import { Redis } from 'ioredis';
 import { io, type Socket } from 'socket.io-client';
 import { afterEach, describe, expect, test } from 'vitest';
-import { FRESH, faultsOf } from './recovery-faults.ts';
+import { FRESH, faultsOf, type Page, watchPage } from './recovery-page.ts';
 import { type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
 /** More seeds find rarer cuts: `RECOVERY_WIRES=200`. */
@@ -64,14 +64,6 @@ async function openBadWire(port: number, seed: number) {
   };
 }
 
-interface Page {
-  socket: Socket;
-  /** Texts of messages, in the order in which they came. */
-  texts: string[];
-  /** Whether each of its connections was a recovery. */
-  recovered: boolean[];
-}
-
 describe.each([[['websocket']], [['polling']], [['polling', 'websocket']]])('a stock client over %j', (transports) => {
   const relays: RelayUnderTest[] = [];
   const cleanUps: (() => unknown)[] = [];
@@ -97,14 +89,7 @@ describe.each([[['websocket']], [['polling']], [['polling', 'websocket']]])('a s
       timeout: 1_500,
     });
     cleanUps.push(() => void socket.close());
-    const page: Page = { socket, texts: [], recovered: [] };
-    socket.on('connect', () => {
-      page.recovered.push(socket.recovered);
-      if (!socket.recovered) page.texts.push(FRESH);
-    });
-    socket.on('new-message', ({ groupId, text }: { groupId: string; text: string }) =>
-      page.texts.push(`${groupId}: ${text}`),
-    );
+    const page = watchPage(socket);
     await received(socket, 'joined-groups');
     return page;
   }

@@ -10,23 +10,15 @@ import {
   until,
 } from '@groupcast/testing';
 import { Redis } from 'ioredis';
-import { io, type Socket } from 'socket.io-client';
+import { io } from 'socket.io-client';
 import { afterEach, describe, expect, test } from 'vitest';
-import { FRESH, faultsOf } from './recovery-faults.ts';
+import { FRESH, faultsOf, type Page, watchPage } from './recovery-page.ts';
 
 /** More rounds find rarer moments: `RELAY_DEATHS=100`. */
 const DEATHS = Number(process.env['RELAY_DEATHS'] ?? 3);
 const GROUPS = ['g', 'h', 'i'];
 
 type RelayProcess = Awaited<ReturnType<typeof startRelayProcess>>;
-
-interface Page {
-  socket: Socket;
-  texts: string[];
-  recovered: boolean[];
-  /** How often it was told its groups: live events come from then on. */
-  greetings: number;
-}
 
 describe('a stock client whose relay dies', () => {
   const cleanUps: (() => unknown)[] = [];
@@ -63,15 +55,7 @@ describe('a stock client whose relay dies', () => {
       reconnectionDelayMax: 100,
     });
     cleanUps.push(() => void socket.close());
-    const page: Page = { socket, texts: [], recovered: [], greetings: 0 };
-    socket.on('joined-groups', () => (page.greetings += 1));
-    socket.on('connect', () => {
-      page.recovered.push(socket.recovered);
-      if (!socket.recovered) page.texts.push(FRESH);
-    });
-    socket.on('new-message', ({ groupId, text }: { groupId: string; text: string }) =>
-      page.texts.push(`${groupId}: ${text}`),
-    );
+    const page = watchPage(socket);
     await received(socket, 'joined-groups');
     return page;
   }

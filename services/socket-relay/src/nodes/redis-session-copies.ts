@@ -56,11 +56,86 @@ function decodePlace(text: string): StoredPlace {
   return { since, noted, position: epoch === undefined || seq === undefined ? null : { epoch, seq } };
 }
 
+/** The process that has a session, and the session unless it has ended. */
+interface FoundCopy {
+  holder: string;
+  session?: StoredSession;
+}
+
+function newCopy(sessionId: string, source: SessionSource): Copy {
+  return { sessionId, source, all: true, page: false, groups: new Set(), counted: 0, writes: 0, state: 'new' };
+}
+
+/** Takes the changes of a copy. */
+function take(copy: Copy): Writing {
+  const { source, all, page, groups, state } = copy;
+  const moved = all ? [...source.groupIds()] : [...groups];
+  Object.assign(copy, { all: false, page: false });
+  groups.clear();
+  const set: [string, string][] = [];
+  const removed: string[] = [];
+  if (all || page) set.push(['page', JSON.stringify(source.page())]);
+  // It is the same as long as the connection is there.
+  const comeback = all ? source.comeback() : undefined;
+  if (comeback) set.push(['comeback', JSON.stringify(comeback)]);
+  for (const groupId of moved) {
+    const place = source.place(groupId);
+    if (place) set.push([GROUP + groupId, encodePlace(place)]);
+    else removed.push(GROUP + groupId);
+  }
+  return { mode: !all ? 'change' : state === 'new' ? 'claim' : 'whole', ttl: TTL_SECONDS, set, removed };
+}
+
+/** Reads the hash of a copy. */
+function readCopy({ holder, page, comeback, ...fields }: Record<string, string>): FoundCopy | undefined {
+  if (holder === undefined) return undefined;
+  if (page === undefined) return { holder };
+  const places = Object.entries(fields)
+    .filter(([name]) => name.startsWith(GROUP))
+    .map(([name, text]) => [name.slice(GROUP.length), decodePlace(text)] as const);
+  const session = {
+    holder,
+    page: JSON.parse(page) as StoredPage,
+    comeback: comeback === undefined ? undefined : (JSON.parse(comeback) as Comeback),
+    places: new Map(places),
+  };
+  return { holder, session };
+}
+
+/** Copies that are flushed later, some at a time, while Redis is there. */
+function createRetries(isReady: () => boolean, flush: (copy: Copy) => void) {
+  const waiting = new Set<Copy>();
+  let timer: NodeJS.Timeout | undefined;
+
+  function retry(): void {
+    timer = undefined;
+    for (const copy of isReady() ? [...waiting].slice(0, AT_ONCE) : []) {
+      waiting.delete(copy);
+      flush(copy);
+    }
+    if (waiting.size > 0) timer ??= setTimeout(retry, isReady() ? PAUSE_MS : RETRY_MS).unref();
+  }
+
+  return {
+    size: () => waiting.size,
+    has: (copy: Copy) => waiting.has(copy),
+    delete: (copy: Copy) => void waiting.delete(copy),
+    add(copy: Copy): void {
+      waiting.add(copy);
+      timer ??= setTimeout(retry, RETRY_MS).unref();
+    },
+    /** Takes all of them. */
+    stop(): Copy[] {
+      clearTimeout(timer);
+      return [...waiting];
+    },
+  };
+}
+
 /** Copies of the sessions of this node, one hash each. */
 export interface RedisSessionCopies {
   keep(sessionId: string, source: SessionSource): SessionCopy | undefined;
-  /** Returns the process that has a session, and the session unless it has ended. */
-  read(sessionId: string): Promise<{ holder: string; session?: StoredSession } | undefined>;
+  read(sessionId: string): Promise<FoundCopy | undefined>;
   stop(): Promise<void>;
 }
 
@@ -81,8 +156,7 @@ export function createRedisSessionCopies(deps: {
   let groupCount = 0;
   /** Copies with changes of this turn, and copies that are written again because a write has failed or was lost. */
   const dirty = new Set<Copy>();
-  const retries = new Set<Copy>();
-  let timer: NodeJS.Timeout | undefined;
+  const retries = createRetries(redis.isReady, flush);
   let isPlanned = false;
   /** Some of what was written in this turn may not have left. */
   let isGathering = false;
@@ -104,30 +178,18 @@ export function createRedisSessionCopies(deps: {
     isPlanned = true;
     queueMicrotask(() => {
       isPlanned = false;
-      for (const each of [...dirty]) flush(each);
+      for (const each of dirty) flush(each);
     });
   }
 
   /** Writes these copies again in a moment. Nobody knows how much of them has been written. */
-  function again(some: Iterable<Copy>, delayMs = RETRY_MS): void {
+  function again(some: Iterable<Copy>): void {
     for (const copy of some) {
-      if (copy.state === 'over' || (copy.state === 'gone' && retries.size >= MAX_COPIES)) continue;
+      if (copy.state === 'over' || (copy.state === 'gone' && retries.size() >= MAX_COPIES)) continue;
       copy.all = true;
       dirty.delete(copy);
       retries.add(copy);
     }
-    timer ??= setTimeout(retry, delayMs).unref();
-  }
-
-  function retry(): void {
-    timer = undefined;
-    if (redis.isReady()) {
-      for (const copy of [...retries].slice(0, AT_ONCE)) {
-        retries.delete(copy);
-        flush(copy);
-      }
-    }
-    if (retries.size > 0) again([], redis.isReady() ? PAUSE_MS : RETRY_MS);
   }
 
   function tooMany(): void {
@@ -146,26 +208,6 @@ export function createRedisSessionCopies(deps: {
     groupCount += size - copy.counted;
     copy.counted = size;
     return groupCount <= MAX_GROUPS;
-  }
-
-  /** Takes the changes of the copy. */
-  function take(copy: Copy): Writing {
-    const { source, all, page, groups, state } = copy;
-    const moved = all ? [...source.groupIds()] : [...groups];
-    Object.assign(copy, { all: false, page: false });
-    groups.clear();
-    const set: [string, string][] = [];
-    const removed: string[] = [];
-    if (all || page) set.push(['page', JSON.stringify(source.page())]);
-    // It is the same as long as the connection is there.
-    const comeback = all ? source.comeback() : undefined;
-    if (comeback) set.push(['comeback', JSON.stringify(comeback)]);
-    for (const groupId of moved) {
-      const place = source.place(groupId);
-      if (place) set.push([GROUP + groupId, encodePlace(place)]);
-      else removed.push(GROUP + groupId);
-    }
-    return { mode: !all ? 'change' : state === 'new' ? 'claim' : 'whole', ttl: TTL_SECONDS, set, removed };
   }
 
   async function write(copy: Copy, { mode, ttl, set = [], removed = [] }: Writing): Promise<void> {
@@ -242,16 +284,7 @@ export function createRedisSessionCopies(deps: {
 
   return {
     keep(sessionId, source) {
-      const copy: Copy = {
-        sessionId,
-        source,
-        all: true,
-        page: false,
-        groups: new Set(),
-        counted: 0,
-        writes: 0,
-        state: 'new',
-      };
+      const copy = newCopy(sessionId, source);
       if (copies.size >= MAX_COPIES) {
         tooMany();
         end(copy);
@@ -288,27 +321,14 @@ export function createRedisSessionCopies(deps: {
       };
     },
     async read(sessionId) {
-      const { holder: other, page, comeback, ...fields } = await commands.hgetall(keyOf(sessionId));
-      if (other === undefined) return undefined;
-      if (page === undefined) return { holder: other };
-      const places = Object.entries(fields)
-        .filter(([name]) => name.startsWith(GROUP))
-        .map(([name, text]) => [name.slice(GROUP.length), decodePlace(text)] as const);
-      const came = comeback === undefined ? undefined : (JSON.parse(comeback) as Comeback);
-      const session = {
-        holder: other,
-        page: JSON.parse(page) as StoredPage,
-        comeback: came,
-        places: new Map(places),
-      };
-      return { holder: other, session };
+      return readCopy(await commands.hgetall(keyOf(sessionId)));
     },
     async stop() {
       clearInterval(renewing);
       commands.off('ready', onReady);
-      for (const copy of [...dirty, ...retries]) if (redis.isReady()) flush(copy);
+      for (const copy of [...dirty, ...retries.stop()]) if (redis.isReady()) flush(copy);
       await Promise.all(sent);
-      clearTimeout(timer);
+      retries.stop();
     },
   };
 }

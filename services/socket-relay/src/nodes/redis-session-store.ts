@@ -14,8 +14,8 @@ export function openRedisSessionStore(deps: { redis: RedisConnections; log: Logg
         deliveries.begin();
         return copies.keep(sessionId, source);
       },
-      delivered: deliveries.delivered,
-      unwritten: deliveries.unwritten,
+      delivered: (...delivery) => deliveries.delivered(...delivery),
+      unwritten: () => deliveries.unwritten(),
       async find(sessionId) {
         const found = await copies.read(sessionId);
         if (!found?.session || found.holder === holder) return found && { holder: found.holder };
