@@ -7,8 +7,10 @@ import {
   freePort,
   type ManagedProcess,
   manage,
+  type RedisServer,
   type System,
   startNode,
+  startRedis,
   startRelayProcess,
   startSystem,
   startTcpProxy,
@@ -44,6 +46,7 @@ const SIZE = { width: 520, height: 560 };
 let system: System;
 let pages: ManagedProcess & { port: number };
 let browser: ChatBrowser;
+let redis: RedisServer;
 /** Between the pages and the relay, but for the front end that has one URL. */
 let wire: TcpProxy;
 
@@ -53,8 +56,11 @@ beforeAll(async () => {
     `http://${host}:${pagesPort}`,
     `http://${host}:${apiPort}`,
   ]);
+  redis = await startRedis();
   [system, browser] = await Promise.all([
     startSystem({
+      REDIS_URL: redis.url,
+      NODE_LEASE_SECONDS: '3',
       API_PORT: String(apiPort),
       API_URL: `http://127.0.0.1:${apiPort}`,
       API_RELAY_PROXY: '1',
@@ -104,6 +110,7 @@ afterAll(async () => {
   await pages?.stop();
   await wire?.close();
   await system?.stop();
+  await redis?.stop();
 });
 
 const showsConnected = (page: Page) => page.getByRole('status').filter({ hasText: 'Connected' }).first().waitFor();
@@ -448,3 +455,26 @@ async function saveScreenshot(windows: readonly Page[]): Promise<void> {
   );
   await frame.screenshot({ path: 'docs/screens/front-ends.png' });
 }
+
+// The last one: for a lease of the relay that died, the others wait for it.
+test('front ends whose relay is killed go on at another one, where what was said meanwhile appears by itself, once and in order (G92)', async () => {
+  const { RELAY_PORT: _port, RELAY_INTERNAL_PORT: _internalPort, ...env } = system.env;
+  const doomed = await startRelayProcess(env);
+  onTestFinished(async () => doomed.stop());
+  wire.leadTo(doomed.port);
+  const away = await Promise.all(WINDOWS.slice(1, 4).map(openFrontEnd));
+  const [sender] = await Promise.all(WINDOWS.slice(0, 1).map(openFrontEnd));
+  if (!sender) throw new Error('there is no front end');
+  await say(sender, 'Alive');
+  for (const page of away) {
+    await expectLast(page, ['Alive']);
+    await page.route('**/api/**', (route) => route.abort());
+  }
+  const gone = away.map((page) => page.getByRole('status').filter({ hasNotText: 'Connected' }).first().waitFor());
+  await doomed.stop();
+  await Promise.all(gone);
+  for (const text of ['Fourth', 'Fifth', 'Sixth']) await say(sender, text);
+  await expectLast(sender, ['Sixth']);
+  wire.leadTo(Number(new URL(system.relayUrl).port));
+  for (const page of away) await expectLast(page, ['Alive', 'Fourth', 'Fifth', 'Sixth']);
+});

@@ -17,6 +17,7 @@ export {
   startRedisCluster,
   startRedisSentinel,
 } from './redis.ts';
+export { seededRandom } from './seeded-random.ts';
 export { openSqlSession, type SqlSession } from './sql-session.ts';
 export {
   type ServiceProcess,
@@ -26,7 +27,7 @@ export {
   startSystem,
   TEST_SECRETS,
 } from './system.ts';
-export { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
+export { type Carry, startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 export { tokenFor, tokenWith } from './tokens.ts';
 export { startTurnServer, TURN } from './turn-server.ts';
 export { schemasOf, unboundedParts } from './unbounded-parts.ts';

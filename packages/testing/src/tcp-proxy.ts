@@ -22,7 +22,15 @@ export interface TcpProxy {
   close(): Promise<void>;
 }
 
-export async function startTcpProxy(port: number, host = '127.0.0.1'): Promise<TcpProxy> {
+/** Says for each connection how the bytes of the server are carried to its client. */
+export type Carry = (ends: { client: Socket; upstream: Socket }) => (bytes: Buffer) => void;
+
+const carryAll: Carry =
+  ({ client }) =>
+  (bytes) =>
+    void client.write(bytes);
+
+export async function startTcpProxy(port: number, host = '127.0.0.1', carry = carryAll): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   let swallowing = false;
   let keptBack = '';
@@ -31,10 +39,11 @@ export async function startTcpProxy(port: number, host = '127.0.0.1'): Promise<T
 
   const server = createServer((client) => {
     const upstream = connect(target, '127.0.0.1');
+    const carryBack = carry({ client, upstream });
     client.on('data', (bytes) => upstream.write(bytes));
     upstream.on('data', (bytes) => {
       const isKept = keptBack !== '' && bytes.includes(keptBack);
-      if (!swallowing && !isKept) client.write(bytes);
+      if (!swallowing && !isKept) carryBack(bytes);
     });
     for (const [socket, other] of [
       [client, upstream],

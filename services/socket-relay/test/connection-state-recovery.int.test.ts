@@ -1,5 +1,4 @@
-import { type AddressInfo, connect, createServer, type Socket as NetSocket } from 'node:net';
-import { received, startRedis, startTcpProxy, tokenFor, until } from '@groupcast/testing';
+import { type Carry, received, seededRandom, startRedis, startTcpProxy, tokenFor, until } from '@groupcast/testing';
 import { Redis } from 'ioredis';
 import { io, type Socket } from 'socket.io-client';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -13,30 +12,12 @@ const COMEBACKS = 6;
 
 /** A wire that breaks: each connection passes some of the relay's bytes, and then ends, or passes nothing more and does not end. */
 async function openBadWire(port: number, seed: number) {
-  let state = seed;
-  const below = (most: number): number => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
-    return (state >>> 8) % most;
-  };
+  const below = seededRandom(seed);
   let isBad = false;
-  const sockets = new Set<NetSocket>();
-  const server = createServer((client) => {
-    const upstream = connect(port, '127.0.0.1');
+  const carry: Carry = ({ client, upstream }) => {
     let left = 500 + below(1_500);
     const freezes = below(6) === 0;
-    for (const [socket, other] of [
-      [client, upstream],
-      [upstream, client],
-    ] as const) {
-      sockets.add(socket);
-      socket.on('error', () => undefined);
-      socket.on('close', () => {
-        sockets.delete(socket);
-        other.destroy();
-      });
-    }
-    client.on('data', (bytes: Buffer) => upstream.write(bytes));
-    upstream.on('data', (bytes: Buffer) => {
+    return (bytes) => {
       if (!isBad) {
         client.write(bytes);
         return;
@@ -47,20 +28,17 @@ async function openBadWire(port: number, seed: number) {
       if (left > 0) return;
       if (freezes) for (const socket of [client, upstream]) socket.pause();
       else client.destroy();
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    };
+  };
+  const { port: own, cut, close } = await startTcpProxy(port, undefined, carry);
   return {
-    port: (server.address() as AddressInfo).port,
+    port: own,
     goBad: () => void (isBad = true),
     heal() {
       isBad = false;
-      for (const socket of sockets) socket.destroy();
+      cut();
     },
-    close() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-    },
+    close,
   };
 }
 
@@ -130,7 +108,7 @@ describe.each([[['websocket']], [['polling']], [['polling', 'websocket']]])('a s
     async (seed) => {
       const relay = await start({ PING_INTERVAL_MS: '400', PING_TIMEOUT_MS: '400' });
       const wire = await openBadWire(relay.port, seed);
-      cleanUps.push(() => wire.close());
+      cleanUps.push(async () => wire.close());
       const groups = ['g', 'h', 'i'];
       const page = await open({ url: `http://127.0.0.1:${wire.port}` }, groups);
       wire.goBad();

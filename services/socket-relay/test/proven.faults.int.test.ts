@@ -1,7 +1,5 @@
-import type { AddressInfo } from 'node:net';
-import { connect, createServer, type Socket as NetSocket, type Server } from 'node:net';
 import type { GroupEvent, RelayTrace } from '@groupcast/shared';
-import { received, TEST_SECRETS, tokenFor } from '@groupcast/testing';
+import { type Carry, received, seededRandom, startTcpProxy, TEST_SECRETS, tokenFor } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -19,44 +17,19 @@ const PROVEN_WITHIN_MS = BEAT_MS + 1_000;
 const CLIENTS = ['websocket', 'polling', 'upgraded', 'raw'] as const;
 const KINDS = ['none', 'black hole after bytes', 'cut after bytes', 'frozen after bytes', 'trickle'] as const;
 
-/** A number generator with a seed (mulberry32), so that a fault can be played again. */
-function generator(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
-
 /** A wire that goes bad once the relay has sent so many bytes over it since it was armed. */
 interface BadWire {
   port: number;
   arm(kind: (typeof KINDS)[number], bytes: number): void;
   heal(): void;
-  close(): void;
+  close(): Promise<void>;
 }
 
 async function openWire(port: number): Promise<BadWire> {
   let armed: { kind: (typeof KINDS)[number]; left: number } | undefined;
-  const sockets = new Set<NetSocket>();
-  const server: Server = createServer((client) => {
-    const upstream = connect(port, '127.0.0.1');
-    for (const [socket, other] of [
-      [client, upstream],
-      [upstream, client],
-    ] as const) {
-      sockets.add(socket);
-      socket
-        .on('error', () => undefined)
-        .on('close', () => {
-          sockets.delete(socket);
-          other.destroy();
-        });
-    }
-    client.on('data', (bytes: Buffer) => upstream.write(bytes));
-    upstream.on('data', (bytes: Buffer) => {
+  const carry: Carry =
+    ({ client, upstream }) =>
+    (bytes) => {
       if (!armed || armed.kind === 'none') {
         client.write(bytes);
         return;
@@ -72,22 +45,18 @@ async function openWire(port: number): Promise<BadWire> {
       if (armed.left > 0 || passed.length === bytes.length) return;
       if (armed.kind === 'cut after bytes') client.destroy();
       if (armed.kind === 'frozen after bytes') for (const socket of [client, upstream]) socket.pause();
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    };
+  const { port: own, cut, close } = await startTcpProxy(port, undefined, carry);
   return {
-    port: (server.address() as AddressInfo).port,
+    port: own,
     arm(kind, bytes) {
       armed = { kind, left: bytes };
     },
     heal() {
       armed = undefined;
-      for (const socket of sockets) socket.destroy();
+      cut();
     },
-    close() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-    },
+    close,
   };
 }
 
@@ -157,7 +126,7 @@ interface Outcome {
 }
 
 async function play(seed: number): Promise<Outcome> {
-  const below = generator(seed);
+  const below = seededRandom(seed);
   const groupId = `f${seed}`;
   const userId = `u${seed}`;
   const client = CLIENTS[below(CLIENTS.length)] ?? 'websocket';
@@ -201,7 +170,7 @@ async function play(seed: number): Promise<Outcome> {
     outcome.proven = proven.size;
   } finally {
     reader.close();
-    wire.close();
+    await wire.close();
   }
   return outcome;
 }

@@ -29,8 +29,8 @@ export interface Page {
   greetings: number;
 }
 
-/** Notes what the page of a stock client hears. */
-export function watchPage(socket: Socket): Page {
+/** Notes what the page of a stock client hears. `nameOf`: how a group is called in the texts. */
+export function watchPage(socket: Socket, nameOf = (groupId: string): string => groupId): Page {
   const page: Page = { socket, texts: [], recovered: [], greetings: 0 };
   socket.on('joined-groups', () => (page.greetings += 1));
   socket.on('connect', () => {
@@ -38,7 +38,7 @@ export function watchPage(socket: Socket): Page {
     if (!socket.recovered) page.texts.push(FRESH);
   });
   socket.on('new-message', ({ groupId, text }: { groupId: string; text: string }) =>
-    page.texts.push(`${groupId}: ${text}`),
+    page.texts.push(`${nameOf(groupId)}: ${text}`),
   );
   return page;
 }

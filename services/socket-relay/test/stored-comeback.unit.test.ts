@@ -1,4 +1,5 @@
 import type { Position } from '@groupcast/shared';
+import { seededRandom } from '@groupcast/testing';
 import { describe, expect, test } from 'vitest';
 import { leftSessionOf, withoutEpoch } from '../src/connections/stored-comeback.ts';
 import type { LastDelivery } from '../src/nodes/session-store.ts';
@@ -80,19 +81,11 @@ function createNode(below: (most: number) => number) {
   };
 }
 
-function randomFrom(seed: number): (most: number) => number {
-  let state = seed;
-  return (most) => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
-    return (state >>> 8) % most;
-  };
-}
-
 const GROUPS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
 
 /** Plays a life of a node, and returns whether the session was found. */
 function play(seed: number, { evicts, lags }: { evicts: boolean; lags: boolean }): boolean {
-  const below = randomFrom(seed);
+  const below = seededRandom(seed);
   const node = createNode(below);
   const some = (): string => GROUPS[below(GROUPS.length)] ?? 'a';
   node.write();
