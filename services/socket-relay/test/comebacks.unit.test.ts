@@ -62,7 +62,9 @@ describe('a session that a stock client comes back to', () => {
     expect(await search(copyOf, answers)).toBe(found);
   });
 
-  test('is found at the relay that answers while Redis is away', async () => {
+  test('is found only at the relay that has made the offset while Redis is away', async () => {
     expect(await search('relay-b.', [a], true)).toBe('a');
+    // Its client has spoken with the other one last.
+    expect(await search('relay-b.', [b], true)).toBeUndefined();
   });
 });

@@ -14,14 +14,17 @@ function createNode(below: (most: number) => number) {
   const heads = new Map<string, Position>();
   let number = 0;
   let dirty = new Map<string, LastDelivery>();
-  let written = new Map<string, LastDelivery>();
-  let stored: { from: number; of: Map<string, LastDelivery> } | undefined;
+  let stored: { from: number; upTo: number; of: ReadonlyMap<string, LastDelivery> } | undefined;
+  let storedBefore: typeof stored;
   let upTo = 0;
   const places = new Map<string, StoredPlace>();
   /** The events that were sent to the client. */
   const sent: { groupId: string; position: Position; offset: string }[] = [];
   const joinedAt = new Map<string, { index: number; position: Position | null }>();
-  offsets.sayUnwritten(() => [...dirty].map(([groupId, { position }]) => [groupId, position] as const));
+  offsets.sayUnwritten(() => ({
+    upTo,
+    groups: [...dirty].map(([groupId, { position }]) => [groupId, position] as const),
+  }));
 
   return {
     heads,
@@ -53,11 +56,15 @@ function createNode(below: (most: number) => number) {
       if (place) places.set(groupId, { ...place, noted: number, position: heads.get(groupId) ?? null });
     },
     write() {
-      stored ??= { from: upTo, of: new Map() };
-      for (const [groupId, delivery] of dirty) stored.of.set(groupId, delivery);
-      written = new Map([...written, ...dirty]);
+      storedBefore = stored;
+      const goesOn = stored?.upTo === upTo ? stored : { from: upTo, of: new Map<string, LastDelivery>() };
+      stored = { from: goesOn.from, upTo: number, of: new Map([...goesOn.of, ...dirty]) };
       dirty = new Map();
       upTo = number;
+    },
+    /** Another server takes over, which has not got the last write. */
+    lose() {
+      stored = storedBefore;
     },
     evict() {
       stored = undefined;
@@ -69,7 +76,7 @@ function createNode(below: (most: number) => number) {
         const own = sent.slice(index, Math.max(index, read)).filter((event) => event.groupId === groupId);
         truth.set(groupId, own.at(-1)?.position ?? position);
       }
-      const last = stored && { ...stored, upTo, key: offsets.key };
+      const last = stored && { ...stored, key: offsets.key };
       const offset = read === 0 ? undefined : sent[read - 1]?.offset;
       const session = { holder: offsets.prefix, page: PAGE, places };
       const asked = { userId: 'alice', sessionId: 'x', offset };
@@ -96,6 +103,7 @@ function play(seed: number, { evicts, lags }: { evicts: boolean; lags: boolean }
     else if (kind === 9) node.join(some());
     else if (kind === 10) node.leave(some());
     else if (evicts && below(3) === 0) node.evict();
+    else if (evicts && below(2) === 0) node.lose();
     else if (evicts) node.note(some());
   }
   const { length } = node.sent;
@@ -106,7 +114,8 @@ function play(seed: number, { evicts, lags }: { evicts: boolean; lags: boolean }
   const later = below(3) === 0 ? some() : undefined;
   const isStill = (found.atHead ?? []).every((groupId) => {
     const position = new Map(found.groups).get(groupId);
-    return groupId !== later && position?.seq === node.heads.get(groupId)?.seq;
+    const head = node.heads.get(groupId);
+    return groupId !== later && position?.epoch === head?.epoch && position?.seq === head?.seq;
   });
   if (isStill) expect([seed, Object.fromEntries(found.groups)]).toEqual([seed, Object.fromEntries(truth)]);
   return isStill;

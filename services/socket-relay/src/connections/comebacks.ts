@@ -5,7 +5,7 @@ import type { ClaimDecision, Membership } from '../membership/authorisation.ts';
 import type { Entry, Recovery } from '../membership/recovery.ts';
 import type { OtherNodes } from '../nodes/node-requests.ts';
 import type { PreparedComeback } from '../sessions/comeback.ts';
-import { isOffset, MAX_TEXT_LENGTH } from '../sessions/offsets.ts';
+import { isOffset, MAX_TEXT_LENGTH, prefixOf, readOffset } from '../sessions/offsets.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../sessions/session.ts';
 import { isRaw } from '../sessions/transport.ts';
 import { dialectOf } from '../sessions/voices.ts';
@@ -19,10 +19,11 @@ const ASK_MS = 300;
 const MAX_ASKING = 500;
 const MAX_ASKING_OF_USER = 5;
 
-/** The session that was found for a stock client that comes back. */
+/** The session that was found for a stock client that comes back, and the process that had it. */
 export interface FoundComeback {
   sessionId: string;
   found: LeftSession;
+  holder: string;
 }
 
 /**
@@ -46,6 +47,11 @@ export interface Comebacks {
     asked: FoundComeback,
     decision: ClaimDecision & { known: readonly string[] },
   ): Promise<PreparedComeback | undefined>;
+}
+
+/** The process with which the client has spoken last, as far as it says so. */
+function madeBy({ sessionId, offset }: AskedSession): string {
+  return (offset === undefined ? undefined : readOffset(offset)?.prefix) ?? prefixOf(sessionId);
 }
 
 function textOf(value: unknown): string | undefined {
@@ -103,15 +109,21 @@ export function createComebacks(
 
   /**
    * Finds a session where it is: here, at another relay, which knows it better than its copy, or in its copy. The copy says who has it: a relay that
-   * had it before, and was asleep since, may not know that yet.
+   * had it before, and was asleep since, may not know that yet. While nobody can read the copy, it is only the relay that has made the offset.
    */
-  async function findSession(asked: AskedSession): Promise<LeftSession | undefined> {
+  async function findSession(asked: AskedSession): Promise<{ found: LeftSession; holder: string } | undefined> {
     const stored = await copies.find(asked);
-    const isHere = stored === undefined || stored.holder === own;
-    const here = isHere ? sessions.find(asked) : undefined;
-    if (here || stored?.holder === own) return here;
-    const answers = (await askOthers(asked)).filter(({ holder }) => !stored || !holder || holder === stored.holder);
-    return answers.length > 1 ? undefined : (answers[0]?.found ?? stored?.found);
+    const holder = stored === 'unknown' ? madeBy(asked) : stored?.holder;
+    const here = holder === undefined || holder === own ? sessions.find(asked) : undefined;
+    if (here) return { found: here, holder: own };
+    if (holder === own) return undefined;
+    const answers = (await askOthers(asked)).filter(
+      (answer) => holder === undefined || !answer.holder || holder === answer.holder,
+    );
+    const [answer, ...others] = answers;
+    if (others.length > 0) return undefined;
+    const found = answer?.found ?? (stored === 'unknown' ? undefined : stored?.found);
+    return found && { found, holder: holder ?? answer?.holder ?? '' };
   }
 
   /** Returns the position to recover from. Of a group that had no events everything has been missed that is news since. */
@@ -123,7 +135,7 @@ export function createComebacks(
 
   async function prepare(
     socket: UserSocket,
-    { sessionId, found }: FoundComeback,
+    { sessionId, found, holder }: FoundComeback,
     { admitted, undecided, removalVersion, known }: ClaimDecision & { known: readonly string[] },
   ): Promise<PreparedComeback | undefined> {
     const { claims, userId } = socket.data.session;
@@ -145,7 +157,7 @@ export function createComebacks(
       prepared.commit('', () => false);
       return undefined;
     }
-    return { sessionId, found, ...authorised, commit: (...given) => prepared.commit(...given) };
+    return { sessionId, found, holder, ...authorised, commit: (...given) => prepared.commit(...given) };
   }
 
   return {
@@ -163,7 +175,7 @@ export function createComebacks(
       const { userId } = socket.data.session;
       const asked = { userId, sessionId, ...(offset === undefined ? {} : { offset }) };
       const found = await findSession(asked);
-      return found?.dialect === dialectOf(socket).name ? { sessionId, found } : undefined;
+      return found?.found.dialect === dialectOf(socket).name ? { sessionId, ...found } : undefined;
     },
     async prepare(socket, asked, decision) {
       try {

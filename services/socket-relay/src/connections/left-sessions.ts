@@ -76,11 +76,11 @@ function entriesOf({ groups, unwanted, opened, comeback }: KeptSession): number 
 
 /** Returns the page of a connection: all of its session but the groups. */
 export function pageOf(socket: UserSocket): StoredPage {
-  const { userId, claims, groups, opened, viewing, comeback, cameWith } = socket.data.session;
+  const { userId, claims, groups, undecided, opened, viewing, comeback, cameWith } = socket.data.session;
   return {
     userId,
     dialect: dialectOf(socket).name,
-    unwanted: claims.groups.filter((groupId) => !groups.has(groupId)),
+    unwanted: claims.groups.filter((groupId) => !groups.has(groupId) && !undecided.has(groupId)),
     opened: [...(opened ?? [])],
     ...(viewing === undefined ? {} : { viewing }),
     socketIds: [...(comeback?.socketIds ?? []), socket.id].slice(-MAX_SOCKET_IDS),

@@ -4,6 +4,7 @@ import type { GroupLog } from '../group-log/group-log.ts';
 import type { SessionStore } from '../nodes/session-store.ts';
 import type { Marks } from '../sessions/marks.ts';
 import type { UserSocket } from '../sessions/session.ts';
+import type { SessionSource } from '../sessions/stored-session.ts';
 import type { LeftSession } from '../wire-format.ts';
 import { type AskedSession, pageOf, sessionIdOf } from './left-sessions.ts';
 import { leftSessionOf, withoutEpoch } from './stored-comeback.ts';
@@ -22,10 +23,10 @@ export interface StoredAnswer {
 
 /** Copies of sessions, which outlive the relay that has them. */
 export interface SessionCopies {
-  /** Keeps a copy of the session of this connection, which may be that of an earlier one. */
-  keep(socket: UserSocket): void;
-  /** Finds the copy of a session; `undefined` if there is none, or the store is away. Never rejects. */
-  find(asked: AskedSession): Promise<StoredAnswer | undefined>;
+  /** Keeps a copy of the session of this connection, which may be that of an earlier one. `holder`: the process that had it. */
+  keep(socket: UserSocket, holder?: string): void;
+  /** Finds the copy of a session; `undefined` if there is none, and `unknown` if the store is away, or too many are looked for. Never rejects. */
+  find(asked: AskedSession): Promise<StoredAnswer | 'unknown' | undefined>;
 }
 
 /** `store`: undefined where nothing outlives this relay. */
@@ -52,11 +53,11 @@ export function createSessionCopies(deps: {
   }
 
   return {
-    keep(socket) {
+    keep(socket, holder) {
       const sessionId = sessionIdOf(socket);
       const { session } = socket.data;
       if (!store || sessionId === undefined) return;
-      const copy = store.keep(sessionId, {
+      const source: SessionSource = {
         page: () => pageOf(socket),
         comeback: () => session.comeback,
         isOnPage: (groupId) => session.claims.groups.includes(groupId),
@@ -68,17 +69,19 @@ export function createSessionCopies(deps: {
           const { since = Number.POSITIVE_INFINITY } = session.groups.get(groupId) ?? {};
           return Number.isFinite(since) ? { since, noted: marks.last, position: fanOut.cursor(groupId) } : undefined;
         },
-      });
+      };
+      const copy = store.keep(sessionId, source, holder);
       if (copy) session.copy = copy;
     },
     async find(asked) {
-      if (!store || !SESSION_ID.test(asked.sessionId) || finding >= MAX_FINDING) return undefined;
+      if (!store || !SESSION_ID.test(asked.sessionId)) return undefined;
+      if (finding >= MAX_FINDING) return 'unknown';
       finding += 1;
       try {
         return await within(FIND_MS, findIn(store, asked), 'the session to be found');
       } catch (error) {
         log.debug({ err: error }, 'unable to look for the copy of a session');
-        return undefined;
+        return 'unknown';
       } finally {
         finding -= 1;
       }

@@ -16,7 +16,7 @@ interface Standing {
 type Epochs = ReadonlyMap<string, string>;
 
 const NO_EPOCHS: Epochs = new Map();
-const NO_PLACES: OffsetPlaces = { places: [], isComplete: false };
+const NO_PLACES: OffsetPlaces = { places: [], isComplete: false, upTo: 0 };
 
 /** Finds where a client stands in a group that has read up to the delivery `read` of the node that is gone. Returns `undefined` if nobody knows. */
 function standingIn(
@@ -36,8 +36,9 @@ function standingIn(
     return { position: { epoch, seq: Math.max(place.seq, position?.seq ?? 0) } };
   }
   if (newest && newest.number > read) return undefined;
-  // The last deliveries before the node died are not written down.
-  const atHead = read > last.upTo && !said.isComplete;
+  // The last deliveries before the node died are not written down, or Redis has lost them since.
+  const isSaid = said.isComplete && said.upTo <= last.upTo;
+  const atHead = read > last.upTo && !isSaid;
   if (newest?.position && newest.number > noted) return { position: newest.position, atHead };
   return noted >= last.from && noted <= read ? { position, atHead } : undefined;
 }

@@ -64,8 +64,7 @@ export function createWelcomeBack({
     },
     async announce(socket, live, back) {
       await entry.comeBack(socket, back);
-      // Not before: until then the copy of its earlier connection says where its client is.
-      if (socket.connected) comebacks.copies.keep(socket);
+      socket.data.session.copy?.renewed();
       const again = new Set(back.found.groups.map(([groupId]) => groupId));
       const others = live.filter((groupId) => !again.has(groupId));
       if (others.length > 0) await entry.announce(socket, others);
@@ -73,7 +72,7 @@ export function createWelcomeBack({
     keepWhenGone(socket, back) {
       if (!comebacks.isFor(socket)) return;
       socket.on('disconnecting', onDisconnecting);
-      if (!back) comebacks.copies.keep(socket);
+      comebacks.copies.keep(socket, back?.holder);
     },
   };
 }

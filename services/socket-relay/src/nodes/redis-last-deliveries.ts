@@ -2,7 +2,7 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { Position } from '@groupcast/shared';
 import type { RedisConnections } from '../redis/connections.ts';
 import { loadScript } from '../redis/lua.ts';
-import type { GroupPlace } from '../sessions/offsets.ts';
+import type { GroupPlace, Unwritten } from '../sessions/offsets.ts';
 import type { LastDeliveries, LastDelivery } from './session-store.ts';
 
 /** Shortest time between two writes, in milliseconds: the first delivery after a pause is written at the end of its turn. */
@@ -37,7 +37,7 @@ export interface RedisLastDeliveries {
   begin(): void;
   delivered(groupId: string, number: number, position: Position | null): void;
   /** The groups whose last deliveries have not been written, as far as it is known. */
-  unwritten(): Iterable<GroupPlace>;
+  unwritten(): Unwritten;
   read(holder: string, groupIds: readonly string[]): Promise<LastDeliveries | undefined>;
   stop(): Promise<void>;
 }
@@ -59,15 +59,18 @@ export function createRedisLastDeliveries(
   const written = new Map<string, LastDelivery>();
   /** Everything up to this number has been written, as far as it is known. */
   let upTo = 0;
-  /** Some of what has been delivered since was too much to remember while Redis was away. */
-  let isLost = false;
+  /** How often there was too much to remember while Redis was away, and how often that is written. */
+  let losses = 0;
+  let writtenLosses = 0;
   let hasBegun = false;
   let writtenAt = Number.NEGATIVE_INFINITY;
   let timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
   let writing: Promise<void> | undefined;
 
+  let isStopped = false;
+
   function plan(delayMs = writtenAt + WRITE_INTERVAL_MS - now()): void {
-    if (timer || writing) return;
+    if (timer || writing || isStopped) return;
     timer = delayMs > 0 ? setTimeout(flush, delayMs).unref() : setImmediate(flush);
   }
 
@@ -76,7 +79,6 @@ export function createRedisLastDeliveries(
     if (!redis.isReady()) throw new Error('redis is away');
     const beginsAnew = wasLost || written.size + batch.size > MAX_FIELDS;
     const fields = [...batch].map(([groupId, delivery]) => [GROUP + groupId, encode(delivery)] as const);
-    const writes: Promise<unknown>[] = [];
     for (let start = 0; start === 0 || start < fields.length; start += FIELDS_AT_ONCE) {
       const some = fields.slice(start, start + FIELDS_AT_ONCE);
       const isFirst = start === 0;
@@ -85,9 +87,9 @@ export function createRedisLastDeliveries(
       const from = wasLost || !isFirst ? last : upTo;
       const mode = isFirst && beginsAnew ? 'anew' : '';
       const args = [upTo, mode, from, isLast ? last : upTo, deps.key, TTL_SECONDS, ...some.flat()];
-      writes.push(scripts.groupcastDeliveries(own, ...args));
+      // One after the other: the last one says that all are there.
+      await scripts.groupcastDeliveries(own, ...args);
     }
-    await Promise.all(writes);
     if (beginsAnew) written.clear();
     for (const [groupId, delivery] of batch) written.set(groupId, delivery);
     upTo = last;
@@ -97,13 +99,13 @@ export function createRedisLastDeliveries(
     timer = undefined;
     writtenAt = now();
     const batch = dirty;
-    const wasLost = isLost;
+    const taken = losses;
     dirty = new Map();
-    isLost = false;
     beingWritten = batch;
-    writing = write(batch, lastNumber(), wasLost).then(
+    writing = write(batch, lastNumber(), taken > writtenLosses).then(
       () => {
         writing = undefined;
+        writtenLosses = taken;
         beingWritten = new Map();
         if (dirty.size > 0) plan();
       },
@@ -112,12 +114,17 @@ export function createRedisLastDeliveries(
         warn('write', (suppressed) =>
           log.warn({ err: error, suppressed }, 'unable to keep the last deliveries in redis; will try again'),
         );
-        dirty = new Map([...batch, ...dirty]);
+        if (losses === taken) dirty = new Map([...batch, ...dirty]);
         beingWritten = new Map();
-        isLost ||= wasLost;
         plan(RETRY_MS);
       },
     );
+  }
+
+  function* unwrittenGroups(): Iterable<GroupPlace> {
+    if (losses > writtenLosses) yield SOME_GROUP;
+    for (const [groupId, { position }] of dirty) yield [groupId, position];
+    for (const [groupId, { position }] of beingWritten) if (!dirty.has(groupId)) yield [groupId, position];
   }
 
   async function renew(): Promise<void> {
@@ -141,17 +148,15 @@ export function createRedisLastDeliveries(
       if (!hasBegun) return;
       if (dirty.size >= MAX_FIELDS && !dirty.has(groupId)) {
         dirty.clear();
-        isLost = true;
+        beingWritten = new Map();
+        written.clear();
+        losses += 1;
       }
       const before = position ? undefined : (dirty.get(groupId) ?? beingWritten.get(groupId) ?? written.get(groupId));
       dirty.set(groupId, { number, position: position ?? before?.position ?? null });
       plan();
     },
-    *unwritten() {
-      if (isLost) yield SOME_GROUP;
-      for (const [groupId, { position }] of dirty) yield [groupId, position];
-      for (const [groupId, { position }] of beingWritten) if (!dirty.has(groupId)) yield [groupId, position];
-    },
+    unwritten: () => ({ upTo, groups: unwrittenGroups() }),
     async read(of, groupIds) {
       const fields = groupIds.map((groupId) => GROUP + groupId);
       const [from, last, key, ...texts] = await commands.hmget(keyOf(of), FROM, UP_TO, KEY, ...fields);
@@ -164,13 +169,13 @@ export function createRedisLastDeliveries(
       return { from: Number(from), upTo: Number(last), key, of: known };
     },
     async stop() {
+      isStopped = true;
       clearInterval(renewing);
       clearTimeout(timer as NodeJS.Timeout);
       clearImmediate(timer as NodeJS.Immediate);
       await writing;
-      clearTimeout(timer as NodeJS.Timeout);
       if (!hasBegun || !redis.isReady()) return;
-      await write(dirty, lastNumber(), isLost).catch(() => undefined);
+      await write(dirty, lastNumber(), losses > writtenLosses).catch(() => undefined);
     },
   };
 }

@@ -29,8 +29,14 @@ interface Copy {
   counted: number;
   /** The number of the last write that was sent. */
   writes: number;
-  /** `new`: the session is another process's, or nobody's, until it is claimed. `gone`: the source can be read no more. `over`: another process has it. */
-  state: 'new' | 'kept' | 'gone' | 'over';
+  /** The process that had the session when it was looked for: this one may take it from there. */
+  readonly previous: string;
+  /** Redis has had it. */
+  isClaimed: boolean;
+  /** Its last write has failed, and nobody knows how much of it is there. */
+  hasFailed: boolean;
+  /** `gone`: the source can be read no more. `over`: another process has it. */
+  state: 'kept' | 'gone' | 'over';
 }
 
 type Mode = 'claim' | 'whole' | 'change';
@@ -62,13 +68,15 @@ interface FoundCopy {
   session?: StoredSession;
 }
 
-function newCopy(sessionId: string, source: SessionSource): Copy {
-  return { sessionId, source, all: true, page: false, groups: new Set(), counted: 0, writes: 0, state: 'new' };
+function newCopy(sessionId: string, source: SessionSource, previous: string): Copy {
+  const changes = { all: true, page: false, groups: new Set<string>() };
+  const isNew = { isClaimed: false, hasFailed: false, state: 'kept' } as const;
+  return { sessionId, source, previous, counted: 0, writes: 0, ...changes, ...isNew };
 }
 
 /** Takes the changes of a copy. */
 function take(copy: Copy): Writing {
-  const { source, all, page, groups, state } = copy;
+  const { source, all, page, groups, isClaimed } = copy;
   const moved = all ? [...source.groupIds()] : [...groups];
   Object.assign(copy, { all: false, page: false });
   groups.clear();
@@ -83,7 +91,7 @@ function take(copy: Copy): Writing {
     if (place) set.push([GROUP + groupId, encodePlace(place)]);
     else removed.push(GROUP + groupId);
   }
-  return { mode: !all ? 'change' : state === 'new' ? 'claim' : 'whole', ttl: TTL_SECONDS, set, removed };
+  return { mode: !all ? 'change' : isClaimed ? 'whole' : 'claim', ttl: TTL_SECONDS, set, removed };
 }
 
 /** Reads the hash of a copy. */
@@ -100,6 +108,17 @@ function readCopy({ holder, page, comeback, ...fields }: Record<string, string>)
     places: new Map(places),
   };
   return { holder, session };
+}
+
+/** Renews copies, some at a time. Returns those that are not there. */
+async function renewAll(copies: readonly Copy[], renew: (copy: Copy) => Promise<number>): Promise<Copy[]> {
+  const lost: Copy[] = [];
+  for (let start = 0; start < copies.length; start += AT_ONCE) {
+    const some = copies.slice(start, start + AT_ONCE);
+    const answers = await Promise.all(some.map(renew));
+    lost.push(...some.filter((_, index) => answers[index] === 0));
+  }
+  return lost;
 }
 
 /** Copies that are flushed later, some at a time, while Redis is there. */
@@ -134,7 +153,7 @@ function createRetries(isReady: () => boolean, flush: (copy: Copy) => void) {
 
 /** Copies of the sessions of this node, one hash each. */
 export interface RedisSessionCopies {
-  keep(sessionId: string, source: SessionSource): SessionCopy | undefined;
+  keep(sessionId: string, source: SessionSource, previous?: string): SessionCopy | undefined;
   read(sessionId: string): Promise<FoundCopy | undefined>;
   stop(): Promise<void>;
 }
@@ -172,7 +191,7 @@ export function createRedisSessionCopies(deps: {
   /** Writes all changes of a turn together. */
   function plan(copy: Copy): void {
     // All of it will be written.
-    if (retries.has(copy) || (copy.state !== 'new' && copy.state !== 'kept')) return;
+    if (retries.has(copy) || copy.state !== 'kept') return;
     dirty.add(copy);
     if (isPlanned) return;
     isPlanned = true;
@@ -212,18 +231,24 @@ export function createRedisSessionCopies(deps: {
 
   async function write(copy: Copy, { mode, ttl, set = [], removed = [] }: Writing): Promise<void> {
     copy.writes += 1;
-    const args = [holder, mode, copy.writes, ttl, set.length, ...set.flat(), ...removed];
+    const args = [holder, mode, copy.previous, copy.writes, ttl, set.length, ...set.flat(), ...removed];
     const result = await scripts.groupcastSession(keyOf(copy.sessionId), ...args);
-    if (result === 1 && copy.state === 'new') copy.state = 'kept';
+    if (result === 1) Object.assign(copy, { isClaimed: true, hasFailed: false });
     if (result === 0) {
       forget(copy);
       copy.state = 'over';
     }
-    if (result === -1) again([copy]);
+    if (result === -1) {
+      // Redis has lost some of it, and answers.
+      copy.all = true;
+      retries.delete(copy);
+      flush(copy);
+    }
   }
 
   function send(copy: Copy, writing: Writing): void {
     if (!redis.isReady()) {
+      copy.hasFailed = true;
       again([copy]);
       return;
     }
@@ -232,6 +257,7 @@ export function createRedisSessionCopies(deps: {
       setImmediate(() => (isGathering = false));
     }
     const done = write(copy, writing).catch((error: unknown) => {
+      copy.hasFailed = true;
       warn('write', (suppressed) =>
         log.warn({ err: error, suppressed }, 'unable to keep sessions of stock clients in redis; will try again'),
       );
@@ -241,14 +267,14 @@ export function createRedisSessionCopies(deps: {
     void done.finally(() => sent.delete(done));
   }
 
-  /** Writes that the session has ended, as long as it is this process's own. */
-  const ENDED: Writing = { mode: 'whole', ttl: LEFT_TTL_SECONDS };
+  /** Writes that the session has ended, as long as it is this process's own, or was of the one that it is taken from. */
+  const ended = ({ isClaimed }: Copy): Writing => ({ mode: isClaimed ? 'whole' : 'claim', ttl: LEFT_TTL_SECONDS });
 
   function flush(copy: Copy): void {
     dirty.delete(copy);
     const { state, sessionId } = copy;
     if (state === 'over' || (newest.get(sessionId) ?? copy) !== copy) return;
-    if (state === 'gone') send(copy, ENDED);
+    if (state === 'gone') send(copy, ended(copy));
     else if (count(copy)) send(copy, take(copy));
     else {
       tooMany();
@@ -259,20 +285,14 @@ export function createRedisSessionCopies(deps: {
   function end(copy: Copy): void {
     if (copy.state === 'over') return;
     forget(copy);
-    // One that was never written may be the copy of another process still, which this one takes the place of.
-    send(copy, copy.state === 'new' ? { ...ENDED, mode: 'claim' } : ENDED);
+    send(copy, ended(copy));
     copy.state = 'gone';
   }
 
   async function renew(): Promise<void> {
-    const all = [...copies];
-    for (let start = 0; start < all.length && redis.isReady(); start += AT_ONCE) {
-      const some = all.slice(start, start + AT_ONCE);
-      const answers = await Promise.all(
-        some.map(async ({ sessionId }) => commands.expire(keyOf(sessionId), TTL_SECONDS)),
-      );
-      again(some.filter((copy, index) => answers[index] === 0 && copies.has(copy)));
-    }
+    const renewOne = async ({ sessionId }: Copy): Promise<number> => commands.expire(keyOf(sessionId), TTL_SECONDS);
+    const lost = redis.isReady() ? await renewAll([...copies], renewOne) : [];
+    again(lost.filter((copy) => copies.has(copy)));
   }
   const renewing = setInterval(() => {
     renew().catch((error: unknown) => log.debug({ err: error }, 'unable to renew the copies of sessions'));
@@ -280,11 +300,11 @@ export function createRedisSessionCopies(deps: {
   renewing.unref();
   // Another server may have taken over that has not got the last writes.
   const onReady = (): void => again(copies);
-  commands.on('ready', onReady);
+  commands.on('ready', onReady).on('+node', onReady);
 
   return {
-    keep(sessionId, source) {
-      const copy = newCopy(sessionId, source);
+    keep(sessionId, source, previous = '') {
+      const copy = newCopy(sessionId, source, previous);
       if (copies.size >= MAX_COPIES) {
         tooMany();
         end(copy);
@@ -303,13 +323,19 @@ export function createRedisSessionCopies(deps: {
           copy.page = true;
           plan(copy);
         },
+        renewed() {
+          copy.all = true;
+          plan(copy);
+        },
         write() {
-          if (dirty.has(copy)) flush(copy);
+          const waits = retries.has(copy) && (copy.page || copy.groups.size > 0);
+          if (waits) retries.delete(copy);
+          if (waits || dirty.has(copy)) flush(copy);
           if (isGathering) redis.sendNow();
         },
         gone() {
           if (copy.state === 'over' || copy.state === 'gone') return;
-          const isPending = retries.has(copy);
+          const isPending = retries.has(copy) && copy.hasFailed;
           const pending = take(copy);
           forget(copy);
           // Its source can be read now, and not later. Where a write has failed, so that another one may too, it is not kept.
@@ -325,7 +351,7 @@ export function createRedisSessionCopies(deps: {
     },
     async stop() {
       clearInterval(renewing);
-      commands.off('ready', onReady);
+      commands.off('ready', onReady).off('+node', onReady);
       for (const copy of [...dirty, ...retries.stop()]) if (redis.isReady()) flush(copy);
       await Promise.all(sent);
       retries.stop();

@@ -10,9 +10,9 @@ export function openRedisSessionStore(deps: { redis: RedisConnections; log: Logg
     const copies = createRedisSessionCopies({ ...deps, holder });
     const deliveries = createRedisLastDeliveries({ ...deps, holder, key, lastNumber });
     return {
-      keep(sessionId, source) {
+      keep(...kept) {
         deliveries.begin();
-        return copies.keep(sessionId, source);
+        return copies.keep(...kept);
       },
       delivered: (...delivery) => deliveries.delivered(...delivery),
       unwritten: () => deliveries.unwritten(),

@@ -1,5 +1,5 @@
 import type { Position } from '@groupcast/shared';
-import type { GroupPlace } from '../sessions/offsets.ts';
+import type { Unwritten } from '../sessions/offsets.ts';
 import type { SessionCopy, SessionSource, StoredSession } from '../sessions/stored-session.ts';
 
 /** The last delivery of a group on a node, and the last position that was delivered there. */
@@ -28,14 +28,14 @@ export interface FoundSession {
 /** Keeps what another relay needs in order to go on with the sessions of this one, should this one die. */
 export interface SessionStore {
   /**
-   * Keeps a copy of a session from now on. Changes of one turn are written together. Returns `undefined` if there are too many copies: then none of
-   * this session is left.
+   * Keeps a copy of a session from now on, unless another process has it than `previous`, which had it when it was looked for. Changes of one turn are
+   * written together. Returns `undefined` if there are too many copies: then none of this session is left.
    */
-  keep(sessionId: string, source: SessionSource): SessionCopy | undefined;
+  keep(sessionId: string, source: SessionSource, previous?: string): SessionCopy | undefined;
   /** This node has delivered an event. Costs nothing before the first copy is kept. */
   delivered(groupId: string, number: number, position: Position | null): void;
   /** The groups whose last deliveries are not kept yet, as far as it is known. */
-  unwritten(): Iterable<GroupPlace>;
+  unwritten(): Unwritten;
   /** Rejects while the store is away. */
   find(sessionId: string): Promise<FoundSession | undefined>;
   /** Writes what has not been written. */

@@ -24,6 +24,8 @@ export interface Comeback {
 export interface PreparedComeback {
   sessionId: string;
   found: LeftSession;
+  /** The process that had it. */
+  holder: string;
   /** Groups of the session that neither the token nor the back end has named, and why the user may be in them. */
   admissions: ReadonlyMap<string, Admission>;
   removalVersion: number;

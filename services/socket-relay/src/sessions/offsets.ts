@@ -23,11 +23,18 @@ export interface ReadOffset {
 /** Where the node stands in a group. */
 export type GroupPlace = readonly [groupId: string, position: Position | null];
 
+/** Groups of which it is not written down yet where the node stands. `upTo`: everything up to this delivery is. */
+export interface Unwritten {
+  upTo: number;
+  groups: Iterable<GroupPlace>;
+}
+
 /**
- * Groups whose last deliveries were not written down when an offset was made, and where the node stood in them: all of them, if it `isComplete`. `tag`
- * stands for a group, and `epochTag` for its epoch.
+ * Groups whose last deliveries were not written down when an offset was made, and where the node stood in them: all of them, if it `isComplete`, since
+ * the delivery `upTo`. `tag` stands for a group, and `epochTag` for its epoch.
  */
 export interface OffsetPlaces {
+  upTo: number;
   places: readonly { tag: number; epochTag: number; seq: number }[];
   isComplete: boolean;
 }
@@ -46,16 +53,17 @@ export interface Offsets {
   /** Returns `undefined` for a text that this process has not made, or that says nothing. */
   read(text: string): ReadOffset | undefined;
   /** From now on offsets say themselves where the node stands in groups of which that is not written down yet. */
-  sayUnwritten(groups: () => Iterable<GroupPlace>): void;
+  sayUnwritten(unwritten: () => Unwritten): void;
 }
 
 const PREFIX = /^[\w-]{7}\./;
-const OFFSET = /^([0-9a-z]{1,11})(?:-([0-9a-z]{1,4})-([0-9a-z]{1,11})|\.([\w-]{2,98}))?$/;
+const OFFSET = /^([0-9a-z]{1,11})(?:-([0-9a-z]{1,4})-([0-9a-z]{1,11})|\.([\w-]{10,100}))?$/;
 const RADIX = 36;
 /** Most groups of which an offset says where the node stands. */
 const MAX_PLACES = 5;
-/** A byte that says whether the places are all, and for each a tag, the tag of its epoch, and its `seq`. */
-const [COMPLETE, TAG_BYTES, EPOCH_BYTES, SEQ_BYTES] = [1, 4, 2, 6];
+/** A byte that says whether the places are all, `upTo`, and for each place a tag, the tag of its epoch, and its `seq`. */
+const [COMPLETE, NUMBER_BYTES, TAG_BYTES, EPOCH_BYTES, SEQ_BYTES] = [1, 6, 4, 2, 6];
+const HEAD_BYTES = 1 + NUMBER_BYTES;
 const PLACE_BYTES = TAG_BYTES + EPOCH_BYTES + SEQ_BYTES;
 const CIPHER = 'aes-128-ctr';
 const KEY_BYTES = 16;
@@ -85,10 +93,12 @@ export const epochTagOf = (epoch: string, key: string): number =>
 /** Each number is sealed once: what is sealed with it is the same for all who hear the event. */
 function counterOf(number: number): Buffer {
   const counter = Buffer.alloc(KEY_BYTES);
-  counter.writeUIntBE(number, 0, SEQ_BYTES);
+  counter.writeUIntBE(number, 0, NUMBER_BYTES);
   return counter;
 }
 const keyOf = (key: string): Buffer => Buffer.from(key, 'base64url');
+/** Returns the start of a session's id, which is that of the offsets of the process that gave it; an empty text where it has none. */
+export const prefixOf = (text: string): string => PREFIX.exec(text)?.[0] ?? '';
 const numberIn = (text: string): number => Number.parseInt(text, RADIX);
 
 /** Reads an offset of any process: its prefix, and what it says. */
@@ -105,18 +115,18 @@ export function readOffset(text: string): (ReadOffset & { prefix: string }) | un
 
 /** Reads what an offset says besides its number, with the key of its process. */
 export function unseal({ number, sealed }: ReadOffset, key: string): OffsetPlaces | undefined {
-  if (sealed === undefined || number > 2 ** (8 * SEQ_BYTES)) return undefined;
+  if (sealed === undefined || number >= 2 ** (8 * NUMBER_BYTES)) return undefined;
   const bytes = createDecipheriv(CIPHER, keyOf(key), counterOf(number)).update(Buffer.from(sealed, 'base64url'));
-  if (bytes.length % PLACE_BYTES !== 1) return undefined;
+  if (bytes.length < HEAD_BYTES || (bytes.length - HEAD_BYTES) % PLACE_BYTES !== 0) return undefined;
   const places: { tag: number; epochTag: number; seq: number }[] = [];
-  for (let at = 1; at < bytes.length; at += PLACE_BYTES) {
+  for (let at = HEAD_BYTES; at < bytes.length; at += PLACE_BYTES) {
     places.push({
       tag: bytes.readUIntBE(at, TAG_BYTES),
       epochTag: bytes.readUIntBE(at + TAG_BYTES, EPOCH_BYTES),
       seq: bytes.readUIntBE(at + TAG_BYTES + EPOCH_BYTES, SEQ_BYTES),
     });
   }
-  return { places, isComplete: bytes[0] === COMPLETE };
+  return { places, isComplete: bytes[0] === COMPLETE, upTo: bytes.readUIntBE(1, NUMBER_BYTES) };
 }
 
 export function createOffsets(
@@ -125,13 +135,21 @@ export function createOffsets(
 ): Offsets {
   const start = `${prefix}.`;
   const at = (number: number): string => start + number.toString(RADIX);
-  let unwritten: (() => Iterable<GroupPlace>) | undefined;
+  let unwritten: (() => Unwritten) | undefined;
 
-  function seal(number: number, places: readonly (readonly [string, Position])[], isComplete: boolean): string {
-    const bytes = Buffer.alloc(1 + places.length * PLACE_BYTES);
+  function seal(
+    number: number,
+    {
+      places,
+      isComplete,
+      upTo,
+    }: { places: readonly (readonly [string, Position])[]; isComplete: boolean; upTo: number },
+  ): string {
+    const bytes = Buffer.alloc(HEAD_BYTES + places.length * PLACE_BYTES);
     bytes[0] = isComplete ? COMPLETE : 0;
+    bytes.writeUIntBE(upTo, 1, NUMBER_BYTES);
     for (const [index, [groupId, { epoch, seq }]] of places.entries()) {
-      const from = 1 + index * PLACE_BYTES;
+      const from = HEAD_BYTES + index * PLACE_BYTES;
       bytes.writeUIntBE(tagOf(groupId, key), from, TAG_BYTES);
       bytes.writeUIntBE(epochTagOf(epoch, key), from + TAG_BYTES, EPOCH_BYTES);
       bytes.writeUIntBE(seq, from + TAG_BYTES + EPOCH_BYTES, SEQ_BYTES);
@@ -141,10 +159,10 @@ export function createOffsets(
   }
 
   /** Says where the node stands in the group of an event, and in others where nobody else knows that. */
-  function sayPlaces(number: number, [groupId, position]: GroupPlace, others: Iterable<GroupPlace>): string {
+  function sayPlaces(number: number, [groupId, position]: GroupPlace, { upTo, groups }: Unwritten): string {
     const places: (readonly [string, Position])[] = position ? [[groupId, position]] : [];
     let isComplete = position !== null;
-    for (const [otherId, other] of others) {
+    for (const [otherId, other] of groups) {
       if (otherId === groupId) continue;
       // Of this one nobody can say it, or there are too many.
       if (!other || places.length >= MAX_PLACES) {
@@ -153,7 +171,7 @@ export function createOffsets(
       }
       places.push([otherId, other]);
     }
-    return seal(number, places, isComplete);
+    return seal(number, { places, isComplete, upTo });
   }
 
   return {

@@ -32,7 +32,7 @@ export interface StoredSession {
 /** The session of a live connection, of which a copy is kept. */
 export interface SessionSource {
   page(): StoredPage;
-  /** How it came back, which does not change any more. */
+  /** How it came back: while that is not done nobody can go on from there. */
   comeback(): Comeback | undefined;
   /** Whether the page says something about the group: its token names it. */
   isOnPage(groupId: string): boolean;
@@ -50,6 +50,8 @@ export interface SessionCopy {
   moved(groupId: string): void;
   /** The page has changed. */
   changed(): void;
+  /** All of it has changed: the connection has come back to the session. */
+  renewed(): void;
   /** Sends now what has not left: call it before the client is told of a change. */
   write(): void;
   /** The connection is going, and still in its rooms. Its client may come back to the session. */
