@@ -83,7 +83,7 @@ function take(copy: Copy): Writing {
   const set: [string, string][] = [];
   const removed: string[] = [];
   if (all || page) set.push(['page', JSON.stringify(source.page())]);
-  // It is the same as long as the connection is there.
+  // It changes only where all has changed.
   const comeback = all ? source.comeback() : undefined;
   if (comeback) set.push(['comeback', JSON.stringify(comeback)]);
   for (const groupId of moved) {
