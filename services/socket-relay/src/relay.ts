@@ -6,6 +6,7 @@ import { createThrottle } from './broadcast/throttle.ts';
 import { type Canary, createCanary } from './canary/canary.ts';
 import type { Cluster } from './cluster/cluster.ts';
 import { openCluster } from './cluster/open-cluster.ts';
+import { openSessionStore } from './cluster/open-session-store.ts';
 import type { RelayConfig } from './config.ts';
 import { createAuthenticator } from './connections/authenticate.ts';
 import { createBackEndSignIn } from './connections/back-end-sign-in.ts';
@@ -55,7 +56,6 @@ import { createAllNodes } from './monitor-page/all-nodes.ts';
 import { createNodeState } from './monitor-page/node-state.ts';
 import { createPageSessions, pageSessionsOfAll } from './monitor-page/page-sessions.ts';
 import { streamMonitorEvents } from './monitor-page/watch-nodes.ts';
-import type { SessionStore } from './nodes/session-store.ts';
 import { openPorts, type Started, stopPorts } from './ports.ts';
 import { createPresence, type Presence } from './presence/presence.ts';
 import { createBriefReadiness } from './public-http/brief-readiness.ts';
@@ -388,21 +388,6 @@ function openWayOut(
     offsets,
     hasOffsets,
   };
-}
-
-/** Keeps the sessions of stock clients where they outlive this relay, if anything does. */
-function openSessionStore(
-  cluster: Pick<Cluster, 'openSessionStore'>,
-  wayOut: { offsets: Offsets; marks: Marks; deliveries: Deliveries; hasOffsets: boolean },
-  stops: StopStack,
-): SessionStore | undefined {
-  const { offsets, marks, deliveries, hasOffsets } = wayOut;
-  const store = hasOffsets ? cluster.openSessionStore?.(offsets, () => marks.last) : undefined;
-  if (!store) return undefined;
-  stops.push(async () => store.stop());
-  deliveries.follow(({ groupId, number, position }) => store.delivered(groupId, number, position));
-  offsets.sayUnwritten(() => store.unwritten());
-  return store;
 }
 
 /** Leaves the other relays, and waits for them no longer than a moment. */

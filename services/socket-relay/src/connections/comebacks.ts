@@ -15,7 +15,7 @@ import { createSessionCopies, type SessionCopies } from './session-copies.ts';
 
 /** How long the other relays may take to say whether they have the session, in milliseconds: the client waits for its CONNECT. */
 const ASK_MS = 300;
-/** Most questions under way, in all and of one user: after the death of a relay all of its clients come at once, and nobody has their sessions. */
+/** How many questions may be open at once, in total and for one user. After a relay dies, its clients come back together, and no other relay has their sessions. */
 const MAX_ASKING = 500;
 const MAX_ASKING_OF_USER = 5;
 

@@ -19,8 +19,8 @@ const RECOVERABLE: ReadonlySet<string> = new Set([
 /** Welcomes stock clients to the sessions that they come back to. */
 export interface WelcomeBack {
   /**
-   * Gives the session to the page that comes back, and admits it to those of its groups that nobody has named. Call it before it is admitted to any
-   * other, so that there is room.
+   * Gives the page its session, and admits it to the groups of the session that neither its token nor the back end names. Call it before any other
+   * admission, so that there is room for them.
    */
   takeOver(socket: UserSocket, back: PreparedComeback): void;
   /** The page has on screen what it had, and is told of the groups that it is not in any more. */

@@ -102,7 +102,7 @@ export function createCatchUp(deps: {
 
   /** The log does not reach back to where the node is: its members are told, and read the API. */
   function jump(groupId: string, head: Position): void {
-    // Without members here nobody has missed anything: one is on the way in.
+    // No member is here yet, so nobody has missed anything.
     if (fanOut.memberCount(groupId) > 0)
       log.warn(
         { groupId, ...head },

@@ -66,7 +66,6 @@ export function createRedisLastDeliveries(
   let writtenAt = Number.NEGATIVE_INFINITY;
   let timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
   let writing: Promise<void> | undefined;
-
   let isStopped = false;
 
   function plan(delayMs = writtenAt + WRITE_INTERVAL_MS - now()): void {
@@ -77,6 +76,7 @@ export function createRedisLastDeliveries(
   /** Writes a batch that reaches up to `last`. */
   async function write(batch: ReadonlyMap<string, LastDelivery>, last: number, wasLost: boolean): Promise<void> {
     if (!redis.isReady()) throw new Error('redis is away');
+    const lossesBefore = losses;
     const beginsAnew = wasLost || written.size + batch.size > MAX_FIELDS;
     const fields = [...batch].map(([groupId, delivery]) => [GROUP + groupId, encode(delivery)] as const);
     for (let start = 0; start === 0 || start < fields.length; start += FIELDS_AT_ONCE) {
@@ -91,7 +91,8 @@ export function createRedisLastDeliveries(
       await scripts.groupcastDeliveries(own, ...args);
     }
     if (beginsAnew) written.clear();
-    for (const [groupId, delivery] of batch) written.set(groupId, delivery);
+    // After a loss meanwhile, these positions may be older than the ones that were lost.
+    if (losses === lossesBefore) for (const [groupId, delivery] of batch) written.set(groupId, delivery);
     upTo = last;
   }
 
@@ -175,7 +176,9 @@ export function createRedisLastDeliveries(
       clearImmediate(timer as NodeJS.Immediate);
       await writing;
       if (!hasBegun || !redis.isReady()) return;
-      await write(dirty, lastNumber(), losses > writtenLosses).catch(() => undefined);
+      await write(dirty, lastNumber(), losses > writtenLosses).catch((error: unknown) => {
+        log.warn({ err: error }, 'unable to keep the last deliveries in redis; this relay stops without');
+      });
     },
   };
 }
