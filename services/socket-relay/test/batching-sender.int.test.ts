@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket as NetSocket } from 'node:net';
+import { constants } from 'node:os';
 import { received, until } from '@groupcast/testing';
 import fc from 'fast-check';
 import { pino } from 'pino';
@@ -16,6 +17,7 @@ import { createMarks } from '../src/sessions/marks.ts';
 import { createOffsets } from '../src/sessions/offsets.ts';
 import type { RelayServer, RelaySocket, Session } from '../src/sessions/session.ts';
 import { createSlowConsumers } from '../src/slow-consumers/slow-consumers.ts';
+import { replaceWrites } from './handle-writes.ts';
 
 const ROOMS = ['a', 'b', 'c'] as const;
 const TRANSPORTS = [['websocket'], ['polling'], ['polling', 'websocket'], ['websocket']];
@@ -113,15 +115,13 @@ function wireOf({ here }: Client): NetSocket | undefined {
   return transport.socket?._socket ?? undefined;
 }
 
-/** Direct ones, and those of its stream. */
 function beforeWrites(one: Client, listen: () => void): void {
   const wire = wireOf(one);
-  const write = wire?._write.bind(wire);
-  if (!wire || !write) return;
-  wire._write = (...args) => {
+  if (!wire) return;
+  replaceWrites(wire, (write) => {
     listen();
-    write(...args);
-  };
+    return write();
+  });
 }
 
 /** The events that each client must get, in order, by the rooms of the moment at which each was sent. */
@@ -403,7 +403,7 @@ describe.each(['websocket', 'polling'])('over %s, a connection that cannot be wr
     };
     for (const one of bad) {
       const wire = wireOf(one);
-      if (wire) wire._write = fail;
+      if (wire) replaceWrites(wire, fail);
       else (one.here.client as unknown as { writeToEngine: unknown }).writeToEngine = fail;
     }
     const lost = bad.map(async ({ there }) => received(there, 'disconnect'));
@@ -429,11 +429,11 @@ describe.each(['websocket', 'polling'])('over %s, a connection that cannot be wr
     const lost = received(bad.there, 'disconnect');
     sender.send('a', { name: 'event', payload: { n: 1 } });
     let count = 0;
-    const fail = (): void => {
+    const fail = (): never => {
       count += 1;
       throw new Error('it does not take anything');
     };
-    if (wire) wire._write = fail as never;
+    if (wire) replaceWrites(wire, fail);
     else its.writeToEngine = fail;
     // The engine asks for pending events to be written first.
     bad.here.conn.write('2["event",{"n":2}]');
@@ -448,7 +448,7 @@ test('a connection whose write fails is closed', async () => {
   const wire = member && wireOf(member);
   if (!wire) throw new Error('no WebSocket');
   void member.here.join('a');
-  wire._write = (_chunk, _encoding, done) => done(new Error('EPIPE'));
+  replaceWrites(wire, () => -constants.errno.EPIPE);
   const left = new Promise((resolve) => member.here.once('disconnect', resolve));
   sender.send('a', { name: 'event', payload: { n: 1 } });
   expect(await left).toMatch(/^transport (close|error)$/);

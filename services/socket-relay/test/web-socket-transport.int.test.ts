@@ -13,24 +13,20 @@ import {
   settleTransport,
   WebSocketTransport,
 } from '../src/engine/web-socket-transport.ts';
+import { replaceWrites } from './handle-writes.ts';
 
 const closing: (() => Promise<unknown> | void)[] = [];
 afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
 });
 
-/** How many writes a TCP socket is given: Node's streams call one of the two for each. */
+/** How many writes a TCP socket is given. */
 function countWrites(wire: NetSocket): () => number {
   let count = 0;
-  const { _write: write, _writev: writev } = wire;
-  wire._write = (...args) => {
+  replaceWrites(wire, (write) => {
     count += 1;
-    write.apply(wire, args);
-  };
-  wire._writev = (...args) => {
-    count += 1;
-    writev?.apply(wire, args);
-  };
+    return write();
+  });
   return () => count;
 }
 

@@ -1,4 +1,5 @@
 import type { Socket as NetSocket } from 'node:net';
+import { type WriteDone, writeNow } from '../engine/direct-write.ts';
 import { type Engine, takesFrames, unsentOn, wireBehind } from '../engine/wire.ts';
 import type { RelaySocket } from '../sessions/session.ts';
 import type { AudienceSet, Recipient } from './divide.ts';
@@ -14,8 +15,6 @@ interface SocketInternals {
   _anyOutgoingListeners?: unknown[];
 }
 
-/** The encoding that Node's streams pass with a buffer; its type lists only those of strings. */
-const BYTES = 'buffer' as BufferEncoding;
 /** The packet consists of nothing but its frame. */
 const NO_DATA = [''];
 
@@ -23,7 +22,7 @@ const NO_DATA = [''];
 export type FlushPath = 'direct' | 'queued' | 'stock' | 'gone';
 
 /** Holds what is pending for one connection, and writes it in the cheapest way that keeps the order. */
-export class ConnectionWriter implements Recipient {
+export class ConnectionWriter implements Recipient, WriteDone {
   /** Not written yet. It leaves before anything else that is written to the connection. */
   pending: FrameBatch | undefined;
   audiences: AudienceSet | undefined;
@@ -31,13 +30,8 @@ export class ConnectionWriter implements Recipient {
   /** The TCP socket to which frames may be written past the engine. It is unknown once anybody else has written since the last look. */
   private idleWire: NetSocket | undefined;
   private isGone = false;
-  /** The TCP socket of a direct write, until the operating system has taken the bytes, which mostly happens at once. */
-  private inFlight: NetSocket | undefined;
-  private readonly onTaken = (error?: Error | null): void => {
-    const wire = this.inFlight;
-    this.inFlight = undefined;
-    if (error) wire?.destroy(error);
-  };
+  /** Whether the operating system has not taken all of a direct write yet. Mostly it does at once. */
+  private isInFlight = false;
 
   constructor(socket: RelaySocket) {
     this.socket = socket;
@@ -67,10 +61,14 @@ export class ConnectionWriter implements Recipient {
     else conn.close(true);
   }
 
+  onTaken(): void {
+    this.isInFlight = false;
+  }
+
   /** Bytes of the last direct write that the operating system has not taken. */
   get unsentBytes(): number {
     const wire = this.idleWire;
-    return wire && (this.inFlight ?? wire.writableLength > 0) ? unsentOn(wire) : 0;
+    return wire && (this.isInFlight || wire.writableLength > 0) ? unsentOn(wire) : 0;
   }
 
   /** Writes what is pending: with one direct write if nothing can be in its way, and as Socket.IO itself does otherwise. */
@@ -81,7 +79,7 @@ export class ConnectionWriter implements Recipient {
     // The wire is looked up once, and then as little as possible is checked: every object that is touched here shows in the sum.
     this.idleWire ??= wireBehind(this.socket.conn as unknown as Engine);
     const wire = this.idleWire;
-    if (wire?.writableLength === 0 && wire.writable && !this.inFlight && !this.isOverheard() && batch.isFramed) {
+    if (wire?.writableLength === 0 && wire.writable && !this.isInFlight && !this.isOverheard() && batch.isFramed) {
       this.writeDirectly(wire, batch.buffers);
       return 'direct';
     }
@@ -96,9 +94,7 @@ export class ConnectionWriter implements Recipient {
   private writeDirectly(wire: NetSocket, buffers: readonly Buffer[]): void {
     const [only] = buffers;
     if (buffers.length === 1 && only) {
-      this.inFlight = wire;
-      // Past the stream's own bookkeeping, which is a tenth of what a write costs. The stream is empty, so nothing is overtaken.
-      wire._write(only, BYTES, this.onTaken);
+      this.isInFlight = !writeNow(wire, only, this);
       return;
     }
     wire.cork();

@@ -1,0 +1,97 @@
+import type { Socket as NetSocket } from 'node:net';
+import { getSystemErrorName } from 'node:util';
+
+/** The encoding that Node's streams pass with a buffer; its type lists only those of strings. */
+const BYTES = 'buffer' as BufferEncoding;
+
+/** Is told when a write is over that was not when `writeNow` returned: the operating system has everything, or it has failed. */
+export interface WriteDone {
+  onTaken(): void;
+}
+
+/** Node's `WriteWrap`, which stands for a write while libuv has it. */
+interface WriteRequest {
+  oncomplete: (this: WriteRequest, status: number) => void;
+  /** Keeps the bytes alive as long as libuv reads them. */
+  bytes: Buffer | undefined;
+  wire: NetSocket | undefined;
+  done: WriteDone | undefined;
+}
+
+/** Node's handle of a TCP socket. `batching-sender.int.test.ts` fails where one of these goes away. */
+interface Handle {
+  /** Returns 0, or the error of the operating system as a negative number. The request is looked at only if bytes are left over. */
+  writeBuffer(request: WriteRequest, bytes: Buffer): number;
+  /** Bytes that the operating system has not taken. */
+  readonly writeQueueSize: number;
+}
+interface NetInternals {
+  _handle: Handle | null;
+}
+
+/** `WriteWrap` has no public name: the first write shows it. */
+let Request: (new () => WriteRequest) | undefined;
+/**
+ * The request of the next write. Nearly every write is over when it returns, and has not needed one: to make it, and to throw it away, is
+ * a tenth of what such a write costs.
+ */
+let spare: WriteRequest | undefined;
+
+function fail(wire: NetSocket, status: number): void {
+  const code = getSystemErrorName(status);
+  wire.destroy(Object.assign(new Error(`write ${code}`), { errno: status, code, syscall: 'write' }));
+}
+
+function onComplete(this: WriteRequest, status: number): void {
+  const { wire, done } = this;
+  this.bytes = undefined;
+  this.wire = undefined;
+  this.done = undefined;
+  done?.onTaken();
+  if (wire && status < 0) fail(wire, status);
+}
+
+function requestOf(Kind: new () => WriteRequest): WriteRequest {
+  return Object.assign(new Kind(), { oncomplete: onComplete, bytes: undefined, wire: undefined, done: undefined });
+}
+
+/** Writes as Node's stream does, and looks at what it hands to the handle. */
+function writeFirst(wire: NetSocket, handle: Handle, bytes: Buffer, done: WriteDone): boolean {
+  const writeBuffer = handle.writeBuffer.bind(handle);
+  let isTaken = false;
+  handle.writeBuffer = (request, given) => {
+    if (typeof handle.writeQueueSize === 'number') Request = request.constructor as typeof Request;
+    return writeBuffer(request, given);
+  };
+  wire._write(bytes, BYTES, (error) => {
+    isTaken = true;
+    done.onTaken();
+    if (error) wire.destroy(error);
+  });
+  handle.writeBuffer = writeBuffer;
+  return isTaken;
+}
+
+/**
+ * Writes to a TCP socket whose stream is empty, past the stream and its bookkeeping. Returns whether that is over: the operating system
+ * has everything, or it has failed, and the socket is destroyed. What is written next follows on it in any case.
+ */
+export function writeNow(wire: NetSocket, bytes: Buffer, done: WriteDone): boolean {
+  const { _handle: handle } = wire as unknown as NetInternals;
+  // It is closed, and whoever listens to the socket knows.
+  if (!handle) return true;
+  if (!Request) return writeFirst(wire, handle, bytes, done);
+  spare ??= requestOf(Request);
+  const status = handle.writeBuffer(spare, bytes);
+  if (status === 0 && handle.writeQueueSize === 0) return true;
+  const request = spare;
+  spare = undefined;
+  if (status !== 0) {
+    fail(wire, status);
+    return true;
+  }
+  request.bytes = bytes;
+  request.wire = wire;
+  request.done = done;
+  return false;
+}
