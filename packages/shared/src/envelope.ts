@@ -16,5 +16,11 @@ export function toWire(
 ): JsonObject & { id: string; groupId: string } {
   // `event` is part of the envelope: on the socket it is the event's name, and no field.
   const { event: _, ...fields } = message;
-  return { ...fields, id, groupId, epoch: position?.epoch ?? null, seq: position?.seq ?? null };
+  // Assigned, and not in a literal after a spread: V8 defines those one by one, which was a tenth of what a publish costs.
+  const wire = fields as JsonObject & { id: string; groupId: string };
+  wire.id = id;
+  wire.groupId = groupId;
+  wire['epoch'] = position?.epoch ?? null;
+  wire['seq'] = position?.seq ?? null;
+  return wire;
 }

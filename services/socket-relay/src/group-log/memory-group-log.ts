@@ -185,11 +185,8 @@ export function createMemoryGroupLog(options: MemoryGroupLogOptions): GroupLog {
 
   function keep(state: GroupState, input: LogInput): AppendOutcome {
     const position = { epoch: state.epoch, seq: state.head + 1 };
-    const event: GroupEvent = {
-      ...toWire(input.groupId, input.id, position, input.message),
-      ...position,
-      event: input.event,
-    };
+    const event = toWire(input.groupId, input.id, position, input.message) as GroupEvent;
+    event.event = input.event;
     const entry = toEntry(event, input.exceptUserId);
     state.head = position.seq;
     state.entries.push(entry);

@@ -83,7 +83,8 @@ export function createBus(options: BusOptions): Bus {
     if (outcome.outcome !== 'appended' && outcome.outcome !== 'unpositioned') return outcome;
     const { groupId, id, event: name, message, exceptSocketId = '', exceptUserId = '' } = input;
     const position = outcome.outcome === 'appended' ? outcome.position : null;
-    const event = { ...toWire(groupId, id, position, message), event: name } as PublishedEvent;
+    const event = toWire(groupId, id, position, message) as PublishedEvent;
+    event.event = name;
     const text = encodeMessage({ type: 'event', node, event, exceptSocketId, exceptUserId });
     return { ...outcome, nodes: publish(groupChannel(groupId), text) };
   }
