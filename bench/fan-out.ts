@@ -23,6 +23,8 @@ interface Contender {
 
 /** How long a server may still be busy with members that have just come, in milliseconds; that is no cost of the fan-out. */
 const SETTLE_MS = 1_000;
+/** A burst of the second driver takes ten times as long, and a server needs as many of them until it is compiled. */
+const SECOND_WARM_UP_FACTOR = 10;
 
 async function open(kind: ServerKind, members: number, second: boolean): Promise<Contender> {
   const running = await kind.start();
@@ -56,8 +58,9 @@ export async function measureFanOut(
       contenders.push(await open(kind, members, options.second));
     }
     await pause(SETTLE_MS);
+    const warmUpMs = options.warmUpMs * (options.second ? SECOND_WARM_UP_FACTOR : 1);
     for (const load of loads) {
-      for (const contender of contenders) await flood(contender, load, options.warmUpMs);
+      for (const contender of contenders) await flood(contender, load, warmUpMs);
       for (let repetition = 1; repetition <= options.repetitions; repetition += 1) {
         for (const contender of contenders) {
           const { messages, wallMs, cpuNs, driverCpuNs } = await flood(contender, load, options.sampleMs);
