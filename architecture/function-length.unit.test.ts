@@ -16,7 +16,6 @@ const BEST_WHOLE: Readonly<Record<string, string>> = {
 const ONE_LIST: Readonly<Record<string, string>> = {
   buildRelay: 'builds the parts of the relay, each once, in order',
   createClient: 'builds the parts of the client, each once, in order',
-  createRelayMetrics: 'one entry for each metric of the relay',
   createApiMetrics: 'one entry for each metric of the API',
 };
 

@@ -31,6 +31,7 @@ export const METRIC_LABELS: Readonly<Record<string, Readonly<Record<string, Labe
   groupcast_relay_back_end_circuit: { call: CALLS },
   groupcast_relay_broadcasts_held_off_total: { reason: ['full', 'waited'] },
   groupcast_relay_broadcasts_total: { outcome: ['appended', 'unpositioned', 'duplicate', 'conflict', 'gap'] },
+  groupcast_relay_comebacks_total: { outcome: ['recovered', 'not-found', 'not-exact'] },
   groupcast_relay_connections: { type: ['user', 'api', 'monitor'] },
   groupcast_relay_connections_refused_total: { code: CODES },
   groupcast_relay_delivery_lag_seconds: { hop: ['written', 'proven'] },

@@ -1,5 +1,5 @@
 import { createApiMetrics } from '../../services/api/src/metrics.ts';
-import { createRelayMetrics } from '../../services/socket-relay/src/metrics.ts';
+import { createRelayMetrics } from '../../services/socket-relay/src/metrics/relay-metrics.ts';
 import { METRIC_LABELS } from './metric-labels.ts';
 import { paragraph, table } from './pages.ts';
 
@@ -33,6 +33,7 @@ function registered(registry: { getMetricsAsArray(): unknown[] }): Metric[] {
 
 export function metrics(): { relay: Metric[]; api: Metric[] } {
   const relay = createRelayMetrics();
+  relay.watchLog(() => undefined);
   relay.watchKeys(() => 0);
   relay.watchWrites(() => ({}));
   relay.watchEncodings(() => ({}));

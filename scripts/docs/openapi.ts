@@ -1,6 +1,6 @@
 import { createLogger, openApiOf } from '../../packages/service-kit/src/index.ts';
 import { createInternalApp, type InternalAppDeps } from '../../services/socket-relay/src/internal-http/internal-app.ts';
-import { createRelayMetrics } from '../../services/socket-relay/src/metrics.ts';
+import { createRelayMetrics } from '../../services/socket-relay/src/metrics/relay-metrics.ts';
 
 export interface OpenApi {
   paths: Record<string, Record<string, { summary?: string; responses?: Record<string, unknown> }>>;

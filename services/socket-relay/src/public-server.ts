@@ -25,7 +25,7 @@ import { RoomAdapter } from './engine/room-adapter.ts';
 import { answerUpgradesInOneWrite, attachWebSocketTransport } from './engine/web-socket-transport.ts';
 import { makeSessionId } from './ipc/session-router.ts';
 import type { WorkerContext } from './ipc/worker-context.ts';
-import type { RelayMetrics } from './metrics.ts';
+import type { RelayMetrics } from './metrics/relay-metrics.ts';
 import type { Notices } from './monitor/notices.ts';
 import { isApiPath, type PublicApi } from './public-http/public-api.ts';
 import type { RelayServer } from './sessions/session.ts';

@@ -7,10 +7,10 @@ import { type Canary, createCanary } from './canary/canary.ts';
 import type { Cluster } from './cluster/cluster.ts';
 import { openCluster } from './cluster/open-cluster.ts';
 import { openSessionStore } from './cluster/open-session-store.ts';
+import { createComebacks } from './comebacks/comebacks.ts';
 import type { RelayConfig } from './config.ts';
 import { createAuthenticator } from './connections/authenticate.ts';
 import { createBackEndSignIn } from './connections/back-end-sign-in.ts';
-import { createComebacks } from './connections/comebacks.ts';
 import { createConnectionLimits } from './connections/connection-limits.ts';
 import { createForwarding } from './connections/forwarded-events.ts';
 import { createConnectionIntake } from './connections/intake.ts';
@@ -49,7 +49,7 @@ import { hintAtGroup } from './membership/near-misses.ts';
 import { createRecovery } from './membership/recovery.ts';
 import { createRemovals } from './membership/removals.ts';
 import { createUndecidedClaims } from './membership/undecided-claims.ts';
-import { createRelayMetrics, type RelayMetrics } from './metrics.ts';
+import { createRelayMetrics, type RelayMetrics } from './metrics/relay-metrics.ts';
 import { createMonitorFeed, type MonitorFeed } from './monitor/monitor-feed.ts';
 import { createNotices, type Notices, rememberRefusals } from './monitor/notices.ts';
 import { createAllNodes } from './monitor-page/all-nodes.ts';
@@ -165,7 +165,7 @@ async function buildRelay(
   const membership = createMembership({ api, apiUrl: config.apiUrl, removals, isTrusted, notices, log });
   const recovery = createRecovery({ groupLog, feed, fanOut, deliveries, fill, isTrusted, metrics, log });
   const returns = createReturns({ node, drain, requests: cluster.otherMachines });
-  const forComebacks = { ...wayOut, ...cluster, store, heartbeat, membership, recovery, maxGroups, log };
+  const forComebacks = { ...wayOut, ...cluster, store, heartbeat, membership, recovery, metrics, maxGroups, log };
   const comebacks = createComebacks(io, forComebacks);
   const entry = createGroupEntry({
     membership,

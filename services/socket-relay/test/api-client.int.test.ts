@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
-import { createRelayMetrics } from '../src/metrics.ts';
+import { createRelayMetrics } from '../src/metrics/relay-metrics.ts';
 import { type ApiClient, createApiClient } from '../src/upstream/api-client.ts';
 
 const SECRET = 'service-tokens-of-these-tests-0123456789';

@@ -3,7 +3,7 @@ import { until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { createBatchBroadcast } from '../src/broadcast/batch.ts';
-import { createRelayMetrics } from '../src/metrics.ts';
+import { createRelayMetrics } from '../src/metrics/relay-metrics.ts';
 
 const log = pino({ level: 'silent' });
 const item = (groupId: string, id: string) => ({ groupId, id, message: {} });

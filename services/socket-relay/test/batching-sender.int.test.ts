@@ -11,7 +11,7 @@ import { RoomAdapter } from '../src/engine/room-adapter.ts';
 import { attachWebSocketTransport } from '../src/engine/web-socket-transport.ts';
 import { createBatchingSender } from '../src/fan-out/batching-sender.ts';
 import { createStockSender, type Sender } from '../src/fan-out/sender.ts';
-import { createRelayMetrics, type RelayMetrics } from '../src/metrics.ts';
+import { createRelayMetrics, type RelayMetrics } from '../src/metrics/relay-metrics.ts';
 import type { MonitorFeed } from '../src/monitor/monitor-feed.ts';
 import { createMarks } from '../src/sessions/marks.ts';
 import { createOffsets } from '../src/sessions/offsets.ts';

@@ -5,7 +5,7 @@ import { canaryGroup, createCanary } from '../src/canary/canary.ts';
 import { judgeCanary } from '../src/canary/judge-canary.ts';
 import type { OutgoingEvent } from '../src/fan-out/fan-out.ts';
 import { createReadiness } from '../src/internal-http/readiness.ts';
-import { createRelayMetrics } from '../src/metrics.ts';
+import { createRelayMetrics } from '../src/metrics/relay-metrics.ts';
 
 describe('the verdict on canaries', () => {
   test.each([

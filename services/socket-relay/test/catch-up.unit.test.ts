@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { FanOut } from '../src/fan-out/fan-out.ts';
 import { createCatchUp } from '../src/feed/catch-up.ts';
 import type { GroupLog } from '../src/group-log/group-log.ts';
-import { createRelayMetrics } from '../src/metrics.ts';
+import { createRelayMetrics } from '../src/metrics/relay-metrics.ts';
 
 test.each([
   ['members', 1],

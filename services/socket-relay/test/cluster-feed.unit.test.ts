@@ -4,7 +4,7 @@ import type { FanOut } from '../src/fan-out/fan-out.ts';
 import { createClusterFeed } from '../src/feed/cluster-feed.ts';
 import type { GroupFeed } from '../src/feed/feed.ts';
 import type { GroupLog } from '../src/group-log/group-log.ts';
-import { createRelayMetrics } from '../src/metrics.ts';
+import { createRelayMetrics } from '../src/metrics/relay-metrics.ts';
 import type { ShardChannels } from '../src/nodes/channels.ts';
 
 describe('groups that are brought to where their logs are, once the lease is back', () => {

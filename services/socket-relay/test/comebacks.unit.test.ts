@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import { createComebacks } from '../src/connections/comebacks.ts';
+import { createComebacks } from '../src/comebacks/comebacks.ts';
+import { createRelayMetrics } from '../src/metrics/relay-metrics.ts';
 import type { SessionStore } from '../src/nodes/session-store.ts';
 import { createOffsets } from '../src/sessions/offsets.ts';
 import type { RelayServer, UserSocket } from '../src/sessions/session.ts';
@@ -21,6 +22,7 @@ const sessionIn = (groupId: string): LeftSession => ({
 
 /** Looks for Alice's session, by a copy of it that `copyOf` has, if anybody, and by the answers of other relays. */
 async function search(copyOf: string | undefined, answers: Answer[], isAway = false): Promise<string | undefined> {
+  const metrics = createRelayMetrics();
   const last = { from: 0, upTo: 0, key: 'key', of: new Map() };
   const places = new Map([['copy', { since: 0, noted: 0, position: null }]]);
   const kept = { session: { holder: String(copyOf), page: PAGE, places }, last };
@@ -36,12 +38,16 @@ async function search(copyOf: string | undefined, answers: Answer[], isAway = fa
       offsets: createOffsets('ourself'),
       store,
       otherNodes: { answer: () => undefined, poll: async () => ({ answers, missing: [] }) },
+      metrics,
       log: pino({ level: 'silent' }),
     } as unknown as Parameters<typeof createComebacks>[1],
   );
   const session = { kind: 'user', userId: 'alice' };
   const socket = { data: { session }, handshake: { auth: { pid: SESSION_ID } } } as unknown as UserSocket;
-  return (await comebacks.find(socket))?.found.groups[0]?.[0];
+  const found = await comebacks.find(socket);
+  const { values } = await metrics.comebacks.get();
+  expect(values).toMatchObject(found ? [] : [{ labels: { outcome: 'not-found' }, value: 1 }]);
+  return found?.found.groups[0]?.[0];
 }
 
 describe('a session that a stock client comes back to', () => {

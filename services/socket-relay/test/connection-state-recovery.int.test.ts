@@ -194,6 +194,12 @@ describe('a stock client that comes back', () => {
       return id !== undefined && /^groupcast_relay_connections\{type="user"\} 0$/m.test(text);
     });
   }
+  /** How many clients came back, by what they were given. */
+  async function comebacksOf(relay: RelayUnderTest): Promise<Record<string, number>> {
+    const text = await (await fetch(`${relay.internalUrl}/metrics`)).text();
+    const counted = text.matchAll(/^groupcast_relay_comebacks_total\{outcome="([^"]+)"\} (\d+)$/gm);
+    return Object.fromEntries([...counted].map(([, outcome, count]) => [outcome, Number(count)]));
+  }
   const say = async (relay: RelayUnderTest, text: string, fields: object = {}): Promise<unknown> =>
     relay.broadcaster.broadcastMessage({ groupId: 'g', message: { text, ...fields } });
   /** Alice has read one message and gone, and misses another. */
@@ -224,21 +230,25 @@ describe('a stock client that comes back', () => {
     }
     const last = await visit(relay, 'alice', state);
     await comesTo(last, relay, '2');
+    expect(await comebacksOf(relay)).toEqual({ recovered: 4 });
   });
 
-  test.each<[string, (state: { pid: string | undefined; offset: string | undefined }) => object, string]>([
-    ['the session of somebody else', (state) => state, 'bob'],
-    ['a session that nobody knows', ({ offset }) => ({ pid: 'nobody.knows', offset }), 'alice'],
-    ['a session with a text that is no id', ({ offset }) => ({ pid: 'x'.repeat(100_000), offset }), 'alice'],
-    ['an offset that is a text of its own', ({ pid }) => ({ pid, offset: 'a text of its own' }), 'alice'],
-    ['positions beside a session, which say more', (state) => ({ ...state, positions: {} }), 'alice'],
-  ])('with %s has a new session, and gets nothing of an earlier one', async (_, authOf, userId) => {
+  const NOT_FOUND = { 'not-found': 1 };
+  test.each<[string, (state: { pid: string | undefined; offset: string | undefined }) => object, string, object]>([
+    ['the session of somebody else', (state) => state, 'bob', NOT_FOUND],
+    ['a session that nobody knows', ({ offset }) => ({ pid: 'nobody.knows', offset }), 'alice', NOT_FOUND],
+    ['a session with a text that is no id', ({ offset }) => ({ pid: 'x'.repeat(100_000), offset }), 'alice', {}],
+    ['an offset that is a text of its own', ({ pid }) => ({ pid, offset: 'a text of its own' }), 'alice', NOT_FOUND],
+    ['an offset that is no text', ({ pid }) => ({ pid, offset: 7 }), 'alice', NOT_FOUND],
+    ['positions beside a session, which say more', (state) => ({ ...state, positions: {} }), 'alice', {}],
+  ])('with %s has a new session, and gets nothing of an earlier one', async (_, authOf, userId, counted) => {
     const relay = await start();
     const state = await goneAfterOne(relay);
     const again = await visit(relay, userId, authOf(state));
     await greeted(again);
     expect(stateOf(again).pid).not.toBe(state.pid);
     await comesTo(again, relay);
+    expect(await comebacksOf(relay)).toEqual(counted);
   });
 
   test('after reading nothing gets everything since it came', async () => {
@@ -268,6 +278,7 @@ describe('a stock client that comes back', () => {
     const again = await visit(relay, 'alice', state);
     expect(stateOf(again).pid).not.toBe(state.pid);
     await comesTo(again, relay);
+    expect(await comebacksOf(relay)).toEqual({ 'not-exact': 1 });
   });
 
   test('to a relay that has not noticed that it was gone takes the place of its earlier connection', async () => {

@@ -71,7 +71,7 @@ test('a write that is taken at once is over, and `done` hears nothing more of it
   expect(second.count).toBe(0);
 });
 
-test('what a slow reader has not taken comes later, in order, whatever is written after it', async () => {
+test('the bytes that a slow reader has not taken come later, in order, before those of later writes', async () => {
   const { here, there } = await open();
   const [large, more, last] = ['a', 'b', 'c'].map((letter) => Buffer.alloc(TOO_MUCH, letter)) as [
     Buffer,
@@ -109,7 +109,7 @@ test('a connection that is closed with a write under way tells that it is over',
   expect(writeNow(here, Buffer.alloc(TOO_MUCH), done)).toBe(false);
   here.destroy();
   await until('it to be over', () => done.count === 1);
-  // Whoever has closed it knows.
+  // The one who closed it knows.
   expect(errors).toEqual([]);
   expect(writeNow(here, Buffer.from('late'), done)).toBe(true);
 });

@@ -1,6 +1,6 @@
 import { nativeDialect } from '@groupcast/dialects';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { createLeftSessions, type LeftSessions, SESSION_WINDOW_MS } from '../src/connections/left-sessions.ts';
+import { createLeftSessions, type LeftSessions, SESSION_WINDOW_MS } from '../src/comebacks/left-sessions.ts';
 import { createDeliveries, type Deliveries } from '../src/fan-out/deliveries.ts';
 import { becauseOf } from '../src/sessions/in-group.ts';
 import { createMarks, type Marks } from '../src/sessions/marks.ts';

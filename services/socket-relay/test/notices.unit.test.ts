@@ -3,7 +3,7 @@ import { nearestEvent, nearestText } from '@groupcast/shared';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { createOriginGate } from '../src/connections/origin-gate.ts';
-import { createRelayMetrics } from '../src/metrics.ts';
+import { createRelayMetrics } from '../src/metrics/relay-metrics.ts';
 import { createNotices } from '../src/monitor/notices.ts';
 
 const KNOWN =

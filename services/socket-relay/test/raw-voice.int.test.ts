@@ -7,7 +7,7 @@ import { createConnectionIntake } from '../src/connections/intake.ts';
 import { openRawDoor } from '../src/connections/raw-door.ts';
 import type { RawVoice } from '../src/engine/raw-frames.ts';
 import { attachWebSocketTransport } from '../src/engine/web-socket-transport.ts';
-import { createRelayMetrics } from '../src/metrics.ts';
+import { createRelayMetrics } from '../src/metrics/relay-metrics.ts';
 import type { RelayServer, Session } from '../src/sessions/session.ts';
 import { createUserBudgets } from '../src/sessions/user-budgets.ts';
 import { openRawClient } from './raw-client.ts';

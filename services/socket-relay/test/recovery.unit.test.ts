@@ -6,7 +6,7 @@ import type { GroupFeed } from '../src/feed/feed.ts';
 import { createLocalFeed } from '../src/feed/local-feed.ts';
 import { createMemoryGroupLog } from '../src/group-log/memory-group-log.ts';
 import { createRecovery } from '../src/membership/recovery.ts';
-import { createRelayMetrics } from '../src/metrics.ts';
+import { createRelayMetrics } from '../src/metrics/relay-metrics.ts';
 
 const at = (seq: number): Position => ({ epoch: '1-a', seq });
 

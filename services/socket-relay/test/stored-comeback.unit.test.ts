@@ -1,7 +1,7 @@
 import type { Position } from '@groupcast/shared';
 import { seededRandom } from '@groupcast/testing';
 import { describe, expect, test } from 'vitest';
-import { leftSessionOf, withoutEpoch } from '../src/connections/stored-comeback.ts';
+import { leftSessionOf, withoutEpoch } from '../src/comebacks/stored-comeback.ts';
 import type { LastDelivery } from '../src/nodes/session-store.ts';
 import { createOffsets } from '../src/sessions/offsets.ts';
 import type { StoredPage, StoredPlace } from '../src/sessions/stored-session.ts';

@@ -2,7 +2,7 @@ import type { GroupcastError } from '@groupcast/shared';
 import { pino } from 'pino';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type Arrival, createThrottle, type Throttle } from '../src/broadcast/throttle.ts';
-import { createRelayMetrics } from '../src/metrics.ts';
+import { createRelayMetrics } from '../src/metrics/relay-metrics.ts';
 
 const MAX_LAG_MS = 100;
 const MAX_WAIT_MS = 1_500;

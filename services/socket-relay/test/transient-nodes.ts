@@ -7,7 +7,7 @@ import { createBus } from '../src/cluster/local-bus/bus.ts';
 import { createBusChannels } from '../src/cluster/local-bus/bus-channels.ts';
 import { createMemoryGroupLog } from '../src/group-log/memory-group-log.ts';
 import { createEndpoint, type Endpoint } from '../src/ipc/endpoint.ts';
-import { createRelayMetrics, type RelayMetrics } from '../src/metrics.ts';
+import { createRelayMetrics, type RelayMetrics } from '../src/metrics/relay-metrics.ts';
 import type { ShardChannels } from '../src/nodes/channels.ts';
 import { createShardChannels } from '../src/nodes/redis-channels.ts';
 import { connectChannels } from '../src/redis/connections.ts';

@@ -5,7 +5,7 @@ import { createTyping } from '../src/conversation/typing.ts';
 import { createTypingReceivers } from '../src/conversation/typing-receivers.ts';
 import { createTypingSources } from '../src/conversation/typing-sources.ts';
 import type { Sender } from '../src/fan-out/sender.ts';
-import { createRelayMetrics } from '../src/metrics.ts';
+import { createRelayMetrics } from '../src/metrics/relay-metrics.ts';
 import { NO_MARK } from '../src/sessions/marks.ts';
 import type { RelayServer } from '../src/sessions/session.ts';
 import { createTransient } from '../src/transient/transient.ts';

@@ -7,7 +7,7 @@ import { afterEach, expect, test } from 'vitest';
 import { createUnauthenticated, type UnauthenticatedLimits } from '../src/connections/unauthenticated.ts';
 import { allowBody, attachBoundedPolling } from '../src/engine/polling-transport.ts';
 import { allowBytes, attachWebSocketTransport } from '../src/engine/web-socket-transport.ts';
-import { createRelayMetrics } from '../src/metrics.ts';
+import { createRelayMetrics } from '../src/metrics/relay-metrics.ts';
 
 const closing: (() => Promise<unknown> | void)[] = [];
 afterEach(async () => {

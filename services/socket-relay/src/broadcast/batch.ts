@@ -9,7 +9,7 @@ import {
   parseBroadcast,
   toErrorBody,
 } from '@groupcast/shared';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { Arrival } from './throttle.ts';
 
 function sizeOf(items: readonly unknown[]): number {

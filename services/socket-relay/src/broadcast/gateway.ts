@@ -16,7 +16,7 @@ import type { FanOut } from '../fan-out/fan-out.ts';
 import type { GroupFeed } from '../feed/feed.ts';
 import type { AppendOutcome, GroupLog, LogInput } from '../group-log/group-log.ts';
 import { hintAtGroup } from '../membership/near-misses.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { cutOff } from '../nodes/broker-errors.ts';
 import type { Acceptances } from '../tracing/acceptances.ts';

@@ -1,6 +1,6 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 
 /**
  * Longest a broadcast may wait, in milliseconds. It is below the time that publishers wait for their acknowledgement: a broadcaster 10 s,

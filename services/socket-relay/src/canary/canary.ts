@@ -2,7 +2,7 @@ import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { GroupFeed } from '../feed/feed.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { NodeLeases } from '../nodes/node-leases.ts';
 import { type CanaryVerdict, judgeCanary } from './judge-canary.ts';
 

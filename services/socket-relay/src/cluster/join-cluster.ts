@@ -1,7 +1,7 @@
 import type { Logger } from '@groupcast/service-kit';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import { createClusterFeed } from '../feed/cluster-feed.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { cutOff } from '../nodes/broker-errors.ts';
 import type { ChangeLog } from '../nodes/change-log.ts';

@@ -2,7 +2,7 @@ import type { Logger } from '@groupcast/service-kit';
 import type { RelayConfig } from '../config.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { WorkerContext } from '../ipc/worker-context.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { createAlone } from './alone.ts';
 import type { Broker } from './broker.ts';

@@ -3,7 +3,7 @@ import type { Position } from '@groupcast/shared';
 import { Cluster } from 'ioredis';
 import type { RelayConfig } from '../config.ts';
 import { createRedisGroupLog } from '../group-log/redis-group-log.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import { startRedisChangeLog } from '../nodes/redis-change-log.ts';
 import { createShardChannels } from '../nodes/redis-channels.ts';
 import { createRedisDeployment } from '../nodes/redis-deployment.ts';

@@ -14,7 +14,7 @@ import {
   sendMessageSchema,
 } from '@groupcast/shared';
 import type { z } from 'zod';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import { messageIdOfSocket } from '../sessions/message-sender.ts';
 import type { UserSocket } from '../sessions/session.ts';
 import { dialectOf } from '../sessions/voices.ts';

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ConnectionLimit, connectionBudget, createConnectionLimit, type Logger } from '@groupcast/service-kit';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { RelayServer } from '../sessions/session.ts';
 import { sessionOf } from '../sessions/session-header.ts';

@@ -15,7 +15,7 @@ import { RawDecoder } from '../engine/raw-decoder.ts';
 import { isRaw } from '../engine/raw-frames.ts';
 import { allowBytes, settleTransport } from '../engine/web-socket-transport.ts';
 import { closeUnread } from '../engine/wire.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
 import { TokenBucket } from '../sessions/rate-limit.ts';
 import { isUserSocket, type RelayServer, type RelaySocket, type UserSocket } from '../sessions/session.ts';

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { isOriginAllowed, type Origins } from '@groupcast/service-kit';
 import { nearestText } from '@groupcast/shared';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
 
 type AllowRequest = (

@@ -1,5 +1,5 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { NodeLeases } from '../nodes/node-leases.ts';
 import type { RelayServer, RelaySocket } from '../sessions/session.ts';

@@ -2,7 +2,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import { GroupcastError } from '@groupcast/shared';
 import { explainToOldClient } from '../engine/old-protocol.ts';
 import { refuseRequest } from '../engine/refuse-request.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
 import type { RelayServer } from '../sessions/session.ts';
 

@@ -8,7 +8,7 @@ import {
 } from '@groupcast/tokens';
 import type { RelayConfig } from '../config.ts';
 import { noteGroupProblem } from '../membership/group-problems.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
 
 /**

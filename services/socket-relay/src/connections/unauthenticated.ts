@@ -5,7 +5,7 @@ import type { Socket as EngineSocket } from 'engine.io';
 import { isRaw } from '../engine/raw-frames.ts';
 import { unfinished } from '../engine/unfinished.ts';
 import { cutConnection } from '../engine/wire.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import { connectError } from './come-back-later.ts';
 
 export interface UnauthenticatedLimits {

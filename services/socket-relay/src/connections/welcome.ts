@@ -2,6 +2,7 @@ import { nativeDialect } from '@groupcast/dialects';
 import { GroupcastError, MONITOR_ROOM, type MonitorSnapshot, parseId, toErrorBody, userRoom } from '@groupcast/shared';
 import { refusalOf } from '@groupcast/tokens';
 import type { DisconnectReason } from 'socket.io';
+import { createWelcomeBack } from '../comebacks/welcome-back.ts';
 import { letGoOfHandshake } from '../engine/idle-cost.ts';
 import type { GroupEntry } from '../membership/group-entry.ts';
 import { noteUnknownGroups, noteWithoutGroups } from '../membership/group-problems.ts';
@@ -22,7 +23,6 @@ import { createEventRouter, type EventHandler } from './event-router.ts';
 import type { ServiceHandlers } from './service-events.ts';
 import type { ServiceState } from './service-state.ts';
 import type { UserHandlers } from './user-events.ts';
-import { createWelcomeBack } from './welcome-back.ts';
 
 export interface WelcomeDeps extends CheckInDeps {
   io: RelayServer;

@@ -2,7 +2,7 @@ import type { Logger } from '@groupcast/service-kit';
 import type { RelayCommand } from '@groupcast/shared';
 import type { Sender } from '../fan-out/sender.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { PatternChannels } from '../redis/pattern-channels.ts';

@@ -8,7 +8,7 @@ import {
   toWire,
   userRoom,
 } from '@groupcast/shared';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { PatternChannels } from '../redis/pattern-channels.ts';
 import type { RelayServer } from '../sessions/session.ts';

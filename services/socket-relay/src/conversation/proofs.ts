@@ -3,7 +3,7 @@ import type { Heartbeat } from '../engine/heartbeat.ts';
 import type { Deliveries } from '../fan-out/deliveries.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { Sender } from '../fan-out/sender.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import { isUserSocket, type RelayServer, type UserSocket } from '../sessions/session.ts';
 import type { CursorForwarder } from '../upstream/cursor-forwarder.ts';
 

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { GroupcastError } from '@groupcast/shared';
 import { refuseRequest } from '../engine/refuse-request.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { RelayServer } from '../sessions/session.ts';
 import { sessionOf } from '../sessions/session-header.ts';
 import type { Drain } from './drain.ts';

@@ -78,7 +78,7 @@ function writeFirst(wire: NetSocket, handle: Handle, bytes: Buffer, done: WriteD
  */
 export function writeNow(wire: NetSocket, bytes: Buffer, done: WriteDone): boolean {
   const { _handle: handle } = wire as unknown as NetInternals;
-  // It is closed, and whoever listens to the socket knows.
+  // It is closed, and its listeners know.
   if (!handle) return true;
   if (!Request) return writeFirst(wire, handle, bytes, done);
   spare ??= requestOf(Request);

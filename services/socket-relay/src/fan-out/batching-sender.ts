@@ -1,6 +1,6 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { groupOfRoom } from '@groupcast/shared';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
 import type { Marks } from '../sessions/marks.ts';
 import type { Offsets } from '../sessions/offsets.ts';

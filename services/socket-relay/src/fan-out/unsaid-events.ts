@@ -1,5 +1,5 @@
 import { groupOfRoom } from '@groupcast/shared';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { Notices } from '../monitor/notices.ts';
 import type { RelayServer } from '../sessions/session.ts';
 import type { Part } from './parts.ts';

@@ -2,7 +2,7 @@ import type { Logger } from '@groupcast/service-kit';
 import type { GroupEvent, JsonObject, Position } from '@groupcast/shared';
 import type { FanOut, OutgoingEvent } from '../fan-out/fan-out.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import { isBehind, startsAnew } from './arrival.ts';
 
 /** Events that are read from a log at once. */

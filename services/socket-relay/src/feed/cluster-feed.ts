@@ -1,7 +1,7 @@
 import type { Logger } from '@groupcast/service-kit';
 import type { DeliveryExceptions, FanOut, OutgoingEvent } from '../fan-out/fan-out.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { ShardChannels } from '../nodes/channels.ts';
 import { decodeGroupMessage, type EventMessage, groupChannel } from '../wire-format.ts';
 import { judgeArrival } from './arrival.ts';

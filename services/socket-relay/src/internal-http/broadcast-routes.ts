@@ -24,7 +24,7 @@ import type { z } from 'zod';
 import type { Gateway } from '../broadcast/gateway.ts';
 import { executeTraced } from '../broadcast/traced-command.ts';
 import type { HistoryReader } from '../group-log/history.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { DeliveryWaits } from '../tracing/await-delivery.ts';
 import type { Traces } from '../tracing/traces.ts';

@@ -11,7 +11,7 @@ import type { Deliveries } from '../fan-out/deliveries.ts';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { GroupFeed } from '../feed/feed.ts';
 import type { GroupLog, LogPage } from '../group-log/group-log.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { HistoryFill } from '../upstream/history-fill.ts';
 
 /** Most events and bytes of one answer, over all its groups. */

@@ -1,5 +1,5 @@
 import { groupOfRoom, type MonitorNode, type MonitorSample } from '@groupcast/shared';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import type { RelayServer } from '../sessions/session.ts';
 import { type Bucket, bucketsSince, quantileMs } from './lag-quantiles.ts';

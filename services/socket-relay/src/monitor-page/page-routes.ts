@@ -3,7 +3,7 @@ import { GroupcastError, parsePayload, toErrorBody, traceQuerySchema, userIdSche
 import type { ServiceTokenVerifier } from '@groupcast/tokens';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { Traces } from '../tracing/traces.ts';
 import type { AllNodes } from './all-nodes.ts';
 import type { EventStreams } from './event-streams.ts';

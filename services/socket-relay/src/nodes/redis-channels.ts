@@ -1,5 +1,5 @@
 import { type Logger, warnOnceEvery, within } from '@groupcast/service-kit';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { ChannelConnections } from '../redis/connections.ts';
 import { probeChannel } from '../wire-format.ts';
 import { brokerUnavailable } from './broker-errors.ts';

@@ -1,6 +1,6 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { isBusy } from '../engine/web-socket-transport.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { isUserSocket, type RelaySocket } from '../sessions/session.ts';
 import { endSession } from '../sessions/session-ending.ts';

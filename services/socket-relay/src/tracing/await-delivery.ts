@@ -8,7 +8,7 @@ import {
 } from '@groupcast/shared';
 import type { Heartbeat } from '../engine/heartbeat.ts';
 import { type Deliveries, eventNameOf, isNamed } from '../fan-out/deliveries.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { OtherNodes } from '../nodes/node-requests.ts';
 import type { ConnectionIndex } from '../sessions/connection-index.ts';
 import type { UserSocket } from '../sessions/session.ts';

@@ -4,7 +4,7 @@ import type { FanOut } from '../fan-out/fan-out.ts';
 import type { Sender } from '../fan-out/sender.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
 import type { UndecidedClaims } from '../membership/undecided-claims.ts';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { OtherNodes } from '../nodes/node-requests.ts';
 import type { Presence } from '../presence/presence.ts';
 import type { ConnectionIndex } from '../sessions/connection-index.ts';

@@ -1,6 +1,6 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { groupRoom } from '@groupcast/shared';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import { cutOff } from '../nodes/broker-errors.ts';
 import type { RelayServer } from '../sessions/session.ts';
 import type { Carrier } from './carrier.ts';

@@ -1,7 +1,7 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { GroupcastError } from '@groupcast/shared';
 import type { z } from 'zod';
-import type { RelayMetrics } from '../metrics.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { type CallQueue, type CallQueueLimits, createCallQueue } from './call-queue.ts';
 import { type Circuit, type CircuitState, createCircuit, type Outcome } from './circuit.ts';

@@ -10,7 +10,7 @@ import { createWorkersDrain } from '../drain/machine-drain.ts';
 import { createMemoryGroupLog } from '../group-log/memory-group-log.ts';
 import { createEndpoint, type Endpoint, type Port } from '../ipc/endpoint.ts';
 import { stopReading } from '../ipc/session-router.ts';
-import { createRelayMetrics } from '../metrics.ts';
+import { createRelayMetrics } from '../metrics/relay-metrics.ts';
 import { createPageSessions, servePageSessions } from '../monitor-page/page-sessions.ts';
 import { announceListening } from '../public-server.ts';
 import type { Relay } from '../relay.ts';

@@ -1,7 +1,7 @@
 import type { Logger } from '@groupcast/service-kit';
 import type { GroupLog } from '../../group-log/group-log.ts';
 import { answerCalls, type Endpoint, type Remote, remoteOf } from '../../ipc/endpoint.ts';
-import type { RelayMetrics } from '../../metrics.ts';
+import type { RelayMetrics } from '../../metrics/relay-metrics.ts';
 import { brokerUnavailable } from '../../nodes/broker-errors.ts';
 import { type ChangeLog, type ChangeLogOptions, createOutcomes } from '../../nodes/change-log.ts';
 import type { PresenceStore } from '../../presence/presence-store.ts';

@@ -1,6 +1,6 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import { answerCalls, type Endpoint, remoteOf } from '../../ipc/endpoint.ts';
-import type { RelayMetrics } from '../../metrics.ts';
+import type { RelayMetrics } from '../../metrics/relay-metrics.ts';
 import { brokerUnavailable } from '../../nodes/broker-errors.ts';
 import type { ChannelListener, ShardChannels } from '../../nodes/channels.ts';
 import type { BusCalls, WorkerCalls } from './bus-calls.ts';

@@ -3,6 +3,7 @@ import type { Position } from '@groupcast/shared';
 import type { GroupLog } from '../group-log/group-log.ts';
 import type { ClaimDecision, Membership } from '../membership/authorisation.ts';
 import type { Entry, Recovery } from '../membership/recovery.ts';
+import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { OtherNodes } from '../nodes/node-requests.ts';
 import type { PreparedComeback } from '../sessions/comeback.ts';
 import { isOffset, MAX_TEXT_LENGTH, prefixOf, readOffset } from '../sessions/offsets.ts';
@@ -69,10 +70,11 @@ export function createComebacks(
       /** False where each event is sent by Socket.IO itself, without offsets. */
       hasOffsets: boolean;
       maxGroups: number;
+      metrics: Pick<RelayMetrics, 'comebacks'>;
       log: Logger;
     },
 ): Comebacks {
-  const { membership, log } = deps;
+  const { membership, metrics, log } = deps;
   const sessions = createLeftSessions(io, deps);
   const copies = createSessionCopies(deps);
   const own = deps.offsets.prefix;
@@ -169,21 +171,23 @@ export function createComebacks(
       const [sessionId, offset] = [textOf(pid), textOf(rawOffset)];
       // A text of the application's own may come again, and says nothing.
       if (offset !== undefined && isOffset(offset)) socket.data.session.cameWith = offset;
-      const isWhole = rawOffset === undefined || offset !== undefined;
       // A client with positions says by itself what it has.
-      if (sessionId === undefined || positions !== undefined || !isWhole) return undefined;
+      if (sessionId === undefined || positions !== undefined) return undefined;
       const { userId } = socket.data.session;
+      const isWhole = rawOffset === undefined || offset !== undefined;
       const asked = { userId, sessionId, ...(offset === undefined ? {} : { offset }) };
-      const found = await findSession(asked);
-      return found?.found.dialect === dialectOf(socket).name ? { sessionId, ...found } : undefined;
+      const found = isWhole ? await findSession(asked) : undefined;
+      if (found?.found.dialect === dialectOf(socket).name) return { sessionId, ...found };
+      metrics.comebacks.inc({ outcome: 'not-found' });
+      return undefined;
     },
     async prepare(socket, asked, decision) {
-      try {
-        return await prepare(socket, asked, decision);
-      } catch (error) {
+      const prepared = await prepare(socket, asked, decision).catch((error: unknown) => {
         log.debug({ err: error }, 'unable to prepare the session that a client has come back to');
         return undefined;
-      }
+      });
+      metrics.comebacks.inc({ outcome: prepared ? 'recovered' : 'not-exact' });
+      return prepared;
     },
   };
 }
