@@ -4,7 +4,7 @@ import type { Socket } from 'socket.io-client';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ask, type RelayUnderTest, startRelayUnderTest } from './relay-harness.ts';
 
-const MEMBERS = 100;
+const MEMBERS = 40;
 /** Size of a batch that takes more than one turn of the event loop to be written to all of them. */
 const BURST = { items: 500, bytes: 1_200 };
 const EPOCH = '1-test';
