@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket as NetSocket } from 'node:net';
-import { queryObjects } from 'node:v8';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { received, TEST_SECRETS, tokenFor, until } from '@groupcast/testing';
 import { signServiceToken } from '@groupcast/tokens';
 import { Socket as ServerSocket } from 'socket.io';
@@ -61,8 +62,33 @@ async function openWebSocket(relay: RelayUnderTest) {
   };
 }
 
-/** Socket.IO's sockets in this process, connected or not, after a full collection. */
-const liveSockets = (): number => queryObjects(ServerSocket, { format: 'count' });
+interface Handshaking {
+  buildHandshake(this: ServerSocket, auth: object): unknown;
+}
+
+/**
+ * Follows Socket.IO's sockets of this process from when they are made, connected or not. To look for them in the heap instead takes
+ * seconds, since a worker of many test files has a large one.
+ */
+function followSockets(): { made(): number; live(): number; stop(): void } {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const sockets: WeakRef<ServerSocket>[] = [];
+  const prototype = ServerSocket.prototype as unknown as Handshaking;
+  const { buildHandshake } = prototype;
+  prototype.buildHandshake = function (auth) {
+    sockets.push(new WeakRef(this));
+    return buildHandshake.call(this, auth);
+  };
+  return {
+    made: () => sockets.length,
+    live() {
+      collect();
+      return sockets.filter((socket) => socket.deref()).length;
+    },
+    stop: () => void (prototype.buildHandshake = buildHandshake),
+  };
+}
 
 function codeIn(packets: readonly string[]): string | undefined {
   const packet = packets.find((each) => each.startsWith('44'));
@@ -87,24 +113,27 @@ describe('before a connection has authenticated', () => {
     ['noops', '6', 495_000],
     ['one packet more than may be', '6', 257],
   ])('a polling payload of many packets is refused before one is decoded: %s', async (_what, packet, count) => {
-    const before = liveSockets();
+    const sockets = followSockets();
+    onTestFinished(sockets.stop);
     const session = await openPolling(relay);
     await session.post(Array.from({ length: count }, () => packet).join(SEPARATOR));
     const packets = await session.poll();
     expect(codeIn(packets)).toBe('PAYLOAD_TOO_LARGE');
     expect(packets.filter((each) => each.startsWith('44'))).toHaveLength(1);
-    expect(liveSockets() - before).toBeLessThan(10);
+    expect(sockets.made()).toBeLessThan(10);
   });
 
   test('a second CONNECT ends the connection, and none is kept', async () => {
-    const before = liveSockets();
+    const sockets = followSockets();
+    onTestFinished(sockets.stop);
     for (let round = 0; round < 20; round += 1) {
       const connection = await openWebSocket(relay);
       connection.send('40');
       connection.send('40');
       await connection.refusal();
     }
-    await until('what was kept of them to be gone', () => liveSockets() - before < 5);
+    expect(sockets.made()).toBeGreaterThanOrEqual(20);
+    await until('what was kept of them to be gone', () => sockets.live() < 5);
   });
 
   test('a namespace that does not exist ends the connection at once, with a reason every client reads', async () => {
