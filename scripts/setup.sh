@@ -60,7 +60,7 @@ fi
 
 if [[ ${1:-all} == all ]] && ! command -v promtool >/dev/null && [[ ! -x .cache/promtool ]]; then
   echo "setup: unpacking promtool" >&2
-  install_promtool || echo "setup: promtool is missing: the test of alert rules will say so" >&2
+  (install_promtool || echo "setup: promtool is missing: the test of alert rules will say so" >&2) &
 fi
 
 # npm writes node_modules/.package-lock.json last, so it is newer than the lock only after a complete install.
@@ -68,3 +68,6 @@ if [[ ! node_modules/.package-lock.json -nt package-lock.json ]]; then
   echo "setup: installing npm packages" >&2
   npm ci --include=dev --no-audit --no-fund --loglevel=error >&2
 fi
+
+# promtool comes meanwhile.
+wait

@@ -10,10 +10,14 @@ rmSync(RESULTS, { force: true });
 /** One after the other; those of one line together. */
 const steps = [
   [['set-up', 'bash', ['scripts/setup.sh', 'all']]],
-  [['build', 'npm', ['run', '--silent', 'build']]],
+  [
+    ['build', 'npm', ['run', '--silent', 'build']],
+    ['lint, format', 'npm', ['run', '--silent', 'lint:sources']],
+  ],
+  // These read what was built.
   [
     ['types', 'npm', ['run', '--silent', 'typecheck']],
-    ['lint, format, unused code', 'npm', ['run', '--silent', 'lint']],
+    ['lint of the built, unused code', 'npm', ['run', '--silent', 'lint:built']],
   ],
   [['tests', 'npx', ['vitest', 'run']]],
 ];
