@@ -33,13 +33,13 @@ async function open(): Promise<{ here: NetSocket; there: NetSocket; errors: Erro
   return { here, there, errors };
 }
 
-function countDone(): { readonly count: number; onTaken(): void } {
+function countDone(): { readonly count: number; onOver(): void } {
   let count = 0;
   return {
     get count() {
       return count;
     },
-    onTaken() {
+    onOver() {
       count += 1;
     },
   };
@@ -101,6 +101,20 @@ test('slow readers of one moment do not disturb each other', async () => {
   const reads = peers.map(({ there }, n) => read(there, batches[n] as Buffer));
   await until('everything to arrive', () => reads.every(({ bytes }) => bytes === TOO_MUCH));
   await until('all to be over', () => dones.every(({ count }) => count === 1));
+});
+
+test('a write whose rest went out at once keeps its request until libuv is done with it', async () => {
+  const peers = [await open(), await open()] as const;
+  const dones = [countDone(), countDone()] as const;
+  writeNow(peers[0].here, Buffer.from('first'), countDone());
+  for (const [n, { here }] of peers.entries()) {
+    // As where the peer makes room in the moment between libuv's two tries.
+    const { _handle: handle } = here as unknown as { _handle: object };
+    Object.defineProperty(handle, 'writeQueueSize', { get: () => 0 });
+    expect(writeNow(here, Buffer.alloc(TOO_MUCH), dones[n] as (typeof dones)[0])).toBe(false);
+  }
+  for (const { there } of peers) there.resume();
+  await until('both to be over', () => dones.every(({ count }) => count === 1));
 });
 
 test('a connection that is closed with a write under way tells that it is over', async () => {

@@ -4,9 +4,10 @@ import { getSystemErrorName } from 'node:util';
 /** The encoding that Node's streams pass with a buffer; its type lists only those of strings. */
 const BYTES = 'buffer' as BufferEncoding;
 
-/** Is told when a write is over that was not when `writeNow` returned: the operating system has everything, or it has failed. */
+/** Learns that a write is over which was still under way when `writeNow` returned. */
 export interface WriteDone {
-  onTaken(): void;
+  /** The operating system has everything, or the write has failed. */
+  onOver(): void;
 }
 
 /** Node's `WriteWrap`, which stands for a write while libuv has it. */
@@ -16,20 +17,26 @@ interface WriteRequest {
   bytes: Buffer | undefined;
   wire: NetSocket | undefined;
   done: WriteDone | undefined;
+  /** `UNUSED` as long as libuv does not have it. */
+  getAsyncId(): number;
 }
 
-/** Node's handle of a TCP socket. `batching-sender.int.test.ts` fails where one of these goes away. */
+const UNUSED = -1;
+
+/** Node's handle of a TCP socket. `direct-write.int.test.ts` fails where this goes away. */
 interface Handle {
-  /** Returns 0, or the error of the operating system as a negative number. The request is looked at only if bytes are left over. */
+  /**
+   * Returns 0, or the error of the operating system as a negative number. libuv gets the request if the first try has left bytes over. They
+   * may be out when this returns, since libuv tries again at once, and it has the request all the same until a later turn: the length of the
+   * queue says nothing of that.
+   */
   writeBuffer(request: WriteRequest, bytes: Buffer): number;
-  /** Bytes that the operating system has not taken. */
-  readonly writeQueueSize: number;
 }
 interface NetInternals {
   _handle: Handle | null;
 }
 
-/** `WriteWrap` has no public name: the first write shows it. */
+/** `WriteWrap` has no public name: it is taken from the first write. */
 let Request: (new () => WriteRequest) | undefined;
 /**
  * The request of the next write. Nearly every write is over when it returns, and has not needed one: to make it, and to throw it away, is
@@ -47,7 +54,7 @@ function onComplete(this: WriteRequest, status: number): void {
   this.bytes = undefined;
   this.wire = undefined;
   this.done = undefined;
-  done?.onTaken();
+  done?.onOver();
   if (wire && status < 0) fail(wire, status);
 }
 
@@ -55,21 +62,24 @@ function requestOf(Kind: new () => WriteRequest): WriteRequest {
   return Object.assign(new Kind(), { oncomplete: onComplete, bytes: undefined, wire: undefined, done: undefined });
 }
 
-/** Writes as Node's stream does, and looks at what it hands to the handle. */
+/** Writes as Node's stream does, and looks at the request that it hands to the handle. */
 function writeFirst(wire: NetSocket, handle: Handle, bytes: Buffer, done: WriteDone): boolean {
   const writeBuffer = handle.writeBuffer.bind(handle);
-  let isTaken = false;
+  let used: WriteRequest | undefined;
+  let isOver = false;
   handle.writeBuffer = (request, given) => {
-    if (typeof handle.writeQueueSize === 'number') Request = request.constructor as typeof Request;
+    used = request;
     return writeBuffer(request, given);
   };
   wire._write(bytes, BYTES, (error) => {
-    isTaken = true;
-    done.onTaken();
+    isOver = true;
+    done.onOver();
     if (error) wire.destroy(error);
   });
   handle.writeBuffer = writeBuffer;
-  return isTaken;
+  // Only of a write that did not need its request, and where that shows.
+  if (isOver && used?.getAsyncId?.() === UNUSED) Request = used.constructor as typeof Request;
+  return isOver;
 }
 
 /**
@@ -83,7 +93,7 @@ export function writeNow(wire: NetSocket, bytes: Buffer, done: WriteDone): boole
   if (!Request) return writeFirst(wire, handle, bytes, done);
   spare ??= requestOf(Request);
   const status = handle.writeBuffer(spare, bytes);
-  if (status === 0 && handle.writeQueueSize === 0) return true;
+  if (status === 0 && spare.getAsyncId() === UNUSED) return true;
   const request = spare;
   spare = undefined;
   if (status !== 0) {

@@ -25,7 +25,7 @@ interface WebSocket {
   readyState: number;
   extensions: string;
   bufferedAmount: number;
-  _socket: (NetSocket & { encrypted?: boolean }) | null;
+  _socket: NetSocket | null;
   _sender?: { sendFrame?: unknown };
   terminate(): void;
 }
@@ -34,8 +34,8 @@ const WEB_SOCKET_OPEN = 1;
 
 /**
  * Returns the TCP socket if a frame that is written to it now follows on everything that was written to the connection: the engine is open
- * and has nothing queued, and its transport is a WebSocket that is not busy and keeps nothing back, as it does with extensions or TLS. The
- * frames of a raw one are others.
+ * and has nothing queued, and its transport is a WebSocket that is not busy and keeps nothing back, as it does with extensions. The frames
+ * of a raw one are others.
  */
 export function wireBehind({ readyState, protocol, writeBuffer, transport }: Engine): NetSocket | undefined {
   const { name, writable, perMessageDeflate, socket: webSocket } = transport;
@@ -48,8 +48,7 @@ export function wireBehind({ readyState, protocol, writeBuffer, transport }: Eng
     !perMessageDeflate &&
     webSocket?.readyState === WEB_SOCKET_OPEN &&
     webSocket.extensions === '' &&
-    webSocket.bufferedAmount === 0 &&
-    webSocket._socket?.encrypted !== true;
+    webSocket.bufferedAmount === 0;
   return isClear ? (webSocket._socket ?? undefined) : undefined;
 }
 

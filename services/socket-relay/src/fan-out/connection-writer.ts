@@ -61,7 +61,7 @@ export class ConnectionWriter implements Recipient, WriteDone {
     else conn.close(true);
   }
 
-  onTaken(): void {
+  onOver(): void {
     this.isInFlight = false;
   }
 
