@@ -15,14 +15,14 @@ const MOCKS = '**/*.mocks.int.test.ts';
 
 /** More than there are cores: much of their time these tests wait for a process, a time-out, a lease. */
 const WORKERS = 6;
-/** V8 optimises later than it would: most of what a test runs is over before that has paid. */
-const BRIEF = ['--interrupt-budget=1000000'];
+/** Flags by which V8 optimises later than it would: most of what a test runs is over before that has paid. */
+const V8_FLAGS = ['--interrupt-budget=1000000'];
 
 export default defineConfig({
   test: {
     // One queue for all projects: no core waits for a project to end.
     maxWorkers: WORKERS,
-    execArgv: BRIEF,
+    execArgv: V8_FLAGS,
     // Files of one worker share what they import: loading it again for each of them took a fifth of the CPU time of all workers.
     isolate: false,
     sequence: { sequencer: LongestFirst },

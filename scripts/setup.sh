@@ -4,6 +4,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+policy='' promtool=''
+clean_up() {
+  [[ -z $policy ]] || rm -f "$policy"
+  [[ -z $promtool ]] || kill "$promtool" 2>/dev/null || true
+}
+trap clean_up EXIT
+
 packages=()
 if [[ ${1:-all} == all ]]; then
   compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
@@ -31,7 +38,9 @@ install_promtool() {
   trap 'rm -rf "$folder"' RETURN
   (cd "$folder" && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } 2>/dev/null) || return
   mkdir -p .cache
-  dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb | tar -x -C .cache --strip-components=3 ./usr/bin/promtool
+  dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb | tar -x -C "$folder" --strip-components=3 ./usr/bin/promtool
+  # Whole or not at all.
+  mv "$folder/promtool" .cache/.promtool.new && mv .cache/.promtool.new .cache/promtool
 }
 
 if ((${#packages[@]})); then
@@ -49,7 +58,7 @@ if ((${#packages[@]})); then
   if [[ ! -e /usr/sbin/policy-rc.d ]]; then
     printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
     chmod +x /usr/sbin/policy-rc.d
-    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    policy=/usr/sbin/policy-rc.d
   fi
   mkdir -p /etc/postgresql-common
   grep -qs create_main_cluster /etc/postgresql-common/createcluster.conf ||
@@ -61,6 +70,7 @@ fi
 if [[ ${1:-all} == all ]] && ! command -v promtool >/dev/null && [[ ! -x .cache/promtool ]]; then
   echo "setup: unpacking promtool" >&2
   (install_promtool || echo "setup: promtool is missing: the test of alert rules will say so" >&2) &
+  promtool=$!
 fi
 
 # npm writes node_modules/.package-lock.json last, so it is newer than the lock only after a complete install.
@@ -69,5 +79,6 @@ if [[ ! node_modules/.package-lock.json -nt package-lock.json ]]; then
   npm ci --include=dev --no-audit --no-fund --loglevel=error >&2
 fi
 
-# promtool comes meanwhile.
+# Wait for promtool.
 wait
+promtool=''

@@ -2,6 +2,7 @@ import type { CloseReason } from '@groupcast/service-kit';
 import { ABSENT_STATES } from '@groupcast/shared';
 import type { GroupBound } from '../../services/api/src/groups/group-limits.ts';
 import { SOCKET_IO_REASONS } from '../../services/socket-relay/src/connections/disconnect-reasons.ts';
+import { COMEBACK_OUTCOMES } from '../../services/socket-relay/src/metrics/connections.ts';
 import { CALLS } from '../../services/socket-relay/src/upstream/calls.ts';
 
 /** The values of a label: all of them, or a sentence that says where they are bounded. */
@@ -31,7 +32,7 @@ export const METRIC_LABELS: Readonly<Record<string, Readonly<Record<string, Labe
   groupcast_relay_back_end_circuit: { call: CALLS },
   groupcast_relay_broadcasts_held_off_total: { reason: ['full', 'waited'] },
   groupcast_relay_broadcasts_total: { outcome: ['appended', 'unpositioned', 'duplicate', 'conflict', 'gap'] },
-  groupcast_relay_comebacks_total: { outcome: ['recovered', 'not-found', 'not-exact'] },
+  groupcast_relay_comebacks_total: { outcome: COMEBACK_OUTCOMES },
   groupcast_relay_connections: { type: ['user', 'api', 'monitor'] },
   groupcast_relay_connections_refused_total: { code: CODES },
   groupcast_relay_delivery_lag_seconds: { hop: ['written', 'proven'] },

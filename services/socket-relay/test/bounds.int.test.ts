@@ -112,6 +112,7 @@ describe('before a connection has authenticated', () => {
     ['CONNECTs to another namespace', '40/a,', 165_000],
     ['noops', '6', 495_000],
     ['one packet more than may be', '6', 257],
+    ['one CONNECT more than may be packets', '40', 257],
   ])('a polling payload of many packets is refused before one is decoded: %s', async (_what, packet, count) => {
     const sockets = followSockets();
     onTestFinished(sockets.stop);
@@ -120,7 +121,8 @@ describe('before a connection has authenticated', () => {
     const packets = await session.poll();
     expect(codeIn(packets)).toBe('PAYLOAD_TOO_LARGE');
     expect(packets.filter((each) => each.startsWith('44'))).toHaveLength(1);
-    expect(sockets.made()).toBeLessThan(10);
+    // The publisher of the relay under test may come meanwhile.
+    expect(sockets.made()).toBeLessThanOrEqual(1);
   });
 
   test('a second CONNECT ends the connection, and none is kept', async () => {

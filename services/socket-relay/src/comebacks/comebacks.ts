@@ -48,6 +48,8 @@ export interface Comebacks {
     asked: FoundComeback,
     decision: ClaimDecision & { known: readonly string[] },
   ): Promise<PreparedComeback | undefined>;
+  /** Counts a client that has its session again. */
+  given(): void;
 }
 
 /** The process with which the client has spoken last, as far as it says so. */
@@ -181,12 +183,13 @@ export function createComebacks(
       metrics.comebacks.inc({ outcome: 'not-found' });
       return undefined;
     },
+    given: () => metrics.comebacks.inc({ outcome: 'recovered' }),
     async prepare(socket, asked, decision) {
       const prepared = await prepare(socket, asked, decision).catch((error: unknown) => {
         log.debug({ err: error }, 'unable to prepare the session that a client has come back to');
         return undefined;
       });
-      metrics.comebacks.inc({ outcome: prepared ? 'recovered' : 'not-exact' });
+      if (!prepared) metrics.comebacks.inc({ outcome: 'not-exact' });
       return prepared;
     },
   };

@@ -48,6 +48,7 @@ export function createWelcomeBack({
   return {
     takeOver(socket, { admissions, removalVersion }) {
       const { userId } = socket.data.session;
+      comebacks.given();
       // It has not noticed yet that its client is gone.
       comebacks.sessions.takeOver(socket)?.conn.close();
       for (const [groupId, admission] of admissions) {

@@ -1,7 +1,10 @@
 import type { ConnectionLimit } from '@groupcast/service-kit';
 import { Counter, Gauge, type Registry } from 'prom-client';
 
-/** Metrics of who comes to this relay, who is refused, and who goes. */
+export const COMEBACK_OUTCOMES = ['recovered', 'not-found', 'not-exact'] as const;
+type ComebackOutcome = (typeof COMEBACK_OUTCOMES)[number];
+
+/** Metrics of connections: open, refused, ended, and come back. */
 export interface ConnectionMetrics {
   /** Reports how many TCP connections a port has. */
   watchConnections(port: string, limit: ConnectionLimit): void;
@@ -16,7 +19,7 @@ export interface ConnectionMetrics {
   /** Connections that ended, by the code that they were told, or else by Socket.IO's reason. */
   disconnects: Counter<'type' | 'reason'>;
   /** Stock clients that came back with the id of a session, by what they were given. */
-  comebacks: Counter<'outcome'>;
+  comebacks: { inc(labels: { outcome: ComebackOutcome }): void };
 }
 
 export function createConnectionMetrics(registers: Registry[]): ConnectionMetrics {
@@ -33,6 +36,14 @@ export function createConnectionMetrics(registers: Registry[]): ConnectionMetric
       }
     },
   });
+  const comebacks = new Counter({
+    name: 'groupcast_relay_comebacks_total',
+    help: "Stock clients that came back with the id of a session, by what they were given. Recovered: their session. Otherwise a new one, and their pages read the application's API: not-found, since no session of theirs was found here, at the relays that answered, or in a copy; not-exact, since not everything could be had that they had missed, or not all of their groups",
+    labelNames: ['outcome'],
+    registers,
+  });
+  // A rise needs a value to rise from.
+  for (const outcome of COMEBACK_OUTCOMES) comebacks.inc({ outcome }, 0);
   return {
     watchConnections: (port, limit) => void ports.set(port, limit),
     tcpRefused: new Counter({
@@ -77,11 +88,6 @@ export function createConnectionMetrics(registers: Registry[]): ConnectionMetric
       labelNames: ['type', 'reason'],
       registers,
     }),
-    comebacks: new Counter({
-      name: 'groupcast_relay_comebacks_total',
-      help: "Stock clients that came back with a session: recovered, not-found (no relay has it, and no copy), not-exact (what they had missed could not be had, or the user may not be in all of its groups). All but recovered begin anew, and their pages read the application's API",
-      labelNames: ['outcome'],
-      registers,
-    }),
+    comebacks,
   };
 }

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
-/** Metrics of how events leave this process, and of those who do not read them. */
+/** Metrics of how events leave this process, and of slow consumers. */
 export interface FanOutMetrics {
   /** Reports the writes of the fan-out, by path. */
   watchWrites(counts: () => Readonly<Record<string, number>>): void;
