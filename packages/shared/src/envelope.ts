@@ -16,7 +16,7 @@ export function toWire(
 ): JsonObject & { id: string; groupId: string } {
   // `event` is part of the envelope: on the socket it is the event's name, and no field.
   const { event: _, ...fields } = message;
-  // Assigned, and not in a literal after a spread: V8 defines those one by one, which was a tenth of what a publish costs.
+  // Assigned, and not in a literal after a spread: V8 defines those one by one, which was a quarter of a publish in a burst.
   const wire = fields as JsonObject & { id: string; groupId: string };
   wire.id = id;
   wire.groupId = groupId;

@@ -102,7 +102,7 @@ export function createCatchUp(deps: {
 
   /** The log does not reach back to where the node is: its members are told, and read the API. */
   function jump(groupId: string, head: Position): void {
-    // No member is here yet, so nobody has missed anything.
+    // The group has no members here yet, so no event is missing.
     if (fanOut.memberCount(groupId) > 0)
       log.warn(
         { groupId, ...head },

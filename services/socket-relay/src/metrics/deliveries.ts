@@ -15,7 +15,7 @@ const LAG_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
 export interface DeliveryMetrics {
   /** Seconds from one hop to the next, on this process's own clock. */
   hopLag: HopLag;
-  /** How many observations of a hop were at most so many seconds, by the bounds of `hopLag`. */
+  /** Returns the buckets of `hopLag` for a hop: `count` observations took `le` seconds at most. */
   lagBuckets(hop: Hop): Promise<{ le: number; count: number }[]>;
   /** Groups that connections came back to with a position, by what they were answered. */
   resumes: Counter<'outcome'>;
