@@ -33,6 +33,7 @@ beforeAll(async () => {
 afterEach(async () => {
   await browser.closePages();
   browser.complaints.length = 0;
+  expect(system.relay.output(), 'events of the API are shown as it made them').not.toContain('FIELDS_REPLACED');
 });
 afterAll(async () => {
   await browser?.close();

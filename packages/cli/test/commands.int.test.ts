@@ -262,12 +262,14 @@ describe('groupcast doctor', () => {
     });
     const own = { ...system.env, API_URL: '' };
     expect(await walk(['--message', 'm1', '--user', 'alice', '--group', 'g'], own)).toMatchObject({
-      code: 25,
-      fault: { hop: 'group-id', code: 'NOBODY_IN_GROUP' },
+      code: 26,
+      fault: { hop: 'message' },
       hops: expect.arrayContaining([
+        expect.objectContaining({ hop: 'group-id', ok: true, detail: 'nobody is in group "g" now; see message' }),
         expect.objectContaining({ hop: 'message', detail: expect.stringMatching(/^it stopped at relay-accepted: /) }),
       ]),
     });
+    expect(await walk(['--group', 'g'], own)).toMatchObject({ code: 25, fault: { code: 'NOBODY_IN_GROUP' } });
     expect(await walk(['--message', 'm1'], own)).toMatchObject({
       code: 26,
       fault: { code: 'TRACE_FAILED', cause: 'without our API --message needs --group as well' },

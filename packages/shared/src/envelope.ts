@@ -24,3 +24,19 @@ export function toWire(
   wire['seq'] = position?.seq ?? null;
   return wire;
 }
+
+const ENVELOPE_FIELDS = ['id', 'groupId', 'event', 'epoch', 'seq'] as const;
+
+function isOther(given: unknown, own: string | number | null): boolean {
+  // A number as an id becomes its decimal string, and is the same id.
+  return given !== undefined && given !== own && String(given) !== own;
+}
+
+/** Names the fields of a publisher's message in whose place members see the envelope's, which have other values. */
+export function replacedFields(
+  message: JsonObject,
+  { id, groupId, event, position }: { id: string; groupId: string; event: string; position: Position | null },
+): string[] {
+  const own = { id, groupId, event, epoch: position?.epoch ?? null, seq: position?.seq ?? null };
+  return ENVELOPE_FIELDS.filter((name) => isOther(message[name], own[name]));
+}

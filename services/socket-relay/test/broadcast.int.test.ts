@@ -56,7 +56,8 @@ describe('a broadcast', () => {
       position: { epoch: expect.any(String), seq: 1 },
       duplicate: false,
       recipients: { connections: 2, nodes: 1 },
-      warnings: [],
+      warnings: ['FIELDS_REPLACED'],
+      hint: 'members see the envelope in place of these fields of the message: groupId, epoch, seq',
     });
     const { epoch } = (answer as { position: { epoch: string } }).position;
     const event = { id: '7', content: 'hi', groupId: 'b1', epoch, seq: 1 };
@@ -102,8 +103,27 @@ describe('a broadcast', () => {
       event: 'weather',
       message: { epoch: 'forged', seq: 5 },
     });
-    expect(answer).toMatchObject({ position: null, warnings: ['UNPOSITIONED'] });
+    expect(answer).toMatchObject({ position: null, warnings: ['UNPOSITIONED', 'FIELDS_REPLACED'] });
     expect(await heard).toMatchObject({ epoch: null, seq: null });
+  });
+
+  test('says which of its fields members do not see, and nothing where they see the same value', async () => {
+    const member = await relay.member('alice', ['b9']);
+    const heard = received(member, 'order-updated');
+    const order = { groupId: 'b9', event: 'order-updated', message: { id: 42, event: 'paid', status: 'paid' } };
+    expect(await ask(service, 'api-broadcast-message', order)).toMatchObject({
+      warnings: ['FIELDS_REPLACED'],
+      hint: 'members see the envelope in place of these fields of the message: id, event',
+    });
+    expect(await heard).toMatchObject({ id: expect.not.stringMatching(/^42$/), status: 'paid' });
+    const logged = relay.logged.filter(({ code, msg }) => code === 'FIELDS_REPLACED' && msg.includes('group b9'));
+    expect(logged).toEqual([
+      expect.objectContaining({ level: 40, msg: expect.stringMatching(/: id, event$/) }),
+    ]);
+    const same = { id: 7, groupId: 'b9', event: 'new-message', epoch: undefined, content: 'hi' };
+    expect(await ask(service, 'api-broadcast-message', { groupId: 'b9', message: same })).toMatchObject({
+      warnings: [],
+    });
   });
 
   test('can leave out one connection or one user', async () => {

@@ -84,7 +84,7 @@ export const FAULT_CODES = {
   ORIGIN_REFUSED: 'the page’s origin is not allowed by one side',
   VERSIONS_DIFFER: 'relays are of different versions',
   NEAR_MISS: 'nobody is in the group of this id, and somebody is in one that is spelled nearly so',
-  NOBODY_IN_GROUP: 'nobody is in the group',
+  NOBODY_IN_GROUP: 'nobody is in the group, and no message was named',
   MESSAGE_NOT_FOUND: 'there is no message of the id that was named',
   TRACE_FAILED: 'it was not said where the message is',
 } as const;

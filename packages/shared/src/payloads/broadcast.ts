@@ -114,9 +114,9 @@ export type DisconnectInput = z.input<typeof disconnectSchema>;
 
 /**
  * `UNDECIDED_MEMBERS`: connections of this relay are not in the group, although their tokens name it, because the API could not be asked
- * about them yet.
+ * about them yet. `FIELDS_REPLACED`: members see the envelope's fields in place of some of the message's own.
  */
-export type BroadcastWarning = 'NO_RECIPIENTS' | 'UNPOSITIONED' | 'UNDECIDED_MEMBERS';
+export type BroadcastWarning = 'NO_RECIPIENTS' | 'UNPOSITIONED' | 'UNDECIDED_MEMBERS' | 'FIELDS_REPLACED';
 
 /** `connections`: local members when accepted. `nodes`: relays listening to the group. */
 export interface Recipients {
@@ -133,7 +133,7 @@ export interface BroadcastResult {
   head?: Position;
   recipients: Recipients;
   warnings: BroadcastWarning[];
-  /** Names, for people, the group that may have been meant; only with `NO_RECIPIENTS`. */
+  /** For people: the group that may have been meant (`NO_RECIPIENTS`), or what became of fields (`FIELDS_REPLACED`). */
   hint?: string;
   /** Only for a publisher that asked with `expectedUserIds`. */
   delivery?: Delivery;

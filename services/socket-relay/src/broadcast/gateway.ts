@@ -1,4 +1,4 @@
-import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
+import type { Logger } from '@groupcast/service-kit';
 import {
   type BroadcastCommand,
   type BroadcastResult,
@@ -8,6 +8,7 @@ import {
   parseId,
   type RelayCommand,
   relationOf,
+  replacedFields,
   TRACE_LIMITS,
   toWire,
 } from '@groupcast/shared';
@@ -22,7 +23,7 @@ import { cutOff } from '../nodes/broker-errors.ts';
 import type { Acceptances } from '../tracing/acceptances.ts';
 import type { DeliveryWaits } from '../tracing/await-delivery.ts';
 import { createBatchBroadcast } from './batch.ts';
-import { broadcastLine } from './broadcast-line.ts';
+import { createReports } from './reports.ts';
 import type { Arrival, Throttle } from './throttle.ts';
 import { traceBroadcasts } from './traced-command.ts';
 
@@ -59,7 +60,7 @@ export interface GatewayDeps {
 
 export function createGateway(deps: GatewayDeps): Gateway {
   const { groupLog, feed, fanOut, relays, undecided, throttle, monitor, metrics, log } = deps;
-  const warn = warnOnceEvery(60_000);
+  const report = createReports({ fanOut, monitor, metrics, log, level: deps.broadcastLogLevel });
 
   /** Returns the id under which the event is deduplicated: the given one, the message's own, or a new one. */
   function chooseId({ id, event, message }: BroadcastCommand): string {
@@ -97,48 +98,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
         });
   }
 
-  function report(command: BroadcastCommand, result: BroadcastResult): void {
-    const { groupId, event } = command;
-    const { id, position, duplicate, recipients } = result;
-    monitor.publish({
-      kind: 'broadcast',
-      groupId,
-      id,
-      event,
-      position,
-      connections: recipients.connections,
-      duplicate,
-    });
-    if (duplicate) {
-      log.debug({ groupId, id, event }, 'broadcast was a duplicate');
-      return;
-    }
-    metrics.deliveries.inc(recipients.connections);
-    log[deps.broadcastLogLevel](
-      { groupId, id, event, seq: position?.seq },
-      broadcastLine(command, recipients.connections, deps.fanOut.nounOf(groupId)),
-    );
-    if (result.warnings.includes('UNDECIDED_MEMBERS')) reportUndecided(groupId, id);
-    if (!result.warnings.includes('NO_RECIPIENTS')) return;
-    metrics.withoutRecipients.inc();
-    const hint = result.hint === undefined ? '' : `; ${result.hint}`;
-    warn(groupId, (suppressed) => {
-      log.warn(
-        { code: 'NO_RECIPIENTS', groupId, id, suppressed },
-        `broadcast to 0 connections; nobody has joined group ${groupId}${hint}`,
-      );
-      const message = `nobody has joined the group${hint}`;
-      monitor.publish({ kind: 'warning', code: 'NO_RECIPIENTS', message, groupId });
-    });
-  }
-
-  function reportUndecided(groupId: string, id: string): void {
-    warn(`undecided ${groupId}`, (suppressed) => {
-      const code = 'UNDECIDED_MEMBERS';
-      const message = `connections whose tokens name group ${groupId} are not in it, until the API at API_URL can be asked`;
-      log.warn({ code, groupId, id, suppressed }, message);
-      monitor.publish({ kind: 'warning', code, message, groupId });
-    });
+  function hintFor(groupId: string, isUnheard: boolean, replaced: readonly string[]): string | undefined {
+    const near = isUnheard ? hintAtGroup(groupId, (other) => fanOut.memberCount(other)) : undefined;
+    if (replaced.length === 0) return near;
+    const fields = `members see the envelope in place of these fields of the message: ${replaced.join(', ')}`;
+    return near === undefined ? fields : `${near}; ${fields}`;
   }
 
   /** `message`: the command's own, or the same with its span, for which it needs no room. */
@@ -181,7 +145,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const isUnheard = count === 0 && nodes === 0 && !duplicate;
     if (isUnheard) warnings.push('NO_RECIPIENTS');
     if (!duplicate && undecided.isWaiting(groupId)) warnings.push('UNDECIDED_MEMBERS');
-    const hint = isUnheard ? hintAtGroup(groupId, (other) => fanOut.memberCount(other)) : undefined;
+    const replaced = replacedFields(message, { id, groupId, event, position: at });
+    if (replaced.length > 0) warnings.push('FIELDS_REPLACED');
+    const hint = hintFor(groupId, isUnheard, replaced);
     const result: BroadcastResult = {
       id,
       groupId,

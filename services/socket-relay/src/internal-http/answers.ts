@@ -56,9 +56,12 @@ const broadcastResult = z.object({
     connections: z.int().describe('Local members when the event was accepted'),
     nodes: z.int().describe('Relays that listen to the group'),
   }),
-  warnings: z.array(z.enum(['NO_RECIPIENTS', 'UNPOSITIONED', 'UNDECIDED_MEMBERS'])),
+  warnings: z.array(z.enum(['NO_RECIPIENTS', 'UNPOSITIONED', 'UNDECIDED_MEMBERS', 'FIELDS_REPLACED'])),
   delivery: deliverySchema.exactOptional().describe('With expectedUserIds: whom it has reached'),
-  hint: z.string().exactOptional().describe('With NO_RECIPIENTS: which group may be meant, for people'),
+  hint: z
+    .string()
+    .exactOptional()
+    .describe('For people: which group may be meant (NO_RECIPIENTS), which fields were replaced (FIELDS_REPLACED)'),
 });
 export const broadcastResultSchema = describing<BroadcastResult>()(broadcastResult);
 
