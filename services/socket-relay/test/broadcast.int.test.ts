@@ -117,9 +117,7 @@ describe('a broadcast', () => {
     });
     expect(await heard).toMatchObject({ id: expect.not.stringMatching(/^42$/), status: 'paid' });
     const logged = relay.logged.filter(({ code, msg }) => code === 'FIELDS_REPLACED' && msg.includes('group b9'));
-    expect(logged).toEqual([
-      expect.objectContaining({ level: 40, msg: expect.stringMatching(/: id, event$/) }),
-    ]);
+    expect(logged).toEqual([expect.objectContaining({ level: 40, msg: expect.stringMatching(/: id, event$/) })]);
     const same = { id: 7, groupId: 'b9', event: 'new-message', epoch: undefined, content: 'hi' };
     expect(await ask(service, 'api-broadcast-message', { groupId: 'b9', message: same })).toMatchObject({
       warnings: [],
