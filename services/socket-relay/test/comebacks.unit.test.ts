@@ -1,6 +1,7 @@
+import { until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import { createComebacks } from '../src/comebacks/comebacks.ts';
+import { createComebacks, type FoundComeback } from '../src/comebacks/comebacks.ts';
 import { createRelayMetrics } from '../src/metrics/relay-metrics.ts';
 import type { SessionStore } from '../src/nodes/session-store.ts';
 import { createOffsets } from '../src/sessions/offsets.ts';
@@ -20,8 +21,8 @@ const sessionIn = (groupId: string): LeftSession => ({
   socketIds: [],
 });
 
-/** Looks for Alice's session, by a copy of it that `copyOf` has, if anybody, and by the answers of other relays. */
-async function search(copyOf: string | undefined, answers: Answer[], isAway = false): Promise<string | undefined> {
+/** `copyOf` is the holder of a copy of Alice's session, if there is one. */
+function comebacksWith(copyOf: string | undefined, poll: () => Promise<{ answers: Answer[] }>, isAway = false) {
   const metrics = createRelayMetrics();
   const last = { from: 0, upTo: 0, key: 'key', of: new Map() };
   const places = new Map([['copy', { since: 0, noted: 0, position: null }]]);
@@ -37,15 +38,27 @@ async function search(copyOf: string | undefined, answers: Answer[], isAway = fa
     {
       offsets: createOffsets('ourself'),
       store,
-      otherNodes: { answer: () => undefined, poll: async () => ({ answers, missing: [] }) },
+      otherNodes: { answer: () => undefined, poll },
       metrics,
       log: pino({ level: 'silent' }),
     } as unknown as Parameters<typeof createComebacks>[1],
   );
-  const session = { kind: 'user', userId: 'alice' };
-  const socket = { data: { session }, handshake: { auth: { pid: SESSION_ID } } } as unknown as UserSocket;
-  const found = await comebacks.find(socket);
-  expect(await metrics.registry.metrics()).toContain(`comebacks_total{outcome="not-found"} ${found ? 0 : 1}`);
+  const find = async (): Promise<FoundComeback | undefined> => {
+    const session = { kind: 'user', userId: 'alice' };
+    return comebacks.find({ data: { session }, handshake: { auth: { pid: SESSION_ID } } } as unknown as UserSocket);
+  };
+  const counted = async (outcome: string): Promise<number> => {
+    const { values } = await metrics.comebacks.get();
+    return values.find(({ labels }) => labels.outcome === outcome)?.value ?? 0;
+  };
+  return { find, counted };
+}
+
+/** Looks for Alice's session, by a copy of it that `copyOf` has, if anybody, and by the answers of other relays. */
+async function search(copyOf: string | undefined, answers: Answer[], isAway = false): Promise<string | undefined> {
+  const { find, counted } = comebacksWith(copyOf, async () => ({ answers }), isAway);
+  const found = await find();
+  expect(await counted('not-found')).toBe(found ? 0 : 1);
   return found?.found.groups[0]?.[0];
 }
 
@@ -71,5 +84,24 @@ describe('a session that a stock client comes back to', () => {
     expect(await search('relay-b.', [a], true)).toBe('a');
     // Its client has spoken with the other one last.
     expect(await search('relay-b.', [b], true)).toBeUndefined();
+  });
+
+  test('was not asked for where its user asks too much at once, and where nobody can be asked', async () => {
+    let answer = (_: { answers: Answer[] }): void => undefined;
+    const answered = new Promise<{ answers: Answer[] }>((resolve) => {
+      answer = resolve;
+    });
+    const many = comebacksWith(undefined, async () => answered);
+    const asked = Array.from({ length: 6 }, async () => many.find());
+    await until('the sixth', async () => (await many.counted('not-asked')) === 1);
+    answer({ answers: [] });
+    await Promise.all(asked);
+    expect([await many.counted('not-asked'), await many.counted('not-found')]).toEqual([1, 5]);
+
+    const alone = comebacksWith(undefined, async () => Promise.reject(new Error('redis is away')));
+    await alone.find();
+    expect([await alone.counted('not-asked'), await alone.counted('not-found')]).toEqual([1, 0]);
+    const copied = comebacksWith('relay-b.', async () => Promise.reject(new Error('redis is away')));
+    expect((await copied.find())?.holder).toBe('relay-b.');
   });
 });

@@ -88,11 +88,16 @@ export function createComebacks(
     return found ? { found, holder: own } : {};
   });
 
-  /** Returns the answers of the relays that have the session, or had it and have not heard yet that another one has it. */
-  async function askOthers(asked: AskedSession): Promise<{ found: LeftSession; holder: string | undefined }[]> {
+  /**
+   * Returns the answers of the relays that have the session, or had it and have not heard yet that another one has it; `undefined` if they
+   * could not be asked.
+   */
+  async function askOthers(
+    asked: AskedSession,
+  ): Promise<{ found: LeftSession; holder: string | undefined }[] | undefined> {
     const { userId } = asked;
     const ofUser = asking.get(userId) ?? 0;
-    if (questions >= MAX_ASKING || ofUser >= MAX_ASKING_OF_USER) return [];
+    if (questions >= MAX_ASKING || ofUser >= MAX_ASKING_OF_USER) return undefined;
     asking.set(userId, ofUser + 1);
     questions += 1;
     try {
@@ -102,7 +107,7 @@ export function createComebacks(
       return answers.flatMap(({ found, holder }) => (found ? [{ found, holder }] : []));
     } catch (error) {
       log.debug({ err: error }, 'unable to ask the other relays for a session');
-      return [];
+      return undefined;
     } finally {
       questions -= 1;
       const left = (asking.get(userId) ?? 1) - 1;
@@ -115,19 +120,23 @@ export function createComebacks(
    * Finds a session where it is: here, at another relay, which knows it better than its copy, or in its copy. The copy says who has it: a relay that
    * had it before, and was asleep since, may not know that yet. While nobody can read the copy, it is only the relay that has made the offset.
    */
-  async function findSession(asked: AskedSession): Promise<{ found: LeftSession; holder: string } | undefined> {
+  async function findSession(
+    asked: AskedSession,
+  ): Promise<{ found: LeftSession; holder: string } | 'not-found' | 'not-asked'> {
     const stored = await copies.find(asked);
     const holder = stored === 'unknown' ? madeBy(asked) : stored?.holder;
     const here = holder === undefined || holder === own ? sessions.find(asked) : undefined;
     if (here) return { found: here, holder: own };
-    if (holder === own) return undefined;
-    const answers = (await askOthers(asked)).filter(
+    if (holder === own) return 'not-found';
+    const heard = await askOthers(asked);
+    const answers = (heard ?? []).filter(
       (answer) => holder === undefined || !answer.holder || holder === answer.holder,
     );
     const [answer, ...others] = answers;
-    if (others.length > 0) return undefined;
+    if (others.length > 0) return 'not-found';
     const found = answer?.found ?? (stored === 'unknown' ? undefined : stored?.found);
-    return found && { found, holder: holder ?? answer?.holder ?? '' };
+    if (found) return { found, holder: holder ?? answer?.holder ?? '' };
+    return heard ? 'not-found' : 'not-asked';
   }
 
   /** Returns the position to recover from. Of a group that had no events everything has been missed that is news since. */
@@ -178,9 +187,10 @@ export function createComebacks(
       const { userId } = socket.data.session;
       const isWhole = rawOffset === undefined || offset !== undefined;
       const asked = { userId, sessionId, ...(offset === undefined ? {} : { offset }) };
-      const found = isWhole ? await findSession(asked) : undefined;
-      if (found?.found.dialect === dialectOf(socket).name) return { sessionId, ...found };
-      metrics.comebacks.inc({ outcome: 'not-found' });
+      const answer = isWhole ? await findSession(asked) : 'not-found';
+      const isFound = typeof answer === 'object' && answer.found.dialect === dialectOf(socket).name;
+      if (isFound) return { sessionId, ...answer };
+      metrics.comebacks.inc({ outcome: answer === 'not-asked' ? answer : 'not-found' });
       return undefined;
     },
     given: () => metrics.comebacks.inc({ outcome: 'recovered' }),

@@ -1,7 +1,7 @@
 import type { ConnectionLimit } from '@groupcast/service-kit';
 import { Counter, Gauge, type Registry } from 'prom-client';
 
-export const COMEBACK_OUTCOMES = ['recovered', 'not-found', 'not-exact'] as const;
+export const COMEBACK_OUTCOMES = ['recovered', 'not-found', 'not-asked', 'not-exact'] as const;
 type ComebackOutcome = (typeof COMEBACK_OUTCOMES)[number];
 
 /** Metrics of connections: open, refused, ended, and come back. */
@@ -38,7 +38,7 @@ export function createConnectionMetrics(registers: Registry[]): ConnectionMetric
   });
   const comebacks = new Counter({
     name: 'groupcast_relay_comebacks_total',
-    help: "Stock clients that came back with the id of a session, by what they were given. Recovered: their session. Otherwise a new one, and their pages read the application's API: not-found, since no session of theirs was found here, at the relays that answered, or in a copy; not-exact, since not everything could be had that they had missed, or not all of their groups",
+    help: "Stock clients that came back with the id of a session, by what they were given. Recovered: their session. Otherwise a new one, and their pages read the application's API: not-found, since no session of theirs was found here, at the relays that answered, or in a copy; not-asked, since the other relays could not be asked, as when too many come back at once; not-exact, since not everything could be had that they had missed, or not all of their groups",
     labelNames: ['outcome'],
     registers,
   });
