@@ -48,8 +48,8 @@ function comebacksWith(copyOf: string | undefined, poll: () => Promise<{ answers
     return comebacks.find({ data: { session }, handshake: { auth: { pid: SESSION_ID } } } as unknown as UserSocket);
   };
   const counted = async (outcome: string): Promise<number> => {
-    const { values } = await metrics.comebacks.get();
-    return values.find(({ labels }) => labels.outcome === outcome)?.value ?? 0;
+    const text = await metrics.registry.metrics();
+    return Number(new RegExp(`comebacks_total\\{outcome="${outcome}"\\} (\\d+)`).exec(text)?.[1]);
   };
   return { find, counted };
 }
