@@ -1,4 +1,4 @@
-import { startApiProcess, startRelayProcess, startSystem } from '@groupcast/testing';
+import { startApiProcess, startNode, startRelayProcess, startSystem } from '@groupcast/testing';
 import type { Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import {
@@ -85,8 +85,12 @@ test('ticks go from sent to delivered to read as the other one comes and opens t
 
   const menu = await openMenu(alice);
   await menu.getByRole('menuitem', { name: 'Read by' }).click();
-  await alice.getByRole('dialog', { name: 'Read by' }).getByText('Bob').waitFor();
+  const dialog = alice.getByRole('dialog', { name: 'Read by' });
+  await dialog.getByText('Bob').waitFor();
   expect(await accessibilityProblems(alice)).toEqual([]);
+  const [, id = ''] = /^npx groupcast trace (\S+)$/.exec((await dialog.locator('code').textContent()) ?? '') ?? [];
+  const trace = startNode(['scripts/trace.js', id], system.env);
+  expect([await trace.exited(), trace.output()]).toEqual([0, expect.stringContaining(id)]);
   await alice.reload();
   await connected(alice);
   await expect.poll(async () => ticks(alice)).toEqual(['Read', 'Read']);

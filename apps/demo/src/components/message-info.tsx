@@ -10,7 +10,7 @@ interface MessageInfoProps {
   onClose: () => void;
 }
 
-/** The members who have read an own message, and those who have received it. */
+/** The members who have read an own message, those who have received it, and the command that says where it is. */
 export function MessageInfo({ groupId, message, onClose }: MessageInfoProps) {
   const { status, counts, memberCount = 1, users, readBy, receivedBy } = useReceipts(groupId);
   const readers = readBy(message);
@@ -34,6 +34,9 @@ export function MessageInfo({ groupId, message, onClose }: MessageInfoProps) {
             : 'In a group this large, only your newest message is counted.'}
         </p>
       )}
+      <p className="message-id muted">
+        Where is it? <code>npx groupcast trace {message.id}</code>
+      </p>
       <div className="dialog-actions">
         <button className="button quiet" type="button" onClick={onClose}>
           Close
