@@ -3,6 +3,7 @@ import { defineConfig } from 'vitepress';
 import { slugOf } from '../../scripts/docs/pages.ts';
 import { documents } from '../src/documents.ts';
 import { promisesOf } from '../src/home.ts';
+import { ICON } from '../src/inputs.ts';
 import { repositoryUrl } from '../src/links.ts';
 import { navOf, sectionsOf, sidebarOf } from '../src/navigation.ts';
 
@@ -10,6 +11,7 @@ import { navOf, sectionsOf, sidebarOf } from '../src/navigation.ts';
 const sections = sectionsOf(documents());
 const { name, claim } = promisesOf(readFileSync('README.md', 'utf8'));
 const repository = repositoryUrl();
+const base = process.env['SITE_BASE'] ?? '/';
 
 /** Words of a text, those with `_` or `-` whole (`NO_RECIPIENTS`) and in parts. It runs in browsers, so it needs nothing around it. */
 function tokenize(text: string): string[] {
@@ -22,7 +24,8 @@ export default defineConfig({
   description: claim,
   lang: 'en',
   // Where the site is not at the root of its host: SITE_BASE=/groupcast/ npm run site
-  base: process.env['SITE_BASE'] ?? '/',
+  base,
+  head: [['link', { rel: 'icon', type: 'image/svg+xml', href: `${base}${ICON}` }]],
   srcDir: '../.cache/site',
   srcExclude: ['public/**'],
   outDir: 'dist',

@@ -6,6 +6,9 @@ import { assetPath, linked, repositoryUrl } from './links.ts';
 import { llmsFullOf, llmsOf } from './llms.ts';
 import { type Section, sectionsOf } from './navigation.ts';
 
+/** The icon of the demo page, for the tabs of the site. */
+export const ICON = 'favicon.svg';
+
 /** Everything that VitePress is given, made of the documents of the repository. */
 export interface Inputs {
   documents: Document[];
@@ -31,6 +34,7 @@ export function inputs(): Inputs {
   const files = new Map([
     ['llms.txt', llmsOf(promises.name, `${promises.claim} ${promises.explanation}`, sections)],
     ['llms-full.txt', llmsFullOf(sections, (page) => pages.get(page) ?? '')],
+    [ICON, readFileSync('apps/demo/public/favicon.svg', 'utf8')],
     // Each page as Markdown too, for programs that read: these are the addresses in llms.txt.
     ...pages,
   ]);
