@@ -70,17 +70,38 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
   const registers = [registry];
   const ports = new Map<string, ConnectionLimit>();
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: EVENT_LOOP_RESOLUTION_MS });
+  let reading: Promise<void> | undefined;
+  /** All three gauges of one scrape wait for one answer of the database: one that did not would show the last scrape's. */
+  const collect = async (): Promise<void> => {
+    reading ??= within(BACKLOG_MS, readBacklog(), 'the backlog')
+      .then(({ events, groups, oldestSeconds }) => {
+        backlogEvents.set(events);
+        backlogGroups.set(groups);
+        backlogAge.set(oldestSeconds);
+      })
+      .catch(() => undefined)
+      .finally(() => {
+        reading = undefined;
+      });
+    await reading;
+  };
   const backlogEvents = new Gauge({
     name: 'groupcast_api_outbox_backlog_events',
     help: 'Events saved and not yet accepted by the relay',
     registers,
-    async collect() {
-      const backlog = await within(BACKLOG_MS, readBacklog(), 'the backlog').catch(() => undefined);
-      if (!backlog) return;
-      backlogEvents.set(backlog.events);
-      backlogGroups.set(backlog.groups);
-      backlogAge.set(backlog.oldestSeconds);
-    },
+    collect,
+  });
+  const backlogGroups = new Gauge({
+    name: 'groupcast_api_outbox_backlog_groups',
+    help: 'Groups with events that the relay has not accepted',
+    registers,
+    collect,
+  });
+  const backlogAge = new Gauge({
+    name: 'groupcast_api_outbox_oldest_seconds',
+    help: 'Age of the oldest event that the relay has not accepted',
+    registers,
+    collect,
   });
   const tcpConnections = new Gauge({
     name: 'groupcast_api_tcp_connections',
@@ -111,16 +132,6 @@ export function createApiMetrics(readBacklog: () => Promise<Backlog>, queryCount
     collect() {
       queries.set(queryCount());
     },
-  });
-  const backlogGroups = new Gauge({
-    name: 'groupcast_api_outbox_backlog_groups',
-    help: 'Groups with events that the relay has not accepted',
-    registers,
-  });
-  const backlogAge = new Gauge({
-    name: 'groupcast_api_outbox_oldest_seconds',
-    help: 'Age of the oldest event that the relay has not accepted',
-    registers,
   });
   return {
     registry,
