@@ -30,8 +30,16 @@ describe('error codes and the reference', () => {
       .filter((name) => name !== 'configuration.md')
       .map(page)
       .join('\n');
-    // The same spelling: variables, all of them on one page, and warnings about what succeeded.
-    const warnings = ['NO_RECIPIENTS', 'UNDECIDED_MEMBERS', 'NO_GROUPS', 'INVALID_GROUP'];
+    // The same spelling: variables, all of them on one page, warnings about what succeeded, and why a session ends without a fault.
+    const warnings = [
+      'NO_RECIPIENTS',
+      'UNDECIDED_MEMBERS',
+      'FIELDS_REPLACED',
+      'UNSAID_EVENT',
+      'NO_GROUPS',
+      'INVALID_GROUP',
+    ];
+    const ends = ['PRESENCE_CHANGED'];
     // The faults of doctor and the problems of check-config, which tests of the commands hold to them, are no codes of ours.
     const ofCommands = ['Faults', 'Problems of a configuration'].flatMap((heading) => {
       const table = page('commands.md').split(`\n### ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
@@ -40,6 +48,7 @@ describe('error codes and the reference', () => {
     const others = new Set([
       ...names(configuration).filter((name) => !isErrorCode(name)),
       ...warnings,
+      ...ends,
       ...ofCommands,
       ...RELAY_VERDICT_CODES,
       ...RECIPIENT_CODES,
