@@ -1,8 +1,10 @@
+import { GroupcastError } from '@groupcast/shared';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createReceipts, type Receipts } from '../src/conversation/receipts.ts';
 import type { Transient } from '../src/transient/transient.ts';
 import { createCursorForwarder } from '../src/upstream/cursor-forwarder.ts';
+import { CallFailure } from '../src/upstream/transport.ts';
 
 const log = pino({ level: 'silent' });
 let told: { event: string; users: string[] }[];
@@ -74,4 +76,29 @@ test('cursors that wait are sent in as many requests as it takes when the relay 
   for (let n = 0; n < 2_500; n += 1) forwarder.report(`u${n}`, 'g', { read: 1 });
   await forwarder.stop();
   expect(sizes).toEqual([1_000, 1_000, 500]);
+});
+
+test('cursors for a back end that keeps none are dropped, and it is asked again a minute later', async () => {
+  const asked: unknown[] = [];
+  const api = {
+    async storeCursors({ cursors }: { cursors: readonly { userId: string }[] }): Promise<object> {
+      asked.push(cursors.map(({ userId }) => userId));
+      const cause = new CallFailure('not-offered', 'it answered 404');
+      throw new GroupcastError('API_UNAVAILABLE', 'unable to ask the API; it does not offer it', { cause });
+    },
+  };
+  const lines: string[] = [];
+  const heard = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+  const forwarder = createCursorForwarder({ api, onStored: () => undefined, log: heard });
+  forwarder.report('alice', 'g', { read: 1 });
+  await vi.advanceTimersByTimeAsync(2_000);
+  forwarder.report('bob', 'g', { read: 1 });
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(asked).toEqual([['alice']]);
+  await vi.advanceTimersByTimeAsync(31_000);
+  forwarder.report('carol', 'g', { read: 1 });
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(asked).toEqual([['alice'], ['carol']]);
+  expect(lines).toEqual([]);
+  await forwarder.stop();
 });

@@ -1,15 +1,18 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
 import type { Cursors, CursorsAnswer, CursorUpdates } from '@groupcast/shared';
 import type { ApiClient } from './api-client.ts';
+import { isNotOffered } from './calls.ts';
 
 const INTERVAL_MS = 500;
 const MAX_PER_REQUEST = 1_000;
 /** How long cursors that wait are still sent when the relay stops, in milliseconds; a request that is under way ends by its own deadline. */
 const STOP_WITHIN_MS = 2_000;
+/** How long a back end that keeps no cursors is not asked again, in milliseconds: a newer version of it may. */
+const NOT_OFFERED_PAUSE_MS = 60_000;
 /** Most cursors that wait. Cursors are cumulative: a dropped one is made good by the member's next report. */
 const MAX_WAITING = 100_000;
 
-/** Forwards the members' cursors to the API, merged per member and group, at most twice a second. */
+/** Forwards the members' cursors to the API, merged per member and group, at most twice a second. Nobody keeps those that it does not take. */
 export interface CursorForwarder {
   report(userId: string, groupId: string, cursors: Cursors): void;
   /** Sends the remaining cursors. */
@@ -26,6 +29,7 @@ export function createCursorForwarder(deps: {
   const waiting = new Map<string, Update>();
   const warn = warnOnceEvery(60_000);
   let sending: Promise<boolean> | undefined;
+  let pausedUntil = Number.NEGATIVE_INFINITY;
 
   function merge(update: Update): void {
     const key = `${update.groupId} ${update.userId}`;
@@ -56,6 +60,10 @@ export function createCursorForwarder(deps: {
       deps.onStored(batch, groups);
       return true;
     } catch (error) {
+      if (isNotOffered(error)) {
+        pausedUntil = performance.now() + NOT_OFFERED_PAUSE_MS;
+        return false;
+      }
       for (const update of batch) merge(update);
       warn('cursors', () =>
         deps.log.warn({ err: error, waiting: waiting.size }, 'unable to store cursors; trying again'),
@@ -65,6 +73,7 @@ export function createCursorForwarder(deps: {
   }
 
   function flush(): void {
+    if (performance.now() < pausedUntil) waiting.clear();
     if (sending || waiting.size === 0) return;
     sending = send().finally(() => {
       sending = undefined;
