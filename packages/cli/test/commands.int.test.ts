@@ -452,7 +452,7 @@ describe('groupcast test-broadcast', () => {
         const relay = await runCli(args, system.env);
         expect(relay.code).toBe(1);
         expect(relay.stderr).toContain(
-          `unable to reach the relay at ${url} (ECONNREFUSED); start it with npx groupcast start`,
+          `unable to reach the relay at ${url} (ECONNREFUSED); start it with npx groupcast relay`,
         );
       }
     }

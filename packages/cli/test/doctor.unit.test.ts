@@ -52,6 +52,13 @@ describe('the fault', () => {
     expect(faultOf([relay, redis])).toMatchObject({ hop: 'redis', code: 'REDIS_READ_ONLY' });
   });
 
+  test('is the secret that differs, and not that the side which refuses it cannot be reached', () => {
+    const cutOff = { hop: 'relay', ms: 1, outcome: bad('RELAY_CUT_OFF') } as const;
+    const mismatch = { hop: 'secrets', ms: 1, outcome: bad('SECRET_MISMATCH') } as const;
+    expect(faultOf([cutOff, mismatch])).toMatchObject({ hop: 'secrets', code: 'SECRET_MISMATCH' });
+    expect(faultOf([cutOff])).toMatchObject({ hop: 'relay', code: 'RELAY_CUT_OFF' });
+  });
+
   test('is a risk only where nothing else has failed', () => {
     const evicts = { hop: 'redis', ms: 1, outcome: bad('REDIS_EVICTS') } as const;
     const down = { hop: 'relay', ms: 1, outcome: bad('RELAY_UNREACHABLE') } as const;

@@ -94,6 +94,20 @@ describe('connection table', () => {
     expect(table.shows({ ...origin, kind: 'refused', code: 'TOKEN_INVALID', message: 'no' })).toBe(true);
     expect(table.shows({ ...origin, kind: 'warning', code: 'X', message: 'no' })).toBe(true);
     expect(table.shows({ ...origin, kind: 'warning', code: 'X', message: 'no', groupId: 'g2' })).toBe(false);
+    const ofUser = (filter: string, user: string, more: object = {}): boolean =>
+      createConnectionTable({ userId: filter }).shows({
+        ...origin,
+        kind: 'warning',
+        code: 'X',
+        message: 'no',
+        userId: user,
+        ...more,
+      });
+    expect([ofUser('u9', 'u9'), ofUser('u9', 'u1'), ofUser('u9', 'u9', { groupId: 'g2' })]).toEqual([
+      true,
+      false,
+      true,
+    ]);
     const all = snapshot(
       'n1',
       connection('a', 'alice', ['g1']),

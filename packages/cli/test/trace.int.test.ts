@@ -172,7 +172,7 @@ fix    they get it when they come back
 
   test('names the service that it cannot reach', async () => {
     await expect(run('m-1', '--api', 'http://127.0.0.1:9')).rejects.toThrow(
-      /unable to reach the API at http:\/\/127\.0\.0\.1:9 \(\w+\); start it with npx groupcast start, or check API_URL/,
+      /unable to reach the API at http:\/\/127\.0\.0\.1:9 \(\w+\); start it with npx groupcast api, or check API_URL/,
     );
   });
 });

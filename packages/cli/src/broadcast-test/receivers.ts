@@ -135,7 +135,7 @@ export function createReceivers(options: {
         else if (connected === 0) {
           // Nobody has come through yet: the relay is not there. Later, a single failure is tried again.
           const fix =
-            'start it with npx groupcast start, or check RELAY_URL, RELAY_PORT, RELAY_PUBLIC_URL or --relay-url';
+            'start it with npx groupcast relay, or check RELAY_URL, RELAY_PORT, RELAY_PUBLIC_URL or --relay-url';
           settle(new CommandFailure(`unable to reach the relay at ${relayUrl} (${text}); ${fix}`));
         }
       });

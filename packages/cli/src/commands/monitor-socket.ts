@@ -30,7 +30,7 @@ Reconnects by itself. Ctrl-C ends it.
 
   --group ID   only this group, and the connections in it
   --user ID    only this user, and broadcasts to the groups they are connected to
-               (refusals and general warnings name no user or group: always shown)
+               (what names neither, as most refusals, is always shown)
   --kind LIST  only these kinds: connected, disconnected, refused, joined, left,
                broadcast, warning
   --only-warnings
@@ -118,7 +118,7 @@ function tellStates(url: string, { env, stderr }: CommandContext): (state: Watch
       case 'unreachable':
         return say(
           paint(['bold', 'red'], 'unreachable'),
-          `no relay answers at ${url} (${state.reason}); start it with npx groupcast start, or check RELAY_URL and RELAY_PORT. Trying again`,
+          `no relay answers at ${url} (${state.reason}); start it with npx groupcast relay, or check RELAY_URL and RELAY_PORT. Trying again`,
         );
       case 'refused': {
         const fix = fixFor(state.code, 'service', env);
@@ -147,7 +147,7 @@ async function askOnce(
         onSnapshot: () => resolve(),
         onEvent: () => undefined,
         onState(state) {
-          const away = 'start it with npx groupcast start, or check RELAY_URL and RELAY_PORT';
+          const away = 'start it with npx groupcast relay, or check RELAY_URL and RELAY_PORT';
           if (state.name === 'refused') reject(new CommandFailure(refusalText(state, context.env)));
           else if (state.name === 'unreachable')
             reject(new CommandFailure(`no relay answers at ${url} (${state.reason}); ${away}`));

@@ -55,7 +55,10 @@ interface Question {
 
 function ofApi(given: GivenOptions<typeof OPTIONS>, words: readonly string[], urls: Urls): Question {
   const stray = (['group', 'id', 'seq'] as const).find((name) => given[name] !== undefined);
-  if (stray) throw new UsageError(`--${stray} goes with --relay; the API knows a message by its id alone`);
+  if (stray)
+    throw new UsageError(
+      `--${stray} goes with --relay, beside a back end of your own; the API knows a message by its id alone`,
+    );
   const [word, second] = words;
   if (word === undefined) throw new UsageError('give the id of a message, or --relay, --group and --id or --seq');
   if (second !== undefined) throw new UsageError(`give one message, not "${second}" as well`);
@@ -93,6 +96,8 @@ function ofRelay(given: GivenOptions<typeof OPTIONS>, words: readonly string[], 
   };
 }
 
+const BY_RELAY = 'trace --relay http://127.0.0.1:3002 --group ID --id ID';
+
 function explain(error: RequestFailure, { service, url }: Question, env: Variables): CommandFailure {
   const { code, message, answered } = error;
   const flag = service === 'API' ? '--api' : '--relay';
@@ -100,7 +105,7 @@ function explain(error: RequestFailure, { service, url }: Question, env: Variabl
     const variables =
       service === 'API' ? 'API_URL, API_PORT or --api' : '--relay (the internal port, RELAY_INTERNAL_PORT)';
     return new CommandFailure(
-      `unable to reach the ${service} at ${url} (${code}); start it with npx groupcast start, or check ${variables}`,
+      `unable to reach the ${service} at ${url} (${code}); start it with npx groupcast ${service.toLowerCase()}, or check ${variables}`,
     );
   }
   const said = `the ${service} at ${url} answered ${code}: ${message}`;
@@ -111,7 +116,8 @@ function explain(error: RequestFailure, { service, url }: Question, env: Variabl
     );
   }
   if (code.startsWith('HTTP_') || code === 'ANSWER_TOO_LARGE') {
-    return new CommandFailure(`${said}; check ${flag}: something else may answer there`);
+    const own = service === 'API' ? `. Beside a back end of your own ask a relay: ${BY_RELAY}` : '';
+    return new CommandFailure(`${said}; check ${flag}: something else may answer there${own}`);
   }
   return new CommandFailure(said);
 }

@@ -94,6 +94,9 @@ export type FaultCode = keyof typeof FAULT_CODES | (typeof API_VERDICT_CODES | t
 /** Faults that may lead to others later, and explain nothing that fails now: they count where nothing else does. */
 const RISKS: ReadonlySet<FaultCode> = new Set(['REDIS_EVICTS', 'VERSIONS_DIFFER', 'INTERNAL_PORT_UNREACHABLE']);
 
+/** Faults that another one, at a later hop, explains: a side that is refused for its secret looks cut off. */
+const EXPLAINED_BY: Partial<Record<FaultCode, FaultCode>> = { RELAY_CUT_OFF: 'SECRET_MISMATCH' };
+
 export interface Fault {
   hop: Hop;
   code: FaultCode;
@@ -135,6 +138,8 @@ export function faultOf(findings: readonly Finding[]): Fault | undefined {
     });
   // A hop knows its own fault better than another one that only blames it.
   const faults = [...faultsOf(false), ...faultsOf(true)];
-  const rank = ({ hop, code }: Fault): number => CAUSES.indexOf(hop) + (RISKS.has(code) ? CAUSES.length : 0);
+  const isExplained = ({ code }: Fault): boolean => faults.some((other) => other.code === EXPLAINED_BY[code]);
+  const rank = (fault: Fault): number =>
+    CAUSES.indexOf(fault.hop) + (RISKS.has(fault.code) || isExplained(fault) ? CAUSES.length : 0);
   return faults.toSorted((a, b) => rank(a) - rank(b))[0];
 }

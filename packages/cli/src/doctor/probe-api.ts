@@ -20,7 +20,7 @@ export const probeApi: Probe = async (walk) => {
       : failed(
           'API_UNREACHABLE',
           `nothing answers at ${url} (${reply.message})`,
-          'start the API (npx groupcast start), or correct API_URL, API_PORT or --api-url; beside a back end of your own set API_URL= (empty)',
+          'start the API (npx groupcast api), or your own back end, or correct API_URL, API_PORT or --api-url; beside a relay alone set API_URL= (empty)',
         );
   }
   if (reply.aheadMs !== undefined) walk.clocks.set('the API', reply.aheadMs);

@@ -19,7 +19,7 @@ function judgeEngine(url: string, answer: EngineAnswer, named: string): Outcome 
         : failed(
             'RELAY_UNREACHABLE',
             `nothing answers at ${url} (${answer.why})`,
-            `start the relay (npx groupcast start), or correct ${named}`,
+            `start the relay (npx groupcast relay), or correct ${named}`,
           );
     case 'refused':
       return answer.code === 'SERVER_DRAINING'

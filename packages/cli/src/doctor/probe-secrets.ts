@@ -79,7 +79,7 @@ function mismatch(variable: string, sides: { relay: Verdict; api: Verdict }, sou
   const { relay, api } = sides;
   const refusal = [relay, api].find((verdict) => verdict.took === false);
   if (refusal?.took !== false) return undefined;
-  const said = `${refusal.code}: ${refusal.message}`;
+  const said = refusal.message === refusal.code ? refusal.code : `${refusal.code}: ${refusal.message}`;
   if (isOfClock(refusal)) {
     return failed(
       'CLOCK_SKEW',

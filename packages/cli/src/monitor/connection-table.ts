@@ -1,4 +1,4 @@
-import type { MonitorEvent, MonitorSnapshot } from '@groupcast/shared';
+import type { MonitorEvent, MonitorSnapshot, MonitorWarning } from '@groupcast/shared';
 
 export interface MonitorFilter {
   groupId?: string | undefined;
@@ -49,6 +49,14 @@ export function createConnectionTable(filter: MonitorFilter): ConnectionTable {
     return false;
   }
 
+  function showsWarning(warning: MonitorWarning): boolean {
+    const isOfUser = warning.userId === userId;
+    if (userId !== undefined && warning.userId !== undefined && !isOfUser) return false;
+    if (warning.groupId === undefined) return true;
+    const isOfGroup = groupId === undefined || warning.groupId === groupId;
+    return isOfGroup && (userId === undefined || isOfUser || userIsIn(warning.groupId));
+  }
+
   return {
     get size() {
       return connections.size;
@@ -92,12 +100,12 @@ export function createConnectionTable(filter: MonitorFilter): ConnectionTable {
           return (
             (groupId === undefined || event.groupId === groupId) && (userId === undefined || event.userId === userId)
           );
+        case 'warning':
+          return showsWarning(event);
         case 'broadcast':
-        case 'warning': {
-          if (event.groupId === undefined) return true;
-          const sameGroup = groupId === undefined || event.groupId === groupId;
-          return sameGroup && (userId === undefined || userIsIn(event.groupId));
-        }
+          return (
+            (groupId === undefined || event.groupId === groupId) && (userId === undefined || userIsIn(event.groupId))
+          );
         case 'refused':
           return true;
         default:

@@ -81,8 +81,10 @@ export function createFormatter(paint: Paint): {
         return [...what, field('connections', connections), ...(duplicate ? [paint('dim', 'duplicate')] : reached)];
       }
       case 'warning': {
-        const group = event.groupId === undefined ? [] : [field('group', event.groupId)];
-        return [paint('yellow', printable(event.code)), ...group, printable(event.message)];
+        const { code, groupId, userId, socketId, message } = event;
+        const about = Object.entries({ group: groupId, user: userId, socket: socketId });
+        const fields = about.flatMap(([name, value]) => (value === undefined ? [] : [field(name, value)]));
+        return [paint('yellow', printable(code)), ...fields, printable(message)];
       }
       default:
         // A relay of a later version knows more kinds: shown as they come.
