@@ -429,9 +429,14 @@ describe.each([
     const relay = setUp.relays[0];
     const alice = await open('underscore-events', { ...(await withCookie('alice', [groupId])) });
     await isIn(1);
-    for (const note of ['x', 'y']) await say({ note }, 'poll-opened');
+    for (const note of ['x', 'y'])
+      expect(await say({ note }, 'poll-opened')).toMatchObject({
+        recipients: { connections: 1 },
+        warnings: ['UNSAID_EVENT'],
+        hint: expect.stringMatching(/^nobody is told of "poll-opened" .* underscore-events/),
+      });
     await relay?.broadcaster.notifyUsers({ userIds: ['alice'], event: 'order-shipped', data: {} });
-    await say({ content: 'then', senderId: 'bob' });
+    expect(await say({ content: 'then', senderId: 'bob' })).toMatchObject({ warnings: [] });
     await until('the message', () => alice.heard.length === 1);
     const told = (relay?.logged ?? []).filter(({ code }) => code === 'UNSAID_EVENT');
     expect(told.map(({ msg }) => /^the event "([a-z-]+)"/.exec(msg)?.[1])).toEqual(['poll-opened', 'order-shipped']);

@@ -33,6 +33,7 @@ function createLaggingNode() {
     takeQuiet: () => [],
     skipTo: () => undefined,
     isWatched: () => true,
+    wordlessFor: () => [],
     nounOf: () => 'group',
     onDelivered: () => undefined,
     addReceiver: () => undefined,

@@ -114,9 +114,15 @@ export type DisconnectInput = z.input<typeof disconnectSchema>;
 
 /**
  * `UNDECIDED_MEMBERS`: connections of this relay are not in the group, although their tokens name it, because the API could not be asked
- * about them yet. `FIELDS_REPLACED`: members see the envelope's fields in place of some of the message's own.
+ * about them yet. `FIELDS_REPLACED`: members see the envelope's fields in place of some of the message's own. `UNSAID_EVENT`: of this relay's
+ * connections nobody is told, since their dialects say nothing for this event.
  */
-export type BroadcastWarning = 'NO_RECIPIENTS' | 'UNPOSITIONED' | 'UNDECIDED_MEMBERS' | 'FIELDS_REPLACED';
+export type BroadcastWarning =
+  | 'NO_RECIPIENTS'
+  | 'UNPOSITIONED'
+  | 'UNDECIDED_MEMBERS'
+  | 'FIELDS_REPLACED'
+  | 'UNSAID_EVENT';
 
 /** `connections`: local members when accepted. `nodes`: relays listening to the group. */
 export interface Recipients {

@@ -98,11 +98,18 @@ export function createGateway(deps: GatewayDeps): Gateway {
         });
   }
 
-  function hintFor(groupId: string, isUnheard: boolean, replaced: readonly string[]): string | undefined {
-    const near = isUnheard ? hintAtGroup(groupId, (other) => fanOut.memberCount(other)) : undefined;
-    if (replaced.length === 0) return near;
-    const fields = `members see the envelope in place of these fields of the message: ${replaced.join(', ')}`;
-    return near === undefined ? fields : `${near}; ${fields}`;
+  function hintFor(
+    groupId: string,
+    isUnheard: boolean,
+    { replaced, wordless, event }: { replaced: readonly string[]; wordless: readonly string[]; event: string },
+  ): string | undefined {
+    const hints = [
+      isUnheard && hintAtGroup(groupId, (other) => fanOut.memberCount(other)),
+      replaced.length > 0 && `members see the envelope in place of these fields of the message: ${replaced.join(', ')}`,
+      wordless.length > 0 &&
+        `nobody is told of "${event}" by this relay: all its connections in the group speak ${wordless.join(', ')}, which says nothing for it`,
+    ].filter((hint) => typeof hint === 'string');
+    return hints.length > 0 ? hints.join('; ') : undefined;
   }
 
   /** `message`: the command's own, or the same with its span, for which it needs no room. */
@@ -132,13 +139,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const duplicate = outcome.outcome === 'duplicate';
     const at = outcome.outcome === 'unpositioned' ? null : outcome.position;
     const warnings: BroadcastWarning[] = outcome.outcome === 'unpositioned' ? ['UNPOSITIONED'] : [];
+    const payload = toWire(groupId, id, at, message);
     const count = duplicate
       ? fanOut.memberCount(groupId)
-      : feed.receive(
-          groupId,
-          { event, id, payload: toWire(groupId, id, at, message), position: at },
-          { exceptSocketId, exceptUserId },
-        );
+      : feed.receive(groupId, { event, id, payload, position: at }, { exceptSocketId, exceptUserId });
     const heard = outcome.outcome === 'appended' || outcome.outcome === 'unpositioned' ? outcome.nodes : undefined;
     const nodes = heard ?? (fanOut.memberCount(groupId) > 0 ? 1 : 0);
     if (!duplicate) deps.acceptances.note(groupId, id, nodes);
@@ -147,7 +151,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
     if (!duplicate && undecided.isWaiting(groupId)) warnings.push('UNDECIDED_MEMBERS');
     const replaced = replacedFields(message, { id, groupId, event, position: at });
     if (replaced.length > 0) warnings.push('FIELDS_REPLACED');
-    const hint = hintFor(groupId, isUnheard, replaced);
+    const wordless = duplicate ? [] : fanOut.wordlessFor(groupId, event, payload);
+    if (wordless.length > 0) warnings.push('UNSAID_EVENT');
+    const hint = hintFor(groupId, isUnheard, { replaced, wordless, event });
     const result: BroadcastResult = {
       id,
       groupId,

@@ -31,6 +31,10 @@ export function createReports(deps: {
       const said = `connections whose tokens name group ${groupId} are not in it, until the API at API_URL can be asked`;
       warn('UNDECIDED_MEMBERS', result, said);
     }
+    if (warnings.includes('UNPOSITIONED')) {
+      const said = `group ${groupId} has positions that are the API's, and an event came without one: it is shown once, and never recovered`;
+      warn('UNPOSITIONED', result, said);
+    }
     if (warnings.includes('FIELDS_REPLACED')) {
       warn('FIELDS_REPLACED', result, `a broadcast to group ${groupId} is not shown as it is${hint}`);
     }

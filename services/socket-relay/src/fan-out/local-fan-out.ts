@@ -1,3 +1,4 @@
+import { type Dialect, nativeDialect, type Viewing } from '@groupcast/dialects';
 import { groupRoom, notifiedRoom, type Position, relationOf, userRoom } from '@groupcast/shared';
 import { liveSince } from '../sessions/in-group.ts';
 import type { Marks } from '../sessions/marks.ts';
@@ -17,6 +18,8 @@ interface GroupCursor {
 
 /** In the place of events that nobody here can be given. */
 const GAP: OutgoingEvent = { event: 'group-head', id: '', payload: {}, position: null };
+
+const VIEWINGS: readonly Viewing[] = ['viewing', 'not-viewing'];
 
 /** Keeps the cursor of each group, and finds its members in Socket.IO's own rooms. */
 export function createLocalFanOut(
@@ -118,6 +121,14 @@ export function createLocalFanOut(
     nounOf(groupId) {
       const [noun = usualNoun, ...others] = sender.dialectsIn(groupRoom(groupId)).map((dialect) => dialect.noun);
       return others.every((other) => other === noun) ? noun : usualNoun;
+    },
+    wordlessFor(groupId, event, payload) {
+      const dialects = sender.dialectsIn(groupRoom(groupId));
+      const says = ({ say }: Dialect): boolean =>
+        VIEWINGS.some((viewing) => (say(event, payload, viewing)?.length ?? 0) > 0);
+      // The native one has a name for everything.
+      const isTold = dialects.includes(nativeDialect()) || dialects.some(says);
+      return isTold ? [] : dialects.map(({ name }) => name);
     },
     cursor: (groupId) => cursors.get(groupId)?.position ?? null,
     enter(socketId, groupId, position) {
