@@ -106,6 +106,16 @@ describe.each(['gathered', 'stock'])('one relay, fan-out %s', (FANOUT) => {
     expect(verdict).toMatchObject({ state: 'stopped', code: 'OFFLINE' });
   });
 
+  test('the refusal of a back end is no reason why somebody is away, and that of an unknown page may be one', async () => {
+    await say('m1');
+    const causeOf = async (): Promise<string> =>
+      (await traceOf(relay, { groupId: 'g', seq: '1', userIds: 'ana' })).verdict.cause;
+    expect(await refusal(relay.client({ token: 'wrong', type: 'api' }))).toBe('SERVICE_TOKEN_INVALID');
+    expect(await causeOf()).not.toContain('refused');
+    expect(await refusal(relay.client({ token: 'wrong' }))).toBe('TOKEN_INVALID');
+    expect(await causeOf()).toMatch(/a connection was refused, nobody knows whose \(TOKEN_INVALID\)/);
+  });
+
   test('one who came after the event has not got it, and one who has recovered it has', async () => {
     const ana = await relay.member('ana', ['g']);
     await say('m1');

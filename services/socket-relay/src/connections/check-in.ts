@@ -52,6 +52,12 @@ function ownerOf(socket: RelaySocket, error: unknown): string | undefined {
   return session?.kind === 'user' ? session.userId : ownerOfOldToken(error);
 }
 
+/** Whether it says to be a back end or a monitor, which is no user whom anybody misses. */
+function isOfService({ handshake }: RelaySocket): boolean {
+  const { type } = handshake.auth as Record<string, unknown>;
+  return type === 'api' || type === 'monitor';
+}
+
 /**
  * The middleware of Socket.IO that every connection passes: who it is, and which of its token's groups it may be in. A connection that is
  * refused is told why; the log and the monitor are as well.
@@ -144,8 +150,8 @@ export function createCheckIn(deps: CheckInDeps): (socket: RelaySocket, next: (e
         const body = toErrorBody(error);
         metrics.refused.inc({ code: body.code });
         const userId = ownerOf(socket, error);
-        if (userId === undefined) deps.departures.refusedUnknown(body);
-        else deps.departures.refused(userId, body);
+        if (userId !== undefined) deps.departures.refused(userId, body);
+        else if (!isOfService(socket)) deps.departures.refusedUnknown(body);
         monitor.publish({ kind: 'refused', code: body.code, message: body.message });
         const refusal = refusalOf(error);
         warn(`${body.code} ${refusal?.fault ?? ''}`, (suppressed) => {
