@@ -3,6 +3,7 @@ import { boundIssues } from './bounds.ts';
 import { COMMAND_ENDPOINTS } from './command-endpoints.ts';
 import { GroupcastError } from './errors.ts';
 import { explainIssue } from './near-misses.ts';
+import { nearestText } from './nearest-name.ts';
 import {
   batchSchema,
   broadcastSchema,
@@ -20,6 +21,8 @@ type Parsed<S extends z.ZodType> = z.output<S>;
 export interface BroadcastCommand extends Omit<Parsed<typeof broadcastSchema>, 'epoch' | 'seq'> {
   kind: 'broadcast';
   position?: Position;
+  /** Names of fields that it came with, and that nobody reads. */
+  unread?: string[];
 }
 
 /** A parsed command of a trusted back end to the relay. */
@@ -62,9 +65,25 @@ function toPosition(given: { epoch?: string | undefined; seq?: number | undefine
   return epoch !== undefined && seq !== undefined ? { position: { epoch, seq } } : {};
 }
 
+const BROADCAST_FIELDS: ReadonlySet<string> = new Set(Object.keys(broadcastSchema.shape));
+/** Most fields that are named because nobody reads them, and the longest name. */
+const MAX_UNREAD = 5;
+const MAX_NAME = 64;
+
+/** Names the fields that nobody reads, each with the one that may be meant. */
+function unreadFields(input: object): string[] {
+  const names = Object.keys(input).filter((name) => !BROADCAST_FIELDS.has(name));
+  return names.slice(0, MAX_UNREAD).map((name) => {
+    const shown = name.slice(0, MAX_NAME);
+    const near = nearestText(shown, BROADCAST_FIELDS);
+    return near === undefined ? shown : `${shown} (${near}?)`;
+  });
+}
+
 export function parseBroadcast(input: unknown): BroadcastCommand {
   const { epoch, seq, ...rest } = parsePayload(broadcastSchema, input, COMMAND_ENDPOINTS.broadcast.event);
-  return { kind: 'broadcast', ...rest, ...toPosition({ epoch, seq }) };
+  const unread = unreadFields(input as object);
+  return { kind: 'broadcast', ...rest, ...toPosition({ epoch, seq }), ...(unread.length > 0 ? { unread } : {}) };
 }
 
 /** Parses a command that came over a socket or HTTP. */

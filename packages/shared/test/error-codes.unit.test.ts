@@ -35,6 +35,7 @@ describe('error codes and the reference', () => {
       'NO_RECIPIENTS',
       'UNDECIDED_MEMBERS',
       'FIELDS_REPLACED',
+      'FIELDS_IGNORED',
       'UNSAID_EVENT',
       'NO_GROUPS',
       'INVALID_GROUP',

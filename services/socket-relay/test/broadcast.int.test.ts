@@ -124,6 +124,20 @@ describe('a broadcast', () => {
     });
   });
 
+  test('says which of the fields beside the message nobody reads, and which may be meant', async () => {
+    const input = { groupId: 'b10', message: { n: 1 }, expectedUsers: ['alice'], colour: 'red' };
+    const hint = expect.stringContaining(
+      'nobody reads these fields of the broadcast: expectedUsers (expectedUserIds?), colour',
+    );
+    const said = { warnings: ['NO_RECIPIENTS', 'FIELDS_IGNORED'], hint };
+    expect(await ask(service, 'api-broadcast-message', input)).toMatchObject(said);
+    expect((await post('/v1/broadcast', input)).body).toMatchObject(said);
+    expect((await post('/v1/batch', { items: [input] })).body).toMatchObject({ results: [said] });
+    const many = Object.fromEntries(Array.from({ length: 50 }, (_, n) => [`${n}`.repeat(90), n]));
+    const { hint: long } = (await post('/v1/broadcast', { ...input, ...many })).body as { hint: string };
+    expect(long.length).toBeLessThan(1_000);
+  });
+
   test('can leave out one connection or one user', async () => {
     const [alice, alice2, bob] = [
       await relay.member('alice', ['b5']),

@@ -114,7 +114,8 @@ export type DisconnectInput = z.input<typeof disconnectSchema>;
 
 /**
  * `UNDECIDED_MEMBERS`: connections of this relay are not in the group, although their tokens name it, because the API could not be asked
- * about them yet. `FIELDS_REPLACED`: members see the envelope's fields in place of some of the message's own. `UNSAID_EVENT`: of this relay's
+ * about them yet. `FIELDS_REPLACED`: members see the envelope's fields in place of some of the message's own. `FIELDS_IGNORED`:
+ * the broadcast has fields that nobody reads. `UNSAID_EVENT`: of this relay's
  * connections nobody is told, since their dialects say nothing for this event.
  */
 export type BroadcastWarning =
@@ -122,6 +123,7 @@ export type BroadcastWarning =
   | 'UNPOSITIONED'
   | 'UNDECIDED_MEMBERS'
   | 'FIELDS_REPLACED'
+  | 'FIELDS_IGNORED'
   | 'UNSAID_EVENT';
 
 /** `connections`: local members when accepted. `nodes`: relays listening to the group. */

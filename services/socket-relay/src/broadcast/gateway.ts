@@ -99,13 +99,14 @@ export function createGateway(deps: GatewayDeps): Gateway {
   }
 
   function hintFor(
-    groupId: string,
+    { groupId, event }: BroadcastCommand,
     isUnheard: boolean,
-    { replaced, wordless, event }: { replaced: readonly string[]; wordless: readonly string[]; event: string },
+    { replaced, wordless, unread }: Record<'replaced' | 'wordless' | 'unread', readonly string[]>,
   ): string | undefined {
     const hints = [
       isUnheard && hintAtGroup(groupId, (other) => fanOut.memberCount(other)),
       replaced.length > 0 && `members see the envelope in place of these fields of the message: ${replaced.join(', ')}`,
+      unread.length > 0 && `nobody reads these fields of the broadcast: ${unread.join(', ')}`,
       wordless.length > 0 &&
         `nobody is told of "${event}" by this relay: all its connections in the group speak ${wordless.join(', ')}, which says nothing for it`,
     ].filter((hint) => typeof hint === 'string');
@@ -153,7 +154,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
     if (replaced.length > 0) warnings.push('FIELDS_REPLACED');
     const wordless = duplicate ? [] : fanOut.wordlessFor(groupId, event, payload);
     if (wordless.length > 0) warnings.push('UNSAID_EVENT');
-    const hint = hintFor(groupId, isUnheard, { replaced, wordless, event });
+    const { unread = [] } = command;
+    if (unread.length > 0) warnings.push('FIELDS_IGNORED');
+    const hint = hintFor(command, isUnheard, { replaced, wordless, unread });
     const result: BroadcastResult = {
       id,
       groupId,

@@ -38,6 +38,9 @@ export function createReports(deps: {
     if (warnings.includes('FIELDS_REPLACED')) {
       warn('FIELDS_REPLACED', result, `a broadcast to group ${groupId} is not shown as it is${hint}`);
     }
+    if (warnings.includes('FIELDS_IGNORED')) {
+      warn('FIELDS_IGNORED', result, `a broadcast to group ${groupId} says more than is read${hint}`);
+    }
     if (!warnings.includes('NO_RECIPIENTS')) return;
     metrics.withoutRecipients.inc();
     const logged = `broadcast to 0 connections; nobody has joined group ${groupId}${hint}`;

@@ -56,7 +56,9 @@ const broadcastResult = z.object({
     connections: z.int().describe('Local members when the event was accepted'),
     nodes: z.int().describe('Relays that listen to the group'),
   }),
-  warnings: z.array(z.enum(['NO_RECIPIENTS', 'UNPOSITIONED', 'UNDECIDED_MEMBERS', 'FIELDS_REPLACED', 'UNSAID_EVENT'])),
+  warnings: z.array(
+    z.enum(['NO_RECIPIENTS', 'UNPOSITIONED', 'UNDECIDED_MEMBERS', 'FIELDS_REPLACED', 'FIELDS_IGNORED', 'UNSAID_EVENT']),
+  ),
   delivery: deliverySchema.exactOptional().describe('With expectedUserIds: whom it has reached'),
   hint: z
     .string()
