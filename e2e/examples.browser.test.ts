@@ -220,11 +220,13 @@ test('aurora: a call is offered, taken and hung up, and a page that lost its con
   );
   if (!eve || !gil) throw new Error('there are two windows');
   // Nothing is kept of a call: he has to be live when it comes. His page loads no messages, so the first one that it shows has come live.
+  const before: string[] = [];
   await until('him to be live', async () => {
+    before.push('Are you there?');
     await say(eve, 'Are you there?');
     return (await messages(gil).count()) > 0;
   });
-  const before = await messages(eve).allTextContents();
+  await expectMessages(eve, before);
   const call = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
   await call(eve, 'Call').click();
   await eve.getByRole('status').filter({ hasText: 'in a call with gil' }).waitFor();
