@@ -1213,6 +1213,8 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         const lobby = (await api.request<{ members: GroupMember[] }>(null, 'GET', path, undefined, headers)).body;
         expect(lobby).toMatchObject({ memberCount: lobby.members.length });
         expect(lobby.members.map(({ userId }) => userId)).toEqual(['demo:Zo%C3%AB', 'demo:Yan']);
+        // A guest who owned it could delete it.
+        expect(lobby.members.filter(({ role }) => role === 'owner')).toEqual([]);
         for (const name of [' ', '名'.repeat(30)]) {
           expect(codeOf(await api.request(null, 'POST', '/api/demo/login', { name }))).toBe('INVALID_PAYLOAD');
         }

@@ -233,6 +233,23 @@ export function describeStrangers(backend: string, database: () => Promise<Recor
       expect((await create(api, 'd1', ['d2'], { kind: 'direct' })).body.group.id).toBe(id);
     });
 
+    test('outlive the last member: the first user who accepts then owns the group, and the next one does not', async () => {
+      const { api } = system();
+      const { id } = (await create(api, 'ann', ['ben', 'cat'])).body.group;
+      expect((await api.request('ann', 'DELETE', `${GROUPS}/${id}/members/ann`)).status).toBe(200);
+      const accept = async (user: string) => api.request<Created>(user, 'POST', `${INVITATIONS}/${id}/accept`);
+      expect((await accept('ben')).body.group.members).toEqual([{ userId: 'ben', role: 'owner' }]);
+      expect((await accept('cat')).body.group.members).toEqual([
+        { userId: 'ben', role: 'owner' },
+        { userId: 'cat', role: 'member' },
+      ]);
+      const rename = async (user: string) =>
+        (await api.request(user, 'PATCH', `${GROUPS}/${id}`, { name: `of ${user}` })).status;
+      expect([await rename('cat'), await rename('ben')]).toEqual([403, 200]);
+      expect((await add(api, 'ben', id, ['dan'])).body.invited).toEqual(['dan']);
+      expect((await api.request('ben', 'DELETE', `${GROUPS}/${id}`)).status).toBe(204);
+    });
+
     test('are bounded per pair and per person, and those of a crowd push out no other’s', async () => {
       const { api } = system();
       const friendly = (await create(api, 'friend', ['popular'], { name: 'From a friend' })).body.group.id;

@@ -7,7 +7,7 @@ import type { InvitePolicy } from '../limits.ts';
 import type { Dispatcher } from '../outbox/dispatcher.ts';
 import type { GroupLimits } from './group-limits.ts';
 import { contactsAmong } from './invitation-store.ts';
-import { insertMembers } from './member-store.ts';
+import { insertMembers, passOwnership } from './member-store.ts';
 
 export interface GroupDeps {
   db: Database;
@@ -53,16 +53,19 @@ export async function splitByPolicy(
 export const withInvited = (invited: readonly string[]): { invited?: string[] } =>
   invited.length > 0 ? { invited: [...invited] } : {};
 
-/** Makes a user a member at their own wish, unless they are one already. The caller has locked the group. */
+/**
+ * Makes a user a member at their own wish, unless they are one already. The caller has locked the group. A group that has no owner, because
+ * its last member had left, has one afterwards; only one that is `open` to everybody stays without.
+ */
 export async function joinGroup(
   deps: GroupDeps,
   tx: Queryable,
   groupId: string,
-  userId: string,
-  addedBy: string,
+  { userId, addedBy, open = false }: { userId: string; addedBy: string; open?: boolean },
 ): Promise<void> {
   const added = await insertMembers(tx, groupId, [userId], 'member', null);
   if (added.length === 0) return;
+  if (!open) await passOwnership(tx, groupId);
   const payload = { userIds: added, addedBy };
   await recordEvent(deps, tx, groupId, { type: 'member-added', payload, effect: { add: added } });
 }

@@ -139,7 +139,7 @@ async function enterDirect(deps: GroupDeps, groupId: string, userId: string): Pr
   const isNew = await deps.db.transaction(async (tx) => {
     if (!(await lockGroup(tx, groupId)) || (await isMember(tx, groupId, userId))) return false;
     const invitedBy = await takeInvitation(tx, groupId, userId);
-    await joinGroup(deps, tx, groupId, userId, invitedBy ?? userId);
+    await joinGroup(deps, tx, groupId, { userId, addedBy: invitedBy ?? userId });
     return true;
   });
   if (isNew) deps.dispatcher.wake(groupId);
@@ -214,11 +214,11 @@ export async function deleteGroup(deps: GroupDeps, input: { userId: string; grou
   deps.dispatcher.wake(groupId);
 }
 
-/** Makes the user a member of a group that is open to everybody, such as the demo's lobby. */
+/** Makes the user a member of a group that is open to everybody and owned by nobody, such as the demo's lobby. */
 export async function joinOpenGroup(deps: GroupDeps, groupId: string, userId: string): Promise<void> {
   await deps.db.transaction(async (tx) => {
     await lockGroup(tx, groupId);
-    await joinGroup(deps, tx, groupId, userId, userId);
+    await joinGroup(deps, tx, groupId, { userId, addedBy: userId, open: true });
   });
   deps.dispatcher.wake(groupId);
 }

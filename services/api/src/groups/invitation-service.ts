@@ -25,7 +25,7 @@ export async function acceptInvitation(deps: GroupDeps, input: Invited): Promise
     if (invitedBy === undefined) throw noInvitation(groupId);
     await deps.limits.countChanges(tx, userId, 1);
     await deps.limits.assertRoom(tx, groupId, 1);
-    await joinGroup(deps, tx, groupId, userId, invitedBy);
+    await joinGroup(deps, tx, groupId, { userId, addedBy: invitedBy });
     const row = await readGroupAs(tx, groupId, userId);
     return { group: await toGroup(tx, row), seq: row.seq };
   });
