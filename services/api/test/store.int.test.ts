@@ -10,6 +10,7 @@ import { migrate } from '../src/db/migrate.ts';
 import { openPostgresDatabase } from '../src/db/postgres-database.ts';
 import { describeCopies } from './copies.suite.ts';
 import { describeCrashes } from './crash.suite.ts';
+import { describeEdits } from './edits.suite.ts';
 import { describeSeveralProcesses } from './several-processes.suite.ts';
 import { describeStore } from './store-model.suite.ts';
 
@@ -42,6 +43,8 @@ async function openEmbedded(): Promise<Database[]> {
 describeStore('the embedded database', openEmbedded);
 describeCopies('the embedded database', openEmbedded);
 describeCopies('PostgreSQL, with two processes', async () => openPostgres(2));
+describeEdits('the embedded database', openEmbedded);
+describeEdits('PostgreSQL, with two processes', async () => openPostgres(2));
 describeStore('PostgreSQL, with three processes', async () => openPostgres(3));
 
 // Each run takes a tenth of a second, so the embedded database, on which the same statements run, has a part of them.

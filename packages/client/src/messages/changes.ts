@@ -167,7 +167,10 @@ function withChange<T extends Message>(message: T, change: Change): T {
   return changed;
 }
 
-/** Whether a message that was last edited at `updatedAt` includes the change; times are ISO 8601 in UTC. */
+/**
+ * Whether a message that was last edited at `updatedAt` includes the change. The answer to an edit has no position, but times that are
+ * ISO 8601 in UTC do as well: the API gives each edit of a message a later one than the edit before.
+ */
 function isIncluded(change: Change, updatedAt: string | undefined): boolean {
   if (change.kind !== 'edit' || !change.answer) return false;
   const savedAt = change.answer.updatedAt;

@@ -145,16 +145,15 @@ export async function editMessage(
 ): Promise<Message> {
   const { groupId, messageId, userId: senderId } = input;
   assertCustomFits(input.custom);
-  const updatedAt = new Date();
   const message = await deps.db.transaction(async (tx) => {
     await lockGroupAs(tx, input);
     const row = await lockOwn(tx, input, messageId, 'edit');
     const { content = row.content, custom = row.custom } = input;
+    const updatedAt = await updateMessage(tx, messageId, { content, custom });
     const edited = toMessage({ ...row, content, custom, updated_at: updatedAt }, '');
     // It takes the message's place in the history, which a relay without its events is sent.
     const { id: _, groupId: __, epoch: ___, seq: ____, sender: _____, ...fields } = edited;
     deps.events.assertRelayable({ ...fields, sender: { userId: senderId } });
-    await updateMessage(tx, messageId, { content, custom, updatedAt });
     const payload: JsonObject = {
       messageId,
       content,

@@ -198,18 +198,24 @@ export async function lockMessage(tx: Queryable, groupId: string, messageId: str
   return rows[0];
 }
 
-/** The history too has the new fields from now on. */
+/**
+ * The history too has the new fields from now on. Answers when it was edited, in whole milliseconds by the database's clock: the caller has
+ * locked the group, and no edit of a message has the time of an earlier one, so that times tell which is the later.
+ */
 export async function updateMessage(
   tx: Queryable,
   messageId: string,
-  { content, custom, updatedAt }: { content: string; custom: JsonObject | null; updatedAt: Date },
-): Promise<void> {
-  await tx.query('update messages set content = $2, custom = $3, updated_at = $4 where id = $1', [
-    messageId,
-    content,
-    custom && JSON.stringify(custom),
-    updatedAt,
-  ]);
+  { content, custom }: { content: string; custom: JsonObject | null },
+): Promise<Date> {
+  const { rows } = await tx.query<{ updated_at: Date }>(
+    `update messages set content = $2, custom = $3, updated_at = greatest(
+       date_trunc('milliseconds', clock_timestamp()), updated_at + interval '1 millisecond', created_at)
+     where id = $1 returning updated_at`,
+    [messageId, content, custom && JSON.stringify(custom)],
+  );
+  const row = rows[0];
+  if (!row) throw new Error(`unable to edit the message "${messageId}"; it was not locked`);
+  return row.updated_at;
 }
 
 /** A deleted message leaves its position, and its content nowhere: earlier edits in the history lose it too. */
