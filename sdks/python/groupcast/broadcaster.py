@@ -6,6 +6,7 @@ import ssl
 import time
 import uuid
 from datetime import date, datetime
+from inspect import signature
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 from urllib.parse import quote, urlencode
 
@@ -34,13 +35,22 @@ def _plain(value: object) -> str:
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
+def _refused(what: str, why: str) -> GroupcastError:
+    return GroupcastError("INVALID_PAYLOAD", f"unable to send {what}; {why}")
+
+
 def _encode(body: Mapping[str, Any], what: str) -> bytes:
     try:
         return json.dumps(body, default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode(
             "utf-8"
         )
     except (TypeError, ValueError, RecursionError) as error:
-        raise GroupcastError("INVALID_PAYLOAD", f"unable to send {what}; it is no plain JSON ({error})") from error
+        raise _refused(what, f"it is no plain JSON ({error})") from error
+
+
+def _listed(ids: Any) -> Any:
+    """The ids as a list. The relay refuses what is none with a code; a text would fall apart into its letters here."""
+    return list(ids) if isinstance(ids, Iterable) and not isinstance(ids, (str, bytes, Mapping)) else ids
 
 
 def _without_none(**fields: Any) -> Json:
@@ -74,11 +84,26 @@ def _broadcast_body(
         seq=seq,
         exceptSocketId=except_socket_id,
         exceptUserId=except_user_id,
-        expectedUserIds=None if expected_user_ids is None else list(expected_user_ids),
+        expectedUserIds=_listed(expected_user_ids),
         waitFor=wait_for,
         withinMs=within_ms,
         traceparent=traceparent,
     )
+
+
+#: The names that an item of a batch may have.
+_ITEM_FIELDS = tuple(signature(_broadcast_body).parameters)
+
+
+def _item_body(item: object) -> Json:
+    """The body of one item of a batch. Raise ``GroupcastError`` where it has not the arguments of a broadcast."""
+    if not isinstance(item, Mapping):
+        raise _refused("an item", f"it is no dictionary, but {type(item).__name__}")
+    missing = [f"it has no {name}" for name in ("group_id", "message") if name not in item]
+    unknown = [f"{name} is no argument of broadcast_message" for name in item if name not in _ITEM_FIELDS]
+    if missing or unknown:
+        raise _refused("an item", ", and ".join(missing + unknown))
+    return _broadcast_body(**item)
 
 
 def _wait_ms(body: Mapping[str, Any]) -> int:
@@ -138,22 +163,39 @@ class Broadcaster:
         One result per item, in order, each ``{"ok": True, …}`` or ``{"ok": False, "error": {…}}``: a bad item fails
         alone.
         """
-        bodies = [_broadcast_body(**item) for item in items]
-        more_ms = max((_wait_ms(body) for body in bodies), default=0)
-        return list(self._post("/v1/batch", {"items": bodies}, more_ms=more_ms)["results"])
+        if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
+            raise _refused("/v1/batch", "items must be a list")
+        parts: List[bytes] = []
+        refused: List[Tuple[int, Json]] = []
+        more_ms = 0
+        for place, item in enumerate(items):
+            try:
+                body = _item_body(item)
+                parts.append(_encode(body, "an item"))
+                more_ms = max(more_ms, _wait_ms(body))
+            except GroupcastError as error:
+                body = {"code": error.code, "message": error.message, "retryable": error.retryable}
+                refused.append((place, {"ok": False, "error": body}))
+        if refused and not parts:
+            return [result for _, result in refused]
+        batch = b'{"items":[' + b",".join(parts) + b"]}"
+        results: List[Json] = list(self._call("POST", "/v1/batch", batch, more_ms=more_ms)["results"])
+        for place, result in refused:
+            results.insert(place, result)
+        return results
 
     def notify_users(self, user_ids: Iterable[Id], event: str, data: Mapping[str, Any]) -> Json:
         """Send to every connection of these users, in no group and with no position; nothing is kept for those who are
         offline.
         """
-        body = {"userIds": list(user_ids), "event": event, "data": data}
+        body = {"userIds": _listed(user_ids), "event": event, "data": data}
         return self._post("/v1/notify", body, is_repeatable=False)
 
     def add_members(
         self, group_id: Id, user_ids: Iterable[Id], *, epoch: Optional[str] = None, seq: Optional[int] = None
     ) -> None:
         """Return once every live connection of these users is in the group."""
-        body = _without_none(groupId=group_id, userIds=list(user_ids), epoch=epoch, seq=seq)
+        body = _without_none(groupId=group_id, userIds=_listed(user_ids), epoch=epoch, seq=seq)
         self._post("/v1/members/add", body)
 
     def remove_members(
@@ -169,7 +211,7 @@ class Broadcaster:
 
         ``everyone=True`` in place of ``user_ids`` removes every user with one change.
         """
-        users = None if user_ids is None else list(user_ids)
+        users = _listed(user_ids)
         body = _without_none(groupId=group_id, userIds=users, everyone=everyone or None, epoch=epoch, seq=seq)
         self._post("/v1/members/remove", body)
 
@@ -177,7 +219,7 @@ class Broadcaster:
         """Show how far members are, as this back end has stored it: ``{"userId", "groupId", "received"?, "read"?}``
         each.
         """
-        self._post("/v1/cursors", _without_none(cursors=list(cursors), groups=groups))
+        self._post("/v1/cursors", _without_none(cursors=_listed(cursors), groups=groups))
 
     def disconnect_users(
         self,
@@ -189,7 +231,7 @@ class Broadcaster:
         revoke_before: Optional[int] = None,
     ) -> Json:
         """End the sessions of users. ``revoke_before``, in Unix seconds, refuses their older tokens from now on."""
-        body = _without_none(userIds=list(user_ids), code=code, message=message, next=next, revokeBefore=revoke_before)
+        body = _without_none(userIds=_listed(user_ids), code=code, message=message, next=next, revokeBefore=revoke_before)
         return self._post("/v1/disconnect", body)
 
     def get_presence(self, group_id: Id) -> Json:
@@ -218,7 +260,7 @@ class Broadcaster:
             id=id,
             seq=seq,
             epoch=epoch,
-            expectedUserIds=list(expected_user_ids),
+            expectedUserIds=_listed(expected_user_ids),
             waitFor=wait_for,
             withinMs=within_ms,
         )

@@ -130,6 +130,51 @@ class ABroadcaster(unittest.TestCase):
         )
         self.assertEqual(len(self.relay.connections), 1)
 
+    def test_a_bad_item_of_a_batch_fails_alone(self):
+        results = [{"ok": True, "id": "1"}, {"ok": False, "error": {"code": "INVALID_PAYLOAD"}}, {"ok": True, "id": "3"}]
+        self.relay.answers = [(200, {"ok": True, "results": results})]
+        answers = self.broadcaster().broadcast_batch(
+            item
+            for item in (
+                {"groupId": 7, "message": {}},
+                {"group_id": "a", "message": {"n": 1}},
+                {"group_id": "a", "message": {"n": float("nan")}},
+                {"group_id": "a", "message": "refused by the relay"},
+                {"group_id": "a"},
+                "no item",
+                {"group_id": "a", "message": {"n": object()}},
+                {"group_id": "a", "message": {"n": 3}, "expected_user_ids": 7},
+            )
+        )
+        sent = [body["message"] for body in self.relay.asked[0][1]["items"]]
+        self.assertEqual(sent, [{"n": 1}, "refused by the relay", {"n": 3}])
+        self.assertEqual([answers[1], answers[3], answers[7]], results)
+        refused = [answers[place]["error"] for place in (0, 2, 4, 5, 6)]
+        self.assertEqual({(each["code"], each["retryable"]) for each in refused}, {("INVALID_PAYLOAD", False)})
+        self.assertEqual(
+            refused[0]["message"],
+            "unable to send an item; it has no group_id, and groupId is no argument of broadcast_message",
+        )
+        self.assertIn("no dictionary", refused[3]["message"])
+        # Nothing is left to send.
+        self.assertEqual([each["ok"] for each in self.broadcaster().broadcast_batch([{}])], [False])
+        self.assertEqual(len(self.relay.asked), 1)
+        for no_list in ({"group_id": "a", "message": {}}, "ab", 7, None):
+            self.assertEqual(self.refusal(lambda: self.broadcaster().broadcast_batch(no_list)).code, "INVALID_PAYLOAD")
+
+    def test_a_user_id_in_place_of_a_list_is_left_to_the_relay_and_never_taken_for_its_letters(self):
+        made = self.broadcaster()
+        made.broadcast("g", {}, expected_user_ids="al")
+        made.notify_users("al", "news", {})
+        made.add_members("g", "al")
+        made.remove_members("g", "al")
+        made.disconnect_users("al", "BYE")
+        made.await_delivery("g", 7, seq=1)
+        bodies = [body for _, body, _ in self.relay.asked]
+        self.assertEqual(
+            [body.get("userIds", body.get("expectedUserIds")) for body in bodies], ["al", "al", "al", "al", "al", 7]
+        )
+
     def test_raises_the_code_of_the_relay_at_once(self):
         body = {
             "error": {
