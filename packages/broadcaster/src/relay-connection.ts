@@ -43,10 +43,16 @@ const trimmed = (token: unknown): unknown => (typeof token === 'string' ? token.
 
 type ConnectError = Error & { data?: Partial<ErrorBody>; description?: { error?: NodeJS.ErrnoException } };
 
+/** Error of the WebSocket at a port that has no Socket.IO, such as a relay's internal one. */
+const NO_SOCKET_IO = 'Unexpected server response: 404';
+const WANTED_PORT =
+  'this is no public port of a relay. createBroadcaster wants that one, by default 3001; createHttpBroadcaster takes the internal one, by default 3002';
+
 /** The reason why no relay could be reached: the system's code, or what answered instead. Socket.IO's own text is "websocket error". */
 function causeOf({ message, description }: ConnectError): string {
   if (message === 'timeout') return `no answer in ${CONNECT_TIMEOUT_MS} ms`;
   const cause = description?.error;
+  if (cause?.message === NO_SOCKET_IO) return `${NO_SOCKET_IO}: ${WANTED_PORT}`;
   return cause?.code ?? (cause?.message || message);
 }
 

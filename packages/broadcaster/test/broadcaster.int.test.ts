@@ -150,10 +150,23 @@ describe('calls that wait', () => {
     const url = site.url.replace('/rt', '/elsewhere');
     const broadcaster = open({ url, timeoutMs: 300, onStateChange: (state) => states.push(state) });
     const error = await failure(broadcaster.broadcastMessage({ groupId: 1, message: {} }));
-    expect(error.message).toContain(`the relay at ${url} cannot be reached (Unexpected server response: 404)`);
+    expect(error.message).toContain(`the relay at ${url} cannot be reached (Unexpected server response: 404`);
     expect(states.at(-1)).toMatchObject({ name: 'unreachable', error: { message: expect.stringContaining(url) } });
     await broadcaster.close();
     await site.close();
+  });
+
+  test('name the port that is wanted, at the internal port of a relay', async () => {
+    const url = `http://127.0.0.1:${relay.internalPort}`;
+    const states: ConnectionState[] = [];
+    const broadcaster = open({ url, timeoutMs: 300, onStateChange: (state) => states.push(state) });
+    const error = await failure(broadcaster.broadcastMessage({ groupId: 1, message: {} }));
+    const why =
+      'this is no public port of a relay. createBroadcaster wants that one, by default 3001; createHttpBroadcaster takes the internal one, by default 3002';
+    // Something else may be behind the address in a moment, such as a proxy whose relay is about to start.
+    expect(error).toMatchObject({ code: 'RELAY_UNAVAILABLE', retryable: true });
+    expect(error.message).toContain(why);
+    expect(states.at(-1)).toMatchObject({ name: 'unreachable', error: { message: expect.stringContaining(why) } });
   });
 });
 
