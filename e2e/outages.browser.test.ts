@@ -8,9 +8,11 @@ import {
   createGroup,
   expectMessages,
   openGroup,
+  PHONE,
   say,
   startChatBrowser,
   status,
+  WINDOW,
 } from './chat-browser.ts';
 
 /** Short, so that a test need not wait for it. */
@@ -55,6 +57,17 @@ async function meet(group: string): Promise<{ alice: Page; bob: Page; loads: () 
   const counts = [countLoads(alice), countLoads(bob)];
   return { alice, bob, loads: () => counts.map((count) => count()) };
 }
+
+/** The size at which the dot of the connection's status is drawn. */
+const statusDot = async (page: Page) =>
+  page
+    .getByRole('banner')
+    .getByRole('status')
+    .evaluate((element) => {
+      const { width, height } = getComputedStyle(element, '::before');
+      return { width, height };
+    });
+
 const numbered = (text: string, count: number): string[] =>
   Array.from({ length: count }, (_, index) => `${text} ${index + 1}`);
 
@@ -75,6 +88,10 @@ test('a user cut off for longer than the ping time-out sees the messages of that
   await alice.getByText('Sending').waitFor();
   await expectMessages(alice, ['before', 'from the tunnel']);
   if (process.env['SCREENSHOT']) await alice.screenshot({ path: 'docs/screens/cut-off.png' });
+
+  await alice.setViewportSize(PHONE);
+  expect(await statusDot(alice)).toEqual({ width: '8px', height: '8px' });
+  await alice.setViewportSize(WINDOW);
 
   cable.relay.thaw();
   cable.api.thaw();
