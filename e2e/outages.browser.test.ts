@@ -57,6 +57,8 @@ async function meet(group: string): Promise<{ alice: Page; bob: Page; loads: () 
   const counts = [countLoads(alice), countLoads(bob)];
   return { alice, bob, loads: () => counts.map((count) => count()) };
 }
+/** The avatars beside messages that show their sender to be online. */
+const onlineDots = (page: Page) => page.getByRole('log').locator('.avatar[data-online]');
 
 /** The size at which the dot of the connection's status is drawn. */
 const statusDot = async (page: Page) =>
@@ -75,6 +77,8 @@ test('a user cut off for longer than the ping time-out sees the messages of that
   const { alice, bob, loads } = await meet('Cable');
   await say(bob, 'before');
   await expectMessages(alice, ['before']);
+  await alice.getByText('2 members, 2 online').waitFor();
+  await onlineDots(alice).waitFor();
 
   cable.relay.freeze();
   cable.api.freeze();
@@ -89,6 +93,9 @@ test('a user cut off for longer than the ping time-out sees the messages of that
   await expectMessages(alice, ['before', 'from the tunnel']);
   if (process.env['SCREENSHOT']) await alice.screenshot({ path: 'docs/screens/cut-off.png' });
 
+  // Nobody knows now who is online: neither their number is shown, nor a dot at an avatar.
+  await alice.getByText('2 members', { exact: true }).waitFor();
+  await onlineDots(alice).waitFor({ state: 'detached' });
   await alice.setViewportSize(PHONE);
   expect(await statusDot(alice)).toEqual({ width: '8px', height: '8px' });
   await alice.setViewportSize(WINDOW);
@@ -99,6 +106,8 @@ test('a user cut off for longer than the ping time-out sees the messages of that
   await expectMessages(alice, [...all, 'from the tunnel']);
   await expectMessages(bob, [...all, 'from the tunnel']);
   await alice.getByText('Sending').waitFor({ state: 'detached' });
+  await alice.getByText('2 members, 2 online').waitFor();
+  expect(await onlineDots(alice).count()).toBeGreaterThan(0);
   expect(loads()).toEqual([0, 0]);
 });
 

@@ -3,7 +3,6 @@ import {
   useGroupcast,
   useMarkRead,
   useMessages,
-  usePresence,
   useSendMessage,
   useTyping,
   useViewGroup,
@@ -14,6 +13,7 @@ import { Composer } from './composer.tsx';
 import { ConversationHead } from './conversation-head.tsx';
 import { MessageList } from './message-list.tsx';
 import { TypingLine } from './typing-line.tsx';
+import { useOnlineMembers } from './use-online-members.ts';
 import { useOwnMessages } from './use-own-messages.tsx';
 
 interface ConversationProps {
@@ -28,7 +28,7 @@ export function Conversation({ group, me, drafts, onBack }: ConversationProps) {
   const { mutate: send } = useSendMessage(group.id);
   const client = useGroupcast();
   const typing = useTyping(group.id);
-  const { online, status: presence } = usePresence(group.id);
+  const online = useOnlineMembers(group.id);
   const { onMenu, editing, finishEdit, refusal, dismiss, overlays } = useOwnMessages(group.id);
   const [isAtEnd, setAtEnd] = useState(true);
   // The place where unread messages began when the group was opened; it stays while they are read.
@@ -54,12 +54,7 @@ export function Conversation({ group, me, drafts, onBack }: ConversationProps) {
 
   return (
     <main className="conversation">
-      <ConversationHead
-        group={group}
-        me={me}
-        onlineCount={presence === 'ready' ? online.size : undefined}
-        onBack={onBack}
-      />
+      <ConversationHead group={group} me={me} onlineCount={online?.size} onBack={onBack} />
       <MessageList
         messages={messages}
         me={me}

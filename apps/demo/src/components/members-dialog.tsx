@@ -1,10 +1,11 @@
 import type { GroupSummary } from '@groupcast/client';
-import { useLastSeen, useMembers, usePresence } from '@groupcast/client/react';
+import { useLastSeen, useMembers } from '@groupcast/client/react';
 import { displayName } from '../names.ts';
 import { formatLastSeen } from '../times.ts';
 import { Avatar } from './avatar.tsx';
 import { CallButtons } from './call-buttons.tsx';
 import { Modal } from './modal.tsx';
+import { useOnlineMembers } from './use-online-members.ts';
 
 /** Most members whose last visit is asked for: as many as one request answers. */
 const MAX_ASKED = 100;
@@ -19,16 +20,17 @@ interface MembersDialogProps {
   onClose: () => void;
 }
 
-/** The members of a group, each with whether they are online, or when they were last here. */
+/** The members of a group, each with whether they are online, or when they were last here, as far as that is known. */
 export function MembersDialog({ group, me, onClose }: MembersDialogProps) {
   const { id: groupId, memberCount } = group;
   const { data: members, isError } = useMembers(groupId);
-  const { online } = usePresence(groupId);
-  const away = (members ?? []).map(({ userId }) => userId).filter((userId) => !online.has(userId));
+  const online = useOnlineMembers(groupId);
+  const away = (members ?? []).map(({ userId }) => userId).filter((userId) => online?.has(userId) === false);
   const { data: lastSeen } = useLastSeen(away.slice(0, MAX_ASKED));
 
   const stateOf = (userId: string): string => {
     const seenAt = lastSeen?.get(userId);
+    if (!online) return '';
     if (online.has(userId)) return 'online';
     return seenAt === undefined ? 'offline' : formatLastSeen(seenAt);
   };
@@ -38,7 +40,7 @@ export function MembersDialog({ group, me, onClose }: MembersDialogProps) {
       <ul className="people">
         {members?.map(({ userId }) => (
           <li key={userId}>
-            <Avatar id={userId} name={displayName(userId)} online={online.has(userId)} />
+            <Avatar id={userId} name={displayName(userId)} online={online?.has(userId) === true} />
             <span dir="auto">{displayName(userId)}</span>
             <span className="muted small">{stateOf(userId)}</span>
             {userId !== me && memberCount <= MAX_CALLABLE && (

@@ -18,7 +18,7 @@ interface MessageBubbleProps {
   day: string | null;
   /** The first message that the user had not read when the group was opened. */
   isFirstUnread: boolean;
-  /** Its sender is online. */
+  /** Its sender is known to be online. */
   online: boolean;
   /** Takes back a message whose content was refused. */
   onEdit: (message: PendingMessage) => void;

@@ -15,8 +15,8 @@ interface MessageListProps {
   readUpTo: number | null;
   /** Called with whether the newest message is in sight. */
   onAtEnd: (isAtEnd: boolean) => void;
-  /** User ids of the members who are online. */
-  online: ReadonlySet<string>;
+  /** User ids of the members who are online; `undefined` while that is not known. */
+  online: ReadonlySet<string> | undefined;
   onEdit: (message: PendingMessage) => void;
   onMenu: (message: SentMessage, button: HTMLElement) => void;
 }
@@ -82,7 +82,7 @@ export function MessageList({ messages, me, readUpTo, onAtEnd, online, onEdit, o
                 continued={isRun}
                 day={isNewDay ? formatDay(message.createdAt) : null}
                 isFirstUnread={isUnreadHere}
-                online={online.has(senderId)}
+                online={online?.has(senderId) === true}
                 onEdit={onEdit}
                 onMenu={onMenu}
               />
