@@ -193,6 +193,19 @@ async function expectLast(page: Page, texts: readonly string[]): Promise<void> {
     .toEqual(texts);
 }
 
+test('nothing can be written in a front end before a conversation is open', async () => {
+  for (const { frontEnd, user, name, host } of WINDOWS.filter((each) => each.frontEnd !== 'plain-html')) {
+    const page = await browser.open(`http://${host}:${pages.port}/login?user=${user}&name=${name}&to=${frontEnd}`);
+    await showsConnected(page);
+    const field = page.getByRole('textbox', { name: 'Message' });
+    expect([frontEnd, await field.isDisabled()]).toEqual([frontEnd, true]);
+    expect([frontEnd, await page.getByRole('button', { name: 'Send' }).isDisabled()]).toEqual([frontEnd, true]);
+    await openChat(page);
+    await field.fill('now');
+    await page.context().close();
+  }
+});
+
 test('messages that a front end was away for appear there by themselves, once and in order, where its page loads nothing again (G91)', async () => {
   const away = await Promise.all(WINDOWS.slice(1, 4).map(openFrontEnd));
   const [sender] = await Promise.all(WINDOWS.slice(0, 1).map(openFrontEnd));

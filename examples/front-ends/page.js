@@ -19,9 +19,16 @@ export function createPage({ name, user, onOpen, onSend }) {
   const header = element('header', {}, element('h1', {}, `${name} · ${user.name}`), status);
   const list = element('nav', { 'aria-label': 'Conversations' });
   const log = element('ol', { role: 'log', 'aria-label': 'Messages' });
-  const input = element('input', { 'aria-label': 'Message', placeholder: 'Write a message', autocomplete: 'off' });
+  const input = element('input', { 'aria-label': 'Message', autocomplete: 'off' });
   const alert = element('p', { role: 'alert' });
-  const form = element('form', {}, input, element('button', {}, 'Send'), alert);
+  const sendButton = element('button', {}, 'Send');
+  const form = element('form', {}, input, sendButton, alert);
+  /** Nothing can be written before a conversation is open: there is nowhere to send it. */
+  const allowWriting = (isOpen) => {
+    input.disabled = sendButton.disabled = !isOpen;
+    input.placeholder = isOpen ? 'Write a message' : 'Choose a conversation';
+  };
+  allowWriting(false);
   document.querySelector('#app').append(header, list, log, form);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
@@ -39,8 +46,9 @@ export function createPage({ name, user, onOpen, onSend }) {
     error(text) {
       alert.textContent = text;
     },
-    /** `[{id, name, unread?}]`, of which one is open. */
+    /** `[{id, name, unread?}]`, of which one may be open. */
     conversations(conversations, openId) {
+      allowWriting(conversations.some(({ id }) => id === openId));
       list.replaceChildren(
         ...conversations.map(({ id, name: label, unread }) => {
           const row = element('button', { 'aria-current': String(id === openId) }, element('span', {}, label));
