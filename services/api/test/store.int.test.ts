@@ -13,6 +13,7 @@ import { describeCrashes } from './crash.suite.ts';
 import { describeEdits } from './edits.suite.ts';
 import { describeSeveralProcesses } from './several-processes.suite.ts';
 import { describeStore } from './store-model.suite.ts';
+import { describeVanishingGroups } from './vanishing-groups.suite.ts';
 
 const log = pino({ level: 'silent' });
 let postgres: PostgresServer;
@@ -45,6 +46,8 @@ describeCopies('the embedded database', openEmbedded);
 describeCopies('PostgreSQL, with two processes', async () => openPostgres(2));
 describeEdits('the embedded database', openEmbedded);
 describeEdits('PostgreSQL, with two processes', async () => openPostgres(2));
+describeVanishingGroups('the embedded database', openEmbedded);
+describeVanishingGroups('PostgreSQL', async () => openPostgres(1));
 describeStore('PostgreSQL, with three processes', async () => openPostgres(3));
 
 // Each run takes a tenth of a second, so the embedded database, on which the same statements run, has a part of them.

@@ -22,15 +22,7 @@ import {
   splitByPolicy,
   withInvited,
 } from './group-changes.ts';
-import {
-  type ExistingGroup,
-  findExisting,
-  insertGroup,
-  markGroupDeleted,
-  readGroupAs,
-  toGroup,
-  writeSettings,
-} from './group-store.ts';
+import { findExisting, insertGroup, markGroupDeleted, readGroupAs, toGroup, writeSettings } from './group-store.ts';
 import { insertInvitations, takeInvitation } from './invitation-store.ts';
 import { insertMembers, isMember, memberIdsOf, readMembers } from './member-store.ts';
 
@@ -47,6 +39,34 @@ export interface GroupInput {
   id?: string | undefined;
 }
 
+/** A group as it is to be, checked. */
+interface WantedGroup extends Omit<GroupInput, 'memberIds' | 'id' | 'name' | 'custom'> {
+  id: string;
+  /** The other members, each once. */
+  others: readonly string[];
+  name: string | null;
+  custom: JsonObject | null;
+  /** Of a direct group, the same for the same two users. */
+  directKey: string | null;
+}
+
+function readWanted(input: GroupInput): WantedGroup {
+  const { userId, kind, custom = null, name = null } = input;
+  assertCustomFits(custom);
+  const others = [...new Set(input.memberIds)].filter((id) => id !== userId);
+  if (kind === 'direct' && others.length !== 1) {
+    throw new GroupcastError(
+      'INVALID_PAYLOAD',
+      'unable to create the group; a direct group has exactly one other member',
+    );
+  }
+  const directKey = kind === 'direct' ? JSON.stringify([userId, ...others].toSorted()) : null;
+  return { id: input.id ?? randomUUID(), userId, kind, others, name, custom, directKey };
+}
+
+/** How often a group is created or found: one that is found may be deleted before it is read. */
+const ATTEMPTS = 2;
+
 /**
  * Creates a group, its creator the owner; a direct group is found where the two have one already, and a group with an id of the application's
  * own where the same user has created it before. Throws `CONFLICT` where somebody else has a group of this id. `invited` are those who have
@@ -56,21 +76,25 @@ export async function createGroup(
   deps: GroupDeps,
   input: GroupInput,
 ): Promise<{ group: Group; created: boolean; invited?: string[] }> {
-  const { db, dispatcher } = deps;
-  const { userId, kind, custom = null } = input;
-  assertCustomFits(custom);
-  const others = [...new Set(input.memberIds)].filter((id) => id !== userId);
-  const directKey = kind === 'direct' ? JSON.stringify([userId, ...others].toSorted()) : null;
-  if (directKey !== null && others.length !== 1) {
-    throw new GroupcastError(
-      'INVALID_PAYLOAD',
-      'unable to create the group; a direct group has exactly one other member',
-    );
+  const wanted = readWanted(input);
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const made = await makeGroup(deps, wanted);
+    if (made) return { group: made.group, created: true, ...withInvited(made.invited) };
+    const group = await openExisting(deps, wanted);
+    if (group) return { group, created: false };
   }
-  const id = input.id ?? randomUUID();
-  const name = input.name ?? null;
+  const why = 'the one that the two have is being deleted and created again';
+  throw new GroupcastError('CONFLICT', `unable to create the group; ${why}`, { retryable: true });
+}
+
+/** Creates the group. Answers `undefined` where there is one with this id, or of the same two users. */
+async function makeGroup(
+  deps: GroupDeps,
+  wanted: WantedGroup,
+): Promise<{ group: Group; invited: string[] } | undefined> {
+  const { id, userId, kind, others, name, custom, directKey } = wanted;
   try {
-    const { group, invited } = await db.transaction(async (tx) => {
+    const made = await deps.db.transaction(async (tx) => {
       const firstEpoch = makeEpoch(1, randomUUID().slice(0, 8));
       await lockGroup(tx, id);
       const created_at = await insertGroup(tx, {
@@ -83,12 +107,12 @@ export async function createGroup(
         custom,
       });
       await deps.limits.countGroup(tx, userId);
-      const sorted = await splitByPolicy(deps, tx, userId, others);
+      const { members, invited } = await splitByPolicy(deps, tx, userId, others);
       await insertMembers(tx, id, [userId], 'owner', null);
-      await deps.limits.assertRoom(tx, id, sorted.members.length);
-      await insertMembers(tx, id, sorted.members, 'member', userId);
-      await insertInvitations(tx, id, sorted.invited, userId);
-      const userIds = [userId, ...sorted.members];
+      await deps.limits.assertRoom(tx, id, members.length);
+      await insertMembers(tx, id, members, 'member', userId);
+      await insertInvitations(tx, id, invited, userId);
+      const userIds = [userId, ...members];
       const payload = { name, kind, userIds, ...(custom ? { custom } : {}) };
       const { epoch, seq } = await recordEvent(deps, tx, id, {
         type: 'group-created',
@@ -107,42 +131,53 @@ export async function createGroup(
         retention_days: null,
         custom,
       };
-      return {
-        group: await toGroup(tx, row),
-        invited: sorted.invited,
-      };
+      return { group: await toGroup(tx, row), invited };
     });
-    dispatcher.wake(id);
-    return { group, created: true, ...withInvited(invited) };
+    deps.dispatcher.wake(id);
+    return made;
   } catch (error) {
     if (!isUniqueViolation(error)) throw error;
-    const existing = await findExisting(db, { id, directKey });
-    if (existing?.is_theirs) await enterDirect(deps, existing.id, userId);
-    else await assertRepeated(deps, existing, { ...input, id });
-    return { group: await getGroup(deps, { userId, groupId: existing?.id ?? id }), created: false };
+    return undefined;
   }
 }
 
-/** Throws `CONFLICT` unless the user has created this group before, and is still in it: creating it again finds it, as it is by now. */
-async function assertRepeated(
-  { db }: GroupDeps,
-  existing: ExistingGroup | undefined,
-  { id, userId, kind }: { id: string; userId: string; kind: Group['kind'] },
-): Promise<void> {
-  const isOwn = existing?.created_by === userId && existing.kind === kind && !existing.is_deleted;
-  if (isOwn && (await isMember(db, id, userId))) return;
+/** Finds the group that is there already. Answers `undefined` where it has gone, and throws `CONFLICT` where it is not the user's to find. */
+async function openExisting(deps: GroupDeps, { id, userId, kind, directKey }: WantedGroup): Promise<Group | undefined> {
+  const existing = await findExisting(deps.db, { id, directKey });
+  if (!existing) return undefined;
+  if (existing.is_theirs) return enterDirect(deps, existing.id, userId);
+  const isOwn = existing.created_by === userId && existing.kind === kind && !existing.is_deleted;
+  const group = isOwn ? await findGroup(deps, { userId, groupId: id }) : undefined;
+  if (group) return group;
   throw new GroupcastError('CONFLICT', `unable to create the group; there is another one with the id "${id}"`);
 }
 
-/** Makes a user of a direct group a member who was only invited so far, or has declined: asking for the group is accepting. */
-async function enterDirect(deps: GroupDeps, groupId: string, userId: string): Promise<void> {
-  const isNew = await deps.db.transaction(async (tx) => {
-    if (!(await lockGroup(tx, groupId)) || (await isMember(tx, groupId, userId))) return false;
-    const invitedBy = await takeInvitation(tx, groupId, userId);
-    await joinGroup(deps, tx, groupId, { userId, addedBy: invitedBy ?? userId });
-    return true;
+/**
+ * The direct group as the user sees it, who becomes a member where they were only invited so far, or have declined: asking for the group is
+ * accepting. Answers `undefined` where it was deleted meanwhile.
+ */
+async function enterDirect(deps: GroupDeps, groupId: string, userId: string): Promise<Group | undefined> {
+  const entered = await deps.db.transaction(async (tx) => {
+    if (!(await lockGroup(tx, groupId))) return undefined;
+    const isNew = !(await isMember(tx, groupId, userId));
+    if (isNew) {
+      const invitedBy = await takeInvitation(tx, groupId, userId);
+      await joinGroup(deps, tx, groupId, { userId, addedBy: invitedBy ?? userId });
+    }
+    return { isNew, group: await toGroup(tx, await readGroupAs(tx, groupId, userId)) };
   });
-  if (isNew) deps.dispatcher.wake(groupId);
+  if (entered?.isNew) deps.dispatcher.wake(groupId);
+  return entered?.group;
+}
+
+/** Like `getGroup`, but `undefined` where there is no such group, or the user is not in it. */
+async function findGroup(deps: GroupDeps, input: { userId: string; groupId: string }): Promise<Group | undefined> {
+  try {
+    return await getGroup(deps, input);
+  } catch (error) {
+    if (error instanceof GroupcastError && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  }
 }
 
 export async function getGroup({ db }: GroupDeps, input: { userId: string; groupId: string }): Promise<Group> {
