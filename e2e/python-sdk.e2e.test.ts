@@ -141,3 +141,22 @@ test('a refused token ends the listener with the code, and a wrong secret the pu
   expect(await publisher.exited()).toBe(1);
   expect(linesOf(publisher)).toEqual([{ refused: 'SERVICE_TOKEN_INVALID', retryable: false }]);
 });
+
+test('a relay that reads the user elsewhere than in sub, with an issuer and an audience, takes a token of Python that has them', async () => {
+  const claims = { JWT_USER_CLAIM: 'user._id', JWT_ISSUER: 'https://id.example', JWT_AUDIENCE: 'chat' };
+  const other = await startRelayProcess({ RELAY_WS_PATH: '/ws', PUBLIC_BROADCAST_API: '1', ...claims });
+  onTestFinished(() => other.stop());
+  const listen = (env: Record<string, string>) =>
+    runPython([programAt('listen.py'), 'raw', 'mia', 'claims', 'end'], { RELAY_URL: other.url, ...env });
+  for (const left of Object.keys(claims)) {
+    const refused = listen({ ...claims, [left]: '' });
+    expect(await refused.exited()).toBe(1);
+    expect([left, linesOf(refused)]).toEqual([left, [{ error: 'TOKEN_INVALID' }]]);
+  }
+  const listener = listen(claims);
+  await listener.wrote('"mia"');
+  const broadcaster = createBroadcaster({ url: other.url, serviceSecret: TEST_SECRETS.RELAY_SERVICE_SECRET });
+  onTestFinished(() => broadcaster.close());
+  await broadcaster.broadcastMessage({ groupId: 'claims', message: { n: 'end' } });
+  expect(await listener.exited()).toBe(0);
+});

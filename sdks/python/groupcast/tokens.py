@@ -60,11 +60,33 @@ def sign_service_token(
     return sign_token(claims, secret, ttl_seconds=ttl_seconds)
 
 
+def _claim_at(path: str, value: object) -> Dict[str, Any]:
+    """Claims that have ``value`` at a path such as ``user.id``, and nothing else."""
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    return dict(value) if isinstance(value, dict) else {}
+
+
 def sign_user_token(
-    secret: str, user_id: str, *, groups: Optional[Iterable[str]] = None, ttl_seconds: int = 3_600
+    secret: str,
+    user_id: str,
+    *,
+    groups: Optional[Iterable[str]] = None,
+    ttl_seconds: int = 3_600,
+    user_claim: Optional[str] = None,
+    name: Optional[str] = None,
+    issuer: Optional[str] = None,
+    audience: Optional[str] = None,
 ) -> str:
-    """A user token, signed with ``JWT_SECRET``. ``groups`` are the ids that the relay lets the user join."""
+    """A user token, signed with ``JWT_SECRET``. ``groups`` are the ids that the relay lets the user join.
+
+    ``user_claim``, ``issuer`` and ``audience`` are what the services have as ``JWT_USER_CLAIM``, such as ``user._id``,
+    ``JWT_ISSUER`` and ``JWT_AUDIENCE``; what is empty is left out. ``name`` is the user's name.
+    """
     claims: Dict[str, Any] = {"sub": user_id}
+    if user_claim and user_claim != "sub":
+        claims.update(_claim_at(user_claim, user_id))
     if groups is not None:
         claims["groups"] = list(groups)
+    claims.update({claim: given for claim, given in (("name", name), ("iss", issuer), ("aud", audience)) if given})
     return sign_token(claims, secret, ttl_seconds=ttl_seconds)

@@ -434,6 +434,21 @@ class Tokens(unittest.TestCase):
         with self.assertRaises(ValueError):
             sign_service_token("")
 
+    def test_of_users_have_the_claims_that_the_services_are_set_to_read(self):
+        def claims_of(**options):
+            claims = json.loads(base64.urlsafe_b64decode(sign_user_token("s", "7", **options).split(".")[1] + "=="))
+            return {name: value for name, value in claims.items() if name not in ("iat", "exp")}
+
+        self.assertEqual(claims_of(user_claim="_id"), {"sub": "7", "_id": "7"})
+        self.assertEqual(claims_of(user_claim="user._id"), {"sub": "7", "user": {"_id": "7"}})
+        self.assertEqual(claims_of(user_claim="sub"), {"sub": "7"})
+        self.assertEqual(
+            claims_of(name="Zoë", issuer="https://id", audience="app", groups=[]),
+            {"sub": "7", "groups": [], "name": "Zoë", "iss": "https://id", "aud": "app"},
+        )
+        # Variables that are not set are often empty texts.
+        self.assertEqual(claims_of(user_claim="", name="", issuer="", audience=None), {"sub": "7"})
+
 
 if __name__ == "__main__":
     unittest.main()

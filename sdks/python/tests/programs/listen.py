@@ -16,7 +16,14 @@ logging.basicConfig(stream=sys.stderr, level=logging.INFO)
 transport, user, group, last = sys.argv[1:5]
 listener = Listener(
     os.environ["RELAY_URL"],
-    token_provider=lambda: sign_user_token(os.environ["JWT_SECRET"], user, groups=[group]),
+    token_provider=lambda: sign_user_token(
+        os.environ["JWT_SECRET"],
+        user,
+        groups=[group],
+        user_claim=os.environ.get("JWT_USER_CLAIM"),
+        issuer=os.environ.get("JWT_ISSUER"),
+        audience=os.environ.get("JWT_AUDIENCE"),
+    ),
     groups=[group],
     transport=transport,
     on_gap=lambda gap: say(gap=[gap.after, gap.position]),
