@@ -16,6 +16,11 @@ const sent = (seq: number, senderId = 'bob', groupId = 'g'): GroupEvent => ({
   createdAt: new Date(seq * 1_000).toISOString(),
 });
 
+const deletion = (seq: number, messageSeq: number, senderId = 'bob'): GroupEvent => {
+  const about = { messageId: `m${messageSeq}`, messageSeq, senderId };
+  return { event: 'message-deleted', id: `d${seq}`, groupId: 'g', epoch: '1-a', seq, ...about };
+};
+
 function summary(id: string, seq: number, unreadCount = 0, changes: Partial<GroupSummary> = {}): GroupSummary {
   const { event: _, ...message } = sent(seq, 'bob', id);
   const lastMessage = seq > 0 ? (message as unknown as GroupSummary['lastMessage']) : null;
@@ -260,18 +265,27 @@ describe('the list of groups', () => {
     const { groups, clock, reads } = setUp(async () => [summary('g', 5, 2, { readSeq: 3 }), summary('h', 4)], {
       messages: async () => ({ messages: [fourth as never], position: { epoch: '1-a', seq: 6 } }),
     });
-    const deleted = (seq: number, messageSeq: number): GroupEvent => {
-      const about = { messageId: `m${messageSeq}`, messageSeq, senderId: 'bob' };
-      return { event: 'message-deleted', id: `d${seq}`, groupId: 'g', epoch: '1-a', seq, ...about };
-    };
     await groups.refresh();
-    groups.apply('g', [deleted(6, 5)]);
+    groups.apply('g', [deletion(6, 5)]);
     expect(groups.get('g')).toMatchObject({ unreadCount: 1, lastMessage: null });
     expect(groups.getSnapshot().groups.map(({ id }) => id)).toEqual(['g', 'h']);
     await clock.advance(2_000);
     expect(groups.get('g')?.lastMessage?.id).toBe('m4');
-    groups.apply('g', [deleted(7, 2)]);
+    groups.apply('g', [deletion(7, 2)]);
     expect([groups.get('g')?.unreadCount, reads()]).toEqual([1, 1]);
+  });
+
+  test('a message that was deleted before it came takes nothing off the others, and an own one was read all the same', async () => {
+    const { groups } = setUp(async () => [summary('g', 2, 1, { readSeq: 1 })]);
+    const erased = (seq: number, senderId: string): GroupEvent[] => [
+      { ...sent(seq, senderId), content: '', deleted: true },
+      deletion(seq + 1, seq, senderId),
+    ];
+    await groups.refresh();
+    groups.apply('g', erased(3, 'bob'));
+    expect(groups.get('g')).toMatchObject({ unreadCount: 1, readSeq: 1, lastMessage: { id: 'm2' } });
+    groups.apply('g', [...erased(5, 'me'), sent(7)]);
+    expect(groups.get('g')).toMatchObject({ unreadCount: 1, readSeq: 5, lastMessage: { id: 'm7' } });
   });
 
   test('a group that no page of the list had, because it moved between them, is not gone', async () => {

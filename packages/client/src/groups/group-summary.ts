@@ -44,12 +44,13 @@ function withSettings(group: GroupSummary, event: GroupEvent): GroupSummary {
 
 /**
  * The group with its count of unread messages after an event; it was read up to `group.readSeq`. Sending a message moves the user's
- * own read cursor, in every window.
+ * own read cursor, in every window. A message that comes without its content, because it was deleted meanwhile, counts until the
+ * `message-deleted` behind it takes it off.
  */
 export function withUnread(group: GroupSummary, event: GroupEvent, me: string | undefined): GroupSummary {
   const { readSeq, unreadCount } = group;
   const isOwn = event['senderId'] === me;
-  if (event.event === 'new-message' && event['deleted'] !== true) {
+  if (event.event === 'new-message') {
     if (isOwn) return { ...group, unreadCount: 0, readSeq: Math.max(readSeq, event.seq) };
     return event.seq > readSeq ? { ...group, unreadCount: unreadCount + 1 } : group;
   }
