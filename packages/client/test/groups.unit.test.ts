@@ -168,6 +168,25 @@ describe('the list of groups', () => {
     expect(groups.get('g')?.lastMessage).toBeNull();
   });
 
+  test('an edit of the last message changes all that it names, and takes the application’s fields away where it says so', async () => {
+    const { groups } = setUp(async () => [summary('g', 3)]);
+    await groups.refresh();
+    const edited = (seq: number, fields: object): GroupEvent => ({
+      ...deletion(seq, 3),
+      event: 'message-updated',
+      updatedAt: `2030-01-0${seq}`,
+      ...fields,
+    });
+    groups.apply('g', [edited(4, { content: 'text 3', custom: { a: 1 } })]);
+    const { lastMessage } = groups.get('g') ?? {};
+    expect(lastMessage).toMatchObject({ id: 'm3', seq: 3, custom: { a: 1 }, updatedAt: '2030-01-04' });
+    groups.apply('g', [edited(5, { content: 'other' })]);
+    expect(groups.get('g')?.lastMessage).toMatchObject({ content: 'other', custom: { a: 1 } });
+    groups.apply('g', [edited(6, { content: 'other', custom: null })]);
+    expect(groups.get('g')?.lastMessage).not.toHaveProperty('custom');
+    expect(groups.get('g')?.lastMessage).not.toHaveProperty('messageId');
+  });
+
   test('a retention of its own, which comes and goes with an event, and stays when the name changes', async () => {
     const { groups } = setUp(async () => [summary('g', 3)]);
     await groups.refresh();

@@ -82,6 +82,16 @@ export function parseMessage(value: unknown): Message | undefined {
   };
 }
 
+/**
+ * The message after a `message-updated`: every field that the publisher sends replaces the message's, and its position and its sender do
+ * not change.
+ */
+export function parseEdited(message: Message, event: GroupEvent): Message | undefined {
+  const { messageId: _, ...fields } = event;
+  const { id, groupId, epoch, seq, senderId, sender } = message;
+  return parseMessage({ ...message, ...fields, id, groupId, epoch, seq, senderId, sender });
+}
+
 export function parseHead(value: unknown): GroupHead | undefined {
   const fields = fieldsOf(value);
   const groupId = parseId(fields?.['groupId']);

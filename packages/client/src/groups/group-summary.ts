@@ -1,5 +1,5 @@
 import type { GroupEvent, GroupSummary, JsonObject } from '@groupcast/shared';
-import { fieldsOf, isSeq, parseMessage } from '../base/parse.ts';
+import { fieldsOf, isSeq, parseEdited, parseMessage } from '../base/parse.ts';
 
 /**
  * The group in the list after an event; the same object where the event changes nothing of it. Positions and unread counts are kept
@@ -11,9 +11,8 @@ export function withEvent(group: GroupSummary, event: GroupEvent): GroupSummary 
       return event['deleted'] === true ? group : { ...group, lastMessage: parseMessage(event) ?? group.lastMessage };
     case 'message-updated': {
       const { lastMessage } = group;
-      const content = event['content'];
-      if (lastMessage?.id !== event['messageId'] || typeof content !== 'string' || !lastMessage) return group;
-      return event['deleted'] === true ? group : { ...group, lastMessage: { ...lastMessage, content } };
+      if (!lastMessage || lastMessage.id !== event['messageId'] || event['deleted'] === true) return group;
+      return { ...group, lastMessage: parseEdited(lastMessage, event) ?? lastMessage };
     }
     case 'message-deleted':
       return group.lastMessage?.id === event['messageId'] ? { ...group, lastMessage: null } : group;

@@ -1,6 +1,6 @@
 import type { GroupEvent, Message, Position } from '@groupcast/shared';
 import { isAfter } from '@groupcast/shared/positions';
-import { fieldsOf, parseId, parseMessage } from '../base/parse.ts';
+import { fieldsOf, parseEdited, parseId, parseMessage } from '../base/parse.ts';
 
 /**
  * A message that is saved. `status` is that of an own message: `delivered` and `read` when all other members have received and have read
@@ -59,10 +59,7 @@ export function createMessageList(keyOf: (message: Message) => string): MessageL
   function edit(event: GroupEvent): void {
     const entry = entries.get(messageIdOf(event));
     if (!entry || event.seq <= entry.asOf || event['deleted'] === true) return;
-    const { messageId: _, ...fields } = event;
-    const { id, groupId, epoch, seq, senderId, sender } = entry.message;
-    // Every field that the publisher sends replaces the message's; its position and its sender do not change.
-    const edited = parseMessage({ ...entry.message, ...fields, id, groupId, epoch, seq, senderId, sender });
+    const edited = parseEdited(entry.message, event);
     if (!edited) return;
     const { status, key } = entry.message;
     entries.set(edited.id, { message: { ...edited, status, key }, asOf: event.seq });
