@@ -307,6 +307,28 @@ describe('the list of groups', () => {
     expect(groups.get('g')).toMatchObject({ unreadCount: 1, readSeq: 5, lastMessage: { id: 'm7' } });
   });
 
+  test('a last message that could not be looked up is looked up again, later each time, unless the API refuses for good', async () => {
+    const down = new ClientError('UNREACHABLE', 'down', { retryable: true, retryAfterMs: 60_000 });
+    const failures = [down, down, new ClientError('FORBIDDEN', 'no')];
+    let questions = 0;
+    const { groups, clock } = setUp(async () => [summary('g', 5)], {
+      messages: async () => {
+        questions += 1;
+        throw failures[questions - 1] ?? new ClientError('INTERNAL', 'too many questions');
+      },
+    });
+    await groups.refresh();
+    groups.apply('g', [deletion(6, 5)]);
+    await clock.advance(2_000);
+    expect(questions).toBe(1);
+    await clock.advance(59_000);
+    expect(questions).toBe(1);
+    await clock.advance(5_000);
+    expect(questions).toBe(2);
+    await clock.advance(600_000);
+    expect([questions, clock.timers]).toEqual([3, 0]);
+  });
+
   test('a group that no page of the list had, because it moved between them, is not gone', async () => {
     let now = [summary('g', 3), summary('h', 9)];
     const { groups, gone } = setUp(async () => now, {
