@@ -244,7 +244,7 @@ describe('the list of groups', () => {
   test('a message that was read before its event came, because the page was faster, is not unread when the event comes', async () => {
     const { groups } = setUp(async () => [summary('g', 8)]);
     await groups.refresh();
-    expect([groups.read('g', 10), groups.read('g', 10), groups.read('g', 9)]).toEqual([true, false, false]);
+    expect([groups.read('g', 10), groups.read('g', 10), groups.read('g', 9)]).toEqual(['all', 'no news', 'no news']);
     groups.apply('g', [sent(9), sent(10), sent(11)]);
     expect(groups.get('g')?.unreadCount).toBe(1);
   });
@@ -305,6 +305,25 @@ describe('the list of groups', () => {
     expect(groups.get('g')).toMatchObject({ unreadCount: 1, readSeq: 1, lastMessage: { id: 'm2' } });
     groups.apply('g', [...erased(5, 'me'), sent(7)]);
     expect(groups.get('g')).toMatchObject({ unreadCount: 1, readSeq: 5, lastMessage: { id: 'm7' } });
+  });
+
+  test('a part that is read while nobody knows the last message is no reading to the end', async () => {
+    const { groups } = setUp(async () => [summary('g', 5, 5)]);
+    await groups.refresh();
+    groups.apply('g', [deletion(6, 5)]);
+    expect(groups.get('g')).toMatchObject({ unreadCount: 4, lastMessage: null });
+    expect([groups.read('g', 1), groups.get('g')?.unreadCount]).toEqual(['part', 4]);
+    expect([groups.read('g', 6), groups.get('g')?.unreadCount]).toEqual(['all', 0]);
+  });
+
+  test('a part that is read is none to the end where the API has counted messages that have not come yet', async () => {
+    const { groups } = setUp(async () => [summary('g', 5, 5)]);
+    await groups.refresh();
+    expect(groups.read('g', 2)).toBe('part');
+    groups.counted('g', 2, { unreadCount: 5, position: { epoch: '1-a', seq: 7 } });
+    expect([groups.read('g', 5), groups.get('g')?.unreadCount]).toEqual(['part', 5]);
+    groups.apply('g', [sent(6), sent(7)]);
+    expect([groups.read('g', 7), groups.get('g')?.unreadCount]).toEqual(['all', 0]);
   });
 
   test('a last message that could not be looked up is looked up again, later each time, unless the API refuses for good', async () => {

@@ -4,7 +4,7 @@ import { createReading } from '../src/groups/reading.ts';
 import { turns } from './manual-clock.ts';
 
 function setUp() {
-  const group = { readSeq: 0, lastMessage: { seq: 10 } };
+  const group = { readSeq: 0 };
   const cursors: number[] = [];
   const questions: { seq: number; answer: (fails?: boolean) => void }[] = [];
   let useful = true;
@@ -12,9 +12,9 @@ function setUp() {
     groups: {
       get: () => group as unknown as GroupSummary,
       read(_, seq) {
-        if (seq <= group.readSeq) return false;
+        if (seq <= group.readSeq) return 'no news';
         group.readSeq = seq;
-        return true;
+        return seq >= 10 ? 'all' : 'part';
       },
       counted: () => useful,
     },

@@ -10,15 +10,21 @@ export interface GroupEntry {
   asOf: Position;
   /** The unread count includes the events up to here. */
   counted: Position;
+  /** No message that is counted lies above this `seq`; the newest one may be deleted. */
+  newestSeq: number;
   /** When the last message was sent, even if it was deleted: the list is sorted by it. */
   activeAt: string;
 }
+
+/** Whether everything has been read now, or a part of it. */
+export type ReadOutcome = 'all' | 'part' | 'no news';
 
 /** Applies the events that the entry does not include yet; answers whether the group has changed. */
 export function applyEvents(entry: GroupEntry, events: readonly GroupEvent[], me: string | undefined): boolean {
   const before = entry.group;
   for (const event of events) {
     const at = { epoch: event.epoch, seq: event.seq };
+    if (event.event === 'new-message') entry.newestSeq = Math.max(entry.newestSeq, event.seq);
     if (isAfter(at, entry.counted)) {
       entry.group = withUnread(entry.group, event, me);
       entry.counted = at;
@@ -48,6 +54,7 @@ export function entryOf(
     group: listed,
     asOf: position,
     counted: position,
+    newestSeq: lastSeq,
     activeAt: latest(before?.activeAt, lastMessage?.createdAt ?? listed.createdAt),
   };
   if (before?.counted.epoch === position.epoch && before.group.readSeq > listed.readSeq) {
@@ -62,6 +69,15 @@ export function entryOf(
   );
   if (before && JSON.stringify(before.group) === JSON.stringify(entry.group)) entry.group = before.group;
   return entry;
+}
+
+/** Notes that everything up to `seq` was read. Of the rest only the API knows how many are unread. */
+export function readUpTo(entry: GroupEntry, seq: number): ReadOutcome {
+  const { readSeq, unreadCount } = entry.group;
+  if (seq <= readSeq) return 'no news';
+  const isAll = seq >= entry.newestSeq;
+  entry.group = { ...entry.group, readSeq: seq, unreadCount: isAll ? 0 : unreadCount };
+  return isAll ? 'all' : 'part';
 }
 
 /** The later of two ISO 8601 times in UTC. */

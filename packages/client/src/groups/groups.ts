@@ -7,7 +7,7 @@ import { createRecording } from '../base/recording.ts';
 import { createKeyedTopic, createStore, type OnListenerError, type Readable } from '../base/store.ts';
 import type { Clock, Logger } from '../environment.ts';
 import { type ClientError, toClientError } from '../errors.ts';
-import { applyEvents, entryOf, type GroupEntry } from './group-entry.ts';
+import { applyEvents, entryOf, type GroupEntry, type ReadOutcome, readUpTo } from './group-entry.ts';
 import { createLastMessages } from './last-messages.ts';
 
 export interface GroupsSnapshot {
@@ -46,8 +46,8 @@ export interface Groups extends Readable<GroupsSnapshot> {
   hurry: () => void;
   apply: (groupId: string, events: readonly GroupEvent[]) => void;
   remove: (groupId: string) => void;
-  /** Everything up to `seq` was read. Answers whether that was not known before. */
-  read: (groupId: string, seq: number) => boolean;
+  /** Everything up to `seq` was read. */
+  read: (groupId: string, seq: number) => ReadOutcome;
   /** Takes the API's count at `position`, after everything up to `seq` was read. Answers whether it was of use or came too late. */
   counted: (groupId: string, seq: number, unread: { unreadCount: number; position: Position }) => boolean;
   stop: () => void;
@@ -207,18 +207,18 @@ export function createGroups(deps: GroupsDeps): Groups {
     },
     read(groupId, seq) {
       const entry = entries.get(groupId);
-      if (!entry) return true;
-      const { readSeq, unreadCount, lastMessage } = entry.group;
-      if (seq <= readSeq) return false;
-      entry.group = { ...entry.group, readSeq: seq, unreadCount: seq >= (lastMessage?.seq ?? 0) ? 0 : unreadCount };
-      publish([groupId]);
-      return true;
+      if (!entry) return 'all';
+      const outcome = readUpTo(entry, seq);
+      if (outcome !== 'no news') publish([groupId]);
+      return outcome;
     },
     counted(groupId, seq, { unreadCount, position }) {
       const entry = entries.get(groupId);
       // The user has read further meanwhile, and that question gets an answer of its own.
       if (!entry || seq < entry.group.readSeq || position.epoch !== entry.counted.epoch) return true;
       if (isAfter(entry.counted, position)) return false;
+      // Messages up to there are counted, although they may not have come yet.
+      if (isAfter(position, entry.counted)) entry.newestSeq = Math.max(entry.newestSeq, position.seq);
       entry.counted = position;
       if (unreadCount === entry.group.unreadCount) return true;
       entry.group = { ...entry.group, unreadCount };

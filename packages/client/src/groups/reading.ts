@@ -48,17 +48,15 @@ export function createReading(deps: {
     void question().then(() => questions.delete(groupId));
   }
 
-  const isAtEnd = (groupId: string, seq: number): boolean => seq >= (groups.get(groupId)?.lastMessage?.seq ?? 0);
-
   return {
     mark(groupId, seq) {
-      if (stopped || !groups.read(groupId, seq)) return;
-      if (isAtEnd(groupId, seq)) cursors.read(groupId, seq);
-      else recount(groupId);
+      if (stopped) return;
+      const outcome = groups.read(groupId, seq);
+      if (outcome === 'all') cursors.read(groupId, seq);
+      else if (outcome === 'part') recount(groupId);
     },
     readElsewhere(groupId, seq) {
-      if (stopped || !groups.get(groupId) || !groups.read(groupId, seq)) return;
-      if (!isAtEnd(groupId, seq)) recount(groupId);
+      if (!stopped && groups.get(groupId) && groups.read(groupId, seq) === 'part') recount(groupId);
     },
     stop() {
       stopped = true;
