@@ -110,8 +110,8 @@ export function createClient(options: ClientOptions): GroupcastClient {
     onGone: told.gone.emit,
     ...common,
   });
-  const reading = createReading({ groups, cursors, markRead: api.markRead });
   const delivery = createDelivery({ messages, groups, cursors, topics, groupEvents });
+  const reading = createReading({ groups, cursors, headOf: delivery.headOf, markRead: api.markRead });
   const readListSoon = (): void => groups.refreshWithin(random() * LIST_SPREAD_MS);
   topics.reset.subscribe(readListSoon);
   told.gone.subscribe(delivery.leave);

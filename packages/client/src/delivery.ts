@@ -47,6 +47,8 @@ export interface Delivery {
   leave: (groupId: string) => void;
   lagOf: (groupId: string) => Lag;
   positionOf: (groupId: string) => Position | null;
+  /** How far the group has got, as an event, the relay, the list or a page says; `undefined` where none of them does. */
+  headOf: (groupId: string) => number | undefined;
   /** The positions of every group that has begun. */
   positions: () => Record<string, Position>;
   stats: () => Counts & { duplicates: number };
@@ -113,6 +115,11 @@ export function createDelivery({ messages, groups, cursors, topics, groupEvents 
     },
     lagOf: inbox.lagOf,
     positionOf: inbox.positionOf,
+    headOf(groupId) {
+      const said = [inbox.headOf(groupId), groups.get(groupId)?.position.seq, messages.shown(groupId)?.headSeq];
+      const known = said.filter((seq) => seq !== undefined);
+      return known.length > 0 ? Math.max(...known) : undefined;
+    },
     positions: inbox.positions,
     stats: () => ({ ...counts, duplicates: inbox.duplicates }),
     stop() {

@@ -5,6 +5,7 @@ import type { GroupEvent, GroupSummary, Position } from '@groupcast/shared';
 import { describe, expect, test } from 'vitest';
 import { createKeyedTopic, createTopic } from '../src/base/store.ts';
 import { createDelivery } from '../src/delivery.ts';
+import type { MessageView } from '../src/messages/message-view.ts';
 
 const at = (seq: number, epoch = '1-a'): Position => ({ epoch, seq });
 const event = (seq: number, epoch = '1-a'): GroupEvent => ({
@@ -17,7 +18,8 @@ const event = (seq: number, epoch = '1-a'): GroupEvent => ({
 
 function setUp() {
   const calls: string[] = [];
-  const groups = new Map<string, Pick<GroupSummary, 'unreadCount'>>();
+  const groups = new Map<string, Partial<Pick<GroupSummary, 'unreadCount' | 'position'>>>();
+  let headSeq: number | undefined;
   const fail = (error: unknown): void => {
     throw error;
   };
@@ -40,7 +42,7 @@ function setUp() {
   const delivery = createDelivery({
     messages: {
       apply: note('messages'),
-      shown: () => undefined,
+      shown: () => (headSeq === undefined ? undefined : ({ headSeq } as MessageView)),
       reset: () => undefined,
       leave: () => undefined,
     },
@@ -53,10 +55,25 @@ function setUp() {
     topics,
     groupEvents,
   });
-  return { calls, delivery, groups };
+  return { calls, delivery, groups, showUpTo: (seq: number) => (headSeq = seq) };
 }
 
 describe('delivery', () => {
+  test('knows how far a group has got from whatever is furthest: an event above a gap, a head, the list, or a page', () => {
+    const { delivery, groups, showUpTo } = setUp();
+    expect(delivery.headOf('g')).toBeUndefined();
+    groups.set('g', { position: at(4) });
+    expect(delivery.headOf('g')).toBe(4);
+    delivery.standsAt('g', at(5));
+    expect([delivery.headOf('g'), delivery.headOf('h')]).toEqual([5, undefined]);
+    delivery.receive(event(8));
+    expect([delivery.headOf('g'), delivery.positionOf('g')?.seq]).toEqual([8, 5]);
+    delivery.head('g', at(9));
+    expect(delivery.headOf('g')).toBe(9);
+    showUpTo(10);
+    expect(delivery.headOf('g')).toBe(10);
+  });
+
   test('hands due events to messages, groups, listeners and cursors, in this order and once', () => {
     const { calls, delivery } = setUp();
     delivery.standsAt('g', at(4));

@@ -8,6 +8,7 @@ function setUp() {
   const cursors: number[] = [];
   const questions: { seq: number; answer: (fails?: boolean) => void }[] = [];
   let useful = true;
+  let head: number | undefined = 20;
   const reading = createReading({
     groups: {
       get: () => group as unknown as GroupSummary,
@@ -19,6 +20,7 @@ function setUp() {
       counted: () => useful,
     },
     cursors: { read: (_, seq) => cursors.push(seq) },
+    headOf: () => head,
     markRead: async (_, seq) =>
       new Promise((resolve, reject) => {
         const answer = (fails = false) =>
@@ -26,7 +28,13 @@ function setUp() {
         questions.push({ seq, answer });
       }),
   });
-  return { reading, cursors, questions, setUseful: (value: boolean) => (useful = value) };
+  return {
+    reading,
+    cursors,
+    questions,
+    setUseful: (value: boolean) => (useful = value),
+    setHead: (value: number | undefined) => (head = value),
+  };
 }
 
 describe('reading', () => {
@@ -34,6 +42,18 @@ describe('reading', () => {
     const { reading, cursors, questions } = setUp();
     for (const seq of [10, 10, 9, 11]) reading.mark('g', seq);
     expect([cursors, questions.length]).toEqual([[10, 11], 0]);
+  });
+
+  test('is at most as far as the group is known to have got, or later messages would count as read', () => {
+    const { reading, cursors, setHead } = setUp();
+    setHead(12);
+    for (const seq of [50, 11, 12]) reading.mark('g', seq);
+    expect(cursors).toEqual([12]);
+    setHead(13);
+    reading.mark('g', 50);
+    setHead(undefined);
+    reading.mark('g', 51);
+    expect(cursors).toEqual([12, 13, 51]);
   });
 
   test('a part of it is asked of the API, one question at a time, about the newest place', async () => {

@@ -7,7 +7,7 @@ import type { Groups } from './groups.ts';
 const MAX_RECOUNTS = 3;
 
 export interface Reading {
-  /** Everything up to `seq` was read. */
+  /** Everything up to `seq` was read, or up to the group's head where `seq` is beyond it. */
   mark: (groupId: string, seq: number) => void;
   /** The same user has read up to `seq` in another window, which has reported it. */
   readElsewhere: (groupId: string, seq: number) => void;
@@ -22,6 +22,8 @@ export interface Reading {
 export function createReading(deps: {
   groups: Pick<Groups, 'get' | 'read' | 'counted'>;
   cursors: Pick<CursorReport, 'read'>;
+  /** How far the group is known to have got; `undefined` where nothing is known of it. */
+  headOf: (groupId: string) => number | undefined;
   markRead: Api['markRead'];
 }): Reading {
   const { groups, cursors } = deps;
@@ -49,8 +51,9 @@ export function createReading(deps: {
   }
 
   return {
-    mark(groupId, seq) {
+    mark(groupId, upTo) {
       if (stopped) return;
+      const seq = Math.min(upTo, deps.headOf(groupId) ?? upTo);
       const outcome = groups.read(groupId, seq);
       if (outcome === 'all') cursors.read(groupId, seq);
       else if (outcome === 'part') recount(groupId);

@@ -42,6 +42,8 @@ export interface Inbox {
   close: (groupId: string) => void;
   lagOf: (groupId: string) => Lag;
   positionOf: (groupId: string) => Position | null;
+  /** The highest `seq` that was mentioned; `undefined` where the group has not begun. */
+  headOf: (groupId: string) => number | undefined;
   /** The positions of every group that has begun. */
   positions: () => Record<string, Position>;
   /** Number of events that were dropped because they, or their successor, were here before. */
@@ -197,6 +199,10 @@ export function createInbox(): Inbox {
       return queue.target > queue.cursor.seq ? 'gap' : 'none';
     },
     positionOf: (groupId) => queues.get(groupId)?.cursor ?? null,
+    headOf(groupId) {
+      const queue = queues.get(groupId);
+      return queue?.cursor ? queue.target : undefined;
+    },
     positions() {
       const opened: Record<string, Position> = {};
       for (const [groupId, { cursor }] of queues) if (cursor) opened[groupId] = cursor;

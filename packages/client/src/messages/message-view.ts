@@ -28,6 +28,8 @@ export interface MessageView extends MessagesHandle {
   update: (work: () => void) => void;
   /** The messages that are being sent have changed, or the status of own ones, or edits and deletions that are on their way. */
   refresh: () => void;
+  /** The highest `seq` that the newest page or a message in it has; `undefined` before there is one. */
+  readonly headSeq: number | undefined;
   /** Somebody looks, and at an own message that not everybody has read. */
   readonly awaitsReceipts: boolean;
   /** A page that could not be read and waits for its next try is read at once. */
@@ -194,6 +196,10 @@ export function createMessageView(deps: {
     },
     update: asOne,
     refresh: () => publish(),
+    get headSeq() {
+      const newest = list.messages.at(-1)?.seq;
+      return newest === undefined ? list.asOf?.seq : Math.max(newest, list.asOf?.seq ?? 0);
+    },
     get awaitsReceipts() {
       return awaitsReceipts();
     },
