@@ -108,6 +108,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     onListed: (groupId, position) => told.listed.emit({ groupId, position }),
     onRead: told.listRead.emit,
     onGone: told.gone.emit,
+    onRemoved: (groupId, seq) => told.removed.emit({ groupId, seq }),
     ...common,
   });
   const delivery = createDelivery({ messages, groups, cursors, topics, groupEvents });
@@ -115,6 +116,10 @@ export function createClient(options: ClientOptions): GroupcastClient {
   const readListSoon = (): void => groups.refreshWithin(random() * LIST_SPREAD_MS);
   topics.reset.subscribe(readListSoon);
   told.gone.subscribe(delivery.leave);
+  told.removed.subscribe(({ groupId, seq }) => {
+    cursors.forget(groupId, seq);
+    readListSoon();
+  });
 
   const ask: Ask = (event, payload) => status.link?.ask(event, payload);
   const parts = { messages, groups, reading, reaches, topics, told };

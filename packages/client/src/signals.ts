@@ -15,6 +15,8 @@ export interface Signals {
     listRead: Topic<void>;
     /** A group is no longer in the list. */
     gone: Topic<string>;
+    /** An event, which has this `seq`, has removed the user from a group; another one may have added the user again. */
+    removed: Topic<{ groupId: string; seq: number }>;
     /** The relay has greeted, and again with each further group that this connection is in. */
     greeted: Topic<void>;
     /** Somebody looks at own messages of the group that not everybody has read. */
@@ -35,6 +37,7 @@ export function createSignals(onListenerError: OnListenerError): Signals {
       listed: topic(),
       listRead: topic(),
       gone: topic(),
+      removed: topic(),
       greeted: topic(),
       awaitingReceipts: topic(),
       down: topic(),

@@ -119,6 +119,29 @@ describe('cursor report', () => {
     expect(reports.map(({ cursors: told }) => told)).toEqual(Array.from({ length: 3 }, () => ({ g: { read: 5 } })));
   });
 
+  test('cursors below a removal are no news of the membership that follows it, where they are reported anew', async () => {
+    let fail: ((error: ClientError) => void) | undefined;
+    const relay = { connected: true, answer: fine };
+    const { clock, reports, cursors } = setUp(relay);
+    cursors.applied('g', 3);
+    cursors.read('g', 3);
+    await clock.advance(2_000);
+    relay.answer = async () => new Promise((_, reject) => (fail = reject));
+    cursors.read('g', 4);
+    await clock.advance(2_000);
+    cursors.applied('g', 7);
+    cursors.forget('g', 5);
+    relay.answer = fine;
+    fail?.(new ClientError('UNREACHABLE', 'gone', { retryable: true }));
+    await clock.advance(2_000);
+    cursors.read('g', 3);
+    await clock.advance(10_000);
+    expect(reports.slice(2).map(({ cursors: told }) => told)).toEqual([
+      { g: { received: 7, applied: 7 } },
+      { g: { read: 3 } },
+    ]);
+  });
+
   test('stopped, it says nothing more', async () => {
     const { clock, reports, cursors } = setUp({ connected: true, answer: fine });
     cursors.applied('g', 5);

@@ -43,6 +43,7 @@ function setUp(list: () => Promise<GroupSummary[]>, more: Partial<Pick<Api, 'gro
   const clock = manualClock();
   const listed: string[] = [];
   const gone: string[] = [];
+  const removals: string[] = [];
   let reads = 0;
   const groups = createGroups({
     api: {
@@ -60,6 +61,7 @@ function setUp(list: () => Promise<GroupSummary[]>, more: Partial<Pick<Api, 'gro
     onListed: (groupId, { seq }) => listed.push(`${groupId}@${seq}`),
     onRead: () => undefined,
     onGone: (groupId) => gone.push(groupId),
+    onRemoved: (groupId, seq) => removals.push(`${groupId}@${seq}`),
     clock,
     random: () => 1,
     log: memoryLogger(),
@@ -67,7 +69,7 @@ function setUp(list: () => Promise<GroupSummary[]>, more: Partial<Pick<Api, 'gro
       throw error;
     },
   });
-  return { clock, listed, gone, groups, reads: () => reads };
+  return { clock, listed, gone, removals, groups, reads: () => reads };
 }
 
 describe('the list of groups', () => {
@@ -136,6 +138,70 @@ describe('the list of groups', () => {
     expect(groups.unread.getSnapshot()).toBe(0);
     groups.apply('g', [sent(4)]);
     expect(groups.unread.getSnapshot()).toBe(1);
+  });
+
+  describe('after a removal of this user, which was followed by an addition', () => {
+    const removed = (seq: number): GroupEvent => ({
+      event: 'member-removed',
+      id: `r${seq}`,
+      groupId: 'g',
+      epoch: '1-a',
+      seq,
+      userIds: ['x', 'me'],
+    });
+
+    test('nothing is read, and what the list says counts', async () => {
+      let now = summary('g', 3, 3);
+      const { groups, removals } = setUp(async () => [now]);
+      await groups.refresh();
+      groups.read('g', 3);
+      groups.apply('g', [{ ...removed(4), userIds: ['x'] }]);
+      expect([groups.get('g')?.readSeq, removals]).toEqual([3, []]);
+      groups.apply('g', [removed(5)]);
+      expect([groups.get('g')?.readSeq, removals]).toEqual([0, ['g@5']]);
+      now = { ...now, unreadCount: 2, readSeq: 1, position: { epoch: '1-a', seq: 6 } };
+      await groups.refresh();
+      expect(groups.get('g')).toMatchObject({ unreadCount: 2, readSeq: 1 });
+    });
+
+    test('the same where the list comes before the events', async () => {
+      let now = summary('g', 3, 3);
+      const { groups, removals } = setUp(async () => [now]);
+      await groups.refresh();
+      groups.read('g', 3);
+      now = { ...now, unreadCount: 3, position: { epoch: '1-a', seq: 6 } };
+      await groups.refresh();
+      groups.apply('g', [removed(4)]);
+      await groups.refresh();
+      expect([groups.get('g')?.readSeq, groups.get('g')?.unreadCount, removals]).toEqual([0, 3, ['g@4']]);
+    });
+
+    test('the same where the list was on its way, from before or after the removal', async () => {
+      for (const seq of [4, 6]) {
+        let answer: (groups: GroupSummary[]) => void = () => undefined;
+        const lists = [[summary('g', 3, 3)]];
+        const { groups } = setUp(
+          async () => lists.shift() ?? new Promise<GroupSummary[]>((resolve) => (answer = resolve)),
+        );
+        await groups.refresh();
+        groups.read('g', 3);
+        const again = groups.refresh();
+        await turns();
+        groups.apply('g', [removed(5)]);
+        const position = { epoch: '1-a', seq };
+        answer([{ ...summary('g', 3), position, ...(seq < 5 ? { readSeq: 3 } : { readSeq: 2, unreadCount: 1 }) }]);
+        await again;
+        expect(groups.get('g')?.readSeq).toBe(seq < 5 ? 0 : 2);
+      }
+    });
+
+    test('a cursor beyond the removal is one of the new membership', async () => {
+      const { groups } = setUp(async () => [summary('g', 3, 3)]);
+      await groups.refresh();
+      groups.read('g', 7);
+      groups.apply('g', [removed(4), sent(5), sent(8)]);
+      expect(groups.get('g')).toMatchObject({ readSeq: 7, unreadCount: 1 });
+    });
   });
 
   test('a group that is not listed any more is gone; a listed one is made known with its position', async () => {

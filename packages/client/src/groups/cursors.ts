@@ -18,6 +18,7 @@ export interface CursorsDeps {
   log: Logger;
 }
 
+const KEYS = ['received', 'applied', 'read'] as const;
 /** Most groups in one report; the relay takes no more. */
 const GROUPS_PER_REPORT = 1_000;
 
@@ -31,7 +32,8 @@ export interface CursorReport {
   read: (groupId: string, seq: number) => void;
   /** There is another connection, whose relay may take reports that the last one did not. */
   reconnected: () => void;
-  forget: (groupId: string) => void;
+  /** Forgets what was told of the group, and what is to be told; with `before` only what lies below it. */
+  forget: (groupId: string, before?: number) => void;
   stop: () => void;
 }
 
@@ -52,7 +54,7 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
 
   function note(groupId: string, cursors: Cursors, delayMs: number): void {
     const known = { ...told.get(groupId), ...waiting.get(groupId) };
-    const risen = (Object.keys(cursors) as (keyof Cursors)[]).filter((key) => (cursors[key] ?? 0) > (known[key] ?? 0));
+    const risen = KEYS.filter((key) => (cursors[key] ?? 0) > (known[key] ?? 0));
     if (risen.length === 0) return;
     const next: Cursors = { ...waiting.get(groupId) };
     for (const key of risen) next[key] = cursors[key] ?? 0;
@@ -132,12 +134,17 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
     }
   }
 
-  /** Puts cursors back that could not be reported, and reports them later. */
+  /** Puts cursors back that could not be reported, and reports them later. Those that were forgotten meanwhile are not. */
   function takeBack(batch: ReadonlyMap<string, Cursors>): void {
     for (const [groupId, cursors] of batch) {
       const known = told.get(groupId) ?? {};
-      for (const key of Object.keys(cursors) as (keyof Cursors)[]) delete known[key];
-      note(groupId, cursors, 5 * deps.intervalMs);
+      const still: Cursors = {};
+      for (const key of KEYS) {
+        if (cursors[key] === undefined || cursors[key] !== known[key]) continue;
+        still[key] = cursors[key];
+        delete known[key];
+      }
+      note(groupId, still, 5 * deps.intervalMs);
     }
   }
 
@@ -151,9 +158,13 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
       supported = true;
       if (waiting.size > 0) plan(deps.intervalMs * deps.random());
     },
-    forget(groupId) {
-      told.delete(groupId);
-      waiting.delete(groupId);
+    forget(groupId, before = Number.POSITIVE_INFINITY) {
+      for (const all of [told, waiting]) {
+        const { ...kept } = all.get(groupId) ?? {};
+        for (const key of KEYS) if ((kept[key] ?? 0) < before) delete kept[key];
+        if (Object.keys(kept).length > 0) all.set(groupId, kept);
+        else all.delete(groupId);
+      }
     },
     stop() {
       stopped = true;

@@ -1,5 +1,6 @@
 import type { GroupEvent, GroupSummary, Position } from '@groupcast/shared';
 import { isAfter } from '@groupcast/shared/positions';
+import { parseList, parseUserId } from '../base/parse.ts';
 import { withEvent, withUnread } from './group-summary.ts';
 
 /** A group in the list, with the positions up to which its fields include events. */
@@ -23,6 +24,7 @@ export type ReadOutcome = 'all' | 'part' | 'no news';
 export function applyEvents(entry: GroupEntry, events: readonly GroupEvent[], me: string | undefined): boolean {
   const before = entry.group;
   for (const event of events) {
+    if (isRemovalOf(me, event)) beginMembership(entry, event.seq);
     const at = { epoch: event.epoch, seq: event.seq };
     if (event.event === 'new-message') entry.newestSeq = Math.max(entry.newestSeq, event.seq);
     if (isAfter(at, entry.counted)) {
@@ -64,11 +66,21 @@ export function entryOf(
   }
   applyEvents(
     entry,
-    passed.filter((event) => event.groupId === id),
+    passed.filter((event) => event.groupId === id && isAfter(event, entry.counted)),
     me,
   );
   if (before && JSON.stringify(before.group) === JSON.stringify(entry.group)) entry.group = before.group;
   return entry;
+}
+
+/** Whether the event ends the user's membership of the group, which another one may follow. */
+export function isRemovalOf(userId: string | undefined, event: GroupEvent): boolean {
+  return event.event === 'member-removed' && parseList(event['userIds'], parseUserId).some((id) => id === userId);
+}
+
+/** A read cursor below the removal is of the membership before it; the next one begins with a cursor that only the API knows. */
+function beginMembership(entry: GroupEntry, removedAt: number): void {
+  if (entry.group.readSeq > 0 && entry.group.readSeq < removedAt) entry.group = { ...entry.group, readSeq: 0 };
 }
 
 /** Notes that everything up to `seq` was read. Of the rest only the API knows how many are unread. */

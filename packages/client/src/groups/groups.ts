@@ -7,7 +7,7 @@ import { createRecording } from '../base/recording.ts';
 import { createKeyedTopic, createStore, type OnListenerError, type Readable } from '../base/store.ts';
 import type { Clock, Logger } from '../environment.ts';
 import { type ClientError, toClientError } from '../errors.ts';
-import { applyEvents, entryOf, type GroupEntry, type ReadOutcome, readUpTo } from './group-entry.ts';
+import { applyEvents, entryOf, type GroupEntry, isRemovalOf, type ReadOutcome, readUpTo } from './group-entry.ts';
 import { createLastMessages } from './last-messages.ts';
 
 export interface GroupsSnapshot {
@@ -27,6 +27,8 @@ export interface GroupsDeps {
   onRead: () => void;
   /** The user is no longer in the group. */
   onGone: (groupId: string) => void;
+  /** The user was removed from the group by the event `seq`, and may have been added again. */
+  onRemoved: (groupId: string, seq: number) => void;
   clock: Clock;
   random: () => number;
   log: Logger;
@@ -193,7 +195,10 @@ export function createGroups(deps: GroupsDeps): Groups {
       const entry = entries.get(groupId);
       if (!entry) return;
       const { activeAt, group } = entry;
-      if (!applyEvents(entry, events, deps.me())) return;
+      const me = deps.me();
+      const removal = events.findLast((event) => isRemovalOf(me, event));
+      if (removal) deps.onRemoved(groupId, removal.seq);
+      if (!applyEvents(entry, events, me)) return;
       if (entry.activeAt !== activeAt) moveUp(entry);
       publish([groupId]);
       if (group.lastMessage !== null && entry.group.lastMessage === null) lastMessages.lookUp(groupId);
