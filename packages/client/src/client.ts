@@ -105,14 +105,14 @@ export function createClient(options: ClientOptions): GroupcastClient {
   const groups = createGroups({
     api,
     me,
-    onListed: (groupId, position) => told.listed.emit({ groupId, position }),
+    onListed: told.listed.emit,
     onRead: told.listRead.emit,
     onGone: told.gone.emit,
     onRemoved: (groupId, seq) => told.removed.emit({ groupId, seq }),
     ...common,
   });
   const delivery = createDelivery({ messages, groups, cursors, topics, groupEvents });
-  const reading = createReading({ groups, cursors, headOf: delivery.headOf, markRead: api.markRead });
+  const reading = createReading({ groups, cursors, markRead: api.markRead, ...delivery });
   const readListSoon = (): void => groups.refreshWithin(random() * LIST_SPREAD_MS);
   topics.reset.subscribe(readListSoon);
   told.gone.subscribe(delivery.leave);
@@ -139,10 +139,11 @@ export function createClient(options: ClientOptions): GroupcastClient {
     ...common,
   });
   told.listRead.subscribe(recovery.join);
-  told.listed.subscribe(({ groupId, position }) => {
-    delivery.standsAt(groupId, position);
-    delivery.arrived(groupId);
-    recovery.check(groupId, status.link ? undefined : 'now');
+  told.listed.subscribe(({ id, position, readSeq }) => {
+    delivery.standsAt(id, position);
+    delivery.arrived(id);
+    reading.listed(id, position, readSeq);
+    recovery.check(id, status.link ? undefined : 'now');
   });
 
   /** Everything that waits for its next try is tried now. */
@@ -199,6 +200,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
       },
       onDown(heardAt) {
         downAt = heardAt;
+        cursors.down(millisecondsSince(heardAt));
         recovery.down();
         told.down.emit();
         polling.start();

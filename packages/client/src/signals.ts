@@ -1,4 +1,4 @@
-import type { GroupEvent, Position } from '@groupcast/shared';
+import type { GroupEvent, GroupSummary } from '@groupcast/shared';
 import { createKeyedTopic, createTopic, type KeyedTopic, type OnListenerError, type Topic } from './base/store.ts';
 import type { ClientEventMap } from './types.ts';
 
@@ -9,8 +9,8 @@ export interface Signals {
   groupEvents: KeyedTopic<GroupEvent>;
   /** News of a part of the client for the parts above it, which are built later. */
   told: {
-    /** The API lists a group, and where it stands. */
-    listed: Topic<{ groupId: string; position: Position }>;
+    /** The API lists a group, with where it stands and how far the API knows it to be read. */
+    listed: Topic<Pick<GroupSummary, 'id' | 'position' | 'readSeq'>>;
     /** The list was read to its end. */
     listRead: Topic<void>;
     /** A group is no longer in the list. */

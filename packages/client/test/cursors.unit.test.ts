@@ -142,6 +142,44 @@ describe('cursor report', () => {
     ]);
   });
 
+  test('reports that a relay took in the last moments of a connection are made to the next one, and no older ones', async () => {
+    const { clock, reports, cursors } = setUp({ connected: true, answer: fine });
+    cursors.applied('old', 9);
+    await clock.advance(10_000);
+    cursors.applied('g', 7);
+    cursors.read('g', 6);
+    cursors.applied('left', 3);
+    await clock.advance(1_000);
+    cursors.forget('left');
+    await clock.advance(30_000);
+    const before = reports.length;
+    // It was silent for as long, so that the report was one of its last moments.
+    cursors.down(30_000);
+    cursors.reconnected();
+    await clock.advance(10_000);
+    expect(reports.slice(before).map(({ cursors: told }) => told)).toEqual([
+      { g: { received: 7, applied: 7, read: 6 } },
+    ]);
+    cursors.down(0);
+    cursors.reconnected();
+    await clock.advance(10_000);
+    expect([reports.length, clock.timers]).toEqual([before + 1, 0]);
+  });
+
+  test('a read cursor that the API turns out not to know is reported again, unless it was reported a moment ago', async () => {
+    const { clock, reports, cursors } = setUp({ connected: true, answer: fine });
+    cursors.read('g', 6);
+    await clock.advance(2_000);
+    cursors.unheard('g', 6);
+    await clock.advance(10_000);
+    expect(reports.length).toBe(1);
+    cursors.unheard('g', 6);
+    cursors.unheard('g', 6);
+    cursors.unheard('h', 2);
+    await clock.advance(10_000);
+    expect(reports.slice(1).map(({ cursors: told }) => told)).toEqual([{ g: { read: 6 }, h: { read: 2 } }]);
+  });
+
   test('stopped, it says nothing more', async () => {
     const { clock, reports, cursors } = setUp({ connected: true, answer: fine });
     cursors.applied('g', 5);

@@ -58,7 +58,7 @@ function setUp(list: () => Promise<GroupSummary[]>, more: Partial<Pick<Api, 'gro
       ...more,
     },
     me: () => 'me',
-    onListed: (groupId, { seq }) => listed.push(`${groupId}@${seq}`),
+    onListed: ({ id, position }) => listed.push(`${id}@${position.seq}`),
     onRead: () => undefined,
     onGone: (groupId) => gone.push(groupId),
     onRemoved: (groupId, seq) => removals.push(`${groupId}@${seq}`),

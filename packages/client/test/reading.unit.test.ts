@@ -6,6 +6,7 @@ import { turns } from './manual-clock.ts';
 function setUp() {
   const group = { readSeq: 0 };
   const cursors: number[] = [];
+  const unheard: number[] = [];
   const questions: { seq: number; answer: (fails?: boolean) => void }[] = [];
   let useful = true;
   let head: number | undefined = 20;
@@ -19,7 +20,8 @@ function setUp() {
       },
       counted: () => useful,
     },
-    cursors: { read: (_, seq) => cursors.push(seq) },
+    cursors: { read: (_, seq) => cursors.push(seq), unheard: (_, seq) => unheard.push(seq) },
+    positionOf: () => ({ epoch: '1-a', seq: 12 }),
     headOf: () => head,
     markRead: async (_, seq) =>
       new Promise((resolve, reject) => {
@@ -31,6 +33,7 @@ function setUp() {
   return {
     reading,
     cursors,
+    unheard,
     questions,
     setUseful: (value: boolean) => (useful = value),
     setHead: (value: number | undefined) => (head = value),
@@ -54,6 +57,18 @@ describe('reading', () => {
     setHead(undefined);
     reading.mark('g', 51);
     expect(cursors).toEqual([12, 13, 51]);
+  });
+
+  test('is told again where the API does not list it, but for groups whose events have not all come: one may be a removal', () => {
+    const { reading, unheard } = setUp();
+    reading.mark('g', 10);
+    reading.listed('g', { epoch: '1-a', seq: 12 }, 10);
+    reading.listed('g', { epoch: '1-a', seq: 13 }, 3);
+    reading.listed('g', { epoch: '2-b', seq: 12 }, 3);
+    reading.listed('g', { epoch: '1-a', seq: 9 }, 9);
+    expect(unheard).toEqual([]);
+    reading.listed('g', { epoch: '1-a', seq: 12 }, 3);
+    expect(unheard).toEqual([10]);
   });
 
   test('a part of it is asked of the API, one question at a time, about the newest place', async () => {

@@ -22,6 +22,9 @@ const KEYS = ['received', 'applied', 'read'] as const;
 /** Most groups in one report; the relay takes no more. */
 const GROUPS_PER_REPORT = 1_000;
 
+/** Longest time that a relay is taken to need until the API has what it took, in milliseconds. */
+const ON_ITS_WAY_MS = 5_000;
+
 /** Tells the relay, in batches, how far this client has got in each group. */
 export interface CursorReport {
   /** Everything up to `seq` has arrived, such as in a list. */
@@ -30,7 +33,11 @@ export interface CursorReport {
   applied: (groupId: string, seq: number) => void;
   /** A person has seen everything up to `seq`. */
   read: (groupId: string, seq: number) => void;
-  /** There is another connection, whose relay may take reports that the last one did not. */
+  /** The API has not heard that everything up to `seq` was read. */
+  unheard: (groupId: string, seq: number) => void;
+  /** The connection is gone, and had been silent for this time. */
+  down: (silentMs: number) => void;
+  /** There is another connection, whose relay may take reports that the last one did not, or lost. */
   reconnected: () => void;
   /** Forgets what was told of the group, and what is to be told; with `before` only what lies below it. */
   forget: (groupId: string, before?: number) => void;
@@ -40,11 +47,13 @@ export interface CursorReport {
 /**
  * Sends at most one report per interval; a read cursor is sent at once if the last interval had no report. Where the relay does not
  * take reports, read cursors go to the API, and the others are not sent. A lost report is made good by the next one, because cursors
- * only rise.
+ * only rise. A relay that dies loses what it took and has not handed on yet: that is told to the next one.
  */
 export function createCursorReport(deps: CursorsDeps): CursorReport {
   const { clock, log } = deps;
   const told = new Map<string, Cursors>();
+  /** When a relay took the last report about a group; reports that were its last ones may not have got to the API. */
+  const taken = new Map<string, number>();
   let waiting = new Map<string, Cursors>();
   let timer: unknown;
   let dueAt = Number.POSITIVE_INFINITY;
@@ -74,6 +83,16 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
     }, at - clock.now());
   }
 
+  function accepted(batch: ReadonlyMap<string, Cursors>): void {
+    settled(clock.now() - ON_ITS_WAY_MS);
+    for (const groupId of batch.keys()) taken.set(groupId, clock.now());
+  }
+
+  /** The API has everything that was taken before this time. */
+  function settled(before: number): void {
+    for (const [groupId, at] of taken) if (at < before) taken.delete(groupId);
+  }
+
   async function flush(): Promise<void> {
     if (waiting.size === 0) return;
     const all = Array.from(waiting);
@@ -89,6 +108,7 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
     }
     try {
       await asked;
+      accepted(batch);
     } catch (cause) {
       const error = toClientError(cause);
       log.debug('unable to report cursors', { code: error.code });
@@ -102,11 +122,12 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
 
   /** Reports each group by itself: one group is at fault, and the others should not fail with it. */
   async function reportEach(batch: ReadonlyMap<string, Cursors>): Promise<void> {
-    for (const [groupId, cursors] of batch) {
+    for (const entry of batch) {
       try {
-        if (!stopped) await deps.report({ [groupId]: cursors });
+        if (!stopped) await deps.report(Object.fromEntries([entry]));
+        accepted(new Map([entry]));
       } catch (cause) {
-        if (toClientError(cause).retryable) takeBack(new Map([[groupId, cursors]]));
+        if (toClientError(cause).retryable) takeBack(new Map([entry]));
       }
     }
   }
@@ -154,8 +175,21 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
     applied: (groupId, seq) =>
       note(groupId, { received: seq, applied: seq }, deps.intervalMs * (0.5 + deps.random() / 2)),
     read: (groupId, seq) => note(groupId, { read: seq }, 0),
+    unheard(groupId, seq) {
+      settled(clock.now() - ON_ITS_WAY_MS);
+      if (taken.has(groupId)) return;
+      delete told.get(groupId)?.read;
+      note(groupId, { read: seq }, deps.intervalMs * deps.random());
+    },
+    down: (silentMs) => settled(clock.now() - silentMs - ON_ITS_WAY_MS),
     reconnected() {
       supported = true;
+      for (const groupId of taken.keys()) {
+        const cursors = told.get(groupId) ?? {};
+        told.delete(groupId);
+        note(groupId, cursors, deps.intervalMs * deps.random());
+      }
+      taken.clear();
       if (waiting.size > 0) plan(deps.intervalMs * deps.random());
     },
     forget(groupId, before = Number.POSITIVE_INFINITY) {

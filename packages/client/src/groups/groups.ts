@@ -21,8 +21,8 @@ export interface GroupsSnapshot {
 export interface GroupsDeps {
   api: Pick<Api, 'groups' | 'group' | 'messages'>;
   me: () => string | undefined;
-  /** The API lists the group, which stood at `position` then. */
-  onListed: (groupId: string, position: Position) => void;
+  /** The API lists the group, with its own `readSeq`. */
+  onListed: (listed: Pick<GroupSummary, 'id' | 'position' | 'readSeq'>) => void;
   /** The list was read. */
   onRead: () => void;
   /** The user is no longer in the group. */
@@ -160,7 +160,7 @@ export function createGroups(deps: GroupsDeps): Groups {
     sort();
     publish([...changed, ...gone], null, 'ready');
     for (const id of gone) deps.onGone(id);
-    for (const { id, position } of listed) deps.onListed(id, position);
+    for (const group of listed) deps.onListed(group);
     deps.onRead();
   }
 

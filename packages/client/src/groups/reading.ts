@@ -1,3 +1,4 @@
+import type { Position } from '@groupcast/shared';
 import type { Api } from '../api/api.ts';
 import { coalesce } from '../base/coalesce.ts';
 import type { CursorReport } from './cursors.ts';
@@ -11,6 +12,8 @@ export interface Reading {
   mark: (groupId: string, seq: number) => void;
   /** The same user has read up to `seq` in another window, which has reported it. */
   readElsewhere: (groupId: string, seq: number) => void;
+  /** The API's list says that the user has read up to `readSeq`, and where the group stood then. */
+  listed: (groupId: string, position: Position, readSeq: number) => void;
   /** Later marks have no effect. */
   stop: () => void;
 }
@@ -21,7 +24,8 @@ export interface Reading {
  */
 export function createReading(deps: {
   groups: Pick<Groups, 'get' | 'read' | 'counted'>;
-  cursors: Pick<CursorReport, 'read'>;
+  cursors: Pick<CursorReport, 'read' | 'unheard'>;
+  positionOf: (groupId: string) => Position | null;
   /** How far the group is known to have got; `undefined` where nothing is known of it. */
   headOf: (groupId: string) => number | undefined;
   markRead: Api['markRead'];
@@ -60,6 +64,13 @@ export function createReading(deps: {
     },
     readElsewhere(groupId, seq) {
       if (!stopped && groups.get(groupId) && groups.read(groupId, seq) === 'part') recount(groupId);
+    },
+    listed(groupId, position, readSeq) {
+      const own = Math.min(groups.get(groupId)?.readSeq ?? 0, position.seq);
+      const at = deps.positionOf(groupId);
+      // Until all events have come one of them may be a removal, and the list may be about the membership after it.
+      const isCurrent = at?.epoch === position.epoch && at.seq >= position.seq;
+      if (own > readSeq && isCurrent) cursors.unheard(groupId, own);
     },
     stop() {
       stopped = true;
