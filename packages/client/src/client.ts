@@ -12,28 +12,17 @@ import type { Ask } from './conversation/ask.ts';
 import { createConversation } from './conversation/conversation.ts';
 import { createDelivery } from './delivery.ts';
 import { DOOR, openDoor } from './door.ts';
-import {
-  consoleLogger,
-  defaultEventTarget,
-  hasWindow,
-  type Moment,
-  millisecondsSince,
-  systemClock,
-} from './environment.ts';
+import { consoleLogger, defaultEventTarget, hasWindow, millisecondsSince, systemClock } from './environment.ts';
 import { ClientError } from './errors.ts';
 import { createCursorReport } from './groups/cursors.ts';
 import { createGroups } from './groups/groups.ts';
+import { createListUpkeep } from './groups/list-upkeep.ts';
 import { createReading } from './groups/reading.ts';
 import { createHandles } from './handles.ts';
 import { createMessages } from './messages/messages.ts';
 import { createRecovery } from './recovery.ts';
 import { createSignals } from './signals.ts';
 import type { ClientOptions, GroupcastClient } from './types.ts';
-
-/** Shortest absence during which the user may have come into groups that neither the token nor the positions name, in milliseconds. */
-const LONG_ABSENCE_MS = 15_000;
-/** Many clients have the same reason to read the list again; each picks a moment within this time, in milliseconds. */
-const LIST_SPREAD_MS = 2_000;
 
 /** Why a client that was made on a server has not connected. */
 const NO_WINDOW = {
@@ -113,12 +102,13 @@ export function createClient(options: ClientOptions): GroupcastClient {
   });
   const delivery = createDelivery({ messages, groups, cursors, topics, groupEvents });
   const reading = createReading({ groups, cursors, markRead: api.markRead, ...delivery });
-  const readListSoon = (): void => groups.refreshWithin(random() * LIST_SPREAD_MS);
-  topics.reset.subscribe(readListSoon);
+  const list = createListUpkeep({ groups, random });
+  told.listRead.subscribe(list.wasRead);
+  topics.reset.subscribe(list.readSoon);
   told.gone.subscribe(delivery.leave);
   told.removed.subscribe(({ groupId, seq }) => {
     cursors.forget(groupId, seq);
-    readListSoon();
+    list.readSoon();
   });
 
   const ask: Ask = (event, payload) => status.link?.ask(event, payload);
@@ -133,7 +123,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     api,
     topics,
     holdMs,
-    onUnclear: readListSoon,
+    onUnclear: list.readSoon,
     onGreeted: told.greeted.emit,
     onLive: told.live.emit,
     ...common,
@@ -171,7 +161,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
   told.live.subscribe((live) => {
     if (live) {
       polling.stop();
-      readListSoon();
+      list.readSoon();
     } else {
       // A crowd hears it in one moment, and each client begins to poll in a moment of its own.
       polling.start(random() * pollIntervalMs);
@@ -183,7 +173,6 @@ export function createClient(options: ClientOptions): GroupcastClient {
   });
   const { io: openSocket, door } = openDoor(options.io ?? io, delivery.positionOf);
   let firstList: Promise<unknown> | undefined;
-  let downAt: Moment | undefined;
   const connection = createConnection(
     {
       tokens,
@@ -195,11 +184,12 @@ export function createClient(options: ClientOptions): GroupcastClient {
         polling.stop();
         recovery.opened();
         cursors.reconnected();
-        if (downAt !== undefined && millisecondsSince(downAt) > LONG_ABSENCE_MS) readListSoon();
+        list.opened();
         hurry();
       },
+      onRenewed: list.onOccasion,
       onDown(heardAt) {
-        downAt = heardAt;
+        list.down(heardAt);
         cursors.down(millisecondsSince(heardAt));
         recovery.down();
         told.down.emit();
@@ -210,7 +200,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     },
     connectionOptions(options),
   );
-  const stopFollowing = followBrowser({ target: eventTarget, connection, abandon: api.abandon, hurry, clock });
+  const stopFollowing = followBrowser({ target: eventTarget, connection, abandon: api.abandon, hurry, list, clock });
 
   // The client as the application sees it
 

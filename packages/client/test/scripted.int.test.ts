@@ -32,7 +32,7 @@ function countingClock(): { clock: Clock; timers: Set<unknown> } {
 }
 
 /** The system's clock, of which timers of a given length can be made to run now. */
-function hurriedClock(): { clock: Clock; run: (delayMs: number) => void } {
+function hurriedClock(): { clock: Clock; run: (delayMs: number) => void; runAbove: (delayMs: number) => void } {
   const waiting = new Map<unknown, { delayMs: number; run: () => void }>();
   const clock: Clock = {
     now: () => performance.now(),
@@ -53,6 +53,9 @@ function hurriedClock(): { clock: Clock; run: (delayMs: number) => void } {
     clock,
     run(delayMs) {
       for (const timer of [...waiting.values()].filter((one) => one.delayMs === delayMs)) timer.run();
+    },
+    runAbove(delayMs) {
+      for (const timer of [...waiting.values()].filter((one) => one.delayMs > delayMs)) timer.run();
     },
   };
 }
@@ -666,6 +669,46 @@ describe('the client against servers that misbehave', () => {
     for (const socket of server.sockets()) socket.removeAllListeners().offAny();
     target.dispatchEvent(new Event('visibilitychange'));
     await until('another connection', () => server.handshakes.length === 2, 10_000);
+  });
+
+  test('after a short absence the list is read with the next token, once, and not before', async () => {
+    const { clock, runAbove } = hurriedClock();
+    server.script.tokenSeconds = 300;
+    start({ clock, random: () => 0 });
+    await connected();
+    const renew = async (): Promise<void> => {
+      const told = (): number => server.heard.filter(({ event }) => event === 'refresh-token').length;
+      const before = told();
+      runAbove(200_000);
+      await until('another token', () => told() > before);
+    };
+    await renew();
+    expect(server.count(LIST)).toBe(1);
+    cut();
+    await until('another connection', () => server.handshakes.length === 2);
+    await connected();
+    server.publish('g');
+    await showing(4);
+    expect([server.count(LIST), server.count(TOKEN)]).toEqual([1, 2]);
+    await renew();
+    await until('the list', () => server.count(LIST) === 2);
+    await renew();
+    server.publish('g');
+    await showing(4, 5);
+    expect(server.count(LIST)).toBe(2);
+  });
+
+  test('… or before that, where somebody comes back to the page', async () => {
+    const target = new EventTarget();
+    start({ eventTarget: target, random: () => 0 });
+    await connected();
+    target.dispatchEvent(new Event('visibilitychange'));
+    cut();
+    await until('another connection', () => server.handshakes.length === 2);
+    await connected();
+    expect(server.count(LIST)).toBe(1);
+    target.dispatchEvent(new Event('visibilitychange'));
+    await until('the list', () => server.count(LIST) === 2);
   });
 
   test('a user who comes back finds out at once that the connection is dead', async () => {

@@ -1,4 +1,5 @@
 import { type Clock, watchBrowser } from '../environment.ts';
+import type { ListUpkeep } from '../groups/list-upkeep.ts';
 import type { Connection } from './connection.ts';
 
 /** Follows the browser's signals about its network and about the person in front of it; returns a function that stops it. */
@@ -9,6 +10,7 @@ export function followBrowser(deps: {
   abandon: () => void;
   /** Everything that waits for its next try is tried now. */
   hurry: () => void;
+  list: Pick<ListUpkeep, 'onOccasion'>;
   clock: Clock;
 }): () => void {
   const { connection, hurry, clock } = deps;
@@ -18,6 +20,7 @@ export function followBrowser(deps: {
     wake() {
       connection.wake();
       hurry();
+      deps.list.onOccasion();
     },
     online() {
       // A request that was made without a network gets no answer, and everyone who asks the same would wait for it.

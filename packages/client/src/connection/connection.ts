@@ -30,6 +30,8 @@ export interface ConnectionDeps {
   /** Reads what the client should know before its first connection; it is awaited beside the token. Never rejects. */
   ready: () => Promise<unknown>;
   onOpen: () => void;
+  /** The relay has taken a new token, which the API was asked for. */
+  onRenewed: () => void;
   /** The connection is gone; `heardAt` is when it was last heard. */
   onDown: (heardAt: Moment) => void;
   onEvent: (name: string, payload: unknown) => void;
@@ -69,6 +71,7 @@ export function createConnection(deps: ConnectionDeps, options: ConnectionOption
     status,
     onRenewed() {
       ending = undefined;
+      deps.onRenewed();
     },
     onRefused: end,
     onLost: lost,
