@@ -100,7 +100,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     onRemoved: (groupId, seq) => told.removed.emit({ groupId, seq }),
     ...common,
   });
-  const delivery = createDelivery({ messages, groups, cursors, topics, groupEvents });
+  const delivery = createDelivery({ messages, groups, cursors, topics, groupEvents, onJoined: told.joined.emit });
   const reading = createReading({ groups, cursors, markRead: api.markRead, ...delivery });
   const list = createListUpkeep({ groups, random });
   told.listRead.subscribe(list.wasRead);

@@ -20,6 +20,8 @@ export interface DeliveryDeps {
     left: Topic<{ groupId: string }>;
   };
   groupEvents: KeyedTopic<GroupEvent>;
+  /** The group has begun. */
+  onJoined: (groupId: string) => void;
 }
 
 /**
@@ -63,7 +65,8 @@ interface Counts {
   missedFoundByPoll: number;
 }
 
-export function createDelivery({ messages, groups, cursors, topics, groupEvents }: DeliveryDeps): Delivery {
+export function createDelivery(deps: DeliveryDeps): Delivery {
+  const { messages, groups, cursors, topics, groupEvents } = deps;
   const inbox = createInbox();
   const counts: Counts = { live: 0, recovered: 0, fetched: 0, missedFoundByPoll: 0 };
   let stopped = false;
@@ -88,6 +91,7 @@ export function createDelivery({ messages, groups, cursors, topics, groupEvents 
       if (inbox.lagOf(groupId) !== 'unopened') return inbox.head(groupId, position);
       messages.shown(groupId)?.startsAt(position);
       deliver(groupId, inbox.open(groupId, position), 'live');
+      deps.onJoined(groupId);
     },
     arrived(groupId) {
       const position = inbox.positionOf(groupId);

@@ -17,6 +17,8 @@ export interface Signals {
     gone: Topic<string>;
     /** An event, which has this `seq`, has removed the user from a group; another one may have added the user again. */
     removed: Topic<{ groupId: string; seq: number }>;
+    /** Events of a group are followed from here on: the user is in it, for the first time or again. */
+    joined: Topic<string>;
     /** The relay has greeted, and again with each further group that this connection is in. */
     greeted: Topic<void>;
     /** Somebody looks at own messages of the group that not everybody has read. */
@@ -38,6 +40,7 @@ export function createSignals(onListenerError: OnListenerError): Signals {
       listRead: topic(),
       gone: topic(),
       removed: topic(),
+      joined: topic(),
       greeted: topic(),
       awaitingReceipts: topic(),
       down: topic(),

@@ -76,6 +76,26 @@ describe('a conversation beside its messages', () => {
     await until('the next reading', () => rows().at(-1) === 'next read');
   });
 
+  test('a user who was removed and added again is told how far the others are, on the same connection', async () => {
+    await start();
+    const receipts = client.receipts('g');
+    receipts.subscribe(() => undefined);
+    await until('the receipts', () => receipts.getSnapshot().status === 'ready');
+    const group = server.groups.get('g');
+    if (!group) throw new Error('there is no group');
+    server.groups.delete('g');
+    server.emit('left-groups', { groups: ['g'], reason: 'member-removed' });
+    await until('the removal', () => client.group('g').getSnapshot() === undefined);
+    // What asks for the receipts of a group that one has left is refused.
+    await expect(client.api.receipts('g')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    server.script.cursors.set('other', { received: 3, read: 3 });
+    server.groups.set('g', group);
+    const position = { epoch: group.epoch, seq: group.events.length };
+    server.emit('joined-groups', { groups: [{ groupId: 'g', position }] });
+    await until('the receipts', () => receipts.getSnapshot().reach.read === 3);
+    expect(receipts.getSnapshot().status).toBe('ready');
+  });
+
   test('messages that another window has read are read here at once, without a report; after a part of them the API counts', async () => {
     await start();
     for (const content of ['a', 'b']) server.publish('g', { fields: { content } });

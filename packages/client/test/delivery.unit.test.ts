@@ -20,6 +20,7 @@ function setUp() {
   const calls: string[] = [];
   const groups = new Map<string, Partial<Pick<GroupSummary, 'unreadCount' | 'position'>>>();
   let headSeq: number | undefined;
+  const joined: string[] = [];
   const fail = (error: unknown): void => {
     throw error;
   };
@@ -54,8 +55,9 @@ function setUp() {
     cursors: { applied: note('cursors'), received: note('received'), forget: note('forget') },
     topics,
     groupEvents,
+    onJoined: (groupId) => joined.push(groupId),
   });
-  return { calls, delivery, groups, showUpTo: (seq: number) => (headSeq = seq) };
+  return { calls, delivery, groups, joined, showUpTo: (seq: number) => (headSeq = seq) };
 }
 
 describe('delivery', () => {
@@ -91,6 +93,16 @@ describe('delivery', () => {
       'cursors g 6',
     ]);
     expect(delivery.stats()).toMatchObject({ live: 2, duplicates: 1 });
+  });
+
+  test('says that a group has begun, once, and again after it was left', () => {
+    const { delivery, joined } = setUp();
+    delivery.standsAt('g', at(4));
+    delivery.standsAt('g', at(5));
+    expect(joined).toEqual(['g']);
+    delivery.leave('g');
+    delivery.standsAt('g', at(6));
+    expect(joined).toEqual(['g', 'g']);
   });
 
   test('counts an event once, by its first source; an event that polling finds is fetched as well', () => {

@@ -298,12 +298,43 @@ describe('the receipts of all groups', () => {
     await questions[0]?.answer(both);
     receipts.reconnected();
     await clock.advance(2_000);
-    receipts.forget('g');
+    receipts.startedOver('g');
     await questions[1]?.answer(pageOf({ me: [0, 0], bob: [99, 99] }));
     expect([reaches.get('g'), handle.getSnapshot().status]).toEqual([{ received: 0, read: 0 }, 'idle']);
     await clock.advance(2_000);
     await questions[2]?.answer(pageOf({ me: [0, 0], bob: [1, 1] }));
     expect(reaches.get('g')).toEqual({ received: 1, read: 1 });
+  });
+
+  test('of a group that was left nothing is read until the user is in it again', async () => {
+    const { receipts, questions, clock } = setUp();
+    const handle = receipts.handleOf('g');
+    handle.subscribe(() => undefined);
+    await questions[0]?.answer(both);
+    receipts.reconnected();
+    receipts.forget('g');
+    await clock.advance(60_000);
+    expect([questions.length, handle.getSnapshot().status, clock.timers]).toEqual([1, 'idle', 0]);
+    // Somebody asks all the same, such as a view that has own messages.
+    receipts.want('g');
+    await questions[1]?.answer(new ClientError('NOT_FOUND', 'no such group'));
+    expect(handle.getSnapshot().status).toBe('failed');
+    receipts.joined('g');
+    await clock.advance(2_000);
+    await questions[2]?.answer(both);
+    expect(handle.getSnapshot()).toMatchObject({ status: 'ready', reach: { received: 3, read: 3 } });
+  });
+
+  test('own messages on screen get their status again in a group to which the user was added again', async () => {
+    const { receipts, questions, shown, clock } = setUp();
+    shown.add('g');
+    receipts.joined('other');
+    receipts.want('g');
+    await questions[0]?.answer(both);
+    receipts.forget('g');
+    receipts.joined('g');
+    await clock.advance(2_000);
+    expect(questions.map(({ groupId }) => groupId)).toEqual(['g', 'g']);
   });
 
   test('of many groups that nobody looks at any more, the last ones are kept; a status stays', async () => {

@@ -27,7 +27,13 @@ export interface ConversationDeps {
     reset: Topic<{ groupId: string; position: Position }>;
     left: Topic<{ groupId: string }>;
   };
-  told: { greeted: Topic<void>; down: Topic<void>; live: Topic<boolean>; awaitingReceipts: Topic<string> };
+  told: {
+    greeted: Topic<void>;
+    down: Topic<void>;
+    live: Topic<boolean>;
+    joined: Topic<string>;
+    awaitingReceipts: Topic<string>;
+  };
   clock: Clock;
   random: () => number;
   log: Logger;
@@ -74,10 +80,11 @@ export function createConversation(deps: ConversationDeps): Conversation {
     typing.onEvent(event);
     receipts.onEvent(event);
   });
-  topics.reset.subscribe(({ groupId }) => receipts.forget(groupId));
+  topics.reset.subscribe(({ groupId }) => receipts.startedOver(groupId));
   topics.left.subscribe(({ groupId }) => {
     for (const part of [typing, presence, receipts]) part.forget(groupId);
   });
+  told.joined.subscribe(receipts.joined);
   told.awaitingReceipts.subscribe(receipts.want);
   told.greeted.subscribe(() => {
     presence.ready();

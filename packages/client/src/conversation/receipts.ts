@@ -54,8 +54,12 @@ export interface Receipts {
   onEvent: (event: GroupEvent) => void;
   /** There is another connection, or the relay delivers again; receipts before it were not heard. */
   reconnected: () => void;
-  /** The user has left the group, or it was started over. */
+  /** The user has left the group: nothing can be read until there is word of `joined`. */
   forget: (groupId: string) => void;
+  /** The group was started over. */
+  startedOver: (groupId: string) => void;
+  /** The user is in the group, for the first time or again. */
+  joined: (groupId: string) => void;
   stop: () => void;
 }
 
@@ -180,6 +184,24 @@ export function createReceipts(deps: ReceiptsDeps): Receipts {
     void entry.read();
   }
 
+  function forget(groupId: string): void {
+    reaches.delete(groupId);
+    const entry = entries.get(groupId);
+    if (!entry) return;
+    clock.clearTimeout(entry.timer);
+    entry.retry.stop();
+    if (entry.observers === 0) return drop(entry);
+    // Its listeners stay, and are told what is read from now on.
+    const reach = { received: 0, read: 0 };
+    reaches.set(groupId, reach);
+    Object.assign(entry, { receipts: createGroupReceipts(deps.me, reach), isStale: true });
+    entry.store.set({ ...IDLE, reach: { ...reach } });
+  }
+
+  function readAgain(groupId: string): void {
+    if (entries.has(groupId) || deps.isShown(groupId)) readSoon(entryOf(groupId));
+  }
+
   /** Those who are at `seq` or further, by one of the two cursors. */
   function whoIsAt(
     groupId: string,
@@ -233,20 +255,12 @@ export function createReceipts(deps: ReceiptsDeps): Receipts {
     reconnected() {
       for (const entry of entries.values()) readSoon(entry);
     },
-    forget(groupId) {
-      reaches.delete(groupId);
-      const entry = entries.get(groupId);
-      if (!entry) return;
-      // Its listeners stay, and are told what is read from now on.
-      const reach = { received: 0, read: 0 };
-      reaches.set(groupId, reach);
-      entry.receipts = createGroupReceipts(deps.me, reach);
-      entry.store.set({ ...IDLE, reach: { ...reach } });
-      if (entry.observers === 0) {
-        drop(entry);
-        reaches.delete(groupId);
-      } else readSoon(entry);
+    forget,
+    startedOver(groupId) {
+      forget(groupId);
+      readAgain(groupId);
     },
+    joined: readAgain,
     stop() {
       stopped = true;
       for (const entry of entries.values()) {
