@@ -27,6 +27,7 @@ const largePage = (counts: ReceiptCounts | null, memberCount = 201): ReceiptsPag
   users: null,
   counts,
 });
+const at = (seq: number) => ({ epoch: '1-a', seq });
 const receipt = (users: Record<string, Partial<Reach>>): object => ({ groupId: 'g', users });
 
 function ofGroup() {
@@ -273,6 +274,39 @@ describe('the receipts of all groups', () => {
     await clock.advance(50_001);
     expect(questions.length).toBe(1);
     await clock.advance(2);
+    expect(questions.length).toBe(2);
+  });
+
+  test('a group that shrinks to where members are named is read again, and so is one that grows beyond', async () => {
+    const { receipts, questions, clock } = setUp();
+    const handle = receipts.handleOf('g');
+    handle.subscribe(() => undefined);
+    await questions[0]?.answer(largePage({ seq: 7, received: 0, read: 0 }, 101));
+    receipts.onEvent(event('member-removed', 11, { userIds: ['x'] }));
+    receipts.onReceipt(receipt({ u1: { read: 9 } }));
+    await clock.advance(2_000);
+    const named = Object.fromEntries(
+      ['me', ...Array.from({ length: 99 }, (_, n) => `u${n}`)].map((id) => [id, [9, 9]]),
+    );
+    await questions[1]?.answer(pageOf(named as Record<string, [number, number]>, 11));
+    expect(handle.getSnapshot()).toMatchObject({ memberCount: 100, counts: null, reach: { received: 9, read: 9 } });
+    receipts.onEvent(event('member-added', 12, { userIds: ['y'] }));
+    await clock.advance(2_000);
+    await questions[2]?.answer({ ...largePage({ seq: 12, received: 3, read: 2 }, 101), position: at(12) });
+    receipts.onReceipt({ groupId: 'g', counts: { seq: 12, received: 100, read: 100 } });
+    expect(handle.getSnapshot()).toMatchObject({ users: null, memberCount: 101, reach: { received: 12, read: 12 } });
+    await clock.advance(600_000);
+    expect(questions.length).toBe(3);
+  });
+
+  test('a change of members that came while a page was on its way makes it be read again', async () => {
+    const { receipts, questions, clock } = setUp();
+    receipts.handleOf('g').subscribe(() => undefined);
+    receipts.onEvent(event('member-removed', 11, { userIds: ['x'] }));
+    await questions[0]?.answer(largePage(null, 101));
+    await clock.advance(2_000);
+    await questions[1]?.answer({ ...largePage(null, 102), position: at(12) });
+    await clock.advance(600_000);
     expect(questions.length).toBe(2);
   });
 

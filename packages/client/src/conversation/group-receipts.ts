@@ -5,6 +5,8 @@ import { fieldsOf, parseList, parseUserId } from '../base/parse.ts';
 
 /** Most users of whom a cursor is kept while it is not known who the members are: twice the number that events name. */
 const MAX_USERS = 200;
+/** Most members of a group in which the API and the relay name them. In larger ones both say numbers. */
+const MAX_NAMED_MEMBERS = 100;
 
 /**
  * The cursors of one group's members, from pages and from events in any order and any number of times. Cursors only rise, and so does
@@ -17,6 +19,8 @@ export interface GroupReceipts {
   readonly memberCount: number | undefined;
   /** Every other member has received and has read one's own messages up to here. */
   readonly reach: Reach;
+  /** The members have changed, and only another page says how far everybody is now. */
+  readonly isOutdated: boolean;
   /** `passed` are the events that have come since the page was asked for. */
   takePage: (page: ReceiptsPage, passed: readonly GroupEvent[]) => void;
   /** The payload of `receipt`; answers whether it is news. */
@@ -30,6 +34,7 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
   let members: Set<string> | null = null;
   let counts: ReceiptCounts | null = null;
   let memberCount: number | undefined;
+  let isOutdated = false;
 
   function raise(userId: string, { received, read }: Reach): boolean {
     if (userId === me()) return false;
@@ -62,7 +67,10 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
     const named = parseList(userIds, parseUserId);
     if (event !== 'member-added' && event !== 'member-removed') return false;
     const isAdded = event === 'member-added';
+    const wasLarge = isLarge(memberCount);
     if (memberCount !== undefined) memberCount = Math.max(0, memberCount + (isAdded ? named.length : -named.length));
+    // In a larger group members are a number, which is known already, unless names are told from now on, or are no longer.
+    isOutdated ||= members !== null || isLarge(memberCount) !== wasLarge;
     for (const userId of named) {
       if (isAdded) members?.add(userId);
       else {
@@ -118,10 +126,15 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
       return memberCount;
     },
     reach,
+    get isOutdated() {
+      return isOutdated;
+    },
     takePage(page, passed) {
+      isOutdated = false;
       members = page.users && new Set(page.users.keys());
       memberCount = page.memberCount;
       for (const [userId, cursor] of page.users ?? []) raise(userId, cursor);
+      if (page.users) counts = null;
       if (page.counts) takeCounts(page.counts);
       for (const event of passed) {
         if (isAfter(event, page.position)) changeMembers(event);
@@ -148,5 +161,6 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
   };
 }
 
+const isLarge = (memberCount: number | undefined): boolean => (memberCount ?? 0) > MAX_NAMED_MEMBERS;
 const NOTHING: Reach = { received: 0, read: 0 };
 const NO_COUNTS: ReceiptCounts = { seq: 0, received: 0, read: 0 };

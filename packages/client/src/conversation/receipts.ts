@@ -143,6 +143,10 @@ export function createReceipts(deps: ReceiptsDeps): Receipts {
     if (hasMoved) deps.onReach(groupId);
   }
 
+  function readIfOutdated(entry: Entry): void {
+    if (entry.receipts.isOutdated && !entry.isStale) readSoon(entry);
+  }
+
   async function read(entry: Entry): Promise<void> {
     if (stopped || entries.get(entry.groupId) !== entry) return;
     const { store, recording, retry, receipts } = entry;
@@ -157,6 +161,7 @@ export function createReceipts(deps: ReceiptsDeps): Receipts {
       receipts.takePage(page, recorded.stop());
       retry.succeeded();
       publish(entry, 'ready');
+      readIfOutdated(entry);
     } catch (cause) {
       const error = toClientError(cause);
       if (isOver()) return;
@@ -248,9 +253,7 @@ export function createReceipts(deps: ReceiptsDeps): Receipts {
       entry.recording.add([event]);
       if (!entry.receipts.takeEvent(event)) return;
       publish(entry);
-      // In a larger group members are a number, which the event has changed already.
-      const isMemberChange = event.event === 'member-added' || event.event === 'member-removed';
-      if (isMemberChange && entry.receipts.users()) readSoon(entry);
+      readIfOutdated(entry);
     },
     reconnected() {
       for (const entry of entries.values()) readSoon(entry);
