@@ -247,6 +247,7 @@ export const RELAY_EVENTS = {
         .record(z.string(), z.object({ received: z.int().exactOptional(), read: z.int().exactOptional() }))
         .exactOptional(),
       counts: z.object({ seq: z.int(), received: z.int(), read: z.int() }).exactOptional(),
+      memberCount: z.int().exactOptional(),
     }),
   },
   'message-status': {

@@ -86,7 +86,7 @@ describe('a conversation beside its messages', () => {
     server.groups.delete('g');
     server.emit('left-groups', { groups: ['g'], reason: 'member-removed' });
     await until('the removal', () => client.group('g').getSnapshot() === undefined);
-    // What asks for the receipts of a group that one has left is refused.
+    // A question about a group that one has left is refused.
     await expect(client.api.receipts('g')).rejects.toMatchObject({ code: 'NOT_FOUND' });
     server.script.cursors.set('other', { received: 3, read: 3 });
     server.groups.set('g', group);

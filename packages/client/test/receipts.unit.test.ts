@@ -108,6 +108,37 @@ describe('the receipts of a group', () => {
     expect(receipts.reach).toEqual({ received: 9, read: 9 });
   });
 
+  test('in a larger group one who had read and is gone is not taken for one who has not', () => {
+    const receipts = ofGroup();
+    receipts.takePage(largePage({ seq: 7, received: 101, read: 100 }, 102), []);
+    receipts.takeEvent(event('member-removed', 11, { userIds: ['x'] }));
+    expect([receipts.reach.read, receipts.memberCount, receipts.isOutdated]).toEqual([0, 101, true]);
+    // These numbers were on their way.
+    receipts.takeReceipt({ groupId: 'g', counts: { seq: 7, received: 101, read: 100 }, memberCount: 102 });
+    receipts.takeEvent(event('member-added', 12, { userIds: ['y'] }));
+    expect(receipts.reach.read).toBe(0);
+    receipts.takePage({ ...largePage({ seq: 7, received: 100, read: 99 }, 102), position: at(12) }, []);
+    expect([receipts.reach.read, receipts.counts, receipts.isOutdated]).toEqual([
+      0,
+      { seq: 7, received: 100, read: 99 },
+      false,
+    ]);
+    receipts.takeReceipt({ groupId: 'g', counts: { seq: 7, received: 100, read: 100 }, memberCount: 102 });
+    expect(receipts.reach.read).toBe(0);
+    expect(receipts.takeReceipt({ groupId: 'g', counts: { seq: 7, received: 100, read: 100 }, memberCount: 101 })).toBe(
+      true,
+    );
+    expect(receipts.reach.read).toBe(7);
+  });
+
+  test('numbers of a relay that does not say among how many may count those who are gone', () => {
+    const receipts = ofGroup();
+    receipts.takePage(largePage({ seq: 7, received: 101, read: 99 }, 102), []);
+    receipts.takeEvent(event('member-removed', 11, { userIds: ['x'] }));
+    receipts.takeReceipt({ groupId: 'g', counts: { seq: 7, received: 101, read: 100 } });
+    expect([receipts.reach.read, receipts.isOutdated]).toEqual([0, true]);
+  });
+
   test('alone, nobody has read anything', () => {
     const receipts = ofGroup();
     receipts.takePage(pageOf({ me: [9, 9] }), []);
@@ -274,6 +305,22 @@ describe('the receipts of all groups', () => {
     await clock.advance(50_001);
     expect(questions.length).toBe(1);
     await clock.advance(2);
+    expect(questions.length).toBe(2);
+  });
+
+  test('in a larger group they are read again where one who is gone may be the last who had not read', async () => {
+    const { receipts, questions, clock } = setUp();
+    const handle = receipts.handleOf('g');
+    handle.subscribe(() => undefined);
+    await questions[0]?.answer(largePage({ seq: 7, received: 200, read: 198 }, 201));
+    receipts.onEvent(event('member-removed', 11, { userIds: ['x'] }));
+    await clock.advance(600_000);
+    expect(questions.length).toBe(1);
+    receipts.onEvent(event('member-removed', 12, { userIds: ['y'] }));
+    await clock.advance(2_000);
+    await questions[1]?.answer({ ...largePage({ seq: 7, received: 198, read: 198 }, 199), position: at(12) });
+    expect(handle.getSnapshot()).toMatchObject({ memberCount: 199, reach: { received: 7, read: 7 } });
+    await clock.advance(600_000);
     expect(questions.length).toBe(2);
   });
 

@@ -215,7 +215,7 @@ describe.each(SET_UPS)('a conversation %s', (_name, start) => {
     await ask(bob, 'mark-read', { groupId, seq: 4 });
     await until('the numbers', () => atAlice.length === 1);
     await settled(alice, bob, 'bob');
-    expect([atAlice, atBob]).toEqual([[{ groupId, counts }], []]);
+    expect([atAlice, atBob]).toEqual([[{ groupId, counts, memberCount: 101 }], []]);
   });
 
   test('a back end shows what was read over HTTP: to the group, and on all connections of the user', async () => {

@@ -1,7 +1,7 @@
 import type { GroupEvent, ReceiptCounts } from '@groupcast/shared';
 import { isAfter } from '@groupcast/shared/positions';
 import { parseCounts, parseReaches, type Reach, type ReceiptsPage } from '../api/answers.ts';
-import { fieldsOf, parseList, parseUserId } from '../base/parse.ts';
+import { fieldsOf, isSeq, parseList, parseUserId } from '../base/parse.ts';
 
 /** Most users of whom a cursor is kept while it is not known who the members are: twice the number that events name. */
 const MAX_USERS = 200;
@@ -35,6 +35,8 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
   let counts: ReceiptCounts | null = null;
   let memberCount: number | undefined;
   let isOutdated = false;
+  /** Number of members who were removed since the last page. The numbers may count them. */
+  let removed = 0;
 
   function raise(userId: string, { received, read }: Reach): boolean {
     if (userId === me()) return false;
@@ -49,16 +51,18 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
     return true;
   }
 
-  function takeCounts(next: ReceiptCounts): boolean {
+  /** `among`: the number of members, oneself included, at the moment of the numbers. Somebody they count may be gone since. */
+  function takeCounts(next: ReceiptCounts, among: number | undefined): boolean {
     const { seq, received, read } = counts ?? NO_COUNTS;
     if (next.seq < seq) return false;
+    const hasRisen = rise(reachOf(next, among ?? 0));
     const isSame = next.seq === seq;
     const merged = {
       seq: next.seq,
       received: Math.max(next.received, next.read, isSame ? received : 0),
       read: Math.max(next.read, isSame ? read : 0),
     };
-    if (isSame && merged.received === received && merged.read === read) return false;
+    if (isSame && merged.received === received && merged.read === read) return hasRisen;
     counts = merged;
     return true;
   }
@@ -71,6 +75,7 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
     if (memberCount !== undefined) memberCount = Math.max(0, memberCount + (isAdded ? named.length : -named.length));
     // In a larger group members are a number, which is known already, unless names are told from now on, or are no longer.
     isOutdated ||= members !== null || isLarge(memberCount) !== wasLarge;
+    if (!isAdded) removed += named.length;
     for (const userId of named) {
       if (isAdded) members?.add(userId);
       else {
@@ -95,26 +100,26 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
     return found;
   }
 
-  /** How far everybody is, by what is known now. */
+  /** How far everybody is, by the cursors of the members. */
   function reachNow(): Reach {
-    const known = others();
-    if (known) {
-      const all = Array.from(known.values());
-      const least = (which: keyof Reach): number => (all.length === 0 ? 0 : Math.min(...all.map((one) => one[which])));
-      return { received: least('received'), read: least('read') };
-    }
-    const count = (memberCount ?? 0) - 1;
-    if (!counts || count < 1) return NOTHING;
-    return {
-      received: counts.received >= count ? counts.seq : 0,
-      read: counts.read >= count ? counts.seq : 0,
-    };
+    const all = Array.from(others()?.values() ?? []);
+    const least = (which: keyof Reach): number => (all.length === 0 ? 0 : Math.min(...all.map((one) => one[which])));
+    return { received: least('received'), read: least('read') };
   }
 
-  function rise(): void {
-    const now = reachNow();
-    reach.read = Math.max(reach.read, now.read);
-    reach.received = Math.max(reach.received, now.received, reach.read);
+  /** Whether everybody may be further, by numbers that count members who are gone, or do not. */
+  function isUnsure(): boolean {
+    if (members || !counts || removed === 0) return false;
+    const most = reachOf(counts, memberCount ?? 0);
+    return most.read > reach.read || most.received > reach.received;
+  }
+
+  /** Answers whether it has. */
+  function rise(now = reachNow()): boolean {
+    const { read, received } = reach;
+    reach.read = Math.max(read, now.read);
+    reach.received = Math.max(received, now.received, reach.read);
+    return reach.read > read || reach.received > received;
   }
 
   return {
@@ -127,15 +132,17 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
     },
     reach,
     get isOutdated() {
-      return isOutdated;
+      return isOutdated || isUnsure();
     },
     takePage(page, passed) {
       isOutdated = false;
       members = page.users && new Set(page.users.keys());
       memberCount = page.memberCount;
       for (const [userId, cursor] of page.users ?? []) raise(userId, cursor);
-      if (page.users) counts = null;
-      if (page.counts) takeCounts(page.counts);
+      // Numbers only rise, but for those that count somebody who is gone.
+      if (page.users || removed > 0) counts = null;
+      removed = 0;
+      if (page.counts) takeCounts(page.counts, page.memberCount);
       for (const event of passed) {
         if (isAfter(event, page.position)) changeMembers(event);
         raiseSender(event);
@@ -148,7 +155,8 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
       const fields = fieldsOf(payload);
       let isNews = false;
       const told = parseCounts(fields?.['counts']);
-      if (told) isNews = takeCounts(told);
+      const { memberCount: among } = fields ?? {};
+      if (told) isNews = takeCounts(told, isSeq(among, 1) ? among : memberCount && memberCount + removed);
       for (const [userId, cursor] of parseReaches(fields?.['users'])) isNews = raise(userId, cursor) || isNews;
       if (isNews) rise();
       return isNews;
@@ -159,6 +167,13 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
       return isNews;
     },
   };
+}
+
+/** How far everybody is, by the numbers of one message's readers among so many members. */
+function reachOf({ seq, received, read }: ReceiptCounts, members: number): Reach {
+  const others = members - 1;
+  if (others < 1) return NOTHING;
+  return { received: Math.max(received, read) >= others ? seq : 0, read: read >= others ? seq : 0 };
 }
 
 const isLarge = (memberCount: number | undefined): boolean => (memberCount ?? 0) > MAX_NAMED_MEMBERS;

@@ -245,7 +245,9 @@ export function createReceipts(deps: ReceiptsDeps): Receipts {
     want,
     onReceipt(payload) {
       const entry = entries.get(parseId(fieldsOf(payload)?.['groupId']) ?? '');
-      if (entry?.receipts.takeReceipt(payload)) publish(entry);
+      if (!entry?.receipts.takeReceipt(payload)) return;
+      publish(entry);
+      readIfOutdated(entry);
     },
     onEvent(event) {
       const entry = entries.get(event.groupId);

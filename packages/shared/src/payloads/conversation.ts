@@ -28,11 +28,11 @@ export interface ReceiptCounts {
 
 /**
  * `receipt`: the cursors that have moved, by user, in groups of up to 100 members; in larger ones only the sender of a message is told how
- * many have received and read their newest one.
+ * many have received and read their newest one, and among how many members, the sender included. An older relay does not say that.
  */
 export type Receipt =
   | { groupId: string; users: Record<string, MemberCursors> }
-  | { groupId: string; counts: ReceiptCounts };
+  | { groupId: string; counts: ReceiptCounts; memberCount?: number };
 
 /** `message-status`: how far a member is, by the newest message of others up to there. It is only for dialects that have a name for it. */
 export interface MessageStatus {

@@ -35,7 +35,7 @@ const MAX_WAITING_GROUPS = 10_000;
 
 interface Waiting {
   users: Map<string, MemberCursors>;
-  counts: Map<string, ReceiptCounts>;
+  counts: Map<string, ReceiptCounts & { memberCount: number }>;
   /** When the last receipt of the group was sent, in milliseconds of the monotonic clock. */
   sentAt: number;
 }
@@ -90,9 +90,14 @@ export function createReceipts(
     group.users.set(userId, merged);
   }
 
-  function count(groupId: string, { userId, ...counts }: ReceiptCounts & { userId: string }): void {
+  function count(
+    groupId: string,
+    { userId, ...counts }: ReceiptCounts & { userId: string },
+    memberCount: number,
+  ): void {
     const group = waitingIn(groupId);
-    if (group && (group.counts.has(userId) || group.counts.size < MAX_WAITING_USERS)) group.counts.set(userId, counts);
+    if (!group || (!group.counts.has(userId) && group.counts.size >= MAX_WAITING_USERS)) return;
+    group.counts.set(userId, { ...counts, memberCount });
   }
 
   function send(groupId: string, group: Waiting): void {
@@ -125,9 +130,10 @@ export function createReceipts(
   });
   transient.on('receipt-counts', ({ groupId, users }) => {
     let reached = 0;
-    for (const [userId, counts] of Object.entries(users)) {
+    for (const [userId, { memberCount, ...counts }] of Object.entries(users)) {
+      const among = memberCount === undefined ? {} : { memberCount };
       for (const socket of audience.ofUser(groupId, userId)) {
-        tell(socket, 'receipt', { groupId, counts });
+        tell(socket, 'receipt', { groupId, counts, ...among });
         reached += 1;
       }
     }
@@ -145,7 +151,7 @@ export function createReceipts(
         if (!large) name(update, groups[groupId]?.seq ?? Number.POSITIVE_INFINITY);
       }
       for (const [groupId, { memberCount, counts = [] }] of Object.entries(groups)) {
-        if (memberCount > MAX_NAMED_MEMBERS) for (const each of counts) count(groupId, each);
+        if (memberCount > MAX_NAMED_MEMBERS) for (const each of counts) count(groupId, each, memberCount);
       }
       flush();
     },

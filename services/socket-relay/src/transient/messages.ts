@@ -21,10 +21,12 @@ export const MESSAGES = {
     groupId: idSchema,
     users: z.record(z.string(), z.object({ received: seq.optional(), read: seq.optional() })).refine(atMost),
   }),
-  /** How many have received and read the newest message of each of these users. */
+  /** How many have received and read the newest message of each of these users, and among how many members. */
   'receipt-counts': z.object({
     groupId: idSchema,
-    users: z.record(z.string(), z.object({ seq, received: seq, read: seq })).refine(atMost),
+    users: z
+      .record(z.string(), z.object({ seq, received: seq, read: seq, memberCount: seq.optional() }))
+      .refine(atMost),
   }),
   /** The user has read so far, on the connection `exceptSocketId`. */
   'read-cursor': z.object({
