@@ -83,6 +83,34 @@ describe('the receipts of a group', () => {
     expect(receipts.reach.read).toBe(13);
   });
 
+  test('a cursor of somebody who is no member does not stick to them when they are added again', () => {
+    const receipts = ofGroup();
+    receipts.takePage(pageOf({ me: [0, 0], bob: [3, 3] }), []);
+    receipts.takeEvent(event('member-removed', 11, { userIds: ['bob'] }));
+    expect(receipts.takeReceipt(receipt({ bob: { read: 9 } }))).toBe(false);
+    receipts.takeEvent(event('member-added', 12, { userIds: ['bob'] }));
+    expect([receipts.users(), receipts.reach]).toEqual([
+      new Map([['bob', { received: 0, read: 0 }]]),
+      { received: 3, read: 3 },
+    ]);
+    expect(receipts.isOutdated).toBe(true);
+  });
+
+  test('a page is right about all that was heard before it was asked for, and not about what came since', () => {
+    const receipts = ofGroup();
+    receipts.takePage(pageOf({ me: [0, 0], bob: [3, 3], carol: [3, 3] }), []);
+    receipts.takeReceipt(receipt({ bob: { read: 9 }, carol: { read: 4 } }));
+    receipts.asked();
+    receipts.takeReceipt(receipt({ carol: { read: 5 } }));
+    receipts.takePage(pageOf({ me: [0, 0], bob: [6, 6], carol: [4, 4] }), []);
+    expect(receipts.users()).toEqual(
+      new Map([
+        ['bob', { received: 6, read: 6 }],
+        ['carol', { received: 5, read: 5 }],
+      ]),
+    );
+  });
+
   test('an addition or a removal that came while the page was on its way is not lost, and none counts twice', () => {
     const receipts = ofGroup();
     const passed = [

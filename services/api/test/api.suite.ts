@@ -1419,7 +1419,8 @@ export function describeApi(backend: string, database: () => Promise<Record<stri
         expect(await unread()).toBe(1);
         await report({ userId: 'bob', read: 1_000 });
         expect(await unread()).toBe(0);
-        await report({ userId: 'eve', read: 3 });
+        // The relay is told of whom nothing is stored, so that nobody is shown it.
+        expect(await report({ userId: 'eve', read: 3 })).toMatchObject({ groups: { [id]: { notMembers: ['eve'] } } });
       });
     });
 

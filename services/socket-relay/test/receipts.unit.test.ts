@@ -52,6 +52,17 @@ test('receipts wait while this relay may show nothing, merged, and are shown onc
   expect(told).toEqual([{ event: 'receipt', users: ['alice', 'bob'] }]);
 });
 
+test('nobody is shown a cursor of a user of whom the back end says that they are no member', () => {
+  const updates = ['alice', 'bob'].map((userId) => ({ groupId: 'g', userId, read: 1 }));
+  receipts.stored(updates, { g: { memberCount: 1, notMembers: ['bob'] } });
+  // One that says nothing about it is taken at its word.
+  receipts.stored(
+    updates.map((update) => ({ ...update, groupId: 'h' })),
+    {},
+  );
+  expect(told.map(({ users }) => users)).toEqual([['alice'], ['alice', 'bob']]);
+});
+
 test('numbers for the senders of a large group go out a hundred senders at a time', () => {
   const counts = Array.from({ length: 250 }, (_, n) => ({ userId: `u${n}`, seq: 1, received: 1, read: 1 }));
   receipts.stored([{ groupId: 'g', userId: 'u', read: 1 }], { g: { memberCount: 1_000, counts } });

@@ -21,6 +21,8 @@ export interface GroupReceipts {
   readonly reach: Reach;
   /** The members have changed, and only another page says how far everybody is now. */
   readonly isOutdated: boolean;
+  /** A page is asked for. */
+  asked: () => void;
   /** `passed` are the events that have come since the page was asked for. */
   takePage: (page: ReceiptsPage, passed: readonly GroupEvent[]) => void;
   /** The payload of `receipt`; answers whether it is news. */
@@ -31,6 +33,8 @@ export interface GroupReceipts {
 
 export function createGroupReceipts(me: () => string | undefined, reach: Reach): GroupReceipts {
   const cursors = new Map<string, Reach>();
+  /** Users of whom a cursor was heard since the page was asked for. Everything before is in the page. */
+  const heard = new Set<string>();
   let members: Set<string> | null = null;
   let counts: ReceiptCounts | null = null;
   let memberCount: number | undefined;
@@ -48,6 +52,7 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
     };
     if (known && next.received === known.received && next.read === known.read) return false;
     cursors.set(userId, next);
+    heard.add(userId);
     return true;
   }
 
@@ -81,6 +86,7 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
       else {
         members?.delete(userId);
         cursors.delete(userId);
+        heard.delete(userId);
       }
     }
     return true;
@@ -134,10 +140,12 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
     get isOutdated() {
       return isOutdated || isUnsure();
     },
+    asked: () => heard.clear(),
     takePage(page, passed) {
       isOutdated = false;
       members = page.users && new Set(page.users.keys());
       memberCount = page.memberCount;
+      for (const userId of cursors.keys()) if (!heard.has(userId)) cursors.delete(userId);
       for (const [userId, cursor] of page.users ?? []) raise(userId, cursor);
       // Numbers only rise, but for those that count somebody who is gone.
       if (page.users || removed > 0) counts = null;
@@ -157,7 +165,11 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
       const told = parseCounts(fields?.['counts']);
       const { memberCount: among } = fields ?? {};
       if (told) isNews = takeCounts(told, isSeq(among, 1) ? among : memberCount && memberCount + removed);
-      for (const [userId, cursor] of parseReaches(fields?.['users'])) isNews = raise(userId, cursor) || isNews;
+      for (const [userId, cursor] of parseReaches(fields?.['users'])) {
+        // A member who is added again begins anew, by the page that is read then.
+        if (members && !members.has(userId)) continue;
+        isNews = raise(userId, cursor) || isNews;
+      }
       if (isNews) rise();
       return isNews;
     },

@@ -155,6 +155,7 @@ export function createReceipts(deps: ReceiptsDeps): Receipts {
     const { status } = store.getSnapshot();
     store.set({ ...store.getSnapshot(), status: status === 'ready' ? 'ready' : 'loading' });
     const recorded = recording.start();
+    receipts.asked();
     try {
       const page = await deps.api.receipts(entry.groupId);
       if (isOver()) return;

@@ -125,6 +125,8 @@ export const cursorsAnswerSchema = z.object({
         }),
         { max: INTERNAL_LIMITS.cursors },
       ).optional(),
+      /** Users who are no members of the group: nothing was stored of them, and nobody is shown it. */
+      notMembers: boundedArray(userIdSchema, { max: INTERNAL_LIMITS.cursors }).optional(),
     }),
     { max: INTERNAL_LIMITS.cursors },
   ).optional(),

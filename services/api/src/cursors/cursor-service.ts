@@ -5,7 +5,10 @@ import { MAX_NAMED_MEMBERS, type MovedCursors, storeCursors } from './cursor-sto
 import { type Counts, type CountsOf, countReceipts, readMemberCursors, readOwnCounts } from './receipt-store.ts';
 
 /** The facts with which a relay shows moved cursors, by group. */
-export type GroupsAnswer = Record<string, { memberCount: number; seq?: number; counts?: CountsOf[] }>;
+export type GroupsAnswer = Record<
+  string,
+  { memberCount: number; seq?: number; counts?: CountsOf[]; notMembers?: string[] }
+>;
 
 /**
  * Answers by group the facts with which a relay shows moved cursors: the number of members and, where they are too many to be named, the counts
@@ -34,8 +37,10 @@ export async function reportCursors(
   db: Database,
   updates: CursorUpdates['cursors'],
 ): Promise<{ groups: GroupsAnswer }> {
-  const { memberCounts, moved, heads } = await storeCursors(db, updates);
-  return { groups: await describeMoved(db, memberCounts, moved, heads) };
+  const { memberCounts, moved, heads, strangers } = await storeCursors(db, updates);
+  const groups = await describeMoved(db, memberCounts, moved, heads);
+  for (const [groupId, notMembers] of strangers) groups[groupId] = { memberCount: 0, ...groups[groupId], notMembers };
+  return { groups };
 }
 
 /** How far the members are: each of them or, in large groups, how many have received and read one's own newest message. */

@@ -68,6 +68,8 @@ interface StoredRow extends Record<string, unknown> {
   group_id: string;
   member_count: number;
   head: number;
+  /** A user who is no member. */
+  stranger: string | null;
   user_id: string | null;
   received_from: number;
   received_to: number;
@@ -80,6 +82,8 @@ export interface StoredCursors {
   memberCounts: Map<string, number>;
   /** Where each group stands. */
   heads: Map<string, number>;
+  /** Of each group the users who are no members of it: nothing was stored of them. */
+  strangers: Map<string, string[]>;
   /** In groups with more than `MAX_NAMED_MEMBERS`. */
   moved: MovedCursors[];
 }
@@ -106,14 +110,18 @@ export async function storeCursors(q: Queryable, updates: CursorUpdates['cursors
          read_seq = greatest(m.read_seq, least(u.read, g.head))
        from u join g on g.id = u.group_id
        where m.group_id = u.group_id and m.user_id = u.user_id
+       returning m.group_id, m.user_id
      )
-     select g.id as group_id, g.member_count, g.head, old.* from g left join lateral (
+     select g.id as group_id, g.member_count, g.head, null as stranger, old.* from g left join lateral (
        select u.user_id, m.received_seq as received_from, least(u.received, g.head) as received_to,
          m.read_seq as read_from, least(u.read, g.head) as read_to
        from u cross join lateral (
          select received_seq, read_seq from group_members where group_id = g.id and user_id = u.user_id limit 1) m
        where u.group_id = g.id and g.member_count > ${MAX_NAMED_MEMBERS}
-     ) old on true`,
+     ) old on true
+     union all
+     select g.id, g.member_count, g.head, u.user_id, null, null, null, null, null from u join g on g.id = u.group_id
+     where (u.group_id, u.user_id) not in (select group_id, user_id from stored)`,
     [
       updates.map(({ groupId }) => groupId),
       updates.map(({ userId }) => userId),
@@ -122,7 +130,15 @@ export async function storeCursors(q: Queryable, updates: CursorUpdates['cursors
       column('read'),
     ],
   );
+  const strangers = new Map<string, string[]>();
+  for (const { group_id, stranger } of rows) {
+    if (stranger === null) continue;
+    const known = strangers.get(group_id);
+    if (known) known.push(stranger);
+    else strangers.set(group_id, [stranger]);
+  }
   return {
+    strangers,
     memberCounts: new Map(rows.map(({ group_id, member_count }) => [group_id, member_count])),
     heads: new Map(rows.map(({ group_id, head }) => [group_id, head])),
     moved: rows.flatMap(({ group_id: groupId, user_id: userId, ...row }) =>

@@ -110,6 +110,10 @@ export const cursorsAnswer = z.object({
         .array(counts.extend({ userId }))
         .exactOptional()
         .meta({ description: 'In groups over 100 members, for senders whose newest message the cursors moved over' }),
+      notMembers: z
+        .array(userId)
+        .exactOptional()
+        .meta({ description: 'Users who are no members of the group: none of their cursors is stored' }),
     }),
   ),
 });

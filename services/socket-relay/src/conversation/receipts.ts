@@ -11,6 +11,7 @@ import { tell } from '../sessions/tell.ts';
 import type { Transient } from '../transient/transient.ts';
 import type { Audience } from './audience.ts';
 import type { ShowStatus } from './message-status.ts';
+import { type StoredCursor, storedCursors } from './stored-cursors.ts';
 
 /**
  * Shows the members of a group how far the others are, once the back end has stored it: the cursors that have moved, merged, at most once a
@@ -78,15 +79,14 @@ export function createReceipts(
     return fresh;
   }
 
-  /** `head`: where the group stands. Clients may name any number, and nobody may be shown to have read what was not said yet. */
-  function name({ groupId, userId, received, read }: CursorUpdates['cursors'][number], head: number): void {
+  function name({ groupId, userId, received, read }: StoredCursor): void {
     if (received === undefined && read === undefined) return;
     const group = waitingIn(groupId);
     const known = group?.users.get(userId);
     if (!group || (!known && group.users.size >= MAX_WAITING_USERS)) return;
     const merged: MemberCursors = { ...known };
-    if (received !== undefined) merged.received = Math.max(Math.min(received, head), known?.received ?? 0);
-    if (read !== undefined) merged.read = Math.max(Math.min(read, head), known?.read ?? 0);
+    if (received !== undefined) merged.received = Math.max(received, known?.received ?? 0);
+    if (read !== undefined) merged.read = Math.max(read, known?.read ?? 0);
     group.users.set(userId, merged);
   }
 
@@ -143,12 +143,12 @@ export function createReceipts(
   return {
     stored(updates, groups = {}) {
       const isLarge = new Map<string, boolean>();
-      for (const update of updates) {
+      for (const update of storedCursors(updates, groups)) {
         const { groupId } = update;
         const members = groups[groupId]?.memberCount;
         const large = isLarge.get(groupId) ?? (members ?? usersHere(groupId)) > MAX_NAMED_MEMBERS;
         isLarge.set(groupId, large);
-        if (!large) name(update, groups[groupId]?.seq ?? Number.POSITIVE_INFINITY);
+        if (!large) name(update);
       }
       for (const [groupId, { memberCount, counts = [] }] of Object.entries(groups)) {
         if (memberCount > MAX_NAMED_MEMBERS) for (const each of counts) count(groupId, each, memberCount);
