@@ -170,6 +170,38 @@ describe('the members of a large group beside a client', () => {
     expect(shown()).toContain('late');
   });
 
+  /** The user is removed from the group, and added again with other members, without an event of it. */
+  async function rejoin(userIds: string[], whileAway: () => Promise<unknown>): Promise<void> {
+    const group = server.groups.get('g');
+    if (!group) throw new Error('there is no group');
+    server.groups.delete('g');
+    server.emit('left-groups', { groups: ['g'], reason: 'member-removed' });
+    await until('the removal', () => client.group('g').getSnapshot() === undefined);
+    await whileAway();
+    server.groups.set('g', group);
+    server.setMembers('g', userIds);
+    for (const socket of server.sockets()) socket.conn.close();
+    await until('the group', () => client.group('g').getSnapshot() !== undefined);
+  }
+
+  test('are those of now after the user was removed and, while offline, added again', async () => {
+    server.setMembers('g', numbered(3));
+    await look();
+    await rejoin(numbered(5).slice(1), async () => undefined);
+    await until('the members', () => shown().join() === numbered(5).slice(1).join());
+  });
+
+  test('that could not be read because the user was in the group no longer are read once it is in it again', async () => {
+    server.setMembers('g', numbered(3));
+    await look();
+    const queryKey = groupcastKeys.members(client, 'g');
+    await rejoin(numbered(5), async () => {
+      await queries.resetQueries({ queryKey });
+      expect(queries.getQueryState(queryKey)).toMatchObject({ status: 'error', data: undefined });
+    });
+    await until('the members', () => shown().join() === numbered(5).join());
+  });
+
   test('an API that has no pages yet answers all of them with the group', async () => {
     server.script.hasMemberPages = false;
     server.setMembers('g', numbered(300));

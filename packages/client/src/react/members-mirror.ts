@@ -38,6 +38,8 @@ export function createMembersMirror(
   const readings = new Map<string, ReturnType<typeof setTimeout>>();
   /** How often a group was started over. */
   const resets = new Map<string, number>();
+  /** Groups that the user is not in, as far as is known, and whose members somebody looks at. */
+  const away = new Set<string>();
 
   /** Reads the members again, because events do not tell the name of a new member, the new owner, or who moves up. */
   function readAgain(groupId: string): void {
@@ -58,6 +60,15 @@ export function createMembersMirror(
     readAgain(groupId);
   }
 
+  function onLeft({ groupId }: { groupId: string }): void {
+    if (queries.getQueryState(groupcastKeys.members(client, groupId))) away.add(groupId);
+  }
+
+  /** Members come and go while the user is not in the group, and no event says so. */
+  function onGroups(): void {
+    for (const groupId of away) if (client.group(groupId).getSnapshot() && away.delete(groupId)) onReset({ groupId });
+  }
+
   function onEvent(event: GroupEvent): void {
     recordings.get(event.groupId)?.add([event]);
     const key = groupcastKeys.members(client, event.groupId);
@@ -71,7 +82,12 @@ export function createMembersMirror(
 
   return {
     start() {
-      const stops = [client.on('event', onEvent), client.on('reset', onReset)];
+      const stops = [
+        client.on('event', onEvent),
+        client.on('reset', onReset),
+        client.on('left', onLeft),
+        client.groups.subscribe(onGroups),
+      ];
       return () => {
         for (const stop of stops) stop();
         for (const timer of readings.values()) clearTimeout(timer);
@@ -89,6 +105,9 @@ export function createMembersMirror(
         // A query that is read for the first time is not begun again in the middle, and the group may have been started over since.
         if (isOutdated(now, read) || resets.get(groupId) !== resetsBefore) readAgain(groupId);
         return now;
+      } catch (cause) {
+        if (!client.group(groupId).getSnapshot()) away.add(groupId);
+        throw cause;
       } finally {
         recorded.stop();
       }
