@@ -226,7 +226,7 @@ async function buildRelay(
     maxPayloadBytes: config.maxPayloadBytes,
     broadcastLogLevel: config.production ? 'debug' : 'info',
   });
-  const cursors = api && createCursorForwarder({ api, onStored: conversation.receipts.stored, log });
+  const cursors = api && createCursorForwarder({ api, onStored: conversation.cursorsStored, log });
   parts.push(async () => cursors?.stop());
   if (cursors) parts.push(startProofs({ io, sender, fanOut, deliveries, heartbeat, cursors, metrics }));
   const wayIn = { authenticator, membership, removals, expiry, undecided, entry, budgets, comebacks };

@@ -59,6 +59,22 @@ test('reads of a user with many connections and groups are shown as far as the u
   expect(encoded).toBeLessThanOrEqual(20);
 });
 
+test('reads that wait to be stored are few, the oldest makes room, and each is shown once, as it was stored', () => {
+  const told: string[] = [];
+  const tell = (_: string, { groupId, readSeq }: { groupId: string; readSeq: number }): void =>
+    void told.push(`${groupId} ${readSeq}`);
+  const transient = { tell, on: () => undefined } as unknown as ReturnType<typeof createTransient>;
+  const { reported, stored } = createReadCursors({ ...start().deps, transient });
+  const report = (groupId: string, readSeq: number): void =>
+    reported({ groupId, userId: 'u', readSeq, head: 7, socketId: 's0' });
+  report('g', 7);
+  for (let n = 0; n <= 10_000; n += 1) report(`g${n}`, 900);
+  const cursors = ['g', 'g0', 'g1', 'g10000'].map((groupId) => ({ groupId, userId: 'u', read: 8 }));
+  stored(cursors);
+  stored(cursors);
+  expect(told).toEqual(['g 7', 'g1 8', 'g10000 8']);
+});
+
 test('a signal to many connections is encoded once, and costs its sender what is written', async () => {
   const { deps, counts } = start();
   const { send } = createSignals(deps);

@@ -161,6 +161,9 @@ describe.each(SET_UPS)('a conversation %s', (_name, start) => {
     const bob = await member('last', 'bob');
     await linked(one, 'alice', bob, 'bob');
     const at = [one, other, bob].map((socket) => heard<ReadCursor>(socket, 'read-cursor'));
+    const came = received(one, 'new-message');
+    await message(8, 'bob');
+    await came;
     setUp.api.mode = 'fail';
     expect(await ask(one, 'mark-read', { groupId, seq: 7 })).toEqual({ ok: true });
     await until('the other window', () => at[1]?.length === 1);
@@ -176,6 +179,21 @@ describe.each(SET_UPS)('a conversation %s', (_name, start) => {
       ],
       [],
     ]);
+  });
+
+  test('a read beyond where the relay knows that the group stands is shown as the API has stored it', async () => {
+    const [one, other] = [await member('first', 'alice'), await member('last', 'alice')];
+    const bob = await member('last', 'bob');
+    await linked(one, 'alice', bob, 'bob');
+    const at = [one, other].map((socket) => heard<ReadCursor>(socket, 'read-cursor'));
+    setUp.api.cursorsAnswer = { groups: { [groupId]: { memberCount: 2, seq: 8 } } };
+    await ask(one, 'mark-read', { groupId, seq: 900 });
+    await until('the other window', () => at[1]?.length === 1);
+    setUp.api.cursorsAnswer = { groups: { [groupId]: { memberCount: 1, seq: 8, notMembers: [id('alice')] } } };
+    await ask(one, 'mark-read', { groupId, seq: 901 });
+    await until('the report', () => setUp.api.cursors.some(({ read }) => read === 901));
+    await settled(bob, other, 'alice');
+    expect(at).toEqual([[], [{ groupId, readSeq: 8 }]]);
   });
 
   test('members are shown how far others are once the API has stored it, merged, and not after they left (G68)', async () => {

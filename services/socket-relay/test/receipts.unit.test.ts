@@ -2,6 +2,7 @@ import { GroupcastError } from '@groupcast/shared';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createReceipts, type Receipts } from '../src/conversation/receipts.ts';
+import { storedCursors } from '../src/conversation/stored-cursors.ts';
 import type { Transient } from '../src/transient/transient.ts';
 import { createCursorForwarder } from '../src/upstream/cursor-forwarder.ts';
 import { CallFailure } from '../src/upstream/transport.ts';
@@ -53,14 +54,13 @@ test('receipts wait while this relay may show nothing, merged, and are shown onc
 });
 
 test('nobody is shown a cursor of a user of whom the back end says that they are no member', () => {
-  const updates = ['alice', 'bob'].map((userId) => ({ groupId: 'g', userId, read: 1 }));
-  receipts.stored(updates, { g: { memberCount: 1, notMembers: ['bob'] } });
-  // One that says nothing about it is taken at its word.
-  receipts.stored(
-    updates.map((update) => ({ ...update, groupId: 'h' })),
-    {},
+  const updates = ['g', 'h'].flatMap((groupId) =>
+    ['alice', 'bob'].map((userId) => ({ groupId, userId, read: 9, received: undefined })),
   );
-  expect(told.map(({ users }) => users)).toEqual([['alice'], ['alice', 'bob']]);
+  const groups = { g: { memberCount: 1, seq: 7, notMembers: ['bob'] } };
+  // A back end that says nothing about it is taken at its word.
+  expect(storedCursors(updates, groups)).toEqual([{ ...updates[0], read: 7 }, updates[2], updates[3]]);
+  expect(storedCursors(updates, undefined)).toEqual(updates);
 });
 
 test('numbers for the senders of a large group go out a hundred senders at a time', () => {

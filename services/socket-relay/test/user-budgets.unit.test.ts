@@ -115,7 +115,8 @@ test('reads of a thousand groups, which are told to all relays, cost more than c
   const { 'update-cursors': update } = createUserHandlers({
     budgets,
     cursors: { report: () => undefined, stop: async () => undefined },
-    readCursors: { moved: (groupId: string) => void told.push(groupId) },
+    readCursors: { reported: ({ groupId }: { groupId: string }) => void told.push(groupId) },
+    fanOut: { cursor: () => null },
     entry: { used: () => undefined },
     metrics: {},
   } as unknown as UserHandlerDeps);

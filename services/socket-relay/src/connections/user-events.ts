@@ -79,7 +79,9 @@ export function createUserHandlers(deps: UserHandlerDeps): UserHandlers {
     for (const [groupId, cursors] of Object.entries(reported)) {
       if (cursors.received !== undefined) socket.data.session.reportsCursors = true;
       deps.cursors.report(userId, groupId, cursors);
-      if (cursors.read !== undefined) deps.readCursors.moved(groupId, userId, cursors.read, socket.id);
+      if (cursors.read === undefined) continue;
+      const head = deps.fanOut.cursor(groupId)?.seq ?? 0;
+      deps.readCursors.reported({ groupId, userId, readSeq: cursors.read, head, socketId: socket.id });
     }
     entry.used(
       socket,

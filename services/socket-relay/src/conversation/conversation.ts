@@ -1,5 +1,5 @@
 import type { Logger } from '@groupcast/service-kit';
-import type { RelayCommand } from '@groupcast/shared';
+import type { CursorsAnswer, CursorUpdates, RelayCommand } from '@groupcast/shared';
 import type { Sender } from '../fan-out/sender.ts';
 import type { GroupLog } from '../group-log/group-log.ts';
 import type { RelayMetrics } from '../metrics/relay-metrics.ts';
@@ -16,6 +16,7 @@ import { createMessageStatus } from './message-status.ts';
 import { createReadCursors, type ReadCursors } from './read-cursors.ts';
 import { createReceipts, type Receipts } from './receipts.ts';
 import { createSignals, type Signals } from './signals.ts';
+import { storedCursors } from './stored-cursors.ts';
 import { createTyping, type TypingEvents } from './typing.ts';
 
 /** Everything of a conversation that has no position: it is for members who are there now, and nobody gets it later. */
@@ -24,6 +25,8 @@ export interface Conversation {
   signals: Signals;
   readCursors: ReadCursors;
   receipts: Receipts;
+  /** Shows what a back end has stored of the cursors that clients have reported. */
+  cursorsStored: (updates: CursorUpdates['cursors'], groups: CursorsAnswer['groups']) => void;
   /** Shows what a back end has stored by itself: reads to all connections of their user, and receipts to the group. */
   showCursors: (stored: Extract<RelayCommand, { kind: 'update-cursors' }>) => void;
   stop(): void;
@@ -68,7 +71,13 @@ export function createConversation(deps: {
     signals: createSignals({ transient, audience, budgets }),
     readCursors,
     receipts,
-    showCursors({ cursors, groups }) {
+    cursorsStored(updates, groups) {
+      const cursors = storedCursors(updates, groups);
+      readCursors.stored(cursors);
+      receipts.stored(cursors, groups);
+    },
+    showCursors({ cursors: updates, groups }) {
+      const cursors = storedCursors(updates, groups);
       for (const { groupId, userId, read } of cursors) if (read !== undefined) readCursors.moved(groupId, userId, read);
       receipts.stored(cursors, groups);
     },

@@ -1,6 +1,7 @@
 import { EVENTS_PER_UNIT, type UserBudgets } from '../sessions/user-budgets.ts';
 import type { Transient } from '../transient/transient.ts';
 import type { Audience } from './audience.ts';
+import type { StoredCursor } from './stored-cursors.ts';
 
 /**
  * Tells the other connections of a user how far the user has read, so that a group is read in all windows at once: as far as the user's budget
@@ -9,7 +10,17 @@ import type { Audience } from './audience.ts';
 export interface ReadCursors {
   /** The user has read so far, on this connection if it is one of the relay's. */
   moved(groupId: string, userId: string, readSeq: number, exceptSocketId?: string): void;
+  /**
+   * A client says that the user has read so far. It may name any number: up to `head`, where this relay knows that the group stands, it is
+   * shown at once, and beyond that as the back end has stored it.
+   */
+  reported(read: { groupId: string; userId: string; readSeq: number; head: number; socketId: string }): void;
+  /** The back end has stored these cursors, as they are. */
+  stored(cursors: readonly StoredCursor[]): void;
 }
+
+/** Most users and groups of whom a read waits until it is stored; the oldest makes room, and is not shown. */
+const MAX_WAITING = 10_000;
 
 export function createReadCursors(deps: {
   transient: Transient;
@@ -24,10 +35,31 @@ export function createReadCursors(deps: {
     audience.to(sockets)?.emit('read-cursor', { groupId, readSeq });
     return sockets.length;
   });
+  /** The connections that have named more than the relay knows of, by group and user. */
+  const waiting = new Map<string, string>();
+  const keyOf = (groupId: string, userId: string): string => `${groupId} ${userId}`;
+
+  function moved(groupId: string, userId: string, readSeq: number, exceptSocketId?: string): void {
+    const except = exceptSocketId === undefined ? {} : { exceptSocketId };
+    transient.tell('read-cursor', { groupId, userId, readSeq, ...except });
+  }
+
   return {
-    moved(groupId, userId, readSeq, exceptSocketId) {
-      const except = exceptSocketId === undefined ? {} : { exceptSocketId };
-      transient.tell('read-cursor', { groupId, userId, readSeq, ...except });
+    moved,
+    reported({ groupId, userId, readSeq, head, socketId }) {
+      if (readSeq <= head) return moved(groupId, userId, readSeq, socketId);
+      waiting.set(keyOf(groupId, userId), socketId);
+      const [oldest] = waiting.keys();
+      if (waiting.size > MAX_WAITING && oldest !== undefined) waiting.delete(oldest);
+    },
+    stored(cursors) {
+      for (const { groupId, userId, read } of cursors) {
+        const key = keyOf(groupId, userId);
+        const socketId = waiting.get(key);
+        if (socketId === undefined || read === undefined) continue;
+        waiting.delete(key);
+        moved(groupId, userId, read, socketId);
+      }
     },
   };
 }

@@ -11,7 +11,7 @@ import { tell } from '../sessions/tell.ts';
 import type { Transient } from '../transient/transient.ts';
 import type { Audience } from './audience.ts';
 import type { ShowStatus } from './message-status.ts';
-import { type StoredCursor, storedCursors } from './stored-cursors.ts';
+import type { StoredCursor } from './stored-cursors.ts';
 
 /**
  * Shows the members of a group how far the others are, once the back end has stored it: the cursors that have moved, merged, at most once a
@@ -19,7 +19,10 @@ import { type StoredCursor, storedCursors } from './stored-cursors.ts';
  * with the square: the members that it names get numbers about their own newest message.
  */
 export interface Receipts {
-  /** Shows what has been stored. `groups` is what the back end knows about them; without it, a group with more than 100 users here is large. */
+  /**
+   * Shows what has been stored, as it has. `groups` is what the back end knows about them; without it, a group with more than 100 users here
+   * is large.
+   */
   stored: (updates: CursorUpdates['cursors'], groups: CursorsAnswer['groups']) => void;
   stop(): void;
 }
@@ -143,7 +146,7 @@ export function createReceipts(
   return {
     stored(updates, groups = {}) {
       const isLarge = new Map<string, boolean>();
-      for (const update of storedCursors(updates, groups)) {
+      for (const update of updates) {
         const { groupId } = update;
         const members = groups[groupId]?.memberCount;
         const large = isLarge.get(groupId) ?? (members ?? usersHere(groupId)) > MAX_NAMED_MEMBERS;
