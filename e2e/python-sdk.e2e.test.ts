@@ -146,8 +146,8 @@ test('a relay that reads the user elsewhere than in sub, with an issuer and an a
   const claims = { JWT_USER_CLAIM: 'user._id', JWT_ISSUER: 'https://id.example', JWT_AUDIENCE: 'chat' };
   const other = await startRelayProcess({ RELAY_WS_PATH: '/ws', PUBLIC_BROADCAST_API: '1', ...claims });
   onTestFinished(() => other.stop());
-  const listen = (env: Record<string, string>) =>
-    runPython([programAt('listen.py'), 'raw', 'mia', 'claims', 'end'], { RELAY_URL: other.url, ...env });
+  const listen = (given: Record<string, string>) =>
+    runPython([programAt('listen.py'), 'raw', 'mia', 'claims', 'end'], { RELAY_URL: other.url, ...given });
   for (const left of Object.keys(claims)) {
     const refused = listen({ ...claims, [left]: '' });
     expect(await refused.exited()).toBe(1);

@@ -29,7 +29,7 @@ const ENVELOPE_FIELDS = ['id', 'groupId', 'event', 'epoch', 'seq'] as const;
 
 function isOther(given: unknown, own: string | number | null): boolean {
   // A number as an id becomes its decimal string, and is the same id.
-  return given !== undefined && given !== own && String(given) !== own;
+  return given !== undefined && given !== own && !(typeof given === 'number' && String(given) === own);
 }
 
 /** Names the fields of a publisher's message in whose place members see the envelope's, which have other values. */

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { until } from '@groupcast/testing';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
@@ -87,14 +88,14 @@ describe('a session that a stock client comes back to', () => {
   });
 
   test('was not asked for where its user asks too much at once, and where nobody can be asked', async () => {
-    let answer = (_: { answers: Answer[] }): void => undefined;
-    const answered = new Promise<{ answers: Answer[] }>((resolve) => {
-      answer = resolve;
+    const others = new EventEmitter();
+    const many = comebacksWith(undefined, async () => {
+      await once(others, 'answer');
+      return { answers: [] };
     });
-    const many = comebacksWith(undefined, async () => answered);
     const asked = Array.from({ length: 6 }, async () => many.find());
     await until('the sixth', async () => (await many.counted('not-asked')) === 1);
-    answer({ answers: [] });
+    others.emit('answer');
     await Promise.all(asked);
     expect([await many.counted('not-asked'), await many.counted('not-found')]).toEqual([1, 5]);
 

@@ -124,8 +124,8 @@ export function createLocalFanOut(
     },
     wordlessFor(groupId, event, payload) {
       const dialects = sender.dialectsIn(groupRoom(groupId));
-      const says = ({ say }: Dialect): boolean =>
-        VIEWINGS.some((viewing) => (say(event, payload, viewing)?.length ?? 0) > 0);
+      const says = (dialect: Dialect): boolean =>
+        VIEWINGS.some((viewing) => (dialect.say(event, payload, viewing)?.length ?? 0) > 0);
       // The native one has a name for everything.
       const isTold = dialects.includes(nativeDialect()) || dialects.some(says);
       return isTold ? [] : dialects.map(({ name }) => name);
