@@ -46,7 +46,7 @@ type ConnectError = Error & { data?: Partial<ErrorBody>; description?: { error?:
 /** Error of the WebSocket at a port that has no Socket.IO, such as a relay's internal one. */
 const NO_SOCKET_IO = 'Unexpected server response: 404';
 const WANTED_PORT =
-  'this is no public port of a relay. createBroadcaster wants that one, by default 3001; createHttpBroadcaster takes the internal one, by default 3002';
+  'no relay is at this port and path: createBroadcaster wants the public port, by default 3001; createHttpBroadcaster takes the internal one, by default 3002';
 
 /** The reason why no relay could be reached: the system's code, or what answered instead. Socket.IO's own text is "websocket error". */
 function causeOf({ message, description }: ConnectError): string {

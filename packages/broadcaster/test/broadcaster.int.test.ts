@@ -162,7 +162,7 @@ describe('calls that wait', () => {
     const broadcaster = open({ url, timeoutMs: 300, onStateChange: (state) => states.push(state) });
     const error = await failure(broadcaster.broadcastMessage({ groupId: 1, message: {} }));
     const why =
-      'this is no public port of a relay. createBroadcaster wants that one, by default 3001; createHttpBroadcaster takes the internal one, by default 3002';
+      'no relay is at this port and path: createBroadcaster wants the public port, by default 3001; createHttpBroadcaster takes the internal one, by default 3002';
     // Something else may be behind the address in a moment, such as a proxy whose relay is about to start.
     expect(error).toMatchObject({ code: 'RELAY_UNAVAILABLE', retryable: true });
     expect(error.message).toContain(why);

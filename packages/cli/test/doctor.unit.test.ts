@@ -54,8 +54,11 @@ describe('the fault', () => {
 
   test('is the secret that differs, and not that the side which refuses it cannot be reached', () => {
     const cutOff = { hop: 'relay', ms: 1, outcome: bad('RELAY_CUT_OFF') } as const;
-    const mismatch = { hop: 'secrets', ms: 1, outcome: bad('SECRET_MISMATCH') } as const;
-    expect(faultOf([cutOff, mismatch])).toMatchObject({ hop: 'secrets', code: 'SECRET_MISMATCH' });
+    const differs = failed('SECRET_MISMATCH', 'cause', 'fix', { explains: 'RELAY_CUT_OFF' });
+    expect(faultOf([cutOff, { hop: 'secrets', ms: 1, outcome: differs }])).toMatchObject({ hop: 'secrets' });
+    // Another secret, or that of the command's own environment, explains nothing.
+    const another = { hop: 'secrets', ms: 1, outcome: bad('SECRET_MISMATCH') } as const;
+    expect(faultOf([cutOff, another])).toMatchObject({ hop: 'relay', code: 'RELAY_CUT_OFF' });
     expect(faultOf([cutOff])).toMatchObject({ hop: 'relay', code: 'RELAY_CUT_OFF' });
   });
 

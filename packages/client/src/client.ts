@@ -76,6 +76,7 @@ export function createClient(options: ClientOptions): GroupcastClient {
     report: (reported) => status.link?.ask('update-cursors', { cursors: reported }),
     markRead: api.markRead,
     intervalMs: cursorIntervalMs,
+    epochOf: (groupId) => delivery.epochOf(groupId),
     ...common,
   });
 
@@ -102,14 +103,12 @@ export function createClient(options: ClientOptions): GroupcastClient {
   });
   const delivery = createDelivery({ messages, groups, cursors, topics, groupEvents, onJoined: told.joined.emit });
   const reading = createReading({ groups, cursors, markRead: api.markRead, ...delivery });
-  const list = createListUpkeep({ groups, random });
+  const list = createListUpkeep({ groups, random, clock });
   told.listRead.subscribe(list.wasRead);
   topics.reset.subscribe(list.readSoon);
   told.gone.subscribe(delivery.leave);
-  told.removed.subscribe(({ groupId, seq }) => {
-    cursors.forget(groupId, seq);
-    list.readSoon();
-  });
+  told.removed.subscribe(({ groupId, seq }) => cursors.forget(groupId, seq));
+  told.removed.subscribe(list.readSoon);
 
   const ask: Ask = (event, payload) => status.link?.ask(event, payload);
   const parts = { messages, groups, reading, reaches, topics, told };

@@ -51,6 +51,8 @@ export interface Delivery {
   positionOf: (groupId: string) => Position | null;
   /** How far the group has got, as an event, the relay, the list or a page says; `undefined` where none of them does. */
   headOf: (groupId: string) => number | undefined;
+  /** The epoch of a group of which everything has come; `undefined` where something is missing. */
+  epochOf: (groupId: string) => string | undefined;
   /** The positions of every group that has begun. */
   positions: () => Record<string, Position>;
   stats: () => Counts & { duplicates: number };
@@ -124,6 +126,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       const known = said.filter((seq) => seq !== undefined);
       return known.length > 0 ? Math.max(...known) : undefined;
     },
+    epochOf: (groupId) => (inbox.lagOf(groupId) === 'none' ? inbox.positionOf(groupId)?.epoch : undefined),
     positions: inbox.positions,
     stats: () => ({ ...counts, duplicates: inbox.duplicates }),
     stop() {

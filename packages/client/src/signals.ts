@@ -12,7 +12,7 @@ export interface Signals {
     /** The API lists a group, with where it stands and how far the API knows it to be read. */
     listed: Topic<Pick<GroupSummary, 'id' | 'position' | 'readSeq'>>;
     /** The list was read to its end. */
-    listRead: Topic<void>;
+    listRead: Topic<number>;
     /** A group is no longer in the list. */
     gone: Topic<string>;
     /** An event, which has this `seq`, has removed the user from a group; another one may have added the user again. */

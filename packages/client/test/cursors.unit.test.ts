@@ -5,7 +5,7 @@ import { manualClock, memoryLogger } from './manual-clock.ts';
 
 type Reported = Record<string, { received?: number; applied?: number; read?: number }>;
 
-function setUp(relay: { connected: boolean; answer: (cursors: Reported) => Promise<unknown> }) {
+function setUp(relay: { connected: boolean; epoch?: string; answer: (cursors: Reported) => Promise<unknown> }) {
   const clock = manualClock();
   const reports: { at: number; cursors: Reported }[] = [];
   const reads: [string, number][] = [];
@@ -17,6 +17,7 @@ function setUp(relay: { connected: boolean; answer: (cursors: Reported) => Promi
     },
     markRead: async (groupId, seq) => reads.push([groupId, seq]),
     intervalMs: 1_000,
+    epochOf: () => (relay.epoch ?? '1-a') || undefined,
     clock,
     random: () => 1,
     log: memoryLogger(),
@@ -164,6 +165,38 @@ describe('cursor report', () => {
     cursors.reconnected();
     await clock.advance(10_000);
     expect([reports.length, clock.timers]).toEqual([before + 1, 0]);
+  });
+
+  test('reports of a lost relay outlive the polls in between, and wait until their group is caught up', async () => {
+    const relay = { connected: true, answer: fine, epoch: '1-a' };
+    const { clock, reports, cursors } = setUp(relay);
+    cursors.applied('g', 7);
+    await clock.advance(1_000);
+    cursors.down(0);
+    relay.connected = false;
+    await clock.advance(12_000);
+    cursors.unheard('other', 3);
+    await clock.advance(12_000);
+    relay.connected = true;
+    relay.epoch = '';
+    cursors.reconnected();
+    await clock.advance(10_000);
+    expect(reports.length).toBe(1);
+    relay.epoch = '1-a';
+    await clock.advance(5_000);
+    expect(reports.slice(1).map(({ cursors: told }) => told)).toEqual([{ g: { received: 7, applied: 7 } }]);
+  });
+
+  test('reports of a lost relay are no reports of a group that was started over', async () => {
+    const relay = { connected: true, answer: fine, epoch: '1-a' };
+    const { clock, reports, cursors } = setUp(relay);
+    cursors.read('g', 100);
+    await clock.advance(1_000);
+    cursors.down(0);
+    relay.epoch = '2-b';
+    cursors.reconnected();
+    await clock.advance(10_000);
+    expect([reports.length, clock.timers]).toEqual([1, 0]);
   });
 
   test('a read cursor that the API turns out not to know is reported again, unless it was reported a moment ago', async () => {

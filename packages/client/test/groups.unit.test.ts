@@ -104,6 +104,28 @@ describe('the list of groups', () => {
     expect(groups.get('g')?.unreadCount).toBe(2);
   });
 
+  test('events that pass while the list is read are kept where the own reading is ahead of the list', async () => {
+    let answer: (groups: GroupSummary[]) => void = () => undefined;
+    let answers = 0;
+    const { groups } = setUp(async () => {
+      answers += 1;
+      if (answers === 1) return [summary('g', 9, 0, { readSeq: 7, unreadCount: 2 })];
+      return new Promise<GroupSummary[]>((resolve) => {
+        answer = resolve;
+      });
+    });
+    await groups.refresh();
+    groups.read('g', 9);
+    groups.apply('g', [sent(10)]);
+    const again = groups.refresh();
+    await turns();
+    groups.apply('g', [sent(11)]);
+    answer([summary('g', 10, 3, { readSeq: 7 })]);
+    await again;
+    expect(groups.get('g')).toMatchObject({ lastMessage: { id: 'm11' }, position: { seq: 11 }, readSeq: 9 });
+    expect(groups.read('g', 10)).toBe('part');
+  });
+
   test('nothing new is the same snapshot, and nobody is told', async () => {
     const { groups } = setUp(async () => [summary('g', 3, 1), summary('h', 9)]);
     await groups.refresh();

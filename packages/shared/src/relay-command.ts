@@ -69,15 +69,26 @@ const BROADCAST_FIELDS: ReadonlySet<string> = new Set(Object.keys(broadcastSchem
 /** Most fields that are named because nobody reads them, and the longest name. */
 const MAX_UNREAD = 5;
 const MAX_NAME = 64;
+/** Longest name for which a known one is looked for, and most names of which that is remembered: a publisher says the same ones each time. */
+const MAX_NEAR_NAME = 20;
+const MAX_REMEMBERED = 200;
+const remembered = new Map<string, string>();
 
-/** Names the fields that nobody reads, each with the one that may be meant. */
+/** The name, with the field that may be meant. */
+function withNearField(name: string): string {
+  if (name.length > MAX_NEAR_NAME) return name.slice(0, MAX_NAME);
+  const known = remembered.get(name);
+  if (known !== undefined) return known;
+  const near = nearestText(name, BROADCAST_FIELDS);
+  const shown = near === undefined ? name : `${name} (${near}?)`;
+  if (remembered.size >= MAX_REMEMBERED) remembered.clear();
+  remembered.set(name, shown);
+  return shown;
+}
+
 function unreadFields(input: object): string[] {
   const names = Object.keys(input).filter((name) => !BROADCAST_FIELDS.has(name));
-  return names.slice(0, MAX_UNREAD).map((name) => {
-    const shown = name.slice(0, MAX_NAME);
-    const near = nearestText(shown, BROADCAST_FIELDS);
-    return near === undefined ? shown : `${shown} (${near}?)`;
-  });
+  return names.slice(0, MAX_UNREAD).map(withNearField);
 }
 
 export function parseBroadcast(input: unknown): BroadcastCommand {

@@ -69,10 +69,35 @@ test('reads that wait to be stored are few, the oldest makes room, and each is s
     reported({ groupId, userId: 'u', readSeq, head: 7, socketId: 's0' });
   report('g', 7);
   for (let n = 0; n <= 10_000; n += 1) report(`g${n}`, 900);
-  const cursors = ['g', 'g0', 'g1', 'g10000'].map((groupId) => ({ groupId, userId: 'u', read: 8 }));
+  const cursors = ['g', 'g0', 'g1', 'g10000'].map((groupId) => ({ groupId, userId: 'u', read: 8, said: 900 }));
   stored(cursors);
   stored(cursors);
   expect(told).toEqual(['g 7', 'g1 8', 'g10000 8']);
+});
+
+test('a read that waits is shown by the answer to its own report, to all but the connection that has named the furthest', () => {
+  const told: unknown[] = [];
+  const transient = {
+    tell: (_: string, { readSeq, exceptSocketId }: { readSeq: number; exceptSocketId?: string }) =>
+      void told.push([readSeq, exceptSocketId]),
+    on: () => undefined,
+  } as unknown as ReturnType<typeof createTransient>;
+  const { reported, stored } = createReadCursors({ ...start().deps, transient });
+  const report = (readSeq: number, socketId: string): void =>
+    reported({ groupId: 'g', userId: 'u', readSeq, head: 7, socketId });
+  const answer = (said: number): void => stored([{ groupId: 'g', userId: 'u', read: Math.min(said, 12), said }]);
+  report(7, 's1');
+  report(12, 's1');
+  report(9, 's2');
+  // The answer to the first report, which was shown at once.
+  answer(7);
+  expect(told).toEqual([[7, 's1']]);
+  answer(12);
+  answer(12);
+  expect(told).toEqual([
+    [7, 's1'],
+    [12, 's1'],
+  ]);
 });
 
 test('a signal to many connections is encoded once, and costs its sender what is written', async () => {

@@ -436,6 +436,8 @@ describe.each([
         hint: expect.stringMatching(/^nobody is told of "poll-opened" .* underscore-events/),
       });
     await relay?.broadcaster.notifyUsers({ userIds: ['alice'], event: 'order-shipped', data: {} });
+    // Left out on purpose.
+    expect(await say({ messageId: 'm1', content: 'x' }, 'message-updated')).toMatchObject({ warnings: [] });
     expect(await say({ content: 'then', senderId: 'bob' })).toMatchObject({ warnings: [] });
     await until('the message', () => alice.heard.length === 1);
     const told = (relay?.logged ?? []).filter(({ code }) => code === 'UNSAID_EVENT');

@@ -59,8 +59,10 @@ test('nobody is shown a cursor of a user of whom the back end says that they are
   );
   const groups = { g: { memberCount: 1, seq: 7, notMembers: ['bob'] } };
   // A back end that says nothing about it is taken at its word.
-  expect(storedCursors(updates, groups)).toEqual([{ ...updates[0], read: 7 }, updates[2], updates[3]]);
-  expect(storedCursors(updates, undefined)).toEqual(updates);
+  const stored = storedCursors(updates, groups);
+  expect(stored).toMatchObject([{ ...updates[0], read: 7 }, { ...updates[2] }, { ...updates[3] }]);
+  expect(stored[0]?.said).toBe(updates[0]?.read);
+  expect(storedCursors(updates, undefined)).toMatchObject(updates);
 });
 
 test('numbers for the senders of a large group go out a hundred senders at a time', () => {

@@ -94,20 +94,19 @@ export type FaultCode = keyof typeof FAULT_CODES | (typeof API_VERDICT_CODES | t
 /** Faults that may lead to others later, and explain nothing that fails now: they count where nothing else does. */
 const RISKS: ReadonlySet<FaultCode> = new Set(['REDIS_EVICTS', 'VERSIONS_DIFFER', 'INTERNAL_PORT_UNREACHABLE']);
 
-/** Faults that another one, at a later hop, explains: a side that is refused for its secret looks cut off. */
-const EXPLAINED_BY: Partial<Record<FaultCode, FaultCode>> = { RELAY_CUT_OFF: 'SECRET_MISMATCH' };
-
 export interface Fault {
   hop: Hop;
   code: FaultCode;
   cause: string;
   fix: string;
+  /** The code of a fault that this one leads to. */
+  explains?: FaultCode;
 }
 
 /** The finding of a probe. `blames`: the hop at which the cause is, where that is another one. */
 export type Outcome =
   | { state: 'ok'; detail: string }
-  | { state: 'failed'; detail: string; code: FaultCode; cause: string; fix: string; blames?: Hop }
+  | { state: 'failed'; detail: string; code: FaultCode; cause: string; fix: string; blames?: Hop; explains?: FaultCode }
   | { state: 'skipped'; detail: string };
 
 export const ok = (detail: string): Outcome => ({ state: 'ok', detail });
@@ -116,10 +115,10 @@ export function failed(
   code: FaultCode,
   cause: string,
   fix: string,
-  more: { detail?: string; blames?: Hop } = {},
+  more: { detail?: string; blames?: Hop; explains?: FaultCode } = {},
 ): Outcome {
-  const { detail = cause, blames } = more;
-  return { state: 'failed', detail, code, cause, fix, ...(blames ? { blames } : {}) };
+  const { detail = cause, ...rest } = more;
+  return { state: 'failed', detail, code, cause, fix, ...rest };
 }
 
 export interface Finding {
@@ -133,12 +132,12 @@ export function faultOf(findings: readonly Finding[]): Fault | undefined {
   const faultsOf = (isBlame: boolean): Fault[] =>
     findings.flatMap(({ hop, outcome }) => {
       if (outcome.state !== 'failed' || (outcome.blames !== undefined) !== isBlame) return [];
-      const { code, cause, fix, blames = hop } = outcome;
-      return [{ hop: blames, code, cause, fix }];
+      const { code, cause, fix, blames = hop, explains } = outcome;
+      return [{ hop: blames, code, cause, fix, ...(explains ? { explains } : {}) }];
     });
   // A hop knows its own fault better than another one that only blames it.
   const faults = [...faultsOf(false), ...faultsOf(true)];
-  const isExplained = ({ code }: Fault): boolean => faults.some((other) => other.code === EXPLAINED_BY[code]);
+  const isExplained = ({ code }: Fault): boolean => faults.some(({ explains }) => explains === code);
   const rank = (fault: Fault): number =>
     CAUSES.indexOf(fault.hop) + (RISKS.has(fault.code) || isExplained(fault) ? CAUSES.length : 0);
   return faults.toSorted((a, b) => rank(a) - rank(b))[0];

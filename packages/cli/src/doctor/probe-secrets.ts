@@ -95,12 +95,15 @@ function mismatch(variable: string, sides: { relay: Verdict; api: Verdict }, sou
       'make a token for this audience and scope: groupcast token --service',
     );
   }
-  const of = (cause: string, fix: string): Outcome => failed('SECRET_MISMATCH', `${cause} (${said})`, fix);
+  // A side that is refused for its secret looks cut off.
+  const more = variable === 'RELAY_SERVICE_SECRET' ? ({ explains: 'RELAY_CUT_OFF' } as const) : {};
+  const of = (cause: string, fix: string, explains: object = {}): Outcome =>
+    failed('SECRET_MISMATCH', `${cause} (${said})`, fix, explains);
   const value = `set ${variable} to the same value for API and relay, and restart the one that differs`;
   if (relay.took === true)
-    return of(`${variable} of the API differs: the relay takes ${source}, the API does not`, value);
+    return of(`${variable} of the API differs: the relay takes ${source}, the API does not`, value, more);
   if (api.took === true)
-    return of(`${variable} of the relay differs: the API takes ${source}, the relay does not`, value);
+    return of(`${variable} of the relay differs: the API takes ${source}, the relay does not`, value, more);
   if (relay.took === false && api.took === false) {
     return of(
       `${variable} here differs from API and relay: both refuse ${source}`,

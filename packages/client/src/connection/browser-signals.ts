@@ -20,7 +20,8 @@ export function followBrowser(deps: {
     wake() {
       connection.wake();
       hurry();
-      deps.list.onOccasion();
+      // It is said of a page that is left as well.
+      if (!isHidden()) deps.list.onOccasion();
     },
     online() {
       // A request that was made without a network gets no answer, and everyone who asks the same would wait for it.
@@ -42,4 +43,8 @@ export function followBrowser(deps: {
     stop();
     clock.clearTimeout(onlineTimer);
   };
+}
+
+function isHidden(): boolean {
+  return typeof document !== 'undefined' && document.visibilityState === 'hidden';
 }

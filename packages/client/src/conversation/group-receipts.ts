@@ -37,6 +37,8 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
   const heard = new Set<string>();
   let members: Set<string> | null = null;
   let counts: ReceiptCounts | null = null;
+  /** Numbers were heard since the page was asked for, and are newer than it. */
+  let areCountsHeard = false;
   let memberCount: number | undefined;
   let isOutdated = false;
   /** Number of members who were removed since the last page. The numbers may count them. */
@@ -140,7 +142,10 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
     get isOutdated() {
       return isOutdated || isUnsure();
     },
-    asked: () => heard.clear(),
+    asked() {
+      heard.clear();
+      areCountsHeard = false;
+    },
     takePage(page, passed) {
       isOutdated = false;
       members = page.users && new Set(page.users.keys());
@@ -148,7 +153,8 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
       for (const userId of cursors.keys()) if (!heard.has(userId)) cursors.delete(userId);
       for (const [userId, cursor] of page.users ?? []) raise(userId, cursor);
       // Numbers only rise, but for those that count somebody who is gone.
-      if (page.users || removed > 0) counts = null;
+      const isOfLater = areCountsHeard && (counts?.seq ?? 0) > (page.counts?.seq ?? 0);
+      if (page.users || (removed > 0 && !isOfLater)) counts = null;
       removed = 0;
       if (page.counts) takeCounts(page.counts, page.memberCount);
       for (const event of passed) {
@@ -164,6 +170,7 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
       let isNews = false;
       const told = parseCounts(fields?.['counts']);
       const { memberCount: among } = fields ?? {};
+      areCountsHeard ||= told !== undefined;
       if (told) isNews = takeCounts(told, isSeq(among, 1) ? among : memberCount && memberCount + removed);
       for (const [userId, cursor] of parseReaches(fields?.['users'])) {
         // A member who is added again begins anew, by the page that is read then.

@@ -13,6 +13,8 @@ export interface CursorsDeps {
   /** Tells the API what was read, where the relay cannot be told. */
   markRead: (groupId: string, seq: number) => Promise<unknown>;
   intervalMs: number;
+  /** The epoch of a group of which everything has come; `undefined` where something is missing. */
+  epochOf: (groupId: string) => string | undefined;
   clock: Clock;
   random: () => number;
   log: Logger;
@@ -52,8 +54,12 @@ export interface CursorReport {
 export function createCursorReport(deps: CursorsDeps): CursorReport {
   const { clock, log } = deps;
   const told = new Map<string, Cursors>();
-  /** When a relay took the last report about a group; reports that were its last ones may not have got to the API. */
-  const taken = new Map<string, number>();
+  /** When a relay took the last report about a group, and in which epoch; reports that were its last ones may not have got to the API. */
+  const taken = new Map<string, { at: number; epoch: string | undefined }>();
+  /** The epochs of groups of which the last relay may have lost a report, until they are caught up. */
+  const unsure = new Map<string, string | undefined>();
+  let isDown = false;
+  let again: unknown;
   let waiting = new Map<string, Cursors>();
   let timer: unknown;
   let dueAt = Number.POSITIVE_INFINITY;
@@ -85,12 +91,34 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
 
   function accepted(batch: ReadonlyMap<string, Cursors>): void {
     settled(clock.now() - ON_ITS_WAY_MS);
-    for (const groupId of batch.keys()) taken.set(groupId, clock.now());
+    for (const groupId of batch.keys()) taken.set(groupId, { at: clock.now(), epoch: deps.epochOf(groupId) });
   }
 
   /** The API has everything that was taken before this time. */
   function settled(before: number): void {
-    for (const [groupId, at] of taken) if (at < before) taken.delete(groupId);
+    for (const [groupId, { at }] of taken) if (at < before) taken.delete(groupId);
+  }
+
+  /**
+   * Tells again what the last relay may have lost, group by group as they are caught up: until then nobody knows whether the group was started
+   * over, or the user was removed from it.
+   */
+  function tellAgain(): void {
+    for (const [groupId, epoch] of unsure) {
+      const now = deps.epochOf(groupId);
+      if (now === undefined) continue;
+      unsure.delete(groupId);
+      if (epoch !== undefined && now !== epoch) continue;
+      const cursors = told.get(groupId) ?? {};
+      told.delete(groupId);
+      note(groupId, cursors, 0);
+    }
+    if (unsure.size > 0 && !stopped && !isDown) tellAgainSoon();
+  }
+
+  function tellAgainSoon(): void {
+    clock.clearTimeout(again);
+    again = clock.setTimeout(tellAgain, deps.intervalMs * (1 + deps.random()));
   }
 
   async function flush(): Promise<void> {
@@ -176,20 +204,21 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
       note(groupId, { received: seq, applied: seq }, deps.intervalMs * (0.5 + deps.random() / 2)),
     read: (groupId, seq) => note(groupId, { read: seq }, 0),
     unheard(groupId, seq) {
-      settled(clock.now() - ON_ITS_WAY_MS);
-      if (taken.has(groupId)) return;
+      if (!isDown) settled(clock.now() - ON_ITS_WAY_MS);
+      if (taken.has(groupId) || unsure.has(groupId)) return;
       delete told.get(groupId)?.read;
       note(groupId, { read: seq }, deps.intervalMs * deps.random());
     },
-    down: (silentMs) => settled(clock.now() - silentMs - ON_ITS_WAY_MS),
+    down(silentMs) {
+      if (!isDown) settled(clock.now() - silentMs - ON_ITS_WAY_MS);
+      isDown = true;
+    },
     reconnected() {
       supported = true;
-      for (const groupId of taken.keys()) {
-        const cursors = told.get(groupId) ?? {};
-        told.delete(groupId);
-        note(groupId, cursors, deps.intervalMs * deps.random());
-      }
+      isDown = false;
+      for (const [groupId, { epoch }] of taken) unsure.set(groupId, epoch);
       taken.clear();
+      if (unsure.size > 0) tellAgainSoon();
       if (waiting.size > 0) plan(deps.intervalMs * deps.random());
     },
     forget(groupId, before = Number.POSITIVE_INFINITY) {
@@ -203,6 +232,7 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
     stop() {
       stopped = true;
       clock.clearTimeout(timer);
+      clock.clearTimeout(again);
     },
   };
 }

@@ -66,7 +66,7 @@ export function entryOf(
   }
   applyEvents(
     entry,
-    passed.filter((event) => event.groupId === id && isAfter(event, entry.counted)),
+    passed.filter((event) => event.groupId === id && isAfter(event, position)),
     me,
   );
   if (before && JSON.stringify(before.group) === JSON.stringify(entry.group)) entry.group = before.group;

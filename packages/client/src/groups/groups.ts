@@ -23,8 +23,8 @@ export interface GroupsDeps {
   me: () => string | undefined;
   /** The API lists the group, with its own `readSeq`. */
   onListed: (listed: Pick<GroupSummary, 'id' | 'position' | 'readSeq'>) => void;
-  /** The list was read. */
-  onRead: () => void;
+  /** The list was read; the reading began at this time of the clock. */
+  onRead: (begunAt: number) => void;
   /** The user is no longer in the group. */
   onGone: (groupId: string) => void;
   /** The user was removed from the group by the event `seq`, and may have been added again. */
@@ -124,6 +124,7 @@ export function createGroups(deps: GroupsDeps): Groups {
     if (stopped) return false;
     const known = [...entries.keys()];
     const recorded = recording.start();
+    const begunAt = clock.now();
     let listed: GroupSummary[];
     try {
       listed = await api.groups();
@@ -132,6 +133,7 @@ export function createGroups(deps: GroupsDeps): Groups {
       const gone = await whichAreGone(missing);
       if (stopped) return false;
       finish(listed, gone, recorded.stop());
+      deps.onRead(begunAt);
       return true;
     } catch (cause) {
       recorded.stop();
@@ -161,7 +163,6 @@ export function createGroups(deps: GroupsDeps): Groups {
     publish([...changed, ...gone], null, 'ready');
     for (const id of gone) deps.onGone(id);
     for (const group of listed) deps.onListed(group);
-    deps.onRead();
   }
 
   function failed(error: ClientError): void {

@@ -1,4 +1,4 @@
-import { type Moment, millisecondsSince } from '../environment.ts';
+import { type Clock, type Moment, millisecondsSince } from '../environment.ts';
 import type { Groups } from './groups.ts';
 
 /** Shortest absence during which the user may have come into groups that neither the token nor the positions name, in milliseconds. */
@@ -13,8 +13,8 @@ const LIST_SPREAD_MS = 2_000;
 export interface ListUpkeep {
   /** Reads the list in a moment. */
   readSoon: () => void;
-  /** The list was read. */
-  wasRead: () => void;
+  /** The list was read; the reading began at this time of the clock. */
+  wasRead: (begunAt: number) => void;
   /** The connection is gone, which was last heard at this moment. */
   down: (heardAt: Moment) => void;
   /** There is a connection. */
@@ -26,19 +26,22 @@ export interface ListUpkeep {
 export function createListUpkeep({
   groups,
   random,
+  clock,
 }: {
   groups: Pick<Groups, 'refreshWithin'>;
   random: () => number;
+  clock: Clock;
 }): ListUpkeep {
   let downAt: Moment | undefined;
   /** There was an absence since the list was read. */
   let isOld = false;
+  let openedAt = 0;
   const readSoon = (): void => groups.refreshWithin(random() * LIST_SPREAD_MS);
 
   return {
     readSoon,
-    wasRead() {
-      isOld = false;
+    wasRead(begunAt) {
+      if (begunAt >= openedAt) isOld = false;
     },
     down(heardAt) {
       downAt = heardAt;
@@ -46,6 +49,7 @@ export function createListUpkeep({
     opened() {
       if (downAt === undefined) return;
       isOld = true;
+      openedAt = clock.now();
       if (millisecondsSince(downAt) > LONG_ABSENCE_MS) readSoon();
     },
     onOccasion() {

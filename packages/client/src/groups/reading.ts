@@ -32,6 +32,8 @@ export function createReading(deps: {
 }): Reading {
   const { groups, cursors } = deps;
   const questions = new Map<string, () => Promise<void>>();
+  /** How far this window itself was marked as read, by group: what others say is theirs to report. */
+  const marked = new Map<string, number>();
   let stopped = false;
 
   async function ask(groupId: string): Promise<void> {
@@ -59,6 +61,7 @@ export function createReading(deps: {
       if (stopped) return;
       const seq = Math.min(upTo, deps.headOf(groupId) ?? upTo);
       const outcome = groups.read(groupId, seq);
+      if (outcome !== 'no news') marked.set(groupId, seq);
       if (outcome === 'all') cursors.read(groupId, seq);
       else if (outcome === 'part') recount(groupId);
     },
@@ -66,7 +69,7 @@ export function createReading(deps: {
       if (!stopped && groups.get(groupId) && groups.read(groupId, seq) === 'part') recount(groupId);
     },
     listed(groupId, position, readSeq) {
-      const own = Math.min(groups.get(groupId)?.readSeq ?? 0, position.seq);
+      const own = Math.min(marked.get(groupId) ?? 0, groups.get(groupId)?.readSeq ?? 0, position.seq);
       const at = deps.positionOf(groupId);
       // Until all events have come one of them may be a removal, and the list may be about the membership after it.
       const isCurrent = at?.epoch === position.epoch && at.seq >= position.seq;

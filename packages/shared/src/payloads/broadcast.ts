@@ -116,7 +116,7 @@ export type DisconnectInput = z.input<typeof disconnectSchema>;
  * `UNDECIDED_MEMBERS`: connections of this relay are not in the group, although their tokens name it, because the API could not be asked
  * about them yet. `FIELDS_REPLACED`: members see the envelope's fields in place of some of the message's own. `FIELDS_IGNORED`:
  * the broadcast has fields that nobody reads. `UNSAID_EVENT`: of this relay's
- * connections nobody is told, since their dialects say nothing for this event.
+ * connections nobody is told, since their dialects have no name for this event.
  */
 export type BroadcastWarning =
   | 'NO_RECIPIENTS'
@@ -141,7 +141,7 @@ export interface BroadcastResult {
   head?: Position;
   recipients: Recipients;
   warnings: BroadcastWarning[];
-  /** For people: the group that may have been meant (`NO_RECIPIENTS`), or what became of fields (`FIELDS_REPLACED`). */
+  /** For people: what the warnings are about, such as the group that may have been meant. */
   hint?: string;
   /** Only for a publisher that asked with `expectedUserIds`. */
   delivery?: Delivery;

@@ -83,7 +83,7 @@ export async function createGroup(
     const group = await openExisting(deps, wanted);
     if (group) return { group, created: false };
   }
-  const why = 'the one that the two have is being deleted and created again';
+  const why = 'the one that is there is being deleted and created again';
   throw new GroupcastError('CONFLICT', `unable to create the group; ${why}`, { retryable: true });
 }
 

@@ -23,7 +23,7 @@ import { cutOff } from '../nodes/broker-errors.ts';
 import type { Acceptances } from '../tracing/acceptances.ts';
 import type { DeliveryWaits } from '../tracing/await-delivery.ts';
 import { createBatchBroadcast } from './batch.ts';
-import { createReports } from './reports.ts';
+import { createReports, type Hints } from './reports.ts';
 import type { Arrival, Throttle } from './throttle.ts';
 import { traceBroadcasts } from './traced-command.ts';
 
@@ -98,19 +98,21 @@ export function createGateway(deps: GatewayDeps): Gateway {
         });
   }
 
-  function hintFor(
+  /** Words for people about those warnings that need some, by their code. */
+  function hintsFor(
     { groupId, event }: BroadcastCommand,
     isUnheard: boolean,
     { replaced, wordless, unread }: Record<'replaced' | 'wordless' | 'unread', readonly string[]>,
-  ): string | undefined {
-    const hints = [
-      isUnheard && hintAtGroup(groupId, (other) => fanOut.memberCount(other)),
-      replaced.length > 0 && `members see the envelope in place of these fields of the message: ${replaced.join(', ')}`,
-      unread.length > 0 && `nobody reads these fields of the broadcast: ${unread.join(', ')}`,
-      wordless.length > 0 &&
-        `nobody is told of "${event}" by this relay: all its connections in the group speak ${wordless.join(', ')}, which says nothing for it`,
-    ].filter((hint) => typeof hint === 'string');
-    return hints.length > 0 ? hints.join('; ') : undefined;
+  ): Hints {
+    const near = isUnheard ? hintAtGroup(groupId, (other) => fanOut.memberCount(other)) : undefined;
+    const hints: Hints = {};
+    if (near !== undefined) hints.NO_RECIPIENTS = near;
+    if (replaced.length > 0)
+      hints.FIELDS_REPLACED = `members see the envelope in place of these fields of the message: ${replaced.join(', ')}`;
+    if (unread.length > 0) hints.FIELDS_IGNORED = `nobody reads these fields of the broadcast: ${unread.join(', ')}`;
+    if (wordless.length > 0)
+      hints.UNSAID_EVENT = `nobody is told of "${event}" by this relay: its connections in the group speak ${wordless.join(', ')}, and no such dialect has a name for it`;
+    return hints;
   }
 
   /** `message`: the command's own, or the same with its span, for which it needs no room. */
@@ -156,7 +158,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     if (wordless.length > 0) warnings.push('UNSAID_EVENT');
     const { unread = [] } = command;
     if (unread.length > 0) warnings.push('FIELDS_IGNORED');
-    const hint = hintFor(command, isUnheard, { replaced, wordless, unread });
+    const hints = hintsFor(command, isUnheard, { replaced, wordless, unread });
+    const hint = Object.values(hints).join('; ');
     const result: BroadcastResult = {
       id,
       groupId,
@@ -165,9 +168,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
       ...(outcome.outcome === 'duplicate' ? { head: outcome.head } : {}),
       recipients: { connections: count, nodes },
       warnings,
-      ...(hint === undefined ? {} : { hint }),
+      ...(hint === '' ? {} : { hint }),
     };
-    report(command, result);
+    report(command, result, hints);
     return result;
   }
 

@@ -1,11 +1,14 @@
 import { type Logger, warnOnceEvery } from '@groupcast/service-kit';
-import type { BroadcastCommand, BroadcastResult } from '@groupcast/shared';
+import type { BroadcastCommand, BroadcastResult, BroadcastWarning } from '@groupcast/shared';
 import type { FanOut } from '../fan-out/fan-out.ts';
 import type { RelayMetrics } from '../metrics/relay-metrics.ts';
 import type { MonitorFeed } from '../monitor/monitor-feed.ts';
 import { broadcastLine } from './broadcast-line.ts';
 
-/** Returns what tells log, monitor and metrics of each broadcast that was taken, and once a minute and group what is odd about those. */
+/** Words for people, by the code of the warning that they are about. */
+export type Hints = Partial<Record<BroadcastWarning, string>>;
+
+/** Returns what tells log, monitor and metrics of each broadcast that was taken, and once a minute what is odd about some. */
 export function createReports(deps: {
   fanOut: Pick<FanOut, 'nounOf'>;
   monitor: MonitorFeed;
@@ -13,41 +16,42 @@ export function createReports(deps: {
   log: Logger;
   /** The level of the log line that every broadcast leaves. */
   level: 'info' | 'debug';
-}): (command: BroadcastCommand, result: BroadcastResult) => void {
+}): (command: BroadcastCommand, result: BroadcastResult, hints: Hints) => void {
   const { fanOut, monitor, metrics, log, level } = deps;
+  const warnOfGroup = warnOnceEvery(60_000);
+  /** Of what one publisher does to all of its groups one group is an example. */
   const warnOnce = warnOnceEvery(60_000);
 
-  function warn(code: string, { groupId, id }: BroadcastResult, said: string, logged = said): void {
-    warnOnce(`${code} ${groupId}`, (suppressed) => {
-      log.warn({ code, groupId, id, suppressed }, logged);
-      monitor.publish({ kind: 'warning', code, message: said, groupId });
-    });
+  function tell(code: string, { groupId, id }: BroadcastResult, said: string, suppressed: number, logged = said): void {
+    log.warn({ code, groupId, id, suppressed }, logged);
+    monitor.publish({ kind: 'warning', code, message: said, groupId });
   }
 
-  function warnOf(result: BroadcastResult): void {
+  function warnOf(result: BroadcastResult, hints: Hints): void {
     const { groupId, warnings } = result;
-    const hint = result.hint === undefined ? '' : `; ${result.hint}`;
+    const habits: Hints = {
+      UNPOSITIONED: `group ${groupId} has positions that are the API's, and an event came without one: it is shown once, and never recovered`,
+      FIELDS_REPLACED: `a broadcast to group ${groupId} is not shown as it is; ${hints.FIELDS_REPLACED}`,
+      FIELDS_IGNORED: `a broadcast to group ${groupId} says more than is read; ${hints.FIELDS_IGNORED}`,
+    };
+    for (const code of warnings) {
+      const said = habits[code];
+      if (said !== undefined) warnOnce(code, (suppressed) => tell(code, result, said, suppressed));
+    }
     if (warnings.includes('UNDECIDED_MEMBERS')) {
       const said = `connections whose tokens name group ${groupId} are not in it, until the API at API_URL can be asked`;
-      warn('UNDECIDED_MEMBERS', result, said);
-    }
-    if (warnings.includes('UNPOSITIONED')) {
-      const said = `group ${groupId} has positions that are the API's, and an event came without one: it is shown once, and never recovered`;
-      warn('UNPOSITIONED', result, said);
-    }
-    if (warnings.includes('FIELDS_REPLACED')) {
-      warn('FIELDS_REPLACED', result, `a broadcast to group ${groupId} is not shown as it is${hint}`);
-    }
-    if (warnings.includes('FIELDS_IGNORED')) {
-      warn('FIELDS_IGNORED', result, `a broadcast to group ${groupId} says more than is read${hint}`);
+      warnOfGroup(`undecided ${groupId}`, (suppressed) => tell('UNDECIDED_MEMBERS', result, said, suppressed));
     }
     if (!warnings.includes('NO_RECIPIENTS')) return;
     metrics.withoutRecipients.inc();
-    const logged = `broadcast to 0 connections; nobody has joined group ${groupId}${hint}`;
-    warn('NO_RECIPIENTS', result, `nobody has joined the group${hint}`, logged);
+    const near = hints.NO_RECIPIENTS === undefined ? '' : `; ${hints.NO_RECIPIENTS}`;
+    const logged = `broadcast to 0 connections; nobody has joined group ${groupId}${near}`;
+    warnOfGroup(groupId, (suppressed) =>
+      tell('NO_RECIPIENTS', result, `nobody has joined the group${near}`, suppressed, logged),
+    );
   }
 
-  return (command, result) => {
+  return (command, result, hints) => {
     const { groupId, event } = command;
     const { id, position, duplicate, recipients, warnings } = result;
     monitor.publish({
@@ -68,6 +72,6 @@ export function createReports(deps: {
       { groupId, id, event, seq: position?.seq },
       broadcastLine(command, recipients.connections, fanOut.nounOf(groupId)),
     );
-    if (warnings.length > 0) warnOf(result);
+    if (warnings.length > 0) warnOf(result, hints);
   };
 }

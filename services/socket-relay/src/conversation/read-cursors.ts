@@ -15,8 +15,8 @@ export interface ReadCursors {
    * shown at once, and beyond that as the back end has stored it.
    */
   reported(read: { groupId: string; userId: string; readSeq: number; head: number; socketId: string }): void;
-  /** The back end has stored these cursors, as they are. */
-  stored(cursors: readonly StoredCursor[]): void;
+  /** The back end has stored these cursors, as they are. `said`: what the user's clients had named. */
+  stored(cursors: readonly (StoredCursor & { said?: number | undefined })[]): void;
 }
 
 /** Most users and groups of whom a read waits until it is stored; the oldest makes room, and is not shown. */
@@ -35,8 +35,8 @@ export function createReadCursors(deps: {
     audience.to(sockets)?.emit('read-cursor', { groupId, readSeq });
     return sockets.length;
   });
-  /** The connections that have named more than the relay knows of, by group and user. */
-  const waiting = new Map<string, string>();
+  /** The furthest that was named beyond what the relay knows of, and the connection that has named it, by group and user. */
+  const waiting = new Map<string, { readSeq: number; socketId: string }>();
   const keyOf = (groupId: string, userId: string): string => `${groupId} ${userId}`;
 
   function moved(groupId: string, userId: string, readSeq: number, exceptSocketId?: string): void {
@@ -48,17 +48,19 @@ export function createReadCursors(deps: {
     moved,
     reported({ groupId, userId, readSeq, head, socketId }) {
       if (readSeq <= head) return moved(groupId, userId, readSeq, socketId);
-      waiting.set(keyOf(groupId, userId), socketId);
+      const key = keyOf(groupId, userId);
+      if (readSeq > (waiting.get(key)?.readSeq ?? 0)) waiting.set(key, { readSeq, socketId });
       const [oldest] = waiting.keys();
       if (waiting.size > MAX_WAITING && oldest !== undefined) waiting.delete(oldest);
     },
     stored(cursors) {
-      for (const { groupId, userId, read } of cursors) {
+      for (const { groupId, userId, read, said = 0 } of cursors) {
         const key = keyOf(groupId, userId);
-        const socketId = waiting.get(key);
-        if (socketId === undefined || read === undefined) continue;
+        const named = waiting.get(key);
+        // An answer to an earlier report leaves the later one waiting.
+        if (named === undefined || read === undefined || said < named.readSeq) continue;
         waiting.delete(key);
-        moved(groupId, userId, read, socketId);
+        moved(groupId, userId, read, named.socketId);
       }
     },
   };

@@ -27,7 +27,7 @@ export interface FanOut {
   memberCount(groupId: string, except?: DeliveryExceptions): number;
   /** Returns what the local members call a group, all of them; the usual word where they differ, or there are none. */
   nounOf(groupId: string): string;
-  /** Returns the names of the local members' dialects, if none of them says anything for the event; nothing where one does, or nobody is here. */
+  /** Returns the names of the local members' dialects, if none of them has a name for the event; nothing where one has, or nobody is here. */
   wordlessFor(groupId: string, event: string, payload: object): string[];
   /** Returns the node's cursor: the last position that went by; `null` while nobody holds one, or nothing came yet. */
   cursor: (groupId: string) => Position | null;

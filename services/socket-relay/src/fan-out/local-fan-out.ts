@@ -1,4 +1,4 @@
-import { type Dialect, nativeDialect, type Viewing } from '@groupcast/dialects';
+import { nativeDialect } from '@groupcast/dialects';
 import { groupRoom, notifiedRoom, type Position, relationOf, userRoom } from '@groupcast/shared';
 import { liveSince } from '../sessions/in-group.ts';
 import type { Marks } from '../sessions/marks.ts';
@@ -18,8 +18,6 @@ interface GroupCursor {
 
 /** In the place of events that nobody here can be given. */
 const GAP: OutgoingEvent = { event: 'group-head', id: '', payload: {}, position: null };
-
-const VIEWINGS: readonly Viewing[] = ['viewing', 'not-viewing'];
 
 /** Keeps the cursor of each group, and finds its members in Socket.IO's own rooms. */
 export function createLocalFanOut(
@@ -123,12 +121,14 @@ export function createLocalFanOut(
       return others.every((other) => other === noun) ? noun : usualNoun;
     },
     wordlessFor(groupId, event, payload) {
-      const dialects = sender.dialectsIn(groupRoom(groupId));
-      const says = (dialect: Dialect): boolean =>
-        VIEWINGS.some((viewing) => (dialect.say(event, payload, viewing)?.length ?? 0) > 0);
-      // The native one has a name for everything.
-      const isTold = dialects.includes(nativeDialect()) || dialects.some(says);
-      return isTold ? [] : dialects.map(({ name }) => name);
+      const dialects = new Set(sender.dialectsIn(groupRoom(groupId)));
+      const names: string[] = [];
+      for (const dialect of dialects) {
+        // The native one has a name for everything. One that leaves the event out on purpose has said so.
+        if (dialect === nativeDialect() || dialect.say(event, payload, 'viewing') !== undefined) return [];
+        names.push(dialect.name);
+      }
+      return names;
     },
     cursor: (groupId) => cursors.get(groupId)?.position ?? null,
     enter(socketId, groupId, position) {

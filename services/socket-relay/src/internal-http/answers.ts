@@ -63,7 +63,7 @@ const broadcastResult = z.object({
   hint: z
     .string()
     .exactOptional()
-    .describe('For people: which group may be meant (NO_RECIPIENTS), which fields were replaced (FIELDS_REPLACED)'),
+    .describe('For people: what the warnings are about, such as the group that may be meant'),
 });
 export const broadcastResultSchema = describing<BroadcastResult>()(broadcastResult);
 
