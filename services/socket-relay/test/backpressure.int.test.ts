@@ -70,7 +70,9 @@ async function publishAll(groupId: string, first: number, last: number): Promise
   }
 }
 
-test('thousands of publishes in flight wait for members who are behind, and everybody gets all of them in order (G33)', async () => {
+test('thousands of publishes in flight wait for members who are behind, and everybody gets all of them in order (G33)', {
+  timeout: 150_000,
+}, async () => {
   const members = await openMembers('g');
   const last = BURST.items + 2_000;
   await Promise.all([burst('g'), publishAll('g', BURST.items + 1, last)]);
