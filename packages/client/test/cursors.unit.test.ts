@@ -187,6 +187,19 @@ describe('cursor report', () => {
     expect(reports.slice(1).map(({ cursors: told }) => told)).toEqual([{ g: { received: 7, applied: 7 } }]);
   });
 
+  test('nothing waits for a group to catch up that is not followed any more', async () => {
+    const relay = { connected: true, answer: fine, epoch: '1-a' };
+    const { clock, reports, cursors } = setUp(relay);
+    cursors.read('g', 6);
+    await clock.advance(1_000);
+    cursors.down(0);
+    relay.epoch = '';
+    cursors.reconnected();
+    cursors.forget('g');
+    await clock.advance(10_000);
+    expect([reports.length, clock.timers]).toEqual([1, 0]);
+  });
+
   test('reports of a lost relay are no reports of a group that was started over', async () => {
     const relay = { connected: true, answer: fine, epoch: '1-a' };
     const { clock, reports, cursors } = setUp(relay);

@@ -83,7 +83,7 @@ describe('the receipts of a group', () => {
     expect(receipts.reach.read).toBe(13);
   });
 
-  test('a cursor of somebody who is no member does not stick to them when they are added again', () => {
+  test('a cursor of a user who is not a member does not stick when the user is added again', () => {
     const receipts = ofGroup();
     receipts.takePage(pageOf({ me: [0, 0], bob: [3, 3] }), []);
     receipts.takeEvent(event('member-removed', 11, { userIds: ['bob'] }));

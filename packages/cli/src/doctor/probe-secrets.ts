@@ -97,8 +97,8 @@ function mismatch(variable: string, sides: { relay: Verdict; api: Verdict }, sou
   }
   // A side that is refused for its secret looks cut off.
   const more = variable === 'RELAY_SERVICE_SECRET' ? ({ explains: 'RELAY_CUT_OFF' } as const) : {};
-  const of = (cause: string, fix: string, explains: object = {}): Outcome =>
-    failed('SECRET_MISMATCH', `${cause} (${said})`, fix, explains);
+  const of = (cause: string, fix: string, also: Parameters<typeof failed>[3] = {}): Outcome =>
+    failed('SECRET_MISMATCH', `${cause} (${said})`, fix, also);
   const value = `set ${variable} to the same value for API and relay, and restart the one that differs`;
   if (relay.took === true)
     return of(`${variable} of the API differs: the relay takes ${source}, the API does not`, value, more);

@@ -188,7 +188,7 @@ export function createGroupReceipts(me: () => string | undefined, reach: Reach):
   };
 }
 
-/** How far everybody is, by the numbers of one message's readers among so many members. */
+/** Returns how far everybody is, from the number of members and the numbers of those who have received and read one message. */
 function reachOf({ seq, received, read }: ReceiptCounts, members: number): Reach {
   const others = members - 1;
   if (others < 1) return NOTHING;

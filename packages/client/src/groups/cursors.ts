@@ -228,6 +228,10 @@ export function createCursorReport(deps: CursorsDeps): CursorReport {
         if (Object.keys(kept).length > 0) all.set(groupId, kept);
         else all.delete(groupId);
       }
+      // Of a group that is not followed any more nothing is ever caught up.
+      if (told.has(groupId)) return;
+      taken.delete(groupId);
+      unsure.delete(groupId);
     },
     stop() {
       stopped = true;

@@ -68,7 +68,7 @@ interface StoredRow extends Record<string, unknown> {
   group_id: string;
   member_count: number;
   head: number;
-  /** A user who is no member. */
+  /** A user who is not a member. */
   stranger: string | null;
   user_id: string | null;
   received_from: number;

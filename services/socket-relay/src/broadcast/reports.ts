@@ -8,6 +8,14 @@ import { broadcastLine } from './broadcast-line.ts';
 /** Words for people, by the code of the warning that they are about. */
 export type Hints = Partial<Record<BroadcastWarning, string>>;
 
+/** Words for what one publisher does to all of its groups, of which one is the example. */
+const HABITS: Partial<Record<BroadcastWarning, (groupId: string, hint: string | undefined) => string>> = {
+  UNPOSITIONED: (groupId) =>
+    `group ${groupId} has positions that are the API's, and an event came without one: it is shown once, and never recovered`,
+  FIELDS_REPLACED: (groupId, hint) => `a broadcast to group ${groupId} is not shown as it is; ${hint}`,
+  FIELDS_IGNORED: (groupId, hint) => `a broadcast to group ${groupId} says more than is read; ${hint}`,
+};
+
 /** Returns what tells log, monitor and metrics of each broadcast that was taken, and once a minute what is odd about some. */
 export function createReports(deps: {
   fanOut: Pick<FanOut, 'nounOf'>;
@@ -19,7 +27,6 @@ export function createReports(deps: {
 }): (command: BroadcastCommand, result: BroadcastResult, hints: Hints) => void {
   const { fanOut, monitor, metrics, log, level } = deps;
   const warnOfGroup = warnOnceEvery(60_000);
-  /** Of what one publisher does to all of its groups one group is an example. */
   const warnOnce = warnOnceEvery(60_000);
 
   function tell(code: string, { groupId, id }: BroadcastResult, said: string, suppressed: number, logged = said): void {
@@ -29,14 +36,9 @@ export function createReports(deps: {
 
   function warnOf(result: BroadcastResult, hints: Hints): void {
     const { groupId, warnings } = result;
-    const habits: Hints = {
-      UNPOSITIONED: `group ${groupId} has positions that are the API's, and an event came without one: it is shown once, and never recovered`,
-      FIELDS_REPLACED: `a broadcast to group ${groupId} is not shown as it is; ${hints.FIELDS_REPLACED}`,
-      FIELDS_IGNORED: `a broadcast to group ${groupId} says more than is read; ${hints.FIELDS_IGNORED}`,
-    };
     for (const code of warnings) {
-      const said = habits[code];
-      if (said !== undefined) warnOnce(code, (suppressed) => tell(code, result, said, suppressed));
+      const habit = HABITS[code];
+      if (habit) warnOnce(code, (suppressed) => tell(code, result, habit(groupId, hints[code]), suppressed));
     }
     if (warnings.includes('UNDECIDED_MEMBERS')) {
       const said = `connections whose tokens name group ${groupId} are not in it, until the API at API_URL can be asked`;
